@@ -1,0 +1,73 @@
+"""Where the YAML lies, and reading it without Hydra.
+
+`suite run` composes its settings with Hydra. Everything else (report, doctor, explain, projections) needs only single
+files: this module reads those with PyYAML, so that it works where neither Hydra nor torch is installed.
+"""
+
+import functools
+import importlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def conf_dir() -> Path:
+    """The folder of configuration files: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+@functools.cache
+def choices(group: str) -> tuple[str, ...]:
+    """Names of the YAML files in a group, such as `geometry`, sorted."""
+    return tuple(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml")))
+
+
+def read_choice(group: str, name: str) -> dict[str, Any]:
+    """Contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
+    if name not in choices(group):
+        raise ValueError(f"{group} must be one of {', '.join(choices(group))}; got {name!r}")
+    return read_yaml(f"{group}/{name}.yaml")
+
+
+def read_yaml(relative: str) -> dict[str, Any]:
+    """Contents of one file below `conf/`."""
+    content = yaml.safe_load((conf_dir() / relative).read_text(encoding="utf-8"))
+    assert isinstance(content, dict), relative
+    return content
+
+
+def locate(dotted: str) -> Any:
+    """The object behind a dotted name, such as a `_target_`. Raises ValueError where there is none."""
+    module_name, _, attribute = dotted.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"cannot load {dotted!r} ({error})") from error
+
+
+def whole_number(settings: Mapping[str, Any], name: str, *, at_least: int, where: str = "") -> int:
+    """A whole number from the settings. Raises ValueError, in one sentence, for anything else."""
+    value = settings[name]
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        raise ValueError(f"{where}{name} must be a whole number of at least {at_least}; got {value!r}")
+    return value
+
+
+def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
+    """A number above zero from the settings. Raises ValueError, in one sentence, for anything else."""
+    value = settings[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError(f"{where}{name} must be a number above 0; got {value!r}")
+    return float(value)
+
+
+def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, where: str = "") -> Any:
+    """A value from a list of choices. Raises ValueError, naming them, for anything else."""
+    value, allowed = settings[name], tuple(allowed)
+    if value not in allowed:
+        raise ValueError(f"{where}{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
+    return value

@@ -1,0 +1,76 @@
+"""What a case is called, and what makes two runs the same run.
+
+The id names what was measured, is equal on every machine and commit, and reads as the command line that repeats it.
+The run key adds everything that could change the numbers; only resuming uses it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from suite.records.environment import machine_id, source_digest
+
+NEVER_IN_ID = (
+    "measure",
+    "telemetry",
+    "resume",
+    "profile",
+    "price_per_device_hour",
+    "launcher",
+    "hydra",
+    "sweep",
+    "workload",
+)
+"""Settings that say how, not what, is measured; they and all below them stay out of the id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A workload's name, its named axes in their fixed order, and further settings that somebody named."""
+
+    workload: str
+    axes: Mapping[str, Any]
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        pairs = {"workload": self.workload, **self.axes, **dict(sorted(self.extras.items()))}
+        return " ".join(f"{name}={_as_typed(value)}" for name, value in pairs.items())
+
+
+def case_from(settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: Iterable[str]) -> Case:
+    """Build a case from resolved settings.
+
+    `chosen`: the option taken in each configuration group. `named`: the settings that the command line or the sweep
+    names, as dotted keys.
+    """
+    workload = settings["workload"]
+    axes = {axis: _axis_value(axis, settings, chosen) for axis in workload["axes"]}
+    extras = {key: _at(settings, key) for key in named if key not in axes and key.split(".")[0] not in NEVER_IN_ID}
+    return Case(workload=workload["name"], axes=axes, extras=extras)
+
+
+def run_key(case: Case, settings: Mapping[str, Any]) -> str:
+    """sha256 over the case, its resolved settings, this code and this machine."""
+    parts = [case.id, json.dumps(settings, sort_keys=True), source_digest(), machine_id()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _axis_value(axis: str, settings: Mapping[str, Any], chosen: Mapping[str, str]) -> Any:
+    needs = settings["workload"].get("only", {}).get(axis, {})
+    if any(settings[other] != value for other, value in needs.items()):
+        return None
+    return chosen.get(axis, settings.get(axis))
+
+
+def _at(settings: Mapping[str, Any], key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+def _as_typed(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,143 @@
+"""What the numbers depend on besides the case: machine, limits, versions, code.
+
+Records are committed and forwarded, so nothing here names a host, a user or a path, and only the environment variables
+listed below are read.
+"""
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from suite.configuration import conf_dir
+from suite.records.limits import cpu_limit, memory_limit_bytes
+
+RECORDED_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "ATEN_CPU_CAPABILITY",
+)
+RECORDED_PACKAGES = (
+    "torch",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "plotly",
+    "nvidia-ml-py",
+    "triton",
+)
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+    """Facts about this machine and installation, as plain data."""
+    return {
+        "machine_id": machine_id(),
+        "cpu": cpu_model(),
+        "architecture": platform.machine(),
+        "logical_cpus": psutil.cpu_count(),
+        "usable_cpus": usable_cpus(),
+        "cgroup_cpus": cpu_limit(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "cgroup_memory_bytes": memory_limit_bytes(),
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "gpus": [gpu["name"] for gpu in gpus()],
+        "packages": {name: version for name in RECORDED_PACKAGES if (version := _version(name))},
+        "variables": {name: os.environ[name] for name in RECORDED_VARIABLES if name in os.environ},
+    }
+
+
+@functools.cache
+def machine_id() -> str:
+    """A hash that tells machines apart and does not say which one: host, CPU model and GPU UUIDs, salted."""
+    parts = ["mla-grpo-suite", platform.node(), cpu_model(), *(gpu["uuid"] for gpu in gpus())]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@functools.cache
+def source_digest() -> str:
+    """sha256 over the package's Python and configuration files: right for dirty trees and for wheels."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for root, pattern in ((package, "*.py"), (conf_dir(), "*.yaml")):
+        for path in sorted(root.rglob(pattern)):
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@functools.cache
+def commit() -> dict[str, Any]:
+    """The commit of the checkout that this package lies in, and whether it was changed; empty outside a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return {}
+    try:
+        sha = _git(root, "rev-parse", "HEAD")
+        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": sha, "dirty": dirty}
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on, before any cgroup quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else (psutil.cpu_count() or 1)
+
+
+@functools.cache
+def cpu_model() -> str:
+    """The processor's marketing name, as the system gives it."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            for line in Path("/proc/cpuinfo").read_text().splitlines():
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    if sys.platform == "darwin":
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    return platform.processor() or platform.machine() or "unknown"
+
+
+@functools.cache
+def gpus() -> tuple[dict[str, str], ...]:
+    """Name and UUID of every GPU that NVML shows; empty where there is no driver."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return ()
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return tuple({"name": pynvml.nvmlDeviceGetName(h), "uuid": pynvml.nvmlDeviceGetUUID(h)} for h in handles)
+    except pynvml.NVMLError:
+        return ()
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

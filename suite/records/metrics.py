@@ -1,0 +1,43 @@
+"""What each metric is called, which unit it has and which way is better. Report axes and gate directions come from here."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Better(StrEnum):
+    LOWER = "lower"
+    HIGHER = "higher"
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    name: str
+    unit: str
+    label: str
+    better: Better
+    exact: bool
+    """An exact quantity is the same at every repeat: any difference is a change. Others are noisy."""
+
+
+def _metric(name: str, unit: str, label: str, better: Better, *, exact: bool = False) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=exact)
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        _metric("latency_s", "s", "Latency", Better.LOWER),
+        _metric("flops", "FLOP", "Useful FLOPs", Better.LOWER, exact=True),
+        _metric("traffic_bytes", "B", "Least memory traffic", Better.LOWER, exact=True),
+        _metric("cache_bytes", "B", "KV cache of one layer", Better.LOWER, exact=True),
+        _metric("cache_bytes_counted", "B", "KV cache of one layer, counted on the tensors", Better.LOWER, exact=True),
+        _metric("cache_bytes_mha", "B", "KV cache of one layer under MHA", Better.NEITHER, exact=True),
+        _metric("parameter_count", "", "Parameters of one layer", Better.NEITHER, exact=True),
+        _metric("peak_bytes", "B", "Allocator peak above what was allocated before", Better.LOWER, exact=True),
+        _metric("relative_error", "", "Relative Frobenius error against float64", Better.LOWER),
+        _metric("allowed_error", "", "Largest error that passes", Better.NEITHER),
+        _metric("ceiling_flops_per_s", "FLOP/s", "Measured arithmetic ceiling", Better.HIGHER),
+        _metric("ceiling_bytes_per_s", "B/s", "Measured memory ceiling at this working set", Better.HIGHER),
+    )
+}

@@ -1,0 +1,139 @@
+"""The nouns of the suite: a reading, a record, its status.
+
+Every number is a Reading: a latency, a byte count, a reward or a closed-form FLOP count alike. A case that could not run
+is a Record with a reason, never a gap.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from suite.records.case import Case
+
+SCHEMA = 1
+
+
+class Status(StrEnum):
+    OK = "ok"
+    UNSUPPORTED = "unsupported"
+    """Right in itself, but not runnable here."""
+    OUT_OF_MEMORY = "out_of_memory"
+    INCORRECT = "incorrect"
+    """The output differs from the reference, so there is no timing."""
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Evidence(StrEnum):
+    MEASURED = "measured"
+    PROJECTED = "projected"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """One number. `span` says of which part of a step, `step` of which repeat; a timing also keeps every clock."""
+
+    step: int
+    span: str
+    metric: str
+    value: float
+    wall_s: float | None = None
+    thread_cpu_s: float | None = None
+    process_cpu_s: float | None = None
+    involuntary_switches: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One case on one machine at one time. Readings lie beside it, in a table of their own."""
+
+    case: Case
+    run_key: str
+    status: Status
+    reason: str | None
+    """One sentence for every status but ok."""
+    evidence: Evidence
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """How the numbers came about: commit, source digest, clock, operators that ran, durations, warnings."""
+    readings: Sequence[Reading] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The record without its readings."""
+        return {
+            "schema": SCHEMA,
+            "case": {
+                "id": self.case.id,
+                "workload": self.case.workload,
+                "axes": dict(self.case.axes),
+                "extras": dict(self.case.extras),
+            },
+            "run_key": self.run_key,
+            "status": str(self.status),
+            "reason": self.reason,
+            "evidence": str(self.evidence),
+            "settings": self.settings,
+            "environment": self.environment,
+            "provenance": self.provenance,
+        }
+
+
+class CorruptRecordError(Exception):
+    """A record that cannot be read; the message says what is wrong with it."""
+
+
+def record_from_json(content: Any, readings: Sequence[Reading] = ()) -> Record:
+    """Check and build a record. Raises CorruptRecordError: a record is data, possibly hostile, never instantiated."""
+    if not isinstance(content, dict):
+        raise CorruptRecordError("record.json holds no object")
+    if content.get("schema") != SCHEMA:
+        raise CorruptRecordError(f"schema must be {SCHEMA}; got {content.get('schema')!r}")
+    case = _object(content, "case")
+    try:
+        status, evidence = Status(content.get("status")), Evidence(content.get("evidence"))
+    except ValueError as error:
+        raise CorruptRecordError(str(error)) from error
+    reason = content.get("reason")
+    if reason is not None and not isinstance(reason, str):
+        raise CorruptRecordError("reason must be text or null")
+    built = Case(
+        workload=_text(case, "workload"),
+        axes=_scalars(_object(case, "axes"), "case.axes"),
+        extras=_scalars(_object(case, "extras"), "case.extras"),
+    )
+    if case.get("id") != built.id:
+        raise CorruptRecordError("case.id does not follow from its axes")
+    return Record(
+        case=built,
+        run_key=_text(content, "run_key"),
+        status=status,
+        reason=reason,
+        evidence=evidence,
+        settings=_object(content, "settings"),
+        environment=_object(content, "environment"),
+        provenance=_object(content, "provenance"),
+        readings=readings,
+    )
+
+
+def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = content.get(name)
+    if not isinstance(value, dict):
+        raise CorruptRecordError(f"{name} must be an object; got {type(value).__name__}")
+    return value
+
+
+def _text(content: Mapping[str, Any], name: str) -> str:
+    value = content.get(name)
+    if not isinstance(value, str):
+        raise CorruptRecordError(f"{name} must be text; got {type(value).__name__}")
+    return value
+
+
+def _scalars(content: dict[str, Any], name: str) -> dict[str, Any]:
+    for key, value in content.items():
+        if not isinstance(value, str | int | float | bool | None):
+            raise CorruptRecordError(f"{name}.{key} must be a plain value; got {type(value).__name__}")
+    return content

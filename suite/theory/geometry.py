@@ -1,0 +1,61 @@
+"""The published sizes of a model's attention: what a variant is laid over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from suite.configuration import choices, one_of, read_choice, whole_number
+
+ATTENTION_KINDS = ("mha", "gqa", "mqa", "mla")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Sizes of one published model, in elements. Sources stand in its YAML file."""
+
+    name: str
+    attention: str
+    """The published model's own variant."""
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    rope_theta: float
+    head_dim: int | None = None
+    """Width of a head. None for MLA models, whose query, key and value widths differ."""
+    q_lora_rank: int | None = None
+    kv_lora_rank: int | None = None
+    qk_nope_head_dim: int | None = None
+    qk_rope_head_dim: int | None = None
+    v_head_dim: int | None = None
+
+    @property
+    def is_latent(self) -> bool:
+        return self.attention == "mla"
+
+
+def geometry_from(settings: Mapping[str, Any]) -> Geometry:
+    """Check the `geometry` part of the settings. Raises ValueError for sizes that are wrong in themselves."""
+    where = "geometry."
+    kind = one_of(settings, "attention", ATTENTION_KINDS, where=where)
+    sizes = ["hidden_size", "num_layers", "num_heads", "num_kv_heads"]
+    sizes += ["kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"] if kind == "mla" else ["head_dim"]
+    checked = {size: whole_number(settings, size, at_least=1, where=where) for size in sizes}
+    if settings.get("q_lora_rank") is not None:
+        checked["q_lora_rank"] = whole_number(settings, "q_lora_rank", at_least=1, where=where)
+    geometry = Geometry(name=str(settings["name"]), attention=kind, rope_theta=float(settings["rope_theta"]), **checked)
+    if geometry.num_heads % geometry.num_kv_heads:
+        raise ValueError(
+            f"geometry.num_heads must be a multiple of geometry.num_kv_heads; "
+            f"got {geometry.num_heads} and {geometry.num_kv_heads}"
+        )
+    return geometry
+
+
+def load_geometry(name: str) -> Geometry:
+    """A published geometry by the name of its file. Raises ValueError, naming the choices, for an unknown one."""
+    return geometry_from(read_choice("geometry", name))
+
+
+def geometry_names() -> tuple[str, ...]:
+    return choices("geometry")

@@ -1,0 +1,42 @@
+"""Specifications of known GPUs. A device that is not listed has none: another card's is never used."""
+
+from dataclasses import dataclass
+
+from suite.configuration import choices, read_choice
+from suite.theory.roofline import Ceilings
+
+SPECIFICATION_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    name: str
+    memory_bytes: int
+    bytes_per_s: float
+    dense_flops_per_s: dict[str, float]
+    """Peak without sparsity, by torch's dtype name. A dtype the device lacks is absent."""
+
+    def ceilings(self, dtype: str) -> Ceilings | None:
+        """Specification ceilings for a dtype, or None where the device does not have it."""
+        peak = self.dense_flops_per_s.get(dtype)
+        return None if peak is None else Ceilings(flops_per_s=peak, bytes_per_s=self.bytes_per_s)
+
+
+def load_hardware(name: str) -> Hardware:
+    """A device by the name of its file. Raises ValueError, naming the choices, for an unknown one."""
+    content = read_choice("hardware", name)
+    peaks = {
+        dtype: content["dense_tflops"][short] * 1e12
+        for dtype, short in SPECIFICATION_DTYPES.items()
+        if content["dense_tflops"].get(short) is not None
+    }
+    return Hardware(
+        name=name,
+        memory_bytes=int(content["memory_gb"] * 1e9),
+        bytes_per_s=content["mem_bw_gbs"] * 1e9,
+        dense_flops_per_s=peaks,
+    )
+
+
+def hardware_names() -> tuple[str, ...]:
+    return choices("hardware")

@@ -1,0 +1,27 @@
+"""The least time a piece of work can take on a device that has two ceilings: arithmetic and memory traffic.
+
+After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (CACM 2009).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceilings:
+    """What a device reaches at best, measured or by specification."""
+
+    flops_per_s: float
+    bytes_per_s: float
+
+    @property
+    def ridge_flops_per_byte(self) -> float:
+        """The intensity above which arithmetic, not memory, sets the limit."""
+        return self.flops_per_s / self.bytes_per_s
+
+    def bound_s(self, *, flops: float, traffic_bytes: float) -> float:
+        """The least time, in seconds."""
+        return max(flops / self.flops_per_s, traffic_bytes / self.bytes_per_s)
+
+    def regime(self, *, flops: float, traffic_bytes: float) -> str:
+        """Which ceiling sets the limit: `compute` or `memory`."""
+        return "compute" if flops / self.flops_per_s > traffic_bytes / self.bytes_per_s else "memory"
