@@ -18,7 +18,7 @@ from suite.theory.geometry import Geometry
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One causal forward pass of one layer: `query_len` new tokens that attend to `seq_len` tokens, themselves included."""
+    """One causal forward pass of one layer: `query_len` new tokens attend to `seq_len` tokens, themselves included."""
 
     batch: int
     query_len: int
@@ -39,8 +39,11 @@ class Pass:
 class LayerShape(Protocol):
     """Closed forms that every variant answers. Counts are exact; elements become bytes with the pass's dtype."""
 
-    hidden_size: int
-    num_heads: int
+    @property
+    def hidden_size(self) -> int: ...
+
+    @property
+    def num_heads(self) -> int: ...
 
     @property
     def qk_dim(self) -> int:
@@ -233,9 +236,9 @@ LATENT_SIZES = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head
 def latent_shape(geometry: Geometry, *, tp: int = 1, **sizes: int | None) -> LatentShape:
     """Lay absorbed MLA over a geometry, matched by heads.
 
-    Sizes that are None are the geometry's own; on an MHA or GQA geometry with heads of width d they follow DeepSeek-V2's
-    ratios: c = 4d, d_n = d_v = d, d_r = d/2, no query rank. `q_lora_rank=0` takes the query rank away. The latent is
-    replicated over tensor-parallel ranks. Raises ValueError for sizes that are wrong in themselves.
+    Sizes that are None are the geometry's own; on an MHA or GQA geometry with heads of width d they follow
+    DeepSeek-V2's ratios: c = 4d, d_n = d_v = d, d_r = d/2, no query rank. `q_lora_rank=0` takes the query rank away.
+    The latent is replicated over tensor-parallel ranks. Raises ValueError for sizes that are wrong in themselves.
     """
     own: dict[str, Any]
     if geometry.is_latent:
@@ -258,10 +261,9 @@ def latent_shape(geometry: Geometry, *, tp: int = 1, **sizes: int | None) -> Lat
     for name in given:
         least = 0 if name == "q_lora_rank" else 1
         own[name] = whole_number(given, name, at_least=least, where="attention.") or None
-    if own["qk_rope_head_dim"] % 2:
-        raise ValueError(
-            f"attention.qk_rope_head_dim must be even, since rotary embedding turns pairs; got {own['qk_rope_head_dim']}"
-        )
+    rotary = own["qk_rope_head_dim"]
+    if rotary % 2:
+        raise ValueError(f"attention.qk_rope_head_dim must be even, since rotary embedding turns pairs; got {rotary}")
     return LatentShape(
         hidden_size=geometry.hidden_size,
         num_heads=_rank_share(geometry.num_heads, tp),
