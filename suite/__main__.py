@@ -1,0 +1,193 @@
+"""The `suite` command: hands each command to its module.
+
+Every worker process imports this module again, as `__mp_main__`, and `suite` alone must answer at once: so nothing but
+the standard library's `sys` is imported up here.
+"""
+
+import sys
+
+TYPE_CHECKING = False  # typing's own costs an import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import typer
+
+WELCOME = """\
+suite measures attention variants (MHA, MQA, GQA, MLA) on your own hardware: checked numbers, one page.
+
+  suite demo                                   the whole way once: a small sweep, then its page
+  suite run -m attention=gqa,mla geometry=deepseek-v2-lite phase=decode seq_len=4096
+                                               two cases, measured after their outputs were checked
+  suite explain mla                            what MLA saves and what it costs, in twenty lines
+
+Further: suite report, suite doctor (what runs here, and why the rest does not), suite --help.
+"""
+
+DONE, USAGE, CANNOT_JUDGE, INTERRUPTED = 0, 2, 3, 130
+ONLY_RUNS_NEED = ("torch", "hydra", "omegaconf")
+
+
+def main() -> int:
+    """Run the command line in sys.argv and return its exit code."""
+    arguments = sys.argv[1:]
+    if not arguments:
+        return _guarded(_welcome)
+    if arguments[0] == "run":
+        # Before typer sees it: what follows is in Hydra's grammar, `--help` and `--` included.
+        return _guarded(lambda: _run(arguments[1:]))
+    try:
+        _application()(arguments, prog_name="suite")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return DONE
+
+
+def _welcome() -> int:
+    print(WELCOME, end="")
+    return DONE
+
+
+def _run(overrides: list[str]) -> int:
+    from suite.run import main as run
+
+    return run(overrides)
+
+
+def _guarded(command: "Callable[[], int]") -> int:
+    """A command's exit code, with what a user can cause said in one sentence."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except ModuleNotFoundError as error:
+        if error.name not in ONLY_RUNS_NEED:
+            raise
+        print(f"suite: runs need {error.name}, which is not installed here; see `suite doctor`", file=sys.stderr)
+        return CANNOT_JUDGE
+    except ValueError as error:
+        print(f"suite: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output left, as `head` does. The interpreter would complain again when it flushes at exit.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
+
+
+def _application() -> "typer.Typer":
+    from enum import StrEnum
+    from pathlib import Path
+    from typing import Annotated
+
+    import typer
+
+    import suite
+
+    class Language(StrEnum):
+        en = "en"
+        zh = "zh"
+
+    class Format(StrEnum):
+        html = "html"
+        markdown = "markdown"
+        csv = "csv"
+
+    application = typer.Typer(
+        # Plain help and errors: they read the same in a terminal, a log and under NO_COLOR.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+        help="Measure attention variants (MHA, MQA, GQA, MLA) on your own hardware.",
+    )
+
+    def finish(command: "Callable[[], int]") -> None:
+        raise SystemExit(_guarded(command))
+
+    def show_version(asked: bool) -> None:
+        if asked:
+            print(f"mla-grpo-suite {suite.__version__}")
+            raise typer.Exit
+
+    @application.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        pass
+
+    @application.command(help="The main job: a small sweep, then its page.")
+    def demo(
+        full: Annotated[bool, typer.Option("--full", help="More sizes; takes longer.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.demo import demo as run_demo
+
+            return run_demo(full)
+
+        finish(command)
+
+    # Listed for --help only: main() hands `run` on before typer parses anything.
+    @application.command(
+        help="One case, or a sweep with -m; speaks Hydra.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    )
+    def run(context: typer.Context) -> None:
+        finish(lambda: _run(context.args))
+
+    @application.command(help="The page: results, several of them side by side.")
+    def report(
+        results: Annotated[list[Path] | None, typer.Option(help="A folder of results; may be repeated.")] = None,
+        label: Annotated[list[str] | None, typer.Option(help="A name for each folder, in order.")] = None,
+        format: Annotated[Format, typer.Option(help="What to write.")] = Format.html,
+        lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
+        out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
+    ) -> None:
+        def command() -> int:
+            from suite.report.command import report as write_report
+
+            folders = results or [Path("results")]
+            path, code = write_report(folders, label or [], format=format.value, lang=lang.value, out=out)
+            if path is not None:
+                print(f"Written: {path}")
+            return code
+
+        finish(command)
+
+    @application.command(help="What runs here, and why the rest does not.")
+    def doctor(
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.doctor import doctor as examine
+
+            return examine(as_json=as_json)
+
+        finish(command)
+
+    @application.command(help="Twenty lines with numbers computed for a model.")
+    def explain(
+        topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla or gqa.")],
+        geometry: Annotated[str | None, typer.Option(help="A published model's sizes, by name.")] = None,
+        lang: Annotated[Language, typer.Option(help="The text's language.")] = Language.en,
+    ) -> None:
+        def command() -> int:
+            from suite.explain import explain as explained
+
+            print(explained(topic, geometry=geometry, lang=lang.value), end="")
+            return DONE
+
+        finish(command)
+
+    return application
+
+
+if __name__ == "__main__":
+    sys.exit(main())
