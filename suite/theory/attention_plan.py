@@ -10,9 +10,9 @@ from typing import Any
 from suite.configuration import locate, one_of, whole_number
 from suite.theory import shapes
 from suite.theory.geometry import geometry_from
-from suite.theory.roofline import Ceilings
+from suite.theory.roofline import MeasuredCeilings
 
-ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 PHASES = ("prefill", "decode")
 MATCHES = ("heads",)
 SPANS = ("layer", "kernel")
@@ -66,17 +66,13 @@ class AttentionPlan:
             },
         }
 
-    def predicted_step_s(self, ceilings: Ceilings) -> float:
-        """Predicted time of one step, which runs every span once, at the ceilings: a lower bound."""
-        constants = self.constants()
+    def predicted_step_s(self, measured: MeasuredCeilings) -> float:
+        """Least time of one step, which runs every span once."""
+        quantities = [self.constants()[span] for span in SPANS]
         return sum(
-            ceilings.bound_s(flops=constants[span]["flops"], traffic_bytes=constants[span]["traffic_bytes"])
-            for span in SPANS
+            measured.at(span["traffic_bytes"]).bound_s(flops=span["flops"], traffic_bytes=span["traffic_bytes"])
+            for span in quantities
         )
-
-    def working_set_bytes(self) -> int:
-        """Bytes that a decode step comes back to each time: it decides which cache can serve them."""
-        return shapes.kernel_bytes(self.shape, self.forward)
 
 
 def _built(dotted: str, *args: Any, **kwargs: Any) -> shapes.LayerShape:

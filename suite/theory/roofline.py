@@ -3,6 +3,7 @@
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (CACM 2009).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -25,3 +26,20 @@ class Ceilings:
     def regime(self, *, flops: float, traffic_bytes: float) -> str:
         """Which ceiling sets the limit: `compute` or `memory`."""
         return "compute" if flops / self.flops_per_s > traffic_bytes / self.bytes_per_s else "memory"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredCeilings:
+    """What one device reached, for one dtype and number of threads.
+
+    Memory is as fast as the cache level that holds what is read, so the rate is kept by size.
+    """
+
+    flops_per_s: float
+    bytes_per_s_by_size: Mapping[int, float]
+
+    def at(self, traffic_bytes: float) -> Ceilings:
+        """Ceilings for work that touches this much: the best rate of all probes from the largest that fits upwards."""
+        fitting = max((size for size in self.bytes_per_s_by_size if size <= traffic_bytes), default=0)
+        rates = [rate for size, rate in self.bytes_per_s_by_size.items() if size >= fitting]
+        return Ceilings(flops_per_s=self.flops_per_s, bytes_per_s=max(rates))

@@ -1,0 +1,50 @@
+"""A cache that is allocated once and written in place: no step pays for copying it.
+
+A grouped layer keeps two tensors, keys and values; an absorbed MLA layer keeps one, whose first columns are the value.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+SPARE_SLOTS = 16
+"""Slots past the length. The check fills them with garbage that no kernel may read."""
+GARBAGE_SIZE = 1e4
+
+
+class Cache:
+    """Tensors of shape [batch, kv_heads, capacity, width], one for each width."""
+
+    def __init__(
+        self,
+        *,
+        batch: int,
+        kv_heads: int,
+        length: int,
+        widths: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.length = length
+        capacity = length + SPARE_SLOTS
+        self.tensors = [torch.empty(batch, kv_heads, capacity, width, dtype=dtype, device=device) for width in widths]
+
+    def views(self) -> list[Tensor]:
+        """The tensors up to the length, without the spare slots."""
+        return [tensor[:, :, : self.length] for tensor in self.tensors]
+
+    def counted_bytes(self) -> int:
+        """Bytes of what is kept for `length` tokens, counted on the tensors themselves."""
+        return sum(view.numel() * view.element_size() for view in self.views())
+
+    def fill(self, generator: torch.Generator) -> None:
+        """Draw fresh contents, and fresh garbage in the spare slots."""
+        for tensor in self.tensors:
+            tensor.normal_(generator=generator)
+        self.spoil_spare_slots(generator)
+
+    def spoil_spare_slots(self, generator: torch.Generator) -> None:
+        """Large finite garbage. Not NaN: correct kernels that multiply by a zero mask would fail on it."""
+        for tensor in self.tensors:
+            tensor[:, :, self.length :].normal_(std=GARBAGE_SIZE, generator=generator)

@@ -1,0 +1,77 @@
+"""Multi-head, grouped-query and multi-query attention: one class, three numbers of key-value heads.
+
+Sources: Vaswani et al. (arXiv 1706.03762), Shazeer (arXiv 1911.02150), Ainslie et al. (arXiv 2305.13245). Query head h
+uses key-value head h // (H / G).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from suite.attention.cache import Cache
+from suite.attention.layer import Weights
+from suite.attention.problem import Problem
+from suite.attention.rotary import angles, rotate_halves
+from suite.theory.shapes import GroupedShape, Pass
+
+
+class GroupedAttention(Weights):
+    def __init__(
+        self,
+        shape: GroupedShape,
+        *,
+        positions: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__(dtype=dtype, device=device, generator=generator)
+        self.shape = shape
+        queries, keys = shape.num_heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        self.w_q = self.drawn(queries, shape.hidden_size)
+        self.w_k = self.drawn(keys, shape.hidden_size)
+        self.w_v = self.drawn(keys, shape.hidden_size)
+        self.w_o = self.drawn(shape.hidden_size, queries)
+        self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope_theta, dtype=dtype, device=device)
+
+    def new_cache(self, forward: Pass) -> Cache:
+        widths = (self.shape.head_dim, self.shape.head_dim)
+        return Cache(
+            batch=forward.batch,
+            kv_heads=self.shape.kv_heads,
+            length=forward.seq_len,
+            widths=widths,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    def problem(self, forward: Pass) -> Problem:
+        return Problem(
+            batch=forward.batch,
+            heads=self.shape.num_heads,
+            kv_heads=self.shape.kv_heads,
+            query_len=forward.query_len,
+            seq_len=forward.seq_len,
+            qk_dim=self.shape.head_dim,
+            v_dim=self.shape.head_dim,
+            value_in_key=False,
+            scale=self.shape.head_dim**-0.5,
+            dtype=self.dtype,
+            device=self.device,
+        )
+
+    def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:
+        new = slice(start, start + x_BSD.shape[1])
+        cos_Sr, sin_Sr = self.cos_Sr[new], self.sin_Sr[new]
+        q_BHSd = rotate_halves(self._heads(F.linear(x_BSD, self.w_q)), cos_Sr, sin_Sr)
+        keys, values = cache.tensors
+        keys[:, :, new] = rotate_halves(self._heads(F.linear(x_BSD, self.w_k)), cos_Sr, sin_Sr)
+        values[:, :, new] = self._heads(F.linear(x_BSD, self.w_v))
+        k_BGTd, v_BGTd = cache.views()
+        return q_BHSd, k_BGTd, v_BGTd
+
+    def output(self, o_BHSv: Tensor) -> Tensor:
+        return F.linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
+
+    def _heads(self, x_BSE: Tensor) -> Tensor:
+        return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

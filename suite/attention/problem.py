@@ -1,0 +1,67 @@
+"""What a kernel sees after the projections, and what a backend is.
+
+Legend of the shapes in this package: B batch, H query heads, G key-value heads, S or Sq new tokens, Sk all tokens,
+d width over which a query is scored, v width of a value, D hidden width, c width of MLA's latent.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    batch: int
+    heads: int
+    kv_heads: int
+    query_len: int
+    seq_len: int
+    qk_dim: int
+    v_dim: int
+    value_in_key: bool
+    """The value is the first `v_dim` columns of the key's own tensor, as in absorbed MLA."""
+    scale: float
+    dtype: torch.dtype
+    device: torch.device
+
+    @property
+    def heads_per_group(self) -> int:
+        return self.heads // self.kv_heads
+
+    @property
+    def is_prefill(self) -> bool:
+        """Every key belongs to a query: the causal mask is the plain triangle."""
+        return self.query_len == self.seq_len
+
+    @property
+    def needs_mask(self) -> bool:
+        """With one new token every key is visible."""
+        return self.query_len > 1
+
+
+class Backend:
+    """One way to compute one problem. It never falls back to another: what it cannot do it refuses.
+
+    Constructing it is set-up: what does not belong into the timed call, such as a mask, is built here.
+    Raises UnsupportedError for a problem that it does not compute.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, problem: Problem) -> None:
+        self.check(problem)
+        self.problem = problem
+
+    def check(self, problem: Problem) -> None:
+        """Raise UnsupportedError for a problem that this backend does not compute. By default every one is."""
+
+    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+        """o_BHSv, causal, with the last query seeing every key."""
+        raise AssertionError(f"{type(self).__name__} does not say how it computes")
+
+
+def visible_keys(query_len: int, seq_len: int, device: torch.device) -> Tensor:
+    """Causal visibility as booleans, [query_len, seq_len], with the last query seeing every key."""
+    return torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(seq_len - query_len)

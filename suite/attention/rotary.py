@@ -1,0 +1,29 @@
+"""Rotary position embedding in the two layouts that published weights use.
+
+Llama turns the pairs (i, i + d/2), DeepSeek the neighbours (2i, 2i + 1); both use the angles of Su et al.
+(arXiv 2104.09864). Frequency scaling (YaRN) is not applied: it changes values, not the work that is timed.
+
+Shapes: x_BHSd; cos_Sr and sin_Sr with r = d / 2.
+"""
+
+import torch
+from torch import Tensor
+
+
+def angles(length: int, width: int, theta: float, *, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, [length, width / 2], computed in float64 and rounded once."""
+    frequencies = theta ** (-torch.arange(0, width, 2, dtype=torch.float64, device=device) / width)
+    phases = torch.outer(torch.arange(length, dtype=torch.float64, device=device), frequencies)
+    return phases.cos().to(dtype), phases.sin().to(dtype)
+
+
+def rotate_halves(x_BHSd: Tensor, cos_Sr: Tensor, sin_Sr: Tensor) -> Tensor:
+    """Turn the pairs (i, i + d/2), as Llama does."""
+    first, second = x_BHSd.chunk(2, dim=-1)
+    return torch.cat((first * cos_Sr - second * sin_Sr, second * cos_Sr + first * sin_Sr), dim=-1)
+
+
+def rotate_neighbours(x_BHSd: Tensor, cos_Sr: Tensor, sin_Sr: Tensor) -> Tensor:
+    """Turn the pairs (2i, 2i + 1), as DeepSeek's weights expect."""
+    even, odd = x_BHSd[..., 0::2], x_BHSd[..., 1::2]
+    return torch.stack((even * cos_Sr - odd * sin_Sr, odd * cos_Sr + even * sin_Sr), dim=-1).flatten(-2)

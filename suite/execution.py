@@ -1,0 +1,154 @@
+"""Jobs one after another through the worker, each into a record, whatever becomes of it.
+
+The parent holds no torch: it refuses what is wrong in itself, sends a case, takes what comes back and writes it.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from suite import __version__
+from suite.configuration import locate
+from suite.measure.repeats import Effort
+from suite.measure.worker import Worker
+from suite.records.case import Case, run_key
+from suite.records.environment import commit, environment, source_digest
+from suite.records.record import Evidence, Reading, Record, Status
+from suite.records.store import claim_folder, write_record
+from suite.terminal import Terminal
+from suite.theory.roofline import MeasuredCeilings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    case: Case
+    settings: Mapping[str, Any]
+
+
+class PlannedWork(Protocol):
+    dtype: str
+    threads: int
+
+
+def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
+    """Run the jobs, write a record of each below `folder`, and return the exit code.
+
+    Raises ValueError, before the first case runs, if any job is wrong in itself.
+    """
+    unique = {job.case.id: job for job in jobs}
+    plans = {case_id: _planned(job.settings) for case_id, job in unique.items()}
+    terminal = Terminal(total=len(unique), is_sweep=is_sweep)
+    ceilings: dict[tuple[str, int], MeasuredCeilings] = {}
+    records: list[Record] = []
+    targets = {job.settings["workload"]["_target_"] for job in jobs}
+    with Worker(preload=sorted(target.rpartition(".")[0] for target in targets)) as worker:
+        for case_id, job in unique.items():
+            terminal.starting(job.case)
+            plan = plans[case_id]
+            record = _run(worker, job, plan, ceilings)
+            run_folder = claim_folder(folder, record.run_key)
+            write_record(record, run_folder)
+            records.append(record)
+            terminal.finished(record, run_folder)
+            if record.status is Status.INTERRUPTED:
+                break
+    terminal.summary(records, folder)
+    return exit_code(records, is_sweep=is_sweep)
+
+
+def exit_code(records: Sequence[Record], *, is_sweep: bool) -> int:
+    """What the statuses mean together, as interface: 1 a bad answer, 3 cannot judge, 130 interrupted."""
+    counts = Counter(record.status for record in records)
+    if counts[Status.INTERRUPTED]:
+        return 130
+    if counts[Status.FAILED] or counts[Status.INCORRECT]:
+        return 1
+    if counts[Status.OUT_OF_MEMORY] or (counts[Status.UNSUPPORTED] and not is_sweep):
+        return 3
+    return 0
+
+
+def _planned(settings: Mapping[str, Any]) -> PlannedWork:
+    Effort.from_settings(settings)
+    plan: PlannedWork = locate(settings["workload"]["plan"])(settings)
+    return plan
+
+
+@dataclass(kw_only=True)
+class _Received:
+    """What a case has sent so far."""
+
+    outcome: tuple[Status, str | None] = (Status.INTERRUPTED, "interrupted before it was done")
+    readings: list[Reading] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    durations_s: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        if "withdraw" in message:
+            self.readings = [reading for reading in self.readings if reading.metric != message["withdraw"]]
+        self.readings += message.get("readings", [])
+        self.facts |= message.get("facts", {})
+        for phase, seconds in message.get("durations_s", {}).items():
+            self.durations_s[phase] = self.durations_s.get(phase, 0.0) + seconds
+        self.warnings += [message["warning"]] if "warning" in message else []
+        self.outcome = message.get("outcome", self.outcome)
+
+
+def _run(worker: Worker, job: Job, plan: PlannedWork, ceilings: dict[tuple[str, int], MeasuredCeilings]) -> Record:
+    started_at, start = datetime.now(UTC), time.perf_counter()
+    received = _Received()
+    try:
+        key = (plan.dtype, plan.threads)
+        if key not in ceilings:
+            begun = time.perf_counter()
+            ceilings[key] = _measured_ceilings(worker, *key)
+            received.durations_s["ceilings"] = time.perf_counter() - begun
+        arguments = {"settings": job.settings, "ceilings": ceilings[key]}
+        for message in worker.run("case", arguments, threads=plan.threads):
+            received.take(message)
+    except KeyboardInterrupt:
+        pass
+    except _WorkerFailedError as error:
+        received.outcome = (Status.FAILED, f"the ceilings could not be measured: {error}")
+    duration_s = time.perf_counter() - start
+    status, reason = received.outcome
+    received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
+    return Record(
+        case=job.case,
+        run_key=run_key(job.case, job.settings),
+        status=status,
+        reason=reason,
+        evidence=Evidence.MEASURED,
+        settings=job.settings,
+        environment=environment(),
+        provenance={
+            "suite_version": __version__,
+            **commit(),
+            "source_digest": source_digest(),
+            "started_at": started_at.isoformat(timespec="seconds"),
+            "duration_s": duration_s,
+            "durations_s": received.durations_s,
+            **received.facts,
+            "warnings": received.warnings,
+        },
+        readings=received.readings,
+    )
+
+
+class _WorkerFailedError(Exception):
+    pass
+
+
+def _measured_ceilings(worker: Worker, dtype: str, threads: int) -> MeasuredCeilings:
+    for message in worker.run("ceilings", {"dtype": dtype, "threads": threads}, threads=threads):
+        if "result" in message:
+            result: MeasuredCeilings = message["result"]
+            return result
+        if "outcome" in message:
+            raise _WorkerFailedError(message["outcome"][1])
+    raise AssertionError("a task ends with a result or an outcome")

@@ -1,0 +1,65 @@
+"""Clocks of a CPU run, and the rule by which one of them judges.
+
+On a shared machine wall time holds other people's work; the thread's own CPU time does not. It fits work on one thread.
+Several threads have no single CPU time that is a latency, so wall time judges there. Every clock is kept in every
+reading.
+"""
+
+import time
+from collections.abc import Callable
+
+from suite.measure.meter import Probe, Seen
+
+COARSEST_S = 1e-5
+"""A clock that ticks more rarely than this (Windows counts CPU time in 15.6 ms) cannot judge."""
+
+
+def judging_clock(threads: int) -> str:
+    """Which clock a reading's `value` is: `thread_cpu` or `wall`."""
+    fine = time.get_clock_info("thread_time").resolution <= COARSEST_S
+    return "thread_cpu" if threads == 1 and fine else "wall"
+
+
+def cpu_clock(threads: int) -> Probe:
+    """A probe for wall, thread and process CPU time and for the times that the scheduler took the CPU away."""
+    judge = judging_clock(threads)
+
+    def start() -> Callable[[], Seen]:
+        switches = involuntary_switches()
+        process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
+
+        def stop() -> Seen:
+            wall_s = time.perf_counter() - wall
+            thread_cpu_s = time.thread_time() - thread
+            process_cpu_s = time.process_time() - process
+            now = involuntary_switches()
+            return [
+                {
+                    "metric": "latency_s",
+                    "value": thread_cpu_s if judge == "thread_cpu" else wall_s,
+                    "wall_s": wall_s,
+                    "thread_cpu_s": thread_cpu_s,
+                    "process_cpu_s": process_cpu_s,
+                    "involuntary_switches": None if now is None or switches is None else now - switches,
+                }
+            ]
+
+        return stop
+
+    return start
+
+
+def _no_switch_count() -> int | None:
+    return None
+
+
+try:
+    import resource
+except ImportError:  # Windows has no such count
+    involuntary_switches = _no_switch_count
+else:
+    _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
+
+    def involuntary_switches() -> int | None:
+        """Involuntary context switches of this thread so far (of the process on macOS); None where nobody counts."""
+        return resource.getrusage(_WHO).ru_nivcsw

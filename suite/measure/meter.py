@@ -1,0 +1,55 @@
+"""Spans and the probes that watch them.
+
+A probe is a callable that starts and returns its stop function, which gives what it saw. Probes start in order and stop
+in reverse, so the last one, the clock, stands closest to the work.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from suite.records.record import Reading
+
+Seen = Sequence[Mapping[str, Any]]
+"""Fields of readings: `metric`, `value`, and for a timing the clocks."""
+Probe = Callable[[], Callable[[], Seen]]
+
+
+class Meter:
+    """Collects the readings of every span of the current step."""
+
+    def __init__(self, *probes: Probe) -> None:
+        self._probes = probes
+        self.step = 0
+        self.readings: list[Reading] = []
+
+    def span(self, name: str) -> "Span":
+        return Span(self, name, self._probes)
+
+    def note(self, span: str = "case", **values: float) -> None:
+        """Record numbers that the work itself knows, such as a loss."""
+        for metric, value in values.items():
+            self.readings.append(Reading(step=self.step, span=span, metric=metric, value=value))
+
+
+class Span:
+    """A context manager, written as a class because a generator would cost more than some kernels."""
+
+    __slots__ = ("_meter", "_name", "_probes", "_stops")
+
+    def __init__(self, meter: Meter, name: str, probes: Sequence[Probe]) -> None:
+        self._meter, self._name, self._probes = meter, name, probes
+        self._stops: list[Callable[[], Seen]] = []
+
+    def __enter__(self) -> None:
+        for probe in self._probes:
+            self._stops.append(probe())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        seen = [stop() for stop in reversed(self._stops)]
+        if error is None:
+            meter = self._meter
+            for fields in (fields for one in seen for fields in one):
+                meter.readings.append(Reading(step=meter.step, span=self._name, **fields))

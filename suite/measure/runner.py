@@ -1,0 +1,105 @@
+"""One case from its settings to its readings, inside the worker: prepare, check, time, check again, profile."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from suite.configuration import locate
+from suite.measure.allocator import AllocatorProbe
+from suite.measure.clock import cpu_clock, judging_clock
+from suite.measure.meter import Meter
+from suite.measure.repeats import Effort, repeat
+from suite.measure.workload import IncorrectError, UnsupportedError, Workload
+from suite.records.record import Reading, Status
+from suite.statistics.intervals import median_interval
+from suite.theory.roofline import MeasuredCeilings
+
+Send = Callable[..., None]
+WALL_EXCEEDS_CPU = 1.1
+
+
+def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings) -> tuple[Status, str | None]:
+    """Measure one case. What is read goes through `send` as it comes, so that a death loses nothing that was sent.
+
+    Sends `readings=[...]`, `facts={...}`, `durations_s={...}` and `warning="..."`. Returns the status and its reason.
+    """
+    workload: Workload = locate(settings["workload"]["_target_"])(settings)
+    torch.manual_seed(settings["seed"])
+    try:
+        with _timed(send, "prepare"):
+            workload.prepare()
+        clock = judging_clock(workload.plan.threads)
+        send(readings=[*workload.constants(), *_ceiling_readings(workload, ceilings)])
+        send(facts={**workload.facts(), "clock": clock})
+        with _timed(send, "check"):
+            send(readings=list(workload.check()))
+        with _timed(send, "measure"):
+            meter = Meter(cpu_clock(workload.plan.threads))
+            warning = _repeat(send, workload, meter, Effort.from_settings(settings), ceilings)
+        if warning:
+            send(warning=warning)
+        with _timed(send, "check"):
+            workload.check()
+        with _timed(send, "profile"):
+            probe = AllocatorProbe()
+            profiled = Meter(probe)
+            workload.step(profiled)
+        operators = _by_span(profiled.readings, probe.operators)
+        send(readings=profiled.readings, facts={"operators": operators})
+    except UnsupportedError as error:
+        return Status.UNSUPPORTED, str(error)
+    except IncorrectError as error:
+        send(withdraw="latency_s", readings=list(error.readings))
+        return Status.INCORRECT, error.reason
+    for sentence in (*_criticism(meter.readings, clock), *workload.criticise(operators)):
+        send(warning=sentence)
+    return Status.OK, None
+
+
+def _repeat(send: Send, workload: Workload, meter: Meter, effort: Effort, ceilings: MeasuredCeilings) -> str | None:
+    sent = 0
+
+    def keep() -> None:
+        nonlocal sent
+        send(readings=meter.readings[sent:])
+        sent = len(meter.readings)
+
+    predicted_s = workload.plan.predicted_step_s(ceilings)
+    warning = repeat(workload.step, meter, effort, predicted_s=predicted_s, keep=keep)
+    keep()
+    return warning
+
+
+def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterator[Reading]:
+    for span, quantities in workload.plan.constants().items():
+        if "traffic_bytes" in quantities:
+            ceilings = measured.at(quantities["traffic_bytes"])
+            yield Reading(step=0, span=span, metric="ceiling_flops_per_s", value=ceilings.flops_per_s)
+            yield Reading(step=0, span=span, metric="ceiling_bytes_per_s", value=ceilings.bytes_per_s)
+
+
+def _by_span(readings: Sequence[Reading], operators: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
+    return {reading.span: names for reading, names in zip(readings, operators, strict=True)}
+
+
+def _criticism(readings: Sequence[Reading], clock: str) -> Iterator[str]:
+    """What a reader should hold against these timings."""
+    for span in dict.fromkeys(reading.span for reading in readings):
+        timed = [reading for reading in readings if reading.span == span and reading.wall_s is not None]
+        if clock == "thread_cpu" and timed:
+            wall = median_interval([reading.wall_s or 0.0 for reading in timed]).median
+            ratio = wall / median_interval([reading.value for reading in timed]).median
+            if ratio > WALL_EXCEEDS_CPU:
+                yield f"{span}: wall time is {ratio:.2f} times the CPU time that is reported: other work was running"
+
+
+@contextmanager
+def _timed(send: Send, phase: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        send(durations_s={phase: time.perf_counter() - start})

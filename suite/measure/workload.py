@@ -1,0 +1,65 @@
+"""What can be measured: attention, and later RL and quality, are all this."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from suite.measure.meter import Meter
+from suite.records.record import Reading
+from suite.theory.roofline import MeasuredCeilings
+
+
+class UnsupportedError(Exception):
+    """Right in itself, but not runnable here; the message says why."""
+
+
+class IncorrectError(Exception):
+    """The output is wrong: nothing is timed. Keeps the readings that show it."""
+
+    def __init__(self, reason: str, readings: Sequence[Reading] = ()) -> None:
+        super().__init__(reason)
+        self.reason, self.readings = reason, readings
+
+
+class Plan(Protocol):
+    """What is known of a case before anything is allocated. Constructed with the settings, in the parent too, so it may
+    not import torch; raises ValueError for settings that are wrong in themselves."""
+
+    device: str
+    dtype: str
+    threads: int
+
+    def constants(self) -> Mapping[str, Mapping[str, float]]:
+        """Exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
+        ...
+
+    def predicted_step_s(self, measured: MeasuredCeilings) -> float:
+        """Least time of one step on a device with these ceilings."""
+        ...
+
+
+class Workload(Protocol):
+    """Constructed with the resolved settings; allocates in `prepare`, where it may also raise UnsupportedError."""
+
+    plan: Plan
+
+    def prepare(self) -> None: ...
+
+    def constants(self) -> Iterable[Reading]:
+        """Quantities that do not change from step to step."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a reader must know of how it ran, as plain data for the record's provenance."""
+        ...
+
+    def criticise(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
+        """Sentences that a reader should hold against the result, given the operators that ran in each span."""
+        ...
+
+    def check(self) -> Iterable[Reading]:
+        """Compare the output with a reference on fresh inputs. Raises IncorrectError where they differ."""
+        ...
+
+    def step(self, meter: Meter) -> None:
+        """Do the work once, each part inside a span of the meter."""
+        ...

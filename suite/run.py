@@ -1,0 +1,127 @@
+"""`suite run`: Hydra composes the settings of one case or of a sweep; what is composed is then executed here.
+
+Hydra appears in this module only. Its task function merely collects, so that a sweep is known whole, and refused whole,
+before its first case runs.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from suite.configuration import conf_dir, read_yaml
+from suite.execution import Job, execute
+from suite.records.case import case_from
+
+NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """One point of a sweep, or the single run."""
+
+    settings: dict[str, Any]
+    chosen: dict[str, str]
+    named: list[str]
+    folder: Path
+    is_sweep: bool
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what the arguments say; returns the exit code. Entry point of `suite-run` too."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        composed = compose(arguments)
+        if not composed:  # Hydra answered by itself: --help, --cfg and the like
+            return 0
+        first = composed[0]
+        if "sweep" in first.chosen and not first.is_sweep:
+            name = first.chosen["sweep"]
+            raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
+        return execute([_job(one) for one in composed], folder=first.folder, is_sweep=first.is_sweep)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        print(f"suite run: {_sentence(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def compose(arguments: Sequence[str]) -> list[Composed]:
+    """Let Hydra compose every point. Raises its errors, or ValueError, for what cannot be composed."""
+    composed: list[Composed] = []
+
+    def collect(config: DictConfig) -> None:
+        runtime = HydraConfig.get()
+        is_sweep = str(runtime.mode).endswith("MULTIRUN")
+        chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
+        settings = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(settings, dict)
+        composed.append(
+            Composed(
+                settings={str(key): value for key, value in settings.items()},
+                chosen=chosen,
+                named=[_key(override) for override in runtime.overrides.task],
+                folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
+                is_sweep=is_sweep,
+            )
+        )
+
+    # Hydra prints a traceback or a banner of its own unless told to hand its errors on; it reads sys.argv.
+    before_error, before_argv = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["suite run", *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
+    finally:
+        sys.argv = before_argv
+        if before_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before_error
+    if composed and composed[0].is_sweep:
+        # Hydra leaves its own settings in the sweep's folder; they hold this machine's paths, and records must not.
+        (composed[0].folder / "multirun.yaml").unlink(missing_ok=True)
+    return composed
+
+
+def _job(composed: Composed) -> Job:
+    known = {*read_yaml("run.yaml"), *composed.chosen}
+    unknown = sorted(set(composed.settings) - known)
+    if unknown:
+        raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
+    case = case_from(composed.settings, chosen=composed.chosen, named=composed.named)
+    return Job(case=case, settings=composed.settings)
+
+
+def _key(override: str) -> str:
+    key = OverridesParser.create().parse_override(override).key_or_group
+    return str(key).replace("/", ".")
+
+
+def _sentence(error: Exception) -> str:
+    """Hydra's refusal, shortened to what a person needs to mend the call."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    missing = getattr(error, "missing_cfg_file", None)
+    options = getattr(error, "options", None)
+    if missing and options:
+        group, _, name = str(missing).rpartition("/")
+        return f"{group} must be one of {', '.join(options)}; got {name!r}"
+    if "is not in struct" in text or "Could not override" in text:
+        return NO_SUCH_SETTING.format(text.split("'")[1] if "'" in text else text)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r} as key=value ({text})"
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
