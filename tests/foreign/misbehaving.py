@@ -1,0 +1,87 @@
+"""Workloads of another package, reached through their `_target_` alone: one that behaves, and every way not to."""
+
+import os
+import signal
+import time
+
+import torch
+from misbehaving_plan import Plan
+
+from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.records.record import Reading
+
+
+class Behaving:
+    def __init__(self, settings):
+        self.plan, self.settings, self.steps = Plan(settings), settings, 0
+
+    def prepare(self):
+        self.values = torch.ones(1000)
+
+    def constants(self):
+        return [Reading(step=0, span="case", metric="flops", value=10.0)]
+
+    def facts(self):
+        return {"backend": "none"}
+
+    def criticise(self, operators):
+        return []
+
+    def check(self):
+        return []
+
+    def step(self, meter):
+        self.steps += 1
+        with meter.span("work"):
+            self.work()
+
+    def work(self):
+        self.values.sum()
+
+
+class Killed(Behaving):
+    def work(self):
+        if self.steps == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Segfaulting(Behaving):
+    def work(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Exiting(Behaving):
+    def work(self):
+        os._exit(7)
+
+
+class Hungry(Behaving):
+    def prepare(self):
+        self.held = [torch.empty(1 << 28) for _ in range(1 << 12)]  # 4 TiB, a GiB at a time
+
+
+class Raising(Behaving):
+    def work(self):
+        raise RuntimeError(f"cannot read /home/alice/weights.pt with {os.environ.get('PLANTED_TOKEN', '')}")
+
+
+class Unsupported(Behaving):
+    def prepare(self):
+        raise UnsupportedError("this machine has no flux capacitor")
+
+
+class Wrong(Behaving):
+    def check(self):
+        raise IncorrectError("the sum is off", [Reading(step=0, span="work", metric="relative_error", value=0.5)])
+
+
+class WrongLater(Wrong):
+    def check(self):
+        if self.steps:
+            super().check()
+        return []
+
+
+class Slow(Behaving):
+    def work(self):
+        time.sleep(60)

@@ -1,0 +1,195 @@
+"""`suite run` from the command line to the record on disk, with workers that behave and workers that do not."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from suite.records.record import Status
+from suite.records.store import read_contents
+from suite.run import main
+from suite.theory.geometry import geometry_names
+
+ROOT = Path(__file__).parents[1]
+FOREIGN = Path(__file__).parent / "foreign"
+SMALL = ("geometry=tiny", "seq_len=64", "measure=smoke")
+ELSEWHERE = (f"hydra.searchpath=[file://{FOREIGN / 'conf'}]", "measure=smoke")
+
+
+def run(folder, *arguments):
+    code = main([*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"])
+    return code, [stored.record for stored in read_contents([folder]).stored]
+
+
+def test_a_case_leaves_one_record_with_its_readings(tmp_path, capsys):
+    code, (record,) = run(tmp_path, *SMALL)
+    assert (code, record.status) == (0, Status.OK)
+    metrics = {(reading.span, reading.metric) for reading in record.readings}
+    assert {("layer", "latency_s"), ("kernel", "latency_s"), ("kernel", "relative_error")} <= metrics
+    assert {("layer", "peak_bytes"), ("case", "cache_bytes"), ("kernel", "ceiling_flops_per_s")} <= metrics
+    shown = capsys.readouterr().out
+    for words in ("what ran", "check", "median of", "roofline", "of MHA's", "record.json"):
+        assert words in shown
+
+
+def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path):
+    _, records = run(tmp_path, "-m", *SMALL, "attention=mha,gqa,mqa,mla")
+    for record in records:
+        values = {reading.metric: reading.value for reading in record.readings if reading.span == "case"}
+        assert values["cache_bytes"] == values["cache_bytes_counted"]
+
+
+def test_an_id_that_a_sweep_repeats_runs_once(tmp_path):
+    code, records = run(tmp_path, "-m", *SMALL, "phase=prefill", "query_len=1,2")
+    assert (code, len(records)) == (0, 1)
+
+
+def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_measured(tmp_path):
+    _, (record,) = run(tmp_path, *SMALL, "geometry.num_heads=8", "seed=3", "measure.max_steps=4")
+    assert record.case.id == (
+        "workload=attention attention=mla geometry=tiny match=heads phase=decode seq_len=64 query_len=1 batch=1 tp=1 "
+        "dtype=float32 cache_dtype=null backend=auto device=cpu threads=1 geometry.num_heads=8 seed=3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["geometry=nowhere"], ["geometry must be one of", "tiny", "'nowhere'"]),
+        (["attention=linear"], ["attention must be one of", "mla", "'linear'"]),
+        (["nonsense=1"], ["no setting 'nonsense'"]),
+        (["+nonsense=1"], ["no setting 'nonsense'"]),
+        (["seq_len=0"], ["seq_len", "at least 1", "0"]),
+        (["seq_len=1.5"], ["seq_len", "whole number", "1.5"]),
+        (["query_len=65", *SMALL], ["query_len must be at most seq_len", "65"]),
+        (["phase=sideways"], ["phase must be one of prefill, decode", "'sideways'"]),
+        (["geometry.num_heads=6", "geometry.num_kv_heads=4"], ["multiple", "6", "4"]),
+        (["tp=3"], ["multiple of tp", "3"]),
+        (["+attention.colour=blue"], ["attention.colour"]),
+        (["seq_len=["], ["cannot read 'seq_len=['"]),
+        (["sweep=demo"], ["needs -m"]),
+        (["measure.max_steps=1"], ["measure.max_steps"]),
+        (["-m", "attention=mha,mla", "batch=0,1"], ["batch", "at least 1"]),
+    ],
+)
+def test_what_is_wrong_in_itself_is_one_sentence_and_nothing_runs(tmp_path, capsys, arguments, words):
+    code, records = run(tmp_path, *arguments)
+    said = capsys.readouterr().err.strip()
+    assert (code, records) == (2, [])
+    assert len(said.splitlines()) == 1
+    assert all(word in said for word in words), said
+
+
+def test_every_geometry_named_in_the_refusal_exists(tmp_path, capsys):
+    run(tmp_path, "geometry=nowhere")
+    said = capsys.readouterr().err
+    assert all(name in said for name in geometry_names())
+
+
+@pytest.mark.parametrize(
+    ("workload", "status", "reason", "code"),
+    [
+        ("killed", Status.FAILED, "SIGKILL", 1),
+        ("segfaulting", Status.FAILED, "SIGSEGV", 1),
+        ("exiting", Status.FAILED, "exit code 7", 1),
+        ("raising", Status.FAILED, "RuntimeError", 1),
+        ("wrong", Status.INCORRECT, "the sum is off", 1),
+        ("unsupported", Status.UNSUPPORTED, "flux capacitor", 3),
+    ],
+)
+def test_a_worker_that_comes_to_grief_is_a_record_with_a_reason(tmp_path, workload, status, reason, code):
+    got, (record,) = run(tmp_path, *ELSEWHERE, f"workload={workload}")
+    assert (got, record.status) == (code, status)
+    assert reason in record.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a worker's private memory")
+def test_exhausted_memory_is_a_record_and_ends_with_three(tmp_path):
+    code, (record,) = run(tmp_path, *ELSEWHERE, "workload=hungry")
+    assert (code, record.status) == (3, Status.OUT_OF_MEMORY)
+
+
+def test_a_real_case_too_large_for_memory_is_out_of_memory(tmp_path):
+    code, (record,) = run(tmp_path, "attention=mha", "seq_len=100000000000", "measure=smoke")
+    assert (code, record.status) == (3, Status.OUT_OF_MEMORY)
+
+
+def test_a_sweep_goes_on_past_deaths_and_ends_with_the_worst_code(tmp_path):
+    code, records = run(
+        tmp_path, "-m", *ELSEWHERE, "workload=killed,segfaulting,hungry,unsupported,behaving", "seq_len=1,2"
+    )
+    statuses = [record.status for record in records]
+    assert code == 1
+    assert len(statuses) == 10
+    assert statuses.count(Status.OK) == 2
+
+
+def test_a_sweep_in_which_only_unsupported_cases_are_missing_is_done(tmp_path):
+    code, _ = run(tmp_path, "-m", *ELSEWHERE, "workload=unsupported,behaving")
+    assert code == 0
+
+
+def test_readings_sent_before_a_death_are_kept(tmp_path):
+    _, (record,) = run(tmp_path, *ELSEWHERE, "workload=killed")
+    assert "flops" in {reading.metric for reading in record.readings}
+
+
+def test_an_output_that_is_wrong_after_timing_keeps_no_timing(tmp_path):
+    _, (record,) = run(tmp_path, *ELSEWHERE, "workload=wrong_later")
+    assert record.status is Status.INCORRECT
+    assert {reading.metric for reading in record.readings} & {"latency_s", "relative_error"} == {"relative_error"}
+
+
+def test_planted_paths_and_secrets_reach_no_file_and_the_parent_holds_no_torch(tmp_path):
+    # The fork server keeps the environment it was started with, so the case runs in a process of its own.
+    environment = {**os.environ, "PLANTED_TOKEN": "hunter2-hunter2", "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
+    arguments = [*ELSEWHERE, "workload=raising", f"hydra.run.dir={tmp_path}"]
+    program = (
+        f"import sys; from suite.run import main; code = main({arguments}); assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True, cwd=ROOT)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"RuntimeError" in written
+    for planted in (b"hunter2", b"/home/alice", str(tmp_path).encode(), str(ROOT).encode()):
+        assert planted not in written
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process on Windows")
+def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
+    command = [sys.executable, "-m", "suite.run", "-m", *ELSEWHERE, "workload=slow", "seq_len=1,2"]
+    process = subprocess.Popen(
+        [*command, f"hydra.sweep.dir={tmp_path}"], env=environment, cwd=ROOT, start_new_session=True
+    )
+    _wait_for_a_worker(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    (record,) = [stored.record for stored in read_contents([tmp_path]).stored]
+    assert record.status is Status.INTERRUPTED
+    with pytest.raises(ProcessLookupError):
+        _kill_later(process.pid)
+
+
+def _wait_for_a_worker(group):
+    """Until the sweep's own process group has a forked case that sleeps: the server's child."""
+    import psutil
+
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if any(child.parent().pid != group for child in psutil.Process(group).children(recursive=True)):
+            time.sleep(0.5)
+            return
+        time.sleep(0.05)
+    raise AssertionError("no worker came up")
+
+
+def _kill_later(group):
+    """Raise ProcessLookupError as soon as nothing of the process group is left."""
+    for _ in range(50):
+        os.killpg(group, 0)
+        time.sleep(0.1)
