@@ -1,9 +1,10 @@
 """The `suite` command: hands each command to its module.
 
-Every worker process imports this module again, as `__mp_main__`, and `suite` alone must answer at once: so nothing but
-the standard library's `sys` is imported up here.
+Every worker process imports this module again, as `__mp_main__`, and `suite` alone must answer at once: so nothing is
+imported up here but what every Python has loaded anyway.
 """
 
+import io
 import sys
 
 TYPE_CHECKING = False  # typing's own costs an import
@@ -30,6 +31,9 @@ ONLY_RUNS_NEED = ("torch", "hydra", "omegaconf")
 def main() -> int:
     """Run the command line in sys.argv and return its exit code."""
     arguments = sys.argv[1:]
+    # A stream in an old encoding, as a redirected one on Windows, shows a stand-in for what it cannot hold.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     if not arguments:
         return _guarded(_welcome)
     if arguments[0] == "run":

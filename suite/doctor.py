@@ -114,7 +114,7 @@ def _rates(flops_per_s: dict[str, float]) -> list[tuple[str, str]]:
     slow = slow_dtypes(flops_per_s)
     rows = []
     for dtype, rate in flops_per_s.items():
-        remark = "  below a tenth of float32's: refused unless asked for" if dtype in slow else ""
+        remark = "; below a tenth of float32's: not taken unless asked for" if dtype in slow else ""
         rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
     return rows
 

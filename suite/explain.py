@@ -4,11 +4,12 @@ The texts lie in `conf/explain`, a file a language, with a placeholder wherever 
 language can claim a number of its own.
 """
 
+import functools
 import unicodedata
 from typing import Any
 
-from suite.configuration import choices, one_of, read_yaml
-from suite.theory.geometry import Geometry, geometry_names, load_geometry
+from suite.configuration import choices, one_of, read_choice, read_yaml
+from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape, kernel_flops, latent_shape
@@ -141,25 +142,28 @@ def _table(shapes: dict[str, LayerShape], num_layers: int, words: dict[str, Any]
 
 def _smaller_than(elements: int, name: str, words: dict[str, Any]) -> str:
     """Published models whose own attention caches fewer elements a token and layer, as text."""
-    smaller = {}
-    for other in geometry_names():
-        if other == name or read_yaml(f"geometry/{other}.yaml")["family"] == "synthetic":
-            continue
-        count = _own_elements(load_geometry(other))
-        if count < elements:
-            smaller[other] = count
+    smaller = {other: count for other, count in _published_elements().items() if count < elements and other != name}
     listed = [f"{other} {count:,}" for other, count in sorted(smaller.items(), key=lambda item: item[1])]
     return ", ".join(listed[:LISTED] + ["…"] * (len(listed) > LISTED)) or str(words["none"])
 
 
-def _own_elements(geometry: Geometry) -> int:
-    own = latent_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
-    return own.cache_elements_per_token
+@functools.cache
+def _published_elements() -> dict[str, int]:
+    """Elements that each published model's own attention caches a token and layer."""
+    elements = {}
+    for name in geometry_names():
+        content = read_choice("geometry", name)
+        if content["family"] == "synthetic":
+            continue
+        geometry = geometry_from(content)
+        own = latent_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
+        elements[name] = own.cache_elements_per_token
+    return elements
 
 
 def _has_window(name: str) -> bool:
     """Whether some layers of the model keep only a window: the closed forms here count every token."""
-    return bool(read_yaml(f"geometry/{name}.yaml").get("sliding_window"))
+    return bool(read_choice("geometry", name).get("sliding_window"))
 
 
 def _right(text: str, width: int) -> str:

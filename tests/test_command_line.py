@@ -1,0 +1,147 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import suite
+from suite import __main__ as command_line
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_suite(*arguments, **settings):
+    command = [sys.executable, "-m", "suite", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **settings)
+
+
+def called(monkeypatch, *arguments):
+    """The exit code of the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["suite", *arguments])
+    return command_line.main()
+
+
+def test_suite_alone_shows_three_examples(monkeypatch, capsys):
+    assert called(monkeypatch) == 0
+    shown = capsys.readouterr().out
+    for example in ("suite demo", "suite run -m attention=gqa,mla", "suite explain mla"):
+        assert example in shown
+
+
+def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
+    assert called(monkeypatch, "--help") == 0
+    lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in lines if line.strip()] == ["demo", "run", "report", "doctor", "explain"]
+
+
+def test_version_is_the_package_version(monkeypatch, capsys):
+    assert called(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.split() == ["mla-grpo-suite", suite.__version__]
+
+
+@pytest.mark.parametrize("arguments", [["gate"], ["explain"], ["explain", "mla", "--lang", "fr"], ["doctor", "--nope"]])
+def test_what_the_command_line_does_not_know_ends_with_2(monkeypatch, capsys, arguments):
+    assert called(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Error" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["explain", "grpo"], ["topic must be one of mla, gqa", "'grpo'"]),
+        (["explain", "mla", "--geometry", "gpt-9"], ["geometry must be one of", "deepseek-v3", "'gpt-9'"]),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_on_stderr(monkeypatch, capsys, arguments, parts):
+    assert called(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("suite: ")
+    assert captured.err.count("\n") == 1
+    assert all(part in captured.err for part in parts)
+
+
+def test_run_gets_every_argument_untouched(monkeypatch):
+    got = []
+    stand_in = type(sys)("suite.run")
+    stand_in.main = lambda argv: got.append(argv) or 3
+    monkeypatch.setitem(sys.modules, "suite.run", stand_in)
+    arguments = ["-m", "--help", "--", "a=1,2", "+b=[x]", "--version"]
+    assert called(monkeypatch, "run", *arguments) == 3
+    assert got == [arguments]
+
+
+def test_a_command_ends_with_the_code_that_it_returns(monkeypatch):
+    stand_in = type(sys)("suite.doctor")
+    stand_in.doctor = lambda *, as_json: 4 if as_json else 1
+    monkeypatch.setitem(sys.modules, "suite.doctor", stand_in)
+    assert called(monkeypatch, "doctor", "--json") == 4
+    assert called(monkeypatch, "doctor") == 1
+
+
+def test_an_interrupt_ends_with_130(monkeypatch):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    stand_in = type(sys)("suite.run")
+    stand_in.main = interrupted
+    monkeypatch.setitem(sys.modules, "suite.run", stand_in)
+    assert called(monkeypatch, "run") == 130
+
+
+def test_runs_without_their_packages_are_refused_in_a_sentence(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "suite.run", raising=False)
+    monkeypatch.setitem(sys.modules, "hydra", None)  # an import of it fails
+    assert called(monkeypatch, "run", "geometry=tiny") == 3
+    assert capsys.readouterr().err == "suite: runs need hydra, which is not installed here; see `suite doctor`\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pipe whose reader is gone")
+def test_a_reader_that_leaves_is_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "suite", "explain", "mla"]
+    with os.fdopen(writer, "w") as gone:
+        ended = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert ended.stderr == ""
+    assert ended.returncode == 130
+
+
+def test_no_colour_where_none_is_wanted():
+    environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    for arguments in (["--help"], ["nope"], ["explain", "gqa"]):
+        ended = run_suite(*arguments, env=environment)
+        assert "\x1b" not in ended.stdout + ended.stderr
+
+
+def test_a_terminal_without_chinese_gets_stand_ins_and_no_error():
+    ended = run_suite("explain", "mla", "--lang", "zh", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert ended.returncode == 0, ended.stderr
+    assert "241.8" in ended.stdout
+
+
+def test_report_names_the_page_that_it_wrote(monkeypatch, capsys, tmp_path):
+    got = {}
+
+    def report(results, labels, **options):
+        got.update(results=results, labels=labels, **options)
+        return tmp_path / "page.html", 4
+
+    stand_in = type(sys)("suite.report.command")
+    stand_in.report = report
+    monkeypatch.setitem(sys.modules, "suite.report.command", stand_in)
+    arguments = ["--results", "a", "--label", "one", "--results", "b", "--label", "two", "--lang", "zh"]
+    assert called(monkeypatch, "report", *arguments, "--format", "csv", "--out", "x.csv") == 4
+    assert got == {
+        "results": [Path("a"), Path("b")],
+        "labels": ["one", "two"],
+        "format": "csv",
+        "lang": "zh",
+        "out": Path("x.csv"),
+    }
+    assert str(tmp_path / "page.html") in capsys.readouterr().out
+    assert called(monkeypatch, "report") == 4
+    assert (got["results"], got["labels"]) == ([Path("results")], [])

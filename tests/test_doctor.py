@@ -1,0 +1,112 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from suite import doctor as doctor_module
+from suite.configuration import choices
+from suite.doctor import as_text, doctor, examine, slow_dtypes
+
+ROOT = Path(__file__).resolve().parents[1]
+PROBED = {
+    "version": "2.13.0",
+    "cpu_capability": "AVX2",
+    "cuda_available": False,
+    "cuda_built": None,
+    "matmul_flops_per_s": {"float32": 97e9, "bfloat16": 208e9, "float16": 1e9},
+    "backends": dict.fromkeys(choices("backend")),
+    "workloads": dict.fromkeys(choices("workload")),
+}
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """Stands in for the process that asks torch, which takes seconds; one test below asks for real."""
+    found = json.loads(json.dumps(PROBED))
+    monkeypatch.setattr(doctor_module, "_ask_torch", lambda: (found, None))
+    return found
+
+
+def without(monkeypatch, *modules):
+    find = doctor_module.importlib.util.find_spec
+    monkeypatch.setattr(doctor_module.importlib.util, "find_spec", lambda name: None if name in modules else find(name))
+
+
+def test_this_machine_is_examined_for_real(capsys):
+    pytest.importorskip("torch")
+    pytest.importorskip("hydra")
+    assert doctor(as_json=True) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["torch"]["version"] == facts["packages"]["torch"]
+    assert all(rate > 0 for rate in facts["torch"]["matmul_flops_per_s"].values())
+    assert set(facts["backends"]) == set(choices("backend"))
+    assert facts["backends"]["eager"] == {"runs": True, "why_not": None}
+    assert facts["workloads"]["attention"] == {"runs": True, "why_not": None}
+    assert bool(facts["gpus"]) == (facts["no_gpu_because"] is None)
+
+
+def test_the_text_is_one_screen_of_aligned_lines(probed):
+    lines = as_text(examine()).splitlines()
+    assert len(lines) <= 35
+    assert max(map(len, lines)) <= 110
+    assert all(line[:11].strip() or line.startswith(" " * 11) for line in lines)
+
+
+def test_a_slow_dtype_is_shown_with_the_rule(probed):
+    assert slow_dtypes(PROBED["matmul_flops_per_s"]) == ["float16"]
+    (line,) = [line for line in as_text(examine()).splitlines() if line.startswith("  float16")]
+    assert "below a tenth of float32's" in line
+
+
+def test_without_torch_nothing_runs_and_reading_still_works(monkeypatch, capsys):
+    without(monkeypatch, "torch", "hydra")
+    assert doctor(as_json=False) == 3
+    text = capsys.readouterr().out
+    assert "no runs here: torch is not installed; hydra-core is not installed" in " ".join(text.split())
+    assert "suite report and suite explain still work" in " ".join(text.split())
+
+
+def test_without_hydra_torch_is_still_asked(monkeypatch, probed):
+    without(monkeypatch, "hydra")
+    facts = examine()
+    assert facts["why_no_runs"] == "hydra-core is not installed"
+    assert facts["torch"]["version"] == "2.13.0"
+    assert all(not backend["runs"] for backend in facts["backends"].values())
+
+
+def test_a_broken_torch_is_a_reason_and_no_traceback(monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libtorch_cpu.so is broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    facts = examine()
+    assert not facts["runs_possible"]
+    assert "libtorch_cpu.so is broken" in facts["why_no_runs"]
+
+
+def test_a_backend_that_cannot_be_loaded_says_why(probed):
+    reason = "cannot load 'suite.attention.backends.sdpa.Sdpa' (no such thing)"
+    probed["backends"]["sdpa"] = reason
+    facts = examine()
+    assert facts["backends"]["sdpa"] == {"runs": False, "why_not": reason}
+    assert f"does not run: {reason}" in " ".join(as_text(facts).split())
+
+
+def test_a_gpu_is_named_and_a_driver_without_one_is_said(monkeypatch, probed):
+    import pynvml
+
+    def answer(count):
+        monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+        monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: count)
+        monkeypatch.setattr(doctor_module, "gpus", lambda: ({"name": "NVIDIA T4", "uuid": "GPU-1"},) * count)
+        return examine()
+
+    assert "GPU        NVIDIA T4" in as_text(answer(1)).splitlines()
+    assert "GPU        an NVIDIA driver, but no GPU" in as_text(answer(0)).splitlines()
+
+
+def test_neither_form_names_a_path(probed):
+    facts = examine()
+    for said in (as_text(facts), json.dumps(facts)):
+        for private in (str(ROOT), str(Path.home()), sys.prefix):
+            assert private not in said

@@ -1,0 +1,149 @@
+"""Who may import whom: each module is imported in a process of its own, and sys.modules is looked at."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BASE = {"suite.configuration", "suite.records", "suite.statistics", "suite.theory"}
+MAY_IMPORT = {
+    "suite.records": {"suite.configuration", "suite.theory"},
+    "suite.statistics": {"suite.configuration"},
+    "suite.theory": {"suite.configuration"},
+    "suite.measure": BASE,
+    "suite.attention": BASE | {"suite.measure"},
+    "suite.report": BASE,
+    "suite.explain": BASE,
+    "suite.doctor": BASE,
+    "suite.configuration": set(),
+}
+NEEDS_TORCH = ("suite.measure", "suite.attention")
+RUNS_ONLY = {"torch", "hydra", "omegaconf"}
+WATCHED = RUNS_ONLY | {"typer", "pandas", "plotly", "numpy", "pyarrow"}
+
+# Forks once a module, so that what is dear and allowed is imported once.
+IMPORT_EACH = """
+import importlib, json, os, sys
+preloaded, modules, watched = map(json.loads, sys.argv[1:])
+for name in preloaded:
+    importlib.import_module(name)
+for name in modules:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            importlib.import_module(name)
+            found = [m for m in sys.modules if m in watched or m.startswith("suite.")]
+            os.write(writer, json.dumps(sorted(found)).encode())
+        except BaseException as error:
+            os.write(writer, json.dumps("%s: %r" % (name, error)).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        print(json.dumps([name, json.load(answer)]))
+    os.waitpid(child, 0)
+"""
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, to import each module apart in seconds")
+
+
+def modules_of(layer):
+    """Dotted names of a layer's modules."""
+    path = ROOT.joinpath(*layer.split("."))
+    files = path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]
+    dotted = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    return sorted(name.removesuffix(".__init__") for name in dotted)
+
+
+def imported_by(modules, preloaded=()):
+    """For each module, what stands in sys.modules after importing it alone."""
+    arguments = [json.dumps(part) for part in (list(preloaded), modules, sorted(WATCHED))]
+    command = [sys.executable, "-W", "ignore", "-c", IMPORT_EACH, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return dict(json.loads(line) for line in ended.stdout.splitlines())
+
+
+def layer_of(module):
+    return ".".join(module.split(".")[:2])
+
+
+def foreign(layer, found):
+    """Modules of layers that this one may not import."""
+    allowed = MAY_IMPORT[layer] | {layer}
+    return {name for name in found if name.startswith("suite.") and layer_of(name) not in allowed}
+
+
+@needs_fork
+def test_layers_without_torch_import_only_what_lies_below_them_and_neither_torch_nor_hydra():
+    layers = [layer for layer in MAY_IMPORT if layer not in NEEDS_TORCH]
+    modules = [module for layer in layers for module in modules_of(layer)]
+    found = imported_by(modules, preloaded=["pandas", "pyarrow.parquet", "plotly.graph_objects", "psutil", "yaml"])
+    assert len(found) == len(modules) > 10
+    for module, names in found.items():
+        assert isinstance(names, list), names
+        assert not foreign(layer_of(module), names), module
+        assert not RUNS_ONLY & set(names), module
+
+
+@needs_fork
+def test_measure_does_not_know_attention_and_neither_knows_the_report_or_hydra():
+    modules = [module for layer in NEEDS_TORCH for module in modules_of(layer)]
+    found = imported_by(modules, preloaded=["torch", "psutil", "yaml"])
+    assert len(found) == len(modules) > 10
+    for module, names in found.items():
+        assert isinstance(names, list), names
+        assert not foreign(layer_of(module), names), module
+        assert not {"hydra", "omegaconf"} & set(names), module
+
+
+@needs_fork
+def test_the_process_that_starts_runs_holds_no_torch():
+    (names,) = imported_by(["suite.run"]).values()
+    assert isinstance(names, list), names
+    assert "torch" not in names
+
+
+def test_hydra_is_imported_by_run_alone():
+    importers = set()
+    for path in (ROOT / "suite").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if any(name.split(".")[0] in ("hydra", "omegaconf") for name in named):
+                importers.add(path.relative_to(ROOT).as_posix())
+    assert importers == {"suite/run.py"}
+
+
+@needs_fork
+def test_the_command_and_the_package_import_nothing_dear():
+    for names in imported_by(["suite", "suite.__main__"]).values():
+        assert set(names) <= {"suite.__main__"}
+
+
+def test_suite_alone_answers_within_150_ms_of_processor_time():
+    resource = pytest.importorskip("resource", reason="needs the resource module, to measure a child's processor time")
+
+    def children_s():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    spent_s = []
+    for _ in range(3):
+        start_s = children_s()
+        subprocess.run([sys.executable, "-m", "suite"], check=True, capture_output=True, cwd=ROOT)
+        spent_s.append(children_s() - start_s)
+    assert min(spent_s) < 0.15
+
+
+def test_suite_alone_imports_neither_typer_nor_torch_nor_pandas_nor_hydra():
+    look = "import sys; from suite.__main__ import main; sys.argv = ['suite']; main(); print(list(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    modules = set(ast.literal_eval(said.splitlines()[-1]))
+    assert not WATCHED & modules

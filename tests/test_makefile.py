@@ -1,0 +1,124 @@
+"""The Makefile with stand-ins for Python: nothing is installed here."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAKE = shutil.which("make")
+TOOLS = ("echo", "touch", "uname", "mkdir", "cat", "chmod", "rm", "find")
+
+pytestmark = pytest.mark.skipif(MAKE is None or sys.platform == "win32", reason="needs make and a POSIX shell")
+
+TOO_OLD = "exit 1"
+WITHOUT_VENV = 'case "$*" in *ensurepip*) exit 1;; esac'
+# Answers every question with yes, and makes a .venv whose programs write down how they were called.
+GOOD = """
+case "$*" in "-m venv"*)
+  mkdir -p .venv/bin
+  for tool in python suite ruff mypy; do
+    printf '#!/bin/sh\\necho "%s $*" >> calls\\n' $tool > .venv/bin/$tool
+    chmod +x .venv/bin/$tool
+  done;;
+esac
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder, with a space in its path, that has the Makefile and no more."""
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def make(checkout, *arguments, **pythons):
+    """Run make with a PATH on which only the given stand-ins, by name, are Pythons."""
+    tools = checkout.parent / "bin"
+    tools.mkdir(exist_ok=True)
+    for tool in TOOLS:
+        if not (tools / tool).exists():
+            (tools / tool).symlink_to(shutil.which(tool))
+    for name, script in pythons.items():
+        (tools / name.replace("_", ".")).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name.replace("_", ".")).chmod(0o755)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "PYTHON", "MFLAGS"))}
+    environment["PATH"] = str(tools)
+    return subprocess.run(
+        [MAKE, *arguments], cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def calls(checkout):
+    return (checkout / "calls").read_text().splitlines()
+
+
+def test_make_alone_helps_and_names_its_targets(checkout):
+    ended = make(checkout)
+    assert ended.returncode == 0
+    for target in ("make demo", "make test", "make clean"):
+        assert target in ended.stdout
+
+
+def test_without_a_python_of_the_right_age_a_sentence_says_so(checkout):
+    ended = make(checkout, "demo", python3=TOO_OLD, python=TOO_OLD)
+    assert ended.returncode != 0
+    assert "No Python 3.11 to 3.13 found" in ended.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_without_venv_a_sentence_names_the_package(checkout):
+    ended = make(checkout, "test", python3=WITHOUT_VENV)
+    assert ended.returncode != 0
+    assert "python3 has no venv and ensurepip" in ended.stderr
+    assert "python3-venv" in ended.stderr
+
+
+def test_the_first_python_that_is_in_range_and_whole_is_taken(checkout):
+    ended = make(checkout, "demo", python3=TOO_OLD, python3_13=WITHOUT_VENV, python3_12=GOOD)
+    assert ended.returncode == 0, ended.stderr
+    assert "Making .venv with python3.12" in ended.stdout
+
+
+def test_a_python_that_is_asked_for_is_the_only_one_tried(checkout):
+    ended = make(checkout, "demo", "PYTHON=python3.11", python3=GOOD, python3_11=TOO_OLD)
+    assert ended.returncode != 0
+    assert "found under the names: python3.11." in ended.stderr
+
+
+def test_a_second_call_installs_nothing(checkout):
+    assert make(checkout, "demo", python3=GOOD).returncode == 0
+    assert calls(checkout) == ["python -m pip install --quiet --disable-pip-version-check -e .", "suite demo"]
+    assert make(checkout, "demo").returncode == 0
+    assert calls(checkout)[2:] == ["suite demo"]
+
+
+def test_the_development_install_serves_the_demo_too(checkout):
+    assert make(checkout, "test", python3=GOOD).returncode == 0
+    assert calls(checkout) == [
+        "python -m pip install --quiet --disable-pip-version-check -e .[dev]",
+        "ruff format --check .",
+        "ruff check .",
+        "mypy ",
+        "python -m pytest",
+    ]
+    assert make(checkout, "demo").returncode == 0
+    assert calls(checkout)[5:] == ["suite demo"]
+
+
+def test_the_demo_says_where_its_page_lies(checkout):
+    (checkout / "reports").mkdir()
+    (checkout / "reports/index.html").touch()
+    assert f"The page: {checkout / 'reports/index.html'}" in make(checkout, "demo", python3=GOOD).stdout
+
+
+def test_a_failed_install_is_tried_again(checkout):
+    failing = GOOD.replace(">> calls", ">> calls; exit 7")
+    assert make(checkout, "demo", python3=failing).returncode != 0
+    assert not (checkout / ".venv/.runtime").exists()

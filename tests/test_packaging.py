@@ -1,0 +1,175 @@
+"""What is published: wheel, sdist, the small environment that only reads, and one version everywhere."""
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import suite
+
+ROOT = Path(__file__).resolve().parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+needs_links = pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+
+
+def run(python, *arguments, **settings):
+    command = [str(python), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+
+
+# --- the environment that only reads
+
+
+def closure(names):
+    """Distributions that these need, themselves included, as this environment has them."""
+    requirements = pytest.importorskip("packaging.requirements", reason="needs packaging, to follow requirements")
+    found, waiting = {}, list(names)
+    while waiting:
+        requirement = requirements.Requirement(waiting.pop())
+        name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        try:
+            found[name] = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            pytest.skip(f"needs {name} installed, to link it")
+        waiting += found[name].requires or []
+    return found
+
+
+def top_level(distribution):
+    """Files and folders of a distribution that lie directly in site-packages."""
+    parts = {file.parts[0] for file in distribution.files or [] if file.suffix != ".pth"}
+    return {Path(distribution.locate_file(part)) for part in parts - {"..", "__pycache__"}}
+
+
+@pytest.fixture(scope="module")
+def reading_python(tmp_path_factory):
+    """A Python that has what the `reading` group needs and no more."""
+    folder = tmp_path_factory.mktemp("reading")
+    venv.create(folder, symlinks=True, with_pip=False)
+    site_packages = next(folder.glob("lib/python*/site-packages"))
+    for distribution in closure(PYPROJECT["dependency-groups"]["reading"]).values():
+        for path in top_level(distribution):
+            if not (site_packages / path.name).exists():
+                (site_packages / path.name).symlink_to(path)
+    for name in ("suite", "conf"):
+        (site_packages / name).symlink_to(ROOT / name)
+    return folder / "bin/python"
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """Settings for a process that sees nothing of this checkout or environment."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COV_"))}
+    return {"cwd": tmp_path, "env": environment}
+
+
+@needs_links
+def test_the_reading_group_brings_neither_torch_nor_hydra(reading_python, alone):
+    find = "import importlib.util as u; print([m for m in ('torch', 'hydra', 'omegaconf') if u.find_spec(m)])"
+    assert run(reading_python, "-c", find, **alone).stdout.strip() == "[]"
+
+
+@needs_links
+def test_where_nothing_can_run_explain_and_report_work_and_doctor_says_why(reading_python, alone, tmp_path):
+    explained = run(reading_python, "-m", "suite", "explain", "mla", **alone)
+    assert explained.returncode == 0, explained.stderr
+    assert "241.8" in explained.stdout
+
+    examined = run(reading_python, "-m", "suite", "doctor", **alone)
+    assert examined.returncode == 3, examined.stderr
+    assert "torch is not installed" in examined.stdout
+
+    refused = run(reading_python, "-m", "suite", "run", "geometry=tiny", **alone)
+    assert refused.returncode == 3
+    assert refused.stderr.startswith("suite: runs need ")
+
+    (tmp_path / "empty").mkdir()
+    reported = run(reading_python, "-m", "suite", "report", "--results", "empty", "--out", "x.html", **alone)
+    assert reported.returncode == 0, reported.stderr
+    assert (tmp_path / "x.html").stat().st_size > 0
+
+
+# --- the wheel and the sdist
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The wheel and the sdist of this checkout."""
+    pytest.importorskip("hatchling", reason="needs hatchling, to build")
+    if not (ROOT / "README.md").exists():
+        pytest.skip("this checkout has no README yet")
+    folder = tmp_path_factory.mktemp("dist")
+    ended = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-t", "sdist", "-d", folder, cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr
+    (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
+    return wheel, sdist
+
+
+def configuration_files():
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / "conf").rglob("*.yaml")}
+
+
+def test_the_wheel_carries_the_configuration_and_the_page(built):
+    names = set(zipfile.ZipFile(built[0]).namelist())
+    assert {f"suite/{name}" for name in configuration_files()} <= names
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "suite").rglob("*.html")} <= names
+    assert "suite/report/page.html" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not any(name.startswith(("tests/", "conf/")) for name in names)
+
+
+def test_the_sdist_carries_everything_that_a_build_and_a_test_need(built):
+    with tarfile.open(built[1]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert configuration_files() <= names
+    assert {"Makefile", "LICENSE", "README.md", "suite/__main__.py", "tests/test_packaging.py"} <= names
+
+
+def test_an_installed_wheel_runs_a_case_from_any_folder(built, tmp_path):
+    pytest.importorskip("torch", reason="a run needs torch")
+    pytest.importorskip("hydra", reason="a run needs Hydra")
+    pytest.importorskip("pip", reason="needs pip, to install the wheel")
+    target, elsewhere = tmp_path / "target", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    options = ["--quiet", "--no-deps", "--no-index", "--no-compile", "--disable-pip-version-check", "--target", target]
+    installed = run(sys.executable, "-m", "pip", "install", *options, built[0])
+    assert installed.returncode == 0, installed.stderr
+    settings = {"cwd": elsewhere, "env": {**os.environ, "PYTHONPATH": str(target), "OMP_NUM_THREADS": "1"}}
+    where = run(sys.executable, "-c", "import suite; print(suite.__file__)", **settings).stdout.strip()
+    assert Path(where).is_relative_to(target)
+    case = ["geometry=tiny", "seq_len=64", "measure=smoke"]
+    ended = run(sys.executable, "-m", "suite", "run", *case, **settings)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert len(list(elsewhere.glob("results/**/record.json"))) == 1
+
+
+# --- one version
+
+
+def test_changelog_and_citation_name_the_package_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## \[(.+?)\]", changelog, re.MULTILINE)[1] == suite.__version__
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == suite.__version__
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["license"] == PYPROJECT["project"]["license"]
+
+
+def test_the_reading_group_is_what_the_package_needs_but_for_runs():
+    def names(requirements):
+        return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
+
+    needed = names(PYPROJECT["project"]["dependencies"])
+    assert needed - names(PYPROJECT["dependency-groups"]["reading"]) == {"torch", "hydra-core"}
