@@ -1,4 +1,4 @@
-"""What each metric is called, which unit it has and which way is better. Report axes and gate directions come from here."""
+"""What each metric is called, its unit and which way is better. Report axes and gate directions come from here."""
 
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,7 @@
 """The nouns of the suite: a reading, a record, its status.
 
-Every number is a Reading: a latency, a byte count, a reward or a closed-form FLOP count alike. A case that could not run
-is a Record with a reason, never a gap.
+Every number is a Reading: a latency, a byte count, a reward or a closed-form FLOP count alike. A case that could not
+run is a Record with a reason, never a gap.
 """
 
 from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ def record_from_json(content: Any, readings: Sequence[Reading] = ()) -> Record:
         raise CorruptRecordError(f"schema must be {SCHEMA}; got {content.get('schema')!r}")
     case = _object(content, "case")
     try:
-        status, evidence = Status(content.get("status")), Evidence(content.get("evidence"))
+        status, evidence = Status(_text(content, "status")), Evidence(_text(content, "evidence"))
     except ValueError as error:
         raise CorruptRecordError(str(error)) from error
     reason = content.get("reason")

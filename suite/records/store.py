@@ -122,8 +122,8 @@ def read_contents(roots: Iterable[Path]) -> Contents:
 def load(path: str | Path) -> "pd.DataFrame":
     """Every reading below a results folder, one a row.
 
-    Columns: `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of the case; then
-    `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`, `process_cpu_s`
+    Columns: `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of the case;
+    then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`, `process_cpu_s`
     (seconds) and `involuntary_switches` (a count). A run without readings has one row whose `metric` is null.
     Raises ValueError where there is no such folder; damaged runs are left out, as `suite report` names them.
     """
@@ -133,11 +133,11 @@ def load(path: str | Path) -> "pd.DataFrame":
         raise ValueError(f"path must be a folder of results; got {str(path)!r}")
     rows: list[dict[str, Any]] = []
     for stored in read_contents([Path(path)]).stored:
-        rows.extend(_rows(stored.record))
+        rows.extend(reading_rows(stored.record))
     return pd.DataFrame(rows)
 
 
-def _rows(record: Record) -> Iterable[dict[str, Any]]:
+def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
     common = {
         "case_id": record.case.id,
         "run_key": record.run_key,
@@ -171,4 +171,4 @@ def _read_samples(path: Path) -> list[Reading]:
 def _into_place(beside: Path, path: Path) -> None:
     with beside.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(beside, path)
+    beside.replace(path)

@@ -1,0 +1,64 @@
+"""Plotly figures as plain data. Colours of text, grid and hover boxes are left to the page, which follows the reader's
+light or dark setting; text that comes from records is made harmless here, since Plotly reads tags and links in it.
+"""
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from suite.report import numbers
+
+LONGEST_TEXT = 80
+NO_TAGS = str.maketrans({"<": "‹", ">": "›", "%": "％", "$": "＄", "\n": " ", "\r": " ", "\t": " "})
+"""Plotly reads tags, %{variables} and, with MathJax, $TeX$. Look-alikes stay what they are however often decoded."""
+
+
+def figure_text(text: str) -> str:
+    """Text from a record for use inside a figure."""
+    cut = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
+    return html.escape(cut.translate(NO_TAGS), quote=False)
+
+
+def layout(**parts: Any) -> dict[str, Any]:
+    """What every figure shares."""
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 12},
+        "margin": {"l": 8, "r": 12, "t": 8, "b": 8, "pad": 2},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "title": {"text": ""},
+        },
+        "showlegend": True,
+        "dragmode": False,
+        **parts,
+    }
+
+
+def log_axis(title: str, ticks: Sequence[tuple[float, str]]) -> dict[str, Any]:
+    return {
+        "type": "log",
+        "title": {"text": title, "standoff": 10},
+        "tickvals": [value for value, _ in ticks],
+        "ticktext": [text for _, text in ticks],
+        "automargin": True,
+        "zeroline": False,
+    }
+
+
+def time_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
+    """1, 2 and 5 of every decade that the values touch, or whole decades where that would crowd the axis."""
+    first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    steps = (1, 2, 5) if last - first <= 2 else (1,)
+    values = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
+    return [(value, numbers.seconds_tick(value)) for value in values]
+
+
+def token_ticks(tokens: Sequence[int]) -> list[tuple[float, str]]:
+    return [(value, numbers.count(value)) for value in sorted(set(tokens))]

@@ -1,0 +1,78 @@
+"""`suite report`: read results, build what was asked for, write it in one step."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from suite.configuration import locate, read_yaml
+from suite.report.markdown import markdown
+from suite.report.page import page
+from suite.report.results import Results, read_results
+from suite.report.section import BuildSection, Section
+from suite.report.spreadsheet import readings_csv
+from suite.report.words import Words, load_words
+
+DONE, BROKEN = 0, 4
+
+
+def report(
+    results: Sequence[Path],
+    labels: Sequence[str],
+    *,
+    format: str = "html",
+    lang: str = "en",
+    out: Path | None = None,
+) -> tuple[Path | None, int]:
+    """Write the report and return where it went and the exit code: 4 where a run's folder is damaged, else 0.
+
+    `labels` name the results folders in their order; without any, each folder's own name does.
+    Raises ValueError, in one sentence, for a format, language, folder or label that does not fit.
+    """
+    if format not in WRITERS:
+        raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
+    default, write = WRITERS[format]
+    path = out or Path("reports") / default
+    if path.is_dir():
+        raise ValueError(f"out must be a file, not a folder; got {str(path)!r}")
+    words = load_words(lang)
+    read = read_results(results, labels)
+    _replace(path, write(read, words))
+    return path, BROKEN if read.damaged else DONE
+
+
+def build_sections(results: Results, words: Words) -> list[Section]:
+    """The sections of conf/report.yaml that have something to say."""
+    builders: list[BuildSection] = [locate(dotted) for dotted in read_yaml("report.yaml")["sections"]]
+    return [section for build in builders if (section := build(results, words))]
+
+
+def _html(results: Results, words: Words) -> str:
+    return page(build_sections(results, words), results, words)
+
+
+def _markdown(results: Results, words: Words) -> str:
+    wanted = read_yaml("report.yaml")["markdown"]
+    return markdown([section for section in build_sections(results, words) if section.id in wanted])
+
+
+def _csv(results: Results, words: Words) -> str:
+    return readings_csv(results)
+
+
+WRITERS: dict[str, tuple[str, Callable[[Results, Words], str]]] = {
+    "html": ("index.html", _html),
+    "markdown": ("index.md", _markdown),
+    "csv": ("readings.csv", _csv),
+}
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put the file in place whole: a reader sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
+        beside.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""Numbers as people read them: three significant digits. Times are SI; bytes are IEC (1 MiB = 1,048,576 B)."""
+
+import math
+
+TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+BYTE_UNITS = ((1024.0**4, "TiB"), (1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"), (1.0, "B"))
+NOTHING = "–"
+
+
+def seconds(value: float) -> str:
+    size, unit = _time_unit(value)
+    return f"{_digits(value / size)} {unit}"
+
+
+def seconds_range(low: float, high: float) -> str:
+    """Both ends in one unit, so that they compare at a glance."""
+    size, unit = _time_unit(high)
+    return f"{_digits(low / size)}–{_digits(high / size)} {unit}"
+
+
+def seconds_tick(value: float) -> str:
+    """A round number on an axis, without zeros behind it."""
+    size, unit = _time_unit(value)
+    return f"{value / size:g} {unit}"
+
+
+def bytes_iec(value: float) -> str:
+    rounded = _rounded(value)
+    size, unit = next(((s, u) for s, u in BYTE_UNITS if rounded >= s), BYTE_UNITS[-1])
+    return f"{_digits(value / size)} {unit}"
+
+
+def percent(share: float) -> str:
+    return f"{_two_digits(100 * share)} %"
+
+
+def times(ratio: float) -> str:
+    return f"{_digits(ratio)}×"
+
+
+def count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _time_unit(value: float) -> tuple[float, str]:
+    rounded = _rounded(value)
+    return next(((size, unit) for size, unit in TIME_UNITS if rounded >= size), TIME_UNITS[-1])
+
+
+def _rounded(value: float, digits: int = 3) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def _digits(value: float, digits: int = 3) -> str:
+    if not math.isfinite(value):
+        return NOTHING
+    rounded = _rounded(value, digits)
+    decimals = 0 if rounded == 0 else max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}"
+
+
+def _two_digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10 else _digits(value, 2)

@@ -1,0 +1,120 @@
+"""Several results folders side by side: which record of a case counts, and what could not be read."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from suite.records.case import NEVER_IN_ID
+from suite.records.record import Record
+from suite.records.store import Contents, StoredRecord, read_contents
+
+NO_CHANGE_OF_CASE = frozenset(NEVER_IN_ID) - {"workload"}
+"""Settings that say how something is measured: records that differ in these alone are of one case still."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurrentRecord:
+    """The newest record of a case under a label."""
+
+    label: str
+    record: Record
+    superseded: int
+    """Older records of the same case under the same label, which are not shown."""
+    settings_changed: bool
+    """Another record of the same id, under any label, has other settings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unread:
+    """A folder that gave no record. Named by its last part only, since a path says who and where."""
+
+    label: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    labels: Sequence[str]
+    records: Sequence[CurrentRecord]
+    every: Sequence[tuple[str, Record]]
+    """Label and record, the superseded ones included."""
+    damaged: Sequence[Unread]
+    unfinished: Sequence[Unread]
+
+    @property
+    def several(self) -> bool:
+        return len(self.labels) > 1
+
+
+def read_results(folders: Sequence[Path], labels: Sequence[str] = ()) -> Results:
+    """Read every run below the folders. Raises ValueError for a missing folder and for labels that do not fit."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
+    named = _checked(labels, folders) if labels else _names(folders)
+    contents = {label: read_contents([folder]) for label, folder in zip(named, folders, strict=True)}
+    changed = _changed_ids(item.record for part in contents.values() for item in part.stored)
+    return Results(
+        labels=named,
+        records=[current for label, part in contents.items() for current in _current(label, part, changed)],
+        every=[(label, item.record) for label, part in contents.items() for item in part.stored],
+        damaged=[
+            Unread(label=label, name=damage.folder.name, reason=damage.reason)
+            for label, part in contents.items()
+            for damage in part.damaged
+        ],
+        unfinished=[
+            Unread(label=label, name=folder.name, reason="")
+            for label, part in contents.items()
+            for folder in part.unfinished
+        ],
+    )
+
+
+def _checked(labels: Sequence[str], folders: Sequence[Path]) -> list[str]:
+    if len(labels) != len(folders):
+        raise ValueError(f"label must be given once for each results folder; got {len(labels)} for {len(folders)}")
+    if len(set(labels)) < len(labels) or not all(labels):
+        raise ValueError(f"labels must differ and not be empty; got {', '.join(map(repr, labels))}")
+    return list(labels)
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    named: list[str] = []
+    for folder in folders:
+        name, number = folder.resolve().name, 2
+        unique = name
+        while unique in named:
+            unique, number = f"{name} ({number})", number + 1
+        named.append(unique)
+    return named
+
+
+def _current(label: str, contents: Contents, changed: set[str]) -> Iterable[CurrentRecord]:
+    by_case: dict[str, list[StoredRecord]] = defaultdict(list)
+    for stored in contents.stored:
+        by_case[stored.record.case.id].append(stored)
+    for case_id, runs in by_case.items():
+        yield CurrentRecord(
+            label=label,
+            record=max(runs, key=lambda run: (started_at(run.record), run.folder.name)).record,
+            superseded=len(runs) - 1,
+            settings_changed=case_id in changed,
+        )
+
+
+def started_at(record: Record) -> str:
+    """ISO text, which sorts as time does; empty where a record does not say."""
+    started = record.provenance.get("started_at")
+    return started if isinstance(started, str) else ""
+
+
+def _changed_ids(records: Iterable[Record]) -> set[str]:
+    seen: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        relevant = {key: value for key, value in record.settings.items() if key not in NO_CHANGE_OF_CASE}
+        seen[record.case.id].add(json.dumps(relevant, sort_keys=True))
+    return {case_id for case_id, variants in seen.items() if len(variants) > 1}

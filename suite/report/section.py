@@ -1,0 +1,69 @@
+"""What a section gives to the page: text, figures and tables, all of it unescaped plain text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from suite.report.results import Results
+from suite.report.words import Words
+
+
+class Kind(StrEnum):
+    """How a column's cells are set."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    CODE = "code"
+    """A short identifier."""
+    CASE = "case"
+    """A case's id: an identifier that takes several lines."""
+    LONG = "long"
+    """Sentences."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    title: str
+    kind: Kind = Kind.TEXT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+    folded: bool = False
+    """Shown as a line that opens: for a table beside a more important one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One state of a figure: plotly data and layout, as plain data. Colours of text and grid are the page's."""
+
+    title: str
+    figure: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    title: str
+    caption: str
+    """One plain sentence that says what the figure shows."""
+    views: Sequence[View]
+    height_px: int
+    wide: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    id: str
+    title: str
+    explanation: str
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+
+
+BuildSection = Callable[[Results, Words], Section | None]
+"""None where there is nothing to say."""

@@ -1,0 +1,146 @@
+"""What published models keep a token, from closed forms: the reason why MLA and grouped heads exist."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from suite.configuration import read_choice
+from suite.report import numbers
+from suite.report.charts import layout
+from suite.report.palette import rank, style_of
+from suite.report.results import Results
+from suite.report.section import Column, Figure, Kind, Section, Table, View
+from suite.report.words import Words
+from suite.theory.geometry import geometry_from, geometry_names
+from suite.theory.shapes import grouped_shape, latent_shape
+
+ELEMENT_BYTES = 2
+"""bfloat16, which all of these models are served in."""
+LONG_CONTEXT_TOKENS = 131_072
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCache:
+    name: str
+    variant: str
+    elements: int
+    """A token and layer."""
+    elements_mha: int
+    layers: int
+    sliding_window: bool
+    """Some layers keep only a window, so the figure is an upper bound."""
+
+    @property
+    def bytes_per_token(self) -> int:
+        return self.elements * self.layers * ELEMENT_BYTES
+
+    @property
+    def marked_name(self) -> str:
+        return self.name + (" †" if self.sliding_window else "")
+
+
+def build(results: Results, words: Words) -> Section | None:
+    models = published_caches()
+    return Section(
+        id="cache",
+        title=words("cache.title"),
+        explanation=words("cache.explanation"),
+        figures=[
+            Figure(
+                title=words("cache.figure"),
+                caption=words("cache.caption"),
+                views=[View(title="", figure=_bars(models, words))],
+                height_px=90 + 19 * len(models),
+                wide=True,
+            )
+        ],
+        tables=[_table(models, words)],
+    )
+
+
+def published_caches() -> list[ModelCache]:
+    """Every published geometry, the smallest cache first."""
+    return sorted(filter(None, map(_model, geometry_names())), key=lambda model: model.bytes_per_token)
+
+
+def _model(name: str) -> ModelCache | None:
+    settings = read_choice("geometry", name)
+    if settings["family"] == "synthetic":
+        return None
+    geometry = geometry_from(settings)
+    shape = latent_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
+    return ModelCache(
+        name=name,
+        variant=geometry.attention,
+        elements=shape.cache_elements_per_token,
+        elements_mha=grouped_shape(geometry, kv_heads="all").cache_elements_per_token,
+        layers=geometry.num_layers,
+        sliding_window=settings.get("sliding_window") is not None,
+    )
+
+
+def _bars(models: list[ModelCache], words: Words) -> dict[str, Any]:
+    traces = []
+    for variant in sorted({model.variant for model in models}, key=rank):
+        own = [model for model in models if model.variant == variant]
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": variant.upper(),
+                "y": [model.marked_name for model in own],
+                "x": [model.bytes_per_token / 1024 for model in own],
+                "text": [numbers.bytes_iec(model.bytes_per_token) for model in own],
+                "textposition": "outside",
+                "cliponaxis": False,
+                "hovertemplate": "%{y}: %{text}<extra>%{fullData.name}</extra>",
+                "marker": {"color": style_of(variant).colour},
+            }
+        )
+    order = [model.marked_name for model in models]
+    return {
+        "data": traces,
+        "layout": layout(
+            bargap=0.3,
+            xaxis={"title": {"text": words("cache.axis"), "standoff": 10}, "automargin": True, "rangemode": "tozero"},
+            yaxis={
+                "categoryorder": "array",
+                "categoryarray": order,
+                "autorange": "reversed",
+                "automargin": True,
+                "tickfont": {"size": 11},
+                "dtick": 1,
+                "showgrid": False,
+            },
+            margin={"l": 8, "r": 64, "t": 8, "b": 8, "pad": 4},
+        ),
+    }
+
+
+def _table(models: list[ModelCache], words: Words) -> Table:
+    number_columns = ("elements", "layers", "per_token", "long_context", "mha_long_context", "of_mha")
+    return Table(
+        title=words("cache.table"),
+        columns=[
+            Column(title=words("column.model")),
+            Column(title=words("column.variant")),
+            *(Column(title=words(f"cache.{name}"), kind=Kind.NUMBER) for name in number_columns),
+        ],
+        rows=[_row(model) for model in models],
+        note=words("cache.note"),
+        folded=True,
+    )
+
+
+def _row(model: ModelCache) -> list[str]:
+    gib = model.bytes_per_token * LONG_CONTEXT_TOKENS / 1024**3
+    share = model.elements / model.elements_mha
+    return [
+        model.marked_name,
+        model.variant.upper(),
+        numbers.count(model.elements),
+        numbers.count(model.layers),
+        numbers.bytes_iec(model.bytes_per_token),
+        f"{gib:,.2f}",
+        f"{gib / share:,.2f}",
+        numbers.percent(share),
+    ]

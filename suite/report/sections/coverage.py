@@ -1,0 +1,84 @@
+"""What ran, what did not and why: a case that could not run is a row with a reason, never a gap."""
+
+from collections import Counter
+
+from suite.records.privacy import scrub
+from suite.records.record import Status
+from suite.report import numbers
+from suite.report.results import CurrentRecord, Results
+from suite.report.section import Column, Kind, Section, Table
+from suite.report.words import Words
+
+
+def build(results: Results, words: Words) -> Section | None:
+    tables = [table for table in (_counts(results, words), _refused(results, words)) if table.rows]
+    tables += [table for table in (_damaged(results, words), _unfinished(results, words)) if table.rows]
+    if not results.records and not results.damaged and not results.unfinished:
+        return None
+    return Section(
+        id="coverage", title=words("coverage.title"), explanation=words("coverage.explanation"), tables=tables
+    )
+
+
+def _counts(results: Results, words: Words) -> Table:
+    by_label = {
+        label: Counter(c.record.status for c in results.records if c.label == label) for label in results.labels
+    }
+    present = [status for status in Status if status is Status.OK or any(n[status] for n in by_label.values())]
+    rows = []
+    for label, number in by_label.items():
+        superseded = sum(current.superseded for current in results.records if current.label == label)
+        damaged = sum(unread.label == label for unread in results.damaged)
+        unfinished = sum(unread.label == label for unread in results.unfinished)
+        counted = [number.total(), *(number[status] for status in present), superseded, damaged, unfinished]
+        rows.append([label, *map(numbers.count, counted)])
+    names = ["column.cases", *(f"status.{status}" for status in present)]
+    names += ["column.superseded", "column.damaged", "column.unfinished"]
+    columns = [Column(title=words("column.label")), *(Column(title=words(name), kind=Kind.NUMBER) for name in names)]
+    return Table(title=words("coverage.counts"), columns=columns, rows=rows)
+
+
+def _refused(results: Results, words: Words) -> Table:
+    refused = [current for current in results.records if current.record.status is not Status.OK]
+    return Table(
+        title=words("coverage.refused"),
+        columns=[
+            Column(title=words("column.status")),
+            Column(title=words("column.reason"), kind=Kind.LONG),
+            *([Column(title=words("column.label"))] if results.several else []),
+            Column(title=words("column.case"), kind=Kind.CASE),
+        ],
+        rows=[_refused_row(current, results, words) for current in refused],
+    )
+
+
+def _refused_row(current: CurrentRecord, results: Results, words: Words) -> list[str]:
+    record = current.record
+    return [
+        words(f"status.{record.status}"),
+        scrub(record.reason or numbers.NOTHING),
+        *([current.label] if results.several else []),
+        record.case.id,
+    ]
+
+
+def _damaged(results: Results, words: Words) -> Table:
+    return Table(
+        title=words("coverage.damaged"),
+        columns=[
+            Column(title=words("column.label")),
+            Column(title=words("column.folder"), kind=Kind.CODE),
+            Column(title=words("column.wrong"), kind=Kind.LONG),
+        ],
+        rows=[[unread.label, unread.name, scrub(unread.reason)] for unread in results.damaged],
+        note=words("coverage.damaged_note"),
+    )
+
+
+def _unfinished(results: Results, words: Words) -> Table:
+    return Table(
+        title=words("coverage.unfinished"),
+        columns=[Column(title=words("column.label")), Column(title=words("column.folder"), kind=Kind.CODE)],
+        rows=[[unread.label, unread.name] for unread in results.unfinished],
+        note=words("coverage.unfinished_note"),
+    )

@@ -1,0 +1,121 @@
+"""Where the numbers come from: machine, versions, code, clock and what the runs themselves warned of."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from suite.records.privacy import scrub
+from suite.records.record import Record
+from suite.report import numbers
+from suite.report.results import Results, started_at
+from suite.report.section import Column, Kind, Section, Table
+from suite.report.words import Words
+
+LONGEST_FACT = 400
+LONGEST_IDENTIFIER = 12
+ENVIRONMENT_FACTS = (
+    "machine_id",
+    "cpu",
+    "usable_cpus",
+    "cgroup_cpus",
+    "memory_bytes",
+    "cgroup_memory_bytes",
+    "gpus",
+    "os",
+    "python",
+    "packages",
+    "variables",
+)
+IN_BYTES = ("memory_bytes", "cgroup_memory_bytes")
+MOST_BYTES = 1 << 60
+
+
+def build(results: Results, words: Words) -> Section | None:
+    if not results.records:
+        return None
+    tables = [_facts(results, words), _warnings(results, words)]
+    return Section(
+        id="provenance",
+        title=words("provenance.title"),
+        explanation=words("provenance.explanation"),
+        tables=[table for table in tables if table.rows],
+    )
+
+
+def _facts(results: Results, words: Words) -> Table:
+    by_label = [[c.record for c in results.records if c.label == label] for label in results.labels]
+    facts: dict[str, Callable[[Record], Any]] = {
+        name: lambda record, name=name: _environment_fact(record, name)  # type: ignore[misc]
+        for name in ENVIRONMENT_FACTS
+    }
+    facts |= {
+        "suite_version": lambda record: record.provenance.get("suite_version"),
+        "commit": lambda record: _commit(record, words),
+        "source_digest": lambda record: _short(record.provenance.get("source_digest")),
+        "clock": lambda record: _clock(record, words),
+        "evidence": lambda record: words(f"evidence.{record.evidence}"),
+    }
+    rows = [[words(f"fact.{name}"), *(_joined(map(fact, part)) for part in by_label)] for name, fact in facts.items()]
+    rows = [row for row in rows if any(cell != numbers.NOTHING for cell in row[1:])]
+    rows.append([words("fact.dates"), *(_dates(part) for part in by_label)])
+    rows.append([words("fact.records"), *(numbers.count(len(part)) for part in by_label)])
+    columns = [Column(title=words("column.fact")), *(Column(title=label, kind=Kind.LONG) for label in results.labels)]
+    return Table(title=words("provenance.facts"), columns=columns, rows=rows)
+
+
+def _environment_fact(record: Record, name: str) -> Any:
+    value = record.environment.get(name)
+    if name in IN_BYTES and isinstance(value, int) and 0 < value < MOST_BYTES:
+        return numbers.bytes_iec(value)
+    return value
+
+
+def _commit(record: Record, words: Words) -> str | None:
+    sha = _short(record.provenance.get("commit"))
+    return f"{sha} {words('provenance.dirty')}" if sha and record.provenance.get("dirty") is True else sha
+
+
+def _clock(record: Record, words: Words) -> str | None:
+    clock = record.provenance.get("clock")
+    return words.either(f"clock.{clock}", str(clock)) if clock else None
+
+
+def _short(value: Any) -> str | None:
+    return str(value)[:LONGEST_IDENTIFIER] if value else None
+
+
+def _dates(records: Sequence[Record]) -> str:
+    starts = sorted({started_at(record)[:16].replace("T", " ") for record in records} - {""})
+    return numbers.NOTHING if not starts else starts[0] if len(starts) == 1 else f"{starts[0]} – {starts[-1]}"
+
+
+def _joined(values: Iterable[Any]) -> str:
+    """Every different value once; several machines under one label are all named."""
+    texts = list(dict.fromkeys(text for text in map(_plain, values) if text))
+    whole = scrub("; ".join(texts)) or numbers.NOTHING
+    return whole if len(whole) <= LONGEST_FACT else whole[: LONGEST_FACT - 1] + "…"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _warnings(results: Results, words: Words) -> Table:
+    found: Counter[tuple[str, str]] = Counter()
+    for current in results.records:
+        warnings = current.record.provenance.get("warnings")
+        for warning in warnings if isinstance(warnings, list) else []:
+            found[current.label, scrub(str(warning))] += 1
+    return Table(
+        title=words("provenance.warnings"),
+        columns=[
+            Column(title=words("column.warning"), kind=Kind.LONG),
+            Column(title=words("column.label")),
+            Column(title=words("column.records"), kind=Kind.NUMBER),
+        ],
+        rows=[[warning, label, numbers.count(number)] for (label, warning), number in found.most_common()],
+    )
