@@ -68,9 +68,9 @@ def examine() -> dict[str, Any]:
         },
         "gpus": [gpu["name"] for gpu in gpus()],
         "no_gpu_because": _no_gpu_because(),
-        "torch": torch,
-        "backends": _runnable("backend", torch and torch.pop("backends"), why_not),
-        "workloads": _runnable("workload", torch and torch.pop("workloads"), why_not),
+        "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
+        "backends": _runnable("backend", torch and torch["backends"], why_not),
+        "workloads": _runnable("workload", torch and torch["workloads"], why_not),
         "runs_possible": why_not is None,
         "why_no_runs": why_not,
     }
