@@ -123,9 +123,9 @@ def load(path: str | Path) -> "pd.DataFrame":
     """Every reading below a results folder, one a row.
 
     Columns: `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of the case;
-    then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`, `process_cpu_s`
-    (seconds) and `involuntary_switches` (a count). A run without readings has one row whose `metric` is null.
-    Raises ValueError where there is no such folder; damaged runs are left out, as `suite report` names them.
+    then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s` and
+    `process_cpu_s` (seconds) and `involuntary_switches` (a count). A run without readings has one row whose `metric` is
+    null. Raises ValueError where there is no such folder; damaged runs are left out, as `suite report` names them.
     """
     import pandas as pd
 
@@ -158,11 +158,11 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
 def _read_samples(path: Path) -> list[Reading]:
     try:
         table = pq.read_table(path, partitioning=None)
-    except (OSError, pa.ArrowException) as error:
+        rows = table.to_pylist()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise CorruptRecordError(f"{SAMPLES} cannot be read ({error.__class__.__name__})") from error
     if table.schema != COLUMNS:
         raise CorruptRecordError(f"{SAMPLES} must have the columns {', '.join(COLUMNS.names)}")
-    rows = table.to_pylist()
     if any(row[name] is None for row in rows for name in ("step", "span", "metric", "value")):
         raise CorruptRecordError(f"{SAMPLES} has readings without a step, span, metric or value")
     return [Reading(**row) for row in rows]

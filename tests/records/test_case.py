@@ -1,0 +1,34 @@
+"""A case's id is its identity: readable, in one order, and equal for equal cases."""
+
+from suite.records.case import Case, case_from, run_key
+
+SETTINGS = {
+    "workload": {
+        "name": "attention",
+        "axes": ["attention", "phase", "query_len"],
+        "only": {"query_len": {"phase": "decode"}},
+    },
+    "attention": {"kv_lora_rank": 256},
+    "phase": "prefill",
+    "query_len": 1,
+    "seed": 3,
+    "measure": {"precision": 0.02},
+}
+
+
+def test_an_axis_that_does_not_apply_is_null():
+    case = case_from(SETTINGS, chosen={"attention": "mla"}, named=[])
+    assert case.id == "workload=attention attention=mla phase=prefill query_len=null"
+
+
+def test_named_settings_join_the_id_but_ways_of_measuring_do_not():
+    case = case_from(
+        SETTINGS, chosen={"attention": "mla"}, named=["seed", "attention.kv_lora_rank", "measure.precision", "phase"]
+    )
+    assert case.id.endswith("query_len=null attention.kv_lora_rank=256 seed=3")
+
+
+def test_the_run_key_follows_the_settings():
+    case = Case(workload="attention", axes={})
+    assert run_key(case, {"a": 1}) == run_key(case, {"a": 1})
+    assert run_key(case, {"a": 1}) != run_key(case, {"a": 2})

@@ -1,0 +1,143 @@
+"""What is written is what is read, and nothing that lies about stops the rest."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from suite.records.record import CorruptRecordError, Status
+from suite.records.store import COLUMNS, LONGEST_RECORD_BYTES, claim_folder, load, read_contents, read_record
+from tests.records.factory import build, store
+
+
+def change(folder, **parts):
+    path = folder / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+
+
+def cut_short(folder):
+    path = folder / "record.json"
+    path.write_text(path.read_text()[:40])
+
+
+def give_wrong_types(folder):
+    change(folder, environment=[1, 2])
+
+
+def make_status_a_list(folder):
+    change(folder, status=["ok"])
+
+
+def invent_a_status(folder):
+    change(folder, status="splendid")
+
+
+def raise_the_schema(folder):
+    change(folder, schema=2)
+
+
+def rename_the_case(folder):
+    change(folder, case={"id": "something else", "workload": "attention", "axes": {}, "extras": {}})
+
+
+def nest_deeply(folder):
+    (folder / "record.json").write_text("[" * 100_000)
+
+
+def fill_with_a_huge_file(folder):
+    with (folder / "record.json").open("wb") as file:
+        file.truncate(LONGEST_RECORD_BYTES + 1)
+
+
+def spoil_the_samples(folder):
+    (folder / "samples.parquet").write_bytes(b"PAR1 and nothing more")
+
+
+def remove_the_samples(folder):
+    (folder / "samples.parquet").unlink()
+
+
+def drop_a_column(folder):
+    pq.write_table(pa.table({"step": [1]}), folder / "samples.parquet")
+
+
+def write_text_that_is_no_text(folder):
+    row = {name: pa.nulls(1, COLUMNS.field(name).type) for name in COLUMNS.names}
+    row |= {"step": pa.array([0]), "value": pa.array([1.0]), "span": pa.array(["layer"])}
+    row["metric"] = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
+    )
+    pq.write_table(pa.table(row, schema=COLUMNS), folder / "samples.parquet")
+
+
+DAMAGES = [
+    cut_short,
+    give_wrong_types,
+    make_status_a_list,
+    invent_a_status,
+    raise_the_schema,
+    rename_the_case,
+    nest_deeply,
+    fill_with_a_huge_file,
+    spoil_the_samples,
+    remove_the_samples,
+    drop_a_column,
+    write_text_that_is_no_text,
+]
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path):
+    record = build(extras={"attention.kv_lora_rank": 256}, provenance={"warnings": ["slow clock"]})
+    (folder,) = store(tmp_path, record)
+    assert read_record(folder) == record
+
+
+def test_a_case_that_could_not_run_reads_back_with_its_reason(tmp_path):
+    record = build(status=Status.UNSUPPORTED, reason="needs a GPU")
+    (folder,) = store(tmp_path, record)
+    assert read_record(folder) == record
+
+
+def test_a_claimed_folder_keeps_earlier_runs_of_the_same_key(tmp_path):
+    key = "0123456789abcdef" * 4
+    names = [claim_folder(tmp_path / "results", key).name for _ in range(3)]
+    assert names == ["0123456789abcdef", "0123456789abcdef-2", "0123456789abcdef-3"]
+
+
+def test_a_folder_without_its_record_is_unfinished_and_never_read(tmp_path):
+    whole, half = store(tmp_path, build(), build())
+    (half / "record.json").rename(half / "record.json.part")
+    (half / "samples.parquet").write_bytes(b"half a file")
+    contents = read_contents([tmp_path])
+    assert [stored.folder for stored in contents.stored] == [whole]
+    assert contents.unfinished == [half]
+    assert contents.damaged == []
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_a_damaged_folder_is_named_and_the_rest_is_read(tmp_path, damage):
+    whole, damaged = store(tmp_path, build(), build())
+    damage(damaged)
+    with pytest.raises(CorruptRecordError):
+        read_record(damaged)
+    contents = read_contents([tmp_path])
+    assert [stored.folder for stored in contents.stored] == [whole]
+    assert [item.folder for item in contents.damaged] == [damaged]
+
+
+def test_load_gives_a_row_a_reading_with_units_and_axes(tmp_path):
+    store(tmp_path, build(latencies_s=(1e-3, 2e-3)), build(status=Status.FAILED, reason="broke", seq_len=8192))
+    frame = load(tmp_path)
+    timings = frame[(frame["metric"] == "latency_s") & (frame["span"] == "layer")]
+    assert timings["value"].tolist() == [1e-3, 2e-3]
+    assert set(timings["unit"]) == {"s"}
+    assert set(timings["seq_len"]) == {4096}
+    (failed,) = frame[frame["status"] == "failed"].to_dict("records")
+    assert failed["reason"] == "broke"
+    assert failed["metric"] is None or failed["metric"] != failed["metric"]
+
+
+def test_load_names_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        load(tmp_path / "nowhere")

@@ -1,0 +1,132 @@
+"""`suite report` writes what was asked for, whatever lies in the results."""
+
+import csv
+
+import pytest
+
+from suite.records.record import Status
+from suite.report.command import report
+from tests.records.factory import build, store
+
+
+def pages(tmp_path, results, labels=(), **options):
+    path, code = report(results, labels, out=tmp_path / "out" / "page", **options)
+    return path.read_text(encoding="utf-8"), code
+
+
+def damage_every_way(root):
+    """A results folder with one whole run and several spoilt ones; returns the names of the spoilt."""
+    _, cut, foreign, garbage, bare = store(root, *[build()] * 5)
+    (cut / "record.json").write_text('{"schema": 1, "case"')
+    (foreign / "record.json").write_text('{"schema": 99}')
+    (garbage / "samples.parquet").write_bytes(b"garbage")
+    (bare / "samples.parquet").unlink()
+    return [folder.name for folder in (cut, foreign, garbage, bare)]
+
+
+def test_no_records_give_a_page_that_says_how_to_make_some(tmp_path):
+    (tmp_path / "results").mkdir()
+    page, code = pages(tmp_path, [tmp_path / "results"])
+    assert code == 0
+    assert "suite demo" in page
+    assert "deepseek-v3" in page
+
+
+def test_damaged_folders_are_named_on_the_page_and_in_the_code(tmp_path):
+    root = tmp_path / "results"
+    names = damage_every_way(root)
+    page, code = pages(tmp_path, [root])
+    assert code == 4
+    assert all(f">{name}<" in page for name in names)
+    assert "schema must be 1; got 99" in page
+    assert str(tmp_path) not in page
+
+
+def test_an_unfinished_run_is_named_and_not_an_error(tmp_path):
+    root = tmp_path / "results"
+    _, half = store(root, build(), build())
+    (half / "record.json").unlink()
+    page, code = pages(tmp_path, [root])
+    assert code == 0
+    assert f">{half.name}<" in page
+
+
+def test_several_results_stand_side_by_side_under_their_labels(tmp_path):
+    store(tmp_path / "a", build(provenance={"suite_version": "0.1.0"}))
+    store(tmp_path / "b", build(provenance={"suite_version": "0.2.0"}, latencies_s=(1e-3,) * 7))
+    page, code = pages(tmp_path, [tmp_path / "a", tmp_path / "b"], ["before", "after"])
+    assert code == 0
+    for text in ("Results: before, after.", "0.1.0", "0.2.0", '"name": "MLA · before"', '"name": "MLA · after"'):
+        assert text in page
+
+
+def test_folders_of_one_name_get_labels_that_differ(tmp_path):
+    store(tmp_path / "a" / "run", build())
+    store(tmp_path / "b" / "run", build())
+    page, _ = pages(tmp_path, [tmp_path / "a" / "run", tmp_path / "b" / "run"])
+    assert "Results: run, run (2)." in page
+
+
+def test_markdown_holds_the_tables_and_no_figures(tmp_path):
+    store(tmp_path / "results", build(), build(status=Status.FAILED, reason="a | b", seq_len=8192))
+    text, code = pages(tmp_path, [tmp_path / "results"], format="markdown")
+    assert code == 0
+    assert "| 4,096 | MLA |" in text.replace("\\_", "_")
+    assert "a \\| b" in text
+    assert "plotly" not in text
+
+
+def test_csv_holds_every_reading_and_no_formula(tmp_path):
+    hostile = build(status=Status.FAILED, reason="=cmd|' /C calc'!A0", seq_len=8192, backend="@SUM(1)")
+    record = build(attention="mla", latencies_s=(1e-3, 2e-3), batch=-1)
+    store(tmp_path / "results", record, hostile)
+    text, code = pages(tmp_path, [tmp_path / "results"], ["+label"], format="csv")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert code == 0
+    assert len(rows) == len(record.readings) + 1
+    assert {row["label"] for row in rows} == {"'+label"}
+    assert rows[0]["batch"] == "-1"
+    assert {row["value"] for row in rows if row["metric"] == "latency_s" and row["span"] == "layer"} == {
+        "0.001",
+        "0.002",
+    }
+    assert rows[-1]["reason"].startswith("'=cmd")
+    assert rows[-1]["backend"] == "'@SUM(1)"
+
+
+def test_the_page_can_be_had_in_chinese(tmp_path):
+    store(tmp_path / "results", build())
+    page, _ = pages(tmp_path, [tmp_path / "results"], lang="zh")
+    assert '<html lang="zh-CN">' in page
+    assert "线程 CPU 时间" in page
+    assert "Latency" not in page[: page.index("<script>")]
+
+
+def test_writing_leaves_nothing_beside_the_page(tmp_path):
+    store(tmp_path / "results", build())
+    path, _ = report([tmp_path / "results"], [], out=tmp_path / "out" / "page.html")
+    assert [item.name for item in path.parent.iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "words"),
+    [
+        (["a", "b"], {}, "once for each results folder"),
+        ([""], {}, "not be empty"),
+        ([], {"format": "pdf"}, "html, markdown, csv"),
+        ([], {"lang": "fr"}, "en, zh"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_a_sentence(tmp_path, labels, options, words):
+    with pytest.raises(ValueError, match=words):
+        report([tmp_path], labels, out=tmp_path / "page.html", **options)
+
+
+def test_a_results_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        report([tmp_path / "nowhere"], [])
+
+
+def test_a_folder_as_output_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="out must be a file"):
+        report([tmp_path], [], out=tmp_path)

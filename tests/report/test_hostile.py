@@ -1,0 +1,152 @@
+"""Records are data from anywhere: whatever stands in them is shown as text, and nothing in them breaks the page."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import plotly.graph_objects
+import pytest
+
+from suite.records.record import Status
+from suite.report.charts import figure_text
+from suite.report.command import report
+from tests.records.factory import build, store
+
+EVIL = '</script><script>alert(1)</script><a href="https://evil.example">x</a><!--<b onclick=f()>%{x}'
+
+
+class Elements(HTMLParser):
+    """Every element and attribute, and the text of the scripts that are data."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes, self.data, self._in = [], [], [], None
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+        self._in = dict(attributes).get("type") if tag == "script" else None
+
+    def handle_endtag(self, tag):
+        self._in = None
+
+    def handle_data(self, data):
+        if self._in == "application/json":
+            self.data.append(json.loads(data))
+
+
+def page_of(tmp_path, *records, labels=()):
+    store(tmp_path / "results", *records)
+    path, code = report([tmp_path / "results"], labels, out=tmp_path / "page.html")
+    assert code == 0
+    return path.read_text(encoding="utf-8")
+
+
+def parsed(page):
+    """The page without plotly.js, which is long and not ours."""
+    elements = Elements()
+    elements.feed(re.sub(r"<script>.*?</script>", "<script></script>", page, flags=re.DOTALL))
+    return elements
+
+
+def texts(value):
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+@pytest.fixture
+def hostile_page(tmp_path):
+    everywhere = {"started_at": EVIL, "backend": EVIL, "clock": EVIL, "commit": EVIL, "warnings": [EVIL]}
+    return page_of(
+        tmp_path,
+        build(
+            attention=EVIL, geometry=EVIL, phase=EVIL, provenance=everywhere, environment={"cpu": EVIL, "gpus": [EVIL]}
+        ),
+        build(extras={"seed": EVIL}),
+        build(attention="mha", provenance=everywhere),
+        build(status=Status.FAILED, reason=EVIL, seq_len=8192),
+        labels=[EVIL],
+    )
+
+
+def test_hostile_text_makes_no_element_and_no_link(hostile_page):
+    elements = parsed(hostile_page)
+    assert "b" not in elements.tags
+    assert not any(name.startswith("on") for name, _ in elements.attributes)
+    assert {value for name, value in elements.attributes if name == "href"} == {
+        f"#{section}" for section in ("coverage", "latency", "cache", "provenance")
+    }
+    assert elements.tags.count("script") == len(elements.data) + 2
+
+
+def test_hostile_text_in_a_figure_holds_no_tag_and_no_template(hostile_page):
+    figures = [data for data in parsed(hostile_page).data if "data" in data]
+    ours = {"%{hovertext}<extra>%{fullData.name}</extra>", "%{y}: %{text}<extra>%{fullData.name}</extra>"}
+    for text in set(texts(figures)) - ours:
+        assert not re.search(r"[<>$]|%\{", text)
+
+
+def test_a_figure_shows_hostile_text_as_look_alikes():
+    assert figure_text('<a href="x">&lt;') == '‹a href="x"›&amp;lt;'
+    assert len(figure_text("x" * 1000)) == 80
+
+
+def test_the_page_allows_its_own_scripts_by_hash_and_no_network(tmp_path):
+    page = page_of(tmp_path, build())
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy.startswith("default-src &#39;none&#39;; script-src &#39;sha256-")
+    assert "'unsafe-inline'" not in policy.split(";")[1]
+    assert '"showSendToCloud": false' in page
+    assert page.count("<script>") == 2
+
+
+def test_every_figure_is_one_that_plotly_accepts(tmp_path):
+    page = page_of(tmp_path, build(), build(attention="mha"), build(attention="unheard_of", seq_len=8192))
+    figures = [data for data in parsed(page).data if "data" in data]
+    assert len(figures) == 3
+    for figure in figures:
+        plotly.graph_objects.Figure(figure)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        build(seq_len=10**400),
+        build(seq_len=None),
+        build(seq_len="many"),
+        build(attention=None, geometry=None),
+        build(latencies_s=(float("nan"), float("inf"), -1.0, 0.0, 1e300)),
+        build(latencies_s=(float("nan"), 1e-3)),
+        build(environment={"memory_bytes": 10**400, "gpus": {"a": [1]}, "packages": 3}),
+        build(provenance={"warnings": "none", "clock": 3, "backend": ["x"], "started_at": 7, "commit": 5}),
+        build(settings={"anything": [1, {"a": None}]}),
+        build(status=Status.FAILED, reason="half a pair \ud800"),
+    ],
+    ids=range(10),
+)
+def test_an_odd_record_is_shown_and_breaks_nothing(tmp_path, record):
+    assert "Coverage" in page_of(tmp_path, record)
+
+
+def test_a_record_of_an_unknown_workload_is_counted_and_not_drawn(tmp_path):
+    record = build()
+    object.__setattr__(record.case, "workload", "weather")
+    page = page_of(tmp_path, record)
+    assert "1 cases." in page
+    assert 'id="latency"' not in page
+
+
+def test_a_planted_path_and_secret_in_a_foreign_record_stay_off_the_page(tmp_path, monkeypatch):
+    (folder,) = store(tmp_path / "results", build(status=Status.FAILED, reason="R", provenance={"warnings": ["W"]}))
+    monkeypatch.setenv("SERVICE_TOKEN", "hunter2-hunter2")
+    record = (folder / "record.json").read_text()
+    planted = record.replace('"R"', '"/srv/private/x hunter2-hunter2"').replace('"W"', '"/srv/private/y"')
+    (folder / "record.json").write_text(planted)
+    for format in ("html", "markdown", "csv"):
+        path, _ = report([tmp_path / "results"], [], format=format, out=tmp_path / format)
+        text = path.read_text()
+        assert "/srv/private" not in text
+        assert "hunter2" not in text

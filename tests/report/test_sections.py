@@ -1,0 +1,132 @@
+"""What the sections say of records."""
+
+import pytest
+
+from suite.report import numbers
+from suite.report.command import build_sections
+from suite.report.findings import headlines
+from suite.report.results import read_results
+from suite.report.sections.cache import published_caches
+from suite.report.words import load_words
+from tests.records.factory import build, store
+
+
+def read(tmp_path, *records):
+    store(tmp_path / "results", *records)
+    return read_results([tmp_path / "results"])
+
+
+def table_of(results, section_id, index=0):
+    """Rows of a table as dictionaries by column title."""
+    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == section_id]
+    table = section.tables[index]
+    return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
+
+
+def test_a_latency_row_says_median_interval_level_and_share_of_the_roofline(tmp_path):
+    (row,) = table_of(read(tmp_path, build(latencies_s=(2e-3, 4e-3, 3e-3, 3e-3, 3e-3, 3e-3))), "latency")
+    assert row["Median"] == "3.00 ms"
+    assert row["Interval"] == "2.00–4.00 ms"
+    assert row["Confidence"] == "96.9 %"
+    assert row["n"] == "6"
+    # 2e8 FLOP at 1e11 FLOP/s is 2 ms, more than 3e7 B at 2e10 B/s: 2 ms of 3 ms.
+    assert row["Roofline share"] == "67 %"
+    assert row["Limited by"] == "arithmetic"
+    assert row["Backend"] == "sdpa_folded"
+    assert row["Notes"] == ""
+
+
+def test_a_single_sample_is_said_to_have_no_interval(tmp_path):
+    (row,) = table_of(read(tmp_path, build(latencies_s=(2e-3,))), "latency")
+    assert row["Interval"] == row["Confidence"] == "–"
+    assert row["Notes"] == "a single sample, so no interval"
+
+
+def test_a_wall_time_far_above_the_judged_one_is_said(tmp_path):
+    (row,) = table_of(read(tmp_path, build(wall_over=1.5)), "latency")
+    assert row["Notes"].startswith("wall time is 1.50× this")
+
+
+def test_the_newest_record_of_a_case_is_shown_and_the_older_are_counted(tmp_path):
+    new = build(latencies_s=(1e-3,) * 6, provenance={"started_at": "2026-05-01T00:00:00+00:00"})
+    old = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "2026-04-01T00:00:00+00:00"})
+    (row,) = table_of(read(tmp_path, new, old), "latency")
+    assert row["Median"] == "1.00 ms"
+    assert row["Notes"] == "newest shown, 1 older superseded"
+
+
+def test_one_id_with_other_settings_is_said_but_ways_of_measuring_do_not_count(tmp_path):
+    other = build(settings={"seed": 4, "measure": {"precision": 0.02}}, provenance={"started_at": "2026-04-01"})
+    (row,) = table_of(read(tmp_path, build(settings={"seed": 3}), other), "latency")
+    assert "settings changed" in row["Notes"]
+    alike = build(settings={"seed": 3, "measure": {"precision": 0.5}}, seq_len=8192)
+    results = read(tmp_path / "alike", build(settings={"seed": 3}, seq_len=8192), alike)
+    assert not results.records[0].settings_changed
+
+
+def test_cases_that_may_not_be_compared_get_figures_of_their_own(tmp_path):
+    results = read(tmp_path, build(), build(attention="mha"), build(dtype="float32"), build(batch=8))
+    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
+    assert sorted(figure.title for figure in section.figures) == [
+        "deepseek-v2-lite · decode · bfloat16 · cpu · batch=1",
+        "deepseek-v2-lite · decode · bfloat16 · cpu · batch=8",
+        "deepseek-v2-lite · decode · float32 · cpu · batch=1",
+    ]
+    assert [view.title for view in section.figures[0].views] == ["Whole layer", "Kernel"]
+
+
+def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
+    results = read(
+        tmp_path,
+        build(latencies_s=(1.47e-3,) * 6),
+        build(attention="mha", latencies_s=(2.31e-3,) * 6),
+        build(attention="mha", seq_len=16384, latencies_s=(9e-3,) * 6),
+    )
+    assert headlines(results, load_words("en")) == [
+        "At 4,096 tokens on deepseek-v2-lite, MLA decode takes 1.47 ms against 2.31 ms for MHA "
+        "(whole layer, thread CPU time). Its cache is 14 % of MHA’s."
+    ]
+
+
+def test_a_headline_admits_that_intervals_overlap(tmp_path):
+    results = read(tmp_path, build(), build(attention="mha"))
+    assert "may be chance" in headlines(results, load_words("en"))[0]
+
+
+def test_there_is_no_headline_without_a_variant_to_compare(tmp_path):
+    assert headlines(read(tmp_path, build()), load_words("en")) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "kib_per_token"),
+    # 61 and 27 layers of a latent of 512 + 64; 32 layers of 32 heads, and 8 groups, of width 128: all at 2 bytes.
+    [("deepseek-v3", 68.625), ("deepseek-v2-lite", 30.375), ("llama-2-7b", 512), ("llama-3-8b", 128)],
+)
+def test_the_cache_of_a_published_model_is_the_known_one(model, kib_per_token):
+    (found,) = [one for one in published_caches() if one.name == model]
+    assert found.bytes_per_token == kib_per_token * 1024
+
+
+def test_models_with_sliding_windows_are_marked_and_synthetic_ones_left_out():
+    marked = {model.name for model in published_caches() if model.marked_name.endswith("†")}
+    assert {"gemma-2-2b", "mistral-7b-v0.1"} <= marked
+    assert "mistral-7b-v0.3" not in marked
+    assert "tiny" not in {model.name for model in published_caches()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (numbers.seconds(1.4712e-3), "1.47 ms"),
+        (numbers.seconds(9.996e-4), "1.00 ms"),
+        (numbers.seconds(12.5), "12.5 s"),
+        (numbers.seconds(4e-7), "400 ns"),
+        (numbers.seconds_range(9.4e-4, 1.1e-3), "0.940–1.10 ms"),
+        (numbers.bytes_iec(9.4 * 2**20), "9.40 MiB"),
+        (numbers.bytes_iec(0), "0 B"),
+        (numbers.percent(0.1406), "14 %"),
+        (numbers.percent(0.004), "0.40 %"),
+    ],
+)
+def test_numbers_read_well(text, expected):
+    assert text == expected

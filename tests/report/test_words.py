@@ -1,0 +1,29 @@
+"""Both languages say the same things."""
+
+import string
+from pathlib import Path
+
+import suite.report
+from suite.configuration import choices
+from suite.report.words import load_words
+
+
+def placeholders(sentence):
+    return sorted(name for _, name, _, _ in string.Formatter().parse(sentence) if name)
+
+
+def test_both_languages_have_the_same_keys_and_placeholders():
+    assert choices("words") == ("en", "zh")
+    english, chinese = load_words("en").sentences, load_words("zh").sentences
+    assert list(english) == list(chinese)
+    assert {key: placeholders(text) for key, text in english.items()} == {
+        key: placeholders(text) for key, text in chinese.items()
+    }
+
+
+def test_no_sentence_is_left_over():
+    folder = Path(suite.report.__file__).parent
+    code = "".join(path.read_text(encoding="utf-8") for pattern in ("*.py", "*.html") for path in folder.rglob(pattern))
+    composed = ("status.", "evidence.", "clock.", "span.", "phase.", "regime.", "fact.", "cache.", "column.")
+    unused = [key for key in load_words("en").sentences if key not in code and not key.startswith(composed)]
+    assert unused == []
