@@ -148,9 +148,7 @@ def test_planted_paths_and_secrets_reach_no_file_and_the_parent_holds_no_torch(t
     # The fork server keeps the environment it was started with, so the case runs in a process of its own.
     environment = {**os.environ, "PLANTED_TOKEN": "hunter2-hunter2", "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
     arguments = [*ELSEWHERE, "workload=raising", f"hydra.run.dir={tmp_path}"]
-    program = (
-        f"import sys; from suite.run import main; code = main({arguments}); assert 'torch' not in sys.modules; sys.exit(code)"
-    )
+    program = f"import sys; from suite.run import main; code = main({arguments}); assert 'torch' not in sys.modules; sys.exit(code)"
     ran = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True, cwd=ROOT)
     assert (ran.returncode, ran.stderr) == (1, b"")
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

@@ -1,0 +1,67 @@
+"""Which operators really run, and what is refused."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from suite.attention.backends.auto import choose
+from suite.attention.backends.sdpa import Sdpa
+from suite.attention.backends.sdpa_folded import SdpaFolded
+from suite.attention.problem import Problem
+from suite.measure.allocator import AllocatorProbe
+from suite.measure.meter import Meter
+from suite.measure.workload import UnsupportedError
+
+DECODE = Problem(
+    batch=1,
+    heads=4,
+    kv_heads=1,
+    query_len=1,
+    seq_len=128,
+    qk_dim=40,
+    v_dim=32,
+    value_in_key=True,
+    scale=0.2,
+    dtype=torch.float32,
+    device=torch.device("cpu"),
+)
+FLASH, MATH = "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math"
+
+
+def operators(backend, problem):
+    q = torch.randn(problem.batch, problem.heads, problem.query_len, problem.qk_dim)
+    k = torch.randn(problem.batch, problem.kv_heads, problem.seq_len, problem.qk_dim)
+    v = k[..., : problem.v_dim] if problem.value_in_key else torch.randn(*k.shape[:3], problem.v_dim)
+    kernel, probe = backend(problem), AllocatorProbe()
+    with torch.inference_mode(), Meter(probe).span("kernel"):
+        kernel(q, k, v)
+    return probe.operators[0]
+
+
+@pytest.mark.parametrize("query_len", [1, 2, 128])
+@pytest.mark.parametrize(("kv_heads", "v_dim", "value_in_key"), [(1, 32, True), (2, 40, False), (4, 40, False)])
+def test_folded_keeps_the_fast_kernel(query_len, kv_heads, v_dim, value_in_key):
+    problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, v_dim=v_dim, value_in_key=value_in_key)
+    ran = operators(SdpaFolded, problem)
+    assert FLASH in ran
+    assert MATH not in ran
+
+
+def test_plain_sdpa_falls_to_math_where_the_value_is_narrower():
+    assert MATH in operators(Sdpa, DECODE)
+
+
+def test_folded_copies_neither_keys_nor_values_of_a_cache():
+    assert "clone" not in operators(SdpaFolded, DECODE)
+    assert "copy_" not in operators(SdpaFolded, DECODE)
+
+
+def test_folded_refuses_a_narrower_value_of_its_own_with_both_widths():
+    with pytest.raises(UnsupportedError, match="32 and 40"):
+        SdpaFolded(replace(DECODE, value_in_key=False))
+
+
+def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
+    assert choose(DECODE).name == "sdpa_folded"
+    assert choose(replace(DECODE, value_in_key=False)).name == "eager"

@@ -1,0 +1,102 @@
+"""A wrong kernel must not pass, in whichever way it is wrong."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from suite.attention import check
+from suite.attention.backends.eager import attend
+from suite.attention.problem import visible_keys
+from suite.attention.workload import AttentionWorkload
+from suite.configuration import read_choice, read_yaml
+from suite.measure.workload import IncorrectError
+
+
+def settings(**changes):
+    run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
+    groups = {"workload": "attention", "attention": "mla", "geometry": "tiny", "backend": "auto"}
+    chosen = {group: read_choice(group, changes.pop(group, name)) for group, name in groups.items()}
+    return {**run, **chosen, "seq_len": 40, **changes}
+
+
+def prepared(**changes):
+    workload = AttentionWorkload(settings(**changes))
+    workload.prepare()
+    return workload
+
+
+def hidden(problem, shift=0):
+    """What a query must not see; a negative shift hides the newest keys too."""
+    visible = torch.ones(problem.query_len, problem.seq_len, dtype=torch.bool)
+    return ~visible.tril(problem.seq_len - problem.query_len + shift)
+
+
+WRONG = {
+    "scale of the cached width": lambda p, q, k, v: attend(q, k, v, scale=p.qk_dim**-0.5, hidden_ST=hidden(p)),
+    "no mask": lambda p, q, k, v: attend(q, k, v, scale=p.scale, hidden_ST=None),
+    "mask aligned to the top left": lambda p, q, k, v: attend(
+        q, k, v, scale=p.scale, hidden_ST=~torch.ones(p.query_len, p.seq_len, dtype=torch.bool).tril()
+    ),
+    "last key left out": lambda p, q, k, v: attend(q, k, v, scale=p.scale, hidden_ST=hidden(p, shift=-1)),
+    "keys in reverse": lambda p, q, k, v: attend(q, k.flip(2), v, scale=p.scale, hidden_ST=hidden(p)),
+    "heads exchanged": lambda p, q, k, v: attend(q.flip(1), k, v, scale=p.scale, hidden_ST=hidden(p)),
+    "no softmax": lambda p, q, k, v: (q @ k.mT * p.scale).masked_fill(hidden(p), 0) @ v,
+    "nothing computed": lambda p, q, k, v: torch.zeros(*q.shape[:3], v.shape[-1]),
+    "not a number": lambda p, q, k, v: torch.full((*q.shape[:3], v.shape[-1]), float("nan")),
+}
+
+
+@pytest.mark.parametrize("way", WRONG)
+def test_a_wrong_kernel_is_incorrect(way):
+    workload = prepared(query_len=3)
+    problem = workload._problem
+    workload._backend = lambda q, k, v: WRONG[way](problem, q, k, v)
+    with pytest.raises(IncorrectError, match="relative error"):
+        workload.check()
+
+
+def test_a_kernel_that_reads_past_the_length_is_incorrect_even_if_it_hardly_shows():
+    workload = prepared()
+    problem, right = workload._problem, workload._backend
+
+    def peeking(q, k, v):
+        whole = workload._cache.tensors[0]
+        return right(q, k, v) + 1e-12 * whole[:, :, problem.seq_len, :1, None]
+
+    workload._backend = peeking
+    with pytest.raises(IncorrectError, match="past the length"):
+        workload.check()
+
+
+@pytest.mark.parametrize("attention", ["mha", "gqa", "mqa", "mla"])
+@pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3)])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_right_kernels_pass(attention, phase, query_len, dtype):
+    readings = prepared(attention=attention, phase=phase, query_len=query_len, dtype=dtype).check()
+    error, allowed = (reading.value for reading in readings)
+    assert 0 <= error <= allowed
+
+
+def test_the_inputs_of_every_check_are_drawn_fresh():
+    workload = prepared()
+    before = workload._projected[0].clone()
+    workload.check()
+    assert not torch.equal(before, workload._projected[0])
+
+
+def test_streamed_keys_give_what_all_keys_at_once_give(monkeypatch):
+    workload = prepared(query_len=3)
+    q, k, v = workload._projected
+    visible = visible_keys(3, 40, torch.device("cpu"))
+    whole = check.reference_rows(q, k, v, visible, 0.2)
+    monkeypatch.setattr(check, "KEY_BLOCK", 7)
+    assert check.relative_error(check.reference_rows(q, k, v, visible, 0.2), whole) < 1e-14
+
+
+def test_sampled_rows_of_a_long_prefill_hold_its_ends_and_its_middle(monkeypatch):
+    monkeypatch.setattr(check, "WHOLE_BELOW_SCORES", 1)
+    problem = replace(prepared(phase="prefill")._problem, heads=16, query_len=1000, seq_len=1000)
+    positions = check._positions(problem, torch.Generator().manual_seed(0)).tolist()
+    assert {0, 499, 500, 999} <= set(positions)
+    assert len(positions) * 16 <= 64

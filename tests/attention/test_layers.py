@@ -1,0 +1,139 @@
+"""Every layer against the plainest float64 attention that its definition allows, written out here a second time."""
+
+import math
+
+import pytest
+import torch
+
+from suite.attention.backends.eager import Eager
+from suite.attention.backends.sdpa import Sdpa
+from suite.attention.backends.sdpa_folded import SdpaFolded
+from suite.attention.grouped import GroupedAttention
+from suite.attention.latent import AbsorbedLatentAttention
+from suite.theory.geometry import load_geometry
+from suite.theory.shapes import Pass, cache_bytes, grouped_shape, latent_shape
+
+TINY = load_geometry("tiny")
+SHAPES = {
+    "mha": grouped_shape(TINY, kv_heads="all"),
+    "gqa": grouped_shape(TINY, kv_heads=2),
+    "mqa": grouped_shape(TINY, kv_heads=1),
+    "mla": latent_shape(TINY),
+    "mla_q_lora": latent_shape(TINY, q_lora_rank=24),
+}
+BACKENDS = [Eager, Sdpa, SdpaFolded]
+BOUNDS = {torch.float64: 1e-13, torch.float32: 3e-6, torch.bfloat16: 3e-2}
+CPU = torch.device("cpu")
+
+
+def layer_of(variant, dtype=torch.float64, positions=64):
+    kind = AbsorbedLatentAttention if variant.startswith("mla") else GroupedAttention
+    generator = torch.Generator().manual_seed(7)
+    return kind(SHAPES[variant], positions=positions, dtype=dtype, device=CPU, generator=generator)
+
+
+def a_pass(query_len, seq_len, batch=2, dtype=torch.float64):
+    return Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=dtype.itemsize)
+
+
+def forward(layer, backend, x_BSD, cache, start, seq_len):
+    """One pass over new tokens, with the cache cut to what is there so far."""
+    cache.length = seq_len
+    problem = layer.problem(a_pass(x_BSD.shape[1], seq_len, batch=x_BSD.shape[0]))
+    return layer.output(backend(problem)(*layer.project(x_BSD, cache, start)))
+
+
+def turned(x_BHSd, positions, theta, neighbours):
+    """Rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle)."""
+    width = x_BHSd.shape[-1]
+    angles = positions[:, None] * theta ** (-torch.arange(0, width, 2).double() / width)
+    pairs = x_BHSd.unflatten(-1, (-1, 2)) if neighbours else x_BHSd.unflatten(-1, (2, -1)).mT
+    out = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * torch.polar(torch.ones_like(angles), angles))
+    return out.flatten(-2) if neighbours else out.mT.flatten(-2)
+
+
+def attention(q, k, v, scale):
+    """[batch, head, token, width] each, causal from the first token, with explicit loops over heads and queries."""
+    out = torch.zeros(*q.shape[:3], v.shape[-1], dtype=torch.float64)
+    for head in range(q.shape[1]):
+        for query in range(q.shape[2]):
+            scores = (k[:, head, : query + 1] @ q[:, head, query, :, None])[..., 0] * scale
+            out[:, head, query] = (scores.softmax(-1)[:, None] @ v[:, head, : query + 1])[:, 0]
+    return out
+
+
+def heads_of(x_BSE, width):
+    return x_BSE.unflatten(-1, (-1, width)).transpose(1, 2)
+
+
+def normed(x, gain):
+    return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * gain
+
+
+def by_definition(layer, x_BSD):
+    """The whole layer in float64: MLA expanded to full keys and values, GQA's heads repeated for each query head."""
+    x, shape = x_BSD.double(), layer.shape
+    weights = {name: parameter.double() for name, parameter in layer.named_parameters()}
+    positions = torch.arange(x.shape[1]).double()
+    if isinstance(layer, GroupedAttention):
+        share = shape.num_heads // shape.kv_heads
+        q, k, v = (heads_of(x @ weights[name].T, shape.head_dim) for name in ("w_q", "w_k", "w_v"))
+        q, k = (turned(part, positions, shape.rope_theta, neighbours=False) for part in (q, k))
+        k, v = (torch.stack([part[:, h // share] for h in range(shape.num_heads)], dim=1) for part in (k, v))
+        scale = 1 / math.sqrt(shape.head_dim)
+    else:
+        query_in = normed(x @ weights["w_qa"].T, weights["q_norm"]) if shape.q_lora_rank else x
+        q_n, q_r = heads_of(query_in @ weights["w_q"].T, shape.qk_head_dim).split(
+            (shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1
+        )
+        latent, k_r = (x @ weights["w_kva"].T).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
+        expanded = torch.einsum("bsc,hoc->bhso", normed(latent, weights["kv_norm"]), weights["w_kvb"])
+        k_n, v = expanded.split((shape.qk_nope_head_dim, shape.v_head_dim), dim=-1)
+        q_r, k_r = (turned(part, positions, shape.rope_theta, neighbours=True) for part in (q_r, k_r[:, None]))
+        q = torch.cat((q_n, q_r), dim=-1)
+        k = torch.cat((k_n, k_r.expand(-1, shape.num_heads, -1, -1)), dim=-1)
+        scale = 1 / math.sqrt(shape.qk_nope_head_dim + shape.qk_rope_head_dim)
+    return attention(q, k, v, scale).transpose(1, 2).flatten(2) @ weights["w_o"].T
+
+
+def error(candidate, reference):
+    return float((candidate.double() - reference).norm() / reference.norm())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("variant", SHAPES)
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_a_prefill_equals_the_definition(variant, backend, dtype):
+    layer = layer_of(variant, dtype)
+    x_BSD = torch.randn(2, 17, 64, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+    out = forward(layer, backend, x_BSD, layer.new_cache(a_pass(17, 17)), 0, 17)
+    assert error(out, by_definition(layer, x_BSD)) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("variant", SHAPES)
+@pytest.mark.parametrize("new_tokens", [1, 2, 3])
+def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens):
+    layer = layer_of(variant)
+    x_BSD = torch.randn(2, 19, 64, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    cache = layer.new_cache(a_pass(19, 19))
+    parts = [forward(layer, backend, x_BSD[:, :7], cache, 0, 7)]
+    for start in range(7, 19, new_tokens):
+        end = start + new_tokens
+        parts.append(forward(layer, backend, x_BSD[:, start:end], cache, start, end))
+    assert error(torch.cat(parts, dim=1), by_definition(layer, x_BSD)) < 1e-13
+
+
+@pytest.mark.parametrize("variant", SHAPES)
+def test_parameters_and_cache_are_as_many_as_the_closed_forms_say(variant):
+    layer, forward_pass = layer_of(variant), a_pass(1, 33)
+    assert sum(parameter.numel() for parameter in layer.parameters()) == layer.shape.parameter_count
+    assert layer.new_cache(forward_pass).counted_bytes() == cache_bytes(layer.shape, forward_pass)
+
+
+def test_a_single_token_attends_to_itself():
+    layer = layer_of("gqa")
+    x_BSD = torch.randn(2, 1, 64, dtype=torch.float64)
+    for backend in BACKENDS:
+        out = forward(layer, backend, x_BSD, layer.new_cache(a_pass(1, 1)), 0, 1)
+        assert error(out, by_definition(layer, x_BSD)) < 1e-13

@@ -1,0 +1,124 @@
+"""Closed forms against counting, and against figures that others published."""
+
+import itertools
+
+import pytest
+
+from suite.theory.geometry import load_geometry
+from suite.theory.roofline import Ceilings, MeasuredCeilings
+from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, latent_shape, layer_flops
+
+V3 = load_geometry("deepseek-v3")
+
+
+def counted_pairs(query_len, seq_len):
+    return sum(1 for query in range(query_len) for key in range(seq_len) if key <= query + seq_len - query_len)
+
+
+@pytest.mark.parametrize(("query_len", "seq_len"), [(1, 1), (1, 9), (3, 9), (9, 9)])
+def test_pairs_are_those_under_the_causal_mask(query_len, seq_len):
+    forward = Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=4)
+    assert forward.pairs == counted_pairs(query_len, seq_len)
+
+
+def product(rows, inner, columns):
+    """FLOPs of one matrix product."""
+    return 2 * rows * inner * columns
+
+
+@pytest.mark.parametrize(
+    ("batch", "query_len", "context", "q_rank"), list(itertools.product((1, 3), (1, 4), (0, 5), (0, 24)))
+)
+def test_absorbed_flops_are_the_sum_of_its_matrix_products(batch, query_len, context, q_rank):
+    shape = latent_shape(load_geometry("tiny"), q_lora_rank=q_rank)
+    forward = Pass(batch=batch, query_len=query_len, seq_len=query_len + context, element_bytes=4)
+    tokens, heads = batch * query_len, shape.num_heads
+    c, d_n, d_r, d_v, hidden = shape.kv_lora_rank, shape.qk_nope_head_dim, shape.qk_rope_head_dim, shape.v_head_dim, 64
+    expected = product(tokens, hidden, c + d_r) + product(tokens, heads * d_v, hidden)
+    wide = heads * (d_n + d_r)
+    expected += (
+        product(tokens, hidden, q_rank) + product(tokens, q_rank, wide) if q_rank else product(tokens, hidden, wide)
+    )
+    expected += heads * (product(tokens, d_n, c) + product(tokens, c, d_v))
+    pairs = batch * heads * counted_pairs(query_len, query_len + context)
+    expected += pairs * (2 * (c + d_r) + 2 * c)
+    assert layer_flops(shape, forward) == expected
+
+
+@pytest.mark.parametrize(("kv_heads", "batch"), list(itertools.product(("all", 2, 1), (1, 3))))
+def test_grouped_flops_are_the_sum_of_its_matrix_products(kv_heads, batch):
+    shape = grouped_shape(load_geometry("tiny"), kv_heads=kv_heads)
+    forward = Pass(batch=batch, query_len=3, seq_len=8, element_bytes=4)
+    d, heads, groups = shape.head_dim, shape.num_heads, shape.kv_heads
+    expected = 2 * product(3 * batch, 64, heads * d) + 2 * product(3 * batch, 64, groups * d)
+    expected += batch * heads * counted_pairs(3, 8) * 4 * d
+    assert layer_flops(shape, forward) == expected
+
+
+def test_published_sizes_of_deepseek_v3():
+    mla = latent_shape(V3)
+    assert mla.parameter_count == 187_107_328
+    assert mla.cache_elements_per_token == 576
+    assert grouped_shape(V3, kv_heads="all").cache_elements_per_token == 32_768
+    assert grouped_shape(V3, kv_heads=8).cache_elements_per_token == 2_048
+    assert grouped_shape(V3, kv_heads=1).cache_elements_per_token == 256
+
+
+@pytest.mark.parametrize(
+    ("shape", "flop_per_byte"),
+    [
+        (grouped_shape(V3, kv_heads="all"), 1.0),
+        (grouped_shape(V3, kv_heads=8), 16.0),
+        (grouped_shape(V3, kv_heads=1), 128.0),
+        (latent_shape(V3), 241.8),
+        (latent_shape(load_geometry("deepseek-v2-lite")), 30.2),
+    ],
+)
+def test_intensity_of_a_bfloat16_decode_step_without_queries_and_outputs(shape, flop_per_byte):
+    forward = Pass(batch=1, query_len=1, seq_len=4096, element_bytes=2)
+    assert shape.core_flops(forward) / cache_bytes(shape, forward) == pytest.approx(flop_per_byte, abs=0.05)
+
+
+def test_the_cache_is_read_once_and_queries_and_outputs_come_on_top():
+    shape, forward = latent_shape(V3), Pass(batch=2, query_len=3, seq_len=10, element_bytes=2)
+    assert kernel_bytes(shape, forward) == 2 * (2 * 10 * 576 + 2 * 3 * 128 * (576 + 512))
+
+
+@pytest.mark.parametrize("tp", [1, 2, 8])
+def test_a_rank_has_its_share_of_heads_and_the_whole_latent(tp):
+    assert latent_shape(V3, tp=tp).num_heads == 128 // tp
+    assert latent_shape(V3, tp=tp).cache_elements_per_token == 576
+    assert grouped_shape(V3, tp=tp, kv_heads=8).kv_heads == max(1, 8 // tp)
+
+
+def test_mla_on_a_grouped_geometry_takes_deepseeks_ratios():
+    shape = latent_shape(load_geometry("llama-3.2-1b"))
+    assert (shape.kv_lora_rank, shape.qk_nope_head_dim, shape.qk_rope_head_dim, shape.v_head_dim) == (256, 64, 32, 64)
+
+
+def test_groups_are_the_geometrys_own_else_an_eighth_of_the_heads():
+    assert grouped_shape(load_geometry("llama-3.1-8b")).kv_heads == 8
+    assert grouped_shape(load_geometry("glm-4-9b")).kv_heads == 2
+    assert grouped_shape(load_geometry("llama-2-7b")).kv_heads == 4
+    assert grouped_shape(V3).kv_heads == 16
+
+
+def test_the_slower_of_two_ceilings_bounds_the_time():
+    ceilings = Ceilings(flops_per_s=100.0, bytes_per_s=10.0)
+    assert ceilings.ridge_flops_per_byte == 10.0
+    assert (ceilings.bound_s(flops=50, traffic_bytes=10), ceilings.regime(flops=50, traffic_bytes=10)) == (
+        1.0,
+        "memory",
+    )
+    assert (ceilings.bound_s(flops=500, traffic_bytes=10), ceilings.regime(flops=500, traffic_bytes=10)) == (
+        5.0,
+        "compute",
+    )
+
+
+def test_a_working_set_is_held_against_the_level_that_can_hold_it():
+    measured = MeasuredCeilings(flops_per_s=1.0, bytes_per_s_by_size={100: 9.0, 1000: 4.0, 10000: 5.0})
+    assert measured.at(50).bytes_per_s == 9.0
+    assert measured.at(150).bytes_per_s == 9.0
+    assert measured.at(2000).bytes_per_s == 5.0  # a larger set was read faster, so this rate can be reached
+    assert measured.at(99999).bytes_per_s == 5.0
