@@ -53,9 +53,10 @@ def log_axis(title: str, ticks: Sequence[tuple[float, str]]) -> dict[str, Any]:
 
 
 def time_ticks(values: Sequence[float]) -> list[tuple[float, str]]:
-    """1, 2 and 5 of every decade that the values touch, or whole decades where that would crowd the axis."""
+    """Round numbers of every decade that the values touch: the fewer, the more decades there are."""
     first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    steps = (1, 2, 5) if last - first <= 2 else (1,)
+    decades = math.log10(max(values) / min(values))
+    steps = (1, 2, 3, 5, 7) if decades < 1 else (1, 2, 5) if decades < 2 else (1,)
     values = [float(f"{step}e{power}") for power in range(first, last + 1) for step in steps]
     return [(value, numbers.seconds_tick(value)) for value in values]
 

@@ -13,6 +13,7 @@ PREFERRED = ("mla", "mqa", "gqa")
 """Which variant a headline is about, the first that was measured."""
 SPAN = "layer"
 MOST = 6
+WANTED_LEVEL = 0.95
 
 
 def headlines(results: Results, words: Words) -> list[str]:
@@ -64,6 +65,9 @@ def _sentence(candidate: Timing, baseline: Timing, results: Results, words: Word
     parts = [f"{candidate.label}: {sentence}" if results.several else sentence]
     if overlap:
         parts.append(words("finding.overlap"))
+    level = min(candidate.interval.level, baseline.interval.level)
+    if level < WANTED_LEVEL:
+        parts.append(words("finding.few", level=numbers.percent(level)))
     kept, kept_mha = (constant(candidate.record, "case", name) for name in ("cache_bytes", "cache_bytes_mha"))
     if kept and kept_mha:
         parts.append(words("finding.cache", share=numbers.percent(kept / kept_mha)))

@@ -119,12 +119,17 @@ def _wall_over(readings: Sequence[Reading], judged_s: float) -> float | None:
 
 def _roofline(record: Record, span: str, median_s: float) -> tuple[float | None, str | None]:
     flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
-    peak, bandwidth = constant(record, "case", "ceiling_flops_per_s"), constant(record, "case", "ceiling_bytes_per_s")
+    peak, bandwidth = _ceiling(record, span, "ceiling_flops_per_s"), _ceiling(record, span, "ceiling_bytes_per_s")
     if flops is None or traffic is None or peak is None or bandwidth is None:
         return None, None
     ceilings = Ceilings(flops_per_s=peak, bytes_per_s=bandwidth)
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
     return bound_s / median_s, ceilings.regime(flops=flops, traffic_bytes=traffic)
+
+
+def _ceiling(record: Record, span: str, metric: str) -> float | None:
+    """The ceiling at this span's working set, else one that stands for the whole case."""
+    return constant(record, span, metric) or constant(record, "case", metric)
 
 
 def constant(record: Record, span: str, metric: str) -> float | None:

@@ -31,8 +31,10 @@ CONSTANTS = {
     ("kernel", "allowed_error"): 0.02,
     ("case", "cache_bytes"): 4096 * 576 * 2,
     ("case", "cache_bytes_mha"): 4096 * 4096 * 2,
-    ("case", "ceiling_flops_per_s"): 1e11,
-    ("case", "ceiling_bytes_per_s"): 2e10,
+    ("layer", "ceiling_flops_per_s"): 1e11,
+    ("layer", "ceiling_bytes_per_s"): 2e10,
+    ("kernel", "ceiling_flops_per_s"): 1e11,
+    ("kernel", "ceiling_bytes_per_s"): 5e10,
 }
 PROVENANCE = {
     "suite_version": "0.1.0",

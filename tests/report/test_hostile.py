@@ -10,6 +10,7 @@ import pytest
 from suite.records.record import Status
 from suite.report.charts import figure_text
 from suite.report.command import report
+from suite.report.page import in_script
 from tests.records.factory import build, store
 
 EVIL = '</script><script>alert(1)</script><a href="https://evil.example">x</a><!--<b onclick=f()>%{x}'
@@ -92,6 +93,12 @@ def test_hostile_text_in_a_figure_holds_no_tag_and_no_template(hostile_page):
 def test_a_figure_shows_hostile_text_as_look_alikes():
     assert figure_text('<a href="x">&lt;') == '‹a href="x"›&amp;lt;'
     assert len(figure_text("x" * 1000)) == 80
+
+
+def test_data_cannot_end_the_script_that_it_stands_in():
+    written = in_script({"text": EVIL})
+    assert not re.search(r"[<>&]", written)
+    assert json.loads(written) == {"text": EVIL}
 
 
 def test_the_page_allows_its_own_scripts_by_hash_and_no_network(tmp_path):

@@ -1,5 +1,7 @@
 """What the sections say of records."""
 
+from dataclasses import replace
+
 import pytest
 
 from suite.report import numbers
@@ -34,6 +36,23 @@ def test_a_latency_row_says_median_interval_level_and_share_of_the_roofline(tmp_
     assert row["Limited by"] == "arithmetic"
     assert row["Backend"] == "sdpa_folded"
     assert row["Notes"] == ""
+
+
+def test_each_span_is_held_against_the_ceilings_of_its_own_working_set(tmp_path):
+    results = read(tmp_path, build(latencies_s=(7e-3,) * 6))
+    (kernel,) = table_of(results, "latency", 1)
+    # The kernel takes 0.4 of the 7 ms; 1.4e8 FLOP at 1e11 FLOP/s is 1.4 ms of 2.8 ms.
+    assert kernel["Roofline share"] == "50 %"
+
+
+def test_a_record_without_ceilings_has_no_roofline_share(tmp_path):
+    record = build()
+    bare = [reading for reading in record.readings if not reading.metric.startswith("ceiling")]
+    (row,) = table_of(read(tmp_path, replace(record, readings=bare)), "latency")
+    assert row["Roofline share"] == row["Limited by"] == "–"
+    whole_case = [replace(reading, span="case") if reading not in bare else reading for reading in record.readings]
+    (row,) = table_of(read(tmp_path / "case", replace(record, readings=whole_case)), "latency")
+    assert row["Limited by"] == "arithmetic"
 
 
 def test_a_single_sample_is_said_to_have_no_interval(tmp_path):
@@ -91,6 +110,11 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
 def test_a_headline_admits_that_intervals_overlap(tmp_path):
     results = read(tmp_path, build(), build(attention="mha"))
     assert "may be chance" in headlines(results, load_words("en"))[0]
+
+
+def test_a_headline_admits_that_samples_are_few(tmp_path):
+    results = read(tmp_path, build(latencies_s=(1e-3,) * 3), build(attention="mha", latencies_s=(2e-3,) * 3))
+    assert "reach 75 % confidence only" in headlines(results, load_words("en"))[0]
 
 
 def test_there_is_no_headline_without_a_variant_to_compare(tmp_path):
