@@ -19,8 +19,8 @@ import psutil
 
 import suite
 from suite.configuration import choices, conf_dir
-from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpus, usable_cpus
-from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes
+from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpus
+from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.privacy import scrub
 
 RUNS, CANNOT_RUN = 0, 3

@@ -17,6 +17,7 @@ from suite.measure.repeats import Effort
 from suite.measure.worker import Worker
 from suite.records.case import Case, run_key
 from suite.records.environment import commit, environment, source_digest
+from suite.records.limits import most_threads
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.records.store import claim_folder, write_record
 from suite.terminal import Terminal
@@ -27,6 +28,10 @@ from suite.theory.roofline import MeasuredCeilings
 class Job:
     case: Case
     settings: Mapping[str, Any]
+
+
+Ceilings = dict[tuple[str, int], MeasuredCeilings]
+"""By dtype and number of threads."""
 
 
 class PlannedWork(Protocol):
@@ -42,7 +47,7 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
     unique = {job.case.id: job for job in jobs}
     plans = {case_id: _planned(job.settings) for case_id, job in unique.items()}
     terminal = Terminal(total=len(unique), is_sweep=is_sweep)
-    ceilings: dict[tuple[str, int], MeasuredCeilings] = {}
+    ceilings: Ceilings = {}
     records: list[Record] = []
     targets = {job.settings["workload"]["_target_"] for job in jobs}
     with Worker(preload=sorted(target.rpartition(".")[0] for target in targets)) as worker:
@@ -99,22 +104,18 @@ class _Received:
         self.outcome = message.get("outcome", self.outcome)
 
 
-def _run(worker: Worker, job: Job, plan: PlannedWork, ceilings: dict[tuple[str, int], MeasuredCeilings]) -> Record:
+def _run(worker: Worker, job: Job, plan: PlannedWork, ceilings: Ceilings) -> Record:
     started_at, start = datetime.now(UTC), time.perf_counter()
     received = _Received()
     try:
-        key = (plan.dtype, plan.threads)
-        if key not in ceilings:
-            begun = time.perf_counter()
-            ceilings[key] = _measured_ceilings(worker, *key)
-            received.durations_s["ceilings"] = time.perf_counter() - begun
-        arguments = {"settings": job.settings, "ceilings": ceilings[key]}
-        for message in worker.run("case", arguments, threads=plan.threads):
-            received.take(message)
+        if plan.threads > most_threads():
+            # They would wait for each other: the figure would say nothing of the work.
+            reason = f"threads={plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
+            received.outcome = (Status.UNSUPPORTED, reason)
+        else:
+            _measure(worker, job, plan, ceilings, received)
     except KeyboardInterrupt:
         pass
-    except _WorkerFailedError as error:
-        received.outcome = (Status.FAILED, f"the ceilings could not be measured: {error}")
     duration_s = time.perf_counter() - start
     status, reason = received.outcome
     received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
@@ -140,15 +141,19 @@ def _run(worker: Worker, job: Job, plan: PlannedWork, ceilings: dict[tuple[str, 
     )
 
 
-class _WorkerFailedError(Exception):
-    pass
-
-
-def _measured_ceilings(worker: Worker, dtype: str, threads: int) -> MeasuredCeilings:
-    for message in worker.run("ceilings", {"dtype": dtype, "threads": threads}, threads=threads):
-        if "result" in message:
-            result: MeasuredCeilings = message["result"]
-            return result
-        if "outcome" in message:
-            raise _WorkerFailedError(message["outcome"][1])
-    raise AssertionError("a task ends with a result or an outcome")
+def _measure(worker: Worker, job: Job, plan: PlannedWork, ceilings: Ceilings, received: "_Received") -> None:
+    """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
+    key = (plan.dtype, plan.threads)
+    if key not in ceilings:
+        begun = time.perf_counter()
+        arguments = {"dtype": plan.dtype, "threads": plan.threads}
+        for message in worker.run("ceilings", arguments, threads=plan.threads):
+            if "result" in message:
+                ceilings[key] = message["result"]
+            received.take(message)
+        received.durations_s["ceilings"] = time.perf_counter() - begun
+        if key not in ceilings:
+            return
+    arguments = {"settings": job.settings, "ceilings": ceilings[key]}
+    for message in worker.run("case", arguments, threads=plan.threads):
+        received.take(message)

@@ -51,6 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         print(f"suite run: {_sentence(error)}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"suite run: cannot write the results: {error.strerror} ({error.filename})", file=sys.stderr)
+        return 4
     except KeyboardInterrupt:
         return 130
 

@@ -133,6 +133,18 @@ def test_a_sweep_in_which_only_unsupported_cases_are_missing_is_done(tmp_path):
     assert code == 0
 
 
+def test_more_threads_than_cpus_are_refused_as_unsupported(tmp_path):
+    code, (record,) = run(tmp_path, *SMALL, "threads=4096")
+    assert (code, record.status) == (3, Status.UNSUPPORTED)
+    assert "threads=4096" in record.reason
+
+
+def test_a_results_folder_that_is_a_file_is_said_in_a_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main([*SMALL, f"hydra.run.dir={tmp_path / 'file' / 'results'}"]) == 4
+    assert "cannot write the results" in capsys.readouterr().err
+
+
 def test_readings_sent_before_a_death_are_kept(tmp_path):
     _, (record,) = run(tmp_path, *ELSEWHERE, "workload=killed")
     assert "flops" in {reading.metric for reading in record.readings}
@@ -148,7 +160,8 @@ def test_planted_paths_and_secrets_reach_no_file_and_the_parent_holds_no_torch(t
     # The fork server keeps the environment it was started with, so the case runs in a process of its own.
     environment = {**os.environ, "PLANTED_TOKEN": "hunter2-hunter2", "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
     arguments = [*ELSEWHERE, "workload=raising", f"hydra.run.dir={tmp_path}"]
-    program = f"import sys; from suite.run import main; code = main({arguments}); assert 'torch' not in sys.modules; sys.exit(code)"
+    checked = f"code = main({arguments}); assert 'torch' not in sys.modules; sys.exit(code)"
+    program = f"import sys; from suite.run import main; {checked}"
     ran = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True, cwd=ROOT)
     assert (ran.returncode, ran.stderr) == (1, b"")
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())

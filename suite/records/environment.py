@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from suite.configuration import conf_dir
-from suite.records.limits import cpu_limit, memory_limit_bytes
+from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
 
 RECORDED_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -90,12 +90,6 @@ def commit() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": sha, "dirty": dirty}
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may run on, before any cgroup quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else (psutil.cpu_count() or 1)
 
 
 @functools.cache

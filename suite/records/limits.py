@@ -4,6 +4,8 @@ Both cgroup versions are read. Absent means that no limit was found, never zero.
 """
 
 import contextlib
+import math
+import os
 from pathlib import Path
 
 import psutil
@@ -35,6 +37,18 @@ def cpu_limit(root: Path = CGROUP_ROOT) -> float | None:
         _number(_first(root, "cpu/cpu.cfs_period_us")),
     )
     return None if allowed_us is None or period_us is None or allowed_us <= 0 else allowed_us / period_us
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on, before any cgroup quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else (psutil.cpu_count() or 1)
+
+
+def most_threads(root: Path = CGROUP_ROOT) -> int:
+    """Threads that can run at once under the affinity and the cgroup's quota; one at least."""
+    limit = cpu_limit(root)
+    return usable_cpus() if limit is None else max(1, min(usable_cpus(), math.ceil(limit)))
 
 
 def available_bytes(root: Path = CGROUP_ROOT) -> int:

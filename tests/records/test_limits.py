@@ -1,4 +1,11 @@
-from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, memory_used_bytes, oom_kills
+from suite.records.limits import (
+    available_bytes,
+    cpu_limit,
+    memory_limit_bytes,
+    memory_used_bytes,
+    most_threads,
+    oom_kills,
+)
 
 
 def cgroup(folder, **files):
@@ -48,3 +55,7 @@ def test_kills_for_want_of_memory_are_counted(tmp_path):
     before = oom_kills(tmp_path)
     cgroup(tmp_path, memory_dot_events="low 0\noom 1\noom_kill 3")
     assert oom_kills(tmp_path) == before + 3
+
+
+def test_half_a_cpu_still_allows_one_thread(tmp_path):
+    assert most_threads(cgroup(tmp_path, cpu_dot_max="50000 100000")) == 1
