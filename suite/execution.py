@@ -46,7 +46,7 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
     """
     unique = {job.case.id: job for job in jobs}
     plans = {case_id: _planned(job.settings) for case_id, job in unique.items()}
-    terminal = Terminal(total=len(unique), is_sweep=is_sweep)
+    terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep)
     ceilings: Ceilings = {}
     records: list[Record] = []
     targets = {job.settings["workload"]["_target_"] for job in jobs}
@@ -110,8 +110,8 @@ def _run(worker: Worker, job: Job, plan: PlannedWork, ceilings: Ceilings) -> Rec
     try:
         if plan.threads > most_threads():
             # They would wait for each other: the figure would say nothing of the work.
-            reason = f"threads={plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
-            received.outcome = (Status.UNSUPPORTED, reason)
+            refusal = f"threads={plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
+            received.outcome = (Status.UNSUPPORTED, refusal)
         else:
             _measure(worker, job, plan, ceilings, received)
     except KeyboardInterrupt:

@@ -6,22 +6,26 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from suite.records import numbers
 from suite.records.case import Case
-from suite.records.quantities import bytes_text, flops_text, seconds_text
+from suite.records.derived import ceilings_of, constant, noted, roofline
 from suite.records.record import Record, Status
-from suite.statistics.intervals import median_interval
-from suite.theory.roofline import Ceilings
+from suite.statistics.intervals import Interval, median_interval
 
 COLOURS = {Status.OK: "32", Status.UNSUPPORTED: "33", Status.OUT_OF_MEMORY: "33"}
 BAD = "31"
+SPANS = ("layer", "kernel")
+BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
 CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time"}
 
 
 class Terminal:
     """Prints to standard output; colour only for a terminal and never under NO_COLOR."""
 
-    def __init__(self, *, total: int, is_sweep: bool) -> None:
-        self._total, self._is_sweep, self._done = total, is_sweep, 0
+    def __init__(self, cases: Sequence[Case], *, is_sweep: bool) -> None:
+        self._total, self._is_sweep, self._done = len(cases), is_sweep, 0
+        self._names = _telling_apart(cases)
+        self._widths = [max(len(_value(case, name)) for case in cases) for name in self._names]
         self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def starting(self, case: Case) -> None:
@@ -30,18 +34,18 @@ class Terminal:
 
     def finished(self, record: Record, folder: Path) -> None:
         self._done += 1
-        if self._is_sweep:
-            varied = " ".join(str(value) for value in _shown_axes(record.case))
-            print(f"[{self._done}/{self._total}] {varied}  {self._status(record)}  {_brief(record)}", flush=True)
-        else:
-            print("\n".join(self._whole(record, folder)), flush=True)
+        print("\n".join([self._one_line(record)] if self._is_sweep else self._whole(record, folder)), flush=True)
 
     def summary(self, records: Sequence[Record], folder: Path) -> None:
-        if not self._is_sweep:
-            return
-        counts = Counter(record.status for record in records)
-        print(", ".join(f"{counts[status]} {status}" for status in Status if counts[status]) or "no case", end="")
-        print(f"; records in {folder}; page: suite report --results {folder}")
+        if self._is_sweep:
+            counts = Counter(record.status for record in records)
+            print(", ".join(f"{counts[status]} {status}" for status in Status if counts[status]), end="; ")
+            print(f"records below {folder}; for the page: suite report --results {folder}", flush=True)
+
+    def _one_line(self, record: Record) -> str:
+        count = f"[{self._done:>{len(str(self._total))}}/{self._total}]"
+        values = [_value(record.case, name).ljust(width) for name, width in zip(self._names, self._widths, strict=True)]
+        return "  ".join([count, *values, self._status(record), _brief(record)]).rstrip()
 
     def _status(self, record: Record) -> str:
         colour = COLOURS.get(record.status, BAD)
@@ -49,67 +53,81 @@ class Terminal:
 
     def _whole(self, record: Record, folder: Path) -> list[str]:
         facts = record.provenance
-        lines = [f"status         {self._status(record)}" + (f": {record.reason}" if record.reason else "")]
+        reason = f": {record.reason}" if record.reason else ""
+        lines = [_row("status", f"{self._status(record)}{reason}")]
         if "shape" in facts:
-            lines.append(f"shape          {facts['shape']}")
+            lines.append(_row("shape", facts["shape"]))
         if "backend" in facts:
             operators = facts.get("operators", {}).get("kernel", [])
             ran = f", whose kernel ran {', '.join(operators)}" if operators else ""
-            lines.append(f"what ran       backend {facts['backend']}{ran}")
-        error, allowed = _constant(record, "kernel", "relative_error"), _constant(record, "kernel", "allowed_error")
+            lines.append(_row("what ran", f"backend {facts['backend']}{ran}"))
+        error, allowed = (noted(record, "kernel", metric) for metric in ("relative_error", "allowed_error"))
         if error is not None and allowed is not None:
-            lines.append(f"check          relative error {error:.2e} against float64 (allowed {allowed:.2e})")
-        lines += [line for span in ("layer", "kernel") if (line := _span_line(record, span))]
-        cache, mha = _constant(record, "case", "cache_bytes"), _constant(record, "case", "cache_bytes_mha")
-        if cache is not None and mha:
-            lines.append(f"cache          {bytes_text(cache)} a layer, {cache / mha:.1%} of MHA's {bytes_text(mha)}")
-        lines += [f"warning        {warning}" for warning in facts.get("warnings", [])]
-        return [*lines, f"record         {folder / 'record.json'}"]
+            lines.append(_row("check", f"relative error {error:.2g} against float64, {allowed:.2g} allowed"))
+        lines += [line for span in SPANS for line in _span_lines(record, span)]
+        cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
+        if cache and mha:
+            share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
+            lines.append(_row("cache", f"{numbers.bytes_iec(cache)} a layer, {share}"))
+        lines += [_row("warning", warning) for warning in facts.get("warnings", [])]
+        return [*lines, _row("record", str(folder / "record.json"))]
 
 
-def _shown_axes(case: Case) -> list[object]:
-    """The values that tell cases of a sweep apart at a glance; the id has them all."""
-    names = ("attention", "geometry", "phase", "seq_len", "dtype", "backend")
-    shown = [case.axes[name] for name in names if case.axes.get(name) is not None]
-    return [*shown, *(f"{name}={value}" for name, value in case.extras.items())]
+def _telling_apart(cases: Sequence[Case]) -> list[str]:
+    """The axes and settings that differ between the cases of a sweep; the id has them all."""
+    names = dict.fromkeys(name for case in cases for name in ("workload", *case.axes, *case.extras))
+    return [name for name in names if len({_value(case, name) for case in cases}) > 1]
+
+
+def _value(case: Case, name: str) -> str:
+    named = {"workload": case.workload, **case.axes, **case.extras}
+    value = named.get(name)
+    return "-" if value is None else str(value)
 
 
 def _brief(record: Record) -> str:
     if record.status is not Status.OK:
         return record.reason or ""
-    return "   ".join(f"{span} {text}" for span in ("layer", "kernel") if (text := _latency_text(record, span)))
+    spans = [f"{span} {text}" for span in SPANS if (text := _latency_text(record, span))]
+    return "   ".join([*spans, *(f"! {warning}" for warning in record.provenance.get("warnings", []))])
+
+
+def _latency(record: Record, span: str) -> Interval | None:
+    values = [reading.value for reading in record.readings if reading.span == span and reading.metric == "latency_s"]
+    return median_interval(values) if values else None
 
 
 def _latency_text(record: Record, span: str) -> str | None:
-    values = [r.value for r in record.readings if r.span == span and r.metric == "latency_s"]
-    if not values:
+    interval = _latency(record, span)
+    if interval is None:
         return None
-    interval = median_interval(values)
-    if interval.count == 1:
-        return f"{seconds_text(interval.median)} (n = 1)"
-    return f"{seconds_text(interval.median)} ±{interval.relative_half_width:.1%}"
+    width = "(n = 1)" if interval.count == 1 else f"±{interval.relative_half_width:.1%}"
+    return f"{numbers.seconds(interval.median)} {width}"
 
 
-def _span_line(record: Record, span: str) -> str | None:
-    values = [r.value for r in record.readings if r.span == span and r.metric == "latency_s"]
-    flops, traffic = _constant(record, span, "flops"), _constant(record, span, "traffic_bytes")
-    peak_flops = _constant(record, span, "ceiling_flops_per_s")
-    peak_bytes = _constant(record, span, "ceiling_bytes_per_s")
-    if not values or flops is None or traffic is None or peak_flops is None or peak_bytes is None:
-        return None
-    interval = median_interval(values)
-    ceilings = Ceilings(flops_per_s=peak_flops, bytes_per_s=peak_bytes)
-    share = ceilings.bound_s(flops=flops, traffic_bytes=traffic) / interval.median
-    clock = CLOCKS[record.provenance["clock"]]
-    within = f"{interval.level:.0%} interval {seconds_text(interval.low)} – {seconds_text(interval.high)}, "
-    return (
-        f"{span:<15}{seconds_text(interval.median)} median of {clock} "
-        f"({within if interval.count > 1 else ''}n = {interval.count}); "
-        f"{share:.2g} of the {ceilings.regime(flops=flops, traffic_bytes=traffic)} roofline "
-        f"({flops_text(flops / interval.median)}/s of {flops_text(peak_flops)}/s, "
-        f"{bytes_text(traffic / interval.median)}/s of {bytes_text(peak_bytes)}/s)"
-    )
+def _span_lines(record: Record, span: str) -> list[str]:
+    interval = _latency(record, span)
+    if interval is None:
+        return []
+    spread = f"n = {interval.count}"
+    if interval.count > 1:
+        spread = f"{interval.level:.0%} interval {numbers.seconds_range(interval.low, interval.high)}, {spread}"
+    lines = [
+        _row(span, f"{numbers.seconds(interval.median)} median of {CLOCKS[record.provenance['clock']]} ({spread})")
+    ]
+    share, regime = roofline(record, span, interval.median)
+    ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
+    traffic = constant(record, span, "traffic_bytes")
+    if share is not None and ceilings and flops and traffic:
+        reached = (
+            f"{flops / interval.median / 1e9:.3g} of {ceilings.flops_per_s / 1e9:.3g} GFLOP/s, "
+            f"{traffic / interval.median / 1e9:.3g} of {ceilings.bytes_per_s / 1e9:.3g} GB/s"
+        )
+        lines.append(
+            _row("", f"{numbers.percent(share)} of the roofline, bound by {BOUND_BY[regime or '']}: {reached}")
+        )
+    return lines
 
 
-def _constant(record: Record, span: str, metric: str) -> float | None:
-    return next((r.value for r in record.readings if r.span == span and r.metric == metric), None)
+def _row(name: str, text: str) -> str:
+    return f"{name:<10} {text}"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from suite.report import numbers
+from suite.records import numbers
 
 LONGEST_TEXT = 80
 NO_TAGS = str.maketrans({"<": "‹", ">": "›", "%": "％", "$": "＄", "\n": " ", "\r": " ", "\t": " "})

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+from suite.records import numbers
+from suite.records.derived import constant
 from suite.records.record import Evidence
-from suite.report import numbers
 from suite.report.results import Results
-from suite.report.timings import Timing, axis, clock_names, constant, groups
+from suite.report.timings import Timing, axis, clock_names, groups
 from suite.report.words import Words
 
 BASELINE = "mha"

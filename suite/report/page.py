@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from suite import __version__
-from suite.report import numbers
+from suite.records import numbers
 from suite.report.findings import headlines
 from suite.report.results import Results
 from suite.report.section import Section

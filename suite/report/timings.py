@@ -3,18 +3,17 @@
 A record may be old or foreign: what it lacks is None here, and nothing but its timings is required.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from suite.records.derived import roofline
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.report.results import CurrentRecord, Results
 from suite.report.words import Words
 from suite.statistics.intervals import Interval, median_interval
-from suite.theory.roofline import Ceilings
 
 LINE_AXES = ("attention", "backend", "seq_len")
 """Axes that tell lines and their points apart. All others must agree for two timings to share a figure."""
@@ -98,7 +97,7 @@ def _timings(current: CurrentRecord) -> Iterable[Timing]:
         usable = [reading for reading in readings if PLAUSIBLE_S[0] < reading.value < PLAUSIBLE_S[1]]
         if usable:
             interval = median_interval([reading.value for reading in usable])
-            share, regime = _roofline(current.record, span, interval.median)
+            share, regime = roofline(current.record, span, interval.median)
             yield Timing(
                 current=current,
                 span=span,
@@ -115,30 +114,3 @@ def _wall_over(readings: Sequence[Reading], judged_s: float) -> float | None:
     if not walls or not np.median(walls) > WALL_ABOVE_JUDGED * judged_s:
         return None
     return float(np.median(walls)) / judged_s
-
-
-def _roofline(record: Record, span: str, median_s: float) -> tuple[float | None, str | None]:
-    flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
-    peak, bandwidth = _ceiling(record, span, "ceiling_flops_per_s"), _ceiling(record, span, "ceiling_bytes_per_s")
-    if flops is None or traffic is None or peak is None or bandwidth is None:
-        return None, None
-    ceilings = Ceilings(flops_per_s=peak, bytes_per_s=bandwidth)
-    bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
-    return bound_s / median_s, ceilings.regime(flops=flops, traffic_bytes=traffic)
-
-
-def _ceiling(record: Record, span: str, metric: str) -> float | None:
-    """The ceiling at this span's working set, else one that stands for the whole case."""
-    return constant(record, span, metric) or constant(record, "case", metric)
-
-
-def constant(record: Record, span: str, metric: str) -> float | None:
-    """A quantity that a record notes once, where it is a positive number."""
-    for reading in record.readings:
-        if reading.span == span and reading.metric == metric and _positive(reading.value):
-            return reading.value
-    return None
-
-
-def _positive(value: float) -> bool:
-    return math.isfinite(value) and value > 0

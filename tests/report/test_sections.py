@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from suite.report import numbers
+from suite.records import numbers
 from suite.report.command import build_sections
 from suite.report.findings import headlines
 from suite.report.results import read_results
@@ -50,9 +50,6 @@ def test_a_record_without_ceilings_has_no_roofline_share(tmp_path):
     bare = [reading for reading in record.readings if not reading.metric.startswith("ceiling")]
     (row,) = table_of(read(tmp_path, replace(record, readings=bare)), "latency")
     assert row["Roofline share"] == row["Limited by"] == "–"
-    whole_case = [replace(reading, span="case") if reading not in bare else reading for reading in record.readings]
-    (row,) = table_of(read(tmp_path / "case", replace(record, readings=whole_case)), "latency")
-    assert row["Limited by"] == "arithmetic"
 
 
 def test_a_single_sample_is_said_to_have_no_interval(tmp_path):

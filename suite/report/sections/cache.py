@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration import read_choice
-from suite.report import numbers
+from suite.records import numbers
 from suite.report.charts import layout
 from suite.report.palette import rank, style_of
 from suite.report.results import Results

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
+from suite.records import numbers
 from suite.records.privacy import scrub
 from suite.records.record import Status
-from suite.report import numbers
 from suite.report.results import CurrentRecord, Results
 from suite.report.section import Column, Kind, Section, Table
 from suite.report.words import Words

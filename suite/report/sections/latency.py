@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from suite.report import numbers
+from suite.records import numbers
 from suite.report.charts import figure_text, layout, log_axis, time_ticks, token_ticks
 from suite.report.palette import line_style, rank
 from suite.report.results import Results

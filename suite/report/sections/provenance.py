@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from suite.records import numbers
 from suite.records.privacy import scrub
 from suite.records.record import Record
-from suite.report import numbers
 from suite.report.results import Results, started_at
 from suite.report.section import Column, Kind, Section, Table
 from suite.report.words import Words

@@ -1,0 +1,39 @@
+"""What follows from a record's readings, for whoever shows or judges it.
+
+A record may be old or foreign: what it lacks is None.
+"""
+
+import math
+
+from suite.records.record import Record
+from suite.theory.roofline import Ceilings
+
+
+def noted(record: Record, span: str, metric: str) -> float | None:
+    """A quantity that a record notes once, where it is a finite number."""
+    for reading in record.readings:
+        if reading.span == span and reading.metric == metric and math.isfinite(reading.value):
+            return reading.value
+    return None
+
+
+def constant(record: Record, span: str, metric: str) -> float | None:
+    """A size or a rate that a record notes once, where it is above zero."""
+    value = noted(record, span, metric)
+    return value if value is not None and value > 0 else None
+
+
+def ceilings_of(record: Record, span: str) -> Ceilings | None:
+    """The measured ceilings at a span's working set."""
+    flops, traffic = constant(record, span, "ceiling_flops_per_s"), constant(record, span, "ceiling_bytes_per_s")
+    return None if flops is None or traffic is None else Ceilings(flops_per_s=flops, bytes_per_s=traffic)
+
+
+def roofline(record: Record, span: str, median_s: float) -> tuple[float | None, str | None]:
+    """The least time at the measured ceilings over the median (1 is as fast as they allow), and which one binds."""
+    flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
+    ceilings = ceilings_of(record, span)
+    if flops is None or traffic is None or ceilings is None:
+        return None, None
+    bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
+    return bound_s / median_s, ceilings.regime(flops=flops, traffic_bytes=traffic)
