@@ -1,5 +1,6 @@
 """How often to repeat: until the interval is narrow or the budget is spent, and once where a single step exceeds it."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -9,6 +10,10 @@ from typing import Any
 from suite.configuration import positive_number, whole_number
 from suite.measure.meter import Meter
 from suite.statistics.intervals import median_interval
+
+
+LEAST_LEVEL = 0.95
+TOO_FEW = "too few for a 95 % interval"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +74,16 @@ def repeat(
             if width <= effort.precision and meter.step >= effort.min_steps:
                 return None
             if spent:
-                return f"stopped by its budget at n = {meter.step}: the widest interval is ±{width:.1%} of its median"
+                reached = f"the widest interval is ±{width:.1%} of its median" if width < math.inf else TOO_FEW
+                return f"stopped by its budget at n = {meter.step}: {reached}"
             next_look = max(meter.step + 1, int(meter.step * 1.3))
 
 
 def _widest(meter: Meter) -> float:
-    """The largest relative half-width among the spans' latencies."""
+    """The largest relative half-width among the spans' latencies; infinite where too few samples give no interval."""
     by_span = defaultdict(list)
     for reading in meter.readings:
         if reading.metric == "latency_s":
             by_span[reading.span].append(reading.value)
-    return max(median_interval(values).relative_half_width for values in by_span.values())
+    intervals = [median_interval(values) for values in by_span.values()]
+    return max(one.relative_half_width if one.level >= LEAST_LEVEL else math.inf for one in intervals)

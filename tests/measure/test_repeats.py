@@ -26,7 +26,7 @@ def repeated(step, effort, predicted_s=0.0):
 
 def test_steady_steps_end_at_the_least_number_and_without_a_warning():
     warning, meter = repeated(Readings([1.0]), PATIENT)
-    assert (warning, len(meter.readings)) == (None, 5)
+    assert (warning, len(meter.readings)) == (None, 6)  # five do not reach 95 %, whatever they show
 
 
 def test_unsteady_steps_go_on_until_the_interval_is_narrow():
@@ -40,6 +40,12 @@ def test_a_spent_budget_is_said_with_the_width_that_was_reached():
     warning, meter = repeated(Readings([1.0, 2.0]), effort)
     assert len(meter.readings) == 9
     assert "n = 9" in warning
+    assert "±" in warning
+
+
+def test_too_few_samples_for_an_interval_are_said_to_be_too_few():
+    warning, _ = repeated(Readings([1.0]), Effort(precision=0.5, max_seconds=60, min_steps=3, max_steps=3))
+    assert "too few for a 95 % interval" in warning
 
 
 def test_a_step_over_the_budget_is_run_once_and_said_to_be_one():
