@@ -148,16 +148,19 @@ def _application() -> "typer.Typer":
 
     @application.command(help="The page: results, several of them side by side.")
     def report(
-        results: Annotated[list[Path] | None, typer.Option(help="A folder of results; may be repeated.")] = None,
+        results: Annotated[
+            list[Path] | None, typer.Option(help="A folder of results, by default each in results/; may be repeated.")
+        ] = None,
         label: Annotated[list[str] | None, typer.Option(help="A name for each folder, in order.")] = None,
         format: Annotated[Format, typer.Option(help="What to write.")] = Format.html,
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
     ) -> None:
         def command() -> int:
+            from suite.report.command import default_folders
             from suite.report.command import report as write_report
 
-            folders = results or [Path("results")]
+            folders = results or default_folders()
             path, code = write_report(folders, label or [], format=format.value, lang=lang.value, out=out)
             if path is not None:
                 print(f"Written: {path}")

@@ -11,7 +11,6 @@ from suite.configuration import positive_number, whole_number
 from suite.measure.meter import Meter
 from suite.statistics.intervals import median_interval
 
-
 LEAST_LEVEL = 0.95
 TOO_FEW = "too few for a 95 % interval"
 

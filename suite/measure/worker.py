@@ -1,11 +1,12 @@
 """The one worker as the parent, which holds no torch, sees it: a task goes out, messages come back, a death is one too.
 
-On POSIX a task is a fork from a server that has torch loaded (0.02 s after the first, 1.5 s for that one); elsewhere it
-is a new process.
+On Linux a task is a fork from a server that has torch loaded (0.02 s after the first, 1.5 s for that one); elsewhere it
+is a new process: Windows has no fork, and macOS's system libraries do not survive one.
 """
 
 import multiprocessing
 import signal
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -27,7 +28,7 @@ class Worker:
     """
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
-        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        forks = sys.platform == "linux"
         self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
         if forks:
             self._context.set_forkserver_preload(["suite.measure.child", *preload])

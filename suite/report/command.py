@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from suite.configuration import locate, read_yaml
+from suite.records.store import RECORD
 from suite.report.markdown import markdown
 from suite.report.page import page
 from suite.report.results import Results, read_results
@@ -13,6 +14,9 @@ from suite.report.spreadsheet import readings_csv
 from suite.report.words import Words, load_words
 
 DONE, BROKEN = 0, 4
+RESULTS = Path("results")
+KEPT = ("baseline", "reference")
+"""Folders of records that were committed, from other machines: shown when they are asked for."""
 
 
 def report(
@@ -38,6 +42,13 @@ def report(
     read = read_results(results, labels)
     _replace(path, write(read, words))
     return path, BROKEN if read.damaged else DONE
+
+
+def default_folders() -> list[Path]:
+    """What `suite report` shows when no folder is named: each folder below results/ but the kept ones."""
+    folders = [path for path in sorted(RESULTS.glob("*")) if path.is_dir() and path.name not in KEPT]
+    runs_lie_directly_here = any((folder / RECORD).exists() for folder in folders)
+    return [RESULTS] if runs_lie_directly_here or not folders else folders
 
 
 def build_sections(results: Results, words: Words) -> list[Section]:

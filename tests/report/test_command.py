@@ -1,11 +1,12 @@
 """`suite report` writes what was asked for, whatever lies in the results."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
 from suite.records.record import Status
-from suite.report.command import report
+from suite.report.command import default_folders, report
 from tests.records.factory import build, store
 
 
@@ -130,3 +131,16 @@ def test_a_results_folder_that_is_not_there_is_named(tmp_path):
 def test_a_folder_as_output_is_refused(tmp_path):
     with pytest.raises(ValueError, match="out must be a file"):
         report([tmp_path], [], out=tmp_path)
+
+
+def test_without_a_folder_each_one_in_results_is_shown_but_the_kept_ones(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo", "runs", "baseline", "reference"):
+        store(tmp_path / "results" / name, build())
+    assert [folder.name for folder in default_folders()] == ["demo", "runs"]
+
+
+def test_without_a_folder_runs_that_lie_directly_in_results_are_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store(tmp_path / "results", build())
+    assert default_folders() == [Path("results")]
