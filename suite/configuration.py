@@ -40,6 +40,23 @@ def read_yaml(relative: str) -> dict[str, Any]:
     return content
 
 
+TEXTS = Path(__file__).resolve().parent / "texts"
+
+
+@functools.cache
+def languages(text: str) -> tuple[str, ...]:
+    """Languages in which a text of the suite (`report` or `explain`) exists, sorted."""
+    return tuple(sorted(path.stem for path in (TEXTS / text).glob("*.yaml")))
+
+
+def read_text(text: str, lang: str) -> dict[str, Any]:
+    """A text's sentences in one language. Raises ValueError, naming the choices, for a language it does not have."""
+    one_of({"lang": lang}, "lang", languages(text))
+    content = yaml.safe_load((TEXTS / text / f"{lang}.yaml").read_text(encoding="utf-8"))
+    assert isinstance(content, dict), (text, lang)
+    return content
+
+
 def locate(dotted: str) -> Any:
     """The object behind a dotted name, such as a `_target_`. Raises ValueError where there is none."""
     module_name, _, attribute = dotted.rpartition(".")

@@ -1,14 +1,14 @@
 """`suite explain`: what a variant is, in about twenty lines, with numbers from the closed forms. Needs no torch.
 
-The texts lie in `conf/explain`, a file a language, with a placeholder wherever a number or a table stands, so that no
-language can claim a number of its own.
+The texts lie in `suite/texts/explain`, a file a language, with a placeholder wherever a number or a table stands, so
+that no language can claim a number of its own.
 """
 
 import functools
 import unicodedata
 from typing import Any
 
-from suite.configuration import choices, one_of, read_choice, read_yaml
+from suite.configuration import one_of, read_choice, read_text
 from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.roofline import Ceilings
@@ -27,8 +27,7 @@ LISTED = 5
 def explain(topic: str, *, geometry: str | None = None, lang: str = "en") -> str:
     """The text for a topic. Raises ValueError, naming the choices, for an unknown topic, geometry or language."""
     topic = one_of({"topic": topic}, "topic", DEFAULT_GEOMETRY)
-    lang = one_of({"lang": lang}, "lang", choices("explain"))
-    words = read_yaml(f"explain/{lang}.yaml")
+    words = read_text("explain", lang)
     sizes = load_geometry(geometry or DEFAULT_GEOMETRY[topic])
     text: str = words[topic].format_map(_facts(sizes, words))
     return text

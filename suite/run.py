@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         print(f"suite run: {_sentence(error)}", file=sys.stderr)
         return 2
+    except SystemExit as ended:  # Hydra's own --help
+        return ended.code if isinstance(ended.code, int) else 0
     except OSError as error:
         print(f"suite run: cannot write the results: {error.strerror} ({error.filename})", file=sys.stderr)
         return 4

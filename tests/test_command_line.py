@@ -7,6 +7,7 @@ import pytest
 
 import suite
 from suite import __main__ as command_line
+from tests.records.factory import build, store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,32 +65,18 @@ def test_a_wrong_value_is_one_sentence_on_stderr(monkeypatch, capsys, arguments,
     assert all(part in captured.err for part in parts)
 
 
-def test_run_gets_every_argument_untouched(monkeypatch):
-    got = []
-    stand_in = type(sys)("suite.run")
-    stand_in.main = lambda argv: got.append(argv) or 3
-    monkeypatch.setitem(sys.modules, "suite.run", stand_in)
-    arguments = ["-m", "--help", "--", "a=1,2", "+b=[x]", "--version"]
-    assert called(monkeypatch, "run", *arguments) == 3
-    assert got == [arguments]
+def test_run_hands_even_help_and_what_follows_a_dash_to_hydra(monkeypatch, capsys):
+    pytest.importorskip("hydra")
+    assert called(monkeypatch, "run", "--cfg", "job", "geometry=tiny", "seq_len=77") == 0
+    assert "seq_len: 77" in capsys.readouterr().out
+    assert called(monkeypatch, "run", "--help") == 0
+    assert "suite run -m sweep=demo" in capsys.readouterr().out
 
 
-def test_a_command_ends_with_the_code_that_it_returns(monkeypatch):
-    stand_in = type(sys)("suite.doctor")
-    stand_in.doctor = lambda *, as_json: 4 if as_json else 1
-    monkeypatch.setitem(sys.modules, "suite.doctor", stand_in)
-    assert called(monkeypatch, "doctor", "--json") == 4
-    assert called(monkeypatch, "doctor") == 1
-
-
-def test_an_interrupt_ends_with_130(monkeypatch):
-    def interrupted(argv):
-        raise KeyboardInterrupt
-
-    stand_in = type(sys)("suite.run")
-    stand_in.main = interrupted
-    monkeypatch.setitem(sys.modules, "suite.run", stand_in)
-    assert called(monkeypatch, "run") == 130
+def test_run_ends_with_the_code_of_its_refusal(monkeypatch, capsys):
+    pytest.importorskip("hydra")
+    assert called(monkeypatch, "run", "seq_len=0") == 2
+    assert "seq_len" in capsys.readouterr().err
 
 
 def test_runs_without_their_packages_are_refused_in_a_sentence(monkeypatch, capsys):
@@ -123,25 +110,24 @@ def test_a_terminal_without_chinese_gets_stand_ins_and_no_error():
     assert "241.8" in ended.stdout
 
 
-def test_report_names_the_page_that_it_wrote(monkeypatch, capsys, tmp_path):
-    got = {}
+def test_report_takes_several_results_and_labels_and_names_what_it_wrote(monkeypatch, capsys, tmp_path):
+    for name in ("a", "b"):
+        store(tmp_path / name, build())
+    arguments = ["--results", str(tmp_path / "a"), "--label", "one", "--results", str(tmp_path / "b"), "--label", "two"]
+    page = tmp_path / "page.html"
+    assert called(monkeypatch, "report", *arguments, "--lang", "zh", "--out", str(page)) == 0
+    assert str(page) in capsys.readouterr().out
+    written = page.read_text(encoding="utf-8")
+    assert all(words in written for words in ("one", "two", "KV 缓存"))
 
-    def report(results, labels, **options):
-        got.update(results=results, labels=labels, **options)
-        return tmp_path / "page.html", 4
 
-    stand_in = type(sys)("suite.report.command")
-    stand_in.report = report
-    monkeypatch.setitem(sys.modules, "suite.report.command", stand_in)
-    arguments = ["--results", "a", "--label", "one", "--results", "b", "--label", "two", "--lang", "zh"]
-    assert called(monkeypatch, "report", *arguments, "--format", "csv", "--out", "x.csv") == 4
-    assert got == {
-        "results": [Path("a"), Path("b")],
-        "labels": ["one", "two"],
-        "format": "csv",
-        "lang": "zh",
-        "out": Path("x.csv"),
-    }
-    assert str(tmp_path / "page.html") in capsys.readouterr().out
-    assert called(monkeypatch, "report") == 4
-    assert (got["results"], got["labels"]) == ([Path("results")], [])
+def test_report_ends_with_4_where_a_run_is_damaged(monkeypatch, tmp_path):
+    (folder,) = store(tmp_path / "results", build())
+    (folder / "record.json").write_text("{")
+    arguments = ["--results", str(tmp_path / "results"), "--format", "csv", "--out", str(tmp_path / "x.csv")]
+    assert called(monkeypatch, "report", *arguments) == 4
+
+
+def test_report_of_a_folder_that_is_not_there_ends_with_2(monkeypatch, capsys, tmp_path):
+    assert called(monkeypatch, "report", "--results", str(tmp_path / "nowhere")) == 2
+    assert "nowhere" in capsys.readouterr().err

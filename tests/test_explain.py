@@ -3,7 +3,7 @@ import string
 
 import pytest
 
-from suite.configuration import choices, read_yaml
+from suite.configuration import languages, read_text
 from suite.explain import DEFAULT_GEOMETRY, decode_intensity, decode_speedups, explain
 from suite.theory.geometry import geometry_names, load_geometry
 from suite.theory.shapes import grouped_shape, latent_shape
@@ -62,7 +62,7 @@ def test_an_explanation_fits_a_screen(topic):
 
 
 def test_every_geometry_can_be_explained():
-    kinds = itertools.cycle(itertools.product(choices("explain"), DEFAULT_GEOMETRY))
+    kinds = itertools.cycle(itertools.product(languages("explain"), DEFAULT_GEOMETRY))
     for name, (lang, topic) in zip(geometry_names(), kinds, strict=False):
         text = explain(topic, geometry=name, lang=lang)
         assert name in text
@@ -70,9 +70,9 @@ def test_every_geometry_can_be_explained():
 
 
 def test_all_languages_have_the_same_texts_and_placeholders():
-    english = read_yaml("explain/en.yaml")
-    for lang in choices("explain"):
-        other = read_yaml(f"explain/{lang}.yaml")
+    english = read_text("explain", "en")
+    for lang in languages("explain"):
+        other = read_text("explain", lang)
         assert other.keys() == english.keys()
         for key, text in english.items():
             texts = list(zip(text, other[key], strict=True)) if isinstance(text, list) else [(text, other[key])]
@@ -81,8 +81,8 @@ def test_all_languages_have_the_same_texts_and_placeholders():
 
 
 def test_no_text_states_a_number_of_its_own():
-    for lang in choices("explain"):
-        words = read_yaml(f"explain/{lang}.yaml")
+    for lang in languages("explain"):
+        words = read_text("explain", lang)
         for topic in DEFAULT_GEOMETRY:
             first, *rest = words[topic].splitlines()
             assert any(year in first for year in ("2023", "2024"))

@@ -11,6 +11,7 @@ from suite.report.results import Results
 from suite.report.timings import Timing, axis, clock_names, groups
 from suite.report.words import Words
 
+BASELINE = "mha"
 SPAN = "layer"
 MOST = 6
 WANTED_LEVEL = 0.95
@@ -62,5 +63,6 @@ def _items(ranked: Sequence[Timing], words: Words) -> Iterable[str]:
     for timing in ranked:
         kept, kept_mha = (constant(timing.record, "case", name) for name in ("cache_bytes", "cache_bytes_mha"))
         item = f"{timing.variant.upper()} {numbers.seconds(timing.interval.median)}"
-        shares = kept and kept_mha and kept != kept_mha
-        yield words("finding.item", item=item, share=numbers.percent(kept / kept_mha)) if shares else item
+        if kept and kept_mha and timing.variant != BASELINE:
+            item = words("finding.item", item=item, share=numbers.percent(kept / kept_mha))
+        yield item

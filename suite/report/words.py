@@ -1,9 +1,9 @@
-"""Every sentence a reader sees, by language: conf/words/<lang>.yaml holds dotted keys with {placeholders}."""
+"""Every sentence a reader sees, by language: suite/texts/report/<lang>.yaml holds dotted keys with {placeholders}."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from suite.configuration import choices, read_choice
+from suite.configuration import read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,4 @@ class Words:
 
 def load_words(lang: str) -> Words:
     """Raises ValueError, naming the choices, for a language that is not there."""
-    if lang not in choices("words"):
-        raise ValueError(f"lang must be one of {', '.join(choices('words'))}; got {lang!r}")
-    return Words(lang=lang, sentences=read_choice("words", lang))
+    return Words(lang=lang, sentences=read_text("report", lang))
