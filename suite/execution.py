@@ -35,8 +35,12 @@ Ceilings = dict[tuple[str, int], MeasuredCeilings]
 
 
 class PlannedWork(Protocol):
+    """What is needed of a workload's plan here; see suite.measure.workload.Plan for all of it."""
+
     dtype: str
     threads: int
+
+    def constants(self) -> Mapping[str, Mapping[str, float]]: ...
 
 
 def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
@@ -45,7 +49,7 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
     Raises ValueError, before the first case runs, if any job is wrong in itself.
     """
     unique = {job.case.id: job for job in jobs}
-    plans = {case_id: _planned(job.settings) for case_id, job in unique.items()}
+    plans = {case_id: planned(job.settings) for case_id, job in unique.items()}
     terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep)
     ceilings: Ceilings = {}
     records: list[Record] = []
@@ -77,7 +81,8 @@ def exit_code(records: Sequence[Record], *, is_sweep: bool) -> int:
     return 0
 
 
-def _planned(settings: Mapping[str, Any]) -> PlannedWork:
+def planned(settings: Mapping[str, Any]) -> PlannedWork:
+    """The workload's plan. Raises ValueError for settings that are wrong in themselves."""
     Effort.from_settings(settings)
     plan: PlannedWork = locate(settings["workload"]["plan"])(settings)
     return plan

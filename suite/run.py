@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if "sweep" in first.chosen and not first.is_sweep:
             name = first.chosen["sweep"]
             raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
-        return execute([_job(one) for one in composed], folder=first.folder, is_sweep=first.is_sweep)
+        return execute([job_of(one) for one in composed], folder=first.folder, is_sweep=first.is_sweep)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         print(f"suite run: {_sentence(error)}", file=sys.stderr)
         return 2
@@ -98,7 +98,8 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
     return composed
 
 
-def _job(composed: Composed) -> Job:
+def job_of(composed: Composed) -> Job:
+    """The case and its settings. Raises ValueError for a setting that does not exist."""
     known = {*read_yaml("run.yaml"), *composed.chosen}
     unknown = sorted(set(composed.settings) - known)
     if unknown:

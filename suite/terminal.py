@@ -25,8 +25,11 @@ class Terminal:
     def __init__(self, cases: Sequence[Case], *, is_sweep: bool) -> None:
         self._total, self._is_sweep, self._done = len(cases), is_sweep, 0
         self._names = _telling_apart(cases)
-        self._widths = [max(len(_value(case, name)) for case in cases) for name in self._names]
+        self._widths = [max(len(name), *(len(_value(case, name)) for case in cases)) for name in self._names]
         self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        if is_sweep:
+            margin = " " * len(self._count())
+            print(self._in_columns(margin, self._names, "result"), flush=True)
 
     def starting(self, case: Case) -> None:
         if not self._is_sweep:
@@ -43,9 +46,15 @@ class Terminal:
             print(f"records below {folder}; for the page: suite report --results {folder}", flush=True)
 
     def _one_line(self, record: Record) -> str:
-        count = f"[{self._done:>{len(str(self._total))}}/{self._total}]"
-        values = [_value(record.case, name).ljust(width) for name, width in zip(self._names, self._widths, strict=True)]
-        return "  ".join([count, *values, self._status(record), _brief(record)]).rstrip()
+        values = [_value(record.case, name) for name in self._names]
+        return self._in_columns(self._count(), values, f"{self._status(record)}  {_brief(record)}")
+
+    def _count(self) -> str:
+        return f"[{self._done:>{len(str(self._total))}}/{self._total}]"
+
+    def _in_columns(self, first: str, values: Sequence[str], last: str) -> str:
+        padded = [value.ljust(width) for value, width in zip(values, self._widths, strict=True)]
+        return "  ".join([first, *padded, last]).rstrip()
 
     def _status(self, record: Record) -> str:
         colour = COLOURS.get(record.status, BAD)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from suite.execution import planned
 from suite.records.record import Status
 from suite.records.store import read_contents
-from suite.run import main
+from suite.run import compose, job_of, main
 from suite.theory.geometry import geometry_names
 
 ROOT = Path(__file__).parents[1]
@@ -143,6 +144,13 @@ def test_a_results_folder_that_is_a_file_is_said_in_a_sentence(tmp_path, capsys)
     (tmp_path / "file").write_text("")
     assert main([*SMALL, f"hydra.run.dir={tmp_path / 'file' / 'results'}"]) == 4
     assert "cannot write the results" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("sweep", "cases"), [("demo", 24), ("demo_prefill", 8)])
+def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, cases):
+    jobs = [job_of(composed) for composed in compose(["-m", f"sweep={sweep}"])]
+    assert len({job.case.id for job in jobs}) == cases
+    assert all(planned(job.settings).constants() for job in jobs)
 
 
 def test_readings_sent_before_a_death_are_kept(tmp_path):

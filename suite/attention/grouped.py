@@ -9,13 +9,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.attention.cache import Cache
-from suite.attention.layer import Weights
-from suite.attention.problem import Problem
+from suite.attention.layer import AttentionLayer
 from suite.attention.rotary import angles, rotate_halves
-from suite.theory.shapes import GroupedShape, Pass
+from suite.theory.shapes import GroupedShape
 
 
-class GroupedAttention(Weights):
+class GroupedAttention(AttentionLayer):
+    value_in_key = False
+
     def __init__(
         self,
         shape: GroupedShape,
@@ -26,39 +27,15 @@ class GroupedAttention(Weights):
         generator: torch.Generator,
     ) -> None:
         super().__init__(dtype=dtype, device=device, generator=generator)
-        self.shape = shape
+        self.shape: GroupedShape = shape
+        self.kv_heads, self.cache_widths = shape.kv_heads, (shape.head_dim, shape.head_dim)
+        self.scale = shape.head_dim**-0.5
         queries, keys = shape.num_heads * shape.head_dim, shape.kv_heads * shape.head_dim
         self.w_q = self.drawn(queries, shape.hidden_size)
         self.w_k = self.drawn(keys, shape.hidden_size)
         self.w_v = self.drawn(keys, shape.hidden_size)
         self.w_o = self.drawn(shape.hidden_size, queries)
         self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope_theta, dtype=dtype, device=device)
-
-    def new_cache(self, forward: Pass) -> Cache:
-        widths = (self.shape.head_dim, self.shape.head_dim)
-        return Cache(
-            batch=forward.batch,
-            kv_heads=self.shape.kv_heads,
-            length=forward.seq_len,
-            widths=widths,
-            dtype=self.dtype,
-            device=self.device,
-        )
-
-    def problem(self, forward: Pass) -> Problem:
-        return Problem(
-            batch=forward.batch,
-            heads=self.shape.num_heads,
-            kv_heads=self.shape.kv_heads,
-            query_len=forward.query_len,
-            seq_len=forward.seq_len,
-            qk_dim=self.shape.head_dim,
-            v_dim=self.shape.head_dim,
-            value_in_key=False,
-            scale=self.shape.head_dim**-0.5,
-            dtype=self.dtype,
-            device=self.device,
-        )
 
     def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:
         new = slice(start, start + x_BSD.shape[1])

@@ -11,16 +11,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.attention.cache import Cache
-from suite.attention.layer import Weights
-from suite.attention.problem import Problem
+from suite.attention.layer import AttentionLayer
 from suite.attention.rotary import angles, rotate_neighbours
-from suite.theory.shapes import LatentShape, Pass
+from suite.theory.shapes import LatentShape
 
 INNER_NORM_EPS = 1e-6
 """Of the two norms inside the layer, whatever a model's configuration says of its outer ones."""
 
 
-class AbsorbedLatentAttention(Weights):
+class AbsorbedLatentAttention(AttentionLayer):
+    value_in_key = True
+
     def __init__(
         self,
         shape: LatentShape,
@@ -31,7 +32,9 @@ class AbsorbedLatentAttention(Weights):
         generator: torch.Generator,
     ) -> None:
         super().__init__(dtype=dtype, device=device, generator=generator)
-        self.shape = shape
+        self.shape: LatentShape = shape
+        self.kv_heads, self.cache_widths = 1, (shape.cache_elements_per_token,)
+        self.scale = shape.qk_head_dim**-0.5
         heads, wide = shape.num_heads, shape.num_heads * shape.qk_head_dim
         if shape.q_lora_rank is not None:
             self.w_qa = self.drawn(shape.q_lora_rank, shape.hidden_size)
@@ -43,31 +46,6 @@ class AbsorbedLatentAttention(Weights):
         self.w_o = self.drawn(shape.hidden_size, heads * shape.v_head_dim)
         self.cos_Sr, self.sin_Sr = angles(
             positions, shape.qk_rope_head_dim, shape.rope_theta, dtype=dtype, device=device
-        )
-
-    def new_cache(self, forward: Pass) -> Cache:
-        return Cache(
-            batch=forward.batch,
-            kv_heads=1,
-            length=forward.seq_len,
-            widths=(self.shape.cache_elements_per_token,),
-            dtype=self.dtype,
-            device=self.device,
-        )
-
-    def problem(self, forward: Pass) -> Problem:
-        return Problem(
-            batch=forward.batch,
-            heads=self.shape.num_heads,
-            kv_heads=1,
-            query_len=forward.query_len,
-            seq_len=forward.seq_len,
-            qk_dim=self.shape.qk_dim,
-            v_dim=self.shape.v_dim,
-            value_in_key=True,
-            scale=self.shape.qk_head_dim**-0.5,
-            dtype=self.dtype,
-            device=self.device,
         )
 
     def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:

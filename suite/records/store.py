@@ -161,8 +161,8 @@ def _read_samples(path: Path) -> list[Reading]:
         rows = table.to_pylist()
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise CorruptRecordError(f"{SAMPLES} cannot be read ({error.__class__.__name__})") from error
-    if table.schema != COLUMNS:
-        raise CorruptRecordError(f"{SAMPLES} must have the columns {', '.join(COLUMNS.names)}")
+    if not table.schema.equals(COLUMNS, check_metadata=True):
+        raise CorruptRecordError(f"{SAMPLES} must be of schema {SCHEMA}, with the columns {', '.join(COLUMNS.names)}")
     if any(row[name] is None for row in rows for name in ("step", "span", "metric", "value")):
         raise CorruptRecordError(f"{SAMPLES} has readings without a step, span, metric or value")
     return [Reading(**row) for row in rows]
