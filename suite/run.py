@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from suite.configuration import conf_dir, read_yaml
 from suite.execution import Job, execute
-from suite.records.case import case_from
+from suite.records.case import case_from, without_inapplicable
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
 
@@ -104,8 +104,8 @@ def job_of(composed: Composed) -> Job:
     unknown = sorted(set(composed.settings) - known)
     if unknown:
         raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
-    case = case_from(composed.settings, chosen=composed.chosen, named=composed.named)
-    return Job(case=case, settings=composed.settings)
+    settings = without_inapplicable(composed.settings)
+    return Job(case=case_from(settings, chosen=composed.chosen, named=composed.named), settings=settings)
 
 
 def _key(override: str) -> str:

@@ -47,10 +47,11 @@ def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path):
 def test_an_id_that_a_sweep_repeats_runs_once(tmp_path):
     code, records = run(tmp_path, "-m", *SMALL, "phase=prefill", "query_len=1,2")
     assert (code, len(records)) == (0, 1)
+    assert records[0].settings["query_len"] is None
 
 
 def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_measured(tmp_path):
-    _, (record,) = run(tmp_path, *SMALL, "geometry.num_heads=8", "seed=3", "measure.max_steps=4")
+    _, (record,) = run(tmp_path, *SMALL, "geometry.num_heads=8", "seed=3", "measure.max_steps=7")
     assert record.case.id == (
         "workload=attention attention=mla geometry=tiny match=heads phase=decode seq_len=64 query_len=1 batch=1 tp=1 "
         "dtype=float32 cache_dtype=null backend=auto device=cpu threads=1 geometry.num_heads=8 seed=3"

@@ -40,6 +40,19 @@ class Case:
         return " ".join(f"{name}={_as_typed(value)}" for name, value in pairs.items())
 
 
+def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with null for each axis that does not apply, so that equal cases have equal settings."""
+    conditions = settings["workload"].get("only", {})
+    return {
+        **settings,
+        **{
+            axis: None
+            for axis, needs in conditions.items()
+            if any(settings[other] != value for other, value in needs.items())
+        },
+    }
+
+
 def case_from(settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: Iterable[str]) -> Case:
     """Build a case from resolved settings.
 
@@ -47,7 +60,7 @@ def case_from(settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: 
     names, as dotted keys.
     """
     workload = settings["workload"]
-    axes = {axis: _axis_value(axis, settings, chosen) for axis in workload["axes"]}
+    axes = {axis: chosen.get(axis, settings.get(axis)) for axis in workload["axes"]}
     extras = {key: _at(settings, key) for key in named if key not in axes and key.split(".")[0] not in NEVER_IN_ID}
     return Case(workload=workload["name"], axes=axes, extras=extras)
 
@@ -56,13 +69,6 @@ def run_key(case: Case, settings: Mapping[str, Any]) -> str:
     """sha256 over the case, its resolved settings, this code and this machine."""
     parts = [case.id, json.dumps(settings, sort_keys=True), source_digest(), machine_id()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _axis_value(axis: str, settings: Mapping[str, Any], chosen: Mapping[str, str]) -> Any:
-    needs = settings["workload"].get("only", {}).get(axis, {})
-    if any(settings[other] != value for other, value in needs.items()):
-        return None
-    return chosen.get(axis, settings.get(axis))
 
 
 def _at(settings: Mapping[str, Any], key: str) -> Any:

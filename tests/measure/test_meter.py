@@ -1,3 +1,4 @@
+import sys
 import time
 
 import pytest
@@ -57,8 +58,8 @@ def test_waiting_counts_as_wall_time_and_not_as_cpu_time():
 
 
 def test_one_thread_is_judged_by_its_cpu_time_and_several_by_wall_time():
-    if time.get_clock_info("thread_time").resolution > 1e-5:
-        pytest.skip("this system counts a thread's CPU time too coarsely")
+    if sys.platform == "win32":
+        pytest.skip("Windows counts a thread's CPU time too coarsely")
     assert (judging_clock(1), judging_clock(2)) == ("thread_cpu", "wall")
     for threads, clock in ((1, "thread_cpu_s"), (2, "wall_s")):
         meter = Meter(cpu_clock(threads))

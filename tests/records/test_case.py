@@ -1,6 +1,6 @@
 """A case's id is its identity: readable, in one order, and equal for equal cases."""
 
-from suite.records.case import Case, case_from, run_key
+from suite.records.case import Case, case_from, run_key, without_inapplicable
 
 SETTINGS = {
     "workload": {
@@ -17,13 +17,15 @@ SETTINGS = {
 
 
 def test_an_axis_that_does_not_apply_is_null():
-    case = case_from(SETTINGS, chosen={"attention": "mla"}, named=[])
+    case = case_from(without_inapplicable(SETTINGS), chosen={"attention": "mla"}, named=[])
     assert case.id == "workload=attention attention=mla phase=prefill query_len=null"
 
 
 def test_named_settings_join_the_id_but_ways_of_measuring_do_not():
     case = case_from(
-        SETTINGS, chosen={"attention": "mla"}, named=["seed", "attention.kv_lora_rank", "measure.precision", "phase"]
+        without_inapplicable(SETTINGS),
+        chosen={"attention": "mla"},
+        named=["seed", "attention.kv_lora_rank", "measure.precision", "phase"],
     )
     assert case.id.endswith("query_len=null attention.kv_lora_rank=256 seed=3")
 
