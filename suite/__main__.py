@@ -129,7 +129,7 @@ def _application() -> "typer.Typer":
 
     @application.command(help="The main job: a small sweep, then its page.")
     def demo(
-        full: Annotated[bool, typer.Option("--full", help="More sizes; takes longer.")] = False,
+        full: Annotated[bool, typer.Option("--full", help="Measure precisely; takes many minutes.")] = False,
     ) -> None:
         def command() -> int:
             from suite.demo import demo as run_demo

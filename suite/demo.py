@@ -6,6 +6,7 @@ from suite.report.command import report
 from suite.run import main as run
 
 SWEEPS = ("demo", "demo_prefill")
+PRECISELY = ("measure=precise", "measure.max_seconds=20")
 RESULTS, PAGE = Path("results/demo"), Path("reports/index.html")
 
 
@@ -13,7 +14,7 @@ def demo(full: bool = False) -> int:
     """Run the demo sweeps and write the page; returns the worst exit code. `full` measures precisely, for minutes."""
     codes = []
     for sweep in SWEEPS:
-        code = run(["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", *(["measure=precise"] if full else [])])
+        code = run(["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", *(PRECISELY if full else ())])
         if code in (2, 130):
             return code
         codes.append(code)
