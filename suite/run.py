@@ -63,12 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def compose(arguments: Sequence[str]) -> list[Composed]:
     """Let Hydra compose every point. Raises its errors, or ValueError, for what cannot be composed."""
     composed: list[Composed] = []
+    refused: list[OmegaConfBaseException] = []
 
     def collect(config: DictConfig) -> None:
         runtime = HydraConfig.get()
         is_sweep = str(runtime.mode).endswith("MULTIRUN")
         chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
-        settings = OmegaConf.to_container(config, resolve=True)
+        try:
+            settings = OmegaConf.to_container(config, resolve=True)
+        except OmegaConfBaseException as error:
+            refused.append(error)  # raised in here, Hydra would print its own line first
+            return
         assert isinstance(settings, dict)
         composed.append(
             Composed(
@@ -92,6 +97,8 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before_error
+    if refused:
+        raise refused[0]
     if composed and composed[0].is_sweep:
         # Hydra leaves its own settings in the sweep's folder; they hold this machine's paths, and records must not.
         (composed[0].folder / "multirun.yaml").unlink(missing_ok=True)
@@ -100,10 +107,13 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
 
 def job_of(composed: Composed) -> Job:
     """The case and its settings. Raises ValueError for a setting that does not exist."""
-    known = {*read_yaml("run.yaml"), *composed.chosen}
-    unknown = sorted(set(composed.settings) - known)
+    named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"}
+    unknown = sorted(set(composed.settings) - named_in_file - set(composed.chosen))
     if unknown:
         raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
+    missing = sorted(named_in_file - set(composed.settings))
+    if missing:
+        raise ValueError(f"{missing[0]} must have a value; got none")
     settings = without_inapplicable(composed.settings)
     return Job(case=case_from(settings, chosen=composed.chosen, named=composed.named), settings=settings)
 
@@ -125,7 +135,11 @@ def _sentence(error: Exception) -> str:
     if "is not in struct" in text or "Could not override" in text:
         return NO_SUCH_SETTING.format(text.split("'")[1] if "'" in text else text)
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r} as key=value ({text})"
+        return f"cannot read {error.override!r} as key=value ({text.partition(' expecting ')[0]})"
+    if text.startswith("Ambiguous value"):
+        return (
+            f"{text.removeprefix('Ambiguous value for argument ')} names several values, which is a sweep and needs -m"
+        )
     return text
 
 
