@@ -48,6 +48,11 @@ def main() -> int:
     return DONE
 
 
+def run_alone() -> int:
+    """`suite-run`: the same as `suite run` under one word, since Hydra's tab completion needs that."""
+    return _guarded(lambda: _run(sys.argv[1:]))
+
+
 def _welcome() -> int:
     print(WELCOME, end="")
     return DONE

@@ -37,7 +37,7 @@ class Composed:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the arguments say; returns the exit code. Entry point of `suite-run` too."""
+    """Run what the arguments say; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         composed = compose(arguments)
@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except SystemExit as ended:  # Hydra's own --help
         return ended.code if isinstance(ended.code, int) else 0
+    except BrokenPipeError:  # whoever reads us left: the command line ends quietly
+        raise
     except OSError as error:
         print(f"suite run: cannot write the results: {error.strerror} ({error.filename})", file=sys.stderr)
         return 4
@@ -88,7 +90,7 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
     # Hydra prints a traceback or a banner of its own unless told to hand its errors on; it reads sys.argv.
     before_error, before_argv = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["suite run", *arguments]
+    sys.argv = ["suite-run", *arguments]  # the one-word name, which tab completion needs
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
     finally:

@@ -131,3 +131,13 @@ def test_report_ends_with_4_where_a_run_is_damaged(monkeypatch, tmp_path):
 def test_report_of_a_folder_that_is_not_there_ends_with_2(monkeypatch, capsys, tmp_path):
     assert called(monkeypatch, "report", "--results", str(tmp_path / "nowhere")) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+def test_tab_completion_of_the_one_word_command_knows_the_choices():
+    pytest.importorskip("hydra")
+    line = "suite-run attention=m"
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    program = "import sys; from suite.__main__ import run_alone; sys.exit(run_alone())"
+    command = [sys.executable, "-c", program, "--shell-completion", "query=bash"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
+    assert ended.stdout.split() == ["attention=mha", "attention=mla", "attention=mqa"], ended.stderr

@@ -183,6 +183,22 @@ def test_planted_paths_and_secrets_reach_no_file_and_the_parent_holds_no_torch(t
         assert planted not in written
 
 
+def test_a_path_that_is_a_setting_is_no_part_of_the_record(tmp_path):
+    _, (record,) = run(tmp_path, *ELSEWHERE, "workload=behaving", "workload.checkpoint=/home/alice/model.bin")
+    assert record.case.id.endswith("workload.checkpoint=<path>/model.bin")
+    assert b"alice" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_list_that_is_a_setting_can_be_read_back(tmp_path):
+    code, (record,) = run(tmp_path, *SMALL, "geometry.source=[a,b]")
+    assert (code, record.case.extras) == (0, {"geometry.source": '["a", "b"]'})
+
+
+def test_a_setting_that_was_taken_away_is_null_in_the_id(tmp_path):
+    _, (record,) = run(tmp_path, *SMALL, "~geometry.source")
+    assert record.case.id.endswith("geometry.source=null")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process on Windows")
 def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path):
     environment = {**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}"}

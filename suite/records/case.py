@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from suite.records.environment import machine_id, source_digest
+from suite.records.privacy import scrub
 
 NEVER_IN_ID = (
     "measure",
@@ -21,7 +22,6 @@ NEVER_IN_ID = (
     "launcher",
     "hydra",
     "sweep",
-    "workload",
 )
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
 
@@ -60,8 +60,9 @@ def case_from(settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: 
     names, as dotted keys.
     """
     workload = settings["workload"]
-    axes = {axis: chosen.get(axis, settings.get(axis)) for axis in workload["axes"]}
-    extras = {key: _at(settings, key) for key in named if key not in axes and key.split(".")[0] not in NEVER_IN_ID}
+    axes = {axis: _plain(chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
+    told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
+    extras = {key: _plain(_at(settings, key)) for key in told_apart}
     return Case(workload=workload["name"], axes=axes, extras=extras)
 
 
@@ -72,10 +73,17 @@ def run_key(case: Case, settings: Mapping[str, Any]) -> str:
 
 
 def _at(settings: Mapping[str, Any], key: str) -> Any:
+    """The value under a dotted key; None where the command line took it away."""
     value: Any = settings
     for part in key.split("."):
-        value = value[part]
+        value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def _plain(value: Any) -> Any:
+    """A value that may stand in an id: one line, and the same on every machine, so without its paths."""
+    text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
+    return value if text is None else scrub(" ".join(text.split()), is_choice=True)
 
 
 def _as_typed(value: Any) -> str:

@@ -14,10 +14,18 @@ SHORTEST_SECRET = 8
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<])(?:/[\w.@+~-]+){2,}/?|\b[A-Za-z]:\\[^\s'\"<>|]+")
 
 
-def scrub(text: str) -> str:
-    """Replace absolute paths, the user's and the host's name and environment values in a text."""
+SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
+
+
+def scrub(text: str, *, is_choice: bool = False) -> str:
+    """Replace absolute paths, the user's and the host's name and environment values in a text.
+
+    `is_choice`: the text is a setting. It may equal an innocent variable by chance, and must then stay what it is, so
+    only variables that are named like secrets count.
+    """
     for name, value in sorted(os.environ.items(), key=lambda item: -len(item[1])):
-        if len(value) >= SHORTEST_SECRET and name not in RECORDED_VARIABLES:
+        counts = len(value) >= SHORTEST_SECRET and name not in RECORDED_VARIABLES
+        if counts and (SECRET_NAME.search(name) or not is_choice):
             text = text.replace(value, f"<{name}>")
     text = ABSOLUTE_PATH.sub(lambda match: "<path>/" + re.split(r"[/\\]", match.group().rstrip("/"))[-1], text)
     for private, stand_in in ((_user(), "<user>"), (platform.node(), "<host>")):
@@ -26,14 +34,14 @@ def scrub(text: str) -> str:
     return text
 
 
-def scrubbed(value: Any) -> Any:
+def scrubbed(value: Any, *, is_choice: bool = False) -> Any:
     """The same plain data with every text in it scrubbed; keys are ours and stay."""
     if isinstance(value, str):
-        return scrub(value)
+        return scrub(value, is_choice=is_choice)
     if isinstance(value, Mapping):
-        return {key: scrubbed(item) for key, item in value.items()}
+        return {key: scrubbed(item, is_choice=is_choice) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [scrubbed(item) for item in value]
+        return [scrubbed(item, is_choice=is_choice) for item in value]
     return value
 
 

@@ -83,9 +83,9 @@ def write_record(record: Record, folder: Path) -> None:
     pq.write_table(pa.table(columns, schema=COLUMNS), beside)
     _into_place(beside, folder / SAMPLES)
     content = record.as_json()
-    # Identity and settings are choices and numbers that somebody typed; scrubbing them could change the case.
     for part in ("reason", "environment", "provenance"):
         content[part] = scrubbed(content[part])
+    content["settings"] = scrubbed(content["settings"], is_choice=True)
     beside = folder / (RECORD + ".part")
     beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     _into_place(beside, folder / RECORD)

@@ -10,9 +10,6 @@ from suite.records.case import NEVER_IN_ID
 from suite.records.record import Record
 from suite.records.store import Contents, StoredRecord, read_contents
 
-NO_CHANGE_OF_CASE = frozenset(NEVER_IN_ID) - {"workload"}
-"""Settings that say how something is measured: records that differ in these alone are of one case still."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class CurrentRecord:
@@ -115,6 +112,6 @@ def started_at(record: Record) -> str:
 def _changed_ids(records: Iterable[Record]) -> set[str]:
     seen: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        relevant = {key: value for key, value in record.settings.items() if key not in NO_CHANGE_OF_CASE}
+        relevant = {key: value for key, value in record.settings.items() if key not in NEVER_IN_ID}
         seen[record.case.id].add(json.dumps(relevant, sort_keys=True))
     return {case_id for case_id, variants in seen.items() if len(variants) > 1}
