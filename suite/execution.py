@@ -3,6 +3,7 @@
 The parent holds no torch: it refuses what is wrong in itself, sends a case, takes what comes back and writes it.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,13 +24,6 @@ from suite.records.store import claim_folder, write_record
 from suite.terminal import Terminal
 from suite.theory.roofline import MeasuredCeilings
 
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    case: Case
-    settings: Mapping[str, Any]
-
-
 Ceilings = dict[tuple[str, int], MeasuredCeilings]
 """By dtype and number of threads."""
 
@@ -43,22 +37,25 @@ class PlannedWork(Protocol):
     def constants(self) -> Mapping[str, Mapping[str, float]]: ...
 
 
-def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
-    """Run the jobs, write a record of each below `folder`, and return the exit code.
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A case with its settings, known to be right in themselves."""
 
-    Raises ValueError, before the first case runs, if any job is wrong in itself.
-    """
+    case: Case
+    settings: Mapping[str, Any]
+    plan: PlannedWork
+
+
+def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
+    """Run each case once, write its record below `folder`, and return the exit code."""
     unique = {job.case.id: job for job in jobs}
-    plans = {case_id: planned(job.settings) for case_id, job in unique.items()}
     terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep)
     ceilings: Ceilings = {}
     records: list[Record] = []
-    targets = {job.settings["workload"]["_target_"] for job in jobs}
-    with Worker(preload=sorted(target.rpartition(".")[0] for target in targets)) as worker:
-        for case_id, job in unique.items():
+    with Worker(preload=_own_modules(jobs)) as worker:
+        for job in unique.values():
             terminal.starting(job.case)
-            plan = plans[case_id]
-            record = _run(worker, job, plan, ceilings)
+            record = _run(worker, job, ceilings)
             run_folder = claim_folder(folder, record.run_key)
             write_record(record, run_folder)
             records.append(record)
@@ -81,11 +78,20 @@ def exit_code(records: Sequence[Record], *, is_sweep: bool) -> int:
     return 0
 
 
-def planned(settings: Mapping[str, Any]) -> PlannedWork:
-    """The workload's plan. Raises ValueError for settings that are wrong in themselves."""
+def job_for(case: Case, settings: Mapping[str, Any]) -> Job:
+    """Raises ValueError, before anything is allocated, for settings that are wrong in themselves."""
+    try:
+        json.dumps(settings, allow_nan=False)
+    except ValueError as error:
+        raise ValueError("every number among the settings must be finite; got inf or nan") from error
     Effort.from_settings(settings)
-    plan: PlannedWork = locate(settings["workload"]["plan"])(settings)
-    return plan
+    return Job(case=case, settings=settings, plan=locate(settings["workload"]["plan"])(settings))
+
+
+def _own_modules(jobs: Sequence[Job]) -> list[str]:
+    """Modules that every worker will need. Other packages' are left to their case: if one fails, the rest go on."""
+    modules = {job.settings["workload"]["_target_"].rpartition(".")[0] for job in jobs}
+    return sorted(module for module in modules if module.startswith("suite."))
 
 
 @dataclass(kw_only=True)
@@ -109,16 +115,18 @@ class _Received:
         self.outcome = message.get("outcome", self.outcome)
 
 
-def _run(worker: Worker, job: Job, plan: PlannedWork, ceilings: Ceilings) -> Record:
+def _run(worker: Worker, job: Job, ceilings: Ceilings) -> Record:
     started_at, start = datetime.now(UTC), time.perf_counter()
     received = _Received()
     try:
-        if plan.threads > most_threads():
+        if job.plan.threads > most_threads():
             # They would wait for each other: the figure would say nothing of the work.
-            refusal = f"threads={plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
+            refusal = (
+                f"threads={job.plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
+            )
             received.outcome = (Status.UNSUPPORTED, refusal)
         else:
-            _measure(worker, job, plan, ceilings, received)
+            _measure(worker, job, ceilings, received)
     except KeyboardInterrupt:
         pass
     duration_s = time.perf_counter() - start
@@ -146,13 +154,12 @@ def _run(worker: Worker, job: Job, plan: PlannedWork, ceilings: Ceilings) -> Rec
     )
 
 
-def _measure(worker: Worker, job: Job, plan: PlannedWork, ceilings: Ceilings, received: "_Received") -> None:
+def _measure(worker: Worker, job: Job, ceilings: Ceilings, received: _Received) -> None:
     """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
-    key = (plan.dtype, plan.threads)
+    dtype, threads = key = (job.plan.dtype, job.plan.threads)
     if key not in ceilings:
         begun = time.perf_counter()
-        arguments = {"dtype": plan.dtype, "threads": plan.threads}
-        for message in worker.run("ceilings", arguments, threads=plan.threads):
+        for message in worker.run("ceilings", {"dtype": dtype, "threads": threads}, threads=threads):
             if "result" in message:
                 ceilings[key] = message["result"]
             received.take(message)
@@ -160,5 +167,5 @@ def _measure(worker: Worker, job: Job, plan: PlannedWork, ceilings: Ceilings, re
         if key not in ceilings:
             return
     arguments = {"settings": job.settings, "ceilings": ceilings[key]}
-    for message in worker.run("case", arguments, threads=plan.threads):
+    for message in worker.run("case", arguments, threads=threads):
         received.take(message)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from suite.configuration import conf_dir, read_yaml
-from suite.execution import Job, execute
+from suite.execution import Job, execute, job_for
 from suite.records.case import case_from, without_inapplicable
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
@@ -38,19 +38,8 @@ class Composed:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments say; returns the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        composed = compose(arguments)
-        if not composed:  # Hydra answered by itself: --help, --cfg and the like
-            return 0
-        first = composed[0]
-        if "sweep" in first.chosen and not first.is_sweep:
-            name = first.chosen["sweep"]
-            raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
-        return execute([job_of(one) for one in composed], folder=first.folder, is_sweep=first.is_sweep)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        print(f"suite run: {_sentence(error)}", file=sys.stderr)
-        return 2
+        return _run(sys.argv[1:] if argv is None else argv)
     except SystemExit as ended:  # Hydra's own --help
         return ended.code if isinstance(ended.code, int) else 0
     except BrokenPipeError:  # whoever reads us left: the command line ends quietly
@@ -60,6 +49,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 4
     except KeyboardInterrupt:
         return 130
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        composed = compose(arguments)
+        jobs = [job_of(one) for one in composed]
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        print(f"suite run: {_sentence(error)}", file=sys.stderr)
+        return 2
+    if not composed:  # Hydra answered by itself, as with --cfg
+        return 0
+    return execute(jobs, folder=composed[0].folder, is_sweep=composed[0].is_sweep)
 
 
 def compose(arguments: Sequence[str]) -> list[Composed]:
@@ -101,6 +102,9 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
             os.environ["HYDRA_FULL_ERROR"] = before_error
     if refused:
         raise refused[0]
+    if composed and not composed[0].is_sweep and "sweep" in composed[0].chosen:
+        name = composed[0].chosen["sweep"]
+        raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
     if composed and composed[0].is_sweep:
         # Hydra leaves its own settings in the sweep's folder; they hold this machine's paths, and records must not.
         (composed[0].folder / "multirun.yaml").unlink(missing_ok=True)
@@ -108,7 +112,7 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
 
 
 def job_of(composed: Composed) -> Job:
-    """The case and its settings. Raises ValueError for a setting that does not exist."""
+    """The case and its settings. Raises ValueError for what does not exist and for what is wrong in itself."""
     named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"}
     unknown = sorted(set(composed.settings) - named_in_file - set(composed.chosen))
     if unknown:
@@ -117,7 +121,7 @@ def job_of(composed: Composed) -> Job:
     if missing:
         raise ValueError(f"{missing[0]} must have a value; got none")
     settings = without_inapplicable(composed.settings)
-    return Job(case=case_from(settings, chosen=composed.chosen, named=composed.named), settings=settings)
+    return job_for(case_from(settings, chosen=composed.chosen, named=composed.named), settings)
 
 
 def _key(override: str) -> str:

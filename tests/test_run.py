@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from suite.execution import planned
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.run import compose, job_of, main
@@ -75,6 +74,7 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         (["seq_len=["], ["cannot read 'seq_len=['"]),
         (["sweep=demo"], ["needs -m"]),
         (["attention=mla,gqa"], ["several values", "needs -m"]),
+        (["measure.max_seconds=inf"], ["must be finite"]),
         (["~seq_len"], ["seq_len must have a value"]),
         (["seq_len=${nowhere}"], ["nowhere"]),
         (["-m", "seq_len=1,"], ["cannot read 'seq_len=1,'"]),
@@ -104,6 +104,7 @@ def test_every_geometry_named_in_the_refusal_exists(tmp_path, capsys):
         ("exiting", Status.FAILED, "exit code 7", 1),
         ("raising", Status.FAILED, "RuntimeError", 1),
         ("wrong", Status.INCORRECT, "the sum is off", 1),
+        ("unloadable", Status.FAILED, "SyntaxError", 1),
         ("unsupported", Status.UNSUPPORTED, "flux capacitor", 3),
     ],
 )
@@ -155,7 +156,7 @@ def test_a_results_folder_that_is_a_file_is_said_in_a_sentence(tmp_path, capsys)
 def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, cases):
     jobs = [job_of(composed) for composed in compose(["-m", f"sweep={sweep}"])]
     assert len({job.case.id for job in jobs}) == cases
-    assert all(planned(job.settings).constants() for job in jobs)
+    assert all(job.plan.constants() for job in jobs)
 
 
 def test_readings_sent_before_a_death_are_kept(tmp_path):
