@@ -6,7 +6,7 @@ before its first case runs.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
     def collect(config: DictConfig) -> None:
         runtime = HydraConfig.get()
         is_sweep = str(runtime.mode).endswith("MULTIRUN")
+        overrides = runtime.overrides.task
         chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
         try:
             settings = OmegaConf.to_container(config, resolve=True)
@@ -82,7 +83,7 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
             Composed(
                 settings={str(key): value for key, value in settings.items()},
                 chosen=chosen,
-                named=[_key(override) for override in runtime.overrides.task],
+                named=[*_named_in_sweep(chosen.get("sweep"), runtime.runtime.config_sources), *map(_key, overrides)],
                 folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
                 is_sweep=is_sweep,
             )
@@ -122,6 +123,24 @@ def job_of(composed: Composed) -> Job:
         raise ValueError(f"{missing[0]} must have a value; got none")
     settings = without_inapplicable(composed.settings)
     return job_for(case_from(settings, chosen=composed.chosen, named=composed.named), settings)
+
+
+def _named_in_sweep(sweep: str | None, sources: Iterable[Any]) -> list[str]:
+    """Settings that the sweep's own file names beside its parameters, as dotted keys."""
+    for source in sources if sweep else ():
+        path = Path(source.path) / "sweep" / f"{sweep}.yaml"
+        if source.schema == "file" and path.is_file():
+            content = OmegaConf.to_container(OmegaConf.load(path))
+            assert isinstance(content, dict)
+            return _leaves({key: value for key, value in content.items() if key not in ("defaults", "hydra")})
+    return []
+
+
+def _leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
+    leaves: list[str] = []
+    for key, value in content.items():
+        leaves += _leaves(value, f"{above}{key}.") if isinstance(value, Mapping) else [f"{above}{key}"]
+    return leaves
 
 
 def _key(override: str) -> str:

@@ -152,6 +152,12 @@ def test_a_results_folder_that_is_a_file_is_said_in_a_sentence(tmp_path, capsys)
     assert "cannot write the results" in capsys.readouterr().err
 
 
+def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured(tmp_path):
+    _, records = run(tmp_path, "-m", *ELSEWHERE, "workload=behaving", "sweep=seeded")
+    ids = sorted(record.case.id for record in records)
+    assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
+
+
 @pytest.mark.parametrize(("sweep", "cases"), [("demo", 24), ("demo_prefill", 8)])
 def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, cases):
     jobs = [job_of(composed) for composed in compose(["-m", f"sweep={sweep}"])]
