@@ -1,5 +1,6 @@
 """`suite run` from the command line to the record on disk, with workers that behave and workers that do not."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from suite.run import compose, job_of, main
 from suite.theory.geometry import geometry_names
 
 ROOT = Path(__file__).parents[1]
+needs_process_groups = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to process groups")
 FOREIGN = Path(__file__).parent / "foreign"
 SMALL = ("geometry=tiny", "seq_len=64", "measure=smoke")
 ELSEWHERE = (f"hydra.searchpath=[file://{FOREIGN / 'conf'}]", "measure=smoke")
@@ -206,20 +208,39 @@ def test_a_setting_that_was_taken_away_is_null_in_the_id(tmp_path):
     assert record.case.id.endswith("geometry.source=null")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process on Windows")
-def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
+@pytest.fixture
+def slow_sweep(tmp_path):
+    """A sweep in a session of its own, caught while its first case sleeps."""
     command = [sys.executable, "-m", "suite.run", "-m", *ELSEWHERE, "workload=slow", "seq_len=1,2"]
     process = subprocess.Popen(
-        [*command, f"hydra.sweep.dir={tmp_path}"], env=environment, cwd=ROOT, start_new_session=True
+        [*command, f"hydra.sweep.dir={tmp_path}"],
+        env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}"},
+        cwd=ROOT,
+        start_new_session=True,
     )
     _wait_for_a_worker(process.pid)
-    os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(timeout=20) == 130
+    yield process
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@needs_process_groups
+def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path, slow_sweep):
+    os.killpg(slow_sweep.pid, signal.SIGINT)
+    assert slow_sweep.wait(timeout=20) == 130
     (record,) = [stored.record for stored in read_contents([tmp_path]).stored]
     assert record.status is Status.INTERRUPTED
-    with pytest.raises(ProcessLookupError):
-        _kill_later(process.pid)
+    assert _nothing_is_left_of(slow_sweep.pid)
+
+
+@needs_process_groups
+def test_a_parent_that_is_killed_leaves_no_worker_and_nothing_half_written(tmp_path, slow_sweep):
+    slow_sweep.kill()
+    slow_sweep.wait()
+    assert _nothing_is_left_of(slow_sweep.pid)
+    contents = read_contents([tmp_path])
+    assert (contents.stored, contents.damaged) == ([], [])
 
 
 def _wait_for_a_worker(group):
@@ -235,8 +256,12 @@ def _wait_for_a_worker(group):
     raise AssertionError("no worker came up")
 
 
-def _kill_later(group):
-    """Raise ProcessLookupError as soon as nothing of the process group is left."""
+def _nothing_is_left_of(group):
+    """Whether every process of a group is gone within a few seconds."""
     for _ in range(50):
-        os.killpg(group, 0)
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
         time.sleep(0.1)
+    return False

@@ -4,11 +4,12 @@ This module is preloaded in the fork server, so that a case is a fork of a proce
 imported there and must start no thread.
 """
 
-import ctypes
 import faulthandler
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,7 +24,6 @@ from suite.measure.runner import measure_case
 from suite.records.limits import available_bytes
 from suite.records.record import Status
 
-PR_SET_PDEATHSIG = 1
 HEADROOM_BYTES = 256 << 20
 """Left to the parent and to the system when the worker's memory is limited."""
 EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory")
@@ -69,11 +69,26 @@ def _harden(complaints: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     faulthandler.enable(descriptor)
+    _end_with_the_parent()
     if sys.platform == "linux":
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         _limit_memory()
+
+
+def _end_with_the_parent() -> None:
+    """A fork's own parent is the fork server, which lives as long as its forks do: so the real one is waited for.
+
+    The thread sleeps in the kernel until then and takes no CPU time from the case.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _limit_memory() -> None:
