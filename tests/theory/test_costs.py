@@ -122,3 +122,10 @@ def test_a_working_set_is_held_against_the_level_that_can_hold_it():
     assert measured.at(150).bytes_per_s == 9.0
     assert measured.at(2000).bytes_per_s == 5.0  # a larger set was read faster, so this rate can be reached
     assert measured.at(99999).bytes_per_s == 5.0
+
+
+def test_elements_a_token_over_all_layers_as_deepseek_v2s_report_prints_them_in_table_9():
+    lite, large = load_geometry("deepseek-v2-lite"), load_geometry("deepseek-v2")
+    assert latent_shape(lite).cache_elements_per_token * lite.num_layers == 15_552
+    assert grouped_shape(lite, kv_heads="all").cache_elements_per_token * lite.num_layers == 110_592
+    assert latent_shape(large).cache_elements_per_token * large.num_layers == 34_560
