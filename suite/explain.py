@@ -11,8 +11,9 @@ from typing import Any
 from suite.configuration import one_of, read_choice, read_text
 from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_geometry
 from suite.theory.hardware import load_hardware
+from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings
-from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape, kernel_flops, latent_shape
+from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape, kernel_flops
 
 DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b"}
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
@@ -36,7 +37,7 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en") -> str
 def _facts(geometry: Geometry, words: dict[str, Any]) -> dict[str, str]:
     """Every placeholder's text."""
     gqa = grouped_shape(geometry, kv_heads=_groups(geometry))
-    mla = latent_shape(geometry)
+    mla = absorbed_shape(geometry)
     mha = grouped_shape(geometry, kv_heads="all")
     shapes: dict[str, LayerShape] = {
         "MHA": mha,
@@ -102,7 +103,7 @@ def _groups(geometry: Geometry) -> int:
 def _on_ranks(geometry: Geometry, groups: int) -> tuple[int, int]:
     """Cached elements on each of RANKS devices, for GQA and MLA: heads are shared out, the latent is not."""
     width = grouped_shape(geometry, kv_heads=groups).head_dim
-    return 2 * max(1, groups // RANKS) * width, latent_shape(geometry).cache_elements_per_token
+    return 2 * max(1, groups // RANKS) * width, absorbed_shape(geometry).cache_elements_per_token
 
 
 def _speed_against(before: LayerShape, after: LayerShape) -> str:
@@ -155,7 +156,9 @@ def _published_elements() -> dict[str, int]:
         if content["family"] == "synthetic":
             continue
         geometry = geometry_from(content)
-        own = latent_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
+        own = (
+            absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
+        )
         elements[name] = own.cache_elements_per_token
     return elements
 

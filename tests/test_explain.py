@@ -6,7 +6,8 @@ import pytest
 from suite.configuration import languages, read_text
 from suite.explain import DEFAULT_GEOMETRY, decode_intensity, decode_speedups, explain
 from suite.theory.geometry import geometry_names, load_geometry
-from suite.theory.shapes import grouped_shape, latent_shape
+from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.shapes import grouped_shape
 
 V3 = load_geometry("deepseek-v3")
 
@@ -21,17 +22,17 @@ def row(text, name):
 
 
 def test_the_sizes_published_for_128_heads_come_out():
-    shapes = [grouped_shape(V3, kv_heads=groups) for groups in ("all", 8, 1)] + [latent_shape(V3)]
+    shapes = [grouped_shape(V3, kv_heads=groups) for groups in ("all", 8, 1)] + [absorbed_shape(V3)]
     assert [shape.cache_elements_per_token for shape in shapes] == [32_768, 2_048, 256, 576]
     assert [round(decode_intensity(shape), 1) for shape in shapes] == [1.0, 16.0, 128.0, 241.8]
 
 
 def test_an_absorbed_step_of_16_heads_does_30_flop_a_byte():
-    assert round(decode_intensity(latent_shape(load_geometry("deepseek-v2-lite"))), 1) == 30.2
+    assert round(decode_intensity(absorbed_shape(load_geometry("deepseek-v2-lite"))), 1) == 30.2
 
 
 def test_mla_is_faster_than_gqa_on_an_h100_and_slower_on_an_h20():
-    speedups = dict(decode_speedups(grouped_shape(V3, kv_heads=8), latent_shape(V3)))
+    speedups = dict(decode_speedups(grouped_shape(V3, kv_heads=8), absorbed_shape(V3)))
     assert round(speedups["H100"], 1) == 3.6
     assert round(speedups["H20"], 2) == 0.54
 

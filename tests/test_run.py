@@ -160,7 +160,7 @@ def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured(tmp_pa
     assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
 
 
-@pytest.mark.parametrize(("sweep", "cases"), [("demo", 24), ("demo_prefill", 8)])
+@pytest.mark.parametrize(("sweep", "cases"), [("demo", 24), ("demo_prefill", 10)])
 def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, cases):
     jobs = [job_of(composed) for composed in compose(["-m", f"sweep={sweep}"])]
     assert len({job.case.id for job in jobs}) == cases

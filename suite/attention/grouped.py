@@ -10,12 +10,14 @@ from torch.nn import functional as F
 
 from suite.attention.cache import Cache
 from suite.attention.layer import AttentionLayer
+from suite.attention.problem import ValueLies
 from suite.attention.rotary import angles, rotate_halves
 from suite.theory.shapes import GroupedShape
 
 
 class GroupedAttention(AttentionLayer):
-    value_in_key = False
+    shape: GroupedShape
+    value_lies = ValueLies.APART
 
     def __init__(
         self,
@@ -27,8 +29,7 @@ class GroupedAttention(AttentionLayer):
         generator: torch.Generator,
     ) -> None:
         super().__init__(dtype=dtype, device=device, generator=generator)
-        self.shape: GroupedShape = shape
-        self.kv_heads, self.cache_widths = shape.kv_heads, (shape.head_dim, shape.head_dim)
+        self.shape = shape
         self.scale = shape.head_dim**-0.5
         queries, keys = shape.num_heads * shape.head_dim, shape.kv_heads * shape.head_dim
         self.w_q = self.drawn(queries, shape.hidden_size)
@@ -36,6 +37,14 @@ class GroupedAttention(AttentionLayer):
         self.w_v = self.drawn(keys, shape.hidden_size)
         self.w_o = self.drawn(shape.hidden_size, queries)
         self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope_theta, dtype=dtype, device=device)
+
+    @property
+    def kv_heads(self) -> int:
+        return self.shape.kv_heads
+
+    @property
+    def cache_widths(self) -> tuple[int, ...]:
+        return (self.shape.head_dim, self.shape.head_dim)
 
     def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:
         new = slice(start, start + x_BSD.shape[1])

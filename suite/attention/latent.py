@@ -1,10 +1,17 @@
-"""Multi-head latent attention, absorbed: the latent is cached and attended to directly.
+"""Multi-head latent attention in its three modes: one set of weights, three ways to use them.
 
-DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C. W_UK is folded into the query and W_UV into the
-output at run time, so the kernel sees one key-value head of width c + d_r whose first c columns are also the value.
+DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C.
+
+- Absorbed: the latent is cached and attended to directly. W_UK is folded into the query and W_UV into the output at run
+  time, so the kernel sees one key-value head of width c + d_r whose first c columns are also the value.
+- Expanded: every head's key and value are written out once, and cached side by side as [k without rotary | rotary | v].
+- Re-expanding: the latent is cached, and all of it is expanded in that layout again at every step.
+
 W_kvb is kept as [H, d_n + d_v, c]: per head the key's rows, then the value's. The softmax scale is that of the
-unabsorbed head, (d_n + d_r)^-0.5. YaRN's factor on it is not applied (see rotary.py).
+unabsorbed head, (d_n + d_r)^-0.5, in every mode. YaRN's factor on it is not applied (see rotary.py).
 """
+
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
@@ -12,15 +19,18 @@ from torch.nn import functional as F
 
 from suite.attention.cache import Cache
 from suite.attention.layer import AttentionLayer
+from suite.attention.problem import ValueLies
 from suite.attention.rotary import angles, rotate_neighbours
-from suite.theory.shapes import LatentShape
+from suite.theory.latent_shapes import LatentShape
 
 INNER_NORM_EPS = 1e-6
 """Of the two norms inside the layer, whatever a model's configuration says of its outer ones."""
 
 
-class AbsorbedLatentAttention(AttentionLayer):
-    value_in_key = True
+class LatentAttention(AttentionLayer):
+    """Weights and projections that all modes share."""
+
+    shape: LatentShape
 
     def __init__(
         self,
@@ -32,8 +42,7 @@ class AbsorbedLatentAttention(AttentionLayer):
         generator: torch.Generator,
     ) -> None:
         super().__init__(dtype=dtype, device=device, generator=generator)
-        self.shape: LatentShape = shape
-        self.kv_heads, self.cache_widths = 1, (shape.cache_elements_per_token,)
+        self.shape = shape
         self.scale = shape.qk_head_dim**-0.5
         heads, wide = shape.num_heads, shape.num_heads * shape.qk_head_dim
         if shape.q_lora_rank is not None:
@@ -48,27 +57,41 @@ class AbsorbedLatentAttention(AttentionLayer):
             positions, shape.qk_rope_head_dim, shape.rope_theta, dtype=dtype, device=device
         )
 
+    @abstractmethod
+    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> tuple[Tensor, Tensor]:
+        """Write the new tokens' latent and rotary key, as this mode keeps them; keys and values of all tokens."""
+
     def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        shape, c = self.shape, self.shape.kv_lora_rank
+        shape = self.shape
         new = slice(start, start + x_BSD.shape[1])
         cos_Sr, sin_Sr = self.cos_Sr[new], self.sin_Sr[new]
-
-        latent, k_r = F.linear(x_BSD, self.w_kva).split((c, shape.qk_rope_head_dim), dim=-1)
-        (cached,) = cache.tensors
-        cached[:, 0, new, :c] = F.rms_norm(latent, (c,), self.kv_norm, INNER_NORM_EPS)
-        cached[:, 0, new, c:] = rotate_neighbours(k_r, cos_Sr, sin_Sr)
+        latent, k_r = F.linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
+        latent_BSc = F.rms_norm(latent, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)
+        k_BGTd, v_BGTv = self.keys_and_values(latent_BSc, rotate_neighbours(k_r, cos_Sr, sin_Sr), cache, new)
 
         q_BSE = F.linear(self._query_input(x_BSD), self.w_q)
         q_BHSe = q_BSE.view(*q_BSE.shape[:2], shape.num_heads, -1).transpose(1, 2)
         q_n, q_r = q_BHSe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
-        absorbed_BHSc = self._per_head(q_n, self.w_kvb[:, : shape.qk_nope_head_dim])
-        q_BHSd = torch.cat((absorbed_BHSc, rotate_neighbours(q_r, cos_Sr, sin_Sr)), dim=-1)
-        (k_BGTd,) = cache.views()
-        return q_BHSd, k_BGTd, k_BGTd[..., :c]
+        return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv
 
-    def output(self, o_BHSc: Tensor) -> Tensor:
-        o_BHSv = self._per_head(o_BHSc, self.w_kvb[:, self.shape.qk_nope_head_dim :].mT)
+    def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
+        """What the kernel scores: the two parts of each head side by side."""
+        return torch.cat((q_n, q_r), dim=-1)
+
+    def output(self, o_BHSv: Tensor) -> Tensor:
         return F.linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
+
+    def write_expanded(self, latent_BTc: Tensor, k_r_BTr: Tensor, into_BHTe: Tensor) -> None:
+        """Every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
+        d_n, d_r = self.shape.qk_nope_head_dim, self.shape.qk_rope_head_dim
+        up_BHTe = self._per_head(latent_BTc[:, None].expand(-1, self.shape.num_heads, -1, -1), self.w_kvb.mT)
+        into_BHTe[..., :d_n] = up_BHTe[..., :d_n]
+        into_BHTe[..., d_n : d_n + d_r] = k_r_BTr[:, None]
+        into_BHTe[..., d_n + d_r :] = up_BHTe[..., d_n:]
+
+    def split_expanded(self, expanded_BHTe: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values as two views of one buffer."""
+        return expanded_BHTe[..., : self.shape.qk_head_dim], expanded_BHTe[..., self.shape.qk_head_dim :]
 
     def _query_input(self, x_BSD: Tensor) -> Tensor:
         rank = self.shape.q_lora_rank
@@ -82,3 +105,76 @@ class AbsorbedLatentAttention(AttentionLayer):
         batch, heads, tokens, _ = x_BHSi.shape
         rows_HTi = x_BHSi.transpose(0, 1).reshape(heads, batch * tokens, -1)
         return torch.bmm(rows_HTi, weight_Hio).view(heads, batch, tokens, -1).transpose(0, 1)
+
+
+class AbsorbedLatentAttention(LatentAttention):
+    value_lies = ValueLies.IN_KEY
+
+    @property
+    def kv_heads(self) -> int:
+        return 1
+
+    @property
+    def cache_widths(self) -> tuple[int, ...]:
+        return (self.shape.latent_elements,)
+
+    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> tuple[Tensor, Tensor]:
+        write_latent(latent_BSc, k_r_BSr, cache, new)
+        (k_BGTd,) = cache.views()
+        return k_BGTd, k_BGTd[..., : self.shape.kv_lora_rank]
+
+    def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
+        return super().query(self._per_head(q_n, self.w_kvb[:, : self.shape.qk_nope_head_dim]), q_r)
+
+    def output(self, o_BHSc: Tensor) -> Tensor:
+        return super().output(self._per_head(o_BHSc, self.w_kvb[:, self.shape.qk_nope_head_dim :].mT))
+
+
+class ExpandedLatentAttention(LatentAttention):
+    value_lies = ValueLies.BEHIND_KEY
+
+    @property
+    def kv_heads(self) -> int:
+        return self.shape.num_heads
+
+    @property
+    def cache_widths(self) -> tuple[int, ...]:
+        return (self.shape.qk_head_dim + self.shape.v_head_dim,)
+
+    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> tuple[Tensor, Tensor]:
+        self.write_expanded(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
+        return self.split_expanded(cache.views()[0])
+
+
+class ReexpandingLatentAttention(LatentAttention):
+    value_lies = ValueLies.BEHIND_KEY
+
+    @property
+    def kv_heads(self) -> int:
+        return self.shape.num_heads
+
+    @property
+    def cache_heads(self) -> int:
+        return 1
+
+    @property
+    def cache_widths(self) -> tuple[int, ...]:
+        return (self.shape.latent_elements,)
+
+    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> tuple[Tensor, Tensor]:
+        write_latent(latent_BSc, k_r_BSr, cache, new)
+        cached_BTe = cache.views()[0][:, 0]
+        batch, tokens, _ = cached_BTe.shape
+        width = self.shape.qk_head_dim + self.shape.v_head_dim
+        expanded_BHTe = cached_BTe.new_empty(batch, self.kv_heads, tokens, width)
+        c = self.shape.kv_lora_rank
+        self.write_expanded(cached_BTe[..., :c], cached_BTe[..., c:], expanded_BHTe)
+        return self.split_expanded(expanded_BHTe)
+
+
+def write_latent(latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> None:
+    """The normed latent and the rotated shared key, side by side in the cache's one tensor."""
+    width = latent_BSc.shape[-1]
+    (cached,) = cache.tensors
+    cached[:, 0, new, :width] = latent_BSc
+    cached[:, 0, new, width:] = k_r_BSr

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.cache import Cache
-from suite.attention.problem import Problem
+from suite.attention.problem import Problem, ValueLies
 from suite.theory.shapes import LayerShape, Pass
 
 
@@ -23,18 +23,28 @@ class AttentionLayer(torch.nn.Module, ABC):
     """
 
     shape: LayerShape
-    kv_heads: int
-    """Key-value heads as the kernel sees them."""
-    cache_widths: Sequence[int]
-    """Widths of the tensors that are cached, per key-value head."""
     scale: float
     """Factor on the scores before the softmax."""
-    value_in_key: ClassVar[bool]
-    """The value is the first columns of the key's own tensor."""
+    value_lies: ClassVar[ValueLies]
 
     def __init__(self, *, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> None:
         super().__init__()
         self.dtype, self.device, self._generator = dtype, device, generator
+
+    @property
+    @abstractmethod
+    def kv_heads(self) -> int:
+        """Key-value heads as the kernel sees them."""
+
+    @property
+    def cache_heads(self) -> int:
+        """Heads of the tensors that are cached; the kernel's, unless they are made anew at every step."""
+        return self.kv_heads
+
+    @property
+    @abstractmethod
+    def cache_widths(self) -> Sequence[int]:
+        """Widths of the tensors that are cached."""
 
     @abstractmethod
     def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -47,7 +57,7 @@ class AttentionLayer(torch.nn.Module, ABC):
     def new_cache(self, forward: Pass) -> Cache:
         return Cache(
             batch=forward.batch,
-            kv_heads=self.kv_heads,
+            kv_heads=self.cache_heads,
             length=forward.seq_len,
             widths=self.cache_widths,
             dtype=self.dtype,
@@ -63,7 +73,7 @@ class AttentionLayer(torch.nn.Module, ABC):
             seq_len=forward.seq_len,
             qk_dim=self.shape.qk_dim,
             v_dim=self.shape.v_dim,
-            value_in_key=self.value_in_key,
+            value_lies=self.value_lies,
             scale=self.scale,
             dtype=self.dtype,
             device=self.device,

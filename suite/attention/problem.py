@@ -5,10 +5,19 @@ d width over which a query is scored, v width of a value, D hidden width, c widt
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+
+
+class ValueLies(Enum):
+    """Where a value's columns are: a kernel that wants keys and values equally wide may look at their neighbours."""
+
+    APART = "in a tensor of its own"
+    IN_KEY = "in the first columns of the key"
+    BEHIND_KEY = "right behind the key, in one buffer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +29,7 @@ class Problem:
     seq_len: int
     qk_dim: int
     v_dim: int
-    value_in_key: bool
-    """The value is the first `v_dim` columns of the key's own tensor, as in absorbed MLA."""
+    value_lies: ValueLies
     scale: float
     dtype: torch.dtype
     device: torch.device

@@ -8,7 +8,7 @@ import torch
 from suite.attention.backends.auto import choose
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
-from suite.attention.problem import Problem
+from suite.attention.problem import Problem, ValueLies
 from suite.measure.allocator import AllocatorProbe
 from suite.measure.meter import Meter
 from suite.measure.workload import UnsupportedError
@@ -21,7 +21,7 @@ DECODE = Problem(
     seq_len=128,
     qk_dim=40,
     v_dim=32,
-    value_in_key=True,
+    value_lies=ValueLies.IN_KEY,
     scale=0.2,
     dtype=torch.float32,
     device=torch.device("cpu"),
@@ -31,8 +31,10 @@ FLASH, MATH = "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_produc
 
 def operators(backend, problem):
     q = torch.randn(problem.batch, problem.heads, problem.query_len, problem.qk_dim)
-    k = torch.randn(problem.batch, problem.kv_heads, problem.seq_len, problem.qk_dim)
-    v = k[..., : problem.v_dim] if problem.value_in_key else torch.randn(*k.shape[:3], problem.v_dim)
+    buffer = torch.randn(problem.batch, problem.kv_heads, problem.seq_len, problem.qk_dim + problem.v_dim)
+    k, v = buffer[..., : problem.qk_dim], buffer[..., problem.qk_dim :]
+    if problem.value_lies is ValueLies.IN_KEY:
+        v = k[..., : problem.v_dim]
     kernel, probe = backend(problem), AllocatorProbe()
     with torch.inference_mode(), Meter(probe).span("kernel"):
         kernel(q, k, v)
@@ -40,9 +42,18 @@ def operators(backend, problem):
 
 
 @pytest.mark.parametrize("query_len", [1, 2, 128])
-@pytest.mark.parametrize(("kv_heads", "v_dim", "value_in_key"), [(1, 32, True), (2, 40, False), (4, 40, False)])
-def test_folded_keeps_the_fast_kernel(query_len, kv_heads, v_dim, value_in_key):
-    problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, v_dim=v_dim, value_in_key=value_in_key)
+@pytest.mark.parametrize(
+    ("kv_heads", "v_dim", "value_lies"),
+    [
+        (1, 32, ValueLies.IN_KEY),
+        (2, 40, ValueLies.APART),
+        (4, 40, ValueLies.APART),
+        (4, 32, ValueLies.BEHIND_KEY),
+        (4, 8, ValueLies.BEHIND_KEY),
+    ],
+)
+def test_folded_keeps_the_fast_kernel(query_len, kv_heads, v_dim, value_lies):
+    problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, v_dim=v_dim, value_lies=value_lies)
     ran = operators(SdpaFolded, problem)
     assert FLASH in ran
     assert MATH not in ran
@@ -59,9 +70,14 @@ def test_folded_copies_neither_keys_nor_values_of_a_cache():
 
 def test_folded_refuses_a_narrower_value_of_its_own_with_both_widths():
     with pytest.raises(UnsupportedError, match="32 and 40"):
-        SdpaFolded(replace(DECODE, value_in_key=False))
+        SdpaFolded(replace(DECODE, value_lies=ValueLies.APART))
 
 
 def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
     assert choose(DECODE).name == "sdpa_folded"
-    assert choose(replace(DECODE, value_in_key=False)).name == "eager"
+    assert choose(replace(DECODE, value_lies=ValueLies.APART)).name == "eager"
+
+
+def test_folded_refuses_a_value_that_is_wider_than_the_key_it_follows():
+    with pytest.raises(UnsupportedError, match="48 and 40"):
+        SdpaFolded(replace(DECODE, v_dim=48, value_lies=ValueLies.BEHIND_KEY))

@@ -69,7 +69,7 @@ def test_a_kernel_that_reads_past_the_length_is_incorrect_even_if_it_hardly_show
         workload.check()
 
 
-@pytest.mark.parametrize("attention", ["mha", "gqa", "mqa", "mla"])
+@pytest.mark.parametrize("attention", ["mha", "gqa", "mqa", "mla", "mla_latent", "mla_expanded"])
 @pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3)])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
 def test_right_kernels_pass(attention, phase, query_len, dtype):

@@ -9,17 +9,33 @@ from suite.attention.backends.eager import Eager
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.grouped import GroupedAttention
-from suite.attention.latent import AbsorbedLatentAttention
+from suite.attention.latent import AbsorbedLatentAttention, ExpandedLatentAttention, ReexpandingLatentAttention
 from suite.theory.geometry import load_geometry
-from suite.theory.shapes import Pass, cache_bytes, grouped_shape, latent_shape
+from suite.theory.latent_shapes import (
+    AbsorbedShape,
+    ExpandedShape,
+    ReexpandedShape,
+    absorbed_shape,
+    expanded_shape,
+    reexpanded_shape,
+)
+from suite.theory.shapes import GroupedShape, Pass, cache_bytes, grouped_shape
 
 TINY = load_geometry("tiny")
 SHAPES = {
     "mha": grouped_shape(TINY, kv_heads="all"),
     "gqa": grouped_shape(TINY, kv_heads=2),
     "mqa": grouped_shape(TINY, kv_heads=1),
-    "mla": latent_shape(TINY),
-    "mla_q_lora": latent_shape(TINY, q_lora_rank=24),
+    "mla": absorbed_shape(TINY),
+    "mla_q_lora": absorbed_shape(TINY, q_lora_rank=24),
+    "mla_latent": reexpanded_shape(TINY),
+    "mla_expanded": expanded_shape(TINY),
+}
+CLASSES = {
+    AbsorbedShape: AbsorbedLatentAttention,
+    ReexpandedShape: ReexpandingLatentAttention,
+    ExpandedShape: ExpandedLatentAttention,
+    GroupedShape: GroupedAttention,
 }
 BACKENDS = [Eager, Sdpa, SdpaFolded]
 BOUNDS = {torch.float64: 1e-13, torch.float32: 3e-6, torch.bfloat16: 3e-2}
@@ -27,9 +43,9 @@ CPU = torch.device("cpu")
 
 
 def layer_of(variant, dtype=torch.float64, positions=64):
-    kind = AbsorbedLatentAttention if variant.startswith("mla") else GroupedAttention
     generator = torch.Generator().manual_seed(7)
-    return kind(SHAPES[variant], positions=positions, dtype=dtype, device=CPU, generator=generator)
+    shape = SHAPES[variant]
+    return CLASSES[type(shape)](shape, positions=positions, dtype=dtype, device=CPU, generator=generator)
 
 
 def a_pass(query_len, seq_len, batch=2, dtype=torch.float64):

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from suite.theory.geometry import load_geometry
+from suite.theory.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings, MeasuredCeilings
-from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, latent_shape, layer_flops
+from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, layer_flops
 
 V3 = load_geometry("deepseek-v3")
 
@@ -30,7 +31,7 @@ def product(rows, inner, columns):
     ("batch", "query_len", "context", "q_rank"), list(itertools.product((1, 3), (1, 4), (0, 5), (0, 24)))
 )
 def test_absorbed_flops_are_the_sum_of_its_matrix_products(batch, query_len, context, q_rank):
-    shape = latent_shape(load_geometry("tiny"), q_lora_rank=q_rank)
+    shape = absorbed_shape(load_geometry("tiny"), q_lora_rank=q_rank)
     forward = Pass(batch=batch, query_len=query_len, seq_len=query_len + context, element_bytes=4)
     tokens, heads = batch * query_len, shape.num_heads
     c, d_n, d_r, d_v, hidden = shape.kv_lora_rank, shape.qk_nope_head_dim, shape.qk_rope_head_dim, shape.v_head_dim, 64
@@ -45,6 +46,32 @@ def test_absorbed_flops_are_the_sum_of_its_matrix_products(batch, query_len, con
     assert layer_flops(shape, forward) == expected
 
 
+@pytest.mark.parametrize(
+    ("shape_of", "batch", "query_len", "context"),
+    list(itertools.product((expanded_shape, reexpanded_shape), (1, 3), (1, 4), (0, 5))),
+)
+def test_unabsorbed_flops_are_the_sum_of_their_matrix_products(shape_of, batch, query_len, context):
+    shape = shape_of(load_geometry("tiny"))
+    seq_len = query_len + context
+    forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=4)
+    tokens, heads = batch * query_len, shape.num_heads
+    c, d_n, d_r, d_v, hidden = shape.kv_lora_rank, shape.qk_nope_head_dim, shape.qk_rope_head_dim, shape.v_head_dim, 64
+    expected = product(tokens, hidden, heads * (d_n + d_r)) + product(tokens, hidden, c + d_r)
+    expected += product(tokens, heads * d_v, hidden)
+    expanded_tokens = batch * seq_len if shape_of is reexpanded_shape else tokens
+    expected += product(expanded_tokens, c, heads * (d_n + d_v))
+    expected += batch * heads * counted_pairs(query_len, seq_len) * 2 * (d_n + d_r + d_v)
+    assert layer_flops(shape, forward) == expected
+
+
+def test_the_modes_differ_in_what_they_keep_and_move_and_not_in_their_weights():
+    absorbed, reexpanded, expanded = absorbed_shape(V3), reexpanded_shape(V3), expanded_shape(V3)
+    assert absorbed.parameter_count == reexpanded.parameter_count == expanded.parameter_count
+    assert [one.cache_elements_per_token for one in (absorbed, reexpanded, expanded)] == [576, 576, 40_960]
+    assert [one.kernel_elements_per_token for one in (absorbed, reexpanded, expanded)] == [576, 40_960, 40_960]
+    assert reexpanded.layer_elements_per_token == 576 + 2 * 128 * (128 + 128)
+
+
 @pytest.mark.parametrize(("kv_heads", "batch"), list(itertools.product(("all", 2, 1), (1, 3))))
 def test_grouped_flops_are_the_sum_of_its_matrix_products(kv_heads, batch):
     shape = grouped_shape(load_geometry("tiny"), kv_heads=kv_heads)
@@ -56,7 +83,7 @@ def test_grouped_flops_are_the_sum_of_its_matrix_products(kv_heads, batch):
 
 
 def test_published_sizes_of_deepseek_v3():
-    mla = latent_shape(V3)
+    mla = absorbed_shape(V3)
     assert mla.parameter_count == 187_107_328
     assert mla.cache_elements_per_token == 576
     assert grouped_shape(V3, kv_heads="all").cache_elements_per_token == 32_768
@@ -70,8 +97,8 @@ def test_published_sizes_of_deepseek_v3():
         (grouped_shape(V3, kv_heads="all"), 1.0),
         (grouped_shape(V3, kv_heads=8), 16.0),
         (grouped_shape(V3, kv_heads=1), 128.0),
-        (latent_shape(V3), 241.8),
-        (latent_shape(load_geometry("deepseek-v2-lite")), 30.2),
+        (absorbed_shape(V3), 241.8),
+        (absorbed_shape(load_geometry("deepseek-v2-lite")), 30.2),
     ],
 )
 def test_intensity_of_a_bfloat16_decode_step_without_queries_and_outputs(shape, flop_per_byte):
@@ -80,19 +107,19 @@ def test_intensity_of_a_bfloat16_decode_step_without_queries_and_outputs(shape, 
 
 
 def test_the_cache_is_read_once_and_queries_and_outputs_come_on_top():
-    shape, forward = latent_shape(V3), Pass(batch=2, query_len=3, seq_len=10, element_bytes=2)
+    shape, forward = absorbed_shape(V3), Pass(batch=2, query_len=3, seq_len=10, element_bytes=2)
     assert kernel_bytes(shape, forward) == 2 * (2 * 10 * 576 + 2 * 3 * 128 * (576 + 512))
 
 
 @pytest.mark.parametrize("tp", [1, 2, 8])
 def test_a_rank_has_its_share_of_heads_and_the_whole_latent(tp):
-    assert latent_shape(V3, tp=tp).num_heads == 128 // tp
-    assert latent_shape(V3, tp=tp).cache_elements_per_token == 576
+    assert absorbed_shape(V3, tp=tp).num_heads == 128 // tp
+    assert absorbed_shape(V3, tp=tp).cache_elements_per_token == 576
     assert grouped_shape(V3, tp=tp, kv_heads=8).kv_heads == max(1, 8 // tp)
 
 
 def test_mla_on_a_grouped_geometry_takes_deepseeks_ratios():
-    shape = latent_shape(load_geometry("llama-3.2-1b"))
+    shape = absorbed_shape(load_geometry("llama-3.2-1b"))
     assert (shape.kv_lora_rank, shape.qk_nope_head_dim, shape.qk_rope_head_dim, shape.v_head_dim) == (256, 64, 32, 64)
 
 
@@ -126,6 +153,6 @@ def test_a_working_set_is_held_against_the_level_that_can_hold_it():
 
 def test_elements_a_token_over_all_layers_as_deepseek_v2s_report_prints_them_in_table_9():
     lite, large = load_geometry("deepseek-v2-lite"), load_geometry("deepseek-v2")
-    assert latent_shape(lite).cache_elements_per_token * lite.num_layers == 15_552
+    assert absorbed_shape(lite).cache_elements_per_token * lite.num_layers == 15_552
     assert grouped_shape(lite, kv_heads="all").cache_elements_per_token * lite.num_layers == 110_592
-    assert latent_shape(large).cache_elements_per_token * large.num_layers == 34_560
+    assert absorbed_shape(large).cache_elements_per_token * large.num_layers == 34_560

@@ -1,7 +1,8 @@
 """torch's scaled_dot_product_attention in the form that keeps its fast kernel and reads the cache once.
 
 One rule: query heads that share a key-value head are folded together, the value is a view as wide as the key (absorbed
-MLA passes the latent as both and keeps the first columns of the result), the scale is explicit. In decoding the heads
+MLA passes the latent as both and keeps the first columns of the result; expanded MLA a window that ends with the value
+and keeps the last ones), the scale is explicit. In decoding the heads
 become query rows; in a prefill, where rows must stay in order for the causal mask, they become heads over one key-value
 head that is expanded without a copy.
 """
@@ -9,7 +10,7 @@ head that is expanded without a copy.
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.attention.problem import Backend, Problem, visible_keys
+from suite.attention.problem import Backend, Problem, ValueLies, visible_keys
 from suite.measure.workload import UnsupportedError
 
 
@@ -24,16 +25,38 @@ class SdpaFolded(Backend):
             mask_ST = visible_keys(problem.query_len, problem.seq_len, problem.device)
             self._mask_11RT = mask_ST.repeat(problem.heads_per_group, 1)[None, None]
 
+    @staticmethod
+    def fits(problem: Problem) -> bool:
+        """Whether a view as wide as the key can hold the value."""
+        if problem.value_lies is ValueLies.APART:
+            return problem.qk_dim == problem.v_dim
+        return problem.qk_dim >= problem.v_dim
+
     def check(self, problem: Problem) -> None:
-        if not problem.value_in_key and problem.qk_dim != problem.v_dim:
+        if not self.fits(problem):
             raise UnsupportedError(
-                f"sdpa_folded needs a value as wide as the key, or the value inside the key's own tensor; "
-                f"got widths {problem.v_dim} and {problem.qk_dim}"
+                f"sdpa_folded needs a value as wide as the key, or no wider and in one buffer with it; "
+                f"got widths {problem.v_dim} and {problem.qk_dim}, the value {problem.value_lies.value}"
             )
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        wide_BGTd = k_BGTd if self.problem.value_in_key else v_BGTv
-        return self._attend(q_BHSd, k_BGTd, wide_BGTd)
+        return self._attend(q_BHSd, k_BGTd, self._as_wide_as_the_key(k_BGTd, v_BGTv))
+
+    def _as_wide_as_the_key(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+        """A view, without a copy, that holds the value's columns first or last."""
+        if self.problem.value_lies is ValueLies.IN_KEY:
+            return k_BGTd
+        if self.problem.value_lies is ValueLies.APART:
+            return v_BGTv
+        before = self.problem.qk_dim - self.problem.v_dim
+        size = (*v_BGTv.shape[:-1], self.problem.qk_dim)
+        return v_BGTv.as_strided(size, v_BGTv.stride(), v_BGTv.storage_offset() - before)
+
+    def _cut(self, o: Tensor) -> Tensor:
+        """The value's own columns of a result."""
+        if self.problem.value_lies is ValueLies.BEHIND_KEY:
+            return o[..., self.problem.qk_dim - self.problem.v_dim :]
+        return o[..., : self.problem.v_dim]
 
     def _decode(self, q_BHSd: Tensor, k_BGTd: Tensor, wide_BGTd: Tensor) -> Tensor:
         problem = self.problem
@@ -41,7 +64,7 @@ class SdpaFolded(Backend):
         o_BGRd = F.scaled_dot_product_attention(
             q_BGRd, k_BGTd, wide_BGTd, attn_mask=self._mask_11RT, scale=problem.scale
         )
-        o_BGRv = o_BGRd[..., : problem.v_dim]
+        o_BGRv = self._cut(o_BGRd)
         return o_BGRv.reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _prefill(self, q_BHSd: Tensor, k_BGTd: Tensor, wide_BGTd: Tensor) -> Tensor:
@@ -50,7 +73,7 @@ class SdpaFolded(Backend):
         o_NRSd = F.scaled_dot_product_attention(
             q_NRSd, self._expanded(k_BGTd), self._expanded(wide_BGTd), is_causal=True, scale=problem.scale
         )
-        o_NRSv = o_NRSd[..., : problem.v_dim]
+        o_NRSv = self._cut(o_NRSd)
         return o_NRSv.reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _expanded(self, x_BGTd: Tensor) -> Tensor:

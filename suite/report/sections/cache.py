@@ -11,7 +11,8 @@ from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, View
 from suite.report.words import Words
 from suite.theory.geometry import geometry_from, geometry_names
-from suite.theory.shapes import grouped_shape, latent_shape
+from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.shapes import grouped_shape
 
 ELEMENT_BYTES = 2
 """bfloat16, which all of these models are served in."""
@@ -67,7 +68,7 @@ def _model(name: str) -> ModelCache | None:
     if settings["family"] == "synthetic":
         return None
     geometry = geometry_from(settings)
-    shape = latent_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
+    shape = absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
     return ModelCache(
         name=name,
         variant=geometry.attention,

@@ -1,0 +1,215 @@
+"""MLA's three modes: the same weights and outputs, with different work, traffic and cache.
+
+Symbols: c the latent's width, d_n and d_r the parts of a query-key head without and with rotary embedding, d_v the
+value head. Source of the forms: DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C. Which mode is
+cheaper depends on the phase, so they are three variants and not one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from suite.configuration import whole_number
+from suite.theory.geometry import Geometry
+from suite.theory.shapes import Pass, rank_share
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentShape(ABC):
+    """What all modes of MLA share: the same weights, and so the same outputs."""
+
+    hidden_size: int
+    num_heads: int
+    q_lora_rank: int | None
+    kv_lora_rank: int
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
+    rope_theta: float
+    rule: str
+
+    @property
+    def qk_head_dim(self) -> int:
+        """Width of an unabsorbed query-key head: it sets the softmax scale, in every mode."""
+        return self.qk_nope_head_dim + self.qk_rope_head_dim
+
+    @property
+    def latent_elements(self) -> int:
+        """What a token leaves behind at least: its latent and the rotary key that all heads share."""
+        return self.kv_lora_rank + self.qk_rope_head_dim
+
+    @property
+    def expanded_elements(self) -> int:
+        """Keys and values of all heads of one token, written out."""
+        return self.num_heads * (self.qk_head_dim + self.v_head_dim)
+
+    @property
+    def _query_weights(self) -> int:
+        wide = self.num_heads * self.qk_head_dim
+        if self.q_lora_rank is None:
+            return self.hidden_size * wide
+        return self.q_lora_rank * (self.hidden_size + wide)
+
+    @property
+    def _up_weights(self) -> int:
+        """W_UK and W_UV together, which stand in the parameters as W_kvb."""
+        return self.kv_lora_rank * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim)
+
+    @property
+    def _plain_weights(self) -> int:
+        latent = self.hidden_size * (self.kv_lora_rank + self.qk_rope_head_dim)
+        return self._query_weights + latent + self.num_heads * self.v_head_dim * self.hidden_size
+
+    @property
+    def parameter_count(self) -> int:
+        norms = self.kv_lora_rank + (self.q_lora_rank or 0)
+        return self._plain_weights + self._up_weights + norms
+
+    @property
+    @abstractmethod
+    def qk_dim(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def v_dim(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def cache_elements_per_token(self) -> int: ...
+
+    @property
+    def kernel_elements_per_token(self) -> int:
+        return self.cache_elements_per_token
+
+    @property
+    def layer_elements_per_token(self) -> int:
+        return self.cache_elements_per_token
+
+    def core_flops(self, forward: Pass) -> int:
+        return 2 * forward.batch * self.num_heads * forward.pairs * (self.qk_dim + self.v_dim)
+
+    def projection_flops(self, forward: Pass) -> int:
+        return 2 * forward.tokens * (self._plain_weights + self._up_weights)
+
+    def describe(self) -> str:
+        lora = f"query rank {self.q_lora_rank}" if self.q_lora_rank else "no query rank"
+        return (
+            f"{self.num_heads} heads, latent {self.kv_lora_rank} + rotary {self.qk_rope_head_dim}, "
+            f"head {self.qk_nope_head_dim} + {self.qk_rope_head_dim} / {self.v_head_dim}, {lora} ({self.rule})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbsorbedShape(LatentShape):
+    """The latent is cached, and attention runs in its space as if there were one wide key-value head."""
+
+    @property
+    def qk_dim(self) -> int:
+        return self.latent_elements
+
+    @property
+    def v_dim(self) -> int:
+        return self.kv_lora_rank
+
+    @property
+    def cache_elements_per_token(self) -> int:
+        return self.latent_elements
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpandedShape(LatentShape):
+    """Keys and values of all heads are written out once and cached: DeepSeek-V3's own code calls it naive."""
+
+    @property
+    def qk_dim(self) -> int:
+        return self.qk_head_dim
+
+    @property
+    def v_dim(self) -> int:
+        return self.v_head_dim
+
+    @property
+    def cache_elements_per_token(self) -> int:
+        return self.expanded_elements
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReexpandedShape(ExpandedShape):
+    """The latent is cached, and all of it is expanded to keys and values again at every step."""
+
+    @property
+    def cache_elements_per_token(self) -> int:
+        return self.latent_elements
+
+    @property
+    def kernel_elements_per_token(self) -> int:
+        return self.expanded_elements
+
+    @property
+    def layer_elements_per_token(self) -> int:
+        """The latent read, the heads' own keys and values written and read again."""
+        return self.latent_elements + 2 * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim)
+
+    def projection_flops(self, forward: Pass) -> int:
+        expanded = forward.batch * forward.seq_len * self._up_weights
+        return 2 * (forward.tokens * self._plain_weights + expanded)
+
+
+LATENT_SIZES = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+
+
+def absorbed_shape(geometry: Geometry, *, tp: int = 1, **sizes: int | None) -> AbsorbedShape:
+    """Absorbed MLA over a geometry; see `_sizes` for how it is laid."""
+    return AbsorbedShape(**_sizes(geometry, tp, sizes))
+
+
+def reexpanded_shape(geometry: Geometry, *, tp: int = 1, **sizes: int | None) -> ReexpandedShape:
+    """MLA that re-expands its latent, over a geometry; see `_sizes` for how it is laid."""
+    return ReexpandedShape(**_sizes(geometry, tp, sizes))
+
+
+def expanded_shape(geometry: Geometry, *, tp: int = 1, **sizes: int | None) -> ExpandedShape:
+    """MLA with an expanded cache, over a geometry; see `_sizes` for how it is laid."""
+    return ExpandedShape(**_sizes(geometry, tp, sizes))
+
+
+def _sizes(geometry: Geometry, tp: int, sizes: Mapping[str, int | None]) -> dict[str, Any]:
+    """Lay MLA over a geometry, matched by heads.
+
+    Sizes that are None are the geometry's own; on an MHA or GQA geometry with heads of width d they follow
+    DeepSeek-V2's ratios: c = 4d, d_n = d_v = d, d_r = d/2, no query rank. `q_lora_rank=0` takes the query rank away.
+    The latent is replicated over tensor-parallel ranks. Raises ValueError for sizes that are wrong in themselves.
+    """
+    own: dict[str, Any]
+    if geometry.is_latent:
+        own, rule = {name: getattr(geometry, name) for name in LATENT_SIZES}, "the geometry's own"
+    else:
+        d = geometry.head_dim
+        assert d is not None
+        own = {
+            "q_lora_rank": None,
+            "kv_lora_rank": 4 * d,
+            "qk_nope_head_dim": d,
+            "qk_rope_head_dim": d // 2,
+            "v_head_dim": d,
+        }
+        rule = "DeepSeek-V2's ratios: c = 4d, d_r = d/2"
+    given = {name: size for name, size in sizes.items() if size is not None}
+    unknown = sorted(set(given) - set(LATENT_SIZES))
+    if unknown:
+        raise ValueError(f"attention.{unknown[0]} is no size of MLA; the sizes are {', '.join(LATENT_SIZES)}")
+    for name in given:
+        least = 0 if name == "q_lora_rank" else 1
+        own[name] = whole_number(given, name, at_least=least, where="attention.") or None
+    rotary = own["qk_rope_head_dim"]
+    if rotary % 2:
+        raise ValueError(f"attention.qk_rope_head_dim must be even, since rotary embedding turns pairs; got {rotary}")
+    return {
+        "hidden_size": geometry.hidden_size,
+        "num_heads": rank_share(geometry.num_heads, tp),
+        "rope_theta": geometry.rope_theta,
+        "rule": rule
+        + (", " + ", ".join(f"{name} set to {size}" for name, size in sorted(given.items())) if given else ""),
+        **own,
+    }
