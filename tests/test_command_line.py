@@ -135,9 +135,9 @@ def test_report_of_a_folder_that_is_not_there_ends_with_2(monkeypatch, capsys, t
 
 def test_tab_completion_of_the_one_word_command_knows_the_choices():
     pytest.importorskip("hydra")
-    line = "suite-run attention=m"
+    line = "suite-run attention=mla"
     environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
     program = "import sys; from suite.__main__ import run_alone; sys.exit(run_alone())"
     command = [sys.executable, "-c", program, "--shell-completion", "query=bash"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
-    assert ended.stdout.split() == ["attention=mha", "attention=mla", "attention=mqa"], ended.stderr
+    assert ended.stdout.split() == ["attention=mla", "attention=mla_expanded", "attention=mla_latent"], ended.stderr

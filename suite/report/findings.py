@@ -7,6 +7,7 @@ from itertools import pairwise
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
+from suite.report.palette import shown
 from suite.report.results import Results
 from suite.report.timings import Timing, axis, clock_names, groups
 from suite.report.words import Words
@@ -62,7 +63,7 @@ def _items(ranked: Sequence[Timing], words: Words) -> Iterable[str]:
     """Each variant with its time and what it keeps of MHA's cache."""
     for timing in ranked:
         kept, kept_mha = (constant(timing.record, "case", name) for name in ("cache_bytes", "cache_bytes_mha"))
-        item = f"{timing.variant.upper()} {numbers.seconds(timing.interval.median)}"
+        item = f"{shown(timing.variant)} {numbers.seconds(timing.interval.median)}"
         if kept and kept_mha and timing.variant != BASELINE:
             item = words("finding.item", item=item, share=numbers.percent(kept / kept_mha))
         yield item

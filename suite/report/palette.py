@@ -30,6 +30,12 @@ FILLS = ("", "-open", "-dot", "-open-dot")
 """Several lines of one variant (backends, results side by side) differ by the filling of their markers."""
 
 
+def shown(variant: str) -> str:
+    """A variant's name for people: MLA, and MLA latent for `mla_latent`."""
+    kind, _, mode = variant.partition("_")
+    return f"{kind.upper()} {mode.replace('_', ' ')}".rstrip()
+
+
 def rank(variant: str) -> tuple[int, str]:
     """Sorts variants from the widest cache to the most compressed, those that we do not know last."""
     known = list(STYLES)

@@ -6,7 +6,7 @@ from typing import Any
 from suite.configuration import read_choice
 from suite.records import numbers
 from suite.report.charts import layout
-from suite.report.palette import rank, style_of
+from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, View
 from suite.report.words import Words
@@ -87,7 +87,7 @@ def _bars(models: list[ModelCache], words: Words) -> dict[str, Any]:
             {
                 "type": "bar",
                 "orientation": "h",
-                "name": variant.upper(),
+                "name": shown(variant),
                 "y": [model.marked_name for model in own],
                 "x": [model.bytes_per_token / 1024 for model in own],
                 "text": [numbers.bytes_iec(model.bytes_per_token) for model in own],
@@ -137,7 +137,7 @@ def _row(model: ModelCache) -> list[str]:
     share = model.elements / model.elements_mha
     return [
         model.marked_name,
-        model.variant.upper(),
+        shown(model.variant),
         numbers.count(model.elements),
         numbers.count(model.layers),
         numbers.bytes_iec(model.bytes_per_token),

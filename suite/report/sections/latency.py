@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.charts import figure_text, layout, log_axis, time_ticks, token_ticks
-from suite.report.palette import line_style, rank
+from suite.report.palette import line_style, rank, shown
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, View
 from suite.report.timings import Timing, clock_names, groups
@@ -96,7 +96,7 @@ def _trace(variant: str, rest: Sequence[str], ordinal: int, points: Sequence[Tim
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": figure_text(" · ".join([variant.upper().replace("_", " "), *rest])),
+        "name": figure_text(" · ".join([shown(variant), *rest])),
         "x": [timing.seq_len for timing in points],
         "y": [timing.interval.median for timing in points],
         "error_y": {
@@ -152,7 +152,7 @@ def _row(timing: Timing, results: Results, words: Words) -> list[str]:
     share, regime = timing.roofline_share, timing.regime
     return [
         numbers.count(timing.seq_len) if timing.seq_len else numbers.NOTHING,
-        timing.variant.upper(),
+        shown(timing.variant),
         ", ".join(timing.line),
         *([timing.label] if results.several else []),
         numbers.seconds(interval.median),
