@@ -13,7 +13,7 @@ from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_
 from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings
-from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape, kernel_flops
+from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape
 
 DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b"}
 DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
@@ -80,7 +80,7 @@ def _notes(geometry: Geometry, words: dict[str, Any]) -> str:
 def decode_intensity(shape: LayerShape) -> float:
     """FLOP per byte of a decode step: the kernel's arithmetic over the cache that it reads."""
     step = _decode_step()
-    return kernel_flops(shape, step) / cache_bytes(shape, step)
+    return shape.core_flops(step) / cache_bytes(shape, step)
 
 
 def _decode_step() -> Pass:
@@ -117,7 +117,7 @@ def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, fl
     step = _decode_step()
 
     def bound_s(shape: LayerShape, device: str) -> float:
-        flops, traffic = kernel_flops(shape, step), cache_bytes(shape, step)
+        flops, traffic = shape.core_flops(step), cache_bytes(shape, step)
         return _ceilings(device).bound_s(flops=flops, traffic_bytes=traffic)
 
     return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
@@ -131,7 +131,7 @@ def _table(shapes: dict[str, LayerShape], num_layers: int, words: dict[str, Any]
     for name, shape in shapes.items():
         whole_gb = cache_bytes(shape, step) * num_layers / 1e9
         bound_by = [
-            words[_ceilings(device).regime(flops=kernel_flops(shape, step), traffic_bytes=cache_bytes(shape, step))]
+            words[_ceilings(device).regime(flops=shape.core_flops(step), traffic_bytes=cache_bytes(shape, step))]
             for device in DEVICES
         ]
         per_token = f"{shape.cache_elements_per_token * ELEMENT_BYTES:,}"

@@ -146,13 +146,7 @@ class ExpandedLatentAttention(LatentAttention):
         return self.split_expanded(cache.views()[0])
 
 
-class ReexpandingLatentAttention(LatentAttention):
-    value_lies = ValueLies.BEHIND_KEY
-
-    @property
-    def kv_heads(self) -> int:
-        return self.shape.num_heads
-
+class ReexpandingLatentAttention(ExpandedLatentAttention):
     @property
     def cache_heads(self) -> int:
         return 1

@@ -23,7 +23,7 @@ class AttentionPlan:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.phase: str = one_of(settings, "phase", PHASES)
-        self.match: str = one_of(settings, "match", MATCHES)
+        one_of(settings, "match", MATCHES)
         self.dtype: str = one_of(settings, "dtype", ELEMENT_BYTES)
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
         self.threads = whole_number(settings, "threads", at_least=1)
@@ -52,7 +52,7 @@ class AttentionPlan:
         shape, forward = self.shape, self.forward
         return {
             "kernel": {
-                "flops": shapes.kernel_flops(shape, forward),
+                "flops": shape.core_flops(forward),
                 "traffic_bytes": shapes.kernel_bytes(shape, forward),
             },
             "layer": {
@@ -68,11 +68,8 @@ class AttentionPlan:
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
         """Least time of one step, which runs every span once."""
-        quantities = [self.constants()[span] for span in SPANS]
-        return sum(
-            measured.at(span["traffic_bytes"]).bound_s(flops=span["flops"], traffic_bytes=span["traffic_bytes"])
-            for span in quantities
-        )
+        constants = self.constants()
+        return sum(measured.at(constants[span]["traffic_bytes"]).bound_s(**constants[span]) for span in SPANS)
 
 
 def _built(dotted: str, *args: Any, **kwargs: Any) -> shapes.LayerShape:

@@ -5,29 +5,24 @@ value head. Source of the forms: DeepSeek-V2 report (arXiv 2405.04434), section 
 cheaper depends on the phase, so they are three variants and not one.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration import whole_number
 from suite.theory.geometry import Geometry
-from suite.theory.shapes import Pass, rank_share
+from suite.theory.shapes import LayerShape, Pass, rank_share
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentShape(ABC):
+class LatentShape(LayerShape):
     """What all modes of MLA share: the same weights, and so the same outputs."""
 
-    hidden_size: int
-    num_heads: int
     q_lora_rank: int | None
     kv_lora_rank: int
     qk_nope_head_dim: int
     qk_rope_head_dim: int
     v_head_dim: int
-    rope_theta: float
-    rule: str
 
     @property
     def qk_head_dim(self) -> int:
@@ -65,29 +60,6 @@ class LatentShape(ABC):
     def parameter_count(self) -> int:
         norms = self.kv_lora_rank + (self.q_lora_rank or 0)
         return self._plain_weights + self._up_weights + norms
-
-    @property
-    @abstractmethod
-    def qk_dim(self) -> int: ...
-
-    @property
-    @abstractmethod
-    def v_dim(self) -> int: ...
-
-    @property
-    @abstractmethod
-    def cache_elements_per_token(self) -> int: ...
-
-    @property
-    def kernel_elements_per_token(self) -> int:
-        return self.cache_elements_per_token
-
-    @property
-    def layer_elements_per_token(self) -> int:
-        return self.cache_elements_per_token
-
-    def core_flops(self, forward: Pass) -> int:
-        return 2 * forward.batch * self.num_heads * forward.pairs * (self.qk_dim + self.v_dim)
 
     def projection_flops(self, forward: Pass) -> int:
         return 2 * forward.tokens * (self._plain_weights + self._up_weights)

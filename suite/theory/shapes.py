@@ -7,8 +7,8 @@ credited for here: useful FLOPs are reported, and the report says so.
 Symbols: D hidden width, H query heads, G key-value heads, d head width. MLA's shapes stand in latent_shapes.py.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 from suite.configuration import whole_number
 from suite.theory.geometry import Geometry
@@ -34,57 +34,59 @@ class Pass:
         return self.query_len * (2 * self.seq_len - self.query_len + 1) // 2
 
 
-class LayerShape(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class LayerShape(ABC):
     """Closed forms that every variant answers. Counts are exact; elements become bytes with the pass's dtype."""
 
-    @property
-    def hidden_size(self) -> int: ...
+    hidden_size: int
+    num_heads: int
+    rope_theta: float
+    rule: str
+    """How the shape was laid over its geometry, for people."""
 
     @property
-    def num_heads(self) -> int: ...
-
-    @property
+    @abstractmethod
     def qk_dim(self) -> int:
         """Width over which the kernel scores a query against a key."""
-        ...
 
     @property
+    @abstractmethod
     def v_dim(self) -> int:
         """Width of the value that the kernel sums."""
-        ...
 
     @property
+    @abstractmethod
     def cache_elements_per_token(self) -> int: ...
 
     @property
     def kernel_elements_per_token(self) -> int:
         """Keys and values that the kernel reads for each token of the context."""
-        ...
+        return self.cache_elements_per_token
 
     @property
     def layer_elements_per_token(self) -> int:
         """Least traffic between cache and kernel for each token of the context, the kernel's reads included."""
-        ...
+        return self.cache_elements_per_token
 
     @property
+    @abstractmethod
     def parameter_count(self) -> int: ...
 
-    def core_flops(self, forward: Pass) -> int: ...
+    def core_flops(self, forward: Pass) -> int:
+        """What the kernel computes: scores and weighted sums."""
+        return 2 * forward.batch * self.num_heads * forward.pairs * (self.qk_dim + self.v_dim)
 
+    @abstractmethod
     def projection_flops(self, forward: Pass) -> int: ...
 
+    @abstractmethod
     def describe(self) -> str:
-        """The rule by which this shape was laid over its geometry, for people."""
-        ...
+        """The shape in a line, with its rule."""
 
 
 def cache_bytes(shape: LayerShape, forward: Pass) -> int:
     """Bytes one layer keeps for `seq_len` tokens of every sequence."""
     return _context_bytes(shape.cache_elements_per_token, forward)
-
-
-def kernel_flops(shape: LayerShape, forward: Pass) -> int:
-    return shape.core_flops(forward)
 
 
 def kernel_bytes(shape: LayerShape, forward: Pass) -> int:
@@ -111,15 +113,11 @@ def _query_and_output_bytes(shape: LayerShape, forward: Pass) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupedShape:
+class GroupedShape(LayerShape):
     """MHA (G = H), GQA and MQA (G = 1): one layout, three configurations."""
 
-    hidden_size: int
-    num_heads: int
     kv_heads: int
     head_dim: int
-    rope_theta: float
-    rule: str
 
     @property
     def qk_dim(self) -> int:
@@ -134,19 +132,8 @@ class GroupedShape:
         return 2 * self.kv_heads * self.head_dim
 
     @property
-    def kernel_elements_per_token(self) -> int:
-        return self.cache_elements_per_token
-
-    @property
-    def layer_elements_per_token(self) -> int:
-        return self.cache_elements_per_token
-
-    @property
     def parameter_count(self) -> int:
         return self.hidden_size * self.head_dim * (2 * self.num_heads + 2 * self.kv_heads)
-
-    def core_flops(self, forward: Pass) -> int:
-        return 2 * forward.batch * self.num_heads * forward.pairs * (self.qk_dim + self.v_dim)
 
     def projection_flops(self, forward: Pass) -> int:
         return 2 * forward.tokens * self.parameter_count
