@@ -19,7 +19,7 @@ from suite.measure.worker import Worker
 from suite.records.case import Case, run_key
 from suite.records.environment import commit, environment, source_digest
 from suite.records.limits import most_threads
-from suite.records.record import Evidence, Reading, Record, Status
+from suite.records.record import Evidence, Reading, Record, Status, constant_readings
 from suite.records.store import claim_folder, write_record
 from suite.terminal import Terminal
 from suite.theory.roofline import MeasuredCeilings
@@ -33,6 +33,10 @@ class PlannedWork(Protocol):
 
     dtype: str
     threads: int
+    refusal: str | None
+    """Why a case that is right in itself cannot be laid out."""
+
+    def facts(self) -> Mapping[str, Any]: ...
 
     def constants(self) -> Mapping[str, Mapping[str, float]]: ...
 
@@ -44,6 +48,11 @@ class Job:
     case: Case
     settings: Mapping[str, Any]
     plan: PlannedWork
+
+    @property
+    def is_projection(self) -> bool:
+        """A workload that names no code to run: its plan is all there is."""
+        return "_target_" not in self.settings["workload"]
 
 
 def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
@@ -90,7 +99,7 @@ def job_for(case: Case, settings: Mapping[str, Any]) -> Job:
 
 def _own_modules(jobs: Sequence[Job]) -> list[str]:
     """Modules that every worker will need. Other packages' are left to their case: if one fails, the rest go on."""
-    modules = {job.settings["workload"]["_target_"].rpartition(".")[0] for job in jobs}
+    modules = {job.settings["workload"]["_target_"].rpartition(".")[0] for job in jobs if not job.is_projection}
     return sorted(module for module in modules if module.startswith("suite."))
 
 
@@ -119,7 +128,12 @@ def _run(worker: Worker, job: Job, ceilings: Ceilings) -> Record:
     started_at, start = datetime.now(UTC), time.perf_counter()
     received = _Received()
     try:
-        if job.plan.threads > most_threads():
+        if job.plan.refusal is not None:
+            received.outcome = (Status.UNSUPPORTED, job.plan.refusal)
+        elif job.is_projection:
+            received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
+            received.outcome = (Status.OK, None)
+        elif job.plan.threads > most_threads():
             # They would wait for each other: the figure would say nothing of the work.
             refusal = (
                 f"threads={job.plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
@@ -137,7 +151,7 @@ def _run(worker: Worker, job: Job, ceilings: Ceilings) -> Record:
         run_key=run_key(job.case, job.settings),
         status=status,
         reason=reason,
-        evidence=Evidence.MEASURED,
+        evidence=Evidence.PROJECTED if job.is_projection else Evidence.MEASURED,
         settings=job.settings,
         environment=environment(),
         provenance={

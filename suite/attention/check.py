@@ -2,15 +2,20 @@
 
 A whole float64 attention cannot run at true sizes, so a few query rows are compared over all keys, which are streamed
 in blocks. Small problems are compared whole.
+
+Gradients are compared whole too, so a caller gives them at a length that allows it.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from suite.attention.backends.eager import attend
-from suite.attention.problem import Problem
+from suite.attention.problem import Problem, ValueLies, visible_keys
+from suite.measure.workload import IncorrectError
+from suite.records.record import Reading
 
 WHOLE_BELOW_SCORES = 1 << 26
 ROWS_PER_GROUP = 64
@@ -50,6 +55,68 @@ def compare(
     return Comparison(
         error=relative_error(o_BHSv[:, :, positions], reference), allowed=min(allowed, LARGEST_ERROR[problem.dtype])
     )
+
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def compare_gradients(
+    attended: Attend, q_BHSd: Tensor, k_BGSd: Tensor, v_BGSv: Tensor, do_BHSv: Tensor, problem: Problem
+) -> Mapping[str, Comparison]:
+    """dQ, dK and dV of `attended` against float64, within twice eager's own error, under the keys dq, dk and dv.
+
+    A value that lies in the key has no gradient of its own: the key's holds both.
+    """
+    visible_SS = visible_keys(problem.query_len, problem.seq_len, problem.device)
+
+    def eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return attend(q, k, v, scale=problem.scale, hidden_ST=~visible_SS)
+
+    def exact(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return reference_rows(q, k, v, visible_SS, problem.scale)
+
+    inputs = leaves(q_BHSd, k_BGSd, v_BGSv, problem)
+    ours, eagers = (gradients(way, inputs, do_BHSv, problem) for way in (attended, eager))
+    q64, k64, v64 = (x.double() for x in inputs)
+    wide = leaves(q64, k64, v64, problem)
+    references = gradients(exact, wide, do_BHSv.double(), problem)
+    return {
+        f"d{letter}": Comparison(
+            error=relative_error(our, reference),
+            allowed=min(2 * relative_error(plain, reference) + 1e-6, LARGEST_ERROR[problem.dtype]),
+        )
+        for letter, our, plain, reference in zip("qkv", ours, eagers, references, strict=False)
+    }
+
+
+def readings_if_passed(comparisons: Mapping[str, Comparison]) -> list[Reading]:
+    """Error and bound of each comparison, by the suffix of their metrics. Raises IncorrectError for the first that fails."""
+    readings = []
+    for suffix, one in comparisons.items():
+        name = f"_{suffix}" if suffix else ""
+        readings.append(Reading(step=0, span="kernel", metric=f"relative_error{name}", value=one.error))
+        readings.append(Reading(step=0, span="kernel", metric=f"allowed_error{name}", value=one.allowed))
+    for suffix, one in comparisons.items():
+        if not one.passed:
+            of = f" of {suffix[0]}{suffix[1:].upper()}" if suffix else ""
+            raise IncorrectError(
+                f"relative error{of} {one.error:.3g} against float64 is above {one.allowed:.3g}", readings
+            )
+    return readings
+
+
+def leaves(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
+    """The same numbers in the same memory layout, each a leaf that can be differentiated by."""
+    q, k = q.detach().requires_grad_(), k.detach().requires_grad_()
+    if problem.value_lies is ValueLies.IN_KEY:
+        return q, k, k[..., : problem.v_dim]
+    return q, k, v.detach().requires_grad_()
+
+
+def gradients(attended: Attend, inputs: Sequence[Tensor], do_BHSv: Tensor, problem: Problem) -> Sequence[Tensor]:
+    """One forward and one backward pass: dQ and dK, and dV where the value is a tensor of its own."""
+    by = inputs[:2] if problem.value_lies is ValueLies.IN_KEY else inputs
+    return torch.autograd.grad(attended(*inputs), by, do_BHSv)
 
 
 def relative_error(candidate: Tensor, reference: Tensor) -> float:

@@ -30,13 +30,13 @@ class GroupedAttention(AttentionLayer):
     ) -> None:
         super().__init__(dtype=dtype, device=device, generator=generator)
         self.shape = shape
-        self.scale = shape.head_dim**-0.5
+        self.scale = shape.head_dim**-0.5 * shape.rope.score_factor
         queries, keys = shape.num_heads * shape.head_dim, shape.kv_heads * shape.head_dim
         self.w_q = self.drawn(queries, shape.hidden_size)
         self.w_k = self.drawn(keys, shape.hidden_size)
         self.w_v = self.drawn(keys, shape.hidden_size)
         self.w_o = self.drawn(shape.hidden_size, queries)
-        self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope_theta, dtype=dtype, device=device)
+        self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope, dtype=dtype, device=device)
 
     @property
     def kv_heads(self) -> int:
@@ -46,13 +46,18 @@ class GroupedAttention(AttentionLayer):
     def cache_widths(self) -> tuple[int, ...]:
         return (self.shape.head_dim, self.shape.head_dim)
 
-    def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        new = slice(start, start + x_BSD.shape[1])
-        cos_Sr, sin_Sr = self.cos_Sr[new], self.sin_Sr[new]
+    def project(
+        self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
         q_BHSd = rotate_halves(self._heads(F.linear(x_BSD, self.w_q)), cos_Sr, sin_Sr)
+        k_BGSd = rotate_halves(self._heads(F.linear(x_BSD, self.w_k)), cos_Sr, sin_Sr)
+        v_BGSd = self._heads(F.linear(x_BSD, self.w_v))
+        if cache is None:
+            return q_BHSd, k_BGSd, v_BGSd
+        new = slice(start, start + x_BSD.shape[1])
         keys, values = cache.tensors
-        keys[:, :, new] = rotate_halves(self._heads(F.linear(x_BSD, self.w_k)), cos_Sr, sin_Sr)
-        values[:, :, new] = self._heads(F.linear(x_BSD, self.w_v))
+        keys[:, :, new], values[:, :, new] = k_BGSd, v_BGSd
         k_BGTd, v_BGTd = cache.views()
         return q_BHSd, k_BGTd, v_BGTd
 

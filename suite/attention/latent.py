@@ -7,8 +7,10 @@ DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C.
 - Expanded: every head's key and value are written out once, and cached side by side as [k without rotary | rotary | v].
 - Re-expanding: the latent is cached, and all of it is expanded in that layout again at every step.
 
+In training there is no cache: keys and values are made once and not written anywhere, which makes the last two one.
+
 W_kvb is kept as [H, d_n + d_v, c]: per head the key's rows, then the value's. The softmax scale is that of the
-unabsorbed head, (d_n + d_r)^-0.5, in every mode. YaRN's factor on it is not applied (see rotary.py).
+unabsorbed head, (d_n + d_r)^-0.5, in every mode, times YaRN's factor where the geometry has one.
 """
 
 from abc import abstractmethod
@@ -43,7 +45,7 @@ class LatentAttention(AttentionLayer):
     ) -> None:
         super().__init__(dtype=dtype, device=device, generator=generator)
         self.shape = shape
-        self.scale = shape.qk_head_dim**-0.5
+        self.scale = shape.qk_head_dim**-0.5 * shape.rope.score_factor
         heads, wide = shape.num_heads, shape.num_heads * shape.qk_head_dim
         if shape.q_lora_rank is not None:
             self.w_qa = self.drawn(shape.q_lora_rank, shape.hidden_size)
@@ -53,21 +55,31 @@ class LatentAttention(AttentionLayer):
         self.kv_norm = self.ones(shape.kv_lora_rank)
         self.w_kvb = self.drawn(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.kv_lora_rank)
         self.w_o = self.drawn(shape.hidden_size, heads * shape.v_head_dim)
-        self.cos_Sr, self.sin_Sr = angles(
-            positions, shape.qk_rope_head_dim, shape.rope_theta, dtype=dtype, device=device
-        )
+        self.cos_Sr, self.sin_Sr = angles(positions, shape.qk_rope_head_dim, shape.rope, dtype=dtype, device=device)
 
     @abstractmethod
-    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> tuple[Tensor, Tensor]:
+    def cached_keys_and_values(
+        self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
+    ) -> tuple[Tensor, Tensor]:
         """Write the new tokens' latent and rotary key, as this mode keeps them; keys and values of all tokens."""
 
-    def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:
+    @abstractmethod
+    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the new tokens alone, in tensors that can be differentiated."""
+
+    def project(
+        self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         shape = self.shape
-        new = slice(start, start + x_BSD.shape[1])
-        cos_Sr, sin_Sr = self.cos_Sr[new], self.sin_Sr[new]
+        cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
         latent, k_r = F.linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
         latent_BSc = F.rms_norm(latent, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)
-        k_BGTd, v_BGTv = self.keys_and_values(latent_BSc, rotate_neighbours(k_r, cos_Sr, sin_Sr), cache, new)
+        k_r_BSr = rotate_neighbours(k_r, cos_Sr, sin_Sr)
+        if cache is None:
+            k_BGTd, v_BGTv = self.keys_and_values(latent_BSc, k_r_BSr)
+        else:
+            new = slice(start, start + x_BSD.shape[1])
+            k_BGTd, v_BGTv = self.cached_keys_and_values(latent_BSc, k_r_BSr, cache, new)
 
         q_BSE = F.linear(self._query_input(x_BSD), self.w_q)
         q_BHSe = q_BSE.view(*q_BSE.shape[:2], shape.num_heads, -1).transpose(1, 2)
@@ -84,7 +96,7 @@ class LatentAttention(AttentionLayer):
     def write_expanded(self, latent_BTc: Tensor, k_r_BTr: Tensor, into_BHTe: Tensor) -> None:
         """Every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
         d_n, d_r = self.shape.qk_nope_head_dim, self.shape.qk_rope_head_dim
-        up_BHTe = self._per_head(latent_BTc[:, None].expand(-1, self.shape.num_heads, -1, -1), self.w_kvb.mT)
+        up_BHTe = self._up(latent_BTc)
         into_BHTe[..., :d_n] = up_BHTe[..., :d_n]
         into_BHTe[..., d_n : d_n + d_r] = k_r_BTr[:, None]
         into_BHTe[..., d_n + d_r :] = up_BHTe[..., d_n:]
@@ -92,6 +104,10 @@ class LatentAttention(AttentionLayer):
     def split_expanded(self, expanded_BHTe: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values as two views of one buffer."""
         return expanded_BHTe[..., : self.shape.qk_head_dim], expanded_BHTe[..., self.shape.qk_head_dim :]
+
+    def _up(self, latent_BTc: Tensor) -> Tensor:
+        """Every head's key without its rotary part, then its value."""
+        return self._per_head(latent_BTc[:, None].expand(-1, self.shape.num_heads, -1, -1), self.w_kvb.mT)
 
     def _query_input(self, x_BSD: Tensor) -> Tensor:
         rank = self.shape.q_lora_rank
@@ -118,10 +134,16 @@ class AbsorbedLatentAttention(LatentAttention):
     def cache_widths(self) -> tuple[int, ...]:
         return (self.shape.latent_elements,)
 
-    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> tuple[Tensor, Tensor]:
+    def cached_keys_and_values(
+        self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
+    ) -> tuple[Tensor, Tensor]:
         write_latent(latent_BSc, k_r_BSr, cache, new)
         (k_BGTd,) = cache.views()
         return k_BGTd, k_BGTd[..., : self.shape.kv_lora_rank]
+
+    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
+        k_BGSd = torch.cat((latent_BSc, k_r_BSr), dim=-1)[:, None]
+        return k_BGSd, k_BGSd[..., : self.shape.kv_lora_rank]
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
         return super().query(self._per_head(q_n, self.w_kvb[:, : self.shape.qk_nope_head_dim]), q_r)
@@ -141,9 +163,18 @@ class ExpandedLatentAttention(LatentAttention):
     def cache_widths(self) -> tuple[int, ...]:
         return (self.shape.qk_head_dim + self.shape.v_head_dim,)
 
-    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> tuple[Tensor, Tensor]:
+    def cached_keys_and_values(
+        self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
+    ) -> tuple[Tensor, Tensor]:
         self.write_expanded(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         return self.split_expanded(cache.views()[0])
+
+    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
+        k_n, v_BHSv = self._up(latent_BSc).split((self.shape.qk_nope_head_dim, self.shape.v_head_dim), dim=-1)
+        k_r = k_r_BSr[:, None].expand(-1, self.shape.num_heads, -1, -1)
+        if self.shape.qk_rope_head_dim > self.shape.v_head_dim:  # too few columns stand before the value
+            return self.split_expanded(torch.cat((k_n, k_r, v_BHSv), dim=-1))
+        return torch.cat((k_n, k_r), dim=-1), v_BHSv
 
 
 class ReexpandingLatentAttention(ExpandedLatentAttention):
@@ -155,7 +186,9 @@ class ReexpandingLatentAttention(ExpandedLatentAttention):
     def cache_widths(self) -> tuple[int, ...]:
         return (self.shape.latent_elements,)
 
-    def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> tuple[Tensor, Tensor]:
+    def cached_keys_and_values(
+        self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
+    ) -> tuple[Tensor, Tensor]:
         write_latent(latent_BSc, k_r_BSr, cache, new)
         cached_BTe = cache.views()[0][:, 0]
         batch, tokens, _ = cached_BTe.shape

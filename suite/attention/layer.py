@@ -17,7 +17,8 @@ class AttentionLayer(torch.nn.Module, ABC):
     """One layer. `project`, the kernel and `output` together are its forward pass.
 
     A variant's `_target_` is called with `(shape, *, positions, dtype, device, generator)`: `shape` is what the `shape`
-    function of its YAML returns, `positions` the largest number of tokens. It then sets the attributes below.
+    function of its YAML returns, `positions` one more than the largest rotary position. It then sets the attributes
+    below.
 
     Weights are drawn so that activations keep unit variance: scores then spread as in a model, and are not all zero.
     """
@@ -25,6 +26,9 @@ class AttentionLayer(torch.nn.Module, ABC):
     shape: LayerShape
     scale: float
     """Factor on the scores before the softmax."""
+    cos_Sr: Tensor
+    sin_Sr: Tensor
+    """Of the rotary embedding, [positions, rotary width / 2]."""
     value_lies: ClassVar[ValueLies]
 
     def __init__(self, *, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> None:
@@ -47,12 +51,28 @@ class AttentionLayer(torch.nn.Module, ABC):
         """Widths of the tensors that are cached."""
 
     @abstractmethod
-    def project(self, x_BSD: Tensor, cache: Cache, start: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of the new tokens, and keys and values of all; writes the new tokens to the cache from `start` on."""
+    def project(
+        self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the new tokens, and keys and values of all; writes the new tokens to the cache from `start` on.
+
+        Without a cache, as in training, the new tokens are all there are. `positions_S`: the new tokens' rotary
+        positions where they are not `start` and those that follow it.
+        """
 
     @abstractmethod
     def output(self, o_BHSv: Tensor) -> Tensor:
         """The layer's output, [batch, new tokens, hidden], from the kernel's."""
+
+    def angles_at(self, x_BSD: Tensor, start: int, positions_S: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Rows of the layer's `cos_Sr` and `sin_Sr` for the new tokens, as `project` is given them."""
+        rows = slice(start, start + x_BSD.shape[1]) if positions_S is None else positions_S
+        return self.cos_Sr[rows], self.sin_Sr[rows]
+
+    def drawn_input(self, forward: Pass, generator: torch.Generator) -> Tensor:
+        """Fresh hidden states of the new tokens, x_BSD."""
+        size = (forward.batch, forward.query_len, self.shape.hidden_size)
+        return torch.empty(size, dtype=self.dtype, device=self.device).normal_(generator=generator)
 
     def new_cache(self, forward: Pass) -> Cache:
         return Cache(
@@ -77,6 +97,7 @@ class AttentionLayer(torch.nn.Module, ABC):
             scale=self.scale,
             dtype=self.dtype,
             device=self.device,
+            needs_gradient=forward.is_training,
         )
 
     def drawn(self, *size: int) -> torch.nn.Parameter:

@@ -17,7 +17,7 @@ class ValueLies(Enum):
 
     APART = "in a tensor of its own"
     IN_KEY = "in the first columns of the key"
-    BEHIND_KEY = "right behind the key, in one buffer"
+    BEHIND_KEY = "behind enough columns of one buffer to make it as wide as the key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,7 @@ class Problem:
     scale: float
     dtype: torch.dtype
     device: torch.device
+    needs_gradient: bool = False
 
     @property
     def heads_per_group(self) -> int:
@@ -57,6 +58,8 @@ class Backend:
     """
 
     name: ClassVar[str]
+    form: str | None = None
+    """What it chose for this problem, where it has a choice; for the record."""
 
     def __init__(self, problem: Problem) -> None:
         self.check(problem)

@@ -1,7 +1,7 @@
 """Rotary position embedding in the two layouts that published weights use.
 
-Llama turns the pairs (i, i + d/2), DeepSeek the neighbours (2i, 2i + 1); both use the angles of Su et al.
-(arXiv 2104.09864). Frequency scaling (YaRN) is not applied: it changes values, not the work that is timed.
+Llama turns the pairs (i, i + d/2), DeepSeek the neighbours (2i, 2i + 1). The frequencies, scaled for long contexts or
+not, come from suite/theory/rope.py.
 
 Shapes: x_BHSd; cos_Sr and sin_Sr with r = d / 2.
 """
@@ -9,12 +9,15 @@ Shapes: x_BHSd; cos_Sr and sin_Sr with r = d / 2.
 import torch
 from torch import Tensor
 
+from suite.theory.rope import Rope
 
-def angles(length: int, width: int, theta: float, *, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+
+def angles(length: int, width: int, rope: Rope, *, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines, [length, width / 2], computed in float64 and rounded once."""
-    frequencies = theta ** (-torch.arange(0, width, 2, dtype=torch.float64, device=device) / width)
+    frequencies = torch.tensor(rope.frequencies(width), dtype=torch.float64, device=device)
     phases = torch.outer(torch.arange(length, dtype=torch.float64, device=device), frequencies)
-    return phases.cos().to(dtype), phases.sin().to(dtype)
+    cos_Sr, sin_Sr = (turn * rope.rotation_factor for turn in (phases.cos(), phases.sin()))
+    return cos_Sr.to(dtype), sin_Sr.to(dtype)
 
 
 def rotate_halves(x_BHSd: Tensor, cos_Sr: Tensor, sin_Sr: Tensor) -> Tensor:

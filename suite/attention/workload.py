@@ -1,17 +1,18 @@
-"""One attention layer as a workload: the whole layer and the kernel alone, warm, checked before and after."""
+"""One attention layer as a workload: the whole layer and the kernel alone, checked before and after it is timed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from suite.attention.check import compare
+from suite.attention.forward_step import ForwardStep
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Backend
+from suite.attention.training_step import TrainingStep
 from suite.configuration import locate
 from suite.measure.meter import Meter
-from suite.measure.workload import IncorrectError, UnsupportedError
-from suite.records.record import Reading
+from suite.measure.workload import UnsupportedError
+from suite.records.record import Reading, constant_readings
 from suite.theory.attention_plan import AttentionPlan
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -31,69 +32,43 @@ class AttentionWorkload:
         plan = self.plan
         if plan.device == "cuda":
             raise UnsupportedError("device=cuda is not timed by this version: it has no clock of device events yet")
-        self._device, self._dtype = torch.device(plan.device), DTYPES[plan.dtype]
-        self._generator = torch.Generator(self._device).manual_seed(plan.seed)
-        self._layer: AttentionLayer = self._layer_class(
+        if plan.forward.cache_dtype is not None:
+            raise UnsupportedError(
+                f"cache_dtype={plan.forward.cache_dtype} is known to the closed forms alone (workload=projection): "
+                f"no backend reads a quantised cache"
+            )
+        device = torch.device(plan.device)
+        generator = torch.Generator(device).manual_seed(plan.seed)
+        layer: AttentionLayer = self._layer_class(
             plan.shape,
             positions=plan.forward.seq_len,
-            dtype=self._dtype,
-            device=self._device,
-            generator=self._generator,
+            dtype=DTYPES[plan.dtype],
+            device=device,
+            generator=generator,
         )
-        self._problem = self._layer.problem(plan.forward)
-        self._backend: Backend = self._backend_for(self._problem)
-        self._cache = self._layer.new_cache(plan.forward)
-        self._start = plan.forward.seq_len - plan.forward.query_len
-        self._draw()
+        backend: Backend = self._backend_for(layer.problem(plan.forward))
+        self.work: ForwardStep | TrainingStep
+        if plan.forward.is_training:
+            self.work = TrainingStep(layer, self._backend_for, backend, plan.forward, generator)
+        else:
+            self.work = ForwardStep(layer, backend, plan.forward, generator)
+        self.work.draw()
 
     def constants(self) -> Iterable[Reading]:
-        for span, quantities in self.plan.constants().items():
-            for metric, value in quantities.items():
-                yield Reading(step=0, span=span, metric=metric, value=value)
-        yield Reading(step=0, span="case", metric="cache_bytes_counted", value=self._cache.counted_bytes())
+        return [*constant_readings(self.plan.constants()), *self.work.constants()]
 
     def facts(self) -> Mapping[str, Any]:
-        return {"backend": self._backend.name, "shape": self.plan.shape.describe(), "cache_state": "warm"}
+        backend = self.work.backend
+        form = {} if backend.form is None else {"backend_form": backend.form}
+        return {"backend": backend.name, **form, **self.plan.facts(), **self.work.facts()}
 
     def criticise(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
         if MATH_PATH in operators["kernel"]:
-            yield f"kernel: {self._backend.name} fell to torch's math path, which is no fused kernel"
+            yield f"kernel: {self.work.backend.name} fell to torch's math path, which is no fused kernel"
 
     def check(self) -> Iterable[Reading]:
-        self._draw()
-        with torch.inference_mode():
-            output = self._backend(*self._projected)
-            comparison = compare(output, *self._projected, self._problem, self._generator)
-            self._cache.spoil_spare_slots(self._generator)
-            again = self._backend(*self._projected)
-        readings = [
-            Reading(step=0, span="kernel", metric="relative_error", value=comparison.error),
-            Reading(step=0, span="kernel", metric="allowed_error", value=comparison.allowed),
-        ]
-        if not comparison.passed:
-            raise IncorrectError(
-                f"relative error {comparison.error:.3g} against float64 is above {comparison.allowed:.3g}", readings
-            )
-        if not torch.equal(output, again):
-            raise IncorrectError(
-                "the output changes with cache slots past the length, which nothing may read", readings
-            )
-        return readings
+        self.work.draw()
+        return self.work.check()
 
     def step(self, meter: Meter) -> None:
-        layer, cache = self._layer, self._cache
-        with torch.inference_mode():
-            with meter.span("layer"):
-                layer.output(self._backend(*layer.project(self._x_BSD, cache, self._start)))
-            with meter.span("kernel"):
-                self._backend(*self._projected)
-
-    def _draw(self) -> None:
-        """Fresh inputs and a fresh context; the kernel's own inputs are what the layer projects from them."""
-        forward, width = self.plan.forward, self.plan.shape.hidden_size
-        with torch.inference_mode():
-            self._cache.fill(self._generator)
-            self._x_BSD = torch.empty(
-                forward.batch, forward.query_len, width, dtype=self._dtype, device=self._device
-            ).normal_(generator=self._generator)
-            self._projected = self._layer.project(self._x_BSD, self._cache, self._start)
+        self.work.run(meter)

@@ -27,6 +27,12 @@ class Plan(Protocol):
     device: str
     dtype: str
     threads: int
+    refusal: str | None
+    """Why a case that is right in itself cannot be laid out; nothing else of the plan is then asked for."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a reader must know of the case before it ran, as plain data for the record's provenance."""
+        ...
 
     def constants(self) -> Mapping[str, Mapping[str, float]]:
         """Exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""

@@ -35,9 +35,22 @@ METRICS = {
         _metric("cache_bytes_mha", "B", "KV cache of one layer under MHA", Better.NEITHER, exact=True),
         _metric("parameter_count", "", "Parameters of one layer", Better.NEITHER, exact=True),
         _metric("peak_bytes", "B", "Allocator peak above what was allocated before", Better.LOWER, exact=True),
+        _metric("match_residual", "", "Share by which match=params or match=cache misses", Better.NEITHER, exact=True),
+        _metric("flops_with_recomputation", "FLOP", "FLOPs if scores are computed again", Better.NEITHER, exact=True),
+        _metric("cold_latency_s", "s", "Latency after the caches were flushed", Better.LOWER),
+        _metric("flush_probe_ratio", "", "Time to read a small probe after a flush, over warm", Better.NEITHER),
+        _metric("bound_s", "s", "Least time at the specification's ceilings", Better.LOWER, exact=True),
         _metric("relative_error", "", "Relative Frobenius error against float64", Better.LOWER),
         _metric("allowed_error", "", "Largest error that passes", Better.NEITHER),
-        _metric("ceiling_flops_per_s", "FLOP/s", "Measured arithmetic ceiling", Better.HIGHER),
-        _metric("ceiling_bytes_per_s", "B/s", "Measured memory ceiling at this working set", Better.HIGHER),
+        *(
+            metric
+            for of, whose in (("dq", "queries"), ("dk", "keys"), ("dv", "values"))
+            for metric in (
+                _metric(f"relative_error_{of}", "", f"The same of the {whose}' gradient", Better.LOWER),
+                _metric(f"allowed_error_{of}", "", "Largest error of it that passes", Better.NEITHER),
+            )
+        ),
+        _metric("ceiling_flops_per_s", "FLOP/s", "Arithmetic ceiling", Better.HIGHER),
+        _metric("ceiling_bytes_per_s", "B/s", "Memory ceiling at this working set", Better.HIGHER),
     )
 }

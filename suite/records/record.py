@@ -44,6 +44,15 @@ class Reading:
     involuntary_switches: int | None = None
 
 
+def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
+    """Quantities by span and metric that do not change from step to step."""
+    return [
+        Reading(step=0, span=span, metric=metric, value=value)
+        for span, of_span in quantities.items()
+        for metric, value in of_span.items()
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One case on one machine at one time. Readings lie beside it, in a table of their own."""

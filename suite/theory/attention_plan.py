@@ -9,13 +9,15 @@ from typing import Any
 
 from suite.configuration import locate, one_of, whole_number
 from suite.theory import shapes
-from suite.theory.geometry import geometry_from
+from suite.theory.geometry import Geometry, geometry_from
+from suite.theory.matching import MATCHES, Match, UnmatchedError, matched
 from suite.theory.roofline import MeasuredCeilings
 
 ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
-PHASES = ("prefill", "decode")
-MATCHES = ("heads",)
+PHASES = ("prefill", "decode", "train")
 SPANS = ("layer", "kernel")
+NO_SIZES = ("_target_", "shape", "cache_size")
+"""Keys under `attention` that are no sizes of the variant."""
 
 
 class AttentionPlan:
@@ -23,15 +25,14 @@ class AttentionPlan:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.phase: str = one_of(settings, "phase", PHASES)
-        one_of(settings, "match", MATCHES)
+        match: str = one_of(settings, "match", MATCHES)
         self.dtype: str = one_of(settings, "dtype", ELEMENT_BYTES)
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
-        one_of(settings, "cache_dtype", (None,))
         tp = whole_number(settings, "tp", at_least=1)
         seq_len = whole_number(settings, "seq_len", at_least=1)
-        query_len = seq_len if self.phase == "prefill" else whole_number(settings, "query_len", at_least=1)
+        query_len = whole_number(settings, "query_len", at_least=1) if self.phase == "decode" else seq_len
         if query_len > seq_len:
             raise ValueError(
                 f"query_len must be at most seq_len, which counts all tokens; got {query_len} and {seq_len}"
@@ -41,42 +42,62 @@ class AttentionPlan:
             query_len=query_len,
             seq_len=seq_len,
             element_bytes=ELEMENT_BYTES[self.dtype],
+            cache_dtype=one_of(settings, "cache_dtype", (None, *shapes.QUANTISED_DTYPES)),
+            is_training=self.phase == "train",
         )
         geometry = geometry_from(settings["geometry"])
-        attention = {key: value for key, value in settings["attention"].items() if key not in ("_target_", "shape")}
-        self.shape: shapes.LayerShape = _built(settings["attention"]["shape"], geometry, tp=tp, **attention)
+        self.refusal: str | None = None
+        """Why a case that is right in itself cannot be laid out; it then has no shape."""
+        try:
+            self.match = _matched(match, geometry, settings["attention"], tp)
+        except UnmatchedError as error:
+            self.refusal = str(error)
         self.mha_shape = shapes.grouped_shape(geometry, tp=tp, kv_heads="all")
+
+    @property
+    def shape(self) -> shapes.LayerShape:
+        return self.match.shape
 
     def constants(self) -> dict[str, dict[str, float]]:
         """Exact quantities by span: what a kernel or the layer must compute and move, and what is kept."""
         shape, forward = self.shape, self.forward
-        return {
-            "kernel": {
-                "flops": shape.core_flops(forward),
-                "traffic_bytes": shapes.kernel_bytes(shape, forward),
-            },
-            "layer": {
-                "flops": shapes.layer_flops(shape, forward),
-                "traffic_bytes": shapes.layer_bytes(shape, forward),
-            },
-            "case": {
-                "cache_bytes": shapes.cache_bytes(shape, forward),
-                "cache_bytes_mha": shapes.cache_bytes(self.mha_shape, forward),
-                "parameter_count": shape.parameter_count,
-            },
+        kernel: dict[str, float] = {
+            "flops": shapes.kernel_flops(shape, forward),
+            "traffic_bytes": shapes.kernel_bytes(shape, forward),
         }
+        layer: dict[str, float] = {
+            "flops": shapes.layer_flops(shape, forward),
+            "traffic_bytes": shapes.layer_bytes(shape, forward),
+        }
+        case: dict[str, float] = {"parameter_count": shape.parameter_count}
+        if forward.is_training:
+            kernel["flops_with_recomputation"] = kernel["flops"] + shape.recomputation_flops(forward)
+        else:
+            case["cache_bytes"] = shapes.cache_bytes(shape, forward)
+            case["cache_bytes_mha"] = shapes.cache_bytes(self.mha_shape, forward)
+        if self.match.residual is not None:
+            case["match_residual"] = self.match.residual
+        return {"kernel": kernel, "layer": layer, "case": case}
+
+    def facts(self) -> dict[str, Any]:
+        """How the variant was laid over the geometry, for a record's provenance."""
+        described = {} if self.match.described is None else {"match": self.match.described}
+        return {"shape": self.shape.describe(), **described}
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
         """Least time of one step, which runs every span once."""
-        constants = self.constants()
-        return sum(measured.at(constants[span]["traffic_bytes"]).bound_s(**constants[span]) for span in SPANS)
+        work = [self.constants()[span] for span in SPANS]
+        return sum(
+            measured.at(one["traffic_bytes"]).bound_s(flops=one["flops"], traffic_bytes=one["traffic_bytes"])
+            for one in work
+        )
 
 
-def _built(dotted: str, *args: Any, **kwargs: Any) -> shapes.LayerShape:
+def _matched(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
     """Call a variant's shape function; a setting that it does not know is a sentence, not a traceback."""
-    build = locate(dotted)
+    sizes = {key: value for key, value in attention.items() if key not in NO_SIZES}
+    build = locate(attention["shape"])
     try:
-        shape: shapes.LayerShape = build(*args, **kwargs)
+        return matched(match, build, geometry, tp=tp, cache_size=attention.get("cache_size"), sizes=sizes)
     except TypeError as error:
-        raise ValueError(f"the settings under attention do not fit {dotted} ({error})") from error
-    return shape
+        raise ValueError(f"the settings under attention do not fit {attention['shape']} ({error})") from error

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration import choices, one_of, read_choice, whole_number
+from suite.theory.rope import Rope, rope_from
 
 ATTENTION_KINDS = ("mha", "gqa", "mqa", "mla")
 
@@ -20,7 +21,7 @@ class Geometry:
     num_layers: int
     num_heads: int
     num_kv_heads: int
-    rope_theta: float
+    rope: Rope
     head_dim: int | None = None
     """Width of a head. None for MLA models, whose query, key and value widths differ."""
     q_lora_rank: int | None = None
@@ -43,7 +44,7 @@ def geometry_from(settings: Mapping[str, Any]) -> Geometry:
     checked = {size: whole_number(settings, size, at_least=1, where=where) for size in sizes}
     if settings.get("q_lora_rank") is not None:
         checked["q_lora_rank"] = whole_number(settings, "q_lora_rank", at_least=1, where=where)
-    geometry = Geometry(name=str(settings["name"]), attention=kind, rope_theta=float(settings["rope_theta"]), **checked)
+    geometry = Geometry(name=str(settings["name"]), attention=kind, rope=rope_from(settings, where), **checked)
     if geometry.num_heads % geometry.num_kv_heads:
         raise ValueError(
             f"geometry.num_heads must be a multiple of geometry.num_kv_heads; "

@@ -1,6 +1,8 @@
 """Specifications of known GPUs. A device that is not listed has none: another card's is never used."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from suite.configuration import choices, read_choice
 from suite.theory.roofline import Ceilings
@@ -24,14 +26,18 @@ class Hardware:
 
 def load_hardware(name: str) -> Hardware:
     """A device by the name of its file. Raises ValueError, naming the choices, for an unknown one."""
-    content = read_choice("hardware", name)
+    return hardware_from(read_choice("hardware", name))
+
+
+def hardware_from(content: Mapping[str, Any]) -> Hardware:
+    """A device from the contents of its file."""
     peaks = {
         dtype: content["dense_tflops"][short] * 1e12
         for dtype, short in SPECIFICATION_DTYPES.items()
         if content["dense_tflops"].get(short) is not None
     }
     return Hardware(
-        name=name,
+        name=str(content["name"]),
         memory_bytes=int(content["memory_gb"] * 1e9),
         bytes_per_s=content["mem_bw_gbs"] * 1e9,
         dense_flops_per_s=peaks,

@@ -5,13 +5,13 @@ value head. Source of the forms: DeepSeek-V2 report (arXiv 2405.04434), section 
 cheaper depends on the phase, so they are three variants and not one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration import whole_number
 from suite.theory.geometry import Geometry
-from suite.theory.shapes import LayerShape, Pass, rank_share
+from suite.theory.shapes import LayerShape, Pass, Rows, rank_share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,11 @@ class LatentShape(LayerShape):
     @property
     def latent_elements(self) -> int:
         """What a token leaves behind at least: its latent and the rotary key that all heads share."""
-        return self.kv_lora_rank + self.qk_rope_head_dim
+        return sum(rows.elements for rows in self.latent_rows)
+
+    @property
+    def latent_rows(self) -> Sequence[Rows]:
+        return (Rows(width=self.kv_lora_rank), Rows(width=self.qk_rope_head_dim, is_rotary=True))
 
     @property
     def expanded_elements(self) -> int:
@@ -85,8 +89,8 @@ class AbsorbedShape(LatentShape):
         return self.kv_lora_rank
 
     @property
-    def cache_elements_per_token(self) -> int:
-        return self.latent_elements
+    def cache_rows(self) -> Sequence[Rows]:
+        return self.latent_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +106,12 @@ class ExpandedShape(LatentShape):
         return self.v_head_dim
 
     @property
-    def cache_elements_per_token(self) -> int:
-        return self.expanded_elements
+    def cache_rows(self) -> Sequence[Rows]:
+        return (
+            Rows(width=self.qk_nope_head_dim, count=self.num_heads),
+            Rows(width=self.qk_rope_head_dim, count=self.num_heads, is_rotary=True),
+            Rows(width=self.v_head_dim, count=self.num_heads),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,17 +119,16 @@ class ReexpandedShape(ExpandedShape):
     """The latent is cached, and all of it is expanded to keys and values again at every step."""
 
     @property
-    def cache_elements_per_token(self) -> int:
-        return self.latent_elements
+    def cache_rows(self) -> Sequence[Rows]:
+        return self.latent_rows
 
-    @property
-    def kernel_elements_per_token(self) -> int:
-        return self.expanded_elements
+    def kernel_bytes_per_token(self, forward: Pass) -> int:
+        return self.expanded_elements * forward.element_bytes
 
-    @property
-    def layer_elements_per_token(self) -> int:
+    def layer_bytes_per_token(self, forward: Pass) -> int:
         """The latent read, the heads' own keys and values written and read again."""
-        return self.latent_elements + 2 * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim)
+        expanded = 2 * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim) * forward.element_bytes
+        return self.cache_bytes_per_token(forward) + expanded
 
     def projection_flops(self, forward: Pass) -> int:
         expanded = forward.batch * forward.seq_len * self._up_weights
@@ -180,7 +187,7 @@ def _sizes(geometry: Geometry, tp: int, sizes: Mapping[str, int | None]) -> dict
     return {
         "hidden_size": geometry.hidden_size,
         "num_heads": rank_share(geometry.num_heads, tp),
-        "rope_theta": geometry.rope_theta,
+        "rope": geometry.rope,
         "rule": rule
         + (", " + ", ".join(f"{name} set to {size}" for name, size in sorted(given.items())) if given else ""),
         **own,

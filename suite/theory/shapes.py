@@ -4,24 +4,44 @@ FLOP = 2 x multiply-add. One causal convention throughout: the last query sees e
 N = Sq * (2 Sk - Sq + 1) / 2 query-key pairs. A kernel that fills the whole Sq x Sk rectangle does more work than it is
 credited for here: useful FLOPs are reported, and the report says so.
 
+A training step computes and moves three times what its forward pass does: for every product of the forward pass the
+backward pass has two, one for each factor's gradient; what was read is read again and its gradient written. A kernel
+that computes its scores again instead of storing them does more, which is counted apart.
+
 Symbols: D hidden width, H query heads, G key-value heads, d head width. MLA's shapes stand in latent_shapes.py.
 """
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.configuration import whole_number
 from suite.theory.geometry import Geometry
+from suite.theory.rope import Rope
+
+QUANTISED_DTYPES = ("fp8", "int8")
+SCALED_ELEMENTS, SCALE_BYTES, ROTARY_BYTES = 128, 4, 2
+"""A quantised cache, by the one rule of FlashMLA's layout: a byte an element, a float32 scale for every 128 elements of
+a row, and a rotary key that stands apart stays in 16 bits (DeepSeek-V3's latent: 512 + 16 + 128 = 656 bytes)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """One causal forward pass of one layer: `query_len` new tokens attend to `seq_len` tokens, themselves included."""
+    """One causal pass of one layer: `query_len` new tokens attend to `seq_len` tokens, themselves included."""
 
     batch: int
     query_len: int
     seq_len: int
     element_bytes: int
+    cache_dtype: str | None = None
+    """One of QUANTISED_DTYPES; None keeps the cache in the elements' own type."""
+    is_training: bool = False
+    """Forward and backward."""
+
+    @property
+    def times_forward(self) -> int:
+        return 3 if self.is_training else 1
 
     @property
     def tokens(self) -> int:
@@ -35,12 +55,33 @@ class Pass:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Equally wide rows that every token leaves in the cache."""
+
+    width: int
+    count: int = 1
+    is_rotary: bool = False
+    """A rotary key that stands apart from the rest of its head."""
+
+    @property
+    def elements(self) -> int:
+        return self.count * self.width
+
+    def bytes(self, forward: Pass) -> int:
+        if forward.cache_dtype is None:
+            return self.elements * forward.element_bytes
+        if self.is_rotary:
+            return self.elements * ROTARY_BYTES
+        return self.count * (self.width + SCALE_BYTES * math.ceil(self.width / SCALED_ELEMENTS))
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerShape(ABC):
     """Closed forms that every variant answers. Counts are exact; elements become bytes with the pass's dtype."""
 
     hidden_size: int
     num_heads: int
-    rope_theta: float
+    rope: Rope
     rule: str
     """How the shape was laid over its geometry, for people."""
 
@@ -56,28 +97,39 @@ class LayerShape(ABC):
 
     @property
     @abstractmethod
-    def cache_elements_per_token(self) -> int: ...
+    def cache_rows(self) -> Sequence[Rows]:
+        """What one token leaves in the cache."""
 
     @property
-    def kernel_elements_per_token(self) -> int:
+    def cache_elements_per_token(self) -> int:
+        return sum(rows.elements for rows in self.cache_rows)
+
+    def cache_bytes_per_token(self, forward: Pass) -> int:
+        return sum(rows.bytes(forward) for rows in self.cache_rows)
+
+    def kernel_bytes_per_token(self, forward: Pass) -> int:
         """Keys and values that the kernel reads for each token of the context."""
-        return self.cache_elements_per_token
+        return self.cache_bytes_per_token(forward)
 
-    @property
-    def layer_elements_per_token(self) -> int:
+    def layer_bytes_per_token(self, forward: Pass) -> int:
         """Least traffic between cache and kernel for each token of the context, the kernel's reads included."""
-        return self.cache_elements_per_token
+        return self.kernel_bytes_per_token(forward)
 
     @property
     @abstractmethod
     def parameter_count(self) -> int: ...
 
     def core_flops(self, forward: Pass) -> int:
-        """What the kernel computes: scores and weighted sums."""
+        """What the kernel computes in a forward pass: scores and weighted sums."""
         return 2 * forward.batch * self.num_heads * forward.pairs * (self.qk_dim + self.v_dim)
 
+    def recomputation_flops(self, forward: Pass) -> int:
+        """What a kernel adds that computes its scores again in the backward pass instead of storing them."""
+        return 2 * forward.batch * self.num_heads * forward.pairs * self.qk_dim
+
     @abstractmethod
-    def projection_flops(self, forward: Pass) -> int: ...
+    def projection_flops(self, forward: Pass) -> int:
+        """What the layer computes around the kernel in a forward pass."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -86,26 +138,28 @@ class LayerShape(ABC):
 
 def cache_bytes(shape: LayerShape, forward: Pass) -> int:
     """Bytes one layer keeps for `seq_len` tokens of every sequence."""
-    return _context_bytes(shape.cache_elements_per_token, forward)
+    return forward.batch * forward.seq_len * shape.cache_bytes_per_token(forward)
+
+
+def kernel_flops(shape: LayerShape, forward: Pass) -> int:
+    return forward.times_forward * shape.core_flops(forward)
 
 
 def kernel_bytes(shape: LayerShape, forward: Pass) -> int:
     """Least traffic of the kernel: keys and values read once, the queries read and the outputs written."""
-    return _context_bytes(shape.kernel_elements_per_token, forward) + _query_and_output_bytes(shape, forward)
+    context = forward.batch * forward.seq_len * shape.kernel_bytes_per_token(forward)
+    return forward.times_forward * (context + _query_and_output_bytes(shape, forward))
 
 
 def layer_flops(shape: LayerShape, forward: Pass) -> int:
-    return shape.core_flops(forward) + shape.projection_flops(forward)
+    return kernel_flops(shape, forward) + forward.times_forward * shape.projection_flops(forward)
 
 
 def layer_bytes(shape: LayerShape, forward: Pass) -> int:
     """Least traffic of the whole layer: the kernel's, what prepares the cache for it, and every parameter read once."""
-    context = _context_bytes(shape.layer_elements_per_token, forward)
-    return context + _query_and_output_bytes(shape, forward) + shape.parameter_count * forward.element_bytes
-
-
-def _context_bytes(elements_per_token: int, forward: Pass) -> int:
-    return forward.batch * forward.seq_len * elements_per_token * forward.element_bytes
+    context = forward.batch * forward.seq_len * shape.layer_bytes_per_token(forward)
+    parameters = shape.parameter_count * forward.element_bytes
+    return forward.times_forward * (context + _query_and_output_bytes(shape, forward) + parameters)
 
 
 def _query_and_output_bytes(shape: LayerShape, forward: Pass) -> int:
@@ -128,8 +182,8 @@ class GroupedShape(LayerShape):
         return self.head_dim
 
     @property
-    def cache_elements_per_token(self) -> int:
-        return 2 * self.kv_heads * self.head_dim
+    def cache_rows(self) -> Sequence[Rows]:
+        return (Rows(width=self.head_dim, count=2 * self.kv_heads),)
 
     @property
     def parameter_count(self) -> int:
@@ -169,7 +223,7 @@ def grouped_shape(geometry: Geometry, *, tp: int = 1, kv_heads: int | str | None
         num_heads=rank_share(heads, tp),
         kv_heads=max(1, groups // tp),
         head_dim=width,
-        rope_theta=geometry.rope_theta,
+        rope=geometry.rope,
         rule=rule,
     )
 

@@ -50,21 +50,21 @@ WRONG = {
 @pytest.mark.parametrize("way", WRONG)
 def test_a_wrong_kernel_is_incorrect(way):
     workload = prepared(query_len=3)
-    problem = workload._problem
-    workload._backend = lambda q, k, v: WRONG[way](problem, q, k, v)
+    problem = workload.work.problem
+    workload.work.backend = lambda q, k, v: WRONG[way](problem, q, k, v)
     with pytest.raises(IncorrectError, match="relative error"):
         workload.check()
 
 
 def test_a_kernel_that_reads_past_the_length_is_incorrect_even_if_it_hardly_shows():
     workload = prepared()
-    problem, right = workload._problem, workload._backend
+    problem, right = workload.work.problem, workload.work.backend
 
     def peeking(q, k, v):
-        whole = workload._cache.tensors[0]
+        whole = workload.work.cache.tensors[0]
         return right(q, k, v) + 1e-12 * whole[:, :, problem.seq_len, :1, None]
 
-    workload._backend = peeking
+    workload.work.backend = peeking
     with pytest.raises(IncorrectError, match="past the length"):
         workload.check()
 
@@ -80,14 +80,14 @@ def test_right_kernels_pass(attention, phase, query_len, dtype):
 
 def test_the_inputs_of_every_check_are_drawn_fresh():
     workload = prepared()
-    before = workload._projected[0].clone()
+    before = workload.work.projected[0].clone()
     workload.check()
-    assert not torch.equal(before, workload._projected[0])
+    assert not torch.equal(before, workload.work.projected[0])
 
 
 def test_streamed_keys_give_what_all_keys_at_once_give(monkeypatch):
     workload = prepared(query_len=3)
-    q, k, v = workload._projected
+    q, k, v = workload.work.projected
     visible = visible_keys(3, 40, torch.device("cpu"))
     whole = check.reference_rows(q, k, v, visible, 0.2)
     monkeypatch.setattr(check, "KEY_BLOCK", 7)
@@ -96,7 +96,7 @@ def test_streamed_keys_give_what_all_keys_at_once_give(monkeypatch):
 
 def test_sampled_rows_of_a_long_prefill_hold_its_ends_and_its_middle(monkeypatch):
     monkeypatch.setattr(check, "WHOLE_BELOW_SCORES", 1)
-    problem = replace(prepared(phase="prefill")._problem, heads=16, query_len=1000, seq_len=1000)
+    problem = replace(prepared(phase="prefill").work.problem, heads=16, query_len=1000, seq_len=1000)
     positions = check._positions(problem, torch.Generator().manual_seed(0)).tolist()
     assert {0, 499, 500, 999} <= set(positions)
     assert len(positions) * 16 <= 64

@@ -94,7 +94,7 @@ def by_definition(layer, x_BSD):
     if isinstance(layer, GroupedAttention):
         share = shape.num_heads // shape.kv_heads
         q, k, v = (heads_of(x @ weights[name].T, shape.head_dim) for name in ("w_q", "w_k", "w_v"))
-        q, k = (turned(part, positions, shape.rope_theta, neighbours=False) for part in (q, k))
+        q, k = (turned(part, positions, shape.rope.theta, neighbours=False) for part in (q, k))
         k, v = (torch.stack([part[:, h // share] for h in range(shape.num_heads)], dim=1) for part in (k, v))
         scale = 1 / math.sqrt(shape.head_dim)
     else:
@@ -105,7 +105,7 @@ def by_definition(layer, x_BSD):
         latent, k_r = (x @ weights["w_kva"].T).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
         expanded = torch.einsum("bsc,hoc->bhso", normed(latent, weights["kv_norm"]), weights["w_kvb"])
         k_n, v = expanded.split((shape.qk_nope_head_dim, shape.v_head_dim), dim=-1)
-        q_r, k_r = (turned(part, positions, shape.rope_theta, neighbours=True) for part in (q_r, k_r[:, None]))
+        q_r, k_r = (turned(part, positions, shape.rope.theta, neighbours=True) for part in (q_r, k_r[:, None]))
         q = torch.cat((q_n, q_r), dim=-1)
         k = torch.cat((k_n, k_r.expand(-1, shape.num_heads, -1, -1)), dim=-1)
         scale = 1 / math.sqrt(shape.qk_nope_head_dim + shape.qk_rope_head_dim)

@@ -4,10 +4,14 @@
 class Plan:
     dtype = "float32"
     threads = 1
+    refusal = None
 
     def __init__(self, settings):
         if settings["seq_len"] == 13:
             raise ValueError("seq_len must not be 13; got 13")
+
+    def facts(self):
+        return {}
 
     def constants(self):
         return {"work": {"flops": 10.0, "traffic_bytes": 10.0}}

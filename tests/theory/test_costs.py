@@ -68,8 +68,9 @@ def test_the_modes_differ_in_what_they_keep_and_move_and_not_in_their_weights():
     absorbed, reexpanded, expanded = absorbed_shape(V3), reexpanded_shape(V3), expanded_shape(V3)
     assert absorbed.parameter_count == reexpanded.parameter_count == expanded.parameter_count
     assert [one.cache_elements_per_token for one in (absorbed, reexpanded, expanded)] == [576, 576, 40_960]
-    assert [one.kernel_elements_per_token for one in (absorbed, reexpanded, expanded)] == [576, 40_960, 40_960]
-    assert reexpanded.layer_elements_per_token == 576 + 2 * 128 * (128 + 128)
+    forward = Pass(batch=1, query_len=1, seq_len=8, element_bytes=2)
+    assert [one.kernel_bytes_per_token(forward) for one in (absorbed, reexpanded, expanded)] == [1152, 81_920, 81_920]
+    assert reexpanded.layer_bytes_per_token(forward) == 2 * (576 + 2 * 128 * (128 + 128))
 
 
 @pytest.mark.parametrize(("kv_heads", "batch"), list(itertools.product(("all", 2, 1), (1, 3))))

@@ -1,0 +1,59 @@
+"""Prefill and decode: one forward pass over a cache that was filled beforehand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from suite.attention.check import compare, readings_if_passed
+from suite.attention.layer import AttentionLayer
+from suite.attention.problem import Backend
+from suite.measure.meter import Meter
+from suite.measure.workload import IncorrectError
+from suite.records.record import Reading
+from suite.theory.shapes import Pass
+
+
+class ForwardStep:
+    """Spans: the whole layer with its write to the cache, and the kernel alone."""
+
+    def __init__(self, layer: AttentionLayer, backend: Backend, forward: Pass, generator: torch.Generator) -> None:
+        self.layer, self.backend, self._forward, self._generator = layer, backend, forward, generator
+        self.problem = layer.problem(forward)
+        self.cache = layer.new_cache(forward)
+        self._start = forward.seq_len - forward.query_len
+
+    def constants(self) -> Sequence[Reading]:
+        return [Reading(step=0, span="case", metric="cache_bytes_counted", value=self.cache.counted_bytes())]
+
+    def facts(self) -> dict[str, Any]:
+        return {"cache": "allocated ahead; the new tokens' write is timed, and nothing is copied"}
+
+    def draw(self) -> None:
+        """Fresh inputs and a fresh context; the kernel's own inputs are what the layer projects from them."""
+        layer, forward = self.layer, self._forward
+        with torch.inference_mode():
+            self.cache.fill(self._generator)
+            self._x_BSD = layer.drawn_input(forward, self._generator)
+            self.projected = layer.project(self._x_BSD, self.cache, self._start)
+
+    def check(self) -> Sequence[Reading]:
+        with torch.inference_mode():
+            output = self.backend(*self.projected)
+            comparison = compare(output, *self.projected, self.problem, self._generator)
+            self.cache.spoil_spare_slots(self._generator)
+            again = self.backend(*self.projected)
+        readings = readings_if_passed({"": comparison})
+        if not torch.equal(output, again):
+            raise IncorrectError(
+                "the output changes with cache slots past the length, which nothing may read", readings
+            )
+        return readings
+
+    def run(self, meter: Meter) -> None:
+        layer, cache = self.layer, self.cache
+        with torch.inference_mode():
+            with meter.span("layer"):
+                layer.output(self.backend(*layer.project(self._x_BSD, cache, self._start)))
+            with meter.span("kernel"):
+                self.backend(*self.projected)

@@ -1,0 +1,78 @@
+"""Training: a forward and a backward pass over whole sequences, without a cache.
+
+The layer's backward pass reaches its input and every weight; the kernel's reaches queries, keys and values. Gradients
+are checked at a reduced length of the same shapes, since a float64 backward pass cannot run at true sizes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from suite.attention.check import compare, compare_gradients, gradients, leaves, readings_if_passed
+from suite.attention.layer import AttentionLayer
+from suite.attention.problem import Backend, Problem
+from suite.measure.meter import Meter
+from suite.records.record import Reading
+from suite.theory.shapes import Pass
+
+LONGEST_CHECKED = 256
+
+
+class TrainingStep:
+    """Spans: forward and backward of the whole layer, and of the kernel alone."""
+
+    def __init__(
+        self,
+        layer: AttentionLayer,
+        backend_for: Callable[[Problem], Backend],
+        backend: Backend,
+        forward: Pass,
+        generator: torch.Generator,
+    ) -> None:
+        self.layer, self.backend, self._forward, self._generator = layer, backend, forward, generator
+        self.problem = layer.problem(forward)
+        layer.requires_grad_(True)
+        length = min(forward.seq_len, LONGEST_CHECKED)
+        self._checked = replace(forward, batch=1, query_len=length, seq_len=length)
+        self._checked_problem = layer.problem(self._checked)
+        self._checked_backend = backend_for(self._checked_problem)
+
+    def constants(self) -> Sequence[Reading]:
+        return ()
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "gradient_check": f"dQ, dK and dV at {self._checked.seq_len} of {self._forward.seq_len} tokens, batch 1"
+        }
+
+    def draw(self) -> None:
+        layer, forward = self.layer, self._forward
+        self._x_BSD = layer.drawn_input(forward, self._generator).requires_grad_()
+        self._dy_BSD = layer.drawn_input(forward, self._generator)
+        with torch.no_grad():
+            self.projected = leaves(*layer.project(self._x_BSD, None, 0), self.problem)
+        self._do_BHSv = self._drawn_like_output(self.problem)
+
+    def check(self) -> Sequence[Reading]:
+        with torch.no_grad():
+            output = self.backend(*self.projected)
+            comparison = compare(output, *self.projected, self.problem, self._generator)
+            short = self.layer.project(self.layer.drawn_input(self._checked, self._generator), None, 0)
+        problem = self._checked_problem
+        by_gradient = compare_gradients(self._checked_backend, *short, self._drawn_like_output(problem), problem)
+        return readings_if_passed({"": comparison, **by_gradient})
+
+    def run(self, meter: Meter) -> None:
+        layer = self.layer
+        wanted = (self._x_BSD, *layer.parameters())
+        with meter.span("layer"):
+            y_BSD = layer.output(self.backend(*layer.project(self._x_BSD, None, 0)))
+            torch.autograd.grad(y_BSD, wanted, self._dy_BSD)
+        with meter.span("kernel"):
+            gradients(self.backend, self.projected, self._do_BHSv, self.problem)
+
+    def _drawn_like_output(self, problem: Problem) -> torch.Tensor:
+        size = (problem.batch, problem.heads, problem.query_len, problem.v_dim)
+        return torch.empty(size, dtype=problem.dtype, device=problem.device).normal_(generator=self._generator)

@@ -1,0 +1,121 @@
+"""Rotary frequencies and what long-context scaling makes of them.
+
+Su et al. (arXiv 2104.09864) for the plain ones; YaRN (Peng et al., arXiv 2309.00071) as DeepSeek-V2 and V3 apply it;
+Llama 3.1's own rule. Scaling changes frequencies at every position, so a model that ships with it always uses it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from suite.configuration import one_of, positive_number
+
+
+class Scaling(Protocol):
+    def frequencies(self, plain: list[float], theta: float) -> list[float]:
+        """The scaled frequencies, from the plain ones of one head."""
+        ...
+
+    @property
+    def rotation_factor(self) -> float:
+        """Factor on cosines and sines."""
+        ...
+
+    @property
+    def score_factor(self) -> float:
+        """Factor on the softmax scale."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yarn:
+    factor: float
+    original_max_position: float
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    mscale: float = 1.0
+    mscale_all_dim: float = 0.0
+
+    def frequencies(self, plain: list[float], theta: float) -> list[float]:
+        """Fast pairs stay, slow ones are slowed by the factor, and a ramp over the pairs lies between."""
+        width = 2 * len(plain)
+
+        def pair_that_turns(times: float) -> float:
+            """The pair, as a fraction, that turns so often over the original length."""
+            return width * math.log(self.original_max_position / (times * 2 * math.pi)) / (2 * math.log(theta))
+
+        low = max(math.floor(pair_that_turns(self.beta_fast)), 0)
+        high = min(math.ceil(pair_that_turns(self.beta_slow)), width - 1)
+        # Equal bounds would divide by zero; the published implementations widen them by the same small step.
+        span = high - low or 0.001
+        slowed = [min(max((pair - low) / span, 0.0), 1.0) for pair in range(len(plain))]
+        return [f / self.factor * share + f * (1 - share) for f, share in zip(plain, slowed, strict=True)]
+
+    @property
+    def rotation_factor(self) -> float:
+        return self._temperature(self.mscale) / self._temperature(self.mscale_all_dim)
+
+    @property
+    def score_factor(self) -> float:
+        return self._temperature(self.mscale_all_dim) ** 2
+
+    def _temperature(self, mscale: float) -> float:
+        return 1.0 if self.factor <= 1 else 0.1 * mscale * math.log(self.factor) + 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Llama3:
+    factor: float
+    original_max_position: float
+    low_freq_factor: float = 1.0
+    high_freq_factor: float = 4.0
+    rotation_factor: float = 1.0
+    score_factor: float = 1.0
+
+    def frequencies(self, plain: list[float], theta: float) -> list[float]:
+        """Waves that turn often within the original length stay, long ones are slowed, with a blend between."""
+        return [self._scaled(frequency) for frequency in plain]
+
+    def _scaled(self, frequency: float) -> float:
+        turns = self.original_max_position * frequency / (2 * math.pi)
+        kept = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        kept = min(max(kept, 0.0), 1.0)
+        return (1 - kept) * frequency / self.factor + kept * frequency
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rope:
+    theta: float
+    scaling: Scaling | None = None
+
+    def frequencies(self, width: int) -> list[float]:
+        """Radians a position for each of the `width / 2` pairs."""
+        plain = [self.theta ** (-2 * pair / width) for pair in range(width // 2)]
+        return plain if self.scaling is None else self.scaling.frequencies(plain, self.theta)
+
+    @property
+    def rotation_factor(self) -> float:
+        return 1.0 if self.scaling is None else self.scaling.rotation_factor
+
+    @property
+    def score_factor(self) -> float:
+        return 1.0 if self.scaling is None else self.scaling.score_factor
+
+
+SCALINGS: Mapping[str, Any] = {"yarn": Yarn, "llama3": Llama3}
+
+
+def rope_from(settings: Mapping[str, Any], where: str) -> Rope:
+    """`rope_theta` and `rope_scaling` of a geometry. Raises ValueError for what is wrong in itself."""
+    theta = positive_number(settings, "rope_theta", where=where)
+    scaling = settings.get("rope_scaling")
+    if scaling is None:
+        return Rope(theta=theta)
+    inside = f"{where}rope_scaling."
+    kind = SCALINGS[one_of({"type": None, **scaling}, "type", SCALINGS, where=inside)]
+    given = {name: positive_number(scaling, name, where=inside) for name in scaling if name != "type"}
+    try:
+        return Rope(theta=theta, scaling=kind(**given))
+    except TypeError as error:
+        raise ValueError(f"{inside.rstrip('.')} does not fit its type ({error})") from error
