@@ -1,4 +1,5 @@
-# One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv.
+# One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
+# and into .parity what is only there to be compared with.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -6,14 +7,15 @@ NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
 
-.PHONY: help demo test clean
+.PHONY: help demo test parity clean
 
 help:
 	@echo 'make demo    install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make test    install the development tools too, then format, lint, type and test'
-	@echo 'make clean   remove .venv, caches and built packages; results and reports stay'
+	@echo 'make parity  install transformers into .parity and compare its attention layers with ours'
+	@echo 'make clean   remove .venv, .parity, caches and built packages; results and reports stay'
 	@echo
-	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new .venv.'
+	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
 demo: .venv/.runtime
 	@$(BIN)/suite demo; code=$$?; \
@@ -26,11 +28,15 @@ test: .venv/.dev
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
+parity: .parity/.parity
+	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf .venv .parity .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/.created:
+# $(@D) is the environment's folder.
+.venv/.created .parity/.created:
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \
@@ -42,10 +48,10 @@ clean:
 	  echo 'No Python $(OLDEST) to $(NEWEST) found under the names: $(or $(PYTHON),$(CANDIDATES)). Install one, or call make PYTHON=/path/to/python.' >&2; exit 1; \
 	fi; \
 	if [ -z "$$usable" ]; then \
-	  echo "$$in_range has no venv and ensurepip, which make .venv; on Debian and Ubuntu install the package python3-venv." >&2; exit 1; \
+	  echo "$$in_range has no venv and ensurepip, which make $(@D); on Debian and Ubuntu install the package python3-venv." >&2; exit 1; \
 	fi; \
-	echo "Making .venv with $$usable"; \
-	"$$usable" -m venv .venv && touch .venv/.created
+	echo "Making $(@D) with $$usable"; \
+	"$$usable" -m venv $(@D) && touch $@
 
 # The development tools come on top of what runs need: after `make test`, `make demo` installs nothing.
 .venv/.runtime: .venv/.created pyproject.toml
@@ -58,8 +64,13 @@ clean:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch .venv/.runtime .venv/.dev
 
+.parity/.parity: .parity/.created pyproject.toml
+	@$(size_notice)
+	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity]'
+	@touch $@
+
 define size_notice
-echo 'Installing into .venv, which takes minutes.'; \
+echo 'Installing into $(@D), which takes minutes.'; \
 if [ "$$(uname -s)" = Linux ]; then \
   echo 'From the default index torch brings CUDA on Linux: about 3 GB to download. For the CPU-only build, set the'; \
   echo "index that PyTorch's installation page gives for CPU in pip's own setting, PIP_EXTRA_INDEX_URL, before this."; \

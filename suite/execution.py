@@ -64,9 +64,9 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
     with Worker(preload=_own_modules(jobs)) as worker:
         for job in unique.values():
             terminal.starting(job.case)
-            record = _run(worker, job, ceilings)
+            record, files = _run(worker, job, ceilings)
             run_folder = claim_folder(folder, record.run_key)
-            write_record(record, run_folder)
+            write_record(record, run_folder, files)
             records.append(record)
             terminal.finished(record, run_folder)
             if record.status is Status.INTERRUPTED:
@@ -112,19 +112,23 @@ class _Received:
     facts: dict[str, Any] = field(default_factory=dict)
     durations_s: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Further files of the run, by name."""
 
     def take(self, message: Mapping[str, Any]) -> None:
         if "withdraw" in message:
-            self.readings = [reading for reading in self.readings if reading.metric != message["withdraw"]]
+            self.readings = [reading for reading in self.readings if reading.metric not in message["withdraw"]]
         self.readings += message.get("readings", [])
         self.facts |= message.get("facts", {})
+        self.files |= message.get("files", {})
         for phase, seconds in message.get("durations_s", {}).items():
             self.durations_s[phase] = self.durations_s.get(phase, 0.0) + seconds
         self.warnings += [message["warning"]] if "warning" in message else []
         self.outcome = message.get("outcome", self.outcome)
 
 
-def _run(worker: Worker, job: Job, ceilings: Ceilings) -> Record:
+def _run(worker: Worker, job: Job, ceilings: Ceilings) -> tuple[Record, Mapping[str, bytes]]:
+    """The record, and the files that belong beside it."""
     started_at, start = datetime.now(UTC), time.perf_counter()
     received = _Received()
     try:
@@ -146,7 +150,7 @@ def _run(worker: Worker, job: Job, ceilings: Ceilings) -> Record:
     duration_s = time.perf_counter() - start
     status, reason = received.outcome
     received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
-    return Record(
+    record = Record(
         case=job.case,
         run_key=run_key(job.case, job.settings),
         status=status,
@@ -166,6 +170,7 @@ def _run(worker: Worker, job: Job, ceilings: Ceilings) -> Record:
         },
         readings=received.readings,
     )
+    return record, received.files
 
 
 def _measure(worker: Worker, job: Job, ceilings: Ceilings, received: _Received) -> None:

@@ -6,17 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from suite.answer import SPANS, answer, latency, row
 from suite.records import numbers
 from suite.records.case import Case
-from suite.records.derived import ceilings_of, constant, noted, roofline
+from suite.records.derived import constant
 from suite.records.record import Record, Status
-from suite.statistics.intervals import Interval, median_interval
 
 COLOURS = {Status.OK: "32", Status.UNSUPPORTED: "33", Status.OUT_OF_MEMORY: "33"}
 BAD = "31"
-SPANS = ("layer", "kernel")
-BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
-CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time"}
 
 
 class Terminal:
@@ -61,25 +58,7 @@ class Terminal:
         return f"\x1b[{colour}m{record.status}\x1b[0m" if self._colour else str(record.status)
 
     def _whole(self, record: Record, folder: Path) -> list[str]:
-        facts = record.provenance
-        reason = f": {record.reason}" if record.reason else ""
-        lines = [_row("status", f"{self._status(record)}{reason}")]
-        if "shape" in facts:
-            lines.append(_row("shape", facts["shape"]))
-        if "backend" in facts:
-            operators = facts.get("operators", {}).get("kernel", [])
-            ran = f", whose kernel ran {', '.join(operators)}" if operators else ""
-            lines.append(_row("what ran", f"backend {facts['backend']}{ran}"))
-        error, allowed = (noted(record, "kernel", metric) for metric in ("relative_error", "allowed_error"))
-        if error is not None and allowed is not None:
-            lines.append(_row("check", f"relative error {error:.2g} against float64, {allowed:.2g} allowed"))
-        lines += [line for span in SPANS for line in _span_lines(record, span)]
-        cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
-        if cache and mha:
-            share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
-            lines.append(_row("cache", f"{numbers.bytes_iec(cache)} a layer, {share}"))
-        lines += [_row("warning", warning) for warning in facts.get("warnings", [])]
-        return [*lines, _row("record", str(folder / "record.json"))]
+        return [*answer(record, self._status(record)), row("record", str(folder / "record.json"))]
 
 
 def _telling_apart(cases: Sequence[Case]) -> list[str]:
@@ -97,46 +76,13 @@ def _value(case: Case, name: str) -> str:
 def _brief(record: Record) -> str:
     if record.status is not Status.OK:
         return record.reason or ""
-    spans = [f"{span} {text}" for span in SPANS if (text := _latency_text(record, span))]
+    spans = [text for span in SPANS if (text := _span_text(record, span))]
     return "   ".join([*spans, *(f"! {warning}" for warning in record.provenance.get("warnings", []))])
 
 
-def _latency(record: Record, span: str) -> Interval | None:
-    values = [reading.value for reading in record.readings if reading.span == span and reading.metric == "latency_s"]
-    return median_interval(values) if values else None
-
-
-def _latency_text(record: Record, span: str) -> str | None:
-    interval = _latency(record, span)
-    if interval is None:
-        return None
-    width = "(n = 1)" if interval.count == 1 else f"±{interval.relative_half_width:.1%}"
-    return f"{numbers.seconds(interval.median)} {width}"
-
-
-def _span_lines(record: Record, span: str) -> list[str]:
-    interval = _latency(record, span)
-    if interval is None:
-        return []
-    spread = f"n = {interval.count}"
-    if interval.count > 1:
-        spread = f"{interval.level:.0%} interval {numbers.seconds_range(interval.low, interval.high)}, {spread}"
-    lines = [
-        _row(span, f"{numbers.seconds(interval.median)} median of {CLOCKS[record.provenance['clock']]} ({spread})")
-    ]
-    share, regime = roofline(record, span, interval.median)
-    ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
-    traffic = constant(record, span, "traffic_bytes")
-    if share is not None and ceilings and flops and traffic:
-        reached = (
-            f"{flops / interval.median / 1e9:.3g} of {ceilings.flops_per_s / 1e9:.3g} GFLOP/s, "
-            f"{traffic / interval.median / 1e9:.3g} of {ceilings.bytes_per_s / 1e9:.3g} GB/s"
-        )
-        lines.append(
-            _row("", f"{numbers.percent(share)} of the roofline, bound by {BOUND_BY[regime or '']}: {reached}")
-        )
-    return lines
-
-
-def _row(name: str, text: str) -> str:
-    return f"{name:<10} {text}"
+def _span_text(record: Record, span: str) -> str | None:
+    bound_s, warm = constant(record, span, "bound_s"), latency(record, span)
+    if warm is None:
+        return None if bound_s is None else f"{span} ≥ {numbers.seconds(bound_s)}"
+    width = "(n = 1)" if warm.count == 1 else f"±{warm.relative_half_width:.1%}"
+    return f"{span} {numbers.seconds(warm.median)} {width}"

@@ -16,13 +16,13 @@ pytestmark = pytest.mark.skipif(MAKE is None or sys.platform == "win32", reason=
 
 TOO_OLD = "exit 1"
 WITHOUT_VENV = 'case "$*" in *ensurepip*) exit 1;; esac'
-# Answers every question with yes, and makes a .venv whose programs write down how they were called.
+# Answers every question with yes, and makes an environment whose programs write down how they were called.
 GOOD = """
 case "$*" in "-m venv"*)
-  mkdir -p .venv/bin
+  mkdir -p $3/bin
   for tool in python suite ruff mypy; do
-    printf '#!/bin/sh\\necho "%s $*" >> calls\\n' $tool > .venv/bin/$tool
-    chmod +x .venv/bin/$tool
+    printf '#!/bin/sh\\necho "%s $*" >> calls\\n' $tool > $3/bin/$tool
+    chmod +x $3/bin/$tool
   done;;
 esac
 """
@@ -62,7 +62,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    for target in ("make demo", "make test", "make clean"):
+    for target in ("make demo", "make test", "make parity", "make clean"):
         assert target in ended.stdout
 
 
@@ -110,6 +110,19 @@ def test_the_development_install_serves_the_demo_too(checkout):
     ]
     assert make(checkout, "demo").returncode == 0
     assert calls(checkout)[5:] == ["suite demo"]
+
+
+def test_parity_has_an_environment_of_its_own(checkout):
+    ended = make(checkout, "parity", python3=GOOD)
+    assert ended.returncode == 0, ended.stderr
+    assert "Making .parity with python3" in ended.stdout
+    assert calls(checkout) == [
+        "python -m pip install --quiet --disable-pip-version-check -e .[parity]",
+        "python -m pytest tests/parity",
+    ]
+    assert not (checkout / ".venv").exists()
+    assert make(checkout, "parity").returncode == 0
+    assert calls(checkout)[2:] == ["python -m pytest tests/parity"]
 
 
 def test_the_demo_says_where_its_page_lies(checkout):

@@ -4,6 +4,8 @@ Sources: Vaswani et al. (arXiv 1706.03762), Shazeer (arXiv 1911.02150), Ainslie 
 uses key-value head h // (H / G).
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -49,20 +51,23 @@ class GroupedAttention(AttentionLayer):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
-        q_BHSd = rotate_halves(self._heads(F.linear(x_BSD, self.w_q)), cos_Sr, sin_Sr)
-        k_BGSd = rotate_halves(self._heads(F.linear(x_BSD, self.w_k)), cos_Sr, sin_Sr)
-        v_BGSd = self._heads(F.linear(x_BSD, self.w_v))
-        if cache is None:
-            return q_BHSd, k_BGSd, v_BGSd
-        new = slice(start, start + x_BSD.shape[1])
-        keys, values = cache.tensors
-        keys[:, :, new], values[:, :, new] = k_BGSd, v_BGSd
-        k_BGTd, v_BGTd = cache.views()
-        return q_BHSd, k_BGTd, v_BGTd
+        angles = self.angles_at(x_BSD, start, positions_S)
+        q_BHSd = self.turned(self.heads(x_BSD, self.w_q), angles)
+        kept = self.kept(cache, start, *self.new_rows(x_BSD, angles))
+        return q_BHSd, kept[0], kept[-1]
+
+    def new_rows(self, x_BSD: Tensor, angles: tuple[Tensor, Tensor]) -> Sequence[Tensor]:
+        """What the new tokens leave in each tensor of the cache: keys first, values last; a variant that keeps one
+        tensor attends to it as both."""
+        return self.turned(self.heads(x_BSD, self.w_k), angles), self.heads(x_BSD, self.w_v)
+
+    def turned(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+        """Queries or keys as they are scored."""
+        return rotate_halves(x_BHSd, *angles)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return F.linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
-    def _heads(self, x_BSE: Tensor) -> Tensor:
-        return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)
+    def heads(self, x_BSD: Tensor, weight: Tensor) -> Tensor:
+        """A projection, cut into heads: [batch, heads, tokens, head_dim]."""
+        return F.linear(x_BSD, weight).unflatten(-1, (-1, self.shape.head_dim)).transpose(1, 2)

@@ -26,9 +26,9 @@ class AttentionLayer(torch.nn.Module, ABC):
     shape: LayerShape
     scale: float
     """Factor on the scores before the softmax."""
-    cos_Sr: Tensor
-    sin_Sr: Tensor
-    """Of the rotary embedding, [positions, rotary width / 2]."""
+    cos_Sr: Tensor  # noqa: N815
+    """Of the rotary embedding, [positions, rotary width / 2]; `sin_Sr` too."""
+    sin_Sr: Tensor  # noqa: N815
     value_lies: ClassVar[ValueLies]
 
     def __init__(self, *, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> None:
@@ -68,6 +68,16 @@ class AttentionLayer(torch.nn.Module, ABC):
         """Rows of the layer's `cos_Sr` and `sin_Sr` for the new tokens, as `project` is given them."""
         rows = slice(start, start + x_BSD.shape[1]) if positions_S is None else positions_S
         return self.cos_Sr[rows], self.sin_Sr[rows]
+
+    @staticmethod
+    def kept(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
+        """Write the new tokens' rows, one tensor for each of the cache's; the rows of all tokens. Without a cache the
+        new ones are all."""
+        if cache is None:
+            return new_BGSd
+        for cached, new in zip(cache.tensors, new_BGSd, strict=True):
+            cached[:, :, start : start + new.shape[2]] = new
+        return cache.views()
 
     def drawn_input(self, forward: Pass, generator: torch.Generator) -> Tensor:
         """Fresh hidden states of the new tokens, x_BSD."""

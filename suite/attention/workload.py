@@ -13,10 +13,9 @@ from suite.configuration import locate
 from suite.measure.meter import Meter
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading, constant_readings
-from suite.theory.attention_plan import AttentionPlan
+from suite.theory.attention_plan import ELEMENT_BYTES, AttentionPlan
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16}
-
+DTYPES = {name: getattr(torch, name) for name in ELEMENT_BYTES}
 MATH_PATH = "_scaled_dot_product_attention_math"
 
 

@@ -34,13 +34,13 @@ class AllocatorProbe:
     def __init__(self) -> None:
         self.operators: list[list[str]] = []
 
-    def __call__(self) -> Callable[[], Seen]:
+    def __call__(self, span: str) -> Callable[[], Seen]:
         profiler = torch.autograd.profiler.profile(profile_memory=True)
-        with _quiet_standard_error():
+        with quiet_standard_error():
             profiler.__enter__()
 
         def stop() -> Seen:
-            with _quiet_standard_error():
+            with quiet_standard_error():
                 profiler.__exit__(None, None, None)
             results = profiler.kineto_results
             assert results is not None
@@ -64,7 +64,7 @@ def _worth_naming(names: Iterator[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _quiet_standard_error() -> Iterator[None]:
+def quiet_standard_error() -> Iterator[None]:
     """Some builds of torch print a line each time their profiler starts, from C++, past sys.stderr."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -18,11 +18,11 @@ def judging_clock(threads: int) -> str:
     return "thread_cpu" if threads == 1 and sys.platform != "win32" else "wall"
 
 
-def cpu_clock(threads: int) -> Probe:
+def cpu_clock(threads: int, metric: str = "latency_s") -> Probe:
     """A probe for wall, thread and process CPU time and for the times that the scheduler took the CPU away."""
     judge = judging_clock(threads)
 
-    def start() -> Callable[[], Seen]:
+    def start(span: str) -> Callable[[], Seen]:
         switches = involuntary_switches()
         process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
 
@@ -33,7 +33,7 @@ def cpu_clock(threads: int) -> Probe:
             now = involuntary_switches()
             return [
                 {
-                    "metric": "latency_s",
+                    "metric": metric,
                     "value": thread_cpu_s if judge == "thread_cpu" else wall_s,
                     "wall_s": wall_s,
                     "thread_cpu_s": thread_cpu_s,

@@ -1,7 +1,7 @@
 """Spans and the probes that watch them.
 
-A probe is a callable that starts and returns its stop function, which gives what it saw. Probes start in order and stop
-in reverse, so the last one, the clock, stands closest to the work.
+A probe is a callable that is given the span's name, starts and returns its stop function, which gives what it saw.
+Probes start in order and stop in reverse, so the last one, the clock, stands closest to the work.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from suite.records.record import Reading
 
 Seen = Sequence[Mapping[str, Any]]
 """Fields of readings: `metric`, `value`, and for a timing the clocks."""
-Probe = Callable[[], Callable[[], Seen]]
+Probe = Callable[[str], Callable[[], Seen]]
 
 
 class Meter:
@@ -43,7 +43,7 @@ class Span:
 
     def __enter__(self) -> None:
         for probe in self._probes:
-            self._stops.append(probe())
+            self._stops.append(probe(self._name))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

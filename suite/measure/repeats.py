@@ -25,6 +25,8 @@ class Effort:
     """Wall time for the timed steps of one case."""
     min_steps: int
     max_steps: int
+    cold_steps: int
+    """Steps with flushed caches; 0 for none."""
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Effort":
@@ -35,6 +37,7 @@ class Effort:
             max_seconds=positive_number(measure, "max_seconds", where="measure."),
             min_steps=whole_number(measure, "min_steps", at_least=1, where="measure."),
             max_steps=whole_number(measure, "max_steps", at_least=1, where="measure."),
+            cold_steps=whole_number(measure, "cold_steps", at_least=0, where="measure."),
         )
         if effort.max_steps < effort.min_steps:
             raise ValueError(

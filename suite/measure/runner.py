@@ -1,4 +1,4 @@
-"""One case from its settings to its readings, inside the worker: prepare, check, time, check again, profile."""
+"""One case from its settings to its readings, inside the worker: prepare, check, time warm and cold, check, profile."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +10,10 @@ import torch
 from suite.configuration import locate
 from suite.measure.allocator import AllocatorProbe
 from suite.measure.clock import cpu_clock, judging_clock
+from suite.measure.cold import cold_state, time_cold, unproven
 from suite.measure.meter import Meter
 from suite.measure.repeats import Effort, repeat
+from suite.measure.trace import TRACE, nvtx_ranges, trace_of
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
 from suite.records.record import Reading, Status
 from suite.statistics.intervals import median_interval
@@ -19,15 +21,18 @@ from suite.theory.roofline import MeasuredCeilings
 
 Send = Callable[..., None]
 WALL_EXCEEDS_CPU = 1.1
+TIMINGS = ("latency_s", "cold_latency_s")
 
 
 def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings) -> tuple[Status, str | None]:
     """Measure one case. What is read goes through `send` as it comes, so that a death loses nothing that was sent.
 
-    Sends `readings=[...]`, `facts={...}`, `durations_s={...}` and `warning="..."`. Returns the status and its reason.
+    Sends `readings=[...]`, `facts={...}`, `durations_s={...}`, `warning="..."` and `files={name: bytes}`. Returns the
+    status and its reason.
     """
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
     torch.manual_seed(settings["seed"])
+    effort = Effort.from_settings(settings)
     try:
         with _timed(send, "prepare"):
             workload.prepare()
@@ -37,10 +42,12 @@ def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredC
         with _timed(send, "check"):
             send(readings=list(workload.check()))
         with _timed(send, "measure"):
-            meter = Meter(cpu_clock(workload.plan.threads))
-            warning = _repeat(send, workload, meter, Effort.from_settings(settings), ceilings)
+            meter = Meter(*nvtx_ranges(workload.plan.device), cpu_clock(workload.plan.threads))
+            warning = _repeat(send, workload, meter, effort, ceilings)
         if warning:
             send(warning=warning)
+        with _timed(send, "cold"):
+            _time_cold(send, workload, effort, ceilings)
         with _timed(send, "check"):
             workload.check()
         with _timed(send, "profile"):
@@ -49,10 +56,13 @@ def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredC
             workload.step(profiled)
         operators = _by_span(profiled.readings, probe.operators)
         send(readings=profiled.readings, facts={"operators": operators})
+        if settings["profile"]:
+            with _timed(send, "trace"):
+                send(files={TRACE: trace_of(workload.step, workload.plan.device)})
     except UnsupportedError as error:
         return Status.UNSUPPORTED, str(error)
     except IncorrectError as error:
-        send(withdraw="latency_s", readings=list(error.readings))
+        send(withdraw=TIMINGS, readings=list(error.readings))
         return Status.INCORRECT, error.reason
     for sentence in (*_criticism(meter.readings, clock), *workload.criticise(operators)):
         send(warning=sentence)
@@ -71,6 +81,23 @@ def _repeat(send: Send, workload: Workload, meter: Meter, effort: Effort, ceilin
     warning = repeat(workload.step, meter, effort, predicted_s=predicted_s, keep=keep)
     keep()
     return warning
+
+
+def _time_cold(send: Send, workload: Workload, effort: Effort, ceilings: MeasuredCeilings) -> None:
+    """Time with flushed caches, and say why where that is not done."""
+    plan = workload.plan
+    if effort.cold_steps == 0 or plan.predicted_step_s(ceilings) > effort.max_seconds:
+        return send(facts={"cold": "not_asked"})
+    state = cold_state(plan.constants())
+    send(facts={"cold": state})
+    if state != "measured":
+        return None
+    clock = cpu_clock(plan.threads, metric="cold_latency_s")
+    readings = time_cold(workload.step, clock, steps=effort.cold_steps, max_seconds=effort.max_seconds)
+    send(readings=readings)
+    if warning := unproven(readings):
+        send(warning=warning)
+    return None
 
 
 def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterator[Reading]:

@@ -6,9 +6,10 @@ listed and never read.
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -73,8 +74,11 @@ def claim_folder(parent: Path, run_key: str) -> Path:
             attempt += 1
 
 
-def write_record(record: Record, folder: Path) -> None:
-    """Write a run's files into its folder, the record last."""
+def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    """Write a run's files into its folder, the record last. `files`: further ones, by name."""
+    for name, content_bytes in files.items():
+        (folder / (name + ".part")).write_bytes(content_bytes)
+        _into_place(folder / (name + ".part"), folder / name)
     columns = {
         name: pa.array([getattr(reading, name) for reading in record.readings], COLUMNS.field(name).type)
         for name in COLUMNS.names

@@ -13,7 +13,7 @@ from suite.theory.geometry import Geometry, geometry_from
 from suite.theory.matching import MATCHES, Match, UnmatchedError, matched
 from suite.theory.roofline import MeasuredCeilings
 
-ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
+ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 PHASES = ("prefill", "decode", "train")
 SPANS = ("layer", "kernel")
 NO_SIZES = ("_target_", "shape", "cache_size")

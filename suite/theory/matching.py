@@ -54,7 +54,6 @@ def matched(
 
 
 def _by_parameters(build: BuildShape, geometry: Geometry, tp: int, sizes: Mapping[str, Any]) -> Match:
-    build(geometry, tp=tp, **sizes)  # what is wrong in itself is refused as it stands, not as a missing match
     target = grouped_shape(geometry, kv_heads="all").parameter_count
     counts: dict[int, int] = {}
     for heads in range(tp, MOST_TIMES_THE_HEADS * geometry.num_heads + 1, tp):
@@ -62,6 +61,8 @@ def _by_parameters(build: BuildShape, geometry: Geometry, tp: int, sizes: Mappin
             counts[heads] = build(_with_heads(geometry, heads), **sizes).parameter_count
         except ValueError:  # these heads do not divide into the variant's groups
             continue
+    if not counts:  # then it is wrong in itself, and is refused as it stands
+        build(geometry, tp=tp, **sizes)
     heads = min(counts, key=lambda heads: abs(counts[heads] - target))
     residual = counts[heads] / target - 1
     described = f"heads {geometry.num_heads} → {heads} at fixed width: {residual:+.1%} of MHA's parameters"

@@ -2,6 +2,7 @@
 
 
 class Plan:
+    device = "cpu"
     dtype = "float32"
     threads = 1
     refusal = None

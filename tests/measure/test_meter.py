@@ -10,7 +10,7 @@ from suite.measure.meter import Meter
 
 
 def probe_that_writes(log, name):
-    def start():
+    def start(span):
         log.append(f"{name} starts")
 
         def stop():

@@ -4,7 +4,7 @@ from suite.measure.meter import Meter
 from suite.measure.repeats import Effort, repeat
 from suite.records.record import Reading
 
-PATIENT = Effort(precision=0.05, max_seconds=60, min_steps=5, max_steps=400)
+PATIENT = Effort(precision=0.05, max_seconds=60, min_steps=5, max_steps=400, cold_steps=0)
 
 
 class Readings:
@@ -36,7 +36,7 @@ def test_unsteady_steps_go_on_until_the_interval_is_narrow():
 
 
 def test_a_spent_budget_is_said_with_the_width_that_was_reached():
-    effort = Effort(precision=1e-9, max_seconds=60, min_steps=3, max_steps=9)
+    effort = Effort(precision=1e-9, max_seconds=60, min_steps=3, max_steps=9, cold_steps=0)
     warning, meter = repeated(Readings([1.0, 2.0]), effort)
     assert len(meter.readings) == 9
     assert "n = 9" in warning
@@ -44,7 +44,9 @@ def test_a_spent_budget_is_said_with_the_width_that_was_reached():
 
 
 def test_too_few_samples_for_an_interval_are_said_to_be_too_few():
-    warning, _ = repeated(Readings([1.0]), Effort(precision=0.5, max_seconds=60, min_steps=3, max_steps=3))
+    warning, _ = repeated(
+        Readings([1.0]), Effort(precision=0.5, max_seconds=60, min_steps=3, max_steps=3, cold_steps=0)
+    )
     assert "too few for a 95 % interval" in warning
 
 
@@ -69,6 +71,6 @@ def test_every_reading_has_the_step_it_came_from():
 
 @pytest.mark.parametrize("name", ["precision", "max_seconds", "min_steps", "max_steps"])
 def test_efforts_that_make_no_sense_are_refused_by_name(name):
-    measure = {"precision": 0.1, "max_seconds": 1.0, "min_steps": 3, "max_steps": 5, name: 0}
+    measure = {"precision": 0.1, "max_seconds": 1.0, "min_steps": 3, "max_steps": 5, "cold_steps": 0, name: 0}
     with pytest.raises(ValueError, match=rf"measure\.{name}"):
         Effort.from_settings({"measure": measure})

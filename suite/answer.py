@@ -1,0 +1,96 @@
+"""One record in words: what a person reads when a single case has run."""
+
+from collections.abc import Sequence
+
+from suite.records import numbers
+from suite.records.derived import ceilings_of, constant, noted, roofline
+from suite.records.record import Record
+from suite.statistics.intervals import Interval, median_interval
+
+SPANS = ("layer", "kernel")
+BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
+CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time"}
+COLD = {
+    "as_warm": "no other than warm: the working set exceeds the last-level cache",
+    "unknown_cache": "not timed: the system does not say how large its caches are",
+    "no_memory": "not timed: too little memory is free to flush the last-level cache",
+}
+
+
+def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
+    values = [reading.value for reading in record.readings if reading.span == span and reading.metric == metric]
+    return median_interval(values) if values else None
+
+
+def answer(record: Record, status: str) -> list[str]:
+    """Lines of a name and a text. `status` is the status as it is to be shown."""
+    facts = record.provenance
+    reason = f": {record.reason}" if record.reason else ""
+    lines = [row("status", f"{status}{reason}")]
+    lines += [row(name, facts[name]) for name in ("shape", "match") if name in facts]
+    lines += _what_ran(record)
+    lines += _checks(record)
+    lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
+    if facts.get("cold") in COLD:
+        lines.append(row("cold", COLD[facts["cold"]]))
+    cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
+    if cache and mha:
+        share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
+        lines.append(row("cache", f"{numbers.bytes_iec(cache)} a layer, {share}"))
+    return [*lines, *(row("warning", warning) for warning in facts.get("warnings", []))]
+
+
+def row(name: str, text: str) -> str:
+    return f"{name:<10} {text}"
+
+
+def _what_ran(record: Record) -> Sequence[str]:
+    facts = record.provenance
+    if "backend" not in facts:
+        return ()
+    operators = facts.get("operators", {}).get("kernel", [])
+    ran = f", whose kernel ran {', '.join(operators)}" if operators else ""
+    form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
+    return (row("what ran", f"backend {facts['backend']}{form}{ran}"),)
+
+
+def _checks(record: Record) -> Sequence[str]:
+    errors = []
+    for name, suffix in (("", ""), ("dQ ", "_dq"), ("dK ", "_dk"), ("dV ", "_dv")):
+        error, allowed = (noted(record, "kernel", metric + suffix) for metric in ("relative_error", "allowed_error"))
+        if error is not None and allowed is not None:
+            errors.append(f"{name}{error:.2g} (of {allowed:.2g} allowed)")
+    return (row("check", f"relative error against float64: {', '.join(errors)}"),) if errors else ()
+
+
+def _timing(record: Record, span: str) -> Sequence[str]:
+    warm, cold = latency(record, span), latency(record, span, "cold_latency_s")
+    if warm is None:
+        return ()
+    spread = f"n = {warm.count}"
+    if warm.count > 1:
+        spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)}, {spread}"
+    lines = [row(span, f"{numbers.seconds(warm.median)} median of {CLOCKS[record.provenance['clock']]} ({spread})")]
+    share, regime = roofline(record, span, warm.median)
+    ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
+    traffic = constant(record, span, "traffic_bytes")
+    if share is not None and ceilings and flops and traffic:
+        reached = (
+            f"{flops / warm.median / 1e9:.3g} of {ceilings.flops_per_s / 1e9:.3g} GFLOP/s, "
+            f"{traffic / warm.median / 1e9:.3g} of {ceilings.bytes_per_s / 1e9:.3g} GB/s"
+        )
+        lines.append(row("", f"{numbers.percent(share)} of the roofline, bound by {BOUND_BY[regime or '']}: {reached}"))
+    if cold is not None:
+        slower = f"{cold.median / warm.median:.2f} times as long, n = {cold.count}"
+        lines.append(row("", f"{numbers.seconds(cold.median)} with cold caches ({slower})"))
+    return lines
+
+
+def _projection(record: Record, span: str) -> Sequence[str]:
+    bound_s, ceilings = constant(record, span, "bound_s"), ceilings_of(record, span)
+    flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
+    if bound_s is None or ceilings is None or flops is None or traffic is None:
+        return ()
+    regime = BOUND_BY[ceilings.regime(flops=flops, traffic_bytes=traffic)]
+    peaks = f"{ceilings.flops_per_s / 1e12:,.4g} TFLOP/s and {ceilings.bytes_per_s / 1e9:,.4g} GB/s"
+    return (row(span, f"{numbers.seconds(bound_s)} at least, bound by {regime}: projected from {peaks}, not measured"),)

@@ -1,0 +1,59 @@
+"""A timeline of one step for chrome://tracing or Perfetto, taken in a pass of its own.
+
+Spans are ranges in it. On CUDA they are NVTX ranges in every pass, so that nsys shows them too.
+"""
+
+import gzip
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from suite.measure.allocator import quiet_standard_error
+from suite.measure.meter import Meter, Probe, Seen
+
+TRACE = "trace.json.gz"
+
+
+def trace_of(step: Callable[[Meter], None], device: str) -> bytes:
+    """The compressed trace of one step, without the host's name and the path that the profiler writes into it."""
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    with tempfile.TemporaryDirectory(prefix="suite-trace-") as folder:
+        path = Path(folder) / "trace.json"
+        with quiet_standard_error():
+            with profile(activities=activities, record_shapes=True) as profiler:
+                step(Meter(_named_range))
+            profiler.export_chrome_trace(str(path))
+        content = json.loads(path.read_text(encoding="utf-8"))
+    for private in ("traceName", "host_name"):
+        content.pop(private, None)
+    return gzip.compress(json.dumps(content).encode())
+
+
+def nvtx_ranges(device: str) -> list[Probe]:
+    """The probe that marks spans for nsys, where there is a CUDA device to watch."""
+    return [_nvtx_range] if device == "cuda" else []
+
+
+def _named_range(span: str) -> Callable[[], Seen]:
+    named = record_function(f"span {span}")
+    named.__enter__()
+
+    def stop() -> Seen:
+        named.__exit__(None, None, None)
+        return ()
+
+    return stop
+
+
+def _nvtx_range(span: str) -> Callable[[], Seen]:
+    torch.cuda.nvtx.range_push(f"span {span}")
+
+    def stop() -> Seen:
+        torch.cuda.nvtx.range_pop()
+        return ()
+
+    return stop

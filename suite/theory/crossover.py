@@ -1,0 +1,65 @@
+"""From how many new tokens on a server should re-expand MLA's latent instead of absorbing.
+
+Absorbing does more work for every query-key pair, re-expanding does its extra work once for every token of the context:
+few new tokens favour the first, many the second. Both modes have the same weights and the same outputs.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+from suite.theory.geometry import Geometry
+from suite.theory.latent_shapes import absorbed_shape, reexpanded_shape
+from suite.theory.roofline import Ceilings
+from suite.theory.shapes import LayerShape, Pass, layer_bytes, layer_flops
+
+Cost = Callable[[LayerShape, Pass], float]
+
+
+def flops_crossover(geometry: Geometry, *, seq_len: int, tp: int = 1, **sizes: int | None) -> int | None:
+    """The fewest new tokens at which re-expanding takes fewer FLOPs of the whole layer, under the causal mask.
+
+    `sizes`: MLA's, as the variant's YAML sets them. None where it takes no fewer up to `seq_len`.
+    """
+    return _first_cheaper(geometry, layer_flops, tp=tp, sizes=sizes, batch=1, seq_len=seq_len, element_bytes=1)
+
+
+def roofline_crossover(
+    geometry: Geometry,
+    ceilings: Ceilings,
+    *,
+    seq_len: int,
+    element_bytes: int,
+    batch: int = 1,
+    tp: int = 1,
+    **sizes: int | None,
+) -> int | None:
+    """The fewest new tokens at which the least time of the whole layer is shorter when re-expanding, or None."""
+
+    def bound_s(shape: LayerShape, forward: Pass) -> float:
+        return ceilings.bound_s(flops=layer_flops(shape, forward), traffic_bytes=layer_bytes(shape, forward))
+
+    return _first_cheaper(
+        geometry, bound_s, tp=tp, sizes=sizes, batch=batch, seq_len=seq_len, element_bytes=element_bytes
+    )
+
+
+def _first_cheaper(
+    geometry: Geometry,
+    cost: Cost,
+    *,
+    tp: int,
+    sizes: dict[str, int | None],
+    batch: int,
+    seq_len: int,
+    element_bytes: int,
+) -> int | None:
+    absorbed, reexpanded = absorbed_shape(geometry, tp=tp, **sizes), reexpanded_shape(geometry, tp=tp, **sizes)
+
+    def is_cheaper(query_len: int) -> bool:
+        forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
+        return cost(reexpanded, forward) < cost(absorbed, forward)
+
+    # Bisection, since once re-expanding is cheaper it stays so: a test tries every number.
+    counts = range(1, seq_len + 1)
+    at = bisect_left(counts, True, key=is_cheaper)
+    return counts[at] if at < len(counts) else None

@@ -1,0 +1,65 @@
+"""Who wins where: absorbed MLA's decode kernel against GQA's, by the roofline bound of the closed forms.
+
+MLA reads a smaller cache but computes more for each byte of it. So it wins while memory sets the limit, and loses where
+arithmetic does: on devices with a low ridge point, with several new tokens a step, with many heads. Tensor parallelism
+shares out GQA's groups and MLA's heads, but each rank keeps MLA's whole latent (GLA's argument, arXiv 2505.21487).
+
+Both sides are an idea of the device at its best, by specification: what a kernel really reaches is for records to say.
+"""
+
+import functools
+from dataclasses import dataclass, replace
+
+from suite.theory.geometry import Geometry, load_geometry
+from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.roofline import Ceilings
+from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape
+
+SIZES_OF = "deepseek-v3"
+"""Its c 512, d_r 64 and d_n = d_v = 128, at any number of heads; GQA's heads are as wide as its value heads."""
+KV_HEADS = 8
+CONTEXT_TOKENS = 131_072
+"""Queries and outputs are left out, as they vanish beside a long context's cache: here they would add at most 3 % to
+MLA's bytes (16 new tokens, 128 heads)."""
+DTYPE, ELEMENT_BYTES = "bfloat16", 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duel:
+    """Both sides of one cell of the map."""
+
+    gqa_s: float
+    mla_s: float
+    gqa_regime: str
+    mla_regime: str
+
+    @property
+    def speedup(self) -> float:
+        """How many times as fast as GQA's kernel MLA's can be: above 1 MLA wins."""
+        return self.gqa_s / self.mla_s
+
+
+def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
+    """Least times of one decode step's kernels on one of `tp` ranks.
+
+    Raises ValueError where `heads` is no multiple of `tp` or of GQA's groups.
+    """
+    geometry = sized(heads)
+    forward = Pass(batch=1, query_len=query_len, seq_len=CONTEXT_TOKENS, element_bytes=ELEMENT_BYTES)
+    gqa_s, gqa_regime = _bound(grouped_shape(geometry, tp=tp, kv_heads=KV_HEADS), forward, ceilings)
+    mla_s, mla_regime = _bound(absorbed_shape(geometry, tp=tp), forward, ceilings)
+    return Duel(gqa_s=gqa_s, mla_s=mla_s, gqa_regime=gqa_regime, mla_regime=mla_regime)
+
+
+@functools.cache
+def sized(heads: int) -> Geometry:
+    """DeepSeek's sizes with another number of heads. Kept, since a map asks for it a thousand times."""
+    return replace(load_geometry(SIZES_OF), num_heads=heads, num_kv_heads=heads)
+
+
+def _bound(shape: LayerShape, forward: Pass, ceilings: Ceilings) -> tuple[float, str]:
+    flops, traffic_bytes = shape.core_flops(forward), cache_bytes(shape, forward)
+    return (
+        ceilings.bound_s(flops=flops, traffic_bytes=traffic_bytes),
+        ceilings.regime(flops=flops, traffic_bytes=traffic_bytes),
+    )

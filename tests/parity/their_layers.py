@@ -1,0 +1,122 @@
+"""transformers' attention layers with the weights, sizes and rotary settings of ours.
+
+Rotary settings are taken from a geometry's YAML and not from what we make of it, so that both sides read the source.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DeepseekV2Config, DeepseekV3Config, DynamicCache, LlamaConfig, PreTrainedConfig
+from transformers.models.deepseek_v2 import modeling_deepseek_v2 as v2
+from transformers.models.deepseek_v3 import modeling_deepseek_v3 as v3
+from transformers.models.llama import modeling_llama as llama
+
+from suite.attention.grouped import GroupedAttention
+from suite.attention.latent import LatentAttention
+
+THEIR_NAMES = {"type": "rope_type", "original_max_position": "original_max_position_embeddings"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TheirLayer:
+    attention: torch.nn.Module
+    rotary: torch.nn.Module
+    """A model of theirs calls it once for all layers."""
+    config: PreTrainedConfig
+
+    def __call__(self, x_BSD: Tensor, positions_S: Tensor, cache: DynamicCache | None, mask: Tensor | None) -> Tensor:
+        """The layer's output for new tokens at these positions."""
+        return self.attend(x_BSD, self.rotary(x_BSD, positions_S[None]), cache, mask)
+
+    def attend(self, x_BSD: Tensor, angles: Any, cache: DynamicCache | None, mask: Tensor | None) -> Tensor:
+        """`mask` is added to the scores: a boolean one would be silently wrong, None masks nothing."""
+        return self.attention(hidden_states=x_BSD, position_embeddings=angles, attention_mask=mask, cache=cache)[0]
+
+
+def llama_layer(ours: GroupedAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
+    shape = ours.shape
+    config = LlamaConfig(
+        hidden_size=shape.hidden_size,
+        num_attention_heads=shape.num_heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        **_rope(geometry),
+        attn_implementation=implementation,
+    )
+    weights = {"q_proj": ours.w_q, "k_proj": ours.w_k, "v_proj": ours.w_v, "o_proj": ours.w_o}
+    return TheirLayer(
+        attention=_holding(weights, llama.LlamaAttention, config),
+        rotary=llama.LlamaRotaryEmbedding(config),
+        config=config,
+    )
+
+
+def deepseek_v3_layer(ours: LatentAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
+    config = DeepseekV3Config(**_latent_sizes(ours, geometry), attn_implementation=implementation)
+    return TheirLayer(
+        attention=_holding(_latent_weights(ours), v3.DeepseekV3Attention, config),
+        rotary=v3.DeepseekV3RotaryEmbedding(config),
+        config=config,
+    )
+
+
+def deepseek_v2_layer(ours: LatentAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
+    config = DeepseekV2Config(**_latent_sizes(ours, geometry), attn_implementation=implementation)
+    return TheirLayer(
+        attention=_holding(_latent_weights(ours), v2.DeepseekV2Attention, config),
+        rotary=v2.DeepseekV2RotaryEmbedding(config),
+        config=config,
+    )
+
+
+def evens_then_odds(k_r: Tensor) -> Tensor:
+    """A rotary key of ours, whose pairs are neighbours, in the order that DeepseekV3Attention writes it in."""
+    return torch.cat((k_r[..., 0::2], k_r[..., 1::2]), dim=-1)
+
+
+def _rope(geometry: Mapping[str, Any]) -> dict[str, Any]:
+    scaling = geometry.get("rope_scaling") or {"type": "default"}
+    parameters = {THEIR_NAMES.get(key, key): value for key, value in scaling.items()}
+    return {
+        "rope_parameters": {"rope_theta": geometry["rope_theta"], **parameters},
+        "max_position_embeddings": geometry["max_position"],
+    }
+
+
+def _latent_sizes(ours: LatentAttention, geometry: Mapping[str, Any]) -> dict[str, Any]:
+    shape = ours.shape
+    return {
+        "hidden_size": shape.hidden_size,
+        "num_attention_heads": shape.num_heads,
+        "num_key_value_heads": shape.num_heads,
+        "q_lora_rank": shape.q_lora_rank,
+        "kv_lora_rank": shape.kv_lora_rank,
+        "qk_nope_head_dim": shape.qk_nope_head_dim,
+        "qk_rope_head_dim": shape.qk_rope_head_dim,
+        "v_head_dim": shape.v_head_dim,
+        **_rope(geometry),
+    }
+
+
+def _latent_weights(ours: LatentAttention) -> dict[str, Tensor]:
+    query = {"q_proj": ours.w_q}
+    if ours.shape.q_lora_rank is not None:
+        query = {"q_a_proj": ours.w_qa, "q_a_layernorm": ours.q_norm, "q_b_proj": ours.w_q}
+    return {
+        **query,
+        "kv_a_proj_with_mqa": ours.w_kva,
+        "kv_a_layernorm": ours.kv_norm,
+        "kv_b_proj": ours.w_kvb.flatten(0, 1),
+        "o_proj": ours.w_o,
+    }
+
+
+def _holding(weights: Mapping[str, Tensor], attention_class: type, config: PreTrainedConfig) -> torch.nn.Module:
+    """Their layer, with our tensors themselves as its weights: every one of its own must be given."""
+    with torch.device("meta"):
+        attention = attention_class(config, layer_idx=0)
+    attention.load_state_dict({f"{name}.weight": weight for name, weight in weights.items()}, strict=True, assign=True)
+    return attention.requires_grad_(False).eval()

@@ -1,0 +1,94 @@
+"""Variants of another package, one as README shows it, are installed, measured and reported as if they were ours."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from suite.records.record import Status
+from suite.records.store import read_contents
+from suite.report.palette import shown
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTION = README.partition("## Your own variant")[2].partition("\n## ")[0]
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    return [shlex.split(line.removeprefix("$ ")) for block in blocks("console") for line in block.splitlines()]
+
+
+def ended(command, **settings):
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder for PYTHONPATH into which README's variant and the tied one were installed."""
+    pytest.importorskip("pip", reason="needs pip, to install the package")
+    pytest.importorskip("hatchling", reason="needs hatchling, to build the package")
+    folder = tmp_path_factory.mktemp("foreign")
+    source, target = folder / "source", folder / "target"
+    shutil.copytree(ROOT / "tests" / "foreign_variant", source)
+    for block in [*blocks("python"), *blocks("yaml")]:
+        path = source / block.splitlines()[0].removeprefix("# ")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block, encoding="utf-8")
+    options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
+    ended([sys.executable, "-m", "pip", "install", *options, "--target", target, source])
+    return target
+
+
+def test_foreign_variants_are_checked_measured_and_reported(installed, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path = os.pathsep.join(map(str, (installed, ROOT)))
+    settings = {"cwd": elsewhere, "env": {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}}
+    (_, *run), (_, *report) = commands()
+    run = [part.replace("gqa,normed", "gqa,normed,tied").replace("//normed", "//normed,pkg://tied") for part in run]
+    ended([sys.executable, "-m", "suite", *run, "geometry=tiny", "measure=smoke"], **settings)
+    ended([sys.executable, "-m", "suite", *report], **settings)
+
+    records = {stored.record.case.axes["attention"]: stored.record for stored in read_contents([elsewhere]).stored}
+    assert {name: record.status for name, record in records.items()} == dict.fromkeys(
+        ("gqa", "normed", "tied"), Status.OK
+    )
+    values = {name: read(record) for name, record in records.items()}
+    for name in ("normed", "tied"):
+        assert values[name]["kernel", "relative_error"] <= values[name]["kernel", "allowed_error"]
+        assert values[name]["case", "cache_bytes_counted"] == values[name]["case", "cache_bytes"]
+        assert shown(name) in (elsewhere / "reports/index.html").read_text(encoding="utf-8")
+    assert values["tied"]["case", "cache_bytes"] == values["gqa"]["case", "cache_bytes"] / 2
+
+
+def read(record):
+    return {(reading.span, reading.metric): reading.value for reading in record.readings}
+
+
+def test_readmes_variant_takes_fifteen_lines_at_most():
+    written = [*blocks("python"), *blocks("yaml"), *blocks("console")]
+    assert sum(bool(line.strip()) for block in written for line in block.splitlines()) <= 15
+
+
+def test_the_variants_closed_form_counts_its_parameters(installed, monkeypatch):
+    torch = pytest.importorskip("torch", reason="the layer needs torch")
+    monkeypatch.syspath_prepend(installed)
+    from tied import TiedAttention, tied_shape
+
+    from suite.theory.geometry import load_geometry
+
+    shape = tied_shape(load_geometry("tiny"))
+    settings = {"dtype": torch.float32, "device": torch.device("cpu"), "generator": torch.Generator()}
+    layer = TiedAttention(shape, positions=4, **settings)
+    assert sum(parameter.numel() for parameter in layer.parameters()) == shape.parameter_count

@@ -1,0 +1,162 @@
+"""Every closed form against counting: multiply-adds one by one per query-key pair, bytes as the set of what is touched."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+
+from suite.theory.geometry import load_geometry
+from suite.theory.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
+from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
+
+TINY = load_geometry("tiny")
+GEOMETRIES = (TINY, replace(TINY, hidden_size=40, num_heads=6, num_kv_heads=6, head_dim=10))
+VARIANTS = {
+    "mha": lambda geometry: grouped_shape(geometry, kv_heads="all"),
+    "gqa": lambda geometry: grouped_shape(geometry, kv_heads=2),
+    "mqa": lambda geometry: grouped_shape(geometry, kv_heads=1),
+    "mla": lambda geometry: absorbed_shape(geometry, q_lora_rank=0, qk_rope_head_dim=6),
+    "mla of query rank 24": lambda geometry: absorbed_shape(geometry, q_lora_rank=24, v_head_dim=5),
+    "mla_latent": lambda geometry: reexpanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
+    "mla_expanded": lambda geometry: expanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
+}
+PASSES = list(itertools.product((1, 3), (1, 2, 5), (0, 4, 11), (None, "fp8"))) + list(
+    itertools.product((1, 3), (1, 5), ("training",), (None,))
+)
+
+
+class Counter:
+    """A variant as loops over what it computes and touches, with nothing in common with the closed forms."""
+
+    def __init__(self, variant, shape, forward):
+        self.variant, self.s, self.f = variant, shape, forward
+        self.past = forward.seq_len - forward.query_len
+
+    def pairs(self):
+        s, f = self.s, self.f
+        for batch, head, query, key in itertools.product(*map(range, (f.batch, s.num_heads, f.query_len, f.seq_len))):
+            if key <= query + self.past:
+                yield batch, head, query, key
+
+    def widths(self):
+        s = self.s
+        if self.variant.startswith("mla_"):
+            return s.qk_nope_head_dim + s.qk_rope_head_dim, s.v_head_dim
+        if self.variant.startswith("mla"):
+            return s.kv_lora_rank + s.qk_rope_head_dim, s.kv_lora_rank
+        return s.head_dim, s.head_dim
+
+    def kernel_multiply_adds(self):
+        scored, summed = self.widths()
+        forward = scored + summed
+        backward = 2 * scored + 2 * summed  # dQ and dK; dP and dV
+        return sum(forward + (backward if self.f.is_training else 0) for _ in self.pairs())
+
+    def projections(self):
+        """Rows, inner width and columns of every matrix product around the kernel."""
+        s, f = self.s, self.f
+        new, hidden, heads = f.batch * f.query_len, s.hidden_size, s.num_heads
+        if not self.variant.startswith("mla"):
+            yield from [(new, hidden, heads * s.head_dim), (new, heads * s.head_dim, hidden)]
+            yield from [(new, hidden, s.kv_heads * s.head_dim)] * 2
+            return
+        wide = heads * (s.qk_nope_head_dim + s.qk_rope_head_dim)
+        yield from (
+            [(new, hidden, s.q_lora_rank), (new, s.q_lora_rank, wide)] if s.q_lora_rank else [(new, hidden, wide)]
+        )
+        yield new, hidden, s.kv_lora_rank + s.qk_rope_head_dim
+        yield new, heads * s.v_head_dim, hidden
+        expanded = f.batch * f.seq_len if self.variant == "mla_latent" else new
+        for _ in range(heads):  # absorbing W_UK and W_UV for the new tokens, or expanding keys and values with them
+            yield expanded, s.qk_nope_head_dim, s.kv_lora_rank
+            yield expanded, s.kv_lora_rank, s.v_head_dim
+
+    def layer_multiply_adds(self):
+        passes = 3 if self.f.is_training else 1
+        around = sum(rows * inner * columns for rows, inner, columns in self.projections())
+        return self.kernel_multiply_adds() + passes * around
+
+    def attended(self):
+        """Elements of keys and values that some pair touches, by name: the absorbed value is a part of its key."""
+        scored, summed = self.widths()
+        touched = set()
+        for batch, head, _, key in self.pairs():
+            if self.variant in ("mla", "mla of query rank 24"):
+                touched |= {("latent", batch, key, column) for column in range(scored)}
+                touched |= {("latent", batch, key, column) for column in range(summed)}
+                continue
+            group = head if self.variant.startswith("mla_") else head * self.s.kv_heads // self.s.num_heads
+            touched |= {("key", batch, group, key, column) for column in range(scored)}
+            touched |= {("value", batch, group, key, column) for column in range(summed)}
+        return touched
+
+    def queries_and_outputs(self):
+        return self.f.batch * self.f.query_len * self.s.num_heads * sum(self.widths())
+
+    def kept(self):
+        """Rows of one token's cache: width, and whether it is a rotary key that stands apart."""
+        s = self.s
+        if self.variant == "mla_expanded":
+            return [(s.qk_nope_head_dim, False), (s.qk_rope_head_dim, True), (s.v_head_dim, False)] * s.num_heads
+        if self.variant.startswith("mla"):
+            return [(s.kv_lora_rank, False), (s.qk_rope_head_dim, True)]
+        return [(s.head_dim, False)] * (2 * s.kv_heads)
+
+    def kept_bytes(self):
+        tokens, element = self.f.batch * self.f.seq_len, self.f.element_bytes
+        if self.f.cache_dtype is None:
+            return tokens * sum(width for width, _ in self.kept()) * element
+        return tokens * sum(width * 2 if apart else width + 4 * math.ceil(width / 128) for width, apart in self.kept())
+
+
+def expected(variant, shape, forward):
+    counter = Counter(variant, shape, forward)
+    element, passes = forward.element_bytes, 3 if forward.is_training else 1
+    reads = len(counter.attended()) * element if variant == "mla_latent" or not forward.cache_dtype else None
+    reads = counter.kept_bytes() if reads is None else reads
+    kernel = passes * (reads + counter.queries_and_outputs() * element)
+    layer = kernel + passes * shape.parameter_count * element
+    if variant == "mla_latent":  # the latent is read, what is expanded is written first; the rotary key is not expanded
+        tokens, s = forward.batch * forward.seq_len, shape
+        made = 2 * tokens * s.num_heads * (s.qk_nope_head_dim + s.v_head_dim) * element
+        layer += passes * (counter.kept_bytes() + made - reads)
+    return {
+        "kernel_flops": 2 * counter.kernel_multiply_adds(),
+        "layer_flops": 2 * counter.layer_multiply_adds(),
+        "cache_bytes": counter.kept_bytes(),
+        "kernel_bytes": kernel,
+        "layer_bytes": layer,
+    }
+
+
+@pytest.mark.parametrize(("batch", "query_len", "context", "cache_dtype"), PASSES)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=["tiny", "odd"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_closed_form_is_what_counting_gives(variant, geometry, batch, query_len, context, cache_dtype):
+    is_training = context == "training"
+    forward = Pass(
+        batch=batch,
+        query_len=query_len,
+        seq_len=query_len + (0 if is_training else context),
+        element_bytes=2,
+        cache_dtype=cache_dtype,
+        is_training=is_training,
+    )
+    shape = VARIANTS[variant](geometry)
+    forms = (kernel_flops, layer_flops, cache_bytes, kernel_bytes, layer_bytes)
+    assert {form.__name__: form(shape, forward) for form in forms} == expected(variant, shape, forward)
+
+
+def test_at_least_five_hundred_cases_are_counted():
+    assert len(VARIANTS) * len(GEOMETRIES) * len(PASSES) >= 500
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_kernel_that_computes_scores_again_does_one_more_product_a_pair(variant):
+    shape = VARIANTS[variant](TINY)
+    forward = Pass(batch=2, query_len=5, seq_len=5, element_bytes=2, is_training=True)
+    scored, summed = shape.qk_dim, shape.v_dim
+    again = kernel_flops(shape, forward) + shape.recomputation_flops(forward)
+    ratio = (again - shape.core_flops(forward)) / shape.core_flops(forward)
+    assert ratio == pytest.approx((3 * scored + 2 * summed) / (scored + summed))

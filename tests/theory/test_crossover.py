@@ -1,0 +1,89 @@
+"""Where re-expanding MLA's latent overtakes absorbing: against a formula, against trying every number."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from suite.theory.crossover import flops_crossover, roofline_crossover
+from suite.theory.geometry import load_geometry
+from suite.theory.hardware import load_hardware
+from suite.theory.latent_shapes import absorbed_shape, reexpanded_shape
+from suite.theory.roofline import Ceilings
+from suite.theory.shapes import Pass, layer_bytes, layer_flops
+
+V3, LITE = load_geometry("deepseek-v3"), load_geometry("deepseek-v2-lite")
+DEVICES = [load_hardware(name).ceilings("bfloat16") for name in ("h100-sxm5-80gb", "h20-96gb", "l4")]
+CONTEXTS = (256, 512, 1024, 4096, 16384)
+
+
+def closed_form(seq_len, *, causal):
+    """New tokens at which both modes take the same FLOPs, from the formula and not from the shapes: V3's sizes."""
+    c, d_n, d_v = 512, 128, 128
+    k = c * (d_n + d_v) / (2 * c - d_n - d_v)
+    if not causal:
+        return k * seq_len / (k + seq_len)
+    # (2c - d_n - d_v) N = c (d_n + d_v) (Sk - Sq) with N = Sq (2 Sk - Sq + 1) / 2, a quadratic in Sq.
+    half = seq_len + 0.5 + k
+    return half - (half * half - 2 * k * seq_len) ** 0.5
+
+
+@pytest.mark.parametrize(("seq_len", "expected"), list(zip(CONTEXTS, (119, 143, 157, 168, 170), strict=True)))
+def test_flops_cross_at_the_published_counts_under_the_causal_mask(seq_len, expected):
+    assert expected - 1 < closed_form(seq_len, causal=True) < expected
+    assert flops_crossover(V3, seq_len=seq_len) == flops_crossover(LITE, seq_len=seq_len) == expected
+
+
+@pytest.mark.parametrize(("seq_len", "expected"), list(zip(CONTEXTS, (102, 128, 146, 164, 169), strict=True)))
+def test_with_every_key_for_every_query_they_would_cross_earlier(seq_len, expected):
+    assert round(closed_form(seq_len, causal=False)) == expected < flops_crossover(V3, seq_len=seq_len)
+
+
+def tried(geometry, ceilings, seq_len, element_bytes):
+    """Whether re-expanding is cheaper, for every number of new tokens: by FLOPs, and by the roofline bound."""
+    absorbed, reexpanded = absorbed_shape(geometry), reexpanded_shape(geometry)
+    by_flops, by_bound = [], []
+    for query_len in range(1, seq_len + 1):
+        forward = Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
+        flops = [layer_flops(shape, forward) for shape in (reexpanded, absorbed)]
+        traffic = [layer_bytes(shape, forward) for shape in (reexpanded, absorbed)]
+        bounds = [ceilings.bound_s(flops=f, traffic_bytes=b) for f, b in zip(flops, traffic, strict=True)]
+        by_flops.append(flops[0] < flops[1])
+        by_bound.append(bounds[0] < bounds[1])
+    return by_flops, by_bound
+
+
+def first(cheaper):
+    return cheaper.index(True) + 1 if True in cheaper else None
+
+
+@pytest.mark.parametrize(
+    ("name", "ceilings", "seq_len"),
+    list(itertools.product(("deepseek-v3", "deepseek-v2-lite", "glm-4.7-flash"), DEVICES, (1, 2, 256, 700))),
+)
+def test_trying_every_number_finds_the_same_and_no_second_crossing(name, ceilings, seq_len):
+    geometry = load_geometry(name)
+    by_flops, by_bound = tried(geometry, ceilings, seq_len, element_bytes=2)
+    assert by_flops == sorted(by_flops)
+    assert by_bound == sorted(by_bound)
+    assert flops_crossover(geometry, seq_len=seq_len) == first(by_flops)
+    assert roofline_crossover(geometry, ceilings, seq_len=seq_len, element_bytes=2) == first(by_bound)
+
+
+def test_where_arithmetic_is_all_that_counts_the_roofline_crosses_with_the_flops():
+    slow = Ceilings(flops_per_s=1.0, bytes_per_s=1e9)
+    assert roofline_crossover(V3, slow, seq_len=512, element_bytes=2) == flops_crossover(V3, seq_len=512)
+
+
+def test_there_is_no_crossing_where_the_latent_is_narrow():
+    narrow = replace(V3, kv_lora_rank=128)
+    assert flops_crossover(narrow, seq_len=512) is None
+
+
+def test_there_is_no_crossing_where_written_out_keys_and_values_must_be_moved_through_a_slow_memory():
+    fast = Ceilings(flops_per_s=1e30, bytes_per_s=1.0)
+    assert roofline_crossover(load_geometry("glm-4.7-flash"), fast, seq_len=256, element_bytes=2) is None
+
+
+def test_all_heads_on_one_device_or_shared_out_cross_alike_in_flops():
+    assert flops_crossover(V3, seq_len=1024, tp=8) == flops_crossover(V3, seq_len=1024)

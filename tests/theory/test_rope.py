@@ -1,0 +1,61 @@
+"""Scaled rotary frequencies against figures that are known, and their limits."""
+
+import math
+from itertools import pairwise
+
+import pytest
+
+from suite.configuration import read_choice
+from suite.theory.geometry import geometry_from, load_geometry
+from suite.theory.rope import Llama3, Rope, Yarn
+
+V3, V2 = load_geometry("deepseek-v3").rope, load_geometry("deepseek-v2").rope
+PLAIN = Rope(theta=V3.theta)
+
+
+@pytest.mark.parametrize(("rope", "mscale"), [(V3, 1.36889), (V2, 1.26080)])
+def test_yarns_temperature_enters_the_softmax_scale_squared(rope, mscale):
+    assert rope.score_factor == pytest.approx(mscale**2, abs=2e-5)
+    assert rope.rotation_factor == 1.0
+
+
+def test_yarn_keeps_fast_pairs_slows_slow_ones_and_blends_between():
+    ratios = [scaled / plain for scaled, plain in zip(V3.frequencies(64), PLAIN.frequencies(64), strict=True)]
+    assert ratios[-1] == pytest.approx(1 / 40)
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(ratios))
+    # Pairs that turn 32 times and once over 4,096 positions: 10.4 and 22.5 of 32, rounded outwards.
+    assert [ratio == pytest.approx(1.0) for ratio in ratios].index(False) == 11
+    assert [ratio == pytest.approx(1 / 40) for ratio in ratios].index(True) == 23
+
+
+def test_llama3_keeps_short_waves_and_slows_long_ones():
+    rope = Rope(theta=500_000.0, scaling=Llama3(factor=8.0, original_max_position=8192.0))
+    plain, scaled = Rope(theta=500_000.0).frequencies(128), rope.frequencies(128)
+    for was, now in zip(plain, scaled, strict=True):
+        wavelength = 2 * math.pi / was
+        if wavelength < 8192 / 4:
+            assert now == was
+        elif wavelength > 8192:
+            assert now == pytest.approx(was / 8)
+        else:
+            assert was / 8 < now < was
+
+
+def test_a_factor_of_one_changes_nothing():
+    rope = Rope(theta=10_000.0, scaling=Yarn(factor=1.0, original_max_position=4096.0))
+    assert rope.frequencies(64) == pytest.approx(Rope(theta=10_000.0).frequencies(64))
+    assert rope.score_factor == rope.rotation_factor == 1.0
+
+
+@pytest.mark.parametrize(
+    ("scaling", "words"),
+    [
+        ({"type": "ntk"}, "geometry.rope_scaling.type must be one of yarn, llama3; got 'ntk'"),
+        ({"type": "yarn", "factor": -2}, "geometry.rope_scaling.factor must be a number above 0; got -2"),
+        ({"type": "yarn", "factor": 2}, "geometry.rope_scaling does not fit its type"),
+        ({"type": "yarn", "factor": 2, "original_max_position": 8, "beta": 1}, "beta"),
+    ],
+)
+def test_scaling_that_is_wrong_in_itself_is_refused_by_name(scaling, words):
+    with pytest.raises(ValueError, match=words.replace(".", r"\.")):
+        geometry_from({**read_choice("geometry", "deepseek-v3"), "rope_scaling": scaling})
