@@ -54,12 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         composed = compose(arguments)
-        jobs = [job_of(one) for one in composed]
+        jobs = [job_of(one) for one in composed if not is_left_out(one)]
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         print(f"suite run: {_sentence(error)}", file=sys.stderr)
         return 2
     if not composed:  # Hydra answered by itself, as with --cfg
         return 0
+    if not jobs:
+        print("suite run: leave_out leaves no case to run", file=sys.stderr)
+        return 2
     return execute(jobs, folder=composed[0].folder, is_sweep=composed[0].is_sweep)
 
 
@@ -112,6 +115,21 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
     return composed
 
 
+def is_left_out(composed: Composed) -> bool:
+    """Whether this is a point of a sweep that its `leave_out` names, by a few of its settings. Raises ValueError for
+    a name that is none."""
+    points = composed.settings["leave_out"]
+    if not isinstance(points, list) or not all(isinstance(point, dict) and point for point in points):
+        raise ValueError(f"leave_out must be a list of points, as [{{phase: prefill, seq_len: 16384}}]; got {points!r}")
+    for point in points if composed.is_sweep else ():
+        unknown = sorted(set(point) - set(composed.settings) - set(composed.chosen))
+        if unknown:
+            raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
+        if all(composed.chosen.get(name, composed.settings.get(name)) == value for name, value in point.items()):
+            return True
+    return False
+
+
 def job_of(composed: Composed) -> Job:
     """The case and its settings. Raises ValueError for what does not exist and for what is wrong in itself."""
     named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"}
@@ -121,7 +139,7 @@ def job_of(composed: Composed) -> Job:
     missing = sorted(named_in_file - set(composed.settings))
     if missing:
         raise ValueError(f"{missing[0]} must have a value; got none")
-    settings = without_inapplicable(composed.settings)
+    settings = without_inapplicable({key: value for key, value in composed.settings.items() if key != "leave_out"})
     return job_for(case_from(settings, chosen=composed.chosen, named=composed.named), settings)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from suite.records.record import Status
 from suite.records.store import read_contents
-from suite.run import compose, job_of, main
+from suite.run import compose, is_left_out, job_of, main
 from suite.theory.geometry import geometry_names
 
 ROOT = Path(__file__).parents[1]
@@ -81,6 +81,9 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         (["seq_len=${nowhere}"], ["nowhere"]),
         (["-m", "seq_len=1,"], ["cannot read 'seq_len=1,'"]),
         (["measure.max_steps=1"], ["measure.max_steps"]),
+        (["-m", "leave_out=[{nonsense: 1}]"], ["no setting 'nonsense'"]),
+        (["-m", "leave_out=decode"], ["leave_out must be a list of points", "'decode'"]),
+        (["-m", "leave_out=[{phase: decode}]"], ["leaves no case"]),
         (["-m", "attention=mha,mla", "batch=0,1"], ["batch", "at least 1"]),
     ],
 )
@@ -162,9 +165,20 @@ def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured(tmp_pa
 
 @pytest.mark.parametrize(("sweep", "cases"), [("demo", 24), ("demo_prefill", 10)])
 def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, cases):
-    jobs = [job_of(composed) for composed in compose(["-m", f"sweep={sweep}"])]
+    jobs = [job_of(one) for one in compose(["-m", f"sweep={sweep}"]) if not is_left_out(one)]
     assert len({job.case.id for job in jobs}) == cases
     assert all(job.plan.constants() for job in jobs)
+
+
+def test_points_that_a_sweep_leaves_out_are_not_run_and_do_not_show_in_the_id(tmp_path):
+    left_out = "leave_out=[{attention: mha, query_len: 2}, {attention: mqa}]"
+    _, records = run(tmp_path, "-m", *SMALL, "attention=mha,mqa,gqa", "query_len=1,2", left_out)
+    assert sorted((one.case.axes["attention"], one.case.axes["query_len"]) for one in records) == [
+        ("gqa", 1),
+        ("gqa", 2),
+        ("mha", 1),
+    ]
+    assert not any("leave_out" in one.case.id or "leave_out" in one.settings for one in records)
 
 
 def test_readings_sent_before_a_death_are_kept(tmp_path):

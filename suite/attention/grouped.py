@@ -70,4 +70,5 @@ class GroupedAttention(AttentionLayer):
 
     def heads(self, x_BSD: Tensor, weight: Tensor) -> Tensor:
         """A projection, cut into heads: [batch, heads, tokens, head_dim]."""
-        return F.linear(x_BSD, weight).unflatten(-1, (-1, self.shape.head_dim)).transpose(1, 2)
+        x_BSE = F.linear(x_BSD, weight)
+        return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

@@ -28,6 +28,10 @@ WRAPPERS = frozenset(
 """Operators that only hand on to the one that did the work, which is listed itself."""
 
 
+COMPILED = "## Call CompiledFxGraph"
+"""How the profiler calls what torch.compile made."""
+
+
 class AllocatorProbe:
     """A probe that notes the peak of each span in its readings, and the operators of each in `operators`."""
 
@@ -59,8 +63,13 @@ class AllocatorProbe:
 
 
 def _worth_naming(names: Iterator[str]) -> list[str]:
-    short = {name.removeprefix("aten::") for name in names if name.startswith("aten::")}
+    short = {_short(name) for name in names if name.startswith(("aten::", COMPILED))}
     return sorted(short - VIEWS - WRAPPERS)
+
+
+def _short(name: str) -> str:
+    """Without what differs from run to run: a compiled graph's name ends with a digest."""
+    return name.removeprefix("aten::") if name.startswith("aten::") else "CompiledFxGraph"
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ NEVER_IN_ID = (
     "launcher",
     "hydra",
     "sweep",
+    "leave_out",
 )
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
 

@@ -30,6 +30,16 @@ def bytes_iec(value: float) -> str:
     return f"{_digits(value / size)} {unit}"
 
 
+def giga(rate: float) -> str:
+    """GFLOP/s of FLOP/s, and GB/s of B/s: decimal, as devices are sold."""
+    return _digits(rate / 1e9)
+
+
+def plain_tick(value: float) -> str:
+    """A round number on an axis, without zeros behind it."""
+    return f"{value:,g}"
+
+
 def percent(share: float) -> str:
     return f"{_two_digits(100 * share)} %"
 

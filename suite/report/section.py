@@ -1,10 +1,12 @@
 """What a section gives to the page: text, figures and tables, all of it unescaped plain text."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from suite.records import numbers
 from suite.report.results import Results
 from suite.report.words import Words
 
@@ -36,6 +38,11 @@ class Table:
     note: str = ""
     folded: bool = False
     """Shown as a line that opens: for a table beside a more important one."""
+
+
+def cell(value: float | None, text: Callable[[float], str]) -> str:
+    """A number in a table: a dash where it is unknown, or none that can be shown."""
+    return numbers.NOTHING if value is None or not math.isfinite(value) else text(value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,17 @@
-"""Timings of attention records as the latency section and the headlines need them: one a record and span.
+"""Timings of attention records as the sections and the headlines need them: one a record and span.
 
 A record may be old or foreign: what it lacks is None here, and nothing but its timings is required.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from suite.records.derived import roofline
+from suite.records.derived import constant, roofline
 from suite.records.record import Evidence, Reading, Record, Status
+from suite.report.palette import rank
 from suite.report.results import CurrentRecord, Results
 from suite.report.words import Words
 from suite.statistics.intervals import Interval, median_interval
@@ -18,6 +19,8 @@ from suite.statistics.intervals import Interval, median_interval
 LINE_AXES = ("attention", "backend", "seq_len")
 """Axes that tell lines and their points apart. All others must agree for two timings to share a figure."""
 PLAUSIBLE_S = (1e-12, 1e9)
+PLAUSIBLE_RATE = (1e-3, 1e24)
+"""FLOP/s, B/s or FLOP/B. No device has others, and a figure's axis would not bear them."""
 MOST_TOKENS = 1 << 53
 WALL_ABOVE_JUDGED = 1.10
 """From here on the wall clock tells another story than the judged one, and the table says so."""
@@ -62,6 +65,29 @@ class Timing:
         return tokens if isinstance(tokens, int) and 0 < tokens < MOST_TOKENS else None
 
     @property
+    def flops_per_s(self) -> float | None:
+        """The useful FLOPs over the median."""
+        return plausible_rate(constant(self.record, self.span, "flops"), self.interval.median)
+
+    @property
+    def bytes_per_s(self) -> float | None:
+        """The least memory traffic over the median."""
+        return plausible_rate(constant(self.record, self.span, "traffic_bytes"), self.interval.median)
+
+    @property
+    def flops_per_byte(self) -> float | None:
+        """Arithmetic intensity: useful FLOPs a byte of the least traffic."""
+        flops, traffic = (constant(self.record, self.span, name) for name in ("flops", "traffic_bytes"))
+        return plausible_rate(flops, traffic)
+
+    @property
+    def cold_s(self) -> float | None:
+        """The median after the caches were flushed, where that was measured."""
+        cold = [r.value for r in self.record.readings if r.span == self.span and r.metric == "cold_latency_s"]
+        usable = [value for value in cold if _is_plausible(value)]
+        return float(np.median(usable)) if usable else None
+
+    @property
     def line(self) -> tuple[str, ...]:
         """What its line is called besides the variant: backend, further settings, projected or not."""
         extras = [f"{name}={value}" for name, value in sorted(self.record.case.extras.items())]
@@ -73,6 +99,35 @@ def axis(record: Record, name: str) -> str:
     return "" if value is None else str(value)
 
 
+def plausible_rate(amount: float | None, over: float | None = 1.0) -> float | None:
+    """`amount` a unit of `over`, where both are known and a device could have it."""
+    if amount is None or over is None:
+        return None
+    return amount / over if PLAUSIBLE_RATE[0] < amount / over < PLAUSIBLE_RATE[1] else None
+
+
+def settings_shown(timings: Sequence[Timing], *, besides: Collection[str]) -> list[str]:
+    """For each timing what tells it from the others, besides these axes: `query_len=16, batch=8`."""
+    names = {name for timing in timings for name in timing.record.case.axes} - {*besides, "query_len"}
+    differ = {name for name in names if len({axis(timing.record, name) for timing in timings}) > 1}
+    return [", ".join(_settings(timing.record, differ)) for timing in timings]
+
+
+def _settings(record: Record, names: Collection[str]) -> Iterable[str]:
+    for name, value in record.case.axes.items():
+        # One query is what decoding means, so only other numbers are said, and those always.
+        if value is not None and (name in names or (name == "query_len" and value != 1)):
+            yield f"{name}={value}"
+    yield from (f"{name}={value}" for name, value in sorted(record.case.extras.items()))
+    if record.evidence is not Evidence.MEASURED:
+        yield record.evidence
+
+
+def in_order(timings: Iterable[Timing]) -> list[Timing]:
+    """As tables list them: by context, then from the widest cache to the most compressed."""
+    return sorted(timings, key=lambda timing: (timing.seq_len or 0, rank(timing.variant), timing.line, timing.label))
+
+
 def clock_names(timings: Sequence[Timing], words: Words) -> str:
     return " / ".join(sorted({words.either(f"clock.{timing.clock}", timing.clock) for timing in timings}))
 
@@ -81,20 +136,25 @@ def groups(results: Results) -> dict[tuple[tuple[str, str], ...], list[Timing]]:
     """Timings that may stand in one figure, by the axes that they share."""
     found: dict[tuple[tuple[str, str], ...], list[Timing]] = defaultdict(list)
     for current in results.records:
-        if current.record.case.workload == "attention" and current.record.status is Status.OK:
+        if is_timed(current):
             shared = tuple((name, axis(current.record, name)) for name in current.record.case.axes)
             key = tuple(pair for pair in shared if pair[0] not in LINE_AXES)
-            found[key].extend(_timings(current))
+            found[key].extend(timings_of(current))
     return {key: found[key] for key in sorted(found) if found[key]}
 
 
-def _timings(current: CurrentRecord) -> Iterable[Timing]:
+def is_timed(current: CurrentRecord, workloads: Collection[str] = ("attention",)) -> bool:
+    return current.record.case.workload in workloads and current.record.status is Status.OK
+
+
+def timings_of(current: CurrentRecord) -> Iterable[Timing]:
+    """One for each span that has a usable reading."""
     by_span: dict[str, list[Reading]] = defaultdict(list)
     for reading in current.record.readings:
         if reading.metric == "latency_s":
             by_span[reading.span].append(reading)
     for span, readings in by_span.items():
-        usable = [reading for reading in readings if PLAUSIBLE_S[0] < reading.value < PLAUSIBLE_S[1]]
+        usable = [reading for reading in readings if _is_plausible(reading.value)]
         if usable:
             interval = median_interval([reading.value for reading in usable])
             share, regime = roofline(current.record, span, interval.median)
@@ -107,6 +167,10 @@ def _timings(current: CurrentRecord) -> Iterable[Timing]:
                 roofline_share=share,
                 regime=regime,
             )
+
+
+def _is_plausible(seconds: float) -> bool:
+    return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
 
 
 def _wall_over(readings: Sequence[Reading], judged_s: float) -> float | None:

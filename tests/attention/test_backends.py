@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from suite.attention.backends import sdpa_folded
 from suite.attention.backends.auto import choose
+from suite.attention.backends.eager import Eager
+from suite.attention.backends.flex import Flex
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.problem import Problem, ValueLies
@@ -29,15 +32,17 @@ DECODE = Problem(
 FLASH, MATH = "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math"
 
 
-def operators(backend, problem):
-    q = torch.randn(problem.batch, problem.heads, problem.query_len, problem.qk_dim)
+def inputs(problem):
+    q = torch.randn(problem.batch, problem.heads, problem.query_len, problem.qk_dim).to(problem.dtype)
     buffer = torch.randn(problem.batch, problem.kv_heads, problem.seq_len, problem.qk_dim + problem.v_dim)
-    k, v = buffer[..., : problem.qk_dim], buffer[..., problem.qk_dim :]
-    if problem.value_lies is ValueLies.IN_KEY:
-        v = k[..., : problem.v_dim]
+    k, v = buffer.to(problem.dtype).split((problem.qk_dim, problem.v_dim), dim=-1)
+    return (q, k, k[..., : problem.v_dim]) if problem.value_lies is ValueLies.IN_KEY else (q, k, v)
+
+
+def operators(backend, problem):
     kernel, probe = backend(problem), AllocatorProbe()
     with torch.inference_mode(), Meter(probe).span("kernel"):
-        kernel(q, k, v)
+        kernel(*inputs(problem))
     return probe.operators[0]
 
 
@@ -81,3 +86,47 @@ def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
 def test_folded_refuses_a_value_that_is_wider_than_the_key_it_follows():
     with pytest.raises(UnsupportedError, match="48 and 40"):
         SdpaFolded(replace(DECODE, v_dim=48, value_lies=ValueLies.BEHIND_KEY))
+
+
+@pytest.mark.parametrize("value_lies", [ValueLies.APART, ValueLies.BEHIND_KEY])
+def test_a_single_row_passed_twice_gives_what_it_gives_once(monkeypatch, value_lies):
+    problem = replace(DECODE, kv_heads=4, v_dim=40, value_lies=value_lies, dtype=torch.bfloat16)
+    drawn, outputs = inputs(problem), {}
+    for twice in (True, False):
+        monkeypatch.setattr(sdpa_folded, "twice_is_faster", lambda dtype, twice=twice: twice)
+        backend = SdpaFolded(problem)
+        outputs[backend.form] = backend(*drawn)
+    once, again = outputs.values()
+    assert [form.rpartition(" ")[2] for form in outputs] == ["twice", "once"]
+    assert once.shape == again.shape
+    torch.testing.assert_close(once, again, rtol=0.02, atol=0.02)
+
+
+def test_only_a_single_bfloat16_row_is_ever_passed_twice(monkeypatch):
+    monkeypatch.setattr(sdpa_folded, "twice_is_faster", lambda dtype: True)
+    one_row = replace(DECODE, kv_heads=4, v_dim=40, value_lies=ValueLies.APART, dtype=torch.bfloat16)
+    assert SdpaFolded(one_row).form is not None
+    for other in (replace(one_row, dtype=torch.float32), replace(one_row, kv_heads=2), replace(one_row, query_len=2)):
+        assert SdpaFolded(other).form is None
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("query_len", [1, 3, 128])
+@pytest.mark.parametrize(("kv_heads", "value_lies"), [(1, ValueLies.IN_KEY), (2, ValueLies.APART)])
+def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, value_lies):
+    # Uncompiled, which is the same definition: compiling takes seconds a problem, and one test below does it.
+    monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
+    problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, value_lies=value_lies)
+    drawn = inputs(problem)
+    torch.testing.assert_close(Flex(problem)(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("default")  # compiling warns of what does not concern us
+def test_flex_is_compiled_into_a_kernel_of_its_own():
+    problem = replace(DECODE, query_len=3)
+    drawn, kernel, probe = inputs(problem), Flex(problem), AllocatorProbe()
+    with torch.inference_mode():
+        torch.testing.assert_close(kernel(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
+        with Meter(probe).span("kernel"):
+            kernel(*drawn)
+    assert not {MATH, "bmm", "softmax", "_softmax"} & set(probe.operators[0])

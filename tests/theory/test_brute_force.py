@@ -1,4 +1,4 @@
-"""Every closed form against counting: multiply-adds one by one per query-key pair, bytes as the set of what is touched."""
+"""Every closed form against counting: multiply-adds pair by pair, bytes as the set of what is touched."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from suite.theory.latent_shapes import absorbed_shape, expanded_shape, reexpande
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 
 TINY = load_geometry("tiny")
-GEOMETRIES = (TINY, replace(TINY, hidden_size=40, num_heads=6, num_kv_heads=6, head_dim=10))
+GEOMETRIES = (TINY, replace(TINY, hidden_size=40, num_heads=6, num_kv_heads=6, v_head_dim=10))
 VARIANTS = {
     "mha": lambda geometry: grouped_shape(geometry, kv_heads="all"),
     "gqa": lambda geometry: grouped_shape(geometry, kv_heads=2),

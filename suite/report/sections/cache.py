@@ -17,6 +17,8 @@ from suite.theory.shapes import grouped_shape
 ELEMENT_BYTES = 2
 """bfloat16, which all of these models are served in."""
 LONG_CONTEXT_TOKENS = 131_072
+MEMORY_GB = (24, 40, 80, 141)
+"""Decimal, as devices are sold: an RTX 4090, an A100, an H100, an H200."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,10 @@ class ModelCache:
     @property
     def bytes_per_token(self) -> int:
         return self.elements * self.layers * ELEMENT_BYTES
+
+    def tokens_in(self, memory_bytes: float) -> int:
+        """Whole tokens of context whose cache fits."""
+        return int(memory_bytes // self.bytes_per_token)
 
     @property
     def marked_name(self) -> str:
@@ -54,7 +60,7 @@ def build(results: Results, words: Words) -> Section | None:
                 wide=True,
             )
         ],
-        tables=[_table(models, words)],
+        tables=[_table(models, words), _fits_table(models, words)],
     )
 
 
@@ -145,3 +151,24 @@ def _row(model: ModelCache) -> list[str]:
         f"{gib / share:,.2f}",
         numbers.percent(share),
     ]
+
+
+def _fits_table(models: list[ModelCache], words: Words) -> Table:
+    return Table(
+        title=words("cache.fits"),
+        columns=[
+            Column(title=words("column.model")),
+            Column(title=words("column.variant")),
+            *(Column(title=words("cache.fits_in", size=size), kind=Kind.NUMBER) for size in MEMORY_GB),
+        ],
+        rows=[
+            [
+                model.marked_name,
+                shown(model.variant),
+                *(numbers.count(model.tokens_in(size * 1e9)) for size in MEMORY_GB),
+            ]
+            for model in models
+        ],
+        note=words("cache.fits_note"),
+        folded=True,
+    )

@@ -1,0 +1,122 @@
+"""One line a variant against the context, and one view a span: what the latency and the memory section draw alike."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.report.charts import figure_text, layout, log_axis, token_ticks
+from suite.report.palette import line_style, rank, shown
+from suite.report.results import Results
+from suite.report.section import View
+from suite.report.timings import Timing
+from suite.report.words import Words
+
+SPANS_FIRST = ("layer", "kernel")
+IN_TITLE = ("geometry", "phase", "dtype", "device")
+"""Axes that head a figure by their value alone; the others by name, and only where they differ between figures."""
+HEIGHT_PX = 400
+LEGEND_PX, LEGEND_ROW_PX = 480, 19
+
+Group = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    timing: Timing
+    value: float
+    hover: str
+    low: float | None = None
+    high: float | None = None
+
+
+def title_of(group: Group, others: Sequence[Group], words: Words) -> str:
+    axes = dict(group)
+    axes["phase"] = words.either(f"phase.{axes.get('phase')}", axes.get("phase", ""))
+    parts = [axes[name] for name in IN_TITLE if axes.get(name)]
+    for name, value in group:
+        if name not in IN_TITLE and value and len({dict(other).get(name) or value for other in others}) > 1:
+            parts.append(f"{name}={value}")
+    return " · ".join(parts)
+
+
+def spans_of(timings: Sequence[Timing]) -> list[str]:
+    present = {timing.span for timing in timings}
+    return [span for span in SPANS_FIRST if span in present] + sorted(present - set(SPANS_FIRST))
+
+
+def span_title(span: str, words: Words) -> str:
+    return words.either(f"span.{span}", span)
+
+
+def span_views(
+    timings: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]], words: Words
+) -> list[View]:
+    """One view for each span, drawn from that span's timings."""
+    return [
+        View(title=span_title(span, words), figure=draw([timing for timing in timings if timing.span == span]))
+        for span in spans_of(timings)
+    ]
+
+
+def height_px(views: Sequence[View]) -> int:
+    """Of a figure in one of two columns, so that a long legend leaves the plot its room."""
+    names = [[len(trace["name"]) for trace in view.figure["data"]] for view in views]
+    rows = max(math.ceil(len(part) / max(1, LEGEND_PX // (55 + 7 * max(part)))) for part in names)
+    return HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
+
+
+def plot(points: Sequence[Point], results: Results, words: Words, *, yaxis: Mapping[str, Any]) -> dict[str, Any]:
+    """A line for each variant and what else tells its points apart. Every point's context must be known."""
+    lines: dict[tuple[str, ...], list[Point]] = defaultdict(list)
+    for point in points:
+        lines[(point.timing.variant, *_line_name(point.timing, results))].append(point)
+    ordinals: dict[str, int] = defaultdict(int)
+    traces = []
+    alike = set.intersection(*(set(rest) for _, *rest in lines))
+    for (variant, *rest), line in sorted(lines.items(), key=lambda line: (rank(line[0][0]), line[0])):
+        traces.append(_trace(variant, [part for part in rest if part not in alike], ordinals[variant], line))
+        ordinals[variant] += 1
+    return {
+        "data": traces,
+        "layout": layout(
+            xaxis=log_axis(words("latency.context"), token_ticks([point.timing.seq_len or 0 for point in points])),
+            yaxis=yaxis,
+            hovermode="closest",
+        ),
+    }
+
+
+def _line_name(timing: Timing, results: Results) -> list[str]:
+    return [*timing.line, *([timing.label] if results.several else [])]
+
+
+def _trace(variant: str, rest: Sequence[str], ordinal: int, line: Sequence[Point]) -> dict[str, Any]:
+    line = sorted(line, key=lambda point: point.timing.seq_len or 0)
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": figure_text(" · ".join([shown(variant), *rest])),
+        "x": [point.timing.seq_len for point in line],
+        "y": [point.value for point in line],
+        **_bars(line),
+        "hovertext": [figure_text(point.hover) for point in line],
+        "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
+        **line_style(variant, ordinal),
+    }
+
+
+def _bars(line: Sequence[Point]) -> dict[str, Any]:
+    if any(point.low is None or point.high is None for point in line):
+        return {}
+    return {
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [(point.high or 0) - point.value for point in line],
+            "arrayminus": [point.value - (point.low or 0) for point in line],
+            "thickness": 1.25,
+            "width": 4,
+        }
+    }

@@ -1,0 +1,172 @@
+"""What a step allocates at its peak, and whether the cache is as large as its closed form says."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.records import numbers
+from suite.records.derived import noted
+from suite.report.charts import byte_ticks, log_axis
+from suite.report.lines import SPANS_FIRST, Point, height_px, plot, span_views, title_of
+from suite.report.palette import shown
+from suite.report.results import Results
+from suite.report.section import Column, Figure, Kind, Section, Table, cell
+from suite.report.timings import Timing, groups, in_order
+from suite.report.words import Words
+
+MOST_BYTES = 1 << 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One record's sizes in bytes; None where it does not hold them."""
+
+    timing: Timing
+
+    @property
+    def by_formula(self) -> float | None:
+        return _size(self.timing, "case", "cache_bytes")
+
+    @property
+    def counted(self) -> float | None:
+        return _size(self.timing, "case", "cache_bytes_counted")
+
+    def peak(self, span: str) -> float | None:
+        return _size(self.timing, span, "peak_bytes")
+
+    @property
+    def differs(self) -> bool:
+        return self.by_formula is not None and self.counted is not None and self.by_formula != self.counted
+
+    @property
+    def says_something(self) -> bool:
+        return self.counted is not None or any(self.peak(span) is not None for span in SPANS_FIRST)
+
+
+def build(results: Results, words: Words) -> Section | None:
+    found = groups(results)
+    figures, tables, differing = [], [], []
+    for group, timings in found.items():
+        title = title_of(group, list(found), words)
+        drawn = [timing for timing in timings if timing.seq_len and _peak(timing)]
+        if drawn:
+            figures.append(_figure(title, drawn, results, words))
+        cases = [case for case in _cases(timings) if case.says_something]
+        if cases:
+            tables.append(_table(title, cases, results, words))
+        differing += [(title, case) for case in cases if case.differs]
+    if not tables:
+        return None
+    return Section(
+        id="memory",
+        title=words("memory.title"),
+        explanation=words("memory.explanation"),
+        figures=figures,
+        tables=[*([_differing(differing, results, words)] if differing else []), *tables],
+    )
+
+
+def _cases(timings: Sequence[Timing]) -> list[Case]:
+    """One for each record, which has a timing for each span."""
+    by_record = {id(timing.current): timing for timing in timings}
+    return [Case(timing=timing) for timing in in_order(by_record.values())]
+
+
+def _size(timing: Timing, span: str, metric: str) -> float | None:
+    value = noted(timing.record, span, metric)
+    return value if value is not None and 0 <= value < MOST_BYTES else None
+
+
+def _peak(timing: Timing) -> float:
+    return _size(timing, timing.span, "peak_bytes") or 0
+
+
+def _figure(title: str, timings: Sequence[Timing], results: Results, words: Words) -> Figure:
+    views = span_views(timings, lambda part: _plot(part, results, words), words)
+    return Figure(title=title, caption=words("memory.caption"), views=views, height_px=height_px(views))
+
+
+def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
+    points = [
+        Point(
+            timing=timing,
+            value=_peak(timing),
+            hover=words(
+                "memory.hover", tokens=cell(timing.seq_len, numbers.count), peak=numbers.bytes_iec(_peak(timing))
+            ),
+        )
+        for timing in timings
+    ]
+    ticks = byte_ticks([point.value for point in points])
+    # Peaks often differ little: an axis from tick to tick has two of them at least.
+    ends = [math.log10(ticks[0][0]) - 0.05, math.log10(ticks[-1][0]) + 0.05]
+    return plot(points, results, words, yaxis={**log_axis(words("memory.axis"), ticks), "range": ends})
+
+
+def _table(title: str, cases: Sequence[Case], results: Results, words: Words) -> Table:
+    names = ("memory.formula", "memory.counted", "memory.equal", "memory.kernel_peak", "memory.layer_peak")
+    return Table(
+        title=title,
+        columns=[
+            *_case_columns(results, words),
+            *(Column(title=words(name), kind=Kind.TEXT if name == "memory.equal" else Kind.NUMBER) for name in names),
+        ],
+        rows=[
+            [
+                *_case_cells(case, results),
+                cell(case.by_formula, numbers.bytes_iec),
+                cell(case.counted, numbers.bytes_iec),
+                _equal(case, words),
+                cell(case.peak("kernel"), numbers.bytes_iec),
+                cell(case.peak("layer"), numbers.bytes_iec),
+            ]
+            for case in cases
+        ],
+        folded=True,
+    )
+
+
+def _case_columns(results: Results, words: Words) -> list[Column]:
+    return [
+        Column(title=words("latency.context"), kind=Kind.NUMBER),
+        Column(title=words("column.variant")),
+        Column(title=words("column.backend"), kind=Kind.CODE),
+        *([Column(title=words("column.label"))] if results.several else []),
+    ]
+
+
+def _case_cells(case: Case, results: Results) -> list[str]:
+    timing = case.timing
+    return [
+        cell(timing.seq_len, numbers.count),
+        shown(timing.variant),
+        ", ".join(timing.line),
+        *([timing.label] if results.several else []),
+    ]
+
+
+def _equal(case: Case, words: Words) -> str:
+    if case.by_formula is None or case.counted is None:
+        return numbers.NOTHING
+    return words("memory.no") if case.differs else words("memory.yes")
+
+
+def _differing(found: Sequence[tuple[str, Case]], results: Results, words: Words) -> Table:
+    return Table(
+        title=words("memory.differing"),
+        columns=[
+            Column(title=words("memory.group")),
+            *_case_columns(results, words),
+            *(Column(title=words(name), kind=Kind.NUMBER) for name in ("memory.formula", "memory.counted")),
+        ],
+        rows=[
+            [title, *_case_cells(case, results), cell(case.by_formula, _exact), cell(case.counted, _exact)]
+            for title, case in found
+        ],
+        note=words("memory.differing_note"),
+    )
+
+
+def _exact(size: float) -> str:
+    return f"{numbers.count(size)} B"

@@ -1,0 +1,95 @@
+"""What really ran: a backend is a request, and torch may answer it with another path without a word."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from suite.records import numbers
+from suite.records.privacy import scrub
+from suite.report.palette import rank, shown
+from suite.report.ran import MATH_PATH, operators_of
+from suite.report.results import Results
+from suite.report.section import Column, Kind, Section, Table, cell
+from suite.report.timings import Timing, axis, is_timed, timings_of
+from suite.report.words import Words
+
+SPAN = "kernel"
+MOST_NAMES = 2
+"""Of more geometries the number is given."""
+
+Key = tuple[tuple[str, ...], str, str, str, str]
+"""Operators, phase, backend, dtype and label."""
+
+
+def build(results: Results, words: Words) -> Section | None:
+    found: dict[Key, list[Timing]] = defaultdict(list)
+    for current in results.records:
+        timing = next(iter(timings_of(current)), None) if is_timed(current) else None
+        if timing:
+            ran = operators_of(timing.record, SPAN)
+            found[ran, axis(timing.record, "phase"), timing.backend, axis(timing.record, "dtype"), timing.label].append(
+                timing
+            )
+    if not any(ran for ran, *_ in found):
+        return None
+    ordered = sorted(found.items(), key=lambda item: (MATH_PATH not in item[0][0], _widest(item[1]), item[0][1:]))
+    return Section(
+        id="operators",
+        title=words("operators.title"),
+        explanation=words("operators.explanation"),
+        tables=[
+            Table(
+                title=words("operators.table"),
+                columns=_columns(results, words),
+                rows=[_row(key, timings, results, words) for key, timings in ordered],
+            )
+        ],
+    )
+
+
+def _columns(results: Results, words: Words) -> list[Column]:
+    return [
+        Column(title=words("column.variant")),
+        Column(title=words("column.phase")),
+        Column(title=words("column.backend"), kind=Kind.CODE),
+        *([Column(title=words("column.label"))] if results.several else []),
+        Column(title=words("operators.flag")),
+        Column(title=words("operators.ran")),
+        Column(title=words("column.dtype")),
+        Column(title=words("column.geometry")),
+        Column(title=words("latency.context"), kind=Kind.NUMBER),
+        Column(title=words("column.cases"), kind=Kind.NUMBER),
+    ]
+
+
+def _row(key: Key, timings: Sequence[Timing], results: Results, words: Words) -> list[str]:
+    ran, phase, backend, dtype, label = key
+    variants = sorted({timing.variant for timing in timings}, key=rank)
+    return [
+        words("punctuation.list").join(map(shown, variants)) or numbers.NOTHING,
+        words.either(f"phase.{phase}", phase or numbers.NOTHING),
+        backend or numbers.NOTHING,
+        *([label] if results.several else []),
+        words("operators.math") if MATH_PATH in ran else "",
+        scrub(", ".join(ran)) or numbers.NOTHING,
+        dtype or numbers.NOTHING,
+        _geometries(timings, words),
+        _contexts(timings),
+        numbers.count(len(timings)),
+    ]
+
+
+def _widest(timings: Sequence[Timing]) -> tuple[int, str]:
+    return min(rank(timing.variant) for timing in timings)
+
+
+def _geometries(timings: Sequence[Timing], words: Words) -> str:
+    names = sorted({axis(timing.record, "geometry") or numbers.NOTHING for timing in timings})
+    if len(names) > MOST_NAMES:
+        return words("operators.geometries", count=len(names))
+    return words("punctuation.list").join(names)
+
+
+def _contexts(timings: Sequence[Timing]) -> str:
+    known = {timing.seq_len for timing in timings if timing.seq_len}
+    ends = sorted({min(known), max(known)}) if known else [None]
+    return "–".join(cell(end, numbers.count) for end in ends)

@@ -1,0 +1,158 @@
+"""The sign map on the page: what is computed, what is measured, and that both are told apart."""
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import plotly.graph_objects
+import pytest
+
+from suite.configuration import read_choice
+from suite.records.record import Evidence, Reading
+from suite.report import pair_chart
+from suite.report.results import read_results
+from suite.report.sections import signmap
+from suite.report.words import load_words
+from tests.records.factory import build, store
+
+EN = load_words("en")
+LLAMA = {"geometry": read_choice("geometry", "llama-3.1-8b")}
+
+
+def section_of(tmp_path, *records, words=EN):
+    (tmp_path / "results").mkdir(exist_ok=True)
+    store(tmp_path / "results", *records)
+    return signmap.build(read_results([tmp_path / "results"]), words)
+
+
+def rows_of(table):
+    return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
+
+
+def pair(gqa_s=3e-3, mla_s=1e-3, **facts):
+    """A GQA and an MLA case alike in all else; the kernel takes 0.4 of these times."""
+    gqa = build(attention="gqa", latencies_s=(gqa_s,) * 7, **facts)
+    return [gqa, build(attention="mla", latencies_s=(mla_s,) * 7, **facts)]
+
+
+def with_quantities(record, span="kernel", **constants):
+    """The record with other exact quantities of a span."""
+    kept = [one for one in record.readings if one.span != span or one.metric not in constants]
+    new = [Reading(step=0, span=span, metric=name, value=value) for name, value in constants.items()]
+    return replace(record, readings=kept + new)
+
+
+def cells(section, tp, heads):
+    """Text by device and new tokens."""
+    figure = section.figures[signmap.RANKS.index(tp)].views[signmap.HEADS.index(heads)].figure
+    texts = figure["data"][1]
+    devices = [row.split(" · ")[0] for row in texts["y"]]
+    return dict(zip(zip(devices, map(int, texts["x"]), strict=True), texts["text"], strict=True))
+
+
+def test_the_map_needs_no_records_and_shows_the_claimed_ratios(tmp_path):
+    section = section_of(tmp_path)
+    alone, ranked = cells(section, tp=1, heads=128), cells(section, tp=8, heads=128)
+    assert (alone["h100-sxm5-80gb", 1], alone["h100-sxm5-80gb", 2]) == ("3.6×", "2.2×")
+    assert (alone["a100-80gb-sxm4", 1], alone["h20-96gb", 1]) == ("2.3×", "0.54×")
+    assert {text for (_, count), text in ranked.items() if count == 1} == {"0.44×"}
+    assert "nothing measured stands beside the map" in section.explanation
+
+
+def test_every_combination_is_a_view_and_in_the_table(tmp_path):
+    section = section_of(tmp_path)
+    devices = len(signmap.known_devices())
+    assert [len(figure.views) for figure in section.figures] == [4] * 4
+    (table,) = section.tables
+    assert table.folded
+    assert len(table.rows) == 4 * 4 * devices
+    row = next(row for row in rows_of(table) if (row["Device"], row["Heads"], row["tp"]) == ("h20-96gb", "128", "1"))
+    assert (row["Ridge (FLOP/byte)"], row["1 new"]) == ("37", "0.544×")
+
+
+def test_devices_without_bfloat16_are_left_out_and_the_rest_sorted_by_ridge_point():
+    names = [name for name, _ in signmap.known_devices()]
+    ridges = [ceilings.ridge_flops_per_byte for _, ceilings in signmap.known_devices()]
+    assert "v100-sxm2-32gb" not in names
+    assert names[0] == "h20-96gb"
+    assert ridges == sorted(ridges)
+
+
+def test_a_measured_pair_stands_beside_what_its_own_ceilings_predict(tmp_path):
+    gqa, mla = pair(settings=LLAMA, tp=2)
+    gqa = with_quantities(gqa, "case", cache_bytes=1.0, cache_bytes_mha=4.0)
+    # 2e9 B/s: 8 ms of memory traffic against 1 ms; 1.4e8 FLOP at 1e11 FLOP/s, 1.4 ms, is what limits MLA.
+    gqa = with_quantities(gqa, flops=1e6, traffic_bytes=1.6e7, ceiling_bytes_per_s=2e9)
+    mla = with_quantities(mla, traffic_bytes=2e6, ceiling_bytes_per_s=2e9)
+    section = section_of(tmp_path, gqa, mla)
+    (row,) = rows_of(section.tables[0])
+    assert not section.tables[0].folded
+    assert row["Predicted"] == "5.71×"
+    assert (row["Measured"], row["Measured range"]) == ("3.00×", "3.00–3.00×")
+    # 32 heads on two ranks, and a quarter of MHA's cache.
+    assert (row["Heads"], row["KV heads"], row["tp"]) == ("16", "4", "2")
+    assert (row["Geometry"], row["Context (tokens)"]) == ("deepseek-v2-lite", "4,096")
+    assert (row["New tokens a step"], row["Dtype"]) == ("1", "bfloat16")
+    figure = section.figures[-1].views[0].figure
+    predicted, measured = figure["data"][1:]
+    assert predicted["x"] == [pytest.approx(math.log2(8 / 1.4))]
+    assert measured["x"] == [pytest.approx(math.log2(3))]
+    assert (predicted["name"], measured["name"]) == ("Predicted", "Measured")
+
+
+def test_a_pair_without_ceilings_is_shown_without_a_prediction(tmp_path):
+    bare = [replace(one, readings=[r for r in one.readings if "ceiling" not in r.metric]) for one in pair()]
+    section = section_of(tmp_path, *bare)
+    (row,) = rows_of(section.tables[0])
+    assert (row["Predicted"], row["Measured"], row["Heads"], row["KV heads"]) == ("–", "3.00×", "–", "–")
+    assert [trace["type"] for trace in section.figures[-1].views[0].figure["data"]] == ["heatmap", "scatter"]
+
+
+def test_the_figure_shows_the_longest_context_and_the_table_every_one(tmp_path):
+    section = section_of(tmp_path, *pair(seq_len=1024), *pair(seq_len=16384), *pair(seq_len=4096))
+    assert [row["Context (tokens)"] for row in rows_of(section.tables[0])] == ["1,024", "4,096", "16,384"]
+    (name,) = [one["text"] for one in section.figures[-1].views[0].figure["layout"]["annotations"]]
+    assert name == "deepseek-v2-lite · 1 new of 16,384 · bfloat16"
+
+
+def test_what_tells_pairs_apart_and_several_threads_are_said(tmp_path):
+    section = section_of(tmp_path, *pair(threads=2, tp=1), *pair(threads=2, tp=2))
+    assert [row["Settings"] for row in rows_of(section.tables[0])] == ["tp=1, threads=2", "tp=2, threads=2"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"batch": 2}, {"threads": 2}, {"extras": {"seed": 1}}, {"phase": "prefill"}, {"match": "cache"}]
+)
+def test_cases_that_differ_otherwise_are_no_pair(tmp_path, other):
+    both_differ = {"phase", "match"} & set(other)
+    gqa = build(attention="gqa", **(other if both_differ else {}))
+    assert len(section_of(tmp_path, gqa, build(**other)).tables) == 1
+
+
+def test_projected_records_and_other_variants_are_no_points(tmp_path):
+    gqa, mla = pair()
+    projected = replace(gqa, evidence=Evidence.PROJECTED)
+    assert len(section_of(tmp_path, projected, mla, build(attention="mha"), build(attention="mqa")).tables) == 1
+
+
+def test_hundreds_of_pairs_are_drawn_in_part_and_that_is_said(tmp_path):
+    records = [one for batch in range(1, 31) for one in pair(batch=batch)]
+    section = section_of(tmp_path, *records)
+    assert len(section.figures[-1].views[0].figure["layout"]["annotations"]) == pair_chart.MOST_DRAWN
+    assert "6 more are in the table only" in section.figures[-1].caption
+    assert len(section.tables[0].rows) == 30
+
+
+@pytest.mark.parametrize("words", [EN, load_words("zh")], ids=["en", "zh"])
+def test_hostile_text_reaches_the_figures_as_look_alikes_and_plotly_accepts_them(tmp_path, words):
+    evil = '</script><a href="x">%{x}$'
+    settings = {"geometry": {"num_heads": 10**400}}
+    odd = pair(geometry=evil, extras={"a": evil}, dtype=evil, settings=settings, tp=evil)
+    odd[0] = with_quantities(odd[0], flops=1e308, ceiling_flops_per_s=1e-300, traffic_bytes=float("nan"))
+    section = section_of(tmp_path, *odd, words=words)
+    for figure in section.figures:
+        for view in figure.views:
+            plotly.graph_objects.Figure(view.figure)
+            text = json.dumps(view.figure, allow_nan=False, ensure_ascii=False)
+            assert not re.search(r"[<>$]|%\{", text.replace("%{hovertext}<extra>%{fullData.name}</extra>", ""))
