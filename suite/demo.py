@@ -1,4 +1,4 @@
-"""The main job: the demo sweeps, then the page."""
+"""The main job: the demo sweeps, then the page, with the reference records beside what was just measured."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ from suite.run import main as run
 SWEEPS = ("demo", "demo_prefill")
 PRECISELY = ("measure=precise", "measure.max_seconds=20")
 RESULTS, PAGE = Path("results/demo"), Path("reports/index.html")
+REFERENCE = Path("results/reference/cpu")
+"""A part of a checkout, not of an installed package."""
 
 
 def demo(full: bool = False) -> int:
@@ -18,6 +20,7 @@ def demo(full: bool = False) -> int:
         if code in (2, 130):
             return code
         codes.append(code)
-    written, reported = report([RESULTS], [], out=PAGE)
+    shown = {"this machine": RESULTS, **({"reference CPU": REFERENCE} if REFERENCE.is_dir() else {})}
+    written, reported = report(list(shown.values()), list(shown), out=PAGE)
     print(f"page: {written}")
     return next((code for code in (4, 1, 3) if code in (*codes, reported)), 0)

@@ -18,6 +18,8 @@ from suite.theory.latent_shapes import LATENT_SIZES
 from suite.theory.roofline import Ceilings
 
 ABSORBED, REEXPANDED = "mla", "mla_latent"
+FEWEST_TRIED = 2
+"""Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +99,9 @@ def measured_contests(results: Results) -> list[Contest]:
         if is_measured and is_fit and axis(record, "phase") == "decode":
             assert isinstance(count, int)
             found[(*series_of(timing), str(timing.seq_len))][timing.variant][count] = timing
-    contests = [
-        Contest(absorbed=modes[ABSORBED], reexpanded=modes[REEXPANDED])
-        for modes in found.values()
-        if set(modes.get(ABSORBED, ())) & set(modes.get(REEXPANDED, ()))
-    ]
-    return sorted(contests, key=lambda contest: (series_of(contest.one), contest.seq_len))
+    contests = [Contest(absorbed=modes[ABSORBED], reexpanded=modes[REEXPANDED]) for modes in found.values()]
+    tried = [contest for contest in contests if len(contest.query_lens) >= FEWEST_TRIED]
+    return sorted(tried, key=lambda contest: (series_of(contest.one), contest.seq_len))
 
 
 def series_of(timing: Timing) -> tuple[str, ...]:

@@ -54,7 +54,9 @@ def _sentence(ranked: Sequence[Timing], results: Results, words: Words) -> str:
     if any(faster.interval.high >= slower.interval.low for faster, slower in pairwise(ranked)):
         parts.append(words("finding.overlap"))
     level = min(timing.interval.level for timing in ranked)
-    if level < WANTED_LEVEL:
+    if any(timing.interval.count == 1 for timing in ranked):
+        parts.append(words("finding.single"))
+    elif level < WANTED_LEVEL:
         parts.append(words("finding.few", level=numbers.percent(level)))
     return words("punctuation.sentence").join(parts)
 

@@ -12,6 +12,9 @@ from suite.report.section import Column, Figure, Kind, Section, Table, cell
 from suite.report.timings import Timing, clock_names, groups, in_order
 from suite.report.words import Words
 
+MOST_ROWS_OPEN = 16
+"""A longer table is a line that opens: the figures have said it already."""
+
 
 def build(results: Results, words: Words) -> Section | None:
     found = groups(results)
@@ -87,7 +90,7 @@ def _table(title: str, span: str, timings: Sequence[Timing], results: Results, w
         columns=columns,
         rows=[_row(timing, results, words) for timing in in_order(timings)],
         note=words("latency.table", clock=clock_names(timings, words)),
-        folded=span != SPANS_FIRST[0],
+        folded=span != SPANS_FIRST[0] or len(timings) > MOST_ROWS_OPEN,
     )
 
 
