@@ -83,6 +83,13 @@ def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
     assert choose(replace(DECODE, value_lies=ValueLies.APART)).name == "eager"
 
 
+def test_auto_trains_a_narrower_value_eagerly_up_to_a_length():
+    training = replace(DECODE, query_len=128, needs_gradient=True)
+    assert choose(training).name == "eager"
+    assert choose(replace(training, query_len=513, seq_len=513)).name == "sdpa_folded"
+    assert choose(replace(training, v_dim=40, kv_heads=4, value_lies=ValueLies.APART)).name == "sdpa_folded"
+
+
 def test_folded_refuses_a_value_that_is_wider_than_the_key_it_follows():
     with pytest.raises(UnsupportedError, match="48 and 40"):
         SdpaFolded(replace(DECODE, v_dim=48, value_lies=ValueLies.BEHIND_KEY))
@@ -121,7 +128,7 @@ def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, v
     torch.testing.assert_close(Flex(problem)(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("default")  # compiling warns of what does not concern us
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch compiles through its own deprecated parts
 def test_flex_is_compiled_into_a_kernel_of_its_own():
     problem = replace(DECODE, query_len=3)
     drawn, kernel, probe = inputs(problem), Flex(problem), AllocatorProbe()

@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python tests/benchmarks/call_forms.py [rounds]
 
 Prints for each pair the ratio of the medians of paired rounds with its interval, and how near the better form comes to
-the roofline that this process measures first. On a CPU that has no bfloat16 instructions, and on any under
-ONEDNN_MAX_CPU_ISA=AVX512_CORE, the last line shows what passing MHA's single query row twice is worth.
+the roofline that this process measures first. On a CPU that has no bfloat16 instructions, and on any Intel one under
+MKL_ENABLE_INSTRUCTIONS=AVX512, the last line shows what passing MHA's single query row twice is worth.
 """
 
 import sys

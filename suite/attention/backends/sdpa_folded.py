@@ -6,9 +6,9 @@ and keeps the last ones), the scale is explicit. In decoding the heads
 become query rows; in a prefill, where rows must stay in order for the causal mask, they become heads over one key-value
 head that is expanded without a copy.
 
-In bfloat16 a single query row a head, which is MHA's decoding, is slow on CPUs that have no bfloat16 instructions: 4.6
-times slower than the same row passed twice, while on others passing it twice takes 2.4 times as long. A probe decides,
-once a process, and the record says what it chose.
+In bfloat16 a single query row a head, which is MHA's decoding, is slow where MKL has no bfloat16 instructions to use:
+4.7 times as slow as the same row passed twice, while elsewhere passing it twice takes 2.2 times as long. A probe
+decides, once a process, and the record says what it chose.
 """
 
 import functools
