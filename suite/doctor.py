@@ -174,7 +174,7 @@ def _no_cuda_because(torch: dict[str, Any]) -> str:
 
 def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
     """What torch says in a process of its own, and None; or None, and why it could not be asked."""
-    command = [sys.executable, "-P", "-m", "suite.dtype_probe"]
+    command = [sys.executable, "-P", "-m", "suite.torch_probe"]
     # The child must find this very package, however this process found it.
     path = os.pathsep.join(filter(None, [str(_package().parent), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}

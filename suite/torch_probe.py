@@ -1,4 +1,4 @@
-"""What torch finds on this machine, and how fast one thread multiplies matrices in each dtype.
+"""What torch finds on this machine, which backends it can set up, and how fast one thread multiplies in each dtype.
 
 `suite doctor` runs this in a process of its own, as it imports no torch itself. Prints one JSON object. The rates are a
 quick look, not the ceilings that a record carries.
@@ -6,6 +6,7 @@ quick look, not the ceilings that a record carries.
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from suite.configuration import choices, locate, read_choice
@@ -28,21 +29,45 @@ def probe() -> dict[str, Any]:
         "cuda_available": torch.cuda.is_available(),
         "cuda_built": torch.version.cuda,
         "matmul_flops_per_s": {dtype: _rate(getattr(torch, dtype)) for dtype in DTYPES},
-        "backends": load_failures("backend"),
-        "workloads": load_failures("workload"),
+        "backends": _failures("backend", _build_backend),
+        "workloads": _failures("workload", lambda content: locate(content.get("_target_", content["plan"]))),
     }
 
 
-def load_failures(group: str) -> dict[str, str | None]:
-    """For each choice in a group, None if the code behind it loads, else why it does not."""
+def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[str, str | None]:
+    """For each choice in a group, None if the code behind it can be used here, else why it cannot."""
+    from suite.measure.workload import UnsupportedError
+
     found: dict[str, str | None] = {}
     for name in choices(group):
         try:
-            locate(read_choice(group, name)["_target_"])
+            load(read_choice(group, name))
             found[name] = None
-        except ValueError as error:
+        except (ValueError, UnsupportedError) as error:
             found[name] = str(error)
     return found
+
+
+def _build_backend(content: Mapping[str, Any]) -> None:
+    """Set a backend up for the simplest problem there is, where it says what it lacks, such as a compiler."""
+    import torch
+
+    from suite.attention.problem import Problem, ValueLies
+
+    problem = Problem(
+        batch=1,
+        heads=1,
+        kv_heads=1,
+        query_len=1,
+        seq_len=16,
+        qk_dim=16,
+        v_dim=16,
+        value_lies=ValueLies.APART,
+        scale=0.25,
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+    )
+    locate(content["_target_"])(problem)
 
 
 def _rate(dtype: Any) -> float:

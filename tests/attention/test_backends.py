@@ -1,5 +1,6 @@
 """Which operators really run, and what is refused."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -126,6 +127,14 @@ def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, v
     problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, value_lies=value_lies)
     drawn = inputs(problem)
     torch.testing.assert_close(Flex(problem)(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a compiler there is found by other means than the path")
+def test_flex_says_that_it_has_no_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(UnsupportedError, match=r"needs a C\+\+ compiler"):
+        Flex(DECODE)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch compiles through its own deprecated parts
