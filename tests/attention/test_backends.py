@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._inductor.cpp_builder import cpp_compiler_search, get_cpp_compiler
+from torch._inductor.exc import InvalidCxxCompiler
 
 from suite.attention.backends import sdpa_folded
 from suite.attention.backends.auto import choose
@@ -31,6 +33,16 @@ DECODE = Problem(
     device=torch.device("cpu"),
 )
 FLASH, MATH = "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math"
+
+
+def has_compiler():
+    try:
+        return bool(get_cpp_compiler())
+    except (InvalidCxxCompiler, RuntimeError):
+        return False
+
+
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason="flex needs a C++ compiler")
 
 
 def inputs(problem):
@@ -118,6 +130,7 @@ def test_only_a_single_bfloat16_row_is_ever_passed_twice(monkeypatch):
         assert SdpaFolded(other).form is None
 
 
+@needs_compiler
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("query_len", [1, 3, 128])
 @pytest.mark.parametrize(("kv_heads", "value_lies"), [(1, ValueLies.IN_KEY), (2, ValueLies.APART)])
@@ -133,10 +146,12 @@ def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, v
 def test_flex_says_that_it_has_no_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
+    cpp_compiler_search.cache_clear()
     with pytest.raises(UnsupportedError, match=r"needs a C\+\+ compiler"):
         Flex(DECODE)
 
 
+@needs_compiler
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch compiles through its own deprecated parts
 def test_flex_is_compiled_into_a_kernel_of_its_own():
     problem = replace(DECODE, query_len=3)
