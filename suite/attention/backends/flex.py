@@ -48,7 +48,7 @@ class Flex(Backend):
             raise UnsupportedError(f"flex computes {names} on a CPU; got {str(problem.dtype).removeprefix('torch.')}")
         try:
             get_cpp_compiler()
-        except InvalidCxxCompiler as error:
+        except (InvalidCxxCompiler, RuntimeError) as error:  # the second is what Windows gives
             raise UnsupportedError("flex needs a C++ compiler, and torch finds none") from error
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
