@@ -37,7 +37,7 @@ class TrainingStep:
         length = min(forward.seq_len, LONGEST_CHECKED)
         self._checked = replace(forward, batch=1, query_len=length, seq_len=length)
         self._checked_problem = layer.problem(self._checked)
-        self._checked_backend = backend_for(self._checked_problem)
+        self.checked_backend = backend_for(self._checked_problem)
 
     def constants(self) -> Sequence[Reading]:
         return ()
@@ -61,7 +61,7 @@ class TrainingStep:
             comparison = compare(output, *self.projected, self.problem, self._generator)
             short = self.layer.project(self.layer.drawn_input(self._checked, self._generator), None, 0)
         problem = self._checked_problem
-        by_gradient = compare_gradients(self._checked_backend, *short, self._drawn_like_output(problem), problem)
+        by_gradient = compare_gradients(self.checked_backend, *short, self._drawn_like_output(problem), problem)
         return readings_if_passed({"": comparison, **by_gradient})
 
     def run(self, meter: Meter) -> None:

@@ -58,7 +58,7 @@ def _by_parameters(build: BuildShape, geometry: Geometry, tp: int, sizes: Mappin
     counts: dict[int, int] = {}
     for heads in range(tp, MOST_TIMES_THE_HEADS * geometry.num_heads + 1, tp):
         try:
-            counts[heads] = build(_with_heads(geometry, heads), **sizes).parameter_count
+            counts[heads] = build(replace(geometry, num_heads=heads), **sizes).parameter_count
         except ValueError:  # these heads do not divide into the variant's groups
             continue
     if not counts:  # then it is wrong in itself, and is refused as it stands
@@ -66,13 +66,7 @@ def _by_parameters(build: BuildShape, geometry: Geometry, tp: int, sizes: Mappin
     heads = min(counts, key=lambda heads: abs(counts[heads] - target))
     residual = counts[heads] / target - 1
     described = f"heads {geometry.num_heads} → {heads} at fixed width: {residual:+.1%} of MHA's parameters"
-    return _accepted(build(_with_heads(geometry, heads), tp=tp, **sizes), residual, described)
-
-
-def _with_heads(geometry: Geometry, heads: int) -> Geometry:
-    """The geometry with another number of heads. Published groups stay; one a head stays one a head."""
-    one_each = geometry.num_kv_heads == geometry.num_heads
-    return replace(geometry, num_heads=heads, num_kv_heads=heads if one_each else geometry.num_kv_heads)
+    return _accepted(build(replace(geometry, num_heads=heads), tp=tp, **sizes), residual, described)
 
 
 def _by_cache(

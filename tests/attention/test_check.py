@@ -80,6 +80,40 @@ def test_right_kernels_pass(attention, phase, query_len, dtype):
     assert all(0 <= values[metric] <= values[metric.replace("relative", "allowed")] for metric in checked)
 
 
+@pytest.mark.parametrize("attention", ["gqa", "mla", "mla_expanded"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_folded_kernels_are_right_backwards_too(attention, dtype):
+    assert prepared(attention=attention, phase="train", dtype=dtype, backend="sdpa_folded").check()
+
+
+def test_a_rotary_key_wider_than_the_value_leaves_room_for_the_window():
+    wide = {**read_choice("attention", "mla_expanded"), "qk_rope_head_dim": 24, "v_head_dim": 8}
+    workload = AttentionWorkload({**settings(phase="train", backend="sdpa_folded"), "attention": wide})
+    workload.prepare()
+    assert workload.check()
+
+
+@pytest.mark.parametrize(("attention", "letter"), [("gqa", "q"), ("gqa", "k"), ("gqa", "v"), ("mla", "k")])
+def test_a_wrong_gradient_is_incorrect_though_the_output_is_right(attention, letter):
+    workload = prepared(attention=attention, phase="train")
+    right = workload.work.checked_backend
+
+    def wrong(**inputs):
+        inputs[letter] = inputs[letter] * 1.1 - (inputs[letter] * 0.1).detach()  # the same number, a larger gradient
+        return right(*inputs.values())
+
+    workload.work.checked_backend = lambda q, k, v: wrong(q=q, k=k, v=v)
+    with pytest.raises(IncorrectError, match=f"relative error of d{letter.upper()}"):
+        workload.check()
+
+
+def test_the_gradient_of_a_key_that_is_the_value_too_holds_both():
+    problem = prepared(phase="train").work.problem
+    q, k, v = check.leaves(*(torch.randn(1, 1, 2, width) for width in (40, 40, 32)), problem)
+    (only_value,) = torch.autograd.grad(v.sum(), k)
+    assert only_value.sum() == 2 * problem.v_dim
+
+
 def test_the_inputs_of_every_check_are_drawn_fresh():
     workload = prepared()
     before = workload.work.projected[0].clone()

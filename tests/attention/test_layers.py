@@ -1,6 +1,7 @@
 """Every layer against the plainest float64 attention that its definition allows, written out here a second time."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,9 +20,12 @@ from suite.theory.latent_shapes import (
     expanded_shape,
     reexpanded_shape,
 )
+from suite.theory.rope import Rope, Yarn
 from suite.theory.shapes import GroupedShape, Pass, cache_bytes, grouped_shape
 
 TINY = load_geometry("tiny")
+YARN = Yarn(factor=4.0, original_max_position=16.0, mscale=1.0, mscale_all_dim=0.7)
+SCALED = replace(TINY, rope=Rope(theta=10_000.0, scaling=YARN))
 SHAPES = {
     "mha": grouped_shape(TINY, kv_heads="all"),
     "gqa": grouped_shape(TINY, kv_heads=2),
@@ -30,6 +34,10 @@ SHAPES = {
     "mla_q_lora": absorbed_shape(TINY, q_lora_rank=24),
     "mla_latent": reexpanded_shape(TINY),
     "mla_expanded": expanded_shape(TINY),
+    "gqa_yarn": grouped_shape(SCALED, kv_heads=2),
+    "mla_yarn": absorbed_shape(SCALED),
+    "mla_latent_yarn": reexpanded_shape(SCALED),
+    "mla_expanded_yarn": expanded_shape(SCALED),
 }
 CLASSES = {
     AbsorbedShape: AbsorbedLatentAttention,
@@ -59,12 +67,12 @@ def forward(layer, backend, x_BSD, cache, start, seq_len):
     return layer.output(backend(problem)(*layer.project(x_BSD, cache, start)))
 
 
-def turned(x_BHSd, positions, theta, neighbours):
-    """Rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle)."""
-    width = x_BHSd.shape[-1]
-    angles = positions[:, None] * theta ** (-torch.arange(0, width, 2).double() / width)
+def turned(x_BHSd, positions, rope, neighbours):
+    """Rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle) and YaRN's factor."""
+    angles = positions[:, None] * torch.tensor(rope.frequencies(x_BHSd.shape[-1]), dtype=torch.float64)
+    length = torch.full_like(angles, rope.rotation_factor)
     pairs = x_BHSd.unflatten(-1, (-1, 2)) if neighbours else x_BHSd.unflatten(-1, (2, -1)).mT
-    out = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * torch.polar(torch.ones_like(angles), angles))
+    out = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * torch.polar(length, angles))
     return out.flatten(-2) if neighbours else out.mT.flatten(-2)
 
 
@@ -86,17 +94,17 @@ def normed(x, gain):
     return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * gain
 
 
-def by_definition(layer, x_BSD):
+def by_definition(layer, x_BSD, positions=None):
     """The whole layer in float64: MLA expanded to full keys and values, GQA's heads repeated for each query head."""
     x, shape = x_BSD.double(), layer.shape
     weights = {name: parameter.double() for name, parameter in layer.named_parameters()}
-    positions = torch.arange(x.shape[1]).double()
+    positions = (torch.arange(x.shape[1]) if positions is None else positions).double()
     if isinstance(layer, GroupedAttention):
         share = shape.num_heads // shape.kv_heads
         q, k, v = (heads_of(x @ weights[name].T, shape.head_dim) for name in ("w_q", "w_k", "w_v"))
-        q, k = (turned(part, positions, shape.rope.theta, neighbours=False) for part in (q, k))
+        q, k = (turned(part, positions, shape.rope, neighbours=False) for part in (q, k))
         k, v = (torch.stack([part[:, h // share] for h in range(shape.num_heads)], dim=1) for part in (k, v))
-        scale = 1 / math.sqrt(shape.head_dim)
+        scale = shape.rope.score_factor / math.sqrt(shape.head_dim)
     else:
         query_in = normed(x @ weights["w_qa"].T, weights["q_norm"]) if shape.q_lora_rank else x
         q_n, q_r = heads_of(query_in @ weights["w_q"].T, shape.qk_head_dim).split(
@@ -105,10 +113,10 @@ def by_definition(layer, x_BSD):
         latent, k_r = (x @ weights["w_kva"].T).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
         expanded = torch.einsum("bsc,hoc->bhso", normed(latent, weights["kv_norm"]), weights["w_kvb"])
         k_n, v = expanded.split((shape.qk_nope_head_dim, shape.v_head_dim), dim=-1)
-        q_r, k_r = (turned(part, positions, shape.rope.theta, neighbours=True) for part in (q_r, k_r[:, None]))
+        q_r, k_r = (turned(part, positions, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
         q = torch.cat((q_n, q_r), dim=-1)
         k = torch.cat((k_n, k_r.expand(-1, shape.num_heads, -1, -1)), dim=-1)
-        scale = 1 / math.sqrt(shape.qk_nope_head_dim + shape.qk_rope_head_dim)
+        scale = shape.rope.score_factor / math.sqrt(shape.qk_nope_head_dim + shape.qk_rope_head_dim)
     return attention(q, k, v, scale).transpose(1, 2).flatten(2) @ weights["w_o"].T
 
 
@@ -138,6 +146,16 @@ def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens):
         end = start + new_tokens
         parts.append(forward(layer, backend, x_BSD[:, start:end], cache, start, end))
     assert error(torch.cat(parts, dim=1), by_definition(layer, x_BSD)) < 1e-13
+
+
+@pytest.mark.parametrize("variant", SHAPES)
+def test_positions_may_have_gaps_and_a_pass_without_a_cache_equals_one_with(variant):
+    layer, positions = layer_of(variant, positions=2000), torch.tensor([0, 1, 2, 700, 701, 1999])
+    x_BSD = torch.randn(2, 6, 64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    backend = SdpaFolded(layer.problem(a_pass(6, 6)))
+    for cache in (None, layer.new_cache(a_pass(6, 6))):
+        out = layer.output(backend(*layer.project(x_BSD, cache, 0, positions)))
+        assert error(out, by_definition(layer, x_BSD, positions)) < 1e-13
 
 
 @pytest.mark.parametrize("variant", SHAPES)
