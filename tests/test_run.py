@@ -1,19 +1,24 @@
 """`suite run` from the command line to the record on disk, with workers that behave and workers that do not."""
 
 import contextlib
+import gzip
+import json
 import os
+import platform
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from suite.records.record import Status
+from suite.records.record import Evidence, Status
 from suite.records.store import read_contents
 from suite.run import compose, is_left_out, job_of, main
 from suite.theory.geometry import geometry_names
+from suite.theory.hardware import hardware_names
 
 ROOT = Path(__file__).parents[1]
 needs_process_groups = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to process groups")
@@ -43,6 +48,80 @@ def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path):
     for record in records:
         values = {reading.metric: reading.value for reading in record.readings if reading.span == "case"}
         assert values["cache_bytes"] == values["cache_bytes_counted"]
+
+
+def test_a_record_tells_cold_from_warm_and_keeps_a_trace_when_asked(tmp_path):
+    code, (record,) = run(tmp_path, *SMALL, "measure.cold_steps=1", "profile=true")
+    assert code == 0
+    assert record.provenance["cold"] in ("measured", "as_warm", "unknown_cache", "no_memory")
+    if record.provenance["cold"] == "measured":
+        assert {reading.span for reading in record.readings if reading.metric == "cold_latency_s"} == {
+            "layer",
+            "kernel",
+        }
+    (trace,) = tmp_path.rglob("trace.json.gz")
+    text = gzip.decompress(trace.read_bytes()).decode()
+    named = {event.get("name") for event in json.loads(text)["traceEvents"]}
+    assert {"span layer", "span kernel", "aten::scaled_dot_product_attention"} <= named
+    for private in (platform.node(), str(Path.home()), tempfile.gettempdir()):
+        assert f'"{private}' not in text
+
+
+def test_training_checks_every_gradient_and_keeps_no_cache(tmp_path):
+    _, records = run(tmp_path, "-m", *SMALL, "phase=train", "attention=gqa,mla,mla_expanded")
+    for record in records:
+        metrics = {reading.metric for reading in record.readings}
+        assert {"relative_error_dq", "relative_error_dk", "flops_with_recomputation"} <= metrics
+        assert "cache_bytes" not in metrics
+        assert "at 64 of 64 tokens" in record.provenance["gradient_check"]
+        for ran in record.provenance["operators"].values():
+            assert any("backward" in name for name in ran)
+
+
+def test_a_projection_runs_nothing_and_says_that_it_is_one(tmp_path):
+    arguments = ["workload=projection", "hardware=h20-96gb", "dtype=bfloat16", f"hydra.run.dir={tmp_path}"]
+    checked = f"code = main({arguments}); assert 'torch' not in sys.modules; sys.exit(code)"
+    program = f"import sys; from suite.run import main; {checked}"
+    shown = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    (stored,) = read_contents([tmp_path]).stored
+    assert (stored.record.status, stored.record.evidence) == (Status.OK, Evidence.PROJECTED)
+    values = {(reading.span, reading.metric): reading.value for reading in stored.record.readings}
+    assert values["kernel", "ceiling_bytes_per_s"] == 4e12
+    least_s = max(values["kernel", "flops"] / 148e12, values["kernel", "traffic_bytes"] / 4e12)
+    assert values["kernel", "bound_s"] == least_s
+    assert "latency_s" not in {metric for _, metric in values}
+    assert "not measured" in shown
+
+
+def test_every_device_with_the_dtype_can_be_projected_in_one_sweep(tmp_path):
+    code, records = run(
+        tmp_path, "-m", "workload=projection", "dtype=float16", f"hardware={','.join(hardware_names())}"
+    )
+    assert (code, len(records)) == (0, len(hardware_names()))
+    assert all(record.status is Status.OK for record in records)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["workload=projection", "hardware=t4", "dtype=bfloat16"], "no published bfloat16 peak"),
+        (["cache_dtype=fp8"], "no backend reads a quantised cache"),
+        (["match=cache", "attention=mha"], "has none"),
+        (["backend=flex", "phase=train"], "no backward pass"),
+        (["backend=flex", "dtype=float64"], "got float64"),
+    ],
+)
+def test_what_is_right_but_cannot_be_done_is_unsupported_with_its_reason(tmp_path, arguments, words):
+    code, (record,) = run(tmp_path, *SMALL, *arguments)
+    assert (code, record.status) == (3, Status.UNSUPPORTED)
+    assert words in record.reason
+
+
+def test_a_match_moves_a_size_and_the_record_says_by_how_much_it_misses(tmp_path, capsys):
+    _, (record,) = run(tmp_path, *SMALL, "geometry=llama-3.2-1b", "match=cache")
+    assert record.provenance["match"].startswith("kv_lora_rank set to 992: +0.0%")
+    assert {reading.value for reading in record.readings if reading.metric == "match_residual"} == {0.0}
+    assert "that the model itself keeps" in capsys.readouterr().out
 
 
 def test_an_id_that_a_sweep_repeats_runs_once(tmp_path):

@@ -41,7 +41,7 @@ def cold_state(constants: Mapping[str, Mapping[str, float]]) -> str:
 
 def time_cold(step: Callable[[Meter], None], clock: Probe, *, steps: int, max_seconds: float) -> Sequence[Reading]:
     """Readings of `steps` cold steps, or of as many as the time allows and one at least."""
-    meter = Meter(_Flush(), clock)
+    meter = Meter(Flush(), clock)
     begun = time.perf_counter()
     while meter.step < steps and (meter.step == 0 or time.perf_counter() - begun < max_seconds):
         step(meter)
@@ -57,20 +57,20 @@ def unproven(readings: Sequence[Reading]) -> str | None:
     return f"cold times may not be cold: a probe read after the flush took only {ratio:.2f} times its warm time"
 
 
-class _Flush:
+class Flush:
     """A probe that empties the caches before the clock starts."""
 
     def __init__(self) -> None:
         cache_bytes = last_level_cache_bytes()
         assert cache_bytes is not None
         # Written once: memory that was never written is one page, which any cache holds.
-        self._filler = torch.ones(int(cache_bytes * OVER_THE_CACHE) // 4)
+        self.filler = torch.ones(int(cache_bytes * OVER_THE_CACHE) // 4)
         self._probe = torch.ones(PROBE_BYTES // 4)
 
     def __call__(self, span: str) -> Callable[[], Seen]:
         self._probe.sum()
         warm_s = self._read_s()
-        self._filler.sum()
+        self.filler.sum()
         ratio = self._read_s() / warm_s
         return lambda: [{"metric": "flush_probe_ratio", "value": ratio}]
 

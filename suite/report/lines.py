@@ -33,10 +33,13 @@ class Point:
 
 def title_of(group: Group, others: Sequence[Group], words: Words) -> str:
     axes = dict(group)
+    alike = [dict(other) for other in others if all(dict(other).get(name) == axes.get(name) for name in IN_TITLE)]
     axes["phase"] = words.either(f"phase.{axes.get('phase')}", axes.get("phase", ""))
     parts = [axes[name] for name in IN_TITLE if axes.get(name)]
     for name, value in group:
-        if name not in IN_TITLE and value and len({dict(other).get(name) or value for other in others}) > 1:
+        # An axis that a case lacks differs from one it has only where nothing before it tells the two apart.
+        given = {dict(other).get(name) or value for other in others} | {other.get(name, "") for other in alike}
+        if name not in IN_TITLE and value and len(given) > 1:
             parts.append(f"{name}={value}")
     return " · ".join(parts)
 

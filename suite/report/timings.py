@@ -147,11 +147,11 @@ def is_timed(current: CurrentRecord, workloads: Collection[str] = ("attention",)
     return current.record.case.workload in workloads and current.record.status is Status.OK
 
 
-def timings_of(current: CurrentRecord) -> Iterable[Timing]:
-    """One for each span that has a usable reading."""
+def timings_of(current: CurrentRecord, metric: str = "latency_s") -> Iterable[Timing]:
+    """One for each span that has a usable reading. Of a projected record `bound_s`, its least time, is the metric."""
     by_span: dict[str, list[Reading]] = defaultdict(list)
     for reading in current.record.readings:
-        if reading.metric == "latency_s":
+        if reading.metric == metric:
             by_span[reading.span].append(reading)
     for span, readings in by_span.items():
         usable = [reading for reading in readings if _is_plausible(reading.value)]

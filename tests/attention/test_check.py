@@ -109,7 +109,7 @@ def test_a_wrong_gradient_is_incorrect_though_the_output_is_right(attention, let
 
 def test_the_gradient_of_a_key_that_is_the_value_too_holds_both():
     problem = prepared(phase="train").work.problem
-    q, k, v = check.leaves(*(torch.randn(1, 1, 2, width) for width in (40, 40, 32)), problem)
+    _, k, v = check.leaves(*(torch.randn(1, 1, 2, width) for width in (40, 40, 32)), problem)
     (only_value,) = torch.autograd.grad(v.sum(), k)
     assert only_value.sum() == 2 * problem.v_dim
 

@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+
+from suite.measure import cold
 from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, last_level_cache_bytes, time_cold, unproven
 from suite.records.record import Reading
@@ -39,6 +42,15 @@ def test_a_flush_comes_before_every_cold_span_and_proves_itself(monkeypatch):
         for span in ("layer", "kernel")
         for metric in ("cold_latency_s", "flush_probe_ratio")
     ]
+
+
+def test_a_flush_reads_more_than_the_cache_holds(monkeypatch):
+    monkeypatch.setattr("suite.measure.cold.last_level_cache_bytes", lambda: 1 << 20)
+    flush, read = cold.Flush(), []
+    assert flush.filler.nbytes > 1 << 20
+    flush.filler = SimpleNamespace(sum=lambda: read.append("filler"))
+    flush("kernel")
+    assert read == ["filler"]
 
 
 def test_a_probe_that_stayed_warm_is_said():

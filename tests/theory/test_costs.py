@@ -157,3 +157,16 @@ def test_elements_a_token_over_all_layers_as_deepseek_v2s_report_prints_them_in_
     assert absorbed_shape(lite).cache_elements_per_token * lite.num_layers == 15_552
     assert grouped_shape(lite, kv_heads="all").cache_elements_per_token * lite.num_layers == 110_592
     assert absorbed_shape(large).cache_elements_per_token * large.num_layers == 34_560
+
+
+@pytest.mark.parametrize(("tp", "mha", "gqa_4", "mla"), [(1, 8192, 2048, 1152), (2, 4096, 1024, 1152)])
+def test_bytes_a_token_and_layer_as_the_gla_paper_prints_them_in_table_5(tp, mha, gqa_4, mla):
+    # arXiv 2505.21487, the 1,471M models: 16 heads of width 128 in bfloat16, MLA with a latent of 512 + 64.
+    lite, forward = load_geometry("deepseek-v2-lite"), Pass(batch=1, query_len=1, seq_len=1, element_bytes=2)
+    grouped = [grouped_shape(lite, tp=tp, kv_heads=kv_heads) for kv_heads in ("all", 4)]
+    assert [cache_bytes(shape, forward) for shape in (*grouped, absorbed_shape(lite, tp=tp))] == [mha, gqa_4, mla]
+
+
+def test_an_fp8_latent_is_as_large_as_flashmla_lays_it():
+    forward = Pass(batch=1, query_len=1, seq_len=1, element_bytes=2, cache_dtype="fp8")
+    assert cache_bytes(absorbed_shape(V3), forward) == 656

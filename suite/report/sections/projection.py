@@ -1,0 +1,179 @@
+"""What devices that are not here allow: each projected case's least time under its device's two published ceilings.
+
+Nothing on it was measured. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from math import inf, log10
+from typing import Any
+
+from suite.records import numbers
+from suite.records.derived import constant
+from suite.records.record import Evidence
+from suite.report.charts import figure_text, layout, log_axis, time_ticks
+from suite.report.findings import BASELINE
+from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, span_views, title_of
+from suite.report.palette import line_style, shown
+from suite.report.results import Results
+from suite.report.section import Column, Figure, Kind, Section, Table, cell
+from suite.report.sections.latency import MOST_ROWS_OPEN
+from suite.report.timings import Timing, axis, in_order, is_timed, timings_of
+from suite.report.words import Words
+
+WORKLOAD, LEAST_TIME = "projection", "bound_s"
+TOLD_APART = ("attention", "hardware", "seq_len")
+"""Axes that tell markers and rows apart. All others must agree for two cases to share a figure."""
+FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 120, 22, 12, 7
+ROOM_DECADES = 0.2
+"""Beside the outermost markers, so that one alone still has a tick near it."""
+
+Place = tuple[int | None, str, str, str]
+"""Context, device, label and span: where variants are held against each other."""
+
+
+def build(results: Results, words: Words) -> Section | None:
+    found = _groups(results)
+    if not found:
+        return None
+    titled = [(title_of(group, list(found), words), timings) for group, timings in found.items()]
+    return Section(
+        id="projection",
+        title=words("projection.title"),
+        explanation=words("projection.explanation"),
+        figures=[figure for title, timings in titled if (figure := _figure(title, timings, results, words))],
+        tables=[_table(title, timings, results, words) for title, timings in titled],
+    )
+
+
+def _groups(results: Results) -> dict[Group, list[Timing]]:
+    found: dict[Group, list[Timing]] = defaultdict(list)
+    for current in results.records:
+        case = current.record.case
+        if is_timed(current, (WORKLOAD,)) and current.record.evidence is Evidence.PROJECTED:
+            axes = [(name, axis(current.record, name)) for name in case.axes if name not in TOLD_APART]
+            extras = [(name, str(value)) for name, value in sorted(case.extras.items())]
+            found[*axes, *extras].extend(timings_of(current, LEAST_TIME))
+    return {group: found[group] for group in sorted(found) if found[group]}
+
+
+def _device(timing: Timing) -> str:
+    return axis(timing.record, "hardware") or numbers.NOTHING
+
+
+def _figure(title: str, timings: Sequence[Timing], results: Results, words: Words) -> Figure | None:
+    """The longest of the contexts that have the most cases."""
+    cases = Counter(timing.seq_len for timing in timings if timing.seq_len is not None)
+    if not cases:
+        return None
+    tokens = max(cases, key=lambda tokens: (cases[tokens], tokens))
+    drawn = [timing for timing in timings if timing.seq_len == tokens]
+    views = span_views(drawn, lambda part: _dots(part, results, words), words)
+    # On a narrow screen every name in the legend takes a line.
+    names = max(len(view.figure["data"]) for view in views)
+    return Figure(
+        title=f"{title} · {words('callstyle.tokens', tokens=numbers.count(tokens))}",
+        caption=words("projection.caption"),
+        views=views,
+        height_px=FRAME_PX + LEGEND_ROW_PX * names + ROW_PX * len({_device(timing) for timing in drawn}),
+    )
+
+
+def _dots(timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
+    """A row for each device, the fastest on top, and a marker for each variant."""
+    times_s = [timing.interval.median for timing in timings]
+    least_s: dict[str, float] = {}
+    series: dict[tuple[str, str], list[Timing]] = defaultdict(list)
+    for timing in in_order(timings):
+        series[timing.variant, timing.label].append(timing)
+        least_s[_device(timing)] = min(least_s.get(_device(timing), inf), timing.interval.median)
+    devices = sorted(least_s, key=lambda device: (least_s[device], device))
+    ends = [log10(min(times_s)) - ROOM_DECADES, log10(max(times_s)) + ROOM_DECADES]
+    ticks = time_ticks([10**end for end in ends])
+    traces = [_trace(variant, label, part, results, words) for (variant, label), part in series.items()]
+    for ordinal, trace in enumerate(traces):
+        # The later lies on the earlier: smaller, so that both are seen where they coincide.
+        trace["marker"]["size"] = max(LEAST_PX, LARGEST_PX - ordinal)
+    return {
+        "data": traces,
+        "layout": layout(
+            xaxis={**log_axis(words("projection.axis"), ticks), "range": ends, "tickfont": {"size": 10}},
+            yaxis={
+                "type": "category",
+                "categoryarray": [figure_text(device) for device in devices],
+                "range": [len(devices) - 0.5, -0.5],
+                "automargin": True,
+                "tickfont": {"size": 11},
+                "dtick": 1,
+                "ticks": "",
+            },
+            hovermode="closest",
+        ),
+    }
+
+
+def _trace(variant: str, label: str, timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": figure_text(" · ".join([shown(variant), *([label] if results.several else [])])),
+        "x": [timing.interval.median for timing in timings],
+        "y": [figure_text(_device(timing)) for timing in timings],
+        "hovertext": [_hover(timing, words) for timing in timings],
+        "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
+        "marker": line_style(variant, results.labels.index(label))["marker"],
+    }
+
+
+def _hover(timing: Timing, words: Words) -> str:
+    time, tokens = numbers.seconds(timing.interval.median), numbers.count(timing.seq_len or 0)
+    return words("projection.hover", time=time, regime=_regime(timing, words), tokens=tokens)
+
+
+def _regime(timing: Timing | None, words: Words) -> str:
+    return words(f"regime.{timing.regime}") if timing and timing.regime else numbers.NOTHING
+
+
+def _table(title: str, timings: Sequence[Timing], results: Results, words: Words) -> Table:
+    has_mha = any(timing.variant == BASELINE for timing in timings)
+    base_s: dict[Place, float] = defaultdict(float)
+    cases: dict[int, dict[str, Timing]] = defaultdict(dict)
+    for timing in sorted(in_order(timings), key=lambda timing: (timing.seq_len or 0, _device(timing))):
+        cases[id(timing.current)][timing.span] = timing
+        if timing.variant == BASELINE or not has_mha:
+            base_s[_place(timing)] = max(base_s[_place(timing)], timing.interval.median)
+    times = [Column(title=span_title(span, words), kind=Kind.NUMBER) for span in SPANS_FIRST]
+    regime = Column(title=words("column.regime"))
+    over = Column(title=words("projection.over_mha" if has_mha else "projection.over_slowest"), kind=Kind.NUMBER)
+    return Table(
+        title=title,
+        columns=[
+            Column(title=words("latency.context"), kind=Kind.NUMBER),
+            Column(title=words("signmap.device"), kind=Kind.CODE),
+            Column(title=words("column.variant")),
+            *([Column(title=words("column.label"))] if results.several else []),
+            *(column for time in times for column in (time, over, regime)),
+            Column(title=words("projection.cache"), kind=Kind.NUMBER),
+            Column(title=words("projection.of_mha"), kind=Kind.NUMBER),
+        ],
+        rows=[_row(case, base_s, results, words) for case in cases.values()],
+        note=words("projection.note_mha" if has_mha else "projection.note_slowest"),
+        folded=len(cases) > MOST_ROWS_OPEN,
+    )
+
+
+def _place(timing: Timing) -> Place:
+    return timing.seq_len, _device(timing), timing.label, timing.span
+
+
+def _row(case: Mapping[str, Timing], base_s: Mapping[Place, float], results: Results, words: Words) -> list[str]:
+    one = next(iter(case.values()))
+    kept, kept_mha = (constant(one.record, "case", name) for name in ("cache_bytes", "cache_bytes_mha"))
+    cells = [cell(one.seq_len, numbers.count), _device(one), shown(one.variant), *([one.label] * results.several)]
+    for timing in map(case.get, SPANS_FIRST):
+        least_s = timing.interval.median if timing else None
+        base = base_s.get(_place(timing)) if timing else None
+        cells += [cell(least_s, numbers.seconds), cell(base / least_s if base and least_s else None, numbers.times)]
+        cells.append(_regime(timing, words))
+    share = kept / kept_mha if kept and kept_mha else None
+    return [*cells, cell(kept, numbers.bytes_iec), cell(share, numbers.percent)]
