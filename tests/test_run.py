@@ -18,7 +18,6 @@ from suite.records.record import Evidence, Status
 from suite.records.store import read_contents
 from suite.run import compose, is_left_out, job_of, main
 from suite.theory.geometry import geometry_names
-from suite.theory.hardware import hardware_names
 
 ROOT = Path(__file__).parents[1]
 needs_process_groups = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to process groups")
@@ -91,14 +90,6 @@ def test_a_projection_runs_nothing_and_says_that_it_is_one(tmp_path):
     assert values["kernel", "bound_s"] == least_s
     assert "latency_s" not in {metric for _, metric in values}
     assert "not measured" in shown
-
-
-def test_every_device_with_the_dtype_can_be_projected_in_one_sweep(tmp_path):
-    code, records = run(
-        tmp_path, "-m", "workload=projection", "dtype=float16", f"hardware={','.join(hardware_names())}"
-    )
-    assert (code, len(records)) == (0, len(hardware_names()))
-    assert all(record.status is Status.OK for record in records)
 
 
 @pytest.mark.parametrize(
