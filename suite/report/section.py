@@ -10,6 +10,9 @@ from suite.records import numbers
 from suite.report.results import Results
 from suite.report.words import Words
 
+MOST_ROWS_OPEN = 16
+"""A longer table is a line that opens: the figures have said it already."""
+
 
 class Kind(StrEnum):
     """How a column's cells are set."""

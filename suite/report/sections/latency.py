@@ -8,12 +8,9 @@ from suite.report.charts import figure_text, log_axis, time_ticks
 from suite.report.lines import SPANS_FIRST, Point, height_px, plot, span_title, span_views, spans_of, title_of
 from suite.report.palette import shown
 from suite.report.results import Results
-from suite.report.section import Column, Figure, Kind, Section, Table, cell
+from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, cell
 from suite.report.timings import Timing, clock_names, groups, in_order
 from suite.report.words import Words
-
-MOST_ROWS_OPEN = 16
-"""A longer table is a line that opens: the figures have said it already."""
 
 
 def build(results: Results, words: Words) -> Section | None:

@@ -16,8 +16,7 @@ from suite.report.findings import BASELINE
 from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, span_views, title_of
 from suite.report.palette import line_style, shown
 from suite.report.results import Results
-from suite.report.section import Column, Figure, Kind, Section, Table, cell
-from suite.report.sections.latency import MOST_ROWS_OPEN
+from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, cell
 from suite.report.timings import Timing, axis, in_order, is_timed, timings_of
 from suite.report.words import Words
 
