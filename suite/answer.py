@@ -55,12 +55,18 @@ def _what_ran(record: Record) -> Sequence[str]:
 
 
 def _checks(record: Record) -> Sequence[str]:
-    errors = []
-    for name, suffix in (("", ""), ("dQ ", "_dq"), ("dK ", "_dk"), ("dV ", "_dv")):
-        error, allowed = (noted(record, "kernel", metric + suffix) for metric in ("relative_error", "allowed_error"))
-        if error is not None and allowed is not None:
-            errors.append(f"{name}{error:.2g} (of {allowed:.2g} allowed)")
+    kernel = {"": "kernel", "_dq": "dQ", "_dk": "dK", "_dv": "dV"}
+    errors = [text for suffix, name in kernel.items() if (text := _error(record, "kernel", suffix, name))]
+    around = [(error, part) for part in "qkvy" if (error := noted(record, "layer", f"relative_error_{part}"))]
+    if around:
+        errors.append(_error(record, "layer", f"_{max(around)[1]}", "around it"))
+    errors += [text for text in [_error(record, "layer", "", "layer")] if text]
     return (row("check", f"relative error against float64: {', '.join(errors)}"),) if errors else ()
+
+
+def _error(record: Record, span: str, suffix: str, name: str) -> str:
+    error, allowed = (noted(record, span, metric + suffix) for metric in ("relative_error", "allowed_error"))
+    return "" if error is None or allowed is None else f"{name} {error:.2g} (of {allowed:.2g} allowed)"
 
 
 def _timing(record: Record, span: str) -> Sequence[str]:

@@ -23,6 +23,17 @@ FEWEST_POSITIONS = 4
 KEY_BLOCK = 4096
 LARGEST_ERROR = {torch.float64: 1e-13, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 5e-3}
 """Relative Frobenius error above which no result passes, whatever eager's own error is."""
+PARTS = {
+    "q": "the layer's queries",
+    "k": "the layer's keys",
+    "v": "the layer's values",
+    "y": "the layer's output",
+    "scale": "the layer's factor on the scores",
+    "dq": "dQ",
+    "dk": "dK",
+    "dv": "dV",
+}
+"""What the suffix of a metric says that the error is of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,16 +100,16 @@ def compare_gradients(
     }
 
 
-def readings_if_passed(comparisons: Mapping[str, Comparison]) -> list[Reading]:
+def readings_if_passed(comparisons: Mapping[str, Comparison], *, span: str = "kernel") -> list[Reading]:
     """Error and bound of each comparison, by the suffix of their metrics. Raises IncorrectError where one fails."""
     readings = []
     for suffix, one in comparisons.items():
         name = f"_{suffix}" if suffix else ""
-        readings.append(Reading(step=0, span="kernel", metric=f"relative_error{name}", value=one.error))
-        readings.append(Reading(step=0, span="kernel", metric=f"allowed_error{name}", value=one.allowed))
+        readings.append(Reading(step=0, span=span, metric=f"relative_error{name}", value=one.error))
+        readings.append(Reading(step=0, span=span, metric=f"allowed_error{name}", value=one.allowed))
     for suffix, one in comparisons.items():
         if not one.passed:
-            of = f" of {suffix[0]}{suffix[1:].upper()}" if suffix else ""
+            of = f" of {PARTS[suffix]}" if suffix else ""
             raise IncorrectError(
                 f"relative error{of} {one.error:.3g} against float64 is above {one.allowed:.3g}", readings
             )

@@ -7,6 +7,7 @@ import torch
 
 from suite.attention.check import compare, readings_if_passed
 from suite.attention.layer import AttentionLayer
+from suite.attention.layer_check import compared, layer_readings
 from suite.attention.problem import Backend
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
@@ -27,7 +28,8 @@ class ForwardStep:
         return [Reading(step=0, span="case", metric="cache_bytes_counted", value=self.cache.counted_bytes())]
 
     def facts(self) -> dict[str, Any]:
-        return {"cache": "allocated ahead; the new tokens' write is timed, and nothing is copied"}
+        written = "allocated ahead; the new tokens' write is timed, and nothing is copied"
+        return {"cache": written, "layer_check": compared(self.layer, self._forward.query_len)}
 
     def draw(self) -> None:
         """Fresh inputs and a fresh context; the kernel's own inputs are what the layer projects from them."""
@@ -43,7 +45,8 @@ class ForwardStep:
             comparison = compare(output, *self.projected, self.problem, self._generator)
             self.cache.spoil_spare_slots(self._generator)
             again = self.backend(*self.projected)
-        readings = readings_if_passed({"": comparison})
+            readings = readings_if_passed({"": comparison})
+            readings += layer_readings(self.layer, self._x_BSD, self.projected, self._start, output)
         if not torch.equal(output, again):
             raise IncorrectError(
                 "the output changes with cache slots past the length, which nothing may read", readings

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.attention.cache import Cache
+from suite.attention.definition import GroupedDefinition
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import ValueLies
 from suite.attention.rotary import angles, rotate_halves
@@ -20,6 +21,7 @@ from suite.theory.shapes import GroupedShape
 class GroupedAttention(AttentionLayer):
     shape: GroupedShape
     value_lies = ValueLies.APART
+    definition = GroupedDefinition
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.attention.cache import Cache
+from suite.attention.definition import AbsorbedDefinition, ExpandedDefinition
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import ValueLies
 from suite.attention.rotary import angles, rotate_neighbours
@@ -128,6 +129,7 @@ class LatentAttention(AttentionLayer):
 
 class AbsorbedLatentAttention(LatentAttention):
     value_lies = ValueLies.IN_KEY
+    definition = AbsorbedDefinition
 
     @property
     def kv_heads(self) -> int:
@@ -157,6 +159,7 @@ class AbsorbedLatentAttention(LatentAttention):
 
 class ExpandedLatentAttention(LatentAttention):
     value_lies = ValueLies.BEHIND_KEY
+    definition = ExpandedDefinition
 
     @property
     def kv_heads(self) -> int:
@@ -181,6 +184,8 @@ class ExpandedLatentAttention(LatentAttention):
 
 
 class ReexpandingLatentAttention(ExpandedLatentAttention):
+    definition = ExpandedDefinition
+
     @property
     def cache_heads(self) -> int:
         return 1

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.cache import Cache
+from suite.attention.definition import Definition
 from suite.attention.problem import Problem, ValueLies
 from suite.theory.shapes import LayerShape, Pass
 
@@ -30,6 +31,8 @@ class AttentionLayer(torch.nn.Module, ABC):
     """Of the rotary embedding, [positions, rotary width / 2]; `sin_Sr` too."""
     sin_Sr: Tensor  # noqa: N815
     value_lies: ClassVar[ValueLies]
+    definition: ClassVar[type[Definition] | None] = None
+    """What the check holds the layer's projections against; see `stated_definition`."""
 
     def __init__(self, *, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> None:
         super().__init__()
@@ -63,6 +66,11 @@ class AttentionLayer(torch.nn.Module, ABC):
     @abstractmethod
     def output(self, o_BHSv: Tensor) -> Tensor:
         """The layer's output, [batch, new tokens, hidden], from the kernel's."""
+
+    def stated_definition(self) -> type[Definition] | None:
+        """The definition that the layer's own class states. One that it inherits may be of another layer."""
+        stated: type[Definition] | None = vars(type(self)).get("definition")
+        return stated
 
     def angles_at(self, x_BSD: Tensor, start: int, positions_S: Tensor | None) -> tuple[Tensor, Tensor]:
         """Rows of the layer's `cos_Sr` and `sin_Sr` for the new tokens, as `project` is given them."""

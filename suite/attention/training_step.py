@@ -12,6 +12,7 @@ import torch
 
 from suite.attention.check import compare, compare_gradients, gradients, leaves, readings_if_passed
 from suite.attention.layer import AttentionLayer
+from suite.attention.layer_check import compared, layer_readings
 from suite.attention.problem import Backend, Problem
 from suite.measure.meter import Meter
 from suite.records.record import Reading
@@ -44,7 +45,8 @@ class TrainingStep:
 
     def facts(self) -> dict[str, Any]:
         return {
-            "gradient_check": f"dQ, dK and dV at {self._checked.seq_len} of {self._forward.seq_len} tokens, batch 1"
+            "layer_check": compared(self.layer, self._forward.seq_len),
+            "gradient_check": f"dQ, dK and dV at {self._checked.seq_len} of {self._forward.seq_len} tokens, batch 1",
         }
 
     def draw(self) -> None:
@@ -59,10 +61,11 @@ class TrainingStep:
         with torch.no_grad():
             output = self.backend(*self.projected)
             comparison = compare(output, *self.projected, self.problem, self._generator)
+            around = layer_readings(self.layer, self._x_BSD, self.projected, 0, output)
             short = self.layer.project(self.layer.drawn_input(self._checked, self._generator), None, 0)
         problem = self._checked_problem
         by_gradient = compare_gradients(self.checked_backend, *short, self._drawn_like_output(problem), problem)
-        return readings_if_passed({"": comparison, **by_gradient})
+        return [*readings_if_passed({"": comparison, **by_gradient}), *around]
 
     def run(self, meter: Meter) -> None:
         layer = self.layer

@@ -44,9 +44,13 @@ METRICS = {
         _metric("allowed_error", "", "Largest error that passes", Better.NEITHER),
         *(
             metric
-            for of, whose in (("dq", "queries"), ("dk", "keys"), ("dv", "values"))
+            for of, whose in (
+                *(("q", "the layer's queries"), ("k", "the layer's keys"), ("v", "the layer's values")),
+                *(("y", "the layer's output"), ("scale", "the layer's factor on the scores")),
+                *(("dq", "the queries' gradient"), ("dk", "the keys' gradient"), ("dv", "the values' gradient")),
+            )
             for metric in (
-                _metric(f"relative_error_{of}", "", f"The same of the {whose}' gradient", Better.LOWER),
+                _metric(f"relative_error_{of}", "", f"The same of {whose}", Better.LOWER),
                 _metric(f"allowed_error_{of}", "", "Largest error of it that passes", Better.NEITHER),
             )
         ),

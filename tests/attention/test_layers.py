@@ -1,4 +1,4 @@
-"""Every layer against the plainest float64 attention that its definition allows, written out here a second time."""
+"""Every layer against its definition in float64 and the plainest attention between: loops over heads and queries."""
 
 import math
 from dataclasses import replace
@@ -9,6 +9,7 @@ import torch
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
+from suite.attention.definition import ExpandedDefinition, GroupedDefinition
 from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import AbsorbedLatentAttention, ExpandedLatentAttention, ReexpandingLatentAttention
 from suite.theory.geometry import load_geometry
@@ -67,15 +68,6 @@ def forward(layer, backend, x_BSD, cache, start, seq_len):
     return layer.output(backend(problem)(*layer.project(x_BSD, cache, start)))
 
 
-def turned(x_BHSd, positions, rope, neighbours):
-    """Rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle) and YaRN's factor."""
-    angles = positions[:, None] * torch.tensor(rope.frequencies(x_BHSd.shape[-1]), dtype=torch.float64)
-    length = torch.full_like(angles, rope.rotation_factor)
-    pairs = x_BHSd.unflatten(-1, (-1, 2)) if neighbours else x_BHSd.unflatten(-1, (2, -1)).mT
-    out = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * torch.polar(length, angles))
-    return out.flatten(-2) if neighbours else out.mT.flatten(-2)
-
-
 def attention(q, k, v, scale):
     """[batch, head, token, width] each, causal from the first token, with explicit loops over heads and queries."""
     out = torch.zeros(*q.shape[:3], v.shape[-1], dtype=torch.float64)
@@ -86,38 +78,19 @@ def attention(q, k, v, scale):
     return out
 
 
-def heads_of(x_BSE, width):
-    return x_BSE.unflatten(-1, (-1, width)).transpose(1, 2)
-
-
-def normed(x, gain):
-    return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * gain
-
-
 def by_definition(layer, x_BSD, positions=None):
-    """The whole layer in float64: MLA expanded to full keys and values, GQA's heads repeated for each query head."""
-    x, shape = x_BSD.double(), layer.shape
-    weights = {name: parameter.double() for name, parameter in layer.named_parameters()}
-    positions = (torch.arange(x.shape[1]) if positions is None else positions).double()
-    if isinstance(layer, GroupedAttention):
-        share = shape.num_heads // shape.kv_heads
-        q, k, v = (heads_of(x @ weights[name].T, shape.head_dim) for name in ("w_q", "w_k", "w_v"))
-        q, k = (turned(part, positions, shape.rope, neighbours=False) for part in (q, k))
-        k, v = (torch.stack([part[:, h // share] for h in range(shape.num_heads)], dim=1) for part in (k, v))
-        scale = shape.rope.score_factor / math.sqrt(shape.head_dim)
-    else:
-        query_in = normed(x @ weights["w_qa"].T, weights["q_norm"]) if shape.q_lora_rank else x
-        q_n, q_r = heads_of(query_in @ weights["w_q"].T, shape.qk_head_dim).split(
-            (shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1
-        )
-        latent, k_r = (x @ weights["w_kva"].T).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
-        expanded = torch.einsum("bsc,hoc->bhso", normed(latent, weights["kv_norm"]), weights["w_kvb"])
-        k_n, v = expanded.split((shape.qk_nope_head_dim, shape.v_head_dim), dim=-1)
-        q_r, k_r = (turned(part, positions, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
-        q = torch.cat((q_n, q_r), dim=-1)
-        k = torch.cat((k_n, k_r.expand(-1, shape.num_heads, -1, -1)), dim=-1)
-        scale = shape.rope.score_factor / math.sqrt(shape.qk_nope_head_dim + shape.qk_rope_head_dim)
-    return attention(q, k, v, scale).transpose(1, 2).flatten(2) @ weights["w_o"].T
+    """The whole layer in float64: MLA of every mode expanded to full keys and values, GQA's heads repeated."""
+    shape, positions = layer.shape, torch.arange(x_BSD.shape[1]) if positions is None else positions
+    is_grouped = isinstance(layer, GroupedAttention)
+    definition, width = (
+        (GroupedDefinition, shape.head_dim)
+        if is_grouped
+        else (ExpandedDefinition, shape.qk_nope_head_dim + shape.qk_rope_head_dim)
+    )
+    q, k, v = definition.projected(layer, x_BSD.double(), positions)
+    share = shape.num_heads // k.shape[1]
+    k, v = (torch.stack([part[:, h // share] for h in range(shape.num_heads)], dim=1) for part in (k, v))
+    return definition.output(layer, attention(q, k, v, shape.rope.score_factor / math.sqrt(width)))
 
 
 def error(candidate, reference):

@@ -1,0 +1,136 @@
+"""What a layer's projections and output must give, written as plainly as its paper has them and in float64.
+
+The kernel's check starts from the queries, keys and values that the layer itself projects, so it cannot see a layer
+that turns the wrong pairs or reads a weight the wrong way round. A definition can. It is compared at a few tokens, with
+a few rows of a weight at a time, since a float64 copy of all would be larger than the case.
+
+A definition belongs to one class: a subclass that changes the layer states its own, or none.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.theory.rope import Rope
+
+ROWS_AT_ONCE = 1024
+"""Of a weight, converted to float64 at a time."""
+
+
+class Definition(ABC):
+    """`layer` is of the class that states it; x_BND are hidden states of N tokens in float64."""
+
+    @staticmethod
+    @abstractmethod
+    def scale(layer: Any) -> float:
+        """Factor on the scores before the softmax."""
+
+    @staticmethod
+    @abstractmethod
+    def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Queries, keys and values of these tokens, as the kernel is to see them: [batch, heads, N, width] each."""
+
+    @staticmethod
+    @abstractmethod
+    def output(layer: Any, o_BHNv: Tensor) -> Tensor:
+        """The layer's output, [batch, N, hidden], from the kernel's."""
+
+
+class GroupedDefinition(Definition):
+    @staticmethod
+    def scale(layer: Any) -> float:
+        return _scale(layer.shape.head_dim, layer.shape.rope)
+
+    @staticmethod
+    def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        width, rope = layer.shape.head_dim, layer.shape.rope
+        q, k, v = (_heads(product(x_BND, weight), width) for weight in (layer.w_q, layer.w_k, layer.w_v))
+        return turned(q, positions_N, rope, neighbours=False), turned(k, positions_N, rope, neighbours=False), v
+
+    @staticmethod
+    def output(layer: Any, o_BHNv: Tensor) -> Tensor:
+        return product(o_BHNv.transpose(1, 2).flatten(2), layer.w_o)
+
+
+class ExpandedDefinition(Definition):
+    """MLA as DeepSeek-V2's report writes it first: full keys and values of every head."""
+
+    @staticmethod
+    def scale(layer: Any) -> float:
+        return _scale(layer.shape.qk_nope_head_dim + layer.shape.qk_rope_head_dim, layer.shape.rope)
+
+    @staticmethod
+    def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
+        expanded = torch.einsum("bnc,hoc->bhno", latent_BNc, layer.w_kvb.double())
+        k_n, v_BHNv = expanded.split((layer.shape.qk_nope_head_dim, layer.shape.v_head_dim), dim=-1)
+        k_r = k_r_B1Nr.expand(-1, layer.shape.num_heads, -1, -1)
+        return torch.cat((q_n, q_r), dim=-1), torch.cat((k_n, k_r), dim=-1), v_BHNv
+
+    @staticmethod
+    def output(layer: Any, o_BHNv: Tensor) -> Tensor:
+        return product(o_BHNv.transpose(1, 2).flatten(2), layer.w_o)
+
+
+class AbsorbedDefinition(ExpandedDefinition):
+    """The same with W_UK moved to the query and W_UV to the output: only the scale stays."""
+
+    @staticmethod
+    def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
+        w_uk = layer.w_kvb[:, : layer.shape.qk_nope_head_dim].double()
+        absorbed = torch.einsum("bhni,hic->bhnc", q_n, w_uk)
+        latent_B1Nc = latent_BNc[:, None]
+        return torch.cat((absorbed, q_r), dim=-1), torch.cat((latent_B1Nc, k_r_B1Nr), dim=-1), latent_B1Nc
+
+    @staticmethod
+    def output(layer: Any, o_BHNc: Tensor) -> Tensor:
+        w_uv = layer.w_kvb[:, layer.shape.qk_nope_head_dim :].double()
+        return ExpandedDefinition.output(layer, torch.einsum("bhnc,hoc->bhno", o_BHNc, w_uv))
+
+
+def product(x_BNi: Tensor, weight: Tensor) -> Tensor:
+    """x Wᵀ in float64."""
+    return torch.cat([x_BNi @ rows.double().mT for rows in weight.split(ROWS_AT_ONCE)], dim=-1)
+
+
+def turned(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool) -> Tensor:
+    """Rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle) and the rope's factor.
+
+    `neighbours`: pairs are (2i, 2i + 1), as in DeepSeek's weights; otherwise (i, i + d/2), as in Llama's.
+    """
+    frequencies = torch.tensor(rope.frequencies(x_BHNd.shape[-1]), dtype=torch.float64, device=x_BHNd.device)
+    angles = positions_N.double()[:, None] * frequencies
+    turns = torch.polar(torch.full_like(angles, rope.rotation_factor), angles)
+    pairs = x_BHNd.unflatten(-1, (-1, 2)) if neighbours else x_BHNd.unflatten(-1, (2, -1)).mT
+    out = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turns)
+    return (out if neighbours else out.mT).flatten(-2)
+
+
+def normed(x: Tensor, gain: Tensor) -> Tensor:
+    """RMSNorm with the 1e-6 of MLA's two inner norms."""
+    root_mean_square: Tensor = (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+    return x / root_mean_square * gain.double()
+
+
+def _scale(width: int, rope: Rope) -> float:
+    return rope.score_factor / math.sqrt(width)
+
+
+def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The query's two parts, the normed latent, and the rotary key that all heads share."""
+    shape = layer.shape
+    query_in = x_BND if shape.q_lora_rank is None else normed(product(x_BND, layer.w_qa), layer.q_norm)
+    q_BHNe = _heads(product(query_in, layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim)
+    q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
+    latent, k_r = product(x_BND, layer.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
+    q_r, k_r = (turned(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
+    return q_n, q_r, normed(latent, layer.kv_norm), k_r
+
+
+def _heads(x_BNE: Tensor, width: int) -> Tensor:
+    return x_BNE.unflatten(-1, (-1, width)).transpose(1, 2)

@@ -1,0 +1,51 @@
+"""What a layer projects for its kernel, and makes of the kernel's output, against its definition in float64."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from suite.attention.check import LARGEST_ERROR, Comparison, readings_if_passed, relative_error
+from suite.attention.layer import AttentionLayer
+from suite.records.record import Reading
+
+MOST_TOKENS = 4
+SCALE_ERROR = 1e-13
+"""Of a number that is computed in float64 whatever the dtype."""
+
+
+def layer_readings(
+    layer: AttentionLayer, x_BSD: Tensor, projected: Sequence[Tensor], start: int, o_BHSv: Tensor
+) -> list[Reading]:
+    """Errors around the kernel at a few of the new tokens, whose positions begin at `start`.
+
+    `projected`: the queries, keys and values that the layer made; `o_BHSv`: the kernel's output. No readings where the
+    layer's class states no definition. Raises IncorrectError.
+    """
+    definition = layer.stated_definition()
+    if definition is None:
+        return []
+    new = x_BSD.shape[1]
+    chosen = torch.linspace(0, new - 1, min(new, MOST_TOKENS), device=x_BSD.device).round().long()
+    positions = start + chosen
+    q, k, v = projected
+    o_BHNv = o_BHSv[:, :, chosen]
+    ours = (q[:, :, chosen], k[:, :, positions], v[:, :, positions], layer.output(o_BHNv))
+    exact = (
+        *definition.projected(layer, x_BSD[:, chosen].double(), positions),
+        definition.output(layer, o_BHNv.double()),
+    )
+    comparisons = {
+        part: Comparison(error=relative_error(our, their), allowed=LARGEST_ERROR[layer.dtype])
+        for part, our, their in zip("qkvy", ours, exact, strict=True)
+    }
+    comparisons["scale"] = Comparison(error=abs(layer.scale / definition.scale(layer) - 1), allowed=SCALE_ERROR)
+    return readings_if_passed(comparisons, span="layer")
+
+
+def compared(layer: AttentionLayer, new_tokens: int) -> str:
+    """What `layer_readings` compares, for the record."""
+    if layer.stated_definition() is None:
+        return "none: the variant states no definition"
+    tokens = f"{min(new_tokens, MOST_TOKENS)} of {new_tokens} new tokens"
+    return f"projections, output and scale against the definition at {tokens}"

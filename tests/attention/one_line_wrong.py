@@ -1,0 +1,190 @@
+"""One line of a scratch copy of the package changed, and what becomes of a case that runs it.
+
+    python tests/attention/one_line_wrong.py
+
+Prints a line a change: the status that the case's record would have, and the reason. torch is loaded once, and every
+copy is run by a fork of its own, which finds that copy first.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    what: str
+    file: str
+    before: str
+    after: str
+    settings: dict = field(default_factory=dict)
+
+
+FOLDED, EAGER = "backends/sdpa_folded.py", "backends/eager.py"
+GQA, EXPANDED = {"attention": "gqa"}, {"attention": "mla_expanded"}
+CHANGES = (
+    Change(what="nothing", file=FOLDED, before="", after=""),
+    Change(
+        what="scale left to torch's default",
+        file=FOLDED,
+        before="attn_mask=self._mask_11RT, scale=problem.scale",
+        after="attn_mask=self._mask_11RT",
+    ),
+    Change(
+        what="scale of the cached width",
+        file="latent.py",
+        before="self.scale = shape.qk_head_dim**-0.5",
+        after="self.scale = shape.latent_elements**-0.5",
+    ),
+    Change(
+        what="YaRN's factor on the scores lost",
+        file="latent.py",
+        before="**-0.5 * shape.rope.score_factor",
+        after="**-0.5",
+        settings={"geometry": "deepseek-v2-lite"},
+    ),
+    Change(
+        what="mask aligned to the top left",
+        file="problem.py",
+        before=".tril(seq_len - query_len)",
+        after=".tril()",
+        settings={"query_len": 3},
+    ),
+    Change(
+        what="newest token masked",
+        file="problem.py",
+        before=".tril(seq_len - query_len)",
+        after=".tril(seq_len - query_len - 1)",
+        settings={"query_len": 3},
+    ),
+    Change(
+        what="no causal mask in a prefill",
+        file=FOLDED,
+        before="is_causal=True",
+        after="is_causal=False",
+        settings={"phase": "prefill", **GQA},
+    ),
+    Change(
+        what="rotary pairs in the wrong order",
+        file="rotary.py",
+        before="x_BHSd[..., 0::2], x_BHSd[..., 1::2]",
+        after="x_BHSd.chunk(2, dim=-1)",
+    ),
+    Change(
+        what="rotary pairs turned backwards",
+        file="rotary.py",
+        before="(first * cos_Sr - second * sin_Sr, second * cos_Sr + first * sin_Sr)",
+        after="(first * cos_Sr + second * sin_Sr, second * cos_Sr - first * sin_Sr)",
+        settings=GQA,
+    ),
+    Change(
+        what="query turned one position late",
+        file="latent.py",
+        before="return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr))",
+        after="return self.query(q_n, rotate_neighbours(q_r, self.cos_Sr[:1], self.sin_Sr[:1]))",
+    ),
+    Change(
+        what="a slot past the length read",
+        file="cache.py",
+        before="tensor[:, :, : self.length] for tensor in self.tensors]",
+        after="tensor[:, :, 1 : self.length + 1] for tensor in self.tensors]",
+    ),
+    Change(
+        what="new token written one slot early",
+        file="layer.py",
+        before="cached[:, :, start : start + new.shape[2]] = new",
+        after="cached[:, :, start - 1 : start - 1 + new.shape[2]] = new",
+        settings=GQA,
+    ),
+    Change(
+        what="value's window one column off",
+        file=FOLDED,
+        before="v_BGTv.storage_offset() - before)",
+        after="v_BGTv.storage_offset() - before + 1)",
+        settings=EXPANDED,
+    ),
+    Change(
+        what="value and key weights exchanged",
+        file="latent.py",
+        before="self.w_kvb[:, self.shape.qk_nope_head_dim :].mT",
+        after="self.w_kvb[:, : self.shape.qk_nope_head_dim].mT",
+        settings={"geometry": "deepseek-v2-lite"},
+    ),
+    Change(
+        what="latent cached before its norm",
+        file="latent.py",
+        before="latent_BSc = F.rms_norm(latent, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)",
+        after="latent_BSc = latent",
+    ),
+    Change(
+        what="softmax left out",
+        file=EAGER,
+        before="scores_NRT.softmax(dim=-1)",
+        after="scores_NRT",
+        settings={"backend": "eager"},
+    ),
+)
+
+
+def main():
+    import torch
+
+    torch.set_num_threads(1)
+    for change in CHANGES:
+        print(f"{change.what}: {ended(change)}", flush=True)
+
+
+def ended(change):
+    """Status and reason of the case that the change is about."""
+    with tempfile.TemporaryDirectory() as folder:
+        for part in ("suite", "conf"):
+            shutil.copytree(ROOT / part, Path(folder) / part)
+        path = Path(folder) / "suite" / "attention" / change.file
+        text = path.read_text(encoding="utf-8")
+        assert not change.before or text.count(change.before) == 1, change
+        path.write_text(text.replace(change.before, change.after) if change.before else text, encoding="utf-8")
+        ours, theirs = os.pipe()
+        if not os.fork():
+            os.write(theirs, outcome(folder, change.settings).encode())
+            os._exit(0)
+        os.close(theirs)
+        with os.fdopen(ours, encoding="utf-8") as pipe:
+            said = pipe.read()
+        os.wait()
+        return said
+
+
+def outcome(folder, changes):
+    sys.path.insert(0, folder)
+    try:
+        import suite
+        from suite.configuration import read_choice, read_yaml
+        from suite.measure.runner import measure_case
+        from suite.theory.roofline import MeasuredCeilings
+
+        assert Path(suite.__file__).is_relative_to(folder)
+        groups = {
+            "workload": "attention",
+            "attention": "mla",
+            "geometry": "tiny",
+            "backend": "auto",
+            "measure": "smoke",
+        }
+        chosen = {group: read_choice(group, changes.get(group, name)) for group, name in groups.items()}
+        run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
+        settings = {**run, "seq_len": 40, **changes, **chosen}
+        ceilings = MeasuredCeilings(flops_per_s=1e11, bytes_per_s_by_size={1 << 20: 1e10})
+        status, reason = measure_case(lambda **message: None, settings=settings, ceilings=ceilings)
+        return f"{status}: {reason}"
+    except Exception:
+        return traceback.format_exc()
+
+
+if __name__ == "__main__":
+    main()
