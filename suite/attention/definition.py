@@ -113,8 +113,7 @@ def turned(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool)
 
 def normed(x: Tensor, gain: Tensor) -> Tensor:
     """RMSNorm with the 1e-6 of MLA's two inner norms."""
-    root_mean_square: Tensor = (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
-    return x / root_mean_square * gain.double()
+    return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * gain.double()
 
 
 def _scale(width: int, rope: Rope) -> float:
@@ -133,4 +132,5 @@ def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tenso
 
 
 def _heads(x_BNE: Tensor, width: int) -> Tensor:
-    return x_BNE.unflatten(-1, (-1, width)).transpose(1, 2)
+    x_BNHd: Tensor = x_BNE.unflatten(-1, (-1, width))
+    return x_BNHd.transpose(1, 2)

@@ -1,4 +1,7 @@
-"""The headlines: what the records say in a sentence, at the longest context that several variants share."""
+"""The headlines: what the records say in a sentence, at the longest context that several variants share.
+
+Every label has its part of them. Of cases that differ only in their new tokens only those with the most variants speak.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,26 +10,30 @@ from itertools import pairwise
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
+from suite.report.lines import worth_drawing
 from suite.report.palette import shown
 from suite.report.results import Results
-from suite.report.timings import Timing, axis, clock_names, groups
+from suite.report.timings import Timing, axis, clock_names, groups, settings_shown
 from suite.report.words import Words
 
 BASELINE = "mha"
 SPAN = "layer"
-MOST = 6
+MOST, FEWEST_OF_A_LABEL = 6, 2
+SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 
 
 def headlines(results: Results, words: Words) -> list[str]:
     """At most a handful of sentences; none where no two variants stand side by side."""
-    found = []
-    for timings in groups(results).values():
-        for label in results.labels:
-            ranked = _ranked([timing for timing in timings if timing.label == label and timing.span == SPAN])
-            if ranked:
-                found.append(_sentence(ranked, results, words))
-    return found[:MOST]
+    every = groups(results)
+    most = max(FEWEST_OF_A_LABEL, MOST // max(1, len(results.labels)))
+    found: list[Sequence[Timing]] = []
+    for label in results.labels:
+        own = {group: [timing for timing in timings if timing.label == label] for group, timings in every.items()}
+        of_label = [_ranked([timing for timing in own[group] if timing.span == SPAN]) for group in worth_drawing(own)]
+        found += sorted(filter(None, of_label), key=lambda ranked: -len(ranked))[:most]
+    settings = settings_shown([ranked[0] for ranked in found], besides=SAID)
+    return [_sentence(ranked, said, results, words) for ranked, said in zip(found, settings, strict=True)]
 
 
 def _ranked(timings: Sequence[Timing]) -> list[Timing]:
@@ -39,13 +46,15 @@ def _ranked(timings: Sequence[Timing]) -> list[Timing]:
     return sorted(best[max(shared)].values(), key=lambda timing: timing.interval.median) if shared else []
 
 
-def _sentence(ranked: Sequence[Timing], results: Results, words: Words) -> str:
+def _sentence(ranked: Sequence[Timing], settings: str, results: Results, words: Words) -> str:
     first = ranked[0]
     phase = axis(first.record, "phase")
     sentence = words(
         "finding.latency",
         tokens=numbers.count(first.seq_len or 0),
         geometry=axis(first.record, "geometry"),
+        dtype=axis(first.record, "dtype"),
+        settings=words("finding.settings", settings=settings) if settings else "",
         phase=words.either(f"phase.{phase}", phase),
         clock=clock_names(ranked, words),
         ranking=words("punctuation.list").join(_items(ranked, words)),

@@ -18,6 +18,7 @@ IN_TITLE = ("geometry", "phase", "dtype", "device")
 """Axes that head a figure by their value alone; the others by name, and only where they differ between figures."""
 HEIGHT_PX = 400
 LEGEND_PX, LEGEND_ROW_PX = 480, 19
+MOST_FIGURES = 8
 
 Group = tuple[tuple[str, str], ...]
 
@@ -42,6 +43,27 @@ def title_of(group: Group, others: Sequence[Group], words: Words) -> str:
         if name not in IN_TITLE and value and len(given) > 1:
             parts.append(f"{name}={value}")
     return " · ".join(parts)
+
+
+def worth_drawing(found: Mapping[Group, Sequence[Timing]]) -> list[Group]:
+    """Groups that get a figure, in their order; the rest is for one table.
+
+    None that differs only in its new tokens from one with more variants, none of a single context where others have
+    several, and MOST_FIGURES at most: those with the most variants.
+    """
+    variants = {group: len({timing.variant for timing in timings}) for group, timings in found.items()}
+    contexts = {group: len({timing.seq_len for timing in timings} - {None}) for group, timings in found.items()}
+    most: dict[Group, int] = defaultdict(int)
+    for group in found:
+        most[_but_new_tokens(group)] = max(most[_but_new_tokens(group)], variants[group])
+    fewest = min(2, max(contexts.values(), default=0))
+    fit = [group for group in found if contexts[group] >= fewest and variants[group] == most[_but_new_tokens(group)]]
+    kept = sorted(fit, key=lambda group: -variants[group])[:MOST_FIGURES]
+    return [group for group in fit if group in kept]
+
+
+def _but_new_tokens(group: Group) -> Group:
+    return tuple(pair for pair in group if pair[0] != "query_len")
 
 
 def spans_of(timings: Sequence[Timing]) -> list[str]:

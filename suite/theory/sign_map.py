@@ -44,11 +44,17 @@ def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
 
     Raises ValueError where `heads` is no multiple of `tp` or of GQA's groups.
     """
-    geometry = sized(heads)
+    gqa, mla = rivals(heads, tp)
     forward = Pass(batch=1, query_len=query_len, seq_len=CONTEXT_TOKENS, element_bytes=ELEMENT_BYTES)
-    gqa_s, gqa_regime = _bound(grouped_shape(geometry, tp=tp, kv_heads=KV_HEADS), forward, ceilings)
-    mla_s, mla_regime = _bound(absorbed_shape(geometry, tp=tp), forward, ceilings)
+    gqa_s, gqa_regime = _bound(gqa, forward, ceilings)
+    mla_s, mla_regime = _bound(mla, forward, ceilings)
     return Duel(gqa_s=gqa_s, mla_s=mla_s, gqa_regime=gqa_regime, mla_regime=mla_regime)
+
+
+def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:
+    """GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
+    geometry = sized(heads)
+    return grouped_shape(geometry, tp=tp, kv_heads=KV_HEADS), absorbed_shape(geometry, tp=tp)
 
 
 @functools.cache

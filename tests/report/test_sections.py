@@ -99,9 +99,58 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
         build(attention="mha", seq_len=16384, latencies_s=(9e-3,) * 6),
     )
     assert headlines(results, load_words("en")) == [
-        "At 4,096 tokens on deepseek-v2-lite, decode of the whole layer takes (thread CPU time): "
+        "At 4,096 tokens on deepseek-v2-lite in bfloat16, decode of the whole layer takes (thread CPU time): "
         "MLA 1.47 ms at 14 % of MHA’s cache, MHA 2.31 ms."
     ]
+
+
+def test_headlines_say_the_dtype_and_what_else_tells_them_apart(tmp_path):
+    records = [
+        build(attention=attention, dtype=dtype, query_len=query_len)
+        for attention in ("mla", "mha")
+        for dtype, query_len in (("bfloat16", 1), ("float32", 1), ("float32", 16))
+    ]
+    said = [one.partition(", decode")[0] for one in headlines(read(tmp_path, *records), load_words("en"))]
+    where = "At 4,096 tokens on deepseek-v2-lite in"
+    assert said == [f"{where} bfloat16", f"{where} float32", f"{where} float32 (query_len=16)"]
+
+
+def test_every_label_has_headlines_and_those_of_most_variants_come_first(tmp_path):
+    four = [build(attention=attention) for attention in ("mla", "mha", "gqa", "mqa")]
+    pairs = [build(attention=one, dtype=dtype) for one in ("mla", "mha") for dtype in ("float16", "float32", "float64")]
+    store(tmp_path / "a", *pairs, *four)
+    store(tmp_path / "b", *four[:2])
+    said = headlines(read_results([tmp_path / "a", tmp_path / "b"]), load_words("en"))
+    assert [one[:2] for one in said] == ["a:", "a:", "a:", "b:"]
+    assert "bfloat16" in said[0]
+    assert "GQA" in said[0]
+
+
+def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_table(tmp_path):
+    drawn = [build(attention=attention) for attention in ("mla", "mha", "gqa")]
+    results = read(tmp_path, *drawn, *[build(attention=one, query_len=16) for one in ("mla", "mla_latent")])
+    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
+    assert [one.title for one in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · cpu · query_len=1"]
+    others = table_of(results, "latency", 2)
+    assert {row["Group"] for row in others} == {"deepseek-v2-lite · decode · bfloat16 · cpu · query_len=16"}
+    assert sorted(row["Variant"] for row in others) == ["MLA", "MLA latent"]
+
+
+def test_single_contexts_are_not_drawn_beside_lines_and_figures_are_few(tmp_path):
+    lines = [build(seq_len=length, tp=tp) for length in (1024, 4096) for tp in range(1, 11)]
+    results = read(tmp_path, *lines, build(batch=2))
+    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
+    assert len(section.figures) == 8
+    assert not any("batch=2" in figure.title for figure in section.figures)
+    spans = [table for table in section.tables if table.title.startswith("Other cases")]
+    assert [len(table.rows) for table in spans] == [2 * 2 + 1] * 2
+
+
+def test_warnings_that_differ_in_numbers_alone_are_one(tmp_path):
+    said = ["stopped at n = 7: ±2.7% of 1e-05", "stopped at n = 12: ±11.0% of 3e-05", "something else"]
+    records = [build(seq_len=1024 * n, provenance={"warnings": [text]}) for n, text in enumerate(said, start=1)]
+    rows = table_of(read(tmp_path, *records), "provenance", 1)
+    assert [(*row.values(),) for row in rows] == [(said[0], "results", "2"), (said[2], "results", "1")]
 
 
 def test_a_headline_admits_that_intervals_overlap(tmp_path):

@@ -14,6 +14,8 @@ from suite.report import pair_chart
 from suite.report.results import read_results
 from suite.report.sections import signmap
 from suite.report.words import load_words
+from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.sign_map import rivals, sized
 from tests.records.factory import build, store
 
 EN = load_words("en")
@@ -99,6 +101,57 @@ def test_a_measured_pair_stands_beside_what_its_own_ceilings_predict(tmp_path):
     assert predicted["x"] == [pytest.approx(math.log2(8 / 1.4))]
     assert measured["x"] == [pytest.approx(math.log2(3))]
     assert (predicted["name"], measured["name"]) == ("Predicted", "Measured")
+
+
+def on_the_map(query_len=1, dtype="bfloat16", heads=128, tp=1, seq_len=16384):
+    """A pair whose exact quantities are those of the map's own shapes."""
+    forward = Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=2 if dtype == "bfloat16" else 4)
+    settings = {"geometry": {"num_heads": heads}}
+    records = pair(query_len=query_len, dtype=dtype, tp=tp, seq_len=seq_len, settings=settings)
+    return [
+        with_quantities(
+            with_quantities(record, flops=kernel_flops(shape, forward), traffic_bytes=kernel_bytes(shape, forward)),
+            "case",
+            cache_bytes=cache_bytes(shape, forward),
+            cache_bytes_mha=cache_bytes(grouped_shape(sized(heads), tp=tp, kv_heads="all"), forward),
+        )
+        for record, shape in zip(records, rivals(heads, tp), strict=True)
+    ]
+
+
+def test_a_machine_with_the_maps_sizes_has_its_rows_computed_and_measured(tmp_path):
+    section = section_of(tmp_path, *on_the_map(), *on_the_map(query_len=4), *on_the_map(heads=32, tp=2))
+    alone = cells(section, tp=1, heads=128)
+    # 1e11 FLOP/s and 5e10 B/s: both limited by arithmetic, so the ratio is that of their FLOPs, 256 over 1,088.
+    assert [alone["results: computed", count] for count in signmap.QUERY_LENS] == ["0.24×", "", "0.24×", "", ""]
+    assert [alone["results: MEASURED", count] for count in signmap.QUERY_LENS] == ["3.0×", "", "3.0×", "", ""]
+    assert ("results: MEASURED", 1) in cells(section, tp=2, heads=32)
+    assert ("results: MEASURED", 1) not in cells(section, tp=1, heads=64)
+    heat = section.figures[0].views[0].figure["data"][0]
+    assert heat["y"][-2:] == ["results: computed · 2", "results: MEASURED"]
+    assert heat["z"][-1][1] is None
+    assert heat["hovertext"][-1][0].startswith("results: MEASURED: 3.0× at 1 new tokens after 16,384, 3.0× to 3.0×")
+    # Drawn on the map, so not once more below it; the table has all.
+    assert len(section.figures) == len(signmap.RANKS)
+    assert len(section.tables[0].rows) == 3
+    assert "own records hold the same sizes" in section.explanation
+
+
+def test_another_dtype_has_rows_of_its_own(tmp_path):
+    section = section_of(tmp_path, *on_the_map(), *on_the_map(dtype="float32"))
+    names = {name for name, _ in cells(section, tp=1, heads=128)}
+    assert {"results: MEASURED", "results, float32: MEASURED"} <= names
+
+
+@pytest.mark.parametrize(("side", "quantity"), [(0, "flops"), (1, "flops"), (0, "cache_bytes"), (1, "cache_bytes")])
+def test_a_pair_of_other_sizes_is_not_on_the_map(tmp_path, side, quantity):
+    records = on_the_map()
+    span = "case" if quantity == "cache_bytes" else "kernel"
+    value = next(one.value for one in records[side].readings if (one.span, one.metric) == (span, quantity))
+    records[side] = with_quantities(records[side], span, **{quantity: value + 2})
+    section = section_of(tmp_path, *records)
+    assert not any("MEASURED" in name for name, _ in cells(section, tp=1, heads=128))
+    assert len(section.figures) == len(signmap.RANKS) + 1
 
 
 def test_a_pair_without_ceilings_is_shown_without_a_prediction(tmp_path):

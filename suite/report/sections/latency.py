@@ -5,7 +5,17 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.charts import figure_text, log_axis, time_ticks
-from suite.report.lines import SPANS_FIRST, Point, height_px, plot, span_title, span_views, spans_of, title_of
+from suite.report.lines import (
+    SPANS_FIRST,
+    Point,
+    height_px,
+    plot,
+    span_title,
+    span_views,
+    spans_of,
+    title_of,
+    worth_drawing,
+)
 from suite.report.palette import shown
 from suite.report.results import Results
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, cell
@@ -17,16 +27,17 @@ def build(results: Results, words: Words) -> Section | None:
     found = groups(results)
     if not found:
         return None
+    titles = {group: title_of(group, list(found), words) for group in found}
     figures, tables = [], []
-    for group, timings in found.items():
-        title = title_of(group, list(found), words)
-        drawn = [timing for timing in timings if timing.seq_len is not None]
-        if drawn:
-            figures.append(_figure(title, drawn, results, words))
-        tables += [
-            _table(title, span, [timing for timing in timings if timing.span == span], results, words)
-            for span in spans_of(timings)
-        ]
+    drawn = worth_drawing(found)
+    for group in drawn:
+        timings = found[group]
+        with_context = [timing for timing in timings if timing.seq_len is not None]
+        if with_context:
+            figures.append(_figure(titles[group], with_context, results, words))
+        tables += _tables(titles[group], [("", timing) for timing in in_order(timings)], results, words)
+    others = [(titles[group], timing) for group in found if group not in drawn for timing in in_order(found[group])]
+    tables += _tables(words("latency.others"), others, results, words)
     return Section(
         id="latency",
         title=words("latency.title"),
@@ -68,8 +79,18 @@ def _hover(timing: Timing, words: Words) -> str:
     )
 
 
-def _table(title: str, span: str, timings: Sequence[Timing], results: Results, words: Words) -> Table:
+def _tables(title: str, timings: Sequence[tuple[str, Timing]], results: Results, words: Words) -> list[Table]:
+    """One for each span, of timings with what they belong to where the title does not say it."""
+    return [
+        _table(title, span, [(group, timing) for group, timing in timings if timing.span == span], results, words)
+        for span in spans_of([timing for _, timing in timings])
+    ]
+
+
+def _table(title: str, span: str, timings: Sequence[tuple[str, Timing]], results: Results, words: Words) -> Table:
+    has_groups = any(group for group, _ in timings)
     columns = [
+        *([Column(title=words("column.group"))] if has_groups else []),
         Column(title=words("latency.context"), kind=Kind.NUMBER),
         Column(title=words("column.variant")),
         Column(title=words("column.backend"), kind=Kind.CODE),
@@ -85,8 +106,8 @@ def _table(title: str, span: str, timings: Sequence[Timing], results: Results, w
     return Table(
         title=f"{title} · {span_title(span, words)}",
         columns=columns,
-        rows=[_row(timing, results, words) for timing in in_order(timings)],
-        note=words("latency.table", clock=clock_names(timings, words)),
+        rows=[[*([group] if has_groups else []), *_row(timing, results, words)] for group, timing in timings],
+        note=words("latency.table", clock=clock_names([timing for _, timing in timings], words)),
         folded=span != SPANS_FIRST[0] or len(timings) > MOST_ROWS_OPEN,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.charts import byte_ticks, log_axis
-from suite.report.lines import SPANS_FIRST, Point, height_px, plot, span_views, title_of
+from suite.report.lines import SPANS_FIRST, Point, height_px, plot, span_views, title_of, worth_drawing
 from suite.report.palette import shown
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, cell
@@ -46,18 +46,20 @@ class Case:
 
 def build(results: Results, words: Words) -> Section | None:
     found = groups(results)
-    figures, tables, differing = [], [], []
-    for group, timings in found.items():
-        title = title_of(group, list(found), words)
-        drawn = [timing for timing in timings if timing.seq_len and _peak(timing)]
-        if drawn:
-            figures.append(_figure(title, drawn, results, words))
-        cases = [case for case in _cases(timings) if case.says_something]
-        if cases:
-            tables.append(_table(title, cases, results, words))
-        differing += [(title, case) for case in cases if case.differs]
-    if not tables:
+    titles = {group: title_of(group, list(found), words) for group in found}
+    cases = {group: [case for case in _cases(timings) if case.says_something] for group, timings in found.items()}
+    if not any(cases.values()):
         return None
+    with_peaks = {
+        group: [timing for timing in timings if timing.seq_len and _peak(timing)] for group, timings in found.items()
+    }
+    drawn = worth_drawing({group: timings for group, timings in with_peaks.items() if timings})
+    figures = [_figure(titles[group], with_peaks[group], results, words) for group in drawn]
+    tables = [_table(titles[group], [("", case) for case in cases[group]], results, words) for group in drawn]
+    others = [(titles[group], case) for group in cases if group not in drawn for case in cases[group]]
+    if others:
+        tables.append(_table(words("latency.others"), others, results, words))
+    differing = [(titles[group], case) for group in cases for case in cases[group] if case.differs]
     return Section(
         id="memory",
         title=words("memory.title"),
@@ -104,16 +106,20 @@ def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str
     return plot(points, results, words, yaxis={**log_axis(words("memory.axis"), ticks), "range": ends})
 
 
-def _table(title: str, cases: Sequence[Case], results: Results, words: Words) -> Table:
+def _table(title: str, cases: Sequence[tuple[str, Case]], results: Results, words: Words) -> Table:
+    """Of cases with what they belong to where the title does not say it."""
+    has_groups = any(group for group, _ in cases)
     names = ("memory.formula", "memory.counted", "memory.equal", "memory.kernel_peak", "memory.layer_peak")
     return Table(
         title=title,
         columns=[
+            *([Column(title=words("column.group"))] if has_groups else []),
             *_case_columns(results, words),
             *(Column(title=words(name), kind=Kind.TEXT if name == "memory.equal" else Kind.NUMBER) for name in names),
         ],
         rows=[
             [
+                *([group] if has_groups else []),
                 *_case_cells(case, results),
                 cell(case.by_formula, numbers.bytes_iec),
                 cell(case.counted, numbers.bytes_iec),
@@ -121,7 +127,7 @@ def _table(title: str, cases: Sequence[Case], results: Results, words: Words) ->
                 cell(case.peak("kernel"), numbers.bytes_iec),
                 cell(case.peak("layer"), numbers.bytes_iec),
             ]
-            for case in cases
+            for group, case in cases
         ],
         folded=True,
     )
@@ -156,7 +162,7 @@ def _differing(found: Sequence[tuple[str, Case]], results: Results, words: Words
     return Table(
         title=words("memory.differing"),
         columns=[
-            Column(title=words("memory.group")),
+            Column(title=words("column.group")),
             *_case_columns(results, words),
             *(Column(title=words(name), kind=Kind.NUMBER) for name in ("memory.formula", "memory.counted")),
         ],

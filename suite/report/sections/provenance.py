@@ -1,5 +1,6 @@
 """Where the numbers come from: machine, versions, code, clock and what the runs themselves warned of."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,8 @@ ENVIRONMENT_FACTS = (
 )
 IN_BYTES = ("memory_bytes", "cgroup_memory_bytes")
 MOST_BYTES = 1 << 60
+NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")
+"""Warnings that differ in nothing else are one."""
 
 
 def build(results: Results, words: Words) -> Section | None:
@@ -106,10 +109,13 @@ def _plain(value: Any) -> str:
 
 def _warnings(results: Results, words: Words) -> Table:
     found: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], str] = {}
     for current in results.records:
         warnings = current.record.provenance.get("warnings")
-        for warning in warnings if isinstance(warnings, list) else []:
-            found[current.label, scrub(str(warning))] += 1
+        for warning in map(str, warnings if isinstance(warnings, list) else []):
+            kind = current.label, NUMBER.sub("", warning)
+            found[kind] += 1
+            first.setdefault(kind, scrub(warning))
     return Table(
         title=words("provenance.warnings"),
         columns=[
@@ -117,5 +123,5 @@ def _warnings(results: Results, words: Words) -> Table:
             Column(title=words("column.label")),
             Column(title=words("column.records"), kind=Kind.NUMBER),
         ],
-        rows=[[warning, label, numbers.count(number)] for (label, warning), number in found.most_common()],
+        rows=[[first[kind], kind[0], numbers.count(number)] for kind, number in found.most_common()],
     )

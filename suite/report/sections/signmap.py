@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
-from suite.report.charts import layout
+from suite.report.charts import figure_text, layout
+from suite.report.map_rows import Machine, cell_of, machines
 from suite.report.pair_chart import pair_figure, pair_table
-from suite.report.pairs import measured_pairs
+from suite.report.pairs import Pair, measured_pairs
 from suite.report.ratio_colours import ratio_colours, ratio_text
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, View
+from suite.report.timings import axis
 from suite.report.words import Words
 from suite.theory.hardware import hardware_names, load_hardware
 from suite.theory.roofline import Ceilings
@@ -25,15 +28,19 @@ ROW_PX = 19
 def build(results: Results, words: Words) -> Section | None:
     devices = known_devices()
     pairs = measured_pairs(results)
+    measured = machines(pairs)
+    elsewhere = [pair for pair in pairs if cell_of(pair) is None]
     explanation = [words("signmap.explanation", context=numbers.count(CONTEXT_TOKENS))]
     if not pairs:
         explanation.append(words("signmap.no_pairs"))
-    figures = [_map(devices, tp, words) for tp in RANKS]
+    if measured:
+        explanation.append(words("signmap.on_map"))
+    figures = [_map(devices, measured, tp, words) for tp in RANKS]
     return Section(
         id="signmap",
         title=words("signmap.title"),
         explanation=words("punctuation.sentence").join(explanation),
-        figures=[*figures, *([pair_figure(pairs, results, words)] if pairs else [])],
+        figures=[*figures, *([pair_figure(elsewhere, results, words)] if elsewhere else [])],
         tables=[*([pair_table(pairs, results, words)] if pairs else []), _map_table(devices, words)],
     )
 
@@ -45,30 +52,85 @@ def known_devices() -> list[tuple[str, Ceilings]]:
     return sorted(having, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
 
 
-def _map(devices: Sequence[tuple[str, Ceilings]], tp: int, words: Words) -> Figure:
+def _map(devices: Sequence[tuple[str, Ceilings]], measured: Sequence[Machine], tp: int, words: Words) -> Figure:
+    views = {heads: _rows(devices, heads, tp, words) + _machine_rows(measured, heads, tp, words) for heads in HEADS}
     return Figure(
         title=words("signmap.alone") if tp == 1 else words("signmap.rank", tp=tp),
         caption=words("signmap.caption"),
         views=[
-            View(title=words("signmap.heads", heads=heads), figure=_heat(devices, heads, tp, words)) for heads in HEADS
+            View(title=words("signmap.heads", heads=heads), figure=_heat(rows, words)) for heads, rows in views.items()
         ],
-        height_px=110 + ROW_PX * len(devices),
+        height_px=110 + ROW_PX * max(map(len, views.values())),
     )
 
 
-def _heat(devices: Sequence[tuple[str, Ceilings]], heads: int, tp: int, words: Words) -> dict[str, Any]:
-    rows = [f"{name} · {ceilings.ridge_flops_per_byte:.0f}" for name, ceilings in devices]
-    duels = [[duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS] for _, ceilings in devices]
-    columns = [str(count) for count in QUERY_LENS]
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of the map: a ratio and what hovering says for each number of new tokens. None where nothing is known."""
+
+    name: str
+    ratios: Sequence[float | None]
+    hovers: Sequence[str]
+
+
+def _rows(devices: Sequence[tuple[str, Ceilings]], heads: int, tp: int, words: Words) -> list[Row]:
+    rows = []
+    for name, ceilings in devices:
+        named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
+        duels = [duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
+        hovers = [_hover(named, count, one, words) for count, one in zip(QUERY_LENS, duels, strict=True)]
+        rows.append(Row(name=named, ratios=[one.speedup for one in duels], hovers=hovers))
+    return rows
+
+
+def _machine_rows(measured: Sequence[Machine], heads: int, tp: int, words: Words) -> list[Row]:
+    """What a measured machine's own ceilings say of its cells and, above it, since rows are drawn upwards, what came of
+    it. A gap sets it off."""
+    rows: list[Row] = []
+    for machine in measured:
+        pairs = [machine.pairs.get((heads, tp, count)) for count in QUERY_LENS]
+        if not any(pairs):
+            continue
+        name = figure_text(machine.name)
+        computed, seen = words("signmap.row_computed", name=name), words("signmap.row_measured", name=name)
+        if machine.ridge_flops_per_byte is not None:
+            computed += f" · {machine.ridge_flops_per_byte:.0f}"
+        predicted = [None if pair is None else pair.predicted for pair in pairs]
+        ratios = [None if pair is None else pair.measured for pair in pairs]
+        rows.append(Row(name=" " * (1 + len(rows)), ratios=[None] * len(pairs), hovers=[""] * len(pairs)))
+        rows.append(Row(name=computed, ratios=predicted, hovers=[_said(computed, ratio) for ratio in predicted]))
+        rows.append(Row(name=seen, ratios=ratios, hovers=[_measured_hover(seen, pair, words) for pair in pairs]))
+    return rows
+
+
+def _said(name: str, ratio: float | None) -> str:
+    return "" if ratio is None else f"{name}: {ratio_text(ratio)}"
+
+
+def _measured_hover(name: str, pair: Pair | None, words: Words) -> str:
+    if pair is None:
+        return ""
+    low, high = pair.ends
+    return words(
+        "signmap.hover_measured",
+        row=name,
+        ratio=ratio_text(pair.measured),
+        count=axis(pair.record, "query_len"),
+        context=numbers.count(pair.mla.seq_len or 0),
+        low=ratio_text(low),
+        high=ratio_text(high),
+    )
+
+
+def _heat(rows: Sequence[Row], words: Words) -> dict[str, Any]:
+    columns, names = [str(count) for count in QUERY_LENS], [row.name for row in rows]
     cells = {
         "type": "heatmap",
         "x": columns,
-        "y": rows,
-        "z": [[round(math.log2(one.speedup), 3) for one in row] for row in duels],
-        "hovertext": [
-            [_hover(row, count, one, words) for count, one in zip(QUERY_LENS, line, strict=True)]
-            for row, line in zip(rows, duels, strict=True)
-        ],
+        "y": names,
+        "z": [[None if ratio is None else round(math.log2(ratio), 3) for ratio in row.ratios] for row in rows],
+        "hovertext": [list(row.hovers) for row in rows],
+        "hoverongaps": False,
         "hoverinfo": "text",
         "xgap": 2,
         "ygap": 2,
@@ -91,8 +153,8 @@ def _heat(devices: Sequence[tuple[str, Ceilings]], heads: int, tp: int, words: W
         "type": "scatter",
         "mode": "text",
         "x": columns * len(rows),
-        "y": [row for row in rows for _ in columns],
-        "text": [ratio_text(one.speedup) for row in duels for one in row],
+        "y": [name for name in names for _ in columns],
+        "text": ["" if ratio is None else ratio_text(ratio) for row in rows for ratio in row.ratios],
         "textfont": {"size": 11},
         "hoverinfo": "skip",
     }
