@@ -19,6 +19,8 @@ from suite.report.words import Words
 BASELINE = "mha"
 SPAN = "layer"
 MOST, FEWEST_OF_A_LABEL = 6, 2
+FEW_VARIANTS = 3
+"""What fewer say is left to the sections where others say more."""
 SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 
@@ -31,7 +33,9 @@ def headlines(results: Results, words: Words) -> list[str]:
     for label in results.labels:
         own = {group: [timing for timing in timings if timing.label == label] for group, timings in every.items()}
         of_label = [_ranked([timing for timing in own[group] if timing.span == SPAN]) for group in worth_drawing(own)]
-        found += sorted(filter(None, of_label), key=lambda ranked: -len(ranked))[:most]
+        longest = max(map(len, of_label), default=0)
+        telling = [ranked for ranked in of_label if len(ranked) >= min(FEW_VARIANTS, longest) > 0]
+        found += sorted(telling, key=lambda ranked: -len(ranked))[:most]
     settings = settings_shown([ranked[0] for ranked in found], besides=SAID)
     return [_sentence(ranked, said, results, words) for ranked, said in zip(found, settings, strict=True)]
 

@@ -1,7 +1,7 @@
 """One line a variant against the context, and one view a span: what the latency and the memory section draw alike."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ IN_TITLE = ("geometry", "phase", "dtype", "device")
 """Axes that head a figure by their value alone; the others by name, and only where they differ between figures."""
 HEIGHT_PX = 400
 LEGEND_PX, LEGEND_ROW_PX = 480, 19
-MOST_FIGURES = 8
+MOST_FIGURES, MOST_LINES = 8, 12
 
 Group = tuple[tuple[str, str], ...]
 
@@ -60,6 +60,23 @@ def worth_drawing(found: Mapping[Group, Sequence[Timing]]) -> list[Group]:
     fit = [group for group in found if contexts[group] >= fewest and variants[group] == most[_but_new_tokens(group)]]
     kept = sorted(fit, key=lambda group: -variants[group])[:MOST_FIGURES]
     return [group for group in fit if group in kept]
+
+
+def one_backend_each(timings: Sequence[Timing]) -> list[Timing]:
+    """All of them; where they would make more than MOST_LINES lines, one backend's of each line: of those with the most
+    contexts the fastest at its longest."""
+    lines: dict[tuple[str, ...], dict[str, list[Timing]]] = defaultdict(lambda: defaultdict(list))
+    for timing in timings:
+        lines[timing.span, timing.variant, timing.label, *timing.line[1:]][timing.backend].append(timing)
+    drawn = Counter(span for (span, *_), backends in lines.items() for _ in backends)
+    if max(drawn.values(), default=0) <= MOST_LINES or len({line[1:] for line in lines}) == 1:
+        return list(timings)
+    return [timing for backends in lines.values() for timing in min(backends.values(), key=_most_contexts_then_fastest)]
+
+
+def _most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
+    longest = max(line, key=lambda timing: timing.seq_len or 0)
+    return -len(line), longest.interval.median
 
 
 def _but_new_tokens(group: Group) -> Group:

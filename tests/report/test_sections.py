@@ -116,21 +116,40 @@ def test_headlines_say_the_dtype_and_what_else_tells_them_apart(tmp_path):
 
 
 def test_every_label_has_headlines_and_those_of_most_variants_come_first(tmp_path):
-    four = [build(attention=attention) for attention in ("mla", "mha", "gqa", "mqa")]
-    pairs = [build(attention=one, dtype=dtype) for one in ("mla", "mha") for dtype in ("float16", "float32", "float64")]
-    store(tmp_path / "a", *pairs, *four)
-    store(tmp_path / "b", *four[:2])
+    variants = ("mla", "mha", "gqa", "mqa")
+    four = [build(attention=attention) for attention in variants]
+    three = [build(attention=one, dtype=f"float{bits}") for one in variants[:3] for bits in (16, 32, 64, 128)]
+    pair = [build(attention=one, dtype="float8") for one in variants[:2]]
+    store(tmp_path / "a", *pair, *three, *four)
+    store(tmp_path / "b", *pair)
     said = headlines(read_results([tmp_path / "a", tmp_path / "b"]), load_words("en"))
     assert [one[:2] for one in said] == ["a:", "a:", "a:", "b:"]
-    assert "bfloat16" in said[0]
-    assert "GQA" in said[0]
+    assert "MQA" in said[0]
+    assert not any("float8" in one for one in said[:3])
+
+
+def test_many_backends_of_many_variants_are_drawn_by_one_each(tmp_path):
+    records = [
+        build(
+            attention=one, backend=f"b{n}", seq_len=length, latencies_s=(n * 1e-3,) * 6, provenance={"backend": f"b{n}"}
+        )
+        for one in ("mla", "mha", "gqa")
+        for n in range(1, 6)
+        for length in ((1024, 4096) if n > 1 else (1024,))
+    ]
+    (section,) = [one for one in build_sections(read(tmp_path, *records), load_words("en")) if one.id == "latency"]
+    (figure,) = section.figures
+    # b1 is faster still, but has one context only.
+    assert [trace["y"] for trace in figure.views[0].figure["data"]] == [[2e-3, 2e-3]] * 3
+    assert "one is drawn" in figure.caption
+    assert len(section.tables[0].rows) == len(records)
 
 
 def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_table(tmp_path):
     drawn = [build(attention=attention) for attention in ("mla", "mha", "gqa")]
     results = read(tmp_path, *drawn, *[build(attention=one, query_len=16) for one in ("mla", "mla_latent")])
     (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
-    assert [one.title for one in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · cpu · query_len=1"]
+    assert [one.title for one in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · cpu"]
     others = table_of(results, "latency", 2)
     assert {row["Group"] for row in others} == {"deepseek-v2-lite · decode · bfloat16 · cpu · query_len=16"}
     assert sorted(row["Variant"] for row in others) == ["MLA", "MLA latent"]

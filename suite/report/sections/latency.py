@@ -9,6 +9,7 @@ from suite.report.lines import (
     SPANS_FIRST,
     Point,
     height_px,
+    one_backend_each,
     plot,
     span_title,
     span_views,
@@ -27,16 +28,16 @@ def build(results: Results, words: Words) -> Section | None:
     found = groups(results)
     if not found:
         return None
-    titles = {group: title_of(group, list(found), words) for group in found}
     figures, tables = [], []
     drawn = worth_drawing(found)
     for group in drawn:
-        timings = found[group]
+        timings, title = found[group], title_of(group, drawn, words)
         with_context = [timing for timing in timings if timing.seq_len is not None]
         if with_context:
-            figures.append(_figure(titles[group], with_context, results, words))
-        tables += _tables(titles[group], [("", timing) for timing in in_order(timings)], results, words)
-    others = [(titles[group], timing) for group in found if group not in drawn for timing in in_order(found[group])]
+            figures.append(_figure(title, with_context, results, words))
+        tables += _tables(title, [("", timing) for timing in in_order(timings)], results, words)
+    rest = {group: title_of(group, list(found), words) for group in found if group not in drawn}
+    others = [(title, timing) for group, title in rest.items() for timing in in_order(found[group])]
     tables += _tables(words("latency.others"), others, results, words)
     return Section(
         id="latency",
@@ -48,9 +49,13 @@ def build(results: Results, words: Words) -> Section | None:
 
 
 def _figure(title: str, timings: Sequence[Timing], results: Results, words: Words) -> Figure:
-    views = span_views(timings, lambda part: _plot(part, results, words), words)
-    caption = words("latency.caption", clock=clock_names(timings, words))
-    return Figure(title=title, caption=caption, views=views, height_px=height_px(views))
+    drawn = one_backend_each(timings)
+    views = span_views(drawn, lambda part: _plot(part, results, words), words)
+    caption = [words("latency.caption", clock=clock_names(timings, words))]
+    if len(drawn) < len(timings):
+        caption.append(words("latency.one_backend"))
+    text = words("punctuation.sentence").join(caption)
+    return Figure(title=title, caption=text, views=views, height_px=height_px(views))
 
 
 def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:

@@ -8,7 +8,16 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.charts import byte_ticks, log_axis
-from suite.report.lines import SPANS_FIRST, Point, height_px, plot, span_views, title_of, worth_drawing
+from suite.report.lines import (
+    SPANS_FIRST,
+    Point,
+    height_px,
+    one_backend_each,
+    plot,
+    span_views,
+    title_of,
+    worth_drawing,
+)
 from suite.report.palette import shown
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, cell
@@ -46,7 +55,6 @@ class Case:
 
 def build(results: Results, words: Words) -> Section | None:
     found = groups(results)
-    titles = {group: title_of(group, list(found), words) for group in found}
     cases = {group: [case for case in _cases(timings) if case.says_something] for group, timings in found.items()}
     if not any(cases.values()):
         return None
@@ -54,6 +62,7 @@ def build(results: Results, words: Words) -> Section | None:
         group: [timing for timing in timings if timing.seq_len and _peak(timing)] for group, timings in found.items()
     }
     drawn = worth_drawing({group: timings for group, timings in with_peaks.items() if timings})
+    titles = {group: title_of(group, drawn if group in drawn else list(found), words) for group in found}
     figures = [_figure(titles[group], with_peaks[group], results, words) for group in drawn]
     tables = [_table(titles[group], [("", case) for case in cases[group]], results, words) for group in drawn]
     others = [(titles[group], case) for group in cases if group not in drawn for case in cases[group]]
@@ -85,8 +94,11 @@ def _peak(timing: Timing) -> float:
 
 
 def _figure(title: str, timings: Sequence[Timing], results: Results, words: Words) -> Figure:
-    views = span_views(timings, lambda part: _plot(part, results, words), words)
-    return Figure(title=title, caption=words("memory.caption"), views=views, height_px=height_px(views))
+    drawn = one_backend_each(timings)
+    views = span_views(drawn, lambda part: _plot(part, results, words), words)
+    caption = [words("memory.caption"), *([words("latency.one_backend")] if len(drawn) < len(timings) else [])]
+    text = words("punctuation.sentence").join(caption)
+    return Figure(title=title, caption=text, views=views, height_px=height_px(views))
 
 
 def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
