@@ -137,23 +137,25 @@ def relative_error(candidate: Tensor, reference: Tensor) -> float:
 
 def reference_rows(q_BHRd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, visible_RT: Tensor, scale: float) -> Tensor:
     """Attention of the given query rows in float64, keys streamed in blocks with a running maximum; o_BHRv."""
-    batch, heads, rows, _ = q_BHRd.shape
-    share = heads // k_BGTd.shape[1]
-    q = q_BHRd.double() * scale
-    peak = q.new_full((batch, heads, rows, 1), float("-inf"))
+    batch, heads, rows, width = q_BHRd.shape
+    groups = k_BGTd.shape[1]
+    by_group = (batch, groups, heads // groups * rows)  # query head h uses key-value head h // (H / G)
+    q = (q_BHRd.double() * scale).reshape(*by_group, width)
+    peak = q.new_full((*by_group, 1), float("-inf"))
     total = torch.zeros_like(peak)
-    summed = q.new_zeros(batch, heads, rows, v_BGTv.shape[-1])
+    summed = q.new_zeros(*by_group, v_BGTv.shape[-1])
     for start in range(0, k_BGTd.shape[2], KEY_BLOCK):
         block = slice(start, start + KEY_BLOCK)
-        k, v = (x[:, :, block].double().repeat_interleave(share, dim=1) for x in (k_BGTd, v_BGTv))
-        scores = (q @ k.mT).masked_fill(~visible_RT[:, block], float("-inf"))
+        k, v = k_BGTd[:, :, block].double(), v_BGTv[:, :, block].double()
+        by_row = (q @ k.mT).unflatten(2, (-1, rows))
+        scores = by_row.masked_fill(~visible_RT[:, block], float("-inf")).flatten(2, 3)
         # Every row sees key 0, so from the first block on the running maximum is finite.
         new_peak = torch.maximum(peak, scores.amax(dim=-1, keepdim=True))
         weights, kept = (scores - new_peak).exp(), (peak - new_peak).exp()
         total = total * kept + weights.sum(dim=-1, keepdim=True)
         summed = summed * kept + weights @ v
         peak = new_peak
-    return summed / total
+    return (summed / total).view(batch, heads, rows, -1)
 
 
 def _whole(problem: Problem) -> bool:
