@@ -6,6 +6,7 @@ in blocks. Small problems are compared whole.
 Gradients are compared whole too, so a caller gives them at a length that allows it.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ FEWEST_POSITIONS = 4
 KEY_BLOCK = 4096
 LARGEST_ERROR = {torch.float64: 1e-13, torch.float32: 1e-5, torch.bfloat16: 3e-2, torch.float16: 5e-3}
 """Relative Frobenius error above which no result passes, whatever eager's own error is."""
+ROUNDING, ROUNDING_KEYS = 1e-6, 1024
+"""Added to eager's error, and growing with the square root of the keys beyond so many: a kernel that sums them one by
+one is not wrong. torch's own math path, float32, absorbed MLA: 0.70e-6 at 1,024 keys, 1.1e-6 at 4,096, 2.0e-6 at 16,384
+and 3.7e-6 at 65,536, where eager stays at 0.4e-6. One key of 16,384 left out shows as 3e-4 at least (180 tried)."""
 PARTS = {
     "q": "the layer's queries",
     "k": "the layer's keys",
@@ -55,17 +60,23 @@ def compare(
     problem: Problem,
     generator: torch.Generator,
 ) -> Comparison:
-    """Error of `o_BHSv`, and the error allowed: twice eager's own on the same rows, within the dtype's bound."""
+    """Error of `o_BHSv`, and the error allowed: twice eager's own on the same rows and what rounding adds, within the
+    dtype's bound."""
     positions = _positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]
     visible_RT = torch.arange(problem.seq_len, device=problem.device) <= last_seen_R1
     q_BHRd = q_BHSd[:, :, positions]
     reference = reference_rows(q_BHRd, k_BGTd, v_BGTv, visible_RT, problem.scale)
     eager = attend(q_BHRd, k_BGTd, v_BGTv, scale=problem.scale, hidden_ST=~visible_RT)
-    allowed = 2 * relative_error(eager, reference) + 1e-6
     return Comparison(
-        error=relative_error(o_BHSv[:, :, positions], reference), allowed=min(allowed, LARGEST_ERROR[problem.dtype])
+        error=relative_error(o_BHSv[:, :, positions], reference),
+        allowed=_allowed(relative_error(eager, reference), problem),
     )
+
+
+def _allowed(eagers_error: float, problem: Problem) -> float:
+    rounding = ROUNDING * math.sqrt(max(1.0, problem.seq_len / ROUNDING_KEYS))
+    return min(2 * eagers_error + rounding, LARGEST_ERROR[problem.dtype])
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -94,7 +105,7 @@ def compare_gradients(
     return {
         f"d{letter}": Comparison(
             error=relative_error(our, reference),
-            allowed=min(2 * relative_error(plain, reference) + 1e-6, LARGEST_ERROR[problem.dtype]),
+            allowed=_allowed(relative_error(plain, reference), problem),
         )
         for letter, our, plain, reference in zip("qkv", ours, eagers, references, strict=False)
     }

@@ -115,6 +115,16 @@ def test_the_gradient_of_a_key_that_is_the_value_too_holds_both():
     assert only_value.sum() == 2 * problem.v_dim
 
 
+def test_at_a_long_context_a_plain_sum_passes_and_one_key_left_out_does_not():
+    workload = prepared(geometry="deepseek-v2-lite", seq_len=16384, backend="sdpa")
+    assert workload.check()
+    problem, left_out = workload.work.problem, torch.zeros(1, 16384, dtype=torch.bool)
+    left_out[0, 5000] = True
+    workload.work.backend = lambda q, k, v: attend(q, k, v, scale=problem.scale, hidden_ST=left_out)
+    with pytest.raises(IncorrectError, match="relative error"):
+        workload.check()
+
+
 def test_the_inputs_of_every_check_are_drawn_fresh():
     workload = prepared()
     before = workload.work.projected[0].clone()
