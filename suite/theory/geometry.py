@@ -8,6 +8,8 @@ from suite.configuration import choices, one_of, read_choice, whole_number
 from suite.theory.rope import Rope, rope_from
 
 ATTENTION_KINDS = ("mha", "gqa", "mqa", "mla")
+UNGROUPED_KINDS = ("mha", "mla")
+"""As many key-value heads as query heads: they follow when the query heads are set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +41,19 @@ def geometry_from(settings: Mapping[str, Any]) -> Geometry:
     """Check the `geometry` part of the settings. Raises ValueError for sizes that are wrong in themselves."""
     where = "geometry."
     kind = one_of(settings, "attention", ATTENTION_KINDS, where=where)
-    sizes = ["hidden_size", "num_layers", "num_heads", "num_kv_heads"]
+    sizes = ["hidden_size", "num_layers", "num_heads"]
     sizes += ["kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"] if kind == "mla" else ["head_dim"]
+    sizes += [] if kind in UNGROUPED_KINDS else ["num_kv_heads"]
     checked = {size: whole_number(settings, size, at_least=1, where=where) for size in sizes}
     if settings.get("q_lora_rank") is not None:
         checked["q_lora_rank"] = whole_number(settings, "q_lora_rank", at_least=1, where=where)
+    heads, kv_heads = checked["num_heads"], settings.get("num_kv_heads")
+    if kind in UNGROUPED_KINDS and kv_heads not in (None, heads):
+        raise ValueError(
+            f"geometry.num_kv_heads must be null or the {heads} of geometry.num_heads, since this model is {kind}; "
+            f"got {kv_heads!r}; attention.kv_heads sets GQA's"
+        )
+    checked.setdefault("num_kv_heads", heads)
     geometry = Geometry(name=str(settings["name"]), attention=kind, rope=rope_from(settings, where), **checked)
     if geometry.num_heads % geometry.num_kv_heads:
         raise ValueError(

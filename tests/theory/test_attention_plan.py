@@ -1,0 +1,46 @@
+"""Every size of a geometry can be set, and reaches the layer."""
+
+import pytest
+
+from suite.configuration import read_choice, read_yaml
+from suite.theory.attention_plan import AttentionPlan
+
+GROUPED = {"hidden_size": 1024, "num_heads": 16, "num_kv_heads": 16, "head_dim": 32, "rope_theta": 7}
+LATENT = {
+    "hidden_size": 1024,
+    "num_heads": 8,
+    "q_lora_rank": 96,
+    "kv_lora_rank": 64,
+    "qk_nope_head_dim": 48,
+    "qk_rope_head_dim": 16,
+    "v_head_dim": 48,
+    "rope_theta": 7,
+    "rope_scaling": None,
+}
+
+
+def shape_of(attention, geometry, **sizes):
+    run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
+    settings = {"attention": read_choice("attention", attention), "geometry": read_choice("geometry", geometry) | sizes}
+    return AttentionPlan(run | settings).shape
+
+
+@pytest.mark.parametrize(
+    ("attention", "geometry", "size", "value"),
+    [("gqa", "llama-3.2-1b", *pair) for pair in GROUPED.items()]
+    + [("mla", "deepseek-v2-lite", *pair) for pair in LATENT.items()],
+)
+def test_a_geometrys_field_that_is_set_reaches_the_layer(attention, geometry, size, value):
+    assert shape_of(attention, geometry, **{size: value}) != shape_of(attention, geometry)
+
+
+@pytest.mark.parametrize(("attention", "geometry"), [("mha", "llama-2-7b"), ("mla", "deepseek-v3")])
+def test_where_every_head_has_its_own_keys_these_follow_the_heads(attention, geometry):
+    assert shape_of(attention, geometry, num_heads=24).num_heads == 24
+
+
+@pytest.mark.parametrize("field", ["factor", "mscale_all_dim", "original_max_position", "beta_fast", "beta_slow"])
+def test_yarns_fields_too(field):
+    scaling = read_choice("geometry", "deepseek-v2-lite")["rope_scaling"]
+    changed = shape_of("mla", "deepseek-v2-lite", rope_scaling=scaling | {field: scaling[field] * 2})
+    assert changed.rope != shape_of("mla", "deepseek-v2-lite").rope
