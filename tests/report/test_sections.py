@@ -155,6 +155,13 @@ def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_t
     assert sorted(row["Variant"] for row in others) == ["MLA", "MLA latent"]
 
 
+def test_a_backend_chosen_by_auto_and_by_name_is_one_point(tmp_path):
+    results = read(tmp_path, build(latencies_s=(1e-3,) * 6), build(backend="sdpa_folded", latencies_s=(2e-3,) * 9))
+    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
+    (trace,) = section.figures[0].views[0].figure["data"]
+    assert trace["y"] == [2e-3]
+
+
 def test_single_contexts_are_not_drawn_beside_lines_and_figures_are_few(tmp_path):
     lines = [build(seq_len=length, tp=tp) for length in (1024, 4096) for tp in range(1, 11)]
     results = read(tmp_path, *lines, build(batch=2))
