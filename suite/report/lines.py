@@ -67,7 +67,8 @@ def one_backend_each(timings: Sequence[Timing]) -> list[Timing]:
     contexts the fastest at its longest."""
     lines: dict[tuple[str, ...], dict[str, list[Timing]]] = defaultdict(lambda: defaultdict(list))
     for timing in timings:
-        lines[timing.span, timing.variant, timing.label, *timing.line[1:]][timing.backend].append(timing)
+        backend, *rest = timing.chosen_line
+        lines[timing.span, timing.variant, timing.label, *rest][backend].append(timing)
     drawn = Counter(span for (span, *_), backends in lines.items() for _ in backends)
     if max(drawn.values(), default=0) <= MOST_LINES or len({line[1:] for line in lines}) == 1:
         return list(timings)
@@ -131,13 +132,11 @@ def plot(points: Sequence[Point], results: Results, words: Words, *, yaxis: Mapp
 
 
 def _line_name(timing: Timing, results: Results) -> list[str]:
-    return [*timing.line, *([timing.label] if results.several else [])]
+    return [*timing.chosen_line, *([timing.label] if results.several else [])]
 
 
 def _trace(variant: str, rest: Sequence[str], ordinal: int, line: Sequence[Point]) -> dict[str, Any]:
-    # A backend that `auto` chose and somebody also asked for by name is one: of two points the one of more samples.
-    best = {point.timing.seq_len: point for point in sorted(line, key=lambda point: point.timing.interval.count)}
-    line = sorted(best.values(), key=lambda point: point.timing.seq_len or 0)
+    line = sorted(line, key=lambda point: point.timing.seq_len or 0)
     return {
         "type": "scatter",
         "mode": "lines+markers",

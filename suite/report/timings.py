@@ -88,6 +88,11 @@ class Timing:
         return float(np.median(usable)) if usable else None
 
     @property
+    def chosen_line(self) -> tuple[str, ...]:
+        """The same with the backend as it was asked for: `auto` may choose another at each context."""
+        return (axis(self.record, "backend") or self.backend, *self.line[1:])
+
+    @property
     def line(self) -> tuple[str, ...]:
         """What its line is called besides the variant: backend, further settings, projected or not."""
         extras = [f"{name}={value}" for name, value in sorted(self.record.case.extras.items())]

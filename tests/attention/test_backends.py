@@ -8,7 +8,7 @@ import torch
 from torch._inductor.cpp_builder import cpp_compiler_search, get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
-from suite.attention.backends import sdpa_folded
+from suite.attention.backends import auto, sdpa_folded
 from suite.attention.backends.auto import choose
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.flex import Flex
@@ -94,6 +94,34 @@ def test_folded_refuses_a_narrower_value_of_its_own_with_both_widths():
 def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
     assert choose(DECODE).name == "sdpa_folded"
     assert choose(replace(DECODE, value_lies=ValueLies.APART)).name == "eager"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("eager_s", "name"), [(0.8, "eager"), (0.95, "sdpa_folded"), (1.7, "sdpa_folded")])
+def test_auto_decodes_16_bits_by_what_is_faster_on_the_very_problem(monkeypatch, dtype, eager_s, name):
+    monkeypatch.setattr(auto, "least_s", lambda backend, inputs: {"eager": eager_s, "sdpa_folded": 1.0}[backend.name])
+    chosen = choose(replace(DECODE, query_len=3, dtype=dtype))
+    assert chosen.name == name
+    assert chosen.form == f"eager tried at {eager_s:.2f} of sdpa_folded's time"
+
+
+@pytest.mark.parametrize("value_lies", ValueLies)
+def test_what_auto_tries_both_with_is_laid_out_as_the_problem_says(value_lies):
+    v_dim = 40 if value_lies is ValueLies.APART else 32
+    problem = replace(DECODE, kv_heads=2, query_len=2, v_dim=v_dim, value_lies=value_lies, dtype=torch.bfloat16)
+    q, k, v = auto._inputs(problem)
+    for backend in (Eager, SdpaFolded):
+        assert backend(problem)(q, k, v).shape == (1, 4, 2, v_dim)
+    shares = k.untyped_storage().data_ptr() == v.untyped_storage().data_ptr()
+    assert shares == (value_lies is not ValueLies.APART)
+    assert choose(problem).form.startswith("eager tried at ")
+
+
+@pytest.mark.parametrize(
+    "other", [{"dtype": torch.float32}, {"query_len": 128}, {"query_len": 2048, "seq_len": 1 << 20, "heads": 64}]
+)
+def test_auto_tries_neither_in_float32_nor_a_prefill_nor_where_eager_would_store_too_much(other):
+    assert not auto._is_tried(replace(DECODE, **{"dtype": torch.bfloat16, **other}))
 
 
 def test_auto_trains_a_narrower_value_eagerly_up_to_a_length():

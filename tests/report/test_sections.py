@@ -155,11 +155,14 @@ def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_t
     assert sorted(row["Variant"] for row in others) == ["MLA", "MLA latent"]
 
 
-def test_a_backend_chosen_by_auto_and_by_name_is_one_point(tmp_path):
-    results = read(tmp_path, build(latencies_s=(1e-3,) * 6), build(backend="sdpa_folded", latencies_s=(2e-3,) * 9))
-    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
+def test_what_auto_chose_at_each_context_is_one_line(tmp_path):
+    chosen = [
+        build(seq_len=length, provenance={"backend": name}) for length, name in ((1024, "eager"), (4096, "other"))
+    ]
+    (section,) = [one for one in build_sections(read(tmp_path, *chosen), load_words("en")) if one.id == "latency"]
     (trace,) = section.figures[0].views[0].figure["data"]
-    assert trace["y"] == [2e-3]
+    assert (trace["name"], trace["x"]) == ("MLA", [1024, 4096])
+    assert [row["Backend"] for row in table_of(read(tmp_path / "b", *chosen), "latency")] == ["eager", "other"]
 
 
 def test_single_contexts_are_not_drawn_beside_lines_and_figures_are_few(tmp_path):
