@@ -68,6 +68,10 @@ class Backend:
     def check(self, problem: Problem) -> None:
         """Raise UnsupportedError for a problem that this backend does not compute. By default every one is."""
 
+    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> "Backend":
+        """This backend; or, if it can only choose by inputs as they will come, the one that it chooses. Called once."""
+        return self
+
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         """o_BHSv, causal, with the last query seeing every key."""
         raise AssertionError(f"{type(self).__name__} does not say how it computes")

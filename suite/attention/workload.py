@@ -52,6 +52,8 @@ class AttentionWorkload:
         else:
             self.work = ForwardStep(layer, backend, plan.forward, generator)
         self.work.draw()
+        with torch.no_grad():
+            self.work.backend = backend.settled(*self.work.projected)
 
     def constants(self) -> Iterable[Reading]:
         return [*constant_readings(self.plan.constants()), *self.work.constants()]

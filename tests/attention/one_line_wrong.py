@@ -125,8 +125,8 @@ CHANGES = (
     Change(
         what="softmax left out",
         file=EAGER,
-        before="scores_NRT.softmax(dim=-1)",
-        after="scores_NRT",
+        before="_hide(scores_NRT, hidden_ST).softmax(dim=-1)",
+        after="_hide(scores_NRT, hidden_ST)",
         settings={"backend": "eager"},
     ),
 )

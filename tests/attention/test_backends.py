@@ -18,6 +18,7 @@ from suite.attention.problem import Problem, ValueLies
 from suite.measure.allocator import AllocatorProbe
 from suite.measure.meter import Meter
 from suite.measure.workload import UnsupportedError
+from tests.attention.test_check import prepared
 
 DECODE = Problem(
     batch=1,
@@ -96,25 +97,26 @@ def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
     assert choose(replace(DECODE, value_lies=ValueLies.APART)).name == "eager"
 
 
+@pytest.mark.parametrize("value_lies", [ValueLies.APART, ValueLies.BEHIND_KEY])
+@pytest.mark.parametrize("query_len", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_eager_multiplies_16_bits_in_a_cache_with_room_one_group_at_a_time(value_lies, query_len, dtype):
+    problem = replace(DECODE, batch=2, kv_heads=2, query_len=query_len, value_lies=value_lies, dtype=dtype)
+    q, k, v = inputs(problem)
+    dense = Eager(problem)(q, k.contiguous(), v.contiguous())
+    tolerance = {} if dtype is torch.float32 else {"rtol": 0.02, "atol": 0.02}
+    torch.testing.assert_close(Eager(problem)(q, k, v), dense, **tolerance)
+    assert ("addmm" in operators(Eager, problem)) == (dtype is not torch.float32)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(("eager_s", "name"), [(0.8, "eager"), (0.95, "sdpa_folded"), (1.7, "sdpa_folded")])
-def test_auto_decodes_16_bits_by_what_is_faster_on_the_very_problem(monkeypatch, dtype, eager_s, name):
-    monkeypatch.setattr(auto, "least_s", lambda backend, inputs: {"eager": eager_s, "sdpa_folded": 1.0}[backend.name])
-    chosen = choose(replace(DECODE, query_len=3, dtype=dtype))
+def test_auto_decodes_16_bits_by_what_is_faster_on_the_very_inputs(monkeypatch, dtype, eager_s, name):
+    monkeypatch.setattr(auto, "least_s", lambda backend, *inputs: {"eager": eager_s, "sdpa_folded": 1.0}[backend.name])
+    problem = replace(DECODE, query_len=3, dtype=dtype)
+    chosen = choose(problem).settled(*inputs(problem))
     assert chosen.name == name
     assert chosen.form == f"eager tried at {eager_s:.2f} of sdpa_folded's time"
-
-
-@pytest.mark.parametrize("value_lies", ValueLies)
-def test_what_auto_tries_both_with_is_laid_out_as_the_problem_says(value_lies):
-    v_dim = 40 if value_lies is ValueLies.APART else 32
-    problem = replace(DECODE, kv_heads=2, query_len=2, v_dim=v_dim, value_lies=value_lies, dtype=torch.bfloat16)
-    q, k, v = auto._inputs(problem)
-    for backend in (Eager, SdpaFolded):
-        assert backend(problem)(q, k, v).shape == (1, 4, 2, v_dim)
-    shares = k.untyped_storage().data_ptr() == v.untyped_storage().data_ptr()
-    assert shares == (value_lies is not ValueLies.APART)
-    assert choose(problem).form.startswith("eager tried at ")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +124,14 @@ def test_what_auto_tries_both_with_is_laid_out_as_the_problem_says(value_lies):
 )
 def test_auto_tries_neither_in_float32_nor_a_prefill_nor_where_eager_would_store_too_much(other):
     assert not auto._is_tried(replace(DECODE, **{"dtype": torch.bfloat16, **other}))
+
+
+@pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])
+def test_a_workload_settles_what_auto_leaves_open(attention):
+    workload = prepared(attention=attention, dtype="bfloat16")
+    assert workload.facts()["backend"] in ("eager", "sdpa_folded")
+    assert "eager tried at " in workload.facts()["backend_form"]
+    assert workload.check()
 
 
 def test_auto_trains_a_narrower_value_eagerly_up_to_a_length():

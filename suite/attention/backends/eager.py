@@ -1,4 +1,9 @@
-"""Two batched matrix products with a softmax between: the plainest form, and the yardstick of every other's error."""
+"""Two matrix products with a softmax between: the plainest form, and the yardstick of every other's error.
+
+All groups make one batched product where torch multiplies it well. On a CPU it does not in 16 bits if the matrices do
+not lie close behind each other, as in a cache with room for more tokens: there each group is multiplied alone. Seen with
+16 groups of 16,384 keys in bfloat16: 98 ms batched, 11 ms one by one, and 10 ms batched without the room.
+"""
 
 import torch
 from torch import Tensor
@@ -25,12 +30,29 @@ def attend(q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, hidd
     `hidden_ST`: True where a query must not see a key. Returns o_BHSv.
     """
     batch, heads, queries, width = q_BHSd.shape
-    groups, keys = k_BGTd.shape[1], k_BGTd.shape[2]
-    rows = heads // groups * queries
-    q_NRd = q_BHSd.reshape(batch * groups, rows, width)
+    groups = k_BGTd.shape[1]
+    q_NRd = q_BHSd.reshape(batch * groups, heads // groups * queries, width)
     k_NTd, v_NTv = k_BGTd.flatten(0, 1), v_BGTv.flatten(0, 1)
-    nothing = q_NRd.new_zeros(1, 1, 1)
-    scores_NRT = torch.baddbmm(nothing, q_NRd, k_NTd.mT, beta=0, alpha=scale)
+    if _batches_badly(k_NTd, v_NTv):
+        parts = zip(q_NRd, k_NTd, v_NTv, strict=True)
+        o_NRv = torch.stack([_attend_one(q_Rd, k_Td, v_Tv, scale, hidden_ST) for q_Rd, k_Td, v_Tv in parts])
+    else:
+        nothing = q_NRd.new_zeros(1, 1, 1)
+        scores_NRT = torch.baddbmm(nothing, q_NRd, k_NTd.mT, beta=0, alpha=scale)
+        o_NRv = torch.bmm(_hide(scores_NRT, hidden_ST).softmax(dim=-1), v_NTv)
+    return o_NRv.view(batch, heads, queries, -1)
+
+
+def _attend_one(q_Rd: Tensor, k_Td: Tensor, v_Tv: Tensor, scale: float, hidden_ST: Tensor | None) -> Tensor:
+    scores_RT = torch.addmm(q_Rd.new_zeros(1, 1), q_Rd, k_Td.mT, beta=0, alpha=scale)
+    return torch.mm(_hide(scores_RT, hidden_ST).softmax(dim=-1), v_Tv)
+
+
+def _hide(scores: Tensor, hidden_ST: Tensor | None) -> Tensor:
     if hidden_ST is not None:
-        scores_NRT.view(-1, queries, keys).masked_fill_(hidden_ST, float("-inf"))
-    return torch.bmm(scores_NRT.softmax(dim=-1), v_NTv).view(batch, heads, queries, -1)
+        scores.view(-1, *hidden_ST.shape).masked_fill_(hidden_ST, float("-inf"))
+    return scores
+
+
+def _batches_badly(*matrices_NTd: Tensor) -> bool:
+    return any(x.is_cpu and x.element_size() == 2 and len(x) > 1 and not x.is_contiguous() for x in matrices_NTd)
