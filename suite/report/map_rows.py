@@ -32,13 +32,23 @@ class Machine:
 
 def machines(pairs: Sequence[Pair]) -> list[Machine]:
     """A machine for each label and dtype that has pairs on the map. Of several in a cell the longest context counts."""
-    found: dict[str, dict[Cell, Pair]] = defaultdict(dict)
+    found: dict[tuple[str, str], dict[Cell, Pair]] = defaultdict(dict)
     for pair in sorted(pairs, key=lambda pair: pair.mla.seq_len or 0):
-        cell, dtype = cell_of(pair), axis(pair.record, "dtype")
+        cell = cell_of(pair)
         if cell is not None:
-            label = pair.mla.label if len(pair.mla.label) <= LONGEST_NAME else pair.mla.label[: LONGEST_NAME - 1] + "…"
-            found[label if dtype == DTYPE else f"{label}, {dtype}"][cell] = pair
-    return [Machine(name=name, ridge_flops_per_byte=_ridge(cells), pairs=cells) for name, cells in found.items()]
+            found[pair.mla.label, axis(pair.record, "dtype")][cell] = pair
+    named = zip(_names(list(found)), found.values(), strict=True)
+    return [Machine(name=name, ridge_flops_per_byte=_ridge(cells), pairs=cells) for name, cells in named]
+
+
+def _names(machines: Sequence[tuple[str, str]]) -> list[str]:
+    """Short, since they stand beside the map, and no two alike, since rows of one name would fall together."""
+    names: list[str] = []
+    for label, dtype in machines:
+        short = label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
+        name = short if dtype == DTYPE else f"{short}, {dtype}"
+        names.append(f"{name} ({len(names) + 1})" if name in names else name)
+    return names
 
 
 def cell_of(pair: Pair) -> Cell | None:

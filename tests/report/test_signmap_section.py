@@ -143,6 +143,15 @@ def test_another_dtype_has_rows_of_its_own(tmp_path):
     assert {"results: MEASURED", "results, float32: MEASURED"} <= names
 
 
+def test_machines_whose_names_are_cut_to_the_same_keep_rows_of_their_own(tmp_path):
+    folders = [tmp_path / "a very long name of one", tmp_path / "a very long name of another"]
+    for folder in folders:
+        store(folder, *on_the_map())
+    section = signmap.build(read_results(folders), EN)
+    names = [name for name in section.figures[0].views[0].figure["data"][0]["y"] if "MEASURED" in name]
+    assert names == ["a very long name of…: MEASURED", "a very long name of… (2): MEASURED"]
+
+
 @pytest.mark.parametrize(("side", "quantity"), [(0, "flops"), (1, "flops"), (0, "cache_bytes"), (1, "cache_bytes")])
 def test_a_pair_of_other_sizes_is_not_on_the_map(tmp_path, side, quantity):
     records = on_the_map()
