@@ -4,7 +4,7 @@ The layer's backward pass reaches its input and every weight; the kernel's reach
 are checked at a reduced length of the same shapes, since a float64 backward pass cannot run at true sizes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,21 +24,15 @@ LONGEST_CHECKED = 256
 class TrainingStep:
     """Spans: forward and backward of the whole layer, and of the kernel alone."""
 
-    def __init__(
-        self,
-        layer: AttentionLayer,
-        backend_for: Callable[[Problem], Backend],
-        backend: Backend,
-        forward: Pass,
-        generator: torch.Generator,
-    ) -> None:
+    def __init__(self, layer: AttentionLayer, backend: Backend, forward: Pass, generator: torch.Generator) -> None:
         self.layer, self.backend, self._forward, self._generator = layer, backend, forward, generator
         self.problem = layer.problem(forward)
         layer.requires_grad_(True)
         length = min(forward.seq_len, LONGEST_CHECKED)
         self._checked = replace(forward, batch=1, query_len=length, seq_len=length)
         self._checked_problem = layer.problem(self._checked)
-        self.checked_backend = backend_for(self._checked_problem)
+        # The very kernel that is timed: what chose it might choose another at this length.
+        self.checked_backend = type(backend)(self._checked_problem)
 
     def constants(self) -> Sequence[Reading]:
         return ()

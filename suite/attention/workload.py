@@ -48,7 +48,7 @@ class AttentionWorkload:
         backend: Backend = self._backend_for(layer.problem(plan.forward))
         self.work: ForwardStep | TrainingStep
         if plan.forward.is_training:
-            self.work = TrainingStep(layer, self._backend_for, backend, plan.forward, generator)
+            self.work = TrainingStep(layer, backend, plan.forward, generator)
         else:
             self.work = ForwardStep(layer, backend, plan.forward, generator)
         self.work.draw()

@@ -94,6 +94,14 @@ def test_a_rotary_key_wider_than_the_value_leaves_room_for_the_window():
     assert workload.check()
 
 
+@pytest.mark.parametrize("seq_len", [200, 600])
+def test_the_kernel_whose_gradients_are_checked_is_the_one_that_is_timed(seq_len):
+    work = prepared(phase="train", seq_len=seq_len).work
+    assert type(work.checked_backend) is type(work.backend)
+    assert work.backend.name == ("eager" if seq_len == 200 else "sdpa_folded")
+    assert work.checked_backend.problem.seq_len < 300
+
+
 @pytest.mark.parametrize(("attention", "letter"), [("gqa", "q"), ("gqa", "k"), ("gqa", "v"), ("mla", "k")])
 def test_a_wrong_gradient_is_incorrect_though_the_output_is_right(attention, letter):
     workload = prepared(attention=attention, phase="train")
