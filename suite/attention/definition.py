@@ -35,9 +35,9 @@ class Definition(ABC):
         """Queries, keys and values of these tokens, as the kernel is to see them: [batch, heads, N, width] each."""
 
     @staticmethod
-    @abstractmethod
     def output(layer: Any, o_BHNv: Tensor) -> Tensor:
         """The layer's output, [batch, N, hidden], from the kernel's."""
+        return product(o_BHNv.transpose(1, 2).flatten(2), layer.w_o)
 
 
 class GroupedDefinition(Definition):
@@ -50,10 +50,6 @@ class GroupedDefinition(Definition):
         width, rope = layer.shape.head_dim, layer.shape.rope
         q, k, v = (_heads(product(x_BND, weight), width) for weight in (layer.w_q, layer.w_k, layer.w_v))
         return turned(q, positions_N, rope, neighbours=False), turned(k, positions_N, rope, neighbours=False), v
-
-    @staticmethod
-    def output(layer: Any, o_BHNv: Tensor) -> Tensor:
-        return product(o_BHNv.transpose(1, 2).flatten(2), layer.w_o)
 
 
 class ExpandedDefinition(Definition):
@@ -71,10 +67,6 @@ class ExpandedDefinition(Definition):
         k_r = k_r_B1Nr.expand(-1, layer.shape.num_heads, -1, -1)
         return torch.cat((q_n, q_r), dim=-1), torch.cat((k_n, k_r), dim=-1), v_BHNv
 
-    @staticmethod
-    def output(layer: Any, o_BHNv: Tensor) -> Tensor:
-        return product(o_BHNv.transpose(1, 2).flatten(2), layer.w_o)
-
 
 class AbsorbedDefinition(ExpandedDefinition):
     """The same with W_UK moved to the query and W_UV to the output: only the scale stays."""
@@ -90,7 +82,7 @@ class AbsorbedDefinition(ExpandedDefinition):
     @staticmethod
     def output(layer: Any, o_BHNc: Tensor) -> Tensor:
         w_uv = layer.w_kvb[:, layer.shape.qk_nope_head_dim :].double()
-        return ExpandedDefinition.output(layer, torch.einsum("bhnc,hoc->bhno", o_BHNc, w_uv))
+        return Definition.output(layer, torch.einsum("bhnc,hoc->bhno", o_BHNc, w_uv))
 
 
 def product(x_BNi: Tensor, weight: Tensor) -> Tensor:

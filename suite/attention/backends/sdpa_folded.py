@@ -2,9 +2,8 @@
 
 One rule: query heads that share a key-value head are folded together, the value is a view as wide as the key (absorbed
 MLA passes the latent as both and keeps the first columns of the result; expanded MLA a window that ends with the value
-and keeps the last ones), the scale is explicit. In decoding the heads
-become query rows; in a prefill, where rows must stay in order for the causal mask, they become heads over one key-value
-head that is expanded without a copy.
+and keeps the last ones), the scale is explicit. In decoding the heads become query rows; in a prefill, where rows must
+stay in order for the causal mask, they become heads over one key-value head that is expanded without a copy.
 
 In bfloat16 a single query row a head, which is MHA's decoding, is slow where MKL has no bfloat16 instructions to use:
 4.7 times as slow as the same row passed twice, while elsewhere passing it twice takes 2.2 times as long. A probe
