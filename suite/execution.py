@@ -1,6 +1,7 @@
 """Jobs one after another through the worker, each into a record, whatever becomes of it.
 
-The parent holds no torch: it refuses what is wrong in itself, sends a case, takes what comes back and writes it.
+The parent holds no torch: it refuses what is wrong in itself, sends a case, takes what comes back and writes it. What
+an earlier run of the same key has answered is not run again.
 """
 
 import json
@@ -9,23 +10,33 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
 from suite import __version__
 from suite.configuration import locate
+from suite.interruptions import Interruptions
 from suite.measure.repeats import Effort
 from suite.measure.worker import Worker
+from suite.records import numbers
 from suite.records.case import Case, run_key
+from suite.records.claim import Claim, claim_folder, run_folders
+from suite.records.code import code_digest
 from suite.records.environment import commit, environment, source_digest
-from suite.records.limits import most_threads
-from suite.records.record import Evidence, Reading, Record, Status, constant_readings
-from suite.records.store import claim_folder, write_record
+from suite.records.limits import capacity_bytes, most_threads
+from suite.records.record import CorruptRecordError, Evidence, Reading, Record, Status, constant_readings
+from suite.records.store import RECORD, StoredRecord, read_record, write_record
 from suite.terminal import Terminal
 from suite.theory.roofline import MeasuredCeilings
 
 Ceilings = dict[tuple[str, int], MeasuredCeilings]
 """By dtype and number of threads."""
+INTERRUPTED = 130
+ANSWERS = (Status.OK, Status.INCORRECT, Status.UNSUPPORTED)
+"""What follows from the case, the code and the machine, so that running it again would say the same."""
+REFUSED_UNRUN = "refused_before_it_ran"
 
 
 class PlannedWork(Protocol):
@@ -39,6 +50,8 @@ class PlannedWork(Protocol):
     def facts(self) -> Mapping[str, Any]: ...
 
     def constants(self) -> Mapping[str, Mapping[str, float]]: ...
+
+    def least_bytes(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,36 +67,87 @@ class Job:
         """A workload that names no code to run: its plan is all there is."""
         return "_target_" not in self.settings["workload"]
 
+    @cached_property
+    def run_key(self) -> str:
+        return run_key(self.case, self.settings)
 
-def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool) -> int:
-    """Run each case once, write its record below `folder`, and return the exit code."""
+    @cached_property
+    def refusal(self) -> str | None:
+        """Why it cannot run here, as far as that is known before it starts."""
+        plan = self.plan
+        if plan.refusal is not None or self.is_projection:
+            return plan.refusal
+        if plan.threads > most_threads():
+            # They would wait for each other: the figure would say nothing of the work.
+            return f"threads={plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
+        least, most = plan.least_bytes(), capacity_bytes()
+        if least > most:
+            return (
+                f"holds at least {numbers.bytes_iec(least)} at once, by the closed forms of its sizes; "
+                f"this process can have {numbers.bytes_iec(most)}"
+            )
+        return None
+
+
+def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) -> int:
+    """Run each case once, write its record below `folder`, and return the exit code.
+
+    `resume`: what lies there already with the same run key is taken over instead of run again.
+    """
     unique = {job.case.id: job for job in jobs}
+    answered = {id: stored for id, job in unique.items() if resume and (stored := answer_of(job, folder))}
+    missing = [job for id, job in unique.items() if id not in answered]
+    records = [stored.record for stored in answered.values()]
     terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep)
     ceilings: Ceilings = {}
-    records: list[Record] = []
-    with Worker(preload=_own_modules(jobs)) as worker:
-        for job in unique.values():
-            terminal.starting(job.case)
-            record, files = _run(worker, job, ceilings)
-            run_folder = claim_folder(folder, record.run_key)
-            write_record(record, run_folder, files)
-            records.append(record)
-            terminal.finished(record, run_folder)
-            if record.status is Status.INTERRUPTED:
-                break
-    terminal.summary(records, folder)
-    return exit_code(records, is_sweep=is_sweep)
+    was_interrupted = False
+    with Interruptions() as interruptions, Worker(preload=_own_modules(missing)) as worker, terminal:
+        try:
+            terminal.recorded(list(answered.values()))
+            for job in missing:
+                # Looked for again: another process may be running the same sweep into the same folder.
+                if resume and (stored := answer_of(job, folder)):
+                    records.append(stored.record)
+                    terminal.recorded([stored])
+                elif (claim := claim_folder(folder, job.run_key)) is None:
+                    terminal.held_elsewhere(job.case)
+                else:
+                    with claim:
+                        records.append(_run_and_write(worker, job, ceilings, claim, interruptions, terminal))
+                    if records[-1].status is Status.INTERRUPTED:
+                        break
+        except KeyboardInterrupt:
+            was_interrupted = True
+    terminal.summary(folder)
+    return INTERRUPTED if was_interrupted else exit_code(records, is_sweep=is_sweep)
+
+
+def answer_of(job: Job, folder: Path) -> StoredRecord | None:
+    """The newest whole record of the job's run key, if it answers it.
+
+    What failed, ran out of memory or was cut short does not; nor what was refused unrun and would not be refused now.
+    """
+    for run_folder in reversed(list(takewhile(Path.exists, run_folders(folder, job.run_key)))):
+        try:
+            record = read_record(run_folder) if (run_folder / RECORD).exists() else None
+        except CorruptRecordError:
+            continue
+        if record is not None and record.run_key == job.run_key:
+            is_overtaken = record.provenance.get(REFUSED_UNRUN) is True and job.refusal is None
+            is_answer = record.status in ANSWERS and not is_overtaken
+            return StoredRecord(record=record, folder=run_folder) if is_answer else None
+    return None
 
 
 def exit_code(records: Sequence[Record], *, is_sweep: bool) -> int:
     """What the statuses mean together, as interface: 1 a bad answer, 3 cannot judge, 130 interrupted."""
     counts = Counter(record.status for record in records)
     if counts[Status.INTERRUPTED]:
-        return 130
+        return INTERRUPTED
     if counts[Status.FAILED] or counts[Status.INCORRECT]:
         return 1
-    if counts[Status.OUT_OF_MEMORY] or (counts[Status.UNSUPPORTED] and not is_sweep):
-        return 3
+    if counts[Status.OUT_OF_MEMORY] or (not is_sweep and not counts[Status.OK]):
+        return 3  # a single case that is unsupported, or that another process is running
     return 0
 
 
@@ -127,32 +191,41 @@ class _Received:
         self.outcome = message.get("outcome", self.outcome)
 
 
-def _run(worker: Worker, job: Job, ceilings: Ceilings) -> tuple[Record, Mapping[str, bytes]]:
-    """The record, and the files that belong beside it."""
+def _run_and_write(
+    worker: Worker, job: Job, ceilings: Ceilings, claim: Claim, interruptions: Interruptions, terminal: Terminal
+) -> Record:
+    terminal.starting(job.case)
     started_at, start = datetime.now(UTC), time.perf_counter()
+    received = _received(worker, job, ceilings)
+    with interruptions.held():
+        record = _record(job, received, started_at, time.perf_counter() - start)
+        write_record(record, claim.folder, received.files)
+        terminal.finished(record, claim.folder)
+    return record
+
+
+def _received(worker: Worker, job: Job, ceilings: Ceilings) -> _Received:
+    """All that came of a case until it ended or was interrupted."""
     received = _Received()
     try:
-        if job.plan.refusal is not None:
-            received.outcome = (Status.UNSUPPORTED, job.plan.refusal)
+        if job.refusal is not None:
+            received.take({"outcome": (Status.UNSUPPORTED, job.refusal), "facts": {REFUSED_UNRUN: True}})
         elif job.is_projection:
             received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
             received.outcome = (Status.OK, None)
-        elif job.plan.threads > most_threads():
-            # They would wait for each other: the figure would say nothing of the work.
-            refusal = (
-                f"threads={job.plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
-            )
-            received.outcome = (Status.UNSUPPORTED, refusal)
         else:
             _measure(worker, job, ceilings, received)
     except KeyboardInterrupt:
         pass
-    duration_s = time.perf_counter() - start
+    return received
+
+
+def _record(job: Job, received: _Received, started_at: datetime, duration_s: float) -> Record:
     status, reason = received.outcome
     received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
-    record = Record(
+    return Record(
         case=job.case,
-        run_key=run_key(job.case, job.settings),
+        run_key=job.run_key,
         status=status,
         reason=reason,
         evidence=Evidence.PROJECTED if job.is_projection else Evidence.MEASURED,
@@ -162,6 +235,7 @@ def _run(worker: Worker, job: Job, ceilings: Ceilings) -> tuple[Record, Mapping[
             "suite_version": __version__,
             **commit(),
             "source_digest": source_digest(),
+            "code_digest": code_digest(job.settings),
             "started_at": started_at.isoformat(timespec="seconds"),
             "duration_s": duration_s,
             "durations_s": received.durations_s,
@@ -170,7 +244,6 @@ def _run(worker: Worker, job: Job, ceilings: Ceilings) -> tuple[Record, Mapping[
         },
         readings=received.readings,
     )
-    return record, received.files
 
 
 def _measure(worker: Worker, job: Job, ceilings: Ceilings, received: _Received) -> None:

@@ -5,24 +5,33 @@ before its first case runs.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, OverrideParseException
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from suite.configuration import conf_dir, read_yaml
-from suite.execution import Job, execute, job_for
-from suite.records.case import case_from, without_inapplicable
+from suite.execution import INTERRUPTED, Job, execute, job_for
+from suite.records.case import case_from, without, without_inapplicable
+from suite.report.command import report
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
+
+
+OF_THE_COMMAND = ("leave_out", "resume", "report")
+"""Settings that no case has."""
+MULTIRUN = {"-m", "--multirun"}
+BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +41,8 @@ class Composed:
     settings: dict[str, Any]
     chosen: dict[str, str]
     named: list[str]
+    forced: list[str]
+    """Those of the named keys that were written with ++: the chosen options may not know them."""
     folder: Path
     is_sweep: bool
 
@@ -55,6 +66,7 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         composed = compose(arguments)
         jobs = [job_of(one) for one in composed if not is_left_out(one)]
+        resume, wants_page = (all(_is_on(one, name) for one in composed) for name in ("resume", "report"))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         print(f"suite run: {_sentence(error)}", file=sys.stderr)
         return 2
@@ -63,18 +75,65 @@ def _run(arguments: Sequence[str]) -> int:
     if not jobs:
         print("suite run: leave_out leaves no case to run", file=sys.stderr)
         return 2
-    return execute(jobs, folder=composed[0].folder, is_sweep=composed[0].is_sweep)
+    folder, is_sweep = composed[0].folder, composed[0].is_sweep
+    code = execute(jobs, folder=folder, is_sweep=is_sweep, resume=resume)
+    if is_sweep and wants_page and code != INTERRUPTED:
+        written, _ = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
+        print(f"page: {written}", flush=True)
+    return code
 
 
 def compose(arguments: Sequence[str]) -> list[Composed]:
-    """Let Hydra compose every point. Raises its errors, or ValueError, for what cannot be composed."""
+    """Let Hydra compose every point. Raises its errors, or ValueError, for what cannot be composed.
+
+    In a sweep a setting of one option may stand beside others that do not have it, as in `attention=gqa,mla
+    attention.kv_heads=2,4`: it is null for those.
+    """
+    try:
+        composed = _composed(arguments)
+    except ConfigCompositionException as error:
+        forced = [_forced(argument) for argument in arguments]
+        if not MULTIRUN & set(arguments) or "Could not override" not in str(error) or forced == list(arguments):
+            raise
+        composed = _composed(forced)
+    if composed and composed[0].is_sweep and any(one.forced for one in composed):
+        return _without_strangers(composed, [one for one in arguments if one.startswith("hydra.searchpath")])
+    return composed
+
+
+def _without_strangers(composed: Sequence[Composed], searchpath: Sequence[str]) -> list[Composed]:
+    """The points without those forced settings that their own options do not know.
+
+    What an option knows is seen by composing it alone. Raises ValueError for a setting that none knows.
+    """
+    folder = str(composed[0].folder).replace("'", "\\'")
+    taken = {
+        (_group(key), one.chosen[_group(key)]) for one in composed for key in one.forced if _group(key) in one.chosen
+    }
+    known: dict[tuple[str, str], list[str]] = {}
+    for group, option in sorted(taken):
+        (alone,) = _composed(["-m", *searchpath, f"hydra.sweep.dir='{folder}'", f"{group}={option}"])
+        known[group, option] = _leaves(alone.settings[group], f"{group}.")
+    strange = [
+        [key for key in one.forced if key not in known.get((_group(key), one.chosen.get(_group(key), "")), [key])]
+        for one in composed
+    ]
+    everywhere = set.intersection(*map(set, strange))
+    if everywhere:
+        raise ValueError(NO_SUCH_SETTING.format(min(everywhere)))
+    return [replace(one, settings=without(one.settings, keys)) for one, keys in zip(composed, strange, strict=True)]
+
+
+def _composed(arguments: Sequence[str]) -> list[Composed]:
     composed: list[Composed] = []
     refused: list[OmegaConfBaseException] = []
 
     def collect(config: DictConfig) -> None:
         runtime = HydraConfig.get()
         is_sweep = str(runtime.mode).endswith("MULTIRUN")
-        overrides = runtime.overrides.task
+        written = OmegaConf.to_container(runtime.overrides.task)  # unresolved: an override may be an interpolation
+        assert isinstance(written, list)
+        overrides = [OverridesParser.create().parse_override(override) for override in written]
         chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
         try:
             settings = OmegaConf.to_container(config, resolve=True)
@@ -87,6 +146,7 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
                 settings={str(key): value for key, value in settings.items()},
                 chosen=chosen,
                 named=[*_named_in_sweep(chosen.get("sweep"), runtime.runtime.config_sources), *map(_key, overrides)],
+                forced=[_key(override) for override in overrides if override.is_force_add()],
                 folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
                 is_sweep=is_sweep,
             )
@@ -139,7 +199,8 @@ def job_of(composed: Composed) -> Job:
     missing = sorted(named_in_file - set(composed.settings))
     if missing:
         raise ValueError(f"{missing[0]} must have a value; got none")
-    settings = without_inapplicable({key: value for key, value in composed.settings.items() if key != "leave_out"})
+    of_case = {key: value for key, value in composed.settings.items() if key not in OF_THE_COMMAND}
+    settings = without_inapplicable(of_case)
     return job_for(case_from(settings, chosen=composed.chosen, named=composed.named), settings)
 
 
@@ -161,9 +222,24 @@ def _leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
     return leaves
 
 
-def _key(override: str) -> str:
-    key = OverridesParser.create().parse_override(override).key_or_group
-    return str(key).replace("/", ".")
+def _key(override: Override) -> str:
+    return str(override.key_or_group).replace("/", ".")
+
+
+def _group(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def _forced(argument: str) -> str:
+    """`attention.kv_heads=2` as `++attention.kv_heads=2`: added where there is no such key."""
+    return f"++{argument}" if BELOW_A_GROUP.match(argument) else argument
+
+
+def _is_on(composed: Composed, name: str) -> bool:
+    value = composed.settings.get(name)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false; got {value!r}")
+    return value
 
 
 def _sentence(error: Exception) -> str:

@@ -1,64 +1,202 @@
-"""What a person sees while cases run: plain lines, one a case, and the whole answer where there is only one."""
+"""What a person sees while cases run: plain lines, one a case, and the whole answer where there is only one.
+
+A terminal has a live line below them; where there is none, a line now and then says how far it is.
+"""
 
 import os
 import sys
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
 
 from suite.answer import SPANS, answer, latency, row
 from suite.records import numbers
 from suite.records.case import Case
 from suite.records.derived import constant
 from suite.records.record import Record, Status
+from suite.records.store import RECORD, StoredRecord
+from suite.remaining import remaining_s
 
 COLOURS = {Status.OK: "32", Status.UNSUPPORTED: "33", Status.OUT_OF_MEMORY: "33"}
 BAD = "31"
+REFRESHES_PER_S = 1
+"""Seldom: the case that is measured shares the machine."""
+PLAIN_PROGRESS_EVERY_S = 60
+SKIPPED, ELSEWHERE = "skipped", "elsewhere"
+MOST_REASONS = 12
 
 
 class Terminal:
-    """Prints to standard output; colour only for a terminal and never under NO_COLOR."""
+    """Prints to standard output; colour only for a terminal and never under NO_COLOR. Use as a context manager."""
 
     def __init__(self, cases: Sequence[Case], *, is_sweep: bool) -> None:
-        self._total, self._is_sweep, self._done = len(cases), is_sweep, 0
+        self._waiting = {case.id: case for case in cases}
+        self._total, self._is_sweep = len(cases), is_sweep
         self._names = _telling_apart(cases)
         self._widths = [max(len(name), *(len(_value(case, name)) for case in cases)) for name in self._names]
-        self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        if is_sweep:
-            margin = " " * len(self._count())
-            print(self._in_columns(margin, self._names, "result"), flush=True)
+        is_terminal = sys.stdout.isatty()
+        self._colour = is_terminal and not os.environ.get("NO_COLOR")
+        self._ended: list[tuple[Record, bool]] = []
+        """Records, and whether they were there before."""
+        self._elsewhere = 0
+        self._running: tuple[Case, float] | None = None
+        self._said_at = time.monotonic()
+        console = Console()
+        self._live = Live(
+            console=console, get_renderable=self._live_line, refresh_per_second=REFRESHES_PER_S, transient=True
+        )
+        self._is_live = is_terminal and not console.is_dumb_terminal
+
+    def __enter__(self) -> "Terminal":
+        if self._is_live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_live:
+            self._running = None
+            self._live.stop()
+
+    def recorded(self, stored: Sequence[StoredRecord]) -> None:
+        """Cases that need not run, since their records lie there already."""
+        for one in stored:
+            self._take(one.record, was_there=True)
+        if self._is_sweep and stored:
+            said = "was" if len(stored) == 1 else "were"
+            print(f"{len(stored)} of {self._total} {said} recorded before (resume=false measures again)", flush=True)
+        for one in stored if not self._is_sweep else ():
+            print(one.record.case.id)
+            again = row("recorded", f"{_started(one.record)}, not measured again; resume=false does")
+            print("\n".join([*self._whole(one.record, one.folder), again]), flush=True)
+
+    def held_elsewhere(self, case: Case) -> None:
+        """A case that another process runs into the same folder."""
+        del self._waiting[case.id]
+        self._elsewhere += 1
+        print(f"another process is running {case.id}", flush=True)
 
     def starting(self, case: Case) -> None:
         if not self._is_sweep:
             print(case.id, flush=True)
+        elif not any(not was_there for _, was_there in self._ended):
+            print(self._in_columns(" " * len(self._count()), self._names, "result"), flush=True)
+        self._running = case, time.monotonic()
 
     def finished(self, record: Record, folder: Path) -> None:
-        self._done += 1
+        self._running = None
+        self._take(record, was_there=False)
         print("\n".join([self._one_line(record)] if self._is_sweep else self._whole(record, folder)), flush=True)
+        now = time.monotonic()
+        if self._is_sweep and not self._is_live and self._waiting and now - self._said_at > PLAIN_PROGRESS_EVERY_S:
+            self._said_at = now
+            print(self._progress(), flush=True)
 
-    def summary(self, records: Sequence[Record], folder: Path) -> None:
-        if self._is_sweep:
-            counts = Counter(record.status for record in records)
-            print(", ".join(f"{counts[status]} {status}" for status in Status if counts[status]), end="; ")
-            print(f"records below {folder}; for the page: suite report --results {folder}", flush=True)
+    def summary(self, folder: Path) -> None:
+        if not self._is_sweep:
+            return
+        print("\n".join(["", *self._table(), *self._reasons()]))
+        if self._waiting:
+            print(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
+        print(f"records: {folder}", flush=True)
+
+    def _take(self, record: Record, *, was_there: bool) -> None:
+        self._waiting.pop(record.case.id, None)
+        self._ended.append((record, was_there))
+
+    def _live_line(self) -> Text:
+        parts = [self._progress()]
+        if self._running is not None:
+            case, since = self._running
+            told = " ".join(_value(case, name) for name in self._names)
+            parts.insert(0, f"{told or 'measuring'}, {time.monotonic() - since:.0f} s")
+        return Text(" · ".join(filter(None, parts)), style="dim", no_wrap=True, overflow="ellipsis")
+
+    def _progress(self) -> str:
+        """`7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left`."""
+        if not self._is_sweep:
+            return ""
+        counts = Counter(SKIPPED if was_there else str(record.status) for record, was_there in self._ended)
+        counts[ELSEWHERE] = self._elsewhere
+        told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        left_s = remaining_s(list(self._waiting.values()), [(one.case, _cost_s(one)) for one, _ in self._ended])
+        left = "" if left_s is None else f"; about {numbers.duration(left_s)} left"
+        return f"{self._total - len(self._waiting)} of {self._total} done{': ' if told else ''}{told}{left}"
+
+    def _table(self) -> list[str]:
+        """What became of the cases, by the first setting that tells them apart."""
+        by = self._names[0] if self._names else ""
+        groups = dict.fromkeys(_value(record.case, by) for record, _ in self._ended) if by else {}
+        statuses = [status for status in Status if any(record.status is status for record, _ in self._ended)]
+        columns = [*statuses, *([SKIPPED] if any(was_there for _, was_there in self._ended) else [])]
+        rows = [[by, "cases", *columns, "took"]]
+        rows += [_counted(group, self._of(by, group), columns) for group in groups]
+        if len(groups) != 1:
+            rows.append(_counted("all", self._ended, columns))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return [
+            "  ".join(
+                [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+            )
+            for first, *rest in rows
+        ]
+
+    def _of(self, name: str, value: str) -> list[tuple[Record, bool]]:
+        return [(record, was_there) for record, was_there in self._ended if _value(record.case, name) == value]
+
+    def _reasons(self) -> list[str]:
+        """Why cases are not ok, each reason once: they have scrolled away."""
+        reasons = Counter((record.status, record.reason or "") for record, _ in self._ended if record.reason)
+        lines = [f"{count} {self._status(status)}: {reason}" for (status, reason), count in reasons.most_common()]
+        more = [f"and {len(lines) - MOST_REASONS} other reasons, in their records"] if len(lines) > MOST_REASONS else []
+        return lines[:MOST_REASONS] + more
 
     def _one_line(self, record: Record) -> str:
         values = [_value(record.case, name) for name in self._names]
-        return self._in_columns(self._count(), values, f"{self._status(record)}  {_brief(record)}")
+        return self._in_columns(self._count(), values, f"{self._status(record.status)}  {_brief(record)}")
 
     def _count(self) -> str:
-        return f"[{self._done:>{len(str(self._total))}}/{self._total}]"
+        return f"[{self._total - len(self._waiting):>{len(str(self._total))}}/{self._total}]"
 
     def _in_columns(self, first: str, values: Sequence[str], last: str) -> str:
         padded = [value.ljust(width) for value, width in zip(values, self._widths, strict=True)]
         return "  ".join([first, *padded, last]).rstrip()
 
-    def _status(self, record: Record) -> str:
-        colour = COLOURS.get(record.status, BAD)
-        return f"\x1b[{colour}m{record.status}\x1b[0m" if self._colour else str(record.status)
+    def _status(self, status: Status) -> str:
+        colour = COLOURS.get(status, BAD)
+        return f"\x1b[{colour}m{status}\x1b[0m" if self._colour else str(status)
 
     def _whole(self, record: Record, folder: Path) -> list[str]:
-        return [*answer(record, self._status(record)), row("record", str(folder / "record.json"))]
+        return [*answer(record, self._status(record.status)), row("record", str(folder / RECORD))]
+
+
+def _counted(name: str, ended: Sequence[tuple[Record, bool]], columns: Sequence[str]) -> list[str]:
+    counts = Counter(str(record.status) for record, _ in ended)
+    counts[SKIPPED] = sum(was_there for _, was_there in ended)
+    numbered = [len(ended), *(counts[column] for column in columns)]
+    took_s = sum(_cost_s(record) for record, was_there in ended if not was_there)
+    return [name, *(str(count) if count else "-" for count in numbered), numbers.duration(took_s)]
+
+
+def _cost_s(record: Record) -> float:
+    """What running the case took, without the ceilings that it measured for others; 0 where a record does not say."""
+    phases = record.provenance.get("durations_s")
+    ceilings_s = phases.get("ceilings", 0.0) if isinstance(phases, Mapping) else 0.0
+    duration_s = record.provenance.get("duration_s")
+    if not isinstance(duration_s, int | float) or not isinstance(ceilings_s, int | float):
+        return 0.0
+    return max(0.0, duration_s - ceilings_s)
+
+
+def _started(record: Record) -> str:
+    return str(record.provenance.get("started_at", "at an unknown time"))
 
 
 def _telling_apart(cases: Sequence[Case]) -> list[str]:

@@ -27,7 +27,7 @@ ELSEWHERE = (f"hydra.searchpath=[file://{FOREIGN / 'conf'}]", "measure=smoke")
 
 
 def run(folder, *arguments):
-    code = main([*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"])
+    code = main([*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "report=false"])
     return code, [stored.record for stored in read_contents([folder]).stored]
 
 
@@ -196,9 +196,11 @@ def test_exhausted_memory_is_a_record_and_ends_with_three(tmp_path):
     assert (code, record.status) == (3, Status.OUT_OF_MEMORY)
 
 
-def test_a_real_case_too_large_for_memory_is_out_of_memory(tmp_path):
+def test_a_case_whose_cache_alone_exceeds_all_memory_is_refused_before_it_starts(tmp_path):
     code, (record,) = run(tmp_path, "attention=mha", "seq_len=100000000000", "measure=smoke")
-    assert (code, record.status) == (3, Status.OUT_OF_MEMORY)
+    assert (code, record.status) == (3, Status.UNSUPPORTED)
+    assert "TiB at once, by the closed forms" in record.reason
+    assert record.provenance["durations_s"].keys() == {"overhead"}
 
 
 def test_a_sweep_goes_on_past_deaths_and_ends_with_the_worst_code(tmp_path):

@@ -38,6 +38,10 @@ class Plan(Protocol):
         """Exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
         ...
 
+    def least_bytes(self) -> float:
+        """What must be held at once at the very least, by closed form; more than there is is refused unrun."""
+        ...
+
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
         """Least time of one step on a device with these ceilings."""
         ...

@@ -1,7 +1,8 @@
 """What a case is called, and what makes two runs the same run.
 
 The id names what was measured, is equal on every machine and commit, and reads as the command line that repeats it.
-The run key adds everything that could change the numbers; only resuming uses it.
+The run key adds everything that could change the numbers: settings, the code that the case reaches, the machine. Only
+resuming uses it.
 """
 
 import hashlib
@@ -10,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from suite.records.environment import machine_id, source_digest
+from suite.records.code import code_digest
+from suite.records.environment import machine_id
 from suite.records.privacy import scrub
 
 NEVER_IN_ID = (
@@ -23,6 +25,7 @@ NEVER_IN_ID = (
     "hydra",
     "sweep",
     "leave_out",
+    "report",
 )
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
 
@@ -43,15 +46,26 @@ class Case:
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with null for each axis that does not apply, so that equal cases have equal settings."""
-    conditions = settings["workload"].get("only", {})
-    return {
-        **settings,
-        **{
-            axis: None
-            for axis, needs in conditions.items()
-            if any(settings[other] != value for other, value in needs.items())
-        },
-    }
+    workload = settings["workload"]
+    inapplicable = [
+        axis
+        for axis, needs in workload.get("only", {}).items()
+        if any(settings[other] != value for other, value in needs.items())
+    ]
+    unused = [name for name in workload.get("unused", ()) if name in settings]
+    return {**settings, **dict.fromkeys([*inapplicable, *unused])}
+
+
+def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """The settings without these dotted keys; in a case's id they are null."""
+    result = dict(settings)
+    for key in keys:
+        first, _, rest = key.partition(".")
+        if rest and isinstance(result.get(first), Mapping):
+            result[first] = without(result[first], [rest])
+        elif not rest:
+            result.pop(first, None)
+    return result
 
 
 def case_from(settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: Iterable[str]) -> Case:
@@ -63,13 +77,15 @@ def case_from(settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: 
     workload = settings["workload"]
     axes = {axis: _plain(chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
     told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
-    extras = {key: _plain(_at(settings, key)) for key in told_apart}
+    extras = {
+        key: _plain(chosen[key] if key in chosen and settings.get(key) else _at(settings, key)) for key in told_apart
+    }
     return Case(workload=workload["name"], axes=axes, extras=extras)
 
 
 def run_key(case: Case, settings: Mapping[str, Any]) -> str:
-    """sha256 over the case, its resolved settings, this code and this machine."""
-    parts = [case.id, json.dumps(settings, sort_keys=True), source_digest(), machine_id()]
+    """sha256 over the case, its resolved settings, the code that it reaches and this machine."""
+    parts = [case.id, json.dumps(settings, sort_keys=True), code_digest(settings), machine_id()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

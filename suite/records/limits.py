@@ -60,6 +60,12 @@ def available_bytes(root: Path = CGROUP_ROOT) -> int:
     return available
 
 
+def capacity_bytes(root: Path = CGROUP_ROOT) -> int:
+    """All the memory that this process could ever have: the machine's, or its cgroup's limit where that is less."""
+    total, limit = int(psutil.virtual_memory().total), memory_limit_bytes(root)
+    return total if limit is None else min(total, limit)
+
+
 def oom_kills(root: Path = CGROUP_ROOT) -> int:
     """Processes that the kernel has killed for want of memory so far, in this cgroup and on this machine."""
     total = 0

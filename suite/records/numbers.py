@@ -24,6 +24,16 @@ def seconds_tick(value: float) -> str:
     return f"{value / size:g} {unit}"
 
 
+def duration(value: float) -> str:
+    """A span of a person's time: 0.4 s, 18 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(value)
+    if whole < 60:
+        return f"{value:.1f} s" if whole < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def bytes_iec(value: float) -> str:
     rounded = _rounded(value)
     size, unit = next(((s, u) for s, u in BYTE_UNITS if rounded >= s), BYTE_UNITS[-1])

@@ -1,13 +1,17 @@
 """Run folders on disk: written so that nothing is ever torn, read so that nothing bad stops the rest.
 
-`record.json` is written last, by os.replace: it is the commit point. A folder without it is an unfinished run, which is
-listed and never read.
+`record.json` is written last, by os.replace: it is the commit point, and holds the digests of the files beside it. A
+folder without it is an unfinished run, which is listed and never read.
 """
 
+import hashlib
+import io
 import json
 import os
+import stat
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,9 +26,11 @@ from suite.records.record import SCHEMA, CorruptRecordError, Reading, Record, re
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD, SAMPLES = "record.json", "samples.parquet"
-LONGEST_RECORD_BYTES = 4 << 20
-"""A record is a few kilobytes. A larger file is no record of ours, and is not loaded."""
+RECORD, SAMPLES, LOCK = "record.json", "samples.parquet", "claim.lock"
+PART = ".part"
+"""Ends the name of a file until it is whole."""
+LONGEST_RECORD_BYTES, LARGEST_SAMPLES_BYTES, MOST_READINGS = 4 << 20, 256 << 20, 4_000_000
+"""A record is a few kilobytes, a sample a few bytes. What is larger is none of ours, and is not loaded."""
 COLUMNS = pa.schema(
     [
         ("step", pa.int64()),
@@ -61,66 +67,71 @@ class Contents:
     unfinished: Sequence[Path]
 
 
-def claim_folder(parent: Path, run_key: str) -> Path:
-    """Make and return a new run folder. An earlier run of the same key is kept: the new one gets a number."""
-    parent.mkdir(parents=True, exist_ok=True)
-    attempt = 1
-    while True:
-        folder = parent / (run_key[:16] if attempt == 1 else f"{run_key[:16]}-{attempt}")
-        try:
-            folder.mkdir()
-            return folder
-        except FileExistsError:
-            attempt += 1
-
-
 def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Write a run's files into its folder, the record last. `files`: further ones, by name."""
-    for name, content_bytes in files.items():
-        (folder / (name + ".part")).write_bytes(content_bytes)
-        _into_place(folder / (name + ".part"), folder / name)
     columns = {
         name: pa.array([getattr(reading, name) for reading in record.readings], COLUMNS.field(name).type)
         for name in COLUMNS.names
     }
-    beside = folder / (SAMPLES + ".part")
-    pq.write_table(pa.table(columns, schema=COLUMNS), beside)
-    _into_place(beside, folder / SAMPLES)
+    samples = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=COLUMNS), samples)
+    beside = {**files, SAMPLES: samples.getvalue()}
     content = record.as_json()
     for part in ("reason", "environment", "provenance"):
         content[part] = scrubbed(content[part])
     content["settings"] = scrubbed(content["settings"], is_choice=True)
-    beside = folder / (RECORD + ".part")
-    beside.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    _into_place(beside, folder / RECORD)
+    content["files"] = {name: hashlib.sha256(written).hexdigest() for name, written in beside.items()}
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    for name, written in {**beside, RECORD: text.encode()}.items():
+        write_whole(folder / name, written)
 
 
-def read_record(folder: Path) -> Record:
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place in one step: whoever looks sees all of it or none."""
+    beside = path.with_name(path.name + PART)
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def read_record(folder: Path, *, with_readings: bool = True) -> Record:
     """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder."""
-    path = folder / RECORD
     try:
-        if path.stat().st_size > LONGEST_RECORD_BYTES:
-            raise CorruptRecordError(f"record.json is larger than {LONGEST_RECORD_BYTES} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CorruptRecordError(f"record.json cannot be read ({error.__class__.__name__})") from error
-    return record_from_json(content, _read_samples(folder / SAMPLES))
+        content = json.loads(_read_file(folder / RECORD, LONGEST_RECORD_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise CorruptRecordError(f"{RECORD} cannot be read ({error.__class__.__name__})") from error
+    record = record_from_json(content)
+    if not with_readings:
+        return record
+    samples = _read_file(folder / SAMPLES, LARGEST_SAMPLES_BYTES)
+    files = content.get("files")  # records of version 0.1 have no digests
+    written = files.get(SAMPLES) if isinstance(files, dict) else None
+    if written is not None and written != hashlib.sha256(samples).hexdigest():
+        raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
+    return replace(record, readings=_readings(samples))
 
 
-def read_contents(roots: Iterable[Path]) -> Contents:
+def read_contents(roots: Iterable[Path], *, with_readings: bool = True) -> Contents:
     """Every run below the given folders, in a stable order. Nothing found there stops the rest."""
     stored, damaged, unfinished = [], [], []
-    for folder in sorted(
-        {path.parent for root in roots for name in (RECORD, SAMPLES) for path in Path(root).rglob(name)}
-    ):
+    for folder in sorted({folder for root in roots for folder in _run_folders(root)}):
         if not (folder / RECORD).exists():
             unfinished.append(folder)
             continue
         try:
-            stored.append(StoredRecord(record=read_record(folder), folder=folder))
+            stored.append(StoredRecord(record=read_record(folder, with_readings=with_readings), folder=folder))
         except CorruptRecordError as error:
             damaged.append(Damage(folder=folder, reason=str(error)))
     return Contents(stored=stored, damaged=damaged, unfinished=unfinished)
+
+
+def _run_folders(root: Path) -> Iterable[Path]:
+    """Folders in which a run was begun. Links to other folders are not followed."""
+    for folder, folders, files in os.walk(root):
+        if not {RECORD, SAMPLES, LOCK}.isdisjoint([*files, *folders]) or any(name.endswith(PART) for name in files):
+            yield Path(folder)
 
 
 def load(path: str | Path) -> "pd.DataFrame":
@@ -129,16 +140,17 @@ def load(path: str | Path) -> "pd.DataFrame":
     Columns: `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of the case;
     then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s` and
     `process_cpu_s` (seconds) and `involuntary_switches` (a count). A run without readings has one row whose `metric` is
-    null. Raises ValueError where there is no such folder; damaged runs are left out, as `suite report` names them.
+    null. Raises ValueError where there is no such folder. Damaged runs are left out, and a warning names them.
     """
     import pandas as pd
 
     if not Path(path).is_dir():
         raise ValueError(f"path must be a folder of results; got {str(path)!r}")
-    rows: list[dict[str, Any]] = []
-    for stored in read_contents([Path(path)]).stored:
-        rows.extend(reading_rows(stored.record))
-    return pd.DataFrame(rows)
+    contents = read_contents([Path(path)])
+    if contents.damaged:
+        named = "; ".join(f"{damage.folder.name}: {damage.reason}" for damage in contents.damaged)
+        warnings.warn(f"left out as damaged: {named}", stacklevel=2)
+    return pd.DataFrame([row for stored in contents.stored for row in reading_rows(stored.record)])
 
 
 def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
@@ -159,20 +171,39 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
         yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
-def _read_samples(path: Path) -> list[Reading]:
+def _read_file(path: Path, most_bytes: int) -> bytes:
+    """A file's content. Raises CorruptRecordError for what is no file, or too large to be ours."""
     try:
-        table = pq.read_table(path, partitioning=None)
-        rows = table.to_pylist()
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
+            raise CorruptRecordError(f"{path.name} is no file")
+        if found.st_size > most_bytes:
+            raise CorruptRecordError(f"{path.name} is larger than {most_bytes} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
+
+
+def _readings(samples: bytes) -> list[Reading]:
+    try:
+        file = pq.ParquetFile(io.BytesIO(samples))
+        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        # Compressed well, a small file can hold more than memory does.
+        if file.metadata.num_rows > MOST_READINGS or sum(group.total_byte_size for group in groups) > (
+            LARGEST_SAMPLES_BYTES
+        ):
+            raise CorruptRecordError(
+                f"{SAMPLES} holds more than {MOST_READINGS} readings or {LARGEST_SAMPLES_BYTES} bytes"
+            )
+        if not file.schema_arrow.equals(COLUMNS, check_metadata=True):
+            raise CorruptRecordError(
+                f"{SAMPLES} must be of schema {SCHEMA}, with the columns {', '.join(COLUMNS.names)}"
+            )
+        table = file.read()
+        columns = [table.column(name).to_pylist() for name in COLUMNS.names]
+    except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
         raise CorruptRecordError(f"{SAMPLES} cannot be read ({error.__class__.__name__})") from error
-    if not table.schema.equals(COLUMNS, check_metadata=True):
-        raise CorruptRecordError(f"{SAMPLES} must be of schema {SCHEMA}, with the columns {', '.join(COLUMNS.names)}")
-    if any(row[name] is None for row in rows for name in ("step", "span", "metric", "value")):
+    required = [COLUMNS.get_field_index(name) for name in ("step", "span", "metric", "value")]
+    if any(None in columns[index] for index in required):
         raise CorruptRecordError(f"{SAMPLES} has readings without a step, span, metric or value")
-    return [Reading(**row) for row in rows]
-
-
-def _into_place(beside: Path, path: Path) -> None:
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    return [Reading(**dict(zip(COLUMNS.names, row, strict=True))) for row in zip(*columns, strict=True)]

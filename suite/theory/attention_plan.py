@@ -46,6 +46,7 @@ class AttentionPlan:
             is_training=self.phase == "train",
         )
         geometry = geometry_from(settings["geometry"])
+        self.hidden_size = geometry.hidden_size
         self.refusal: str | None = None
         """Why a case that is right in itself cannot be laid out; it then has no shape."""
         try:
@@ -83,6 +84,14 @@ class AttentionPlan:
         """How the variant was laid over the geometry, for a record's provenance."""
         described = {} if self.match.described is None else {"match": self.match.described}
         return {"shape": self.shape.describe(), **described}
+
+    def least_bytes(self) -> float:
+        """Weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
+        forward, element_bytes = self.forward, ELEMENT_BYTES[self.dtype]
+        input_elements = forward.batch * forward.query_len * self.hidden_size
+        kept = self.shape.parameter_count * element_bytes
+        beside = kept if forward.is_training else shapes.cache_bytes(self.shape, forward)
+        return kept + beside + input_elements * element_bytes
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
         """Least time of one step, which runs every span once."""

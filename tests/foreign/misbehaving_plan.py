@@ -17,5 +17,8 @@ class Plan:
     def constants(self):
         return {"work": {"flops": 10.0, "traffic_bytes": 10.0}}
 
+    def least_bytes(self):
+        return 0.0
+
     def predicted_step_s(self, measured):
         return 1e-6

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from suite.records.case import Case
+from suite.records.claim import claim_folder
 from suite.records.record import Evidence, Reading, Record, Status
-from suite.records.store import claim_folder, write_record
+from suite.records.store import write_record
 
 AXES = {
     "attention": "mla",
@@ -98,6 +99,9 @@ def store(parent: Path, *records: Record) -> list[Path]:
     """Write each record into a folder of its own, as runs do."""
     folders = []
     for record in records:
-        folders.append(claim_folder(parent, record.run_key))
-        write_record(record, folders[-1])
+        claim = claim_folder(parent, record.run_key)
+        assert claim is not None
+        with claim:
+            write_record(record, claim.folder)
+        folders.append(claim.folder)
     return folders

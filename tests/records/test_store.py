@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from suite.records.record import CorruptRecordError, Status
-from suite.records.store import COLUMNS, LONGEST_RECORD_BYTES, claim_folder, load, read_contents, read_record
+from suite.records.store import COLUMNS, LONGEST_RECORD_BYTES, load, read_contents, read_record
 from tests.records.factory import build, store
 
 
@@ -97,12 +97,6 @@ def test_a_case_that_could_not_run_reads_back_with_its_reason(tmp_path):
     record = build(status=Status.UNSUPPORTED, reason="needs a GPU")
     (folder,) = store(tmp_path, record)
     assert read_record(folder) == record
-
-
-def test_a_claimed_folder_keeps_earlier_runs_of_the_same_key(tmp_path):
-    key = "0123456789abcdef" * 4
-    names = [claim_folder(tmp_path / "results", key).name for _ in range(3)]
-    assert names == ["0123456789abcdef", "0123456789abcdef-2", "0123456789abcdef-3"]
 
 
 def test_a_folder_without_its_record_is_unfinished_and_never_read(tmp_path):

@@ -1,0 +1,126 @@
+"""Which code a case's numbers rest on: what it can reach by imports, in this package or another.
+
+So a changed kernel re-runs the cases that call it, and a changed page none. Other distributions count by version.
+"""
+
+import ast
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+RUNS_EVERY_CASE = "suite.measure.child"
+
+
+def code_named_in(settings: Any) -> set[str]:
+    """Dotted names anywhere in the settings: `_target_`s, plans, shapes and whatever else a configuration names."""
+    if isinstance(settings, str):
+        return {settings} if DOTTED.fullmatch(settings) else set()
+    inner: Iterable[Any] = settings.values() if isinstance(settings, Mapping) else ()
+    if isinstance(settings, list | tuple):
+        inner = settings
+    return {dotted for value in inner for dotted in code_named_in(value)}
+
+
+def code_digest(settings: Mapping[str, Any]) -> str:
+    """sha256 over the source of every module that a case with these settings can reach, and the versions beside it."""
+    roots = code_named_in(settings)
+    runs = "_target_" in settings.get("workload", {})  # a projection has a plan alone
+    return _digest(frozenset(roots | {RUNS_EVERY_CASE} if runs else roots))
+
+
+@functools.cache
+def _digest(roots: frozenset[str]) -> str:
+    own = {"suite", *(_top(root) for root in roots)}
+    reached: dict[str, bytes] = {}
+    versions: dict[str, str] = {}
+    waiting = [module for root in roots for module in _with_parents(root)]
+    while waiting:
+        module = waiting.pop()
+        path = _source(module) if module not in reached else None
+        if path is None:
+            continue
+        reached[module] = path.read_bytes()
+        for imported in _imports(module, path):
+            if _top(imported) in own or _is_local(_top(imported)):
+                waiting += _with_parents(imported)
+            elif version := _version(_top(imported)):
+                versions[_top(imported)] = version
+    digest = hashlib.sha256()
+    for name, content in sorted(reached.items()):
+        digest.update(name.encode() + b"\0" + content + b"\0")
+    for name, version in sorted(versions.items()):
+        digest.update(f"{name}=={version}\0".encode())
+    return digest.hexdigest()
+
+
+def _top(dotted: str) -> str:
+    return dotted.partition(".")[0]
+
+
+def _with_parents(dotted: str) -> list[str]:
+    """`a.b.c` with `a.b` and `a`, whose files run first when it is imported. Names that are no modules do no harm."""
+    parts = dotted.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+@functools.cache
+def _source(module: str) -> Path | None:
+    """The module's file, found without running anything; None for what is no module in Python source."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or (spec.origin is None and not spec.submodule_search_locations):
+        return None
+    if not spec.submodule_search_locations:
+        path = Path(spec.origin or "")
+        return path if not rest and path.suffix == ".py" else None
+    for folder in spec.submodule_search_locations:
+        beside = Path(folder).joinpath(*rest)
+        for path in (beside / "__init__.py", beside.with_suffix(".py")):
+            if path.is_file():
+                return path
+    return None
+
+
+@functools.cache
+def _is_local(top: str) -> bool:
+    """Whether a top-level module lies neither in Python's library nor among installed distributions."""
+    path = None if top in sys.stdlib_module_names else _source(top)
+    return path is not None and not {"site-packages", "dist-packages"} & set(path.parts)
+
+
+@functools.cache
+def _imports(module: str, path: Path) -> tuple[str, ...]:
+    """Dotted names that a module imports anywhere, `from a import b` as `a.b`. None of a file that cannot be read."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return ()
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return tuple(name for node in ast.walk(tree) for name in _imported(node, package))
+
+
+def _imported(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        above = ".".join(package.split(".")[: 1 - node.level or None]) if node.level else ""
+        base = ".".join(part for part in (above, node.module) if part)
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
