@@ -21,7 +21,7 @@ suite measures attention variants (MHA, MQA, GQA, MLA) on your own hardware: che
                                                two cases, measured after their outputs were checked
   suite explain mla                            what MLA saves and what it costs, in twenty lines
 
-Further: suite report, suite doctor (what runs here, and why the rest does not), suite --help.
+Further: suite report, suite results, suite doctor (what runs here, and why the rest does not), suite --help.
 """
 
 DONE, USAGE, CANNOT_JUDGE, INTERRUPTED = 0, 2, 3, 130
@@ -195,6 +195,67 @@ def _application() -> "typer.Typer":
 
             print(explained(topic, geometry=geometry, lang=lang.value), end="")
             return DONE
+
+        finish(command)
+
+    application.add_typer(_results_application(finish), name="results")
+    return application
+
+
+def _results_application(finish: "Callable[[Callable[[], int]], None]") -> "typer.Typer":
+    from pathlib import Path
+    from typing import Annotated
+
+    import typer
+
+    application = typer.Typer(
+        rich_markup_mode=None, no_args_is_help=True, help="The store: list, show, verify or merge runs."
+    )
+    Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="By default results/.")]
+
+    @application.command("list", help="A line for each run; damaged and unfinished ones are named.")
+    def list_(
+        folders: Folders = None,
+        status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON list and nothing else.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.results import list_runs
+
+            return list_runs(folders or [Path("results")], status=status, as_json=as_json)
+
+        finish(command)
+
+    @application.command(help="One run: what it measured, how it was checked and where it comes from.")
+    def show(
+        run: Annotated[str, typer.Argument(help="Its folder, or how its run key begins.")],
+        results: Annotated[list[Path] | None, typer.Option(help="Where to look; may be repeated.")] = None,
+    ) -> None:
+        def command() -> int:
+            from suite.results import show as show_run
+
+            return show_run(run, results or [Path("results")])
+
+        finish(command)
+
+    @application.command(help="Read every run whole and name what is wrong.")
+    def verify(folders: Folders = None) -> None:
+        def command() -> int:
+            from suite.results import verify as verify_runs
+
+            return verify_runs(folders or [Path("results")])
+
+        finish(command)
+
+    @application.command(help="Copy every whole run into one folder; nothing is overwritten.")
+    def merge(
+        sources: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
+        into: Annotated[Path, typer.Option(help="The folder that gets them all.")],
+    ) -> None:
+        def command() -> int:
+            from suite.results import merge as merge_runs
+
+            return merge_runs(sources, into)
 
         finish(command)
 

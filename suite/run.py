@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -156,6 +157,8 @@ def _composed(arguments: Sequence[str]) -> list[Composed]:
     before_error, before_argv = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["suite-run", *arguments]  # the one-word name, which tab completion needs
+    # Hydra composes every point of a sweep once more, only to see whether it can. Nothing here runs before all could.
+    Sweeper.validate_batch_is_legal = _no_second_look
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
     finally:
@@ -220,6 +223,10 @@ def _leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
     for key, value in content.items():
         leaves += _leaves(value, f"{above}{key}.") if isinstance(value, Mapping) else [f"{above}{key}"]
     return leaves
+
+
+def _no_second_look(self: Sweeper, batch: Any) -> None:
+    pass
 
 
 def _key(override: Override) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from suite.answer import SPANS, answer, latency, row
 from suite.records import numbers
-from suite.records.case import Case
+from suite.records.case import Case, telling_apart, value_of
 from suite.records.derived import constant
 from suite.records.record import Record, Status
 from suite.records.store import RECORD, StoredRecord
@@ -38,8 +38,8 @@ class Terminal:
     def __init__(self, cases: Sequence[Case], *, is_sweep: bool) -> None:
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep = len(cases), is_sweep
-        self._names = _telling_apart(cases)
-        self._widths = [max(len(name), *(len(_value(case, name)) for case in cases)) for name in self._names]
+        self._names = telling_apart(cases)
+        self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
         is_terminal = sys.stdout.isatty()
         self._colour = is_terminal and not os.environ.get("NO_COLOR")
         self._ended: list[tuple[Record, bool]] = []
@@ -115,7 +115,7 @@ class Terminal:
         parts = [self._progress()]
         if self._running is not None:
             case, since = self._running
-            told = " ".join(_value(case, name) for name in self._names)
+            told = " ".join(value_of(case, name) for name in self._names)
             parts.insert(0, f"{told or 'measuring'}, {time.monotonic() - since:.0f} s")
         return Text(" · ".join(filter(None, parts)), style="dim", no_wrap=True, overflow="ellipsis")
 
@@ -133,7 +133,7 @@ class Terminal:
     def _table(self) -> list[str]:
         """What became of the cases, by the first setting that tells them apart."""
         by = self._names[0] if self._names else ""
-        groups = dict.fromkeys(_value(record.case, by) for record, _ in self._ended) if by else {}
+        groups = dict.fromkeys(value_of(record.case, by) for record, _ in self._ended) if by else {}
         statuses = [status for status in Status if any(record.status is status for record, _ in self._ended)]
         columns = [*statuses, *([SKIPPED] if any(was_there for _, was_there in self._ended) else [])]
         rows = [[by, "cases", *columns, "took"]]
@@ -149,7 +149,7 @@ class Terminal:
         ]
 
     def _of(self, name: str, value: str) -> list[tuple[Record, bool]]:
-        return [(record, was_there) for record, was_there in self._ended if _value(record.case, name) == value]
+        return [(record, was_there) for record, was_there in self._ended if value_of(record.case, name) == value]
 
     def _reasons(self) -> list[str]:
         """Why cases are not ok, each reason once: they have scrolled away."""
@@ -159,7 +159,7 @@ class Terminal:
         return lines[:MOST_REASONS] + more
 
     def _one_line(self, record: Record) -> str:
-        values = [_value(record.case, name) for name in self._names]
+        values = [value_of(record.case, name) for name in self._names]
         return self._in_columns(self._count(), values, f"{self._status(record.status)}  {_brief(record)}")
 
     def _count(self) -> str:
@@ -197,18 +197,6 @@ def _cost_s(record: Record) -> float:
 
 def _started(record: Record) -> str:
     return str(record.provenance.get("started_at", "at an unknown time"))
-
-
-def _telling_apart(cases: Sequence[Case]) -> list[str]:
-    """The axes and settings that differ between the cases of a sweep; the id has them all."""
-    names = dict.fromkeys(name for case in cases for name in ("workload", *case.axes, *case.extras))
-    return [name for name in names if len({_value(case, name) for case in cases}) > 1]
-
-
-def _value(case: Case, name: str) -> str:
-    named = {"workload": case.workload, **case.axes, **case.extras}
-    value = named.get(name)
-    return "-" if value is None else str(value)
 
 
 def _brief(record: Record) -> str:

@@ -20,6 +20,8 @@ MAY_IMPORT = {
     "suite.report": BASE,
     "suite.explain": BASE,
     "suite.doctor": BASE,
+    "suite.results": BASE | {"suite.answer"},
+    "suite.answer": BASE,
     "suite.configuration": set(),
 }
 NEEDS_TORCH = ("suite.measure", "suite.attention")

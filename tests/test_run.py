@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,6 +154,8 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         (["-m", "seq_len=1,"], ["cannot read 'seq_len=1,'"]),
         (["measure.max_steps=1"], ["measure.max_steps"]),
         (["-m", "leave_out=[{nonsense: 1}]"], ["no setting 'nonsense'"]),
+        (["-m", "attention=gqa,mla", "attention.colour=1,2"], ["no setting 'attention.colour'"]),
+        (["resume=maybe"], ["resume must be true or false", "'maybe'"]),
         (["-m", "leave_out=decode"], ["leave_out must be a list of points", "'decode'"]),
         (["-m", "leave_out=[{phase: decode}]"], ["leaves no case"]),
         (["-m", "attention=mha,mla", "batch=0,1"], ["batch", "at least 1"]),
@@ -218,6 +221,111 @@ def test_a_sweep_in_which_only_unsupported_cases_are_missing_is_done(tmp_path):
     assert code == 0
 
 
+def test_a_sweep_that_is_repeated_runs_only_what_is_missing(tmp_path, capsys):
+    arguments = ("-m", *ELSEWHERE, "workload=behaving,killed,wrong,unsupported", "seq_len=1,2")
+    _, first = run(tmp_path, *arguments)
+    capsys.readouterr()
+    code, second = run(tmp_path, *arguments)
+    assert "6 of 8 were recorded before (resume=false measures again)" in capsys.readouterr().out
+    again = [record.case.axes["seq_len"] for record in second if record.status is Status.FAILED]
+    assert (code, len(second) - len(first), sorted(again)) == (1, 2, [1, 1, 2, 2])
+
+
+@pytest.mark.parametrize("changed", ["resume=false", "measure.max_steps=7", "seed=1"])
+def test_what_is_asked_again_or_in_other_settings_is_run_again(tmp_path, changed):
+    arguments = ("-m", *ELSEWHERE, "workload=behaving", "seq_len=1,2")
+    run(tmp_path, *arguments)
+    code, records = run(tmp_path, *arguments, changed)
+    assert (code, len(records)) == (0, 4)
+    assert not any("resume" in record.case.id or "resume" in record.settings for record in records)
+
+
+def test_changed_code_of_a_case_is_run_again_and_other_code_is_not(tmp_path, monkeypatch):
+    for name in ("misbehaving", "misbehaving_plan"):
+        shutil.copy(FOREIGN / f"{name}.py", tmp_path / f"lent_{name}.py")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{FOREIGN}:{ROOT}")
+    command = [sys.executable, "-m", "suite.run", "-m", *ELSEWHERE, "workload=behaving", "seq_len=1,2"]
+    command += ["workload._target_=lent_misbehaving.Behaving", f"hydra.sweep.dir={tmp_path}/results", "report=false"]
+    for changed, records in ((None, 2), ("lent_misbehaving_plan.py", 2), ("lent_misbehaving.py", 4)):
+        if changed is not None:
+            (tmp_path / changed).write_text((tmp_path / changed).read_text() + "CHANGED = True\n")
+        subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+        assert len(read_contents([tmp_path / "results"]).stored) == records
+
+
+def test_a_single_case_that_is_recorded_is_shown_and_not_measured_again(tmp_path, capsys):
+    run(tmp_path, *ELSEWHERE, "workload=behaving")
+    first = capsys.readouterr().out
+    code, records = run(tmp_path, *ELSEWHERE, "workload=behaving")
+    second = capsys.readouterr().out
+    assert (code, len(records)) == (0, 1)
+    assert second.startswith(first.rstrip())
+    assert "not measured again; resume=false does" in second
+
+
+def test_a_damaged_record_is_run_again_and_kept(tmp_path):
+    run(tmp_path, *ELSEWHERE, "workload=behaving")
+    (record,) = tmp_path.rglob("record.json")
+    record.write_text("{")
+    run(tmp_path, *ELSEWHERE, "workload=behaving")
+    contents = read_contents([tmp_path])
+    assert (len(contents.stored), [damage.folder for damage in contents.damaged]) == (1, [record.parent])
+
+
+def test_what_was_refused_for_want_of_memory_is_run_where_there_is_more(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.execution.capacity_bytes", lambda: 1 << 14)
+    code, (refused,) = run(tmp_path, *SMALL)
+    assert (code, refused.status) == (3, Status.UNSUPPORTED)
+    assert "this process can have 16.0 KiB" in refused.reason
+    assert len(run(tmp_path, *SMALL)[1]) == 1
+    monkeypatch.undo()
+    code, records = run(tmp_path, *SMALL)
+    assert (code, sorted(record.status for record in records)) == (0, [Status.OK, Status.UNSUPPORTED])
+
+
+def test_two_runs_of_one_sweep_at_once_share_its_cases(tmp_path):
+    command = [sys.executable, "-m", "suite.run", "-m", *SMALL, "attention=mha,gqa,mla", "seq_len=32,64"]
+    command += [f"hydra.sweep.dir={tmp_path}", "report=false"]
+    processes = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    contents = read_contents([tmp_path])
+    assert (contents.damaged, contents.unfinished) == ([], [])
+    assert len({stored.record.case.id for stored in contents.stored}) == len(contents.stored) == 6
+
+
+def test_a_setting_of_one_variant_is_null_for_the_others_in_a_sweep(tmp_path):
+    code, records = run(tmp_path, "-m", *SMALL, "attention=gqa,mla", "attention.kv_heads=1,2")
+    assert code == 0
+    assert sorted((one.case.axes["attention"], one.case.id.rpartition(" ")[2]) for one in records) == [
+        ("gqa", "attention.kv_heads=1"),
+        ("gqa", "attention.kv_heads=2"),
+        ("mla", "attention.kv_heads=null"),
+    ]
+
+
+def test_a_group_of_another_workload_is_null_in_a_sweep_of_both(tmp_path):
+    arguments = ("workload=projection,attention", "hardware=h20-96gb,l4", "backend=eager,sdpa", "dtype=bfloat16")
+    _, records = run(tmp_path, "-m", *SMALL, *arguments)
+    named = {
+        (one.case.workload, *(f"{name}={one.case.axes.get(name)}" for name in ("hardware", "backend")))
+        for one in records
+    }
+    assert len(records) == len(named) == 4
+
+
+def test_a_sweep_ends_with_what_became_of_its_cases_and_its_page(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["-m", *ELSEWHERE, "workload=behaving,unsupported,killed", "seq_len=1,2", "hydra.sweep.dir=results/odd"]
+    assert main(arguments) == 1
+    said = capsys.readouterr().out
+    rows = [line.split() for line in said.splitlines()]
+    assert ["workload", "cases", "ok", "unsupported", "failed", "took"] in rows
+    assert ["all", "6", "2", "2", "2"] in [row[:5] for row in rows]
+    assert "2 failed: the worker was killed by SIGKILL" in said
+    assert said.endswith("records: results/odd\npage: reports/odd.html\n")
+    assert "flux capacitor" in Path("reports/odd.html").read_text(encoding="utf-8")
+
+
 def test_more_threads_than_cpus_are_refused_as_unsupported(tmp_path):
     code, (record,) = run(tmp_path, *SMALL, "threads=4096")
     assert (code, record.status) == (3, Status.UNSUPPORTED)
@@ -236,7 +344,9 @@ def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured(tmp_pa
     assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
 
 
-@pytest.mark.parametrize(("sweep", "cases"), [("demo", 24), ("demo_prefill", 10)])
+@pytest.mark.parametrize(
+    ("sweep", "cases"), [("demo", 24), ("demo_prefill", 10), ("smoke", 18), ("lengths", 32), ("gate", 12)]
+)
 def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, cases):
     jobs = [job_of(one) for one in compose(["-m", f"sweep={sweep}"]) if not is_left_out(one)]
     assert len({job.case.id for job in jobs}) == cases

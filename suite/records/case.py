@@ -7,7 +7,7 @@ resuming uses it.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,18 @@ class Case:
     def id(self) -> str:
         pairs = {"workload": self.workload, **self.axes, **dict(sorted(self.extras.items()))}
         return " ".join(f"{name}={_as_typed(value)}" for name, value in pairs.items())
+
+
+def telling_apart(cases: Sequence[Case]) -> list[str]:
+    """The axes and settings that differ between cases; the id has them all."""
+    names = dict.fromkeys(name for case in cases for name in ("workload", *case.axes, *case.extras))
+    return [name for name in names if len({value_of(case, name) for case in cases}) > 1]
+
+
+def value_of(case: Case, name: str) -> str:
+    """The value under a name of `telling_apart`, as a table shows it."""
+    value = {"workload": case.workload, **case.axes, **case.extras}.get(name)
+    return "-" if value is None else str(value)
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Every number is a Reading: a latency, a byte count, a reward or a closed-form FL
 run is a Record with a reason, never a gap.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Any
 from suite.records.case import Case
 
 SCHEMA = 1
+PLAIN_NAME = re.compile(r"\w[\w.-]*")
 
 
 class Status(StrEnum):
@@ -68,6 +70,8 @@ class Record:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """How the numbers came about: commit, source digest, clock, operators that ran, durations, warnings."""
     readings: Sequence[Reading] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of each file beside record.json, by name, once it is written."""
 
     def as_json(self) -> dict[str, Any]:
         """The record without its readings."""
@@ -86,6 +90,7 @@ class Record:
             "settings": self.settings,
             "environment": self.environment,
             "provenance": self.provenance,
+            "files": dict(self.files),
         }
 
 
@@ -93,8 +98,11 @@ class CorruptRecordError(Exception):
     """A record that cannot be read; the message says what is wrong with it."""
 
 
-def record_from_json(content: Any, readings: Sequence[Reading] = ()) -> Record:
-    """Check and build a record. Raises CorruptRecordError: a record is data, possibly hostile, never instantiated."""
+def record_from_json(content: Any) -> Record:
+    """Check and build a record, without its readings. Raises CorruptRecordError.
+
+    A record is data, possibly hostile, and never instantiated.
+    """
     if not isinstance(content, dict):
         raise CorruptRecordError("record.json holds no object")
     if content.get("schema") != SCHEMA:
@@ -123,8 +131,17 @@ def record_from_json(content: Any, readings: Sequence[Reading] = ()) -> Record:
         settings=_object(content, "settings"),
         environment=_object(content, "environment"),
         provenance=_object(content, "provenance"),
-        readings=readings,
+        files=_files(content),
     )
+
+
+def _files(content: Mapping[str, Any]) -> dict[str, str]:
+    """Names and digests; records of version 0.1 have none. A name that leads elsewhere is no file beside a record."""
+    files = _object(content, "files") if "files" in content else {}
+    for name, digest in files.items():
+        if not isinstance(digest, str) or not PLAIN_NAME.fullmatch(name):
+            raise CorruptRecordError("files must hold plain names and their digests")
+    return files
 
 
 def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -76,11 +76,11 @@ def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = Mapp
     samples = io.BytesIO()
     pq.write_table(pa.table(columns, schema=COLUMNS), samples)
     beside = {**files, SAMPLES: samples.getvalue()}
-    content = record.as_json()
+    digests = {name: hashlib.sha256(written).hexdigest() for name, written in beside.items()}
+    content = replace(record, files=digests).as_json()
     for part in ("reason", "environment", "provenance"):
         content[part] = scrubbed(content[part])
     content["settings"] = scrubbed(content["settings"], is_choice=True)
-    content["files"] = {name: hashlib.sha256(written).hexdigest() for name, written in beside.items()}
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     for name, written in {**beside, RECORD: text.encode()}.items():
         write_whole(folder / name, written)
@@ -106,9 +106,7 @@ def read_record(folder: Path, *, with_readings: bool = True) -> Record:
     if not with_readings:
         return record
     samples = _read_file(folder / SAMPLES, LARGEST_SAMPLES_BYTES)
-    files = content.get("files")  # records of version 0.1 have no digests
-    written = files.get(SAMPLES) if isinstance(files, dict) else None
-    if written is not None and written != hashlib.sha256(samples).hexdigest():
+    if record.files.get(SAMPLES) not in (None, hashlib.sha256(samples).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
     return replace(record, readings=_readings(samples))
 

@@ -1,0 +1,228 @@
+"""`suite results`: what lies in results folders, whether it is whole, and several brought together.
+
+Records are data: they are read, shown and copied, and nothing in them is run.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from suite.answer import answer, row
+from suite.records import numbers
+from suite.records.case import telling_apart, value_of
+from suite.records.claim import NAME_LENGTH, claim_folder
+from suite.records.privacy import scrubbed
+from suite.records.record import CorruptRecordError, Status
+from suite.records.store import (
+    LOCK,
+    PART,
+    RECORD,
+    SAMPLES,
+    Contents,
+    StoredRecord,
+    read_contents,
+    read_record,
+    write_whole,
+)
+
+DONE, BROKEN = 0, 4
+SHORTEST_KEY = 4
+DAMAGED, UNFINISHED = "damaged", "unfinished"
+PLAINER = {ord(character): " " for character in map(chr, (*range(32), *range(127, 160)))}
+"""A foreign record's control characters would move the cursor of whoever lists it."""
+
+
+def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> int:
+    """Print a line for each run, the oldest first. Returns 4 where a folder is damaged, else 0.
+
+    Raises ValueError for a folder that is not there or a status that does not exist.
+    """
+    choices = [*map(str, Status), DAMAGED, UNFINISHED]
+    if status is not None and status not in choices:
+        raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
+    contents = _read(folders, with_readings=False)
+    stored = sorted(contents.stored, key=lambda one: (_said(one.record.provenance, "started_at"), one.folder))
+    wanted = [one for one in stored if status in (None, one.record.status)]
+    unread = [(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged if status in (None, DAMAGED)]
+    unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
+    if as_json:
+        print(json.dumps([*map(_as_json, wanted), *(_unread_json(*one) for one in unread)], indent=1))
+    else:
+        _print_table(_listed(wanted, unread))
+        print(f"{len(wanted)} runs, {len(contents.damaged)} damaged, {len(contents.unfinished)} unfinished")
+    return BROKEN if contents.damaged else DONE
+
+
+def show(name: str, folders: Sequence[Path]) -> int:
+    """Print a run as its own command line did, and where it comes from. `name`: its folder, or how its run key begins.
+
+    Raises ValueError where there is no such run, or more than one.
+    """
+    folder = Path(name)
+    if not (folder / RECORD).exists():
+        folder = _only(name, _read(folders, with_readings=False))
+    try:
+        record = read_record(folder)
+    except CorruptRecordError as error:
+        print(f"suite results: the run is damaged: {error}", file=sys.stderr)
+        return BROKEN
+    print(record.case.id.translate(PLAINER))
+    environment, provenance = record.environment, record.provenance
+    gpus = environment.get("gpus")
+    machine = [_said(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
+    versions = environment.get("packages")
+    lines = [
+        *answer(record, str(record.status)),
+        row("evidence", str(record.evidence)),
+        row("started", _said(provenance, "started_at")),
+        row("machine", f"{', '.join(machine)} ({_said(environment, 'machine_id')})"),
+        row("code", f"{_said(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}"),
+        row("versions", ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else ""),
+        row("readings", numbers.count(len(record.readings))),
+        row("record", str(folder / RECORD)),
+    ]
+    print("\n".join(line.translate(PLAINER) for line in lines))
+    return DONE
+
+
+def verify(folders: Sequence[Path]) -> int:
+    """Read every run whole and print what is wrong. Returns 4 where something is, else 0."""
+    contents = _read(folders)
+    wrong = [(damage.folder, damage.reason) for damage in contents.damaged]
+    wrong += [(one.folder, reason) for one in contents.stored for reason in _faults(one)]
+    for folder, reason in wrong:
+        print(f"{folder}: {reason}".translate(PLAINER))
+    for folder in contents.unfinished:
+        print(f"{folder}: unfinished, not read; the same command takes it over")
+    readings = sum(len(one.record.readings) for one in contents.stored)
+    whole = len(contents.stored) - len({folder for folder, _ in wrong} & {one.folder for one in contents.stored})
+    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {len(wrong)} faults")
+    return BROKEN if wrong else DONE
+
+
+def merge(sources: Sequence[Path], into: Path) -> int:
+    """Copy every whole run below the sources into one folder. Returns 4 where a source has damaged ones, else 0.
+
+    A run that is there already, byte for byte, is not copied again, and nothing is overwritten. Raises ValueError for a
+    source that is not there, and where `into` is a file.
+    """
+    if into.exists() and not into.is_dir():
+        raise ValueError(f"into must be a folder; got {str(into)!r}")
+    contents = _read(sources, with_readings=False)
+    there = {_digest(folder.folder) for folder in read_contents([into], with_readings=False).stored}
+    copied = 0
+    for one in contents.stored:
+        if (digest := _digest(one.folder)) not in there:
+            _copy(one, into)
+            there.add(digest)
+            copied += 1
+    for damage in contents.damaged:
+        print(f"left out, damaged: {damage.folder}: {damage.reason}".translate(PLAINER), file=sys.stderr)
+    for folder in contents.unfinished:
+        print(f"left out, unfinished: {folder}", file=sys.stderr)
+    print(f"{copied} runs copied into {into}; {len(contents.stored) - copied} were there already")
+    return BROKEN if contents.damaged else DONE
+
+
+def _read(folders: Sequence[Path], *, with_readings: bool = True) -> Contents:
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
+    return read_contents(folders, with_readings=with_readings)
+
+
+def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, str]]) -> list[list[str]]:
+    """Rows of equal length; the last cell says what is wrong."""
+    names = telling_apart([one.record.case for one in stored])
+    rows = [["run", "status", "started", *(names or ["case"]), ""]]
+    for one in stored:
+        record = one.record
+        told = [value_of(record.case, name) for name in names] or [record.case.id]
+        started = _said(record.provenance, "started_at")[:16].replace("T", " ")
+        rows.append([str(one.folder), str(record.status), started, *told, record.reason or ""])
+    nothing = [""] * (len(rows[0]) - 3)
+    return rows + [[str(folder), status, *nothing, reason] for folder, status, reason in unread]
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    plain = [[cell.translate(PLAINER) for cell in cells] for cells in rows]
+    widths = [max(map(len, column)) for column in zip(*plain, strict=True)]
+    for *cells, last in plain:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip())
+
+
+def _as_json(one: StoredRecord) -> dict[str, Any]:
+    record = one.record
+    return {
+        "folder": str(one.folder),
+        "run_key": record.run_key,
+        "case_id": record.case.id,
+        "status": str(record.status),
+        "reason": record.reason,
+        "evidence": str(record.evidence),
+        "started_at": record.provenance.get("started_at"),
+        "machine_id": record.environment.get("machine_id"),
+        "commit": record.provenance.get("commit"),
+    }
+
+
+def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
+    return {"folder": str(folder), "status": status, "reason": reason or None}
+
+
+def _only(name: str, contents: Contents) -> Path:
+    found = [
+        one.folder
+        for one in contents.stored
+        if one.folder.name == name or (len(name) >= SHORTEST_KEY and one.record.run_key.startswith(name))
+    ]
+    if len(found) == 1:
+        return found[0]
+    damaged = [damage.folder for damage in contents.damaged if damage.folder.name == name]
+    if damaged:
+        return damaged[0]
+    if found:
+        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(str, found))}")
+    raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
+
+
+def _faults(one: StoredRecord) -> Iterable[str]:
+    """What a record that can be read still has against it."""
+    record, folder = one.record, one.folder
+    if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
+        yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
+    for name, digest in record.files.items():
+        if name != SAMPLES and not _has_digest(folder / name, digest):
+            yield f"{name} is not the file that {RECORD} was written with"
+    for name, part in (("environment", record.environment), ("provenance", record.provenance)):
+        if scrubbed(part) != part:
+            yield f"{name} holds a path, a name or a secret of this machine"
+    if record.status is not Status.OK and not record.reason:
+        yield f"status {record.status} has no reason"
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def _digest(folder: Path) -> str:
+    return hashlib.sha256((folder / RECORD).read_bytes()).hexdigest()
+
+
+def _copy(one: StoredRecord, into: Path) -> None:
+    claim = claim_folder(into, one.record.run_key)
+    if claim is None:
+        raise ValueError(f"another process is writing the run {one.record.run_key[:NAME_LENGTH]} into {str(into)!r}")
+    with claim:
+        for path in sorted(one.folder.iterdir()):
+            if path.is_file() and path.name not in (RECORD, LOCK) and not path.name.endswith(PART):
+                write_whole(claim.folder / path.name, path.read_bytes())
+        write_whole(claim.folder / RECORD, (one.folder / RECORD).read_bytes())  # last: it is the commit point
+
+
+def _said(facts: Mapping[str, Any], name: str) -> str:
+    value = facts.get(name)
+    return value if isinstance(value, str) else numbers.NOTHING
