@@ -105,7 +105,7 @@ def record_from_json(content: Any) -> Record:
     """
     if not isinstance(content, dict):
         raise CorruptRecordError("record.json holds no object")
-    if content.get("schema") != SCHEMA:
+    if content.get("schema") != SCHEMA or content.get("schema") is True:  # which equals 1
         raise CorruptRecordError(f"schema must be {SCHEMA}; got {content.get('schema')!r}")
     case = _object(content, "case")
     try:
