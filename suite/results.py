@@ -5,6 +5,7 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 
 import hashlib
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,15 +18,14 @@ from suite.records.claim import NAME_LENGTH, claim_folder
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError, Status
 from suite.records.store import (
-    LOCK,
     PART,
     RECORD,
     SAMPLES,
     Contents,
+    Damage,
     StoredRecord,
     read_contents,
     read_record,
-    write_whole,
 )
 
 DONE, BROKEN = 0, 4
@@ -111,20 +111,26 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     """
     if into.exists() and not into.is_dir():
         raise ValueError(f"into must be a folder; got {str(into)!r}")
-    contents = _read(sources, with_readings=False)
-    there = {_digest(folder.folder) for folder in read_contents([into], with_readings=False).stored}
-    copied = 0
+    contents = _read(sources)
+    there = {_digest(one.folder) for one in read_contents([into], with_readings=False).stored}
+    copied, known, damaged = 0, 0, list(contents.damaged)
     for one in contents.stored:
-        if (digest := _digest(one.folder)) not in there:
+        faults = list(_faults_of_files(one))
+        damaged += [Damage(folder=one.folder, reason=fault) for fault in faults]
+        if faults:
+            continue
+        if (digest := _digest(one.folder)) in there:
+            known += 1
+        else:
             _copy(one, into)
             there.add(digest)
             copied += 1
-    for damage in contents.damaged:
+    for damage in damaged:
         print(f"left out, damaged: {damage.folder}: {damage.reason}".translate(PLAINER), file=sys.stderr)
     for folder in contents.unfinished:
         print(f"left out, unfinished: {folder}", file=sys.stderr)
-    print(f"{copied} runs copied into {into}; {len(contents.stored) - copied} were there already")
-    return BROKEN if contents.damaged else DONE
+    print(f"{copied} runs copied into {into}; {known} were there already")
+    return BROKEN if damaged else DONE
 
 
 def _read(folders: Sequence[Path], *, with_readings: bool = True) -> Contents:
@@ -194,14 +200,19 @@ def _faults(one: StoredRecord) -> Iterable[str]:
     record, folder = one.record, one.folder
     if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
         yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
-    for name, digest in record.files.items():
-        if name != SAMPLES and not _has_digest(folder / name, digest):
-            yield f"{name} is not the file that {RECORD} was written with"
+    yield from _faults_of_files(one)
     for name, part in (("environment", record.environment), ("provenance", record.provenance)):
         if scrubbed(part) != part:
             yield f"{name} holds a path, a name or a secret of this machine"
     if record.status is not Status.OK and not record.reason:
         yield f"status {record.status} has no reason"
+
+
+def _faults_of_files(one: StoredRecord) -> Iterable[str]:
+    """Of files beside the samples, which reading has compared already."""
+    for name, digest in one.record.files.items():
+        if name != SAMPLES and not _has_digest(one.folder / name, digest):
+            yield f"{name} is not the file that {RECORD} was written with"
 
 
 def _has_digest(path: Path, digest: str) -> bool:
@@ -217,10 +228,10 @@ def _copy(one: StoredRecord, into: Path) -> None:
     if claim is None:
         raise ValueError(f"another process is writing the run {one.record.run_key[:NAME_LENGTH]} into {str(into)!r}")
     with claim:
-        for path in sorted(one.folder.iterdir()):
-            if path.is_file() and path.name not in (RECORD, LOCK) and not path.name.endswith(PART):
-                write_whole(claim.folder / path.name, path.read_bytes())
-        write_whole(claim.folder / RECORD, (one.folder / RECORD).read_bytes())  # last: it is the commit point
+        for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):  # the record last: it is the commit point
+            beside = claim.folder / (name + PART)
+            shutil.copyfile(one.folder / name, beside)
+            beside.replace(claim.folder / name)
 
 
 def _said(facts: Mapping[str, Any], name: str) -> str:
