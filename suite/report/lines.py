@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.report.charts import figure_text, layout, log_axis, token_ticks
+from suite.report.facets import trace_facets
 from suite.report.palette import line_style, rank, shown
 from suite.report.results import Results
 from suite.report.section import View
@@ -146,6 +147,7 @@ def _trace(variant: str, rest: Sequence[str], ordinal: int, line: Sequence[Point
         **_bars(line),
         "hovertext": [figure_text(point.hover) for point in line],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
+        **trace_facets(variant=shown(variant), label=line[0].timing.label),
         **line_style(variant, ordinal),
     }
 

@@ -1,10 +1,12 @@
 """One HTML file that needs nothing else: no network, no fonts, plotly.js in it once and only where there is a figure.
 
 Text is escaped by jinja2. Scripts are allowed by their hash alone (Content-Security-Policy), so that text which slipped
-through would still not run, and the page can load or send nothing.
+through would still not run, and the page can load or send nothing. plotly.js stands in it compressed, as data: the page
+inflates it and runs it, which the policy allows for that very text.
 """
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
@@ -16,6 +18,8 @@ from markupsafe import Markup
 
 from suite import __version__
 from suite.records import numbers
+from suite.report.charts import figure_text
+from suite.report.facets import choices, told
 from suite.report.findings import headlines
 from suite.report.results import Results
 from suite.report.section import Section
@@ -29,6 +33,8 @@ PLOTLY_CONFIG = {
     "responsive": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
+SCRIPTS = ("values", "saving", "controls", "tables", "traces", "figures", "page")
+"""Files in scripts/, which become one: the last starts what the others define."""
 SAFE_IN_SCRIPT = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
@@ -39,17 +45,23 @@ def page(sections: Sequence[Section], results: Results, words: Words) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    scripts = _scripts() if any(section.figures for section in sections) else []
+    has_figures = any(section.figures for section in sections)
+    plotly_js = _plotly_js() if has_figures else ""
+    script = _script()
     return environment.get_template("page.html").render(
         words=words,
         version=__version__,
         intro=_intro(results, words),
         headlines=headlines(results, words),
         sections=sections,
-        scripts=[Markup(script) for script in scripts],
-        policy=_policy(scripts),
+        choices=choices(sections),
+        script=Markup(script),
+        plotly=_packed(plotly_js) if has_figures else "",
+        policy=_policy([script, *([plotly_js] if has_figures else [])]),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         config=in_script(PLOTLY_CONFIG),
+        figure_text=figure_text,
+        told=told,
         in_script=in_script,
     )
 
@@ -66,16 +78,29 @@ def _intro(results: Results, words: Words) -> str:
     return words("page.intro", records=numbers.count(len(results.records)), labels=labels)
 
 
-def _scripts() -> list[str]:
+def _script() -> str:
+    parts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return "\n".join(['"use strict";\n(() => {', *parts, "})();"])
+
+
+def _plotly_js() -> str:
     # Imported here, since it takes longer than everything else and pages without figures do not need it.
     from plotly.offline import get_plotlyjs
 
     # A browser hashes a script with its line ends made \n.
-    plotly_js: str = get_plotlyjs().replace("\r\n", "\n")
-    return [plotly_js, (HERE / "page.js").read_text(encoding="utf-8")]
+    source: str = get_plotlyjs().replace("\r\n", "\n")
+    return source
+
+
+def _packed(source: str) -> str:
+    """Less than half as long, and the same each time: a page that is written twice does not differ."""
+    return base64.b64encode(gzip.compress(source.encode(), mtime=0)).decode()
 
 
 def _policy(scripts: Sequence[str]) -> str:
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )

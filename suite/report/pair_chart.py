@@ -6,6 +6,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.charts import figure_text, layout
+from suite.report.facets import case_facets, trace_facets
 from suite.report.pairs import Pair, heads_of, series_of, told_apart
 from suite.report.ratio_colours import NEUTRAL, REACH, ratio_colours, ratio_text
 from suite.report.results import Results
@@ -49,7 +50,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
         "showscale": False,
         **ratio_colours(),
     }
-    disc = _points(words("signmap.measured_ratio"), rows, measured, filled=True)
+    disc = _points(words("signmap.measured_ratio"), rows, measured, filled=True) | _facets(pairs, words)
     disc["error_x"] = {
         "type": "data",
         "symmetric": False,
@@ -60,6 +61,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
         "width": 4,
     }
     ring = _points(words("signmap.predicted"), [row for row, _ in predicted], [x for _, x in predicted], filled=False)
+    ring |= _facets([pairs[row] for row, _ in predicted], words)
     return {
         "data": [background, *([ring] if predicted else []), disc],
         "layout": layout(
@@ -109,6 +111,12 @@ def _points(name: str, rows: Sequence[int], ratios: Sequence[float], *, filled: 
     }
 
 
+def _facets(pairs: Sequence[Pair], words: Words) -> dict[str, Any]:
+    about = [case_facets(pair.record.case.axes, words) | {"label": pair.mla.label} for pair in pairs]
+    names = ("geometry", "phase", "dtype", "label")
+    return trace_facets(**{name: [one.get(name, "") for one in about] for name in names})
+
+
 def _row_names(pairs: Sequence[Pair], results: Results, words: Words) -> list[str]:
     names = []
     for pair, settings in zip(pairs, told_apart(pairs), strict=True):
@@ -137,9 +145,10 @@ def pair_table(pairs: Sequence[Pair], results: Results, words: Words) -> Table:
             *(Column(title=words(name), kind=Kind.NUMBER) for name in ratios),
             Column(title=words("column.backend"), kind=Kind.CODE),
             Column(title=words("column.settings"), kind=Kind.CODE),
-            *([Column(title=words("column.label"))] if results.several else []),
+            *([Column(title=words("column.label"), facet="label")] if results.several else []),
         ],
         rows=[_row(pair, told, results) for pair, told in zip(pairs, settings, strict=True)],
+        row_facets=[case_facets(pair.record.case.axes, words) for pair in pairs],
         note=words("signmap.measured_note"),
     )
 

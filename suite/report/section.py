@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -31,6 +31,8 @@ class Kind(StrEnum):
 class Column:
     title: str
     kind: Kind = Kind.TEXT
+    facet: str = ""
+    """One of `facets.FACETS`, where a cell is what its row is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,10 @@ class Table:
     note: str = ""
     folded: bool = False
     """Shown as a line that opens: for a table beside a more important one."""
+    facets: Mapping[str, str] = field(default_factory=dict)
+    """What every row is about."""
+    row_facets: Sequence[Mapping[str, str | Sequence[str]]] = ()
+    """For each row what no column of its own says: a text, or all that hold for it."""
 
 
 def cell(value: float | None, text: Callable[[float], str]) -> str:
@@ -64,6 +70,8 @@ class Figure:
     views: Sequence[View]
     height_px: int
     wide: bool = False
+    facets: Mapping[str, str] = field(default_factory=dict)
+    """What every view of it is about; a trace says the rest by `facets.trace_facets`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import Any
 from suite.configuration import read_choice
 from suite.records import numbers
 from suite.report.charts import layout
+from suite.report.facets import trace_facets
 from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, View
@@ -101,6 +102,7 @@ def _bars(models: list[ModelCache], words: Words) -> dict[str, Any]:
                 "cliponaxis": False,
                 "hovertemplate": "%{y}: %{text}<extra>%{fullData.name}</extra>",
                 "marker": {"color": style_of(variant).colour},
+                **trace_facets(variant=shown(variant)),
             }
         )
     order = [model.marked_name for model in models]
@@ -129,7 +131,7 @@ def _table(models: list[ModelCache], words: Words) -> Table:
         title=words("cache.table"),
         columns=[
             Column(title=words("column.model")),
-            Column(title=words("column.variant")),
+            Column(title=words("column.variant"), facet="variant"),
             *(Column(title=words(f"cache.{name}"), kind=Kind.NUMBER) for name in number_columns),
         ],
         rows=[_row(model) for model in models],
@@ -158,7 +160,7 @@ def _fits_table(models: list[ModelCache], words: Words) -> Table:
         title=words("cache.fits"),
         columns=[
             Column(title=words("column.model")),
-            Column(title=words("column.variant")),
+            Column(title=words("column.variant"), facet="variant"),
             *(Column(title=words("cache.fits_in", size=size), kind=Kind.NUMBER) for size in MEMORY_GB),
         ],
         rows=[

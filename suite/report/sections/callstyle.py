@@ -13,6 +13,7 @@ from suite.records import numbers
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
+from suite.report.facets import case_facets, trace_facets
 from suite.report.lines import SPANS_FIRST, span_title
 from suite.report.palette import OTHER, rank, shown, style_of
 from suite.report.ran import MATH_PATH, attention_operator, operators_of
@@ -54,6 +55,10 @@ class Form:
         """Somebody asked for this backend by name."""
         return axis(self.record, "backend") != "auto"
 
+    @property
+    def variant(self) -> str:
+        return shown(self.any_timing.variant)
+
     def median_s(self, span: str) -> float | None:
         return self.timings[span].interval.median if span in self.timings else None
 
@@ -70,6 +75,9 @@ class Subject:
     def title(self, words: Words, *more: str) -> str:
         parts = [shown(self.family), self.geometry, words.either(f"phase.{self.phase}", self.phase)]
         return " · ".join(part for part in (*parts, *more, self.dtype) if part)
+
+    def facets(self, words: Words) -> dict[str, str]:
+        return case_facets({"geometry": self.geometry, "phase": self.phase, "dtype": self.dtype}, words)
 
 
 Forms = Sequence[Form]
@@ -160,6 +168,7 @@ def _figure(subject: Subject, forms: Forms, others: Sequence[Forms], results: Re
             if len(part) > 1
         ],
         height_px=80 + 34 * len(forms),
+        facets=subject.facets(words) | {"label": forms[0].current.label},
     )
 
 
@@ -191,6 +200,7 @@ def _bars(forms: Forms, span: str, words: Words) -> dict[str, Any]:
                     f"{name}: {numbers.seconds(median)}" for name, median in zip(names, medians, strict=True)
                 ],
                 "marker": {"color": [_colour(form) for form in forms]},
+                **trace_facets(variant=[form.variant for form in forms]),
             }
         ],
         "layout": layout(
@@ -226,7 +236,7 @@ def _table(subject: Subject, sets: Sequence[Forms], results: Results, words: Wor
     columns = [
         Column(title=words("latency.context"), kind=Kind.NUMBER),
         *([Column(title=words("column.settings"), kind=Kind.CODE)] if any(settings) else []),
-        *([Column(title=words("column.label"))] if results.several else []),
+        *([Column(title=words("column.label"), facet="label")] if results.several else []),
         Column(title=words("callstyle.form")),
         Column(title=span_title(LAYER, words), kind=Kind.NUMBER),
         Column(title=words("callstyle.over_best"), kind=Kind.NUMBER),
@@ -248,6 +258,8 @@ def _table(subject: Subject, sets: Sequence[Forms], results: Results, words: Wor
         rows=rows,
         note=words("callstyle.note_foreign" if foreign else "callstyle.note"),
         folded=True,
+        facets=subject.facets(words),
+        row_facets=[{"variant": form.variant} for forms in sets for form in forms],
     )
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from suite.records import numbers
 from suite.records.privacy import scrub
 from suite.records.record import Status
+from suite.report.facets import record_facets
 from suite.report.results import CurrentRecord, Results
 from suite.report.section import Column, Kind, Section, Table
 from suite.report.words import Words
@@ -34,7 +35,10 @@ def _counts(results: Results, words: Words) -> Table:
         rows.append([label, *map(numbers.count, counted)])
     names = ["column.cases", *(f"status.{status}" for status in present)]
     names += ["column.superseded", "column.damaged", "column.unfinished"]
-    columns = [Column(title=words("column.label")), *(Column(title=words(name), kind=Kind.NUMBER) for name in names)]
+    columns = [
+        Column(title=words("column.label"), facet="label"),
+        *(Column(title=words(name), kind=Kind.NUMBER) for name in names),
+    ]
     return Table(title=words("coverage.counts"), columns=columns, rows=rows)
 
 
@@ -45,10 +49,11 @@ def _refused(results: Results, words: Words) -> Table:
         columns=[
             Column(title=words("column.status")),
             Column(title=words("column.reason"), kind=Kind.LONG),
-            *([Column(title=words("column.label"))] if results.several else []),
+            *([Column(title=words("column.label"), facet="label")] if results.several else []),
             Column(title=words("column.case"), kind=Kind.CASE),
         ],
         rows=[_refused_row(current, results, words) for current in refused],
+        row_facets=[record_facets(current.record, words) for current in refused],
     )
 
 
@@ -66,7 +71,7 @@ def _damaged(results: Results, words: Words) -> Table:
     return Table(
         title=words("coverage.damaged"),
         columns=[
-            Column(title=words("column.label")),
+            Column(title=words("column.label"), facet="label"),
             Column(title=words("column.folder"), kind=Kind.CODE),
             Column(title=words("column.wrong"), kind=Kind.LONG),
         ],
@@ -78,7 +83,10 @@ def _damaged(results: Results, words: Words) -> Table:
 def _unfinished(results: Results, words: Words) -> Table:
     return Table(
         title=words("coverage.unfinished"),
-        columns=[Column(title=words("column.label")), Column(title=words("column.folder"), kind=Kind.CODE)],
+        columns=[
+            Column(title=words("column.label"), facet="label"),
+            Column(title=words("column.folder"), kind=Kind.CODE),
+        ],
         rows=[[unread.label, unread.name] for unread in results.unfinished],
         note=words("coverage.unfinished_note"),
     )

@@ -7,6 +7,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.charts import MOST_TICKS, figure_text, layout, log_axis, token_ticks
 from suite.report.contests import Bracket, Contest, measured_contests, series_of
+from suite.report.facets import case_facets, trace_facets
 from suite.report.palette import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, View
@@ -89,8 +90,10 @@ def _measured(contests: Sequence[Contest], results: Results, words: Words) -> li
         flops = _flops_line([(tokens, by_flops) for tokens, by_flops, _ in predicted], words)
         traces.setdefault(str(flops["x"]) + str(flops["y"]), flops)
         bounds = [(tokens, bound) for tokens, _, bound in predicted]
-        traces[f"{ordinal} bound"] = _line(words("crossover.bound", series=name), bounds, colour, "dash")
-        traces[f"{ordinal} points"] = _points(words("crossover.points", series=name), points, colour, symbol)
+        one = points[0].one
+        about = trace_facets(**case_facets(one.record.case.axes, words), label=one.label)
+        traces[f"{ordinal} bound"] = _line(words("crossover.bound", series=name), bounds, colour, "dash") | about
+        traces[f"{ordinal} points"] = _points(words("crossover.points", series=name), points, colour, symbol) | about
     return [trace for trace in traces.values() if any(count is not None for count in trace["y"])]
 
 
@@ -193,7 +196,7 @@ def _measured_table(contests: Sequence[Contest], results: Results, words: Words)
             Column(title=words("column.geometry")),
             Column(title=words("column.dtype")),
             Column(title=words("column.backend"), kind=Kind.CODE),
-            *([Column(title=words("column.label"))] if results.several else []),
+            *([Column(title=words("column.label"), facet="label")] if results.several else []),
             Column(title=words("latency.context"), kind=Kind.NUMBER),
             Column(title=words("crossover.by_flops"), kind=Kind.NUMBER),
             Column(title=words("crossover.by_measured_ceilings"), kind=Kind.NUMBER),
@@ -202,6 +205,7 @@ def _measured_table(contests: Sequence[Contest], results: Results, words: Words)
             Column(title=words("crossover.tried"), kind=Kind.LONG),
         ],
         rows=[_measured_row(contest, results, words) for contest in contests],
+        row_facets=[case_facets(contest.one.record.case.axes, words) for contest in contests],
         note=words("crossover.measured_note"),
     )
 

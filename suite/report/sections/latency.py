@@ -1,10 +1,11 @@
 """Latency against context: how each variant's time grows, and how far it stays from what the machine allows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.records import numbers
 from suite.report.charts import figure_text, log_axis, time_ticks
+from suite.report.facets import case_facets
 from suite.report.lines import (
     SPANS_FIRST,
     Point,
@@ -34,7 +35,7 @@ def build(results: Results, words: Words) -> Section | None:
         timings, title = found[group], title_of(group, drawn, words)
         with_context = [timing for timing in timings if timing.seq_len is not None]
         if with_context:
-            figures.append(_figure(title, with_context, results, words))
+            figures.append(_figure(title, with_context, dict(group), results, words))
         tables += _tables(title, [("", timing) for timing in in_order(timings)], results, words)
     rest = {group: title_of(group, list(found), words) for group in found if group not in drawn}
     others = [(title, timing) for group, title in rest.items() for timing in in_order(found[group])]
@@ -48,14 +49,14 @@ def build(results: Results, words: Words) -> Section | None:
     )
 
 
-def _figure(title: str, timings: Sequence[Timing], results: Results, words: Words) -> Figure:
+def _figure(title: str, timings: Sequence[Timing], axes: Mapping[str, str], results: Results, words: Words) -> Figure:
     drawn = one_backend_each(timings)
     views = span_views(drawn, lambda part: _plot(part, results, words), words)
     caption = [words("latency.caption", clock=clock_names(timings, words))]
     if len(drawn) < len(timings):
         caption.append(words("latency.one_backend"))
     text = words("punctuation.sentence").join(caption)
-    return Figure(title=title, caption=text, views=views, height_px=height_px(views))
+    return Figure(title=title, caption=text, views=views, height_px=height_px(views), facets=case_facets(axes, words))
 
 
 def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
@@ -97,9 +98,9 @@ def _table(title: str, span: str, timings: Sequence[tuple[str, Timing]], results
     columns = [
         *([Column(title=words("column.group"))] if has_groups else []),
         Column(title=words("latency.context"), kind=Kind.NUMBER),
-        Column(title=words("column.variant")),
+        Column(title=words("column.variant"), facet="variant"),
         Column(title=words("column.backend"), kind=Kind.CODE),
-        *([Column(title=words("column.label"))] if results.several else []),
+        *([Column(title=words("column.label"), facet="label")] if results.several else []),
         Column(title=words("column.median"), kind=Kind.NUMBER),
         Column(title=words("column.interval"), kind=Kind.NUMBER),
         Column(title=words("column.level"), kind=Kind.NUMBER),
@@ -112,6 +113,7 @@ def _table(title: str, span: str, timings: Sequence[tuple[str, Timing]], results
         title=f"{title} · {span_title(span, words)}",
         columns=columns,
         rows=[[*([group] if has_groups else []), *_row(timing, results, words)] for group, timing in timings],
+        row_facets=[case_facets(timing.record.case.axes, words) for _, timing in timings],
         note=words("latency.table", clock=clock_names([timing for _, timing in timings], words)),
         folded=span != SPANS_FIRST[0] or len(timings) > MOST_ROWS_OPEN,
     )

@@ -1,13 +1,14 @@
 """What a step allocates at its peak, and whether the cache is as large as its closed form says."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.charts import byte_ticks, log_axis
+from suite.report.facets import case_facets
 from suite.report.lines import (
     SPANS_FIRST,
     Point,
@@ -63,7 +64,7 @@ def build(results: Results, words: Words) -> Section | None:
     }
     drawn = worth_drawing({group: timings for group, timings in with_peaks.items() if timings})
     titles = {group: title_of(group, drawn if group in drawn else list(found), words) for group in found}
-    figures = [_figure(titles[group], with_peaks[group], results, words) for group in drawn]
+    figures = [_figure(titles[group], with_peaks[group], dict(group), results, words) for group in drawn]
     tables = [_table(titles[group], [("", case) for case in cases[group]], results, words) for group in drawn]
     others = [(titles[group], case) for group in cases if group not in drawn for case in cases[group]]
     if others:
@@ -93,12 +94,12 @@ def _peak(timing: Timing) -> float:
     return _size(timing, timing.span, "peak_bytes") or 0
 
 
-def _figure(title: str, timings: Sequence[Timing], results: Results, words: Words) -> Figure:
+def _figure(title: str, timings: Sequence[Timing], axes: Mapping[str, str], results: Results, words: Words) -> Figure:
     drawn = one_backend_each(timings)
     views = span_views(drawn, lambda part: _plot(part, results, words), words)
     caption = [words("memory.caption"), *([words("latency.one_backend")] if len(drawn) < len(timings) else [])]
     text = words("punctuation.sentence").join(caption)
-    return Figure(title=title, caption=text, views=views, height_px=height_px(views))
+    return Figure(title=title, caption=text, views=views, height_px=height_px(views), facets=case_facets(axes, words))
 
 
 def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
@@ -141,6 +142,7 @@ def _table(title: str, cases: Sequence[tuple[str, Case]], results: Results, word
             ]
             for group, case in cases
         ],
+        row_facets=[case_facets(case.timing.record.case.axes, words) for _, case in cases],
         folded=True,
     )
 
@@ -148,9 +150,9 @@ def _table(title: str, cases: Sequence[tuple[str, Case]], results: Results, word
 def _case_columns(results: Results, words: Words) -> list[Column]:
     return [
         Column(title=words("latency.context"), kind=Kind.NUMBER),
-        Column(title=words("column.variant")),
+        Column(title=words("column.variant"), facet="variant"),
         Column(title=words("column.backend"), kind=Kind.CODE),
-        *([Column(title=words("column.label"))] if results.several else []),
+        *([Column(title=words("column.label"), facet="label")] if results.several else []),
     ]
 
 
@@ -182,6 +184,7 @@ def _differing(found: Sequence[tuple[str, Case]], results: Results, words: Words
             [title, *_case_cells(case, results), cell(case.by_formula, _exact), cell(case.counted, _exact)]
             for title, case in found
         ],
+        row_facets=[case_facets(case.timing.record.case.axes, words) for _, case in found],
         note=words("memory.differing_note"),
     )
 

@@ -41,6 +41,7 @@ def build(results: Results, words: Words) -> Section | None:
                 title=words("operators.table"),
                 columns=_columns(results, words),
                 rows=[_row(key, timings, results, words) for key, timings in ordered],
+                row_facets=[_facets(timings) for _, timings in ordered],
             )
         ],
     )
@@ -49,10 +50,10 @@ def build(results: Results, words: Words) -> Section | None:
 def _columns(results: Results, words: Words) -> list[Column]:
     return [
         Column(title=words("column.variant")),
-        Column(title=words("column.phase")),
+        Column(title=words("column.phase"), facet="phase"),
         Column(title=words("column.backend"), kind=Kind.CODE),
-        *([Column(title=words("column.label"))] if results.several else []),
-        Column(title=words("column.dtype")),
+        *([Column(title=words("column.label"), facet="label")] if results.several else []),
+        Column(title=words("column.dtype"), facet="dtype"),
         Column(title=words("operators.flag")),
         Column(title=words("operators.ran")),
         Column(title=words("column.geometry")),
@@ -76,6 +77,13 @@ def _row(key: Key, timings: Sequence[Timing], results: Results, words: Words) ->
         _contexts(timings),
         numbers.count(len(timings)),
     ]
+
+
+def _facets(timings: Sequence[Timing]) -> dict[str, list[str]]:
+    return {
+        "variant": sorted({shown(timing.variant) for timing in timings}),
+        "geometry": sorted({axis(timing.record, "geometry") for timing in timings}),
+    }
 
 
 def _widest(timings: Sequence[Timing]) -> tuple[int, str]:

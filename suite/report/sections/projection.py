@@ -12,6 +12,7 @@ from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
+from suite.report.facets import case_facets, trace_facets
 from suite.report.findings import BASELINE
 from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, span_views, title_of
 from suite.report.palette import line_style, shown
@@ -75,6 +76,7 @@ def _figure(title: str, timings: Sequence[Timing], results: Results, words: Word
         caption=words("projection.caption"),
         views=views,
         height_px=FRAME_PX + LEGEND_ROW_PX * names + ROW_PX * len({_device(timing) for timing in drawn}),
+        facets=case_facets(drawn[0].record.case.axes, words),
     )
 
 
@@ -121,6 +123,7 @@ def _trace(variant: str, label: str, timings: Sequence[Timing], results: Results
         "hovertext": [_hover(timing, words) for timing in timings],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         "marker": line_style(variant, results.labels.index(label))["marker"],
+        **trace_facets(variant=shown(variant), label=label),
     }
 
 
@@ -149,8 +152,8 @@ def _table(title: str, timings: Sequence[Timing], results: Results, words: Words
         columns=[
             Column(title=words("latency.context"), kind=Kind.NUMBER),
             Column(title=words("signmap.device"), kind=Kind.CODE),
-            Column(title=words("column.variant")),
-            *([Column(title=words("column.label"))] if results.several else []),
+            Column(title=words("column.variant"), facet="variant"),
+            *([Column(title=words("column.label"), facet="label")] if results.several else []),
             *(column for time in times for column in (time, over, regime)),
             Column(title=words("projection.cache"), kind=Kind.NUMBER),
             Column(title=words("projection.of_mha"), kind=Kind.NUMBER),
@@ -158,6 +161,7 @@ def _table(title: str, timings: Sequence[Timing], results: Results, words: Words
         rows=[_row(case, base_s, results, words) for case in cases.values()],
         note=words("projection.note_mha" if has_mha else "projection.note_slowest"),
         folded=len(cases) > MOST_ROWS_OPEN,
+        facets=case_facets(timings[0].record.case.axes, words),
     )
 
 

@@ -120,7 +120,7 @@ def _warnings(results: Results, words: Words) -> Table:
         title=words("provenance.warnings"),
         columns=[
             Column(title=words("column.warning"), kind=Kind.LONG),
-            Column(title=words("column.label")),
+            Column(title=words("column.label"), facet="label"),
             Column(title=words("column.records"), kind=Kind.NUMBER),
         ],
         rows=[[first[kind], kind[0], numbers.count(number)] for kind, number in found.most_common()],

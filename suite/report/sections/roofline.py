@@ -12,6 +12,7 @@ from suite.records.derived import ceilings_of
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.report.charts import LONGEST_TEXT, decimal_ticks, figure_text, layout, log_axis
+from suite.report.facets import trace_facets
 from suite.report.lines import span_title, span_views, spans_of
 from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
@@ -39,7 +40,8 @@ def build(results: Results, words: Words) -> Section | None:
             views = span_views(drawn, lambda part: _plot(part, results, words), words)
             several = len({timing.label for timing in drawn}) > 1
             caption = words("roofline.caption_several" if several else "roofline.caption")
-            figures.append(Figure(title=title, caption=caption, views=views, height_px=500))
+            facets = {"dtype": axis(drawn[0].record, "dtype")}
+            figures.append(Figure(title=title, caption=caption, views=views, height_px=500, facets=facets))
         tables += [
             _table(title, span, [timing for timing in timings if timing.span == span], results, words)
             for span in spans_of(timings)
@@ -129,6 +131,12 @@ def _points(
             "size": sizes[label],
             "opacity": 0.85,
         },
+        **trace_facets(
+            variant=shown(variant),
+            phase=words.either(f"phase.{phase}", phase),
+            label=label,
+            geometry=[axis(timing.record, "geometry") for timing in timings],
+        ),
     }
 
 
@@ -152,16 +160,18 @@ def _sizes(timings: Sequence[Timing], results: Results) -> dict[str, int]:
 def _legend(series: Sequence[tuple[str, str, str]], sizes: Mapping[str, int], words: Words) -> list[dict[str, Any]]:
     """What colour, filling and size mean, once each: a line for every series would be dozens."""
     variants, phases, _ = (list(dict.fromkeys(part)) for part in zip(*series, strict=True))
-    entries = [_entry(shown(name), symbol=style_of(name).marker, colour=style_of(name).colour) for name in variants]
+    entries = [
+        _entry("variant", shown(name), symbol=style_of(name).marker, colour=style_of(name).colour) for name in variants
+    ]
     for phase in phases:
         symbol = "circle" + FILLINGS.get(phase, UNKNOWN_FILLING)
-        entries.append(_entry(words.either(f"phase.{phase}", phase), symbol=symbol))
+        entries.append(_entry("phase", words.either(f"phase.{phase}", phase), symbol=symbol))
     if len(sizes) > 1:
-        entries += [_entry(label, symbol="circle", size=size) for label, size in sizes.items()]
+        entries += [_entry("label", label, symbol="circle", size=size) for label, size in sizes.items()]
     return entries
 
 
-def _entry(name: str, *, symbol: str, colour: str = GREY, size: int = SIZES[0]) -> dict[str, Any]:
+def _entry(facet: str, name: str, *, symbol: str, colour: str = GREY, size: int = SIZES[0]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
@@ -170,6 +180,7 @@ def _entry(name: str, *, symbol: str, colour: str = GREY, size: int = SIZES[0]) 
         "x": [None],
         "y": [None],
         "marker": {"color": colour, "symbol": symbol, "size": size},
+        **trace_facets(**{facet: name}),
     }
 
 
@@ -215,11 +226,11 @@ def _table(title: str, span: str, timings: Sequence[Timing], results: Results, w
     columns = [
         Column(title=words("latency.context"), kind=Kind.NUMBER),
         *([Column(title=words("column.settings"), kind=Kind.CODE)] if any(settings) else []),
-        Column(title=words("column.geometry")),
-        Column(title=words("column.phase")),
-        Column(title=words("column.variant")),
+        Column(title=words("column.geometry"), facet="geometry"),
+        Column(title=words("column.phase"), facet="phase"),
+        Column(title=words("column.variant"), facet="variant"),
         Column(title=words("column.backend"), kind=Kind.CODE),
-        *([Column(title=words("column.label"))] if results.several else []),
+        *([Column(title=words("column.label"), facet="label")] if results.several else []),
         Column(title=words("roofline.warm"), kind=Kind.NUMBER),
         Column(title=words("roofline.cold"), kind=Kind.NUMBER),
         Column(title=words("roofline.cold_over_warm"), kind=Kind.NUMBER),
@@ -237,6 +248,7 @@ def _table(title: str, span: str, timings: Sequence[Timing], results: Results, w
         ],
         note=words("roofline.note"),
         folded=True,
+        facets={"dtype": axis(timings[0].record, "dtype")},
     )
 
 

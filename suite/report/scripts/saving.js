@@ -1,0 +1,45 @@
+// Rows of text as files and on the clipboard, safe for spreadsheets.
+const RUNS_IN_A_SPREADSHEET = /^[=+\-@\t\r\n]/;
+const PLAIN_NUMBER = /^[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?$/i;
+
+// A text cell that begins as a formula does gets an apostrophe, as in suite/report/spreadsheet.py.
+function safeCell(cell) {
+  const text = cell === null || cell === undefined ? "" : String(cell);
+  return RUNS_IN_A_SPREADSHEET.test(text) && !PLAIN_NUMBER.test(text) ? "'" + text : text;
+}
+
+// RFC 4180, whatever the delimiter: spreadsheets read pasted text by the same rule.
+function separated(rows, delimiter) {
+  const special = delimiter === "," ? /[",\r\n]/ : /["\t\r\n]/;
+  const written = (text) => (special.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  return rows.map((row) => row.map((cell) => written(safeCell(cell))).join(delimiter) + "\r\n").join("");
+}
+
+// The mark at its beginning tells Excel that the text is UTF-8.
+function saveCsv(rows, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(["\ufeff", separated(rows, ",")], { type: "text/csv" }));
+  link.download = fileName(name);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+function fileName(parts) {
+  const name = parts.join("-").toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^[-.]+|[-.]+$/g, "");
+  return `${name.slice(0, 100)}.csv`;
+}
+
+// Pages from a file may have no clipboard, or may not use it.
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.className = "offscreen";
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
