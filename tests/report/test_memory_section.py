@@ -51,7 +51,10 @@ def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
 def test_results_side_by_side_have_lines_and_rows_of_their_own(tmp_path):
     section = section_of(tmp_path, before=[sized(build())], after=[sized(build(), layer=2 << 20)])
     assert [t["name"] for t in section.figures[0].views[0].figure["data"]] == ["MLA · after", "MLA · before"]
-    assert [row["Results"] for row in rows_of(section.tables[0])] == ["after", "before"]
+    both, each = section.tables
+    assert [row["Results"] for row in rows_of(each)] == ["after", "before"]
+    (row,) = rows_of(both)
+    assert (row["before"], row["after"], row["after / before"]) == ("3.00 MiB", "2.00 MiB", "0.667×")
 
 
 def test_a_long_legend_makes_the_figure_higher(tmp_path):

@@ -22,22 +22,25 @@ def build(results: Results, words: Words) -> Section | None:
 
 
 def _counts(results: Results, words: Words) -> Table:
+    """A label is a column."""
     by_label = {
         label: Counter(c.record.status for c in results.records if c.label == label) for label in results.labels
     }
     present = [status for status in Status if status is Status.OK or any(n[status] for n in by_label.values())]
-    rows = []
-    for label, number in by_label.items():
-        superseded = sum(current.superseded for current in results.records if current.label == label)
-        damaged = sum(unread.label == label for unread in results.damaged)
-        unfinished = sum(unread.label == label for unread in results.unfinished)
-        counted = [number.total(), *(number[status] for status in present), superseded, damaged, unfinished]
-        rows.append([label, *map(numbers.count, counted)])
-    names = ["column.cases", *(f"status.{status}" for status in present)]
-    names += ["column.superseded", "column.damaged", "column.unfinished"]
-    columns = [
-        Column(title=words("column.label"), facet="label"),
-        *(Column(title=words(name), kind=Kind.NUMBER) for name in names),
+    superseded = Counter[str]()
+    for current in results.records:
+        superseded[current.label] += current.superseded
+    counts = {
+        "column.cases": {label: number.total() for label, number in by_label.items()},
+        **{f"status.{status}": {label: number[status] for label, number in by_label.items()} for status in present},
+        "column.superseded": superseded,
+        "column.damaged": Counter(unread.label for unread in results.damaged),
+        "column.unfinished": Counter(unread.label for unread in results.unfinished),
+    }
+    columns = [Column(title=words("column.runs")), *(Column(title=label, kind=Kind.NUMBER) for label in results.labels)]
+    rows = [
+        [words(name), *(numbers.count(count.get(label, 0)) for label in results.labels)]
+        for name, count in counts.items()
     ]
     return Table(title=words("coverage.counts"), columns=columns, rows=rows)
 

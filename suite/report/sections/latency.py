@@ -21,6 +21,7 @@ from suite.report.lines import (
 from suite.report.palette import shown
 from suite.report.results import Results
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, cell
+from suite.report.side_by_side import side_by_side
 from suite.report.timings import Timing, clock_names, groups, in_order
 from suite.report.words import Words
 
@@ -86,11 +87,18 @@ def _hover(timing: Timing, words: Words) -> str:
 
 
 def _tables(title: str, timings: Sequence[tuple[str, Timing]], results: Results, words: Words) -> list[Table]:
-    """One for each span, of timings with what they belong to where the title does not say it."""
-    return [
-        _table(title, span, [(group, timing) for group, timing in timings if timing.span == span], results, words)
-        for span in spans_of([timing for _, timing in timings])
-    ]
+    """For each span what several labels share, then all of it: timings with what they belong to where the title does
+    not say it."""
+    tables = []
+    for span in spans_of([timing for _, timing in timings]):
+        of_span = [(group, timing) for group, timing in timings if timing.span == span]
+        tables += side_by_side(title, span, of_span, results, words, value=_median_s, text=numbers.seconds)
+        tables.append(_table(title, span, of_span, results, words))
+    return tables
+
+
+def _median_s(timing: Timing) -> float:
+    return timing.interval.median
 
 
 def _table(title: str, span: str, timings: Sequence[tuple[str, Timing]], results: Results, words: Words) -> Table:
@@ -115,7 +123,7 @@ def _table(title: str, span: str, timings: Sequence[tuple[str, Timing]], results
         rows=[[*([group] if has_groups else []), *_row(timing, results, words)] for group, timing in timings],
         row_facets=[case_facets(timing.record.case.axes, words) for _, timing in timings],
         note=words("latency.table", clock=clock_names([timing for _, timing in timings], words)),
-        folded=span != SPANS_FIRST[0] or len(timings) > MOST_ROWS_OPEN,
+        folded=span != SPANS_FIRST[0] or len(timings) > MOST_ROWS_OPEN or results.several,
     )
 
 

@@ -22,6 +22,7 @@ from suite.report.lines import (
 from suite.report.palette import shown
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, cell
+from suite.report.side_by_side import side_by_side
 from suite.report.timings import Timing, groups, in_order
 from suite.report.words import Words
 
@@ -65,10 +66,14 @@ def build(results: Results, words: Words) -> Section | None:
     drawn = worth_drawing({group: timings for group, timings in with_peaks.items() if timings})
     titles = {group: title_of(group, drawn if group in drawn else list(found), words) for group in found}
     figures = [_figure(titles[group], with_peaks[group], dict(group), results, words) for group in drawn]
-    tables = [_table(titles[group], [("", case) for case in cases[group]], results, words) for group in drawn]
+    tables = [
+        table
+        for group in drawn
+        for table in _tables(titles[group], [("", case) for case in cases[group]], results, words)
+    ]
     others = [(titles[group], case) for group in cases if group not in drawn for case in cases[group]]
     if others:
-        tables.append(_table(words("latency.others"), others, results, words))
+        tables += _tables(words("latency.others"), others, results, words)
     differing = [(titles[group], case) for group in cases for case in cases[group] if case.differs]
     return Section(
         id="memory",
@@ -117,6 +122,17 @@ def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str
     # Peaks often differ little: an axis from tick to tick has two of them at least.
     ends = [math.log10(ticks[0][0]) - 0.05, math.log10(ticks[-1][0]) + 0.05]
     return plot(points, results, words, yaxis={**log_axis(words("memory.axis"), ticks), "range": ends})
+
+
+def _tables(title: str, cases: Sequence[tuple[str, Case]], results: Results, words: Words) -> list[Table]:
+    """What several labels share, then all of it."""
+    timings = [(group, case.timing) for group, case in cases]
+    peaks = side_by_side(title, SPANS_FIRST[0], timings, results, words, value=_layer_peak, text=numbers.bytes_iec)
+    return [*peaks, _table(title, cases, results, words)]
+
+
+def _layer_peak(timing: Timing) -> float | None:
+    return _size(timing, SPANS_FIRST[0], "peak_bytes")
 
 
 def _table(title: str, cases: Sequence[tuple[str, Case]], results: Results, words: Words) -> Table:
