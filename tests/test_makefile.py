@@ -62,7 +62,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    for target in ("make demo", "make test", "make parity", "make clean"):
+    for target in ("make demo", "make test", "make parity", "make browser", "make clean"):
         assert target in ended.stdout
 
 
@@ -123,6 +123,16 @@ def test_parity_has_an_environment_of_its_own(checkout):
     assert not (checkout / ".venv").exists()
     assert make(checkout, "parity").returncode == 0
     assert calls(checkout)[2:] == ["python -m pytest tests/parity"]
+
+
+def test_the_browser_has_an_environment_of_its_own_too(checkout):
+    ended = make(checkout, "browser", python3=GOOD)
+    assert ended.returncode == 0, ended.stderr
+    assert calls(checkout) == [
+        "python -m pip install --quiet --disable-pip-version-check -e .[browser]",
+        "python -m pytest tests/browser",
+    ]
+    assert not (checkout / ".venv").exists()
 
 
 def test_the_demo_says_where_its_page_lies(checkout):

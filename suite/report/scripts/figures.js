@@ -48,7 +48,7 @@ function prepareFigures(elements) {
     if (isEmpty || figure.plot.classList.contains("empty")) say(figure, isEmpty ? WORDS.nothing : "");
     if (isEmpty) return;
     // What a reader hid by the legend stays hidden while the view is the same.
-    const themed = { ...merged(layout, colours()), uirevision: figure.shown };
+    const themed = { ...merged(layout, colours()), uirevision: `view ${figure.shown}` };
     // Plotly writes into the traces that it is given.
     Plotly.react(figure.plot, structuredClone(data), themed, PLOTLY_CONFIG);
   };

@@ -1,0 +1,132 @@
+"""One browser for all tests, pages from real records, and a watch on what each page does: whatever a test looks at, no
+request may leave the page, nothing may fail in it, and no dialog may open.
+"""
+
+import shutil
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from suite.records.record import Status
+from suite.report.command import report
+from tests.browser.looking import wait_until
+from tests.records.factory import build, store
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# No updates, no first visits: the browser is to be as quiet as the page.
+QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
+DESKTOP, PHONE = 1440, 390
+
+EVIL = (
+    '=cmd|1</script><script>window.pwned = 1</script><img src="x" onerror="window.pwned = 1">'
+    '<a href="javascript:window.pwned = 1">x</a><!--%{x}'
+)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    assert path, f"these tests need one of {', '.join(NAMES)} on PATH"
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield found
+        found.close()
+
+
+def ordinary_records(slower):
+    """Two geometries and types, three variants, two phases and contexts, and cases that could not run."""
+    timed = [
+        build(
+            geometry=geometry,
+            attention=attention,
+            dtype=dtype,
+            phase=phase,
+            seq_len=seq_len,
+            latencies_s=tuple(slower * rank * seq_len * 1e-6 * (1 + step / 50) for step in range(5)),
+        )
+        for geometry in ("deepseek-v2-lite", "llama-3.2-1b")
+        for rank, attention in enumerate(("gqa", "mla", "mla_latent"), 1)
+        for dtype in ("float32", "bfloat16")
+        for phase in ("decode", "prefill")
+        for seq_len in (64, 4096)
+    ]
+    return [*timed, build(status=Status.FAILED, reason="it broke", geometry="tiny", phase="train")]
+
+
+def written(folder, *labelled):
+    for label, records in labelled:
+        store(folder / label, *records)
+    labels = [label for label, _ in labelled]
+    path, _ = report([folder / label for label in labels], labels, out=folder / "page.html")
+    return path
+
+
+@pytest.fixture(scope="session")
+def ordinary(tmp_path_factory):
+    """Two results side by side, of which the second took ten times as long."""
+    folder = tmp_path_factory.mktemp("ordinary")
+    return written(folder, ("before", ordinary_records(1)), ("after", ordinary_records(10)))
+
+
+@pytest.fixture(scope="session")
+def long(tmp_path_factory):
+    """A page with a table of more rows than are shown at once."""
+    records = [build(batch=batch, attention=name) for batch in range(1, 131) for name in ("gqa", "mla")]
+    return written(tmp_path_factory.mktemp("long"), ("runs", records))
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory):
+    """Every text of a record is one that a page must not run, nor a spreadsheet."""
+    folder = tmp_path_factory.mktemp("hostile")
+    said = {"started_at": EVIL, "backend": EVIL, "clock": EVIL, "commit": EVIL, "warnings": [EVIL]}
+    own = {"provenance": said, "environment": {"cpu": EVIL, "gpus": [EVIL]}, "extras": {"seed": EVIL}}
+    axes = {"attention": EVIL, "geometry": EVIL, "phase": EVIL, "dtype": EVIL}
+    records = [build(**axes, **own, seq_len=seq_len) for seq_len in (1024, 4096)]
+    records += [build(attention=name, **own) for name in ("gqa", "mla", "mla_latent")]
+    records += [build(status=Status.FAILED, reason=EVIL, seq_len=8192), build(attention="gqa"), build()]
+    store(folder / "results", *records)
+    path, _ = report([folder / "results"], [EVIL], out=folder / "page.html")
+    return path
+
+
+class Watch:
+    """Opens written pages, and knows what went wrong in any of them."""
+
+    def __init__(self, browser):
+        self.complaints, self._browser, self._contexts = [], browser, []
+
+    def open(self, path, *, width=DESKTOP, scheme="light", script=None):
+        """The page, once plotly.js runs in it, or can be seen not to."""
+        self._contexts.append(self._browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
+        page = self._contexts[-1].new_page()
+        page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: self._is_foreign(request.url) and self.complaints.append(request.url))
+        if script:
+            page.add_init_script(script)
+        page.goto(path.as_uri())
+        wait_until(page, "window.Plotly !== undefined || document.querySelector('.plot.empty') !== null")
+        return page
+
+    def end(self):
+        for context in self._contexts:
+            context.close()
+        assert self.complaints == []
+
+    @staticmethod
+    def _is_foreign(url):
+        return not url.startswith(("file:", "data:", "blob:"))
+
+
+@pytest.fixture
+def watch(browser):
+    one = Watch(browser)
+    yield one
+    one.end()
+
+
+@pytest.fixture
+def open_page(watch):
+    return watch.open
