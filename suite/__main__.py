@@ -135,11 +135,12 @@ def _application() -> "typer.Typer":
     @application.command(help="The main job: a small sweep, then its page.")
     def demo(
         full: Annotated[bool, typer.Option("--full", help="Measure precisely; takes many minutes.")] = False,
+        again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
     ) -> None:
         def command() -> int:
             from suite.demo import demo as run_demo
 
-            return run_demo(full)
+            return run_demo(full=full, again=again)
 
         finish(command)
 

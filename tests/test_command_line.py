@@ -33,7 +33,30 @@ def test_suite_alone_shows_three_examples(monkeypatch, capsys):
 def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
     assert called(monkeypatch, "--help") == 0
     lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in lines if line.strip()] == ["demo", "run", "report", "doctor", "explain"]
+    assert [line.split()[0] for line in lines if line.strip()] == [
+        "demo",
+        "run",
+        "report",
+        "doctor",
+        "explain",
+        "results",
+    ]
+
+
+def test_the_store_is_listed_shown_verified_and_merged_from_the_command_line(tmp_path, monkeypatch, capsys):
+    (folder,) = store(tmp_path / "a", build())
+    for arguments, words in (
+        (("list", str(tmp_path)), "1 runs, 0 damaged"),
+        (("show", "0123", "--results", str(tmp_path)), "median of"),
+        (("verify", str(tmp_path)), "0 faults"),
+        (("merge", str(tmp_path / "a"), "--into", str(tmp_path / "b")), "1 runs copied"),
+    ):
+        assert called(monkeypatch, "results", *arguments) == 0
+        assert words in capsys.readouterr().out
+    (folder / "record.json").write_text("{")
+    for arguments in (("list", str(tmp_path)), ("verify", str(tmp_path))):
+        assert called(monkeypatch, "results", *arguments) == 4
+    assert called(monkeypatch, "results", "list", str(tmp_path), "--status", "fine") == 2
 
 
 def test_version_is_the_package_version(monkeypatch, capsys):
