@@ -172,4 +172,4 @@ def test_the_reading_group_is_what_the_package_needs_but_for_runs():
         return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
 
     needed = names(PYPROJECT["project"]["dependencies"])
-    assert needed - names(PYPROJECT["dependency-groups"]["reading"]) == {"torch", "hydra-core"}
+    assert needed - names(PYPROJECT["dependency-groups"]["reading"]) == {"torch", "hydra-core", "rich"}
