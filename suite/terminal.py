@@ -89,6 +89,7 @@ class Terminal:
         elif not any(not was_there for _, was_there in self._ended):
             print(self._in_columns(" " * len(self._count()), self._names, "result"), flush=True)
         self._running = case, time.monotonic()
+        self._live.refresh()
 
     def finished(self, record: Record, folder: Path) -> None:
         self._running = None

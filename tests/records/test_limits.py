@@ -1,5 +1,8 @@
+import psutil
+
 from suite.records.limits import (
     available_bytes,
+    capacity_bytes,
     cpu_limit,
     memory_limit_bytes,
     memory_used_bytes,
@@ -59,3 +62,8 @@ def test_kills_for_want_of_memory_are_counted(tmp_path):
 
 def test_half_a_cpu_still_allows_one_thread(tmp_path):
     assert most_threads(cgroup(tmp_path, cpu_dot_max="50000 100000")) == 1
+
+
+def test_all_the_memory_there_could_be_is_the_machines_or_the_cgroups(tmp_path):
+    assert capacity_bytes(tmp_path) == psutil.virtual_memory().total
+    assert capacity_bytes(cgroup(tmp_path, memory_dot_max=1 << 20)) == 1 << 20

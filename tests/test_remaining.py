@@ -1,0 +1,27 @@
+"""The time left comes from what like cases took."""
+
+from suite.records.case import Case
+from suite.remaining import remaining_s
+
+
+def case(attention, seq_len):
+    return Case(workload="attention", axes={"attention": attention, "seq_len": seq_len, "phase": "decode"})
+
+
+def test_nothing_is_said_before_a_case_is_done():
+    assert remaining_s([case("mla", 1)], []) is None
+
+
+def test_nothing_is_left_when_nothing_waits():
+    assert remaining_s([], [(case("mla", 1), 3.0)]) == 0.0
+
+
+def test_a_case_takes_what_those_that_share_most_axes_took():
+    done = [(case("gqa", 1), 1.0), (case("mla", 1), 5.0), (case("mla", 2), 7.0), (case("mha", 3), 100.0)]
+    assert remaining_s([case("mla", 4)], done) == 6.0
+    assert remaining_s([case("mla", 4), case("gqa", 4)], done) == 7.0
+
+
+def test_a_thousand_cases_are_estimated_from_some():
+    done = [(case("mla", length), 2.0) for length in range(1000)]
+    assert remaining_s([case("mla", -length) for length in range(1, 2001)], done) == 4000.0

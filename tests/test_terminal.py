@@ -1,0 +1,91 @@
+"""What is printed while a sweep runs: a live line where there is a terminal, plain lines elsewhere."""
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from suite.records.record import Status
+from suite.records.store import StoredRecord
+from suite.terminal import Terminal
+from tests.records.factory import build
+
+ROOT = Path(__file__).parents[1]
+
+
+def swept(*records, stored=()):
+    """What a sweep of these records prints, some of them recorded before."""
+    with Terminal([record.case for record in (*stored, *records)], is_sweep=True) as terminal:
+        terminal.recorded([StoredRecord(record=record, folder=Path("results") / "x") for record in stored])
+        for record in records:
+            terminal.starting(record.case)
+            terminal.finished(record, Path("results") / "x")
+    terminal.summary(Path("results"))
+
+
+def took(record, seconds):
+    return replace(
+        record, provenance={**record.provenance, "duration_s": seconds + 1, "durations_s": {"ceilings": 1.0}}
+    )
+
+
+def test_elsewhere_than_in_a_terminal_there_are_plain_lines_and_a_table(capsys):
+    failed = build(attention="mha", status=Status.FAILED, reason="it broke")
+    swept(took(build(), 2.0), took(build(attention="gqa"), 3.0), failed, stored=[build(seq_len=64)])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    assert said.splitlines()[0] == "1 of 4 was recorded before (resume=false measures again)"
+    assert "[3/4]  gqa        4096     ok  layer 1.49 ms" in said
+    assert [line.split() for line in said.splitlines()[-7:]] == [
+        ["attention", "cases", "ok", "failed", "skipped", "took"],
+        ["mla", "2", "2", "-", "1", "2.0", "s"],
+        ["gqa", "1", "1", "-", "-", "3.0", "s"],
+        ["mha", "1", "-", "1", "-", "0.0", "s"],
+        ["all", "4", "3", "1", "1", "5.0", "s"],
+        ["1", "failed:", "it", "broke"],
+        ["records:", "results"],
+    ]
+
+
+def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
+    monkeypatch.setattr("suite.terminal.PLAIN_PROGRESS_EVERY_S", 0)
+    swept(took(build(), 90.0), took(build(attention="gqa"), 30.0))
+    assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
+
+
+def test_what_did_not_run_is_counted(capsys):
+    with Terminal([build().case, build(seq_len=1).case], is_sweep=True) as terminal:
+        terminal.held_elsewhere(build().case)
+    terminal.summary(Path("results"))
+    said = capsys.readouterr().out
+    assert f"another process is running {build().case.id}" in said
+    assert "1 of 2 did not run; the same command goes on from here" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_in_a_terminal_a_live_line_says_what_runs_and_leaves_nothing_behind(tmp_path):
+    import pty
+
+    shown, theirs = pty.openpty()
+    arguments = ["-m", "geometry=tiny", "seq_len=32,64", "measure=smoke", "report=false", f"hydra.sweep.dir={tmp_path}"]
+    environment = {**os.environ, "TERM": "xterm", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "suite.run", *arguments], stdout=theirs, stderr=theirs, cwd=ROOT, env=environment
+    )
+    os.close(theirs)
+    said = io.BytesIO()
+    while True:
+        try:
+            said.write(os.read(shown, 4096))
+        except OSError:  # the other end is closed
+            break
+    os.close(shown)
+    assert process.wait() == 0
+    text = said.getvalue().decode()
+    assert "of 2 done" in text
+    assert "\x1b[32mok" in text
+    assert text.rstrip().endswith(f"records: {tmp_path}")
