@@ -410,8 +410,8 @@ def slow_sweep(tmp_path):
     """A sweep in a session of its own, caught while its first case sleeps."""
     command = [sys.executable, "-m", "suite.run", "-m", *ELSEWHERE, "workload=slow", "seq_len=1,2"]
     process = subprocess.Popen(
-        [*command, f"hydra.sweep.dir={tmp_path}"],
-        env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}"},
+        [*command, f"hydra.sweep.dir={tmp_path / 'results'}"],
+        env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}", "TMPDIR": str(tmp_path)},
         cwd=ROOT,
         start_new_session=True,
     )
@@ -436,8 +436,9 @@ def test_a_parent_that_is_killed_leaves_no_worker_and_nothing_half_written(tmp_p
     slow_sweep.kill()
     slow_sweep.wait()
     assert _nothing_is_left_of(slow_sweep.pid)
-    contents = read_contents([tmp_path])
-    assert (contents.stored, contents.damaged) == ([], [])
+    contents = read_contents([tmp_path / "results"])
+    assert (contents.stored, contents.damaged, len(contents.unfinished)) == ([], [], 1)
+    assert not list(tmp_path.glob("suite-worker-*"))
 
 
 def _wait_for_a_worker(group):
