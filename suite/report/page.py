@@ -33,7 +33,7 @@ PLOTLY_CONFIG = {
     "responsive": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
 }
-SCRIPTS = ("values", "saving", "controls", "tables", "traces", "figures", "page")
+SCRIPTS = ("values", "saving", "controls", "tables", "traces", "points", "figures", "page")
 """Files in scripts/, which become one: the last starts what the others define."""
 SAFE_IN_SCRIPT = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}

@@ -4,15 +4,16 @@ import re
 
 import pytest
 
-from tests.browser.conftest import Watch
+from tests.browser.conftest import Watch, written
 from tests.browser.looking import choose, figure_of, names, shown, traces, wait_for_names, wait_until
+from tests.records.factory import build
 
 ROWS_BY_FACET = """facet => [...document.querySelectorAll(".table:not([hidden])")].flatMap(table => {
   const place = [...table.querySelectorAll("th")].findIndex(th => th.dataset.facet === facet);
   return place < 0 ? [] : [...table.querySelectorAll("tbody tr")].map(row => row.cells[place].textContent);
 })"""
 
-COUNTED = r"Showing (\d+) of (\d+) figures, (\d+) of (\d+) rows"
+COUNTED = r"(\d+) of (\d+) figures, (\d+) of (\d+) rows"
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +108,26 @@ def test_rows_found_by_typing_are_filtered_too(page):
     both = table.locator("tbody tr").all_inner_texts()
     assert both
     assert all("llama" in text and "MLA" in text and "latent" not in text for text in both)
+
+
+def test_what_is_left_of_a_figure_keeps_its_scale_and_its_ticks(page):
+    figure = figure_of(page, "latency")
+    spread = "document.querySelector('#latency .plot')._fullLayout.yaxis.range"
+    wait_until(page, "document.querySelector('#latency .plot').data.length === 6")
+    before = page.evaluate(spread)
+    choose(page, "variant", "MLA")
+    wait_for_names(page, "latency", ["MLA · after", "MLA · before"])
+    assert page.evaluate(spread) == pytest.approx(before, abs=0.2)
+    assert figure.locator(".ytick").count() > 1
+
+
+def test_bars_that_are_gone_leave_no_names(open_page, tmp_path):
+    forms = [
+        build(attention=attention, backend=backend, provenance={"backend": backend})
+        for attention, backend in (("mla", "sdpa"), ("mla", "eager"), ("mla_latent", "sdpa"))
+    ]
+    page = open_page(written(tmp_path, ("forms", forms)))
+    figure_of(page, "callstyle")
+    choose(page, "variant", "MLA")
+    names_shown = "[...document.querySelectorAll('#callstyle .ytick')].map(tick => tick.textContent).sort()"
+    wait_until(page, f"String({names_shown}) === 'MLA · eager,MLA · sdpa'")

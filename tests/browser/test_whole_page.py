@@ -26,7 +26,7 @@ def test_figures_are_drawn_as_they_come_near_everything_answers_and_nothing_is_t
     rows, _ = saved_rows(page, figure_of(page, "latency").locator(".head button"))
     assert len(rows) > 1
     page.locator(".filters select[name=variant]").select_option("MLA")
-    assert page.locator(".filters output").inner_text().startswith("Showing ")
+    assert page.locator(".filters output").inner_text().endswith(" rows")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -64,6 +64,7 @@ def test_before_printing_every_figure_is_drawn_every_table_open_and_the_tools_go
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".plot:not(:has(.main-svg))").count() == 0
     assert page.locator("details:not([open])").count() == 0
+    assert page.locator(".more:not([hidden])").count() == 0
     for tools in (".filters", ".tools", "nav", ".views", ".head button"):
         assert not page.locator(tools).first.is_visible()
 

@@ -47,8 +47,9 @@ function prepareFigures(elements) {
     figure.isDrawn = true;
     if (isEmpty || figure.plot.classList.contains("empty")) say(figure, isEmpty ? WORDS.nothing : "");
     if (isEmpty) return;
+    const themed = merged(layout, colours());
     // What a reader hid by the legend stays hidden while the view is the same.
-    const themed = { ...merged(layout, colours()), uirevision: `view ${figure.shown}` };
+    themed.legend = { ...themed.legend, uirevision: `view ${figure.shown}` };
     // Plotly writes into the traces that it is given.
     Plotly.react(figure.plot, structuredClone(data), themed, PLOTLY_CONFIG);
   };

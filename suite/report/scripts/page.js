@@ -1,5 +1,5 @@
-// What a reader chooses in the bar holds for the whole page: figures, tables and their rows that are about something else
-// are hidden. What does not say what it is about stays.
+// What a reader chooses in the bar holds for the whole page: figures, tables and rows that are about something else are
+// hidden. What does not say what it is about stays.
 const WORDS = JSON.parse(document.getElementById("words").textContent);
 const form = document.querySelector(".filters");
 const tables = [...document.querySelectorAll(".table")].map(prepareTable);
@@ -37,6 +37,8 @@ if (form) {
   // The selects hold their first values again only after the event.
   form.addEventListener("reset", () => setTimeout(applyFilters));
 }
-window.addEventListener("beforeprint", () =>
-  document.querySelectorAll("details").forEach((details) => (details.open = true)),
-);
+// On paper nothing opens.
+window.addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((details) => (details.open = true));
+  tables.forEach((table) => table.showAll());
+});

@@ -19,18 +19,22 @@ function prepareTable(element) {
   let needle = "";
   let most = MOST_ROWS_SHOWN;
 
-  const more = quietButton("", () => {
+  const showAll = () => {
     most = Infinity;
     show();
-  });
-  const count = document.createElement("output");
+  };
+  const more = quietButton("", showAll);
+  const summary = element.querySelector("summary .quiet");
+  const count = summary ?? document.createElement("output");
+  const whole = count.textContent;
   const texts = (row) => [...row.tr.cells].map((cell) => cell.textContent);
   const found = () => order.filter((row) => row.matches && (!needle || textOf(row).includes(needle)));
   const textOf = (row) => (row.text ??= texts(row).join("\n").toLowerCase());
   const show = () => {
     const visible = found();
     body.replaceChildren(...visible.slice(0, most).map((row) => row.tr));
-    count.value = visible.length < rows.length ? filled(WORDS.rows_shown, { shown: visible.length, all: rows.length }) : "";
+    count.textContent =
+      visible.length < rows.length ? filled(WORDS.rows_shown, { shown: visible.length, all: rows.length }) : whole;
     more.hidden = visible.length <= most;
     more.textContent = filled(WORDS.show_all, { count: visible.length });
   };
@@ -70,7 +74,7 @@ function prepareTable(element) {
       needle = input.value.trim().toLowerCase();
       show();
     });
-    tools.append(input, count);
+    tools.append(input, ...(summary ? [] : [count]));
   }
   const seen = () => [titles, ...found().map(texts)];
   const copy = quietButton(WORDS.copy, async (button) => {
@@ -93,12 +97,13 @@ function prepareTable(element) {
   return {
     element,
     all: rows.length,
+    showAll,
     // Hides what does not match and returns how many rows are left.
     filter(chosen) {
-      const whole = fits(facets, chosen);
+      const fitsWhole = fits(facets, chosen);
       let left = 0;
       for (const row of rows) {
-        row.matches = whole && rowMatches(row, chosen);
+        row.matches = fitsWhole && rowMatches(row, chosen);
         left += row.matches;
       }
       element.hidden = left === 0 && rows.length > 0;

@@ -1,4 +1,4 @@
-// A figure's data, without drawing it: what the filters leave of it, and its points as rows.
+// What the filters leave of a figure's data, without drawing it.
 
 // A trace says what it shows in its `meta`: a text for all of it, or a list with a text for each point. Such texts are
 // written as figures write them, so they are compared with what the choice is called in figures.
@@ -7,8 +7,37 @@ function filteredFigure(figure, chosen) {
   const told = figure.data.filter((trace) => holdsPoints(trace) && names.some((name) => name in (trace.meta ?? {})));
   const data = figure.data.map((trace) => filteredTrace(trace, chosen)).filter(Boolean);
   const isEmpty = told.length > 0 && !data.some((trace) => trace.meta && holdsPoints(trace));
-  const cut = data.some((trace) => trace.kept);
-  return { data, layout: cut ? withoutStrayTexts(figure.layout, data) : figure.layout, isEmpty };
+  const isWhole = data.length === figure.data.length && !data.some((trace) => trace.kept);
+  return { data, layout: isWhole ? figure.layout : filteredLayout(figure, data), isEmpty };
+}
+
+// What is left is drawn where it was, so that it compares with what it was among; ticks were chosen for the whole, too.
+// Rows whose points are gone go with their names, if points were told apart.
+function filteredLayout(figure, data) {
+  const layout = { ...figure.layout };
+  for (const letter of ["x", "y"]) {
+    const axis = layout[`${letter}axis`];
+    if (axis?.type === "log" && !axis.range) {
+      layout[`${letter}axis`] = { ...axis, range: logRange(figure.data, letter) };
+    }
+  }
+  if (!data.some((trace) => trace.kept)) return layout;
+  const rows = new Set(data.filter((trace) => trace.kept).flatMap((trace) => trace.y));
+  if (layout.annotations) layout.annotations = layout.annotations.filter((text) => rows.has(text.y));
+  if (layout.yaxis.categoryarray) {
+    layout.yaxis = { ...layout.yaxis, categoryarray: layout.yaxis.categoryarray.filter((name) => rows.has(name)) };
+  }
+  return layout;
+}
+
+function logRange(traces, letter) {
+  const ends = traces.flatMap((trace) =>
+    trace[letter].flatMap((value, index) => [value, ...barEnds(trace, index, letter)]),
+  );
+  const logs = ends.filter((value) => value > 0).map(Math.log10);
+  const [low, high] = [Math.min(...logs), Math.max(...logs)];
+  const room = 0.05 * (high - low) || 0.5;
+  return [low - room, high + room];
 }
 
 function filteredTrace(trace, chosen) {
@@ -29,47 +58,13 @@ function withPoints(value, kept, count) {
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, withPoints(part, kept, count)]));
 }
 
-// A text beside a row goes with the row's points.
-function withoutStrayTexts(layout, data) {
-  const heights = new Set(data.filter(holdsPoints).flatMap((trace) => (trace.meta ? trace.y : [])));
-  return layout.annotations
-    ? { ...layout, annotations: layout.annotations.filter((text) => heights.has(text.y)) }
-    : layout;
+// The ends of a point's error bar along an axis; none where it has no bar.
+function barEnds(trace, index, letter) {
+  const bars = trace[`error_${letter}`];
+  return bars ? [trace[letter][index] - bars.arrayminus[index], trace[letter][index] + bars.array[index]] : [];
 }
 
 // An entry of the legend alone has a single point that is nowhere.
 function holdsPoints(trace) {
   return trace.type === "heatmap" || (trace.y ?? []).some((value, index) => value !== null && trace.x[index] !== null);
-}
-
-// One row a point, under the names of the axes. What only decorates answers to no hovering, and is left out.
-function figureRows({ data, layout }) {
-  const traces = data.filter((trace) => trace.hoverinfo !== "skip" && holdsPoints(trace));
-  const shown = (text) => (typeof text === "string" ? text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&") : text);
-  const axis = (name, otherwise) => shown(layout[name]?.title?.text) || otherwise;
-  if (traces.some((trace) => trace.type === "heatmap")) {
-    const cells = traces.flatMap((trace) =>
-      trace.z.flatMap((line, row) =>
-        line.map((value, column) => [trace.y[row], trace.x[column], value, trace.hovertext?.[row]?.[column]]),
-      ),
-    );
-    return [
-      [WORDS.row, axis("xaxis", WORDS.column), WORDS.value, WORDS.text],
-      ...cells.filter(([, , value]) => value !== null).map((cells) => cells.map(shown)),
-    ];
-  }
-  const hasBars = traces.some((trace) => trace.error_x || trace.error_y);
-  const point = (trace, index) => {
-    const bars = trace.error_y ?? trace.error_x;
-    const middle = trace.error_y ? trace.y[index] : trace.x[index];
-    const ends = bars ? [middle - bars.arrayminus[index], middle + bars.array[index]] : [null, null];
-    const text = (trace.hovertext ?? trace.text)?.[index];
-    return [trace.name, trace.x[index], trace.y[index], ...(hasBars ? ends : []), text].map(shown);
-  };
-  return [
-    [WORDS.series, axis("xaxis", "x"), axis("yaxis", "y"), ...(hasBars ? [WORDS.low, WORDS.high] : []), WORDS.text],
-    ...traces.flatMap((trace) =>
-      [...trace.x.keys()].filter((index) => trace.x[index] !== null && trace.y[index] !== null).map((index) => point(trace, index)),
-    ),
-  ];
 }

@@ -1,0 +1,40 @@
+// A figure's data as rows: one a point, under the names of the axes.
+
+// What only decorates answers to no hovering, and is left out.
+function figureRows({ data, layout }) {
+  const traces = data.filter((trace) => trace.hoverinfo !== "skip" && holdsPoints(trace));
+  const rows = traces.some((trace) => trace.type === "heatmap") ? cellRows(traces, layout) : pointRows(traces, layout);
+  return rows.map((row) => row.map(unescaped));
+}
+
+function cellRows(traces, layout) {
+  const cells = traces.flatMap((trace) =>
+    trace.z.flatMap((line, row) =>
+      line.map((value, column) => [trace.y[row], trace.x[column], value, trace.hovertext?.[row]?.[column]]),
+    ),
+  );
+  const header = [WORDS.row, titleOf(layout.xaxis) ?? WORDS.column, WORDS.value, WORDS.text];
+  return [header, ...cells.filter(([, , value]) => value !== null)];
+}
+
+function pointRows(traces, layout) {
+  const hasBars = traces.some((trace) => trace.error_x || trace.error_y);
+  const rowOf = (trace, index) => {
+    const [low, high] = [...barEnds(trace, index, "x"), ...barEnds(trace, index, "y")];
+    const text = (trace.hovertext ?? trace.text)?.[index];
+    return [trace.name, trace.x[index], trace.y[index], ...(hasBars ? [low, high] : []), text];
+  };
+  const known = (trace) => [...trace.x.keys()].filter((index) => trace.x[index] !== null && trace.y[index] !== null);
+  const axes = [titleOf(layout.xaxis) ?? "x", titleOf(layout.yaxis) ?? "y"];
+  const header = [WORDS.series, ...axes, ...(hasBars ? [WORDS.low, WORDS.high] : []), WORDS.text];
+  return [header, ...traces.flatMap((trace) => known(trace).map((index) => rowOf(trace, index)))];
+}
+
+function titleOf(axis) {
+  return axis?.title?.text;
+}
+
+// Text in figures is written as charts.py does it; of its signs only & has an entity.
+function unescaped(text) {
+  return typeof text === "string" ? text.replaceAll("&amp;", "&") : text;
+}
