@@ -9,7 +9,7 @@ from playwright.sync_api import sync_playwright
 
 from suite.records.record import Status
 from suite.report.command import report
-from tests.browser.looking import wait_until
+from tests.browser.looking import PATIENCE_MS, wait_until
 from tests.records.factory import build, store
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -23,12 +23,17 @@ EVIL = (
 )
 
 
+def chromium():
+    """Where the system has it."""
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    assert path, f"this needs one of {', '.join(NAMES)} on PATH"
+    return path
+
+
 @pytest.fixture(scope="session")
 def browser():
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    assert path, f"these tests need one of {', '.join(NAMES)} on PATH"
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=path, args=QUIET)
+        found = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         yield found
         found.close()
 
@@ -100,6 +105,7 @@ class Watch:
         """The page, once plotly.js runs in it, or can be seen not to."""
         self._contexts.append(self._browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
         page = self._contexts[-1].new_page()
+        page.set_default_timeout(2 * PATIENCE_MS)
         page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))

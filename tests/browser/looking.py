@@ -4,6 +4,8 @@ import csv
 import io
 
 PATIENCE_MS, PAUSE_MS = 5000, 25
+EVERY_RESULT = 1
+"""The place in a section, where several results stand side by side first, of the table with a row for each."""
 
 
 def wait_until(page, expression, arg=None):

@@ -13,7 +13,7 @@ ROWS_BY_FACET = """facet => [...document.querySelectorAll(".table:not([hidden])"
   return place < 0 ? [] : [...table.querySelectorAll("tbody tr")].map(row => row.cells[place].textContent);
 })"""
 
-COUNTED = r"(\d+) of (\d+) figures, (\d+) of (\d+) rows"
+COUNTED = r"(\d+) of (\d+) figures, ([\d,]+) of ([\d,]+) rows"
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_a_variant_leaves_its_lines_and_its_rows(page):
     assert set(page.evaluate(ROWS_BY_FACET, "variant")) == {"MLA latent"}
     wait_for_names(page, "latency", ["MLA latent · after", "MLA latent · before"])
     said = page.locator(".filters output").inner_text()
-    figures, all_figures, rows, all_rows = map(int, re.fullmatch(COUNTED, said).groups())
+    figures, all_figures, rows, all_rows = (int(text.replace(",", "")) for text in re.fullmatch(COUNTED, said).groups())
     assert (figures, all_figures) == (seen(page)[0], every[0])
     assert 0 < rows < all_rows
 

@@ -6,7 +6,7 @@ import pytest
 
 import suite.report
 from suite.records import numbers
-from tests.browser.looking import column, saved_rows, table_of, tool
+from tests.browser.looking import EVERY_RESULT, column, saved_rows, table_of, tool
 
 VALUES_JS = Path(suite.report.__file__).parent / "scripts/values.js"
 CATCH_CLIPBOARD = (
@@ -65,7 +65,7 @@ def test_what_is_unknown_stays_last_either_way(browser):
 
 def test_a_header_sorts_up_then_down_and_then_restores(open_page, ordinary):
     page = open_page(ordinary)
-    table = table_of(page, "latency")
+    table = table_of(page, "latency", EVERY_RESULT)
     before = column(table, "Median")
     assert {text.split()[1] for text in before} == {"µs", "ms"}
     header = table.locator("th", has_text="Median")
@@ -117,7 +117,7 @@ def test_copy_gives_the_rows_that_are_seen_in_their_order(open_page, ordinary, s
 
 def test_a_tables_file_holds_its_rows_and_is_named_after_it(open_page, ordinary):
     page = open_page(ordinary)
-    table = table_of(page, "latency")
+    table = table_of(page, "latency", EVERY_RESULT)
     (header, *rows), name = saved_rows(page, tool(table, "CSV"))
     assert header == table.locator("th").all_inner_texts()
     assert [row[header.index("Context (tokens)")] for row in rows] == column(table, "Context (tokens)")

@@ -4,7 +4,7 @@ watched in every test (conftest.py)."""
 import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.browser.looking import figure_of, saved_rows, shown, table_of, traces, wait_until
+from tests.browser.looking import EVERY_RESULT, figure_of, saved_rows, shown, table_of, traces, wait_until
 
 each_way = pytest.mark.parametrize(
     ("width", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light"), (PHONE, "dark")]
@@ -20,7 +20,7 @@ def test_figures_are_drawn_as_they_come_near_everything_answers_and_nothing_is_t
     for place in range(page.locator("#memory figure").count()):
         figure_of(page, "memory", place)
     page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
-    table = table_of(page, "latency")
+    table = table_of(page, "latency", EVERY_RESULT)
     table.locator("th button", has_text="Median").click()
     assert table.locator("th[aria-sort=ascending]").inner_text() == "Median"
     rows, _ = saved_rows(page, figure_of(page, "latency").locator(".head button"))
@@ -81,7 +81,7 @@ def test_printing_draws_what_the_filters_leave(open_page, ordinary):
 def test_without_decompression_the_page_says_so_and_its_tables_answer(open_page, ordinary):
     page = open_page(ordinary, script="delete window.DecompressionStream")
     assert page.get_by_text("This browser cannot unpack the figures").first.is_visible()
-    table_of(page, "latency").locator("th button").first.click()
+    table_of(page, "latency", EVERY_RESULT).locator("th button").first.click()
     assert page.locator("th[aria-sort]").count() == 1
 
 
