@@ -35,7 +35,7 @@ def pair_figure(pairs: Sequence[Pair], results: Results, words: Words) -> Figure
 
 
 def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[str, Any]:
-    rows = list(range(len(pairs)))
+    rows, names = list(range(len(pairs))), [figure_text(name) for name in _row_names(pairs, results, words)]
     ends = [[math.log2(end) for end in pair.ends] for pair in pairs]
     predicted = [(row, math.log2(ratio)) for row, pair in enumerate(pairs) if (ratio := pair.predicted) is not None]
     measured = [math.log2(pair.measured) for pair in pairs]
@@ -50,7 +50,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
         "showscale": False,
         **ratio_colours(),
     }
-    disc = _points(words("signmap.measured_ratio"), rows, measured, filled=True) | _facets(pairs, words)
+    disc = _points(words("signmap.measured_ratio"), rows, measured, names, filled=True) | _facets(pairs, words)
     disc["error_x"] = {
         "type": "data",
         "symmetric": False,
@@ -60,11 +60,13 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
         "thickness": 1.25,
         "width": 4,
     }
-    ring = _points(words("signmap.predicted"), [row for row, _ in predicted], [x for _, x in predicted], filled=False)
-    ring |= _facets([pairs[row] for row, _ in predicted], words)
+    foreseen = [row for row, _ in predicted]
+    ring = _points(words("signmap.predicted"), foreseen, [x for _, x in predicted], names, filled=False)
+    ring |= _facets([pairs[row] for row in foreseen], words)
     return {
         "data": [background, *([ring] if predicted else []), disc],
         "layout": layout(
+            meta={"log2": "x"},
             xaxis={
                 "range": [-reach, reach],
                 "tickvals": (ticks := _ticks(reach)),
@@ -76,7 +78,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
             yaxis={"range": [len(pairs) - 0.5, -0.5], "visible": False},
             annotations=[
                 {
-                    "text": figure_text(text),
+                    "text": text,
                     "xref": "paper",
                     "x": 0,
                     "xanchor": "left",
@@ -85,7 +87,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
                     "showarrow": False,
                     "font": {"size": 11},
                 }
-                for row, text in enumerate(_row_names(pairs, results, words))
+                for row, text in enumerate(names)
             ],
         ),
     }
@@ -96,7 +98,9 @@ def _ticks(reach: float) -> list[int]:
     return [tick for tick in range(-math.floor(reach), math.floor(reach) + 1) if tick % step == 0]
 
 
-def _points(name: str, rows: Sequence[int], ratios: Sequence[float], *, filled: bool) -> dict[str, Any]:
+def _points(
+    name: str, rows: Sequence[int], ratios: Sequence[float], names: Sequence[str], *, filled: bool
+) -> dict[str, Any]:
     marker = {"symbol": "circle", "color": "#ffffff", "line": {"color": "#1b1f24", "width": 2}, "size": 11}
     hollow = {"symbol": "circle-open", "color": NEUTRAL, "line": {"width": 2.5}, "size": 14}
     return {
@@ -106,7 +110,7 @@ def _points(name: str, rows: Sequence[int], ratios: Sequence[float], *, filled: 
         "x": list(ratios),
         "y": list(rows),
         "marker": marker if filled else hollow,
-        "hovertext": [ratio_text(2.0**ratio) for ratio in ratios],
+        "hovertext": [f"{names[row]}: {ratio_text(2.0**ratio)}" for row, ratio in zip(rows, ratios, strict=True)],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
     }
 

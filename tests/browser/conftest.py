@@ -11,6 +11,7 @@ from suite.records.record import Status
 from suite.report.command import report
 from tests.browser.looking import PATIENCE_MS, wait_until
 from tests.records.factory import build, store
+from tests.report import hostile_folders
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # No updates, no first visits: the browser is to be as quiet as the page.
@@ -92,6 +93,16 @@ def hostile(tmp_path_factory):
     records += [build(status=Status.FAILED, reason=EVIL, seq_len=8192), build(attention="gqa"), build()]
     store(folder / "results", *records)
     path, _ = report([folder / "results"], [EVIL], out=folder / "page.html")
+    return path
+
+
+@pytest.fixture(scope="session")
+def two_hundred(tmp_path_factory):
+    """Two hundred damaged and hostile run folders, with a good one among them."""
+    folder = tmp_path_factory.mktemp("two_hundred")
+    hostile_folders.make(folder / "results")
+    store(folder / "results", build(attention="gqa"), build(attention="gqa", seq_len=64))
+    path, _ = report([folder / "results"], [], out=folder / "page.html")
     return path
 
 

@@ -1,5 +1,7 @@
 """A figure's CSV holds what its view shows: a row a point, under the names of its axes."""
 
+import re
+
 import pytest
 
 from tests.browser.looking import choose, figure_of, saved_rows, traces
@@ -40,7 +42,10 @@ def test_a_maps_cells_have_row_column_and_value(open_page, ordinary):
     rows, _ = csv_of(page, figure)
     cells = traces(figure)[0]
     assert len(rows) == sum(value is not None for line in cells["z"] for value in line)
-    assert list(rows[0].values())[:3] == [cells["y"][0], cells["x"][0], str(cells["z"][0][0])]
+    row, column, ratio, text = rows[0].values()
+    assert (row, column) == (cells["y"][0], cells["x"][0])
+    assert float(ratio) == pytest.approx(2 ** cells["z"][0][0], rel=1e-3)  # drawn by its logarithm
+    assert float(ratio) == pytest.approx(float(re.search(r"([\d.]+)×", text)[1]), rel=0.05)
 
 
 def test_bars_have_their_name_and_no_row_is_made_of_decoration(open_page, ordinary):

@@ -1,5 +1,7 @@
 """A page whose records are hostile runs nothing and sends nothing, whatever a reader does with it."""
 
+import pytest
+
 from tests.browser.looking import figure_of, saved_rows, table_of, tool, wait_until
 from tests.browser.test_tables import CATCH_CLIPBOARD
 
@@ -10,8 +12,9 @@ def assert_harmless(page):
     assert page.locator("img, iframe, object, [onerror], [onclick]").count() == 0
 
 
-def test_sorting_filtering_hovering_and_copying_run_nothing(open_page, hostile):
-    page = open_page(hostile, script=CATCH_CLIPBOARD)
+@pytest.mark.parametrize("records", ["hostile", "two_hundred"])
+def test_sorting_filtering_hovering_and_copying_run_nothing(open_page, request, records):
+    page = open_page(request.getfixturevalue(records), script=CATCH_CLIPBOARD)
     assert_harmless(page)
     page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
     page.evaluate("document.querySelectorAll('th button').forEach(button => button.click())")

@@ -8,9 +8,10 @@ function figureRows({ data, layout }) {
 }
 
 function cellRows(traces, layout) {
+  const plain = outOfLog2(layout, "z");
   const cells = traces.flatMap((trace) =>
     trace.z.flatMap((line, row) =>
-      line.map((value, column) => [trace.y[row], trace.x[column], value, trace.hovertext?.[row]?.[column]]),
+      line.map((value, column) => [trace.y[row], trace.x[column], plain(value), trace.hovertext?.[row]?.[column]]),
     ),
   );
   const header = [WORDS.row, titleOf(layout.xaxis) ?? WORDS.column, WORDS.value, WORDS.text];
@@ -18,16 +19,23 @@ function cellRows(traces, layout) {
 }
 
 function pointRows(traces, layout) {
+  const plain = outOfLog2(layout, "x");
   const hasBars = traces.some((trace) => trace.error_x || trace.error_y);
   const rowOf = (trace, index) => {
-    const [low, high] = [...barEnds(trace, index, "x"), ...barEnds(trace, index, "y")];
+    const [low, high] = [...barEnds(trace, index, "x").map(plain), ...barEnds(trace, index, "y")];
     const text = (trace.hovertext ?? trace.text)?.[index];
-    return [trace.name, trace.x[index], trace.y[index], ...(hasBars ? [low, high] : []), text];
+    return [trace.name, plain(trace.x[index]), trace.y[index], ...(hasBars ? [low, high] : []), text];
   };
   const known = (trace) => [...trace.x.keys()].filter((index) => trace.x[index] !== null && trace.y[index] !== null);
   const axes = [titleOf(layout.xaxis) ?? "x", titleOf(layout.yaxis) ?? "y"];
   const header = [WORDS.series, ...axes, ...(hasBars ? [WORDS.low, WORDS.high] : []), WORDS.text];
   return [header, ...traces.flatMap((trace) => known(trace).map((index) => rowOf(trace, index)))];
+}
+
+// Ratios are drawn by their logarithm, so that twice and half stand equally far from one; a file holds the ratio.
+function outOfLog2(layout, letter) {
+  const isLog2 = layout.meta?.log2 === letter;
+  return (value) => (isLog2 && value !== null ? Number((2 ** value).toPrecision(4)) : value);
 }
 
 function titleOf(axis) {

@@ -93,7 +93,7 @@ function prepareTable(element) {
 
   const rowMatches = (row, chosen) =>
     columns.every(([facet, index]) => !(facet in chosen) || row.tr.cells[index].textContent === chosen[facet].text) &&
-    Object.entries(row.facets).every(([facet, of]) => !(facet in chosen) || of.includes(chosen[facet].text));
+    Object.entries(row.facets).every(([facet, of]) => !(facet in chosen) || [of].flat().includes(chosen[facet].text));
   return {
     element,
     all: rows.length,

@@ -161,6 +161,7 @@ def _heat(rows: Sequence[Row], words: Words) -> dict[str, Any]:
     return {
         "data": [cells, texts],
         "layout": layout(
+            meta={"log2": "z"},
             showlegend=False,
             xaxis={
                 "type": "category",
