@@ -28,6 +28,7 @@ def side_by_side(
     *,
     value: Callable[[Timing], float | None],
     text: Callable[[float], str],
+    may_be_equal: Callable[[Timing, Timing], bool] | None = None,
 ) -> list[Table]:
     """At most one table. `timings` are of one span, in order, each with its group's title where the table's is not."""
     rows: dict[str, Row] = defaultdict(dict)
@@ -53,32 +54,45 @@ def side_by_side(
                     for label in labels[1:]
                 ),
             ],
-            rows=[_cells(row, labels, has_groups, value, text) for row in shared],
+            rows=[
+                [
+                    *([_first(row)[0]] if has_groups else []),
+                    *_case_cells(_first(row)[1]),
+                    *(cell(value(row[label][1]) if label in row else None, text) for label in labels),
+                    *(_ratio(row.get(labels[0]), row.get(label), value, may_be_equal) for label in labels[1:]),
+                ]
+                for row in shared
+            ],
             row_facets=[case_facets(_first(row)[1].record.case.axes, words) for row in shared],
-            note=words("side_by_side.note", label=labels[0]),
+            note=words("punctuation.sentence").join(
+                [
+                    words("side_by_side.note", label=labels[0]),
+                    *([words("side_by_side.open")] if may_be_equal else []),
+                    words("side_by_side.next"),
+                ]
+            ),
             folded=span != SPANS_FIRST[0] or len(shared) > MOST_ROWS_OPEN,
         )
     ]
 
 
-def _cells(
-    row: Row,
-    labels: Sequence[str],
-    has_groups: bool,
+def _case_cells(timing: Timing) -> list[str]:
+    return [cell(timing.seq_len, numbers.count), shown(timing.variant), ", ".join(timing.chosen_line)]
+
+
+def _ratio(
+    first: tuple[str, Timing] | None,
+    other: tuple[str, Timing] | None,
     value: Callable[[Timing], float | None],
-    text: Callable[[float], str],
-) -> list[str]:
-    group, timing = _first(row)
-    values = [value(row[label][1]) if label in row else None for label in labels]
-    held_against = values[0]
-    return [
-        *([group] if has_groups else []),
-        cell(timing.seq_len, numbers.count),
-        shown(timing.variant),
-        ", ".join(timing.chosen_line),
-        *(cell(one, text) for one in values),
-        *(cell(one / held_against if one and held_against else None, numbers.times) for one in values[1:]),
-    ]
+    may_be_equal: Callable[[Timing, Timing], bool] | None,
+) -> str:
+    if first is None or other is None:
+        return numbers.NOTHING
+    over, under = value(other[1]), value(first[1])
+    if not over or not under:
+        return numbers.NOTHING
+    is_open = may_be_equal is not None and may_be_equal(first[1], other[1])
+    return f"{'≈ ' * is_open}{numbers.times(over / under)}"
 
 
 def _first(row: Row) -> tuple[str, Timing]:

@@ -22,6 +22,14 @@ def test_a_case_of_two_results_is_a_row_with_a_column_each_and_their_ratio(tmp_p
     assert (row["Variant"], row["Context (tokens)"]) == ("MLA", "4,096")
 
 
+def test_medians_whose_intervals_overlap_are_marked(tmp_path):
+    wide, within = (1.0e-3, 1.5e-3, 2.0e-3), (1.2e-3, 1.6e-3, 1.9e-3)
+    both, *_ = latency_tables(tmp_path, a=[build(latencies_s=wide)], b=[build(latencies_s=within)])
+    (row,) = rows_of(both)
+    assert row["b / a"] == "≈ 1.07×"
+    assert "overlap" in both.note
+
+
 def test_everything_else_about_the_cases_stands_in_a_table_that_opens(tmp_path):
     _, each, *_ = latency_tables(tmp_path, before=[build()], after=[build(), build(attention="mha")])
     assert each.folded

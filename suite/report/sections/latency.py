@@ -92,13 +92,22 @@ def _tables(title: str, timings: Sequence[tuple[str, Timing]], results: Results,
     tables = []
     for span in spans_of([timing for _, timing in timings]):
         of_span = [(group, timing) for group, timing in timings if timing.span == span]
-        tables += side_by_side(title, span, of_span, results, words, value=_median_s, text=numbers.seconds)
+        tables += side_by_side(
+            title, span, of_span, results, words, value=_median_s, text=numbers.seconds, may_be_equal=_overlap
+        )
         tables.append(_table(title, span, of_span, results, words))
     return tables
 
 
 def _median_s(timing: Timing) -> float:
     return timing.interval.median
+
+
+def _overlap(first: Timing, other: Timing) -> bool:
+    """Whether the medians' intervals share a point; of a single sample it cannot be said that they do not."""
+    if 1 in (first.interval.count, other.interval.count):
+        return True
+    return first.interval.low <= other.interval.high and other.interval.low <= first.interval.high
 
 
 def _table(title: str, span: str, timings: Sequence[tuple[str, Timing]], results: Results, words: Words) -> Table:
