@@ -1,5 +1,5 @@
 # One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
-# into .parity what is only there to be compared with, and into .browser what drives a browser.
+# and into .parity what is only there to be compared with.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -13,8 +13,8 @@ help:
 	@echo 'make demo     install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make test     install the development tools too, then format, lint, type and test'
 	@echo 'make parity   install transformers into .parity and compare its attention layers with ours'
-	@echo 'make browser  install playwright into .browser and try the page in Chromium, which must be on PATH'
-	@echo 'make clean    remove .venv, .parity, .browser, caches and built packages; results and reports stay'
+	@echo 'make browser  install playwright too and try the page in Chromium, which must be on PATH'
+	@echo 'make clean    remove .venv, .parity, caches and built packages; results and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
@@ -32,15 +32,15 @@ test: .venv/.dev
 parity: .parity/.parity
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity
 
-browser: .browser/.browser
-	OMP_NUM_THREADS=1 .browser/bin/python -m pytest tests/browser
+browser: .venv/.browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 clean:
-	rm -rf .venv .parity .browser .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf .venv .parity .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.
-.venv/.created .parity/.created .browser/.created:
+.venv/.created .parity/.created:
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \
@@ -68,14 +68,13 @@ clean:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch .venv/.runtime .venv/.dev
 
+.venv/.browser: .venv/.dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,browser]'
+	@touch $@
+
 .parity/.parity: .parity/.created pyproject.toml
 	@$(size_notice)
 	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity]'
-	@touch $@
-
-.browser/.browser: .browser/.created pyproject.toml
-	@$(size_notice)
-	@.browser/bin/python -m pip install --quiet --disable-pip-version-check -e '.[browser]'
 	@touch $@
 
 define size_notice

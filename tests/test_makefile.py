@@ -125,14 +125,14 @@ def test_parity_has_an_environment_of_its_own(checkout):
     assert calls(checkout)[2:] == ["python -m pytest tests/parity"]
 
 
-def test_the_browser_has_an_environment_of_its_own_too(checkout):
+def test_the_browsers_driver_comes_on_top_of_the_development_tools(checkout):
     ended = make(checkout, "browser", python3=GOOD)
     assert ended.returncode == 0, ended.stderr
     assert calls(checkout) == [
-        "python -m pip install --quiet --disable-pip-version-check -e .[browser]",
+        "python -m pip install --quiet --disable-pip-version-check -e .[dev]",
+        "python -m pip install --quiet --disable-pip-version-check -e .[dev,browser]",
         "python -m pytest tests/browser",
     ]
-    assert not (checkout / ".venv").exists()
 
 
 def test_the_demo_says_where_its_page_lies(checkout):

@@ -1,6 +1,6 @@
-"""How long a page takes until it answers, in headless Chromium; needs `make browser`'s environment.
+"""How long a page takes until it answers, in headless Chromium; needs what `make browser` installs.
 
-    .browser/bin/python tests/benchmarks/page_opening.py PAGE [TIMES]
+    python tests/benchmarks/page_opening.py PAGE [TIMES]
 
 Prints the seconds from navigating to the page until a click on a header of its first table has sorted that table, and
 until its first figure is drawn, each the median of several fresh starts.
