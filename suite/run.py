@@ -79,8 +79,8 @@ def _run(arguments: Sequence[str]) -> int:
     folder, is_sweep = composed[0].folder, composed[0].is_sweep
     code = execute(jobs, folder=folder, is_sweep=is_sweep, resume=resume)
     if is_sweep and wants_page and code != INTERRUPTED:
-        written, _ = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
-        print(f"page: {written}", flush=True)
+        written, reported = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
+        print(f"page: {written}{', which names damaged folders' if reported else ''}", flush=True)
     return code
 
 

@@ -10,7 +10,7 @@ from suite.report.facets import case_facets, trace_facets
 from suite.report.pairs import Pair, heads_of, series_of, told_apart
 from suite.report.ratio_colours import NEUTRAL, REACH, ratio_colours, ratio_text
 from suite.report.results import Results
-from suite.report.section import Column, Figure, Kind, Table, View, cell
+from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Table, View, cell
 from suite.report.timings import axis
 from suite.report.words import Words
 
@@ -154,6 +154,7 @@ def pair_table(pairs: Sequence[Pair], results: Results, words: Words) -> Table:
         rows=[_row(pair, told, results) for pair, told in zip(pairs, settings, strict=True)],
         row_facets=[case_facets(pair.record.case.axes, words) for pair in pairs],
         note=words("signmap.measured_note"),
+        folded=len(pairs) > MOST_ROWS_OPEN,
     )
 
 
