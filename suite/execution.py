@@ -36,6 +36,8 @@ Ceilings = dict[tuple[str, int], MeasuredCeilings]
 INTERRUPTED = 130
 ANSWERS = (Status.OK, Status.INCORRECT, Status.UNSUPPORTED)
 """What follows from the case, the code and the machine, so that running it again would say the same."""
+COMPLAINTS = "worker.log"
+"""Lies in a run's folder while it is unfinished."""
 REFUSED_UNRUN = "refused_before_it_ran"
 
 
@@ -101,7 +103,8 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) 
     terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep)
     ceilings: Ceilings = {}
     was_interrupted = False
-    with Interruptions() as interruptions, Worker(preload=_own_modules(missing)) as worker, terminal:
+    worker = Worker(preload=_own_modules(missing))
+    with Interruptions() as interruptions, terminal:
         try:
             terminal.recorded(list(answered.values()))
             for job in missing:
@@ -196,15 +199,17 @@ def _run_and_write(
 ) -> Record:
     terminal.starting(job.case)
     started_at, start = datetime.now(UTC), time.perf_counter()
-    received = _received(worker, job, ceilings)
+    complaints = claim.folder / COMPLAINTS
+    received = _received(worker, job, ceilings, complaints)
     with interruptions.held():
+        complaints.unlink(missing_ok=True)  # what it says of a death is in the record, without its paths
         record = _record(job, received, started_at, time.perf_counter() - start)
         write_record(record, claim.folder, received.files)
         terminal.finished(record, claim.folder)
     return record
 
 
-def _received(worker: Worker, job: Job, ceilings: Ceilings) -> _Received:
+def _received(worker: Worker, job: Job, ceilings: Ceilings, complaints: Path) -> _Received:
     """All that came of a case until it ended or was interrupted."""
     received = _Received()
     try:
@@ -214,7 +219,7 @@ def _received(worker: Worker, job: Job, ceilings: Ceilings) -> _Received:
             received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
             received.outcome = (Status.OK, None)
         else:
-            _measure(worker, job, ceilings, received)
+            _measure(worker, job, ceilings, complaints, received)
     except KeyboardInterrupt:
         pass
     return received
@@ -246,12 +251,13 @@ def _record(job: Job, received: _Received, started_at: datetime, duration_s: flo
     )
 
 
-def _measure(worker: Worker, job: Job, ceilings: Ceilings, received: _Received) -> None:
+def _measure(worker: Worker, job: Job, ceilings: Ceilings, complaints: Path, received: _Received) -> None:
     """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
     dtype, threads = key = (job.plan.dtype, job.plan.threads)
     if key not in ceilings:
         begun = time.perf_counter()
-        for message in worker.run("ceilings", {"dtype": dtype, "threads": threads}, threads=threads):
+        asked = {"dtype": dtype, "threads": threads}
+        for message in worker.run("ceilings", asked, threads=threads, complaints=complaints):
             if "result" in message:
                 ceilings[key] = message["result"]
             received.take(message)
@@ -259,5 +265,5 @@ def _measure(worker: Worker, job: Job, ceilings: Ceilings, received: _Received) 
         if key not in ceilings:
             return
     arguments = {"settings": job.settings, "ceilings": ceilings[key]}
-    for message in worker.run("case", arguments, threads=threads):
+    for message in worker.run("case", arguments, threads=threads, complaints=complaints):
         received.take(message)

@@ -438,7 +438,7 @@ def test_a_parent_that_is_killed_leaves_no_worker_and_nothing_half_written(tmp_p
     assert _nothing_is_left_of(slow_sweep.pid)
     contents = read_contents([tmp_path / "results"])
     assert (contents.stored, contents.damaged, len(contents.unfinished)) == ([], [], 1)
-    assert not list(tmp_path.glob("suite-worker-*"))
+    assert not list(tmp_path.glob("suite-*"))
 
 
 def _wait_for_a_worker(group):

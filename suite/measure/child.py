@@ -7,7 +7,6 @@ imported there and must start no thread.
 import faulthandler
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -70,25 +69,23 @@ def _harden(complaints: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     faulthandler.enable(descriptor)
-    _end_with_the_parent(complaints.parent)
+    _end_with_the_parent()
     if sys.platform == "linux":
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
         _limit_memory()
 
 
-def _end_with_the_parent(folder: Path) -> None:
+def _end_with_the_parent() -> None:
     """A fork's own parent is the fork server, which lives as long as its forks do: so the real one is waited for.
 
-    The thread sleeps in the kernel until then and takes no CPU time from the case. What a killed parent could not clear
-    away, its temporary `folder`, is removed here.
+    The thread sleeps in the kernel until then and takes no CPU time from the case.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def wait() -> None:
         parent.join()
-        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

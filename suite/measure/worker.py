@@ -7,12 +7,10 @@ is a new process: Windows has no fork, and macOS's system libraries do not survi
 import multiprocessing
 import signal
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from suite.records.limits import oom_kills
@@ -22,7 +20,7 @@ LONGEST_COMPLAINT = 2000
 
 
 class Worker:
-    """Runs tasks one after another, each in a process of its own. Use as a context manager.
+    """Runs tasks one after another, each in a process of its own.
 
     `preload`: modules that the tasks will need, loaded once before the first fork.
     """
@@ -33,21 +31,14 @@ class Worker:
         if forks:
             self._context.set_forkserver_preload(["suite.measure.child", *preload])
 
-    def __enter__(self) -> "Worker":
-        self._folder = tempfile.TemporaryDirectory(prefix="suite-worker-")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._folder.cleanup()
-
-    def run(self, task: str, arguments: Mapping[str, Any], *, threads: int) -> Iterator[dict[str, Any]]:
+    def run(
+        self, task: str, arguments: Mapping[str, Any], *, threads: int, complaints: Path
+    ) -> Iterator[dict[str, Any]]:
         """Messages of one task, as they come. If the process dies, the last message is an `outcome` that says so.
 
-        Closing the iterator early, as an interruption does, ends the process.
+        Closing the iterator early, as an interruption does, ends the process. What it prints goes into the file
+        `complaints`.
         """
-        complaints = Path(self._folder.name) / "stderr"
         complaints.write_text("")
         kills_before = oom_kills()
         ours, theirs = self._context.Pipe(duplex=False)
