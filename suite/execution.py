@@ -111,7 +111,7 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) 
                 # Looked for again: another process may be running the same sweep into the same folder.
                 if resume and (stored := answer_of(job, folder)):
                     records.append(stored.record)
-                    terminal.recorded([stored])
+                    terminal.recorded([stored], when="meanwhile, by another process")
                 elif (claim := claim_folder(folder, job.run_key)) is None:
                     terminal.held_elsewhere(job.case)
                 else:

@@ -65,13 +65,13 @@ class Terminal:
             self._running = None
             self._live.stop()
 
-    def recorded(self, stored: Sequence[StoredRecord]) -> None:
+    def recorded(self, stored: Sequence[StoredRecord], when: str = "before") -> None:
         """Cases that need not run, since their records lie there already."""
         for one in stored:
             self._take(one.record, was_there=True)
         if self._is_sweep and stored:
             said = "was" if len(stored) == 1 else "were"
-            print(f"{len(stored)} of {self._total} {said} recorded before (resume=false measures again)", flush=True)
+            print(f"{len(stored)} of {self._total} {said} recorded {when} (resume=false measures again)", flush=True)
         for one in stored if not self._is_sweep else ():
             print(one.record.case.id)
             again = row("recorded", f"{_started(one.record)}, not measured again; resume=false does")

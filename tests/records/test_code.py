@@ -23,9 +23,14 @@ def package(tmp_path, monkeypatch):
     return folder
 
 
-def digest_of(*dotted):
+def forget_code():
+    """As a new process, which reads all code anew."""
     for cached in (code._digest, code._source, code._imports, code._is_local):
         cached.cache_clear()
+
+
+def digest_of(*dotted):
+    forget_code()
     return code_digest({"workload": {"plan": PLAN}, "attention": list(dotted)})
 
 
