@@ -4,6 +4,7 @@ Hydra appears in this module only. Its task function merely collects, so that a 
 before its first case runs.
 """
 
+import importlib.util
 import os
 import re
 import sys
@@ -209,13 +210,21 @@ def job_of(composed: Composed) -> Job:
 
 def _named_in_sweep(sweep: str | None, sources: Iterable[Any]) -> list[str]:
     """Settings that the sweep's own file names beside its parameters, as dotted keys."""
-    for source in sources if sweep else ():
-        path = Path(source.path) / "sweep" / f"{sweep}.yaml"
-        if source.schema == "file" and path.is_file():
+    folders = [folder for source in sources if sweep and (folder := _folder(source.schema, source.path))]
+    for path in (folder / "sweep" / f"{sweep}.yaml" for folder in folders):
+        if path.is_file():
             content = OmegaConf.to_container(OmegaConf.load(path))
             assert isinstance(content, dict)
             return _leaves({key: value for key, value in content.items() if key not in ("defaults", "hydra")})
     return []
+
+
+def _folder(schema: str, path: str) -> Path | None:
+    """Where one part of Hydra's search path lies; None for what is no folder."""
+    if schema == "pkg":
+        spec = importlib.util.find_spec(path.replace("/", "."))
+        return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+    return Path(path) if schema == "file" else None
 
 
 def _leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:

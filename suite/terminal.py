@@ -113,9 +113,10 @@ class Terminal:
         self._ended.append((record, was_there))
 
     def _live_line(self) -> Text:
-        parts = [self._progress()]
-        if self._running is not None:
-            case, since = self._running
+        # Called from a thread of its own, while cases start and end.
+        parts, running = [self._progress()], self._running
+        if running is not None:
+            case, since = running
             told = " ".join(value_of(case, name) for name in self._names)
             parts.insert(0, f"{told or 'measuring'}, {time.monotonic() - since:.0f} s")
         return Text(" · ".join(filter(None, parts)), style="dim", no_wrap=True, overflow="ellipsis")

@@ -347,6 +347,18 @@ def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured(tmp_pa
     assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
 
 
+def test_what_the_sweep_of_an_installed_package_names_joins_the_id_too(tmp_path, monkeypatch):
+    package = tmp_path / "lent_sweeps"
+    shutil.copytree(FOREIGN / "conf", package)
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = ("-m", "hydra.searchpath=[pkg://lent_sweeps]", "workload=behaving", "sweep=seeded")
+    _, records = run(tmp_path / "results", *arguments)
+    assert sorted(record.case.id for record in records) == [
+        f"workload=behaving seq_len={length} seed=5" for length in (1, 2)
+    ]
+
+
 @pytest.mark.parametrize(("sweep", "cases"), [("demo", 24), ("demo_prefill", 10), ("smoke", 18), ("gate", 12)])
 def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, cases):
     jobs = [job_of(one) for one in compose(["-m", f"sweep={sweep}"]) if not is_left_out(one)]
