@@ -352,7 +352,7 @@ def test_what_the_sweep_of_an_installed_package_names_joins_the_id_too(tmp_path,
     shutil.copytree(FOREIGN / "conf", package)
     (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
-    arguments = ("-m", "hydra.searchpath=[pkg://lent_sweeps]", "workload=behaving", "sweep=seeded")
+    arguments = ("-m", "hydra.searchpath=[pkg://lent_sweeps]", "measure=smoke", "workload=behaving", "sweep=seeded")
     _, records = run(tmp_path / "results", *arguments)
     assert sorted(record.case.id for record in records) == [
         f"workload=behaving seq_len={length} seed=5" for length in (1, 2)
