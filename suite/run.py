@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from hydra.errors import ConfigCompositionException, HydraException, OverridePar
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
 
 from suite.configuration import conf_dir, read_yaml
 from suite.execution import INTERRUPTED, Job, execute, job_for
@@ -129,6 +131,9 @@ def _without_strangers(composed: Sequence[Composed], searchpath: Sequence[str]) 
 def _composed(arguments: Sequence[str]) -> list[Composed]:
     composed: list[Composed] = []
     refused: list[OmegaConfBaseException] = []
+    is_multirun = bool(MULTIRUN & set(arguments))
+    # A point takes Hydra a twentieth of a second, and a sweep may have thousands. Seen in a terminal only.
+    notice = Console(stderr=True).status("composing the sweep")
 
     def collect(config: DictConfig) -> None:
         runtime = HydraConfig.get()
@@ -153,6 +158,8 @@ def _composed(arguments: Sequence[str]) -> list[Composed]:
                 is_sweep=is_sweep,
             )
         )
+        if is_multirun:
+            notice.update(f"composing the sweep: {len(composed)} points")
 
     # Hydra prints a traceback or a banner of its own unless told to hand its errors on; it reads sys.argv.
     before_error, before_argv = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
@@ -161,7 +168,8 @@ def _composed(arguments: Sequence[str]) -> list[Composed]:
     # Hydra composes every point of a sweep once more, only to see whether it can. Nothing here runs before all could.
     Sweeper.validate_batch_is_legal = _no_second_look
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
+        with notice if is_multirun else nullcontext():
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
     finally:
         sys.argv = before_argv
         if before_error is None:
