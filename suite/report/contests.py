@@ -10,7 +10,7 @@ from statistics import median
 from suite.records.derived import ceilings_of
 from suite.records.record import Evidence
 from suite.report.results import Results
-from suite.report.timings import MOST_TOKENS, Timing, axis, groups
+from suite.report.timings import MOST_TOKENS, Timing, axis, extras, groups
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.crossover import flops_crossover, roofline_crossover
 from suite.theory.geometry import geometry_from
@@ -105,9 +105,9 @@ def measured_contests(results: Results) -> list[Contest]:
 
 
 def series_of(timing: Timing) -> tuple[str, ...]:
-    axes, extras = timing.record.case.axes, timing.record.case.extras
+    axes = timing.record.case.axes
     shared = [f"{name}={axes[name]}" for name in axes if name not in ("attention", "query_len", "seq_len")]
-    return (timing.label, *shared, *(f"{name}={value}" for name, value in sorted(extras.items())))
+    return (timing.label, *shared, *extras(timing.record))
 
 
 def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:

@@ -11,9 +11,8 @@ from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
 from suite.report.lines import worth_drawing
-from suite.report.palette import shown
 from suite.report.results import Results
-from suite.report.timings import Timing, axis, clock_names, groups, settings_shown
+from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras
 from suite.report.words import Words
 
 BASELINE = "mha"
@@ -36,17 +35,18 @@ def headlines(results: Results, words: Words) -> list[str]:
         longest = max(map(len, of_label), default=0)
         telling = [ranked for ranked in of_label if len(ranked) >= min(FEW_VARIANTS, longest) > 0]
         found += sorted(telling, key=lambda ranked: -len(ranked))[:most]
-    settings = settings_shown([ranked[0] for ranked in found], besides=SAID)
+    settings = settings_shown([ranked[0] for ranked in found], besides=SAID, extras_of=shared_extras)
     return [_sentence(ranked, said, results, words) for ranked, said in zip(found, settings, strict=True)]
 
 
 def _ranked(timings: Sequence[Timing]) -> list[Timing]:
-    """Every variant's fastest measured timing at the longest context that at least two have, fastest first."""
-    best: dict[tuple[int, str], dict[str, Timing]] = defaultdict(dict)
+    """At the longest context that at least two variants have, the fastest measured timing of each, and of each of its
+    own sizes; fastest first."""
+    best: dict[tuple[int, tuple[str, ...]], dict[str, Timing]] = defaultdict(dict)
     for timing in sorted(timings, key=lambda timing: -timing.interval.median):
         if timing.seq_len is not None and timing.record.evidence is Evidence.MEASURED:
-            best[timing.seq_len, str(timing.record.case.extras)][timing.variant] = timing
-    shared = [key for key, variants in best.items() if len(variants) > 1]
+            best[timing.seq_len, tuple(shared_extras(timing.record))][timing.sized_variant] = timing
+    shared = [key for key, found in best.items() if len({timing.variant for timing in found.values()}) > 1]
     return sorted(best[max(shared)].values(), key=lambda timing: timing.interval.median) if shared else []
 
 
@@ -78,7 +78,7 @@ def _items(ranked: Sequence[Timing], words: Words) -> Iterable[str]:
     """Each variant with its time and what it keeps of MHA's cache."""
     for timing in ranked:
         kept, kept_mha = (constant(timing.record, "case", name) for name in ("cache_bytes", "cache_bytes_mha"))
-        item = f"{shown(timing.variant)} {numbers.seconds(timing.interval.median)}"
+        item = f"{timing.sized_variant} {numbers.seconds(timing.interval.median)}"
         if kept and kept_mha and timing.variant != BASELINE:
             item = words("finding.item", item=item, share=numbers.percent(kept / kept_mha))
         yield item

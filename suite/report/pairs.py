@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from suite.records.derived import ceilings_of, constant
 from suite.records.record import Evidence, Record
 from suite.report.results import Results
-from suite.report.timings import PLAUSIBLE_S, Timing, axis, groups
+from suite.report.timings import PLAUSIBLE_S, Timing, axis, extras, groups, shared_extras
 
 MATCH = "heads"
 ALWAYS_SHOWN = ("attention", "geometry", "dtype", "query_len", "seq_len")
@@ -42,16 +43,15 @@ class Pair:
 
 
 def measured_pairs(results: Results) -> list[Pair]:
-    """Every measured decode case that both GQA and MLA have, by its axes and context."""
-    sides: dict[tuple[str, ...], dict[str, Timing]] = defaultdict(dict)
+    """Every measured decode case that both GQA and MLA have, by its axes and context; each in all its own sizes."""
+    sides: dict[tuple[str, ...], dict[str, list[Timing]]] = defaultdict(lambda: defaultdict(list))
     for timing in (timing for timings in groups(results).values() for timing in timings):
         record = timing.record
         is_fit = axis(record, "phase") == "decode" and axis(record, "match") == MATCH and timing.seq_len is not None
         if timing.span == "kernel" and record.evidence is Evidence.MEASURED and is_fit:
             shared = [f"{name}={value}" for name, value in record.case.axes.items() if name != "attention"]
-            shared += [f"{name}={value}" for name, value in sorted(record.case.extras.items())]
-            sides[(timing.label, *shared)][timing.variant] = timing
-    pairs = [Pair(gqa=side["gqa"], mla=side["mla"]) for side in sides.values() if {"gqa", "mla"} <= set(side)]
+            sides[(timing.label, *shared, *shared_extras(record))][timing.variant].append(timing)
+    pairs = [Pair(gqa=gqa, mla=mla) for side in sides.values() for gqa, mla in product(side["gqa"], side["mla"])]
     return sorted(pairs, key=lambda pair: (*series_of(pair), pair.mla.seq_len or 0))
 
 
@@ -59,7 +59,7 @@ def series_of(pair: Pair) -> tuple[str, ...]:
     """What a pair shares with pairs at other contexts. Numbers are padded, so that they sort as numbers."""
     axes = {name: axis(pair.record, name).rjust(9) for name in pair.record.case.axes if name != "seq_len"}
     order = [axes.pop(name, "") for name in ("geometry", "dtype", "tp", "query_len")]
-    return (*order, *axes.values(), str(sorted(pair.record.case.extras.items())), pair.mla.label)
+    return (*order, *axes.values(), *extras(pair.gqa.record), *extras(pair.mla.record), pair.mla.label)
 
 
 def _kernel_bound_s(record: Record) -> float | None:
@@ -74,7 +74,7 @@ def _kernel_bound_s(record: Record) -> float | None:
 
 def told_apart(pairs: Sequence[Pair]) -> list[str]:
     """For each pair what else tells it from the others, and threads where they are several."""
-    told = [{**pair.record.case.axes, **pair.record.case.extras} for pair in pairs]
+    told = [{**pair.record.case.axes, **_present(pair.gqa.record), **_present(pair.mla.record)} for pair in pairs]
     names = [name for name in dict.fromkeys(name for one in told for name in one) if name not in ALWAYS_SHOWN]
     differing = [name for name in names if len({str(one.get(name)) for one in told}) > 1]
     return [
@@ -85,6 +85,10 @@ def told_apart(pairs: Sequence[Pair]) -> list[str]:
         )
         for one in told
     ]
+
+
+def _present(record: Record) -> dict[str, str]:
+    return {name: str(value) for name, value in record.case.extras.items() if value is not None}
 
 
 def heads_of(pair: Pair) -> tuple[float | None, float | None]:

@@ -4,20 +4,21 @@ A record may be old or foreign: what it lacks is None here, and nothing but its 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from suite.records.derived import constant, roofline
 from suite.records.record import Evidence, Reading, Record, Status
-from suite.report.palette import rank
+from suite.report.palette import rank, shown
 from suite.report.results import CurrentRecord, Results
 from suite.report.words import Words
 from suite.statistics.intervals import Interval, median_interval
 
 LINE_AXES = ("attention", "backend", "seq_len")
 """Axes that tell lines and their points apart. All others must agree for two timings to share a figure."""
+OF_A_VARIANT = "attention."
 PLAUSIBLE_S = (1e-12, 1e9)
 PLAUSIBLE_RATE = (1e-3, 1e24)
 """FLOP/s, B/s or FLOP/B. No device has others, and a figure's axis would not bear them."""
@@ -49,6 +50,12 @@ class Timing:
     @property
     def variant(self) -> str:
         return axis(self.record, "attention")
+
+    @property
+    def sized_variant(self) -> str:
+        """For people, with sizes of its own where somebody set them: GQA (kv_heads=2)."""
+        sizes = ", ".join(own_extras(self.record))
+        return f"{shown(self.variant)} ({sizes})" if sizes else shown(self.variant)
 
     @property
     def backend(self) -> str:
@@ -95,13 +102,31 @@ class Timing:
     @property
     def line(self) -> tuple[str, ...]:
         """What its line is called besides the variant: backend, further settings, projected or not."""
-        extras = [f"{name}={value}" for name, value in sorted(self.record.case.extras.items())]
-        return (self.backend, *extras, *([self.record.evidence] if self.record.evidence != Evidence.MEASURED else []))
+        return (
+            self.backend,
+            *extras(self.record),
+            *([self.record.evidence] if self.record.evidence != Evidence.MEASURED else []),
+        )
 
 
 def axis(record: Record, name: str) -> str:
     value = record.case.axes.get(name)
     return "" if value is None else str(value)
+
+
+def extras(record: Record) -> list[str]:
+    """Settings named besides the axes, as `name=value`; without those that do not apply to the case."""
+    return [f"{name}={value}" for name, value in sorted(record.case.extras.items()) if value is not None]
+
+
+def shared_extras(record: Record) -> list[str]:
+    """Those that two variants can have in common."""
+    return [extra for extra in extras(record) if not extra.startswith(OF_A_VARIANT)]
+
+
+def own_extras(record: Record) -> list[str]:
+    """Sizes of the variant's own, which no other need share: `kv_heads=2`."""
+    return [extra.removeprefix(OF_A_VARIANT) for extra in extras(record) if extra.startswith(OF_A_VARIANT)]
 
 
 def plausible_rate(amount: float | None, over: float | None = 1.0) -> float | None:
@@ -111,11 +136,16 @@ def plausible_rate(amount: float | None, over: float | None = 1.0) -> float | No
     return amount / over if PLAUSIBLE_RATE[0] < amount / over < PLAUSIBLE_RATE[1] else None
 
 
-def settings_shown(timings: Sequence[Timing], *, besides: Collection[str]) -> list[str]:
+def settings_shown(
+    timings: Sequence[Timing], *, besides: Collection[str], extras_of: Callable[[Record], list[str]] | None = None
+) -> list[str]:
     """For each timing what tells it from the others, besides these axes: `query_len=16, batch=8`."""
     names = {name for timing in timings for name in timing.record.case.axes} - {*besides, "query_len"}
     differ = {name for name in names if len({axis(timing.record, name) for timing in timings}) > 1}
-    return [", ".join(_settings(timing.record, differ)) for timing in timings]
+    told = extras_of or extras
+    return [
+        ", ".join([*_settings(timing.record, differ), *told(timing.record), *_evidence(timing)]) for timing in timings
+    ]
 
 
 def _settings(record: Record, names: Collection[str]) -> Iterable[str]:
@@ -123,9 +153,11 @@ def _settings(record: Record, names: Collection[str]) -> Iterable[str]:
         # One query is what decoding means, so only other numbers are said, and those always.
         if value is not None and (name in names or (name == "query_len" and value != 1)):
             yield f"{name}={value}"
-    yield from (f"{name}={value}" for name, value in sorted(record.case.extras.items()))
-    if record.evidence is not Evidence.MEASURED:
-        yield record.evidence
+
+
+def _evidence(timing: Timing) -> Iterable[str]:
+    if timing.record.evidence is not Evidence.MEASURED:
+        yield timing.record.evidence
 
 
 def in_order(timings: Iterable[Timing]) -> list[Timing]:

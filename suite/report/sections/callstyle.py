@@ -19,7 +19,7 @@ from suite.report.palette import OTHER, rank, shown, style_of
 from suite.report.ran import MATH_PATH, attention_operator, operators_of
 from suite.report.results import CurrentRecord, Results
 from suite.report.section import Column, Figure, Kind, Section, Table, View, cell
-from suite.report.timings import Timing, axis, clock_names, is_timed, settings_shown, timings_of
+from suite.report.timings import Timing, axis, clock_names, extras, is_timed, settings_shown, timings_of
 from suite.report.words import Words
 
 OURS, FOREIGN = "attention", "transformers"
@@ -107,12 +107,11 @@ def _by_subject(results: Results) -> dict[Subject, list[Forms]]:
     """Every computation that was measured in at least two forms, by context."""
     found: dict[Subject, dict[tuple[str, ...], dict[str, Form]]] = defaultdict(lambda: defaultdict(dict))
     for form in filter(None, map(_form, results.records)):
-        case = form.record.case
         subject = Subject(
             family=axis(form.record, "attention").partition("_")[0],
             **{name: axis(form.record, name) for name in ("geometry", "phase", "dtype")},
         )
-        same = (*(axis(form.record, name) for name in AGREE), str(sorted(case.extras.items())), form.current.label)
+        same = (*(axis(form.record, name) for name in AGREE), *extras(form.record), form.current.label)
         forms = found[subject][same]
         # `auto` may have chosen what somebody also asked for by name: one form, shown once.
         if form.is_chosen or form.name not in forms:

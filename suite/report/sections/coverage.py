@@ -7,12 +7,12 @@ from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.report.facets import record_facets
 from suite.report.results import CurrentRecord, Results
-from suite.report.section import Column, Kind, Section, Table
+from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Section, Table
 from suite.report.words import Words
 
 
 def build(results: Results, words: Words) -> Section | None:
-    tables = [table for table in (_counts(results, words), _refused(results, words)) if table.rows]
+    tables = [table for table in (_counts(results, words), *_refused(results, words)) if table.rows]
     tables += [table for table in (_damaged(results, words), _unfinished(results, words)) if table.rows]
     if not results.records and not results.damaged and not results.unfinished:
         return None
@@ -45,19 +45,27 @@ def _counts(results: Results, words: Words) -> Table:
     return Table(title=words("coverage.counts"), columns=columns, rows=rows)
 
 
-def _refused(results: Results, words: Words) -> Table:
+def _refused(results: Results, words: Words) -> list[Table]:
+    """Every case without a result; of many, how many each reason has before them."""
     refused = [current for current in results.records if current.record.status is not Status.OK]
-    return Table(
+    label = [Column(title=words("column.label"), facet="label")] if results.several else []
+    why = [Column(title=words("column.status")), Column(title=words("column.reason"), kind=Kind.LONG), *label]
+    rows = [_refused_row(current, results, words) for current in refused]
+    cases = Table(
         title=words("coverage.refused"),
-        columns=[
-            Column(title=words("column.status")),
-            Column(title=words("column.reason"), kind=Kind.LONG),
-            *([Column(title=words("column.label"), facet="label")] if results.several else []),
-            Column(title=words("column.case"), kind=Kind.CASE),
-        ],
-        rows=[_refused_row(current, results, words) for current in refused],
+        columns=[*why, Column(title=words("column.case"), kind=Kind.CASE)],
+        rows=[[*row, current.record.case.id] for row, current in zip(rows, refused, strict=True)],
         row_facets=[record_facets(current.record, words) for current in refused],
+        folded=len(rows) > MOST_ROWS_OPEN,
     )
+    if not cases.folded:
+        return [cases]
+    reasons = Table(
+        title=words("coverage.reasons"),
+        columns=[*why, Column(title=words("column.cases"), kind=Kind.NUMBER)],
+        rows=[[*row, numbers.count(count)] for row, count in Counter(map(tuple, rows)).most_common()],
+    )
+    return [reasons, cases]
 
 
 def _refused_row(current: CurrentRecord, results: Results, words: Words) -> list[str]:
@@ -66,7 +74,6 @@ def _refused_row(current: CurrentRecord, results: Results, words: Words) -> list
         words(f"status.{record.status}"),
         scrub(record.reason or numbers.NOTHING),
         *([current.label] if results.several else []),
-        record.case.id,
     ]
 
 

@@ -18,7 +18,7 @@ from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, sp
 from suite.report.palette import line_style, shown
 from suite.report.results import Results
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, cell
-from suite.report.timings import Timing, axis, in_order, is_timed, timings_of
+from suite.report.timings import Timing, axis, in_order, is_timed, own_extras, shared_extras, timings_of
 from suite.report.words import Words
 
 WORKLOAD, LEAST_TIME = "projection", "bound_s"
@@ -52,8 +52,8 @@ def _groups(results: Results) -> dict[Group, list[Timing]]:
         case = current.record.case
         if is_timed(current, (WORKLOAD,)) and current.record.evidence is Evidence.PROJECTED:
             axes = [(name, axis(current.record, name)) for name in case.axes if name not in TOLD_APART]
-            extras = [(name, str(value)) for name, value in sorted(case.extras.items())]
-            found[*axes, *extras].extend(timings_of(current, LEAST_TIME))
+            named = [(name, value) for name, _, value in (one.partition("=") for one in shared_extras(current.record))]
+            found[*axes, *named].extend(timings_of(current, LEAST_TIME))
     return {group: found[group] for group in sorted(found) if found[group]}
 
 
@@ -85,13 +85,17 @@ def _dots(timings: Sequence[Timing], results: Results, words: Words) -> dict[str
     times_s = [timing.interval.median for timing in timings]
     least_s: dict[str, float] = {}
     series: dict[tuple[str, str], list[Timing]] = defaultdict(list)
+    has_labels = len({timing.label for timing in timings}) > 1
     for timing in in_order(timings):
-        series[timing.variant, timing.label].append(timing)
+        series[timing.sized_variant, timing.label].append(timing)
         least_s[_device(timing)] = min(least_s.get(_device(timing), inf), timing.interval.median)
     devices = sorted(least_s, key=lambda device: (least_s[device], device))
     ends = [log10(min(times_s)) - ROOM_DECADES, log10(max(times_s)) + ROOM_DECADES]
     ticks = time_ticks([10**end for end in ends])
-    traces = [_trace(variant, label, part, results, words) for (variant, label), part in series.items()]
+    traces = [
+        _trace(" · ".join([name, *([label] * has_labels)]), part, results, words)
+        for (name, label), part in series.items()
+    ]
     for ordinal, trace in enumerate(traces):
         # The later lies on the earlier: smaller, so that both are seen where they coincide.
         trace["marker"]["size"] = max(LEAST_PX, LARGEST_PX - ordinal)
@@ -113,11 +117,12 @@ def _dots(timings: Sequence[Timing], results: Results, words: Words) -> dict[str
     }
 
 
-def _trace(variant: str, label: str, timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
+def _trace(name: str, timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
+    variant, label = timings[0].variant, timings[0].label
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": figure_text(" · ".join([shown(variant), *([label] if results.several else [])])),
+        "name": figure_text(name),
         "x": [timing.interval.median for timing in timings],
         "y": [figure_text(_device(timing)) for timing in timings],
         "hovertext": [_hover(timing, words) for timing in timings],
@@ -138,6 +143,7 @@ def _regime(timing: Timing | None, words: Words) -> str:
 
 def _table(title: str, timings: Sequence[Timing], results: Results, words: Words) -> Table:
     has_mha = any(timing.variant == BASELINE for timing in timings)
+    has_sizes = any(own_extras(timing.record) for timing in timings)
     base_s: dict[Place, float] = defaultdict(float)
     cases: dict[int, dict[str, Timing]] = defaultdict(dict)
     for timing in sorted(in_order(timings), key=lambda timing: (timing.seq_len or 0, _device(timing))):
@@ -153,12 +159,13 @@ def _table(title: str, timings: Sequence[Timing], results: Results, words: Words
             Column(title=words("latency.context"), kind=Kind.NUMBER),
             Column(title=words("signmap.device"), kind=Kind.CODE),
             Column(title=words("column.variant"), facet="variant"),
+            *([Column(title=words("column.settings"), kind=Kind.CODE)] if has_sizes else []),
             *([Column(title=words("column.label"), facet="label")] if results.several else []),
             *(column for time in times for column in (time, over, regime)),
             Column(title=words("projection.cache"), kind=Kind.NUMBER),
             Column(title=words("projection.of_mha"), kind=Kind.NUMBER),
         ],
-        rows=[_row(case, base_s, results, words) for case in cases.values()],
+        rows=[_row(case, base_s, has_sizes, results, words) for case in cases.values()],
         note=words("projection.note_mha" if has_mha else "projection.note_slowest"),
         folded=len(cases) > MOST_ROWS_OPEN,
         facets=case_facets(timings[0].record.case.axes, words),
@@ -169,10 +176,13 @@ def _place(timing: Timing) -> Place:
     return timing.seq_len, _device(timing), timing.label, timing.span
 
 
-def _row(case: Mapping[str, Timing], base_s: Mapping[Place, float], results: Results, words: Words) -> list[str]:
+def _row(
+    case: Mapping[str, Timing], base_s: Mapping[Place, float], has_sizes: bool, results: Results, words: Words
+) -> list[str]:
     one = next(iter(case.values()))
     kept, kept_mha = (constant(one.record, "case", name) for name in ("cache_bytes", "cache_bytes_mha"))
-    cells = [cell(one.seq_len, numbers.count), _device(one), shown(one.variant), *([one.label] * results.several)]
+    cells = [cell(one.seq_len, numbers.count), _device(one), shown(one.variant)]
+    cells += [*([", ".join(own_extras(one.record))] * has_sizes), *([one.label] * results.several)]
     for timing in map(case.get, SPANS_FIRST):
         least_s = timing.interval.median if timing else None
         base = base_s.get(_place(timing)) if timing else None
