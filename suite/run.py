@@ -30,8 +30,7 @@ from suite.records.case import case_from, without, without_inapplicable
 from suite.report.command import report
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
-
-
+IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
 OF_THE_COMMAND = ("leave_out", "resume", "report")
 """Settings that no case has."""
 MULTIRUN = {"-m", "--multirun"}
@@ -49,6 +48,13 @@ class Composed:
     """Those of the named keys that were written with ++: the chosen options may not know them."""
     folder: Path
     is_sweep: bool
+    strange: Sequence[str] = ()
+    """Those of the named keys that do not apply."""
+
+    @property
+    def fixed(self) -> list[str]:
+        """Those of the named keys that the option taken in their group does not let go, as MHA its key-value heads."""
+        return [key for key in self.named if key.partition(".")[2] in _fixed_by(self.settings.get(_group(key)))]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,8 +96,8 @@ def _run(arguments: Sequence[str]) -> int:
 def compose(arguments: Sequence[str]) -> list[Composed]:
     """Let Hydra compose every point. Raises its errors, or ValueError, for what cannot be composed.
 
-    In a sweep a setting of one option may stand beside others that do not have it, as in `attention=gqa,mla
-    attention.kv_heads=2,4`: it is null for those.
+    In a sweep a setting of one option may stand beside others that do not have it, or fix it, as in
+    `attention=mha,gqa,mla attention.kv_heads=2,4`: it is null for those.
     """
     try:
         composed = _composed(arguments)
@@ -100,32 +106,42 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
         if not MULTIRUN & set(arguments) or "Could not override" not in str(error) or forced == list(arguments):
             raise
         composed = _composed(forced)
-    if composed and composed[0].is_sweep and any(one.forced for one in composed):
+    if composed and composed[0].is_sweep and any(one.forced or one.fixed for one in composed):
         return _without_strangers(composed, [one for one in arguments if one.startswith("hydra.searchpath")])
     return composed
 
 
 def _without_strangers(composed: Sequence[Composed], searchpath: Sequence[str]) -> list[Composed]:
-    """The points without those forced settings that their own options do not know.
+    """The points without those settings that their own options do not know or fix.
 
-    What an option knows is seen by composing it alone. Raises ValueError for a setting that none knows.
+    What an option has is seen by composing it alone. Raises ValueError for a setting that none lets be set.
     """
     folder = str(composed[0].folder).replace("'", "\\'")
-    taken = {
-        (_group(key), one.chosen[_group(key)]) for one in composed for key in one.forced if _group(key) in one.chosen
-    }
-    known: dict[tuple[str, str], list[str]] = {}
-    for group, option in sorted(taken):
-        (alone,) = _composed(["-m", *searchpath, f"hydra.sweep.dir='{folder}'", f"{group}={option}"])
-        known[group, option] = _leaves(alone.settings[group], f"{group}.")
-    strange = [
-        [key for key in one.forced if key not in known.get((_group(key), one.chosen.get(_group(key), "")), [key])]
-        for one in composed
-    ]
-    everywhere = set.intersection(*map(set, strange))
-    if everywhere:
-        raise ValueError(NO_SUCH_SETTING.format(min(everywhere)))
-    return [replace(one, settings=without(one.settings, keys)) for one, keys in zip(composed, strange, strict=True)]
+    places = {(_group(key), one.chosen.get(_group(key))) for one in composed for key in (*one.forced, *one.fixed)}
+    alone: dict[tuple[str, str], Any] = {}
+    for group, option in sorted((group, option) for group, option in places if option is not None):
+        (only,) = _composed(["-m", *searchpath, f"hydra.sweep.dir='{folder}'", f"{group}={option}"])
+        alone[group, option] = only.settings[group]
+    result = [_with_its_own(one, alone) for one in composed]
+    for key in set.intersection(*(set(one.strange) for one in result)):
+        option = composed[0].chosen[_group(key)]
+        is_fixed = any(key in one.fixed for one in composed)
+        raise ValueError(IS_FIXED.format(key=key, option=option) if is_fixed else NO_SUCH_SETTING.format(key))
+    return result
+
+
+def _with_its_own(one: Composed, alone: Mapping[tuple[str, str], Any]) -> Composed:
+    """A point with what its options have by themselves instead of what does not apply to them."""
+    strange, settings = list(one.fixed), one.settings
+    for key in one.forced:
+        has = alone.get((_group(key), one.chosen.get(_group(key), "")))
+        if has is not None and key not in _leaves(has, f"{_group(key)}."):
+            strange.append(key)
+            settings = without(settings, [key])
+    for key in one.fixed:
+        group, _, name = key.partition(".")
+        settings = {**settings, group: {**settings[group], name: alone[group, one.chosen[group]][name]}}
+    return replace(one, settings=settings, strange=strange)
 
 
 def _composed(arguments: Sequence[str]) -> list[Composed]:
@@ -211,9 +227,13 @@ def job_of(composed: Composed) -> Job:
     missing = sorted(named_in_file - set(composed.settings))
     if missing:
         raise ValueError(f"{missing[0]} must have a value; got none")
+    for key in composed.fixed if not composed.is_sweep else ():
+        raise ValueError(IS_FIXED.format(key=key, option=composed.chosen[_group(key)]))
     of_case = {key: value for key, value in composed.settings.items() if key not in OF_THE_COMMAND}
     settings = without_inapplicable(of_case)
-    return job_for(case_from(settings, chosen=composed.chosen, named=composed.named), settings)
+    return job_for(
+        case_from(settings, chosen=composed.chosen, named=composed.named, strange=composed.strange), settings
+    )
 
 
 def _named_in_sweep(sweep: str | None, sources: Iterable[Any]) -> list[str]:
@@ -252,6 +272,10 @@ def _key(override: Override) -> str:
 
 def _group(key: str) -> str:
     return key.partition(".")[0]
+
+
+def _fixed_by(option: Any) -> Sequence[str]:
+    return option.get("fixed", ()) if isinstance(option, Mapping) else ()
 
 
 def _forced(argument: str) -> str:

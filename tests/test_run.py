@@ -156,6 +156,8 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         (["measure.max_steps=1"], ["measure.max_steps"]),
         (["-m", "leave_out=[{nonsense: 1}]"], ["no setting 'nonsense'"]),
         (["-m", "attention=gqa,mla", "attention.colour=1,2"], ["no setting 'attention.colour'"]),
+        (["attention=mha", "attention.kv_heads=2"], ["attention.kv_heads is what makes mha what it is"]),
+        (["-m", "attention=mha,mqa", "attention.kv_heads=2,4"], ["attention.kv_heads is what makes mha what it is"]),
         (["resume=maybe"], ["resume must be true or false", "'maybe'"]),
         (["-m", "leave_out=decode"], ["leave_out must be a list of points", "'decode'"]),
         (["-m", "leave_out=[{phase: decode}]"], ["leaves no case"]),
@@ -297,13 +299,16 @@ def test_two_runs_of_one_sweep_at_once_share_its_cases(tmp_path):
 
 
 def test_a_setting_of_one_variant_is_null_for_the_others_in_a_sweep(tmp_path):
-    code, records = run(tmp_path, "-m", *SMALL, "attention=gqa,mla", "attention.kv_heads=1,2")
+    code, records = run(tmp_path, "-m", *SMALL, "attention=mha,gqa,mla", "attention.kv_heads=1,2")
     assert code == 0
     assert sorted((one.case.axes["attention"], one.case.id.rpartition(" ")[2]) for one in records) == [
         ("gqa", "attention.kv_heads=1"),
         ("gqa", "attention.kv_heads=2"),
+        ("mha", "attention.kv_heads=null"),
         ("mla", "attention.kv_heads=null"),
     ]
+    (mha,) = [one for one in records if one.case.axes["attention"] == "mha"]
+    assert mha.settings["attention"]["kv_heads"] == "all"
 
 
 def test_a_group_of_another_workload_is_null_in_a_sweep_of_both(tmp_path):

@@ -7,7 +7,7 @@ resuming uses it.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,10 @@ NEVER_IN_ID = (
     "report",
 )
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
+
+
+OF_CONFIGURATION = ("axes", "only", "unused", "fixed")
+"""What an option of a group says of settings, its own or others; it is none itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +72,19 @@ def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, **dict.fromkeys([*inapplicable, *unused])}
 
 
+def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What two records of one id must agree in: how they were measured does not count."""
+    return {
+        key: {name: inner for name, inner in value.items() if name not in OF_CONFIGURATION}
+        if isinstance(value, Mapping)
+        else value
+        for key, value in settings.items()
+        if key not in NEVER_IN_ID
+    }
+
+
 def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """The settings without these dotted keys; in a case's id they are null."""
+    """The settings without these dotted keys."""
     result = dict(settings)
     for key in keys:
         first, _, rest = key.partition(".")
@@ -80,18 +95,18 @@ def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return result
 
 
-def case_from(settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: Iterable[str]) -> Case:
+def case_from(
+    settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: Iterable[str], strange: Collection[str] = ()
+) -> Case:
     """Build a case from resolved settings.
 
     `chosen`: the option taken in each configuration group. `named`: the settings that the command line or the sweep
-    names, as dotted keys.
+    names, as dotted keys. `strange`: those of them that do not apply, and so are null.
     """
     workload = settings["workload"]
     axes = {axis: _plain(chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
     told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
-    extras = {
-        key: _plain(chosen[key] if key in chosen and settings.get(key) else _at(settings, key)) for key in told_apart
-    }
+    extras = {key: None if key in strange else _plain(_chosen_or_set(settings, chosen, key)) for key in told_apart}
     return Case(workload=workload["name"], axes=axes, extras=extras)
 
 
@@ -99,6 +114,11 @@ def run_key(case: Case, settings: Mapping[str, Any]) -> str:
     """sha256 over the case, its resolved settings, the code that it reaches and this machine."""
     parts = [case.id, json.dumps(settings, sort_keys=True), code_digest(settings), machine_id()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _chosen_or_set(settings: Mapping[str, Any], chosen: Mapping[str, str], key: str) -> Any:
+    """A group's option by its name; null where the workload has no use for it."""
+    return chosen[key] if key in chosen and settings.get(key) is not None else _at(settings, key)
 
 
 def _at(settings: Mapping[str, Any], key: str) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.records.case import NEVER_IN_ID
+from suite.records.case import comparable
 from suite.records.record import Record
 from suite.records.store import Contents, StoredRecord, read_contents
 
@@ -112,6 +112,5 @@ def started_at(record: Record) -> str:
 def _changed_ids(records: Iterable[Record]) -> set[str]:
     seen: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        relevant = {key: value for key, value in record.settings.items() if key not in NEVER_IN_ID}
-        seen[record.case.id].add(json.dumps(relevant, sort_keys=True))
+        seen[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
     return {case_id for case_id, variants in seen.items() if len(variants) > 1}

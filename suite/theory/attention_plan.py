@@ -16,7 +16,7 @@ from suite.theory.roofline import MeasuredCeilings
 ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 PHASES = ("prefill", "decode", "train")
 SPANS = ("layer", "kernel")
-NO_SIZES = ("_target_", "shape", "cache_size")
+NO_SIZES = ("_target_", "shape", "cache_size", "fixed")
 """Keys under `attention` that are no sizes of the variant."""
 
 

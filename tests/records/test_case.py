@@ -1,6 +1,6 @@
 """A case's id is its identity: readable, in one order, and equal for equal cases."""
 
-from suite.records.case import Case, case_from, run_key, without_inapplicable
+from suite.records.case import Case, case_from, comparable, run_key, without_inapplicable
 
 SETTINGS = {
     "workload": {
@@ -34,3 +34,10 @@ def test_the_run_key_follows_the_settings():
     case = Case(workload="attention", axes={})
     assert run_key(case, {"a": 1}) == run_key(case, {"a": 1})
     assert run_key(case, {"a": 1}) != run_key(case, {"a": 2})
+
+
+def test_how_it_was_measured_and_what_a_configuration_says_of_settings_do_not_count_between_records():
+    later = {**SETTINGS, "measure": {"precision": 1}, "workload": {**SETTINGS["workload"], "unused": ["hardware"]}}
+    later["attention"] = {**SETTINGS["attention"], "fixed": []}
+    assert comparable(later) == comparable(SETTINGS)
+    assert comparable({**SETTINGS, "seed": 4}) != comparable(SETTINGS)
