@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from suite.records import numbers
-from suite.records.derived import ceilings_of, constant, noted, roofline
+from suite.records.derived import ceilings_of, constant, noted, operators_of, roofline, warnings_of
 from suite.records.record import Record
 from suite.statistics.intervals import Interval, median_interval
 
@@ -31,13 +31,13 @@ def answer(record: Record, status: str) -> list[str]:
     lines += _what_ran(record)
     lines += _checks(record)
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
-    if facts.get("cold") in COLD:
-        lines.append(row("cold", COLD[facts["cold"]]))
+    if (cold := str(facts.get("cold"))) in COLD:
+        lines.append(row("cold", COLD[cold]))
     cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
     if cache and mha:
         share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
         lines.append(row("cache", f"{numbers.bytes_iec(cache)} a layer, {share}"))
-    return [*lines, *(row("warning", warning) for warning in facts.get("warnings", []))]
+    return [*lines, *(row("warning", warning) for warning in warnings_of(record))]
 
 
 def row(name: str, text: str) -> str:
@@ -48,7 +48,7 @@ def _what_ran(record: Record) -> Sequence[str]:
     facts = record.provenance
     if "backend" not in facts:
         return ()
-    operators = facts.get("operators", {}).get("kernel", [])
+    operators = operators_of(record, "kernel")
     ran = f", whose kernel ran {', '.join(operators)}" if operators else ""
     form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
     return (row("what ran", f"backend {facts['backend']}{form}{ran}"),)
@@ -76,7 +76,7 @@ def _timing(record: Record, span: str) -> Sequence[str]:
     spread = f"n = {warm.count}"
     if warm.count > 1:
         spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)}, {spread}"
-    lines = [row(span, f"{numbers.seconds(warm.median)} median of {CLOCKS[record.provenance['clock']]} ({spread})")]
+    lines = [row(span, f"{numbers.seconds(warm.median)} median of {_clock(record)} ({spread})")]
     share, regime = roofline(record, span, warm.median)
     ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
     traffic = constant(record, span, "traffic_bytes")
@@ -90,6 +90,11 @@ def _timing(record: Record, span: str) -> Sequence[str]:
         slower = f"{cold.median / warm.median:.2f} times as long, n = {cold.count}"
         lines.append(row("", f"{numbers.seconds(cold.median)} with cold caches ({slower})"))
     return lines
+
+
+def _clock(record: Record) -> str:
+    clock = str(record.provenance.get("clock"))
+    return CLOCKS.get(clock, clock)
 
 
 def _projection(record: Record, span: str) -> Sequence[str]:

@@ -15,6 +15,7 @@ from suite.answer import answer, row
 from suite.records import numbers
 from suite.records.case import telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, claim_folder
+from suite.records.derived import started_at
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError, Status
 from suite.records.store import (
@@ -31,8 +32,10 @@ from suite.records.store import (
 DONE, BROKEN = 0, 4
 SHORTEST_KEY = 4
 DAMAGED, UNFINISHED = "damaged", "unfinished"
-PLAINER = {ord(character): " " for character in map(chr, (*range(32), *range(127, 160)))}
-"""A foreign record's control characters would move the cursor of whoever lists it."""
+MOVING = (range(32), range(127, 160), range(0x202A, 0x202F), range(0x2066, 0x206A), range(0xD800, 0xE000))
+PLAINER = dict.fromkeys((code for codes in MOVING for code in codes), " ")
+"""A foreign record's control characters would move the cursor of whoever lists it or turn its text round, and halves of
+surrogate pairs cannot be printed."""
 
 
 def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> int:
@@ -44,7 +47,7 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders, with_readings=False)
-    stored = sorted(contents.stored, key=lambda one: (_said(one.record.provenance, "started_at"), one.folder))
+    stored = sorted(contents.stored, key=lambda one: (started_at(one.record), one.folder))
     wanted = [one for one in stored if status in (None, one.record.status)]
     unread = [(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged if status in (None, DAMAGED)]
     unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
@@ -77,7 +80,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
     lines = [
         *answer(record, str(record.status)),
         row("evidence", str(record.evidence)),
-        row("started", _said(provenance, "started_at")),
+        row("started", started_at(record)),
         row("machine", f"{', '.join(machine)} ({_said(environment, 'machine_id')})"),
         row("code", f"{_said(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}"),
         row("versions", ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else ""),
@@ -147,7 +150,7 @@ def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, st
     for one in stored:
         record = one.record
         told = [value_of(record.case, name) for name in names] or [record.case.id]
-        started = _said(record.provenance, "started_at")[:16].replace("T", " ")
+        started = started_at(record)[:16].replace("T", " ")
         rows.append([str(one.folder), str(record.status), started, *told, record.reason or ""])
     nothing = [""] * (len(rows[0]) - 3)
     return rows + [[str(folder), status, *nothing, reason] for folder, status, reason in unread]

@@ -148,7 +148,7 @@ def _composed(arguments: Sequence[str]) -> list[Composed]:
     composed: list[Composed] = []
     refused: list[OmegaConfBaseException] = []
     is_multirun = bool(MULTIRUN & set(arguments))
-    # A point takes Hydra a twentieth of a second, and a sweep may have thousands. Seen in a terminal only.
+    # A point takes Hydra nearly a tenth of a second, and a sweep may have thousands. Seen in a terminal only.
     notice = Console(stderr=True).status("composing the sweep")
 
     def collect(config: DictConfig) -> None:

@@ -18,7 +18,7 @@ from rich.text import Text
 from suite.answer import SPANS, answer, latency, row
 from suite.records import numbers
 from suite.records.case import Case, telling_apart, value_of
-from suite.records.derived import constant
+from suite.records.derived import constant, started_at, warnings_of
 from suite.records.record import Record, Status
 from suite.records.store import RECORD, StoredRecord
 from suite.remaining import remaining_s
@@ -74,7 +74,7 @@ class Terminal:
             print(f"{len(stored)} of {self._total} {said} recorded {when} (resume=false measures again)", flush=True)
         for one in stored if not self._is_sweep else ():
             print(one.record.case.id)
-            again = row("recorded", f"{_started(one.record)}, not measured again; resume=false does")
+            again = row("recorded", f"{started_at(one.record)}, not measured again; resume=false does")
             print("\n".join([*self._whole(one.record, one.folder), again]), flush=True)
 
     def held_elsewhere(self, case: Case) -> None:
@@ -197,15 +197,11 @@ def _cost_s(record: Record) -> float:
     return max(0.0, duration_s - ceilings_s)
 
 
-def _started(record: Record) -> str:
-    return str(record.provenance.get("started_at", "at an unknown time"))
-
-
 def _brief(record: Record) -> str:
     if record.status is not Status.OK:
         return record.reason or ""
     spans = [text for span in SPANS if (text := _span_text(record, span))]
-    return "   ".join([*spans, *(f"! {warning}" for warning in record.provenance.get("warnings", []))])
+    return "   ".join([*spans, *(f"! {warning}" for warning in warnings_of(record))])
 
 
 def _span_text(record: Record, span: str) -> str | None:

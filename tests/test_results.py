@@ -48,6 +48,24 @@ def test_a_run_is_shown_by_its_folder_or_by_how_its_key_begins(tmp_path, capsys)
             assert words in said
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        build(
+            provenance={"warnings": "none", "clock": 3, "backend": ["x"], "started_at": 7, "operators": 3, "cold": []}
+        ),
+        build(provenance={"operators": {"kernel": 5}, "shape": [1], "match": {}, "clock": "sundial"}),
+        build(environment={"packages": 3, "gpus": {"a": 1}, "cpu": None}),
+        build(latencies_s=(float("nan"), float("inf"), -1.0, 0.0, 1e300)),
+    ],
+    ids=range(4),
+)
+def test_an_odd_run_is_shown_without_what_cannot_be_read(tmp_path, capsys, record):
+    (folder,) = store(tmp_path, record)
+    assert show(str(folder), [tmp_path]) == 0
+    assert record.case.id in capsys.readouterr().out
+
+
 def test_a_run_that_is_not_one_is_refused_and_a_damaged_one_named(results, capsys):
     for name, words in (("0123", "names .*, "), ("zzzz", "got 'zzzz'"), ("012", "4 digits or more")):
         with pytest.raises(ValueError, match=words):

@@ -48,7 +48,7 @@ def claim_folder(parent: Path, run_key: str) -> Claim | None:
 
     A folder with a record is never touched again: a further run gets the next number.
     """
-    from filelock import FileLock, Timeout  # half of what importing this package's reading part would cost
+    from filelock import FileLock, Timeout  # here, since whoever only reads records needs none
 
     parent.mkdir(parents=True, exist_ok=True)
     for folder in run_folders(parent, run_key):

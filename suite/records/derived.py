@@ -1,9 +1,10 @@
-"""What follows from a record's readings, for whoever shows or judges it.
+"""What follows from a record, for whoever shows or judges it.
 
-A record may be old or foreign: what it lacks is None.
+A record may be old or foreign: what it lacks is None or empty, and so is what it has in another type.
 """
 
 import math
+from collections.abc import Mapping
 
 from suite.records.record import Record
 from suite.theory.roofline import Ceilings
@@ -37,3 +38,22 @@ def roofline(record: Record, span: str, median_s: float) -> tuple[float | None, 
         return None, None
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
     return bound_s / median_s, ceilings.regime(flops=flops, traffic_bytes=traffic)
+
+
+def started_at(record: Record) -> str:
+    """ISO text, which sorts as time does; empty where a record does not say."""
+    started = record.provenance.get("started_at")
+    return started if isinstance(started, str) else ""
+
+
+def warnings_of(record: Record) -> list[str]:
+    """What its own run held against it."""
+    warnings = record.provenance.get("warnings")
+    return list(map(str, warnings)) if isinstance(warnings, list) else []
+
+
+def operators_of(record: Record, span: str) -> tuple[str, ...]:
+    """Names of the operators that a span ran; none where the record does not say."""
+    spans = record.provenance.get("operators")
+    names = spans.get(span) if isinstance(spans, Mapping) else None
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()

@@ -1,20 +1,11 @@
 """What a span really ran, as its record lists it: the backend that was asked for may have fallen to another path."""
 
-from collections.abc import Mapping, Sequence
-
-from suite.records.record import Record
+from collections.abc import Sequence
 
 MATH_PATH = "_scaled_dot_product_attention_math"
 """torch's path of separate operators, taken without a word where no fused kernel fits."""
 KIND = "attention"
 """Stands in the name of every operator that is a whole attention."""
-
-
-def operators_of(record: Record, span: str) -> tuple[str, ...]:
-    """The operators' names; none where the record does not say."""
-    spans = record.provenance.get("operators")
-    names = spans.get(span) if isinstance(spans, Mapping) else None
-    return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
 def attention_operator(operators: Sequence[str]) -> str | None:

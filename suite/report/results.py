@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from suite.records.case import comparable
+from suite.records.derived import started_at
 from suite.records.record import Record
 from suite.records.store import Contents, StoredRecord, read_contents
 
@@ -101,12 +102,6 @@ def _current(label: str, contents: Contents, changed: set[str]) -> Iterable[Curr
             superseded=len(runs) - 1,
             settings_changed=case_id in changed,
         )
-
-
-def started_at(record: Record) -> str:
-    """ISO text, which sorts as time does; empty where a record does not say."""
-    started = record.provenance.get("started_at")
-    return started if isinstance(started, str) else ""
 
 
 def _changed_ids(records: Iterable[Record]) -> set[str]:

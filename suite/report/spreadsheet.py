@@ -5,10 +5,11 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
+from suite.records.derived import started_at
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.records.store import reading_rows
-from suite.report.results import Results, started_at
+from suite.report.results import Results
 
 RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A text cell that begins so is a formula to a spreadsheet program (OWASP, CSV injection)."""

@@ -114,6 +114,13 @@ def axis(record: Record, name: str) -> str:
     return "" if value is None else str(value)
 
 
+def plausible_rate(amount: float | None, over: float | None = 1.0) -> float | None:
+    """`amount` a unit of `over`, where both are known and a device could have it."""
+    if amount is None or over is None:
+        return None
+    return amount / over if PLAUSIBLE_RATE[0] < amount / over < PLAUSIBLE_RATE[1] else None
+
+
 def extras(record: Record) -> list[str]:
     """Settings named besides the axes, as `name=value`; without those that do not apply to the case."""
     return [f"{name}={value}" for name, value in sorted(record.case.extras.items()) if value is not None]
@@ -129,22 +136,15 @@ def own_extras(record: Record) -> list[str]:
     return [extra.removeprefix(OF_A_VARIANT) for extra in extras(record) if extra.startswith(OF_A_VARIANT)]
 
 
-def plausible_rate(amount: float | None, over: float | None = 1.0) -> float | None:
-    """`amount` a unit of `over`, where both are known and a device could have it."""
-    if amount is None or over is None:
-        return None
-    return amount / over if PLAUSIBLE_RATE[0] < amount / over < PLAUSIBLE_RATE[1] else None
-
-
 def settings_shown(
-    timings: Sequence[Timing], *, besides: Collection[str], extras_of: Callable[[Record], list[str]] | None = None
+    timings: Sequence[Timing], *, besides: Collection[str], extras_of: Callable[[Record], list[str]] = extras
 ) -> list[str]:
     """For each timing what tells it from the others, besides these axes: `query_len=16, batch=8`."""
     names = {name for timing in timings for name in timing.record.case.axes} - {*besides, "query_len"}
     differ = {name for name in names if len({axis(timing.record, name) for timing in timings}) > 1}
-    told = extras_of or extras
     return [
-        ", ".join([*_settings(timing.record, differ), *told(timing.record), *_evidence(timing)]) for timing in timings
+        ", ".join([*_settings(timing.record, differ), *extras_of(timing.record), *_evidence(timing)])
+        for timing in timings
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from suite.records.store import read_contents
 from suite.report.command import report
 from suite.report.spreadsheet import RUNS_IN_A_SPREADSHEET
-from suite.results import list_runs, merge, verify
+from suite.results import list_runs, merge, show, verify
 from tests.records.factory import build, store
 from tests.report import hostile_folders
 from tests.report.test_hostile import parsed
@@ -56,6 +56,16 @@ def test_the_csv_holds_no_cell_that_a_spreadsheet_would_run(results, tmp_path):
     assert len(rows) > hostile_folders.COUNT
     for cell in {cell for row in rows for cell in row if cell.startswith(RUNS_IN_A_SPREADSHEET)}:
         float(cell)  # a negative number, which runs nothing
+
+
+def test_each_can_be_shown_alone_or_is_said_to_be_damaged(results, capsys):
+    root, readable = results
+    assert {name: show(str(root / name), [root]) for name in readable} == {
+        name: 0 if can_be else 4 for name, can_be in readable.items()
+    }
+    said = capsys.readouterr()
+    assert said.err.count("the run is damaged: ") == sum(not can_be for can_be in readable.values())
+    assert not {"\x1b", "\u202e"} & set(said.out)
 
 
 def test_the_other_commands_name_each_too_and_copy_none(results, tmp_path, capsys):

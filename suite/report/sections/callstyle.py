@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
+from suite.records.derived import operators_of
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
 from suite.report.facets import case_facets, trace_facets
 from suite.report.lines import SPANS_FIRST, span_title
 from suite.report.palette import OTHER, rank, shown, style_of
-from suite.report.ran import MATH_PATH, attention_operator, operators_of
+from suite.report.ran import MATH_PATH, attention_operator
 from suite.report.results import CurrentRecord, Results
 from suite.report.section import Column, Figure, Kind, Section, Table, View, cell
 from suite.report.timings import Timing, axis, clock_names, extras, is_timed, settings_shown, timings_of

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from suite.records import numbers
+from suite.records.derived import operators_of
 from suite.records.privacy import scrub
 from suite.report.palette import rank, shown
-from suite.report.ran import MATH_PATH, operators_of
+from suite.report.ran import MATH_PATH
 from suite.report.results import Results
 from suite.report.section import Column, Kind, Section, Table, cell
 from suite.report.timings import Timing, axis, is_timed, timings_of

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from suite.records import numbers
+from suite.records.derived import started_at, warnings_of
 from suite.records.privacy import scrub
 from suite.records.record import Record
-from suite.report.results import Results, started_at
+from suite.report.results import Results
 from suite.report.section import Column, Kind, Section, Table
 from suite.report.words import Words
 
@@ -111,8 +112,7 @@ def _warnings(results: Results, words: Words) -> Table:
     found: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], str] = {}
     for current in results.records:
-        warnings = current.record.provenance.get("warnings")
-        for warning in map(str, warnings if isinstance(warnings, list) else []):
+        for warning in warnings_of(current.record):
             kind = current.label, NUMBER.sub("", warning)
             found[kind] += 1
             first.setdefault(kind, scrub(warning))
