@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from suite.attention.check import compare, readings_if_passed
 from suite.attention.layer import AttentionLayer
 from suite.attention.layer_check import compared, layer_readings
 from suite.attention.problem import Backend
 from suite.measure.meter import Meter
+from suite.measure.rotation import Turns, rotated
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 from suite.theory.shapes import Pass
@@ -60,3 +62,20 @@ class ForwardStep:
                 layer.output(self.backend(*layer.project(self._x_BSD, cache, self._start)))
             with meter.span("kernel"):
                 self.backend(*self.projected)
+
+    def turns(self, span: str, least_bytes: int) -> Turns:
+        """The kernel rotates over copies of its inputs. The layer has one cache and one set of weights, so it does
+        not."""
+        if span == "kernel":
+            return rotated(self._kernel, self.projected, least_bytes)
+        x_BSD = self._x_BSD
+        return Turns(runs=[lambda: self._whole_layer(x_BSD)])
+
+    @torch.inference_mode()
+    def _kernel(self, *projected: Tensor) -> Tensor:
+        return self.backend(*projected)
+
+    @torch.inference_mode()
+    def _whole_layer(self, x_BSD: Tensor) -> Tensor:
+        layer = self.layer
+        return layer.output(self.backend(*layer.project(x_BSD, self.cache, self._start)))

@@ -70,6 +70,9 @@ class TrainingStep:
         with meter.span("kernel"):
             gradients(self.backend, self.projected, self._do_BHSv, self.problem)
 
+    def turns(self, span: str, least_bytes: int) -> None:
+        """None: a backward pass is captured under rules of its own, and a training step is seldom short."""
+
     def _drawn_like_output(self, problem: Problem) -> torch.Tensor:
         size = (problem.batch, problem.heads, problem.query_len, problem.v_dim)
         return torch.empty(size, dtype=problem.dtype, device=problem.device).normal_(generator=self._generator)

@@ -11,6 +11,7 @@ from suite.attention.problem import Backend
 from suite.attention.training_step import TrainingStep
 from suite.configuration import locate
 from suite.measure.meter import Meter
+from suite.measure.rotation import Turns
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading, constant_readings
 from suite.theory.attention_plan import ELEMENT_BYTES, AttentionPlan
@@ -29,8 +30,6 @@ class AttentionWorkload:
 
     def prepare(self) -> None:
         plan = self.plan
-        if plan.device == "cuda":
-            raise UnsupportedError("device=cuda is not timed by this version: it has no clock of device events yet")
         if plan.forward.cache_dtype is not None:
             raise UnsupportedError(
                 f"cache_dtype={plan.forward.cache_dtype} is known to the closed forms alone (workload=projection): "
@@ -73,3 +72,6 @@ class AttentionWorkload:
 
     def step(self, meter: Meter) -> None:
         self.work.run(meter)
+
+    def turns(self, span: str, least_bytes: int) -> Turns | None:
+        return self.work.turns(span, least_bytes)

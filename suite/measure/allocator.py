@@ -6,7 +6,7 @@ Watching costs time, so this probe has a pass of its own. `ru_maxrss` cannot ser
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,6 +38,9 @@ class AllocatorProbe:
     def __init__(self) -> None:
         self.operators: list[list[str]] = []
 
+    def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        return {"operators": self.operators}
+
     def __call__(self, span: str) -> Callable[[], Seen]:
         profiler = torch.autograd.profiler.profile(profile_memory=True)
         with quiet_standard_error():
@@ -49,7 +52,7 @@ class AllocatorProbe:
             results = profiler.kineto_results
             assert results is not None
             events = results.events()
-            self.operators.append(_worth_naming(event.name() for event in events))
+            self.operators.append(worth_naming(event.name() for event in events))
             # torch's stub of the event leaves nbytes out.
             memory: list[Any] = [event for event in events if event.name() == "[memory]"]
             changes = sorted((event.start_ns(), event.nbytes()) for event in memory)
@@ -62,7 +65,8 @@ class AllocatorProbe:
         return stop
 
 
-def _worth_naming(names: Iterator[str]) -> list[str]:
+def worth_naming(names: Iterator[str]) -> list[str]:
+    """Operators among the names of events, without views and without those that only hand on."""
     short = {_short(name) for name in names if name.startswith(("aten::", COMPILED))}
     return sorted(short - VIEWS - WRAPPERS)
 

@@ -8,19 +8,19 @@ from typing import Any
 import torch
 
 from suite.configuration import locate
-from suite.measure.allocator import AllocatorProbe
-from suite.measure.clock import cpu_clock, judging_clock
+from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, time_cold, unproven
+from suite.measure.devices import device_for
+from suite.measure.devices.device import Device, Timed
 from suite.measure.meter import Meter
+from suite.measure.precision import set_matmul_precision
 from suite.measure.repeats import Effort, repeat
-from suite.measure.trace import TRACE, nvtx_ranges, trace_of
+from suite.measure.trace import TRACE, trace_of
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
 from suite.records.record import Reading, Status
-from suite.statistics.intervals import median_interval
 from suite.theory.roofline import MeasuredCeilings
 
 Send = Callable[..., None]
-WALL_EXCEEDS_CPU = 1.1
 TIMINGS = ("latency_s", "cold_latency_s")
 
 
@@ -33,29 +33,32 @@ def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredC
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
     torch.manual_seed(settings["seed"])
     effort = Effort.from_settings(settings)
+    device = device_for(workload.plan.device, workload.plan.threads)
+    precision = set_matmul_precision(settings.get("matmul_precision"))
     try:
         with _timed(send, "prepare"):
             workload.prepare()
-        clock = judging_clock(workload.plan.threads)
         send(readings=[*workload.constants(), *_ceiling_readings(workload, ceilings)])
-        send(facts={**workload.facts(), "clock": clock})
+        send(facts={**workload.facts(), "clock": device.clock, "float32_matmul": precision})
         with _timed(send, "check"):
             send(readings=list(workload.check()))
         with _timed(send, "measure"):
-            meter = Meter(*nvtx_ranges(workload.plan.device), cpu_clock(workload.plan.threads))
-            warning = _repeat(send, workload, meter, effort, ceilings)
-        if warning:
-            send(warning=warning)
+            timed = device.timed(workload, ceilings)
+            send(facts=timed.facts)
+            meter = Meter(*timed.probes)
+            warning = _repeat(send, workload, timed, meter, effort, ceilings)
+        for sentence in (*timed.warnings, *([warning] if warning else [])):
+            send(warning=sentence)
         with _timed(send, "cold"):
-            _time_cold(send, workload, effort, ceilings)
+            _time_cold(send, workload, device, effort, ceilings)
         with _timed(send, "check"):
             workload.check()
         with _timed(send, "profile"):
-            probe = AllocatorProbe()
+            probe = device.watcher()
             profiled = Meter(probe)
             workload.step(profiled)
-        operators = _by_span(profiled.readings, probe.operators)
-        send(readings=profiled.readings, facts={"operators": operators})
+        ran = {fact: _by_span(profiled.readings, names) for fact, names in probe.seen().items()}
+        send(readings=profiled.readings, facts=ran)
         if settings["profile"]:
             with _timed(send, "trace"):
                 send(files={TRACE: trace_of(workload.step, workload.plan.device)})
@@ -64,12 +67,14 @@ def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredC
     except IncorrectError as error:
         send(withdraw=TIMINGS, readings=list(error.readings))
         return Status.INCORRECT, error.reason
-    for sentence in (*_criticism(meter.readings, clock), *workload.criticise(operators)):
+    for sentence in (*device.criticise(meter.readings), *workload.criticise(ran["operators"])):
         send(warning=sentence)
     return Status.OK, None
 
 
-def _repeat(send: Send, workload: Workload, meter: Meter, effort: Effort, ceilings: MeasuredCeilings) -> str | None:
+def _repeat(
+    send: Send, workload: Workload, timed: Timed, meter: Meter, effort: Effort, ceilings: MeasuredCeilings
+) -> str | None:
     sent = 0
 
     def keep() -> None:
@@ -78,14 +83,16 @@ def _repeat(send: Send, workload: Workload, meter: Meter, effort: Effort, ceilin
         sent = len(meter.readings)
 
     predicted_s = workload.plan.predicted_step_s(ceilings)
-    warning = repeat(workload.step, meter, effort, predicted_s=predicted_s, keep=keep)
+    warning = repeat(timed.step, meter, effort, predicted_s=predicted_s, keep=keep)
     keep()
     return warning
 
 
-def _time_cold(send: Send, workload: Workload, effort: Effort, ceilings: MeasuredCeilings) -> None:
+def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, ceilings: MeasuredCeilings) -> None:
     """Time with flushed caches, and say why where that is not done."""
     plan = workload.plan
+    if device.flushes_every_run:
+        return None
     if effort.cold_steps == 0 or plan.predicted_step_s(ceilings) > effort.max_seconds:
         return send(facts={"cold": "not_asked"})
     state = cold_state(plan.constants())
@@ -110,17 +117,6 @@ def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterato
 
 def _by_span(readings: Sequence[Reading], operators: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
     return {reading.span: names for reading, names in zip(readings, operators, strict=True)}
-
-
-def _criticism(readings: Sequence[Reading], clock: str) -> Iterator[str]:
-    """What a reader should hold against these timings."""
-    for span in dict.fromkeys(reading.span for reading in readings):
-        timed = [reading for reading in readings if reading.span == span and reading.wall_s is not None]
-        if clock == "thread_cpu" and timed:
-            wall = median_interval([reading.wall_s or 0.0 for reading in timed]).median
-            ratio = wall / median_interval([reading.value for reading in timed]).median
-            if ratio > WALL_EXCEEDS_CPU:
-                yield f"{span}: wall time is {ratio:.2f} times the CPU time that is reported: other work was running"
 
 
 @contextmanager

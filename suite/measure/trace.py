@@ -9,11 +9,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from suite.measure.allocator import quiet_standard_error
-from suite.measure.meter import Meter, Probe, Seen
+from suite.measure.meter import Meter, Seen
 
 TRACE = "trace.json.gz"
 
@@ -33,27 +32,12 @@ def trace_of(step: Callable[[Meter], None], device: str) -> bytes:
     return gzip.compress(json.dumps(content).encode())
 
 
-def nvtx_ranges(device: str) -> list[Probe]:
-    """The probe that marks spans for nsys, where there is a CUDA device to watch."""
-    return [_nvtx_range] if device == "cuda" else []
-
-
 def _named_range(span: str) -> Callable[[], Seen]:
     named = record_function(f"span {span}")
     named.__enter__()
 
     def stop() -> Seen:
         named.__exit__(None, None, None)
-        return ()
-
-    return stop
-
-
-def _nvtx_range(span: str) -> Callable[[], Seen]:
-    torch.cuda.nvtx.range_push(f"span {span}")
-
-    def stop() -> Seen:
-        torch.cuda.nvtx.range_pop()
         return ()
 
     return stop

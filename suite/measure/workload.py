@@ -1,9 +1,10 @@
 """What can be measured: attention, and later RL and quality, are all this."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from suite.measure.meter import Meter
+from suite.measure.rotation import Turns
 from suite.records.record import Reading
 from suite.theory.roofline import MeasuredCeilings
 
@@ -72,4 +73,14 @@ class Workload(Protocol):
 
     def step(self, meter: Meter) -> None:
         """Do the work once, each part inside a span of the meter."""
+        ...
+
+
+@runtime_checkable
+class WorkloadInTurns(Protocol):
+    """A workload whose spans can also run apart from a meter, so that a device can capture them in a graph."""
+
+    def turns(self, span: str, least_bytes: int) -> Turns | None:
+        """A span's work as `step` does it, rotating over copies of its inputs that together hold `least_bytes` where
+        it can; None where it cannot run apart. Each run returns its output."""
         ...

@@ -1,0 +1,54 @@
+"""The CPU: timed by the clocks of the operating system, a process for each case."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from suite.measure.allocator import AllocatorProbe
+from suite.measure.ceilings import measure_ceilings
+from suite.measure.clock import cpu_clock, judging_clock
+from suite.measure.devices.device import Timed
+from suite.measure.workload import Workload
+from suite.records.record import Reading
+from suite.statistics.intervals import median_interval
+from suite.theory.roofline import MeasuredCeilings
+
+WALL_EXCEEDS_CPU = 1.1
+
+
+class Cpu:
+    """See suite.measure.devices.Device."""
+
+    flushes_every_run = False
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self.clock = judging_clock(threads)
+
+    def require(self) -> None:
+        pass
+
+    def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
+        return measure_ceilings(dtype, self._threads)
+
+    def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
+        return Timed(step=workload.step, probes=[cpu_clock(self._threads)], facts={})
+
+    def watcher(self) -> AllocatorProbe:
+        return AllocatorProbe()
+
+    def criticise(self, readings: Sequence[Reading]) -> Iterator[str]:
+        for span in dict.fromkeys(reading.span for reading in readings):
+            timed = [reading for reading in readings if reading.span == span and reading.wall_s is not None]
+            if self.clock == "thread_cpu" and timed:
+                wall = median_interval([reading.wall_s or 0.0 for reading in timed]).median
+                ratio = wall / median_interval([reading.value for reading in timed]).median
+                if ratio > WALL_EXCEEDS_CPU:
+                    more = f"{ratio:.2f} times the CPU time that is reported"
+                    yield f"{span}: wall time is {more}: other work was running"
+
+    def reset(self) -> str | None:
+        return None
+
+    def is_lost(self, error: Exception) -> bool:
+        return False

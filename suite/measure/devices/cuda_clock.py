@@ -1,0 +1,106 @@
+"""The clock of a CUDA run, and the flush before it.
+
+Two events stand in the device's own queue around a span, and their distance is what the device took. The host is ahead
+of them, since the flush keeps the device busy meanwhile: so a short span does not wait for its launch, as long as
+launching it takes no longer than the flush.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+from suite.measure.clock import involuntary_switches
+from suite.measure.meter import Probe, Seen
+
+FLUSH_OVER_L2 = 2
+PROBE_SHARE = 4
+"""The flush is proved by reading one part in so many of the L2: enough to take longer than a kernel's own start-up."""
+FLOAT_BYTES = 4
+
+
+def l2_bytes() -> int:
+    size: int = torch.cuda.get_device_properties().L2_cache_size
+    return size
+
+
+def event_clock(runs: Mapping[str, int]) -> Probe:
+    """A probe for a span's time on the device. `runs`: how often a span does its work, 1 where it is not named; every
+    figure is that of one run.
+
+    The CPU times are the host's until everything is launched. Wall time ends when the device has finished, and begins
+    while it may still flush.
+    """
+
+    def start(span: str) -> Callable[[], Seen]:
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        switches = involuntary_switches()
+        process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
+        begin.record()
+
+        def stop() -> Seen:
+            end.record()
+            thread_cpu_s = time.thread_time() - thread
+            process_cpu_s = time.process_time() - process
+            now = involuntary_switches()
+            end.synchronize()  # after the CPU's clocks were read: it waits by spinning
+            wall_s = time.perf_counter() - wall
+            count = runs.get(span, 1)
+            return [
+                {
+                    "metric": "latency_s",
+                    "value": begin.elapsed_time(end) / 1e3 / count,
+                    "wall_s": wall_s / count,
+                    "thread_cpu_s": thread_cpu_s / count,
+                    "process_cpu_s": process_cpu_s / count,
+                    "involuntary_switches": None if now is None or switches is None else now - switches,
+                }
+            ]
+
+        return stop
+
+    return start
+
+
+class CudaFlush:
+    """A probe that writes twice the L2 before the clock starts.
+
+    It does so twice: between the two, a probe that was warm before is read again. What proves the first flush would
+    otherwise stand between the flush and the span, which would then wait for its launch.
+    """
+
+    def __init__(self, cache_bytes: int) -> None:
+        self._filler = torch.empty(FLUSH_OVER_L2 * cache_bytes, dtype=torch.uint8, device="cuda")
+        self._probe = torch.ones(cache_bytes // PROBE_SHARE // FLOAT_BYTES, device="cuda")
+
+    def __call__(self, span: str) -> Callable[[], Seen]:
+        self._probe.sum()
+        warm = self._read()
+        self._filler.zero_()
+        cold = self._read()
+        self._filler.zero_()
+
+        def stop() -> Seen:
+            # The clock has stopped by now, so all of these events have happened.
+            ratio = cold[0].elapsed_time(cold[1]) / warm[0].elapsed_time(warm[1])
+            return [{"metric": "flush_probe_ratio", "value": ratio}]
+
+        return stop
+
+    def _read(self) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        self._probe.sum()
+        end.record()
+        return begin, end
+
+
+def nvtx_range(span: str) -> Callable[[], Seen]:
+    """A probe that marks spans for nsys."""
+    torch.cuda.nvtx.range_push(f"span {span}")
+
+    def stop() -> Seen:
+        torch.cuda.nvtx.range_pop()
+        return ()
+
+    return stop
