@@ -16,34 +16,43 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from suite import __version__
-from suite.configuration import locate
+from suite.configuration import locate, one_of
 from suite.interruptions import Interruptions
+from suite.measure.precision import MATMUL_PRECISIONS
 from suite.measure.repeats import Effort
 from suite.measure.worker import Worker
 from suite.records import numbers
 from suite.records.case import Case, run_key
 from suite.records.claim import Claim, claim_folder, run_folders
 from suite.records.code import code_digest
-from suite.records.environment import commit, environment, source_digest
+from suite.records.environment import commit, environment, gpu_memory_bytes, source_digest
 from suite.records.limits import capacity_bytes, most_threads
-from suite.records.record import CorruptRecordError, Evidence, Reading, Record, Status, constant_readings
+from suite.records.record import (
+    REFUSED_UNRUN,
+    CorruptRecordError,
+    Evidence,
+    Reading,
+    Record,
+    Status,
+    constant_readings,
+)
 from suite.records.store import RECORD, StoredRecord, read_record, write_record
 from suite.terminal import Terminal
 from suite.theory.roofline import MeasuredCeilings
 
-Ceilings = dict[tuple[str, int], MeasuredCeilings]
-"""By dtype and number of threads."""
+Ceilings = dict[tuple[str, str, int, str | None], MeasuredCeilings]
+"""By device, dtype, number of threads and the precision of float32 products."""
 INTERRUPTED = 130
 ANSWERS = (Status.OK, Status.INCORRECT, Status.UNSUPPORTED)
 """What follows from the case, the code and the machine, so that running it again would say the same."""
 COMPLAINTS = "worker.log"
 """Lies in a run's folder while it is unfinished."""
-REFUSED_UNRUN = "refused_before_it_ran"
 
 
 class PlannedWork(Protocol):
     """What is needed of a workload's plan here; see suite.measure.workload.Plan for all of it."""
 
+    device: str
     dtype: str
     threads: int
     refusal: str | None
@@ -82,13 +91,20 @@ class Job:
         if plan.threads > most_threads():
             # They would wait for each other: the figure would say nothing of the work.
             return f"threads={plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
-        least, most = plan.least_bytes(), capacity_bytes()
-        if least > most:
+        least = plan.least_bytes()
+        # Where NVML shows no GPU, the worker says what torch finds.
+        most, whose = (gpu_memory_bytes(), "a GPU here") if self.stays else (capacity_bytes(), "this process")
+        if most is not None and least > most:
             return (
                 f"holds at least {numbers.bytes_iec(least)} at once, by the closed forms of its sizes; "
-                f"this process can have {numbers.bytes_iec(most)}"
+                f"{whose} can have {numbers.bytes_iec(most)}"
             )
         return None
+
+    @property
+    def stays(self) -> bool:
+        """Whether its process takes the next case too: a context on a GPU takes seconds to make."""
+        return self.plan.device == "cuda"
 
 
 def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) -> int:
@@ -103,8 +119,7 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) 
     terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep)
     ceilings: Ceilings = {}
     was_interrupted = False
-    worker = Worker(preload=_own_modules(missing))
-    with Interruptions() as interruptions, terminal:
+    with Interruptions() as interruptions, terminal, Worker(preload=_own_modules(missing)) as worker:
         try:
             terminal.recorded(list(answered.values()))
             for job in missing:
@@ -161,6 +176,7 @@ def job_for(case: Case, settings: Mapping[str, Any]) -> Job:
     except ValueError as error:
         raise ValueError("every number among the settings must be finite; got inf or nan") from error
     Effort.from_settings(settings)
+    one_of(settings, "matmul_precision", (None, *MATMUL_PRECISIONS))
     return Job(case=case, settings=settings, plan=locate(settings["workload"]["plan"])(settings))
 
 
@@ -253,11 +269,12 @@ def _record(job: Job, received: _Received, started_at: datetime, duration_s: flo
 
 def _measure(worker: Worker, job: Job, ceilings: Ceilings, complaints: Path, received: _Received) -> None:
     """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
-    dtype, threads = key = (job.plan.dtype, job.plan.threads)
+    plan, precision = job.plan, job.settings.get("matmul_precision")
+    key = (plan.device, plan.dtype, plan.threads, precision)
     if key not in ceilings:
         begun = time.perf_counter()
-        asked = {"dtype": dtype, "threads": threads}
-        for message in worker.run("ceilings", asked, threads=threads, complaints=complaints):
+        asked = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
+        for message in worker.run("ceilings", asked, threads=plan.threads, complaints=complaints, stays=job.stays):
             if "result" in message:
                 ceilings[key] = message["result"]
             received.take(message)
@@ -265,5 +282,5 @@ def _measure(worker: Worker, job: Job, ceilings: Ceilings, complaints: Path, rec
         if key not in ceilings:
             return
     arguments = {"settings": job.settings, "ceilings": ceilings[key]}
-    for message in worker.run("case", arguments, threads=threads, complaints=complaints):
+    for message in worker.run("case", arguments, threads=plan.threads, complaints=complaints, stays=job.stays):
         received.take(message)

@@ -1,4 +1,4 @@
-"""What runs inside a worker process: it hardens itself, does one task and reports through its pipe.
+"""What runs inside a worker process: it hardens itself, does its tasks and reports through its pipe.
 
 This module is preloaded in the fork server, so that a case is a fork of a process that has torch already. It is
 imported there and must start no thread.
@@ -11,48 +11,82 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from suite.measure.ceilings import measure_ceilings
+from suite.measure.devices import device_for
+from suite.measure.precision import set_matmul_precision
 from suite.measure.runner import measure_case
+from suite.measure.workload import UnsupportedError
 from suite.records.limits import available_bytes
-from suite.records.record import Status
+from suite.records.record import REFUSED_UNRUN, Status
 
 HEADROOM_BYTES = 256 << 20
 """Left to the parent and to the system when the worker's memory is limited."""
 EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory")
 
 
-def run(connection: Connection, task: str, arguments: Mapping[str, Any], threads: int, complaints: Path) -> None:
-    """Entry point of the process. Sends dictionaries; the last one has `outcome` or `result`."""
-    _harden(complaints)
-    torch.set_num_threads(threads)
-    torch.set_num_interop_threads(1)
+def run(connection: Connection, stays: bool) -> None:
+    """Entry point of the process: does one task, or where it `stays` one after another until the parent hangs up.
+
+    Receives (task, arguments, threads, complaints) and sends dictionaries; the last one of a task has `outcome` or
+    `result`, and `ends` where this process can do no other.
+    """
+    _harden(limits_memory=not stays)  # it stays for devices that have memory of their own
 
     def send(**message: Any) -> None:
         connection.send(message)
 
-    tasks: Mapping[str, Callable[..., None]] = {"case": _case, "ceilings": _ceilings}
+    goes_on = True
+    while goes_on:
+        try:
+            task, arguments, threads, complaints = connection.recv()
+        except EOFError:
+            return
+        with _said_into(complaints):
+            torch.set_num_threads(threads)
+            goes_on = _do(send, task, arguments, threads) and stays
+
+
+def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], threads: int) -> bool:
+    """Do a task and send all that comes of it; whether this process can do another."""
+    tasks: Mapping[str, Callable[..., dict[str, Any]]] = {"case": _case, "ceilings": _ceilings}
+    device = device_for(arguments.get("settings", arguments)["device"], threads)
+    is_lost = False
     try:
-        tasks[task](send, **arguments)
+        last = tasks[task](send, **arguments)
     except Exception as error:  # the boundary of the process: whatever happened becomes the record's reason
         status = Status.OUT_OF_MEMORY if _is_exhaustion(error) else Status.FAILED
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        send(outcome=(status, reason), facts={"traceback": traceback.format_exc()})
+        last = {"outcome": (status, reason), "facts": {"traceback": traceback.format_exc()}}
+        is_lost = device.is_lost(error)
+    # Here, since an error that is still handled keeps the frames, and so the tensors, of the case.
+    if not is_lost and (warning := device.reset()):
+        send(warning=warning)
+    send(**last, ends=is_lost)
+    return not is_lost
 
 
-def _case(send: Callable[..., None], **arguments: Any) -> None:
-    send(outcome=measure_case(send, **arguments))
+def _case(send: Callable[..., None], **arguments: Any) -> dict[str, Any]:
+    return {"outcome": measure_case(send, **arguments)}
 
 
-def _ceilings(send: Callable[..., None], *, dtype: str, threads: int) -> None:
-    send(result=measure_ceilings(getattr(torch, dtype), threads))
+def _ceilings(
+    send: Callable[..., None], *, device: str, dtype: str, threads: int, precision: str | None
+) -> dict[str, Any]:
+    """The first task of a sweep, which also tells whether there is such a device."""
+    measured = device_for(device, threads)
+    try:
+        measured.require()
+    except UnsupportedError as error:
+        return {"outcome": (Status.UNSUPPORTED, str(error)), "facts": {REFUSED_UNRUN: True}}
+    set_matmul_precision(precision)
+    return {"result": measured.ceilings(getattr(torch, dtype))}
 
 
 def _is_exhaustion(error: Exception) -> bool:
@@ -61,19 +95,31 @@ def _is_exhaustion(error: Exception) -> bool:
     )
 
 
-def _harden(complaints: Path) -> None:
-    """Die alone and quietly: no Ctrl-C of its own, first in line when memory runs out, gone when its parent is."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the case and records it
+@contextmanager
+def _said_into(complaints: Path) -> Iterator[None]:
+    """Whatever is printed goes into this file."""
     descriptor = os.open(complaints, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     sys.stdout.flush()
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     faulthandler.enable(descriptor)
+    try:
+        yield
+    finally:
+        faulthandler.enable(2)  # the same file until the next one
+        os.close(descriptor)
+
+
+def _harden(*, limits_memory: bool) -> None:
+    """Die alone and quietly: no Ctrl-C of its own, first in line when memory runs out, gone when its parent is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the case and records it
+    torch.set_num_interop_threads(1)
     _end_with_the_parent()
     if sys.platform == "linux":
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
-        _limit_memory()
+        if limits_memory:
+            _limit_memory()
 
 
 def _end_with_the_parent() -> None:

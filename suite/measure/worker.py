@@ -9,8 +9,11 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from suite.records.limits import oom_kills
@@ -19,58 +22,96 @@ from suite.records.record import Status
 LONGEST_COMPLAINT = 2000
 
 
-class Worker:
-    """Runs tasks one after another, each in a process of its own.
+@dataclass(frozen=True, kw_only=True)
+class _Child:
+    process: BaseProcess
+    connection: Connection
 
-    `preload`: modules that the tasks will need, loaded once before the first fork.
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+class Worker:
+    """Runs tasks one after another, each in a process of its own, or all that may stay in one.
+
+    `preload`: modules that the tasks will need, loaded once before the first fork. Use as a context manager: its end
+    is that of a process that stayed.
     """
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
         forks = sys.platform == "linux"
         self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+        self._kept: _Child | None = None
         if forks:
             self._context.set_forkserver_preload(["suite.measure.child", *preload])
 
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_kept()
+
     def run(
-        self, task: str, arguments: Mapping[str, Any], *, threads: int, complaints: Path
+        self, task: str, arguments: Mapping[str, Any], *, threads: int, complaints: Path, stays: bool = False
     ) -> Iterator[dict[str, Any]]:
         """Messages of one task, as they come. If the process dies, the last message is an `outcome` that says so.
 
         Closing the iterator early, as an interruption does, ends the process. What it prints goes into the file
-        `complaints`.
+        `complaints`. `stays`: the process takes the next such task too, unless it died or is good for no other.
         """
         complaints.write_text("")
         kills_before = oom_kills()
-        ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=_run_child, args=(theirs, task, dict(arguments), threads, complaints), daemon=True
-        )
-        process.start()
-        theirs.close()
-        finished = False
+        child = self._child(stays=stays)
+        finished = ends = False
         try:
+            with suppress(BrokenPipeError):  # it died meanwhile: there is nothing to receive either
+                child.connection.send((task, dict(arguments), threads, complaints))
             while not finished:
                 try:
-                    message = ours.recv()
-                except EOFError:
+                    message = child.connection.recv()
+                except (EOFError, ConnectionResetError):
                     break
+                ends = message.pop("ends", False)
                 finished = "outcome" in message or "result" in message
                 yield message
-            process.join()
+            if not finished or not stays:
+                child.process.join()
         finally:
-            if process.is_alive():
-                process.kill()
-                process.join()
-            ours.close()
+            if not finished or not stays or ends:
+                self._kept = None if child is self._kept else self._kept
+                child.end()
         if not finished:
-            yield _death(process.exitcode, oom_kills() > kills_before, complaints)
+            yield _death(child.process.exitcode, oom_kills() > kills_before, complaints)
+
+    def _child(self, *, stays: bool) -> _Child:
+        if stays and self._kept is not None and self._kept.process.is_alive():
+            return self._kept
+        if stays:
+            self._end_kept()
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_run_child, args=(theirs, stays), daemon=True)
+        process.start()
+        theirs.close()
+        child = _Child(process=process, connection=ours)
+        if stays:
+            self._kept = child
+        return child
+
+    def _end_kept(self) -> None:
+        if self._kept is not None:
+            self._kept.end()
+            self._kept = None
 
 
-def _run_child(connection: Connection, task: str, arguments: Mapping[str, Any], threads: int, complaints: Path) -> None:
+def _run_child(connection: Connection, stays: bool) -> None:
     # Imported here: in the parent this module may not load torch.
     from suite.measure import child
 
-    child.run(connection, task, arguments, threads, complaints)
+    child.run(connection, stays)
 
 
 def _death(exit_code: int | None, memory_ran_out: bool, complaints: Path) -> dict[str, Any]:

@@ -12,14 +12,16 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
 from suite.configuration import conf_dir
 from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
 
+T = TypeVar("T")
 RECORDED_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -112,15 +114,31 @@ def gpus() -> tuple[dict[str, str], ...]:
     """Name and UUID of every GPU that NVML shows; empty where there is no driver."""
     import pynvml
 
+    return tuple(
+        _of_each_gpu(lambda gpu: {"name": pynvml.nvmlDeviceGetName(gpu), "uuid": pynvml.nvmlDeviceGetUUID(gpu)})
+    )
+
+
+@functools.cache
+def gpu_memory_bytes() -> int | None:
+    """Memory of the largest GPU that NVML shows; None where there is no driver."""
+    import pynvml
+
+    return max(_of_each_gpu(lambda gpu: int(pynvml.nvmlDeviceGetMemoryInfo(gpu).total)), default=None)
+
+
+def _of_each_gpu(ask: Callable[[Any], T]) -> list[T]:
+    """What NVML answers of each GPU; empty where it has none to ask, or does not answer."""
+    import pynvml
+
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return ()
+        return []
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return tuple({"name": pynvml.nvmlDeviceGetName(h), "uuid": pynvml.nvmlDeviceGetUUID(h)} for h in handles)
+        return [ask(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:
-        return ()
+        return []
     finally:
         pynvml.nvmlShutdown()
 

@@ -13,6 +13,8 @@ from typing import Any
 from suite.records.case import Case
 
 SCHEMA = 1
+REFUSED_UNRUN = "refused_before_it_ran"
+"""A fact of a record that was refused for what the machine has, which may be more another time."""
 PLAIN_NAME = re.compile(r"\w[\w.-]*")
 
 
