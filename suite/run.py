@@ -33,6 +33,8 @@ NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/r
 IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
 OF_THE_COMMAND = ("leave_out", "resume", "report")
 """Settings that no case has."""
+DEFAULT_DTYPES = {"cuda": "bfloat16"}
+"""Of a device; elsewhere float32."""
 MULTIRUN = {"-m", "--multirun"}
 BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
 
@@ -183,6 +185,7 @@ def _composed(arguments: Sequence[str]) -> list[Composed]:
     sys.argv = ["suite-run", *arguments]  # the one-word name, which tab completion needs
     # Hydra composes every point of a sweep once more, only to see whether it can. Nothing here runs before all could.
     Sweeper.validate_batch_is_legal = _no_second_look
+    OmegaConf.register_new_resolver("default_dtype", _default_dtype, replace=True)
     try:
         with notice if is_multirun else nullcontext():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
@@ -264,6 +267,10 @@ def _leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
 
 def _no_second_look(self: Sweeper, batch: Any) -> None:
     pass
+
+
+def _default_dtype(device: Any) -> str:
+    return DEFAULT_DTYPES.get(device, "float32")
 
 
 def _key(override: Override) -> str:

@@ -73,13 +73,14 @@ def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two records of one id must agree in: how they were measured does not count."""
+    """What two records of one id must agree in: how they were measured does not count, and a setting that does not
+    apply is as one that an older record did not have yet."""
     return {
         key: {name: inner for name, inner in value.items() if name not in OF_CONFIGURATION}
         if isinstance(value, Mapping)
         else value
         for key, value in settings.items()
-        if key not in NEVER_IN_ID
+        if key not in NEVER_IN_ID and value is not None
     }
 
 
