@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from suite.records.case import comparable
 from suite.records.record import Evidence, Status
-from suite.records.store import read_contents
+from suite.records.store import read_contents, read_record
 from suite.run import compose, is_left_out, job_of, main
 from suite.theory.geometry import geometry_names
 from tests.records.test_code import forget_code
@@ -273,6 +274,43 @@ def test_a_damaged_record_is_run_again_and_kept(tmp_path):
     run(tmp_path, *ELSEWHERE, "workload=behaving")
     contents = read_contents([tmp_path])
     assert (len(contents.stored), [damage.folder for damage in contents.damaged]) == (1, [record.parent])
+
+
+def test_a_device_that_torch_does_not_find_is_unsupported_and_asked_for_again(tmp_path, capsys):
+    if pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("this torch finds a CUDA device")
+    for _ in range(2):
+        code, records = run(tmp_path, "-m", *SMALL, "attention=gqa,mla", "device=cuda")
+        assert (code, {record.status for record in records}) == (0, {Status.UNSUPPORTED})
+        assert all(record.reason.startswith("device=cuda needs a ") for record in records)
+        assert "2 unsupported" in capsys.readouterr().out
+    assert len(records) == 4
+
+
+def test_a_case_that_no_gpu_can_hold_is_refused_where_one_is_known(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.execution.gpu_memory_bytes", lambda: 1 << 14)
+    _, (record,) = run(tmp_path, *SMALL, "device=cuda")
+    assert "a GPU here can have 16.0 KiB" in record.reason
+
+
+def test_the_default_dtype_and_the_precision_follow_the_device():
+    def settings(*arguments):
+        (composed,) = compose([*SMALL, *arguments])
+        job = job_of(composed)
+        return job.case.axes["dtype"], job.settings["dtype"], job.settings["matmul_precision"]
+
+    assert settings() == ("float32", "float32", None)
+    assert settings("device=cuda") == ("bfloat16", "bfloat16", "highest")
+    assert settings("device=cuda", "dtype=float32", "matmul_precision=high") == ("float32", "float32", "high")
+    with pytest.raises(ValueError, match="matmul_precision must be one of"):
+        settings("device=cuda", "matmul_precision=low")
+
+
+def test_the_records_that_come_with_the_suite_have_the_settings_that_their_case_has_now():
+    folders = sorted((ROOT / "results" / "reference" / "cpu" / "attention").glob("*/"))
+    for record in map(read_record, folders[:: len(folders) // 3]):
+        (composed,) = compose(record.case.id.split())
+        assert comparable(job_of(composed).settings) == comparable(record.settings)
 
 
 def test_what_was_refused_for_want_of_memory_is_run_where_there_is_more(tmp_path, monkeypatch):

@@ -85,3 +85,13 @@ class WrongLater(Wrong):
 class Slow(Behaving):
     def work(self):
         time.sleep(60)
+
+
+class Named(Behaving):
+    def facts(self):
+        return {"pid": os.getpid()}
+
+
+class Exhausting(Behaving):
+    def prepare(self):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB")

@@ -41,3 +41,8 @@ def test_how_it_was_measured_and_what_a_configuration_says_of_settings_do_not_co
     later["attention"] = {**SETTINGS["attention"], "fixed": []}
     assert comparable(later) == comparable(SETTINGS)
     assert comparable({**SETTINGS, "seed": 4}) != comparable(SETTINGS)
+
+
+def test_a_setting_that_does_not_apply_is_as_one_that_an_older_record_did_not_have():
+    assert comparable({**SETTINGS, "matmul_precision": None}) == comparable(SETTINGS)
+    assert comparable({**SETTINGS, "matmul_precision": "high"}) != comparable(SETTINGS)

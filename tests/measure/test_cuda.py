@@ -1,0 +1,108 @@
+"""The parts of the CUDA path that need no GPU, and those that do where there is one."""
+
+import pytest
+import torch
+
+from suite.measure.devices import device_for
+from suite.measure.devices.cuda_ceilings import sizes_tried
+from suite.measure.devices.cuda_graph import SHORT_S, agrees, short_spans
+from suite.measure.devices.cuda_memory import short_kernel_name
+from suite.measure.meter import Meter
+from suite.measure.workload import UnsupportedError
+from suite.records.record import Reading
+from suite.theory.roofline import MeasuredCeilings
+
+H100_LIKE = MeasuredCeilings(flops_per_s=6e14, bytes_per_s_by_size={1 << 28: 3e12, 1 << 30: 2.9e12})
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def timed(span, value, thread_cpu_s):
+    return Reading(step=0, span=span, metric="latency_s", value=value, wall_s=1.0, thread_cpu_s=thread_cpu_s)
+
+
+def probed(ratio):
+    return Reading(step=0, span="kernel", metric="flush_probe_ratio", value=ratio)
+
+
+def test_a_torch_without_cuda_is_said_in_one_sentence():
+    if torch.cuda.is_available():
+        pytest.skip("this torch finds a CUDA device")
+    with pytest.raises(UnsupportedError, match=r"^device=cuda needs a [^.]*"):
+        device_for("cuda", 1).require()
+
+
+def test_nothing_of_the_device_is_touched_before_it_is_asked_for():
+    device = device_for("cuda", 1)
+    assert device.reset() is None or torch.cuda.is_initialized()
+    assert not device.is_lost(RuntimeError("CUDA error: device-side assert")) or torch.cuda.is_initialized()
+
+
+def test_spans_are_short_by_their_predicted_time():
+    def kernel(seconds):
+        return {"flops": seconds * 6e14, "traffic_bytes": 1.0}
+
+    constants = {"kernel": kernel(SHORT_S / 2), "layer": kernel(SHORT_S * 2), "case": {"cache_bytes": 1.0}}
+    assert short_spans(constants, H100_LIKE) == {"kernel": True, "layer": False}
+
+
+def test_a_graph_that_did_nothing_does_not_agree_and_rounding_does():
+    expected = torch.randn(8, 8)
+    assert agrees(expected + 1e-3 * torch.randn(8, 8), expected)
+    assert not agrees(torch.zeros(8, 8), expected)
+    assert not agrees(torch.full((8, 8), torch.nan), expected)
+
+
+def test_working_sets_exceed_the_l2_and_leave_room():
+    assert sizes_tried(50 << 20, 80 << 30) == [1 << 28, 1 << 30, 1 << 32]
+    assert sizes_tried(126 << 20, 8 << 30) == [1 << 30]
+    assert sizes_tried(4 << 20, 512 << 20) == [1 << 28]
+
+
+@pytest.mark.parametrize(
+    ("whole", "short"),
+    [
+        ("void at::native::reduce_kernel<512, 1, at::native::ReduceOp<float>>(int)", "at::native::reduce_kernel"),
+        ("void (anonymous namespace)::softmax<float>(float*)", "anonymous::softmax"),
+        ("sm90_xmma_gemm_bf16bf16_bf16f32_tn_n", "sm90_xmma_gemm_bf16bf16_bf16f32_tn_n"),
+        ("_mla_decode_kernel", "_mla_decode_kernel"),
+    ],
+)
+def test_a_kernel_is_named_without_its_template_arguments(whole, short):
+    assert short_kernel_name(whole) == short
+
+
+def test_a_flush_that_does_not_show_and_a_host_that_is_slower_than_the_device_are_said():
+    criticise = device_for("cuda", 1).criticise
+    assert list(criticise([timed("kernel", 2.0, 1.0), probed(1.6)])) == []
+    flush, host = criticise([timed("layer", 1.0, 2.5), probed(1.0)])
+    assert "1.00 times its warm time" in flush
+    assert host.startswith("layer: launching took the host 2.50 times")
+
+
+@needs_cuda
+def test_events_time_the_device_and_the_flush_shows():
+    from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes
+
+    values = torch.ones(1 << 26, device="cuda")
+    meter = Meter(CudaFlush(l2_bytes()), event_clock({"many": 4}))
+    for _ in range(20):
+        for span, count in (("one", 1), ("many", 4)):
+            with meter.span(span):
+                for _ in range(count):
+                    values.sum()
+    by_span = {
+        span: [r.value for r in meter.readings if r.span == span and r.metric == "latency_s"]
+        for span in ("one", "many")
+    }
+    assert min(by_span["many"]) == pytest.approx(min(by_span["one"]), rel=0.3)
+    assert not list(device_for("cuda", 1).criticise([r for r in meter.readings if r.metric == "flush_probe_ratio"]))
+
+
+@needs_cuda
+def test_a_graph_computes_what_the_work_does():
+    from suite.measure.devices.cuda_graph import _captured
+    from suite.measure.rotation import rotated
+
+    inputs = [torch.randn(256, 256, device="cuda") for _ in range(2)]
+    span = _captured(rotated(torch.mm, inputs, 10 * 2 * 256 * 256 * 4))
+    assert (span.runs, span.fact) == (10, {"turns": 10, "rotated_bytes": 10 * 2 * 256 * 256 * 4})

@@ -1,0 +1,90 @@
+"""The turns that a CUDA graph takes, laid out without a GPU: what must be so of their memory can be seen anywhere."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from suite.attention.workload import AttentionWorkload
+from suite.configuration import read_choice
+from suite.measure.rotation import MOST_TURNS, copied, read_bytes, rotated
+
+L2_BYTES = 300_000
+
+
+CASE = dict.fromkeys(("query_len", "batch", "tp", "threads"), 1) | {
+    "phase": "decode",
+    "match": "heads",
+    "seq_len": 64,
+    "dtype": "float32",
+    "cache_dtype": None,
+    "device": "cpu",
+    "seed": 0,
+}
+
+
+def prepared(attention, **changes):
+    settings = {
+        **CASE,
+        "geometry": read_choice("geometry", "tiny"),
+        "attention": read_choice("attention", attention),
+        "backend": read_choice("backend", "eager"),
+        **changes,
+    }
+    workload = AttentionWorkload(settings)
+    workload.prepare()
+    return workload
+
+
+def addresses(tensor):
+    start = tensor.data_ptr()
+    return start, start + tensor.untyped_storage().nbytes() - tensor.storage_offset() * tensor.element_size()
+
+
+@pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])
+def test_turns_of_a_kernel_read_different_memory_exceed_twice_the_cache_and_compute_the_same(attention):
+    workload, seen = prepared(attention), []
+    work = workload.work
+    expected = work.backend(*work.projected)
+    settled, work.backend = work.backend, lambda *inputs: seen.append(inputs) or settled(*inputs)
+    turns = workload.turns("kernel", 2 * L2_BYTES)
+    outputs = [run() for run in turns.runs]
+    assert turns.rotated_bytes == sum(map(read_bytes, seen)) >= 2 * L2_BYTES
+    assert len(turns.runs) == len(seen) > 1
+    for index, which in enumerate("qkv"):
+        spans = sorted(addresses(inputs[index]) for inputs in seen)
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans)), which
+    for output in outputs:
+        assert torch.equal(output, expected)
+
+
+def test_copies_keep_strides_and_share_memory_where_the_originals_do():
+    buffer = torch.arange(24.0).view(2, 3, 4)
+    key, value, apart = buffer[:, :2], buffer[:, :2, :3], torch.ones(5)
+    new_key, new_value, new_apart = copied([key, value, apart])
+    assert (new_key.stride(), new_value.stride()) == (key.stride(), value.stride())
+    assert new_key.data_ptr() == new_value.data_ptr() != key.data_ptr()
+    assert all(torch.equal(new, old) for new, old in ((new_key, key), (new_value, value), (new_apart, apart)))
+    new_key.zero_()
+    assert new_value.sum() == 0 != value.sum()
+
+
+def test_memory_that_inputs_share_counts_once():
+    key = torch.zeros(10, 4)
+    assert read_bytes([key, key[:, :3], torch.zeros(5)]) == 160 + 20
+
+
+def test_what_exceeds_the_cache_alone_or_is_tiny_runs_once_on_its_own_inputs():
+    inputs = [torch.ones(100)]
+    for least_bytes in (0, 400, 400 * MOST_TURNS + 1):
+        turns = rotated(lambda x: x, inputs, least_bytes)
+        assert [run().data_ptr() for run in turns.runs] == [inputs[0].data_ptr()]
+        assert turns.rotated_bytes == 0
+    assert len(rotated(lambda x: x, inputs, 401).runs) == 2
+
+
+def test_a_layer_runs_apart_from_the_meter_and_a_training_step_does_not():
+    workload = prepared("mla")
+    (run,) = workload.turns("layer", 2 * L2_BYTES).runs
+    assert run().shape == (1, 1, workload.plan.hidden_size)
+    assert prepared("gqa", phase="train", query_len=None).turns("kernel", 1) is None

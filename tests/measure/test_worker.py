@@ -1,0 +1,76 @@
+"""A worker that stays, as one on a GPU does, shown with tasks on the CPU."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from suite.measure.worker import Worker
+from suite.records.record import Status
+from suite.theory.roofline import MeasuredCeilings
+
+CEILINGS = MeasuredCeilings(flops_per_s=1e9, bytes_per_s_by_size={1 << 20: 1e9})
+EFFORT = {"precision": 1.0, "max_seconds": 1.0, "min_steps": 1, "max_steps": 1, "cold_steps": 0}
+
+
+def settings(workload):
+    return {
+        "workload": {"_target_": f"misbehaving.{workload}"},
+        "seed": 0,
+        "seq_len": 1,
+        "device": "cpu",
+        "profile": False,
+        "measure": EFFORT,
+    }
+
+
+@pytest.fixture
+def worker():
+    with Worker() as worker:
+        yield worker
+
+
+@pytest.fixture
+def outcome_of(worker, tmp_path):
+    """Runs a case in the process that stays: its outcome and that process's number."""
+
+    def run(workload):
+        complaints = tmp_path / "worker.log"
+        arguments = {"settings": settings(workload), "ceilings": CEILINGS}
+        messages = list(worker.run("case", arguments, threads=1, complaints=complaints, stays=True))
+        pids = [message["facts"]["pid"] for message in messages if "pid" in message.get("facts", {})]
+        return messages[-1]["outcome"], pids[-1] if pids else None
+
+    return run
+
+
+def test_a_process_that_stays_takes_the_next_case_and_a_dead_one_is_replaced(outcome_of):
+    (first, pid), (second, same) = outcome_of("Named"), outcome_of("Named")
+    assert first[0] is second[0] is Status.OK
+    assert pid == same
+    if sys.platform != "win32":
+        assert outcome_of("Killed")[0] == (Status.FAILED, "the worker was killed by SIGKILL")
+    (third, other) = outcome_of("Named")
+    assert third[0] is Status.OK
+    assert sys.platform == "win32" or other != pid
+
+
+def test_exhausted_memory_and_an_error_leave_the_process_to_the_next_case(outcome_of):
+    _, pid = outcome_of("Named")
+    assert outcome_of("Exhausting")[0][0] is Status.OUT_OF_MEMORY
+    assert outcome_of("Raising")[0][0] is Status.FAILED
+    assert outcome_of("Named") == ((Status.OK, None), pid)
+
+
+def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outcome_of, tmp_path):
+    import psutil
+
+    _, pid = outcome_of("Named")
+    arguments = {"settings": settings("Slow"), "ceilings": CEILINGS}
+    messages = worker.run("case", arguments, threads=1, complaints=Path(tmp_path / "log"), stays=True)
+    next(messages)
+    messages.close()
+    assert not psutil.pid_exists(pid)
+    _, pid = outcome_of("Named")
+    worker.__exit__(None, None, None)
+    assert not psutil.pid_exists(pid)
