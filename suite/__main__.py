@@ -250,7 +250,9 @@ def _results_application(finish: "Callable[[Callable[[], int]], None]") -> "type
 
     @application.command(help="Copy every whole run into one folder; nothing is overwritten.")
     def merge(
-        sources: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
+        sources: Annotated[
+            list[Path], typer.Argument(metavar="SOURCE...", help="Folders of results, or archives that make gpu wrote.")
+        ],
         into: Annotated[Path, typer.Option(help="The folder that gets them all.")],
     ) -> None:
         def command() -> int:

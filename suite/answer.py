@@ -9,8 +9,9 @@ from suite.statistics.intervals import Interval, median_interval
 
 SPANS = ("layer", "kernel")
 BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
-CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time"}
+CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time", "cuda_events": "device time"}
 COLD = {
+    "every_run": "the times above: the device's cache is flushed before every run",
     "as_warm": "no other than warm: the working set exceeds the last-level cache",
     "unknown_cache": "not timed: the system does not say how large its caches are",
     "no_memory": "not timed: too little memory is free to flush the last-level cache",

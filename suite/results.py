@@ -7,11 +7,13 @@ import hashlib
 import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from suite.answer import answer, row
+from suite.archive import unpacked
 from suite.records import numbers
 from suite.records.case import telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, claim_folder
@@ -107,16 +109,30 @@ def verify(folders: Sequence[Path]) -> int:
 
 
 def merge(sources: Sequence[Path], into: Path) -> int:
-    """Copy every whole run below the sources into one folder. Returns 4 where a source has damaged ones, else 0.
+    """Copy every whole run of the sources, folders or archives, into one folder. Returns 4 where a source is damaged or
+    has damaged runs, else 0.
 
     A run that is there already, byte for byte, is not copied again, and nothing is overwritten. Raises ValueError for a
     source that is not there, and where `into` is a file.
     """
     if into.exists() and not into.is_dir():
         raise ValueError(f"into must be a folder; got {str(into)!r}")
-    contents = _read(sources)
+    for source in sources:
+        if not source.is_dir() and not source.is_file():
+            raise ValueError(f"results must be folders or archives that exist; got {str(source)!r}")
+    with tempfile.TemporaryDirectory(prefix="suite-merge-") as unpacked_here:
+        folders, torn = [], []
+        for number, source in enumerate(sources):
+            try:
+                folders.append(source if source.is_dir() else unpacked(source, Path(unpacked_here) / str(number)))
+            except CorruptRecordError as error:
+                torn.append(Damage(folder=source, reason=str(error)))
+        return _merged(read_contents(folders), torn, into)
+
+
+def _merged(contents: Contents, torn: Sequence[Damage], into: Path) -> int:
     there = {_digest(one.folder) for one in read_contents([into], with_readings=False).stored}
-    copied, known, damaged = 0, 0, list(contents.damaged)
+    copied, known, damaged = 0, 0, [*torn, *contents.damaged]
     for one in contents.stored:
         faults = list(_faults_of_files(one))
         damaged += [Damage(folder=one.folder, reason=fault) for fault in faults]

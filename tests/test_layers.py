@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "suite.report": BASE,
     "suite.explain": BASE,
     "suite.doctor": BASE,
-    "suite.results": BASE | {"suite.answer"},
+    "suite.results": BASE | {"suite.answer", "suite.archive"},
+    "suite.archive": BASE,
     "suite.answer": BASE,
     "suite.configuration": set(),
 }

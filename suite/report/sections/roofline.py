@@ -81,7 +81,9 @@ def _title(key: Machine) -> str:
 
 
 def _device_name(record: Record) -> str:
-    device, gpus = axis(record, "device"), record.environment.get("gpus")
+    device, gpus, used = axis(record, "device"), record.environment.get("gpus"), record.provenance.get("device")
+    if device.startswith("cuda") and isinstance(used, Mapping) and used.get("name"):
+        return scrub(str(used["name"]))[:LONGEST_TEXT]
     if device.startswith("cuda") and isinstance(gpus, list) and gpus:
         return scrub(str(gpus[0]))[:LONGEST_TEXT]
     cpu = record.environment.get("cpu")
@@ -254,7 +256,9 @@ def _table(title: str, span: str, timings: Sequence[Timing], results: Results, w
 
 def _row(timing: Timing, setting: str | None, results: Results, words: Words) -> list[str]:
     phase, median_s, cold_s = axis(timing.record, "phase"), timing.interval.median, timing.cold_s
-    as_warm = timing.record.provenance.get("cold") == "as_warm"
+    told = {"as_warm": "roofline.as_warm", "every_run": "roofline.every_run"}.get(
+        str(timing.record.provenance.get("cold"))
+    )
     return [
         cell(timing.seq_len, numbers.count),
         *([setting or numbers.NOTHING] if setting is not None else []),
@@ -264,8 +268,8 @@ def _row(timing: Timing, setting: str | None, results: Results, words: Words) ->
         timing.backend or numbers.NOTHING,
         *([timing.label] if results.several else []),
         numbers.seconds(median_s),
-        words("roofline.as_warm") if as_warm else cell(cold_s, numbers.seconds),
-        numbers.NOTHING if as_warm or cold_s is None else numbers.times(cold_s / median_s),
+        words(told) if told else cell(cold_s, numbers.seconds),
+        numbers.NOTHING if told or cold_s is None else numbers.times(cold_s / median_s),
         cell(timing.flops_per_s, numbers.giga),
         cell(timing.bytes_per_s, numbers.giga),
         cell(timing.roofline_share, numbers.percent),
