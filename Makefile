@@ -7,13 +7,15 @@ NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
 
-.PHONY: help demo test parity browser clean
+.PHONY: help demo test parity browser gpu clean
 
 help:
 	@echo 'make demo     install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make test     install the development tools too, then format, lint, type and test'
 	@echo 'make parity   install transformers into .parity and compare its attention layers with ours'
 	@echo 'make browser  install playwright too and try the page in Chromium, which must be on PATH'
+	@echo 'make gpu      measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'
+	@echo '              DEVICE=cpu shows the same way in tiny sizes. Installs nothing'
 	@echo 'make clean    remove .venv, .parity, caches and built packages; results and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
@@ -34,6 +36,10 @@ parity: .parity/.parity
 
 browser: .venv/.browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+
+gpu:
+	@"$(or $(PYTHON),python3)" -m suite.gpu --out "$(or $(OUT),results/gpu)" \
+	  --budget-s $(or $(BUDGET_S),360) --device $(or $(DEVICE),cuda)
 
 clean:
 	rm -rf .venv .parity .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist

@@ -24,6 +24,8 @@ SHORT_S = 100e-6
 """Predicted time below which a span is captured: about what launching a layer's kernels from Python takes."""
 REPLAY_ERROR = 0.05
 """Relative difference above which a graph did not do the work. Whether that is right was checked before."""
+_FAILED: list[torch.cuda.CUDAGraph] = []
+"""Kept: where a capture cannot be ended, torch's allocator goes on asking its graph (CUDAGraph.cpp, capture_end)."""
 NOT_SHORT, NOT_OFFERED = "not short", "not offered by the workload"
 
 
@@ -117,10 +119,12 @@ def _capture(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph
             run()  # libraries set themselves up for each stream, which must not be captured
         torch.cuda.synchronize()
         graph.capture_begin()
+        _FAILED.append(graph)
         try:
             outputs = [_output(run) for run in runs]
         finally:
             graph.capture_end()
+        _FAILED.remove(graph)
         for output in outputs:
             output.zero_()
     torch.cuda.synchronize()
