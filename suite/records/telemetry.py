@@ -116,3 +116,22 @@ def telemetry_of(record: Record) -> Mapping[str, Any]:
     """What a record's provenance says of its telemetry; empty where it says nothing."""
     said = record.provenance.get("telemetry")
     return said if isinstance(said, Mapping) else {}
+
+
+def source_states(record: Record) -> dict[str, tuple[str, str]]:
+    """For each source the state that it named, and why."""
+    return {
+        name: (str(source.get("state")), str(source.get("why", "")))
+        for name, source in _objects(telemetry_of(record).get("sources"))
+    }
+
+
+def gpus_of(record: Record) -> dict[str, Mapping[str, Any]]:
+    """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
+    return dict(_objects(telemetry_of(record).get("devices")))
+
+
+def _objects(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    return (
+        [(name, one) for name, one in value.items() if isinstance(one, Mapping)] if isinstance(value, Mapping) else []
+    )

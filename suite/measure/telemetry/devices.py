@@ -1,0 +1,51 @@
+"""Which of NVML's GPUs is torch's: their numbers differ, by PCI order and by what CUDA_VISIBLE_DEVICES hides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pynvml
+
+from suite.records.telemetry import State
+
+
+def is_same_gpu(identity: Mapping[str, Any], *, uuid: str, pci: str) -> bool:
+    """Whether torch's device is NVML's: by UUID where torch has one, else by PCI domain, bus and device.
+
+    `identity`: `uuid`, with or without NVML's prefix, or None; `pci`, hexadecimal as `domain:bus:device`, or None.
+    """
+    told = identity.get("uuid")
+    if told:
+        return bool(_bare(str(told)) == _bare(uuid))
+    return identity.get("pci") is not None and _numbers(str(identity["pci"])) == _numbers(pci)
+
+
+def handle_of(identity: Mapping[str, Any]) -> Any | None:
+    """NVML's handle of torch's device, or None where NVML shows no such GPU. Raises NVMLError."""
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        pci = pynvml.nvmlDeviceGetPciInfo(handle)
+        named = f"{pci.domain:x}:{pci.bus:x}:{pci.device:x}"
+        if is_same_gpu(identity, uuid=pynvml.nvmlDeviceGetUUID(handle), pci=named):
+            return handle
+    return None
+
+
+def opened() -> tuple[State, str]:
+    """Open NVML for the life of this process: whether it answers, and if not, why."""
+    try:
+        pynvml.nvmlInit()
+    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
+        return State.NO_DRIVER, "no NVIDIA driver"
+    except pynvml.NVMLError_NoPermission:
+        return State.NO_PERMISSION, "the NVIDIA driver does not let this user ask"
+    except pynvml.NVMLError as error:
+        return State.FAILED, f"the NVIDIA driver does not answer: {error}"
+    return State.MEASURED, ""
+
+
+def _bare(uuid: str) -> str:
+    return uuid.lower().removeprefix("gpu-")
+
+
+def _numbers(pci: str) -> list[int]:
+    return [int(part.partition(".")[0], 16) for part in pci.split(":")]
