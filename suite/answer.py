@@ -14,8 +14,9 @@ from suite.records.derived import (
     roofline,
     warnings_of,
 )
+from suite.records.nvml import State
 from suite.records.record import Record
-from suite.records.telemetry import State, gpus_of, source_states
+from suite.records.telemetry import gpus_of, source_states
 from suite.statistics.intervals import Interval, median_interval
 
 SPANS = ("layer", "kernel")

@@ -60,24 +60,6 @@ QUANTITIES = {
 worker's `cpu_share`, which counts a whole CPU as 1."""
 
 
-class State(StrEnum):
-    """Whether a source could be read, and if not, which of the known ways it failed in."""
-
-    MEASURED = "measured"
-    NO_DRIVER = "no_driver"
-    NO_PERMISSION = "no_permission"
-    NO_DEVICE = "no_device"
-    MISSING_COUNTER = "missing_counter"
-    MIG = "mig"
-    AMD = "amd"
-    APPLE = "apple"
-    LOST = "lost"
-    NOT_HERE = "not_here"
-    """This system has no such file."""
-    FAILED = "failed"
-    """The driver answered with an error that has no name of its own here; the reason is its."""
-
-
 class Mark(StrEnum):
     THROTTLED = "throttled"
     PRESSURED = "pressured"

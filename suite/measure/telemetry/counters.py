@@ -7,9 +7,9 @@ from typing import Any
 
 import pynvml
 
-from suite.measure.telemetry.devices import handle_of, opened
+from suite.measure.telemetry.devices import handle_of
 from suite.measure.telemetry.rapl import POWERCAP, packages
-from suite.records.telemetry import State
+from suite.records.nvml import State, opened
 
 MILLI = 1e-3
 

@@ -5,8 +5,6 @@ from typing import Any
 
 import pynvml
 
-from suite.records.telemetry import State
-
 
 def is_same_gpu(identity: Mapping[str, Any], *, uuid: str, pci: str) -> bool:
     """Whether torch's device is NVML's: by UUID where torch has one, else by PCI domain, bus and device.
@@ -28,19 +26,6 @@ def handle_of(identity: Mapping[str, Any]) -> Any | None:
         if is_same_gpu(identity, uuid=pynvml.nvmlDeviceGetUUID(handle), pci=named):
             return handle
     return None
-
-
-def opened() -> tuple[State, str]:
-    """Open NVML for the life of this process: whether it answers, and if not, why."""
-    try:
-        pynvml.nvmlInit()
-    except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
-        return State.NO_DRIVER, "no NVIDIA driver"
-    except pynvml.NVMLError_NoPermission:
-        return State.NO_PERMISSION, "the NVIDIA driver does not let this user ask"
-    except pynvml.NVMLError as error:
-        return State.FAILED, f"the NVIDIA driver does not answer: {error}"
-    return State.MEASURED, ""
 
 
 def _bare(uuid: str) -> str:

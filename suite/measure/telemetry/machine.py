@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.telemetry import State
+from suite.records.nvml import State
 
 PRESSURE = Path("/proc/pressure")
 RESOURCES = ("cpu", "memory", "io")

@@ -4,19 +4,16 @@
 A100's chip), by NVML's own documentation; the instant power of newer ones is field 186. Each goes under its own name.
 """
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pynvml
 
-from suite.measure.telemetry.devices import is_same_gpu, opened
+from suite.measure.telemetry.devices import is_same_gpu
 from suite.measure.telemetry.library import loaded_library
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.telemetry import State
+from suite.records.nvml import State, opened
 
-PCI_DRIVERS = Path("/sys/bus/pci/drivers")
 GA100_PCI_IDS = range(0x2080, 0x2100)
 MILLI, KILO, MEGA, PERCENT = 1e-3, 1e3, 1e6, 1e-2
 
@@ -159,7 +156,6 @@ class Nvml(Source):
         self._gpus: list[Gpu] = []
         self.state, self.why = opened()
         if self.state is not State.MEASURED:
-            self.state, self.why = _other_maker(sys.platform) or (self.state, self.why)
             return
         try:
             self._gpus = [Gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
@@ -168,9 +164,6 @@ class Nvml(Source):
             self.state, self.why = State.NO_PERMISSION, "the NVIDIA driver lets this user see no GPU"
         except pynvml.NVMLError as error:
             self.state, self.why = State.FAILED, f"the NVIDIA driver does not answer: {error}"
-        else:
-            if not self._gpus:
-                self.state, self.why = State.NO_DEVICE, "an NVIDIA driver, but no GPU"
 
     def begin(self) -> None:
         for gpu in self._gpus:
@@ -192,12 +185,3 @@ class Nvml(Source):
 
 def _is_used(gpu: Gpu, target: Target) -> bool:
     return any(is_same_gpu(identity, uuid=gpu.uuid, pci=gpu.pci) for identity in target.cuda_devices)
-
-
-def _other_maker(platform: str) -> tuple[State, str] | None:
-    """A GPU that NVML cannot know, where that explains its absence."""
-    if platform == "darwin":
-        return State.APPLE, "Apple's GPUs are unknown to NVML"
-    if any((PCI_DRIVERS / "amdgpu").glob("*:*:*")):
-        return State.AMD, "AMD's GPUs are unknown to NVML"
-    return None

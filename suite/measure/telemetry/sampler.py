@@ -13,7 +13,8 @@ from typing import Any
 from suite.configuration import locate, one_of, positive_number
 from suite.measure.telemetry.marks import mark_of, reasons_of
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.telemetry import Mark, Sample, State
+from suite.records.nvml import State
+from suite.records.telemetry import Mark, Sample
 
 SLOW_EVERY_TICKS = 10
 SHORTEST_PERIOD_S = 0.02

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from suite.records.telemetry import State
+from suite.records.nvml import State
 
 
 class Seen(NamedTuple):

@@ -12,7 +12,8 @@ from suite.measure.telemetry.marks import mark_of
 from suite.measure.telemetry.rapl import Rapl
 from suite.measure.telemetry.source import Target
 from suite.measure.telemetry.worker import WorkerProcess
-from suite.records.telemetry import Mark, State
+from suite.records.nvml import State
+from suite.records.telemetry import Mark
 
 NOBODY = Target()
 

@@ -8,8 +8,8 @@ import pytest
 from suite.measure.energy import energy_of, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
 from suite.measure.telemetry.turns import EnergyTurns
+from suite.records.nvml import State
 from suite.records.record import Status
-from suite.records.telemetry import State
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, device
 from tests.records.factory import build

@@ -10,7 +10,8 @@ from suite.measure.telemetry.counters import NoCounter, energy_counter
 from suite.measure.telemetry.devices import handle_of
 from suite.measure.telemetry.nvml import Nvml
 from suite.measure.telemetry.source import Target
-from suite.records.telemetry import QUANTITIES, State
+from suite.records.nvml import State, opened
+from suite.records.telemetry import QUANTITIES
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import AMPERE, FIRST, SECOND, TURING, device
 
@@ -187,3 +188,12 @@ def test_the_library_that_was_loaded_is_named_by_its_digest(play):
         "sha256": hashlib.sha256(content).hexdigest(),
         "driver": "0.0-fake",
     }
+
+
+def test_gpus_of_other_makers_explain_that_there_is_no_driver(play, monkeypatch, tmp_path):
+    play(device())
+    monkeypatch.delenv("FAKE_NVML")
+    (tmp_path / "amdgpu" / "0000:03:00.0").mkdir(parents=True)
+    assert opened("linux", tmp_path)[0] is State.AMD
+    assert opened("darwin", tmp_path / "none")[0] is State.APPLE
+    assert opened("linux", tmp_path / "none") == (State.NO_DRIVER, "no NVIDIA driver")
