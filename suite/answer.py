@@ -49,7 +49,9 @@ def answer(record: Record, status: str) -> list[str]:
     if cache and mha:
         share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
         lines.append(row("cache", f"{numbers.bytes_iec(cache)} a layer, {share}"))
-    lines += [*_energy(record), *_telemetry(record)]
+    lines += _energy(record)
+    if (text := watched(record)) is not None:
+        lines.append(row("telemetry", text))
     return [*lines, *(row("warning", warning) for warning in warnings_of(record))]
 
 
@@ -68,12 +70,12 @@ def _energy(record: Record) -> Sequence[str]:
     return lines
 
 
-def _telemetry(record: Record) -> Sequence[str]:
-    """One line: what was watched, or by name why not."""
+def watched(record: Record) -> str | None:
+    """What was watched beside the CPU, or why not; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
     gpus = [f"{label} {gpu.get('name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
     text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"
-    return (row("telemetry", text),) if state else ()
+    return text if state else None
 
 
 def _use(gpu: Mapping[str, Any]) -> str:

@@ -48,11 +48,11 @@ class Telemetry:
     """The sources of a sweep, opened once."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._period_s = float(settings["period_s"])
+        self.period_s = float(settings["period_s"])
         self._sources: list[Source] = [locate(dotted)() for dotted in settings["sources"]]
 
     def watch(self) -> "Watch":
-        return Watch(self._sources, self._period_s)
+        return Watch(self._sources, self.period_s)
 
 
 class Watch:
