@@ -21,6 +21,7 @@ import suite
 from suite.configuration import choices, conf_dir
 from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpus
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.nvml import opened
 from suite.records.privacy import scrub
 
 RUNS, CANNOT_RUN = 0, 3
@@ -67,7 +68,7 @@ def examine() -> dict[str, Any]:
             "cgroup_limit_bytes": memory_limit_bytes(),
         },
         "gpus": [gpu["name"] for gpu in gpus()],
-        "no_gpu_because": _no_gpu_because(),
+        "no_gpu_because": opened()[1] or None,
         "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
         "backends": _runnable("backend", torch and torch["backends"], why_not),
         "workloads": _runnable("workload", torch and torch["workloads"], why_not),
@@ -150,22 +151,6 @@ def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str |
     """For each choice in a group, whether it runs, and if not, why."""
     reasons = {name: why_not or (failures or {}).get(name) for name in choices(group)}
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
-
-
-def _no_gpu_because() -> str | None:
-    """Why NVML shows no GPU, in words, or None where it shows one."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return f"no NVIDIA driver: {error}"
-    try:
-        return None if pynvml.nvmlDeviceGetCount() else "an NVIDIA driver, but no GPU"
-    except pynvml.NVMLError as error:
-        return f"the NVIDIA driver does not answer: {error}"
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _no_cuda_because(torch: dict[str, Any]) -> str:

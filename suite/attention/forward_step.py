@@ -1,6 +1,6 @@
 """Prefill and decode: one forward pass over a cache that was filled beforehand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -56,26 +56,25 @@ class ForwardStep:
         return readings
 
     def run(self, meter: Meter) -> None:
-        layer, cache = self.layer, self.cache
         with torch.inference_mode():
             with meter.span("layer"):
-                layer.output(self.backend(*layer.project(self._x_BSD, cache, self._start)))
+                self._layer()
             with meter.span("kernel"):
-                self.backend(*self.projected)
+                self._kernel(*self.projected)
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        kernel = torch.inference_mode()(self._kernel)
+        return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
     def turns(self, span: str, least_bytes: int) -> Turns:
         """The kernel rotates over copies of its inputs. The layer has one cache and one set of weights, so it does
         not."""
         if span == "kernel":
-            return rotated(self._kernel, self.projected, least_bytes)
-        x_BSD = self._x_BSD
-        return Turns(runs=[lambda: self._whole_layer(x_BSD)])
+            return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes)
+        return Turns(runs=[self.parts()[span]])
 
-    @torch.inference_mode()
-    def _kernel(self, *projected: Tensor) -> Tensor:
-        return self.backend(*projected)
+    def _layer(self) -> Tensor:
+        return self.layer.output(self.backend(*self.layer.project(self._x_BSD, self.cache, self._start)))
 
-    @torch.inference_mode()
-    def _whole_layer(self, x_BSD: Tensor) -> Tensor:
-        layer = self.layer
-        return layer.output(self.backend(*layer.project(x_BSD, self.cache, self._start)))
+    def _kernel(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+        return self.backend(q_BHSd, k_BGTd, v_BGTv)

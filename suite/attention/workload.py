@@ -1,6 +1,6 @@
 """One attention layer as a workload: the whole layer and the kernel alone, checked before and after it is timed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -72,6 +72,9 @@ class AttentionWorkload:
 
     def step(self, meter: Meter) -> None:
         self.work.run(meter)
+
+    def parts(self) -> Mapping[str, Callable[[], object]]:
+        return self.work.parts()
 
     def turns(self, span: str, least_bytes: int) -> Turns | None:
         return self.work.turns(span, least_bytes)

@@ -55,6 +55,7 @@ def run(connection: Connection, stays: bool) -> None:
 
 def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], threads: int) -> bool:
     """Do a task and send all that comes of it; whether this process can do another."""
+    send(pid=os.getpid())
     tasks: Mapping[str, Callable[..., dict[str, Any]]] = {"case": _case, "ceilings": _ceilings}
     device = device_for(arguments.get("settings", arguments)["device"], threads)
     is_lost = False

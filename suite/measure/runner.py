@@ -12,9 +12,11 @@ from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, time_cold, unproven
 from suite.measure.devices import device_for
 from suite.measure.devices.device import Device, Timed
+from suite.measure.energy import take_energy
 from suite.measure.meter import Meter
 from suite.measure.precision import set_matmul_precision
 from suite.measure.repeats import Effort, repeat
+from suite.measure.telemetry.counters import energy_counter
 from suite.measure.trace import TRACE, trace_of
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
 from suite.records.record import Reading, Status
@@ -24,17 +26,21 @@ Send = Callable[..., None]
 TIMINGS = ("latency_s", "cold_latency_s")
 
 
-def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings) -> tuple[Status, str | None]:
+def measure_case(
+    send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, takes_energy: bool
+) -> tuple[Status, str | None]:
     """Measure one case. What is read goes through `send` as it comes, so that a death loses nothing that was sent.
 
-    Sends `readings=[...]`, `facts={...}`, `durations_s={...}`, `warning="..."` and `files={name: bytes}`. Returns the
-    status and its reason.
+    Sends `readings=[...]`, `facts={...}`, `durations_s={...}`, `warning="..."`, `files={name: bytes}`, and as one
+    begins `phase="..."`. Returns the status and its reason.
     """
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
     torch.manual_seed(settings["seed"])
     effort = Effort.from_settings(settings)
     device = device_for(workload.plan.device, workload.plan.threads)
     precision = set_matmul_precision(settings.get("matmul_precision"))
+    if (identity := device.identity()) is not None:
+        send(cuda_device=identity)
     try:
         with _timed(send, "prepare"):
             workload.prepare()
@@ -59,6 +65,8 @@ def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredC
             workload.step(profiled)
         ran = {fact: _by_span(profiled.readings, names) for fact, names in probe.seen().items()}
         send(readings=profiled.readings, facts=ran)
+        with _timed(send, "energy"):
+            _take_energy(send, workload, device, settings["telemetry"], takes_energy=takes_energy)
         if settings["profile"]:
             with _timed(send, "trace"):
                 send(files={TRACE: trace_of(workload.step, workload.plan.device)})
@@ -107,6 +115,19 @@ def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, c
     return None
 
 
+def _take_energy(
+    send: Send, workload: Workload, device: Device, telemetry: Mapping[str, Any], *, takes_energy: bool
+) -> None:
+    """Joules of each span, or the named state that says why there are none."""
+    if not takes_energy:
+        state = "off" if telemetry["energy"] == "none" else "not_this_backend"
+        return send(facts={"energy": {"state": state}})
+    readings, energy = take_energy(
+        workload.parts(), energy_counter(device.identity()), seconds=telemetry["energy_seconds"], finish=device.finish
+    )
+    return send(readings=readings, facts={"energy": energy})
+
+
 def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterator[Reading]:
     for span, quantities in workload.plan.constants().items():
         if "traffic_bytes" in quantities:
@@ -121,6 +142,7 @@ def _by_span(readings: Sequence[Reading], operators: Sequence[Sequence[str]]) ->
 
 @contextmanager
 def _timed(send: Send, phase: str) -> Iterator[None]:
+    send(phase=phase)
     start = time.perf_counter()
     try:
         yield

@@ -1,6 +1,6 @@
 """What can be measured: attention, and later RL and quality, are all this."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from suite.measure.meter import Meter
@@ -75,12 +75,16 @@ class Workload(Protocol):
         """Do the work once, each part inside a span of the meter."""
         ...
 
+    def parts(self) -> Mapping[str, Callable[[], object]]:
+        """The work of each span that can be repeated by itself; empty where none can."""
+        ...
+
 
 @runtime_checkable
 class WorkloadInTurns(Protocol):
-    """A workload whose spans can also run apart from a meter, so that a device can capture them in a graph."""
+    """A workload whose spans can also be captured in a graph, on a device that has such a thing."""
 
     def turns(self, span: str, least_bytes: int) -> Turns | None:
-        """A span's work as `step` does it, rotating over copies of its inputs that together hold `least_bytes` where
-        it can; None where it cannot run apart. Each run returns its output."""
+        """A span's work as its part does it, rotating over copies of its inputs that together hold `least_bytes` where
+        it can; None where it cannot be captured. Each run returns its output."""
         ...

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import pynvml
 
 from suite.configuration import conf_dir
 from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.nvml import State, opened
 
 T = TypeVar("T")
 RECORDED_VARIABLES = (
@@ -112,8 +114,6 @@ def cpu_model() -> str:
 @functools.cache
 def gpus() -> tuple[dict[str, str], ...]:
     """Name and UUID of every GPU that NVML shows; empty where there is no driver."""
-    import pynvml
-
     return tuple(
         _of_each_gpu(lambda gpu: {"name": pynvml.nvmlDeviceGetName(gpu), "uuid": pynvml.nvmlDeviceGetUUID(gpu)})
     )
@@ -122,25 +122,17 @@ def gpus() -> tuple[dict[str, str], ...]:
 @functools.cache
 def gpu_memory_bytes() -> int | None:
     """Memory of the largest GPU that NVML shows; None where there is no driver."""
-    import pynvml
-
     return max(_of_each_gpu(lambda gpu: int(pynvml.nvmlDeviceGetMemoryInfo(gpu).total)), default=None)
 
 
 def _of_each_gpu(ask: Callable[[Any], T]) -> list[T]:
     """What NVML answers of each GPU; empty where it has none to ask, or does not answer."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    if opened()[0] is not State.MEASURED:
         return []
     try:
         return [ask(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())]
     except pynvml.NVMLError:
         return []
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _version(package: str) -> str | None:

@@ -18,6 +18,7 @@ class CurrentRecord:
 
     label: str
     record: Record
+    folder: Path
     superseded: int
     """Older records of the same case under the same label, which are not shown."""
     settings_changed: bool
@@ -96,9 +97,11 @@ def _current(label: str, contents: Contents, changed: set[str]) -> Iterable[Curr
     for stored in contents.stored:
         by_case[stored.record.case.id].append(stored)
     for case_id, runs in by_case.items():
+        newest = max(runs, key=lambda run: (started_at(run.record), run.folder.name))
         yield CurrentRecord(
             label=label,
-            record=max(runs, key=lambda run: (started_at(run.record), run.folder.name)).record,
+            record=newest.record,
+            folder=newest.folder,
             superseded=len(runs) - 1,
             settings_changed=case_id in changed,
         )

@@ -35,6 +35,9 @@ class Behaving:
         with meter.span("work"):
             self.work()
 
+    def parts(self):
+        return {"work": self.work}
+
     def work(self):
         self.values.sum()
 
@@ -85,11 +88,6 @@ class WrongLater(Wrong):
 class Slow(Behaving):
     def work(self):
         time.sleep(60)
-
-
-class Named(Behaving):
-    def facts(self):
-        return {"pid": os.getpid()}
 
 
 class Exhausting(Behaving):

@@ -21,6 +21,7 @@ def settings(workload):
         "device": "cpu",
         "profile": False,
         "measure": EFFORT,
+        "telemetry": {"energy": "none"},
     }
 
 
@@ -36,41 +37,40 @@ def outcome_of(worker, tmp_path):
 
     def run(workload):
         complaints = tmp_path / "worker.log"
-        arguments = {"settings": settings(workload), "ceilings": CEILINGS}
+        arguments = {"settings": settings(workload), "ceilings": CEILINGS, "takes_energy": False}
         messages = list(worker.run("case", arguments, threads=1, complaints=complaints, stays=True))
-        pids = [message["facts"]["pid"] for message in messages if "pid" in message.get("facts", {})]
-        return messages[-1]["outcome"], pids[-1] if pids else None
+        return messages[-1]["outcome"], messages[0]["pid"]
 
     return run
 
 
 def test_a_process_that_stays_takes_the_next_case_and_a_dead_one_is_replaced(outcome_of):
-    (first, pid), (second, same) = outcome_of("Named"), outcome_of("Named")
+    (first, pid), (second, same) = outcome_of("Behaving"), outcome_of("Behaving")
     assert first[0] is second[0] is Status.OK
     assert pid == same
     if sys.platform != "win32":
         assert outcome_of("Killed")[0] == (Status.FAILED, "the worker was killed by SIGKILL")
-    (third, other) = outcome_of("Named")
+    (third, other) = outcome_of("Behaving")
     assert third[0] is Status.OK
     assert sys.platform == "win32" or other != pid
 
 
 def test_exhausted_memory_and_an_error_leave_the_process_to_the_next_case(outcome_of):
-    _, pid = outcome_of("Named")
+    _, pid = outcome_of("Behaving")
     assert outcome_of("Exhausting")[0][0] is Status.OUT_OF_MEMORY
     assert outcome_of("Raising")[0][0] is Status.FAILED
-    assert outcome_of("Named") == ((Status.OK, None), pid)
+    assert outcome_of("Behaving") == ((Status.OK, None), pid)
 
 
 def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outcome_of, tmp_path):
     import psutil
 
-    _, pid = outcome_of("Named")
-    arguments = {"settings": settings("Slow"), "ceilings": CEILINGS}
+    _, pid = outcome_of("Behaving")
+    arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False}
     messages = worker.run("case", arguments, threads=1, complaints=Path(tmp_path / "log"), stays=True)
     next(messages)
     messages.close()
     assert not psutil.pid_exists(pid)
-    _, pid = outcome_of("Named")
+    _, pid = outcome_of("Behaving")
     worker.__exit__(None, None, None)
     assert not psutil.pid_exists(pid)

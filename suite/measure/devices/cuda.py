@@ -38,6 +38,12 @@ class Cuda:
     def __init__(self) -> None:
         self._held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0
 
+    def identity(self) -> dict[str, Any]:
+        return {"uuid": str(torch.cuda.get_device_properties().uuid), "pci": None}
+
+    def finish(self) -> None:
+        torch.cuda.synchronize()
+
     def require(self) -> None:
         if torch.version.cuda is None and torch.version.hip is None:
             raise UnsupportedError(f"device=cuda needs a torch with CUDA; torch {torch.__version__} is without it")
@@ -52,7 +58,7 @@ class Cuda:
         return Timed(
             step=turns.step,
             probes=[nvtx_range, CudaFlush(l2_bytes()), event_clock(turns.runs)],
-            facts={"cold": "every_run", "cuda_graph": turns.facts, "device": _identity()},
+            facts={"cold": "every_run", "cuda_graph": turns.facts, "device": _described()},
             warnings=turns.warnings,
         )
 
@@ -98,7 +104,7 @@ class Cuda:
         return False
 
 
-def _identity() -> dict[str, Any]:
+def _described() -> dict[str, Any]:
     properties = torch.cuda.get_device_properties()
     return {
         "name": properties.name,

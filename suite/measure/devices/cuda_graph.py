@@ -42,8 +42,8 @@ class TimedTurns:
 @dataclass(kw_only=True)
 class _Span:
     work: Callable[[], object]
+    fact: Mapping[str, Any] | str
     runs: int = 1
-    fact: Mapping[str, Any] | str = NOT_SHORT
     keeps: list[object] = field(default_factory=list)
     """What a replay needs and nothing else refers to."""
 
@@ -56,10 +56,8 @@ def timed_turns(workload: Workload, ceilings: MeasuredCeilings) -> TimedTurns:
         return TimedTurns(step=workload.step, facts=facts, runs={})
     spans: dict[str, _Span] = {}
     for span, is_short in short.items():
-        turns = workload.turns(span, FLUSH_OVER_L2 * l2_bytes() if is_short else 0)
-        if turns is None:
-            return TimedTurns(step=workload.step, facts=dict.fromkeys(short, NOT_OFFERED), runs={})
-        spans[span] = _captured(turns) if is_short else _Span(work=turns.runs[0])
+        turns = _turns_of(workload, span) if is_short else NOT_SHORT
+        spans[span] = _captured(turns) if isinstance(turns, Turns) else _Span(work=workload.parts()[span], fact=turns)
     return TimedTurns(
         step=functools.partial(_step, spans),
         facts={name: span.fact for name, span in spans.items()},
@@ -92,6 +90,14 @@ def _step(spans: Mapping[str, _Span], meter: Meter) -> None:
     for name, span in spans.items():
         with meter.span(name):
             span.work()
+
+
+def _turns_of(workload: WorkloadInTurns, span: str) -> Turns | str:
+    """What can be captured of a span, or why nothing can."""
+    try:
+        return workload.turns(span, FLUSH_OVER_L2 * l2_bytes()) or NOT_OFFERED
+    except torch.OutOfMemoryError:
+        return "cannot be captured (no memory for copies of its inputs)"
 
 
 def _captured(turns: Turns) -> _Span:

@@ -38,6 +38,14 @@ class Device(Protocol):
     flushes_every_run: bool
     """Caches are emptied before each timed span, so that there is no warm latency beside a cold one."""
 
+    def identity(self) -> Mapping[str, Any] | None:
+        """By what NVML knows the device, see suite.measure.telemetry.devices.is_same_gpu; None for a CPU."""
+        ...
+
+    def finish(self) -> None:
+        """Wait until all that was begun is done."""
+        ...
+
     def require(self) -> None:
         """Raise UnsupportedError where torch finds no such device."""
         ...
