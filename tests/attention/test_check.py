@@ -17,7 +17,7 @@ def settings(**changes):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     groups = {"workload": "attention", "attention": "mla", "geometry": "tiny", "backend": "auto"}
     chosen = {group: read_choice(group, changes.pop(group, name)) for group, name in groups.items()}
-    return {**run, **chosen, "seq_len": 40, **changes}
+    return {**run, **chosen, "dtype": "float32", "seq_len": 40, **changes}
 
 
 def prepared(**changes):

@@ -43,7 +43,12 @@ def drawn(attention, keys):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     groups = {"attention": attention, "geometry": "deepseek-v2-lite", "backend": "eager"}
     workload = AttentionWorkload(
-        {**run, **{group: read_choice(group, name) for group, name in groups.items()}, "seq_len": keys}
+        {
+            **run,
+            **{group: read_choice(group, name) for group, name in groups.items()},
+            "dtype": "float32",
+            "seq_len": keys,
+        }
     )
     workload.prepare()
     problem, inputs = workload.work.problem, workload.work.projected

@@ -19,7 +19,7 @@ def prepared(**changes):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     groups = {"attention": "mla_latent", "geometry": "tiny", "backend": "eager"}
     chosen = {group: read_choice(group, changes.pop(group, name)) for group, name in groups.items()}
-    workload = TransformersWorkload({**run, **chosen, "seq_len": 40, **changes})
+    workload = TransformersWorkload({**run, **chosen, "dtype": "float32", "seq_len": 40, **changes})
     workload.prepare()
     return workload
 

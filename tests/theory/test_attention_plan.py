@@ -22,7 +22,7 @@ LATENT = {
 def shape_of(attention, geometry, **sizes):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     settings = {"attention": read_choice("attention", attention), "geometry": read_choice("geometry", geometry) | sizes}
-    return AttentionPlan(run | settings).shape
+    return AttentionPlan(run | settings | {"dtype": "float32"}).shape
 
 
 @pytest.mark.parametrize(

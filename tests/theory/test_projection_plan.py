@@ -10,7 +10,8 @@ from suite.theory.projection_plan import ProjectionPlan
 def plan(**changes):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     groups = {"attention": "mla", "geometry": "deepseek-v3"}
-    return ProjectionPlan({**run, **{group: read_choice(group, name) for group, name in groups.items()}, **changes})
+    chosen = {group: read_choice(group, name) for group, name in groups.items()}
+    return ProjectionPlan({**run, **chosen, "dtype": "float32", **changes})
 
 
 @pytest.mark.parametrize("name", hardware_names())
