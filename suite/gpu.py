@@ -1,63 +1,21 @@
 """`make gpu`: all that a rented GPU should tell, the most valuable first, in minutes and in one file to carry home.
 
-It takes the Python that runs it as it is: it installs nothing and needs no network. Each part runs in a process of its
-own and is stopped in time; what it has measured by then is recorded, and the next call goes on from there.
+It takes the Python that runs it as it is: it installs nothing and needs no network. So what that Python lacks is said
+here, before anything that needs it is imported.
 """
 
 import argparse
 import importlib.util
-import json
-import subprocess
 import sys
-import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from suite.archive import MOST_PACKED_BYTES, pack
-from suite.configuration import choices, read_yaml
-from suite.records.record import Status
-from suite.records.store import read_contents
-
-DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
-ARCHIVE, DOCTOR = "gpu.tar.gz", "doctor.json"
 BUDGET_S = 360.0
-LEAST_S = 10.0
-"""A part does not begin with less time left: its worker would hardly start."""
-ENDING_S = 5.0
-"""Kept from the budget for what stops and packs."""
-GRACE_S = 20.0
-"""After which a part that was told to stop is killed."""
-NEEDED = ("torch", "hydra", "omegaconf", "rich", "pyarrow", "psutil", "yaml", "filelock", "pynvml", "typer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """What became of a part."""
-
-    name: str
-    how: str
-    """`done`, `cut off` or `refused`."""
-    said: str
-    is_bad: bool = False
-
-
-class Budget:
-    """The time that is left for parts."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._begun = time.monotonic()
-
-    @property
-    def spent_s(self) -> float:
-        return time.monotonic() - self._begun
-
-    @property
-    def left_s(self) -> float:
-        return self.seconds - ENDING_S - self.spent_s
+CANNOT_JUDGE = 3
+NEEDED = (
+    *("torch", "hydra", "omegaconf", "rich", "numpy", "pandas", "pyarrow", "plotly", "jinja2", "yaml", "psutil"),
+    *("typer", "filelock", "pynvml"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,119 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        print(f"suite.gpu: {sys.executable} lacks {', '.join(missing)}, and nothing is installed here", file=sys.stderr)
+        print(f"suite.gpu: this Python lacks {', '.join(missing)}, and nothing is installed here", file=sys.stderr)
         return CANNOT_JUDGE
+    from suite.gpu_parts import Budget, run_parts
+
     options.out.mkdir(parents=True, exist_ok=True)
-    return _run(options.out, Budget(options.budget_s), options.device)
-
-
-def _run(out: Path, budget: Budget, device: str) -> int:
-    plan = read_yaml("gpu.yaml")
-    ended: list[Ended] = []
-    left_out = 0
-    try:
-        facts = _examine(out, budget)
-        if device == "cuda" and not (facts.get("torch") or {}).get("cuda_available"):
-            print(f"suite.gpu: no GPU that torch can use: {facts.get('no_gpu_because') or 'see doctor.json'}")
-            return CANNOT_JUDGE
-        for number, part in enumerate(plan["parts"], 1):
-            ended.append(_part(part, plan["backends"], out, budget, device))
-            one, count = ended[-1], len(plan["parts"])
-            spent = f"{budget.spent_s:.0f} of {budget.seconds:.0f} s"
-            print(f"[{number}/{count}] {one.name}: {one.how}, {one.said}  ({spent})", flush=True)
-            left_out = _packed(out)
-    except KeyboardInterrupt:
-        print("interrupted: what was recorded is kept")
-        return INTERRUPTED
-    finally:
-        left_out = _packed(out)
-    told = [
-        f"{how}: {', '.join(names)}"
-        for how in ("done", "cut off", "refused")
-        if (names := [one.name for one in ended if one.how == how])
-    ]
-    too_many = f"; {left_out} runs had no room in it" if left_out else ""
-    print(f"{'; '.join(told)}; {out / ARCHIVE}{too_many}")
-    return BAD if any(one.is_bad for one in ended) else DONE
-
-
-def _examine(out: Path, budget: Budget) -> dict[str, Any]:
-    """What `suite doctor` says, written into its file."""
-    command = [sys.executable, "-m", "suite", "doctor", "--json"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, budget.left_s)).stdout
-        facts: dict[str, Any] = json.loads(said)
-    except (subprocess.TimeoutExpired, ValueError):
-        print("doctor: it gave no answer")
-        return {}
-    (out / DOCTOR).write_text(said, encoding="utf-8")
-    print(
-        f"doctor: {', '.join(facts['gpus']) or facts['no_gpu_because']}, torch {(facts['torch'] or {}).get('version')}"
-    )
-    return facts
-
-
-def _part(part: Mapping[str, Any], backends: Sequence[str], out: Path, budget: Budget, device: str) -> Ended:
-    name = part["name"]
-    if budget.left_s < LEAST_S:
-        return Ended(name=name, how="cut off", said="no time was left for it")
-    folder = out / name.replace(" ", "_")
-    command = _module(part, out) if "module" in part else _sweep(part, backends, folder, device)
-    log = out / f"{folder.name}.log"
-    code = _finished(command, log, budget.left_s * part["most"])
-    how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and "module" in part else "done"
-    said = _last_line(log) if "module" in part else _counted(folder)
-    return Ended(name=name, how=how, said=said, is_bad=code not in (None, DONE, CANNOT_JUDGE))
-
-
-def _module(part: Mapping[str, Any], out: Path) -> list[str]:
-    return [sys.executable, "-m", part["module"], "--out", str(out / f"{part['name']}.json")]
-
-
-def _sweep(part: Mapping[str, Any], backends: Sequence[str], folder: Path, device: str) -> list[str]:
-    there = choices("backend")
-    named = [name for name in backends if name in there]
-    if part.get("every_backend"):
-        named += [name for name in there if name not in named]
-    quoted = str(folder).replace("'", "\\'")
-    tiny = part["on_cpu"] if device == "cpu" else ()
-    asked = [f"sweep={part['sweep']}", f"hydra.sweep.dir='{quoted}'", f"device={device}", f"backend={','.join(named)}"]
-    return [sys.executable, "-m", "suite", "run", "-m", *asked, *tiny, "report=false"]
-
-
-def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
-    """The exit code of a process that prints into a file; None where it was stopped after its time."""
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            return process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            if process.poll() is None:
-                process.terminate()  # it records what it has and ends
-                try:
-                    process.wait(timeout=GRACE_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-
-def _counted(folder: Path) -> str:
-    """How many runs of each status lie in a folder."""
-    counts = Counter(stored.record.status for stored in read_contents([folder], with_readings=False).stored)
-    return ", ".join(f"{counts[status]} {status}" for status in Status if counts[status]) or "no run"
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return lines[-1] if lines else "it said nothing"
-
-
-def _packed(out: Path) -> int:
-    """Write the archive; how many runs have no room in it."""
-    beside = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
-    return pack(out, beside, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)
+    return run_parts(options.out, Budget(options.budget_s), options.device)
 
 
 if __name__ == "__main__":

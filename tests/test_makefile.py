@@ -62,7 +62,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    for target in ("make demo", "make test", "make parity", "make browser", "make clean"):
+    for target in ("make demo", "make test", "make parity", "make browser", "make gpu", "make clean"):
         assert target in ended.stdout
 
 
@@ -133,6 +133,13 @@ def test_the_browsers_driver_comes_on_top_of_the_development_tools(checkout):
         "python -m pip install --quiet --disable-pip-version-check -e .[dev,browser]",
         "python -m pytest tests/browser",
     ]
+
+
+def test_a_gpu_is_measured_with_the_python_at_hand_and_nothing_is_installed(checkout):
+    asked = make(checkout, "gpu", "OUT=some where", "BUDGET_S=60", python3='echo "$*" >> calls')
+    assert asked.returncode == 0
+    assert calls(checkout) == ["-m suite.gpu --out some where --budget-s 60 --device cuda"]
+    assert not (checkout / ".venv").exists()
 
 
 def test_the_demo_says_where_its_page_lies(checkout):

@@ -1,0 +1,67 @@
+"""`make gpu` without a GPU: what it would run, how it stops, and what it says where it cannot run."""
+
+import sys
+import tarfile
+
+import pytest
+
+from suite.configuration import choices, read_yaml
+from suite.gpu import NEEDED, main
+from suite.gpu_parts import Budget, _finished, _sweep
+from suite.run import compose, is_left_out, job_of
+
+PLAN = read_yaml("gpu.yaml")
+SWEEPS = [part for part in PLAN["parts"] if "sweep" in part]
+
+
+@pytest.mark.parametrize("part", SWEEPS, ids=lambda part: part["name"])
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_a_part_composes_on_a_gpu_and_in_tiny_sizes_on_a_cpu(part, device, tmp_path):
+    tiny = part["on_cpu"] if device == "cpu" else []
+    composed = compose(
+        ["-m", f"sweep={part['sweep']}", f"hydra.sweep.dir={tmp_path}", f"device={device}", "attention=mla", *tiny]
+    )
+    jobs = [job_of(one) for one in composed if not is_left_out(one)]
+    assert {job.settings["dtype"] for job in jobs} == {"bfloat16" if device == "cuda" else "float32"}
+    assert all(job.plan.refusal is None for job in jobs)
+
+
+def test_backends_that_this_version_lacks_are_left_out_and_the_correctness_part_has_them_all(tmp_path):
+    for part in SWEEPS:
+        (asked,) = (one for one in _sweep(part, ["auto", "nowhere", "eager"], tmp_path, "cuda") if "backend=" in one)
+        names = asked.removeprefix("backend=").split(",")
+        assert names[:2] == ["auto", "eager"]
+        assert "nowhere" not in names
+        assert set(names) == (set(choices("backend")) if part.get("every_backend") else {"auto", "eager"})
+
+
+def test_a_part_that_takes_too_long_is_stopped_and_what_it_said_is_kept(tmp_path):
+    slow = "import time; print('begun', flush=True); time.sleep(60)"
+    assert _finished([sys.executable, "-c", slow], tmp_path / "log", 1.0) is None
+    assert _finished([sys.executable, "-c", "raise SystemExit(7)"], tmp_path / "other", 30.0) == 7
+    assert (tmp_path / "log").read_text() == "begun\n"
+
+
+def test_without_a_gpu_what_the_doctor_says_is_still_packed(tmp_path, capsys, monkeypatch):
+    def examine(out, budget):
+        (out / "doctor.json").write_text("{}")
+        return {"torch": {"cuda_available": False}, "no_gpu_because": "no NVIDIA driver"}
+
+    monkeypatch.setattr("suite.gpu_parts._examine", examine)
+    assert main(["--out", str(tmp_path / "out")]) == 3
+    assert capsys.readouterr().out == "no GPU that torch can use: no NVIDIA driver\n"
+    with tarfile.open(tmp_path / "out" / "gpu.tar.gz") as tar:
+        assert tar.getnames() == ["doctor.json"]
+
+
+def test_a_python_that_lacks_something_is_told_so_before_anything_is_imported(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("suite.gpu.NEEDED", (*NEEDED, "a_package_of_nobody"))
+    assert main(["--out", str(tmp_path / "out")]) == 3
+    assert capsys.readouterr().err.startswith("suite.gpu: this Python lacks a_package_of_nobody, and nothing")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_budget_keeps_some_seconds_to_end_in():
+    budget = Budget(60)
+    assert 50 < budget.left_s < 60
+    assert budget.spent_s < 1
