@@ -67,10 +67,11 @@ def run_parts(out: Path, budget: Budget, device: str) -> int:
             print(f"no GPU that torch can use: {facts.get('no_gpu_because') or 'see doctor.json'}")
             return CANNOT_JUDGE
         for number, part in enumerate(plan["parts"], 1):
-            ended.append(_part(part, plan["backends"], out, budget, device))
-            one, count = ended[-1], len(plan["parts"])
-            spent = f"{budget.spent_s:.0f} of {budget.seconds:.0f} s"
-            print(f"[{number}/{count}] {one.name}: {one.how}, {one.said}  ({spent})", flush=True)
+            place = f"[{number}/{len(plan['parts'])}] {part['name']}"
+            print(f"{place} begins with {max(0.0, budget.left_s):.0f} s left", flush=True)
+            one = _part(part, plan["backends"], out, budget, device)
+            ended.append(one)
+            print(f"{place}: {one.how}, {one.said}", flush=True)
             left_out = _packed(out)
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")

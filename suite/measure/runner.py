@@ -40,7 +40,7 @@ def measure_case(
     device = device_for(workload.plan.device, workload.plan.threads)
     precision = set_matmul_precision(settings.get("matmul_precision"))
     if (identity := device.identity()) is not None:
-        send(cuda_device=identity)
+        send(cuda_device=identity, facts=device.facts())
     try:
         with _timed(send, "prepare"):
             workload.prepare()

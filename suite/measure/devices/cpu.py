@@ -28,6 +28,9 @@ class Cpu:
     def identity(self) -> None:
         pass
 
+    def facts(self) -> dict[str, str]:
+        return {}
+
     def finish(self) -> None:
         pass
 

@@ -41,6 +41,17 @@ class Cuda:
     def identity(self) -> dict[str, Any]:
         return {"uuid": str(torch.cuda.get_device_properties().uuid), "pci": None}
 
+    def facts(self) -> dict[str, Any]:
+        properties = torch.cuda.get_device_properties()
+        described = {
+            "name": properties.name,
+            "compute_capability": f"{properties.major}.{properties.minor}",
+            "memory_bytes": properties.total_memory,
+            "l2_bytes": l2_bytes(),
+            "cuda": torch.version.cuda,
+        }
+        return {"device": described}
+
     def finish(self) -> None:
         torch.cuda.synchronize()
 
@@ -58,7 +69,7 @@ class Cuda:
         return Timed(
             step=turns.step,
             probes=[nvtx_range, CudaFlush(l2_bytes()), event_clock(turns.runs)],
-            facts={"cold": "every_run", "cuda_graph": turns.facts, "device": _described()},
+            facts={"cold": "every_run", "cuda_graph": turns.facts},
             warnings=turns.warnings,
         )
 
@@ -102,14 +113,3 @@ class Cuda:
         except RuntimeError:
             return True
         return False
-
-
-def _described() -> dict[str, Any]:
-    properties = torch.cuda.get_device_properties()
-    return {
-        "name": properties.name,
-        "compute_capability": f"{properties.major}.{properties.minor}",
-        "memory_bytes": properties.total_memory,
-        "l2_bytes": l2_bytes(),
-        "cuda": torch.version.cuda,
-    }

@@ -22,7 +22,7 @@ class CudaWatcher:
         return {"operators": self._operators, "kernels": self._kernels}
 
     def __call__(self, span: str) -> Callable[[], Seen]:
-        profiler = torch.autograd.profiler.profile(use_device="cuda")
+        profiler = torch.autograd.profiler.profile(use_device="cuda", use_kineto=True)
         with quiet_standard_error():
             profiler.__enter__()
         torch.cuda.synchronize()

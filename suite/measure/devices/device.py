@@ -42,6 +42,10 @@ class Device(Protocol):
         """By what NVML knows the device, see suite.measure.telemetry.devices.is_same_gpu; None for a CPU."""
         ...
 
+    def facts(self) -> Mapping[str, Any]:
+        """What a reader must know of the device beside what the environment says."""
+        ...
+
     def finish(self) -> None:
         """Wait until all that was begun is done."""
         ...
