@@ -5,6 +5,7 @@ span is repeated until the window holds many changes. The window begins and ends
 to date; where one step is longer than the time between changes, that time bounds the error instead.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ LEAST_CHANGES = 10
 CHUNK_S = 0.002
 """Work between two looks at the counter, which take some microseconds."""
 LONGEST_INTERVAL_S = 0.5
+CHANGES_WATCHED = 4
 MOST_WINDOWS = 5
 
 
@@ -60,17 +62,17 @@ def take_energy(
 
 
 def update_interval_s(read_j: Callable[[], float]) -> float | None:
-    """The time between two changes of a counter, watched without pause; None where it hardly changes."""
+    """The longest time between a few changes of a counter, watched without pause; None where it hardly changes."""
     changes_s: list[float] = []
-    last_j, begun = read_j(), time.perf_counter()
-    while len(changes_s) < 2:
+    last_j, seen_s = read_j(), time.perf_counter()
+    while len(changes_s) < CHANGES_WATCHED:
         now_j, now_s = read_j(), time.perf_counter()
-        if now_s - begun > 2 * LONGEST_INTERVAL_S:
+        if now_s - seen_s > LONGEST_INTERVAL_S:
             return None
         if now_j != last_j:
             changes_s.append(now_s)
-            last_j = now_j
-    return changes_s[1] - changes_s[0]
+            last_j, seen_s = now_j, now_s
+    return max(after - before for before, after in itertools.pairwise(changes_s))
 
 
 def energy_of(
