@@ -121,16 +121,25 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         if not source.is_dir() and not source.is_file():
             raise ValueError(f"results must be folders or archives that exist; got {str(source)!r}")
     with tempfile.TemporaryDirectory(prefix="suite-merge-") as unpacked_here:
-        folders, torn = [], []
+        folders: dict[Path, Path] = {}
+        torn = []
         for number, source in enumerate(sources):
             try:
-                folders.append(source if source.is_dir() else unpacked(source, Path(unpacked_here) / str(number)))
+                folder = source if source.is_dir() else unpacked(source, Path(unpacked_here) / str(number))
+                folders[folder] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))
-        return _merged(read_contents(folders), torn, into)
+        return _merged(folders, torn, into)
 
 
-def _merged(contents: Contents, torn: Sequence[Damage], into: Path) -> int:
+def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
+    """`folders`: by the folder that is read, the source that it stands for."""
+    contents = read_contents(folders)
+
+    def shown(folder: Path) -> Path:
+        of = next((read for read in folders if folder.is_relative_to(read)), None)
+        return folder if of is None else folders[of] / folder.relative_to(of)
+
     there = {_digest(one.folder) for one in read_contents([into], with_readings=False).stored}
     copied, known, damaged = 0, 0, [*torn, *contents.damaged]
     for one in contents.stored:
@@ -145,9 +154,9 @@ def _merged(contents: Contents, torn: Sequence[Damage], into: Path) -> int:
             there.add(digest)
             copied += 1
     for damage in damaged:
-        print(f"left out, damaged: {damage.folder}: {damage.reason}".translate(PLAINER), file=sys.stderr)
+        print(f"left out, damaged: {shown(damage.folder)}: {damage.reason}".translate(PLAINER), file=sys.stderr)
     for folder in contents.unfinished:
-        print(f"left out, unfinished: {folder}", file=sys.stderr)
+        print(f"left out, unfinished: {shown(folder)}", file=sys.stderr)
     print(f"{copied} runs copied into {into}; {known} were there already")
     return BROKEN if damaged else DONE
 

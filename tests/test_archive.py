@@ -49,6 +49,16 @@ def test_a_torn_archive_is_one_sentence_and_the_rest_is_merged(packed, tmp_path,
     assert said.err.count("it is torn, or no archive of runs") == len(said.err.splitlines()) == 2
 
 
+def test_a_damaged_run_in_an_archive_is_named_by_its_place_there(tmp_path, capsys):
+    damaged, _ = store(tmp_path / "gpu" / "part", build(), build(seq_len=8192))
+    (damaged / "record.json").write_text("{")
+    pack(tmp_path / "gpu", [], tmp_path / "gpu.tar.gz")
+    assert merge([tmp_path / "gpu.tar.gz"], tmp_path / "all") == 4
+    said = capsys.readouterr()
+    assert said.out.startswith("1 runs copied")
+    assert f"left out, damaged: {tmp_path / 'gpu.tar.gz' / 'part' / damaged.name}: " in said.err
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [

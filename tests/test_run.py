@@ -295,6 +295,22 @@ def test_a_device_that_torch_does_not_find_is_unsupported_and_asked_for_again(tm
     assert len(records) == 4
 
 
+def test_a_case_on_a_gpu_is_timed_flushed_and_its_short_spans_are_captured(tmp_path):
+    if not pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    sizes = ("geometry=deepseek-v2-lite", "seq_len=4096", "measure=smoke")
+    _, records = run(tmp_path, "-m", *sizes, "attention=gqa,mla", "backend=eager", "device=cuda")
+    for record in records:
+        facts = record.provenance
+        assert (record.status, facts["clock"], facts["cold"]) == (Status.OK, "cuda_events", "every_run")
+        assert facts["cuda_graph"]["kernel"]["turns"] > 1
+        assert facts["cuda_graph"]["kernel"]["rotated_bytes"] >= 2 * facts["device"]["l2_bytes"]
+        assert facts["kernels"]["kernel"]
+        metrics = {reading.metric for reading in record.readings}
+        assert {"latency_s", "flush_probe_ratio", "peak_bytes"} <= metrics
+        assert "cold_latency_s" not in metrics
+
+
 def test_a_case_that_no_gpu_can_hold_is_refused_where_one_is_known(tmp_path, monkeypatch):
     monkeypatch.setattr("suite.execution.gpu_memory_bytes", lambda: 1 << 14)
     _, (record,) = run(tmp_path, *SMALL, "device=cuda")
