@@ -1,11 +1,13 @@
 """The parts of the CUDA path that need no GPU, and those that do where there is one."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from suite.measure.devices import device_for
 from suite.measure.devices.cuda_ceilings import sizes_tried
-from suite.measure.devices.cuda_graph import SHORT_S, agrees, short_spans
+from suite.measure.devices.cuda_graph import SHORT_S, agrees, short_spans, timed_turns
 from suite.measure.devices.cuda_memory import short_kernel_name
 from suite.measure.meter import Meter
 from suite.measure.workload import UnsupportedError
@@ -43,6 +45,14 @@ def test_spans_are_short_by_their_predicted_time():
 
     constants = {"kernel": kernel(SHORT_S / 2), "layer": kernel(SHORT_S * 2), "case": {"cache_bytes": 1.0}}
     assert short_spans(constants, H100_LIKE) == {"kernel": True, "layer": False}
+
+
+def test_a_workload_that_offers_no_turns_is_timed_as_it_is():
+    spans = {"short": {"flops": 6e8, "traffic_bytes": 1.0}, "long": {"flops": 6e13, "traffic_bytes": 1.0}}
+    workload = SimpleNamespace(plan=SimpleNamespace(constants=lambda: spans), step=lambda meter: None)
+    timed = timed_turns(workload, H100_LIKE)
+    assert (timed.step, timed.runs, timed.warnings) == (workload.step, {}, ())
+    assert timed.facts == {"short": "not offered by the workload", "long": "not short"}
 
 
 def test_a_graph_that_did_nothing_does_not_agree_and_rounding_does():

@@ -65,7 +65,7 @@ def timed_turns(workload: Workload, ceilings: MeasuredCeilings) -> TimedTurns:
         warnings=[
             f"{name}: {span.fact}; it is launched from Python in each run"
             for name, span in spans.items()
-            if isinstance(span.fact, str) and short[name]
+            if isinstance(span.fact, str) and span.fact not in (NOT_SHORT, NOT_OFFERED)
         ],
     )
 
