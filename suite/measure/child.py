@@ -28,7 +28,8 @@ from suite.records.record import REFUSED_UNRUN, Status
 
 HEADROOM_BYTES = 256 << 20
 """Left to the parent and to the system when the worker's memory is limited."""
-EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory")
+EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory", "_ALLOC_FAILED")
+"""The last is how cuBLAS says it."""
 
 
 def run(connection: Connection, stays: bool) -> None:
