@@ -20,7 +20,7 @@ from suite.theory.hardware import Hardware, hardware_names, load_hardware
 PROJECTION, LEAST_TIME = "projection", "bound_s"
 NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")
 """Axes that two cases need not share to stand in one figure."""
-MOST_GROUPS = 3
+MOST_GROUPS = 2
 FEWEST_VARIANTS = 2
 
 
@@ -57,7 +57,8 @@ class Compared:
 
 @functools.lru_cache(maxsize=1)
 def compared(results: Results) -> Mapping[Group, Compared]:
-    """What was measured somewhere, beside what other devices allow: the groups with the most machines and variants."""
+    """What was measured somewhere, beside what other devices allow: the groups with the most machines and variants, and
+    of those that differ in dtype alone one."""
     measured: dict[Group, list[Timing]] = defaultdict(list)
     projected: dict[Group, list[Timing]] = defaultdict(list)
     for current in results.records:
@@ -67,8 +68,12 @@ def compared(results: Results) -> Mapping[Group, Compared]:
         projected[group].extend(timings)
     telling = {group: timings for group, timings in measured.items() if any(one.seq_len for one in timings)}
     ranked = sorted(telling, key=lambda group: (*_reach(telling[group]), group))
-    wanted = [group for group in ranked if _is_worth_it(telling[group], projected.get(group, ()))][:MOST_GROUPS]
-    return {group: _compared(group, telling[group], projected.get(group, ())) for group in wanted}
+    wanted: dict[Group, Group] = {}
+    for group in ranked:
+        if _is_worth_it(telling[group], projected.get(group, ())):
+            wanted.setdefault(tuple(pair for pair in group if pair[0] != "dtype"), group)
+    drawn = list(wanted.values())[:MOST_GROUPS]
+    return {group: _compared(group, telling[group], projected.get(group, ())) for group in drawn}
 
 
 def projected_groups(results: Results) -> dict[Group, list[Timing]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from suite.records import numbers
 from suite.records.telemetry import Mark
 from suite.report.charts import figure_text, layout
 from suite.report.facets import record_facets, trace_facets
@@ -25,6 +26,8 @@ PHASE_COLOURS = {
 OTHER_PHASE = "#808080"
 MARKERS = {Mark.THROTTLED: ("x", VERMILION), Mark.PRESSURED: ("triangle-down", PURPLE)}
 HEADROOM = 1.1
+RUN_LEGEND = {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"}
+"""As all figures have it; which run is drawn stands above it, since a view's button holds the variant alone."""
 
 
 def is_thinned(power: Power) -> bool:
@@ -32,9 +35,8 @@ def is_thinned(power: Power) -> bool:
 
 
 def power_plot(run: Watched, power: Power, words: Words) -> dict[str, Any]:
-    kept = _kept(power)
     facets = trace_facets(**record_facets(run.current.record, words))
-    traces = [_line(run, power, kept, words) | facets]
+    traces = [_line(power, _kept(power), words) | facets]
     if len(power.counter_j) > 1:
         traces.append(_energy(power, words) | facets)
     for mark in dict.fromkeys(power.marks):
@@ -55,6 +57,7 @@ def power_plot(run: Watched, power: Power, words: Words) -> dict[str, Any]:
                 "side": "right",
                 "showgrid": False,
                 "automargin": True,
+                "tickmode": "auto",
                 "rangemode": "tozero",
             },
             shapes=[
@@ -73,18 +76,19 @@ def power_plot(run: Watched, power: Power, words: Words) -> dict[str, Any]:
                 }
                 for phase, begin, end in run.phases[:MOST_PHASES]
             ],
+            legend=RUN_LEGEND
+            | {"title": {"text": figure_text(" · ".join(run_name(run.current.record, words))), "side": "top"}},
+            margin={"l": 8, "r": 24, "t": 8, "b": 8, "pad": 2},
             hovermode="closest",
         ),
     }
 
 
-def _line(run: Watched, power: Power, kept: Sequence[int], words: Words) -> dict[str, Any]:
+def _line(power: Power, kept: Sequence[int], words: Words) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": figure_text(
-            " · ".join([words(f"power.quantity.{power.quantity}"), *run_name(run.current.record, words)])
-        ),
+        "name": words(f"power.quantity.{power.quantity}"),
         "x": [round(power.time_s[index], 4) for index in kept],
         "y": [round(power.watts[index], 3) for index in kept],
         "hovertext": [figure_text(_hover(power, index, words)) for index in kept],
@@ -104,7 +108,7 @@ def _energy(power: Power, words: Words) -> dict[str, Any]:
         "y": [round(one, 4) for one in joules],
         "yaxis": "y2",
         "hovertext": [
-            figure_text(words("power.hover_energy", time=_s(t), joules=f"{j:,.4g}"))
+            figure_text(words("power.hover_energy", time=_s(t), joules=numbers.joules(j)))
             for t, j in zip(time_s, joules, strict=True)
         ],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
@@ -118,12 +122,12 @@ def _marked(power: Power, mark: str, words: Words) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": figure_text(words("power.marked", mark=words.either(f"mark.{mark}", mark))),
+        "name": figure_text(words.either(f"mark.{mark}", mark)),
         "x": [round(power.time_s[index], 4) for index in places],
         "y": [round(power.watts[index], 3) for index in places],
         "hovertext": [figure_text(_hover(power, index, words)) for index in places],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
-        "marker": {"symbol": symbol, "color": colour, "size": 8},
+        "marker": {"symbol": symbol, "color": colour, "size": 7},
     }
 
 
@@ -162,7 +166,7 @@ def _kept(power: Power) -> list[int]:
 def _hover(power: Power, index: int, words: Words) -> str:
     marked = words.either(f"mark.{power.marks[index]}", power.marks[index])
     about = [phase_name(power.phases[index], words), *([marked] if marked else [])]
-    watts = f"{power.watts[index]:,.4g}"
+    watts = numbers.watts(power.watts[index])
     return words("power.hover", time=_s(power.time_s[index]), watts=watts, about=words("punctuation.list").join(about))
 
 

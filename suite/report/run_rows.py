@@ -2,7 +2,7 @@
 
 from suite.records import numbers
 from suite.records.record import Record
-from suite.report.palette import shown
+from suite.report.palette import rank, shown
 from suite.report.section import Column, Kind, cell
 from suite.report.timings import MOST_TOKENS, axis, extras
 from suite.report.watched import CPU, Watched, cut
@@ -24,7 +24,6 @@ def run_cells(record: Record, words: Words) -> list[str]:
         shown(axis(record, "attention")) or numbers.NOTHING,
         words.either(f"phase.{phase}", phase) or numbers.NOTHING,
         cell(tokens_of(record), numbers.count),
-        ", ".join([axis(record, "dtype"), str(record.provenance.get("backend") or ""), *extras(record)]).strip(", "),
     ]
 
 
@@ -34,7 +33,6 @@ def run_columns(words: Words) -> list[Column]:
         Column(title=words("column.variant"), facet="variant"),
         Column(title=words("column.phase")),
         Column(title=words("latency.context"), kind=Kind.NUMBER),
-        Column(title=words("column.settings"), kind=Kind.CODE),
     ]
 
 
@@ -48,3 +46,16 @@ def run_name(record: Record, words: Words) -> list[str]:
 def tokens_of(record: Record) -> int | None:
     context = record.case.axes.get("seq_len")
     return context if isinstance(context, int) and 0 < context < MOST_TOKENS else None
+
+
+def settings_cell(record: Record) -> str:
+    """What else tells runs apart."""
+    parts = [axis(record, "dtype"), str(record.provenance.get("backend") or axis(record, "backend")), *extras(record)]
+    return ", ".join(filter(None, parts))
+
+
+def run_order(run: Watched) -> tuple[object, ...]:
+    """As tables list runs: by label and kind of case, then as latencies are listed."""
+    record = run.current.record
+    names = (run.current.label, axis(record, "geometry"), axis(record, "phase"))
+    return (*names, tokens_of(record) or 0, rank(axis(record, "attention")))

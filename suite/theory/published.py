@@ -8,12 +8,13 @@ Our bound counts useful work: exactly the causal triangle, S (S + 1) / 2 pairs w
 training step three times the forward pass where they take 3.5, since their kernels compute the scores again.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration import choices, read_choice
-from suite.theory.geometry import load_geometry
+from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import LayerShape, Pass, grouped_shape, kernel_bytes, kernel_flops
@@ -68,6 +69,7 @@ def published_figures() -> list[PublishedFigure]:
     return [figure for name in choices("published") for figure in _of_source(read_choice("published", name))]
 
 
+@functools.cache
 def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
     """By the specification; `dtype` as its file calls it, so that fp8 has a peak too."""
     card = read_choice("hardware", gpu)
@@ -120,8 +122,13 @@ def _laid_out(one: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape]:
     if kv_heads is None:
         geometry = replace(load_geometry(setting["latent_of"]), num_heads=heads, num_kv_heads=heads)
         return sizes, absorbed_shape(geometry)
-    geometry = replace(load_geometry(ANY_GROUPED_GEOMETRY), num_heads=heads, num_kv_heads=heads, head_dim=width)
+    geometry = replace(_any_geometry(), num_heads=heads, num_kv_heads=heads, head_dim=width)
     return sizes, grouped_shape(geometry, kv_heads=kv_heads)
+
+
+@functools.cache
+def _any_geometry() -> Geometry:
+    return load_geometry(ANY_GROUPED_GEOMETRY)
 
 
 def _credited_flops(kind: str, sizes: Sizes, shape: LayerShape) -> float:

@@ -14,7 +14,7 @@ from suite.report.charts import figure_text, layout
 from suite.report.facets import case_facets, record_facets, trace_facets
 from suite.report.palette import PURPLE, SKY, VERMILION, shown
 from suite.report.results import Results
-from suite.report.run_rows import device_name, run_cells, run_columns, run_name
+from suite.report.run_rows import run_cells, run_columns, run_name, settings_cell
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.timings import axis
 from suite.report.watched import CPU, Watched, cut, mapping, share, watched
@@ -24,9 +24,11 @@ TELLING = 0.05
 """A run with a larger share of marked samples is to be compared with care."""
 STOLEN = 0.01
 """Less stolen time moves no median."""
-MOST_DRAWN, MOST_REASONS, ROW_PX = 16, 8, 40
+MOST_DRAWN, MOST_REASONS, ROW_PX = 16, 8, 48
 STEAL = "steal"
-SIGNS = {Mark.THROTTLED: ("x", VERMILION), Mark.PRESSURED: ("triangle-down", PURPLE), STEAL: ("square", SKY)}
+COLOURS = {Mark.THROTTLED: VERMILION, Mark.PRESSURED: PURPLE, STEAL: SKY}
+BAR, OFFSET = 0.2, -0.1
+"""In rows. A row's first bar lies under its name, the next ones below it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +112,13 @@ def _figure(found: Sequence[Disturbed], results: Results, words: Words) -> Figur
     return Figure(
         title=words("disturbance.figure"),
         caption=words("punctuation.sentence").join(caption),
-        views=[View(title="", figure=_dots(drawn, results, words))],
+        views=[View(title="", figure=_bars(drawn, results, words))],
         height_px=110 + ROW_PX * len(drawn),
         wide=True,
     )
 
 
-def _dots(drawn: Sequence[Disturbed], results: Results, words: Words) -> dict[str, Any]:
+def _bars(drawn: Sequence[Disturbed], results: Results, words: Words) -> dict[str, Any]:
     names = [figure_text(_row_name(one, results, words)) for one in drawn]
     marks = dict.fromkeys(mark for one in drawn for mark in one.shares)
     return {
@@ -137,7 +139,7 @@ def _dots(drawn: Sequence[Disturbed], results: Results, words: Words) -> dict[st
                     "x": 0,
                     "xanchor": "left",
                     "y": row,
-                    "yshift": 13,
+                    "yshift": 16,
                     "showarrow": False,
                     "font": {"size": 11},
                 }
@@ -150,20 +152,21 @@ def _dots(drawn: Sequence[Disturbed], results: Results, words: Words) -> dict[st
 
 def _trace(mark: str, drawn: Sequence[Disturbed], names: Sequence[str], words: Words) -> dict[str, Any]:
     rows = [row for row, one in enumerate(drawn) if mark in one.shares]
-    symbol, colour = SIGNS.get(mark, ("diamond-open", "#808080"))
     about = [
         record_facets(drawn[row].run.current.record, words) | {"label": drawn[row].run.current.label} for row in rows
     ]
     facets = {name: [one.get(name, "") for one in about] for name in ("variant", "geometry", "phase", "dtype", "label")}
     return {
-        "type": "scatter",
-        "mode": "markers",
+        "type": "bar",
+        "orientation": "h",
         "name": figure_text(words.either(f"mark.{mark}", mark)),
         "x": [100 * drawn[row].shares[mark] for row in rows],
         "y": rows,
         "hovertext": [f"{names[row]}: {numbers.percent(drawn[row].shares[mark])}" for row in rows],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
-        "marker": {"symbol": symbol, "color": colour, "size": 10},
+        "marker": {"color": COLOURS.get(mark, "#808080")},
+        "width": BAR,
+        "offset": [OFFSET + BAR * list(drawn[row].shares).index(mark) for row in rows],
         **trace_facets(**facets),
     }
 
@@ -182,18 +185,20 @@ def _table(found: Sequence[Disturbed], results: Results, words: Words) -> Table:
             *run_columns(words),
             *([Column(title=words("column.label"), facet="label")] if results.several else []),
             Column(title=words("signmap.device"), kind=Kind.CODE),
-            *(Column(title=words(f"mark.{mark}"), kind=Kind.NUMBER) for mark in shares),
+            *(Column(title=words(f"mark.{mark}").capitalize(), kind=Kind.NUMBER) for mark in shares),
             Column(title=words("disturbance.reasons"), kind=Kind.CODE),
             Column(title=words("disturbance.others"), kind=Kind.NUMBER),
+            Column(title=words("column.settings"), kind=Kind.CODE),
         ],
         rows=[
             [
                 *run_cells(one.run.current.record, words),
                 *([one.run.current.label] if results.several else []),
-                device_name(one.run, one.device),
+                one.device,
                 *(cell(one.shares.get(mark), numbers.percent) for mark in shares),
                 _reasons(one) or numbers.NOTHING,
                 numbers.count(one.others) if one.others else numbers.NOTHING,
+                settings_cell(one.run.current.record),
             ]
             for one in found
         ],

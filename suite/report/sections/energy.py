@@ -30,7 +30,6 @@ from suite.report.timings import Timing, groups, in_order
 from suite.report.watched import cut
 from suite.report.words import Words
 
-JOULE_UNITS = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 PLAUSIBLE_J = (1e-12, 1e12)
 
 
@@ -84,39 +83,27 @@ def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str
         for timing in timings
         if (joules := _joules(timing)) is not None
     ]
-    ticks = decimal_ticks([point.value for point in points], _joules_tick)
+    ticks = decimal_ticks([point.value for point in points], numbers.joules_tick)
     return plot(points, results, words, yaxis=log_axis(words("energy.axis"), ticks))
 
 
 def _hover(timing: Timing, joules: float, words: Words) -> str:
-    return words("energy.hover", tokens=numbers.count(timing.seq_len or 0), joules=_joules_text(joules))
-
-
-def _joules_text(joules: float) -> str:
-    size, unit = _unit(joules)
-    return f"{joules / size:.3g} {unit}"
-
-
-def _joules_tick(joules: float) -> str:
-    size, unit = _unit(joules)
-    return f"{joules / size:g} {unit}"
-
-
-def _unit(joules: float) -> tuple[float, str]:
-    return next((pair for pair in JOULE_UNITS if joules >= pair[0]), JOULE_UNITS[-1])
+    return words("energy.hover", tokens=numbers.count(timing.seq_len or 0), joules=numbers.joules(joules))
 
 
 def _table(span: str, found: Sequence[tuple[str, Sequence[Timing]]], results: Results, words: Words) -> Table:
     rows = [
         (title, timing) for title, timings in found for timing in in_order(one for one in timings if one.span == span)
     ]
+    titles = list(dict.fromkeys(title for title, _ in rows))
+    has_groups = len(titles) > 1
     costs = [cost_per_million_tokens(timing.record, timing.interval.median) for _, timing in rows]
     has_costs = any(cost is not None for cost in costs)
     note = [words("energy.note"), *([words("energy.cost_note")] if has_costs else [])]
     return Table(
-        title=words("energy.table", span=span_title(span, words)),
+        title=" · ".join([*([] if has_groups else titles), words("energy.table", span=span_title(span, words))]),
         columns=[
-            Column(title=words("column.group")),
+            *([Column(title=words("column.group"))] if has_groups else []),
             Column(title=words("latency.context"), kind=Kind.NUMBER),
             Column(title=words("column.variant"), facet="variant"),
             Column(title=words("column.backend"), kind=Kind.CODE),
@@ -128,26 +115,28 @@ def _table(span: str, found: Sequence[tuple[str, Sequence[Timing]]], results: Re
             *([Column(title=words("energy.cost"), kind=Kind.NUMBER)] if has_costs else []),
             Column(title=words("energy.source"), kind=Kind.CODE),
         ],
-        rows=[_row(title, timing, cost, has_costs, results) for (title, timing), cost in zip(rows, costs, strict=True)],
+        rows=[
+            [*([title] if has_groups else []), *_row(timing, cost, has_costs, results)]
+            for (title, timing), cost in zip(rows, costs, strict=True)
+        ],
         row_facets=[case_facets(timing.record.case.axes, words) for _, timing in rows],
         note=words("punctuation.sentence").join(note),
         folded=span != SPANS_FIRST[0] or len(rows) > MOST_ROWS_OPEN,
     )
 
 
-def _row(title: str, timing: Timing, cost: float | None, has_costs: bool, results: Results) -> list[str]:
+def _row(timing: Timing, cost: float | None, has_costs: bool, results: Results) -> list[str]:
     record, span = timing.record, timing.span
     energy = record.provenance.get("energy")
     source = cut(energy.get("source")) if isinstance(energy, dict) else ""
     return [
-        title,
         cell(timing.seq_len, numbers.count),
         shown(timing.variant),
         ", ".join(timing.line),
         *([timing.label] if results.several else []),
-        cell(_joules(timing), _joules_text),
-        cell(constant(record, span, "energy_j"), _joules_text),
-        cell(constant(record, span, "energy_power_w"), lambda watts: f"{watts:,.4g} W"),
+        cell(_joules(timing), numbers.joules),
+        cell(constant(record, span, "energy_j"), numbers.joules),
+        cell(constant(record, span, "energy_power_w"), numbers.watts),
         cell(constant(record, span, "energy_window_s"), numbers.seconds),
         *([cell(cost, lambda one: f"{one:,.3g}")] if has_costs else []),
         source or numbers.NOTHING,

@@ -21,6 +21,7 @@ from suite.report.words import Words
 
 FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 140, 22, 13, 7
 ROOM_DECADES = 0.2
+LONGEST_ROW_NAME = 20
 GREY = "#808080"
 
 
@@ -51,24 +52,34 @@ def _usable(one: Compared, span: str) -> list[Mark]:
     return [mark for mark in one.marks if mark.span == span and PLAUSIBLE_S[0] < mark.time_s < PLAUSIBLE_S[1]]
 
 
-def _names(one: Compared, words: Words) -> dict[Place, str]:
-    """What tells places apart, and no more; machines that share it all also by their identity."""
+def _names(one: Compared) -> dict[Place, str]:
+    """What tells places apart, and no more."""
     measured = list(dict.fromkeys(mark.place for mark in one.marks if mark.place.is_measured))
+    has_threads = len({place.threads for place in measured}) > 1
+    has_labels = len({place.label for place in measured}) > 1
     names: dict[Place, str] = {}
     for place in measured:
-        parts = [place.name or numbers.NOTHING]
-        if len({other.label for other in measured}) > 1:
-            parts.append(place.label)
-        if len({other.threads for other in measured}) > 1:
-            parts.append(f"threads={place.threads}")
-        if any(
-            other.machine != place.machine
-            and (other.name, other.label, other.threads) == (place.name, place.label, place.threads)
-            for other in measured
-        ):
-            parts.append(place.machine[:8])
-        names[place] = words("hardware.measured", name=" · ".join(parts))
+        parts = [
+            place.label if has_labels else "",
+            place.name or numbers.NOTHING,
+            f"threads={place.threads}" if has_threads and place.threads else "",
+        ]
+        names[place] = " · ".join(filter(None, parts))
+    for place, name in list(names.items()):
+        if list(names.values()).count(name) > 1:
+            names[place] = f"{name} · {place.machine[:8]}"
     return names | {mark.place: mark.place.name for mark in one.marks if not mark.place.is_measured}
+
+
+def _row_names(names: Mapping[Place, str]) -> dict[Place, str]:
+    """The same, short enough to leave a narrow screen its plot; the whole name is in the hover text and the table."""
+    short: dict[Place, str] = {}
+    for place, name in names.items():
+        cut = name if len(name) <= LONGEST_ROW_NAME else name[: LONGEST_ROW_NAME - 1] + "…"
+        taken = list(short.values()).count(cut) if cut in short.values() else 0
+        row = f"{cut} ({taken + 1})" if taken else cut
+        short[place] = figure_text(f"● {row}" if place.is_measured else row)
+    return short
 
 
 def _ordered(marks: Sequence[Mark]) -> list[Place]:
@@ -80,7 +91,7 @@ def _ordered(marks: Sequence[Mark]) -> list[Place]:
 
 
 def _figure(title: str, one: Compared, words: Words) -> Figure:
-    names = _names(one, words)
+    names = _names(one)
     views = [
         View(title=span_title(span, words), figure=_dots(_usable(one, span), names, words))
         for span in _spans(one)
@@ -99,7 +110,7 @@ def _figure(title: str, one: Compared, words: Words) -> Figure:
 
 
 def _dots(marks: Sequence[Mark], names: Mapping[Place, str], words: Words) -> dict[str, Any]:
-    places = _ordered(marks)
+    places, rows = _ordered(marks), _row_names(names)
     series: dict[tuple[str, str], list[Mark]] = defaultdict(list)
     for mark in sorted(marks, key=lambda mark: (rank(mark.variant), mark.sized_variant)):
         series[mark.variant, mark.sized_variant].append(mark)
@@ -109,7 +120,7 @@ def _dots(marks: Sequence[Mark], names: Mapping[Place, str], words: Words) -> di
             drawn = [mark for mark in part if mark.place.is_measured is is_measured]
             if drawn:
                 first = not any(trace["legendgroup"] == figure_text(name) for trace in traces)
-                traces.append(_trace(variant, name, drawn, names, ordinal, first, words))
+                traces.append(_trace(variant, name, drawn, names, rows, ordinal, first, words))
     ends = [log10(min(mark.time_s for mark in marks)) - ROOM_DECADES]
     ends.append(log10(max(mark.time_s for mark in marks)) + ROOM_DECADES)
     return {
@@ -122,7 +133,7 @@ def _dots(marks: Sequence[Mark], names: Mapping[Place, str], words: Words) -> di
             },
             yaxis={
                 "type": "category",
-                "categoryarray": [figure_text(names[place]) for place in places],
+                "categoryarray": [rows[place] for place in places],
                 "range": [len(places) - 0.5, -0.5],
                 "automargin": True,
                 "tickfont": {"size": 11},
@@ -135,7 +146,14 @@ def _dots(marks: Sequence[Mark], names: Mapping[Place, str], words: Words) -> di
 
 
 def _trace(
-    variant: str, name: str, drawn: Sequence[Mark], names: Mapping[Place, str], ordinal: int, first: bool, words: Words
+    variant: str,
+    name: str,
+    drawn: Sequence[Mark],
+    names: Mapping[Place, str],
+    rows: Mapping[Place, str],
+    ordinal: int,
+    first: bool,
+    words: Words,
 ) -> dict[str, Any]:
     """The later lies on the earlier: smaller, so that both are seen where they coincide."""
     is_measured = drawn[0].place.is_measured
@@ -148,8 +166,8 @@ def _trace(
         "legendgroup": figure_text(name),
         "showlegend": first,
         "x": [mark.time_s for mark in drawn],
-        "y": [figure_text(names[mark.place]) for mark in drawn],
-        "hovertext": [f"{said}: {numbers.seconds(mark.time_s)}" for mark in drawn],
+        "y": [rows[mark.place] for mark in drawn],
+        "hovertext": [figure_text(f"{numbers.seconds(mark.time_s)} {said}, {names[mark.place]}") for mark in drawn],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         "marker": {**marker, "size": max(LEAST_PX, LARGEST_PX - ordinal)},
         **trace_facets(variant=shown(variant)),
@@ -172,7 +190,7 @@ def _meaning(words: Words) -> list[dict[str, Any]]:
 
 
 def _table(title: str, one: Compared, span: str, words: Words) -> Table:
-    marks, names = _usable(one, span), _names(one, words)
+    marks, names = _usable(one, span), _names(one)
     known = {(mark.variant, mark.sized_variant) for mark in marks}
     variants = [name for _, name in sorted(known, key=lambda pair: (rank(pair[0]), pair[1]))]
     times = {(mark.place, mark.sized_variant): mark.time_s for mark in marks}

@@ -12,7 +12,7 @@ from suite.report.lines import HEIGHT_PX, LEGEND_ROW_PX
 from suite.report.palette import rank, shown
 from suite.report.power_chart import is_thinned, power_plot
 from suite.report.results import Results
-from suite.report.run_rows import device_name, run_cells, run_columns
+from suite.report.run_rows import device_name, run_cells, run_columns, run_order, settings_cell
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.timings import axis
 from suite.report.watched import AVERAGE_POWER, CPU, POWER, Power, Watched, cut, mapping, watched
@@ -30,7 +30,7 @@ def build(results: Results, words: Words) -> Section | None:
     runs = watched(results)
     if not runs:
         return None
-    powers = [(run, power) for run in runs for power in run.powers]
+    powers = [(run, power) for run in sorted(runs, key=run_order) for power in run.powers]
     tables = [*([_table(powers, results, words)] if powers else []), _missing(runs, words)]
     return Section(
         id="power",
@@ -74,7 +74,7 @@ def _figure(key: tuple[str, str], drawn: Sequence[Drawn], results: Results, word
         title=" · ".join([device, *([label] if results.several else [])]),
         caption=words("punctuation.sentence").join(caption),
         views=views,
-        height_px=HEIGHT_PX + LEGEND_ROW_PX * max(0, names - 4),
+        height_px=HEIGHT_PX + LEGEND_ROW_PX * -(-names // 2),
         facets={"label": label},
     )
 
@@ -92,6 +92,7 @@ def _table(powers: Sequence[Drawn], results: Results, words: Words) -> Table:
                 for name in ("power.mean", "power.peak", "power.joules", "power.watched", "power.share")
             ),
             Column(title=words("power.from")),
+            Column(title=words("column.settings"), kind=Kind.CODE),
         ],
         rows=[_row(run, power, results, words) for run, power in powers],
         row_facets=[case_facets(run.current.record.case.axes, words) for run, _ in powers],
@@ -105,14 +106,15 @@ def _row(run: Watched, power: Power, results: Results, words: Words) -> list[str
     return [
         *run_cells(run.current.record, words),
         *([run.current.label] if results.several else []),
-        device_name(run, power.device),
+        power.device,
         numbers.NOTHING if used is None else words("power.is_used" if used else "power.is_idle"),
-        f"{power.mean_w:,.4g} W",
-        f"{max(power.watts):,.4g} W",
-        cell(power.joules, lambda joules: f"{joules:,.4g} J"),
+        numbers.watts(power.mean_w),
+        numbers.watts(max(power.watts)),
+        cell(power.joules, numbers.joules),
         numbers.seconds(power.time_s[-1] - power.time_s[0]),
         numbers.percent(power.marked_share),
         _from(run, power, words),
+        settings_cell(run.current.record),
     ]
 
 

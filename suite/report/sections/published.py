@@ -6,8 +6,6 @@ from suite.report.section import Column, Kind, Section, Table, cell
 from suite.report.words import Words
 from suite.theory.published import PublishedFigure, published_figures
 
-NUMBERS = ("published.figure", "published.bound", "published.time", "column.roofline")
-
 
 def build(results: Results, words: Words) -> Section | None:
     if not results.records:
@@ -29,11 +27,14 @@ def build(results: Results, words: Words) -> Section | None:
                 columns=[
                     Column(title=words("published.kernel")),
                     Column(title=words("signmap.device"), kind=Kind.CODE),
-                    Column(title=words("column.dtype"), kind=Kind.CODE),
                     Column(title=words("column.phase")),
                     Column(title=words("published.problem")),
-                    *(Column(title=words(name), kind=Kind.NUMBER) for name in NUMBERS),
+                    Column(title=words("published.figure"), kind=Kind.NUMBER),
+                    Column(title=words("column.roofline"), kind=Kind.NUMBER),
                     Column(title=words("column.regime")),
+                    Column(title=words("published.bound"), kind=Kind.NUMBER),
+                    Column(title=words("published.time"), kind=Kind.NUMBER),
+                    Column(title=words("column.dtype"), kind=Kind.CODE),
                     Column(title=words("published.source"), kind=Kind.LONG),
                     Column(title=words("column.notes"), kind=Kind.LONG),
                 ],
@@ -49,14 +50,14 @@ def _row(figure: PublishedFigure, words: Words) -> list[str]:
     return [
         figure.kernel,
         figure.gpu,
-        figure.dtype,
         words(f"published.pass.{figure.kind}"),
         _problem(figure, words),
         f"{figure.published:,g} {figure.unit}",
-        cell(figure.bound_s, numbers.seconds),
-        cell(figure.time_s, numbers.seconds),
         numbers.percent(figure.share),
         words(f"regime.{figure.regime}"),
+        cell(figure.bound_s, numbers.seconds),
+        cell(figure.time_s, numbers.seconds),
+        figure.dtype,
         figure.source,
         figure.note,
     ]
