@@ -8,7 +8,7 @@ import functools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -103,7 +103,7 @@ def watched(results: Results) -> Sequence[Watched]:
         except (CorruptRecordError, OSError):
             samples, is_unreadable = [], True
         if samples or is_unreadable or telemetry_of(current.record):
-            found.append(_watched(current, [one for one in samples if _is_possible(one)], is_unreadable))
+            found.append(_watched(current, _shown([one for one in samples if _is_possible(one)]), is_unreadable))
     return found
 
 
@@ -125,6 +125,23 @@ def cut(text: Any, longest: int = LONGEST_TEXT) -> str:
 
 def _is_possible(sample: Sample) -> bool:
     return 0 <= sample.time_s < MOST_S and math.isfinite(sample.value)
+
+
+def _shown(samples: Sequence[Sample]) -> list[Sample]:
+    """With names that may be shown; nearly always the very samples."""
+    named = {name for one in samples for name in (one.phase, one.device, one.mark) if name}
+    shown = {name: cut(name) for name in named}
+    if all(name == text for name, text in shown.items()):
+        return list(samples)
+    return [
+        replace(
+            one,
+            phase=shown.get(one.phase, ""),
+            device=shown.get(one.device, ""),
+            mark=shown.get(one.mark) if one.mark else None,
+        )
+        for one in samples
+    ]
 
 
 def _watched(current: CurrentRecord, samples: list[Sample], is_unreadable: bool) -> Watched:

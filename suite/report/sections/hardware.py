@@ -55,19 +55,16 @@ def _usable(one: Compared, span: str) -> list[Mark]:
 def _names(one: Compared) -> dict[Place, str]:
     """What tells places apart, and no more."""
     measured = list(dict.fromkeys(mark.place for mark in one.marks if mark.place.is_measured))
-    has_threads = len({place.threads for place in measured}) > 1
     has_labels = len({place.label for place in measured}) > 1
     names: dict[Place, str] = {}
     for place in measured:
-        parts = [
-            place.label if has_labels else "",
-            place.name or numbers.NOTHING,
-            f"threads={place.threads}" if has_threads and place.threads else "",
-        ]
+        alike = [other for other in measured if (other.label, other.name) == (place.label, place.name)]
+        parts = [place.label if has_labels else "", place.name or numbers.NOTHING]
+        if len({other.threads for other in alike}) > 1 and place.threads:
+            parts.append(f"threads={place.threads}")
+        if len({other.machine for other in alike}) > 1:
+            parts.append(place.machine[:8])
         names[place] = " · ".join(filter(None, parts))
-    for place, name in list(names.items()):
-        if list(names.values()).count(name) > 1:
-            names[place] = f"{name} · {place.machine[:8]}"
     return names | {mark.place: mark.place.name for mark in one.marks if not mark.place.is_measured}
 
 
