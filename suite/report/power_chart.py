@@ -17,6 +17,7 @@ MOST_POINTS = 600
 MOST_PHASES = 40
 PHASE_COLOURS = {
     "prepare": SKY,
+    "ceilings": "#808080",
     "check": PURPLE,
     "measure": GREEN,
     "cold": BLUE,

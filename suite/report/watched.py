@@ -69,7 +69,7 @@ class Watched:
     marked: Mapping[tuple[str, str], float]
     """Share of a device's samples that carry a mark, by device and mark."""
     moments: int
-    """Times at which samples were taken."""
+    """Times at which the most watched device was sampled."""
     steal_share: float | None
     """Mean of the samples: time that the host gave to others."""
     is_unreadable: bool
@@ -149,13 +149,14 @@ def _watched(current: CurrentRecord, samples: list[Sample], is_unreadable: bool)
     series: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         series[sample.device][sample.quantity].append(sample)
+    moments = _moments(samples)
     steal = [value for one in series[CPU][STEAL] if (value := share(one.value)) is not None]
     return Watched(
         current=current,
         marked=_marked_as_said(current) or _marked(samples),
         powers=[power for device, of in sorted(series.items()) if (power := _power(device, of)) is not None],
         phases=_phases(samples),
-        moments=len({sample.time_s for sample in samples}),
+        moments=max((len(times) for times in moments.values()), default=0),
         steal_share=sum(steal) / len(steal) if steal else None,
         is_unreadable=is_unreadable,
     )
@@ -213,10 +214,17 @@ def _marked_as_said(current: CurrentRecord) -> dict[tuple[str, str], float]:
 
 
 def _marked(samples: Sequence[Sample]) -> dict[tuple[str, str], float]:
-    moments: dict[str, set[float]] = defaultdict(set)
+    moments = _moments(samples)
     marked: dict[tuple[str, str], set[float]] = defaultdict(set)
     for sample in samples:
-        moments[sample.device].add(sample.time_s)
         if sample.mark:
             marked[sample.device, sample.mark].add(sample.time_s)
     return {key: len(times) / len(moments[key[0]]) for key, times in marked.items()}
+
+
+def _moments(samples: Sequence[Sample]) -> dict[str, set[float]]:
+    """Times at which each device was sampled: one device's own, since sources are asked one after the other."""
+    moments: dict[str, set[float]] = defaultdict(set)
+    for sample in samples:
+        moments[sample.device].add(sample.time_s)
+    return moments

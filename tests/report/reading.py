@@ -49,6 +49,6 @@ def samples(
 
 def telemetry(**said) -> dict:
     """A record's provenance as a watched run on one GPU leaves it."""
-    gpu = {"name": "Test GPU", "used": True, "state": "measured", "average_power": "over 1 s"}
+    gpu = {"name": "Test GPU", "used": True, "state": "measured", "power_usage_is": "average over 1 s"}
     sources = {"nvml": {"state": "measured"}, "rapl": {"state": "not_here", "why": "there is no powercap"}}
     return {"telemetry": {"ticks": 57, "sources": sources, "devices": {"gpu0": gpu}} | said}

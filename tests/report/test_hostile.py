@@ -24,7 +24,7 @@ EVIL = '</script><script>alert(1)</script><a href="https://evil.example">x</a><!
 
 def watched(said):
     """Telemetry that says the same thing wherever it may say something."""
-    device = dict.fromkeys(("name", "used", "state", "average_power", "other_processes"), said) | {
+    device = dict.fromkeys(("name", "used", "state", "power_usage_is", "other_processes"), said) | {
         "missing": {EVIL: said}
     }
     return {

@@ -136,3 +136,12 @@ def test_energy_of_a_step_that_could_not_be_taken_says_why(tmp_path):
     section = build_section(results_of(tmp_path, build(provenance=telemetry() | coarse)), EN)
     row = ["Energy of a step", "the counter is too coarse", "the counter moves every 100 ms", "1"]
     assert row in section.tables[0].rows
+
+
+def test_a_driver_s_own_error_and_sampling_that_stopped_are_reasons(tmp_path):
+    gpu = {"name": "Test GPU", "used": True, "state": "lost", "missing": {"power_instant_w": "failed: Unknown Error"}}
+    record = build(provenance=telemetry(devices={"gpu0": gpu}, failure="ValueError: no"))
+    rows = build_section(results_of(tmp_path, record), EN).tables[0].rows
+    assert ["gpu0 · Test GPU", "the device was lost", "–", "1"] in rows
+    assert ["gpu0 · Test GPU · Instant power", "the driver failed", "Unknown Error", "1"] in rows
+    assert ["Sampling", "stopped early", "ValueError: no", "1"] in rows

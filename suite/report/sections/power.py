@@ -6,7 +6,6 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import started_at
-from suite.records.telemetry import State
 from suite.report.facets import case_facets
 from suite.report.lines import HEIGHT_PX, LEGEND_ROW_PX
 from suite.report.palette import rank, shown
@@ -20,6 +19,7 @@ from suite.report.words import Words
 
 SOURCES = ("nvml", "rapl")
 """Those that give power."""
+MEASURED = "measured"
 MOST_FIGURES = 4
 LONGEST_WHY, MOST_WAYS = 200, 24
 
@@ -119,8 +119,8 @@ def _row(run: Watched, power: Power, results: Results, words: Words) -> list[str
 
 
 def _from(run: Watched, power: Power, words: Words) -> str:
-    said = cut(mapping(mapping(run.said, "devices"), power.device).get("average_power"))
-    over = [f"({said})"] if said and power.quantity == AVERAGE_POWER else []
+    said = cut(mapping(mapping(run.said, "devices"), power.device).get("power_usage_is"))
+    over = [f"({said.removeprefix('average ')})"] if said and power.quantity == AVERAGE_POWER else []
     return " ".join([words(f"power.quantity.{power.quantity}"), *over])
 
 
@@ -151,6 +151,8 @@ def _failures(run: Watched, words: Words) -> Iterable[tuple[str, str, str]]:
     """What it is, the state's name, and the record's own reason."""
     if run.is_unreadable:
         yield words("power.series"), words("power.unreadable"), ""
+    if failure := cut(run.said.get("failure"), LONGEST_WHY):
+        yield words("power.sampling"), words("power.stopped"), failure
     for source in SOURCES:
         yield from _failure(words(f"power.source.{source}"), mapping(mapping(run.said, "sources"), source), words)
     for device, said in mapping(run.said, "devices").items():
@@ -166,7 +168,10 @@ def _failures(run: Watched, words: Words) -> Iterable[tuple[str, str, str]]:
 
 
 def _failure(what: str, said: Any, words: Words) -> Iterable[tuple[str, str, str]]:
-    state = cut(said.get("state")) if isinstance(said, Mapping) else ""
-    if state and state != State.MEASURED:
-        reason = cut(said.get("why"), LONGEST_WHY)
-        yield what, words.either(f"state.{state}", state), reason
+    if isinstance(said, Mapping):
+        # A driver's own error stands behind the state: `failed: Unknown Error`.
+        state, _, error = cut(said.get("state"), LONGEST_WHY).partition(": ")
+        if state and state != MEASURED:
+            named = words.either(f"state.{state}", state)
+            reason = cut(said.get("why"), LONGEST_WHY) or error
+            yield what, named, reason if reason != named else ""
