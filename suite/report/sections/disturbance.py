@@ -178,16 +178,17 @@ def _row_name(one: Disturbed, results: Results, words: Words) -> str:
 
 
 def _table(found: Sequence[Disturbed], results: Results, words: Words) -> Table:
-    shares = (*Mark, STEAL)
+    marks = [mark for mark in (*Mark, STEAL) if any(mark in one.shares for one in found)]
+    has_reasons, has_others = any(map(_reasons, found)), any(one.others for one in found)
     return Table(
         title=words("disturbance.table"),
         columns=[
             *run_columns(words),
             *([Column(title=words("column.label"), facet="label")] if results.several else []),
             Column(title=words("signmap.device"), kind=Kind.CODE),
-            *(Column(title=words(f"mark.{mark}").capitalize(), kind=Kind.NUMBER) for mark in shares),
-            Column(title=words("disturbance.reasons"), kind=Kind.CODE),
-            Column(title=words("disturbance.others"), kind=Kind.NUMBER),
+            *(Column(title=words(f"mark.{mark}").capitalize(), kind=Kind.NUMBER) for mark in marks),
+            *([Column(title=words("disturbance.reasons"), kind=Kind.CODE)] if has_reasons else []),
+            *([Column(title=words("disturbance.others"), kind=Kind.NUMBER)] if has_others else []),
             Column(title=words("column.settings"), kind=Kind.CODE),
         ],
         rows=[
@@ -195,15 +196,15 @@ def _table(found: Sequence[Disturbed], results: Results, words: Words) -> Table:
                 *run_cells(one.run.current.record, words),
                 *([one.run.current.label] if results.several else []),
                 one.device,
-                *(cell(one.shares.get(mark), numbers.percent) for mark in shares),
-                _reasons(one) or numbers.NOTHING,
-                numbers.count(one.others) if one.others else numbers.NOTHING,
+                *(cell(one.shares.get(mark), numbers.percent) for mark in marks),
+                *([_reasons(one) or numbers.NOTHING] if has_reasons else []),
+                *([numbers.count(one.others) if one.others else numbers.NOTHING] if has_others else []),
                 settings_cell(one.run.current.record),
             ]
             for one in found
         ],
         row_facets=[case_facets(one.run.current.record.case.axes, words) for one in found],
-        note=words("disturbance.note"),
+        note=words("disturbance.note" if has_reasons or has_others else "disturbance.note_short"),
         folded=len(found) > MOST_ROWS_OPEN,
     )
 
