@@ -103,3 +103,12 @@ def test_two_machines_of_one_name_and_label_are_told_apart(tmp_path):
         "A processor · threads=2 · a1b2c3d4",
         "A processor · threads=1 · ffffffff",
     }
+
+
+def test_rows_whose_long_names_are_cut_alike_stay_apart(tmp_path):
+    cards = [{"machine_id": name, "cpu": f"A processor with a long name, model {name}"} for name in "abc"]
+    (figure,) = section_of(
+        tmp_path, *[build(environment=card, batch=1, extras={"attention.x": n}) for n, card in enumerate(cards)]
+    ).figures
+    rows = [row for row in figure.views[0].figure["layout"]["yaxis"]["categoryarray"] if row.startswith("●")]
+    assert rows == ["● A processor with a …", "● A processor with a … (2)", "● A processor with a … (3)"]

@@ -46,10 +46,6 @@ class Disturbed:
     def worst(self) -> float:
         return max(self.shares.values(), default=0.0)
 
-    @property
-    def marked(self) -> float:
-        return max((self.shares.get(mark, 0.0) for mark in Mark), default=0.0)
-
 
 def build(results: Results, words: Words) -> Section | None:
     runs = watched(results)

@@ -73,9 +73,9 @@ def _row_names(names: Mapping[Place, str]) -> dict[Place, str]:
     short: dict[Place, str] = {}
     for place, name in names.items():
         cut = name if len(name) <= LONGEST_ROW_NAME else name[: LONGEST_ROW_NAME - 1] + "…"
-        taken = list(short.values()).count(cut) if cut in short.values() else 0
-        row = f"{cut} ({taken + 1})" if taken else cut
-        short[place] = figure_text(f"● {row}" if place.is_measured else row)
+        row = figure_text(f"● {cut}" if place.is_measured else cut)
+        alike = (row, *(f"{row} ({number})" for number in range(2, len(names) + 1)))
+        short[place] = next(one for one in alike if one not in short.values())
     return short
 
 
