@@ -94,7 +94,7 @@ def _line(power: Power, kept: Sequence[int], words: Words) -> dict[str, Any]:
         "y": [round(power.watts[index], 3) for index in kept],
         "hovertext": [figure_text(_hover(power, index, words)) for index in kept],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
-        "line": {"color": BLUE, "width": 1.75, "shape": "linear"},
+        "line": {"color": BLUE, "width": 2},
     }
 
 
