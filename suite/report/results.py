@@ -34,8 +34,10 @@ class Unread:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
+    """What one page shows. Equal only to itself, so that what several sections need of it is kept by it, read once."""
+
     labels: Sequence[str]
     records: Sequence[CurrentRecord]
     every: Sequence[tuple[str, Record]]
