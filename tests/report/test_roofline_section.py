@@ -83,8 +83,9 @@ def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
 
 
 def test_cold_that_cannot_differ_from_warm_is_said_in_words(tmp_path):
-    (row,) = rows_of(section_of(tmp_path, build(provenance={"cold": "as_warm"})).tables[0])
-    assert (row["Cold"], row["Cold / warm"]) == ("= warm", "–")
+    for state, words in (("as_warm", "= warm"), ("every_run", "every run")):
+        (row,) = rows_of(section_of(tmp_path / state, build(provenance={"cold": state})).tables[0])
+        assert (row["Cold"], row["Cold / warm"]) == (words, "–")
 
 
 def test_what_tells_cases_apart_is_said_where_something_does(tmp_path):
