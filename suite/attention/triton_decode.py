@@ -7,13 +7,14 @@ One new token reads the whole cache and does little with it, so that the time is
 and query, result and partial results beside them. From this follows what the kernel does:
 
 - Why split: a device needs work for all of its multiprocessors to reach its bandwidth, and B · G programs are few (one,
-  for one sequence of MLA). The context is cut, each program keeps the running maximum and sum of its part, and the parts
-  are joined by their logarithms of the sum of exponentials (Dao et al., "Flash-Decoding for long-context inference").
+  for one sequence of MLA). The context is cut, each program keeps the running maximum and sum of its part, and the
+  parts are joined by their logarithms of the sum of exponentials (Dao et al., "Flash-Decoding for long-context
+  inference").
 - Why query heads of a key-value head stand in one block of rows, with the new tokens beside them: the tile of keys that
   a program has loaded serves all of them. Beyond one block's rows the others read it again, from the L2 cache: so row
   blocks are the fastest index of the grid.
-- Why the value in the key is not loaded: absorbed MLA's value is the first c of the key's c + d_r columns. The tile that
-  was multiplied by the queries is multiplied by the weights again where it lies, on chip. A load of its own would cost
+- Why the value in the key is not loaded: absorbed MLA's value is the first c of the key's c + d_r columns. The tile
+  that was multiplied by the queries is multiplied by the weights where it lies, on chip. A load of its own would cost
   c/(c + d_r) of the traffic once more: 1.89 times the bytes at 512 + 64, for numbers that are there already.
 
 A width that is no power of two is scored as two parts, 576 = 512 + 64 and 192 = 128 + 64, instead of being padded to
@@ -30,9 +31,10 @@ Importing this needs the package triton.
 import triton
 import triton.language as tl
 
+
 @triton.jit
 def product(a, b, AS_FLOAT: tl.constexpr):
-    """a @ b, summed in float32. The interpreter multiplies bfloat16 as if it were integers: there both become floats."""
+    """a @ b, summed in float32. The interpreter's product of bfloat16 is garbage: there both become floats before."""
     if AS_FLOAT:
         a, b = a.to(tl.float32), b.to(tl.float32)
     return tl.dot(a, b, input_precision="ieee")
@@ -87,8 +89,8 @@ def attend_split(
     """One block of query rows of one key-value head over one split of its keys.
 
     Row r is query head r // QUERY_LEN of the group and new token r % QUERY_LEN; a pair is a sequence and one of its
-    key-value heads. Writes the part's normed result, [split, pair, row, value], and its log2 of the sum of exponentials,
-    [split, pair, row]. With one split the result is the whole one, and its order that of o_BHSv.
+    key-value heads. Writes the part's normed result, [split, pair, row, value], and its log2 of the sum of
+    exponentials, [split, pair, row]. With one split the result is the whole one, and its order that of o_BHSv.
     """
     row_blocks = tl.cdiv(rows, ROW_BLOCK)
     split, pair = tl.program_id(1), tl.program_id(0) // row_blocks

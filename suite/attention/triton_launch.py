@@ -6,8 +6,8 @@
 - Rows. All rows of a key-value head in one block where they fit, since each block reads the cache again: up to 128 for
   tiles up to 128 wide, up to 64 beyond, where 64 × 512 sums fill half the registers; 16 in float32, which is multiplied
   without matrix units.
-- Keys. As many as leave room for two further blocks of them to be under way beside the one that is multiplied. What does
-  not fit the chip's shared memory is halved, keys before rows.
+- Keys. As many as leave room for two further blocks of them to be under way beside the one that is multiplied. What
+  does not fit the chip's shared memory is halved, keys before rows.
 - Splits. The fewest whose waves of programs take nearly as little time as those of any number, each of LEAST_KEYS at
   least: every further one writes, and has read, its rows' sums in float32.
 
@@ -24,7 +24,7 @@ from suite.attention.problem import Problem, ValueLies
 
 WIDEST = 512
 LEAST_KEYS = 128
-"""In a split: the sums of 64 rows of 512, written and read, are already as much as 227 cached tokens of absorbed MLA."""
+"""In a split: the sums of 64 rows of 512, written and read, are as much as 227 cached tokens of absorbed MLA."""
 NEARLY = 0.9
 MOST_PROGRAMS_EACH = 2
 """On a multiprocessor at once: one multiplies while the other waits."""

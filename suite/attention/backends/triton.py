@@ -47,19 +47,19 @@ class Triton(Backend):
             raise UnsupportedError(
                 f"triton decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
             )
-        needs.dtype_among(self.name, problem.dtype, DTYPES)
+        needs.dtype(self.name, problem.dtype, DTYPES)
         if max(*key_parts(problem), problem.v_dim) > WIDEST:
             raise UnsupportedError(
                 f"triton keeps a tile on chip, whose parts may be {WIDEST} wide; "
                 f"got a key of {problem.qk_dim} and a value of {problem.v_dim}"
             )
-        if problem.device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+        if problem.device.type != "cpu":
+            needs.cuda(self.name, problem.device, (8, 0))
+        elif os.environ.get("TRITON_INTERPRET") != "1":
             raise UnsupportedError(
                 "triton runs on CUDA devices, and on a CPU by its interpreter only, which TRITON_INTERPRET=1 asks for"
             )
         needs.package(self.name, "triton", "triton")
-        if problem.device.type != "cpu":
-            needs.cuda(self.name, problem.device, at_least=(8, 0))
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         problem, launch = self.problem, self.launch
@@ -111,5 +111,8 @@ class Triton(Backend):
 
 
 def _chip(device: torch.device) -> Chip:
-    found = torch.cuda.get_device_properties(device)
-    return Chip(multiprocessors=found.multi_processor_count, shared_bytes=found.shared_memory_per_block_optin)
+    from triton.runtime import driver
+
+    index = torch.cuda.current_device() if device.index is None else device.index
+    found = driver.active.utils.get_device_properties(index)
+    return Chip(multiprocessors=found["multiprocessor_count"], shared_bytes=found["max_shared_mem"])
