@@ -6,7 +6,11 @@ import pytest
 
 from suite import doctor as doctor_module
 from suite.configuration import choices
-from suite.doctor import as_text, doctor, examine, slow_dtypes
+from suite.doctor import as_text, doctor, examine, last_runs, slow_dtypes
+from suite.records.environment import machine_id
+from suite.records.record import Status
+from suite.records.store import write_record
+from tests.records.factory import make_record
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,7 +45,7 @@ def test_this_machine_is_examined_for_real(capsys):
     assert facts["torch"]["version"] == facts["packages"]["torch"]
     assert all(rate > 0 for rate in facts["torch"]["matmul_flops_per_s"].values())
     assert set(facts["backends"]) == set(choices("backend"))
-    assert facts["backends"]["eager"] == {"runs": True, "why_not": None}
+    assert facts["backends"]["eager"].items() >= {"runs": True, "why_not": None}.items()
     assert facts["workloads"]["attention"] == {"runs": True, "why_not": None}
     assert bool(facts["gpus"]) == (facts["no_gpu_because"] is None)
 
@@ -88,7 +92,7 @@ def test_a_backend_that_cannot_be_loaded_says_why(probed):
     reason = "cannot load 'suite.attention.backends.sdpa.Sdpa' (no such thing)"
     probed["backends"]["sdpa"] = reason
     facts = examine()
-    assert facts["backends"]["sdpa"] == {"runs": False, "why_not": reason}
+    assert facts["backends"]["sdpa"].items() >= {"runs": False, "why_not": reason}.items()
     assert f"does not run: {reason}" in " ".join(as_text(facts).split())
 
 

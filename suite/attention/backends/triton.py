@@ -12,7 +12,7 @@ from torch import Tensor
 
 from suite.attention.backends import needs
 from suite.attention.problem import Backend, Problem, ValueLies
-from suite.attention.triton_launch import WIDEST, Chip, key_parts, launch_for, power_of_two
+from suite.attention.triton_launch import WIDEST, Chip, Launch, key_parts, launch_for, power_of_two
 from suite.measure.workload import UnsupportedError
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -81,17 +81,7 @@ class Triton(Backend):
             *q_BHSd.stride(),
             *k_BGTd.stride(),
             *v_BGTv.stride(),
-            QUERY_LEN=problem.query_len,
-            FIRST=launch.first,
-            REST=launch.rest,
-            VALUE=problem.v_dim,
-            FIRST_BLOCK=power_of_two(launch.first),
-            REST_BLOCK=power_of_two(launch.rest) if launch.rest else 0,
-            VALUE_BLOCK=power_of_two(problem.v_dim),
-            VALUE_IN_KEY=problem.value_lies is ValueLies.IN_KEY,
-            ROW_BLOCK=launch.row_block,
-            KEY_BLOCK=launch.key_block,
-            BRANCH=launch.branches,
+            **constants(problem, launch),
             AS_FLOAT=self._is_interpreted,
             num_warps=launch.warps,
             num_stages=launch.stages,
@@ -108,6 +98,23 @@ class Triton(Backend):
                 SPLITS_AT_ONCE=SPLITS_AT_ONCE,
             )
         return o_BHSv
+
+
+def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
+    """What the kernel is compiled for, by the names of its parameters."""
+    return {
+        "QUERY_LEN": problem.query_len,
+        "FIRST": launch.first,
+        "REST": launch.rest,
+        "VALUE": problem.v_dim,
+        "FIRST_BLOCK": power_of_two(launch.first),
+        "REST_BLOCK": power_of_two(launch.rest) if launch.rest else 0,
+        "VALUE_BLOCK": power_of_two(problem.v_dim),
+        "VALUE_IN_KEY": problem.value_lies is ValueLies.IN_KEY,
+        "ROW_BLOCK": launch.row_block,
+        "KEY_BLOCK": launch.key_block,
+        "BRANCH": launch.branches,
+    }
 
 
 def _chip(device: torch.device) -> Chip:
