@@ -3,6 +3,7 @@
 Whether the packages do, tests/kernels/test_on_device.py tries on a CUDA device.
 """
 
+import sys
 import types
 from dataclasses import replace
 
@@ -108,7 +109,9 @@ STAND_INS.mla = types.SimpleNamespace(BatchMLAPagedAttentionWrapper=BatchMLAPage
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch):
-    monkeypatch.setattr(needs, "package", lambda backend, module, distribution: STAND_INS)
+    for name in ("flash_attn", "flash_mla", "flashinfer"):
+        monkeypatch.setitem(sys.modules, name, STAND_INS)
+    monkeypatch.setattr(needs, "package", lambda *arguments: None)
     monkeypatch.setattr(needs, "cuda", lambda *arguments, **settings: None)
 
 

@@ -18,10 +18,11 @@ class FlashAttn(Backend):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        package = needs.package(self.name, "flash_attn", "flash-attn")
+        import flash_attn
+
         # The first splits the context and has no backward pass; whole sequences have rows enough without splits.
-        self._decodes = not problem.is_prefill and not problem.needs_gradient
-        self._attend = package.flash_attn_with_kvcache if self._decodes else package.flash_attn_func
+        decodes = not problem.is_prefill and not problem.needs_gradient
+        self._attend = flash_attn.flash_attn_with_kvcache if decodes else flash_attn.flash_attn_func
         self.form = self._attend.__name__
 
     def check(self, problem: Problem) -> None:

@@ -21,9 +21,11 @@ class FlashMla(Backend):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        self._package = needs.package(self.name, "flash_mla", "flash-mla")
+        import flash_mla
+
+        self._attend = flash_mla.flash_mla_with_kvcache
         self._lengths_B = torch.full((problem.batch,), problem.seq_len, dtype=torch.int32, device=problem.device)
-        self._schedule = self._package.get_mla_metadata(self._lengths_B, problem.heads * problem.query_len, 1)
+        self._schedule = flash_mla.get_mla_metadata(self._lengths_B, problem.heads * problem.query_len, 1)
         self._pages: Pages | None = None
 
     def check(self, problem: Problem) -> None:
@@ -49,7 +51,7 @@ class FlashMla(Backend):
         if self._pages is None:
             self._pages = paged(k_BGTd, PAGE_TOKENS)
         o_BSHv: Tensor
-        o_BSHv, _ = self._package.flash_mla_with_kvcache(
+        o_BSHv, _ = self._attend(
             q_BHSd.transpose(1, 2),
             self._pages.of(k_BGTd).transpose(1, 2),
             self._pages.table_BP,

@@ -27,21 +27,22 @@ class FlashInfer(Backend):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        package = needs.package(self.name, "flashinfer", "flashinfer-python")
+        import flashinfer
+
         workspace = torch.empty(WORKSPACE_BYTES, dtype=torch.uint8, device=problem.device)
         self._pages: Pages | None = None
         self._kernel: Any
         self._attend: Callable[[Pages], Callable[[Tensor, Tensor, Tensor], Tensor]]
         if problem.value_lies is ValueLies.IN_KEY:
-            self._kernel, self._attend = package.mla.BatchMLAPagedAttentionWrapper(workspace), self._latent
+            self._kernel, self._attend = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace), self._latent
         elif problem.query_len == 1:
             # Its kernel without matrix units reads the cache once a query head.
-            self._kernel = package.BatchDecodeWithPagedKVCacheWrapper(
+            self._kernel = flashinfer.BatchDecodeWithPagedKVCacheWrapper(
                 workspace, "HND", use_tensor_cores=problem.heads_per_group > 1
             )
             self._attend = self._decode
         else:
-            self._kernel = package.BatchPrefillWithPagedKVCacheWrapper(workspace, "HND")
+            self._kernel = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, "HND")
             self._attend = self._append
         self.form = type(self._kernel).__name__
 

@@ -5,7 +5,6 @@ looked at, so that what a backend refuses in itself it refuses everywhere in the
 import importlib
 import importlib.util
 from collections.abc import Iterable
-from types import ModuleType
 
 import torch
 
@@ -16,12 +15,13 @@ class AbsentError(UnsupportedError):
     """The machine lacks what the backend needs for any problem on this device."""
 
 
-def package(backend: str, module: str, distribution: str) -> ModuleType:
-    """The module. Raises AbsentError where it is not installed, or cannot be loaded."""
+def package(backend: str, module: str, distribution: str) -> None:
+    """Raises AbsentError where it is not installed, or cannot be loaded. Who uses it imports it in so many words: a run
+    key counts the versions of what is imported so."""
     if importlib.util.find_spec(module) is None:
         raise AbsentError(f"{backend} needs the package {distribution}, which is not installed")
     try:
-        return importlib.import_module(module)
+        importlib.import_module(module)
     except (ImportError, OSError) as error:  # built for another torch, or another CUDA
         raise AbsentError(f"{backend} needs the package {distribution}, which cannot be loaded ({error})") from error
 

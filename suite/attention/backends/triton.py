@@ -33,7 +33,7 @@ class Triton(Backend):
         self._kernels = triton_decode
         self._is_interpreted = problem.device.type == "cpu"
         self.launch = launch = launch_for(problem, INTERPRETED_CHIP if self._is_interpreted else _chip(problem.device))
-        self.form = str(launch)
+        self.form = f"{launch}; interpreted" if self._is_interpreted else str(launch)
         rows = problem.batch * problem.heads * problem.query_len
         self._part_lse = torch.empty(launch.splits, rows, dtype=torch.float32, device=problem.device)
         self._part = None
