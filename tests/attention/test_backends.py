@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch._dynamo.exc import TorchDynamoException
+from torch._dynamo.utils import counters
 from torch._inductor.cpp_builder import cpp_compiler_search, get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
@@ -222,12 +223,16 @@ def test_what_cannot_be_compiled_is_a_reason(monkeypatch):
 
 
 @needs_compiler
-def test_compiled_eager_computes_what_eager_does():
+def test_compiled_eager_computes_what_eager_does_and_is_compiled_once_before_it_is_timed():
     problem = replace(DECODE, query_len=3)
-    drawn = inputs(problem)
     with torch.inference_mode():
+        drawn = inputs(problem)
+    graphs_before = counters["stats"]["unique_graphs"]
+    with torch.no_grad():
         backend = CompiledEager(problem).settled(*drawn)
+    with torch.inference_mode():
         torch.testing.assert_close(backend(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
+    assert counters["stats"]["unique_graphs"] == graphs_before + 1
 
 
 @needs_compiler

@@ -25,9 +25,11 @@ class CompiledBackend(Backend):
     """Compiles for the very inputs before anything is timed, and says why where that cannot be done."""
 
     def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+        # As it will be timed: for each of torch's modes it compiles anew.
+        mode = torch.no_grad() if self.problem.needs_gradient else torch.inference_mode()
         try:
-            # torch compiles through its own deprecated parts.
-            with warnings.catch_warnings():
+            with mode, warnings.catch_warnings():
+                # torch compiles through its own deprecated parts.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self(q_BHSd, k_BGTd, v_BGTv)
         except TorchDynamoException as error:
