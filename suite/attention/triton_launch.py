@@ -123,12 +123,13 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
 
 
 def _blocks_per_split(blocks: int, least: int, programs: int, places: int) -> int:
-    """The most blocks of keys a split that take nearly as little time as any number does: waves of programs, each as
-    long as a split."""
+    """Blocks of keys in each of the fewest splits that take nearly as little time as any number does: waves of
+    programs, each as long as a split."""
 
     def time(each: int) -> int:
         return math.ceil(programs * math.ceil(blocks / each) / places) * each
 
     choices = range(blocks, min(least, blocks) - 1, -1)
     enough = min(time(each) for each in choices) / NEARLY
-    return next(each for each in choices if time(each) <= enough)
+    splits = next(math.ceil(blocks / each) for each in choices if time(each) <= enough)
+    return math.ceil(blocks / splits)

@@ -12,7 +12,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 
 from suite.attention import triton_decode
-from suite.attention.backends.triton import constants
+from suite.attention.backends.triton import JOINED_COLUMNS, SPLITS_AT_ONCE, constants
 from suite.attention.problem import Problem, ValueLies
 from suite.attention.triton_launch import Chip, launch_for
 
@@ -48,25 +48,43 @@ PROBLEMS = {
 }
 
 
-def compiled(problem):
+JOINED = {"VALUE": 512, "COLUMN_BLOCK": JOINED_COLUMNS, "SPLITS_AT_ONCE": SPLITS_AT_ONCE}
+
+
+def attending(problem):
     launch = launch_for(problem, H100)
     fixed = {**constants(problem, launch), "AS_FLOAT": False, "q_stride_d": 1, "k_stride_d": 1, "v_stride_d": 1}
+    # Triton takes a whole number that is 1 as a constant.
+    rows = problem.heads_per_group * problem.query_len
+    counts = {"rows": rows, "kv_heads": problem.kv_heads, "pairs": problem.batch * problem.kv_heads}
+    fixed |= {name: 1 for name, count in counts.items() if count == 1}
     types = dict.fromkeys(("q_ptr", "k_ptr", "v_ptr"), POINTERS[problem.dtype])
     types |= {"part_ptr": "*fp32", "part_lse_ptr": "*fp32", "scale_log2": "fp32"}
-    names = triton_decode.attend_split.arg_names
+    kernel = compiled(triton_decode.attend_split, fixed, types, num_warps=launch.warps, num_stages=launch.stages)
+    return {**said_of(kernel), "row_block": launch.row_block, "branches": launch.branches}
+
+
+def joining(dtype):
+    types = {"part_ptr": "*fp32", "part_lse_ptr": "*fp32", "o_ptr": POINTERS[dtype]}
+    return {**said_of(compiled(triton_decode.join_splits, JOINED, types)), "row_block": None, "branches": False}
+
+
+def compiled(function, fixed, types, **options):
+    names = function.arg_names
     signature = {name: "constexpr" if name in fixed else types.get(name, "i32") for name in names}
     aligned = [name for name in names if name not in fixed and ("_ptr" in name or "stride" in name)]
     source = ASTSource(
-        triton_decode.attend_split,
+        function,
         signature,
         {(names.index(name),): value for name, value in fixed.items()},
         {(names.index(name),): [["tt.divisibility", 16]] for name in aligned},
     )
-    kernel = compile(source, target=TARGET, options={"num_warps": launch.warps, "num_stages": launch.stages})
+    return compile(source, target=TARGET, options=options)
+
+
+def said_of(kernel):
     return {
         "shared_bytes": kernel.metadata.shared,
-        "row_block": launch.row_block,
-        "branches": launch.branches,
         "wide_products": len(re.findall(r"wgmma\.mma_async", kernel.asm["ptx"])),
         "products": len(re.findall(r"mma\.sync", kernel.asm["ptx"])),
         "warps_of_products": re.findall(r"nvidia_mma<.*?warpsPerCTA = (\[.*?\])", kernel.asm["ttgir"]),
@@ -74,4 +92,5 @@ def compiled(problem):
 
 
 if __name__ == "__main__":
-    print(json.dumps({name: compiled(problem) for name, problem in PROBLEMS.items()}))
+    said = {name: attending(problem) for name, problem in PROBLEMS.items()}
+    print(json.dumps({**said, "joining": joining(torch.bfloat16)}))

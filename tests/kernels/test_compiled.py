@@ -25,7 +25,7 @@ def test_every_launch_fits_into_a_multiprocessor(said):
 
 def test_16_bits_are_multiplied_by_matrix_units_and_large_blocks_by_the_wide_ones(said):
     for name, one in said.items():
-        if "float32" in name:
+        if "float32" in name or name == "joining":
             assert one["wide_products"] == one["products"] == 0, name
         else:
             assert (one["wide_products"] if one["row_block"] >= 64 else one["products"]) > 0, name
