@@ -1,10 +1,22 @@
 """One record in words: what a person reads when a single case has run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from suite.records import numbers
-from suite.records.derived import ceilings_of, constant, noted, operators_of, roofline, warnings_of
+from suite.records.derived import (
+    ceilings_of,
+    constant,
+    cost_per_million_tokens,
+    joules_per_token,
+    noted,
+    operators_of,
+    roofline,
+    warnings_of,
+)
+from suite.records.nvml import State
 from suite.records.record import Record
+from suite.records.telemetry import gpus_of, source_states
 from suite.statistics.intervals import Interval, median_interval
 
 SPANS = ("layer", "kernel")
@@ -37,7 +49,38 @@ def answer(record: Record, status: str) -> list[str]:
     if cache and mha:
         share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
         lines.append(row("cache", f"{numbers.bytes_iec(cache)} a layer, {share}"))
+    lines += _energy(record)
+    if (text := watched(record)) is not None:
+        lines.append(row("telemetry", text))
     return [*lines, *(row("warning", warning) for warning in warnings_of(record))]
+
+
+def _energy(record: Record) -> Sequence[str]:
+    lines = []
+    for span in SPANS:
+        step_j, power_w = constant(record, span, "energy_j"), constant(record, span, "energy_power_w")
+        if step_j is not None and power_w is not None:
+            token_j = joules_per_token(record, span)
+            each = "" if token_j is None else f", {token_j:.3g} J a token"
+            lines.append(row("energy", f"{span} {step_j:.3g} J a step{each}, at {power_w:.3g} W"))
+    timed = latency(record, SPANS[0])
+    cost = cost_per_million_tokens(record, timed.median) if timed else None
+    if cost is not None:
+        lines.append(row("cost", f"{cost:.3g} a million tokens through the layer, at price_per_device_hour"))
+    return lines
+
+
+def watched(record: Record) -> str | None:
+    """What was watched beside the CPU, or why not; None where the record says nothing."""
+    state, why = source_states(record).get("nvml", ("", ""))
+    gpus = [f"{label} {gpu.get('name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
+    text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"
+    return text if state else None
+
+
+def _use(gpu: Mapping[str, Any]) -> str:
+    state = "" if gpu.get("state") == State.MEASURED else f", {gpu.get('state')}"
+    return ("used" if gpu.get("used") is True else "not used, charged nothing") + state
 
 
 def row(name: str, text: str) -> str:

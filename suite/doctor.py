@@ -21,6 +21,7 @@ import suite
 from suite.configuration import choices, conf_dir
 from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpus, machine_id
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.nvml import opened
 from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.records.store import read_contents
@@ -70,7 +71,7 @@ def examine() -> dict[str, Any]:
             "cgroup_limit_bytes": memory_limit_bytes(),
         },
         "gpus": [gpu["name"] for gpu in gpus()],
-        "no_gpu_because": _no_gpu_because(),
+        "no_gpu_because": opened()[1] or None,
         "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
         "backends": _with_last_runs(_runnable("backend", torch and torch["backends"], why_not)),
         "workloads": _runnable("workload", torch and torch["workloads"], why_not),
@@ -179,22 +180,6 @@ def _said_of(one: dict[str, Any]) -> str:
     if not one["runs"]:
         return f"does not run: {one['why_not']}"
     return "runs; never run here" if one.get("last_run", "") is None else "runs"
-
-
-def _no_gpu_because() -> str | None:
-    """Why NVML shows no GPU, in words, or None where it shows one."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return f"no NVIDIA driver: {error}"
-    try:
-        return None if pynvml.nvmlDeviceGetCount() else "an NVIDIA driver, but no GPU"
-    except pynvml.NVMLError as error:
-        return f"the NVIDIA driver does not answer: {error}"
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _no_cuda_because(torch: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ from suite import __version__
 from suite.configuration import locate
 from suite.interruptions import Interruptions
 from suite.measure.repeats import Effort
+from suite.measure.telemetry.sampler import Telemetry, Watch, checked
+from suite.measure.telemetry.turns import EnergyTurns
 from suite.measure.worker import Worker
 from suite.records import numbers
 from suite.records.case import Case, run_key
@@ -28,6 +30,7 @@ from suite.records.environment import commit, environment, source_digest
 from suite.records.limits import capacity_bytes, most_threads
 from suite.records.record import CorruptRecordError, Evidence, Reading, Record, Status, constant_readings
 from suite.records.store import RECORD, StoredRecord, read_record, write_record
+from suite.records.telemetry import TELEMETRY, series_bytes
 from suite.terminal import Terminal
 from suite.theory.roofline import MeasuredCeilings
 
@@ -101,9 +104,10 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) 
     missing = [job for id, job in unique.items() if id not in answered]
     records = [stored.record for stored in answered.values()]
     terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep)
-    ceilings: Ceilings = {}
     was_interrupted = False
-    worker = Worker(preload=_own_modules(missing))
+    kept = _Kept(worker=Worker(preload=_own_modules(missing)))
+    for record in records:
+        kept.turns.took(record)
     with Interruptions() as interruptions, terminal:
         try:
             terminal.recorded(list(answered.values()))
@@ -116,7 +120,8 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) 
                     terminal.held_elsewhere(job.case)
                 else:
                     with claim:
-                        records.append(_run_and_write(worker, job, ceilings, claim, interruptions, terminal))
+                        records.append(_run_and_write(kept, job, claim, interruptions, terminal))
+                    kept.turns.took(records[-1])
                     if records[-1].status is Status.INTERRUPTED:
                         break
         except KeyboardInterrupt:
@@ -161,6 +166,7 @@ def job_for(case: Case, settings: Mapping[str, Any]) -> Job:
     except ValueError as error:
         raise ValueError("every number among the settings must be finite; got inf or nan") from error
     Effort.from_settings(settings)
+    checked(settings)
     return Job(case=case, settings=settings, plan=locate(settings["workload"]["plan"])(settings))
 
 
@@ -194,13 +200,28 @@ class _Received:
         self.outcome = message.get("outcome", self.outcome)
 
 
-def _run_and_write(
-    worker: Worker, job: Job, ceilings: Ceilings, claim: Claim, interruptions: Interruptions, terminal: Terminal
-) -> Record:
+@dataclass(kw_only=True)
+class _Kept:
+    """What the cases of a sweep share."""
+
+    worker: Worker
+    ceilings: Ceilings = field(default_factory=dict)
+    turns: EnergyTurns = field(default_factory=EnergyTurns)
+    _telemetry: dict[str, Telemetry] = field(default_factory=dict)
+    """By its settings, since a sweep may vary them."""
+
+    def watch(self, settings: Mapping[str, Any]) -> Watch:
+        key = json.dumps(settings, sort_keys=True)
+        if key not in self._telemetry:
+            self._telemetry[key] = Telemetry(settings)
+        return self._telemetry[key].watch()
+
+
+def _run_and_write(kept: _Kept, job: Job, claim: Claim, interruptions: Interruptions, terminal: Terminal) -> Record:
     terminal.starting(job.case)
     started_at, start = datetime.now(UTC), time.perf_counter()
     complaints = claim.folder / COMPLAINTS
-    received = _received(worker, job, ceilings, complaints)
+    received = _received(kept, job, complaints)
     with interruptions.held():
         complaints.unlink(missing_ok=True)  # what it says of a death is in the record, without its paths
         record = _record(job, received, started_at, time.perf_counter() - start)
@@ -209,7 +230,7 @@ def _run_and_write(
     return record
 
 
-def _received(worker: Worker, job: Job, ceilings: Ceilings, complaints: Path) -> _Received:
+def _received(kept: _Kept, job: Job, complaints: Path) -> _Received:
     """All that came of a case until it ended or was interrupted."""
     received = _Received()
     try:
@@ -219,10 +240,21 @@ def _received(worker: Worker, job: Job, ceilings: Ceilings, complaints: Path) ->
             received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
             received.outcome = (Status.OK, None)
         else:
-            _measure(worker, job, ceilings, complaints, received)
+            _watch_and_measure(kept, job, complaints, received)
     except KeyboardInterrupt:
         pass
     return received
+
+
+def _watch_and_measure(kept: _Kept, job: Job, complaints: Path, received: _Received) -> None:
+    watch = kept.watch(job.settings["telemetry"])
+    try:
+        with watch:
+            _measure(kept, job, complaints, received, watch)
+    finally:
+        received.warnings += watch.warnings()
+        received.facts |= {"telemetry": facts} if (facts := watch.facts()) else {}
+        received.files |= {TELEMETRY: series_bytes(watch.samples)} if watch.samples else {}
 
 
 def _record(job: Job, received: _Received, started_at: datetime, duration_s: float) -> Record:
@@ -251,19 +283,26 @@ def _record(job: Job, received: _Received, started_at: datetime, duration_s: flo
     )
 
 
-def _measure(worker: Worker, job: Job, ceilings: Ceilings, complaints: Path, received: _Received) -> None:
+def _measure(kept: _Kept, job: Job, complaints: Path, received: _Received, watch: Watch) -> None:
     """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
     dtype, threads = key = (job.plan.dtype, job.plan.threads)
-    if key not in ceilings:
+    if key not in kept.ceilings:
         begun = time.perf_counter()
+        watch.told({"phase": "ceilings"})
         asked = {"dtype": dtype, "threads": threads}
-        for message in worker.run("ceilings", asked, threads=threads, complaints=complaints):
+        for message in kept.worker.run("ceilings", asked, threads=threads, complaints=complaints):
             if "result" in message:
-                ceilings[key] = message["result"]
+                kept.ceilings[key] = message["result"]
+            watch.told(message)
             received.take(message)
         received.durations_s["ceilings"] = time.perf_counter() - begun
-        if key not in ceilings:
+        if key not in kept.ceilings:
             return
-    arguments = {"settings": job.settings, "ceilings": ceilings[key]}
-    for message in worker.run("case", arguments, threads=threads, complaints=complaints):
+    arguments = {
+        "settings": job.settings,
+        "ceilings": kept.ceilings[key],
+        "takes_energy": kept.turns.is_due(job.case, job.settings["telemetry"]),
+    }
+    for message in kept.worker.run("case", arguments, threads=threads, complaints=complaints):
+        watch.told(message)
         received.take(message)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from suite.answer import SPANS, answer, latency, row
+from suite.answer import SPANS, answer, latency, row, watched
 from suite.records import numbers
 from suite.records.case import Case, telling_apart, value_of
 from suite.records.derived import constant, started_at, warnings_of
@@ -103,7 +103,7 @@ class Terminal:
     def summary(self, folder: Path) -> None:
         if not self._is_sweep:
             return
-        print("\n".join(["", *self._table(), *self._reasons()]))
+        print("\n".join(["", *self._table(), *self._reasons(), *self._watched()]))
         if self._waiting:
             print(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
         print(f"records: {folder}", flush=True)
@@ -159,6 +159,11 @@ class Terminal:
         lines = [f"{count} {self._status(status)}: {reason}" for (status, reason), count in reasons.most_common()]
         more = [f"and {len(lines) - MOST_REASONS} other reasons, in their records"] if len(lines) > MOST_REASONS else []
         return lines[:MOST_REASONS] + more
+
+    def _watched(self) -> list[str]:
+        """What telemetry saw, each thing once, over the cases that ran now."""
+        texts = dict.fromkeys(watched(record) for record, was_there in self._ended if not was_there)
+        return [f"telemetry: {text}" for text in texts if text is not None]
 
     def _one_line(self, record: Record) -> str:
         values = [value_of(record.case, name) for name in self._names]

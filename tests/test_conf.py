@@ -44,5 +44,16 @@ def test_the_code_that_a_choice_names_exists(group, key):
 
 def test_every_yaml_below_conf_is_in_a_known_group():
     groups = {path.parent.name for path in conf_dir().rglob("*.yaml")}
-    known = {"conf", "attention", "backend", "geometry", "hardware", "measure", "sweep", "workload"}
+    known = {
+        "conf",
+        "attention",
+        "backend",
+        "geometry",
+        "hardware",
+        "measure",
+        "published",
+        "sweep",
+        "telemetry",
+        "workload",
+    }
     assert groups <= known

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 needs_process_groups = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to process groups")
 FOREIGN = Path(__file__).parent / "foreign"
 SMALL = ("geometry=tiny", "seq_len=64", "measure=smoke")
+UNWATCHED = ("telemetry=off", "price_per_device_hour=3.6")
 ELSEWHERE = (f"hydra.searchpath=[file://{FOREIGN / 'conf'}]", "measure=smoke")
 
 
@@ -44,16 +45,23 @@ def test_a_case_leaves_one_record_with_its_readings(tmp_path, capsys):
         assert words in shown
 
 
-def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path):
+def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path, capsys):
     _, records = run(tmp_path, "-m", *SMALL, "attention=mha,gqa,mqa,mla")
+    # What telemetry saw is the same for all, and said once.
+    assert capsys.readouterr().out.count("telemetry: ") == 1
     for record in records:
         values = {reading.metric: reading.value for reading in record.readings if reading.span == "case"}
         assert values["cache_bytes"] == values["cache_bytes_counted"]
 
 
-def test_a_record_tells_cold_from_warm_and_keeps_a_trace_when_asked(tmp_path):
-    code, (record,) = run(tmp_path, *SMALL, "measure.cold_steps=1", "profile=true")
+def test_a_record_tells_cold_from_warm_and_keeps_a_trace_when_asked(tmp_path, capsys):
+    code, (record,) = run(tmp_path, *SMALL, "measure.cold_steps=1", "profile=true", *UNWATCHED)
     assert code == 0
+    assert set(record.files) == {"samples.parquet", "trace.json.gz"}
+    assert "telemetry" not in record.provenance
+    assert record.provenance["energy"] == {"state": "off"}
+    assert not {"telemetry", "price_per_device_hour"} & set(record.case.extras)
+    assert "a million tokens through the layer, at price_per_device_hour" in capsys.readouterr().out
     assert record.provenance["cold"] in ("measured", "as_warm", "unknown_cache", "no_memory")
     if record.provenance["cold"] == "measured":
         assert {reading.span for reading in record.readings if reading.metric == "cold_latency_s"} == {

@@ -1,6 +1,6 @@
 """Prefill and decode: one forward pass over a cache that was filled beforehand."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -54,9 +54,17 @@ class ForwardStep:
         return readings
 
     def run(self, meter: Meter) -> None:
-        layer, cache = self.layer, self.cache
         with torch.inference_mode():
             with meter.span("layer"):
-                layer.output(self.backend(*layer.project(self._x_BSD, cache, self._start)))
+                self._layer()
             with meter.span("kernel"):
-                self.backend(*self.projected)
+                self._kernel()
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        return {"layer": torch.inference_mode()(self._layer), "kernel": torch.inference_mode()(self._kernel)}
+
+    def _layer(self) -> None:
+        self.layer.output(self.backend(*self.layer.project(self._x_BSD, self.cache, self._start)))
+
+    def _kernel(self) -> None:
+        self.backend(*self.projected)

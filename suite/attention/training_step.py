@@ -4,7 +4,7 @@ The layer's backward pass reaches its input and every weight; the kernel's reach
 are checked at a reduced length of the same shapes, since a float64 backward pass cannot run at true sizes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,6 +46,7 @@ class TrainingStep:
     def draw(self) -> None:
         layer, forward = self.layer, self._forward
         self._x_BSD = layer.drawn_input(forward, self._generator).requires_grad_()
+        self._wanted = (self._x_BSD, *layer.parameters())
         self._dy_BSD = layer.drawn_input(forward, self._generator)
         with torch.no_grad():
             self.projected = leaves(*layer.project(self._x_BSD, None, 0), self.problem)
@@ -62,13 +63,21 @@ class TrainingStep:
         return [*readings_if_passed({"": comparison, **by_gradient}), *around]
 
     def run(self, meter: Meter) -> None:
-        layer = self.layer
-        wanted = (self._x_BSD, *layer.parameters())
         with meter.span("layer"):
-            y_BSD = layer.output(self.backend(*layer.project(self._x_BSD, None, 0)))
-            torch.autograd.grad(y_BSD, wanted, self._dy_BSD)
+            self._layer()
         with meter.span("kernel"):
-            gradients(self.backend, self.projected, self._do_BHSv, self.problem)
+            self._kernel()
+
+    def parts(self) -> dict[str, Callable[[], object]]:
+        return {"layer": self._layer, "kernel": self._kernel}
+
+    def _layer(self) -> None:
+        layer = self.layer
+        y_BSD = layer.output(self.backend(*layer.project(self._x_BSD, None, 0)))
+        torch.autograd.grad(y_BSD, self._wanted, self._dy_BSD)
+
+    def _kernel(self) -> None:
+        gradients(self.backend, self.projected, self._do_BHSv, self.problem)
 
     def _drawn_like_output(self, problem: Problem) -> torch.Tensor:
         size = (problem.batch, problem.heads, problem.query_len, problem.v_dim)

@@ -1,6 +1,6 @@
 """One attention layer as a workload: the whole layer and the kernel alone, checked before and after it is timed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,3 +73,6 @@ class AttentionWorkload:
 
     def step(self, meter: Meter) -> None:
         self.work.run(meter)
+
+    def parts(self) -> Mapping[str, Callable[[], object]]:
+        return self.work.parts()

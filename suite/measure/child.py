@@ -38,6 +38,7 @@ def run(connection: Connection, task: str, arguments: Mapping[str, Any], threads
     def send(**message: Any) -> None:
         connection.send(message)
 
+    send(pid=os.getpid())
     tasks: Mapping[str, Callable[..., None]] = {"case": _case, "ceilings": _ceilings}
     try:
         tasks[task](send, **arguments)

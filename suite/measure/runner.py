@@ -11,8 +11,10 @@ from suite.configuration import locate
 from suite.measure.allocator import AllocatorProbe
 from suite.measure.clock import cpu_clock, judging_clock
 from suite.measure.cold import cold_state, time_cold, unproven
+from suite.measure.energy import take_energy
 from suite.measure.meter import Meter
 from suite.measure.repeats import Effort, repeat
+from suite.measure.telemetry.counters import energy_counter
 from suite.measure.trace import TRACE, nvtx_ranges, trace_of
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
 from suite.records.record import Reading, Status
@@ -24,11 +26,13 @@ WALL_EXCEEDS_CPU = 1.1
 TIMINGS = ("latency_s", "cold_latency_s")
 
 
-def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings) -> tuple[Status, str | None]:
+def measure_case(
+    send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, takes_energy: bool
+) -> tuple[Status, str | None]:
     """Measure one case. What is read goes through `send` as it comes, so that a death loses nothing that was sent.
 
-    Sends `readings=[...]`, `facts={...}`, `durations_s={...}`, `warning="..."` and `files={name: bytes}`. Returns the
-    status and its reason.
+    Sends `readings=[...]`, `facts={...}`, `durations_s={...}`, `warning="..."`, `files={name: bytes}`, and as one
+    begins `phase="..."`. Returns the status and its reason.
     """
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
     torch.manual_seed(settings["seed"])
@@ -56,6 +60,8 @@ def measure_case(send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredC
             workload.step(profiled)
         operators = _by_span(profiled.readings, probe.operators)
         send(readings=profiled.readings, facts={"operators": operators})
+        with _timed(send, "energy"):
+            _take_energy(send, workload, settings["telemetry"], takes_energy=takes_energy)
         if settings["profile"]:
             with _timed(send, "trace"):
                 send(files={TRACE: trace_of(workload.step, workload.plan.device)})
@@ -100,6 +106,17 @@ def _time_cold(send: Send, workload: Workload, effort: Effort, ceilings: Measure
     return None
 
 
+def _take_energy(send: Send, workload: Workload, telemetry: Mapping[str, Any], *, takes_energy: bool) -> None:
+    """Joules of each span, or the named state that says why there are none."""
+    if not takes_energy:
+        state = "off" if telemetry["energy"] == "none" else "not_this_backend"
+        return send(facts={"energy": {"state": state}})
+    readings, energy = take_energy(
+        workload.parts(), energy_counter(None), seconds=telemetry["energy_seconds"], finish=lambda: None
+    )
+    return send(readings=readings, facts={"energy": energy})
+
+
 def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterator[Reading]:
     for span, quantities in workload.plan.constants().items():
         if "traffic_bytes" in quantities:
@@ -125,6 +142,7 @@ def _criticism(readings: Sequence[Reading], clock: str) -> Iterator[str]:
 
 @contextmanager
 def _timed(send: Send, phase: str) -> Iterator[None]:
+    send(phase=phase)
     start = time.perf_counter()
     try:
         yield

@@ -1,6 +1,6 @@
 """What can be measured: attention, and later RL and quality, are all this."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from suite.measure.meter import Meter
@@ -72,4 +72,8 @@ class Workload(Protocol):
 
     def step(self, meter: Meter) -> None:
         """Do the work once, each part inside a span of the meter."""
+        ...
+
+    def parts(self) -> Mapping[str, Callable[[], object]]:
+        """The work of each span that can be repeated by itself; empty where none can."""
         ...

@@ -57,3 +57,20 @@ def operators_of(record: Record, span: str) -> tuple[str, ...]:
     spans = record.provenance.get("operators")
     names = spans.get(span) if isinstance(spans, Mapping) else None
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
+
+
+SECONDS_PER_HOUR, PER_MILLION = 3600.0, 1e6
+
+
+def joules_per_token(record: Record, span: str) -> float | None:
+    """Energy of one step over its new tokens; None where no counter resolved it."""
+    energy_j, tokens = constant(record, span, "energy_j"), constant(record, "case", "tokens")
+    return None if energy_j is None or tokens is None else energy_j / tokens
+
+
+def cost_per_million_tokens(record: Record, median_s: float) -> float | None:
+    """In the currency of the user's `price_per_device_hour`, for one device; None where no price was given."""
+    price, tokens = record.settings.get("price_per_device_hour"), constant(record, "case", "tokens")
+    if isinstance(price, bool) or not isinstance(price, int | float) or not 0 < price < math.inf or tokens is None:
+        return None
+    return PER_MILLION * price / SECONDS_PER_HOUR * median_s / tokens

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pynvml
 
 from suite.configuration import conf_dir
 from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.nvml import State, opened
 
 RECORDED_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -113,19 +115,13 @@ def cpu_model() -> str:
 @functools.cache
 def gpus() -> tuple[dict[str, str], ...]:
     """Name and UUID of every GPU that NVML shows; empty where there is no driver."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
+    if opened()[0] is not State.MEASURED:
         return ()
     try:
         handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
         return tuple({"name": pynvml.nvmlDeviceGetName(h), "uuid": pynvml.nvmlDeviceGetUUID(h)} for h in handles)
     except pynvml.NVMLError:
         return ()
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _version(package: str) -> str | None:

@@ -54,6 +54,10 @@ METRICS = {
                 _metric(f"allowed_error_{of}", "", "Largest error of it that passes", Better.NEITHER),
             )
         ),
+        _metric("tokens", "", "New tokens of one step", Better.NEITHER, exact=True),
+        _metric("energy_j", "J", "Energy of one step, by the difference of a counter", Better.LOWER),
+        _metric("energy_power_w", "W", "Mean power while the energy was taken", Better.NEITHER),
+        _metric("energy_window_s", "s", "Time over which the energy was taken", Better.NEITHER),
         _metric("ceiling_flops_per_s", "FLOP/s", "Arithmetic ceiling", Better.HIGHER),
         _metric("ceiling_bytes_per_s", "B/s", "Memory ceiling at this working set", Better.HIGHER),
     )

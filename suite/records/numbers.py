@@ -4,6 +4,7 @@ import math
 
 TIME_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 BYTE_UNITS = ((1024.0**4, "TiB"), (1024.0**3, "GiB"), (1024.0**2, "MiB"), (1024.0, "KiB"), (1.0, "B"))
+JOULE_UNITS = ((1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"))
 NOTHING = "–"
 
 
@@ -40,6 +41,21 @@ def bytes_iec(value: float) -> str:
     return f"{_digits(value / size)} {unit}"
 
 
+def joules(value: float) -> str:
+    size, unit = _joule_unit(value)
+    return f"{_digits(value / size)} {unit}"
+
+
+def joules_tick(value: float) -> str:
+    """A round number on an axis, without zeros behind it."""
+    size, unit = _joule_unit(value)
+    return f"{value / size:g} {unit}"
+
+
+def watts(value: float) -> str:
+    return f"{_digits(value)} W"
+
+
 def giga(rate: float) -> str:
     """GFLOP/s of FLOP/s, and GB/s of B/s: decimal, as devices are sold."""
     return _digits(rate / 1e9)
@@ -65,6 +81,11 @@ def count(value: float) -> str:
 def _time_unit(value: float) -> tuple[float, str]:
     rounded = _rounded(value)
     return next(((size, unit) for size, unit in TIME_UNITS if rounded >= size), TIME_UNITS[-1])
+
+
+def _joule_unit(value: float) -> tuple[float, str]:
+    rounded = _rounded(value)
+    return next(((size, unit) for size, unit in JOULE_UNITS if rounded >= size), JOULE_UNITS[-1])
 
 
 def _rounded(value: float, digits: int = 3) -> float:

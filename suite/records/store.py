@@ -5,7 +5,6 @@ folder without it is an unfinished run, which is listed and never read.
 """
 
 import hashlib
-import io
 import json
 import os
 import stat
@@ -17,11 +16,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from suite.records.metrics import METRICS
 from suite.records.privacy import scrubbed
-from suite.records.record import SCHEMA, CorruptRecordError, Reading, Record, record_from_json
+from suite.records.record import CorruptRecordError, Reading, Record, record_from_json
+from suite.records.tables import LARGEST_TABLE_BYTES, TableFile, schema_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +28,12 @@ if TYPE_CHECKING:
 RECORD, SAMPLES, LOCK = "record.json", "samples.parquet", "claim.lock"
 PART = ".part"
 """Ends the name of a file until it is whole."""
-LONGEST_RECORD_BYTES, LARGEST_SAMPLES_BYTES, MOST_READINGS = 4 << 20, 256 << 20, 4_000_000
-"""A record is a few kilobytes, a sample a few bytes. What is larger is none of ours, and is not loaded."""
-COLUMNS = pa.schema(
-    [
+LONGEST_RECORD_BYTES = 4 << 20
+"""A record is a few kilobytes. What is larger is none of ours, and is not loaded."""
+READINGS = TableFile(
+    name=SAMPLES,
+    rows="readings",
+    columns=schema_of(
         ("step", pa.int64()),
         ("span", pa.string()),
         ("metric", pa.string()),
@@ -41,8 +42,8 @@ COLUMNS = pa.schema(
         ("thread_cpu_s", pa.float64()),
         ("process_cpu_s", pa.float64()),
         ("involuntary_switches", pa.int64()),
-    ],
-    metadata={"schema": str(SCHEMA)},
+    ),
+    required=("step", "span", "metric", "value"),
 )
 
 
@@ -69,13 +70,7 @@ class Contents:
 
 def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Write a run's files into its folder, the record last. `files`: further ones, by name."""
-    columns = {
-        name: pa.array([getattr(reading, name) for reading in record.readings], COLUMNS.field(name).type)
-        for name in COLUMNS.names
-    }
-    samples = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=COLUMNS), samples)
-    beside = {**files, SAMPLES: samples.getvalue()}
+    beside = {**files, SAMPLES: READINGS.content(record.readings)}
     digests = {name: hashlib.sha256(written).hexdigest() for name, written in beside.items()}
     content = replace(record, files=digests).as_json()
     for part in ("reason", "environment", "provenance"):
@@ -99,16 +94,16 @@ def write_whole(path: Path, content: bytes) -> None:
 def read_record(folder: Path, *, with_readings: bool = True) -> Record:
     """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder."""
     try:
-        content = json.loads(_read_file(folder / RECORD, LONGEST_RECORD_BYTES))
+        content = json.loads(read_file(folder / RECORD, LONGEST_RECORD_BYTES))
     except (ValueError, RecursionError) as error:
         raise CorruptRecordError(f"{RECORD} cannot be read ({error.__class__.__name__})") from error
     record = record_from_json(content)
     if not with_readings:
         return record
-    samples = _read_file(folder / SAMPLES, LARGEST_SAMPLES_BYTES)
+    samples = read_file(folder / SAMPLES, LARGEST_TABLE_BYTES)
     if record.files.get(SAMPLES) not in (None, hashlib.sha256(samples).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
-    return replace(record, readings=_readings(samples))
+    return replace(record, readings=[Reading(**row) for row in READINGS.rows_of(samples)])
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True) -> Contents:
@@ -169,7 +164,7 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
         yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
-def _read_file(path: Path, most_bytes: int) -> bytes:
+def read_file(path: Path, most_bytes: int) -> bytes:
     """A file's content. Raises CorruptRecordError for what is no file, or too large to be ours."""
     try:
         found = path.stat()
@@ -180,28 +175,3 @@ def _read_file(path: Path, most_bytes: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
-
-
-def _readings(samples: bytes) -> list[Reading]:
-    try:
-        file = pq.ParquetFile(io.BytesIO(samples))
-        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-        # Compressed well, a small file can hold more than memory does.
-        if file.metadata.num_rows > MOST_READINGS or sum(group.total_byte_size for group in groups) > (
-            LARGEST_SAMPLES_BYTES
-        ):
-            raise CorruptRecordError(
-                f"{SAMPLES} holds more than {MOST_READINGS} readings or {LARGEST_SAMPLES_BYTES} bytes"
-            )
-        if not file.schema_arrow.equals(COLUMNS, check_metadata=True):
-            raise CorruptRecordError(
-                f"{SAMPLES} must be of schema {SCHEMA}, with the columns {', '.join(COLUMNS.names)}"
-            )
-        table = file.read()
-        columns = [table.column(name).to_pylist() for name in COLUMNS.names]
-    except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
-        raise CorruptRecordError(f"{SAMPLES} cannot be read ({error.__class__.__name__})") from error
-    required = [COLUMNS.get_field_index(name) for name in ("step", "span", "metric", "value")]
-    if any(None in columns[index] for index in required):
-        raise CorruptRecordError(f"{SAMPLES} has readings without a step, span, metric or value")
-    return [Reading(**dict(zip(COLUMNS.names, row, strict=True))) for row in zip(*columns, strict=True)]

@@ -18,6 +18,7 @@ class CurrentRecord:
 
     label: str
     record: Record
+    folder: Path
     superseded: int
     """Older records of the same case under the same label, which are not shown."""
     settings_changed: bool
@@ -33,8 +34,10 @@ class Unread:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
+    """What one page shows. Equal only to itself, so that what several sections need of it is kept by it, read once."""
+
     labels: Sequence[str]
     records: Sequence[CurrentRecord]
     every: Sequence[tuple[str, Record]]
@@ -96,9 +99,11 @@ def _current(label: str, contents: Contents, changed: set[str]) -> Iterable[Curr
     for stored in contents.stored:
         by_case[stored.record.case.id].append(stored)
     for case_id, runs in by_case.items():
+        newest = max(runs, key=lambda run: (started_at(run.record), run.folder.name))
         yield CurrentRecord(
             label=label,
-            record=max(runs, key=lambda run: (started_at(run.record), run.folder.name)).record,
+            record=newest.record,
+            folder=newest.folder,
             superseded=len(runs) - 1,
             settings_changed=case_id in changed,
         )

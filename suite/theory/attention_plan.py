@@ -70,7 +70,10 @@ class AttentionPlan:
             "flops": shapes.layer_flops(shape, forward),
             "traffic_bytes": shapes.layer_bytes(shape, forward),
         }
-        case: dict[str, float] = {"parameter_count": shape.parameter_count}
+        case: dict[str, float] = {
+            "parameter_count": shape.parameter_count,
+            "tokens": forward.batch * forward.query_len,
+        }
         if forward.is_training:
             kernel["flops_with_recomputation"] = kernel["flops"] + shape.recomputation_flops(forward)
         else:

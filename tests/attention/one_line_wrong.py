@@ -175,12 +175,13 @@ def outcome(folder, changes):
             "geometry": "tiny",
             "backend": "auto",
             "measure": "smoke",
+            "telemetry": "off",
         }
         chosen = {group: read_choice(group, changes.get(group, name)) for group, name in groups.items()}
         run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
         settings = {**run, "seq_len": 40, **changes, **chosen}
         ceilings = MeasuredCeilings(flops_per_s=1e11, bytes_per_s_by_size={1 << 20: 1e10})
-        status, reason = measure_case(lambda **message: None, settings=settings, ceilings=ceilings)
+        status, reason = measure_case(lambda **message: None, settings=settings, ceilings=ceilings, takes_energy=False)
         return f"{status}: {reason}"
     except Exception:
         return traceback.format_exc()

@@ -35,6 +35,9 @@ class Behaving:
         with meter.span("work"):
             self.work()
 
+    def parts(self):
+        return {"work": self.work}
+
     def work(self):
         self.values.sum()
 

@@ -5,7 +5,7 @@ concatenation: every step copies the whole cache, and that copy is timed, as its
 made outside the span, since a model of theirs makes them once for all its layers.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -100,6 +100,9 @@ class TransformersWorkload:
         self._rewind()
         with torch.inference_mode(), meter.span("layer"):
             self._attend()
+
+    def parts(self) -> Mapping[str, Callable[[], object]]:
+        return {"layer": self._decode}
 
     def _decode(self) -> Tensor:
         self._rewind()

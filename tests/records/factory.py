@@ -1,5 +1,6 @@
 """Records as a run writes them, from a few named facts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from suite.records.case import Case
 from suite.records.claim import claim_folder
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.records.store import write_record
+from suite.records.telemetry import TELEMETRY, Sample, series_bytes
 
 AXES = {
     "attention": "mla",
@@ -95,13 +97,13 @@ def build(
     )
 
 
-def store(parent: Path, *records: Record) -> list[Path]:
-    """Write each record into a folder of its own, as runs do."""
-    folders = []
+def store(parent: Path, *records: Record, series: Sequence[Sample] = ()) -> list[Path]:
+    """Write each record into a folder of its own, as runs do, all with the same telemetry series if there is one."""
+    folders, files = [], {TELEMETRY: series_bytes(series)} if series else {}
     for record in records:
         claim = claim_folder(parent, record.run_key)
         assert claim is not None
         with claim:
-            write_record(record, claim.folder)
+            write_record(record, claim.folder, files)
         folders.append(claim.folder)
     return folders

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from suite.records.record import CorruptRecordError, Status
-from suite.records.store import COLUMNS, LONGEST_RECORD_BYTES, load, read_contents, read_record
+from suite.records.store import LONGEST_RECORD_BYTES, READINGS, load, read_contents, read_record
 from tests.records.factory import build, store
 
 
@@ -64,12 +64,12 @@ def drop_a_column(folder):
 
 
 def write_text_that_is_no_text(folder):
-    row = {name: pa.nulls(1, COLUMNS.field(name).type) for name in COLUMNS.names}
+    row = {name: pa.nulls(1, READINGS.columns.field(name).type) for name in READINGS.columns.names}
     row |= {"step": pa.array([0]), "value": pa.array([1.0]), "span": pa.array(["layer"])}
     row["metric"] = pa.Array.from_buffers(
         pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
     )
-    pq.write_table(pa.table(row, schema=COLUMNS), folder / "samples.parquet")
+    pq.write_table(pa.table(row, schema=READINGS.columns), folder / "samples.parquet")
 
 
 DAMAGES = [

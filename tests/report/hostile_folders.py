@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from suite.records.record import Status
-from suite.records.store import COLUMNS, LONGEST_RECORD_BYTES
+from suite.records.store import LONGEST_RECORD_BYTES, READINGS
 from tests.records.factory import build, store
 
 COUNT = 200
@@ -147,8 +147,8 @@ def pack_far_too_much(folder: Path) -> None:
     import hashlib
 
     count = 5_000_000
-    columns = {name: pa.nulls(count, COLUMNS.field(name).type) for name in COLUMNS.names}
-    table = pa.table(columns, schema=COLUMNS)
+    columns = {name: pa.nulls(count, READINGS.columns.field(name).type) for name in READINGS.columns.names}
+    table = pa.table(columns, schema=READINGS.columns)
     pq.write_table(table, folder / "samples.parquet", compression="zstd")
     digest = hashlib.sha256((folder / "samples.parquet").read_bytes()).hexdigest()
     content = json.loads((folder / "record.json").read_text())

@@ -13,12 +13,41 @@ import pytest
 
 from suite.configuration import read_yaml
 from suite.records.record import Status
+from suite.records.telemetry import Sample
 from suite.report.charts import figure_text
 from suite.report.command import report
 from suite.report.page import in_script
 from tests.records.factory import build, store
 
 EVIL = '</script><script>alert(1)</script><a href="https://evil.example">x</a><!--<b onclick=f()>%{x}'
+
+
+def watched(said):
+    """Telemetry that says the same thing wherever it may say something."""
+    device = dict.fromkeys(("name", "used", "state", "power_usage_is", "other_processes"), said) | {
+        "missing": {EVIL: said}
+    }
+    return {
+        "telemetry": {
+            "ticks": said,
+            "sampler_cpu_share": said,
+            "sources": {name: {"state": said, "why": said} for name in ("nvml", "rapl", "machine", EVIL)},
+            "devices": {"gpu0": device | {"missing": {"power_instant_w": said}}, EVIL: device, "cpu": said},
+            "marked_share": {"gpu0": {EVIL: 0.5, "throttled": said}, EVIL: {EVIL: 0.25}, "cpu": said},
+            "event_reasons_share": {"gpu0": {EVIL: 0.5}, EVIL: said},
+            "nvml": said,
+        },
+        "energy": {"state": said, "why": said, "source": said},
+    }
+
+
+HOSTILE_SERIES = [
+    Sample(time_s=time_s, unix_s=value, phase=EVIL, device=device, quantity=quantity, value=value, mark=EVIL)
+    for device in ("gpu0", "cpu", EVIL)
+    for quantity in ("power_instant_w", "energy_j", "steal_share", EVIL)
+    for time_s in (0.0, 0.5, 0.5, -1.0, float("nan"), float("inf"), 1e300)
+    for value in (1.0, 3.0, 2.0, -1.0, float("nan"), float("inf"), 1e300)
+]
 
 
 class Elements(HTMLParser):
@@ -41,8 +70,8 @@ class Elements(HTMLParser):
             self.data.append(json.loads(data))
 
 
-def page_of(tmp_path, *records, labels=()):
-    store(tmp_path / "results", *records)
+def page_of(tmp_path, *records, labels=(), series=()):
+    store(tmp_path / "results", *records, series=series)
     path, code = report([tmp_path / "results"], labels, out=tmp_path / "page.html")
     assert code == 0
     return path.read_text(encoding="utf-8")
@@ -66,6 +95,7 @@ def texts(value):
 @pytest.fixture
 def hostile_page(tmp_path):
     everywhere = {"started_at": EVIL, "backend": EVIL, "clock": EVIL, "commit": EVIL, "warnings": [EVIL]}
+    everywhere |= watched(EVIL)
     return page_of(
         tmp_path,
         build(
@@ -75,6 +105,7 @@ def hostile_page(tmp_path):
         build(attention="mha", provenance=everywhere),
         build(status=Status.FAILED, reason=EVIL, seq_len=8192),
         labels=[EVIL],
+        series=HOSTILE_SERIES,
     )
 
 
@@ -139,11 +170,29 @@ def test_every_figure_is_one_that_plotly_accepts(tmp_path):
         build(provenance={"warnings": "none", "clock": 3, "backend": ["x"], "started_at": 7, "commit": 5}),
         build(settings={"anything": [1, {"a": None}]}),
         build(status=Status.FAILED, reason="half a pair \ud800"),
+        *(build(provenance=watched(said)) for said in (None, True, -1, 10**400, 1e308, "half \ud800", [1], {"a": [2]})),
+        build(provenance={"telemetry": "none", "energy": 3}),
+        build(provenance={"telemetry": {"devices": [1], "sources": {"nvml": 3}, "marked_share": [0.5]}}),
     ],
-    ids=range(10),
+    ids=range(20),
 )
 def test_an_odd_record_is_shown_and_breaks_nothing(tmp_path, record):
     assert "Coverage" in page_of(tmp_path, record)
+
+
+def test_a_hostile_series_is_shown_as_far_as_it_makes_sense(tmp_path):
+    page = page_of(tmp_path, build(provenance=watched(EVIL)), build(attention="mha"), series=HOSTILE_SERIES)
+    assert 'id="power"' in page
+    for figure in (data for data in parsed(page).data if "data" in data):
+        plotly.graph_objects.Figure(figure)
+
+
+def test_a_planted_path_in_a_series_stays_off_the_page(tmp_path):
+    path = "/srv/private/x"
+    sample = Sample(time_s=0.0, unix_s=0.0, phase=path, device=path, quantity="power_instant_w", value=90.0, mark=path)
+    page = page_of(tmp_path, build(device="cuda", provenance=watched("/srv/private/y")), series=[sample])
+    assert 'id="power"' in page
+    assert "/srv/private" not in page
 
 
 def test_a_record_of_an_unknown_workload_is_counted_and_not_drawn(tmp_path):

@@ -73,22 +73,23 @@ function prepareFigures(elements) {
         };
         return (figure.parsed[index] ??= parse());
       },
-      // Hides what does not match and returns how many figures are left: it or none.
+      // Hides what does not match and returns how many figures are left: it or none. Where the shown view has nothing
+      // left, the first that has takes its place.
       filter(chosen) {
         figure.chosen = chosen;
-        element.hidden =
-          !fits(facets, chosen) || views.every((_, index) => filteredFigure(figure.view(index), chosen).isEmpty);
-        redraw(figure);
+        const holds = (index) => !filteredFigure(figure.view(index), chosen).isEmpty;
+        const first = holds(figure.shown) ? figure.shown : views.findIndex((_, index) => holds(index));
+        element.hidden = !fits(facets, chosen) || first < 0;
+        show(Math.max(first, 0));
         return element.hidden ? 0 : 1;
       },
     };
-    buttons.forEach((button, index) =>
-      button.addEventListener("click", () => {
-        figure.shown = index;
-        buttons.forEach((one) => one.setAttribute("aria-pressed", String(one === button)));
-        redraw(figure);
-      }),
-    );
+    const show = (index) => {
+      figure.shown = index;
+      buttons.forEach((one, place) => one.setAttribute("aria-pressed", String(place === index)));
+      redraw(figure);
+    };
+    buttons.forEach((button, index) => button.addEventListener("click", () => show(index)));
     const save = quietButton(WORDS.csv, () => {
       const name = [element.closest("section").id, element.dataset.title, buttons[figure.shown]?.textContent ?? ""];
       saveCsv(figureRows(filteredFigure(figure.view(), figure.chosen)), name);

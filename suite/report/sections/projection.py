@@ -10,20 +10,17 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import constant
-from suite.records.record import Evidence
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
+from suite.report.devices import compared, projected_groups
 from suite.report.facets import case_facets, trace_facets
 from suite.report.findings import BASELINE
 from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, span_views, title_of
 from suite.report.palette import line_style, shown
 from suite.report.results import Results
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, cell
-from suite.report.timings import Timing, axis, in_order, is_timed, own_extras, shared_extras, timings_of
+from suite.report.timings import Timing, axis, in_order, own_extras
 from suite.report.words import Words
 
-WORKLOAD, LEAST_TIME = "projection", "bound_s"
-TOLD_APART = ("attention", "hardware", "seq_len")
-"""Axes that tell markers and rows apart. All others must agree for two cases to share a figure."""
 FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 120, 22, 12, 7
 ROOM_DECADES = 0.2
 """Beside the outermost markers, so that one alone still has a tick near it."""
@@ -33,28 +30,25 @@ Place = tuple[int | None, str, str, str]
 
 
 def build(results: Results, words: Words) -> Section | None:
-    found = _groups(results)
+    found = projected_groups(results)
     if not found:
         return None
-    titled = [(title_of(group, list(found), words), timings) for group, timings in found.items()]
+    titled = {group: (title_of(group, list(found), words), timings) for group, timings in found.items()}
+    drawn = [titled[group] for group in found if not _is_drawn_beside_measured(group, found[group], results)]
+    moved = [words("projection.beside_measured")] if len(drawn) < len(found) else []
     return Section(
         id="projection",
         title=words("projection.title"),
-        explanation=words("projection.explanation"),
-        figures=[figure for title, timings in titled if (figure := _figure(title, timings, results, words))],
-        tables=[_table(title, timings, results, words) for title, timings in titled],
+        explanation=words("punctuation.sentence").join([words("projection.explanation"), *moved]),
+        figures=[figure for title, timings in drawn if (figure := _figure(title, timings, results, words))],
+        tables=[_table(title, timings, results, words) for title, timings in titled.values()],
     )
 
 
-def _groups(results: Results) -> dict[Group, list[Timing]]:
-    found: dict[Group, list[Timing]] = defaultdict(list)
-    for current in results.records:
-        case = current.record.case
-        if is_timed(current, (WORKLOAD,)) and current.record.evidence is Evidence.PROJECTED:
-            axes = [(name, axis(current.record, name)) for name in case.axes if name not in TOLD_APART]
-            named = [(name, value) for name, _, value in (one.partition("=") for one in shared_extras(current.record))]
-            found[*axes, *named].extend(timings_of(current, LEAST_TIME))
-    return {group: found[group] for group in sorted(found) if found[group]}
+def _is_drawn_beside_measured(group: Group, timings: Sequence[Timing], results: Results) -> bool:
+    """By sections/hardware.py, at its context."""
+    one = compared(results).get(group)
+    return one is not None and any(timing.seq_len == one.tokens for timing in timings)
 
 
 def _device(timing: Timing) -> str:

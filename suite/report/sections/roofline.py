@@ -9,11 +9,10 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.records.privacy import scrub
-from suite.records.record import Record
-from suite.report.charts import LONGEST_TEXT, decimal_ticks, figure_text, layout, log_axis
+from suite.report.charts import decimal_ticks, figure_text, layout, log_axis
 from suite.report.facets import trace_facets
 from suite.report.lines import span_title, span_views, spans_of
+from suite.report.machines import machine_id, machine_name
 from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
 from suite.report.section import Column, Figure, Kind, Section, Table, cell
@@ -62,10 +61,8 @@ def _by_machine(results: Results) -> dict[str, list[Timing]]:
     found: dict[Machine, list[Timing]] = defaultdict(list)
     for current in results.records:
         if is_timed(current):
-            # Two results without a machine's identity may come from two machines.
             record = current.record
-            machine = str(record.environment.get("machine_id") or current.label)
-            key = (_device_name(record), axis(record, "dtype"), axis(record, "threads"), machine)
+            key = (machine_name(record), axis(record, "dtype"), axis(record, "threads"), machine_id(current))
             found[key].extend(timings_of(current))
     titles = [_title(key) for key in found]
     return {
@@ -78,14 +75,6 @@ def _by_machine(results: Results) -> dict[str, list[Timing]]:
 def _title(key: Machine) -> str:
     device, dtype, threads, _ = key
     return " · ".join(part for part in (device, dtype, f"threads={threads}" if threads else "") if part)
-
-
-def _device_name(record: Record) -> str:
-    device, gpus = axis(record, "device"), record.environment.get("gpus")
-    if device.startswith("cuda") and isinstance(gpus, list) and gpus:
-        return scrub(str(gpus[0]))[:LONGEST_TEXT]
-    cpu = record.environment.get("cpu")
-    return scrub(str(cpu))[:LONGEST_TEXT] if cpu and device == "cpu" else device
 
 
 def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:

@@ -1,0 +1,127 @@
+"""Joules of one span, by the difference of a counter over a pass of its own.
+
+A counter of energy changes ten to a thousand times a second, so a kernel of microseconds has no reading of its own: the
+span is repeated until the window holds many changes. The window begins and ends at a change, where the counter is up
+to date; where one step is longer than the time between changes, that time bounds the error instead.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from suite.measure.telemetry.counters import CounterLostError, EnergyCounter, NoCounter
+from suite.records.record import Reading
+
+LEAST_CHANGES = 10
+CHUNK_S = 0.002
+"""Work between two looks at the counter, which take some microseconds."""
+LONGEST_INTERVAL_S = 0.5
+CHANGES_WATCHED = 4
+MOST_WINDOWS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Energy:
+    step_j: float
+    power_w: float
+    window_s: float
+    steps: int
+
+    def readings(self, span: str) -> list[Reading]:
+        values = {"energy_j": self.step_j, "energy_power_w": self.power_w, "energy_window_s": self.window_s}
+        return [Reading(step=0, span=span, metric=metric, value=value) for metric, value in values.items()]
+
+
+def take_energy(
+    parts: Mapping[str, Callable[[], object]],
+    counter: EnergyCounter | NoCounter,
+    *,
+    seconds: float,
+    finish: Callable[[], None],
+) -> tuple[list[Reading], dict[str, Any]]:
+    """Readings of each span by its work, and the named state for the record's `energy` fact."""
+    if isinstance(counter, NoCounter):
+        return [], {"state": "no_counter", "why": counter.why}
+    readings: list[Reading] = []
+    too_coarse: list[str] = []
+    for span, work in parts.items():
+        try:
+            energy = energy_of(work, counter.read_j, finish, seconds=seconds)
+        except CounterLostError as error:
+            return readings, {"state": "lost", "source": counter.source, "why": f"the counter was lost: {error}"}
+        if energy is None:
+            too_coarse.append(span)
+        else:
+            readings += energy.readings(span)
+    if too_coarse:
+        why = f"the counter does not resolve {', '.join(too_coarse)}"
+        return readings, {"state": "too_coarse", "source": counter.source, "why": why}
+    return readings, {"state": "measured", "source": counter.source}
+
+
+def update_interval_s(read_j: Callable[[], float]) -> float | None:
+    """The longest time between a few changes of a counter, watched without pause; None where it hardly changes."""
+    changes_s: list[float] = []
+    last_j, seen_s = read_j(), time.perf_counter()
+    while len(changes_s) < CHANGES_WATCHED:
+        now_j, now_s = read_j(), time.perf_counter()
+        if now_s - seen_s > LONGEST_INTERVAL_S:
+            return None
+        if now_j != last_j:
+            changes_s.append(now_s)
+            last_j, seen_s = now_j, now_s
+    return max(after - before for before, after in itertools.pairwise(changes_s))
+
+
+def energy_of(
+    work: Callable[[], object], read_j: Callable[[], float], finish: Callable[[], None], *, seconds: float
+) -> Energy | None:
+    """Energy of one call of `work`, repeated for `seconds` at least. None where the counter is too coarse for that.
+
+    `finish` waits until everything that was begun is done.
+    """
+    interval_s = update_interval_s(read_j)
+    if interval_s is None:
+        return None
+    needed_s = max(seconds, LEAST_CHANGES * interval_s)
+    call_s = _call_s(work, finish)
+    calls = max(1, int(CHUNK_S / call_s))
+    is_long = calls * call_s > interval_s
+    give_up_s = time.perf_counter() + MOST_WINDOWS * (needed_s + call_s)
+
+    def chunk() -> float:
+        for _ in range(calls):
+            work()
+        finish()
+        return read_j()
+
+    begin_j = last_j = chunk()
+    while not is_long and begin_j == last_j and time.perf_counter() < give_up_s:
+        begin_j = chunk()
+    begun_s, last_j, steps = time.perf_counter(), begin_j, 0
+    while True:
+        now_j, now_s = chunk(), time.perf_counter()
+        steps += calls
+        if now_s - begun_s >= needed_s and (is_long or now_j != last_j):
+            break
+        if now_s > give_up_s:
+            return None
+        last_j = now_j
+    if now_j <= begin_j:
+        return None
+    window_s = now_s - begun_s
+    return Energy(
+        step_j=(now_j - begin_j) / steps, power_w=(now_j - begin_j) / window_s, window_s=window_s, steps=steps
+    )
+
+
+def _call_s(work: Callable[[], object], finish: Callable[[], None]) -> float:
+    """The time of one call, from as many as fill a chunk."""
+    calls, begun = 0, time.perf_counter()
+    while (elapsed_s := time.perf_counter() - begun) < CHUNK_S:
+        work()
+        finish()
+        calls += 1
+    return elapsed_s / calls

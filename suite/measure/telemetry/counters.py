@@ -1,0 +1,78 @@
+"""The counter by which a case is charged for energy: its GPU's, or the CPU packages'. Read in the worker itself."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+from suite.measure.telemetry.devices import handle_of
+from suite.measure.telemetry.rapl import POWERCAP, packages
+from suite.records.nvml import State, opened
+
+MILLI = 1e-3
+
+
+class CounterLostError(Exception):
+    """A counter that was read before and cannot be read any more; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergyCounter:
+    source: str
+    read_j: Callable[[], float]
+    """Raises CounterLostError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoCounter:
+    state: State
+    why: str
+
+
+def energy_counter(identity: Mapping[str, Any] | None, powercap: Path = POWERCAP) -> EnergyCounter | NoCounter:
+    """The counter of torch's CUDA device (see `devices.is_same_gpu`), or without one that of the CPU packages."""
+    return _of_packages(powercap) if identity is None else _of_gpu(identity)
+
+
+def _of_packages(powercap: Path) -> EnergyCounter | NoCounter:
+    found, state, why = packages(powercap)
+    if not found:
+        return NoCounter(state=state, why=why)
+    return EnergyCounter(source="rapl", read_j=lambda: sum(package.energy_j() for package in found))
+
+
+def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
+    state, why = opened()
+    if state is not State.MEASURED:
+        return NoCounter(state=state, why=why)
+    try:
+        handle = handle_of(identity)
+        if handle is None:
+            return NoCounter(state=State.NO_DEVICE, why="NVML shows no GPU with the UUID or PCI bus of torch's device")
+        if _is_split(handle):
+            return NoCounter(state=State.MIG, why="the GPU is split by MIG: its energy is the whole card's")
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+    except pynvml.NVMLError_NotSupported:
+        return NoCounter(state=State.MISSING_COUNTER, why="this GPU has no energy counter")
+    except pynvml.NVMLError_NoPermission:
+        return NoCounter(state=State.NO_PERMISSION, why="this user may not read the GPU's energy counter")
+    except pynvml.NVMLError as error:
+        return NoCounter(state=State.FAILED, why=f"the NVIDIA driver does not answer: {error}")
+
+    def read_j() -> float:
+        try:
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) * MILLI)
+        except pynvml.NVMLError as error:
+            raise CounterLostError(str(error)) from error
+
+    return EnergyCounter(source="nvml", read_j=read_j)
+
+
+def _is_split(handle: Any) -> bool:
+    try:
+        current, _ = pynvml.nvmlDeviceGetMigMode(handle)
+    except pynvml.NVMLError_NotSupported:  # what cannot be split does not know the question
+        return False
+    return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)

@@ -1,0 +1,36 @@
+"""Which of NVML's GPUs is torch's: their numbers differ, by PCI order and by what CUDA_VISIBLE_DEVICES hides."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pynvml
+
+
+def is_same_gpu(identity: Mapping[str, Any], *, uuid: str, pci: str) -> bool:
+    """Whether torch's device is NVML's: by UUID where torch has one, else by PCI domain, bus and device.
+
+    `identity`: `uuid`, with or without NVML's prefix, or None; `pci`, hexadecimal as `domain:bus:device`, or None.
+    """
+    told = identity.get("uuid")
+    if told:
+        return bool(_bare(str(told)) == _bare(uuid))
+    return identity.get("pci") is not None and _numbers(str(identity["pci"])) == _numbers(pci)
+
+
+def handle_of(identity: Mapping[str, Any]) -> Any | None:
+    """NVML's handle of torch's device, or None where NVML shows no such GPU. Raises NVMLError."""
+    for index in range(pynvml.nvmlDeviceGetCount()):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        pci = pynvml.nvmlDeviceGetPciInfo(handle)
+        named = f"{pci.domain:x}:{pci.bus:x}:{pci.device:x}"
+        if is_same_gpu(identity, uuid=pynvml.nvmlDeviceGetUUID(handle), pci=named):
+            return handle
+    return None
+
+
+def _bare(uuid: str) -> str:
+    return uuid.lower().removeprefix("gpu-")
+
+
+def _numbers(pci: str) -> list[int]:
+    return [int(part.partition(".")[0], 16) for part in pci.split(":")]

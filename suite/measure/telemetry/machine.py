@@ -1,0 +1,70 @@
+"""The CPU as everybody shares it: its frequency, the pressure on it, and what a hypervisor took away.
+
+Pressure is Linux's: the share of time in which at least one runnable task had to wait. A case on as many threads as it
+has CPUs to itself causes none.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import psutil
+
+from suite.measure.telemetry.source import Seen, Source, Target
+from suite.records.nvml import State
+
+PRESSURE = Path("/proc/pressure")
+RESOURCES = ("cpu", "memory", "io")
+MICRO, MEGA = 1e-6, 1e6
+
+
+class Machine(Source):
+    name = "machine"
+
+    def __init__(self, pressure: Path = PRESSURE) -> None:
+        super().__init__()
+        self._pressure = {name: pressure / name for name in RESOURCES if _is_readable(pressure / name)}
+        if not self._pressure:
+            self.state, self.why = State.NOT_HERE, "this system does not count pressure"
+        self._has_steal = hasattr(psutil.cpu_times(), "steal")
+        self.begin()
+
+    def begin(self) -> None:
+        self._last: dict[str, float] | None = None
+
+    def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
+        now, last = self._counters(), self._last
+        self._last = now
+        if last is not None:
+            yield from self._shares(now, last)
+        # Asks every CPU in turn, which takes long where there are many.
+        frequency = psutil.cpu_freq() if is_slow_tick else None
+        if frequency and frequency.current:
+            yield Seen("cpu", "frequency_hz", frequency.current * MEGA)
+
+    def _shares(self, now: Mapping[str, float], last: Mapping[str, float]) -> Iterable[Seen]:
+        elapsed_s, all_s = (now[name] - last[name] for name in ("time_s", "all_s"))
+        for name in self._pressure:
+            yield Seen("cpu", f"{name}_pressure_share", min(1.0, (now[name] - last[name]) / elapsed_s))
+        if self._has_steal and all_s > 0:
+            yield Seen("cpu", "steal_share", (now["steal_s"] - last["steal_s"]) / all_s)
+
+    def _counters(self) -> dict[str, float]:
+        """Seconds so far: of the clock, under each pressure, stolen, and of all CPUs in all modes."""
+        counted = {name: _waited_s(path) for name, path in self._pressure.items()}
+        times = psutil.cpu_times()
+        steal_s = times.steal if self._has_steal else 0.0
+        return {"time_s": time.monotonic(), **counted, "steal_s": steal_s, "all_s": sum(times)}
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        return bool(path.read_text())
+    except OSError:
+        return False
+
+
+def _waited_s(path: Path) -> float:
+    """`some avg10=0.00 … total=123`, in microseconds."""
+    first = path.read_text().partition("\n")[0]
+    return int(first.rpartition("total=")[2]) * MICRO

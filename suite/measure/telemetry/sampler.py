@@ -1,0 +1,201 @@
+"""One thread of the parent that reads every source at a steady pace while a case runs in the worker.
+
+In the parent, so that it takes nothing from the case's own process, and so that what it saw outlives that process.
+"""
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from suite.configuration import locate, one_of, positive_number
+from suite.measure.telemetry.marks import mark_of, reasons_of
+from suite.measure.telemetry.source import Seen, Source, Target
+from suite.records.nvml import State
+from suite.records.telemetry import Mark, Sample
+
+SLOW_EVERY_TICKS = 10
+SHORTEST_PERIOD_S = 0.02
+"""At 10 to 20 ms a sampling thread begins to slow its process down."""
+ENERGY = ("one_backend", "every", "none")
+WORTH_A_WARNING = 0.1
+"""Share of a GPU's samples under a throttle reason that is held against a record."""
+
+HELD_AGAINST = {
+    State.LOST: "was lost while the case ran: its telemetry ends there",
+    State.MIG: "is split by MIG: its power and energy are the whole card's",
+}
+
+
+def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The `telemetry` settings. Raises ValueError, in one sentence, for what is wrong in itself."""
+    telemetry: Mapping[str, Any] = settings["telemetry"]
+    if positive_number(telemetry, "period_s", where="telemetry.") < SHORTEST_PERIOD_S:
+        raise ValueError(
+            f"telemetry.period_s must be at least {SHORTEST_PERIOD_S}, as a faster thread slows what it watches; "
+            f"got {telemetry['period_s']!r}"
+        )
+    positive_number(telemetry, "energy_seconds", where="telemetry.")
+    one_of(telemetry, "energy", ENERGY, where="telemetry.")
+    if settings["price_per_device_hour"] is not None:
+        positive_number(settings, "price_per_device_hour")
+    return telemetry
+
+
+class Telemetry:
+    """The sources of a sweep, opened once."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.period_s = float(settings["period_s"])
+        self._sources: list[Source] = [locate(dotted)() for dotted in settings["sources"]]
+
+    def watch(self) -> "Watch":
+        return Watch(self._sources, self.period_s)
+
+
+class Watch:
+    """Samples from entering to leaving. `told` takes the messages of the case as they come."""
+
+    def __init__(self, sources: Sequence[Source], period_s: float) -> None:
+        self.samples: list[Sample] = []
+        self._sources, self._period_s = sources, period_s
+        self._target, self._phase = Target(), ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+        self._ticks = 0
+        self._sampler_cpu_s = self._elapsed_s = 0.0
+        self._failure = ""
+
+    def __enter__(self) -> "Watch":
+        if self._sources:
+            for source in self._sources:
+                source.begin()
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._sources:
+            self._thread.join()
+
+    def told(self, message: Mapping[str, Any]) -> None:
+        """What the case says of itself: its process, its phase, its CUDA device."""
+        self._target.pid = message.get("pid", self._target.pid)
+        self._phase = message.get("phase", self._phase)
+        self._target.cuda_devices += [message["cuda_device"]] if "cuda_device" in message else []
+
+    def facts(self) -> dict[str, Any]:
+        """For the record's provenance; empty where nothing is watched."""
+        if not self._sources:
+            return {}
+        facts: dict[str, Any] = {
+            "period_s": self._period_s,
+            "ticks": self._ticks,
+            "elapsed_s": self._elapsed_s,
+            "sampler_cpu_s": self._sampler_cpu_s,
+            "sampler_cpu_share": self._sampler_cpu_s / self._elapsed_s if self._elapsed_s > 0 else None,
+            "sources": {source.name: _state(source) for source in self._sources},
+            "marked_share": marked_shares(self.samples),
+            "event_reasons_share": event_reason_shares(self.samples),
+        }
+        if self._failure:
+            facts["failure"] = self._failure
+        for source in self._sources:
+            facts |= source.facts(self._target)
+        return facts
+
+    def warnings(self) -> list[str]:
+        """What a reader should hold against the case."""
+        found = [f"telemetry stopped early: {self._failure}"] if self._failure else []
+        facts = self.facts()
+        for label, gpu in facts.get("devices", {}).items():
+            if not gpu["used"]:
+                continue
+            share = facts["marked_share"].get(label, {}).get(Mark.THROTTLED, 0.0)
+            if share > WORTH_A_WARNING:
+                reasons = facts["event_reasons_share"].get(label, {})
+                named = ", ".join(name for name in reasons if name != "gpu_idle")
+                found.append(f"{label} was throttled in {share:.0%} of the samples ({named})")
+            if others := gpu.get("other_processes"):
+                processes = "process was" if others == 1 else "processes were"
+                found.append(f"{others} other {processes} computing on {label}")
+            if gpu["state"] in HELD_AGAINST:
+                found.append(f"{label} {HELD_AGAINST[gpu['state']]}")
+        return found
+
+    def _run(self) -> None:
+        begun = time.monotonic()
+        try:
+            while True:
+                self._tick(begun)
+                due_s = (int((time.monotonic() - begun) / self._period_s) + 1) * self._period_s
+                if self._stop.wait(begun + due_s - time.monotonic()):
+                    break
+            self._tick(begun)  # so that the counters' differences cover the whole case
+        except Exception as error:  # a thread has no caller to raise to; the record says it instead
+            self._failure = f"{type(error).__name__}: {error}"
+        self._elapsed_s = time.monotonic() - begun
+        self._sampler_cpu_s = time.thread_time()
+
+    def _tick(self, begun: float) -> None:
+        is_slow = self._ticks % SLOW_EVERY_TICKS == 0
+        for source in self._sources:
+            time_s, unix_s, phase = time.monotonic() - begun, time.time(), self._phase
+            seen = list(source.sample(self._target, is_slow_tick=is_slow))
+            marks = _marks(seen)
+            self.samples += [
+                Sample(
+                    time_s=time_s,
+                    unix_s=unix_s,
+                    phase=phase,
+                    device=one.device,
+                    quantity=one.quantity,
+                    value=one.value,
+                    mark=marks[one.device],
+                )
+                for one in seen
+            ]
+        self._ticks += 1
+
+
+def marked_shares(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+    """For each device that carries a mark, the share of its sampled times under each."""
+    times: dict[str, set[float]] = defaultdict(set)
+    marked: dict[str, dict[str, set[float]]] = defaultdict(lambda: defaultdict(set))
+    for sample in samples:
+        times[sample.device].add(sample.time_s)
+        if sample.mark is not None:
+            marked[sample.device][sample.mark].add(sample.time_s)
+    return {
+        device: {mark: len(at) / len(times[device]) for mark, at in marks.items()} for device, marks in marked.items()
+    }
+
+
+def event_reason_shares(samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
+    """For each GPU, the share of its samples under each event reason that NVML gave at all."""
+    total: Counter[str] = Counter()
+    named: dict[str, Counter[str]] = defaultdict(Counter)
+    for sample in samples:
+        if sample.quantity == "event_reasons":
+            total[sample.device] += 1
+            named[sample.device].update(reasons_of(sample.value))
+    return {
+        device: {name: count / total[device] for name, count in sorted(counts.items())}
+        for device, counts in named.items()
+        if counts
+    }
+
+
+def _marks(seen: Sequence[Seen]) -> dict[str, str | None]:
+    by_device: dict[str, dict[str, float]] = defaultdict(dict)
+    for one in seen:
+        by_device[one.device][one.quantity] = one.value
+    return {device: mark_of(quantities) for device, quantities in by_device.items()}
+
+
+def _state(source: Source) -> dict[str, str]:
+    return {"state": str(source.state), **({"why": source.why} if source.why else {})}

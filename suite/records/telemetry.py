@@ -1,0 +1,119 @@
+"""What the hardware did while a case ran: a series of samples beside the record, and what its provenance says of them.
+
+A sample is one quantity of one device at one time. Nothing is dropped: a sample taken while a device was throttled or
+others pressed on it is marked. What could not be read has no sample and a named state, never a zero.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from suite.records.record import CorruptRecordError, Record
+from suite.records.store import read_file
+from suite.records.tables import LARGEST_TABLE_BYTES, TableFile, schema_of
+
+TELEMETRY = "telemetry.parquet"
+SERIES = TableFile(
+    name=TELEMETRY,
+    rows="samples",
+    columns=schema_of(
+        ("time_s", pa.float64()),
+        ("unix_s", pa.float64()),
+        ("phase", pa.string()),
+        ("device", pa.string()),
+        ("quantity", pa.string()),
+        ("value", pa.float64()),
+        ("mark", pa.string()),
+    ),
+    required=("time_s", "unix_s", "phase", "device", "quantity", "value"),
+)
+QUANTITIES = {
+    # of a GPU, by NVML
+    "power_instant_w": "W",
+    "power_average_w": "W",
+    "energy_j": "J",
+    "utilisation_share": "",
+    "memory_used_bytes": "B",
+    "sm_clock_hz": "Hz",
+    "memory_clock_hz": "Hz",
+    "temperature_c": "°C",
+    "event_reasons": "",
+    "pcie_sent_bytes_per_s": "B/s",
+    "pcie_received_bytes_per_s": "B/s",
+    "other_processes": "",
+    # of the CPU; its energy is RAPL's
+    "frequency_hz": "Hz",
+    "cpu_pressure_share": "",
+    "memory_pressure_share": "",
+    "io_pressure_share": "",
+    "steal_share": "",
+    # of the worker
+    "rss_bytes": "B",
+    "cpu_share": "",
+}
+"""Unit of each quantity. `energy_j` is a counter, `event_reasons` NVML's bits, a share 1 at the most but for the
+worker's `cpu_share`, which counts a whole CPU as 1."""
+
+
+class Mark(StrEnum):
+    THROTTLED = "throttled"
+    PRESSURED = "pressured"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    time_s: float
+    """Since the case began, by a clock that never jumps."""
+    unix_s: float
+    phase: str
+    """What the case was doing: prepare, check, measure, cold, profile, energy; empty before it says."""
+    device: str
+    """`cpu`, `worker`, or `gpu0` and so on by NVML's own index."""
+    quantity: str
+    value: float
+    mark: str | None = None
+
+
+def series_bytes(samples: Sequence[Sample]) -> bytes:
+    """The content of telemetry.parquet."""
+    return SERIES.content(samples)
+
+
+def read_series(record: Record, folder: Path) -> list[Sample]:
+    """The samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its own."""
+    if TELEMETRY not in record.files:
+        return []
+    content = read_file(folder / TELEMETRY, LARGEST_TABLE_BYTES)
+    if record.files[TELEMETRY] != hashlib.sha256(content).hexdigest():
+        raise CorruptRecordError(f"{TELEMETRY} is not the file that its record was written with")
+    return [Sample(**row) for row in SERIES.rows_of(content)]
+
+
+def telemetry_of(record: Record) -> Mapping[str, Any]:
+    """What a record's provenance says of its telemetry; empty where it says nothing."""
+    said = record.provenance.get("telemetry")
+    return said if isinstance(said, Mapping) else {}
+
+
+def source_states(record: Record) -> dict[str, tuple[str, str]]:
+    """For each source the state that it named, and why."""
+    return {
+        name: (str(source.get("state")), str(source.get("why", "")))
+        for name, source in _objects(telemetry_of(record).get("sources"))
+    }
+
+
+def gpus_of(record: Record) -> dict[str, Mapping[str, Any]]:
+    """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
+    return dict(_objects(telemetry_of(record).get("devices")))
+
+
+def _objects(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    return (
+        [(name, one) for name, one in value.items() if isinstance(one, Mapping)] if isinstance(value, Mapping) else []
+    )

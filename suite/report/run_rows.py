@@ -1,0 +1,61 @@
+"""Which run a row is about, and on which device: what tables and figures of telemetry share."""
+
+from suite.records import numbers
+from suite.records.record import Record
+from suite.report.palette import rank, shown
+from suite.report.section import Column, Kind, cell
+from suite.report.timings import MOST_TOKENS, axis, extras
+from suite.report.watched import CPU, Watched, cut
+from suite.report.words import Words
+
+
+def device_name(run: Watched, device: str) -> str:
+    """By its own name where the record has it: gpu0 · NVIDIA H100."""
+    cpu = cut(run.current.record.environment.get("cpu")) if device == CPU else ""
+    named = run.name_of(device) or cpu
+    return " · ".join(filter(None, [device, named]))
+
+
+def run_cells(record: Record, words: Words) -> list[str]:
+    """Which run a row is about."""
+    phase = axis(record, "phase")
+    return [
+        axis(record, "geometry") or numbers.NOTHING,
+        shown(axis(record, "attention")) or numbers.NOTHING,
+        words.either(f"phase.{phase}", phase) or numbers.NOTHING,
+        cell(tokens_of(record), numbers.count),
+    ]
+
+
+def run_columns(words: Words) -> list[Column]:
+    return [
+        Column(title=words("column.geometry")),
+        Column(title=words("column.variant"), facet="variant"),
+        Column(title=words("column.phase")),
+        Column(title=words("latency.context"), kind=Kind.NUMBER),
+    ]
+
+
+def run_name(record: Record, words: Words) -> list[str]:
+    """The same in a figure, without the variant: model, phase, context."""
+    phase, tokens = axis(record, "phase"), tokens_of(record)
+    context = words("callstyle.tokens", tokens=numbers.count(tokens)) if tokens is not None else ""
+    return [part for part in (axis(record, "geometry"), words.either(f"phase.{phase}", phase), context) if part]
+
+
+def tokens_of(record: Record) -> int | None:
+    context = record.case.axes.get("seq_len")
+    return context if isinstance(context, int) and 0 < context < MOST_TOKENS else None
+
+
+def settings_cell(record: Record) -> str:
+    """What else tells runs apart."""
+    parts = [axis(record, "dtype"), str(record.provenance.get("backend") or axis(record, "backend")), *extras(record)]
+    return ", ".join(filter(None, parts))
+
+
+def run_order(run: Watched) -> tuple[object, ...]:
+    """As tables list runs: by label and kind of case, then as latencies are listed."""
+    record = run.current.record
+    names = (run.current.label, axis(record, "geometry"), axis(record, "phase"))
+    return (*names, tokens_of(record) or 0, rank(axis(record, "attention")))

@@ -1,0 +1,182 @@
+"""Published figures of attention kernels against the roofline of our closed forms: a check of both.
+
+A kernel can be no faster than the least time that its card allows. Each figure becomes seconds by its source's own way
+of counting, and our bound is divided by these: a closed form that counted too much would push a share above 1. Sizes
+that a source does not state leave only the ceiling that it names; the share is then that of this ceiling.
+
+Our bound counts useful work: exactly the causal triangle, S (S + 1) / 2 pairs where sources take S² / 2, and for a
+training step three times the forward pass where they take 3.5, since their kernels compute the scores again.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from suite.configuration import choices, read_choice
+from suite.theory.geometry import Geometry, load_geometry
+from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.roofline import Ceilings
+from suite.theory.shapes import LayerShape, Pass, grouped_shape, kernel_bytes, kernel_flops
+
+UNITS = {"tflops": ("TFLOP/s", 1e12), "gbytes_per_s": ("GB/s", 1e9), "us": ("µs", 1e-6)}
+"""How a file calls a number, what people call its unit, and what it is in SI."""
+ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
+TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "forward_backward": 3.5}
+"""By FlashAttention's convention (benchmarks/benchmark_flash_attention.py)."""
+ANY_GROUPED_GEOMETRY = "llama-2-7b"
+"""Its sizes are replaced by a figure's own; what is left of it does not count in a kernel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What a figure's kernel was given, where its source says so."""
+
+    heads: int
+    kv_heads: int | None
+    """None for one latent that all heads share."""
+    head_dim: int | None
+    batch: int
+    seq_len: int
+    is_causal: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedFigure:
+    kernel: str
+    gpu: str
+    dtype: str
+    kind: str
+    """`forward`, `backward`, `forward_backward` or `decode`."""
+    sizes: Sizes | None
+    problem: str
+    """In words, where the sizes are not stated."""
+    published: float
+    unit: str
+    time_s: float | None
+    """What the figure means in seconds."""
+    bound_s: float | None
+    """Our least time for the same problem on the same card."""
+    share: float
+    """Of the roofline; without sizes, of the ceiling that the source names."""
+    regime: str
+    source: str
+    note: str
+
+
+def published_figures() -> list[PublishedFigure]:
+    """Every figure of conf/published, source by source."""
+    return [figure for name in choices("published") for figure in _of_source(read_choice("published", name))]
+
+
+@functools.cache
+def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
+    """By the specification; `dtype` as its file calls it, so that fp8 has a peak too."""
+    card = read_choice("hardware", gpu)
+    return Ceilings(flops_per_s=card["dense_tflops"][dtype] * 1e12, bytes_per_s=card["mem_bw_gbs"] * 1e9)
+
+
+def _of_source(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
+    shared = {name: value for name, value in source.items() if name != "results"}
+    for result in source["results"]:
+        one = {**shared, **result}
+        (measure,) = (name for name in UNITS if name in one)
+        if "limit" in one:
+            yield _without_sizes(one, measure)
+        else:
+            yield from (_with_sizes(one, measure, seq_len, value) for seq_len, value in one[measure].items())
+
+
+def _without_sizes(one: Mapping[str, Any], measure: str) -> PublishedFigure:
+    ceilings = specified_ceilings(one["gpu"], one["dtype"])
+    ceiling = {"compute": ceilings.flops_per_s, "memory": ceilings.bytes_per_s}[one["limit"]]
+    return _figure(one, measure, one[measure], share=one[measure] * UNITS[measure][1] / ceiling, regime=one["limit"])
+
+
+def _with_sizes(one: Mapping[str, Any], measure: str, seq_len: int, value: float) -> PublishedFigure:
+    sizes, shape = _laid_out(one, seq_len)
+    rate_or_time = value * UNITS[measure][1]
+    time_s = rate_or_time if measure == "us" else _credited_flops(one["pass"], sizes, shape) / rate_or_time
+    work = _least_work(one["pass"], sizes, shape, ELEMENT_BYTES[one["dtype"]])
+    ceilings = specified_ceilings(one["gpu"], one["dtype"])
+    bound_s = ceilings.bound_s(**work)
+    regime = ceilings.regime(**work)
+    return _figure(
+        one, measure, value, share=bound_s / time_s, regime=regime, sizes=sizes, time_s=time_s, bound_s=bound_s
+    )
+
+
+def _laid_out(one: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape]:
+    setting = one["setting"]
+    width = setting.get("head_dim", one.get("head_dim"))
+    heads = setting["heads"] if "heads" in setting else setting["hidden"] // width
+    kv_heads = None if "latent_of" in setting else setting.get("kv_heads", heads)
+    sizes = Sizes(
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=width,
+        batch=setting["batch"] if "batch" in setting else setting["tokens"] // seq_len,
+        seq_len=seq_len,
+        is_causal=one.get("causal", False),
+    )
+    if kv_heads is None:
+        geometry = replace(load_geometry(setting["latent_of"]), num_heads=heads, num_kv_heads=heads)
+        return sizes, absorbed_shape(geometry)
+    geometry = replace(_any_geometry(), num_heads=heads, num_kv_heads=heads, head_dim=width)
+    return sizes, grouped_shape(geometry, kv_heads=kv_heads)
+
+
+@functools.cache
+def _any_geometry() -> Geometry:
+    return load_geometry(ANY_GROUPED_GEOMETRY)
+
+
+def _credited_flops(kind: str, sizes: Sizes, shape: LayerShape) -> float:
+    """What sources divide by the time: written out, not taken from our closed forms, which it is to check."""
+    if kind == "decode":
+        return 2 * sizes.batch * sizes.heads * sizes.seq_len * (shape.qk_dim + shape.v_dim)
+    square = 4 * sizes.batch * sizes.seq_len**2 * sizes.heads * shape.qk_dim
+    return square * (0.5 if sizes.is_causal else 1.0) * TIMES_FORWARD[kind]
+
+
+def _least_work(kind: str, sizes: Sizes, shape: LayerShape, element_bytes: int) -> dict[str, float]:
+    whole = Pass(
+        batch=sizes.batch,
+        query_len=1 if kind == "decode" else sizes.seq_len,
+        seq_len=sizes.seq_len,
+        element_bytes=element_bytes,
+        is_training=kind == "forward_backward",
+    )
+    # Our passes are causal. Without a mask each of S queries sees all S keys, as S passes of one query each would.
+    unmasked = replace(whole, batch=whole.tokens, query_len=1)
+    counted = whole if sizes.is_causal else unmasked
+    return {"flops": kernel_flops(shape, counted), "traffic_bytes": kernel_bytes(shape, whole)}
+
+
+def _figure(
+    one: Mapping[str, Any],
+    measure: str,
+    value: float,
+    *,
+    share: float,
+    regime: str,
+    sizes: Sizes | None = None,
+    time_s: float | None = None,
+    bound_s: float | None = None,
+) -> PublishedFigure:
+    return PublishedFigure(
+        kernel=one["kernel"],
+        gpu=one["gpu"],
+        dtype=one["dtype"],
+        kind=one["pass"],
+        sizes=sizes,
+        problem=one.get("problem", ""),
+        published=value,
+        unit=UNITS[measure][0],
+        time_s=time_s,
+        bound_s=bound_s,
+        share=share,
+        regime=regime,
+        source=one["source"],
+        note=one.get("note", ""),
+    )

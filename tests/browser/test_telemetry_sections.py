@@ -1,0 +1,42 @@
+"""The sections of watched runs in the browser: drawn without a complaint, and the filters reach their views."""
+
+import pytest
+
+from suite.report.command import report
+from tests.browser.conftest import DESKTOP, PHONE
+from tests.browser.looking import choose, figure_of, names, traces, wait_until
+from tests.records.factory import build, store
+from tests.report.reading import samples, telemetry
+
+SECTIONS = ("power", "disturbance", "hardware")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    """Two variants on a GPU that throttled, the second for longer."""
+    folder = tmp_path_factory.mktemp("watched")
+    for variant, count in (("mha", 40), ("mla", 60)):
+        series = samples("gpu0", "power_instant_w", [100.0] * 20, phase="prepare")
+        series += samples("gpu0", "power_instant_w", [300.0] * count, start_s=2.0, marks={3: "throttled"})
+        said = telemetry(marked_share={"gpu0": {"throttled": 0.1}, "cpu": {"pressured": 0.2}})
+        store(folder / "results", build(attention=variant, device="cuda", provenance=said), series=series)
+    path, _ = report([folder / "results"], [], out=folder / "page.html")
+    return path
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_figure_is_drawn_and_fits_its_screen(watch, watched, width, scheme):
+    page = watch.open(watched, width=width, scheme=scheme)
+    for section in SECTIONS:
+        assert traces(figure_of(page, section))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_a_variant_that_is_chosen_comes_into_view(watch, watched):
+    page = watch.open(watched)
+    assert "throttled" in names(figure_of(page, "power"))
+    choose(page, "variant", "MLA")
+    pressed = "document.querySelector('#power [aria-pressed=true]').textContent"
+    wait_until(page, f"{pressed} === 'MLA'")
+    wait_until(page, "document.querySelector('#power .plot').data?.[0].x.length === 80")

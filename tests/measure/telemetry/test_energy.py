@@ -1,0 +1,116 @@
+"""Joules by the difference of a counter: right for a known trace, and absent where the counter is too coarse."""
+
+import itertools
+import time
+from statistics import median
+
+import pytest
+
+from suite.measure.energy import energy_of, take_energy, update_interval_s
+from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
+from suite.measure.telemetry.turns import EnergyTurns
+from suite.records.nvml import State
+from suite.records.record import Status
+from tests.fake_nvml import driver
+from tests.fake_nvml.driver import FIRST, device
+from tests.records.factory import build
+
+GPU = {"uuid": FIRST, "pci": None}
+NOTHING_TO_WAIT_FOR = int
+
+
+@driver.needs_gcc
+def test_energy_and_power_of_a_known_load_are_right_within_one_percent(play):
+    play(device(), "power 0 0:250", "update 0.005")
+    counter = energy_counter(GPU)
+    assert isinstance(counter, EnergyCounter)
+    taken = [energy_of(lambda: time.sleep(0.0005), counter.read_j, NOTHING_TO_WAIT_FOR, seconds=0.4) for _ in range(3)]
+    assert all(energy.window_s >= 0.4 for energy in taken)
+    # The middle one, since other work on the machine may delay a look at the counter.
+    assert median(energy.power_w for energy in taken) == pytest.approx(250, rel=0.01)
+    assert median(energy.step_j * energy.steps / energy.window_s for energy in taken) == pytest.approx(250, rel=0.01)
+
+
+@driver.needs_gcc
+def test_a_step_longer_than_the_counters_pace_is_charged_once(play):
+    play(device(), "power 0 0:100", "update 0.005")
+    energy = energy_of(lambda: time.sleep(0.1), energy_counter(GPU).read_j, NOTHING_TO_WAIT_FOR, seconds=0.2)
+    assert energy.step_j == pytest.approx(
+        100 * energy.window_s / energy.steps, rel=0.2
+    )  # 5 ms of 200 at either end, more on a busy machine
+    assert energy.steps in (2, 3)
+
+
+@driver.needs_gcc
+def test_the_pace_of_a_counter_is_seen(play):
+    play(device(), "power 0 0:100", "update 0.05")
+    assert 0.045 < update_interval_s(energy_counter(GPU).read_j) < 0.2  # on a busy machine it is seen later
+
+
+def test_a_counter_that_stands_still_gives_no_energy_rather_than_none_at_all():
+    assert energy_of(lambda: None, lambda: 5.0, NOTHING_TO_WAIT_FOR, seconds=0.01) is None
+
+
+def test_a_counter_that_stops_gives_no_energy():
+    counts = itertools.count()
+    assert energy_of(lambda: None, lambda: float(min(next(counts), 3)), NOTHING_TO_WAIT_FOR, seconds=0.01) is None
+
+
+@driver.needs_gcc
+@pytest.mark.parametrize(("code", "state"), [(3, State.MISSING_COUNTER), (4, State.NO_PERMISSION), (999, State.FAILED)])
+def test_a_counter_that_cannot_be_read_has_a_named_state(play, code, state):
+    play(device(), f"error nvmlDeviceGetTotalEnergyConsumption {code}")
+    counter = energy_counter(GPU)
+    assert isinstance(counter, NoCounter)
+    assert counter.state is state
+
+
+def taken(counter, **parts):
+    return take_energy(parts, counter, seconds=0.05, finish=NOTHING_TO_WAIT_FOR)
+
+
+@driver.needs_gcc
+def test_each_span_gets_its_joules_and_the_record_says_from_where(play):
+    play(device(), "power 0 0:100", "update 0.002")
+    readings, fact = taken(energy_counter(GPU), layer=lambda: time.sleep(0.002), kernel=lambda: time.sleep(0.001))
+    by_span = {(reading.span, reading.metric): reading.value for reading in readings}
+    assert by_span["layer", "energy_j"] > by_span["kernel", "energy_j"] > 0.1
+    assert by_span["kernel", "energy_power_w"] == pytest.approx(100, rel=0.05)
+    assert fact == {"state": "measured", "source": "nvml"}
+
+
+@driver.needs_gcc
+def test_a_gpu_that_is_lost_while_its_energy_is_taken_is_a_state_and_no_failure(play):
+    play(device(), "power 0 0:100", "update 0.002", "lost 0 0.6")
+    readings, fact = taken(energy_counter(GPU), layer=lambda: time.sleep(0.002), kernel=lambda: time.sleep(0.7))
+    assert {reading.span for reading in readings} == {"layer"}
+    assert (fact["state"], "lost" in fact["why"]) == ("lost", True)
+
+
+def test_spans_that_the_counter_does_not_resolve_are_named_and_have_no_energy():
+    readings, fact = taken(EnergyCounter(source="rapl", read_j=lambda: 1.0), kernel=int)
+    assert readings == []
+    assert fact == {"state": "too_coarse", "source": "rapl", "why": "the counter does not resolve kernel"}
+
+
+def test_without_a_counter_the_state_says_why():
+    counter = NoCounter(state=State.NO_PERMISSION, why="only root may read RAPL's counters")
+    assert taken(counter, kernel=int) == ([], {"state": "no_counter", "why": "only root may read RAPL's counters"})
+
+
+ONE, EVERY, NONE = ({"energy": energy} for energy in ("one_backend", "every", "none"))
+MEASURED = {"energy": {"state": "measured"}}
+
+
+def test_the_first_backend_of_a_variant_whose_energy_was_measured_has_had_its_turn():
+    turns = EnergyTurns()
+    eager, folded = (build(backend=name, provenance=MEASURED) for name in ("eager", "sdpa_folded"))
+    assert turns.is_due(eager.case, ONE)
+    turns.took(build(backend="eager", provenance={"energy": {"state": "no_counter"}}))
+    turns.took(build(backend="eager", status=Status.FAILED, provenance=MEASURED))
+    assert turns.is_due(folded.case, ONE)
+    turns.took(eager)
+    assert not turns.is_due(folded.case, ONE)
+    assert turns.is_due(build(seq_len=8192).case, ONE)
+    assert turns.is_due(folded.case, EVERY)
+    assert not turns.is_due(build(seq_len=8192).case, NONE)
