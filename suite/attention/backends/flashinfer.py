@@ -32,18 +32,18 @@ class FlashInfer(Backend):
         workspace = torch.empty(WORKSPACE_BYTES, dtype=torch.uint8, device=problem.device)
         self._pages: Pages | None = None
         self._kernel: Any
-        self._attend: Callable[[Pages], Callable[[Tensor, Tensor, Tensor], Tensor]]
+        self._planned: Callable[[Pages], Callable[[Tensor, Tensor, Tensor], Tensor]]
         if problem.value_lies is ValueLies.IN_KEY:
-            self._kernel, self._attend = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace), self._latent
+            self._kernel, self._planned = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace), self._latent
         elif problem.query_len == 1:
-            # Its kernel without matrix units reads the cache once a query head.
+            # Faster for large groups, says its documentation; without matrix units it knows few sizes of group.
             self._kernel = flashinfer.BatchDecodeWithPagedKVCacheWrapper(
                 workspace, "HND", use_tensor_cores=problem.heads_per_group > 1
             )
-            self._attend = self._decode
+            self._planned = self._decode
         else:
             self._kernel = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, "HND")
-            self._attend = self._append
+            self._planned = self._append
         self.form = type(self._kernel).__name__
 
     def check(self, problem: Problem) -> None:
@@ -72,7 +72,7 @@ class FlashInfer(Backend):
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         if self._pages is None:
             self._pages = paged(k_BGTd, PAGE_TOKENS)
-            self._run = self._attend(self._pages)
+            self._run = self._planned(self._pages)
         problem = self.problem
         q_NHd = q_BHSd.transpose(1, 2).reshape(-1, problem.heads, problem.qk_dim)
         if problem.value_lies is ValueLies.IN_KEY:
