@@ -1,5 +1,5 @@
 # One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
-# and into .parity what is only there to be compared with.
+# and into .parity and .kernels what only their tests need.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -7,16 +7,17 @@ NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
 
-.PHONY: help demo test parity browser gpu clean
+.PHONY: help demo test parity test-kernels browser gpu clean
 
 help:
-	@echo 'make demo     install what is needed into .venv, measure a small sweep and write its page'
-	@echo 'make test     install the development tools too, then format, lint, type and test'
-	@echo 'make parity   install transformers into .parity and compare its attention layers with ours'
-	@echo 'make browser  install playwright too and try the page in Chromium, which must be on PATH'
-	@echo 'make gpu      measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'
-	@echo '              DEVICE=cpu shows the same way in tiny sizes. Installs nothing'
-	@echo 'make clean    remove .venv, .parity, caches and built packages; results and reports stay'
+	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
+	@echo 'make test          install the development tools too, then format, lint, type and test'
+	@echo 'make parity        install transformers into .parity and compare its attention layers with ours'
+	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
+	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
+	@echo 'make gpu           measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'
+	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing'
+	@echo 'make clean         remove .venv, .parity, .kernels, caches and built packages; results and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
@@ -34,6 +35,9 @@ test: .venv/.dev
 parity: .parity/.parity
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity
 
+test-kernels: .kernels/.kernels
+	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 .kernels/bin/python -m pytest tests/kernels
+
 browser: .venv/.browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
@@ -42,11 +46,11 @@ gpu:
 	  --budget-s $(or $(BUDGET_S),360) --device $(or $(DEVICE),cuda)
 
 clean:
-	rm -rf .venv .parity .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf .venv .parity .kernels .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.
-.venv/.created .parity/.created:
+.venv/.created .parity/.created .kernels/.created:
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \
@@ -81,6 +85,11 @@ clean:
 .parity/.parity: .parity/.created pyproject.toml
 	@$(size_notice)
 	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity]'
+	@touch $@
+
+.kernels/.kernels: .kernels/.created pyproject.toml
+	@$(size_notice)
+	@.kernels/bin/python -m pip install --quiet --disable-pip-version-check -e '.[kernels]'
 	@touch $@
 
 define size_notice

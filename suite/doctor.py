@@ -19,16 +19,19 @@ import psutil
 
 import suite
 from suite.configuration import choices, conf_dir
-from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpus
+from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpus, machine_id
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.nvml import opened
 from suite.records.privacy import scrub
+from suite.records.record import Status
+from suite.records.store import read_contents
 
 RUNS, CANNOT_RUN = 0, 3
 SLOW_BELOW = 0.1
 """A dtype that reaches less than this share of float32's rate has no hardware behind it on this CPU."""
 PROBE_TIMEOUT_S = 120
-LABEL_WIDTH, LINE_WIDTH = 10, 110
+LABEL_WIDTH, NAME_WIDTH, LINE_WIDTH = 10, 14, 110
+RESULTS = Path("results")
 NEEDED_FOR_RUNS = {"torch": "torch", "hydra-core": "hydra"}
 """Distribution and module of what only runs need."""
 
@@ -70,7 +73,7 @@ def examine() -> dict[str, Any]:
         "gpus": [gpu["name"] for gpu in gpus()],
         "no_gpu_because": opened()[1] or None,
         "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
-        "backends": _runnable("backend", torch and torch["backends"], why_not),
+        "backends": _with_last_runs(_runnable("backend", torch and torch["backends"], why_not)),
         "workloads": _runnable("workload", torch and torch["workloads"], why_not),
         "runs_possible": why_not is None,
         "why_no_runs": why_not,
@@ -98,7 +101,7 @@ def as_text(facts: dict[str, Any]) -> str:
         rows += [
             (
                 group if index == 0 else "",
-                f"{name:<12} " + ("runs" if one["runs"] else f"does not run: {one['why_not']}"),
+                f"{name:<{NAME_WIDTH}} {_said_of(one)}",
             )
             for index, (name, one) in enumerate(facts[group].items())
         ]
@@ -151,6 +154,32 @@ def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str |
     """For each choice in a group, whether it runs, and if not, why."""
     reasons = {name: why_not or (failures or {}).get(name) for name in choices(group)}
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
+
+
+def _with_last_runs(backends: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    ran = last_runs(RESULTS)
+    return {name: {**one, "last_run": ran.get(name)} for name, one in backends.items()}
+
+
+def last_runs(results: Path) -> dict[str, str]:
+    """When each backend last gave a result on this machine, by the records below a folder. One that chose another, as
+    `auto` does, ran too."""
+    ran: dict[str, str] = {}
+    for stored in read_contents([results], with_readings=False).stored:
+        record = stored.record
+        if record.status is not Status.OK or record.environment.get("machine_id") != machine_id():
+            continue
+        started_at = record.provenance.get("started_at")
+        for name in (record.provenance.get("backend"), record.case.axes.get("backend")):
+            if isinstance(name, str) and isinstance(started_at, str):
+                ran[name] = max(ran.get(name, ""), started_at)
+    return ran
+
+
+def _said_of(one: dict[str, Any]) -> str:
+    if not one["runs"]:
+        return f"does not run: {one['why_not']}"
+    return "runs; never run here" if one.get("last_run", "") is None else "runs"
 
 
 def _no_cuda_because(torch: dict[str, Any]) -> str:

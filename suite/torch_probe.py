@@ -6,7 +6,8 @@ quick look, not the ceilings that a record carries.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from suite.configuration import choices, locate, read_choice
@@ -49,12 +50,27 @@ def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[s
 
 
 def _build_backend(content: Mapping[str, Any]) -> None:
-    """Set a backend up for the simplest problem there is, where it says what it lacks, such as a compiler."""
+    """Set a backend up for a problem that it computes; if there is none, raise what it lacks here, such as a device."""
+    from suite.attention.backends.needs import AbsentError
+    from suite.measure.workload import UnsupportedError
+
+    build, refusals = locate(content["_target_"]), []
+    for problem in _simple_problems():
+        try:
+            build(problem)
+            return
+        except UnsupportedError as error:
+            refusals.append(error)
+    raise next((error for error in refusals if isinstance(error, AbsentError)), refusals[0])
+
+
+def _simple_problems() -> Iterable[Any]:
+    """The simplest problem there is, and what kernels for CUDA devices are made for: GQA, and absorbed MLA."""
     import torch
 
     from suite.attention.problem import Problem, ValueLies
 
-    problem = Problem(
+    simplest = Problem(
         batch=1,
         heads=1,
         kv_heads=1,
@@ -67,7 +83,9 @@ def _build_backend(content: Mapping[str, Any]) -> None:
         dtype=torch.float32,
         device=torch.device("cpu"),
     )
-    locate(content["_target_"])(problem)
+    served = replace(simplest, seq_len=64, dtype=torch.bfloat16, device=torch.device("cuda"))
+    grouped = replace(served, heads=8, qk_dim=128, v_dim=128)
+    return simplest, grouped, replace(grouped, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY)
 
 
 def _rate(dtype: Any) -> float:

@@ -62,7 +62,8 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    for target in ("make demo", "make test", "make parity", "make browser", "make gpu", "make clean"):
+    targets = ("demo", "test", "parity", "test-kernels", "browser", "gpu", "clean")
+    for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
 
 
@@ -123,6 +124,18 @@ def test_parity_has_an_environment_of_its_own(checkout):
     assert not (checkout / ".venv").exists()
     assert make(checkout, "parity").returncode == 0
     assert calls(checkout)[2:] == ["python -m pytest tests/parity"]
+
+
+def test_the_kernels_have_an_environment_of_their_own(checkout):
+    ended = make(checkout, "test-kernels", python3=GOOD)
+    assert ended.returncode == 0, ended.stderr
+    assert "Making .kernels with python3" in ended.stdout
+    assert "TRITON_INTERPRET=1" in ended.stdout
+    assert calls(checkout) == [
+        "python -m pip install --quiet --disable-pip-version-check -e .[kernels]",
+        "python -m pytest tests/kernels",
+    ]
+    assert not (checkout / ".venv").exists()
 
 
 def test_the_browsers_driver_comes_on_top_of_the_development_tools(checkout):

@@ -41,6 +41,9 @@ RECORDED_PACKAGES = (
     "plotly",
     "nvidia-ml-py",
     "triton",
+    "flash-attn",
+    "flash-mla",
+    "flashinfer-python",
 )
 
 

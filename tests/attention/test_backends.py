@@ -5,14 +5,18 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._dynamo.exc import TorchDynamoException
+from torch._dynamo.utils import counters
 from torch._inductor.cpp_builder import cpp_compiler_search, get_cpp_compiler
 from torch._inductor.exc import InvalidCxxCompiler
 
-from suite.attention.backends import auto, sdpa_folded
+from suite.attention.backends import auto, compiled_eager, sdpa_folded
 from suite.attention.backends.auto import choose
+from suite.attention.backends.compiled_eager import CompiledEager
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.flex import Flex
 from suite.attention.backends.sdpa import Sdpa
+from suite.attention.backends.sdpa_by_name import SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.problem import Problem, ValueLies
 from suite.measure.allocator import AllocatorProbe
@@ -187,6 +191,48 @@ def test_flex_says_that_it_has_no_compiler(monkeypatch, tmp_path):
     cpp_compiler_search.cache_clear()
     with pytest.raises(UnsupportedError, match=r"needs a C\+\+ compiler"):
         Flex(DECODE)
+
+
+@pytest.mark.parametrize("query_len", [1, 3, 128])
+@pytest.mark.parametrize("value_lies", [ValueLies.IN_KEY, ValueLies.BEHIND_KEY])
+def test_a_kernel_by_name_is_the_folded_form_with_that_kernel_alone(query_len, value_lies):
+    problem = replace(DECODE, query_len=query_len, value_lies=value_lies)
+    drawn = inputs(problem)
+    backend = SdpaFlash(problem).settled(*drawn)
+    assert torch.equal(backend(*drawn), SdpaFolded(problem)(*drawn))
+    ran = operators(SdpaFlash, problem)
+    assert FLASH in ran
+    assert MATH not in ran
+
+
+def test_a_kernel_by_name_refuses_in_torchs_words_where_it_would_fall_back():
+    q, k, _ = inputs(DECODE)
+    k = k.mT.contiguous().mT  # columns apart: the flash kernel wants them side by side
+    with pytest.raises(UnsupportedError, match=r"^sdpa_flash: torch has no such kernel for this problem\. .*stride"):
+        SdpaFlash(DECODE).settled(q, k, k)
+
+
+def test_what_cannot_be_compiled_is_a_reason(monkeypatch):
+    def compiled(*inputs, **settings):
+        raise TorchDynamoException("out of shared memory\nand much more")
+
+    monkeypatch.setattr(compiled_eager, "compiled", lambda function: compiled)
+    monkeypatch.setattr(CompiledEager, "check", lambda self, problem: None)
+    with pytest.raises(UnsupportedError, match=r"compiled_eager cannot be compiled .* \(out of shared memory\)$"):
+        CompiledEager(DECODE).settled(*inputs(DECODE))
+
+
+@needs_compiler
+def test_compiled_eager_computes_what_eager_does_and_is_compiled_once_before_it_is_timed():
+    problem = replace(DECODE, query_len=3)
+    with torch.inference_mode():
+        drawn = inputs(problem)
+    graphs_before = counters["stats"]["unique_graphs"]
+    with torch.no_grad():
+        backend = CompiledEager(problem).settled(*drawn)
+    with torch.inference_mode():
+        torch.testing.assert_close(backend(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
+    assert counters["stats"]["unique_graphs"] == graphs_before + 1
 
 
 @needs_compiler

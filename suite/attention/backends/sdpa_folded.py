@@ -51,7 +51,7 @@ class SdpaFolded(Backend):
     def check(self, problem: Problem) -> None:
         if not self.fits(problem):
             raise UnsupportedError(
-                f"sdpa_folded needs a value as wide as the key, or no wider and in one buffer with it; "
+                f"{self.name} needs a value as wide as the key, or no wider and in one buffer with it; "
                 f"got widths {problem.v_dim} and {problem.qk_dim}, the value {problem.value_lies.value}"
             )
 

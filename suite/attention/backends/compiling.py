@@ -1,0 +1,55 @@
+"""What the compiled backends share: compiling a function for one problem, and what that needs."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
+from torch._inductor import config
+from torch._inductor.cpp_builder import get_cpp_compiler
+from torch._inductor.exc import InvalidCxxCompiler
+
+from suite.attention.backends import needs
+from suite.attention.problem import Backend, Problem
+from suite.measure.workload import UnsupportedError
+
+OLDEST_FOR_TRITON = (7, 0)
+
+# One kernel at a time is compiled: a pool of compiling processes would outlive its use and take CPU time from the case.
+config.compile_threads = 1
+
+
+class CompiledBackend(Backend):
+    """Compiles for the very inputs before anything is timed, and says why where that cannot be done."""
+
+    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+        # As it will be timed: for each of torch's modes it compiles anew.
+        mode = torch.no_grad() if self.problem.needs_gradient else torch.inference_mode()
+        try:
+            with mode, warnings.catch_warnings():
+                # torch compiles through its own deprecated parts.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self(q_BHSd, k_BGTd, v_BGTv)
+        except TorchDynamoException as error:
+            first_line = str(error).strip().partition("\n")[0]
+            raise UnsupportedError(f"{self.name} cannot be compiled for this problem ({first_line})") from error
+        return self
+
+    def needs_compiler(self, problem: Problem) -> None:
+        """Raises AbsentError where torch has no compiler for the problem's device."""
+        if problem.device.type == "cpu":
+            try:
+                get_cpp_compiler()
+            except (InvalidCxxCompiler, RuntimeError) as error:  # the second is what Windows gives
+                raise needs.AbsentError(f"{self.name} needs a C++ compiler, and torch finds none") from error
+            return
+        needs.cuda(self.name, problem.device, OLDEST_FOR_TRITON)
+        needs.package(self.name, "triton", "triton")
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled at its first call, for exactly the shapes of that call."""
+    result: Callable[..., Any] = torch.compile(function, dynamic=False, fullgraph=True)
+    return result

@@ -1,0 +1,64 @@
+"""DeepSeek's FlashMLA: absorbed MLA's decoding at 512 + 64, on Hopper, from a cache in pages of 64 tokens.
+
+Our cache is passed in such pages without a copy (suite.attention.pages). How it lies is looked at once, at the first
+call, which is a check and not timed.
+"""
+
+import torch
+from torch import Tensor
+
+from suite.attention.backends import needs
+from suite.attention.pages import Pages, paged
+from suite.attention.problem import Backend, Problem, ValueLies
+from suite.measure.workload import UnsupportedError
+
+PAGE_TOKENS = 64
+WIDTHS = (576, 512)
+
+
+class FlashMla(Backend):
+    name = "flash_mla"
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        import flash_mla
+
+        self._attend = flash_mla.flash_mla_with_kvcache
+        self._lengths_B = torch.full((problem.batch,), problem.seq_len, dtype=torch.int32, device=problem.device)
+        self._schedule = flash_mla.get_mla_metadata(self._lengths_B, problem.heads * problem.query_len, 1)
+        self._pages: Pages | None = None
+
+    def check(self, problem: Problem) -> None:
+        if problem.needs_gradient:
+            raise UnsupportedError("flash_mla has no backward pass for absorbed MLA")
+        needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
+        widths = (problem.qk_dim, problem.v_dim)
+        if widths != WIDTHS or problem.value_lies is not ValueLies.IN_KEY or problem.kv_heads != 1:
+            raise UnsupportedError(
+                f"flash_mla needs one key-value head {WIDTHS[0]} wide with the value in its first {WIDTHS[1]} columns; "
+                f"got {problem.kv_heads} of widths {widths[0]} and {widths[1]}, the value {problem.value_lies.value}"
+            )
+        if problem.is_prefill:
+            raise UnsupportedError("flash_mla decodes absorbed MLA; a prefill is not its work")
+        if problem.seq_len % PAGE_TOKENS:
+            raise UnsupportedError(
+                f"flash_mla reads whole pages: seq_len must be a multiple of {PAGE_TOKENS}; got {problem.seq_len}"
+            )
+        needs.cuda(self.name, problem.device, (9, 0), exactly=True)
+        needs.package(self.name, "flash_mla", "flash-mla")
+
+    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+        if self._pages is None:
+            self._pages = paged(k_BGTd, PAGE_TOKENS)
+        o_BSHv: Tensor
+        o_BSHv, _ = self._attend(
+            q_BHSd.transpose(1, 2),
+            self._pages.of(k_BGTd).transpose(1, 2),
+            self._pages.table_BP,
+            self._lengths_B,
+            self.problem.v_dim,
+            *self._schedule,
+            softmax_scale=self.problem.scale,
+            causal=self.problem.needs_mask,
+        )
+        return o_BSHv.transpose(1, 2)

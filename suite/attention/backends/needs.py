@@ -1,0 +1,50 @@
+"""What a machine must have for a backend: a package, a CUDA device, a compiler. It is asked for after the problem was
+looked at, so that what a backend refuses in itself it refuses everywhere in the same words.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Iterable
+
+import torch
+
+from suite.measure.workload import UnsupportedError
+
+
+class AbsentError(UnsupportedError):
+    """The machine lacks what the backend needs for any problem on this device."""
+
+
+def package(backend: str, module: str, distribution: str) -> None:
+    """Raises AbsentError where it is not installed, or cannot be loaded. Who uses it imports it in so many words: a run
+    key counts the versions of what is imported so."""
+    if importlib.util.find_spec(module) is None:
+        raise AbsentError(f"{backend} needs the package {distribution}, which is not installed")
+    try:
+        importlib.import_module(module)
+    except (ImportError, OSError) as error:  # built for another torch, or another CUDA
+        raise AbsentError(f"{backend} needs the package {distribution}, which cannot be loaded ({error})") from error
+
+
+def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exactly: bool = False) -> None:
+    """Raises UnsupportedError for another device, AbsentError where CUDA's is not of the compute capability."""
+    if device.type != "cuda":
+        raise UnsupportedError(f"{backend} runs on CUDA devices only; got device={device.type}")
+    if not torch.cuda.is_available():
+        raise AbsentError(f"{backend} needs a CUDA device, and torch finds none")
+    found = torch.cuda.get_device_capability(device)
+    if found < at_least or (exactly and found != at_least):
+        wanted = ".".join(map(str, at_least)) + ("" if exactly else " or above")
+        raise AbsentError(
+            f"{backend} needs a CUDA device of compute capability {wanted}; got {'.'.join(map(str, found))}"
+        )
+
+
+def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> None:
+    """Raises UnsupportedError, with the choices, for a dtype that is none of them."""
+    if got not in allowed:
+        raise UnsupportedError(f"{backend} computes {', '.join(map(_said, allowed))}; got {_said(got)}")
+
+
+def _said(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,88 @@
+"""torch's scaled_dot_product_attention, folded as sdpa_folded does it, with one of its kernels and no other.
+
+`sdpa_folded` takes the kernel that torch prefers, which differs by device and version. Here the others are switched
+off: torch then refuses where it would have fallen back, and says why. The rules below are those that a reader can know
+before; the rest, such as cuDNN's by its version, torch is asked for on the very inputs.
+"""
+
+import warnings
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from suite.attention.backends import needs
+from suite.attention.backends.sdpa_folded import SdpaFolded
+from suite.attention.problem import Backend, Problem
+from suite.measure.workload import UnsupportedError
+
+HALVES = (torch.bfloat16, torch.float16)
+WIDEST = 256
+
+
+class SdpaByName(SdpaFolded):
+    kernel: ClassVar[SDPBackend]
+
+    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                self(q_BHSd, k_BGTd, v_BGTv)
+            except RuntimeError as error:
+                if "No available kernel" not in str(error) and "No viable backend" not in str(error):
+                    raise
+                reasons = " ".join(str(one.message).partition(" (Triggered internally")[0] for one in said)
+                raise UnsupportedError(f"{self.name}: torch has no such kernel for this problem. {reasons}") from error
+        return self
+
+    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+        with sdpa_kernel([self.kernel]):
+            return super().__call__(q_BHSd, k_BGTd, v_BGTv)
+
+    def at_most_wide(self, problem: Problem) -> None:
+        if problem.qk_dim > WIDEST:
+            raise UnsupportedError(f"{self.name} takes heads up to {WIDEST} wide; got {problem.qk_dim}")
+
+
+class SdpaFlash(SdpaByName):
+    """On a CPU, torch's own kernel of that name, with fewer limits."""
+
+    name = "sdpa_flash"
+    kernel = SDPBackend.FLASH_ATTENTION
+
+    def check(self, problem: Problem) -> None:
+        super().check(problem)
+        if problem.device.type == "cpu":
+            return
+        needs.dtype(self.name, problem.dtype, HALVES)
+        self.at_most_wide(problem)
+        if problem.needs_mask and not problem.is_prefill:
+            raise UnsupportedError(
+                f"sdpa_flash takes no mask on CUDA devices, which new tokens after a context need; "
+                f"got query_len={problem.query_len} of seq_len={problem.seq_len}"
+            )
+        needs.cuda(self.name, problem.device, (8, 0))
+
+
+class SdpaEfficient(SdpaByName):
+    name = "sdpa_efficient"
+    kernel = SDPBackend.EFFICIENT_ATTENTION
+
+    def check(self, problem: Problem) -> None:
+        super().check(problem)
+        needs.dtype(self.name, problem.dtype, (torch.float32, *HALVES))
+        needs.cuda(self.name, problem.device, (8, 0) if problem.dtype is torch.bfloat16 else (5, 0))
+
+
+class SdpaCudnn(SdpaByName):
+    name = "sdpa_cudnn"
+    kernel = SDPBackend.CUDNN_ATTENTION
+
+    def check(self, problem: Problem) -> None:
+        super().check(problem)
+        needs.dtype(self.name, problem.dtype, HALVES)
+        self.at_most_wide(problem)
+        if problem.qk_dim % 8:
+            raise UnsupportedError(f"sdpa_cudnn takes heads whose width is a multiple of 8; got {problem.qk_dim}")
+        needs.cuda(self.name, problem.device, (8, 0))

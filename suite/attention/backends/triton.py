@@ -1,0 +1,125 @@
+"""The suite's own decode kernel for every variant; `suite.attention.triton_decode` says how it works and why.
+
+Runs on CUDA devices, and under Triton's interpreter (TRITON_INTERPRET=1) on a CPU, where it is right and no more: the
+interpreter's times say nothing.
+"""
+
+import math
+import os
+
+import torch
+from torch import Tensor
+
+from suite.attention.backends import needs
+from suite.attention.problem import Backend, Problem, ValueLies
+from suite.attention.triton_launch import WIDEST, Chip, Launch, key_parts, launch_for, power_of_two
+from suite.measure.workload import UnsupportedError
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+MOST_NEW_TOKENS = 4
+INTERPRETED_CHIP = Chip(multiprocessors=4, shared_bytes=227 << 10)
+"""Small, so that a test's few programs are split."""
+JOINED_COLUMNS, SPLITS_AT_ONCE = 128, 16
+"""Of a part's columns and of a row's parts, what the joining kernel holds at once."""
+
+
+class Triton(Backend):
+    name = "triton"
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        from suite.attention import triton_decode
+
+        self._kernels = triton_decode
+        self._is_interpreted = problem.device.type == "cpu"
+        self.launch = launch = launch_for(problem, INTERPRETED_CHIP if self._is_interpreted else _chip(problem.device))
+        self.form = f"{launch}; interpreted" if self._is_interpreted else str(launch)
+        rows = problem.batch * problem.heads * problem.query_len
+        self._part_lse = torch.empty(launch.splits, rows, dtype=torch.float32, device=problem.device)
+        self._part = None
+        if launch.splits > 1:
+            self._part = torch.empty(launch.splits, rows, problem.v_dim, dtype=torch.float32, device=problem.device)
+
+    def check(self, problem: Problem) -> None:
+        if problem.needs_gradient:
+            raise UnsupportedError("triton has no backward pass")
+        if problem.query_len > MOST_NEW_TOKENS:
+            raise UnsupportedError(
+                f"triton decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
+            )
+        needs.dtype(self.name, problem.dtype, DTYPES)
+        if max(*key_parts(problem), problem.v_dim) > WIDEST:
+            raise UnsupportedError(
+                f"triton keeps a tile on chip, whose parts may be {WIDEST} wide; "
+                f"got a key of {problem.qk_dim} and a value of {problem.v_dim}"
+            )
+        if problem.device.type != "cpu":
+            needs.cuda(self.name, problem.device, (8, 0))
+        elif os.environ.get("TRITON_INTERPRET") != "1":
+            raise UnsupportedError(
+                "triton runs on CUDA devices, and on a CPU by its interpreter only, which TRITON_INTERPRET=1 asks for"
+            )
+        needs.package(self.name, "triton", "triton")
+
+    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+        problem, launch = self.problem, self.launch
+        rows, pairs = problem.heads_per_group * problem.query_len, problem.batch * problem.kv_heads
+        o_BHSv = q_BHSd.new_empty(problem.batch, problem.heads, problem.query_len, problem.v_dim)
+        part = o_BHSv if self._part is None else self._part
+        self._kernels.attend_split[math.ceil(rows / launch.row_block) * pairs, launch.splits](
+            q_BHSd,
+            k_BGTd,
+            v_BGTv,
+            part,
+            self._part_lse,
+            problem.scale * math.log2(math.e),
+            problem.seq_len,
+            launch.keys_per_split,
+            rows,
+            problem.kv_heads,
+            pairs,
+            *q_BHSd.stride(),
+            *k_BGTd.stride(),
+            *v_BGTv.stride(),
+            **constants(problem, launch),
+            AS_FLOAT=self._is_interpreted,
+            num_warps=launch.warps,
+            num_stages=launch.stages,
+        )
+        if self._part is not None:
+            columns = min(JOINED_COLUMNS, power_of_two(problem.v_dim))
+            self._kernels.join_splits[rows * pairs, math.ceil(problem.v_dim / columns)](
+                part,
+                self._part_lse,
+                o_BHSv,
+                launch.splits,
+                VALUE=problem.v_dim,
+                COLUMN_BLOCK=columns,
+                SPLITS_AT_ONCE=SPLITS_AT_ONCE,
+            )
+        return o_BHSv
+
+
+def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
+    """What the kernel is compiled for, by the names of its parameters."""
+    return {
+        "QUERY_LEN": problem.query_len,
+        "FIRST": launch.first,
+        "REST": launch.rest,
+        "VALUE": problem.v_dim,
+        "FIRST_BLOCK": power_of_two(launch.first),
+        "REST_BLOCK": power_of_two(launch.rest) if launch.rest else 0,
+        "VALUE_BLOCK": power_of_two(problem.v_dim),
+        "VALUE_IN_KEY": problem.value_lies is ValueLies.IN_KEY,
+        "ROW_BLOCK": launch.row_block,
+        "KEY_BLOCK": launch.key_block,
+        "BRANCH": launch.branches,
+    }
+
+
+def _chip(device: torch.device) -> Chip:
+    from triton.runtime import driver
+
+    index = torch.cuda.current_device() if device.index is None else device.index
+    found = driver.active.utils.get_device_properties(index)
+    return Chip(multiprocessors=found["multiprocessor_count"], shared_bytes=found["max_shared_mem"])

@@ -1,0 +1,47 @@
+"""A contiguous cache as the kernels of servers want it, in pages, without a copy.
+
+A page is a view of some tokens of a sequence. The pages of a table must lie at multiples of one step: here the greatest
+common divisor of what parts two pages and of what parts two sequences, so that most pages of the view overlap their
+neighbours and are in no table. What such kernels gain by pages, growing without a copy, is not what is timed here; what
+they cost is.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    tokens: int
+    strides: tuple[int, ...]
+    """Of the tensors that this layout is for."""
+    step: int
+    count: int
+    table_BP: Tensor  # noqa: N815
+    """The pages of each sequence, int32."""
+
+    def of(self, x_BGTd: Tensor) -> Tensor:
+        """All pages, as a view [page, group, token, width]."""
+        assert x_BGTd.stride() == self.strides, (x_BGTd.stride(), self.strides)
+        size = (self.count, x_BGTd.shape[1], self.tokens, x_BGTd.shape[3])
+        return x_BGTd.as_strided(size, (self.step, *self.strides[1:]), x_BGTd.storage_offset())
+
+
+def paged(x_BGTd: Tensor, tokens: int) -> Pages:
+    """How tensors of these strides lie in pages. The length must be whole pages: a kernel may read all of the last."""
+    batch, _, length, _ = x_BGTd.shape
+    assert length % tokens == 0, (length, tokens)
+    between_sequences, between_pages = x_BGTd.stride(0), tokens * x_BGTd.stride(2)
+    step = math.gcd(between_pages, between_sequences) if batch > 1 else between_pages
+    begins_BP = torch.arange(batch)[:, None] * between_sequences + torch.arange(length // tokens) * between_pages
+    table_BP = begins_BP // step
+    return Pages(
+        tokens=tokens,
+        strides=x_BGTd.stride(),
+        step=step,
+        count=int(table_BP.max()) + 1,
+        table_BP=table_BP.to(torch.int32).to(x_BGTd.device),
+    )

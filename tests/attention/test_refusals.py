@@ -1,0 +1,209 @@
+"""What each backend refuses, and in what words: a table of problems, none of which is set up.
+
+The machine is as each row wants it: a device of compute capability 9.0 with every package, unless it says otherwise.
+"""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from suite.attention.backends import needs
+from suite.attention.problem import Problem, ValueLies
+from suite.configuration import choices, locate, read_choice
+from suite.measure.workload import UnsupportedError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+GQA = Problem(
+    batch=1,
+    heads=32,
+    kv_heads=8,
+    query_len=1,
+    seq_len=4096,
+    qk_dim=128,
+    v_dim=128,
+    value_lies=ValueLies.APART,
+    scale=0.09,
+    dtype=torch.bfloat16,
+    device=CUDA,
+)
+ABSORBED = replace(GQA, kv_heads=1, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY)
+PROBLEMS = {
+    "GQA": GQA,
+    "GQA ragged": replace(GQA, seq_len=4090),
+    "GQA by threes": replace(GQA, heads=24),
+    "two tokens": replace(GQA, query_len=2),
+    "five tokens": replace(GQA, query_len=5),
+    "prefill": replace(GQA, query_len=4096),
+    "train": replace(GQA, query_len=4096, needs_gradient=True),
+    "float32": replace(GQA, dtype=torch.float32),
+    "float64": replace(GQA, dtype=torch.float64),
+    "cpu": replace(GQA, device=CPU),
+    "absorbed": ABSORBED,
+    "absorbed ragged": replace(ABSORBED, seq_len=4090),
+    "absorbed two tokens": replace(ABSORBED, query_len=2),
+    "absorbed prefill": replace(ABSORBED, query_len=4096),
+    "absorbed train": replace(ABSORBED, query_len=4096, needs_gradient=True),
+    "absorbed float32": replace(ABSORBED, dtype=torch.float32),
+    "absorbed 256": replace(ABSORBED, qk_dim=320, v_dim=256),
+    "absorbed 1984": replace(ABSORBED, qk_dim=2048, v_dim=1984),
+    "expanded": replace(GQA, kv_heads=32, qk_dim=192, value_lies=ValueLies.BEHIND_KEY),
+    "expanded prefill": replace(GQA, kv_heads=32, qk_dim=192, value_lies=ValueLies.BEHIND_KEY, query_len=4096),
+    "narrow value apart": replace(GQA, kv_heads=32, qk_dim=192),
+    "width 100": replace(GQA, qk_dim=100, v_dim=100),
+}
+RUNS = None
+NO_GRADIENT, WIDTHS = "has no backward pass", "as wide as the key"
+TABLE = {
+    "triton": {
+        **dict.fromkeys(("GQA", "two tokens", "float32", "absorbed", "absorbed two tokens", "absorbed float32"), RUNS),
+        **dict.fromkeys(("GQA ragged", "absorbed ragged", "absorbed 256", "expanded", "width 100"), RUNS),
+        "five tokens": "1 to 4 new tokens at a time; got query_len=5",
+        "prefill": "1 to 4 new tokens at a time; got query_len=4096",
+        "train": NO_GRADIENT,
+        "float64": "triton computes float32, bfloat16, float16; got float64",
+        "absorbed 1984": "may be 512 wide; got a key of 2048 and a value of 1984",
+        "cpu": "TRITON_INTERPRET=1",
+    },
+    "flash_attn": {
+        **dict.fromkeys(("GQA", "GQA ragged", "GQA by threes", "two tokens", "prefill", "train"), RUNS),
+        "float32": "computes bfloat16, float16; got float32",
+        "cpu": "CUDA devices only; got device=cpu",
+        "absorbed": f"{WIDTHS}; got widths 512 and 576",
+        "expanded": f"{WIDTHS}; got widths 128 and 192",
+        "width 100": "up to 256 wide, in multiples of 8; got 100",
+    },
+    "flashinfer": {
+        **dict.fromkeys(("GQA", "GQA by threes", "two tokens", "prefill", "absorbed", "absorbed two tokens"), RUNS),
+        "GQA ragged": "seq_len must be a multiple of 16; got 4090",
+        "train": NO_GRADIENT,
+        "float32": "got float32",
+        "cpu": "got device=cpu",
+        "absorbed 256": "of widths 576 and 512; got 1 of 320 and 256",
+        "expanded": "of one width, 64, 128, 256; got 192 and 128",
+        "width 100": "got 100 and 100",
+    },
+    "flash_mla": {
+        **dict.fromkeys(("absorbed", "absorbed two tokens"), RUNS),
+        "GQA": "one key-value head 576 wide with the value in its first 512 columns; got 8 of widths 128 and 128",
+        "absorbed 256": "got 1 of widths 320 and 256",
+        "absorbed ragged": "seq_len must be a multiple of 64; got 4090",
+        "absorbed prefill": "a prefill is not its work",
+        "absorbed train": NO_GRADIENT,
+        "absorbed float32": "got float32",
+        "expanded": "got 32 of widths 192 and 128",
+    },
+    "sdpa_flash": {
+        **dict.fromkeys(("GQA", "GQA ragged", "prefill", "train", "expanded", "expanded prefill", "cpu"), RUNS),
+        "two tokens": "takes no mask on CUDA devices, which new tokens after a context need; got query_len=2 of",
+        "float32": "got float32",
+        "absorbed": "up to 256 wide; got 576",
+        "narrow value apart": "got widths 128 and 192",
+    },
+    "sdpa_efficient": {
+        **dict.fromkeys(("GQA", "two tokens", "prefill", "float32", "absorbed", "expanded", "train"), RUNS),
+        "float64": "computes float32, bfloat16, float16; got float64",
+        "cpu": "got device=cpu",
+        "narrow value apart": "got widths 128 and 192",
+    },
+    "sdpa_cudnn": {
+        **dict.fromkeys(("GQA", "two tokens", "prefill", "train", "expanded"), RUNS),
+        "float32": "got float32",
+        "absorbed": "up to 256 wide; got 576",
+        "width 100": "a multiple of 8; got 100",
+        "cpu": "got device=cpu",
+    },
+    "compiled_eager": dict.fromkeys(PROBLEMS, RUNS),
+    "flex": {
+        **dict.fromkeys(("GQA", "two tokens", "prefill", "train", "float32", "absorbed", "expanded", "cpu"), RUNS),
+        "GQA by threes": "a power of two of query heads share a key-value head; got 3",
+        "float64": "flex computes float32, float16, bfloat16; got float64",
+    },
+}
+FOR_CUDA = {"triton": GQA, "flash_attn": GQA, "flashinfer": GQA, "flash_mla": ABSORBED, "sdpa_flash": GQA}
+FOR_CUDA |= {"sdpa_efficient": GQA, "sdpa_cudnn": GQA, "compiled_eager": GQA, "flex": GQA}
+PACKAGES = {"triton": "triton", "flash_attn": "flash-attn", "flashinfer": "flashinfer-python", "flash_mla": "flash-mla"}
+PACKAGES |= {"compiled_eager": "triton", "flex": "triton"}
+
+
+@pytest.fixture
+def hopper(monkeypatch):
+    """torch says that it has an H100."""
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+
+
+@pytest.fixture
+def packages(monkeypatch):
+    monkeypatch.setattr(needs, "package", lambda backend, module, distribution: None)
+
+
+def check(name, problem):
+    """A backend's check, without its set-up, which needs the device."""
+    backend = object.__new__(locate(read_choice("backend", name)["_target_"]))
+    backend.check(problem)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "reason"),
+    [
+        pytest.param(name, PROBLEMS[problem], reason, id=f"{name}, {problem}")
+        for name, row in TABLE.items()
+        for problem, reason in row.items()
+    ],
+)
+def test_a_backend_refuses_what_it_does_not_compute(hopper, packages, name, problem, reason):
+    if reason is RUNS:
+        check(name, problem)
+        return
+    with pytest.raises(UnsupportedError) as refusal:
+        check(name, problem)
+    assert reason in str(refusal.value)
+    assert str(refusal.value).startswith(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+@pytest.mark.parametrize(("name", "problem"), FOR_CUDA.items(), ids=FOR_CUDA)
+def test_without_a_device_every_backend_for_one_says_so(name, problem):
+    with pytest.raises(needs.AbsentError, match=f"^{name} needs a CUDA device, and torch finds none$"):
+        check(name, problem)
+
+
+@pytest.mark.parametrize(("name", "distribution"), PACKAGES.items(), ids=PACKAGES)
+def test_without_its_package_a_backend_names_it(monkeypatch, hopper, name, distribution):
+    monkeypatch.setattr(needs.importlib.util, "find_spec", lambda module: None)
+    with pytest.raises(needs.AbsentError) as refusal:
+        check(name, FOR_CUDA[name])
+    assert str(refusal.value) == f"{name} needs the package {distribution}, which is not installed"
+
+
+def test_a_package_that_cannot_be_loaded_is_a_reason(monkeypatch):
+    def broken(module):
+        raise ImportError("undefined symbol")
+
+    monkeypatch.setattr(needs.importlib.util, "find_spec", lambda module: module)
+    monkeypatch.setattr(needs.importlib, "import_module", broken)
+    with pytest.raises(needs.AbsentError, match=r"flash-attn, which cannot be loaded \(undefined symbol\)"):
+        needs.package("flash_attn", "flash_attn", "flash-attn")
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "reason"),
+    [
+        ("flash_attn", (7, 5), "8.0 or above; got 7.5"),
+        ("flash_mla", (8, 0), "9.0; got 8.0"),
+        ("flash_mla", (10, 0), "9.0; got 10.0"),
+        ("triton", (7, 5), "8.0 or above; got 7.5"),
+        ("flex", (6, 1), "7.0 or above; got 6.1"),
+    ],
+)
+def test_a_device_of_another_generation_is_a_reason(monkeypatch, hopper, packages, name, capability, reason):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    with pytest.raises(needs.AbsentError) as refusal:
+        check(name, FOR_CUDA[name])
+    assert str(refusal.value).endswith(f"of compute capability {reason}")
+
+
+def test_every_backend_but_the_old_ones_has_its_rows():
+    assert set(choices("backend")) == set(TABLE) | {"auto", "eager", "sdpa", "sdpa_folded"}

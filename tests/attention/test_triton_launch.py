@@ -1,0 +1,69 @@
+"""The rule by which the Triton kernel is laid over a problem; the kernel itself is in tests/kernels."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from suite.attention.problem import ValueLies
+from suite.attention.triton_launch import Chip, key_parts, launch_for
+from tests.attention.test_refusals import ABSORBED, GQA
+
+H100 = Chip(multiprocessors=132, shared_bytes=227 << 10)
+SMALL = Chip(multiprocessors=128, shared_bytes=99 << 10)
+
+
+@pytest.mark.parametrize(
+    ("qk_dim", "v_dim", "value_lies", "parts"),
+    [
+        (128, 128, ValueLies.APART, (128, 0)),
+        (192, 128, ValueLies.BEHIND_KEY, (128, 64)),
+        (576, 512, ValueLies.IN_KEY, (512, 64)),
+        (512, 448, ValueLies.IN_KEY, (448, 64)),
+        (40, 24, ValueLies.APART, (32, 8)),
+        (8, 8, ValueLies.APART, (8, 0)),
+        (32, 32, ValueLies.IN_KEY, (32, 0)),
+    ],
+)
+def test_a_key_is_scored_in_two_parts_which_are_all_of_it(qk_dim, v_dim, value_lies, parts):
+    assert key_parts(replace(GQA, qk_dim=qk_dim, v_dim=v_dim, value_lies=value_lies)) == parts
+    assert sum(parts) == qk_dim
+
+
+@pytest.mark.parametrize("chip", [H100, SMALL], ids=["H100", "small"])
+@pytest.mark.parametrize("batch", [1, 5, 64, 300])
+@pytest.mark.parametrize("seq_len", [1, 100, 4096, 16384, 100_000])
+@pytest.mark.parametrize("problem", [GQA, ABSORBED, replace(ABSORBED, query_len=4)], ids=["GQA", "absorbed", "4 new"])
+def test_splits_cover_the_context_and_none_is_empty(problem, seq_len, batch, chip):
+    launch = launch_for(replace(problem, batch=batch, seq_len=seq_len), chip)
+    assert launch.keys_per_split % launch.key_block == 0
+    assert (launch.splits - 1) * launch.keys_per_split < seq_len <= launch.splits * launch.keys_per_split
+
+
+def test_one_sequence_keeps_an_h100_busy_and_many_are_not_split():
+    for problem in (GQA, ABSORBED):
+        one = launch_for(replace(problem, seq_len=65536), H100)
+        row_blocks = -(-problem.heads_per_group // one.row_block)
+        assert problem.kv_heads * row_blocks * one.splits >= 0.85 * H100.multiprocessors
+    assert launch_for(replace(GQA, batch=256), H100).splits == 1
+
+
+def test_heads_of_one_latent_share_a_block_of_rows():
+    assert launch_for(replace(ABSORBED, heads=16), H100).row_block == 16
+    assert launch_for(replace(ABSORBED, heads=32), H100).row_block == 32
+    assert launch_for(replace(ABSORBED, heads=128), H100).row_block == 64
+    assert launch_for(replace(GQA, heads=128, kv_heads=1), H100).row_block == 128
+    assert launch_for(replace(ABSORBED, heads=128, dtype=torch.float32), H100).row_block == 16
+
+
+def test_a_chip_with_less_memory_gets_smaller_blocks():
+    large, small = (launch_for(replace(ABSORBED, heads=128), chip) for chip in (H100, SMALL))
+    assert small.row_block * small.key_block < large.row_block * large.key_block
+
+
+def test_a_launch_says_what_was_chosen():
+    launch = launch_for(replace(ABSORBED, heads=128, seq_len=16384), H100)
+    assert str(launch) == (
+        "64 splits of 256 keys; blocks of 64 rows by 32 keys, scored in 512 + 64 columns; 8 warps, 3 stages"
+    )
+    assert str(launch_for(replace(GQA, seq_len=64), H100)).startswith("1 split; ")

@@ -1,0 +1,83 @@
+"""Every backend on a CUDA device, at the sizes of models, against float64. From the repository root, where one is:
+
+python -m pytest tests/kernels/test_on_device.py
+"""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from suite.attention.check import compare
+from suite.attention.problem import Problem, ValueLies
+from suite.configuration import choices, locate, read_choice
+from suite.measure.workload import UnsupportedError
+
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device"),
+    pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="TRITON_INTERPRET=1: nothing is compiled"),
+    pytest.mark.filterwarnings("default"),  # other packages' own, and Triton's
+]
+GQA_8 = Problem(
+    batch=2,
+    heads=32,
+    kv_heads=4,
+    query_len=1,
+    seq_len=4096,
+    qk_dim=128,
+    v_dim=128,
+    value_lies=ValueLies.APART,
+    scale=0.09,
+    dtype=torch.bfloat16,
+    device=torch.device("cuda"),
+)
+ABSORBED = replace(GQA_8, heads=128, kv_heads=1, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY)
+PROBLEMS = {
+    "MHA": replace(GQA_8, kv_heads=32),
+    "GQA-8": GQA_8,
+    "GQA-8, ragged": replace(GQA_8, seq_len=4001),
+    "GQA-8, 4 new tokens": replace(GQA_8, query_len=4),
+    "GQA-8, float16": replace(GQA_8, dtype=torch.float16),
+    "GQA-8, float32": replace(GQA_8, dtype=torch.float32),
+    "MQA": replace(GQA_8, kv_heads=1),
+    "MQA, 128 heads": replace(GQA_8, heads=128, kv_heads=1),
+    "prefill": replace(GQA_8, query_len=1024, seq_len=1024),
+    "MLA absorbed, 128 heads": ABSORBED,
+    "MLA absorbed, 128 heads, 4 new tokens, ragged": replace(ABSORBED, query_len=4, seq_len=4001),
+    "MLA absorbed, 128 heads, 2 new tokens": replace(ABSORBED, query_len=2),
+    "MLA absorbed, 16 heads": replace(ABSORBED, heads=16),
+    "MLA absorbed, 32 heads": replace(ABSORBED, heads=32),
+    "MLA absorbed, 16 heads, float32": replace(ABSORBED, heads=16, dtype=torch.float32),
+    "MLA expanded": replace(GQA_8, heads=16, kv_heads=16, qk_dim=192, value_lies=ValueLies.BEHIND_KEY),
+}
+
+
+def drawn(problem):
+    """Inputs as a layer's cache holds them, with room behind the context."""
+    generator = torch.Generator(problem.device).manual_seed(0)
+
+    def normal(tokens, heads, width):
+        size = (problem.batch, heads, tokens, width)
+        return torch.empty(size, dtype=problem.dtype, device=problem.device).normal_(generator=generator)
+
+    q = normal(problem.query_len, problem.heads, problem.qk_dim)
+    if problem.value_lies is ValueLies.APART:
+        k, v = (normal(problem.seq_len + 16, problem.kv_heads, problem.qk_dim)[:, :, :-16] for _ in range(2))
+        return q, k, v
+    own = problem.v_dim if problem.value_lies is ValueLies.BEHIND_KEY else 0
+    kept = normal(problem.seq_len + 16, problem.kv_heads, problem.qk_dim + own)[:, :, :-16]
+    return q, kept[..., : problem.qk_dim], kept[..., problem.qk_dim :] if own else kept[..., : problem.v_dim]
+
+
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
+@pytest.mark.parametrize("name", choices("backend"))
+@torch.inference_mode()
+def test_every_backend_agrees_with_float64_or_says_why_it_does_not_run(name, problem):
+    inputs = drawn(problem)
+    try:
+        backend = locate(read_choice("backend", name)["_target_"])(problem).settled(*inputs)
+    except UnsupportedError as error:
+        pytest.skip(str(error))
+    comparison = compare(backend(*inputs), *inputs, problem, torch.Generator(problem.device).manual_seed(0))
+    assert comparison.passed, comparison

@@ -1,0 +1,180 @@
+"""The Triton decode kernel under Triton's interpreter, against float64: the same bound as every run's check.
+
+`make test-kernels` sets TRITON_INTERPRET=1, which Triton reads when the kernel is imported.
+"""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from suite.attention import triton_launch
+from suite.attention.backends import triton as backend_module
+from suite.attention.backends.triton import Triton
+from suite.attention.check import compare, reference_rows, relative_error
+from suite.attention.problem import Problem, ValueLies, visible_keys
+from suite.attention.triton_launch import Chip
+
+pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="TRITON_INTERPRET is not 1")
+
+GQA_8 = Problem(
+    batch=2,
+    heads=16,
+    kv_heads=2,
+    query_len=1,
+    seq_len=100,
+    qk_dim=128,
+    v_dim=128,
+    value_lies=ValueLies.APART,
+    scale=0.09,
+    dtype=torch.float32,
+    device=torch.device("cpu"),
+)
+ABSORBED = replace(GQA_8, kv_heads=1, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY, batch=1)
+SHAPES = {
+    "MHA": replace(GQA_8, heads=3, kv_heads=3, qk_dim=64, v_dim=64),
+    "GQA-8": GQA_8,
+    "MLA absorbed": ABSORBED,
+    "MLA expanded": replace(GQA_8, heads=3, kv_heads=3, qk_dim=192, value_lies=ValueLies.BEHIND_KEY),
+    "a narrow value behind a key of no power of two": replace(
+        GQA_8, heads=4, kv_heads=2, qk_dim=40, v_dim=24, value_lies=ValueLies.BEHIND_KEY
+    ),
+    "a value wider than its key": replace(GQA_8, heads=4, kv_heads=2, qk_dim=24, v_dim=40),
+    "odd sizes in the key": replace(ABSORBED, heads=5, qk_dim=30, v_dim=21),
+    "the value is the key": replace(ABSORBED, heads=4, qk_dim=32, v_dim=32),
+    "eight columns": replace(GQA_8, heads=4, kv_heads=2, qk_dim=8, v_dim=8),
+}
+LARGE_BLOCKS = {
+    "MQA in two blocks of 128 rows": replace(GQA_8, batch=1, heads=136, kv_heads=1, qk_dim=64, v_dim=64),
+    "MLA absorbed in a block of 64 rows": replace(ABSORBED, heads=50),
+    "MLA absorbed in two, with a cut": replace(ABSORBED, heads=24, query_len=3, seq_len=65),
+    "keys of 256 in a block of 64 rows": replace(GQA_8, batch=1, heads=40, kv_heads=1, qk_dim=256, v_dim=200),
+}
+every_shape = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+
+
+@pytest.fixture(autouse=True)
+def short_splits(monkeypatch):
+    """Several splits in a short context, each of several blocks in float32."""
+    monkeypatch.setattr(triton_launch, "LEAST_KEYS", 40)
+    monkeypatch.setattr(backend_module, "INTERPRETED_CHIP", Chip(multiprocessors=64, shared_bytes=227 << 10))
+
+
+def drawn(problem, *, spare=3, behind=float("nan")):
+    """Inputs as a layer's cache holds them: slots behind the context hold what nobody may read."""
+    torch.manual_seed(problem.seq_len)
+    size = (problem.batch, problem.kv_heads, problem.seq_len + spare)
+    widths = {
+        ValueLies.IN_KEY: [problem.qk_dim],
+        ValueLies.BEHIND_KEY: [problem.qk_dim + problem.v_dim],
+        ValueLies.APART: [problem.qk_dim, problem.v_dim],
+    }
+    kept = [torch.randn(*size, width) for width in widths[problem.value_lies]]
+    for tensor in kept:
+        tensor[:, :, problem.seq_len :] = behind
+    views = [tensor.to(problem.dtype)[:, :, : problem.seq_len] for tensor in kept]
+    q = torch.randn(problem.batch, problem.query_len, problem.heads, problem.qk_dim).to(problem.dtype).transpose(1, 2)
+    if problem.value_lies is ValueLies.APART:
+        return q, *views
+    (kept,) = views
+    if problem.value_lies is ValueLies.IN_KEY:
+        return q, kept, kept[..., : problem.v_dim]
+    return q, kept[..., : problem.qk_dim], kept[..., problem.qk_dim :]
+
+
+def agrees(problem, inputs=None):
+    inputs = drawn(problem) if inputs is None else inputs
+    output = Triton(problem)(*inputs)
+    assert output.dtype == problem.dtype
+    comparison = compare(output, *inputs, problem, torch.Generator().manual_seed(0))
+    # The interpreter cuts bfloat16 off where a device rounds.
+    assert comparison.error <= comparison.allowed * (3 if problem.dtype is torch.bfloat16 else 1), comparison
+
+
+@every_shape
+@pytest.mark.parametrize("query_len", [1, 2, 3, 4])
+def test_every_shape_agrees_with_float64_at_every_number_of_new_tokens(shape, query_len):
+    problem = replace(shape, query_len=query_len)
+    assert Triton(problem).launch.splits > 1
+    agrees(problem)
+
+
+@every_shape
+@pytest.mark.parametrize(("dtype", "query_len"), [(torch.bfloat16, 1), (torch.float16, 3)], ids=str)
+def test_every_shape_agrees_in_16_bits(shape, dtype, query_len):
+    agrees(replace(shape, dtype=dtype, query_len=query_len))
+
+
+@pytest.mark.parametrize("shape", LARGE_BLOCKS.values(), ids=LARGE_BLOCKS)
+def test_many_rows_of_16_bits_share_large_blocks(shape):
+    problem = replace(shape, dtype=torch.float16)
+    assert Triton(problem).launch.row_block in (64, 128)
+    assert Triton(problem).launch.splits > 1
+    agrees(problem)
+
+
+@pytest.mark.parametrize("shape", [GQA_8, SHAPES["odd sizes in the key"]], ids=["GQA-8", "odd sizes in the key"])
+@pytest.mark.parametrize("query_len", [1, 4])
+@pytest.mark.parametrize("seq_len", [4, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 129])
+def test_a_context_may_end_anywhere_in_a_block_or_a_split(shape, query_len, seq_len):
+    # With 65 and 129 keys the last split holds one key, which the first three of four new tokens do not see.
+    agrees(replace(shape, batch=1, query_len=query_len, seq_len=seq_len))
+
+
+def test_one_token_of_context_is_enough():
+    agrees(replace(GQA_8, seq_len=1))
+
+
+def test_one_split_needs_no_joining(monkeypatch):
+    monkeypatch.setattr(triton_launch, "LEAST_KEYS", 1 << 20)
+    for query_len in (1, 3):
+        problem = replace(GQA_8, query_len=query_len, dtype=torch.bfloat16)
+        assert Triton(problem).launch.splits == 1
+        agrees(problem)
+
+
+def test_new_tokens_see_the_context_and_those_before_them():
+    problem = replace(GQA_8, query_len=3, seq_len=40)
+    q, k, v = drawn(problem)
+    visible = visible_keys(3, 40, problem.device)
+    assert visible.sum(dim=1).tolist() == [38, 39, 40]
+    expected = reference_rows(q, k, v, visible, problem.scale)
+    assert relative_error(Triton(problem)(q, k, v), expected) < 1e-6
+
+
+@pytest.mark.parametrize("lay_out", ["tokens before heads", "room for more tokens", "columns apart"])
+def test_inputs_may_lie_in_any_order(lay_out):
+    problem = replace(GQA_8, query_len=2, dtype=torch.bfloat16)
+    q, k, v = (x.contiguous() for x in drawn(problem))
+    if lay_out == "tokens before heads":
+        q, k, v = (x.transpose(1, 2).contiguous().transpose(1, 2) for x in (q, k, v))
+    elif lay_out == "room for more tokens":
+        k, v = (torch.cat((x, torch.full_like(x, float("nan"))), dim=2)[:, :, : problem.seq_len] for x in (k, v))
+    else:
+        q, k, v = (x.mT.contiguous().mT for x in (q, k, v))
+    agrees(problem, (q, k, v))
+
+
+def test_a_value_in_the_key_is_read_from_the_key():
+    problem = replace(SHAPES["odd sizes in the key"], query_len=2)
+    q, k, v = drawn(problem)
+    output = Triton(problem)(q, k, torch.full_like(v, float("nan")))
+    assert torch.equal(output, Triton(problem)(q, k, v))
+
+
+def test_a_large_score_does_not_overflow():
+    problem = replace(GQA_8, scale=30.0, dtype=torch.float16)
+    agrees(problem)
+
+
+def test_the_record_will_say_that_it_was_interpreted():
+    assert Triton(GQA_8).form.endswith("; interpreted")
+
+
+def test_the_same_inputs_give_the_same_bits():
+    problem = replace(GQA_8, query_len=3)
+    inputs, backend = drawn(problem), Triton(problem)
+    first = backend(*inputs)
+    assert torch.equal(first, backend(*inputs))
+    assert first.data_ptr() != backend(*inputs).data_ptr()
