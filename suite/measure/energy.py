@@ -2,7 +2,8 @@
 
 A counter of energy changes ten to a thousand times a second, so a kernel of microseconds has no reading of its own: the
 span is repeated until the window holds many changes. The window begins and ends at a change, where the counter is up
-to date; where one step is longer than the time between changes, that time bounds the error instead.
+to date; where one step is longer than the time between changes, that time bounds the error instead. Nothing flushes a
+cache between the repeats: a working set that fits one is read from there, and costs less than it would cold.
 """
 
 import itertools
@@ -23,6 +24,17 @@ MOST_WINDOWS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """The work of one span by itself."""
+
+    work: Callable[[], object]
+    runs: int = 1
+    """How often a call does it."""
+    call_s: float
+    """About what a call takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Energy:
     step_j: float
     power_w: float
@@ -35,20 +47,20 @@ class Energy:
 
 
 def take_energy(
-    parts: Mapping[str, Callable[[], object]],
+    parts: Mapping[str, Part],
     counter: EnergyCounter | NoCounter,
     *,
     seconds: float,
     finish: Callable[[], None],
 ) -> tuple[list[Reading], dict[str, Any]]:
-    """Readings of each span by its work, and the named state for the record's `energy` fact."""
+    """Readings of each span, and the named state for the record's `energy` fact."""
     if isinstance(counter, NoCounter):
         return [], {"state": "no_counter", "why": counter.why}
     readings: list[Reading] = []
     too_coarse: list[str] = []
-    for span, work in parts.items():
+    for span, part in parts.items():
         try:
-            energy = energy_of(work, counter.read_j, finish, seconds=seconds)
+            energy = energy_of(part, counter.read_j, finish, seconds=seconds)
         except CounterLostError as error:
             return readings, {"state": "lost", "source": counter.source, "why": f"the counter was lost: {error}"}
         if energy is None:
@@ -75,10 +87,8 @@ def update_interval_s(read_j: Callable[[], float]) -> float | None:
     return max(after - before for before, after in itertools.pairwise(changes_s))
 
 
-def energy_of(
-    work: Callable[[], object], read_j: Callable[[], float], finish: Callable[[], None], *, seconds: float
-) -> Energy | None:
-    """Energy of one call of `work`, repeated for `seconds` at least. None where the counter is too coarse for that.
+def energy_of(part: Part, read_j: Callable[[], float], finish: Callable[[], None], *, seconds: float) -> Energy | None:
+    """Energy of one run of a span, repeated for `seconds` at least. None where the counter is too coarse for that.
 
     `finish` waits until everything that was begun is done.
     """
@@ -86,24 +96,23 @@ def energy_of(
     if interval_s is None:
         return None
     needed_s = max(seconds, LEAST_CHANGES * interval_s)
-    call_s = _call_s(work, finish)
-    calls = max(1, int(CHUNK_S / call_s))
-    is_long = calls * call_s > interval_s
-    give_up_s = time.perf_counter() + MOST_WINDOWS * (needed_s + call_s)
+    calls = max(1, int(CHUNK_S / part.call_s))
+    is_long = calls * part.call_s > interval_s
+    give_up_s = time.perf_counter() + MOST_WINDOWS * (needed_s + part.call_s)
 
     def chunk() -> float:
         for _ in range(calls):
-            work()
+            part.work()
         finish()
         return read_j()
 
-    begin_j = last_j = chunk()
+    begin_j = last_j = read_j() if is_long else chunk()
     while not is_long and begin_j == last_j and time.perf_counter() < give_up_s:
         begin_j = chunk()
     begun_s, last_j, steps = time.perf_counter(), begin_j, 0
     while True:
         now_j, now_s = chunk(), time.perf_counter()
-        steps += calls
+        steps += calls * part.runs
         if now_s - begun_s >= needed_s and (is_long or now_j != last_j):
             break
         if now_s > give_up_s:
@@ -115,13 +124,3 @@ def energy_of(
     return Energy(
         step_j=(now_j - begin_j) / steps, power_w=(now_j - begin_j) / window_s, window_s=window_s, steps=steps
     )
-
-
-def _call_s(work: Callable[[], object], finish: Callable[[], None]) -> float:
-    """The time of one call, from as many as fill a chunk."""
-    calls, begun = 0, time.perf_counter()
-    while (elapsed_s := time.perf_counter() - begun) < CHUNK_S:
-        work()
-        finish()
-        calls += 1
-    return elapsed_s / calls

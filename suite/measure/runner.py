@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from statistics import median
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, time_cold, unproven
 from suite.measure.devices import device_for
 from suite.measure.devices.device import Device, Timed
-from suite.measure.energy import take_energy
+from suite.measure.energy import Part, take_energy
 from suite.measure.meter import Meter
 from suite.measure.precision import set_matmul_precision
 from suite.measure.repeats import Effort, repeat
@@ -66,7 +67,7 @@ def measure_case(
         ran = {fact: _by_span(profiled.readings, names) for fact, names in probe.seen().items()}
         send(readings=profiled.readings, facts=ran)
         with _timed(send, "energy"):
-            _take_energy(send, workload, device, settings["telemetry"], takes_energy=takes_energy)
+            _take_energy(send, timed, meter.readings, device, settings["telemetry"], takes_energy=takes_energy)
         if settings["profile"]:
             with _timed(send, "trace"):
                 send(files={TRACE: trace_of(workload.step, workload.plan.device)})
@@ -116,16 +117,26 @@ def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, c
 
 
 def _take_energy(
-    send: Send, workload: Workload, device: Device, telemetry: Mapping[str, Any], *, takes_energy: bool
+    send: Send,
+    timed: Timed,
+    readings: Sequence[Reading],
+    device: Device,
+    telemetry: Mapping[str, Any],
+    *,
+    takes_energy: bool,
 ) -> None:
     """Joules of each span, or the named state that says why there are none."""
     if not takes_energy:
         state = "off" if telemetry["energy"] == "none" else "not_this_backend"
         return send(facts={"energy": {"state": state}})
-    readings, energy = take_energy(
-        workload.parts(), energy_counter(device.identity()), seconds=telemetry["energy_seconds"], finish=device.finish
-    )
-    return send(readings=readings, facts={"energy": energy})
+    parts = {}
+    for span, work in timed.works.items():
+        runs = timed.runs.get(span, 1)
+        walls_s = [one.wall_s for one in readings if one.span == span and one.wall_s is not None]
+        parts[span] = Part(work=work, runs=runs, call_s=runs * median(walls_s))
+    counter, seconds = energy_counter(device.identity()), telemetry["energy_seconds"]
+    of_spans, energy = take_energy(parts, counter, seconds=seconds, finish=device.finish)
+    return send(readings=of_spans, facts={"energy": energy})
 
 
 def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterator[Reading]:

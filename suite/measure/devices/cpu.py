@@ -41,7 +41,7 @@ class Cpu:
         return measure_ceilings(dtype, self._threads)
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
-        return Timed(step=workload.step, probes=[cpu_clock(self._threads)], facts={})
+        return Timed(step=workload.step, probes=[cpu_clock(self._threads)], works=workload.parts(), facts={})
 
     def watcher(self) -> AllocatorProbe:
         return AllocatorProbe()

@@ -39,7 +39,11 @@ class Cuda:
         self._held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0
 
     def identity(self) -> dict[str, Any]:
-        return {"uuid": str(torch.cuda.get_device_properties().uuid), "pci": None}
+        properties = torch.cuda.get_device_properties()
+        # Older versions of torch do not give the bus.
+        numbers = [getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
+        pci = None if None in numbers else ":".join(f"{number:x}" for number in numbers)
+        return {"uuid": str(properties.uuid), "pci": pci}
 
     def facts(self) -> dict[str, Any]:
         properties = torch.cuda.get_device_properties()
@@ -69,7 +73,9 @@ class Cuda:
         return Timed(
             step=turns.step,
             probes=[nvtx_range, CudaFlush(l2_bytes()), event_clock(turns.runs)],
+            works=turns.works,
             facts={"cold": "every_run", "cuda_graph": turns.facts},
+            runs=turns.runs,
             warnings=turns.warnings,
         )
 

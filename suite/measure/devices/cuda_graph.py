@@ -32,6 +32,8 @@ NOT_SHORT, NOT_OFFERED = "not short", "not offered by the workload"
 @dataclass(frozen=True, kw_only=True)
 class TimedTurns:
     step: Callable[[Meter], None]
+    works: Mapping[str, Callable[[], object]]
+    """By span, what `step` does in it."""
     facts: Mapping[str, Any]
     """By span, how it was captured, or why not."""
     runs: Mapping[str, int]
@@ -53,13 +55,14 @@ def timed_turns(workload: Workload, ceilings: MeasuredCeilings) -> TimedTurns:
     short = short_spans(workload.plan.constants(), ceilings)
     if not isinstance(workload, WorkloadInTurns) or not any(short.values()):
         facts = {span: NOT_OFFERED if is_short else NOT_SHORT for span, is_short in short.items()}
-        return TimedTurns(step=workload.step, facts=facts, runs={})
+        return TimedTurns(step=workload.step, works=workload.parts(), facts=facts, runs={})
     spans: dict[str, _Span] = {}
     for span, is_short in short.items():
         turns = _turns_of(workload, span) if is_short else NOT_SHORT
         spans[span] = _captured(turns) if isinstance(turns, Turns) else _Span(work=workload.parts()[span], fact=turns)
     return TimedTurns(
         step=functools.partial(_step, spans),
+        works={name: span.work for name, span in spans.items()},
         facts={name: span.fact for name, span in spans.items()},
         runs={name: span.runs for name, span in spans.items()},
         warnings=[

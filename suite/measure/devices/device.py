@@ -1,7 +1,7 @@
 """What differs between devices when a case is measured: the runner asks for it and knows neither."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -28,7 +28,11 @@ class Timed:
 
     step: Callable[[Meter], None]
     probes: Sequence[Probe]
+    works: Mapping[str, Callable[[], object]]
+    """Of each span that can be repeated alone, as `step` does it."""
     facts: Mapping[str, Any]
+    runs: Mapping[str, int] = field(default_factory=dict)
+    """How often a span does its work each time, where more than once; the clock's figures are those of one run."""
     warnings: Sequence[str] = ()
 
 

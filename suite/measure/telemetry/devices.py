@@ -7,14 +7,15 @@ import pynvml
 
 
 def is_same_gpu(identity: Mapping[str, Any], *, uuid: str, pci: str) -> bool:
-    """Whether torch's device is NVML's: by UUID where torch has one, else by PCI domain, bus and device.
+    """Whether torch's device is NVML's: by UUID, or by PCI domain, bus and device.
 
+    A part of a GPU that MIG splits has a UUID of its own: then the bus tells whose part it is.
     `identity`: `uuid`, with or without NVML's prefix, or None; `pci`, hexadecimal as `domain:bus:device`, or None.
     """
-    told = identity.get("uuid")
-    if told:
-        return bool(_bare(str(told)) == _bare(uuid))
-    return identity.get("pci") is not None and _numbers(str(identity["pci"])) == _numbers(pci)
+    told_uuid, told_pci = identity.get("uuid"), identity.get("pci")
+    return (told_uuid is not None and _bare(str(told_uuid)) == _bare(uuid)) or (
+        told_pci is not None and _numbers(str(told_pci)) == _numbers(pci)
+    )
 
 
 def handle_of(identity: Mapping[str, Any]) -> Any | None:

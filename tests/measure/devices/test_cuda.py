@@ -49,7 +49,7 @@ def test_spans_are_short_by_their_predicted_time():
 
 def test_a_workload_that_offers_no_turns_is_timed_as_it_is():
     spans = {"short": {"flops": 6e8, "traffic_bytes": 1.0}, "long": {"flops": 6e13, "traffic_bytes": 1.0}}
-    workload = SimpleNamespace(plan=SimpleNamespace(constants=lambda: spans), step=lambda meter: None)
+    workload = SimpleNamespace(plan=SimpleNamespace(constants=lambda: spans), step=lambda meter: None, parts=dict)
     timed = timed_turns(workload, H100_LIKE)
     assert (timed.step, timed.runs, timed.warnings) == (workload.step, {}, ())
     assert timed.facts == {"short": "not offered by the workload", "long": "not short"}

@@ -6,7 +6,7 @@ from statistics import median
 
 import pytest
 
-from suite.measure.energy import energy_of, take_energy, update_interval_s
+from suite.measure.energy import Part, energy_of, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
 from suite.measure.telemetry.turns import EnergyTurns
 from suite.records.nvml import State
@@ -19,12 +19,16 @@ GPU = {"uuid": FIRST, "pci": None}
 NOTHING_TO_WAIT_FOR = int
 
 
+def sleeping(seconds, runs=1):
+    return Part(work=lambda: time.sleep(seconds), runs=runs, call_s=seconds + 1e-4)
+
+
 @driver.needs_gcc
 def test_energy_and_power_of_a_known_load_are_right_within_one_percent(play):
     play(device(), "power 0 0:250", "update 0.005")
     counter = energy_counter(GPU)
     assert isinstance(counter, EnergyCounter)
-    taken = [energy_of(lambda: time.sleep(0.0005), counter.read_j, NOTHING_TO_WAIT_FOR, seconds=0.4) for _ in range(3)]
+    taken = [energy_of(sleeping(0.0005), counter.read_j, NOTHING_TO_WAIT_FOR, seconds=0.4) for _ in range(3)]
     assert all(energy.window_s >= 0.4 for energy in taken)
     # The middle one, since other work on the machine may delay a look at the counter.
     assert median(energy.power_w for energy in taken) == pytest.approx(250, rel=0.01)
@@ -34,7 +38,7 @@ def test_energy_and_power_of_a_known_load_are_right_within_one_percent(play):
 @driver.needs_gcc
 def test_a_step_longer_than_the_counters_pace_is_charged_once(play):
     play(device(), "power 0 0:100", "update 0.005")
-    energy = energy_of(lambda: time.sleep(0.1), energy_counter(GPU).read_j, NOTHING_TO_WAIT_FOR, seconds=0.2)
+    energy = energy_of(sleeping(0.1), energy_counter(GPU).read_j, NOTHING_TO_WAIT_FOR, seconds=0.2)
     assert energy.step_j == pytest.approx(
         100 * energy.window_s / energy.steps, rel=0.2
     )  # 5 ms of 200 at either end, more on a busy machine
@@ -48,12 +52,12 @@ def test_the_pace_of_a_counter_is_seen(play):
 
 
 def test_a_counter_that_stands_still_gives_no_energy_rather_than_none_at_all():
-    assert energy_of(lambda: None, lambda: 5.0, NOTHING_TO_WAIT_FOR, seconds=0.01) is None
+    assert energy_of(sleeping(0), lambda: 5.0, NOTHING_TO_WAIT_FOR, seconds=0.01) is None
 
 
 def test_a_counter_that_stops_gives_no_energy():
     counts = itertools.count()
-    assert energy_of(lambda: None, lambda: float(min(next(counts), 3)), NOTHING_TO_WAIT_FOR, seconds=0.01) is None
+    assert energy_of(sleeping(0), lambda: float(min(next(counts), 3)), NOTHING_TO_WAIT_FOR, seconds=0.01) is None
 
 
 @driver.needs_gcc
@@ -72,9 +76,10 @@ def taken(counter, **parts):
 @driver.needs_gcc
 def test_each_span_gets_its_joules_and_the_record_says_from_where(play):
     play(device(), "power 0 0:100", "update 0.002")
-    readings, fact = taken(energy_counter(GPU), layer=lambda: time.sleep(0.002), kernel=lambda: time.sleep(0.001))
+    readings, fact = taken(energy_counter(GPU), layer=sleeping(0.002), kernel=sleeping(0.002, runs=4))
     by_span = {(reading.span, reading.metric): reading.value for reading in readings}
-    assert by_span["layer", "energy_j"] > by_span["kernel", "energy_j"] > 0.1
+    assert by_span["layer", "energy_j"] > 0.2
+    assert by_span["kernel", "energy_j"] == pytest.approx(by_span["layer", "energy_j"] / 4, rel=0.3)
     assert by_span["kernel", "energy_power_w"] == pytest.approx(100, rel=0.05)
     assert fact == {"state": "measured", "source": "nvml"}
 
@@ -82,20 +87,21 @@ def test_each_span_gets_its_joules_and_the_record_says_from_where(play):
 @driver.needs_gcc
 def test_a_gpu_that_is_lost_while_its_energy_is_taken_is_a_state_and_no_failure(play):
     play(device(), "power 0 0:100", "update 0.002", "lost 0 0.6")
-    readings, fact = taken(energy_counter(GPU), layer=lambda: time.sleep(0.002), kernel=lambda: time.sleep(0.7))
+    readings, fact = taken(energy_counter(GPU), layer=sleeping(0.002), kernel=sleeping(0.7))
     assert {reading.span for reading in readings} == {"layer"}
     assert (fact["state"], "lost" in fact["why"]) == ("lost", True)
 
 
 def test_spans_that_the_counter_does_not_resolve_are_named_and_have_no_energy():
-    readings, fact = taken(EnergyCounter(source="rapl", read_j=lambda: 1.0), kernel=int)
+    readings, fact = taken(EnergyCounter(source="rapl", read_j=lambda: 1.0), kernel=sleeping(0))
     assert readings == []
     assert fact == {"state": "too_coarse", "source": "rapl", "why": "the counter does not resolve kernel"}
 
 
 def test_without_a_counter_the_state_says_why():
-    counter = NoCounter(state=State.NO_PERMISSION, why="only root may read RAPL's counters")
-    assert taken(counter, kernel=int) == ([], {"state": "no_counter", "why": "only root may read RAPL's counters"})
+    why = "only root may read RAPL's counters"
+    counter = NoCounter(state=State.NO_PERMISSION, why=why)
+    assert taken(counter, kernel=sleeping(0)) == ([], {"state": "no_counter", "why": why})
 
 
 ONE, EVERY, NONE = ({"energy": energy} for energy in ("one_backend", "every", "none"))

@@ -128,16 +128,18 @@ def test_a_split_gpu_says_so_and_gives_no_energy_to_a_case(play):
     play(device(), "mig 0", "power 0 0:100")
     nvml = Nvml()
     assert nvml.facts(IN_USE)["devices"]["gpu0"]["state"] == State.MIG
-    counter = energy_counter({"uuid": FIRST, "pci": None})
-    assert isinstance(counter, NoCounter)
-    assert counter.state is State.MIG
+    for identity in ({"uuid": FIRST, "pci": None}, {"uuid": "MIG-cccccccc", "pci": "0:17:0"}):
+        counter = energy_counter(identity)
+        assert isinstance(counter, NoCounter)
+        assert counter.state is State.MIG
 
 
 @pytest.mark.parametrize(
     "identity",
     [
         {"uuid": SECOND, "pci": None},
-        {"uuid": SECOND.removeprefix("GPU-").upper(), "pci": "0:17:0"},
+        {"uuid": SECOND.removeprefix("GPU-").upper(), "pci": None},
+        {"uuid": "MIG-cccccccc-0000-4000-8000-cccccccccccc", "pci": "0:ca:0"},
         {"uuid": None, "pci": "0000:CA:00"},
         {"uuid": None, "pci": "00000000:ca:0.0"},
     ],
