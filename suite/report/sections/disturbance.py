@@ -58,7 +58,7 @@ def build(results: Results, words: Words) -> Section | None:
         id="disturbance",
         title=words("disturbance.title"),
         explanation=words("punctuation.sentence").join(said),
-        figures=[_figure(found, results, words)] if any(one.shares for one in found) else [],
+        figures=[_figure(found, words)] if any(one.shares for one in found) else [],
         tables=[_table(found, results, words)] if found else [],
     )
 
@@ -99,7 +99,7 @@ def _cost(runs: Sequence[Watched], words: Words) -> list[str]:
     return [words("disturbance.cost", share=numbers.percent(median(shares)))] if shares else []
 
 
-def _figure(found: Sequence[Disturbed], results: Results, words: Words) -> Figure:
+def _figure(found: Sequence[Disturbed], words: Words) -> Figure:
     with_shares = [one for one in found if one.shares]
     drawn = with_shares[:MOST_DRAWN]
     caption = [words("disturbance.caption")]
@@ -108,14 +108,15 @@ def _figure(found: Sequence[Disturbed], results: Results, words: Words) -> Figur
     return Figure(
         title=words("disturbance.figure"),
         caption=words("punctuation.sentence").join(caption),
-        views=[View(title="", figure=_bars(drawn, results, words))],
+        views=[View(title="", figure=_bars(drawn, words))],
         height_px=110 + ROW_PX * len(drawn),
         wide=True,
     )
 
 
-def _bars(drawn: Sequence[Disturbed], results: Results, words: Words) -> dict[str, Any]:
-    names = [figure_text(_row_name(one, results, words)) for one in drawn]
+def _bars(drawn: Sequence[Disturbed], words: Words) -> dict[str, Any]:
+    several = len({one.run.current.label for one in drawn}) > 1
+    names = [figure_text(_row_name(one, words, names_label=several)) for one in drawn]
     marks = dict.fromkeys(mark for one in drawn for mark in one.shares)
     return {
         "data": [_trace(mark, drawn, names, words) for mark in marks],
@@ -167,9 +168,9 @@ def _trace(mark: str, drawn: Sequence[Disturbed], names: Sequence[str], words: W
     }
 
 
-def _row_name(one: Disturbed, results: Results, words: Words) -> str:
+def _row_name(one: Disturbed, words: Words, *, names_label: bool) -> str:
     record = one.run.current.record
-    label = [one.run.current.label] if results.several else []
+    label = [one.run.current.label] if names_label else []
     return " · ".join([one.device, shown(axis(record, "attention")), *run_name(record, words), *label])
 
 
