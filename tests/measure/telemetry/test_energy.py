@@ -55,9 +55,9 @@ def test_a_counter_that_stands_still_gives_no_energy_rather_than_none_at_all():
     assert energy_of(sleeping(0), lambda: 5.0, NOTHING_TO_WAIT_FOR, seconds=0.01) is None
 
 
-def test_a_counter_that_stops_gives_no_energy():
+def test_a_counter_that_stops_once_its_pace_was_seen_gives_no_energy():
     counts = itertools.count()
-    assert energy_of(sleeping(0), lambda: float(min(next(counts), 3)), NOTHING_TO_WAIT_FOR, seconds=0.01) is None
+    assert energy_of(sleeping(0.001), lambda: float(min(next(counts), 4)), NOTHING_TO_WAIT_FOR, seconds=0.01) is None
 
 
 @driver.needs_gcc
