@@ -7,7 +7,7 @@ from typing import Any
 
 import pynvml
 
-from suite.measure.telemetry.devices import handle_of
+from suite.measure.telemetry.devices import handle_of, is_split
 from suite.measure.telemetry.rapl import POWERCAP, packages
 from suite.records.nvml import State, opened
 
@@ -51,7 +51,7 @@ def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
         handle = handle_of(identity)
         if handle is None:
             return NoCounter(state=State.NO_DEVICE, why="NVML shows no GPU with the UUID or PCI bus of torch's device")
-        if _is_split(handle):
+        if is_split(handle):
             return NoCounter(state=State.MIG, why="the GPU is split by MIG: its energy is the whole card's")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except pynvml.NVMLError_NotSupported:
@@ -68,11 +68,3 @@ def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
             raise CounterLostError(str(error)) from error
 
     return EnergyCounter(source="nvml", read_j=read_j)
-
-
-def _is_split(handle: Any) -> bool:
-    try:
-        current, _ = pynvml.nvmlDeviceGetMigMode(handle)
-    except pynvml.NVMLError_NotSupported:  # what cannot be split does not know the question
-        return False
-    return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)

@@ -29,6 +29,15 @@ def handle_of(identity: Mapping[str, Any]) -> Any | None:
     return None
 
 
+def is_split(handle: Any) -> bool:
+    """Whether MIG splits the GPU: what NVML counts is then the whole card's."""
+    try:
+        current, _ = pynvml.nvmlDeviceGetMigMode(handle)
+    except pynvml.NVMLError:  # what cannot be split does not know the question
+        return False
+    return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)
+
+
 def _bare(uuid: str) -> str:
     return uuid.lower().removeprefix("gpu-")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pynvml
 
-from suite.measure.telemetry.devices import is_same_gpu
+from suite.measure.telemetry.devices import is_same_gpu, is_split
 from suite.measure.telemetry.library import loaded_library
 from suite.measure.telemetry.source import Seen, Source, Target
 from suite.records.nvml import State, opened
@@ -75,7 +75,7 @@ class Gpu:
         else:
             self._reads["power_instant_w"] = _power_usage_w
         self._slow_reads = dict(SLOW_READS)
-        self.state = State.MIG if self._is_split() else State.MEASURED
+        self.state = State.MIG if is_split(self._handle) else State.MEASURED
         self.power_usage_is = "average over 1 s" if averages else "instant"
         self.missing: dict[str, str] = {}
         self.other_processes: int | None = None
@@ -131,13 +131,6 @@ class Gpu:
             return False
         is_known_to_average = pynvml.NVML_DEVICE_ARCH_AMPERE <= architecture != pynvml.NVML_DEVICE_ARCH_UNKNOWN
         return is_known_to_average and pci_id not in GA100_PCI_IDS
-
-    def _is_split(self) -> bool:
-        try:
-            current, _ = pynvml.nvmlDeviceGetMigMode(self._handle)
-        except pynvml.NVMLError:  # what cannot be split does not know the question
-            return False
-        return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)
 
     @staticmethod
     def _count_others(handle: Any, pid: int | None, *, is_used: bool) -> float:
