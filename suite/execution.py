@@ -10,25 +10,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from suite import __version__
-from suite.configuration import locate, one_of
 from suite.interruptions import Interruptions
-from suite.measure.precision import MATMUL_PRECISIONS
-from suite.measure.repeats import Effort
-from suite.measure.telemetry.sampler import Telemetry, Watch, checked
+from suite.job import Job
+from suite.measure.telemetry.sampler import Telemetry, Watch
 from suite.measure.telemetry.turns import EnergyTurns
 from suite.measure.worker import Worker
-from suite.records import numbers
-from suite.records.case import Case, run_key
 from suite.records.claim import Claim, claim_folder, run_folders
 from suite.records.code import code_digest
-from suite.records.environment import commit, environment, gpu_memory_bytes, source_digest
-from suite.records.limits import capacity_bytes, most_threads
+from suite.records.environment import commit, environment, source_digest
 from suite.records.record import (
     REFUSED_UNRUN,
     CorruptRecordError,
@@ -50,64 +44,6 @@ ANSWERS = (Status.OK, Status.INCORRECT, Status.UNSUPPORTED)
 """What follows from the case, the code and the machine, so that running it again would say the same."""
 COMPLAINTS = "worker.log"
 """Lies in a run's folder while it is unfinished."""
-
-
-class PlannedWork(Protocol):
-    """What is needed of a workload's plan here; see suite.measure.workload.Plan for all of it."""
-
-    device: str
-    dtype: str
-    threads: int
-    refusal: str | None
-    """Why a case that is right in itself cannot be laid out."""
-
-    def facts(self) -> Mapping[str, Any]: ...
-
-    def constants(self) -> Mapping[str, Mapping[str, float]]: ...
-
-    def least_bytes(self) -> float: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A case with its settings, known to be right in themselves."""
-
-    case: Case
-    settings: Mapping[str, Any]
-    plan: PlannedWork
-
-    @property
-    def is_projection(self) -> bool:
-        """A workload that names no code to run: its plan is all there is."""
-        return "_target_" not in self.settings["workload"]
-
-    @cached_property
-    def run_key(self) -> str:
-        return run_key(self.case, self.settings)
-
-    @cached_property
-    def refusal(self) -> str | None:
-        """Why it cannot run here, as far as that is known before it starts."""
-        plan = self.plan
-        if plan.refusal is not None or self.is_projection:
-            return plan.refusal
-        if plan.threads > most_threads():
-            # They would wait for each other: the figure would say nothing of the work.
-            return f"threads={plan.threads} is more than the {most_threads()} CPUs that this process may use at once"
-        least = plan.least_bytes()
-        # Where NVML shows no GPU, the worker says what torch finds.
-        most, whose = (gpu_memory_bytes(), "a GPU here") if self.stays else (capacity_bytes(), "this process")
-        if most is not None and least > most:
-            return (
-                f"holds at least {numbers.bytes_iec(least)} at once, by the closed forms of its sizes; "
-                f"{whose} can have {numbers.bytes_iec(most)}"
-            )
-        return None
-
-    @property
-    def stays(self) -> bool:
-        """Whether its process takes the next case too: a context on a GPU takes seconds to make."""
-        return self.plan.device == "cuda"
 
 
 def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) -> int:
@@ -173,18 +109,6 @@ def exit_code(records: Sequence[Record], *, is_sweep: bool) -> int:
     if counts[Status.OUT_OF_MEMORY] or (not is_sweep and not counts[Status.OK]):
         return 3  # a single case that is unsupported, or that another process is running
     return 0
-
-
-def job_for(case: Case, settings: Mapping[str, Any]) -> Job:
-    """Raises ValueError, before anything is allocated, for settings that are wrong in themselves."""
-    try:
-        json.dumps(settings, allow_nan=False)
-    except ValueError as error:
-        raise ValueError("every number among the settings must be finite; got inf or nan") from error
-    Effort.from_settings(settings)
-    one_of(settings, "matmul_precision", (None, *MATMUL_PRECISIONS))
-    checked(settings)
-    return Job(case=case, settings=settings, plan=locate(settings["workload"]["plan"])(settings))
 
 
 def _own_modules(jobs: Sequence[Job]) -> list[str]:

@@ -25,7 +25,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from suite.configuration import conf_dir, read_yaml
-from suite.execution import INTERRUPTED, Job, execute, job_for
+from suite.execution import INTERRUPTED, execute
+from suite.job import Job, job_for
 from suite.records.case import case_from, without, without_inapplicable
 from suite.report.command import report
 

@@ -312,7 +312,7 @@ def test_a_case_on_a_gpu_is_timed_flushed_and_its_short_spans_are_captured(tmp_p
 
 
 def test_a_case_that_no_gpu_can_hold_is_refused_where_one_is_known(tmp_path, monkeypatch):
-    monkeypatch.setattr("suite.execution.gpu_memory_bytes", lambda: 1 << 14)
+    monkeypatch.setattr("suite.job.gpu_memory_bytes", lambda: 1 << 14)
     _, (record,) = run(tmp_path, *SMALL, "device=cuda")
     assert "a GPU here can have 16.0 KiB" in record.reason
 
@@ -338,7 +338,7 @@ def test_the_records_that_come_with_the_suite_have_the_settings_that_their_case_
 
 
 def test_what_was_refused_for_want_of_memory_is_run_where_there_is_more(tmp_path, monkeypatch):
-    monkeypatch.setattr("suite.execution.capacity_bytes", lambda: 1 << 14)
+    monkeypatch.setattr("suite.job.capacity_bytes", lambda: 1 << 14)
     code, (refused,) = run(tmp_path, *SMALL)
     assert (code, refused.status) == (3, Status.UNSUPPORTED)
     assert "this process can have 16.0 KiB" in refused.reason
