@@ -24,6 +24,7 @@ import psutil
 
 from suite.records.record import Status
 from suite.records.store import RECORD, SAMPLES, read_contents
+from suite.records.telemetry import TELEMETRY, read_series
 
 ROOT = Path(__file__).resolve().parents[1]
 VICTIMS = ("parent", "worker", "both")
@@ -129,7 +130,9 @@ def judged(results: Path) -> str:
     others = Counter(str(stored.record.status) for stored in contents.stored if stored.record.status is not Status.OK)
     assert not contents.damaged, contents.damaged
     assert not contents.unfinished, contents.unfinished
-    assert {path.name for path in results.rglob("*") if path.is_file()} == {RECORD, SAMPLES}
+    for stored in contents.stored:
+        read_series(stored.record, stored.folder)  # raises where its file is torn
+    assert {path.name for path in results.rglob("*") if path.is_file()} == {RECORD, SAMPLES, TELEMETRY}
     assert len(ok) == CASES, len(ok)
     assert set(ok.values()) == {1}, ok
     return f"{CASES} cases, each ok once; 0 torn, 0 lost, 0 unfinished; besides {dict(others) or 'nothing'}"
