@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from suite.measure.telemetry.counters import energy_counter
 from suite.measure.telemetry.machine import Machine
 from suite.measure.telemetry.marks import mark_of
 from suite.measure.telemetry.rapl import Rapl
@@ -39,6 +40,13 @@ def test_rapl_sums_the_packages_and_not_their_parts_and_survives_its_own_overflo
     package(tmp_path, "1", 250_000)
     package(tmp_path, "0:0", 900_000, name="core")
     assert energy_j(rapl) == [pytest.approx(0.752)]
+
+
+def test_a_case_on_the_cpu_is_charged_by_the_packages(tmp_path):
+    package(tmp_path, "0", 1_000)
+    counter = energy_counter(None, tmp_path)
+    package(tmp_path, "0", 251_000)
+    assert (counter.source, counter.read_j()) == ("rapl", pytest.approx(0.25))
 
 
 def test_without_rapl_the_state_says_so_and_nothing_is_read(tmp_path):
