@@ -83,25 +83,17 @@ class FlashInfer(Backend):
         return o_NHv.view(problem.batch, problem.query_len, problem.heads, problem.v_dim).transpose(1, 2)
 
     def _decode(self, pages: Pages) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        problem = self.problem
-        self._kernel.plan(
-            self._multiples(pages.table_BP.shape[1]),
-            pages.table_BP.flatten(),
-            self._filled(PAGE_TOKENS),
-            problem.heads,
-            problem.kv_heads,
-            problem.qk_dim,
-            PAGE_TOKENS,
-            q_data_type=problem.dtype,
-            kv_data_type=problem.dtype,
-            sm_scale=problem.scale,
-        )
+        self._plan_grouped(pages)
         return self._grouped
 
     def _append(self, pages: Pages) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        self._plan_grouped(pages, self._multiples(self.problem.query_len), causal=True)
+        return self._grouped
+
+    def _plan_grouped(self, pages: Pages, *queries: Tensor, **mask: bool) -> None:
         problem = self.problem
         self._kernel.plan(
-            self._multiples(problem.query_len),
+            *queries,
             self._multiples(pages.table_BP.shape[1]),
             pages.table_BP.flatten(),
             self._filled(PAGE_TOKENS),
@@ -109,12 +101,11 @@ class FlashInfer(Backend):
             problem.kv_heads,
             problem.qk_dim,
             PAGE_TOKENS,
-            causal=True,
+            **mask,
             q_data_type=problem.dtype,
             kv_data_type=problem.dtype,
             sm_scale=problem.scale,
         )
-        return self._grouped
 
     def _latent(self, pages: Pages) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         problem = self.problem

@@ -7,6 +7,7 @@ has CPUs to itself causes none.
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -27,6 +28,12 @@ class Machine(Source):
         if not self._pressure:
             self.state, self.why = State.NOT_HERE, "this system does not count pressure"
         self._has_steal = hasattr(psutil.cpu_times(), "steal")
+        absent = {
+            **{f"{name}_pressure_share": name not in self._pressure for name in RESOURCES},
+            "steal_share": not self._has_steal,
+            "frequency_hz": _frequency_hz() is None,
+        }
+        self._missing = {quantity: str(State.NOT_HERE) for quantity, is_absent in absent.items() if is_absent}
         self.begin()
 
     def begin(self) -> None:
@@ -37,10 +44,11 @@ class Machine(Source):
         self._last = now
         if last is not None:
             yield from self._shares(now, last)
-        # Asks every CPU in turn, which takes long where there are many.
-        frequency = psutil.cpu_freq() if is_slow_tick else None
-        if frequency and frequency.current:
-            yield Seen("cpu", "frequency_hz", frequency.current * MEGA)
+        if is_slow_tick and (frequency_hz := _frequency_hz()) is not None:
+            yield Seen("cpu", "frequency_hz", frequency_hz)
+
+    def facts(self, target: Target) -> Mapping[str, Any]:
+        return {"cpu": {"missing": self._missing}}
 
     def _shares(self, now: Mapping[str, float], last: Mapping[str, float]) -> Iterable[Seen]:
         elapsed_s, all_s = (now[name] - last[name] for name in ("time_s", "all_s"))
@@ -55,6 +63,15 @@ class Machine(Source):
         times = psutil.cpu_times()
         steal_s = times.steal if self._has_steal else 0.0
         return {"time_s": time.monotonic(), **counted, "steal_s": steal_s, "all_s": sum(times)}
+
+
+def _frequency_hz() -> float | None:
+    """The mean over all CPUs, each of which is asked in turn; None where the system does not tell it."""
+    try:
+        found = psutil.cpu_freq()
+    except (NotImplementedError, OSError):  # so psutil says that a kernel shows a CPU's folder without its frequency
+        return None
+    return found.current * MEGA if found and found.current else None
 
 
 def _is_readable(path: Path) -> bool:

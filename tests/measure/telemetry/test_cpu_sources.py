@@ -76,8 +76,25 @@ def test_pressure_is_the_share_of_the_time_between_two_samples(tmp_path):
     found = {seen.quantity: seen.value for seen in machine.sample(NOBODY, is_slow_tick=False)}
     assert found["cpu_pressure_share"] == pytest.approx(0.05 / (time.monotonic() - begun), rel=0.05)
     assert "io_pressure_share" not in found
+    missing = machine.facts(NOBODY)["cpu"]["missing"]
+    assert missing["io_pressure_share"] == State.NOT_HERE
+    assert not {"cpu_pressure_share", "memory_pressure_share"} & set(missing)
     machine.begin()
     assert not any("pressure" in seen.quantity for seen in machine.sample(NOBODY, is_slow_tick=False))
+
+
+def test_a_cpu_whose_frequency_nobody_tells_has_none_and_the_rest_goes_on(tmp_path, monkeypatch):
+    def refuse():
+        raise NotImplementedError("can't find current frequency file")
+
+    pressure(tmp_path, 1_000_000)
+    monkeypatch.setattr("psutil.cpu_freq", refuse)
+    machine = Machine(tmp_path)
+    list(machine.sample(NOBODY, is_slow_tick=True))
+    found = {seen.quantity for seen in machine.sample(NOBODY, is_slow_tick=True)}
+    assert "cpu_pressure_share" in found
+    assert "frequency_hz" not in found
+    assert machine.facts(NOBODY)["cpu"]["missing"]["frequency_hz"] == State.NOT_HERE
 
 
 def test_a_system_without_pressure_says_so(tmp_path):
