@@ -1,6 +1,6 @@
 """Joules of one span, by the difference of a counter over a pass of its own.
 
-A counter of energy changes ten to a thousand times a second, so a kernel of microseconds has no reading of its own: the
+A counter of energy changes in steps that a kernel of microseconds does not reach, so it has no reading of its own: the
 span is repeated until the window holds many changes. The window begins and ends at a change, where the counter is up
 to date; where one step is longer than the time between changes, that time bounds the error instead. Nothing flushes a
 cache between the repeats: a working set that fits one is read from there, and costs less than it would cold.
@@ -17,7 +17,7 @@ from suite.records.record import Reading
 
 LEAST_CHANGES = 10
 CHUNK_S = 0.002
-"""Work between two looks at the counter, which take some microseconds."""
+"""Work between two looks at the counter: with less, its changes are seen better, and more of the window is looking."""
 LONGEST_INTERVAL_S = 0.5
 CHANGES_WATCHED = 4
 MOST_WINDOWS = 5

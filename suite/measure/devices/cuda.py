@@ -24,7 +24,8 @@ from suite.records.record import Reading
 from suite.theory.roofline import MeasuredCeilings
 
 FLUSHED = 1.2
-"""A kernel's own start-up hides part of what a flushed read costs more; CPUs are held to cold.FLUSHED."""
+"""Chosen, not measured: a kernel's own start-up hides part of what a flushed read costs more, so it is below the CPU's
+cold.FLUSHED."""
 LEFT_BYTES = 32 << 20
 """What may stay allocated after a case and says nothing, such as a library's workspace."""
 

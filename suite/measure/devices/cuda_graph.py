@@ -21,7 +21,7 @@ from suite.measure.workload import Workload, WorkloadInTurns
 from suite.theory.roofline import MeasuredCeilings
 
 SHORT_S = 100e-6
-"""Predicted time below which a span is captured: about what launching a layer's kernels from Python takes."""
+"""Predicted time below which a span is captured: chosen, not measured: launching from Python may take longer."""
 REPLAY_ERROR = 0.05
 """Relative difference above which a graph did not do the work. Whether that is right was checked before."""
 _FAILED: list[torch.cuda.CUDAGraph] = []

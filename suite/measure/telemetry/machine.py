@@ -1,7 +1,6 @@
 """The CPU as everybody shares it: its frequency, the pressure on it, and what a hypervisor took away.
 
-Pressure is Linux's: the share of time in which at least one runnable task had to wait. A case on as many threads as it
-has CPUs to itself causes none.
+Pressure is Linux's: the share of time in which at least one runnable task had to wait.
 """
 
 import time

@@ -34,7 +34,7 @@ def _power_usage_w(handle: Any) -> float:
 def _event_reasons(handle: Any) -> float:
     try:
         return float(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
-    except pynvml.NVMLError_FunctionNotFound:  # drivers before 535 know them by their older name
+    except pynvml.NVMLError_FunctionNotFound:  # older drivers know them by their older name
         return float(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle))
 
 
