@@ -1,0 +1,190 @@
+"""What the gate says: a verdict for each quantity of each case, all of them in one judgement, and its exit code.
+
+Directions are one-way: a ratio is after over before, so above 1 is slower or more.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+SCHEMA = 1
+PASSED, WORSE, CANNOT_JUDGE, BROKEN, INTERRUPTED = 0, 1, 3, 4, 130
+
+
+class Outcome(StrEnum):
+    """The words of a verdict, worst first."""
+
+    BROKEN = "broken"
+    """It could not be built, measured or read."""
+    MISSING = "missing"
+    """It was there before and is gone."""
+    SLOWER = "slower"
+    """Slower, or worse: more bytes, or an exact quantity that changed."""
+    INCOMPARABLE = "incomparable"
+    """The two sides were taken under conditions that differ in what matters."""
+    INCONCLUSIVE = "inconclusive"
+    """The noise here hides the difference that is asked for."""
+    ACCEPTED = "accepted"
+    """Worse, and a reviewed file says that it may be."""
+    FASTER = "faster"
+    NEW = "new"
+    """There is nothing to compare it with."""
+    SAME = "same"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One quantity of one case. A verdict on a case as a whole has no metric."""
+
+    case: str
+    outcome: Outcome
+    reason: str
+    """One plain sentence."""
+    span: str = ""
+    metric: str = ""
+    """A name of `suite.records.metrics`, `operators`, or nothing."""
+    before: float | None = None
+    after: float | None = None
+    ratio: float | None = None
+    """Estimate of after over before; of a timing by paired rounds, so not the quotient of the two beside it."""
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    """Confidence of the interval from low to high."""
+    allowed: float | None = None
+    """The largest ratio that is no slowdown."""
+    clock: str = ""
+    """Which clock judged, for a timing."""
+    rounds: int = 0
+    launches: int = 0
+    notes: Sequence[str] = ()
+    """Further sentences that a reader should know."""
+
+    @property
+    def name(self) -> str:
+        """`CASE · span · metric`, as far as it has them."""
+        return " · ".join(part for part in (self.case, self.span, self.metric) if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two things compared."""
+
+    label: str
+    """As it was asked for: a revision as typed, a folder's name, or `working tree`."""
+    commit: str | None = None
+    dirty: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """All verdicts of one comparison and what is needed to read them."""
+
+    form: str
+    """`against`, two revisions side by side, or `stored`, two sets of records."""
+    before: Side
+    after: Side
+    verdicts: Sequence[Verdict]
+    differences: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Facts of the surroundings that differ, by name: before and after."""
+    warnings: Sequence[str] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """How it was judged: settings, seconds, launches, machine, versions."""
+    inconclusive_fails: bool = False
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """As `suite --help` lists them: the highest of 4, 1, 3, 0; 130 where it was cut short."""
+        if self.interrupted:
+            return INTERRUPTED
+        found = self.counts
+        nothing_judged = not found.keys() - {Outcome.NEW}
+        if nothing_judged or found[Outcome.BROKEN] or found[Outcome.MISSING]:
+            return BROKEN
+        if found[Outcome.SLOWER]:
+            return WORSE
+        if found[Outcome.INCOMPARABLE] or (self.inconclusive_fails and found[Outcome.INCONCLUSIVE]):
+            return CANNOT_JUDGE
+        return PASSED
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        return Counter(verdict.outcome for verdict in self.verdicts)
+
+    @property
+    def worst_first(self) -> list[Verdict]:
+        """By outcome, then by how much worse, then by name."""
+        order = list(Outcome)
+        return sorted(self.verdicts, key=lambda one: (order.index(one.outcome), -(one.ratio or 1.0), one.name))
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "form": self.form,
+            "exit_code": self.exit_code,
+            "before": asdict(self.before),
+            "after": asdict(self.after),
+            "counts": {str(outcome): count for outcome, count in self.counts.items()},
+            "verdicts": [asdict(verdict) for verdict in self.worst_first],
+            "differences": {name: list(values) for name, values in self.differences.items()},
+            "warnings": list(self.warnings),
+            "facts": dict(self.facts),
+            "inconclusive_fails": self.inconclusive_fails,
+            "interrupted": self.interrupted,
+        }
+
+
+class CorruptJudgementError(Exception):
+    """A judgement that cannot be read; the message says what is wrong with it."""
+
+
+def judgement_from_json(text: str | bytes) -> Judgement:
+    """Raises CorruptJudgementError for what `as_json` did not write. A judgement is data, possibly hostile."""
+    try:
+        content = json.loads(text)
+        if content["schema"] != SCHEMA:
+            raise CorruptJudgementError(f"schema must be {SCHEMA}; got {content['schema']!r}")
+        return Judgement(
+            form=str(content["form"]),
+            before=_side(content["before"]),
+            after=_side(content["after"]),
+            verdicts=[_verdict(one) for one in content["verdicts"]],
+            differences={str(name): list(values) for name, values in dict(content["differences"]).items()},
+            warnings=[str(warning) for warning in content["warnings"]],
+            facts=dict(content["facts"]),
+            inconclusive_fails=content["inconclusive_fails"] is True,
+            interrupted=content["interrupted"] is True,
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CorruptJudgementError(f"not a judgement of the gate ({type(error).__name__}: {error})") from error
+
+
+def _side(content: Mapping[str, Any]) -> Side:
+    commit = content["commit"]
+    return Side(
+        label=str(content["label"]), commit=None if commit is None else str(commit), dirty=content["dirty"] is True
+    )
+
+
+def _verdict(content: Mapping[str, Any]) -> Verdict:
+    numbers = {name: _number(content[name]) for name in ("before", "after", "ratio", "low", "high", "level", "allowed")}
+    return Verdict(
+        case=str(content["case"]),
+        outcome=Outcome(content["outcome"]),
+        reason=str(content["reason"]),
+        span=str(content["span"]),
+        metric=str(content["metric"]),
+        clock=str(content["clock"]),
+        rounds=int(content["rounds"]),
+        launches=int(content["launches"]),
+        notes=[str(note) for note in content["notes"]],
+        **numbers,
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
