@@ -1,0 +1,124 @@
+"""One of the two workers as the parent sees it: a request goes out, an answer comes back, a death is an answer too."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from suite.gate.worker import PROTOCOL
+
+LONGEST_ANSWER_S = 600.0
+LONGEST_COMPLAINT = 600
+STEADY_ALLOCATOR = {
+    # glibc adapts its thresholds to what was freed before, so that one process may return a buffer to the system at
+    # every step, and fault it in again, and the next keep it: seen to make launches of one code differ by 16 %.
+    "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+    # Large pages where the system lets a program ask: which small ones a process gets decides what its caches evict.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+"""For both sides alike, and where the user has not said otherwise. Other C libraries ignore it."""
+
+
+class ArmError(Exception):
+    """A worker that answers no more; the message says why."""
+
+
+class UnsupportedHereError(Exception):
+    """What a case says it cannot do here."""
+
+
+class FailedError(Exception):
+    """What a case failed with; its worker lives on."""
+
+
+class Arm:
+    """A worker for one tree. Use as a context manager: its end is the worker's."""
+
+    def __init__(self, tree: Path, worker: Path, complaints: Path) -> None:
+        """Starts it. Its first answer, `hello`, is waited for by `greet`, so that two can start at once.
+
+        `worker`: the script, from the newer tree. `complaints`: a file for whatever it prints.
+        """
+        self._complaints = complaints
+        with complaints.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(worker), str(tree)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=tree,
+                env={**STEADY_ALLOCATOR, **os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+                # A Ctrl-C is for the parent, which then closes the pipe.
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "Arm":
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Hang up, which ends the worker whatever it is doing."""
+        with suppress(OSError):
+            self._pipe(self._process.stdin).close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=2)
+        self._process.kill()
+        self._process.wait()
+        self._pipe(self._process.stdout).close()
+
+    def greet(self) -> Mapping[str, Any]:
+        """What the worker says of itself. Raises ArmError where it does not start or speaks otherwise."""
+        hello = self._received()
+        if "error" in hello:
+            raise ArmError(f"the worker cannot start: {hello['error']}")
+        if hello.get("protocol") != PROTOCOL:
+            raise ArmError(f"the worker speaks protocol {hello.get('protocol')!r}, this gate {PROTOCOL}")
+        return hello
+
+    def ask(self, do: str, **arguments: Any) -> Mapping[str, Any]:
+        """Raises UnsupportedHereError or FailedError for what the worker says of a case, ArmError when it is gone."""
+        try:
+            stdin = self._pipe(self._process.stdin)
+            stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+            stdin.flush()
+        except OSError as error:
+            raise ArmError(self._death()) from error
+        answer = self._received()
+        if "unsupported" in answer:
+            raise UnsupportedHereError(answer["unsupported"])
+        if "error" in answer:
+            raise FailedError(answer["error"])
+        return answer
+
+    def _received(self) -> dict[str, Any]:
+        stdout = self._pipe(self._process.stdout)
+        if not select.select([stdout], [], [], LONGEST_ANSWER_S)[0]:
+            raise ArmError(f"the worker did not answer within {LONGEST_ANSWER_S:g} s")
+        line = stdout.readline()
+        if not line.endswith(b"\n"):
+            raise ArmError(self._death())
+        answer = json.loads(line)
+        assert isinstance(answer, dict)
+        return answer
+
+    def _death(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        code = self._process.returncode
+        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        said = self._complaints.read_text(errors="replace").strip()[-LONGEST_COMPLAINT:]
+        return f"the worker {how}{': ' + said if said else ''}"
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        assert pipe is not None
+        return pipe

@@ -1,0 +1,96 @@
+"""Which case of the one tree is which of the other.
+
+Their ids are equal, or, where one tree has an axis more than the other, they agree in every axis that both have.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from suite.records.case import Case, comparable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expanded:
+    """A case as a worker composed it."""
+
+    case: Case
+    settings: Mapping[str, Any]
+    is_projection: bool
+
+    @property
+    def id(self) -> str:
+        return self.case.id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    both: Sequence[tuple[Expanded, Expanded]] = ()
+    gone: Sequence[Expanded] = ()
+    added: Sequence[Expanded] = field(default_factory=list)
+
+
+def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
+    """The cases of a worker's answer to `expand`."""
+    return [
+        Expanded(
+            case=Case(workload=one["workload"], axes=one["axes"], extras=one["extras"]),
+            settings=one["settings"],
+            is_projection=one["is_projection"],
+        )
+        for one in answer["cases"]
+    ]
+
+
+def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
+    """Every case once: in both trees, only before, or only after."""
+    by_id = {one.id: one for one in before}
+    both, added = [], []
+    for one in after:
+        found = by_id.pop(one.id, None)
+        both += [(found, one)] if found else []
+        added += [] if found else [one]
+    for one in [*added]:
+        alike = [other for other in by_id.values() if _agree(other.case, one.case)]
+        rivals = [other for other in added if alike and _agree(alike[0].case, other.case)]
+        if len(alike) == len(rivals) == 1:
+            both.append((by_id.pop(alike[0].id), one))
+            added.remove(one)
+    return Paired(both=both, gone=list(by_id.values()), added=added)
+
+
+def _agree(one: Case, other: Case) -> bool:
+    """Whether one has all that the other has, the same, and no axis that is set aside differs."""
+    these, those = ({"workload": case.workload, **case.axes, **case.extras} for case in (one, other))
+    shared = these.keys() & those.keys()
+    is_part = shared in (these.keys(), those.keys())
+    return is_part and all(these[name] == those[name] for name in shared)
+
+
+def command_of(case: Case) -> list[str]:
+    """The case as a command line that Hydra reads, for a tree whose sweep does not have it."""
+    pairs = {"workload": case.workload, **case.axes, **case.extras}
+    return ["-m", *(f"{name}={_quoted(value)}" for name, value in pairs.items() if value is not None)]
+
+
+def _quoted(value: Any) -> str:
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return value if value.replace("-", "").replace("_", "").replace(".", "").isalnum() else f"'{escaped}'"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Dotted names of the settings that differ and count."""
+    return sorted(_differing(comparable(before), comparable(after), ""))
+
+
+def _differing(before: Any, after: Any, name: str) -> list[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        keys = dict.fromkeys([*before, *after])
+        return [
+            found
+            for key in keys
+            for found in _differing(before.get(key), after.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    return [] if before == after else [name]

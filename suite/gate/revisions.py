@@ -1,0 +1,81 @@
+"""The two trees of a comparison, in a temporary folder: nothing is ever written into the user's checkout or its .git.
+
+The older one is a clone that shares the user's objects (a worktree would leave an entry behind in .git when the gate is
+killed); the newer one is a copy of the files as they lie in the working tree, committed or not, so that going on with
+the work does not change what is measured.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from suite.gate.verdict import Side
+
+NO_LOCKS = {"GIT_OPTIONAL_LOCKS": "0"}
+"""git may otherwise refresh the index while it only looks."""
+WORKING_TREE = "working tree"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    side: Side
+    folder: Path
+
+
+def repository(start: Path) -> Path:
+    """The top of the checkout that a folder lies in. Raises ValueError where it lies in none."""
+    try:
+        return Path(_git(start, "rev-parse", "--show-toplevel"))
+    except subprocess.CalledProcessError as error:
+        raise ValueError("--against compares revisions of a git checkout, and this folder lies in none") from error
+    except FileNotFoundError as error:
+        raise ValueError("--against needs git, which is not on PATH") from error
+
+
+def resolved(top: Path, revision: str) -> str:
+    """The commit that a revision names, as git understands it. Raises ValueError where it names none."""
+    try:
+        return _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    except subprocess.CalledProcessError as error:
+        shallow = _git(top, "rev-parse", "--is-shallow-repository") == "true"
+        hint = "; this clone is shallow, so fetch more of its history (in a CI checkout: fetch-depth: 0)"
+        raise ValueError(f"against must be a revision that git knows here; got {revision!r}{hint * shallow}") from error
+
+
+def before(top: Path, revision: str, into: Path) -> Tree:
+    """A clone at a revision."""
+    commit = resolved(top, revision)
+    folder = into / "before"
+    _git(top, "clone", "--quiet", "--shared", "--no-checkout", "--", str(top), str(folder))
+    # The clone's own configuration must not run the user's hooks or filters of a checkout.
+    _git(folder, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", commit)
+    return Tree(side=Side(label=revision, commit=commit), folder=folder)
+
+
+def after(top: Path, into: Path) -> Tree:
+    """A copy of the working tree: all that git tracks or would, as it lies there now."""
+    folder = into / "after"
+    names = _git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate").split("\0")
+    for name in filter(None, names):
+        source, target = top / name, folder / name
+        if source.is_file() or source.is_symlink():  # what is deleted but not yet committed is gone
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    dirty = _git(top, "status", "--porcelain") != ""
+    return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git prints. Raises CalledProcessError where it fails."""
+    command = ["git", "-C", str(folder), *arguments]
+    ended = subprocess.run(command, capture_output=True, check=True, env=_environment())
+    return os.fsdecode(ended.stdout).rstrip("\n")
+
+
+def _environment() -> Mapping[str, str]:
+    """Without what a hook or a script may have set: GIT_DIR and the like would lead git elsewhere."""
+    named = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
+    return {name: value for name, value in os.environ.items() if name not in named} | NO_LOCKS

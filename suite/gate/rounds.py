@@ -1,0 +1,191 @@
+"""Rounds of samples, one from each side in random order, and what else went on meanwhile."""
+
+import os
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pynvml
+
+from suite.gate.arm import Arm
+from suite.records.nvml import State, opened
+from suite.records.tables import TableFile, schema_of
+
+BEFORE, AFTER = 0, 1
+PRESSURE = Path("/proc/pressure/cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """One span of one case: what is judged by time."""
+
+    case: str
+    span: str
+    clock: str
+
+    @property
+    def column(self) -> str:
+        """Of a sample, the clock that judges."""
+        return f"{self.clock}_s"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One arm's turn in a round. Times are medians of `calls` calls."""
+
+    launch: int
+    round: int
+    case: str
+    span: str
+    arm: int
+    position: int
+    """0 for the arm that was first in its round."""
+    wall_s: float
+    thread_cpu_s: float
+    process_cpu_s: float
+    device_s: float | None
+    involuntary_switches: int
+    calls: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """The machine at the end of a round; null where it does not say."""
+
+    launch: int
+    round: int
+    measured_s: float
+    """Measuring time so far, over all launches."""
+    load_1min: float | None
+    cpu_pressure: float | None
+    """Share of the last ten seconds in which somebody waited for a CPU."""
+    stolen_s: float | None
+    """CPU time that the host gave to others, since it started."""
+    gpu_clock_hz: float | None
+    gpu_temperature_c: float | None
+    gpu_event_reasons: int | None
+
+
+SAMPLES = TableFile(
+    name="rounds.parquet",
+    rows="samples",
+    columns=schema_of(
+        ("launch", pa.int64()),
+        ("round", pa.int64()),
+        ("case", pa.string()),
+        ("span", pa.string()),
+        ("arm", pa.int64()),
+        ("position", pa.int64()),
+        ("wall_s", pa.float64()),
+        ("thread_cpu_s", pa.float64()),
+        ("process_cpu_s", pa.float64()),
+        ("device_s", pa.float64()),
+        ("involuntary_switches", pa.int64()),
+        ("calls", pa.int64()),
+    ),
+    required=("launch", "round", "case", "span", "arm", "wall_s"),
+)
+SURROUNDINGS = TableFile(
+    name="surroundings.parquet",
+    rows="rounds",
+    columns=schema_of(
+        ("launch", pa.int64()),
+        ("round", pa.int64()),
+        ("measured_s", pa.float64()),
+        ("load_1min", pa.float64()),
+        ("cpu_pressure", pa.float64()),
+        ("stolen_s", pa.float64()),
+        ("gpu_clock_hz", pa.float64()),
+        ("gpu_temperature_c", pa.float64()),
+        ("gpu_event_reasons", pa.int64()),
+    ),
+    required=("launch", "round", "measured_s"),
+)
+
+
+@dataclass(kw_only=True)
+class Rounds:
+    """All that was sampled, over all launches."""
+
+    order: random.Random
+    samples: list[Sample] = field(default_factory=list)
+    surroundings: list[Surroundings] = field(default_factory=list)
+    measured_s: float = 0.0
+    launches: int = 0
+
+    def take(self, arms: Sequence[Arm], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
+        """A launch's rounds: each benchmark once a round and arm, until the time is over; one round at least.
+
+        Raises ArmError or FailedError, after what was taken is kept.
+        """
+        begun, before_s, number = time.monotonic(), self.measured_s, 0
+        self.launches += 1
+        while number == 0 or time.monotonic() - begun < seconds:
+            for benchmark in self.order.sample(benchmarks, len(benchmarks)):
+                self._pair(arms, benchmark, number)
+            self.measured_s = before_s + time.monotonic() - begun
+            self.surroundings.append(look_around(self.launches, number, self.measured_s))
+            number += 1
+
+    def _pair(self, arms: Sequence[Arm], benchmark: Benchmark, number: int) -> None:
+        pair = []
+        for position, arm in enumerate(self.order.sample((BEFORE, AFTER), 2)):
+            answer = arms[arm].ask("sample", id=benchmark.case, span=benchmark.span)
+            pair.append(
+                Sample(
+                    launch=self.launches,
+                    round=number,
+                    case=benchmark.case,
+                    span=benchmark.span,
+                    arm=arm,
+                    position=position,
+                    wall_s=answer["wall_s"],
+                    thread_cpu_s=answer["thread_cpu_s"],
+                    process_cpu_s=answer["process_cpu_s"],
+                    device_s=answer.get("device_s"),
+                    involuntary_switches=answer["involuntary_switches"],
+                    calls=answer["calls"],
+                )
+            )
+        self.samples += pair  # both or none
+
+
+def look_around(launch: int, number: int, measured_s: float) -> Surroundings:
+    clock_hz, temperature_c, reasons = _gpu()
+    return Surroundings(
+        launch=launch,
+        round=number,
+        measured_s=measured_s,
+        load_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        cpu_pressure=_pressure(),
+        stolen_s=getattr(psutil.cpu_times(), "steal", None),
+        gpu_clock_hz=clock_hz,
+        gpu_temperature_c=temperature_c,
+        gpu_event_reasons=reasons,
+    )
+
+
+def _pressure(path: Path = PRESSURE) -> float | None:
+    with suppress(OSError, ValueError, IndexError):
+        return float(path.read_text().split("avg10=")[1].split()[0]) / 100
+    return None
+
+
+def _gpu() -> tuple[float | None, float | None, int | None]:
+    """SM clock, temperature and event reasons of the first GPU; nothing where there is none or it does not say."""
+    if opened()[0] is not State.MEASURED:
+        return None, None, None
+    try:
+        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
+        return (
+            1e6 * pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
+            float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)),
+            int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)),
+        )
+    except pynvml.NVMLError:
+        return None, None, None

@@ -1,0 +1,262 @@
+"""One side of a comparison: builds the cases of the tree under test and takes a sample of one whenever it is asked.
+
+Run by path, from the newer of two trees, as `python -P worker.py TREE`: `import suite` then means the tree's, or the
+installed one where the tree holds none. So both sides are timed by this very file, and a change of the suite's own
+clocks does not show as a change of what they time. It imports nothing of the suite up here and asks little of it.
+
+It reads requests from its standard input and answers each with a line of JSON: see `PROTOCOL`, which a change of either
+raises. It ends when that pipe closes, in whatever it is.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from statistics import median
+from typing import Any
+
+PROTOCOL = 1
+LEAST_SAMPLE_S = 0.003
+"""Shorter work is done several times a sample: a clock is read to a microsecond."""
+MOST_CALLS = 200
+CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
+
+
+class Refused(Exception):
+    """What a case cannot do here; no fault of the code under test."""
+
+
+def main(tree: str) -> None:
+    sys.path.insert(0, tree)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
+    requests = _requests()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever the tree prints is no answer
+    side = Side()
+    _answer(answers, lambda: side.hello(tree))
+    while (request := requests.get()) is not None:
+        do = getattr(side, request.pop("do"))
+        _answer(answers, lambda do=do, request=request: do(**request))  # type: ignore[misc]
+
+
+def _requests() -> "queue.SimpleQueue[dict[str, Any] | None]":
+    """Requests as they come. The thread waits in the kernel, and ends the process when the other end hangs up."""
+    waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in sys.stdin:
+                waiting.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return waiting
+
+
+def _answer(answers: Any, do: Callable[[], dict[str, Any]]) -> None:
+    try:
+        answer = do()
+    except Refused as refusal:
+        answer = {"unsupported": str(refusal)}
+    except Exception as error:  # the boundary of the process: the parent decides what a failure means
+        traceback.print_exc()
+        sentence = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        answer = {"error": sentence}
+    with contextlib.suppress(BrokenPipeError):
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+class Side:
+    """What the parent can ask for, by the name of a method."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Built] = {}
+
+    def hello(self, tree: str) -> dict[str, Any]:
+        import torch
+
+        import suite
+        from suite.records.environment import environment
+
+        torch.set_num_interop_threads(1)
+        path = os.path.realpath(suite.__file__)
+        is_own = path.startswith(os.path.realpath(tree) + os.sep)
+        if os.path.isdir(os.path.join(tree, "suite")) and not is_own:
+            raise RuntimeError("the tree holds a package `suite`, but another one was imported")
+        return {"protocol": PROTOCOL, "environment": environment(), "is_own": is_own}
+
+    def expand(self, arguments: list[str]) -> dict[str, Any]:
+        """The cases that Hydra makes of a command line, each with the settings it would run with."""
+        from suite.run import compose, is_left_out, job_of
+
+        jobs = [job_of(one) for one in compose(arguments) if not is_left_out(one)]
+        unique = {job.case.id: job for job in jobs}
+        return {
+            "cases": [
+                {
+                    "id": id,
+                    "workload": job.case.workload,
+                    "axes": dict(job.case.axes),
+                    "extras": dict(job.case.extras),
+                    "settings": job.settings,
+                    "is_projection": "_target_" not in job.settings["workload"],
+                }
+                for id, job in unique.items()
+            ]
+        }
+
+    def build(self, id: str, settings: dict[str, Any], examine: bool, slowed: float) -> dict[str, Any]:
+        """Prepare a case to be sampled. `examine`: check its output too, and tell its exact quantities."""
+        built = _guarded(lambda: Built(settings, slowed))
+        self._built[id] = built
+        answer: dict[str, Any] = {"spans": list(built.spans), "clock": built.clock}
+        return answer | _guarded(built.examine) if examine else answer
+
+    def sample(self, id: str, span: str) -> dict[str, Any]:
+        return self._built[id].sample(span)
+
+    def forget(self, id: str) -> dict[str, Any]:
+        """Drop a case that needs no further sample."""
+        self._built.pop(id, None)
+        gc.collect()
+        return {}
+
+
+class Built:
+    """A case, prepared. `slowed` makes each of its spans take that share longer, to try what the gate finds."""
+
+    def __init__(self, settings: Mapping[str, Any], slowed: float) -> None:
+        import torch
+
+        from suite.configuration import locate
+        from suite.measure.devices import device_for
+        from suite.measure.meter import Meter
+        from suite.measure.precision import set_matmul_precision
+
+        self._meter = Meter
+        self.workload = locate(settings["workload"]["_target_"])(settings)
+        plan = self.workload.plan
+        if plan.refusal is not None:
+            raise Refused(plan.refusal)
+        torch.set_num_threads(plan.threads)
+        torch.manual_seed(settings["seed"])
+        self.device = device_for(plan.device, plan.threads)
+        self.device.require()
+        set_matmul_precision(settings.get("matmul_precision"))
+        self.workload.prepare()
+        self._slowed = slowed
+        self.clock = "device" if plan.device != "cpu" else _cpu_clock(plan.threads)
+        self._sampled: Callable[[str], Iterator[dict[str, float]]]
+        if self.clock == "device":
+            ceilings = self.device.ceilings(getattr(torch, plan.dtype))
+            self._timed = self.device.timed(self.workload, ceilings)
+            self.spans = tuple(self._timed.works)
+            self._sampled = self._by_device
+        else:
+            self._parts = self.workload.parts()
+            self.spans = tuple(self._parts)
+            self._sampled = self._by_cpu
+        if not self.spans:
+            raise Refused("this workload has no part that can be repeated by itself")
+
+    def examine(self) -> dict[str, Any]:
+        """What does not change from run to run: closed forms, counted bytes, the allocator's peak, the operators."""
+        self.workload.check()
+        readings = [*self.workload.constants()]
+        watcher = self.device.watcher()
+        profiled = self._meter(watcher)
+        self.workload.step(self._meter())
+        self.workload.step(profiled)
+        readings += profiled.readings
+        exact: dict[str, dict[str, float]] = {}
+        for reading in readings:
+            exact.setdefault(reading.span, {})[reading.metric] = reading.value
+        spans = [reading.span for reading in profiled.readings]
+        ran = watcher.seen().get("operators", [])
+        return {"readings": exact, "operators": dict(zip(spans, map(list, ran), strict=True))}
+
+    def sample(self, span: str) -> dict[str, Any]:
+        """Medians of as many calls as take LEAST_SAMPLE_S, after one that finds the other side's data in the caches."""
+        taken = self._sampled(span)
+        next(taken)
+        begun = time.perf_counter()
+        calls = [next(taken)]
+        while time.perf_counter() - begun < LEAST_SAMPLE_S and len(calls) < MOST_CALLS:
+            calls.append(next(taken))
+        clocks = {name: median(call[name] for call in calls) for name in calls[0] if name != "involuntary_switches"}
+        return {**clocks, "involuntary_switches": sum(call["involuntary_switches"] for call in calls), "calls": len(calls)}
+
+    def _by_cpu(self, span: str) -> Iterator[dict[str, float]]:
+        work = self._parts[span]
+        while True:
+            switches = _involuntary_switches()
+            process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
+            work()
+            if self._slowed:
+                until = time.thread_time() + self._slowed * (time.thread_time() - thread)
+                while time.thread_time() < until:
+                    pass
+            wall_s = time.perf_counter() - wall
+            thread_cpu_s, process_cpu_s = time.thread_time() - thread, time.process_time() - process
+            yield {
+                "wall_s": wall_s,
+                "thread_cpu_s": thread_cpu_s,
+                "process_cpu_s": process_cpu_s,
+                "involuntary_switches": _involuntary_switches() - switches,
+            }
+
+    def _by_device(self, span: str) -> Iterator[dict[str, float]]:
+        """A device's own events, by the tree's clock for them; a step does every span, and this one is taken."""
+        while True:
+            meter = self._meter(*self._timed.probes)
+            self._timed.step(meter)
+            for reading in meter.readings:
+                if reading.span == span and reading.metric == "latency_s":
+                    yield {
+                        "device_s": reading.value,
+                        **{name: getattr(reading, name) or 0.0 for name in CLOCKS},
+                        "involuntary_switches": reading.involuntary_switches or 0,
+                    }
+
+
+def _guarded(work: Callable[[], Any]) -> Any:
+    """What a tree refuses is told apart from what fails in it."""
+    from suite.measure.workload import UnsupportedError
+
+    try:
+        return work()
+    except UnsupportedError as refusal:
+        raise Refused(str(refusal)) from refusal
+
+
+def _cpu_clock(threads: int) -> str:
+    """By the number of threads: one thread's own CPU time, or that of all of them. Windows counts either in ticks of
+    15.6 ms, so wall time judges there."""
+    if sys.platform == "win32":
+        return "wall"
+    return "thread_cpu" if threads == 1 else "process_cpu"
+
+
+try:
+    import resource
+except ImportError:  # Windows counts none
+
+    def _involuntary_switches() -> int:
+        return 0
+else:
+    _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
+
+    def _involuntary_switches() -> int:
+        return resource.getrusage(_WHO).ru_nivcsw
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,98 @@
+"""Effects from paired rounds in several launches of a program, many benchmarks at once.
+
+Samples of one launch are alike: memory lies where it lies, and neighbours on the machine come and go. So the spread
+between launches is asked as well as that between rounds, and the wider of the two counts. A few launches tell their own
+spread badly; but the benchmarks ran in the same launches, so each takes a share of what all of them show together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.statistics.student import t_above, t_quantile
+
+SHARED_LAUNCHES = 10
+"""How many launches of its own the spread of all benchmarks counts for, where there are many benchmarks. Tried on 60
+launches of identical code beside a busy process; `suite gate selftest` shows what comes of it."""
+QUARTILES_OF_NORMAL = 1.349
+"""Distance of a standard normal's quartiles."""
+MEDIAN_OVER_MEAN = 1.2533
+"""Standard error of a normal sample's median over that of its mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """A log-ratio with its standard error, which has Student's t with these degrees of freedom."""
+
+    estimate: float
+    error: float
+    freedom: int
+
+    def bounds(self, level: float) -> tuple[float, float]:
+        """The two-sided interval of this confidence."""
+        half = t_quantile((1 + level) / 2, self.freedom) * self.error
+        return self.estimate - half, self.estimate + half
+
+    def p_above_zero(self) -> float:
+        """One-sided p of an effect this large or larger where there is none."""
+        return self._p(self.estimate)
+
+    def p_below_zero(self) -> float:
+        return self._p(-self.estimate)
+
+    def _p(self, estimate: float) -> float:
+        return 0.5 if self.error == 0 == estimate else t_above(estimate / self.error, self.freedom) if self.error else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Spread:
+    estimate: float
+    between: float
+    """Variance of the launches' medians."""
+    within: float
+    """What it would be if launches did not differ, from the rounds' spread."""
+    launches: int
+
+    @property
+    def excess(self) -> float:
+        return self.between / self.within if self.within > 0 else 1.0
+
+
+def effects(of_benchmarks: Sequence[Sequence[Sequence[float]]]) -> list[Effect]:
+    """An effect for each benchmark from its log-ratios, by launch and round.
+
+    Raises ValueError for a benchmark of fewer than two launches or with a launch without rounds.
+    """
+    spreads = [_spread([np.asarray(launch, dtype=float) for launch in launches]) for launches in of_benchmarks]
+    return [_effect(one, spreads) for one in spreads]
+
+
+def _spread(launches: Sequence[NDArray[np.float64]]) -> _Spread:
+    if len(launches) < 2 or not all(len(launch) for launch in launches):
+        raise ValueError(f"an effect needs at least two launches with rounds; got {[len(one) for one in launches]}")
+    medians = [np.median(launch) for launch in launches]
+    # By quartiles, which a few disturbed rounds do not move. A bootstrap of few rounds comes out too narrow.
+    within = [
+        (MEDIAN_OVER_MEAN * np.subtract(*np.quantile(launch, [0.75, 0.25])) / QUARTILES_OF_NORMAL) ** 2 / len(launch)
+        for launch in launches
+    ]
+    return _Spread(
+        estimate=float(np.median(np.concatenate(launches))),
+        between=float(np.var(medians, ddof=1)),
+        within=float(np.mean(within)),
+        launches=len(launches),
+    )
+
+
+def _effect(one: _Spread, of_all: Sequence[_Spread]) -> Effect:
+    """Moderated as in G. K. Smyth, Linear models and empirical Bayes methods, Statistical Applications in Genetics and
+    Molecular Biology 3 (2004), but by the excess over the rounds' own spread, which differs between benchmarks."""
+    others = sum(spread.launches - 1 for spread in of_all) - (one.launches - 1)
+    shared = min(SHARED_LAUNCHES, others)
+    freedom = shared + one.launches - 1
+    common = float(np.mean([spread.excess for spread in of_all]))
+    excess = (shared * common + (one.launches - 1) * one.excess) / freedom
+    variance = max(1.0, excess) * one.within if one.within > 0 else one.between
+    return Effect(estimate=one.estimate, error=float(np.sqrt(variance / one.launches)), freedom=freedom)
