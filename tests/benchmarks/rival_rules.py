@@ -77,7 +77,7 @@ def read(paths: Iterable[Path]) -> pd.DataFrame:
 
 
 def paired(rounds: pd.DataFrame, clock: str) -> dict[tuple[str, int], list[Pair]]:
-    """The times before and after of each benchmark, by kind and run. Raises ValueError where an arm has none to judge."""
+    """The times before and after of each benchmark, by kind and run. Raises ValueError for an arm without enough."""
     pairs = defaultdict(list)
     for (kind, run, case, span), samples in rounds.groupby(["kind", "run", "case", "span"], sort=False):
         times, arms = samples[clock].to_numpy(float), samples["arm"].to_numpy()

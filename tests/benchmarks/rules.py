@@ -18,6 +18,7 @@ Rule = Callable[[Times, Times], bool]
 ASV_FACTOR = 1.1
 ASV_P = 0.002
 ASV_MOST_EXACT = 20
+NODES = np.polynomial.legendre.leggauss(200)
 
 
 def median_threshold(before: Times, after: Times, *, percent: float = 5) -> bool:
@@ -164,7 +165,7 @@ def welch_p(before: Times, after: Times) -> float:
 
 def student_p(t: float, freedom: float) -> float:
     """P(|T| > t): with T = tan(angle) times the root of the freedom the density is a power of the cosine."""
-    nodes, weights = np.polynomial.legendre.leggauss(200)
+    nodes, weights = NODES
     reach = math.atan(t / math.sqrt(freedom))
     inside = reach / 2 * float(weights @ np.cos(reach / 2 * (nodes + 1)) ** (freedom - 1))
     norm = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
