@@ -1,0 +1,45 @@
+"""Wilson's interval is the published one."""
+
+import numpy as np
+import pytest
+
+from suite.statistics.proportions import wilson
+
+# Newcombe 1998, Statistics in Medicine 17, 857–872, table I, method 3: score, without continuity correction.
+PUBLISHED = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0000, 0.1611), (1, 29, 0.0061, 0.1718)]
+
+
+@pytest.mark.parametrize(("successes", "trials", "low", "high"), PUBLISHED)
+def test_the_bounds_are_those_of_newcombes_table(successes, trials, low, high):
+    interval = wilson(successes, trials)
+    assert (interval.low, interval.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert (interval.share, interval.successes, interval.trials) == (successes / trials, successes, trials)
+
+
+def test_what_was_never_seen_in_300_trials_may_still_happen_once_in_79():
+    interval = wilson(0, 300)
+    assert (interval.share, interval.low) == (0, 0)
+    assert 1 / interval.high == pytest.approx(79.1, abs=0.1)
+
+
+def test_all_of_all_mirrors_none_of_all():
+    all_seen, none_seen = wilson(12, 12), wilson(0, 12)
+    assert (all_seen.high, all_seen.low) == (1, pytest.approx(1 - none_seen.high))
+
+
+def test_it_covers_the_true_share_about_as_often_as_it_says():
+    generator = np.random.default_rng(11)
+    drawn = generator.binomial(40, 0.2, size=4000)
+    intervals = {count: wilson(int(count), 40) for count in np.unique(drawn)}
+    covered = np.mean([intervals[count].low <= 0.2 <= intervals[count].high for count in drawn])
+    assert covered == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_lower_level_is_narrower():
+    assert wilson(3, 15, level=0.8).high < wilson(3, 15).high
+
+
+@pytest.mark.parametrize(("successes", "trials", "level"), [(0, 0, 0.95), (-1, 3, 0.95), (4, 3, 0.95), (1, 3, 1.0)])
+def test_what_is_no_share_is_refused(successes, trials, level):
+    with pytest.raises(ValueError, match="must lie between"):
+        wilson(successes, trials, level)
