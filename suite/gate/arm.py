@@ -75,6 +75,10 @@ class Arm:
         self._process.wait()
         self._pipe(self._process.stdout).close()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
     def greet(self) -> Mapping[str, Any]:
         """What the worker says of itself. Raises ArmError where it does not start or speaks otherwise."""
         hello = self._received()

@@ -71,9 +71,7 @@ class Decisions:
         }
         return self.decided | left
 
-    def _p(
-        self, found: Mapping[Benchmark, tuple[Effect, int, int]], one: Benchmark, *, slower: bool
-    ) -> float:
+    def _p(self, found: Mapping[Benchmark, tuple[Effect, int, int]], one: Benchmark, *, slower: bool) -> float:
         """One that is decided keeps its place among the tests, and rejects nothing more."""
         if one not in found:
             return 1.0

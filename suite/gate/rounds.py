@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +12,22 @@ import psutil
 import pyarrow as pa
 import pynvml
 
-from suite.gate.arm import Arm
+from suite.gate.arm import Arm, ArmError, FailedError, UnsupportedHereError
 from suite.records.nvml import State, opened
 from suite.records.tables import TableFile, schema_of
 
 BEFORE, AFTER = 0, 1
+LEAST_ROUNDS = 4
+"""Of a launch: fewer do not tell how much rounds differ."""
 PRESSURE = Path("/proc/pressure/cpu")
+
+
+class BrokenSampleError(Exception):
+    """A case that can be sampled no more."""
+
+    def __init__(self, case: str, reason: str) -> None:
+        super().__init__(reason)
+        self.case, self.reason = case, reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,24 +128,35 @@ class Rounds:
     measured_s: float = 0.0
     launches: int = 0
 
-    def take(self, arms: Sequence[Arm], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
-        """A launch's rounds: each benchmark once a round and arm, until the time is over; one round at least.
+    def take(
+        self,
+        arms: Sequence[Arm],
+        benchmarks: Sequence[Benchmark],
+        *,
+        seconds: float,
+        key_of: Callable[[str, int], str],
+    ) -> None:
+        """A launch's rounds: each benchmark once a round and arm, until the time is over; LEAST_ROUNDS at least.
 
-        Raises ArmError or FailedError, after what was taken is kept.
+        `key_of`: what a case of an arm is called in its worker. Raises BrokenSampleError; what was taken is kept.
         """
         begun, before_s, number = time.monotonic(), self.measured_s, 0
+        of_gpu = any(one.clock == "device" for one in benchmarks)
         self.launches += 1
-        while number == 0 or time.monotonic() - begun < seconds:
+        while number < LEAST_ROUNDS or time.monotonic() - begun < seconds:
             for benchmark in self.order.sample(benchmarks, len(benchmarks)):
-                self._pair(arms, benchmark, number)
+                self._pair(arms, benchmark, number, key_of)
             self.measured_s = before_s + time.monotonic() - begun
-            self.surroundings.append(look_around(self.launches, number, self.measured_s))
+            self.surroundings.append(look_around(self.launches, number, self.measured_s, of_gpu=of_gpu))
             number += 1
 
-    def _pair(self, arms: Sequence[Arm], benchmark: Benchmark, number: int) -> None:
+    def _pair(self, arms: Sequence[Arm], benchmark: Benchmark, number: int, key_of: Callable[[str, int], str]) -> None:
         pair = []
         for position, arm in enumerate(self.order.sample((BEFORE, AFTER), 2)):
-            answer = arms[arm].ask("sample", id=benchmark.case, span=benchmark.span)
+            try:
+                answer = arms[arm].ask("sample", id=key_of(benchmark.case, arm), span=benchmark.span)
+            except (ArmError, FailedError, UnsupportedHereError) as error:
+                raise BrokenSampleError(benchmark.case, f"{('before', 'after')[arm]}: {error}") from error
             pair.append(
                 Sample(
                     launch=self.launches,
@@ -155,8 +176,8 @@ class Rounds:
         self.samples += pair  # both or none
 
 
-def look_around(launch: int, number: int, measured_s: float) -> Surroundings:
-    clock_hz, temperature_c, reasons = _gpu()
+def look_around(launch: int, number: int, measured_s: float, *, of_gpu: bool) -> Surroundings:
+    clock_hz, temperature_c, reasons = _gpu() if of_gpu else (None, None, None)
     return Surroundings(
         launch=launch,
         round=number,

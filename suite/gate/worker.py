@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -29,7 +30,7 @@ MOST_CALLS = 200
 CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What a case cannot do here; no fault of the code under test."""
 
 
@@ -63,7 +64,7 @@ def _requests() -> "queue.SimpleQueue[dict[str, Any] | None]":
 def _answer(answers: Any, do: Callable[[], dict[str, Any]]) -> None:
     try:
         answer = do()
-    except Refused as refusal:
+    except RefusedError as refusal:
         answer = {"unsupported": str(refusal)}
     except Exception as error:  # the boundary of the process: the parent decides what a failure means
         traceback.print_exc()
@@ -87,9 +88,9 @@ class Side:
         from suite.records.environment import environment
 
         torch.set_num_interop_threads(1)
-        path = os.path.realpath(suite.__file__)
-        is_own = path.startswith(os.path.realpath(tree) + os.sep)
-        if os.path.isdir(os.path.join(tree, "suite")) and not is_own:
+        path = Path(suite.__file__).resolve()
+        is_own = path.is_relative_to(Path(tree).resolve())
+        if (Path(tree) / "suite").is_dir() and not is_own:
             raise RuntimeError("the tree holds a package `suite`, but another one was imported")
         return {"protocol": PROTOCOL, "environment": environment(), "is_own": is_own}
 
@@ -145,7 +146,7 @@ class Built:
         self.workload = locate(settings["workload"]["_target_"])(settings)
         plan = self.workload.plan
         if plan.refusal is not None:
-            raise Refused(plan.refusal)
+            raise RefusedError(plan.refusal)
         torch.set_num_threads(plan.threads)
         torch.manual_seed(settings["seed"])
         self.device = device_for(plan.device, plan.threads)
@@ -165,7 +166,7 @@ class Built:
             self.spans = tuple(self._parts)
             self._sampled = self._by_cpu
         if not self.spans:
-            raise Refused("this workload has no part that can be repeated by itself")
+            raise RefusedError("this workload has no part that can be repeated by itself")
 
     def examine(self) -> dict[str, Any]:
         """What does not change from run to run: closed forms, counted bytes, the allocator's peak, the operators."""
@@ -192,7 +193,11 @@ class Built:
         while time.perf_counter() - begun < LEAST_SAMPLE_S and len(calls) < MOST_CALLS:
             calls.append(next(taken))
         clocks = {name: median(call[name] for call in calls) for name in calls[0] if name != "involuntary_switches"}
-        return {**clocks, "involuntary_switches": sum(call["involuntary_switches"] for call in calls), "calls": len(calls)}
+        return {
+            **clocks,
+            "involuntary_switches": sum(call["involuntary_switches"] for call in calls),
+            "calls": len(calls),
+        }
 
     def _by_cpu(self, span: str) -> Iterator[dict[str, float]]:
         work = self._parts[span]
@@ -234,7 +239,7 @@ def _guarded(work: Callable[[], Any]) -> Any:
     try:
         return work()
     except UnsupportedError as refusal:
-        raise Refused(str(refusal)) from refusal
+        raise RefusedError(str(refusal)) from refusal
 
 
 def _cpu_clock(threads: int) -> str:

@@ -43,7 +43,9 @@ class Effect:
         return self._p(-self.estimate)
 
     def _p(self, estimate: float) -> float:
-        return 0.5 if self.error == 0 == estimate else t_above(estimate / self.error, self.freedom) if self.error else 0.0
+        return (
+            0.5 if self.error == 0 == estimate else t_above(estimate / self.error, self.freedom) if self.error else 0.0
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,220 @@
+"""Two revisions on this machine, now: built and examined side by side, then timed until each case is decided."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from suite.gate.arm import Arm, ArmError, FailedError, UnsupportedHereError
+from suite.gate.contest import NAMES, Contender, Contest, Sides
+from suite.gate.exact import Exact, judge_exact
+from suite.gate.pairing import Expanded, changed_settings, command_of, expanded_from, paired
+from suite.gate.revisions import Tree
+from suite.gate.rounds import AFTER, BEFORE, SAMPLES, SURROUNDINGS, Benchmark
+from suite.gate.tolerances import Tolerances
+from suite.gate.verdict import Judgement, Outcome, Verdict
+from suite.records.metrics import METRICS
+
+Say = Callable[[str], None]
+OWN_WORKER = Path(__file__).with_name("worker.py")
+IN_TREE = Path("suite/gate/worker.py")
+Built = Mapping[str, Any] | Exception
+
+
+@dataclass(kw_only=True)
+class Comparison:
+    """What is known so far, so that an interruption loses nothing of it."""
+
+    before: Tree
+    after: Tree
+    sweep: str
+    chosen: Sequence[str]
+    """Settings of the command line, as `key=value`."""
+    seconds: float
+    tolerances: Tolerances
+    folder: Path
+    """For what the workers print."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    contest: Contest | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def run(self, say: Say) -> None:
+        """Raises ValueError where the newer tree refuses the command line, ArmError where a worker does not start."""
+        in_tree = self.after.folder / IN_TREE
+        sides = Sides(
+            trees=(self.before.folder, self.after.folder),
+            worker=in_tree if in_tree.exists() else OWN_WORKER,
+            complaints=self.folder,
+        )
+        self._compare_requirements()
+        with sides.launched() as arms:
+            contenders = self._contenders(arms)
+            timed = self._examined(sides, arms, contenders)
+            say(_told(self.verdicts))
+            self.contest = Contest(
+                sides=sides,
+                contenders=contenders,
+                benchmarks=timed,
+                tolerances=self.tolerances,
+                seconds=self.seconds,
+            )
+            say(f"timing: {len(timed)} in at most {self.seconds:g} s of measuring")
+            if all(arm.is_alive for arm in arms):
+                self.contest.launch(arms, say)
+        self.contest.run(say)
+
+    def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
+        """Whatever has been found by now."""
+        contest = self.contest
+        rounds = contest.rounds if contest else None
+        timed = contest.verdicts() if contest else []
+        return Judgement(
+            form="against",
+            before=self.before.side,
+            after=self.after.side,
+            verdicts=[*self.verdicts, *timed],
+            warnings=self.warnings,
+            facts={
+                "started_at": self.started_at.isoformat(timespec="seconds"),
+                "sweep": self.sweep,
+                "chosen": list(self.chosen),
+                "seconds": rounds.measured_s if rounds else 0.0,
+                "most_seconds": self.seconds,
+                "launches": rounds.launches if rounds else 0,
+                "floor": self.tolerances.default_floor,
+                "target": self.tolerances.default_target,
+                "clock": ", ".join(sorted({verdict.clock for verdict in timed if verdict.clock})),
+            },
+            inconclusive_fails=inconclusive_fails,
+            interrupted=interrupted,
+        )
+
+    def tables(self) -> dict[str, bytes]:
+        """Every sample and what went on beside it, as files by name."""
+        if self.contest is None or not self.contest.rounds.samples:
+            return {}
+        rounds = self.contest.rounds
+        return {
+            SAMPLES.name: SAMPLES.content(rounds.samples),
+            SURROUNDINGS.name: SURROUNDINGS.content(rounds.surroundings),
+        }
+
+    def _contenders(self, arms: Sequence[Arm]) -> list[Contender]:
+        """Cases that both trees have. What only one has gets its verdict here."""
+        arguments = ["-m", f"sweep={self.sweep}", *self.chosen]
+        try:
+            after = expanded_from(arms[AFTER].ask("expand", arguments=arguments))
+        except FailedError as error:
+            raise ValueError(f"sweep={self.sweep} cannot be composed: {error}") from error
+        try:
+            before = expanded_from(arms[BEFORE].ask("expand", arguments=arguments))
+        except FailedError as error:
+            before = []
+            self.warnings.append(
+                f"before: sweep={self.sweep} cannot be composed there, so its cases are one by one: {error}"
+            )
+        found = paired(before, after)
+        self.verdicts += [
+            Verdict(case=one.id, outcome=Outcome.MISSING, reason="a case of the sweep before, and none now")
+            for one in found.gone
+        ]
+        both = [*found.both, *self._asked_for(arms, found.added)]
+        return [Contender(id=new.id, settings=(old.settings, new.settings)) for old, new in both]
+
+    def _asked_for(self, arms: Sequence[Arm], added: Sequence[Expanded]) -> list[tuple[Expanded, Expanded]]:
+        """Those of the newer tree's cases that the older one can compose, though its sweep lacks them."""
+        pairs = []
+        for one in added:
+            try:
+                (old,) = expanded_from(arms[BEFORE].ask("expand", arguments=command_of(one.case)))
+                pairs.append((old, one))
+            except FailedError as error:
+                reason = f"the revision before cannot compose it: {error}"
+                self.verdicts.append(Verdict(case=one.id, outcome=Outcome.NEW, reason=reason))
+        return pairs
+
+    def _examined(self, sides: Sides, arms: Sequence[Arm], contenders: Sequence[Contender]) -> list[Benchmark]:
+        """What is to be timed. A case that takes a worker down is broken; the rest go on in another."""
+        benchmarks: list[Benchmark] = []
+        for index, one in enumerate(contenders):
+            try:
+                benchmarks += self._examine(sides, arms, one)
+            except ArmError as error:
+                self.verdicts.append(Verdict(case=one.id, outcome=Outcome.BROKEN, reason=str(error)))
+                with sides.launched() as others:
+                    return benchmarks + self._examined(sides, others, contenders[index + 1 :])
+        return benchmarks
+
+    def _examine(self, sides: Sides, arms: Sequence[Arm], one: Contender) -> list[Benchmark]:
+        """Verdicts on what needs no clock; the spans that are then to be timed."""
+        built = [_built(sides, arms, one, side) for side in (BEFORE, AFTER)]
+        old, new = built
+        if isinstance(old, Exception) or isinstance(new, Exception):
+            self.verdicts.append(_unbuilt(one.id, old, new))
+            return []
+        self.verdicts += judge_exact(one.id, _exact(old), _exact(new), self.tolerances)
+        if changed := changed_settings(*one.settings):
+            reason = f"settings changed, so the times are of two different things: {', '.join(changed)}"
+            self.verdicts.append(Verdict(case=one.id, metric="latency_s", outcome=Outcome.INCOMPARABLE, reason=reason))
+            return []
+        for span in old["spans"]:
+            if span not in new["spans"]:
+                self.verdicts.append(
+                    Verdict(case=one.id, span=span, outcome=Outcome.MISSING, reason="was timed before, and is not now")
+                )
+        return [Benchmark(case=one.id, span=span, clock=new["clock"]) for span in new["spans"] if span in old["spans"]]
+
+    def _compare_requirements(self) -> None:
+        required = [_requirements(tree.folder) for tree in (self.before, self.after)]
+        if required[BEFORE] != required[AFTER]:
+            self.warnings.append(
+                "the dependencies in pyproject.toml differ, and both revisions run with the packages installed here"
+            )
+
+
+def _built(sides: Sides, arms: Sequence[Arm], one: Contender, side: int) -> Built:
+    """What a side says of a case, or why it says nothing."""
+    try:
+        return sides.build(arms, one, side, examine=True)
+    except (FailedError, UnsupportedHereError) as error:
+        return error
+    except ArmError as error:
+        raise ArmError(f"{NAMES[side]}: {error}") from error
+
+
+def _unbuilt(case: str, old: Built, new: Built) -> Verdict:
+    """A case that at least one side could not build."""
+    if isinstance(new, FailedError):
+        return Verdict(case=case, outcome=Outcome.BROKEN, reason=f"fails now: {new}")
+    if isinstance(new, UnsupportedHereError):
+        if isinstance(old, UnsupportedHereError):
+            return Verdict(case=case, outcome=Outcome.SAME, reason=f"unsupported on both sides: {new}")
+        return Verdict(case=case, outcome=Outcome.MISSING, reason=f"ran before, and now is unsupported: {new}")
+    return Verdict(case=case, outcome=Outcome.NEW, reason=f"runs now, and before did not: {old}")
+
+
+def _exact(built: Mapping[str, Any]) -> Exact:
+    exact = {
+        span: {name: value for name, value in of_span.items() if name in METRICS and METRICS[name].exact}
+        for span, of_span in built["readings"].items()
+    }
+    return Exact(readings=exact, operators=built["operators"])
+
+
+def _told(verdicts: Sequence[Verdict]) -> str:
+    worse = [one for one in verdicts if one.outcome not in (Outcome.SAME, Outcome.NEW, Outcome.FASTER)]
+    cases = len({one.case for one in verdicts})
+    said = f"{len(worse)} to report" if worse else "nothing changed for the worse"
+    return f"exact quantities, memory and operators of {cases} cases, before any timing: {said}"
+
+
+def _requirements(tree: Path) -> Any:
+    with suppress(OSError, tomllib.TOMLDecodeError):
+        return (
+            tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8")).get("project", {}).get("dependencies")
+        )
+    return None

@@ -1,0 +1,169 @@
+"""`suite gate`: judges, shows the answer everywhere it is looked for, and returns the exit code."""
+
+import datetime
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+from suite.gate import acceptances, revisions
+from suite.gate.against import Comparison
+from suite.gate.annotations import annotations
+from suite.gate.arm import ArmError
+from suite.gate.files import JUDGEMENT, without_secrets, write_judgement
+from suite.gate.markdown import markdown
+from suite.gate.noise import machine_kind, noise_path, save_noise
+from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest
+from suite.gate.selftest_table import table
+from suite.gate.stored import judge_stored
+from suite.gate.terminal import lines
+from suite.gate.tolerances import Tolerances
+from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
+from suite.interruptions import Interruptions
+from suite.records.environment import cpu_model, environment, source_digest
+
+RESULTS = Path("results/gate")
+ACCEPTED = Path("results/baseline/accepted.yaml")
+THREADS = 1
+"""Of the cases whose noise is learnt and used; the gate's sweep runs on one."""
+FEWEST_IDENTICAL_RUNS = 20
+"""What 19 of 20 runs stay below is told by 20 at least."""
+
+
+def gate_against(
+    revision: str, *, sweep: str, chosen: Sequence[str], seconds: float, inconclusive: str, out: Path | None
+) -> int:
+    """The working tree against a revision of its repository. Raises ValueError for what cannot be asked."""
+    _check_seconds(seconds)
+    top, tolerances = revisions.repository(Path.cwd()), _tolerances()
+    with Interruptions(), tempfile.TemporaryDirectory(prefix="suite-gate-", ignore_cleanup_errors=True) as name:
+        before = revisions.before(top, revision, Path(name))
+        comparison = Comparison(
+            before=before,
+            after=revisions.after(top, Path(name)),
+            sweep=sweep,
+            chosen=chosen,
+            seconds=seconds,
+            tolerances=tolerances,
+            folder=Path(name),
+        )
+        _say(
+            f"{revision} ({before.side.commit or ''}) against the working tree, sweep={sweep}: at most {seconds:g} s of "
+            f"measuring, and about 3 s for each start of the two workers, of which there are two at least"
+        )
+        interrupted = _run(comparison)
+        judgement = comparison.judgement(
+            inconclusive_fails=inconclusive == "fail", interrupted=interrupted
+        )
+        return _finish(_with_acceptances(judgement), out, comparison.tables())
+
+
+def gate_stored(baseline: Path, candidate: Path, *, inconclusive: str, out: Path | None) -> int:
+    """One folder of records against another."""
+    judgement = judge_stored(
+        baseline,
+        candidate,
+        tolerances=_tolerances(),
+        accepted=ACCEPTED,
+        inconclusive_fails=inconclusive == "fail",
+    )
+    return _finish(judgement, out)
+
+
+def gate_accept(
+    case: str, *, span: str, metric: str, reason: str, ceiling: float, expires: str
+) -> int:
+    """Add an entry to the reviewed file."""
+    entry = acceptances.accept(
+        ACCEPTED,
+        case,
+        span=span,
+        metric=metric,
+        reason=reason,
+        ceiling=ceiling,
+        expires=expires,
+        today=datetime.date.today(),
+    )
+    print(f"accepted until {entry.expires}, up to {entry.ceiling:g} times as much: {entry.name}")
+    print(f"Written: {ACCEPTED}, to be reviewed and committed like code")
+    return PASSED
+
+
+def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
+    """The gate's own error rates here. Raises ValueError for a plan that cannot be."""
+    _check_seconds(plan.seconds)
+    if save and plan.identical_runs < FEWEST_IDENTICAL_RUNS:
+        raise ValueError(
+            f"runs must be at least {FEWEST_IDENTICAL_RUNS} with --save, which learns the noise from them; "
+            f"got {plan.identical_runs}"
+        )
+    with Interruptions():
+        runs = selftest(plan, out, _say)
+    print("\n".join(["", *table(runs)]))
+    print(f"every run and sample: {out}")
+    if save:
+        path = noise_path(machine_kind(environment(), THREADS))
+        made = {
+            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "runs": sum(run["form"] == TWO_WORKERS and not run["slowed"] for run in runs),
+            "seconds": plan.seconds,
+            "busy": plan.busy,
+            "source_digest": source_digest(),
+        }
+        save_noise(path, noise_of(runs), machine={"cpu": cpu_model(), "threads": THREADS}, made=made)
+        print(f"Written: {path}, which raises the floors of noisy benchmarks on this kind of machine")
+    return BROKEN if any(run["broken"] for run in runs) else PASSED
+
+
+def _run(comparison: Comparison) -> bool:
+    """Whether it was interrupted. A worker that does not start is a broken verdict."""
+    try:
+        comparison.run(_say)
+    except KeyboardInterrupt:
+        return True
+    except ArmError as error:
+        comparison.verdicts.append(Verdict(case="every case", outcome=Outcome.BROKEN, reason=str(error)))
+    return False
+
+
+def _with_acceptances(judgement: Judgement) -> Judgement:
+    verdicts, warnings = acceptances.apply_file(judgement.verdicts, ACCEPTED, datetime.date.today())
+    # A case that was not reached yet says nothing of an acceptance.
+    more = () if judgement.interrupted else warnings
+    return replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
+
+
+def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] = MappingProxyType({})) -> int:
+    """Show it in the terminal and to GitHub, and write it down."""
+    folder = out or RESULTS / datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    write_judgement(judgement, folder, tables)
+    is_terminal = sys.stdout.isatty()
+    colour = is_terminal and not os.environ.get("NO_COLOR")
+    width = shutil.get_terminal_size().columns if is_terminal else 120
+    print("\n".join(["", *lines(judgement, width=width, colour=colour)]))
+    print(f"Written: {folder / JUDGEMENT}, with summary.md and junit.xml beside it", flush=True)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        print("\n".join(annotations(without_secrets(judgement))), flush=True)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(markdown(without_secrets(judgement)) + "\n")
+    return judgement.exit_code
+
+
+def _tolerances() -> Tolerances:
+    return Tolerances.load(noise_path(machine_kind(environment(), THREADS)))
+
+
+def _check_seconds(seconds: float) -> None:
+    if not 1 <= seconds < 86_400:
+        raise ValueError(f"seconds must be a number from 1 to below 86400; got {seconds:g}")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+

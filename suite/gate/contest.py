@@ -1,0 +1,216 @@
+"""Cases of two trees, timed side by side: launch after launch, until each is decided or the time is over."""
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from suite.gate.arm import Arm, ArmError, FailedError, UnsupportedHereError
+from suite.gate.decision import LEVEL, METRIC, Decided, Decisions, effects_of
+from suite.gate.rounds import AFTER, BEFORE, Benchmark, BrokenSampleError, Rounds, Sample
+from suite.gate.tolerances import Tolerances
+from suite.gate.verdict import Outcome, Verdict
+
+NAMES = ("before", "after")
+SHORTEST_LAUNCH_S, LONGEST_LAUNCH_S, LAUNCHES = 2.0, 6.0, 10
+"""A launch takes a tenth of the time, within these bounds: too short, its start costs more than it measures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """A case that both sides have, with the settings that each composed for it."""
+
+    id: str
+    settings: tuple[Mapping[str, Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """What is compared and how it is started."""
+
+    trees: tuple[Path, Path]
+    worker: Path
+    """The script, from the newer tree."""
+    complaints: Path
+    """A folder for what the workers print."""
+    slowed: tuple[float, float] = (0.0, 0.0)
+    """Shares by which each side's work is made to take longer; for the self-test."""
+    in_one_process: bool = False
+    """Both sides in one worker, which only identical trees allow; for the self-test."""
+
+    @contextmanager
+    def launched(self) -> Iterator[list[Arm]]:
+        """Two fresh workers, before and after. Raises ArmError where one does not start."""
+        with ExitStack() as stack:
+            logs = [self.complaints / f"{name}.log" for name in NAMES]
+            count = 1 if self.in_one_process else 2
+            arms = [
+                stack.enter_context(Arm(tree, self.worker, log))
+                for tree, log in list(zip(self.trees, logs, strict=True))[:count]
+            ]
+            for name, arm in zip(NAMES, arms, strict=False):
+                try:
+                    arm.greet()
+                except ArmError as error:
+                    raise ArmError(f"{name}: {error}") from error
+            yield arms * 2 if self.in_one_process else arms
+
+    def build(self, arms: Sequence[Arm], one: Contender, side: int, *, examine: bool) -> Mapping[str, Any]:
+        """Raises as Arm.ask."""
+        return arms[side].ask(
+            "build", id=key_of(one.id, side), settings=one.settings[side], examine=examine, slowed=self.slowed[side]
+        )
+
+
+def key_of(case: str, side: int) -> str:
+    """What a case is called in a worker, which may hold both sides."""
+    return f"{NAMES[side]} {case}"
+
+
+@dataclass(kw_only=True)
+class Contest:
+    """The timing of some benchmarks and what came of it."""
+
+    sides: Sides
+    contenders: Sequence[Contender]
+    benchmarks: Sequence[Benchmark]
+    tolerances: Tolerances
+    seconds: float
+    """The cap on measuring time."""
+    seed: int = 0
+    rounds: Rounds = field(init=False)
+    decisions: Decisions = field(init=False)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Cases that failed while they were timed, with the reason."""
+
+    def __post_init__(self) -> None:
+        self.rounds = Rounds(order=random.Random(self.seed))
+        self.decisions = Decisions(benchmarks=list(self.benchmarks), tolerances=self.tolerances, seconds=self.seconds)
+
+    def run(self, say: Callable[[str], None] = lambda text: None) -> None:
+        """Launch after launch until nothing is open."""
+        while self._goes_on:
+            try:
+                with self.sides.launched() as arms:
+                    self._build(arms)
+                    self.launch(arms, say)
+            except BrokenSampleError as broken:
+                self._leave_out(broken)
+
+    def launch(self, arms: Sequence[Arm], say: Callable[[str], None] = lambda text: None) -> None:
+        """One launch's rounds and the look after it, with workers that have built everything that is open."""
+        if not self._goes_on:
+            return
+        try:
+            self._take(arms)
+        except BrokenSampleError as broken:
+            self._leave_out(broken)
+        self.decisions.look(self.rounds.samples, self.rounds.measured_s)
+        decided, count = len(self.decisions.decided), len(self.decisions.benchmarks)
+        say(
+            f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
+            f"{decided} of {count} timings decided"
+        )
+
+    @property
+    def _goes_on(self) -> bool:
+        return bool(self.decisions.open) and self.rounds.measured_s < self.seconds
+
+    def verdicts(self) -> list[Verdict]:
+        closed = self.decisions.close(self.rounds.samples)
+        found = [self._verdict(one, closed.get(one)) for one in self.decisions.benchmarks]
+        return found + [
+            Verdict(case=case, outcome=Outcome.BROKEN, reason=f"failed while it was timed: {reason}")
+            for case, reason in self.broken.items()
+        ]
+
+    def _build(self, arms: Sequence[Arm]) -> None:
+        wanted = {one.case for one in self.decisions.open}
+        for one in self.contenders:
+            for side in (BEFORE, AFTER) if one.id in wanted else ():
+                try:
+                    self.sides.build(arms, one, side, examine=False)
+                except (ArmError, FailedError, UnsupportedHereError) as error:
+                    raise BrokenSampleError(one.id, f"{NAMES[side]}: {error}") from error
+
+    def _take(self, arms: Sequence[Arm]) -> None:
+        a_tenth = self.seconds / LAUNCHES
+        left_s = self.seconds - self.rounds.measured_s
+        length_s = min(max(SHORTEST_LAUNCH_S, min(a_tenth, LONGEST_LAUNCH_S)), left_s)
+        self.rounds.take(arms, self.decisions.open, seconds=length_s, key_of=key_of)
+
+    def _leave_out(self, broken: BrokenSampleError) -> None:
+        self.broken[broken.case] = broken.reason
+        self.decisions.benchmarks = [one for one in self.decisions.benchmarks if one.case != broken.case]
+
+    def _verdict(self, one: Benchmark, decided: Decided | None) -> Verdict:
+        times = [median_s(self.rounds.samples, one, side) for side in (BEFORE, AFTER)]
+        floor = self.tolerances.floor(one.case, one.span, METRIC)
+        common: dict[str, Any] = {
+            "case": one.case,
+            "span": one.span,
+            "metric": METRIC,
+            "clock": one.clock,
+            "before": times[BEFORE],
+            "after": times[AFTER],
+            "allowed": 1 + floor,
+        }
+        if decided is None:
+            return Verdict(
+                outcome=Outcome.INCONCLUSIVE, reason="too few launches within the time to judge it", **common
+            )
+        low, high = decided.effect.bounds(LEVEL)
+        ratios: dict[str, Any] = {
+            "ratio": math.exp(decided.effect.estimate),
+            "low": math.exp(low),
+            "high": math.exp(high),
+        }
+        return Verdict(
+            outcome=decided.outcome,
+            reason=_sentence(decided.outcome, floor, ratios, self.rounds.measured_s),
+            level=LEVEL,
+            rounds=decided.rounds,
+            launches=decided.launches,
+            notes=self._disagreement(one, decided),
+            **ratios,
+            **common,
+        )
+
+    def _disagreement(self, one: Benchmark, decided: Decided) -> list[str]:
+        """Where wall time tells another story than the clock that judges: waiting and lost parallelism are such."""
+        if one.clock == "wall" or one not in (by_wall := effects_of(self.rounds.samples, [one], "wall_s")):
+            return []
+        effect = by_wall[one][0]
+        low, high = effect.bounds(LEVEL)
+        floor = math.log1p(self.tolerances.floor(one.case, one.span, METRIC))
+        if low <= decided.effect.estimate <= high or abs(effect.estimate - decided.effect.estimate) <= floor:
+            return []
+        return [
+            f"wall time says {math.exp(effect.estimate) - 1:+.1%} ({math.exp(low) - 1:+.1%} to "
+            f"{math.exp(high) - 1:+.1%}): waiting and lost parallelism are not in {one.clock}"
+        ]
+
+
+def median_s(samples: Sequence[Sample], one: Benchmark, arm: int) -> float | None:
+    values = [
+        getattr(sample, one.column)
+        for sample in samples
+        if (sample.case, sample.span, sample.arm) == (one.case, one.span, arm)
+    ]
+    return median(values) if values else None
+
+
+def _sentence(outcome: Outcome, floor: float, ratios: Mapping[str, float], measured_s: float) -> str:
+    change, low, high = (ratios[name] - 1 for name in ("ratio", "low", "high"))
+    between = f"{low:+.1%} to {high:+.1%}"
+    if outcome is Outcome.SLOWER:
+        return f"{change:.1%} slower ({between}); {floor:.1%} is allowed"
+    if outcome is Outcome.FASTER:
+        return f"{-change:.1%} faster ({between})"
+    if outcome is Outcome.SAME:
+        return f"no change seen ({between})"
+    return f"after {measured_s:.0f} s still {between}: more --seconds, or a quieter machine, would tell"
