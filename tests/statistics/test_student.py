@@ -1,0 +1,66 @@
+"""Student's t against the tables that everybody prints, and against closed forms."""
+
+import math
+
+import pytest
+
+from suite.statistics.student import t_above, t_quantile, t_within
+
+# Abramowitz and Stegun, table 26.10; the same in every textbook.
+TABLE = [
+    (1, 0.975, 12.706),
+    (2, 0.975, 4.303),
+    (3, 0.99, 4.541),
+    (4, 0.95, 2.132),
+    (4, 0.975, 2.776),
+    (4, 0.99, 3.747),
+    (4, 0.995, 4.604),
+    (4, 0.9995, 8.610),
+    (5, 0.975, 2.571),
+    (7, 0.90, 1.415),
+    (9, 0.995, 3.250),
+    (10, 0.975, 2.228),
+    (29, 0.975, 2.045),
+    (30, 0.9995, 3.646),
+    (120, 0.975, 1.980),
+]
+
+
+@pytest.mark.parametrize(("freedom", "probability", "t"), TABLE)
+def test_a_quantile_is_the_table_s(freedom, probability, t):
+    assert t_quantile(probability, freedom) == pytest.approx(t, abs=5.1e-4)
+    assert t_quantile(1 - probability, freedom) == pytest.approx(-t, abs=5.1e-4)
+
+
+def test_one_degree_is_cauchy_s_and_two_have_a_closed_form():
+    for t in (0.1, 1.0, 7.0, 300.0):
+        assert t_above(t, 1) == pytest.approx(0.5 - math.atan(t) / math.pi, rel=1e-10)
+        assert t_above(t, 2) == pytest.approx(0.5 - t / (2 * math.sqrt(2 + t * t)), rel=1e-10)
+
+
+def test_many_degrees_approach_the_normal_distribution():
+    assert t_quantile(0.975, 100_001) == pytest.approx(1.959964, abs=1e-4)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 30])
+def test_the_quantile_undoes_the_probability(freedom):
+    for probability in (0.5, 0.6, 0.99, 0.9999):
+        assert 1 - t_above(t_quantile(probability, freedom), freedom) == pytest.approx(probability, rel=1e-12)
+
+
+@pytest.mark.parametrize("freedom", [1, 4, 5])
+def test_both_tails_and_the_middle_make_one(freedom):
+    assert t_above(1.3, freedom) + t_above(-1.3, freedom) == pytest.approx(1.0)
+    assert t_within(1.3, freedom) + 2 * t_above(1.3, freedom) == pytest.approx(1.0)
+    assert (t_above(math.inf, freedom), t_above(-math.inf, freedom)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0, -1.0, math.nan])
+def test_a_probability_outside_is_refused(probability):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        t_quantile(probability, 4)
+
+
+def test_no_degrees_of_freedom_are_refused():
+    with pytest.raises(ValueError, match="at least 1"):
+        t_within(1.0, 0)
