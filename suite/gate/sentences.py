@@ -65,14 +65,14 @@ def quantity(verdict: Verdict) -> str:
     return " · ".join(filter(None, [verdict.span, verdict.metric]))
 
 
-def change(verdict: Verdict) -> str:
-    """`+5.2 % (4.1 to 6.3)`; empty where there is no ratio."""
+def change(verdict: Verdict, *, to: str = " to ") -> str:
+    """`+5.2 % (4.1 to 6.3)`; empty where there is no ratio. `to` stands between the ends of the interval."""
     ratio = finite(verdict.ratio)
     if ratio is None:
         return ""
     text = _times if ratio >= TIMES_FROM else _percent
     low, high = finite(verdict.low), finite(verdict.high)
-    interval = "" if low is None or high is None else f" ({text(low)} to {text(high)})"
+    interval = "" if low is None or high is None else f" ({text(low)}{to}{text(high)})"
     return f"{ratio:.3g}×{interval}" if text is _times else f"{percent(ratio)}{interval}"
 
 
