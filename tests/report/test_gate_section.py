@@ -93,9 +93,11 @@ def test_the_axis_holds_every_end_and_has_a_handful_of_ticks(tmp_path, width):
     assert len(set(axis["ticktext"])) == len(axis["tickvals"])
 
 
-def test_the_table_has_every_verdict_the_worst_first(tmp_path):
-    table = section_of(tmp_path, mixed()).tables[0]
+def test_the_table_has_every_verdict_the_worst_first_and_what_is_the_same_behind_a_line_that_opens(tmp_path):
+    table, same, *_ = section_of(tmp_path, mixed()).tables
     rows = rows_of(table)
+    assert (len(rows), table.folded) == (9, False)
+    assert ([row["Verdict"] for row in rows_of(same)], same.folded) == (["same"] * 6, True)
     assert [row["Verdict"] for row in rows][:4] == ["broken", "missing", "slower", "slower"]
     assert rows[3] == {
         "Verdict": "slower",
@@ -116,7 +118,7 @@ def test_the_table_has_every_verdict_the_worst_first(tmp_path):
 
 
 def test_what_differs_and_the_warnings_have_tables(tmp_path):
-    _, differences, warnings = section_of(tmp_path, mixed()).tables
+    *_, differences, warnings = section_of(tmp_path, mixed()).tables
     assert rows_of(differences) == [{"Fact": "torch", "Before": "2.12.0", "After": "2.13.0"}]
     assert rows_of(warnings) == [{"Warning": "two threads on two cores: barriers spin"}]
 

@@ -96,8 +96,15 @@ def _row_name(verdict: Verdict, cases: Mapping[str, str]) -> Sequence[str]:
 
 def _tables(one: Judged, words: Words, *, several: bool) -> list[Table]:
     titled = _titled(one, words, several=several)
-    found = [_verdicts(one, titled("gate.table"), words), _differences(one, titled("gate.differences"), words)]
-    found.append(_warnings(one, titled("gate.warnings"), words))
+    every = one.judgement.worst_first
+    same = [verdict for verdict in every if verdict.outcome is Outcome.SAME]
+    others = [verdict for verdict in every if verdict.outcome is not Outcome.SAME]
+    found = [
+        _verdicts(others, titled("gate.table"), one, words, folded=len(others) > MOST_ROWS_OPEN),
+        _verdicts(same, titled("gate.same"), one, words, folded=bool(others) or len(same) > MOST_ROWS_OPEN),
+        _differences(one, titled("gate.differences"), words),
+        _warnings(one, titled("gate.warnings"), words),
+    ]
     return [table for table in found if table.rows]
 
 
@@ -119,8 +126,8 @@ def _warnings(one: Judged, title: str, words: Words) -> Table:
     )
 
 
-def _verdicts(one: Judged, title: str, words: Words) -> Table:
-    judgement, cases = one.judgement, _names(one.judgement)
+def _verdicts(verdicts: Sequence[Verdict], title: str, one: Judged, words: Words, *, folded: bool) -> Table:
+    cases = _names(one.judgement)
     return Table(
         title=title,
         columns=[
@@ -133,10 +140,10 @@ def _verdicts(one: Judged, title: str, words: Words) -> Table:
             Column(title=words("gate.before"), kind=Kind.NUMBER),
             Column(title=words("gate.after"), kind=Kind.NUMBER),
         ],
-        rows=[_verdict(verdict, cases, words) for verdict in judgement.worst_first],
-        row_facets=[verdict_facets(verdict, words) for verdict in judgement.worst_first],
-        note=words("punctuation.sentence").join(_how(judgement, words)),
-        folded=len(judgement.verdicts) > MOST_ROWS_OPEN,
+        rows=[_verdict(verdict, cases, words) for verdict in verdicts],
+        row_facets=[verdict_facets(verdict, words) for verdict in verdicts],
+        note=words("punctuation.sentence").join(_how(one.judgement, words)),
+        folded=folded,
         facets={"label": one.label},
     )
 
