@@ -18,6 +18,7 @@ from suite.records import numbers
 from suite.records.case import telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, claim_folder
 from suite.records.derived import started_at
+from suite.records.plain_text import PLAINER
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError, Status
 from suite.records.store import (
@@ -34,10 +35,6 @@ from suite.records.store import (
 DONE, BROKEN = 0, 4
 SHORTEST_KEY = 4
 DAMAGED, UNFINISHED = "damaged", "unfinished"
-MOVING = (range(32), range(127, 160), range(0x202A, 0x202F), range(0x2066, 0x206A), range(0xD800, 0xE000))
-PLAINER = dict.fromkeys((code for codes in MOVING for code in codes), " ")
-"""A foreign record's control characters would move the cursor of whoever lists it or turn its text round, and halves of
-surrogate pairs cannot be printed."""
 
 
 def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> int:

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "suite.theory": {"suite.configuration"},
     "suite.measure": BASE,
     "suite.attention": BASE | {"suite.measure"},
-    "suite.report": BASE,
+    "suite.report": BASE | {"suite.gate"},
     "suite.gate": BASE,
     "suite.explain": BASE,
     "suite.doctor": BASE,

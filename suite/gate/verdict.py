@@ -102,14 +102,18 @@ class Judgement:
         if self.interrupted:
             return INTERRUPTED
         found = self.counts
-        nothing_judged = not found.keys() - {Outcome.NEW}
-        if nothing_judged or found[Outcome.BROKEN] or found[Outcome.MISSING]:
+        if self.judged_nothing or found[Outcome.BROKEN] or found[Outcome.MISSING]:
             return BROKEN
         if found[Outcome.SLOWER]:
             return WORSE
         if found[Outcome.INCOMPARABLE] or (self.inconclusive_fails and found[Outcome.INCONCLUSIVE]):
             return CANNOT_JUDGE
         return PASSED
+
+    @property
+    def judged_nothing(self) -> bool:
+        """No verdict at all, or none that had anything to be compared with."""
+        return not self.counts.keys() - {Outcome.NEW}
 
     @property
     def counts(self) -> Counter[Outcome]:
@@ -159,7 +163,7 @@ def judgement_from_json(text: str | bytes) -> Judgement:
             inconclusive_fails=content["inconclusive_fails"] is True,
             interrupted=content["interrupted"] is True,
         )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise CorruptJudgementError(f"not a judgement of the gate ({type(error).__name__}: {error})") from error
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECORD, SAMPLES, LOCK = "record.json", "samples.parquet", "claim.lock"
+JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
+"""What the gate writes, the summary first. Its folder is no run, however far the writing came."""
 PART = ".part"
 """Ends the name of a file until it is whole."""
 LONGEST_RECORD_BYTES = 4 << 20
@@ -123,7 +125,9 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True) -> Conte
 def _run_folders(root: Path) -> Iterable[Path]:
     """Folders in which a run was begun. Links to other folders are not followed."""
     for folder, folders, files in os.walk(root):
-        if not {RECORD, SAMPLES, LOCK}.isdisjoint([*files, *folders]) or any(name.endswith(PART) for name in files):
+        is_gates = any(name.removesuffix(PART) in (JUDGEMENT, SUMMARY) for name in files)
+        is_begun = any(name.endswith(PART) for name in files) and not is_gates
+        if not {RECORD, SAMPLES, LOCK}.isdisjoint([*files, *folders]) or is_begun:
             yield Path(folder)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from suite.records.case import comparable
 from suite.records.derived import started_at
 from suite.records.record import Record
-from suite.records.store import Contents, StoredRecord, read_contents
+from suite.records.store import Contents, Damage, StoredRecord, read_contents
+from suite.report.judgements import Judged, find_judgements
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Results:
     """Label and record, the superseded ones included."""
     damaged: Sequence[Unread]
     unfinished: Sequence[Unread]
+    judgements: Sequence[Judged]
+    """The gate's, by label and the newest first."""
 
     @property
     def several(self) -> bool:
@@ -57,22 +60,29 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = ()) -> Results
             raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
     named = _checked(labels, folders) if labels else _names(folders)
     contents = {label: read_contents([folder]) for label, folder in zip(named, folders, strict=True)}
+    judged = {label: find_judgements(label, folder) for label, folder in zip(named, folders, strict=True)}
     changed = _changed_ids(item.record for part in contents.values() for item in part.stored)
     return Results(
-        labels=named,
+        labels=[label for label in named if not _is_gates(contents[label], *judged[label])],
         records=[current for label, part in contents.items() for current in _current(label, part, changed)],
         every=[(label, item.record) for label, part in contents.items() for item in part.stored],
         damaged=[
-            Unread(label=label, name=damage.folder.name, reason=damage.reason)
+            _unread(label, damage.folder, damage.reason)
             for label, part in contents.items()
-            for damage in part.damaged
+            for damage in (*part.damaged, *judged[label][1])
         ],
-        unfinished=[
-            Unread(label=label, name=folder.name, reason="")
-            for label, part in contents.items()
-            for folder in part.unfinished
-        ],
+        unfinished=[_unread(label, folder) for label, part in contents.items() for folder in part.unfinished],
+        judgements=[one for found, _ in judged.values() for one in found],
     )
+
+
+def _is_gates(contents: Contents, judgements: Sequence[Judged], damaged: Sequence[Damage]) -> bool:
+    """A folder of judgements alone: no results stand under its label."""
+    return bool(judgements) and not (contents.stored or contents.damaged or contents.unfinished or damaged)
+
+
+def _unread(label: str, folder: Path, reason: str = "") -> Unread:
+    return Unread(label=label, name=folder.name, reason=reason)
 
 
 def _checked(labels: Sequence[str], folders: Sequence[Path]) -> list[str]:

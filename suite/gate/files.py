@@ -1,0 +1,81 @@
+"""A judgement's folder: `judgement.json` is written last, so a folder that has it has everything.
+
+It is committed and forwarded like a record, so it holds no path, no name of a person or machine and no secret.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from suite.gate.junit import junit
+from suite.gate.markdown import markdown
+from suite.gate.verdict import CorruptJudgementError, Judgement, Side, Verdict, judgement_from_json
+from suite.records.privacy import scrubbed
+from suite.records.record import CorruptRecordError
+from suite.records.store import JUDGEMENT as JUDGEMENT
+from suite.records.store import JUNIT, SUMMARY, read_file, write_whole
+
+LARGEST_JUDGEMENT_BYTES = 16 << 20
+"""A verdict is about a kilobyte. What is larger is none of ours, and is not loaded."""
+
+
+def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, bytes]) -> None:
+    """Write everything into the folder, made where it is not there. `tables`: further files, by name.
+
+    The summary comes first: by it `suite.records.store` knows a folder that was cut short from a run's.
+    """
+    told = without_secrets(judgement)
+    text = json.dumps(_finite(told.as_json()), indent=1, allow_nan=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / JUDGEMENT).unlink(missing_ok=True)  # an older one would vouch for files that are not its own
+    files = {SUMMARY: markdown(told).encode(), JUNIT: junit(told), **tables, JUDGEMENT: text.encode()}
+    for name, written in files.items():
+        write_whole(folder / name, written)
+
+
+def read_judgement(folder: Path) -> Judgement:
+    """Raises CorruptJudgementError, with what is wrong, for a damaged or foreign folder."""
+    try:
+        text = read_file(folder / JUDGEMENT, LARGEST_JUDGEMENT_BYTES)
+    except CorruptRecordError as error:
+        raise CorruptJudgementError(str(error)) from error
+    return judgement_from_json(text)
+
+
+def without_secrets(judgement: Judgement) -> Judgement:
+    """The same as it may leave this machine: in a file, an annotation or a log."""
+    return Judgement(
+        form=judgement.form,
+        before=_side(judgement.before),
+        after=_side(judgement.after),
+        verdicts=[_verdict(verdict) for verdict in judgement.verdicts],
+        differences=scrubbed(judgement.differences),
+        warnings=scrubbed(list(judgement.warnings)),
+        facts=scrubbed(judgement.facts),
+        inconclusive_fails=judgement.inconclusive_fails,
+        interrupted=judgement.interrupted,
+    )
+
+
+def _side(side: Side) -> Side:
+    # A revision is chosen, and a CI system tells its name in an innocent variable.
+    return Side(**scrubbed(asdict(side), is_choice=True))
+
+
+def _verdict(verdict: Verdict) -> Verdict:
+    """Its names are chosen, like a side's; only its sentences may quote what a program said."""
+    said = asdict(verdict)
+    free = scrubbed({"reason": said["reason"], "notes": list(said["notes"])})
+    return Verdict(**{**scrubbed(said, is_choice=True), **free, "outcome": verdict.outcome})
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no word for what is no finite number, such as the ratio to nothing: null, and the sentence says why."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,239 @@
+"""What the gate said, on the page: the newest judgement whole, older ones by a line, and hostile ones harmless."""
+
+import json
+import re
+
+import plotly.graph_objects
+import pytest
+
+from suite.gate.files import JUDGEMENT, write_judgement
+from suite.gate.verdict import Outcome, Side
+from suite.report.command import report
+from suite.report.results import read_results
+from suite.report.sections.gate import build as build_section
+from suite.report.words import load_words
+from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole
+from tests.records.factory import build, store
+from tests.report.reading import rows_of
+from tests.report.test_hostile import parsed, texts
+
+EN = load_words("en")
+
+
+def section_of(tmp_path, *judgements, lang="en"):
+    for number, one in enumerate(judgements):
+        write_judgement(one, tmp_path / "results" / f"gate-{number}", {})
+    (tmp_path / "results").mkdir(exist_ok=True)
+    return build_section(read_results([tmp_path / "results"]), load_words(lang))
+
+
+def traces_of(figure):
+    return {trace["name"]: trace for trace in figure.views[0].figure["data"]}
+
+
+def test_without_a_judgement_there_is_no_section(tmp_path):
+    store(tmp_path / "results", build())
+    assert section_of(tmp_path) is None
+
+
+def test_a_judgement_is_said_in_a_sentence_with_its_date_and_counts(tmp_path):
+    said = section_of(tmp_path, judgement(timing(Outcome.SLOWER, 1.05), timing())).explanation
+    assert said.endswith(
+        "Newest: working tree (89abcde, with uncommitted changes) against main (0123456), 2026-03-01 10:00: "
+        "1 slower, 1 same."
+    )
+
+
+@pytest.mark.parametrize(
+    ("judged", "words"),
+    [(judgement(timing(), interrupted=True), "cut short"), (judgement(), "Nothing had anything to be compared with")],
+)
+def test_what_was_cut_short_or_judged_nothing_says_so(tmp_path, judged, words):
+    assert words in section_of(tmp_path, judged).explanation
+
+
+def test_each_timing_is_drawn_with_its_interval_and_what_is_allowed(tmp_path):
+    figure, _ = section_of(tmp_path, mixed()).figures
+    traces = traces_of(figure)
+    assert list(traces) == ["allowed", "slower", "inconclusive", "accepted", "faster", "same"]
+    slower = traces["slower"]
+    assert (slower["x"], slower["y"]) == ([1.052], [0])
+    assert slower["error_x"]["array"] == pytest.approx([0.01])
+    assert slower["error_x"]["arrayminus"] == pytest.approx([0.01])
+    assert traces["allowed"]["x"][:3] == [1.02, 1.02, None]
+    assert slower["hovertext"][0].endswith("+5.2 ％ (4.2 to 6.2), allowed +2.0 ％".replace("％", "%"))
+    (no_change,) = figure.views[0].figure["layout"]["shapes"]
+    assert (no_change["x0"], no_change["x1"]) == (1, 1)
+
+
+def test_outcomes_differ_by_colour_and_by_symbol(tmp_path):
+    every = [timing(outcome, case=case_id(seq_len=n)) for n, outcome in enumerate(Outcome)]
+    (figure,) = section_of(tmp_path, judgement(*every)).figures
+    markers = [trace["marker"] for name, trace in traces_of(figure).items() if name != "allowed"]
+    assert len({marker["symbol"] for marker in markers}) == len(Outcome)
+
+
+def test_exact_quantities_are_drawn_apart_and_only_where_they_changed(tmp_path):
+    unchanged = exact(Outcome.SAME, after=24576, case=case_id(seq_len=4096))
+    (figure,) = section_of(tmp_path, judgement(exact(), unchanged)).figures
+    assert figure.title == "Exact quantities that changed"
+    assert traces_of(figure)["slower"]["x"] == [1.25]
+    assert "same" not in traces_of(figure)
+
+
+@pytest.mark.parametrize("width", [1e-6, 0.01, 0.3, 5.0, 900.0])
+def test_the_axis_holds_every_end_and_has_a_handful_of_ticks(tmp_path, width):
+    verdict = timing(Outcome.SLOWER, 1 + width / 2, low=1.0, high=1 + width)
+    (figure,) = section_of(tmp_path, judgement(verdict)).figures
+    axis = figure.views[0].figure["layout"]["xaxis"]
+    low, high = (10**end for end in axis["range"])
+    assert low < 1 < 1 + width < high
+    assert 2 <= len(axis["tickvals"]) <= 8
+    assert all(low <= tick <= high for tick in axis["tickvals"])
+    assert len(set(axis["ticktext"])) == len(axis["tickvals"])
+
+
+def test_the_table_has_every_verdict_the_worst_first_and_what_is_the_same_behind_a_line_that_opens(tmp_path):
+    table, same, *_ = section_of(tmp_path, mixed()).tables
+    rows = rows_of(table)
+    assert (len(rows), table.folded) == (9, False)
+    assert ([row["Verdict"] for row in rows_of(same)], same.folded) == (["same"] * 6, True)
+    assert [row["Verdict"] for row in rows][:4] == ["broken", "missing", "slower", "slower"]
+    assert rows[3] == {
+        "Verdict": "slower",
+        "Case": "mla decode seq_len=2048",
+        "Quantity": "layer · latency_s",
+        "Change": "+5.2 % (4.2 to 6.2)",
+        "Allowed": "+2.0 %",
+        "Before": "1.50 ms",
+        "After": "1.58 ms",
+        "Reason": "slower by more than the 2.0 % that are allowed",
+    }
+    assert rows[0]["Change"] == "–"
+    assert table.row_facets[0] == {"geometry": "deepseek-v2-lite", "phase": "decode", "dtype": "bfloat16"} | {
+        "variant": "TIED"
+    }
+    assert "Every case: workload=attention geometry=deepseek-v2-lite" in table.note
+    assert "clock thread_cpu, launches 2, floor 0.02, seconds 12.3" in table.note
+
+
+def test_what_differs_and_the_warnings_have_tables(tmp_path):
+    *_, differences, warnings = section_of(tmp_path, mixed()).tables
+    assert rows_of(differences) == [{"Fact": "torch", "Before": "2.12.0", "After": "2.13.0"}]
+    assert rows_of(warnings) == [{"Warning": "two threads on two cores: barriers spin"}]
+
+
+def test_of_several_the_newest_is_shown_whole_and_the_older_ones_by_a_line(tmp_path):
+    dated = [
+        judgement(timing(outcome, 1.1), facts=FACTS | {"started_at": f"2026-0{month}-01T10:00:00+00:00"})
+        for month, outcome in ((2, Outcome.SLOWER), (3, Outcome.FASTER), (1, Outcome.SAME))
+    ]
+    section = section_of(tmp_path, *dated)
+    assert list(traces_of(section.figures[0])) == ["allowed", "faster"]
+    earlier = rows_of(section.tables[-1])
+    assert [(row["Date"], row["Verdicts"], row["Exit code"]) for row in earlier] == [
+        ("2026-02-01 10:00", "1 slower", "1"),
+        ("2026-01-01 10:00", "1 same", "0"),
+    ]
+
+
+def test_each_results_folder_has_its_newest(tmp_path):
+    for label in ("one", "two"):
+        write_judgement(judgement(timing(), after=Side(label=f"after {label}")), tmp_path / label / "gate", {})
+    section = build_section(read_results([tmp_path / "one", tmp_path / "two"]), EN)
+    assert [figure.title.split(" · ")[0] for figure in section.figures] == ["one", "two"]
+    assert "one: Newest: after one against" in section.explanation
+    assert "two: Newest: after two against" in section.explanation
+
+
+def test_of_hundreds_the_worst_forty_are_drawn_and_all_are_in_the_table(tmp_path):
+    many = [timing(Outcome.SLOWER, 1 + n / 1000, case=case_id(seq_len=n)) for n in range(300)]
+    section = section_of(tmp_path, judgement(*many))
+    (figure,) = section.figures
+    assert traces_of(figure)["slower"]["x"] == [1 + n / 1000 for n in range(299, 259, -1)]
+    assert "260 more are in the table only." in figure.caption
+    assert (len(section.tables[0].rows), section.tables[0].folded) == (300, True)
+
+
+@pytest.mark.parametrize("ratio", [float("nan"), float("inf"), 0.0, -1.0, 1e300])
+def test_a_ratio_that_no_axis_bears_is_in_the_table_alone(tmp_path, ratio):
+    verdict = timing(Outcome.SLOWER, ratio, low=ratio, high=ratio)
+    section = section_of(tmp_path, judgement(verdict))
+    assert section.figures == []
+    assert len(section.tables[0].rows) == 1
+
+
+def test_an_interval_that_no_axis_bears_is_drawn_as_far_as_it_makes_sense(tmp_path):
+    verdicts = [timing(case="a=1", low=-1.0, high=1e300), timing(case="a=2", low=1.2, high=1.3)]
+    (figure,) = section_of(tmp_path, judgement(*verdicts)).figures
+    bars = traces_of(figure)["same"]["error_x"]
+    assert min(bars["array"] + bars["arrayminus"]) == 0.0
+    plotly.graph_objects.Figure(figure.views[0].figure)
+
+
+def test_a_judgement_without_verdicts_and_one_without_a_timing_are_shown(tmp_path):
+    assert section_of(tmp_path, judgement()).tables == []
+    assert section_of(tmp_path, judgement(whole(), facts={})).figures == []
+
+
+def test_in_chinese_the_outcomes_and_the_interval_are_chinese(tmp_path):
+    section = section_of(tmp_path, judgement(timing(Outcome.SLOWER, 1.052)), lang="zh")
+    assert section.tables[0].rows[0][0] == "变慢"
+    assert section.tables[0].rows[0][3] == "+5.2 % (4.2 至 6.2)"
+    assert "1 项变慢" in section.explanation
+
+
+def test_a_folder_of_judgements_alone_is_no_results_folder_beside_another(tmp_path):
+    store(tmp_path / "runs", build())
+    write_judgement(mixed(), tmp_path / "gate" / "one", {})
+    results = read_results([tmp_path / "runs", tmp_path / "gate"])
+    assert results.labels == ["runs"]
+    assert [one.label for one in results.judgements] == ["gate"]
+    assert (results.damaged, results.unfinished) == ([], [])
+
+
+def test_a_damaged_judgement_is_named_and_the_others_are_shown(tmp_path):
+    write_judgement(mixed(), tmp_path / "results" / "whole", {})
+    (tmp_path / "results" / "cut").mkdir()
+    (tmp_path / "results" / "cut" / JUDGEMENT).write_text("{")
+    path, code = report([tmp_path / "results"], [], out=tmp_path / "page.html")
+    assert code == 4
+    assert 'id="gate"' in path.read_text()
+    (damage,) = read_results([tmp_path / "results"]).damaged
+    assert damage.name == "cut"
+    assert damage.reason.startswith("not a judgement of the gate")
+
+
+def test_a_hostile_judgement_makes_no_element_no_link_and_no_template(tmp_path):
+    write_judgement(hostile(), tmp_path / "results" / "gate", {})
+    path, code = report([tmp_path / "results"], [EVIL], out=tmp_path / "page.html")
+    assert code == 0
+    elements = parsed(path.read_text(encoding="utf-8"))
+    assert not {"b", "img", "svg"} & set(elements.tags)
+    assert all(value.startswith("#") for name, value in elements.attributes if name == "href")
+    figures = [data for data in elements.data if "data" in data]
+    for text in {text for figure in figures for text in texts(figure)} - {
+        "%{hovertext}<extra>%{fullData.name}</extra>",
+        "%{y}: %{text}<extra>%{fullData.name}</extra>",
+    }:
+        assert not re.search(r"[<>$]|%\{", text)
+    for figure in figures:
+        plotly.graph_objects.Figure(figure)
+
+
+def test_a_planted_path_and_secret_in_a_foreign_judgement_stay_off_the_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("SERVICE_TOKEN", "hunter2-hunter2")
+    write_judgement(mixed(), tmp_path / "results" / "gate", {})
+    file = tmp_path / "results" / "gate" / JUDGEMENT
+    planted = "/srv/private/x hunter2-hunter2"
+    content = json.loads(file.read_text())
+    for verdict in content["verdicts"]:
+        verdict |= {"case": planted, "reason": planted, "span": planted, "notes": [planted]}
+    content |= {"differences": {planted: [planted, planted]}, "warnings": [planted]}
+    content["before"]["label"] = content["after"]["commit"] = planted
+    content["facts"] = dict.fromkeys(content["facts"], planted)
+    file.write_text(json.dumps(content))
+    path, _ = report([tmp_path / "results"], [], out=tmp_path / "page.html")
+    assert 'id="gate"' in path.read_text()
+    assert "/srv/private" not in path.read_text()
+    assert "hunter2" not in path.read_text()
