@@ -56,9 +56,7 @@ def gate_against(
             f"measuring, and about 3 s for each start of the two workers, of which there are two at least"
         )
         interrupted = _run(comparison)
-        judgement = comparison.judgement(
-            inconclusive_fails=inconclusive == "fail", interrupted=interrupted
-        )
+        judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
         return _finish(_with_acceptances(judgement), out, comparison.tables())
 
 
@@ -74,9 +72,7 @@ def gate_stored(baseline: Path, candidate: Path, *, inconclusive: str, out: Path
     return _finish(judgement, out)
 
 
-def gate_accept(
-    case: str, *, span: str, metric: str, reason: str, ceiling: float, expires: str
-) -> int:
+def gate_accept(case: str, *, span: str, metric: str, reason: str, ceiling: float, expires: str) -> int:
     """Add an entry to the reviewed file."""
     entry = acceptances.accept(
         ACCEPTED,
@@ -165,5 +161,3 @@ def _check_seconds(seconds: float) -> None:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
