@@ -52,8 +52,8 @@ def gate_against(
             folder=Path(name),
         )
         _say(
-            f"{revision} ({before.side.commit or ''}) against the working tree, sweep={sweep}: at most {seconds:g} s of "
-            f"measuring, and about 3 s for each start of the two workers, of which there are two at least"
+            f"{revision} ({(before.side.commit or '')[:9]}) against the working tree, sweep={sweep}: at most {seconds:g} s "
+            "of measuring, and about 3 s for each start of the two workers, of which there are two at least"
         )
         interrupted = _run(comparison)
         judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
