@@ -85,3 +85,5 @@ def test_hostile_text_cannot_move_the_cursor_or_begin_a_line():
     assert all(line.isprintable() for line in told)
     "\n".join(told).encode()
     assert not any(line.startswith("::") for line in told)
+    short = judgement(whole(case="\x1b[2J", reason="\x1b[2J"))
+    assert all(line.isprintable() for line in lines(short, width=200, colour=False))

@@ -228,7 +228,12 @@ def test_a_planted_path_and_secret_in_a_foreign_judgement_stay_off_the_page(tmp_
     planted = "/srv/private/x hunter2-hunter2"
     content = json.loads(file.read_text())
     for verdict in content["verdicts"]:
-        verdict |= {"case": planted, "reason": planted, "span": planted, "notes": [planted]}
+        verdict |= {
+            "case": f"attention={planted} geometry={planted}",
+            "reason": planted,
+            "span": planted,
+            "notes": [planted],
+        }
     content |= {"differences": {planted: [planted, planted]}, "warnings": [planted]}
     content["before"]["label"] = content["after"]["commit"] = planted
     content["facts"] = dict.fromkeys(content["facts"], planted)
