@@ -5,6 +5,7 @@ between launches is asked as well as that between rounds, and the wider of the t
 spread badly; but the benchmarks ran in the same launches, so each takes a share of what all of them show together.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,50 +52,52 @@ class Effect:
 @dataclass(frozen=True, kw_only=True)
 class _Spread:
     estimate: float
-    between: float
-    """Variance of the launches' medians."""
-    within: float
-    """What it would be if launches did not differ, from the rounds' spread."""
+    of_a_round: float
+    """Variance that one round gives the median: divided by the number of rounds, it is the median's own."""
+    excess: float
+    """Variance between launches over what rounds alone would give it: about 1 where launches do not differ."""
+    rounds: int
     launches: int
-
-    @property
-    def excess(self) -> float:
-        return self.between / self.within if self.within > 0 else 1.0
 
 
 def effects(of_benchmarks: Sequence[Sequence[Sequence[float]]]) -> list[Effect]:
     """An effect for each benchmark from its log-ratios, by launch and round.
 
-    Raises ValueError for a benchmark of fewer than two launches or with a launch without rounds.
+    Raises ValueError for a benchmark of fewer than two launches or with a launch of fewer than two rounds.
     """
     spreads = [_spread([np.asarray(launch, dtype=float) for launch in launches]) for launches in of_benchmarks]
     return [_effect(one, spreads) for one in spreads]
 
 
 def _spread(launches: Sequence[NDArray[np.float64]]) -> _Spread:
-    if len(launches) < 2 or not all(len(launch) for launch in launches):
-        raise ValueError(f"an effect needs at least two launches with rounds; got {[len(one) for one in launches]}")
-    medians = [np.median(launch) for launch in launches]
-    # By quartiles, which a few disturbed rounds do not move. A bootstrap of few rounds comes out too narrow.
-    within = [
-        (MEDIAN_OVER_MEAN * np.subtract(*np.quantile(launch, [0.75, 0.25])) / QUARTILES_OF_NORMAL) ** 2 / len(launch)
-        for launch in launches
-    ]
+    counts = np.array([len(launch) for launch in launches])
+    if len(counts) < 2 or counts.min() < 2:
+        raise ValueError(f"an effect needs two launches with two rounds each; got {counts.tolist()} rounds")
+    estimate = np.median(np.concatenate(launches))
+    medians = np.array([np.median(launch) for launch in launches])
+    rests = np.concatenate([launch - median for launch, median in zip(launches, medians, strict=True)])
+    # By quartiles, which a few disturbed rounds do not move. Each launch's median took a degree of freedom.
+    deviation = np.subtract(*np.quantile(rests, [0.75, 0.25])) / QUARTILES_OF_NORMAL
+    of_a_round = (MEDIAN_OVER_MEAN * deviation) ** 2 * counts.sum() / (counts.sum() - len(counts))
+    between = np.sum(counts * (medians - estimate) ** 2) / (len(counts) - 1)
     return _Spread(
-        estimate=float(np.median(np.concatenate(launches))),
-        between=float(np.var(medians, ddof=1)),
-        within=float(np.mean(within)),
-        launches=len(launches),
+        estimate=float(estimate),
+        of_a_round=float(of_a_round),
+        excess=float(between / of_a_round) if of_a_round > 0 else 1.0,
+        rounds=int(counts.sum()),
+        launches=len(counts),
     )
 
 
 def _effect(one: _Spread, of_all: Sequence[_Spread]) -> Effect:
     """Moderated as in G. K. Smyth, Linear models and empirical Bayes methods, Statistical Applications in Genetics and
     Molecular Biology 3 (2004), but by the excess over the rounds' own spread, which differs between benchmarks."""
-    others = sum(spread.launches - 1 for spread in of_all) - (one.launches - 1)
-    shared = min(SHARED_LAUNCHES, others)
+    shared = min(SHARED_LAUNCHES, sum(spread.launches - 1 for spread in of_all) - (one.launches - 1))
     freedom = shared + one.launches - 1
     common = float(np.mean([spread.excess for spread in of_all]))
     excess = (shared * common + (one.launches - 1) * one.excess) / freedom
-    variance = max(1.0, excess) * one.within if one.within > 0 else one.between
-    return Effect(estimate=one.estimate, error=float(np.sqrt(variance / one.launches)), freedom=freedom)
+    return Effect(
+        estimate=one.estimate,
+        error=math.sqrt(max(1.0, excess) * one.of_a_round / one.rounds),
+        freedom=freedom,
+    )
