@@ -84,6 +84,11 @@ def test_a_slowdown_within_the_stored_spread_is_inconclusive_and_fails_only_wher
     assert replace(judgement, inconclusive_fails=True).exit_code == 3
 
 
+def test_no_difference_in_a_spread_that_could_hide_one_is_not_the_same():
+    (verdict,) = judge_times([compared("c", "layer", [0.9, 0.95, 1.0, 1.05, 1.1], [1.0], "wall")], Tolerances())
+    assert (verdict.outcome, verdict.high > 1.05) == (Outcome.INCONCLUSIVE, True)
+
+
 def test_a_prediction_is_wider_than_an_interval_of_the_mean():
     """By hand: t(4, 99 %) = 3.747, and a further run varies by s√(1 + 1/5) about the mean of five."""
     logs = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
