@@ -1,7 +1,7 @@
 """Two revisions on this machine, now: built and examined side by side, then timed until each case is decided."""
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.gate.arm import Arm, ArmError, FailedError, UnsupportedHereError
-from suite.gate.contest import NAMES, Contender, Contest, Sides
+from suite.gate.contest import NAMES, Contender, Contest, Say, Sides
 from suite.gate.exact import Exact, judge_exact
 from suite.gate.pairing import Expanded, changed_settings, command_of, expanded_from, paired
 from suite.gate.revisions import Tree
@@ -18,7 +18,6 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Judgement, Outcome, Verdict
 from suite.records.metrics import METRICS
 
-Say = Callable[[str], None]
 OWN_WORKER = Path(__file__).with_name("worker.py")
 IN_TREE = Path("suite/gate/worker.py")
 Built = Mapping[str, Any] | Exception

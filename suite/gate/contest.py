@@ -16,8 +16,12 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome, Verdict
 
 NAMES = ("before", "after")
-SHORTEST_LAUNCH_S, LONGEST_LAUNCH_S, LAUNCHES = 2.0, 6.0, 10
-"""A launch takes a tenth of the time, within these bounds: too short, its start costs more than it measures."""
+Say = Callable[[str], None]
+LAUNCHES = (2, 2, 4, 6, 8, 8)
+"""How the cap is shared out over launches: two short ones, after which what is plain is decided, then longer ones, since
+each costs a start. Launches of one code do not differ by more than their rounds do, with a steady allocator."""
+LOOKS = sum(LAUNCHES) // 2
+"""How often it is looked whether something is decided, if the whole time is needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ class Contest:
         self.rounds = Rounds(order=random.Random(self.seed))
         self.decisions = Decisions(benchmarks=list(self.benchmarks), tolerances=self.tolerances, seconds=self.seconds)
 
-    def run(self, say: Callable[[str], None] = lambda text: None) -> None:
+    def run(self, say: Say = lambda text: None) -> None:
         """Launch after launch until nothing is open."""
         while self._goes_on:
             try:
@@ -101,15 +105,18 @@ class Contest:
             except BrokenSampleError as broken:
                 self._leave_out(broken)
 
-    def launch(self, arms: Sequence[Arm], say: Callable[[str], None] = lambda text: None) -> None:
-        """One launch's rounds and the look after it, with workers that have built everything that is open."""
-        if not self._goes_on:
-            return
-        try:
-            self._take(arms)
-        except BrokenSampleError as broken:
-            self._leave_out(broken)
-        self.decisions.look(self.rounds.samples, self.rounds.measured_s)
+    def launch(self, arms: Sequence[Arm], say: Say = lambda text: None) -> None:
+        """One launch's rounds and looks, with workers that have built everything that is open."""
+        share = LAUNCHES[min(self.rounds.launches, len(LAUNCHES) - 1)] / sum(LAUNCHES)
+        ends_s = self.rounds.measured_s + share * self.seconds
+        self.rounds.begin_launch()
+        while self._goes_on and self.rounds.measured_s < ends_s:
+            try:
+                self.rounds.take(arms, self.decisions.open, seconds=self.seconds / LOOKS, key_of=key_of)
+            except BrokenSampleError as broken:
+                self._leave_out(broken)
+                return
+            self.decisions.look(self.rounds.samples, self.rounds.measured_s)
         decided, count = len(self.decisions.decided), len(self.decisions.benchmarks)
         say(
             f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
@@ -136,12 +143,6 @@ class Contest:
                     self.sides.build(arms, one, side, examine=False)
                 except (ArmError, FailedError, UnsupportedHereError) as error:
                     raise BrokenSampleError(one.id, f"{NAMES[side]}: {error}") from error
-
-    def _take(self, arms: Sequence[Arm]) -> None:
-        a_tenth = self.seconds / LAUNCHES
-        left_s = self.seconds - self.rounds.measured_s
-        length_s = min(max(SHORTEST_LAUNCH_S, min(a_tenth, LONGEST_LAUNCH_S)), left_s)
-        self.rounds.take(arms, self.decisions.open, seconds=length_s, key_of=key_of)
 
     def _leave_out(self, broken: BrokenSampleError) -> None:
         self.broken[broken.case] = broken.reason

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from suite.gate.rounds import AFTER, BEFORE, Benchmark, Sample
+from suite.gate.rounds import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome
 from suite.statistics.holm import holm
@@ -101,6 +101,7 @@ def effects_of(
     by_benchmark = {}
     for one in benchmarks:
         launches = ratios.get((one.case, one.span), {})
+        launches = {number: rounds for number, rounds in launches.items() if len(rounds) >= LEAST_ROUNDS}
         if len(launches) >= LEAST_LAUNCHES:
             clock = column or one.column
             by_benchmark[one] = [

@@ -127,6 +127,8 @@ class Rounds:
     surroundings: list[Surroundings] = field(default_factory=list)
     measured_s: float = 0.0
     launches: int = 0
+    _number: int = 0
+    """Of the next round in its launch."""
 
     def take(
         self,
@@ -136,19 +138,23 @@ class Rounds:
         seconds: float,
         key_of: Callable[[str, int], str],
     ) -> None:
-        """A launch's rounds: each benchmark once a round and arm, until the time is over; LEAST_ROUNDS at least.
+        """More rounds of the launch that was begun: each benchmark once a round and arm, until the time is over.
 
-        `key_of`: what a case of an arm is called in its worker. Raises BrokenSampleError; what was taken is kept.
+        A launch has LEAST_ROUNDS at least. `key_of`: what a case of an arm is called in its worker. Raises
+        BrokenSampleError; what was taken before is kept.
         """
-        begun, before_s, number = time.monotonic(), self.measured_s, 0
+        begun, before_s = time.monotonic(), self.measured_s
         of_gpu = any(one.clock == "device" for one in benchmarks)
-        self.launches += 1
-        while number < LEAST_ROUNDS or time.monotonic() - begun < seconds:
+        while self._number < LEAST_ROUNDS or time.monotonic() - begun < seconds:
             for benchmark in self.order.sample(benchmarks, len(benchmarks)):
-                self._pair(arms, benchmark, number, key_of)
+                self._pair(arms, benchmark, self._number, key_of)
             self.measured_s = before_s + time.monotonic() - begun
-            self.surroundings.append(look_around(self.launches, number, self.measured_s, of_gpu=of_gpu))
-            number += 1
+            self.surroundings.append(look_around(self.launches, self._number, self.measured_s, of_gpu=of_gpu))
+            self._number += 1
+
+    def begin_launch(self) -> None:
+        self.launches += 1
+        self._number = 0
 
     def _pair(self, arms: Sequence[Arm], benchmark: Benchmark, number: int, key_of: Callable[[str, int], str]) -> None:
         pair = []
