@@ -19,7 +19,7 @@ NAMES = ("before", "after")
 Say = Callable[[str], None]
 LAUNCHES = (2, 2, 4, 6, 8, 8)
 """How the cap is shared out over launches: two short ones, after which what is plain is decided, then longer ones, since
-each costs a start. Launches of one code do not differ by more than their rounds do, with a steady allocator."""
+each costs a start, and with a steady allocator launches of one code differ by no more than their rounds do."""
 LOOKS = sum(LAUNCHES) // 2
 """How often it is looked whether something is decided, if the whole time is needed."""
 
@@ -112,7 +112,8 @@ class Contest:
         self.rounds.begin_launch()
         while self._goes_on and self.rounds.measured_s < ends_s:
             try:
-                self.rounds.take(arms, self.decisions.open, seconds=self.seconds / LOOKS, key_of=key_of)
+                chunk_s = min(self.seconds / LOOKS, ends_s - self.rounds.measured_s)
+                self.rounds.take(arms, self.decisions.open, seconds=chunk_s, key_of=key_of)
             except BrokenSampleError as broken:
                 self._leave_out(broken)
                 return
