@@ -243,14 +243,21 @@ def _gate_application(finish: "Callable[[Callable[[], int]], None]") -> "typer.T
             return
 
         def command() -> int:
-            from suite.gate.command import gate_against, gate_stored
+            from suite.gate.command import gate_against, gate_stored, reported
 
             if against is not None and baseline is None and candidate is None:
-                return gate_against(
-                    against, sweep=sweep, chosen=set_ or [], seconds=seconds, inconclusive=inconclusive.value, out=out
+                return reported(
+                    lambda: gate_against(
+                        against,
+                        sweep=sweep,
+                        chosen=set_ or [],
+                        seconds=seconds,
+                        inconclusive=inconclusive.value,
+                        out=out,
+                    )
                 )
             if against is None and baseline is not None and candidate is not None:
-                return gate_stored(baseline, candidate, inconclusive=inconclusive.value, out=out)
+                return reported(lambda: gate_stored(baseline, candidate, inconclusive=inconclusive.value, out=out))
             raise ValueError("gate needs either --against REV, or both --baseline FOLDER and --candidate FOLDER")
 
         finish(command)
@@ -267,9 +274,11 @@ def _gate_application(finish: "Callable[[Callable[[], int]], None]") -> "typer.T
         metric: Annotated[str, typer.Option(help="Only this metric; `missing` for what is gone.")] = "*",
     ) -> None:
         def command() -> int:
-            from suite.gate.command import gate_accept
+            from suite.gate.command import gate_accept, reported
 
-            return gate_accept(case, span=span, metric=metric, reason=reason, ceiling=ceiling, expires=expires)
+            return reported(
+                lambda: gate_accept(case, span=span, metric=metric, reason=reason, ceiling=ceiling, expires=expires)
+            )
 
         finish(command)
 
@@ -291,7 +300,7 @@ def _gate_application(finish: "Callable[[Callable[[], int]], None]") -> "typer.T
         ),
     ) -> None:
         def command() -> int:
-            from suite.gate.command import gate_selftest
+            from suite.gate.command import gate_selftest, reported
             from suite.gate.selftest import Plan
 
             plan = Plan(
@@ -302,7 +311,7 @@ def _gate_application(finish: "Callable[[Callable[[], int]], None]") -> "typer.T
                 one_process_runs=one_process_runs,
                 busy=busy,
             )
-            return gate_selftest(plan, out=out, save=save)
+            return reported(lambda: gate_selftest(plan, out=out, save=save))
 
         finish(command)
 

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "suite.measure": BASE,
     "suite.attention": BASE | {"suite.measure"},
     "suite.report": BASE | {"suite.gate"},
-    "suite.gate": BASE,
+    "suite.gate": BASE | {"suite.interruptions"},
     "suite.explain": BASE,
     "suite.doctor": BASE,
     "suite.results": BASE | {"suite.answer", "suite.archive"},

@@ -3,20 +3,23 @@
 import datetime
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from suite.gate import acceptances, revisions
+from suite.gate import revisions
+from suite.gate.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.against import Comparison
 from suite.gate.annotations import annotations
 from suite.gate.arm import ArmError
+from suite.gate.contest import LAUNCHES
 from suite.gate.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.markdown import markdown
-from suite.gate.noise import machine_kind, noise_path, save_noise
+from suite.gate.noise import CorruptNoiseError, machine_kind, noise_path, save_noise
 from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest
 from suite.gate.selftest_table import table
 from suite.gate.stored import judge_stored
@@ -27,11 +30,22 @@ from suite.interruptions import Interruptions
 from suite.records.environment import cpu_model, environment, source_digest
 
 RESULTS = Path("results/gate")
-ACCEPTED = Path("results/baseline/accepted.yaml")
 THREADS = 1
 """Of the cases whose noise is learnt and used; the gate's sweep runs on one."""
 FEWEST_IDENTICAL_RUNS = 20
 """What 19 of 20 runs stay below is told by 20 at least."""
+
+
+def reported(judge: Callable[[], int]) -> int:
+    """The exit code of a judging, also where a file that it needs is damaged or git does not do its part."""
+    try:
+        return judge()
+    except (CorruptNoiseError, CorruptAcceptancesError) as error:
+        print(f"suite gate: {error}", file=sys.stderr)
+    except subprocess.CalledProcessError as error:
+        said = os.fsdecode(error.stderr or b"").strip().splitlines()
+        print(f"suite gate: git failed: {said[-1] if said else error}", file=sys.stderr)
+    return BROKEN
 
 
 def gate_against(
@@ -40,7 +54,10 @@ def gate_against(
     """The working tree against a revision of its repository. Raises ValueError for what cannot be asked."""
     _check_seconds(seconds)
     top, tolerances = revisions.repository(Path.cwd()), _tolerances()
-    with Interruptions(), tempfile.TemporaryDirectory(prefix="suite-gate-", ignore_cleanup_errors=True) as name:
+    with (
+        Interruptions() as interruptions,
+        tempfile.TemporaryDirectory(prefix="suite-gate-", ignore_cleanup_errors=True) as name,
+    ):
         before = revisions.before(top, revision, Path(name))
         comparison = Comparison(
             before=before,
@@ -52,12 +69,13 @@ def gate_against(
             folder=Path(name),
         )
         _say(
-            f"{revision} ({(before.side.commit or '')[:9]}) against the working tree, sweep={sweep}: at most {seconds:g} s "
-            "of measuring, and about 3 s for each start of the two workers, of which there are two at least"
+            f"the working tree against {revision} ({(before.side.commit or '')[:9]}), sweep={sweep}: at most "
+            f"{seconds:g} s of measuring in 2 to {len(LAUNCHES)} launches, each with about 3 s to start"
         )
         interrupted = _run(comparison)
-        judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
-        return _finish(_with_acceptances(judgement), out, comparison.tables())
+        with interruptions.held():
+            judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
+            return _finish(_with_acceptances(judgement), out, comparison.tables())
 
 
 def gate_stored(baseline: Path, candidate: Path, *, inconclusive: str, out: Path | None) -> int:
@@ -74,7 +92,7 @@ def gate_stored(baseline: Path, candidate: Path, *, inconclusive: str, out: Path
 
 def gate_accept(case: str, *, span: str, metric: str, reason: str, ceiling: float, expires: str) -> int:
     """Add an entry to the reviewed file."""
-    entry = acceptances.accept(
+    entry = accept(
         ACCEPTED,
         case,
         span=span,
@@ -127,7 +145,7 @@ def _run(comparison: Comparison) -> bool:
 
 
 def _with_acceptances(judgement: Judgement) -> Judgement:
-    verdicts, warnings = acceptances.apply_file(judgement.verdicts, ACCEPTED, datetime.date.today())
+    verdicts, warnings = apply_file(judgement.verdicts, ACCEPTED, datetime.date.today())
     # A case that was not reached yet says nothing of an acceptance.
     more = () if judgement.interrupted else warnings
     return replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
