@@ -104,17 +104,18 @@ class Comparison:
 
     def _contenders(self, arms: Sequence[Arm]) -> list[Contender]:
         """Cases that both trees have. What only one has gets its verdict here."""
-        arguments = ["-m", f"sweep={self.sweep}", *self.chosen]
+        for arm in arms:
+            arm.begin("expand", arguments=["-m", f"sweep={self.sweep}", *self.chosen])
         try:
-            after = expanded_from(arms[AFTER].ask("expand", arguments=arguments))
+            after = expanded_from(arms[AFTER].answer())
         except FailedError as error:
             raise ValueError(f"sweep={self.sweep} cannot be composed: {error}") from error
         try:
-            before = expanded_from(arms[BEFORE].ask("expand", arguments=arguments))
+            before = expanded_from(arms[BEFORE].answer())
         except FailedError as error:
             before = []
             self.warnings.append(
-                f"before: sweep={self.sweep} cannot be composed there, so its cases are one by one: {error}"
+                f"the revision before cannot compose sweep={self.sweep}, so not seen is what it lost: {error}"
             )
         found = paired(before, after)
         self.verdicts += [

@@ -90,12 +90,20 @@ class Arm:
 
     def ask(self, do: str, **arguments: Any) -> Mapping[str, Any]:
         """Raises UnsupportedHereError or FailedError for what the worker says of a case, ArmError when it is gone."""
+        self.begin(do, **arguments)
+        return self.answer()
+
+    def begin(self, do: str, **arguments: Any) -> None:
+        """The first half of `ask`, so that both workers can be busy at once with what is not timed."""
         try:
             stdin = self._pipe(self._process.stdin)
             stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
             stdin.flush()
         except OSError as error:
             raise ArmError(self._death()) from error
+
+    def answer(self) -> Mapping[str, Any]:
+        """The other half."""
         answer = self._received()
         if "unsupported" in answer:
             raise UnsupportedHereError(answer["unsupported"])
