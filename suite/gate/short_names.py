@@ -17,7 +17,7 @@ def short_names(cases: Iterable[str]) -> dict[str, str]:
     settings = {case: settings_of(case) for case in cases}
     telling = _telling([one for one in settings.values() if one])
     names = {
-        case: " ".join(_shown(name, own[name]) for name in telling if name in own) or case
+        case: " ".join(_shown(name, own[name]) for name in telling if own.get(name, "null") != "null") or case
         for case, own in settings.items()
     }
     seen = Counter(names.values())
