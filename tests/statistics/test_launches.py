@@ -84,7 +84,7 @@ def test_freedom_grows_with_the_benchmarks_up_to_a_bound(benchmarks, freedom):
 
 
 def test_the_order_of_launches_does_not_matter():
-    launches = np.random.default_rng(5).normal(size=(3, 9)) + [[0.3], [0], [-0.2]]
+    launches = np.random.default_rng(5).normal(size=(3, 9)) + np.array([[0.3], [0], [-0.2]])
     forth, back = one(*launches), one(*launches[::-1])
     assert (forth.estimate, forth.freedom) == (back.estimate, back.freedom)
     assert forth.error == pytest.approx(back.error, rel=1e-12)
