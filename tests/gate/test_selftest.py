@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -21,6 +22,7 @@ from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, SHARES, TWO_WORKERS, K
 from suite.gate.selftest_table import table
 from suite.statistics.proportions import wilson
 
+ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
 BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]
 
@@ -161,7 +163,7 @@ def test_more_or_fewer_runs_are_the_same_self_test(faked, tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"source_digest": "digest", "benchmarks": [], "plan": 3}'])
 def test_a_file_of_that_name_that_is_none_of_ours_is_refused(faked, tmp_path, content):
     (tmp_path / ABOUT).write_text(content)
-    with pytest.raises(ValueError, match="^out must be a new folder, or one of the same self-test; .* is of none$"):
+    with pytest.raises(ValueError, match=r"^out must be a new folder, or one of the same self-test; .* is of none$"):
         claim(tmp_path)
 
 
@@ -302,11 +304,10 @@ def test_busy_processes_end_when_their_parent_is_killed():
     script = (
         "import time\nfrom suite.gate.selftest import busy\nwith busy(1):\n    print(1, flush=True)\n    time.sleep(60)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT)
     try:
         assert parent.stdout.readline() == b"1\n"
         (spinning,) = psutil.Process(parent.pid).children()
-        time.sleep(0.3)  # until it spins: its pipe is watched by then
         assert spinning.is_running()
     finally:
         parent.kill()
