@@ -157,6 +157,7 @@ class Contest:
     ) -> Verdict:
         times = [median_s(self.rounds.samples, one, side) for side in (BEFORE, AFTER)]
         floor = self.tolerances.floor(one.case, one.span, METRIC)
+        target = self.tolerances.target(one.case, one.span, METRIC)
         common: dict[str, Any] = {
             "case": one.case,
             "span": one.span,
@@ -178,7 +179,7 @@ class Contest:
         }
         return Verdict(
             outcome=decided.outcome,
-            reason=_sentence(decided.outcome, floor, ratios, self.rounds.measured_s),
+            reason=_sentence(decided.outcome, floor, target, self.rounds.measured_s),
             level=LEVEL,
             rounds=decided.rounds,
             launches=decided.launches,
@@ -213,13 +214,12 @@ def median_s(samples: Sequence[Sample], one: Benchmark, arm: int) -> float | Non
     return median(values) if values else None
 
 
-def _sentence(outcome: Outcome, floor: float, ratios: Mapping[str, float], measured_s: float) -> str:
-    change, low, high = (ratios[name] - 1 for name in ("ratio", "low", "high"))
-    between = f"{low:+.1%} to {high:+.1%}"
+def _sentence(outcome: Outcome, floor: float, target: float, measured_s: float) -> str:
+    """What stands beside the estimate and its interval."""
     if outcome is Outcome.SLOWER:
-        return f"{change:.1%} slower ({between}); {floor:.1%} is allowed"
+        return f"slower by more than the {floor:.1%} that is allowed"
     if outcome is Outcome.FASTER:
-        return f"{-change:.1%} faster ({between})"
+        return f"faster by more than {floor:.1%}"
     if outcome is Outcome.SAME:
-        return f"no change seen ({between})"
-    return f"after {measured_s:.0f} s still {between}: more --seconds, or a quieter machine, would tell"
+        return f"a change of {target:.1%} is ruled out"
+    return f"after {measured_s:.0f} s noise still hides a change of {target:.1%}: more --seconds, or a calmer machine"

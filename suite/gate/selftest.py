@@ -27,7 +27,7 @@ from suite.gate.pairing import expanded_from
 from suite.gate.rounds import BEFORE, SAMPLES, Benchmark
 from suite.gate.selftest_table import table
 from suite.gate.tolerances import Tolerances
-from suite.records.environment import environment, source_digest
+from suite.records.environment import commit, environment, source_digest
 from suite.records.store import write_whole
 
 ABOUT, RUNS = "selftest.json", "runs.jsonl"
@@ -150,6 +150,7 @@ def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "plan": asdict(plan),
         "benchmarks": [asdict(one) for one in benchmarks],
+        **commit(),
         "source_digest": source_digest(),
         "environment": environment(),
     }

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 SETTING = re.compile(r"([A-Za-z_][\w.]*)=(.*)", re.DOTALL)
 NEXT_SETTING = re.compile(r" (?=[A-Za-z_][\w.]*=)")
 WORD = re.compile(r"[A-Za-z][\w.+-]*")
-SAYS_NOTHING_ALONE = {"null", "true", "false", "auto", "none"}
+NOT_APPLIED = "null"
+SAYS_NOTHING_ALONE = {NOT_APPLIED, "true", "false", "auto", "none"}
 NAMED_WHEN_ALONE = 2
 """Of a single case nothing differs: its workload and its first axis stand for it."""
 
@@ -17,7 +18,7 @@ def short_names(cases: Iterable[str]) -> dict[str, str]:
     settings = {case: settings_of(case) for case in cases}
     telling = _telling([one for one in settings.values() if one])
     names = {
-        case: " ".join(_shown(name, own[name]) for name in telling if name in own) or case
+        case: " ".join(_shown(name, own[name]) for name in telling if own.get(name, NOT_APPLIED) != NOT_APPLIED) or case
         for case, own in settings.items()
     }
     seen = Counter(names.values())
@@ -31,7 +32,7 @@ def shared_settings(cases: Iterable[str]) -> str:
         return ""
     telling = _telling(every)
     shared = {name: value for own in every for name, value in own.items() if name not in telling}
-    return " ".join(f"{name}={value}" for name, value in shared.items() if value != "null")
+    return " ".join(f"{name}={value}" for name, value in shared.items() if value != NOT_APPLIED)
 
 
 def settings_of(case: str) -> dict[str, str]:
@@ -44,7 +45,9 @@ def _telling(every: Sequence[Mapping[str, str]]) -> list[str]:
     names = dict.fromkeys(name for own in every for name in own)
     if len(every) == 1:
         return list(names)[:NAMED_WHEN_ALONE]
-    return [name for name in names if len({own.get(name) for own in every}) > 1]
+    # A setting that does not apply to some, and is the same for the others, follows from what tells them apart.
+    values = {name: {own.get(name) for own in every} - {NOT_APPLIED} for name in names}
+    return [name for name in names if len(values[name]) > 1]
 
 
 def _shown(name: str, value: str) -> str:

@@ -231,5 +231,5 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _tick(value: float, width: float) -> str:
     if width >= PERCENT_BELOW:
-        return f"{value:.3g}×"
+        return f"{value:,.0f}×" if value >= 1 else f"{value:.3g}×"
     return f"{round(100 * (value - 1)):+d} %" if abs(value - 1) > 1e-9 else "0"

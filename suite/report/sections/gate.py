@@ -4,6 +4,7 @@ A judgement is data from anywhere, like a record: its text is scrubbed and cut h
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from suite.gate.sentences import COMMIT_LENGTH, change, differences, facts, finite, percent, quantity, values
 from suite.gate.short_names import shared_settings, short_names
@@ -17,6 +18,7 @@ from suite.report.watched import cut
 from suite.report.words import Words
 
 LONGEST_NAME, LONGEST_REASON, DATE_LENGTH = 300, 1000, 16
+LATENCY = "latency_s"
 
 
 def build(results: Results, words: Words) -> Section | None:
@@ -80,7 +82,12 @@ def _titled(one: Judged, words: Words, *, several: bool) -> Titled:
 
 def _figures(one: Judged, words: Words, *, several: bool) -> list[Figure]:
     cases = _names(one.judgement)
-    named = [(verdict, " · ".join(filter(None, _row_name(verdict, cases)))) for verdict in one.judgement.worst_first]
+    # Nearly every timing is a latency, and a narrow screen has no room to say so in each row.
+    plain = [
+        replace(verdict, metric="") if verdict.metric == LATENCY else verdict for verdict in one.judgement.worst_first
+    ]
+    names = [" · ".join(filter(None, _row_name(verdict, cases))) for verdict in plain]
+    named = list(zip(one.judgement.worst_first, names, strict=True))
     return forest_figures(named, one.label, _titled(one, words, several=several), words)
 
 
