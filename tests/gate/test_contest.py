@@ -159,8 +159,10 @@ def test_at_the_cap_what_is_still_open_is_inconclusive(clock):
     assert {one.outcome for one in verdicts.values()} == {Outcome.INCONCLUSIVE}
     assert SECONDS <= contest.rounds.measured_s < SECONDS + LEAST_ROUNDS
     one = verdicts["a"]
-    assert one.reason.startswith(f"after {contest.rounds.measured_s:.0f} s still ")
-    assert one.reason.endswith(": more --seconds, or a quieter machine, would tell")
+    assert one.reason == (
+        f"after {contest.rounds.measured_s:.0f} s noise still hides a change of 5.0%: "
+        "more --seconds, or a calmer machine"
+    )
     assert one.low < one.ratio < one.high
     assert one.launches == contest.rounds.launches == len(LAUNCHES)
 
@@ -229,17 +231,15 @@ def test_where_wall_time_judges_it_cannot_disagree(clock):
 @pytest.mark.parametrize(
     ("slower", "outcome", "sentence"),
     [
-        (0.2, Outcome.SLOWER, r"(19|20)\.\d% slower \({between}\); 2\.0% is allowed"),
-        (-0.2, Outcome.FASTER, r"(19|20)\.\d% faster \({between}\)"),
-        (0.0, Outcome.SAME, r"no change seen \({between}\)"),
+        (0.2, Outcome.SLOWER, "slower by more than the 2.0% that is allowed"),
+        (-0.2, Outcome.FASTER, "faster by more than 2.0%"),
+        (0.0, Outcome.SAME, "a change of 5.0% is ruled out"),
     ],
 )
-def test_a_verdict_is_one_sentence_with_the_interval(clock, slower, outcome, sentence):
+def test_a_verdict_is_one_sentence_beside_the_estimate_and_its_interval(clock, slower, outcome, sentence):
     _, verdicts = judged(FakeSides(clock, slower={"a": slower}, noise=0.003))
     one = verdicts["a"]
-    assert one.outcome is outcome
-    between = re.escape(f"{one.low - 1:+.1%} to {one.high - 1:+.1%}")
-    assert re.fullmatch(sentence.replace("{between}", between), one.reason)
+    assert (one.outcome, one.reason) == (outcome, sentence)
     assert one.low < one.ratio < one.high
     assert one.ratio == pytest.approx(1 + slower, rel=0.01)
 

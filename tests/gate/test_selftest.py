@@ -100,6 +100,7 @@ def faked(monkeypatch):
     monkeypatch.setattr(selftest, "_expanded", lambda sides, sweep: ([], BENCHMARKS))
     monkeypatch.setattr(selftest, "_run", fake_run)
     monkeypatch.setattr(selftest, "environment", dict)
+    monkeypatch.setattr(selftest, "commit", dict)
     monkeypatch.setattr(selftest, "source_digest", lambda: "digest")
     return made
 
