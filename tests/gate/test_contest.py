@@ -3,6 +3,7 @@
 import random
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -223,9 +224,14 @@ def test_a_small_disagreement_below_the_floor_is_not_said(clock):
 
 
 def test_where_wall_time_judges_it_cannot_disagree(clock):
-    _, verdicts = judged(FakeSides(clock, waits={"b": 0.3}, noise=0.003), clock_name="wall")
+    """Nor with what it said when a benchmark was decided, which later rounds of others may put in another light."""
+    contest, verdicts = judged(FakeSides(clock, waits={"b": 0.3}, noise=0.003), clock_name="wall")
     assert verdicts["b"].outcome is Outcome.SLOWER
     assert verdicts["b"].notes == []
+    before = contest.decisions.decided[contest.benchmarks[1]]
+    far = replace(before, effect=replace(before.effect, estimate=1.0))
+    contest.decisions.decided[contest.benchmarks[1]] = far
+    assert all(one.notes == [] for one in contest.verdicts())
 
 
 @pytest.mark.parametrize(

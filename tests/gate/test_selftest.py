@@ -281,7 +281,8 @@ def test_the_smallest_slowdown_that_can_be_seen_is_told_by_benchmarks():
         for slowed, counts in hits.items()
         for index in range(10)
     ]
-    runs += [run(("same",) * 3), run(("slower",) * 3, form=ONE_PROCESS, slowed=0.03)]
+    # Neither identical code nor the one-process form counts, which finds less here.
+    runs += [run(("slower",) * 3), *(run(("same",) * 3, form=ONE_PROCESS, slowed=0.03, index=n) for n in range(10))]
     assert (
         "the smallest injected slowdown that 90% of runs found, by benchmarks: +3%: 1; +5%: 1; none of those: 1"
         in table(runs)
@@ -315,5 +316,8 @@ def test_busy_processes_end_when_their_parent_is_killed():
         parent.wait()
         parent.stdout.close()
     _, alive = psutil.wait_procs([spinning], timeout=10)
+    states = [one.status() for one in alive]
+    for one in alive:
+        one.kill()  # where this fails, nothing may be left behind either
     # Where nobody reaps orphans, what has ended stays as a zombie.
-    assert all(one.status() == psutil.STATUS_ZOMBIE for one in alive)
+    assert set(states) <= {psutil.STATUS_ZOMBIE}
