@@ -14,6 +14,7 @@ from suite.gate.decision import LEVEL, METRIC, Decided, Decisions, effects_of
 from suite.gate.rounds import AFTER, BEFORE, Benchmark, BrokenSampleError, Rounds, Sample
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome, Verdict
+from suite.statistics.launches import Effect
 
 NAMES = ("before", "after")
 Say = Callable[[str], None]
@@ -130,7 +131,9 @@ class Contest:
 
     def verdicts(self) -> list[Verdict]:
         closed = self.decisions.close(self.rounds.samples)
-        found = [self._verdict(one, closed.get(one)) for one in self.decisions.benchmarks]
+        # All at once, as at the looks: a benchmark by itself would know little of how launches differ.
+        by_wall = effects_of(self.rounds.samples, self.decisions.benchmarks, "wall_s")
+        found = [self._verdict(one, closed.get(one), by_wall) for one in self.decisions.benchmarks]
         return found + [
             Verdict(case=case, outcome=Outcome.BROKEN, reason=f"failed while it was timed: {reason}")
             for case, reason in self.broken.items()
@@ -149,7 +152,9 @@ class Contest:
         self.broken[broken.case] = broken.reason
         self.decisions.benchmarks = [one for one in self.decisions.benchmarks if one.case != broken.case]
 
-    def _verdict(self, one: Benchmark, decided: Decided | None) -> Verdict:
+    def _verdict(
+        self, one: Benchmark, decided: Decided | None, by_wall: Mapping[Benchmark, tuple[Effect, int, int]]
+    ) -> Verdict:
         times = [median_s(self.rounds.samples, one, side) for side in (BEFORE, AFTER)]
         floor = self.tolerances.floor(one.case, one.span, METRIC)
         target = self.tolerances.target(one.case, one.span, METRIC)
@@ -178,14 +183,16 @@ class Contest:
             level=LEVEL,
             rounds=decided.rounds,
             launches=decided.launches,
-            notes=self._disagreement(one, decided),
+            notes=self._disagreement(one, decided, by_wall),
             **ratios,
             **common,
         )
 
-    def _disagreement(self, one: Benchmark, decided: Decided) -> list[str]:
+    def _disagreement(
+        self, one: Benchmark, decided: Decided, by_wall: Mapping[Benchmark, tuple[Effect, int, int]]
+    ) -> list[str]:
         """Where wall time tells another story than the clock that judges: waiting and lost parallelism are such."""
-        if one.clock == "wall" or one not in (by_wall := effects_of(self.rounds.samples, [one], "wall_s")):
+        if one.clock == "wall" or one not in by_wall:
             return []
         effect = by_wall[one][0]
         low, high = effect.bounds(LEVEL)

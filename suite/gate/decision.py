@@ -64,10 +64,11 @@ class Decisions:
 
     def close(self, samples: Sequence[Sample]) -> dict[Benchmark, Decided]:
         """Everything that has an effect, what is still open as inconclusive."""
-        found = effects_of(samples, self.open)
+        found = effects_of(samples, self.benchmarks)  # all, as at the looks: each lends its launches to the others
         left = {
             one: Decided(outcome=Outcome.INCONCLUSIVE, effect=effect, rounds=rounds, launches=launches)
             for one, (effect, rounds, launches) in found.items()
+            if one not in self.decided
         }
         return self.decided | left
 

@@ -94,6 +94,7 @@ def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[dict[
         sides = _sides(Path(name))
         contenders, benchmarks = _expanded(sides, plan.sweep)
         _claim(folder, plan, benchmarks)
+        _cut_off_torn_line(folder / RUNS)
         done = read_runs(folder)
         names = {one["name"] for one in done}
         stack.enter_context(busy(plan.busy))
@@ -155,9 +156,12 @@ def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
     }
     path = folder / ABOUT
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name in ("source_digest", "benchmarks") if before[name] != about[name]]
-        changed += [name for name in ("seconds", "busy") if before["plan"][name] != about["plan"][name]]
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            changed = [name for name in ("source_digest", "benchmarks") if before[name] != about[name]]
+            changed += [name for name in ("seconds", "busy") if before["plan"][name] != about["plan"][name]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"out must be a new folder, or one of the same self-test; {path} is of none") from error
         if changed:
             raise ValueError(
                 f"out must be a new folder, or one of the same self-test; {changed[0]} differs in {folder}"
@@ -201,7 +205,7 @@ def _run(
         "took_s": time.monotonic() - begun,
         "measured_s": contest.rounds.measured_s,
         "launches": contest.rounds.launches,
-        "load_1min": around[-1].load_1min,
+        "load_1min": around[-1].load_1min if around else None,
         "cpu_pressure": sum(pressures) / len(pressures) if pressures else None,
         "broken": contest.broken,
         "benchmarks": [
@@ -219,6 +223,13 @@ def _run(
             for one, verdict in zip(contest.decisions.benchmarks, contest.verdicts(), strict=False)
         ],
     }
+
+
+def _cut_off_torn_line(path: Path) -> None:
+    """The next run's line would else go on where a kill ended the last one, and neither could be read."""
+    whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n") if path.exists() else ("", "", "")
+    if torn:
+        write_whole(path, f"{whole}\n".encode() if whole else b"")
 
 
 def _append(path: Path, run: Mapping[str, Any]) -> None:

@@ -44,9 +44,9 @@ class Effect:
         return self._p(-self.estimate)
 
     def _p(self, estimate: float) -> float:
-        return (
-            0.5 if self.error == 0 == estimate else t_above(estimate / self.error, self.freedom) if self.error else 0.0
-        )
+        if self.error > 0:
+            return t_above(estimate / self.error, self.freedom)
+        return 0.5 if estimate == 0 else float(estimate < 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,8 @@ class _Spread:
     estimate: float
     of_a_round: float
     """Variance that one round gives the median: divided by the number of rounds, it is the median's own."""
+    between: float
+    """The same variance as the launches' medians show it."""
     excess: float
     """Variance between launches over what rounds alone would give it: about 1 where launches do not differ."""
     rounds: int
@@ -83,6 +85,7 @@ def _spread(launches: Sequence[NDArray[np.float64]]) -> _Spread:
     return _Spread(
         estimate=float(estimate),
         of_a_round=float(of_a_round),
+        between=float(between),
         excess=float(between / of_a_round) if of_a_round > 0 else 1.0,
         rounds=int(counts.sum()),
         launches=len(counts),
@@ -92,6 +95,8 @@ def _spread(launches: Sequence[NDArray[np.float64]]) -> _Spread:
 def _effect(one: _Spread, of_all: Sequence[_Spread]) -> Effect:
     """Moderated as in G. K. Smyth, Linear models and empirical Bayes methods, Statistical Applications in Genetics and
     Molecular Biology 3 (2004), but by the excess over the rounds' own spread, which differs between benchmarks."""
+    if one.of_a_round == 0:  # Most rounds are equal to a clock's tick. What its own launches show is then all there is.
+        return Effect(estimate=one.estimate, error=math.sqrt(one.between / one.rounds), freedom=one.launches - 1)
     shared = min(SHARED_LAUNCHES, sum(spread.launches - 1 for spread in of_all) - (one.launches - 1))
     freedom = shared + one.launches - 1
     common = float(np.mean([spread.excess for spread in of_all]))

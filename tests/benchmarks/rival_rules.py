@@ -1,107 +1,131 @@
-"""How often other tools' rules are wrong on times that the gate recorded: false alarms and slowdowns found.
+"""How often other tools' rules are wrong on times that the gate's self-test recorded: false alarms and slowdowns found.
 
-    python tests/benchmarks/rival_rules.py FILE_OR_FOLDER... [--clock wall_s] [--clock thread_cpu_s]
+    python tests/benchmarks/rival_rules.py FOLDER [--clock wall_s] [--clock thread_cpu_s]
 
-Reads every parquet file named or below a folder: rounds with the columns run, kind (identical, slow3, slow5, slow10),
-launch, round, arm (0 before, 1 after), case, span, thread_cpu_s and wall_s. A rule sees all times of one arm of one
-benchmark, which is a span of a case, in one run; in a slow run every benchmark is slowed. The rules are in rules.py
-beside this file. The tools themselves read wall time; thread CPU time is shown beside it. The samples are those of
-interleaved rounds: the tools, which take one arm after the other, have it easier here than by themselves.
+FOLDER is what `suite gate selftest --out FOLDER` wrote, finished or not. A rule sees all times of one side of one
+benchmark in one run of two workers; in a slowed run every benchmark is slowed. The rules are in rules.py beside this
+file. The tools themselves read wall time; thread CPU time is shown beside it. The samples are those of interleaved
+rounds: the tools, which take one side after the other, have it easier here than by themselves. The last row is what the
+gate said in the same runs, by the clock that it chose.
 """
 
 import argparse
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from suite.gate.rounds import AFTER, BEFORE, SAMPLES
+from suite.gate.selftest import TWO_WORKERS, read_runs
+from suite.gate.verdict import Outcome
+from suite.records.record import CorruptRecordError
 from suite.statistics.proportions import wilson
 from tests.benchmarks.rules import RULES, Rule
 
 CLOCKS = ("wall_s", "thread_cpu_s")
-SAMPLE = ["kind", "run", "launch", "round", "arm", "case", "span"]
-IDENTICAL = "identical"
+OURS = "the gate (its verdicts of these runs)"
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of the self-test: what was injected, what the gate called slower, and the times on each clock."""
+
+    name: str
+    slowed: float
+    called: Sequence[bool]
+    pairs: Mapping[str, Sequence[Pair]]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("folder", type=Path)
     parser.add_argument("--clock", action="append", choices=CLOCKS, help="both by default")
     asked = parser.parse_args()
     try:
-        rounds = read(asked.paths)
-    except (ValueError, OSError) as error:
+        runs, skipped = read(asked.folder)
+    except (ValueError, OSError, CorruptRecordError) as error:
         print(f"rival_rules: {error}", file=sys.stderr)
         return 4
-    counts = rounds.groupby([*SAMPLE[:2], "case", "span", "arm"]).size()
-    runs = rounds[["kind", "run"]].drop_duplicates()["kind"].value_counts().sort_index()
-    print("runs: " + ", ".join(f"{count} {kind}" for kind, count in runs.items()))
-    print(f"times a benchmark, run and arm: {counts.min()} to {counts.max()}, median {counts.median():.0f}")
-    for clock in asked.clock or CLOCKS:
-        print(f"\n{clock}")
-        try:
-            pairs = paired(rounds, clock)
-        except ValueError as error:
-            print(f"rival_rules: {error}", file=sys.stderr)
-            return 4
-        for name, rule in RULES.items():
-            print(f"  {name}")
-            for line in judged(pairs, rule):
-                print(f"    {line}")
+    print("\n".join(report(runs, skipped, asked.clock or CLOCKS)))
     return 0
 
 
-def read(paths: Iterable[Path]) -> pd.DataFrame:
-    """Raises ValueError where there is nothing to read, or what is there is not what this judges."""
-    files = [file for path in paths for file in (sorted(path.rglob("*.parquet")) if path.is_dir() else [path])]
-    if not files:
-        raise ValueError("no parquet file found")
-    parts = []
-    for file in files:
-        part = pd.read_parquet(file)
-        missing = sorted({*SAMPLE, *CLOCKS} - set(part.columns))
-        if missing:
-            raise ValueError(f"{file.name} lacks the columns {', '.join(missing)}")
-        parts.append(part[[*SAMPLE, *CLOCKS]])
-    rounds = pd.concat(parts, ignore_index=True)
-    if rounds.duplicated(SAMPLE).any():
-        raise ValueError("the same run, round and arm is recorded twice: run numbers must differ between files")
-    if not rounds["arm"].isin([0, 1]).all():
-        raise ValueError(f"arm must be 0 or 1; got {sorted(rounds['arm'].unique())}")
-    return rounds
+def read(folder: Path) -> tuple[list[Run], int]:
+    """The runs of two workers, and how many were left out for want of a table or a line.
+
+    Raises ValueError where none is whole, or a benchmark's times are not two or more a side.
+    """
+    lines = {one["name"]: one for one in read_runs(folder) if one["form"] == TWO_WORKERS}
+    tables = {path.stem for path in folder.glob(f"{TWO_WORKERS}-*.parquet")}
+    runs = [_run(line, folder / f"{name}.parquet") for name, line in lines.items() if name in tables]
+    if not runs:
+        raise ValueError(f"{folder} holds no run of the self-test's two workers")
+    return runs, len(lines.keys() ^ tables)
 
 
-def paired(rounds: pd.DataFrame, clock: str) -> dict[tuple[str, int], list[Pair]]:
-    """The times before and after of each benchmark, by kind and run. Raises ValueError for an arm without enough."""
-    pairs = defaultdict(list)
-    for (kind, run, case, span), samples in rounds.groupby(["kind", "run", "case", "span"], sort=False):
-        times, arms = samples[clock].to_numpy(float), samples["arm"].to_numpy()
-        before, after = times[arms == 0], times[arms == 1]
-        if min(len(before), len(after)) < 2 or not (times > 0).all():
-            raise ValueError(f"{clock} must be two times or more in each arm; got others in run {run}, {case} {span}")
-        pairs[kind, run].append((before, after))
-    return pairs
+def _run(line: Mapping[str, object], table: Path) -> Run:
+    times: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
+    for sample in SAMPLES.rows_of(table.read_bytes()):
+        clocks = times.setdefault((sample["case"], sample["span"]), {clock: ([], []) for clock in CLOCKS})
+        for clock, sides in clocks.items():
+            sides[sample["arm"]].append(sample[clock])
+    # What the gate judged: a case that broke has samples too.
+    judged = {(one["case"], one["span"]): one["outcome"] == Outcome.SLOWER for one in line["benchmarks"]}
+    pairs: dict[str, list[Pair]] = {clock: [] for clock in CLOCKS}
+    for key in judged:
+        for clock, sides in times.get(key, {}).items():
+            before, after = (np.array(sides[side], dtype=float) for side in (BEFORE, AFTER))
+            if min(len(before), len(after)) < 2 or not (min(before.min(), after.min()) > 0):
+                raise ValueError(
+                    f"{clock} must be two times or more a side; got others in {line['name']}, {' '.join(key)}"
+                )
+            pairs[clock].append((before, after))
+    return Run(name=line["name"], slowed=line["slowed"], called=list(judged.values()), pairs=pairs)
 
 
-def judged(pairs: Mapping[tuple[str, int], Sequence[Pair]], rule: Rule) -> Iterable[str]:
-    """A line for each kind of run."""
-    called = {key: [rule(before, after) for before, after in pairs[key]] for key in pairs}
-    for kind in sorted({kind for kind, _ in called}, key=lambda kind: (kind != IDENTICAL, len(kind), kind)):
-        of_runs = [answers for (one, _), answers in called.items() if one == kind]
+def report(runs: Sequence[Run], skipped: int, clocks: Iterable[str]) -> Iterator[str]:
+    """The lines to print."""
+    kinds = sorted({run.slowed for run in runs})
+    counts = [len(side) for run in runs for pair in run.pairs[CLOCKS[0]] for side in pair]
+    told = (f"{sum(run.slowed == slowed for run in runs)} {_name(slowed)}" for slowed in kinds)
+    yield f"runs of two workers: {', '.join(told)}; {skipped} left out, without a table or a line"
+    yield f"times a benchmark, run and side: {min(counts)} to {max(counts)}, median {np.median(counts):.0f}"
+    for clock in clocks:
+        yield f"\n{clock}"
+        for name, rule in RULES.items():
+            yield f"  {name}"
+            yield from _rows(kinds, [(run.slowed, called_by(rule, run.pairs[clock])) for run in runs])
+        yield f"  {OURS}"
+        yield from _rows(kinds, [(run.slowed, run.called) for run in runs])
+
+
+def called_by(rule: Rule, pairs: Sequence[Pair]) -> list[bool]:
+    return [rule(before, after) for before, after in pairs]
+
+
+def _rows(kinds: Sequence[float], called: Sequence[tuple[float, Sequence[bool]]]) -> Iterator[str]:
+    """For each kind of run, with what was called slower in each."""
+    for kind in kinds:
+        of_runs = [answers for slowed, answers in called if slowed == kind]
         every = [answer for answers in of_runs for answer in answers]
-        if kind == IDENTICAL:
-            yield f"{kind}: runs with a false alarm {share(map(any, of_runs))}; benchmarks {share(every)}"
+        if kind == 0:
+            yield f"    {_name(kind)}: runs with any slower {share(map(any, of_runs))}; benchmarks {share(every)}"
         else:
-            yield f"{kind}: benchmarks found {share(every)}"
+            yield f"    {_name(kind)}: found {share(every)}"
+
+
+def _name(slowed: float) -> str:
+    return f"+{slowed:.0%}" if slowed else "identical"
 
 
 def share(answers: Iterable[bool]) -> str:
     answers = list(answers)
+    if not answers:
+        return "none of none"
     found = wilson(sum(answers), len(answers))
     return f"{found.successes} of {found.trials}, {found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
 

@@ -1,0 +1,323 @@
+"""The self-test's own bookkeeping: what is run, what is kept of it and what it comes to. No worker runs here."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from suite.gate import selftest
+from suite.gate.arm import FailedError
+from suite.gate.contest import Contender, Sides
+from suite.gate.rounds import LEAST_ROUNDS, SAMPLES, Benchmark
+from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, SHARES, TWO_WORKERS, Kind, Plan, kinds, noise_of, read_runs
+from suite.gate.selftest_table import table
+from suite.statistics.proportions import wilson
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
+BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]
+
+
+def run(outcomes=("same",), *, form=TWO_WORKERS, slowed=0.0, index=0, measured_s=5.0, ratios=None, broken=None):
+    """A line of the runs, with a benchmark for each outcome."""
+    return {
+        "name": Kind(form=form, slowed=slowed, index=index).name,
+        "form": form,
+        "slowed": slowed,
+        "index": index,
+        "measured_s": measured_s,
+        "broken": broken or {},
+        "benchmarks": [
+            {"case": f"case {number}", "span": "layer", "outcome": outcome, "ratio": ratio}
+            for number, (outcome, ratio) in enumerate(zip(outcomes, ratios or [1.0] * len(outcomes), strict=True))
+        ],
+    }
+
+
+def test_a_plan_has_each_kind_of_run_as_often_as_it_says():
+    plan = replace(PLAN, identical_runs=20, slowed_runs=5, one_process_runs=8)
+    found = kinds(plan)
+    assert Counter((one.form, one.slowed) for one in found) == {
+        (TWO_WORKERS, 0.0): 20,
+        (ONE_PROCESS, 0.0): 8,
+        **{(TWO_WORKERS, share): 5 for share in SHARES},
+        **{(ONE_PROCESS, share): 2 for share in SHARES},  # 8 of 20 of 5
+    }
+    assert len({one.name for one in found}) == len(found)
+    assert Kind(form=TWO_WORKERS, slowed=0.05, index=3).name == "two_workers-05-0003"
+
+
+def test_kinds_take_turns_in_an_order_that_is_random_and_always_the_same():
+    plan = replace(PLAN, identical_runs=30, slowed_runs=10)
+    assert kinds(plan) == kinds(plan)
+    assert kinds(plan) != kinds(plan, seed=1)
+    first_half = Counter(one.slowed for one in kinds(plan)[:30])
+    assert all(first_half[slowed] for slowed in (0.0, *SHARES))
+    assert first_half[0.0] < 25
+
+
+def test_a_longer_plan_holds_the_runs_of_a_shorter_one():
+    short, long = ({one.name for one in kinds(replace(PLAN, identical_runs=count))} for count in (3, 5))
+    assert short < long
+
+
+def test_no_identical_runs_are_no_division_by_zero():
+    assert kinds(replace(PLAN, identical_runs=0, slowed_runs=0)) == []
+
+
+def test_a_folder_without_runs_has_none(tmp_path):
+    assert read_runs(tmp_path) == []
+
+
+def test_a_line_that_a_kill_has_torn_is_no_run(tmp_path):
+    for one in (run(index=0), run(index=1)):
+        selftest._append(tmp_path / RUNS, one)
+    whole = (tmp_path / RUNS).read_text()
+    for torn in ("{", json.dumps(run(index=2))[:-5], json.dumps(run(index=2))):
+        (tmp_path / RUNS).write_text(whole + torn)
+        assert [one["index"] for one in read_runs(tmp_path)] == [0, 1]
+
+
+@pytest.fixture
+def faked(monkeypatch):
+    """A self-test whose runs are made at once; the names of those that were made."""
+    made = []
+
+    def fake_run(kind, *ignored):
+        made.append(kind.name)
+        return run(form=kind.form, slowed=kind.slowed, index=kind.index)
+
+    monkeypatch.setattr(selftest, "_sides", lambda folder: None)
+    monkeypatch.setattr(selftest, "_expanded", lambda sides, sweep: ([], BENCHMARKS))
+    monkeypatch.setattr(selftest, "_run", fake_run)
+    monkeypatch.setattr(selftest, "environment", dict)
+    monkeypatch.setattr(selftest, "commit", dict)
+    monkeypatch.setattr(selftest, "source_digest", lambda: "digest")
+    return made
+
+
+def test_the_same_command_makes_what_is_missing_and_each_run_once(faked, tmp_path):
+    said = []
+    found = selftest.selftest(PLAN, tmp_path, said.append)
+    names = [one.name for one in kinds(PLAN)]
+    assert faked == names == [one["name"] for one in found] == [one["name"] for one in read_runs(tmp_path)]
+    assert said[0] == f"[1/9] {names[0]}: 5.0 s measured, 1 same"
+    assert (tmp_path / "table.txt").read_text().startswith("form")
+
+    assert selftest.selftest(PLAN, tmp_path, said.append) == found
+    assert faked == names
+
+    longer = replace(PLAN, identical_runs=4)
+    assert len(selftest.selftest(longer, tmp_path, said.append)) == 10
+    assert faked[9:] == ["two_workers-00-0003"]
+
+
+@pytest.mark.parametrize("kept", [0, 4])
+def test_after_a_torn_line_the_next_run_starts_a_line_of_its_own(faked, tmp_path, kept):
+    selftest.selftest(PLAN, tmp_path, lambda text: None)
+    lines = (tmp_path / RUNS).read_text().splitlines(keepends=True)
+    (tmp_path / RUNS).write_text("".join(lines[:kept]) + lines[kept][:-9])
+    found = selftest.selftest(PLAN, tmp_path, lambda text: None)
+    assert len(found) == len(read_runs(tmp_path)) == 9
+    assert faked[9:] == faked[kept:9]
+    assert (tmp_path / RUNS).read_text() == "".join(lines)
+
+
+def claim(folder, plan=PLAN, benchmarks=BENCHMARKS):
+    selftest._claim(folder, plan, benchmarks)
+
+
+@pytest.mark.parametrize(
+    ("plan", "benchmarks", "digest", "what"),
+    [
+        (replace(PLAN, seconds=10.0), BENCHMARKS, "digest", "seconds"),
+        (replace(PLAN, busy=1), BENCHMARKS, "digest", "busy"),
+        (PLAN, [], "digest", "benchmarks"),
+        (PLAN, BENCHMARKS, "other", "source_digest"),
+    ],
+)
+def test_another_plans_folder_is_refused_in_one_sentence(faked, monkeypatch, tmp_path, plan, benchmarks, digest, what):
+    claim(tmp_path)
+    about = (tmp_path / ABOUT).read_bytes()
+    monkeypatch.setattr(selftest, "source_digest", lambda: digest)
+    with pytest.raises(ValueError, match=f"^out must be a new folder, or one of the same self-test; {what} differs in"):
+        claim(tmp_path, plan, benchmarks)
+    assert (tmp_path / ABOUT).read_bytes() == about
+
+
+def test_more_or_fewer_runs_are_the_same_self_test(faked, tmp_path):
+    claim(tmp_path)
+    about = (tmp_path / ABOUT).read_bytes()
+    claim(tmp_path, replace(PLAN, identical_runs=9, slowed_runs=0, one_process_runs=4))
+    assert (tmp_path / ABOUT).read_bytes() == about
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"source_digest": "digest", "benchmarks": [], "plan": 3}'])
+def test_a_file_of_that_name_that_is_none_of_ours_is_refused(faked, tmp_path, content):
+    (tmp_path / ABOUT).write_text(content)
+    with pytest.raises(ValueError, match=r"^out must be a new folder, or one of the same self-test; .* is of none$"):
+        claim(tmp_path)
+
+
+class FakeSides:
+    """Sides that take a while on every clock, the newer one `slowed` longer; or whose cases do not build."""
+
+    fails = False
+    asked = ()
+
+    def __init__(self, slowed, in_one_process, **ignored):
+        self.slowed = slowed
+        type(self).asked = (slowed, in_one_process)
+
+    @contextmanager
+    def launched(self):
+        yield [SimpleNamespace(ask=lambda do, id, span: self.sample(id.startswith("after")))] * 2
+
+    def build(self, *ignored, examine):
+        if self.fails:
+            raise FailedError("it does not build")
+
+    def sample(self, side):
+        time.sleep(0.001)
+        seconds = 1 + self.slowed[side]
+        clocks = dict.fromkeys(("wall_s", "thread_cpu_s", "process_cpu_s"), seconds)
+        return {**clocks, "involuntary_switches": 0, "calls": 1}
+
+
+@pytest.fixture
+def one_run(monkeypatch, tmp_path):
+    """Make one run with FakeSides and return its line."""
+    monkeypatch.setattr(selftest, "Sides", FakeSides)
+    sides = Sides(trees=(tmp_path, tmp_path), worker=tmp_path, complaints=tmp_path)
+    contenders = [Contender(id="a", settings=({}, {}))]
+
+    def made(kind):
+        return selftest._run(kind, replace(PLAN, seconds=1.0), sides, contenders, BENCHMARKS, tmp_path)
+
+    return made
+
+
+@pytest.mark.parametrize("form", [TWO_WORKERS, ONE_PROCESS])
+def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form):
+    line = one_run(Kind(form=form, slowed=0.1, index=7))
+    assert FakeSides.asked == ((0.0, 0.1), form == ONE_PROCESS)
+    assert json.loads(json.dumps(line)) == line
+    samples = SAMPLES.rows_of((tmp_path / f"{form}-10-0007.parquet").read_bytes())
+    assert len(samples) >= 2 * 2 * LEAST_ROUNDS
+    assert (line["name"], line["form"], line["slowed"], line["index"]) == (f"{form}-10-0007", form, 0.1, 7)
+    (one,) = line["benchmarks"]
+    assert (one["case"], one["span"], one["outcome"], one["launches"]) == ("a", "layer", "slower", 2)
+    assert one["ratio"] == pytest.approx(1.1)
+    assert one["error"] == 0
+    assert line["broken"] == {}
+
+
+def test_a_run_in_which_everything_breaks_is_a_run_that_says_so(one_run, monkeypatch):
+    monkeypatch.setattr(FakeSides, "fails", True)
+    line = one_run(Kind(form=TWO_WORKERS, slowed=0.0, index=0))
+    assert line["broken"] == {"a": "before: it does not build"}
+    assert (line["benchmarks"], line["load_1min"], line["cpu_pressure"]) == ([], None, None)
+    assert "broken: two_workers-00-0000: before: it does not build" in table([line])
+
+
+def test_noise_is_what_nineteen_of_twenty_identical_runs_stayed_below():
+    runs = [run(("same", "faster"), index=n, ratios=(1 + n / 1000, 1 - n / 500)) for n in range(1, 21)]
+    assert noise_of(runs) == {("case 0", "layer", "latency_s"): 0.019, ("case 1", "layer", "latency_s"): 0.038}
+
+
+def test_noise_is_learnt_from_identical_code_in_two_workers_alone():
+    runs = [
+        run(ratios=(1.5,), slowed=0.05),
+        run(ratios=(1.5,), form=ONE_PROCESS),
+        run(("inconclusive",), ratios=(None,)),
+        run(ratios=(1.004,)),
+    ]
+    assert noise_of(runs) == {("case 0", "layer", "latency_s"): 0.004}
+    assert noise_of([]) == {}
+
+
+def cells(line):
+    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+
+
+def test_the_table_counts_runs_and_benchmarks_with_wilsons_intervals():
+    runs = [
+        run(("slower", "slower", "same", "faster"), index=0, measured_s=4.0),
+        run(("same", "same", "same", "inconclusive"), index=1, measured_s=9.0),
+        run(("same",) * 4, index=2, measured_s=5.0),
+        run(("slower",) * 4, form=ONE_PROCESS, measured_s=2.0),
+        run(("slower", "slower", "slower", "inconclusive"), slowed=0.05, measured_s=7.0),
+    ]
+    head, *rows = [cells(line) for line in table(runs)[:4]]
+    assert head[:4] == ["form", "injected", "runs", "runs with slower"]
+
+    def share(successes, trials):
+        found = wilson(successes, trials)
+        return f"{successes} of {trials} ({100 * found.low:.1f}–{100 * found.high:.1f} %)"
+
+    assert head[4:] == ["slower", "faster", "same", "inconclusive", "median s", "to"]
+    assert rows == [
+        ["two workers", "nothing", "3", share(1, 3), *(share(n, 12) for n in (2, 1, 8, 1)), "5", "9"],
+        ["two workers", "+5%", "1", share(1, 1), *(share(n, 4) for n in (3, 0, 0, 1)), "7", "7"],
+        ["one process", "nothing", "1", share(1, 1), *(share(n, 4) for n in (4, 0, 0, 0)), "2", "2"],
+    ]
+    assert share(0, 150) == "0 of 150 (0.0–2.5 %)"  # as published tables have it
+
+
+def test_the_smallest_slowdown_that_can_be_seen_is_told_by_benchmarks():
+    """Of ten runs of each slowdown: how many found it, for three benchmarks."""
+    hits = {0.03: (9, 0, 0), 0.05: (10, 9, 8), 0.10: (10, 10, 8)}
+    runs = [
+        run(["slower" if index < count else "same" for count in counts], slowed=slowed, index=index)
+        for slowed, counts in hits.items()
+        for index in range(10)
+    ]
+    # Neither identical code nor the one-process form counts, which finds less here.
+    runs += [run(("slower",) * 3), *(run(("same",) * 3, form=ONE_PROCESS, slowed=0.03, index=n) for n in range(10))]
+    assert (
+        "the smallest injected slowdown that 90% of runs found, by benchmarks: +3%: 1; +5%: 1; none of those: 1"
+        in table(runs)
+    )
+    assert not any("smallest" in line for line in table([run()]))
+
+
+def test_busy_processes_end_with_the_block():
+    me = psutil.Process()
+    before = set(me.children())
+    with suppress(KeyError), selftest.busy(2):
+        spinning = set(me.children()) - before
+        assert len(spinning) == 2
+        raise KeyError
+    assert not any(one.is_running() for one in spinning)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
+def test_busy_processes_end_when_their_parent_is_killed():
+    """A machine with one left behind would be slow for whoever comes next."""
+    script = (
+        "import time\nfrom suite.gate.selftest import busy\nwith busy(1):\n    print(1, flush=True)\n    time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert parent.stdout.readline() == b"1\n"
+        (spinning,) = psutil.Process(parent.pid).children()
+        assert spinning.is_running()
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+    _, alive = psutil.wait_procs([spinning], timeout=10)
+    states = [one.status() for one in alive]
+    for one in alive:
+        one.kill()  # where this fails, nothing may be left behind either
+    # Where nobody reaps orphans, what has ended stays as a zombie.
+    assert set(states) <= {psutil.STATUS_ZOMBIE}

@@ -1,0 +1,167 @@
+"""What the scripts in tests/benchmarks make of a self-test's folder, from a few made runs."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from suite.gate.rounds import SAMPLES, Benchmark, Sample
+from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TWO_WORKERS, Kind
+from tests.benchmarks import gate_calibration, rival_rules
+
+BENCHMARKS = [Benchmark(case=case, span="layer", clock="thread_cpu") for case in ("a", "b")]
+
+
+def samples(generator, slower, launches=2, rounds=12, between=0.0):
+    """Rounds that spread by 1 % on thread CPU time, and by 20 % on wall time."""
+    found = []
+    for one in BENCHMARKS:
+        for launch in range(1, launches + 1):
+            moved = between * generator.normal()
+            for number in range(rounds):
+                for arm in (1, 0):
+                    cpu_s = (1 + slower * arm) * np.exp(0.01 * generator.normal() + moved * arm)
+                    found.append(
+                        Sample(
+                            launch=launch,
+                            round=number,
+                            case=one.case,
+                            span=one.span,
+                            arm=arm,
+                            position=arm,
+                            involuntary_switches=0,
+                            calls=1,
+                            device_s=None,
+                            wall_s=cpu_s * np.exp(0.2 * generator.normal()),
+                            thread_cpu_s=cpu_s,
+                            process_cpu_s=7.0,
+                        )
+                    )
+    return found
+
+
+def write_table(folder, kind, slower, seed, **more):
+    content = SAMPLES.content(samples(np.random.default_rng(seed), slower, **more))
+    (folder / f"{kind.name}.parquet").write_bytes(content)
+
+
+def write_line(folder, kind, outcomes):
+    benchmarks = [
+        {"case": one.case, "span": one.span, "outcome": outcome}
+        for one, outcome in zip(BENCHMARKS, outcomes, strict=False)
+    ]
+    with (folder / RUNS).open("a") as file:
+        file.write(json.dumps({"name": kind.name, **asdict(kind), "benchmarks": benchmarks}) + "\n")
+
+
+def write_run(folder, slowed, index, outcomes, *, form=TWO_WORKERS, **more):
+    kind = Kind(form=form, slowed=slowed, index=index)
+    write_table(folder, kind, slowed, index, **more)
+    write_line(folder, kind, outcomes)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / ABOUT).write_text(json.dumps({"benchmarks": [asdict(one) for one in BENCHMARKS]}))
+    for index in range(3):
+        write_run(tmp_path, 0.0, index, ("same", "slower" if index == 0 else "faster"))
+    write_run(tmp_path, 0.1, 0, ("slower", "inconclusive"))
+    write_run(tmp_path, 0.1, 0, ("slower", "slower"), form=ONE_PROCESS)
+    return tmp_path
+
+
+def test_rules_are_counted_by_what_was_injected_and_beside_the_gate(folder):
+    runs, skipped = rival_rules.read(folder)
+    assert (len(runs), skipped) == (4, 0)
+    lines = list(rival_rules.report(runs, skipped, ["thread_cpu_s"]))
+    assert lines[0] == "runs of two workers: 3 identical, 1 +10%; 0 left out, without a table or a line"
+    assert lines[1] == "times a benchmark, run and side: 24 to 24, median 24"
+    at = lines.index("  pytest-benchmark median:5%")
+    assert lines[at + 1].startswith(
+        "    identical: runs with any slower 0 of 3, 0.0% [0.0%, 56.1%]; benchmarks 0 of 6,"
+    )
+    assert lines[at + 2].startswith("    +10%: found 2 of 2, 100.0% [34.2%, 100.0%]")
+    assert lines[-3] == f"  {rival_rules.OURS}"
+    assert lines[-2].startswith("    identical: runs with any slower 1 of 3, 33.3% [6.1%, 79.2%]; benchmarks 1 of 6,")
+    assert lines[-1].startswith("    +10%: found 1 of 2,")
+
+
+def test_each_clock_has_its_own_times(folder):
+    runs, _ = rival_rules.read(folder)
+    for clock, spread in (("thread_cpu_s", 0.01), ("wall_s", 0.2)):
+        before, after = runs[-1].pairs[clock][0]
+        assert np.std(np.log(before)) == pytest.approx(spread, rel=0.5)
+        assert np.median(after / before) == pytest.approx(1.1, abs=0.2)
+
+
+def test_a_run_without_a_table_or_a_line_is_left_out_and_counted(folder):
+    write_table(folder, Kind(form=TWO_WORKERS, slowed=0.0, index=8), 0.0, 8)
+    write_line(folder, Kind(form=TWO_WORKERS, slowed=0.0, index=9), ("slower", "slower"))
+    with (folder / RUNS).open("a") as file:
+        file.write('{"name": "two_workers-00-0010", "for')
+    runs, skipped = rival_rules.read(folder)
+    assert [len(runs), skipped] == [4, 2]
+
+
+def test_a_benchmark_that_the_gate_left_out_is_left_out(folder):
+    write_run(folder, 0.0, 5, ("same",))
+    runs, _ = rival_rules.read(folder)
+    assert [len(run.pairs["wall_s"]) for run in runs if run.name.endswith("0005")] == [1]
+
+
+def test_a_folder_without_runs_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no run"):
+        rival_rules.read(tmp_path)
+    with pytest.raises(ValueError, match=r"it has no selftest\.json"):
+        gate_calibration.read(tmp_path)
+    (tmp_path / ABOUT).write_text('{"benchmarks": []}')
+    with pytest.raises(ValueError, match="holds no identical run"):
+        gate_calibration.read(tmp_path)
+
+
+def test_calibration_reads_the_first_two_launches_of_identical_runs_of_two_workers(folder):
+    write_run(folder, 0.0, 6, ("same", "same"), launches=3, rounds=5)
+    write_run(folder, 0.0, 7, ("same", "same"), launches=1)
+    runs = gate_calibration.read(folder)
+    assert [[[len(launch) for launch in one] for one in run] for run in runs] == [[[12, 12]] * 2] * 3 + [[[5, 5]] * 2]
+    # Log-ratios of after over before, on the clock that judges.
+    (first, *_), *_ = runs[0][0][0], None
+    taken = samples(np.random.default_rng(0), 0.0)
+    assert first == pytest.approx(np.log(taken[0].thread_cpu_s / taken[1].thread_cpu_s))
+
+
+def test_errors_of_rounds_alone_are_too_narrow_where_launches_differ():
+    generator = np.random.default_rng(1)
+    runs = [
+        [0.01 * (generator.normal(size=(2, 8)) + 2 * generator.normal(size=(2, 1))) for _ in range(4)]
+        for _ in range(25)
+    ]
+    shipped = [z for run in runs for z in gate_calibration.shipped(run)]
+    narrow = [z for run in runs for z in gate_calibration.bootstrapped(run, 1, resamples=100)]
+    assert 0.7 < np.std(shipped) < 1.5
+    assert np.std(narrow) > 1.5 * np.std(shipped)
+
+
+@pytest.mark.parametrize("length", gate_calibration.BLOCKS)
+def test_the_bootstrap_of_independent_rounds_is_about_right(length):
+    generator = np.random.default_rng(2)
+    runs = [[generator.normal(size=(2, 30)) for _ in range(4)] for _ in range(25)]
+    z = [one for run in runs for one in gate_calibration.bootstrapped(run, length, resamples=100)]
+    assert np.std(z) == pytest.approx(1, abs=0.25)
+
+
+def test_neighbouring_rounds_that_are_alike_need_longer_blocks():
+    launch = np.repeat(np.random.default_rng(3).normal(size=10), 3)
+    alone, blocks = (gate_calibration.bootstrapped([[launch, launch]], length)[0] for length in (1, 3))
+    assert abs(blocks) < 0.8 * abs(alone)
+
+
+def test_calibration_prints_a_row_for_each_error(folder):
+    lines = list(gate_calibration.report(gate_calibration.read(folder)))
+    assert lines[0] == "3 identical runs of two workers, 6 benchmarks in them; rounds a launch: 12 to 12, median 12"
+    assert lines[2].startswith("Student with 2 degrees")
+    assert [line.split("  ")[0] for line in lines[3:]] == [
+        "as shipped, rounds and launches",
+        *(f"bootstrap within launches, blocks of {length}" for length in (1, 2, 3)),
+    ]
