@@ -121,10 +121,10 @@ def test_a_folder_without_runs_is_refused(tmp_path):
 
 
 def test_calibration_reads_the_first_two_launches_of_identical_runs_of_two_workers(folder):
-    write_run(folder, 0.0, 6, ("same", "same"), launches=3, rounds=5)
+    write_run(folder, 0.0, 6, ("same", "same"), launches=3, rounds=9)
     write_run(folder, 0.0, 7, ("same", "same"), launches=1)
     runs = gate_calibration.read(folder)
-    assert [[[len(launch) for launch in one] for one in run] for run in runs] == [[[12, 12]] * 2] * 3 + [[[5, 5]] * 2]
+    assert [[[len(launch) for launch in one] for one in run] for run in runs] == [[[12, 12]] * 2] * 3 + [[[9, 9]] * 2]
     # Log-ratios of after over before, on the clock that judges.
     (first, *_), *_ = runs[0][0][0], None
     taken = samples(np.random.default_rng(0), 0.0)

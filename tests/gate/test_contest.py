@@ -156,7 +156,7 @@ def test_workers_that_do_not_start_are_an_error_of_the_whole(clock):
 
 
 def test_at_the_cap_what_is_still_open_is_inconclusive(clock):
-    contest, verdicts = judged(FakeSides(clock, noise=1.0, sample_s=0.25))
+    contest, verdicts = judged(FakeSides(clock, noise=1.0, sample_s=0.1))
     assert {one.outcome for one in verdicts.values()} == {Outcome.INCONCLUSIVE}
     assert SECONDS <= contest.rounds.measured_s < SECONDS + LEAST_ROUNDS
     one = verdicts["a"]

@@ -195,7 +195,7 @@ def test_one_moderate_finding_is_one_alone_and_none_among_many_benchmarks():
     assert one in among_many.open
 
 
-def simulated(generator, benchmarks, launches, slowed=0.0, rounds=6, spread=0.012, between=0.003):
+def simulated(generator, benchmarks, launches, slowed=0.0, rounds=LEAST_ROUNDS, spread=0.012, between=0.003):
     """Rounds spread by 1.2 % and launches by 0.3 %, about as on a calm machine."""
     samples = []
     for one in benchmarks:

@@ -100,10 +100,10 @@ def test_a_sample_holds_what_the_worker_answered():
 def test_the_order_within_a_round_and_of_benchmarks_is_random_and_balanced():
     made = taken([FakeArm(), FakeArm()], launches=50, seed=1)
     first = [one for one in made.samples if one.position == 0]
-    assert len(first) == len(made.samples) / 2 == 400
-    assert 160 < sum(one.arm == BEFORE for one in first) < 240  # four standard deviations of a fair coin
+    assert len(first) == len(made.samples) / 2 == 50 * 2 * LEAST_ROUNDS
+    assert 340 < sum(one.arm == BEFORE for one in first) < 460  # four standard deviations of a fair coin
     opening = [one.case for one in first[::2]]
-    assert 70 < opening.count("a") < 130
+    assert 160 < opening.count("a") < 240
     assert [one.arm for one in taken([FakeArm(), FakeArm()], launches=50, seed=2).samples] != [
         one.arm for one in made.samples
     ]
@@ -169,7 +169,7 @@ def test_measuring_time_adds_up_over_launches_and_leaves_out_what_is_between_the
         made.begin_launch()
         made.take(arms, TWO, seconds=0, key_of=key_of)
         assert made.measured_s == launch * LEAST_ROUNDS
-    assert [one.measured_s for one in made.surroundings] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [one.measured_s for one in made.surroundings] == [*range(1, 2 * LEAST_ROUNDS + 1)]
 
 
 def test_tables_come_back_as_they_were_written():
