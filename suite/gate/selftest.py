@@ -27,7 +27,7 @@ from suite.gate.pairing import expanded_from
 from suite.gate.rounds import BEFORE, SAMPLES, Benchmark
 from suite.gate.selftest_table import table
 from suite.gate.tolerances import Tolerances
-from suite.records.environment import commit, environment, source_digest
+from suite.records.environment import commit, environment, machine_id, source_digest
 from suite.records.store import write_whole
 
 ABOUT, RUNS = "selftest.json", "runs.jsonl"
@@ -93,6 +93,8 @@ def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[dict[
     with tempfile.TemporaryDirectory(prefix="suite-gate-") as name, ExitStack() as stack:
         sides = _sides(Path(name))
         contenders, benchmarks = _expanded(sides, plan.sweep)
+        if plan.slowed_runs and any(one.clock == "device" for one in benchmarks):
+            raise ValueError(f"sweep must have cases of a CPU, where a slowdown can be injected; got {plan.sweep!r}")
         _claim(folder, plan, benchmarks)
         _cut_off_torn_line(folder / RUNS)
         done = read_runs(folder)
@@ -116,7 +118,9 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
 @contextmanager
 def busy(count: int) -> Iterator[None]:
     """Processes that use a CPU each until the end of the block, or of this process, however that comes."""
-    processes = [subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE) for _ in range(count)]
+    command = [sys.executable, "-c", BUSY]
+    # A Ctrl-C is for the parent alone, which then ends them.
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) for _ in range(count)]
     try:
         yield
     finally:
@@ -160,6 +164,7 @@ def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
             changed = [name for name in ("source_digest", "benchmarks") if before[name] != about[name]]
             changed += [name for name in ("seconds", "busy") if before["plan"][name] != about["plan"][name]]
+            changed += ["machine_id"] if before["environment"]["machine_id"] != machine_id() else []
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"out must be a new folder, or one of the same self-test; {path} is of none") from error
         if changed:
