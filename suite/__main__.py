@@ -263,9 +263,7 @@ def _gate_application(finish: "Callable[[Callable[[], int]], None]") -> "typer.T
 
         finish(command)
 
-    @application.command(
-        help="Let a known regression pass: an entry in results/baseline/accepted.yaml, to be reviewed."
-    )
+    @application.command(help="A regression that may stay, with a reason and a date.")
     def accept(
         case: Annotated[str, typer.Argument(help="The case as the gate names it; * stands for any text.")],
         reason: Annotated[str, typer.Option(help="Why it may be.")],
@@ -283,7 +281,7 @@ def _gate_application(finish: "Callable[[Callable[[], int]], None]") -> "typer.T
 
         finish(command)
 
-    @application.command(help="The gate's own error rates here: identical code, and injected slowdowns.")
+    @application.command(help="How often the gate is wrong, on this machine.")
     def selftest(
         runs: Annotated[int, typer.Option(min=1, help="Runs of identical code.")] = 20,
         slowed_runs: Annotated[int, typer.Option(min=0, help="Runs of each injected slowdown: 3, 5 and 10 %.")] = 5,

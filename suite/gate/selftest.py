@@ -27,7 +27,7 @@ from suite.gate.pairing import expanded_from
 from suite.gate.rounds import BEFORE, SAMPLES, Benchmark
 from suite.gate.selftest_table import table
 from suite.gate.tolerances import Tolerances
-from suite.records.environment import commit, environment, machine_id, source_digest
+from suite.records.environment import commit, environment, source_digest
 from suite.records.store import write_whole
 
 ABOUT, RUNS = "selftest.json", "runs.jsonl"
@@ -164,7 +164,8 @@ def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
             changed = [name for name in ("source_digest", "benchmarks") if before[name] != about[name]]
             changed += [name for name in ("seconds", "busy") if before["plan"][name] != about["plan"][name]]
-            changed += ["machine_id"] if before["environment"]["machine_id"] != machine_id() else []
+            machines = [one["environment"]["machine_id"] for one in (before, about)]
+            changed += ["machine_id"] if machines[0] != machines[1] else []
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"out must be a new folder, or one of the same self-test; {path} is of none") from error
         if changed:

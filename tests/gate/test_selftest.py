@@ -99,7 +99,7 @@ def faked(monkeypatch):
     monkeypatch.setattr(selftest, "_sides", lambda folder: None)
     monkeypatch.setattr(selftest, "_expanded", lambda sides, sweep: ([], BENCHMARKS))
     monkeypatch.setattr(selftest, "_run", fake_run)
-    monkeypatch.setattr(selftest, "environment", dict)
+    monkeypatch.setattr(selftest, "environment", lambda: {"machine_id": "one"})
     monkeypatch.setattr(selftest, "commit", dict)
     monkeypatch.setattr(selftest, "source_digest", lambda: "digest")
     return made
