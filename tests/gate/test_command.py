@@ -147,7 +147,7 @@ def test_ctrl_c_and_a_kill_leave_the_checkout_as_it_was_and_no_worker(tmp_path):
             until(process, "timing: 1")
         assert workers_of(tmp_path / "a")
         assert workers_of(tmp_path / "b")
-        interrupted.send_signal(signal.SIGINT)
+        os.killpg(interrupted.pid, signal.SIGINT)  # as a terminal does
         killed.kill()
         assert interrupted.wait(timeout=10) == 130
         assert killed.wait(timeout=10) == -signal.SIGKILL
@@ -165,7 +165,8 @@ def timing(repo, folder):
     folder.mkdir()
     command = [sys.executable, "-m", "suite", "gate", "--against", "HEAD", "--out", str(folder / "out")]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=repo.folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    own = {"cwd": repo.folder, "env": environment, "start_new_session": True}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **own) as process:
         try:
             yield process
         finally:
