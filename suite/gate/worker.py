@@ -80,6 +80,7 @@ class Side:
 
     def __init__(self) -> None:
         self._built: dict[str, Built] = {}
+        self._tree = ""
 
     def hello(self, tree: str) -> dict[str, Any]:
         import torch
@@ -88,8 +89,8 @@ class Side:
         from suite.records.environment import environment
 
         torch.set_num_interop_threads(1)
-        self._tree = tree
-        if (Path(tree) / "suite").is_dir() and not _lies_in(tree, suite):
+        self._tree = os.path.realpath(tree)
+        if (Path(tree) / "suite").is_dir() and not _lies_in(self._tree, suite):
             raise RuntimeError("the tree holds a package `suite`, but another one was imported")
         return {"protocol": PROTOCOL, "environment": environment()}
 
@@ -245,8 +246,9 @@ def _projected(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lies_in(tree: str, module: Any) -> bool:
+    """`tree`: without links in it."""
     path = getattr(module, "__file__", None)
-    return isinstance(path, str) and os.path.realpath(path).startswith(os.path.realpath(tree) + os.sep)
+    return isinstance(path, str) and os.path.realpath(path).startswith(tree + os.sep)
 
 
 def _guarded(work: Callable[[], Any]) -> Any:

@@ -58,6 +58,7 @@ def test_what_could_be_meant_twice_or_differs_stays_apart(before, after):
         "back\\slash",
         "quoted\\'",
         "ends\\",
+        "three\\\\\\'s",
         "two words",
         "12",
         "1e5",

@@ -118,6 +118,7 @@ def test_the_newer_tree_is_the_working_tree_as_it_lies_there(tmp_path):
     (repo.folder / "link").symlink_to("kept")
     (repo.folder / "dangling").symlink_to("nowhere")
     (repo.folder / "link to a folder").symlink_to("Straße 注意")
+    os.utime(repo.folder / "kept", (1, 1))  # git would like to note in its index that it is still the same
     digest = repo.digest()
 
     tree = revisions.after(repo.folder, tmp_path)
@@ -145,6 +146,7 @@ def test_a_tree_without_changes_is_not_dirty_and_hooks_do_not_run(tmp_path, monk
     (hooks / "post-checkout").chmod(0o755)
     (tmp_path / "config").write_text(f'[core]\nhooksPath = "{hooks}"\n')
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    os.utime(repo.folder / "kept", (1, 1))
     digest = repo.digest()
     revisions.before(repo.folder, "HEAD", tmp_path)
     assert not revisions.after(repo.folder, tmp_path).side.dirty

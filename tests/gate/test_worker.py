@@ -1,5 +1,7 @@
 """What a worker does with a case: checks it, tells what is exact, and takes samples."""
 
+import os
+
 import pytest
 
 from suite.gate.worker import CLOCKS, MOST_CALLS, RefusedError, Side
@@ -10,7 +12,7 @@ SETTINGS = {"seq_len": 1, "seed": 0}
 
 def side(tree):
     made = Side()
-    made._tree = str(tree)
+    made._tree = os.path.realpath(tree)
     return made
 
 
