@@ -39,6 +39,8 @@ class Comparison:
     """For what the workers print."""
     verdicts: list[Verdict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    compared: bool = False
+    """Whether any quantity of any case was there on both sides to be compared."""
     contest: Contest | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -54,6 +56,9 @@ class Comparison:
         with sides.launched() as arms:
             contenders = self._contenders(arms)
             timed = self._examined(sides, arms, contenders)
+            if self.verdicts and not self.compared:  # as where each case is unsupported on both sides
+                reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
+                self.verdicts.append(Verdict(case="nothing", outcome=Outcome.BROKEN, reason=reason))
             say(_told(self.verdicts))
             self.contest = Contest(
                 sides=sides,
@@ -167,6 +172,7 @@ class Comparison:
             reason = "neither side holds anything that can be judged"
             self.verdicts.append(Verdict(case=one.id, outcome=Outcome.BROKEN, reason=reason))
             return []
+        self.compared = True
         self.verdicts += exact
         if changed := changed_settings(*one.settings):
             reason = f"settings changed, so the times are of two different things: {', '.join(changed)}"

@@ -62,6 +62,8 @@ class Side:
 def end(how):
     if how == "raise":
         raise RuntimeError("out of order")
+    if how == "refuse":
+        raise worker.RefusedError("there is no flux capacitor")
     if how == "exit":
         os._exit(7)
     if how == "kill":

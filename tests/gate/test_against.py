@@ -169,7 +169,7 @@ def of(judged, *names):
         ("resized", {"same", "incomparable"}, "settings changed, so the times are of two different things", 3),
         ("wider", {"same", "inconclusive"}, "no part of it can be repeated by itself", 0),
         ("asked", {"same", "inconclusive"}, "1 exact quantity equal", 0),
-        ("unsupported", {"same"}, "unsupported on both sides: there is no flux capacitor", 0),
+        ("unsupported", {"same"}, "unsupported on both sides: there is no flux capacitor", 0),  # beside others
         ("mended", {"new"}, "runs now, and before did not: RuntimeError: out of order", 4),
         ("fresh", {"new"}, "the revision before cannot compose it", 4),
     ],

@@ -94,12 +94,13 @@ def test_a_slower_case_fails_is_told_to_github_and_passes_once_it_is_accepted(tm
     ("before", "after", "code", "said"),
     [
         (EMPTY, EMPTY, 4, "Nothing was judged"),
-        (EMPTY, {"cases": CASES}, 4, "Nothing was judged"),
+        (EMPTY, {"cases": CASES}, 4, "so nothing was judged"),
         ({"cases": CASES}, EMPTY, 4, "a case of the sweep before, and none now"),
         ({"cases": CASES}, {"refuses": "cannot import name 'x'", "cases": {}}, 4, "cannot import name 'x'"),
         ({"cases": CASES}, {"protocol": 99, "cases": {}}, 4, "speaks protocol 99"),
         ({"cases": CASES, "protocol": 99}, {"cases": CASES}, 4, "before: the worker speaks protocol 99"),
         ({"cases": {"one": GOOD}}, {"cases": {"one": {"size": 2}}}, 3, "settings changed"),
+        (*[{"cases": {"one": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
         ({"cases": {"one": GOOD}}, {"cases": {"one": {"ran_tree": False}}}, 4, "the code that is installed"),
     ],
 )
