@@ -40,6 +40,7 @@ def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
         "doctor",
         "explain",
         "results",
+        "gate",
     ]
 
 
@@ -64,7 +65,9 @@ def test_version_is_the_package_version(monkeypatch, capsys):
     assert capsys.readouterr().out.split() == ["mla-grpo-suite", suite.__version__]
 
 
-@pytest.mark.parametrize("arguments", [["gate"], ["explain"], ["explain", "mla", "--lang", "fr"], ["doctor", "--nope"]])
+@pytest.mark.parametrize(
+    "arguments", [["gate", "nope"], ["explain"], ["explain", "mla", "--lang", "fr"], ["doctor", "--nope"]]
+)
 def test_what_the_command_line_does_not_know_ends_with_2(monkeypatch, capsys, arguments):
     assert called(monkeypatch, *arguments) == 2
     captured = capsys.readouterr()

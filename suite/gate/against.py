@@ -10,6 +10,7 @@ from typing import Any
 
 from suite.gate.arm import Arm, ArmError, FailedError, UnsupportedHereError
 from suite.gate.contest import NAMES, Contender, Contest, Say, Sides
+from suite.gate.decision import METRIC
 from suite.gate.exact import Exact, judge_exact
 from suite.gate.pairing import Expanded, changed_settings, command_of, expanded_from, paired
 from suite.gate.revisions import Tree
@@ -38,6 +39,8 @@ class Comparison:
     """For what the workers print."""
     verdicts: list[Verdict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    compared: bool = False
+    """Whether any quantity of any case was there on both sides to be compared."""
     contest: Contest | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -53,6 +56,9 @@ class Comparison:
         with sides.launched() as arms:
             contenders = self._contenders(arms)
             timed = self._examined(sides, arms, contenders)
+            if self.verdicts and not self.compared:  # as where each case is unsupported on both sides
+                reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
+                self.verdicts.append(Verdict(case="nothing", outcome=Outcome.BROKEN, reason=reason))
             say(_told(self.verdicts))
             self.contest = Contest(
                 sides=sides,
@@ -130,7 +136,7 @@ class Comparison:
         pairs = []
         for one in added:
             try:
-                (old,) = expanded_from(arms[BEFORE].ask("expand", arguments=command_of(one.case)))
+                (old,) = expanded_from(arms[BEFORE].ask("expand", arguments=command_of(one.case, self.chosen)))
                 pairs.append((old, one))
             except FailedError as error:
                 reason = f"the revision before cannot compose it: {error}"
@@ -156,11 +162,25 @@ class Comparison:
         if isinstance(old, Exception) or isinstance(new, Exception):
             self.verdicts.append(_unbuilt(one.id, old, new))
             return []
-        self.verdicts += judge_exact(one.id, _exact(old), _exact(new), self.tolerances)
+        for name, built_there in zip(NAMES, (old, new), strict=True):
+            if not built_there["ran_tree"]:
+                reason = f"{name}: no module of the revision was imported, so what ran is the code that is installed"
+                self.verdicts.append(Verdict(case=one.id, outcome=Outcome.BROKEN, reason=reason))
+                return []
+        exact = judge_exact(one.id, _exact(old), _exact(new), self.tolerances)
+        if not exact and not old["spans"] and not new["spans"]:
+            reason = "neither side holds anything that can be judged"
+            self.verdicts.append(Verdict(case=one.id, outcome=Outcome.BROKEN, reason=reason))
+            return []
+        self.compared = True
+        self.verdicts += exact
         if changed := changed_settings(*one.settings):
             reason = f"settings changed, so the times are of two different things: {', '.join(changed)}"
-            self.verdicts.append(Verdict(case=one.id, metric="latency_s", outcome=Outcome.INCOMPARABLE, reason=reason))
+            self.verdicts.append(Verdict(case=one.id, metric=METRIC, outcome=Outcome.INCOMPARABLE, reason=reason))
             return []
+        if not old["spans"] and not new["spans"] and new["clock"] is not None:
+            reason = "no part of it can be repeated by itself, so its time is not judged"
+            self.verdicts.append(Verdict(case=one.id, metric=METRIC, outcome=Outcome.INCONCLUSIVE, reason=reason))
         for span in old["spans"]:
             if span not in new["spans"]:
                 self.verdicts.append(

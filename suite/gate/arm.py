@@ -13,7 +13,7 @@ from typing import IO, Any
 from suite.gate.worker import PROTOCOL
 
 LONGEST_ANSWER_S = 600.0
-LONGEST_COMPLAINT = 600
+LONGEST_COMPLAINT, LONGEST_LINE = 600, 80
 STEADY_ALLOCATOR = {
     # glibc adapts its thresholds to what was freed before, so that one process may return a buffer to the system at
     # every step, and fault it in again, and the next keep it: seen to make launches of one code differ by 16 %.
@@ -114,12 +114,18 @@ class Arm:
     def _received(self) -> dict[str, Any]:
         stdout = self._pipe(self._process.stdout)
         if not select.select([stdout], [], [], LONGEST_ANSWER_S)[0]:
+            self._process.kill()  # what it answers later would be taken for the answer to something else
             raise ArmError(f"the worker did not answer within {LONGEST_ANSWER_S:g} s")
         line = stdout.readline()
         if not line.endswith(b"\n"):
             raise ArmError(self._death())
-        answer = json.loads(line)
-        assert isinstance(answer, dict)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):  # the worker is the newer tree's, which may say anything
+            self._process.kill()
+            raise ArmError(f"the worker's answer is no JSON object: {line[:LONGEST_LINE].decode(errors='replace')!r}")
         return answer
 
     def _death(self) -> str:

@@ -37,7 +37,8 @@ FEWEST_IDENTICAL_RUNS = 20
 
 
 def reported(judge: Callable[[], int]) -> int:
-    """The exit code of a judging, also where a file that it needs is damaged or git does not do its part."""
+    """The exit code of a judging, also where a file that it needs is damaged or cannot be written, or git does not do
+    its part. A traceback would end with 1, which says slower."""
     try:
         return judge()
     except (CorruptNoiseError, CorruptAcceptancesError) as error:
@@ -45,6 +46,12 @@ def reported(judge: Callable[[], int]) -> int:
     except subprocess.CalledProcessError as error:
         said = os.fsdecode(error.stderr or b"").strip().splitlines()
         print(f"suite gate: git failed: {said[-1] if said else error}", file=sys.stderr)
+    except BrokenPipeError:  # whoever reads us left: the command line ends quietly
+        raise
+    except OSError as error:
+        print(
+            f"suite gate: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}", file=sys.stderr
+        )
     return BROKEN
 
 

@@ -3,11 +3,14 @@
 Their ids are equal, or, where one tree has an axis more than the other, they agree in every axis that both have.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from suite.records.case import Case, comparable
+
+BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +19,6 @@ class Expanded:
 
     case: Case
     settings: Mapping[str, Any]
-    is_projection: bool
 
     @property
     def id(self) -> str:
@@ -36,7 +38,6 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
         Expanded(
             case=Case(workload=one["workload"], axes=one["axes"], extras=one["extras"]),
             settings=one["settings"],
-            is_projection=one["is_projection"],
         )
         for one in answer["cases"]
     ]
@@ -67,16 +68,23 @@ def _agree(one: Case, other: Case) -> bool:
     return is_part and all(these[name] == those[name] for name in shared)
 
 
-def command_of(case: Case) -> list[str]:
-    """The case as a command line that Hydra reads, for a tree whose sweep does not have it."""
+def command_of(case: Case, chosen: Sequence[str] = ()) -> list[str]:
+    """The case as a command line that Hydra reads, for a tree whose sweep does not have it.
+
+    `chosen`: settings of the command line that compared the trees. Those of Hydra, such as where it looks for groups,
+    are in no case, and are needed here too.
+    """
     pairs = {"workload": case.workload, **case.axes, **case.extras}
-    return ["-m", *(f"{name}={_quoted(value)}" for name, value in pairs.items() if value is not None)]
+    of_hydra = [one for one in chosen if one.startswith("hydra.")]
+    return ["-m", *of_hydra, *(f"{name}={_quoted(value)}" for name, value in pairs.items() if value is not None)]
 
 
 def _quoted(value: Any) -> str:
+    """A text always in quotes, so that `12`, `null` and `1e5` stay texts. Hydra reads a backslash in them as itself
+    unless a quote follows."""
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return value if value.replace("-", "").replace("_", "").replace(".", "").isalnum() else f"'{escaped}'"
+        escaped = BEFORE_A_QUOTE.sub(lambda found: 2 * found[1] + "\\'" * bool(found[2]), value)
+        return f"'{escaped}'"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

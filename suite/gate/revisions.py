@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,28 +31,33 @@ def repository(start: Path) -> Path:
     try:
         return Path(_git(start, "rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError as error:
-        raise ValueError("--against compares revisions of a git checkout, and this folder lies in none") from error
+        said = " ".join(os.fsdecode(error.stderr or b"").split())
+        raise ValueError(f"--against needs a git checkout around this folder; git says {said!r}") from error
     except FileNotFoundError as error:
         raise ValueError("--against needs git, which is not on PATH") from error
 
 
 def resolved(top: Path, revision: str) -> str:
     """The commit that a revision names, as git understands it. Raises ValueError where it names none."""
-    try:
-        return _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
-    except subprocess.CalledProcessError as error:
-        shallow = _git(top, "rev-parse", "--is-shallow-repository") == "true"
-        hint = "; this clone is shallow, so fetch more of its history (in a CI checkout: fetch-depth: 0)"
-        raise ValueError(f"against must be a revision that git knows here; got {revision!r}{hint * shallow}") from error
+    with suppress(subprocess.CalledProcessError):
+        # First as typed: what follows `:/` is a text to look for, to its end.
+        named = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
+        if not named.startswith("^"):  # so git writes what is to be left out
+            return _git(top, "rev-parse", "--verify", "--quiet", f"{named}^{{commit}}")
+    shallow = _git(top, "rev-parse", "--is-shallow-repository") == "true"
+    hint = "; this clone is shallow, so fetch more of its history (in a CI checkout: fetch-depth: 0)"
+    raise ValueError(f"against must be a revision that git knows here; got {revision!r}{hint * shallow}")
 
 
 def before(top: Path, revision: str, into: Path) -> Tree:
-    """A clone at a revision."""
+    """A clone at a revision. Raises OSError where git cannot read all of it."""
     commit = resolved(top, revision)
     folder = into / "before"
     _git(top, "clone", "--quiet", "--shared", "--no-checkout", "--", str(top), str(folder))
     # The clone's own configuration must not run the user's hooks or filters of a checkout.
     _git(folder, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", commit)
+    if gone := _git(folder, "ls-files", "--deleted"):  # where an object is damaged, git says so and still ends with 0
+        raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {gone.splitlines()[0]}")
     return Tree(side=Side(label=revision, commit=commit), folder=folder)
 
 

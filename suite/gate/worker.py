@@ -80,6 +80,7 @@ class Side:
 
     def __init__(self) -> None:
         self._built: dict[str, Built] = {}
+        self._tree = ""
 
     def hello(self, tree: str) -> dict[str, Any]:
         import torch
@@ -88,11 +89,10 @@ class Side:
         from suite.records.environment import environment
 
         torch.set_num_interop_threads(1)
-        path = Path(suite.__file__).resolve()
-        is_own = path.is_relative_to(Path(tree).resolve())
-        if (Path(tree) / "suite").is_dir() and not is_own:
+        self._tree = os.path.realpath(tree)
+        if (Path(tree) / "suite").is_dir() and not _lies_in(self._tree, suite):
             raise RuntimeError("the tree holds a package `suite`, but another one was imported")
-        return {"protocol": PROTOCOL, "environment": environment(), "is_own": is_own}
+        return {"protocol": PROTOCOL, "environment": environment()}
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """The cases that Hydra makes of a command line, each with the settings it would run with."""
@@ -108,7 +108,6 @@ class Side:
                     "axes": dict(job.case.axes),
                     "extras": dict(job.case.extras),
                     "settings": job.settings,
-                    "is_projection": "_target_" not in job.settings["workload"],
                 }
                 for id, job in unique.items()
             ]
@@ -116,10 +115,16 @@ class Side:
 
     def build(self, id: str, settings: dict[str, Any], examine: bool, slowed: float) -> dict[str, Any]:
         """Prepare a case to be sampled. `examine`: check its output too, and tell its exact quantities."""
+        if "_target_" not in settings["workload"]:
+            return _projected(settings)
         built = _guarded(lambda: Built(settings, slowed))
         self._built[id] = built
         answer: dict[str, Any] = {"spans": list(built.spans), "clock": built.clock}
-        return answer | _guarded(built.examine) if examine else answer
+        if examine:
+            answer |= _guarded(built.examine)
+            # Else it ran what is installed, as the other side does: a package below src/ is found there alone.
+            answer["ran_tree"] = any(_lies_in(self._tree, module) for module in [*sys.modules.values()])
+        return answer
 
     def sample(self, id: str, span: str) -> dict[str, Any]:
         return self._built[id].sample(span)
@@ -165,12 +170,10 @@ class Built:
             self._parts = self.workload.parts()
             self.spans = tuple(self._parts)
             self._sampled = self._by_cpu
-        if not self.spans:
-            raise RefusedError("this workload has no part that can be repeated by itself")
 
     def examine(self) -> dict[str, Any]:
         """What does not change from run to run: closed forms, counted bytes, the allocator's peak, the operators."""
-        self.workload.check()
+        list(self.workload.check())  # a generator checks nothing until it is asked
         readings = [*self.workload.constants()]
         watcher = self.device.watcher()
         profiled = self._meter(watcher)
@@ -230,6 +233,22 @@ class Built:
                         **{name: getattr(reading, name) or 0.0 for name in CLOCKS},
                         "involuntary_switches": reading.involuntary_switches or 0,
                     }
+
+
+def _projected(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A case that names no code to run: its closed forms are all there is, and no clock judges it."""
+    from suite.configuration import locate
+
+    plan = locate(settings["workload"]["plan"])(settings)
+    if plan.refusal is not None:
+        raise RefusedError(plan.refusal)
+    return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}, "ran_tree": True}
+
+
+def _lies_in(tree: str, module: Any) -> bool:
+    """`tree`: without links in it."""
+    path = getattr(module, "__file__", None)
+    return isinstance(path, str) and os.path.realpath(path).startswith(tree + os.sep)
 
 
 def _guarded(work: Callable[[], Any]) -> Any:

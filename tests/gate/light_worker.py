@@ -1,0 +1,77 @@
+"""The worker's own pipe and loop with cases that need no torch: `cases.json` of the tree tells what each does.
+
+Of a case: `seconds` a sample, `noise` of it, `flops`, and under `build` or `sample` a way to end.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+from suite.gate import worker
+
+
+class Side:
+    def hello(self, tree):
+        told = json.loads((Path(tree) / "cases.json").read_text())
+        self.cases, self.protocol = told["cases"], told.get("protocol", worker.PROTOCOL)
+        print("a package that greets whoever imports it")
+        os.write(1, b'{"protocol": "none of this is an answer"}\n')
+        os.system("echo and a child of its own")
+        if "refuses" in told:
+            raise ImportError(told["refuses"])
+        return {"protocol": self.protocol, "environment": {}}
+
+    def expand(self, arguments):
+        asked = [one.partition("=")[2].strip("'") for one in arguments if one.startswith("name=")]
+        if unknown := set(asked) - self.cases.keys():
+            raise ValueError(f"there is no case {unknown}")
+        return {
+            "cases": [
+                {
+                    "id": f"workload=light name={name}",
+                    "workload": "light",
+                    "axes": {"name": name},
+                    "extras": {},
+                    "settings": {"workload": {"name": "light"}, "name": name, "size": case.get("size", 1)},
+                }
+                for name, case in self.cases.items()
+                if name in asked or not asked
+            ]
+        }
+
+    def build(self, id, settings, examine, slowed):
+        case = self.cases[settings["name"]]
+        end(case.get("build"))
+        exact = {"readings": {"case": {"flops": case.get("flops", 1.0)}}, "operators": {}}
+        spans = case.get("spans", ["work"])
+        return {"spans": spans, "clock": "thread_cpu", "ran_tree": case.get("ran_tree", True), **exact}
+
+    def sample(self, id, span):
+        case = self.cases[id.partition("name=")[2]]
+        end(case.get("sample"))
+        time.sleep(0.0005)
+        taken_s = case.get("seconds", 1e-3) * (1 + random.uniform(0, case.get("noise", 0.001)))
+        clocks = dict.fromkeys(worker.CLOCKS, taken_s)
+        return {**clocks, "involuntary_switches": 0, "calls": 1}
+
+
+def end(how):
+    if how == "raise":
+        raise RuntimeError("out of order")
+    if how == "refuse":
+        raise worker.RefusedError("there is no flux capacitor")
+    if how == "exit":
+        os._exit(7)
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while how == "hang":
+        pass
+
+
+if __name__ == "__main__":
+    worker.Side = Side
+    worker.main(sys.argv[1])

@@ -1,0 +1,205 @@
+"""Two revisions of somebody else's package, compared from the command line with the suite's own worker."""
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+
+from suite import __main__ as command_line
+from suite.gate.files import JUDGEMENT, read_judgement
+from suite.gate.verdict import Outcome
+from tests.gate.repositories import repository
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+
+PACKAGE = """
+import os
+
+from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.records.record import Reading
+
+print("a package that greets whoever imports it")
+os.write(1, b'and writes past Python')
+TURNS, FLOPS, IS_OLD = {turns}, {flops}, {is_old}
+
+
+class Plan:
+    device, dtype, threads, refusal = "cpu", "float32", 1, None
+
+    def __init__(self, settings):
+        pass
+
+
+class Workload:
+    def __init__(self, settings):
+        self.plan, self.settings = Plan(settings), settings
+
+    def prepare(self):
+        pass
+
+    def constants(self):
+        return [Reading(step=0, span="case", metric="flops", value=10.0)]
+
+    def check(self):
+        return []
+
+    def step(self, meter):
+        for name, work in self.parts().items():
+            with meter.span(name):
+                work()
+
+    def parts(self):
+        return {{}}
+
+
+class Slower(Workload):
+    def parts(self):
+        return {{"one": self.work, "two": self.work, "three": self.work}}
+
+    def work(self):
+        return sum(range(TURNS))
+
+
+class Larger(Workload):
+    def constants(self):
+        return [Reading(step=0, span="case", metric="flops", value=FLOPS)]
+
+
+class Raising(Workload):
+    def prepare(self):
+        if not IS_OLD:
+            raise RuntimeError("out of order")
+
+
+class Mended(Workload):
+    def prepare(self):
+        if IS_OLD:
+            raise RuntimeError("out of order")
+
+
+class Incorrect(Workload):
+    def check(self):
+        yield Reading(step=0, span="case", metric="relative_error", value=0.5)
+        if not IS_OLD:
+            raise IncorrectError("the sum is off")
+
+
+class Unsupported(Workload):
+    def prepare(self):
+        raise UnsupportedError("there is no flux capacitor")
+
+
+class Lost(Workload):
+    def prepare(self):
+        if not IS_OLD:
+            raise UnsupportedError("there is no flux capacitor")
+
+
+class Empty(Workload):
+    def constants(self):
+        return []
+"""
+SWEEP = """
+# @package _global_
+hydra:
+  sweeper:
+    params:
+      workload: {}
+"""
+BOTH = ("slower", "larger", "raising", "mended", "incorrect", "unsupported", "lost", "empty", "resized", "wider")
+TARGETS = {"gone": "Workload", "asked": "Workload", "fresh": "Workload", "resized": "Workload", "wider": "Workload"}
+TO_FIND_IT = ("--set", "hydra.searchpath=[file://conf]", "--sweep", "some")
+
+
+def tree(in_sweep, beside=(), *, is_old):
+    """The package's files. Each case is a workload of its own."""
+    return {
+        "somebodys.py": PACKAGE.format(turns=20_000 if is_old else 40_000, flops=10 if is_old else 12, is_old=is_old),
+        "conf/sweep/some.yaml": SWEEP.format(",".join(in_sweep)),
+        **{f"conf/workload/{name}.yaml": json.dumps(workload(name, is_old)) for name in (*in_sweep, *beside)},
+    }
+
+
+def workload(name, is_old):
+    target = f"somebodys.{TARGETS.get(name, name.capitalize())}"
+    axes = ["seq_len", "batch"] if name == "wider" and not is_old else ["seq_len"]
+    size = 2 if name == "resized" and not is_old else 1
+    return {"name": name, "_target_": target, "plan": "somebodys.Plan", "axes": axes, "size": size}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Everything that may befall a case, in one run: what it came to, its exit code and what it printed."""
+    folder = tmp_path_factory.mktemp("against")
+    repo = repository(folder / "checkout")
+    repo.commit(tree([*BOTH, "gone"], ["asked"], is_old=True))
+    repo.git("rm", "--quiet", "conf/workload/gone.yaml")
+    repo.write(tree([*BOTH, "asked", "fresh"], is_old=False))
+    digest = repo.digest()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(repo.folder)
+        out = str(folder / "out")
+        patched.setattr(
+            sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "4", "--out", out]
+        )
+        code = command_line.main()
+    assert repo.digest() == digest
+    assert json.loads((folder / "out" / JUDGEMENT).read_text())["exit_code"] == code
+    return read_judgement(folder / "out")
+
+
+def of(judged, *names):
+    """The judgement as if these had been all the cases."""
+    wanted = [one for one in judged.verdicts if one.case.partition(" ")[0] in {f"workload={name}" for name in names}]
+    assert wanted
+    return replace(judged, verdicts=wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcomes", "said", "code"),
+    [
+        ("slower", {"slower", "same"}, "% slower", 1),
+        ("larger", {"slower", "inconclusive"}, "rose", 1),
+        ("gone", {"missing"}, "a case of the sweep before, and none now", 4),
+        ("lost", {"missing"}, "now is unsupported: there is no flux capacitor", 4),
+        ("raising", {"broken"}, "fails now: RuntimeError: out of order", 4),
+        ("incorrect", {"broken"}, "fails now: IncorrectError: the sum is off", 4),
+        ("empty", {"broken"}, "neither side holds anything that can be judged", 4),
+        ("resized", {"same", "incomparable"}, "settings changed, so the times are of two different things", 3),
+        ("wider", {"same", "inconclusive"}, "no part of it can be repeated by itself", 0),
+        ("asked", {"same", "inconclusive"}, "1 exact quantity equal", 0),
+        ("unsupported", {"same"}, "unsupported on both sides: there is no flux capacitor", 0),  # beside others
+        ("mended", {"new"}, "runs now, and before did not: RuntimeError: out of order", 4),
+        ("fresh", {"new"}, "the revision before cannot compose it", 4),
+    ],
+)
+def test_each_case_gets_its_verdict_and_alone_the_exit_code_that_it_deserves(judged, name, outcomes, said, code):
+    found = of(judged, name)
+    assert {str(one.outcome) for one in found.verdicts} == outcomes
+    assert any(said in one.reason for one in found.verdicts), [one.reason for one in found.verdicts]
+    assert found.exit_code == code
+    if name == "resized":
+        assert any(one.reason.endswith(": workload.size") for one in found.verdicts)
+
+
+def test_every_case_is_in_the_judgement_and_the_worst_decides(judged):
+    names = {one.case.split()[0].partition("=")[2] for one in judged.verdicts}
+    assert names == {*BOTH, "gone", "asked", "fresh"}
+    assert judged.exit_code == 4
+    assert (judged.before.label, judged.after.label, judged.after.dirty) == ("HEAD", "working tree", True)
+    assert judged.facts["chosen"] == ["hydra.searchpath=[file://conf]"]
+
+
+def test_new_cases_beside_judged_ones_do_not_fail(judged):
+    assert of(judged, "unsupported", "fresh", "mended").exit_code == 0
+
+
+def test_twice_the_work_is_found_on_each_span_and_about_twice(judged):
+    slower = [one for one in of(judged, "slower").verdicts if one.outcome is Outcome.SLOWER]
+    assert {one.span for one in slower} == {"one", "two", "three"}
+    for one in slower:
+        assert (one.metric, one.clock) == ("latency_s", "thread_cpu")
+        assert 1.5 < one.ratio < 2.7
+        assert one.low < one.ratio < one.high
+        assert one.launches >= 2

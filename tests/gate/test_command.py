@@ -1,0 +1,251 @@
+"""`suite gate` from the command line to its exit code, with workers that need no torch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from suite import __main__ as command_line
+from suite.gate.acceptances import ACCEPTED, read_acceptances
+from suite.gate.files import JUDGEMENT, read_judgement
+from suite.gate.verdict import Outcome
+from tests.gate.repositories import light, repository
+
+ROOT = Path(__file__).parents[2]
+needs_pipes = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+GOOD = {"seconds": 1e-3}
+CASES = {"one": GOOD, "two": GOOD, "three": GOOD}
+SLOWER = {"cases": CASES | {"two": {"seconds": 2e-3}}}
+EMPTY = {"cases": {}}
+
+
+def called(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["suite", "gate", *arguments])
+    return command_line.main()
+
+
+def judged(monkeypatch, tmp_path, before, after, *more):
+    """The exit code, and outcomes of each case, of a light working tree against its HEAD."""
+    monkeypatch.chdir(light(tmp_path / "checkout", before, after).folder)
+    code = called(monkeypatch, "--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "out"), *more)
+    return code, outcomes(tmp_path / "out")
+
+
+def outcomes(folder):
+    found = {}
+    for one in read_judgement(folder).verdicts:
+        found.setdefault(one.case.rpartition("=")[2], set()).add(str(one.outcome))
+    return found
+
+
+@needs_pipes
+def test_identical_code_is_the_same_and_passes_and_nothing_is_written_in_the_checkout(tmp_path, monkeypatch, capsys):
+    repo = light(tmp_path / "checkout", {"cases": CASES}, {"cases": CASES})
+    digest = repo.digest()
+    monkeypatch.chdir(repo.folder)
+    assert called(monkeypatch, "--against", "main", "--seconds", "1", "--out", str(tmp_path / "out")) == 0
+    assert outcomes(tmp_path / "out") == {name: {"same"} for name in CASES}
+    assert repo.digest() == digest
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("judgement.json", "summary.md", "junit.xml", "rounds.parquet", "surroundings.parquet"),
+    }
+    shown = capsys.readouterr().out
+    assert "the working tree against main" in shown
+    assert "exit code 0" in shown
+
+
+@needs_pipes
+def test_a_slower_case_fails_is_told_to_github_and_passes_once_it_is_accepted(tmp_path, monkeypatch, capsys):
+    summary = tmp_path / "summary"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    code, found = judged(monkeypatch, tmp_path, {"cases": CASES}, SLOWER)
+    assert code == 1
+    assert found == {"one": {"same"}, "two": {"same", "slower"}, "three": {"same"}}
+    shown = capsys.readouterr().out
+    (error,) = [line for line in shown.splitlines() if line.startswith("::error ")]
+    assert error.startswith("::error title=slower%3A two · work · latency_s::+")
+    assert "two" in summary.read_text()
+    assert "suite gate accept 'workload=light name=two' --reason … --ceiling … --expires …" in shown
+
+    accepted = ("accept", "workload=light name=two", "--ceiling", "2.5", "--expires", "2999-12-31")
+    assert called(monkeypatch, *accepted, "--reason", "it's checked, twice [now], and costs this") == 0
+    (entry,) = read_acceptances(ACCEPTED)
+    assert entry.reason == "it's checked, twice [now], and costs this"
+    assert called(monkeypatch, "--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "again")) == 0
+    assert outcomes(tmp_path / "again")["two"] == {"same", "accepted"}
+
+    ACCEPTED.write_text("schema: 1\naccepted: [", encoding="utf-8")
+    assert called(monkeypatch, "--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "corrupt")) == 4
+    assert outcomes(tmp_path / "corrupt")["two"] == {"same", "slower"}
+    assert outcomes(tmp_path / "corrupt")["acceptances"] == {"broken"}
+    assert called(monkeypatch, *accepted, "--reason", "why") == 4  # it is not overwritten
+
+
+@needs_pipes
+@pytest.mark.parametrize(
+    ("before", "after", "code", "said"),
+    [
+        (EMPTY, EMPTY, 4, "Nothing was judged"),
+        (EMPTY, {"cases": CASES}, 4, "so nothing was judged"),
+        ({"cases": CASES}, EMPTY, 4, "a case of the sweep before, and none now"),
+        ({"cases": CASES}, {"refuses": "cannot import name 'x'", "cases": {}}, 4, "cannot import name 'x'"),
+        ({"cases": CASES}, {"protocol": 99, "cases": {}}, 4, "speaks protocol 99"),
+        ({"cases": CASES, "protocol": 99}, {"cases": CASES}, 4, "before: the worker speaks protocol 99"),
+        ({"cases": {"one": GOOD}}, {"cases": {"one": {"size": 2}}}, 3, "settings changed"),
+        (*[{"cases": {"one": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
+        ({"cases": {"one": GOOD}}, {"cases": {"one": {"ran_tree": False}}}, 4, "the code that is installed"),
+    ],
+)
+def test_what_cannot_be_compared_is_never_green(tmp_path, monkeypatch, capsys, before, after, code, said):
+    found, _ = judged(monkeypatch, tmp_path, before, after)
+    assert found == code
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+@needs_pipes
+def test_a_case_that_takes_its_worker_along_is_broken_and_the_others_are_judged(tmp_path, monkeypatch):
+    deaths = {f"{how} in {when}": {when: how} for how in ("exit", "kill") for when in ("build", "sample")}
+    names = ["one", *deaths, "two", "three"]
+    code, found = judged(
+        monkeypatch,
+        tmp_path,
+        {"cases": dict.fromkeys(names, GOOD)},
+        {"cases": {name: deaths.get(name, GOOD) for name in names}},
+    )
+    assert code == 4
+    assert [found[name] for name in deaths] == [{"broken"}, {"same", "broken"}] * 2
+    assert [found[name] for name in CASES] == [{"same"}] * 3
+    broken = [one for one in read_judgement(tmp_path / "out").verdicts if one.outcome is Outcome.BROKEN]
+    for one in broken:
+        assert "after: the worker " in one.reason
+        assert ("ended with exit code 7" if "exit" in one.case else "was killed by signal 9") in one.reason
+        assert one.reason.startswith("failed while it was timed") is ("sample" in one.case)
+
+
+@needs_pipes
+@pytest.mark.parametrize(("more", "expected"), [((), 0), (("--inconclusive", "fail"), 3)])
+def test_what_is_inconclusive_passes_unless_it_is_asked_to_fail(tmp_path, monkeypatch, more, expected):
+    untimed = {"cases": {"one": {"spans": []}}}
+    code, found = judged(monkeypatch, tmp_path, untimed, untimed, *more)
+    assert (code, found) == (expected, {"one": {"same", "inconclusive"}})
+
+
+@needs_pipes
+def test_ctrl_c_and_a_kill_leave_the_checkout_as_it_was_and_no_worker(tmp_path):
+    told = {"cases": {"one": {"sample": "hang"}}}
+    repo = light(tmp_path / "checkout", told, told)
+    digest = repo.digest()
+    with timing(repo, tmp_path / "a") as interrupted, timing(repo, tmp_path / "b") as killed:
+        for process in (interrupted, killed):
+            until(process, "timing: 1")
+        assert workers_of(tmp_path / "a")
+        assert workers_of(tmp_path / "b")
+        os.killpg(interrupted.pid, signal.SIGINT)  # as a terminal does
+        killed.kill()
+        assert interrupted.wait(timeout=10) == 130
+        assert killed.wait(timeout=10) == -signal.SIGKILL
+    wait_until(lambda: not workers_of(tmp_path))
+    assert repo.digest() == digest
+    assert read_judgement(tmp_path / "a" / "out").interrupted
+    assert json.loads((tmp_path / "a" / "out" / JUDGEMENT).read_text())["exit_code"] == 130
+    assert not (tmp_path / "b" / "out").exists()
+    assert not list((tmp_path / "a").glob("suite-gate-*"))
+
+
+@contextmanager
+def timing(repo, folder):
+    """A gate in a process of its own, whose trees lie in `folder`."""
+    folder.mkdir()
+    command = [sys.executable, "-m", "suite", "gate", "--against", "HEAD", "--out", str(folder / "out")]
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    own = {"cwd": repo.folder, "env": environment, "start_new_session": True}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **own) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(process, words):
+    for line in process.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"it ended before it said {words!r}")
+
+
+def workers_of(folder):
+    lines = (one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"]))
+    return [line for line in lines if any(part.startswith(str(folder)) and "worker.py" in part for part in line)]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert condition()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "gate needs either --against REV, or both --baseline FOLDER and --candidate FOLDER"),
+        (["--baseline", "a"], "gate needs either"),
+        (["--against", "HEAD", "--baseline", "a", "--candidate", "b"], "gate needs either"),
+        (["--against", "HEAD", "--seconds", "0"], "seconds must be a number from 1 to below 86400; got 0"),
+        (["--against", "HEAD", "--seconds", "nan"], "seconds must be a number from 1 to below 86400; got nan"),
+        (["--against", "HEAD", "--seconds", "inf"], "seconds must be a number from 1 to below 86400; got inf"),
+        (["--against", "nope"], "against must be a revision that git knows here; got 'nope'"),
+        (["--against", "-x"], "against must be a revision that git knows here; got '-x'"),
+        (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", "2999-12-31"], "reason must be"),
+        (["accept", "a case", "--reason", "why", "--ceiling", "1", "--expires", "2999-12-31"], "ceiling must be"),
+        (["accept", "a case", "--reason", "why", "--ceiling", "1.1", "--expires", "2000-01-01"], "expires must be"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys, arguments, words):
+    repository(tmp_path / "checkout").commit({"a": "b"})
+    monkeypatch.chdir(tmp_path / "checkout")
+    assert called(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert words in captured.err
+
+
+@needs_pipes
+def test_a_sweep_that_the_working_tree_cannot_compose_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(light(tmp_path / "checkout", {"cases": CASES}, {"cases": CASES}).folder)
+    assert called(monkeypatch, "--against", "HEAD", "--set", "name=nope") == 2
+    assert "suite: sweep=gate cannot be composed: ValueError: there is no case {'nope'}\n" in capsys.readouterr().err
+
+
+def test_outside_a_checkout_it_is_refused_and_where_git_fails_it_is_broken(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    assert called(monkeypatch, "--against", "HEAD") == 2
+    assert "--against needs a git checkout" in capsys.readouterr().err
+    repo = repository(tmp_path / "checkout")
+    blob = repo.commit({"a": "b"}) and repo.git("rev-parse", "HEAD:a")
+    (repo.folder / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    monkeypatch.chdir(repo.folder)
+    assert called(monkeypatch, "--against", "HEAD") == 4
+    assert capsys.readouterr().err == "suite gate: git cannot check out all of 'HEAD'; among what is missing is a\n"
+    tree = repo.git("rev-parse", "HEAD^{tree}")
+    (repo.folder / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
+    assert called(monkeypatch, "--against", "HEAD") == 4
+    assert capsys.readouterr().err.startswith("suite gate: git failed: ")
+
+
+def test_what_cannot_be_written_is_broken_and_not_slower(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    arguments = ("--baseline", "nowhere", "--candidate", "nowhere", "--out", "file/out")
+    assert called(monkeypatch, *arguments) == 4
+    assert "file/out" in capsys.readouterr().err
