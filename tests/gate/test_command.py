@@ -24,6 +24,7 @@ GOOD = {"seconds": 1e-3}
 CASES = {"one": GOOD, "two": GOOD, "three": GOOD}
 SLOWER = {"cases": CASES | {"two": {"seconds": 2e-3}}}
 EMPTY = {"cases": {}}
+UNTIMED = {"spans": []}
 
 
 def called(monkeypatch, *arguments):
@@ -95,7 +96,8 @@ def test_a_slower_case_fails_is_told_to_github_and_passes_once_it_is_accepted(tm
     [
         (EMPTY, EMPTY, 4, "Nothing was judged"),
         (EMPTY, {"cases": CASES}, 4, "so nothing was judged"),
-        ({"cases": CASES}, EMPTY, 4, "a case of the sweep before, and none now"),
+        ({"cases": CASES}, EMPTY, 4, "so nothing was judged"),
+        ({"cases": {"one": UNTIMED, "two": GOOD}}, {"cases": {"one": UNTIMED}}, 4, "of the sweep before, and none now"),
         ({"cases": CASES}, {"refuses": "cannot import name 'x'", "cases": {}}, 4, "cannot import name 'x'"),
         ({"cases": CASES}, {"protocol": 99, "cases": {}}, 4, "speaks protocol 99"),
         ({"cases": CASES, "protocol": 99}, {"cases": CASES}, 4, "before: the worker speaks protocol 99"),
@@ -133,7 +135,7 @@ def test_a_case_that_takes_its_worker_along_is_broken_and_the_others_are_judged(
 @needs_pipes
 @pytest.mark.parametrize(("more", "expected"), [((), 0), (("--inconclusive", "fail"), 3)])
 def test_what_is_inconclusive_passes_unless_it_is_asked_to_fail(tmp_path, monkeypatch, more, expected):
-    untimed = {"cases": {"one": {"spans": []}}}
+    untimed = {"cases": {"one": UNTIMED}}
     code, found = judged(monkeypatch, tmp_path, untimed, untimed, *more)
     assert (code, found) == (expected, {"one": {"same", "inconclusive"}})
 
