@@ -50,9 +50,11 @@ class Decisions:
 
     def look(self, samples: Sequence[Sample], measured_s: float) -> None:
         """Decide what can be decided now. `measured_s`: measuring time so far, which shares out the error."""
+        found = effects_of(samples, self.benchmarks)
+        if not found:  # of a first launch nothing can be said, and so nothing is spent
+            return
         share = min(1.0, measured_s / self.seconds)
         alpha, self._spent = FAMILY_ERROR * max(0.0, share - self._spent), max(share, self._spent)
-        found = effects_of(samples, self.benchmarks)
         slower = holm([self._p(found, one, slower=True) for one in self.benchmarks])
         faster = holm([self._p(found, one, slower=False) for one in self.benchmarks])
         for one, p_slower, p_faster in zip(self.benchmarks, slower, faster, strict=True):

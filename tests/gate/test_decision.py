@@ -251,3 +251,13 @@ def test_samples_of_other_benchmarks_and_spans_are_none_of_this_one():
     found = effects_of(samples, [one, benchmark("absent")])
     assert list(found) == [one]
     assert found[one][0].estimate == pytest.approx(0.1)
+
+
+def test_a_first_launch_spends_no_error_since_nothing_can_be_said_of_it():
+    one = benchmark()
+    samples = launches_of(one, **MODERATE)
+    late, early = decisions(one), decisions(one)
+    early.look([taken for taken in samples if taken.launch == 1], 0.5 * SECONDS)
+    for made in (late, early):
+        made.look(samples, SECONDS)
+    assert late.decided == early.decided != {}

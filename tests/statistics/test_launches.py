@@ -74,7 +74,14 @@ def test_a_benchmark_takes_a_share_of_what_the_others_launches_show():
     alone, beside_calm, beside_apart = (effects(of)[0] for of in ([calm], [calm, calm], [calm, apart]))
     assert beside_calm.error == alone.error
     assert beside_apart.error > 3 * alone.error
-    assert effects([calm, apart])[1].error < one(*apart).error
+    assert effects([calm, calm, apart])[2].error < one(*apart).error
+
+
+def test_one_benchmark_whose_rounds_hardly_differ_does_not_hide_the_others():
+    """Its excess has no bounds; a mean of all would have made a slowdown of 2 inconclusive."""
+    calm = [[-1.0, 0.0, 1.0, 0.5, -0.5]] * 2
+    steady = [[-1e-6, 0.0, 1e-6, 0.0, 1e-6], [9.0, 9.000001, 9.0, 8.999999, 9.0]]
+    assert effects([calm] * 5 + [steady])[0].error == effects([calm] * 5)[0].error
 
 
 @pytest.mark.parametrize(("benchmarks", "freedom"), [(1, 1), (2, 2), (8, 8), (50, 1 + SHARED_LAUNCHES)])
