@@ -96,6 +96,10 @@ def test_where_nothing_can_run_explain_and_report_work_and_doctor_says_why(readi
     assert refused.stderr.startswith("suite: runs need ")
 
     (tmp_path / "empty").mkdir()
+    judged = run(reading_python, "-m", "suite", "gate", "--baseline", "empty", "--candidate", "empty", **alone)
+    assert judged.returncode == 4, judged.stderr
+    assert "broken" in judged.stdout
+
     reported = run(reading_python, "-m", "suite", "report", "--results", "empty", "--out", "x.html", **alone)
     assert reported.returncode == 0, reported.stderr
     assert (tmp_path / "x.html").stat().st_size > 0
