@@ -262,24 +262,15 @@ def _guarded(work: Callable[[], Any]) -> Any:
 
 
 def _cpu_clock(threads: int) -> str:
-    """By the number of threads: one thread's own CPU time, or that of all of them. Windows counts either in ticks of
-    15.6 ms, so wall time judges there."""
-    if sys.platform == "win32":
-        return "wall"
+    """By the number of threads: one thread's own CPU time, or that of all of them."""
     return "thread_cpu" if threads == 1 else "process_cpu"
 
 
-try:
-    import resource
-except ImportError:  # Windows counts none
+def _involuntary_switches() -> int:
+    """How often the scheduler took the CPU from this thread so far; on macOS from the process."""
+    import resource  # Windows has none, and judges stored records all the same
 
-    def _involuntary_switches() -> int:
-        return 0
-else:
-    _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
-
-    def _involuntary_switches() -> int:
-        return resource.getrusage(_WHO).ru_nivcsw
+    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_nivcsw
 
 
 if __name__ == "__main__":
