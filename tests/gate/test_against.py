@@ -161,7 +161,7 @@ def of(judged, *names):
 @pytest.mark.parametrize(
     ("name", "outcomes", "said", "code"),
     [
-        ("slower", {"slower", "same"}, "% slower (", 1),
+        ("slower", {"slower", "same"}, "slower by more than the ", 1),
         ("larger", {"slower", "inconclusive"}, "rose", 1),
         ("gone", {"missing"}, "a case of the sweep before, and none now", 4),
         ("lost", {"missing"}, "now is unsupported: there is no flux capacitor", 4),
