@@ -9,11 +9,11 @@ import numpy as np
 
 from suite.gate.exact import exact_of_record, judge_exact
 from suite.gate.fingerprint import differences, surroundings
+from suite.gate.pairing import changed_settings
 from suite.gate.runs import Run, bad_run, counting, ok_runs
 from suite.gate.stored_times import FEWEST_RUNS, LATENCY, Comparison, compared
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome, Verdict
-from suite.records.case import comparable
 from suite.records.metrics import METRICS
 from suite.records.record import Record, Status
 
@@ -108,20 +108,6 @@ def medians_s(record: Record) -> dict[str, float]:
         if reading.metric == LATENCY:
             by_span.setdefault(reading.span, []).append(reading.value)
     return {span: float(np.median(values)) for span, values in by_span.items()}
-
-
-def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Dotted names of the settings that two records of one id do not share."""
-    old, new = comparable(before), comparable(after)
-    changed = []
-    for name in dict.fromkeys([*old, *new]):
-        one, other = old.get(name), new.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            inner = dict.fromkeys([*one, *other])
-            changed += [f"{name}.{key}" for key in inner if one.get(key) != other.get(key)]
-        elif one != other:
-            changed.append(name)
-    return changed
 
 
 def _obstacles(before: Record, after: Record) -> list[str]:
