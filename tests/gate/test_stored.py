@@ -8,8 +8,8 @@ import pytest
 
 from suite.gate.acceptances import accept
 from suite.gate.fingerprint import MUST_MATCH
+from suite.gate.pairing import changed_settings
 from suite.gate.stored import judge_stored
-from suite.gate.stored_case import changed_settings
 from suite.gate.stored_times import compared, judge_times
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome
@@ -202,9 +202,9 @@ def test_a_difference_that_does_not_decide_a_time_is_only_shown(tmp_path):
 def test_changed_settings_are_named_and_only_exact_quantities_judge(tmp_path):
     changed = run(5e-3, minute=NOW, settings={"seed": 1, "attention": {"kv_heads": 2}})
     judgement = judged(tmp_path, five(settings={"attention": {"kv_heads": 4}}), [changed])
-    assert times(judgement)[""].reason == "times are not comparable: settings changed: seed, attention.kv_heads"
+    assert times(judgement)[""].reason == "times are not comparable: settings changed: attention.kv_heads, seed"
     assert exact(judgement)[0].outcome is Outcome.SAME
-    assert exact(judgement)[0].notes == ["settings changed: seed, attention.kv_heads"]
+    assert exact(judgement)[0].notes == ["settings changed: attention.kv_heads, seed"]
     assert judgement.exit_code == 3
 
 
