@@ -97,6 +97,7 @@ def _application() -> "typer.Typer":
     import typer
 
     import suite
+    from suite.gate.options import gate_application
 
     class Language(StrEnum):
         en = "en"
@@ -201,119 +202,7 @@ def _application() -> "typer.Typer":
         finish(command)
 
     application.add_typer(_results_application(finish), name="results")
-    application.add_typer(_gate_application(finish), name="gate")
-    return application
-
-
-def _gate_application(finish: "Callable[[Callable[[], int]], None]") -> "typer.Typer":
-    from enum import StrEnum
-    from pathlib import Path
-    from typing import Annotated
-
-    import typer
-
-    class Inconclusive(StrEnum):
-        passes = "pass"
-        fails = "fail"
-
-    application = typer.Typer(
-        rich_markup_mode=None, invoke_without_command=True, help="Refuse what became slower, larger or other."
-    )
-    Sweep = Annotated[str, typer.Option(help="The named sweep whose cases judge.")]
-
-    @application.callback()
-    def judge(
-        context: typer.Context,
-        against: Annotated[
-            str | None, typer.Option(metavar="REV", help="Compare the working tree with this revision, here and now.")
-        ] = None,
-        baseline: Annotated[Path | None, typer.Option(help="Stored records: what was before.")] = None,
-        candidate: Annotated[Path | None, typer.Option(help="Stored records: what is now.")] = None,
-        sweep: Sweep = "gate",
-        set_: Annotated[
-            list[str] | None,
-            typer.Option("--set", metavar="KEY=VALUE", help="A setting of every case; may be repeated."),
-        ] = None,
-        seconds: Annotated[float, typer.Option(help="The most measuring time of --against.")] = 120.0,
-        inconclusive: Annotated[Inconclusive, typer.Option(help="What noise that hides the answer does.")] = (
-            Inconclusive.passes
-        ),
-        out: Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")] = None,
-    ) -> None:
-        if context.invoked_subcommand is not None:
-            return
-
-        def command() -> int:
-            from suite.gate.command import gate_against, gate_stored, reported
-
-            if against is not None and baseline is None and candidate is None:
-                return reported(
-                    lambda: gate_against(
-                        against,
-                        sweep=sweep,
-                        chosen=set_ or [],
-                        seconds=seconds,
-                        inconclusive=inconclusive.value,
-                        out=out,
-                    )
-                )
-            if against is None and baseline is not None and candidate is not None:
-                return reported(lambda: gate_stored(baseline, candidate, inconclusive=inconclusive.value, out=out))
-            raise ValueError("gate needs either --against REV, or both --baseline FOLDER and --candidate FOLDER")
-
-        finish(command)
-
-    @application.command(help="A regression that may stay, with a reason and a date.")
-    def accept(
-        case: Annotated[str, typer.Argument(help="The case as the gate names it; * stands for any text.")],
-        reason: Annotated[str, typer.Option(help="Why it may be.")],
-        ceiling: Annotated[float, typer.Option(help="The largest ratio that passes, as 1.05.")],
-        expires: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The last day on which it passes.")],
-        span: Annotated[str, typer.Option(help="Only this span of it.")] = "*",
-        metric: Annotated[str, typer.Option(help="Only this metric; `missing` for what is gone.")] = "*",
-    ) -> None:
-        def command() -> int:
-            from suite.gate.command import gate_accept, reported
-
-            return reported(
-                lambda: gate_accept(case, span=span, metric=metric, reason=reason, ceiling=ceiling, expires=expires)
-            )
-
-        finish(command)
-
-    @application.command(help="How often the gate is wrong, on this machine.")
-    def selftest(
-        runs: Annotated[int, typer.Option(min=1, help="Runs of identical code.")] = 20,
-        slowed_runs: Annotated[int, typer.Option(min=0, help="Runs of each injected slowdown: 3, 5 and 10 %.")] = 5,
-        one_process_runs: Annotated[
-            int, typer.Option(min=0, help="Runs of identical code with both sides in one process, for comparison.")
-        ] = 5,
-        seconds: Annotated[float, typer.Option(help="The most measuring time of each.")] = 30.0,
-        sweep: Sweep = "gate",
-        busy: Annotated[int, typer.Option(min=0, help="Processes that keep a CPU busy meanwhile.")] = 0,
-        save: Annotated[
-            bool, typer.Option("--save", help="Keep each benchmark's noise for the gate's floors.")
-        ] = False,
-        out: Annotated[Path, typer.Option(help="Where the runs are kept; the same folder goes on.")] = (
-            Path("results/gate/selftest")
-        ),
-    ) -> None:
-        def command() -> int:
-            from suite.gate.command import gate_selftest, reported
-            from suite.gate.selftest import Plan
-
-            plan = Plan(
-                sweep=sweep,
-                seconds=seconds,
-                identical_runs=runs,
-                slowed_runs=slowed_runs,
-                one_process_runs=one_process_runs,
-                busy=busy,
-            )
-            return reported(lambda: gate_selftest(plan, out=out, save=save))
-
-        finish(command)
-
+    application.add_typer(gate_application(finish), name="gate")
     return application
 
 
