@@ -20,7 +20,7 @@ NAMES = ("before", "after")
 Say = Callable[[str], None]
 LAUNCHES = (2, 2, 4, 6, 8, 8)
 """How the cap is shared out over launches: two short ones, after which what is plain is decided, then longer ones:
-each costs a start, and with a steady allocator launches of one code differ by no more than their rounds do."""
+each costs a start, and with a steady allocator launches of one code differ by little more than their rounds do."""
 LOOKS = sum(LAUNCHES) // 2
 """How often it is looked whether something is decided, if the whole time is needed."""
 
