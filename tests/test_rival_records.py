@@ -139,7 +139,7 @@ def test_errors_of_rounds_alone_are_too_narrow_where_launches_differ():
     ]
     shipped = [z for run in runs for z in gate_calibration.shipped(run)]
     narrow = [z for run in runs for z in gate_calibration.bootstrapped(run, 1, resamples=100)]
-    assert 0.7 < np.std(shipped) < 1.5
+    assert 0.7 < np.std(shipped) < 1.8  # Student's with the four degrees that four benchmarks give has 1.4
     assert np.std(narrow) > 1.5 * np.std(shipped)
 
 

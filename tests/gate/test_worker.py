@@ -42,13 +42,21 @@ def test_code_that_is_found_elsewhere_is_said_not_to_be_the_trees(tmp_path):
     assert not build(side(tmp_path), "Behaving")["ran_tree"]
 
 
-def test_an_injected_slowdown_takes_that_share_longer():
+def test_an_injected_slowdown_takes_that_share_longer(monkeypatch):
+    """By a clock that each look moves by a millisecond, and the work by a second."""
     pytest.importorskip("torch")
-    plain, slowed = side(FOREIGN), side(FOREIGN)
-    build(plain, "Behaving", examine=False)
-    build(slowed, "Behaving", examine=False, slowed=9.0)
-    ratio = slowed.sample("a case", "work")["thread_cpu_s"] / plain.sample("a case", "work")["thread_cpu_s"]
-    assert 5 < ratio < 20
+    now_s = 0.0
+
+    def passes(seconds):
+        nonlocal now_s
+        now_s += seconds
+        return now_s
+
+    made = side(FOREIGN)
+    build(made, "Behaving", examine=False, slowed=0.5)
+    made._built["a case"]._parts = {"work": lambda: passes(1.0)}
+    monkeypatch.setattr("time.thread_time", lambda: passes(0.001))
+    assert made.sample("a case", "work")["thread_cpu_s"] == pytest.approx(1.5, abs=0.01)
 
 
 def test_what_a_tree_refuses_is_told_apart_from_what_fails_in_it():
