@@ -124,6 +124,8 @@ def advice(judgement: Judgement) -> str:
         return ACCEPT
     if counts[Outcome.INCOMPARABLE]:
         return "Compare both on one machine: suite gate --against REV measures them side by side."
+    if counts[Outcome.INCONCLUSIVE] and judgement.form == "stored":
+        return "Two revisions side by side tell more than stored times: suite gate --against REV."
     if counts[Outcome.INCONCLUSIVE]:
         return "More time (--seconds) or a calmer machine may decide what is inconclusive."
     return "Nothing to do."

@@ -63,6 +63,7 @@ def test_a_difference_has_a_dash_where_a_side_is_not_known():
         ([timing(Outcome.SLOWER), whole(Outcome.INCOMPARABLE)], {}, "To let a case pass"),
         ([whole(Outcome.INCOMPARABLE), timing(Outcome.INCONCLUSIVE)], {}, "on one machine"),
         ([timing(Outcome.INCONCLUSIVE)], {}, "--seconds"),
+        ([timing(Outcome.INCONCLUSIVE)], {"form": "stored"}, "--against"),
         ([timing()], {}, "Nothing to do"),
     ],
 )
