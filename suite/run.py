@@ -81,7 +81,7 @@ def _run(arguments: Sequence[str]) -> int:
         jobs = [job_of(one) for one in composed if not is_left_out(one)]
         resume, wants_page = (all(_is_on(one, name) for one in composed) for name in ("resume", "report"))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
-        print(f"suite run: {_sentence(error)}", file=sys.stderr)
+        print(f"suite run: {sentence(error)}", file=sys.stderr)
         return 2
     if not composed:  # Hydra answered by itself, as with --cfg
         return 0
@@ -298,7 +298,7 @@ def _is_on(composed: Composed, name: str) -> bool:
     return value
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
     """Hydra's refusal, shortened to what a person needs to mend the call."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__

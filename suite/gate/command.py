@@ -1,12 +1,14 @@
 """`suite gate`: judges, shows the answer everywhere it is looked for, and returns the exit code."""
 
 import datetime
+import itertools
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +17,7 @@ from suite.gate import revisions
 from suite.gate.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.against import Comparison
 from suite.gate.annotations import annotations
-from suite.gate.arm import ArmError
+from suite.gate.arm import ArmError, FailedError, UnsupportedHereError
 from suite.gate.contest import LAUNCHES
 from suite.gate.files import JUDGEMENT, without_secrets, write_judgement
 from suite.gate.markdown import markdown
@@ -41,7 +43,7 @@ def reported(judge: Callable[[], int]) -> int:
     its part. A traceback would end with 1, which says slower."""
     try:
         return judge()
-    except (CorruptNoiseError, CorruptAcceptancesError) as error:
+    except (CorruptNoiseError, CorruptAcceptancesError, ArmError, FailedError, UnsupportedHereError) as error:
         print(f"suite gate: {error}", file=sys.stderr)
     except subprocess.CalledProcessError as error:
         said = os.fsdecode(error.stderr or b"").strip().splitlines()
@@ -160,7 +162,7 @@ def _with_acceptances(judgement: Judgement) -> Judgement:
 
 def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] = MappingProxyType({})) -> int:
     """Show it in the terminal and to GitHub, and write it down."""
-    folder = out or RESULTS / datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = out or _new_folder(datetime.datetime.now(datetime.UTC))
     write_judgement(judgement, folder, tables)
     is_terminal = sys.stdout.isatty()
     colour = is_terminal and not os.environ.get("NO_COLOR")
@@ -173,6 +175,17 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(markdown(without_secrets(judgement)) + "\n")
     return judgement.exit_code
+
+
+def _new_folder(now: datetime.datetime) -> Path:
+    """Named by the time, and by a number where another judgement of that second lies there."""
+    name = now.strftime("%Y%m%dT%H%M%SZ")
+    for number in itertools.count(1):
+        folder = RESULTS / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
 
 
 def _tolerances() -> Tolerances:

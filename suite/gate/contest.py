@@ -119,10 +119,10 @@ class Contest:
                 self._leave_out(broken)
                 return
             self.decisions.look(self.rounds.samples, self.rounds.measured_s)
-        decided, count = len(self.decisions.decided), len(self.decisions.benchmarks)
+        count = len(self.decisions.benchmarks)
         say(
             f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
-            f"{decided} of {count} timings decided"
+            f"{count - len(self.decisions.open)} of {count} timings decided"
         )
 
     @property

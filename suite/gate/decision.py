@@ -1,4 +1,4 @@
-"""When a timing is decided: looks between launches, the error spent over looks and benchmarks, and a floor.
+"""When a timing is decided: looks from the second launch on, the error spent over looks and benchmarks, and a floor.
 
 Slower is what differs from no change by more than chance allows and by more than the floor. The same is what cannot be
 as much slower, or faster, as the target. Whatever is neither is measured on, and at the cap it is inconclusive.
@@ -16,7 +16,7 @@ from suite.statistics.holm import holm
 from suite.statistics.launches import Effect, effects
 
 FAMILY_ERROR = 0.01
-"""Chance of any false alarm in a run of identical code, over all its benchmarks and looks."""
+"""Chance of any false alarm in a run of identical code, over all its benchmarks and looks; as much for a false gain."""
 LEVEL = 0.98
 """Of the interval that is shown, and that must lie within the target where nothing changed."""
 LEAST_LAUNCHES = 2

@@ -5,7 +5,7 @@ Their ids are equal, or, where one tree has an axis more than the other, they ag
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from suite.records.case import Case, comparable
@@ -27,9 +27,9 @@ class Expanded:
 
 @dataclass(frozen=True, kw_only=True)
 class Paired:
-    both: Sequence[tuple[Expanded, Expanded]] = ()
-    gone: Sequence[Expanded] = ()
-    added: Sequence[Expanded] = field(default_factory=list)
+    both: Sequence[tuple[Expanded, Expanded]]
+    gone: Sequence[Expanded]
+    added: Sequence[Expanded]
 
 
 def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:

@@ -9,18 +9,18 @@ was cut off.
 import json
 import os
 import random
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from suite.gate import revisions
+from suite.gate.arm import FailedError
+from suite.gate.busy import busy
 from suite.gate.contest import Contender, Contest, Sides
 from suite.gate.decision import METRIC
 from suite.gate.pairing import expanded_from
@@ -33,12 +33,6 @@ from suite.records.store import write_whole
 ABOUT, RUNS = "selftest.json", "runs.jsonl"
 SHARES = (0.03, 0.05, 0.10)
 TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
-BUSY = """
-import os, sys, threading
-threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
-while True:
-    pass
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +94,11 @@ def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[dict[
         done = read_runs(folder)
         names = {one["name"] for one in done}
         stack.enter_context(busy(plan.busy))
-        for kind in (kind for kind in kinds(plan) if kind.name not in names):
+        planned = kinds(plan)
+        for kind in (kind for kind in planned if kind.name not in names):
             done.append(_run(kind, plan, sides, contenders, benchmarks, folder))
             _append(folder / RUNS, done[-1])
-            say(_line(done[-1], len(done), len(kinds(plan))))
+            say(_line(done[-1], len(done), len(planned)))
     write_whole(folder / "table.txt", ("\n".join(table(done)) + "\n").encode())
     return done
 
@@ -115,22 +110,6 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line]
 
 
-@contextmanager
-def busy(count: int) -> Iterator[None]:
-    """Processes that use a CPU each until the end of the block, or of this process, however that comes."""
-    command = [sys.executable, "-c", BUSY]
-    # A Ctrl-C is for the parent alone, which then ends them.
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-            if process.stdin is not None:
-                process.stdin.close()
-
-
 def _sides(folder: Path) -> Sides:
     tree = revisions.after(revisions.repository(Path.cwd()), folder).folder
     return Sides(trees=(tree, tree), worker=tree / "suite" / "gate" / "worker.py", complaints=folder)
@@ -139,7 +118,10 @@ def _sides(folder: Path) -> Sides:
 def _expanded(sides: Sides, sweep: str) -> tuple[list[Contender], list[Benchmark]]:
     """The sweep's cases and what is timed of each."""
     with sides.launched() as arms:
-        cases = expanded_from(arms[BEFORE].ask("expand", arguments=["-m", f"sweep={sweep}"]))
+        try:
+            cases = expanded_from(arms[BEFORE].ask("expand", arguments=["-m", f"sweep={sweep}"]))
+        except FailedError as error:
+            raise ValueError(f"sweep={sweep} cannot be composed: {error}") from error
         contenders = [Contender(id=one.id, settings=(one.settings, one.settings)) for one in cases]
         benchmarks = []
         for one in contenders:

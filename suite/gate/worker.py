@@ -9,7 +9,6 @@ raises. It ends when that pipe closes, in whatever it is.
 """
 
 import contextlib
-import gc
 import json
 import os
 import queue
@@ -28,6 +27,10 @@ LEAST_SAMPLE_S = 0.003
 """Shorter work is done several times a sample: a clock is read to a microsecond."""
 MOST_CALLS = 200
 CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
+
+
+class UsageError(Exception):
+    """What a command line asks for and the tree does not have."""
 
 
 class RefusedError(Exception):
@@ -66,6 +69,8 @@ def _answer(answers: Any, do: Callable[[], dict[str, Any]]) -> None:
         answer = do()
     except RefusedError as refusal:
         answer = {"unsupported": str(refusal)}
+    except UsageError as error:
+        answer = {"error": str(error)}
     except Exception as error:  # the boundary of the process: the parent decides what a failure means
         traceback.print_exc()
         sentence = f"{type(error).__name__}: {error}".strip().splitlines()[0]
@@ -96,9 +101,12 @@ class Side:
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """The cases that Hydra makes of a command line, each with the settings it would run with."""
-        from suite.run import compose, is_left_out, job_of
+        from suite import run
 
-        jobs = [job_of(one) for one in compose(arguments) if not is_left_out(one)]
+        try:
+            jobs = [run.job_of(one) for one in run.compose(arguments) if not run.is_left_out(one)]
+        except Exception as error:  # an older tree has no words of its own for what Hydra says
+            raise UsageError(getattr(run, "sentence", str)(error)) from error
         unique = {job.case.id: job for job in jobs}
         return {
             "cases": [
@@ -128,12 +136,6 @@ class Side:
 
     def sample(self, id: str, span: str) -> dict[str, Any]:
         return self._built[id].sample(span)
-
-    def forget(self, id: str) -> dict[str, Any]:
-        """Drop a case that needs no further sample."""
-        self._built.pop(id, None)
-        gc.collect()
-        return {}
 
 
 class Built:

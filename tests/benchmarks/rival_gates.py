@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -27,6 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from suite.gate.busy import busy
 from suite.statistics.proportions import wilson
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,18 +73,6 @@ def test_span(benchmark, case, span):
     slowed()
     benchmark(slowed)
 '''
-
-SPIN = """
-import os, sys, threading
-
-def end_with_the_parent():
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-threading.Thread(target=end_with_the_parent, daemon=True).start()
-while True:
-    pass
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,21 +140,6 @@ def named_by_what_differs(cases: Mapping[str, Any]) -> dict[str, Any]:
     common = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
     names = [" ".join(word for word in one if word not in common) for one in words]
     return dict(zip(names, cases.values(), strict=True))
-
-
-@contextmanager
-def busy(count: int) -> Iterator[None]:
-    """So many spinning processes. Each ends when its pipe closes, which it also does when this process is killed."""
-    spinning = []
-    try:
-        for _ in range(count):
-            spin = [sys.executable, "-c", SPIN]
-            spinning.append(subprocess.Popen(spin, stdin=subprocess.PIPE, start_new_session=True))
-        yield
-    finally:
-        for process in spinning:
-            process.kill()
-            process.wait()
 
 
 def run(parent: Path, cases: Mapping[str, Any], slower_by: float, conditions: Conditions) -> dict[str, Any]:

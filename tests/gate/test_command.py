@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
 from suite import __main__ as command_line
+from suite.gate import command
 from suite.gate.acceptances import ACCEPTED, read_acceptances
 from suite.gate.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import Outcome
@@ -251,3 +253,9 @@ def test_what_cannot_be_written_is_broken_and_not_slower(tmp_path, monkeypatch, 
     arguments = ("--baseline", "nowhere", "--candidate", "nowhere", "--out", "file/out")
     assert called(monkeypatch, *arguments) == 4
     assert "file/out" in capsys.readouterr().err
+
+
+def test_judgements_of_one_second_do_not_overwrite_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    now = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
+    assert [command._new_folder(now).name for _ in range(3)] == [f"20261125T120000Z{end}" for end in ("", "-2", "-3")]

@@ -1,17 +1,13 @@
 """The self-test's own bookkeeping: what is run, what is kept of it and what it comes to. No worker runs here."""
 
 import json
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 
 from suite.gate import selftest
@@ -22,7 +18,6 @@ from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, SHARES, TWO_WORKERS, K
 from suite.gate.selftest_table import table
 from suite.statistics.proportions import wilson
 
-ROOT = Path(__file__).resolve().parents[2]
 PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
 BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]
 
@@ -290,34 +285,15 @@ def test_the_smallest_slowdown_that_can_be_seen_is_told_by_benchmarks():
     assert not any("smallest" in line for line in table([run()]))
 
 
-def test_busy_processes_end_with_the_block():
-    me = psutil.Process()
-    before = set(me.children())
-    with suppress(KeyError), selftest.busy(2):
-        spinning = set(me.children()) - before
-        assert len(spinning) == 2
-        raise KeyError
-    assert not any(one.is_running() for one in spinning)
+def test_a_sweep_that_cannot_be_composed_is_refused_with_the_trees_own_words():
+    class Refusing:
+        def ask(self, do, **arguments):
+            raise FailedError(f"{do} of {arguments['arguments']}: no such sweep")
 
+    class Launching:
+        @contextmanager
+        def launched(self):
+            yield [Refusing()]
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
-def test_busy_processes_end_when_their_parent_is_killed():
-    """A machine with one left behind would be slow for whoever comes next."""
-    script = (
-        "import time\nfrom suite.gate.selftest import busy\nwith busy(1):\n    print(1, flush=True)\n    time.sleep(60)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT)
-    try:
-        assert parent.stdout.readline() == b"1\n"
-        (spinning,) = psutil.Process(parent.pid).children()
-        assert spinning.is_running()
-    finally:
-        parent.kill()
-        parent.wait()
-        parent.stdout.close()
-    _, alive = psutil.wait_procs([spinning], timeout=10)
-    states = [one.status() for one in alive]
-    for one in alive:
-        one.kill()  # where this fails, nothing may be left behind either
-    # Where nobody reaps orphans, what has ended stays as a zombie.
-    assert set(states) <= {psutil.STATUS_ZOMBIE}
+    with pytest.raises(ValueError, match=r"^sweep=nope cannot be composed: expand of .*sweep=nope.*: no such sweep$"):
+        selftest._expanded(Launching(), "nope")

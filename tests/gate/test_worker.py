@@ -32,9 +32,6 @@ def test_a_case_is_examined_once_and_then_sampled_by_every_clock():
     sample = made.sample("a case", "work")
     assert all(0 < sample[clock] < 0.1 for clock in CLOCKS)
     assert 1 < sample["calls"] <= MOST_CALLS
-    assert made.forget("a case") == {}
-    with pytest.raises(KeyError):
-        made.sample("a case", "work")
 
 
 def test_code_that_is_found_elsewhere_is_said_not_to_be_the_trees(tmp_path):
