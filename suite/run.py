@@ -53,6 +53,8 @@ class Composed:
     is_sweep: bool
     strange: Sequence[str] = ()
     """Those of the named keys that do not apply."""
+    of_workload: Sequence[str] = ()
+    """Settings that only this workload has, from its file in the group `settings`."""
 
     @property
     def fixed(self) -> list[str]:
@@ -171,10 +173,11 @@ def _composed(arguments: Sequence[str]) -> list[Composed]:
             Composed(
                 settings={str(key): value for key, value in settings.items()},
                 chosen=chosen,
-                named=[*_named_in_sweep(chosen.get("sweep"), runtime.runtime.config_sources), *map(_key, overrides)],
+                named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(_key, overrides)],
                 forced=[_key(override) for override in overrides if override.is_force_add()],
                 folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
                 is_sweep=is_sweep,
+                of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
             )
         )
         if is_multirun:
@@ -224,7 +227,8 @@ def is_left_out(composed: Composed) -> bool:
 
 def job_of(composed: Composed) -> Job:
     """The case and its settings. Raises ValueError for what does not exist and for what is wrong in itself."""
-    named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"}
+    of_workload = {key.partition(".")[0] for key in composed.of_workload}
+    named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"} | of_workload
     unknown = sorted(set(composed.settings) - named_in_file - set(composed.chosen))
     if unknown:
         raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
@@ -240,10 +244,11 @@ def job_of(composed: Composed) -> Job:
     )
 
 
-def _named_in_sweep(sweep: str | None, sources: Iterable[Any]) -> list[str]:
-    """Settings that the sweep's own file names beside its parameters, as dotted keys."""
-    folders = [folder for source in sources if sweep and (folder := _folder(source.schema, source.path))]
-    for path in (folder / "sweep" / f"{sweep}.yaml" for folder in folders):
+def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> list[str]:
+    """Settings that the file taken in a group names beside its parameters, as dotted keys."""
+    name = chosen.get(group)
+    folders = [folder for source in sources if name and (folder := _folder(source.schema, source.path))]
+    for path in (folder / group / f"{name}.yaml" for folder in folders):
         if path.is_file():
             content = OmegaConf.to_container(OmegaConf.load(path))
             assert isinstance(content, dict)

@@ -54,6 +54,10 @@ def test_every_yaml_below_conf_is_in_a_known_group():
         "published",
         "sweep",
         "telemetry",
+        "algorithm",
+        "task",
+        "policy",
+        "settings",
         "workload",
     }
     assert groups <= known

@@ -18,6 +18,8 @@ MAY_IMPORT = {
     "suite.theory": {"suite.configuration"},
     "suite.measure": BASE,
     "suite.attention": BASE | {"suite.measure"},
+    "suite.lm": BASE | {"suite.measure", "suite.attention"},
+    "suite.rl": BASE | {"suite.measure", "suite.attention", "suite.lm"},
     "suite.report": BASE | {"suite.gate"},
     "suite.gate": BASE | {"suite.interruptions"},
     "suite.explain": BASE,
@@ -27,7 +29,7 @@ MAY_IMPORT = {
     "suite.answer": BASE,
     "suite.configuration": set(),
 }
-NEEDS_TORCH = ("suite.measure", "suite.attention")
+NEEDS_TORCH = ("suite.measure", "suite.attention", "suite.lm", "suite.rl")
 RUNS_ONLY = {"torch", "hydra", "omegaconf"}
 WATCHED = RUNS_ONLY | {"typer", "pandas", "plotly", "numpy", "pyarrow"}
 

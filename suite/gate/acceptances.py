@@ -16,7 +16,8 @@ import yaml
 
 from suite.gate.patterns import matches
 from suite.gate.verdict import Outcome, Verdict
-from suite.records.metrics import METRICS, Better
+from suite.records.metric import Better
+from suite.records.metrics import METRICS
 from suite.records.numbers import times
 from suite.records.record import CorruptRecordError
 from suite.records.store import read_file, write_whole

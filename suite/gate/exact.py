@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from suite.gate.tolerances import SHOW, Tolerances
 from suite.gate.verdict import Outcome, Verdict
-from suite.records.metrics import METRICS, Better
+from suite.records.metric import Better
+from suite.records.metrics import METRICS
 from suite.records.numbers import bytes_iec, count, seconds
 from suite.records.record import Record
 

@@ -1,23 +1,7 @@
 """What each metric is called, its unit and which way is better. Report axes and gate directions come from here."""
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-
-class Better(StrEnum):
-    LOWER = "lower"
-    HIGHER = "higher"
-    NEITHER = "neither"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    name: str
-    unit: str
-    label: str
-    better: Better
-    exact: bool
-    """An exact quantity is the same at every repeat: any difference is a change. Others are noisy."""
+from suite.records.metric import Better, Metric
+from suite.records.rl_metrics import RL_METRICS
 
 
 def _metric(name: str, unit: str, label: str, better: Better, *, exact: bool = False) -> Metric:
@@ -60,5 +44,6 @@ METRICS = {
         _metric("energy_window_s", "s", "Time over which the energy was taken", Better.NEITHER),
         _metric("ceiling_flops_per_s", "FLOP/s", "Arithmetic ceiling", Better.HIGHER),
         _metric("ceiling_bytes_per_s", "B/s", "Memory ceiling at this working set", Better.HIGHER),
+        *RL_METRICS,
     )
 }

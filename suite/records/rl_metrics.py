@@ -1,0 +1,51 @@
+"""What a run of reinforcement learning records, step by step.
+
+A number that belongs to a step stands at that step's index. Those of the span `evaluate` stand at the number of steps
+that came before: `heldout_accuracy` at step 0 is the base model's. None is exact in the gate's sense, since a float
+differs between machines; `seeded` ones are bit-equal in two runs of one seed on one machine.
+"""
+
+from suite.records.metric import Better, Metric
+
+STEP, EVALUATE, BASE = "step", "evaluate", "base"
+"""Spans of numbers; `rollout`, `score`, `update` and `evaluate` are timed ones."""
+PHASES = ("rollout", "score", "update")
+"""Timed spans of one step, in their order. `evaluate` is timed too and is no part of an algorithm's cost."""
+
+
+def _metric(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True)
+
+
+RL_METRICS = (
+    # Budgets, of one step each; the sum of the steps before is what a curve is drawn over.
+    _metric("completions", "", "Completions that were sampled"),
+    _metric("sampled_tokens", "", "Tokens that were sampled, end tokens included"),
+    _metric("updates", "", "Optimiser steps of the policy"),
+    # What was learnt. Shares lie between 0 and 1.
+    _metric("reward", "", "Mean reward of the sampled completions", Better.HIGHER),
+    _metric("accuracy", "", "Share of sampled completions whose answer is right", Better.HIGHER),
+    _metric("format", "", "Share of sampled completions in the asked form", Better.HIGHER),
+    _metric("step_reward", "", "Mean reward of the checked steps, where steps are checked", Better.HIGHER),
+    _metric("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER),
+    _metric("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
+    _metric("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),
+    _metric("base_loss", "", "Loss on a token of the base model's corpus, in nats", Better.LOWER),
+    # How steadily.
+    _metric("kl_reference", "", "Mean k3 estimate against the base model of a sampled token, in nats"),
+    _metric("kl_behaviour", "", "Mean k3 estimate of a token against the policy that sampled it, in nats"),
+    _metric("entropy", "", "Mean entropy of the distributions that were sampled from, in nats"),
+    _metric("clip_fraction_low", "", "Share of tokens clipped at the lower end"),
+    _metric("clip_fraction_high", "", "Share of tokens clipped at the upper end"),
+    _metric("gradient_norm", "", "Norm of the policy's gradient before clipping, mean over the updates"),
+    _metric("critic_gradient_norm", "", "Norm of the critic's gradient before clipping, mean over the updates"),
+    _metric("explained_variance", "", "Share of the returns' variance that the critic's values explain"),
+    _metric("policy_loss", "", "Loss of the policy, mean over the updates"),
+    _metric("value_loss", "", "Loss of the critic, mean over the updates"),
+    _metric("groups_without_signal", "", "Share of groups whose rewards are all equal"),
+    _metric("completion_length", "", "Mean length of a sampled completion, in tokens"),
+    _metric("truncated", "", "Share of sampled completions cut at the limit"),
+    # Of the models.
+    _metric("policy_parameter_count", "", "Parameters of the policy"),
+    _metric("critic_parameter_count", "", "Parameters of the critic; 0 where there is none"),
+)

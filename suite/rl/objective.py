@@ -1,0 +1,133 @@
+"""What is optimised, as settings under the field's option names: a named algorithm is a setting of these.
+
+No torch here: the parent checks the settings before a worker starts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from suite.configuration import one_of, whole_number
+
+SUPERVISIONS = ("outcome", "process")
+SCALES = ("group", "batch", "none")
+AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
+KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
+GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline")
+"""Estimators that compare a completion with the others of its group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """See conf/settings/rl.yaml for what each setting is."""
+
+    adv_estimator: str
+    supervision: str
+    scale_rewards: str | None
+    """None for an estimator that does not have it."""
+    gamma: float
+    lam: float | None
+    policy_loss: str
+    loss_agg_mode: str
+    clip_ratio_low: float
+    clip_ratio_high: float
+    clip_ratio_c: float | None
+    entropy_coef: float
+    kl_type: str
+    kl_coef: float
+    use_kl_in_reward: bool
+    cliprange_value: float | None
+    longest_completion: int
+    """Tokens; the constant of seq-mean-token-sum-norm."""
+
+    @property
+    def has_critic(self) -> bool:
+        return self.adv_estimator == "gae"
+
+    @property
+    def compares_group(self) -> bool:
+        return self.adv_estimator in GROUP_RELATIVE
+
+    @property
+    def has_reference(self) -> bool:
+        return self.kl_coef > 0
+
+    @property
+    def kl_in_loss(self) -> bool:
+        return self.has_reference and not self.use_kl_in_reward
+
+
+def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> Objective:
+    """Raises ValueError, in one sentence, for what is wrong in itself."""
+    objective = Objective(
+        adv_estimator=_name(settings, "adv_estimator"),
+        supervision=one_of(settings, "supervision", SUPERVISIONS),
+        scale_rewards=one_of(settings, "scale_rewards", (*SCALES, None)),
+        gamma=_share(settings, "gamma"),
+        lam=None if settings["lam"] is None else _share(settings, "lam"),
+        policy_loss=_name(settings, "policy_loss"),
+        loss_agg_mode=one_of(settings, "loss_agg_mode", AGGREGATIONS),
+        clip_ratio_low=_not_negative(settings, "clip_ratio_low"),
+        clip_ratio_high=_not_negative(settings, "clip_ratio_high"),
+        clip_ratio_c=_optional(settings, "clip_ratio_c", above=1.0),
+        entropy_coef=_not_negative(settings, "entropy_coef"),
+        kl_type=one_of(settings, "kl_type", KL_TYPES),
+        kl_coef=_not_negative(settings, "kl_coef"),
+        use_kl_in_reward=one_of(settings, "use_kl_in_reward", (True, False)),
+        cliprange_value=_optional(settings, "cliprange_value", above=0.0),
+        longest_completion=longest_completion,
+    )
+    _check_together(objective, settings)
+    return objective
+
+
+def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
+    generations = whole_number(settings, "num_generations", at_least=1)
+    if objective.compares_group and generations < 2:
+        raise ValueError(
+            f"num_generations must be at least 2 for adv_estimator={objective.adv_estimator}, which compares the "
+            f"completions of a group; got {generations}"
+        )
+    if objective.supervision == "process" and objective.adv_estimator != "grpo":
+        raise ValueError(
+            f"supervision=process is that of adv_estimator=grpo (DeepSeekMath 4.1.3); got {objective.adv_estimator!r}"
+        )
+    if objective.kl_type == "k3_unbiased" and objective.use_kl_in_reward:
+        raise ValueError("kl_type=k3_unbiased is a loss and needs use_kl_in_reward=false; got true")
+
+
+def _name(settings: Mapping[str, Any], name: str) -> str:
+    value = settings[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} must be a name; got {value!r}")
+    return value
+
+
+def _number(settings: Mapping[str, Any], name: str) -> float:
+    value = settings[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} must be a number; got {value!r}")
+    return float(value)
+
+
+def _not_negative(settings: Mapping[str, Any], name: str) -> float:
+    value = _number(settings, name)
+    if not value >= 0:
+        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
+    return value
+
+
+def _share(settings: Mapping[str, Any], name: str) -> float:
+    value = _number(settings, name)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must lie between 0 and 1; got {value!r}")
+    return value
+
+
+def _optional(settings: Mapping[str, Any], name: str, *, above: float) -> float | None:
+    if settings[name] is None:
+        return None
+    value = _number(settings, name)
+    if not value > above:
+        raise ValueError(f"{name} must be null or a number above {above:g}; got {value!r}")
+    return value

@@ -1,0 +1,113 @@
+"""What a task is: prompts with exact scorers, and the corpus of a base model that has not learnt it.
+
+No torch here. Completions are tokens as text: a character or one of TAGS each, without the end token.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
+"""All that a prompt or a completion may hold beside the tags."""
+_TOKEN = re.compile("|".join((*TAGS, ".")))
+HELD_OUT_OF = 5
+"""One content in so many is held out."""
+
+
+def tokens(text: str) -> list[str]:
+    """A text cut into tokens: each tag is one."""
+    return _TOKEN.findall(text)
+
+
+def is_held_out(content: str) -> bool:
+    """Whether this content belongs to the held-out split, on every machine and for every seed."""
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big") % HELD_OUT_OF == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    prompt: str
+    content: str
+    """What the item is about, whatever its text: two items of one content never fall on both sides of the split."""
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReward:
+    end: int
+    """Index of the step's last token in the completion."""
+    reward: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    accuracy: float
+    """1 where the answer is right, else 0."""
+    format: float
+    """1 where the completion has the asked form, else 0."""
+    steps: Sequence[StepReward] = ()
+    """In the order of their ends; none where the task's steps are not checkable or the thought holds none."""
+
+
+class Task(Protocol):
+    """Constructed with the settings under `task`, raising ValueError for what is wrong in itself."""
+
+    has_steps: bool
+    longest_completion: int
+    """Tokens that a rollout may have, the end token included."""
+
+    def item(self, generator: random.Random) -> Item:
+        """Any item, of either split."""
+        ...
+
+    def document(self, item: Item, generator: random.Random) -> str:
+        """A completion as the base model's corpus has it: it knows the pieces and hardly ever puts them right."""
+        ...
+
+    def solution(self, item: Item, generator: random.Random) -> str:
+        """A right completion in the asked form, its checkable steps included."""
+        ...
+
+    def score(self, item: Item, completion: Sequence[str]) -> Score: ...
+
+
+def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:
+    """An item of one split."""
+    while True:
+        item = task.item(generator)
+        if is_held_out(item.content) is held_out:
+            return item
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """Where a completion's thought and answer lie, as slices of its tokens; None where there is none, or several."""
+
+    thought: slice | None
+    answer: slice | None
+    is_well_formed: bool
+    """It is `<think>…</think><answer>…</answer>` with nothing around and no tag inside; either may be empty."""
+
+
+def parse(completion: Sequence[str]) -> Parsed:
+    places = [index for index, token in enumerate(completion) if token in TAGS]
+    order = [completion[index] for index in places]
+    thought = _between(completion, THINK, END_THINK)
+    answer = _between(completion, ANSWER, END_ANSWER)
+    is_tight = (
+        order == list(TAGS) and places[0] == 0 and places[2] == places[1] + 1 and places[3] == len(completion) - 1
+    )
+    return Parsed(thought=thought, answer=answer, is_well_formed=is_tight)
+
+
+def _between(completion: Sequence[str], first: str, last: str) -> slice | None:
+    """What lies between the one `first` and the one `last`, if no tag lies between them."""
+    if completion.count(first) != 1 or completion.count(last) != 1:
+        return None
+    begin, end = completion.index(first) + 1, completion.index(last)
+    inner = completion[begin:end]
+    return slice(begin, end) if begin <= end and not any(token in TAGS for token in inner) else None
