@@ -27,9 +27,9 @@ class AttentionLayer(torch.nn.Module, ABC):
     shape: LayerShape
     scale: float
     """Factor on the scores before the softmax."""
-    cos_Sr: Tensor  # noqa: N815
+    cos_Sr: Tensor
     """Of the rotary embedding, [positions, rotary width / 2]; `sin_Sr` too."""
-    sin_Sr: Tensor  # noqa: N815
+    sin_Sr: Tensor
     value_lies: ClassVar[ValueLies]
     definition: ClassVar[type[Definition] | None] = None
     """What the check holds the layer's projections against; see `stated_definition`."""
