@@ -20,7 +20,7 @@ class Pages:
     """Of the tensors that this layout is for."""
     step: int
     count: int
-    table_BP: Tensor  # noqa: N815
+    table_BP: Tensor
     """The pages of each sequence, int32."""
 
     def of(self, x_BGTd: Tensor) -> Tensor:
