@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from suite.execution import INTERRUPTED, execute
 from suite.job import Job, job_for
 from suite.records.case import case_from, without, without_inapplicable
 from suite.report.command import report
+from suite.rl.tuning import best_of, of_trial
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
 IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
@@ -189,7 +190,8 @@ def _composed(arguments: Sequence[str]) -> list[Composed]:
     sys.argv = ["suite-run", *arguments]  # the one-word name, which tab completion needs
     # Hydra composes every point of a sweep once more, only to see whether it can. Nothing here runs before all could.
     Sweeper.validate_batch_is_legal = _no_second_look
-    OmegaConf.register_new_resolver("default_dtype", _default_dtype, replace=True)
+    for name, resolver in RESOLVERS.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
     try:
         with notice if is_multirun else nullcontext():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
@@ -277,6 +279,21 @@ def _no_second_look(self: Sweeper, batch: Any) -> None:
 
 def _default_dtype(device: Any) -> str:
     return DEFAULT_DTYPES.get(device, "float32")
+
+
+def _divided(whole: int, by: int) -> int:
+    if not isinstance(whole, int) or not isinstance(by, int) or by < 1 or whole % by:
+        raise ValueError(f"{whole!r} must be a multiple of {by!r} to be divided by it")
+    return whole // by
+
+
+RESOLVERS: Mapping[str, Callable[..., Any]] = {
+    "default_dtype": _default_dtype,
+    "divided": _divided,
+    "of_trial": of_trial,
+    "best_of": best_of,
+}
+"""Functions that a configuration may call, as in `num_generations: ${divided:256,${prompts_per_step}}`."""
 
 
 def _key(override: Override) -> str:

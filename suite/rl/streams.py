@@ -6,8 +6,10 @@ and a run goes on from a checkpoint by the number of its step alone.
 
 import hashlib
 import random
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def seed_of(*names: object) -> int:
@@ -20,5 +22,7 @@ def python_stream(*names: object) -> random.Random:
     return random.Random(seed_of(*names))
 
 
-def torch_stream(device: torch.device, *names: object) -> torch.Generator:
+def torch_stream(device: "torch.device", *names: object) -> "torch.Generator":
+    import torch  # here, since the parent draws trials and holds no torch
+
     return torch.Generator(device).manual_seed(seed_of(*names))
