@@ -168,18 +168,21 @@ def _learnt(case: str, pairs: Sequence[Pair], said: Said) -> Iterator[Verdict | 
     for pair in pairs:
         for reason in pair.changed:
             said.add(pair.seed, Outcome.INCOMPARABLE, f"{reason}, so the runs are of two different things")
-    alike = [pair for pair in pairs if not pair.changed]
+    series = {pair.seed: (_seeded(pair.before), _seeded(pair.after)) for pair in pairs if not pair.changed}
+    for seed in [seed for seed, (old, new) in series.items() if not old and not new]:
+        said.add(seed, Outcome.BROKEN, "neither run holds anything of what was learnt")
+        del series[seed]
+    alike, both = [pair for pair in pairs if pair.seed in series], list(series.values())
     if not alike:
         return
-    both = [(_seeded(pair.before), _seeded(pair.after)) for pair in alike]
     metrics = {metric for old, new in both for _, metric in (*old, *new)}
     differing = [found for old, new in both for found in _differing(old, new)]
     notes = list(dict.fromkeys(reason for pair in alike for reason in pair.obstacles))
-    if metrics and not differing:
+    if not differing:
         reason = f"{_count(len(metrics), 'metric')} bit-equal over {_count(len(alike), 'seed')}"
         yield Verdict(case=case, outcome=Outcome.SAME, reason=reason, notes=notes)
         return
-    others, first = {metric for (_, metric), _ in differing}, min((step for _, step in differing), default=0)
+    others, first = {metric for (_, metric), _ in differing}, min(step for _, step in differing)
     told = f"{len(others)} of {_count(len(metrics), 'metric')} that follow from the seed differ, from step {first} on"
     for quantity in LEARNT:
         yield from _compared(case, quantity, alike, said, [*([told] if quantity is LEARNT[0] else []), *notes])

@@ -313,6 +313,15 @@ def test_an_accuracy_that_is_no_longer_recorded_is_missing_and_one_that_nobody_r
     assert [one.span for one in found if one.outcome is Outcome.BROKEN] == ["last", "mean"]
 
 
+def test_a_seed_that_recorded_nothing_on_either_side_is_not_among_the_bit_equal(tmp_path):
+    before, after = arm(USUAL), arm(USUAL, minute=30)
+    before[3], after[3] = (replace(one, readings=one.readings[-2:]) for one in (before[3], after[3]))
+    judgement = judged(tmp_path, before, after)
+    assert said(judgement, Outcome.SAME)[0] == "3 metrics bit-equal over 4 seeds"
+    assert said(judgement, Outcome.BROKEN) == ["seed 3: neither run holds anything of what was learnt"]
+    assert judgement.exit_code == 4
+
+
 def test_exact_quantities_judge_each_seed_and_those_that_change_on_the_way_do_not(tmp_path):
     def with_exact(records, flops):
         extra = [
