@@ -113,14 +113,13 @@ class Learner:
         )
         return learnable, seen
 
-    @torch.no_grad()
     def reference_log_probs(self, experience: Experience) -> Tensor:
-        """Of the base model, of each sampled token."""
-        parts = []
-        for prompts, tokens_MT in self._parts_of(experience):
-            h_MTD = hidden_states(self.reference, prompts, tokens_MT)
-            parts.append(log_probs(self.reference, h_MTD, tokens_MT, self._plan.temperature)[0])
-        return torch.cat(parts)
+        """Of each sampled token, by the base model."""
+        return self._log_probs(self.reference, experience)
+
+    def policy_log_probs(self, experience: Experience) -> Tensor:
+        """Of each sampled token, by the policy as it is now."""
+        return self._log_probs(self.policy, experience)
 
     def update(self, learnable: Learnable, *names: object) -> dict[str, float]:
         """Every minibatch of every epoch; `names` name the stream of their order. What is to be noted is the mean over
@@ -190,6 +189,14 @@ class Learner:
         if self.critic is not None and self._critic_optimiser is not None:
             self.critic.load_state_dict(state["critic"])
             self._critic_optimiser.restore(state["critic_optimiser"])
+
+    @torch.no_grad()
+    def _log_probs(self, model: Decoder, experience: Experience) -> Tensor:
+        parts = []
+        for prompts, tokens_MT in self._parts_of(experience):
+            h_MTD = hidden_states(model, prompts, tokens_MT)
+            parts.append(log_probs(model, h_MTD, tokens_MT, self._plan.temperature)[0])
+        return torch.cat(parts)
 
     def _parts_of(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
         """Prompts and tokens in pieces of a minibatch, whose activations fit where the update's do."""
