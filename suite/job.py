@@ -17,7 +17,11 @@ from suite.records.limits import capacity_bytes, most_threads
 
 
 class PlannedWork(Protocol):
-    """What is needed of a workload's plan here; see suite.measure.workload.Plan for all of it."""
+    """What is needed of a workload's plan here; see suite.measure.workload.Plan for all of it.
+
+    It may also have `waits_for_earlier: bool`, true where the case needs what earlier ones of its sweep have recorded:
+    it starts when all before it that do not wait themselves have ended, in this process or another.
+    """
 
     device: str
     dtype: str
@@ -44,6 +48,15 @@ class Job:
     def is_projection(self) -> bool:
         """A workload that names no code to run: its plan is all there is."""
         return "_target_" not in self.settings["workload"]
+
+    @property
+    def is_course(self) -> bool:
+        """A workload whose steps follow from one another."""
+        return bool(self.settings["workload"].get("course"))
+
+    @property
+    def waits_for_earlier(self) -> bool:
+        return bool(getattr(self.plan, "waits_for_earlier", False))
 
     @cached_property
     def run_key(self) -> str:
