@@ -83,10 +83,12 @@ class Worker:
         `complaints`. `stays`: the process takes the next such task too, unless it died or is good for no other. Raises
         TaskInterruptedError.
         """
+        if self._interrupted.is_set():
+            raise TaskInterruptedError
         complaints.write_text("")
         kills_before = oom_kills()
         child = self._running = self._child(stays=stays)
-        if self._interrupted.is_set():  # before there was a process to end
+        if self._interrupted.is_set():  # while there was no process to end
             child.process.kill()
         finished = ends = False
         try:

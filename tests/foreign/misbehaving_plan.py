@@ -22,3 +22,7 @@ class Plan:
 
     def predicted_step_s(self, measured):
         return 1e-6
+
+
+class WaitingPlan(Plan):
+    waits_for_earlier = True
