@@ -20,7 +20,7 @@ from suite.job import Job
 from suite.measure.telemetry.sampler import Telemetry, Watch
 from suite.measure.telemetry.turns import EnergyTurns
 from suite.measure.worker import Worker
-from suite.records.claim import Claim, claim_folder, run_folders
+from suite.records.claim import NAME_LENGTH, Claim, claim_folder, run_folders
 from suite.records.code import code_digest
 from suite.records.environment import commit, environment, source_digest
 from suite.records.record import (
@@ -42,6 +42,8 @@ Ceilings = dict[tuple[str, str, int, str | None], MeasuredCeilings]
 INTERRUPTED = 130
 ANSWERS = (Status.OK, Status.INCORRECT, Status.UNSUPPORTED)
 """What follows from the case, the code and the machine, so that running it again would say the same."""
+CHECKPOINTS = "checkpoints"
+"""A folder beside the runs', for those that were not finished."""
 COMPLAINTS = "worker.log"
 """Lies in a run's folder while it is unfinished."""
 
@@ -58,7 +60,7 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool) 
     terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep)
     was_interrupted = False
     with Interruptions() as interruptions, terminal, Worker(preload=_own_modules(missing)) as worker:
-        kept = _Kept(worker=worker)
+        kept = _Kept(worker=worker, resume=resume)
         for record in records:
             kept.turns.took(record)
         try:
@@ -146,6 +148,7 @@ class _Kept:
     """What the cases of a sweep share."""
 
     worker: Worker
+    resume: bool
     ceilings: Ceilings = field(default_factory=dict)
     turns: EnergyTurns = field(default_factory=EnergyTurns)
     _telemetry: dict[str, Telemetry] = field(default_factory=dict)
@@ -226,6 +229,8 @@ def _record(job: Job, received: _Received, started_at: datetime, duration_s: flo
 
 def _measure(kept: _Kept, job: Job, complaints: Path, received: _Received, watch: Watch) -> None:
     """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
+    if job.is_course:
+        return _run_course(kept, job, complaints, received, watch)
     plan, precision = job.plan, job.settings.get("matmul_precision")
     key = (plan.device, plan.dtype, plan.threads, precision)
     if key not in kept.ceilings:
@@ -239,12 +244,31 @@ def _measure(kept: _Kept, job: Job, complaints: Path, received: _Received, watch
             received.take(message)
         received.durations_s["ceilings"] = time.perf_counter() - begun
         if key not in kept.ceilings:
-            return
+            return None
     arguments = {
         "settings": job.settings,
         "ceilings": kept.ceilings[key],
         "takes_energy": kept.turns.is_due(job.case, job.settings["telemetry"]),
     }
     for message in kept.worker.run("case", arguments, threads=plan.threads, complaints=complaints, stays=job.stays):
+        watch.told(message)
+        received.take(message)
+    return None
+
+
+def _run_course(kept: _Kept, job: Job, complaints: Path, received: _Received, watch: Watch) -> None:
+    """Run it in the worker, from its checkpoint where an unfinished run of the same key left one."""
+    folder = complaints.parent.parent
+    checkpoint = folder / CHECKPOINTS / f"{job.run_key[:NAME_LENGTH]}.pt"
+    if not kept.resume:
+        checkpoint.unlink(missing_ok=True)
+    arguments = {
+        "settings": job.settings,
+        "shared": folder,
+        "checkpoint": checkpoint,
+        "no_energy": "off" if job.settings["telemetry"]["energy"] == "none" else None,
+    }
+    task = kept.worker.run("course", arguments, threads=job.plan.threads, complaints=complaints, stays=job.stays)
+    for message in task:
         watch.told(message)
         received.take(message)
