@@ -13,7 +13,7 @@ UNNAMED: Mapping[str, Mapping[str, Any]] = {
     "grpo process supervision, scaled by the batch": {"supervision": "process", "scale_rewards": "batch"},
     "grpo process supervision, not scaled": {"supervision": "process", "scale_rewards": "none"},
     "grpo scaled by the batch": {"scale_rewards": "batch"},
-    "grpo with the dual clip": {"clip_ratio_c": 1.2},
+    "grpo with the dual clip": {"clip_ratio_c": 1.1},
     "grpo with k1": {"kl_coef": 0.1, "kl_type": "k1"},
     "grpo with k3_unbiased": {"kl_coef": 0.1, "kl_type": "k3_unbiased"},
     "grpo with a sequence sum": {"loss_agg_mode": "seq-mean-token-sum", "kl_coef": 0.1},

@@ -24,7 +24,7 @@ from suite.rl.objective import AGGREGATIONS, Objective
 from suite.rl.rollout import Estimated, Scored
 
 Row = NDArray[np.float64]
-GROUP_SIZE = 3
+GROUP_SIZE = 4
 KL_COEF = 0.1
 
 
@@ -120,7 +120,7 @@ def _check_aggregations(ledger: Ledger, draws: Draws, device: torch.device) -> N
 
 
 def _check_policy_losses(ledger: Ledger, seed: int, device: torch.device) -> None:
-    """Sampled by another policy: with one token and no clip the ratio makes up for it, exactly. With two tokens, and
+    """Sampled by another policy: with one token and no clip the ratio makes up for it, exactly. With more tokens, and
     with a clip, it does not."""
     one, two = one_choice(seed), short_sequences(seed)
     single = Draws.of(one.off_policy(another_policy(one, seed)), 2)
@@ -132,7 +132,7 @@ def _check_policy_losses(ledger: Ledger, seed: int, device: torch.device) -> Non
         span = f"policy_loss {name}"
         _check(ledger, f"{span}, one token, no clip", single, objective(1, **loss, **wide), device, factor=1.0)
         _check(ledger, f"{span}, one token", single, objective(1, **loss, **clipped), device)
-        _check(ledger, f"{span}, two tokens", double, objective(2, **loss, **clipped), device)
+        _check(ledger, f"{span}, three tokens", double, objective(double.problem.longest, **loss, **clipped), device)
 
 
 def _priced(problem: Problem, **changes: object) -> Objective:
@@ -175,7 +175,7 @@ def enumerated(
     """Moments of the code's gradient over all draws, and the expected share of clipped tokens where any is clipped."""
     size, weights = len(draws.groups[0]), np.array(draws.weights)
     drawn = [one for group in draws.groups for one in draws.completions(group, objective, values)]
-    slopes_NT, *clipped = differentiate_draws(batch_of(drawn, objective, device), objective, size, estimate)
+    slopes_NT, clipped = differentiate_draws(batch_of(drawn, objective, device), objective, size, estimate)
     rows = slopes_NT.tolist()
     gradients = [
         draws.gradient(group, rows[start : start + size]).ravel()
@@ -213,6 +213,18 @@ def slopes_of(completions: Sequence[Completion], objective: Objective, advantage
             slopes[t] += weight[t] * objective.kl_coef * slope
         rows.append(slopes)
     return rows
+
+
+def loss_of(completions: Sequence[Completion], objective: Objective, advantages: oracle.Rows) -> float:
+    """The oracle's whole loss, KL included."""
+    weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
+    total = 0.0
+    for one, row, weight in zip(completions, advantages, weights, strict=True):
+        losses = oracle.token_losses(objective.policy_loss, one, row, asked(objective))
+        for t in range(one.length):
+            kl = oracle.kl_estimate(objective.kl_type, one.log_p[t], one.log_reference[t], one.log_old[t])
+            total += weight[t] * (losses[t] + (objective.kl_coef * kl if objective.kl_in_loss else 0.0))
+    return total
 
 
 def completion(problem: Problem, path: int, objective: Objective, values: Sequence[float]) -> Completion:

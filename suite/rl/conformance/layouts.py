@@ -10,7 +10,7 @@ from torch import Tensor
 
 from suite.rl.conformance import oracle
 from suite.rl.conformance.cases import asked, cases, formula
-from suite.rl.conformance.gradients import slopes_of
+from suite.rl.conformance.gradients import loss_of, slopes_of
 from suite.rl.conformance.ledger import Ledger
 from suite.rl.conformance.oracle import Completion
 from suite.rl.conformance.production import Differentiated, batch_of, differentiate, new_values
@@ -30,6 +30,7 @@ def check_layouts(ledger: Ledger, seed: int, device: torch.device) -> None:
         _check_formulas(ledger, name, completions, objective, plain)
         _check_invariances(ledger, name, completions, objective, plain, device)
         _check_degenerates(ledger, name, completions, objective, device)
+        ledger.settle()
 
 
 def _check_formulas(
@@ -39,20 +40,23 @@ def _check_formulas(
     span = f"formulas {name}"
     if formula(objective) not in oracle.ESTIMATORS or objective.policy_loss not in oracle.POLICY_LOSSES:
         return
-    advantages = oracle.ESTIMATORS[formula(objective)](completions, asked(objective))
+    wanted = asked(objective)
+    advantages = oracle.ESTIMATORS[formula(objective)](completions, wanted)
     worst = [_gap(plain.estimated.advantages_NT, advantages)]
     ledger.expect(span, "an advantage", worst[0])
     worst.append(_gap(plain.slopes_NT, slopes_of(completions, objective, advantages)))
     ledger.expect(span, "a slope of the loss", worst[1])
+    worst.append(abs(float(plain.loss) - loss_of(completions, objective, advantages)))
+    ledger.expect(span, "the loss", worst[2])
     counts = [
-        oracle.clipped(objective.policy_loss, one, row, asked(objective))
+        oracle.clipped(objective.policy_loss, one, row, wanted)
         for one, row in zip(completions, advantages, strict=True)
     ]
     for got, end in ((plain.clipped_low, 0), (plain.clipped_high, 1)):
         worst.append(abs(float(got) - sum(count[end] for count in counts) / sum(LENGTHS)))
         ledger.expect(span, "the share of clipped tokens", worst[-1])
     if plain.estimated.returns_NT is not None:
-        raw = oracle.gae_before_whitening(completions, asked(objective))
+        raw = oracle.gae_before_whitening(completions, wanted)
         returns = [
             [a + v for a, v in zip(row, one.values, strict=True)] for row, one in zip(raw, completions, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""What was found and what was expected: a broken expectation is kept until all else was looked at too."""
+"""What was found and what was expected: a broken expectation is kept until what belongs to it was looked at too."""
 
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError

@@ -253,6 +253,20 @@ POLICY_LOSSES: Mapping[str, Callable[[Completion, Sequence[float], Sequence[floa
 }
 
 
+def token_losses(name: str, one: Completion, advantages: Sequence[float], asked: Asked) -> list[float]:
+    """What the slopes of a policy loss are slopes of."""
+    losses = []
+    logs = [new - old for new, old in zip(one.log_p, one.log_old, strict=True)]
+    for log_p, log_ratio, advantage in zip(one.log_p, logs, advantages, strict=True):
+        ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
+        bounded = min(max(ratio, 1 - asked.clip_ratio_low), 1 + asked.clip_ratio_high)
+        gain = bounded * advantage * log_p if name == "cispo" else min(ratio * advantage, bounded * advantage)
+        if name == "vanilla" and asked.clip_ratio_c is not None and advantage < 0:
+            gain = max(gain, asked.clip_ratio_c * advantage)
+        losses.append(-gain)
+    return losses
+
+
 def clipped(name: str, one: Completion, advantages: Sequence[float], asked: Asked) -> tuple[int, int]:
     """How many tokens have a ratio that a bound replaced, at the lower and at the upper end."""
     low = high = 0

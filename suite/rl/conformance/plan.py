@@ -24,7 +24,7 @@ class ConformancePlan:
     def facts(self) -> dict[str, Any]:
         return {
             "compared_with": "expectations enumerated in plain Python, with nothing of the code under test",
-            "problems": "one choice of seven; and sequences of at most two tokens in groups of three completions",
+            "problems": "one choice of seven; and sequences of at most three tokens in groups of four completions",
         }
 
     def constants(self) -> dict[str, dict[str, float]]:

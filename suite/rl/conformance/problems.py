@@ -53,28 +53,28 @@ def one_choice(seed: int) -> Problem:
 
 
 def short_sequences(seed: int) -> Problem:
-    """At most two tokens, each a, b or the end: seven completions, one of a single token, four of them cut at the
-    limit. The next token depends on the one before."""
+    """At most three tokens, and before each the choice between going on and ending: four completions of one, two, three
+    and three tokens, the last of them cut at the limit."""
     generator = torch.Generator().manual_seed(seed)
-    policy, reference = (_drawn(generator, 3, 3) for _ in range(2))
-    a, b, end = range(3)
-    after = {a: 1, b: 2}
-    paths: list[Path] = [((0, end),)]
-    paths += [((0, first), (after[first], second)) for first in (a, b) for second in (a, b, end)]
+    policy, reference = (_drawn(generator, 3, 2) for _ in range(2))
+    go_on, end = range(2)
+    paths: list[Path] = [(*((state, go_on) for state in range(ends)), (ends, end)) for ends in range(3)]
+    paths.append(tuple((state, go_on) for state in range(3)))
     return Problem(
         policy_SK=log_softmax(policy),
         sampled_SK=log_softmax(policy),
         reference_SK=log_softmax(reference),
         paths=paths,
-        rewards=_drawn(generator, 1, 7)[0].tolist(),
+        rewards=_drawn(generator, 1, 4)[0].tolist(),
         values_S=_drawn(generator, 1, 3)[0].tolist(),
     )
 
 
 def another_policy(problem: Problem, seed: int) -> Table:
-    """A policy near the problem's, as the one that sampled is after a few updates: ratios of about 0.5 to 2."""
+    """A policy near the problem's, as the one that sampled is after many updates: a few ratios lie below a half or
+    above two."""
     generator = torch.Generator().manual_seed(seed + 1)
-    return log_softmax(problem.policy_SK + 0.4 * _drawn(generator, *problem.policy_SK.shape))
+    return log_softmax(problem.policy_SK + 0.8 * _drawn(generator, *problem.policy_SK.shape))
 
 
 def log_softmax(logits_SK: Table) -> Table:

@@ -5,6 +5,7 @@ What stands in padding is no number that anyone would choose: a leak shows.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,13 @@ from suite.rl.value_loss import value_loss
 Estimate = Callable[[Scored, Objective], Estimated]
 IN_PADDING = 77.0
 LOG_IN_PADDING = {"policy": -3.0, "sampled": -9.0, "reference": -1.0}
+
+
+class Clipped(NamedTuple):
+    """Of each minibatch, the share of its tokens."""
+
+    low: list[float]
+    high: list[float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,22 +150,20 @@ def differentiate(
     )
 
 
-def differentiate_draws(
-    batch: Batch, objective: Objective, size: int, estimate: Estimate
-) -> tuple[Tensor, list[float], list[float]]:
-    """Slopes of many minibatches at once, each of `size` completions that follow one another and alone in estimator and
-    divisors; and each minibatch's shares of clipped tokens. Without KL in the loss and without the critic's own."""
+def differentiate_draws(batch: Batch, objective: Objective, size: int, estimate: Estimate) -> tuple[Tensor, Clipped]:
+    """Slopes of many minibatches at once, each of `size` completions that follow one another, and each by itself in
+    estimator and divisors; and each one's shares of clipped tokens. Without KL in the loss and without the critic's."""
     mask_NT = batch.scored.mask_NT
     draws = [slice(start, start + size) for start in range(0, len(mask_NT), size)]
     advantages_NT = torch.cat([estimate(part_of(batch.scored, rows), objective).advantages_NT for rows in draws])
     log_p_NT = batch.log_p_NT.clone().requires_grad_()
     term = policy_loss(objective.policy_loss)(log_p_NT, batch.log_old_NT, advantages_NT, mask_NT, objective)
-    loss, low, high = mask_NT.new_zeros(()), [], []
+    loss, clipped = mask_NT.new_zeros(()), Clipped([], [])
     for rows in draws:
         here = mask_NT[rows]
         divisors = divisors_of(here, longest=objective.longest_completion).named()
         loss = loss + aggregate(term.loss_NT[rows], here, objective.loss_agg_mode, **divisors)
-        low.append(float(aggregate(term.clipped_low_NT[rows], here, "token-mean", **divisors)))
-        high.append(float(aggregate(term.clipped_high_NT[rows], here, "token-mean", **divisors)))
+        for shares, clipped_NT in zip(clipped, (term.clipped_low_NT, term.clipped_high_NT), strict=True):
+            shares.append(float(aggregate(clipped_NT[rows], here, "token-mean", **divisors)))
     (slopes_NT,) = torch.autograd.grad(loss, log_p_NT)
-    return slopes_NT, low, high
+    return slopes_NT, clipped
