@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from suite.configuration import read_yaml
 from suite.rl.estimators.grpo import advantages
+from suite.rl.objective import objective_from
 from tests.rl.examples import objective, scored, tensor
 
 
@@ -61,3 +63,9 @@ def test_equal_steps_one_step_and_no_step_give_exactly_zero(ends, scale):
 def test_a_standard_deviation_is_the_unbiased_one():
     got = advantages(scored([1.0, 2.0, 6.0], [0, 0, 0], [1, 1, 1]), objective()).advantages_NT
     close(got[:, 0] * 7**0.5, tensor(-2, -1, 3))
+
+
+def test_rewards_of_steps_have_no_place_for_the_price_of_kl():
+    settings = read_yaml("settings/rl.yaml") | {"supervision": "process", "kl_coef": 0.1, "use_kl_in_reward": True}
+    with pytest.raises(ValueError, match="supervision=process rewards steps only and needs use_kl_in_reward=false"):
+        objective_from(settings, longest_completion=5)
