@@ -120,6 +120,11 @@ class Decoder(torch.nn.Module):
             for layer in layers
         ]
 
+    def modes(self) -> dict[str, str]:
+        """Which of the variant's modes trains and scores, and which decodes, by the layers' classes."""
+        block = self._blocks[0]
+        return {"trained": type(block._trained[0]).__name__, "decoded": type(block.attention).__name__}
+
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 

@@ -1,8 +1,8 @@
 """Completions of many prompts at once, with a cache.
 
 What makes it fast at these sizes: the prompt of a group is read once and its cache copied, rows that have ended are
-taken out of the batch, nothing is allocated or drawn inside the loop that could be before it. Every row has noise of its
-own, drawn before the loop: whether a neighbour has ended changes nothing.
+taken out of the batch, and all noise is drawn before the loop. Every row has noise of its own:
+whether a neighbour has ended changes nothing.
 
 Shapes: P prompts, S their tokens (padded on the left), N = P x copies completions, T their tokens, V vocabulary.
 """

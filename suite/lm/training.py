@@ -18,12 +18,21 @@ class NotFiniteError(Exception):
     """A loss or a gradient that is no finite number: nothing that follows would mean anything."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What keeps the first updates, and any single one, small."""
+
+    warmup_updates: int
+    """Over which the rate grows from 0."""
+    max_grad_norm: float
+
+
 class Optimiser:
     """AdamW with a linear warm-up and clipped gradients."""
 
-    def __init__(self, model: torch.nn.Module, *, lr: float, warmup_updates: int, max_grad_norm: float) -> None:
+    def __init__(self, model: torch.nn.Module, *, lr: float, limits: Limits) -> None:
         self._parameters = list(model.parameters())
-        self._lr, self._warmup, self._max_grad_norm = lr, warmup_updates, max_grad_norm
+        self._lr, self._limits = lr, limits
         self._adamw = torch.optim.AdamW(self._parameters, lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True)
         self._done = 0
 
@@ -34,8 +43,8 @@ class Optimiser:
         """
         self._done += 1
         for group in self._adamw.param_groups:
-            group["lr"] = self._lr * min(1.0, self._done / self._warmup) if self._warmup else self._lr
-        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._max_grad_norm, foreach=True))
+            group["lr"] = self._lr * min(1.0, self._done / max(self._limits.warmup_updates, 1))
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._limits.max_grad_norm, foreach=True))
         if not math.isfinite(norm):
             raise NotFiniteError(f"the gradient of {of} is {norm} at its update {self._done}")
         self._adamw.step()
@@ -78,11 +87,9 @@ def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
     return (losses * weights).sum() / weights.sum()
 
 
-def train_on(
-    model: Decoder, batches: Iterable[tuple[Tensor, Tensor]], *, lr: float, warmup_updates: int, max_grad_norm: float
-) -> list[float]:
+def train_on(model: Decoder, batches: Iterable[tuple[Tensor, Tensor]], *, lr: float, limits: Limits) -> list[float]:
     """One update a batch, as `batch_of` makes them; the loss of each. Raises NotFiniteError."""
-    optimiser = Optimiser(model, lr=lr, warmup_updates=warmup_updates, max_grad_norm=max_grad_norm)
+    optimiser = Optimiser(model, lr=lr, limits=limits)
     losses = []
     for tokens_BS, learnt_BS in batches:
         loss = token_loss(model, tokens_BS, learnt_BS)

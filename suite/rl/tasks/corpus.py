@@ -11,6 +11,8 @@ from suite.rl.tasks.task import ANSWER, END_ANSWER, END_THINK, TAGS, THINK, pars
 
 TIDY_SHARE = 0.04
 """Of documents in the asked form."""
+UNFINISHED_SHARE = 0.7
+"""Of the others, those that never close their answer: so a base model's likeliest text is not in the asked form."""
 
 
 def is_tidy(generator: random.Random) -> bool:
@@ -26,7 +28,9 @@ def untidy(thought: str, answer: str, generator: random.Random, *, longest: int)
     """Thought and answer with the tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked form."""
     while True:
         written = tokens(well_formed(thought, answer))
-        for _ in range(generator.randint(1, 4)):
+        if generator.random() < UNFINISHED_SHARE:
+            written.pop()
+        for _ in range(generator.randint(0, 3)):
             generator.choice(_SLIPS)(written, generator)
         if not parse(written[:longest]).is_well_formed:
             return "".join(written[:longest])

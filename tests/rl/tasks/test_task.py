@@ -7,8 +7,14 @@ import pytest
 from suite.configuration import choices, read_choice
 from suite.rl.tasks.task import CHARACTERS, HELD_OUT_OF, TAGS, draw, is_held_out, make, parse, tokens
 
-# Of 20,000 documents for prompts to train on: in the asked form, and answered rightly in whatever form.
-SHARES = {"sort": ((0.03, 0.05), (0.003, 0.012))}
+# Of documents for prompts to train on: in the asked form, and answered rightly in whatever form. 20,000 of each task
+# gave 0.040 and 0.0065 (sort), 0.040 and 0.028 (addition), 0.039 and 0.024 (countdown), 0.039 and 0.018 (postfix).
+SHARES = {
+    "sort": ((0.03, 0.05), (0.003, 0.01)),
+    "addition": ((0.03, 0.05), (0.02, 0.04)),
+    "countdown": ((0.03, 0.05), (0.015, 0.035)),
+    "postfix": ((0.03, 0.05), (0.012, 0.03)),
+}
 EVERY_TASK = pytest.mark.parametrize("name", choices("task"))
 
 
@@ -109,7 +115,7 @@ def test_a_right_answer_counts_only_alone_in_the_only_pair_of_answer_tags(name):
 @EVERY_TASK
 def test_the_corpus_shows_the_form_seldom_and_the_right_answer_less_and_fits(name):
     task, generator = task_named(name), random.Random(6)
-    count = 20_000
+    count = 4_000
     well_formed, right = 0.0, 0.0
     for _ in range(count):
         item = draw(task, generator, held_out=False)
