@@ -34,6 +34,7 @@ RL_METRICS = (
     # How steadily.
     _metric("kl_reference", "", "Mean k3 estimate against the base model of a sampled token, in nats"),
     _metric("kl_behaviour", "", "Mean k3 estimate of a token against the policy that sampled it, in nats"),
+    _metric("sampling_error", "", "Largest difference of a log-probability at sampling and at scoring", Better.LOWER),
     _metric("entropy", "", "Mean entropy of the distributions that were sampled from, in nats"),
     _metric("clip_fraction_low", "", "Share of tokens clipped at the lower end"),
     _metric("clip_fraction_high", "", "Share of tokens clipped at the upper end"),

@@ -1,4 +1,5 @@
-"""One line of a scratch copy of the package changed, and what becomes of a conformance case that runs it.
+"""One line of a scratch copy of the package changed, and what becomes of a case that runs it: of conformance, or where
+the line is none of the formulas', of a tiny training run.
 
     python tests/rl/one_line_wrong.py
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+CONFORMANCE = "suite.rl.conformance.workload.ConformanceWorkload"
 SETTINGS = {"device": "cpu", "dtype": "float64", "threads": 1, "seed": 0}
 
 
@@ -25,10 +27,12 @@ class Change:
     file: str
     before: str
     after: str
+    trains: bool = False
 
 
 GAE, GRPO, RLOO = "estimators/gae.py", "estimators/grpo.py", "estimators/rloo.py"
 VANILLA, GSPO, CISPO = "policy_losses/vanilla.py", "policy_losses/gspo.py", "policy_losses/cispo.py"
+SCORING, SAMPLING = "../lm/scoring.py", "../lm/sampling.py"
 DIVERGENCE, AGGREGATION, GROUPS = "divergence.py", "aggregation.py", "groups.py"
 CHANGES = (
     Change(what="nothing", file=GAE, before="", after=""),
@@ -179,6 +183,28 @@ CHANGES = (
         before="torch.max(losses_NT",
         after="torch.min(losses_NT",
     ),
+    Change(what="nothing, in training", file=SCORING, before="", after="", trains=True),
+    Change(
+        what="scored at another temperature than sampled",
+        file=SCORING,
+        before="model.logits(h_NTD) / temperature",
+        after="model.logits(h_NTD)",
+        trains=True,
+    ),
+    Change(
+        what="sampled at another temperature than asked",
+        file=SAMPLING,
+        before="if temperature == 1.0 else logits_NV / temperature",
+        after="if temperature == 1.0 else logits_NV",
+        trains=True,
+    ),
+    Change(
+        what="a new token turned by the wrong angle",
+        file=SAMPLING,
+        before="self._caches, self._filled, mask)",
+        after="self._caches, self._filled - 1, mask)",
+        trains=True,
+    ),
 )
 
 
@@ -194,7 +220,7 @@ def main():
             shutil.copytree(ROOT / part, Path(folder) / part)
         for change in CHANGES:
             with made(change, Path(folder) / "suite" / "rl" / change.file):
-                print(f"{change.what}: {ended(folder, writes_bytecode=not change.before)}", flush=True)
+                print(f"{change.what}: {ended(change, folder, writes_bytecode=not change.before)}", flush=True)
 
 
 @contextmanager
@@ -209,12 +235,12 @@ def made(change, path):
     os.utime(path, ns=times)
 
 
-def ended(folder, *, writes_bytecode):
+def ended(change, folder, *, writes_bytecode):
     """Status and reason of the case that runs the copy in the folder."""
     ours, theirs = os.pipe()
     if not os.fork():
         sys.dont_write_bytecode = not writes_bytecode
-        os.write(theirs, outcome(folder).encode())
+        os.write(theirs, outcome(change, folder).encode())
         os._exit(0)
     os.close(theirs)
     with os.fdopen(ours, encoding="utf-8") as pipe:
@@ -223,15 +249,18 @@ def ended(folder, *, writes_bytecode):
     return said
 
 
-def outcome(folder):
-    sys.path.insert(0, folder)
+def outcome(change, folder):
+    sys.path[:0] = [folder, str(ROOT)]
     try:
         import suite
         from suite.measure.course import run_course
 
         assert Path(suite.__file__).is_relative_to(folder)
-        target = "suite.rl.conformance.workload.ConformanceWorkload"
-        settings = {**SETTINGS, "workload": {"_target_": target}}
+        settings = {**SETTINGS, "workload": {"_target_": CONFORMANCE}}
+        if change.trains:
+            from tests.rl import cases
+
+            settings = cases.settings(temperature=0.7)
         status, reason = run_course(
             lambda **message: None,
             settings=settings,
