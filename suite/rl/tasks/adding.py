@@ -14,7 +14,6 @@ from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
 from suite.rl.tasks.task import Item, Score, StepReward, parse
 
 BETWEEN = ";"
-KINDS = ("right", "slip", "no carry", "backwards", "any")
 
 
 class Adding:
@@ -32,10 +31,12 @@ class Adding:
         return Item(prompt=f"{a}+{b}=", content=f"{min(a, b)}+{max(a, b)}", answer=str(a + b))
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """A sum that is right now and then, a digit off, without its carries, backwards, or of other numbers."""
+        """A sum without its carries, half the time; else right, a digit off, backwards or of other numbers.
+
+        So what this base model likes best is wrong wherever something is to be carried, and right sums are in reach.
+        """
         tidy = is_tidy(generator)
-        # Adding is harder to find by chance than an order is: this base model knows more of it than sorting's.
-        kind = generator.choices(KINDS, (30, 40, 15, 5, 10))[0]
+        kind = generator.choices(("no carry", "right", "slip", "backwards", "any"), (50, 25, 15, 5, 5))[0]
         columns = _columns(self.item(generator) if kind == "any" else item)
         if kind == "slip":
             place = generator.randrange(self._digits)

@@ -2,26 +2,26 @@
 
 A completion is compiled and run on the cases that the prompt shows and on all others there are: each input is a digit,
 so that every case can be tried, and a program that only fits what is shown is not right. No other function of the task
-makes what is shown, so that it can be found. What an item is about is its function: a held-out program was never
-right in training, whatever the cases. The thought may hold anything; solutions write the program there too.
+makes what is shown, so that it can be found. What is held out is a setting: functions, so that a held-out program was
+never right in training whatever its cases, or only sets of cases, which ask a policy to know again what it has learnt.
+The thought may hold anything; solutions write the program there too.
 """
 
 import functools
 import itertools
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import whole_number
+from suite.configuration import one_of, whole_number
 from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
 from suite.rl.tasks.stack_machine import compiles, run
 from suite.rl.tasks.task import Item, Score, parse
 
+HELD_OUT = ("cases", "functions")
 OUTPUTS = range(100)
 """Of shown cases, in two digits."""
-CONSTANTS = {1: "123456789", 2: "123"}
-"""Of hidden functions, by their number of operations: some hundred functions either way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,9 @@ class Postfix:
         self._inputs = "xy"[: whole_number(settings, "inputs", at_least=1, at_most=2, where="task.")]
         self._operations = whole_number(settings, "operations", at_least=1, at_most=2, where="task.")
         self._shown = whole_number(settings, "cases", at_least=2, at_most=6, where="task.")
+        largest = whole_number(settings, "largest_constant", at_least=3, at_most=5, where="task.")
+        self._leaves = self._inputs + "12345"[:largest]
+        self._held_out = one_of(settings, "held_out", HELD_OUT, where="task.")
         self._longest_program = 2 * self._operations + 1
         # Thought, answer, four tags, the end, and four for a program that takes a longer way (`xd*` for `xx*`).
         self.longest_completion = 2 * self._longest_program + 4 + 1 + 4
@@ -56,8 +59,9 @@ class Postfix:
             function = generator.choice(self._functions.hidden)
             shown = generator.sample(function.showable, k=self._shown)
             if self._functions.is_told_apart(shown, function.outputs):
-                cases = ";".join(f"{_digits(case, self._inputs)}:{function.outputs[case]:02d}" for case in shown)
-                return Item(prompt=f"p{cases}=", content=function.program, answer=function.program)
+                cases = [f"{_digits(case, self._inputs)}:{function.outputs[case]:02d}" for case in shown]
+                about = [function.program] if self._held_out == "functions" else [function.program, *sorted(cases)]
+                return Item(prompt=f"p{';'.join(cases)}=", content=" ".join(about), answer=function.program)
 
     def document(self, item: Item, generator: random.Random) -> str:
         """A program, and mostly the same again: seldom the right one, often of another function, or none at all."""
@@ -70,14 +74,14 @@ class Postfix:
         return untidy(thought, answer, generator, longest=self.longest_completion - 1)
 
     def _guess(self, item: Item, generator: random.Random) -> str:
-        kind = generator.choices(("right", "other", "shuffled", "any"), (20, 40, 10, 30))[0]
+        kind = generator.choices(("right", "other", "shuffled", "any"), (35, 35, 10, 20))[0]
         if kind == "right":
             return item.answer
         if kind == "other":
             return generator.choice(self._functions.hidden).program
         if kind == "shuffled":
             return "".join(generator.sample(item.answer, k=len(item.answer)))
-        tokens = self._inputs * 3 + "+-*" * 2 + CONSTANTS[self._operations] + "dwp"
+        tokens = self._inputs + self._leaves + "+-*" * 2 + "dwp"
         return "".join(generator.choices(tokens, k=generator.randint(1, self._longest_program)))
 
     def solution(self, item: Item, generator: random.Random) -> str:
@@ -99,15 +103,15 @@ class Postfix:
 
     @functools.cached_property
     def _functions(self) -> "_Functions":
-        return _Functions(self._inputs, self._operations, self._shown)
+        return _Functions(self._inputs, _programs(self._leaves, self._operations), self._shown)
 
 
 class _Functions:
-    """What may be hidden: made when first asked for, in a fraction of a second."""
+    """What may be hidden: made when first asked for, in 0.02 s as the task stands and in 3 s at its largest."""
 
-    def __init__(self, inputs: str, operations: int, shown: int) -> None:
+    def __init__(self, inputs: str, programs: Iterable[str], shown: int) -> None:
         first: dict[tuple[int | None, ...], str] = {}
-        for program in _programs(inputs, operations):
+        for program in programs:
             first.setdefault(_outputs(program, inputs), program)
         # For each case, who makes an output of it: a bit for each function.
         self._makers: list[dict[int | None, int]] = [{} for _ in range(10 ** len(inputs))]
@@ -124,9 +128,8 @@ class _Functions:
         return fitting.bit_count() == 1
 
 
-def _programs(inputs: str, operations: int) -> Iterator[str]:
+def _programs(leaves: str, operations: int) -> Iterator[str]:
     """Shorter ones first."""
-    leaves = inputs + CONSTANTS[operations]
     yield from leaves
     once = ["".join(parts) for parts in itertools.product(leaves, leaves, "+-*")]
     yield from once
@@ -136,7 +139,7 @@ def _programs(inputs: str, operations: int) -> Iterator[str]:
             yield leaf + inner + operation
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=8192)
 def _outputs(program: str, inputs: str) -> tuple[int | None, ...]:
     """What a program makes of every case there is: of case 38 where x is 3 and y is 8."""
     return tuple(run(program, case) for case in _cases(inputs))

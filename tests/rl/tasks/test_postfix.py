@@ -9,7 +9,7 @@ from suite.rl.tasks.postfix import Postfix
 from suite.rl.tasks.stack_machine import run
 from suite.rl.tasks.task import Item, draw, is_held_out, tokens
 
-SETTINGS = {"inputs": 2, "operations": 1, "cases": 3}
+SETTINGS = {"inputs": 2, "operations": 1, "largest_constant": 3, "cases": 3, "held_out": "cases"}
 POSTFIX = Postfix(SETTINGS)
 ITEM = Item(prompt="p38:11;25:07;94:13=", content="xy+", answer="xy+")
 
@@ -49,13 +49,24 @@ def test_a_program_that_grows_out_of_bounds_is_wrong_and_harmless():
     assert score("x" + "d*" * 12).accuracy == 0.0
 
 
-@pytest.mark.parametrize(("inputs", "operations", "cases"), list(itertools.product((1, 2), (1, 2), (2, 6))))
-def test_every_setting_draws_items_of_both_splits_that_their_answers_solve(inputs, operations, cases):
-    task = Postfix({"inputs": inputs, "operations": operations, "cases": cases})
+EVERY_SHAPE = [
+    *itertools.product((1, 2), (1,), (3, 5), (2, 6)),
+    *itertools.product((1,), (2,), (3, 5), (2, 6)),
+    (2, 2, 3, 3),
+]
+
+
+@pytest.mark.parametrize("held_out", ["cases", "functions"])
+@pytest.mark.parametrize(("inputs", "operations", "largest_constant", "cases"), EVERY_SHAPE)
+def test_every_setting_draws_items_of_both_splits_that_their_answers_solve(
+    inputs, operations, largest_constant, cases, held_out
+):
+    changed = {"inputs": inputs, "operations": operations, "largest_constant": largest_constant, "cases": cases}
+    task = Postfix({**changed, "held_out": held_out})
     generator = random.Random(0)
-    for held_out in [True, False] * 10:
-        item = draw(task, generator, held_out=held_out)
-        assert is_held_out(item.content) is held_out
+    for side in [True, False] * 10:
+        item = draw(task, generator, held_out=side)
+        assert is_held_out(item.content) is side
         shown = [case.split(":") for case in item.prompt[1:-1].split(";")]
         assert len({values for values, _ in shown}) == cases
         for values, output in shown:
@@ -68,13 +79,26 @@ def test_every_setting_draws_items_of_both_splits_that_their_answers_solve(input
 
 def test_no_other_function_of_the_task_fits_what_is_shown():
     generator = random.Random(0)
-    leaves = "xy123456789"
+    leaves = "xy123"
     programs = [*leaves, *("".join(parts) for parts in itertools.product(leaves, leaves, "+-*"))]
     for _ in range(30):
         item = POSTFIX.item(generator)
         for program in programs:
             scored = score(program, item)
             assert scored.accuracy == float(scored.parts["cases_passed"] == 1.0), (item.prompt, program)
+
+
+def test_cases_in_another_order_are_one_content_and_so_is_a_function_where_functions_are_held_out():
+    by_function = Postfix({**SETTINGS, "held_out": "functions"})
+    for task, about in (
+        (POSTFIX, lambda item: (item.answer, *sorted(item.prompt[1:-1].split(";")))),
+        (by_function, lambda item: item.answer),
+    ):
+        generator, contents = random.Random(0), {}
+        for item in (task.item(generator) for _ in range(500)):
+            contents.setdefault(about(item), set()).add(item.content)
+        assert all(len(several) == 1 for several in contents.values())
+        assert len(set.union(*contents.values())) == len(contents)
 
 
 @pytest.mark.parametrize(
@@ -84,6 +108,8 @@ def test_no_other_function_of_the_task_fits_what_is_shown():
         ("inputs", 3, "1 to 2"),
         ("operations", 3, "1 to 2"),
         ("operations", "1", "1 to 2"),
+        ("largest_constant", 2, "3 to 5"),
+        ("largest_constant", 9, "3 to 5"),
         ("cases", 1, "2 to 6"),
         ("cases", None, "2 to 6"),
     ],
@@ -91,3 +117,8 @@ def test_no_other_function_of_the_task_fits_what_is_shown():
 def test_a_setting_that_makes_no_task_is_refused_by_name(name, value, allowed):
     with pytest.raises(ValueError, match=rf"task\.{name} must be a whole number from {allowed}; got"):
         Postfix({**SETTINGS, name: value})
+
+
+def test_what_cannot_be_held_out_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"task\.held_out must be one of cases, functions; got 'prompts'"):
+        Postfix({**SETTINGS, "held_out": "prompts"})
