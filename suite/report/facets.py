@@ -9,10 +9,11 @@ from suite.records import numbers
 from suite.records.record import Record
 from suite.report.charts import figure_text
 from suite.report.palette import shown
+from suite.report.rl_palette import shown_algorithm
 from suite.report.section import Section, Table
 from suite.report.words import Words
 
-FACETS = ("variant", "geometry", "phase", "dtype", "label")
+FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label")
 """Each is called as its column is: column.variant and so on."""
 
 
@@ -24,8 +25,9 @@ def case_facets(axes: Mapping[str, Any], words: Words) -> dict[str, str]:
 
 
 def record_facets(record: Record, words: Words) -> dict[str, str]:
-    variant = str(record.case.axes.get("attention") or "")
-    return case_facets(record.case.axes, words) | ({"variant": shown(variant)} if variant else {})
+    variant, algorithm = (str(record.case.axes.get(name) or "") for name in ("attention", "algorithm"))
+    named = {"algorithm": shown_algorithm(algorithm), "variant": shown(variant)}
+    return case_facets(record.case.axes, words) | {name: text for name, text in named.items() if text}
 
 
 def trace_facets(**facets: str | Sequence[str]) -> dict[str, Any]:
