@@ -1,5 +1,5 @@
 # One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
-# and into .parity and .kernels what only their tests need.
+# and into .parity, .rliable and .kernels what only their tests need.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -12,12 +12,13 @@ BIN := .venv/bin
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make test          install the development tools too, then format, lint, type and test'
-	@echo 'make parity        install transformers into .parity and compare its attention layers with ours'
+	@echo 'make parity        install transformers into .parity and rliable into .rliable, and compare the attention layers'
+	@echo '                   and the statistics of scores with ours'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
 	@echo 'make gpu           measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'
 	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing'
-	@echo 'make clean         remove .venv, .parity, .kernels, caches and built packages; results and reports stay'
+	@echo 'make clean         remove .venv, .parity, .rliable, .kernels, caches and built packages; results and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
 
@@ -32,8 +33,9 @@ test: .venv/.dev
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-parity: .parity/.parity
+parity: .parity/.parity .rliable/.rliable
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity
+	OMP_NUM_THREADS=1 .rliable/bin/python -m pytest tests/parity_rliable
 
 test-kernels: .kernels/.kernels
 	TRITON_INTERPRET=1 OMP_NUM_THREADS=1 .kernels/bin/python -m pytest tests/kernels
@@ -46,11 +48,11 @@ gpu:
 	  --budget-s $(or $(BUDGET_S),360) --device $(or $(DEVICE),cuda)
 
 clean:
-	rm -rf .venv .parity .kernels .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
+	rm -rf .venv .parity .rliable .kernels .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.
-.venv/.created .parity/.created .kernels/.created:
+.venv/.created .parity/.created .rliable/.created .kernels/.created:
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \
@@ -85,6 +87,14 @@ clean:
 .parity/.parity: .parity/.created pyproject.toml
 	@$(size_notice)
 	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity]'
+	@touch $@
+
+# Without the suite, whose statistics lie in the checkout and need numpy only: so without torch. pip 25.1 is the first to
+# know groups, and a new environment has the pip that its Python came with.
+.rliable/.rliable: .rliable/.created pyproject.toml
+	@echo 'Installing into .rliable, which takes a minute and 0.5 GB.'
+	@.rliable/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@.rliable/bin/python -m pip install --quiet --disable-pip-version-check --group rliable
 	@touch $@
 
 .kernels/.kernels: .kernels/.created pyproject.toml

@@ -113,17 +113,21 @@ def test_the_development_install_serves_the_demo_too(checkout):
     assert calls(checkout)[5:] == ["suite demo"]
 
 
-def test_parity_has_an_environment_of_its_own(checkout):
+def test_parity_has_environments_of_its_own(checkout):
     ended = make(checkout, "parity", python3=GOOD)
     assert ended.returncode == 0, ended.stderr
     assert "Making .parity with python3" in ended.stdout
+    assert "Making .rliable with python3" in ended.stdout
     assert calls(checkout) == [
         "python -m pip install --quiet --disable-pip-version-check -e .[parity]",
+        "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
+        "python -m pip install --quiet --disable-pip-version-check --group rliable",
         "python -m pytest tests/parity",
+        "python -m pytest tests/parity_rliable",
     ]
     assert not (checkout / ".venv").exists()
     assert make(checkout, "parity").returncode == 0
-    assert calls(checkout)[2:] == ["python -m pytest tests/parity"]
+    assert calls(checkout)[5:] == ["python -m pytest tests/parity", "python -m pytest tests/parity_rliable"]
 
 
 def test_the_kernels_have_an_environment_of_their_own(checkout):

@@ -1,0 +1,130 @@
+"""Learning curves, read after the run: what a level cost, what a budget bought, and whether it lasted.
+
+A curve is two series of one length, an evaluation each: what had been spent by then, in completions, tokens, seconds or
+joules, and the score. Nothing is interpolated or smoothed: between two evaluations nobody looked.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+KEPT = 0.5
+"""Share of its own best that a run must keep not to count as collapsed."""
+WORTH = 0.1
+"""A best below this had nothing to lose: it is ten held-out answers of a hundred."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrivals:
+    """How many runs reached a level, and at what spend half of all runs had: those that never did count too."""
+
+    arrived: int
+    runs: int
+    median: float | None
+    """Over all runs, infinity standing for one that never arrived; None where it is infinite."""
+
+
+def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float | None:
+    """What was spent at the first evaluation with a value of at least the threshold; None where there is none.
+
+    Too late by up to the spend between two evaluations, so curves are compared that were evaluated equally often. And
+    one lucky evaluation suffices: at_budget and is_collapsed say whether the level was held.
+    """
+    spent_by, reached = _curve(spent, values)
+    if math.isnan(threshold):
+        raise ValueError(f"threshold must be a number; got {threshold}")
+    (there,) = np.nonzero(reached >= threshold)
+    return float(spent_by[there[0]]) if len(there) else None
+
+
+def arrivals(spends: Sequence[float | None]) -> Arrivals:
+    """Sums up to_threshold over the runs of an arm. A median of those that arrived alone would favour an arm whose slow
+    runs never do.
+
+    Raises ValueError for no runs, or a spend that is negative or no number.
+    """
+    if not spends:
+        raise ValueError("spends must hold at least one run; got none")
+    if wrong := [spend for spend in spends if spend is not None and not 0 <= spend < math.inf]:
+        raise ValueError(f"spends must be finite and at least 0, or None for a run that never arrived; got {wrong[0]}")
+    median = float(np.median([math.inf if spend is None else spend for spend in spends]))
+    return Arrivals(
+        arrived=sum(spend is not None for spend in spends),
+        runs=len(spends),
+        median=median if math.isfinite(median) else None,
+    )
+
+
+def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | None:
+    """The value of the last evaluation at which no more than the budget had been spent; None before the first.
+
+    Not the best by then: whoever picks that has chosen by the very score that is reported.
+    """
+    spent_by, reached = _curve(spent, values)
+    if math.isnan(budget):
+        raise ValueError(f"budget must be a number; got {budget}")
+    count = int(np.searchsorted(spent_by, budget, side="right"))
+    return float(reached[count - 1]) if count else None
+
+
+def worst_drawdown(values: ArrayLike) -> float:
+    """The largest fall from an earlier maximum to a later value; 0 for a curve that never falls."""
+    reached = _series(values, "values")
+    return float((np.maximum.accumulate(reached) - reached).max())
+
+
+def is_collapsed(values: ArrayLike, *, worth: float = WORTH, kept: float = KEPT) -> bool:
+    """Whether the last value is below `kept` of the curve's own best, and that best was at least `worth`.
+
+    For scores from 0 up. A simple rule: a run that fell and recovered is not collapsed (worst_drawdown shows it), one
+    that fell by a third is not either, and one that never learned has nothing to lose. Only the last evaluation is
+    asked, so it should be of enough prompts that chance alone does not halve it.
+    """
+    reached = _series(values, "values")
+    if not worth > 0 or not 0 < kept <= 1:
+        raise ValueError(f"worth must be above 0 and kept above 0 and at most 1; got {worth} and {kept}")
+    best = reached.max()
+    return bool(best >= worth and reached[-1] < kept * best)
+
+
+def expected_best(trials: ArrayLike, k: int) -> float:
+    """What the best of k tuning trials is expected to score, from the scores of n ≥ k trials.
+
+    The expected maximum of k draws with replacement from the trials' own distribution, as J. Dodge et al. report it in
+    Show Your Work (arXiv 1909.03004). So arms that were tuned with different effort are compared at equal k.
+
+    It comes out too low, the more so the closer k is to n: some draws repeat a trial. Draws without replacement have no
+    such bias (R. Tang et al., arXiv 2004.13705), but at k = n they are the best trial seen and nothing else. J. Dodge
+    et al. compared both (arXiv 2110.00613): the unbiased one varies most, and misleads more often about which of two
+    models is better, which is what is asked here. With equal k and n all arms are too low.
+
+    Raises ValueError unless 1 <= k <= n: beyond n the trials know nothing.
+    """
+    ordered = np.sort(_series(trials, "trials"))
+    count = len(ordered)
+    if not 1 <= k <= count:
+        raise ValueError(f"k must lie between 1 and the number of trials, {count}; got {k}")
+    # P(maximum <= i-th of n) = (i/n)^k.
+    chance = np.diff((np.arange(count + 1) / count) ** k)
+    return float(chance @ ordered)
+
+
+def _series(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    series = np.asarray(values, dtype=np.float64)
+    if series.ndim != 1 or len(series) == 0:
+        raise ValueError(f"{name} must be a series of at least one number; got the shape {series.shape}")
+    if not np.isfinite(series).all():
+        raise ValueError(f"{name} must be finite; got {series[~np.isfinite(series)][0]}")
+    return series
+
+
+def _curve(spent: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    spent_by, reached = _series(spent, "spent"), _series(values, "values")
+    if len(spent_by) != len(reached):
+        raise ValueError(f"spent and values must be equally long; got {len(spent_by)} and {len(reached)}")
+    if (np.diff(spent_by) < 0).any():
+        raise ValueError(f"spent must never fall from one evaluation to the next; got {spent_by.tolist()}")
+    return spent_by, reached

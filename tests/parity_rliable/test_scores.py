@@ -1,0 +1,106 @@
+"""Our statistics of scores against rliable's, to the last bit; and the intervals, as far as chance lets them agree."""
+
+import numpy as np
+import pytest
+from rliable import library, metrics
+
+from suite.statistics.scores import (
+    bootstrap_profile,
+    iqm,
+    mean,
+    median,
+    optimality_gap,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+
+SHAPES = [(1, 1), (3, 1), (5, 1), (5, 3), (10, 6), (7, 26), (100, 55)]
+STATISTICS = {
+    "mean": (mean, metrics.aggregate_mean),
+    "median": (median, metrics.aggregate_median),
+    "iqm": (iqm, metrics.aggregate_iqm),
+    "optimality gap": (optimality_gap, metrics.aggregate_optimality_gap),
+}
+
+every_statistic = pytest.mark.parametrize(("ours", "theirs"), STATISTICS.values(), ids=STATISTICS)
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+def draws(shape):
+    """Scores of all kinds: skewed, shares of 8 prompts with many ties, and of both signs."""
+    for seed in range(5):
+        generator = np.random.default_rng([seed, *shape])
+        yield generator.lognormal(mean=-0.5, size=shape)
+        yield generator.binomial(8, 0.6, size=shape) / 8
+        yield generator.normal(size=shape)
+
+
+@every_statistic
+@every_shape
+def test_a_statistic_is_rliables_to_the_last_bit(ours, theirs, shape):
+    for scores in draws(shape):
+        assert ours(scores) == theirs(scores)
+
+
+@every_shape
+def test_the_optimality_gap_below_another_gamma_is_rliables_to_the_last_bit(shape):
+    for scores in draws(shape):
+        assert optimality_gap(scores, gamma=0.7) == metrics.aggregate_optimality_gap(scores, gamma=0.7)
+
+
+@every_shape
+def test_a_performance_profile_is_rliables_to_the_last_bit(shape):
+    thresholds = np.linspace(-1, 2, 25)  # Steps of an eighth: some scores lie exactly on one.
+    for scores in draws(shape):
+        assert (performance_profile(scores, thresholds) == library.score_distributions(scores, thresholds)).all()
+
+
+@every_shape
+@pytest.mark.parametrize("runs", [1, 4, 12])
+def test_the_probability_of_improvement_is_rliables_to_the_last_bit(shape, runs):
+    for x, y in zip(draws(shape), draws((runs, shape[1])), strict=True):
+        assert probability_of_improvement(x, y) == metrics.probability_of_improvement(x, y)
+    assert probability_of_improvement(x, x) == metrics.probability_of_improvement(x, x) == 0.5
+
+
+@pytest.fixture
+def repeatable():
+    """rliable takes a random_state and draws from numpy's global one all the same."""
+    state = np.random.get_state()
+    np.random.seed(0)
+    yield
+    np.random.set_state(state)
+
+
+def assert_same_bounds(ours, theirs):
+    """Within a twentieth of the width, which is what two bootstraps of 4000 resamples differ by at most."""
+    low, high = np.ravel(theirs)
+    assert (ours.low, ours.high) == (
+        pytest.approx(low, abs=(high - low) / 20),
+        pytest.approx(high, abs=(high - low) / 20),
+    )
+
+
+@every_statistic
+def test_an_interval_is_rliables_but_for_chance(ours, theirs, repeatable):
+    scores = np.random.default_rng(1).lognormal(mean=-0.5, size=(5, 3))
+    _, bounds = library.get_interval_estimates({"arm": scores}, lambda drawn: np.array([theirs(drawn)]), reps=4000)
+    assert_same_bounds(stratified_bootstrap(ours, scores, resamples=4000), bounds["arm"])
+
+
+def test_the_interval_of_two_arms_is_rliables_but_for_chance(repeatable):
+    generator = np.random.default_rng(2)
+    x, y = generator.normal(size=(6, 3)), generator.normal(size=(5, 3))
+    _, bounds = library.get_interval_estimates(
+        {"x,y": (x, y)}, lambda *drawn: np.array([metrics.probability_of_improvement(*drawn)]), reps=1000
+    )
+    assert_same_bounds(stratified_bootstrap(probability_of_improvement, x, y, resamples=4000), bounds["x,y"])
+
+
+def test_the_interval_of_a_profile_is_rliables_but_for_chance(repeatable):
+    scores, thresholds = np.random.default_rng(3).normal(size=(10, 6)), np.linspace(-2, 2, 9)
+    _, bounds = library.create_performance_profile({"arm": scores}, thresholds, reps=4000)
+    ours = bootstrap_profile(scores, thresholds, resamples=4000)
+    # A share of 60 scores moves in steps of a sixtieth.
+    np.testing.assert_allclose([ours.low, ours.high], bounds["arm"], atol=1 / 60 + 1e-12)

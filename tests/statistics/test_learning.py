@@ -1,0 +1,163 @@
+"""Curves are read at their evaluations, and runs that never arrive count."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from suite.statistics.learning import (
+    Arrivals,
+    arrivals,
+    at_budget,
+    expected_best,
+    is_collapsed,
+    to_threshold,
+    worst_drawdown,
+)
+
+SPENT, VALUES = [0, 100, 200, 300, 400], [0.0, 0.3, 0.6, 0.2, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "spend"), [(0.0, 0), (0.1, 100), (0.3, 100), (0.31, 200), (0.65, 400), (0.7, 400), (0.71, None)]
+)
+def test_a_threshold_is_reached_at_the_first_evaluation_that_has_it(threshold, spend):
+    assert to_threshold(SPENT, VALUES, threshold) == spend
+
+
+@pytest.mark.parametrize(("budget", "value"), [(-1, None), (0, 0.0), (99.9, 0.0), (100, 0.3), (350, 0.2), (1e9, 0.7)])
+def test_a_budget_buys_the_last_evaluation_within_it_and_not_the_best(budget, value):
+    assert at_budget(SPENT, VALUES, budget) == value
+
+
+def test_a_curve_may_begin_above_the_budget():
+    assert at_budget([10.0], [0.5], 9.9) is None
+
+
+def test_where_the_counter_did_not_move_the_later_evaluation_counts_for_a_budget():
+    assert at_budget([0, 5, 5, 6], [0.0, 0.1, 0.2, 0.3], 5) == 0.2
+    assert to_threshold([0, 5, 5, 6], [0.0, 0.1, 0.2, 0.3], 0.2) == 5
+
+
+@pytest.mark.parametrize(
+    ("spends", "arrived", "median"),
+    [
+        ([3, 1, 2], 3, 2),
+        ([3, 1], 2, 2),
+        ([5.0, None, 1.0], 2, 5),  # Of those that arrived alone it would be 3.
+        ([1.0, None], 1, None),
+        ([1.0, 2.0, None, 4.0], 3, 3),
+        ([1.0, 2.0, None, None], 2, None),
+        ([None, None], 0, None),
+        ([0.0], 1, 0),
+    ],
+)
+def test_runs_that_never_arrive_count_as_infinitely_late(spends, arrived, median):
+    assert arrivals(spends) == Arrivals(arrived=arrived, runs=len(spends), median=median)
+
+
+def test_a_drawdown_is_the_largest_fall_from_any_earlier_value():
+    assert worst_drawdown(VALUES) == pytest.approx(0.4)
+    assert worst_drawdown([0.5, 0.1, 0.9, 0.6]) == pytest.approx(0.4)
+    assert worst_drawdown([0.1, 0.1, 0.9]) == worst_drawdown([0.5]) == 0
+    walk = np.random.default_rng(1).normal(size=40).cumsum()
+    assert worst_drawdown(walk) == max(early - late for early, late in itertools.combinations(walk, 2))
+
+
+@pytest.mark.parametrize(
+    ("values", "collapsed"),
+    [
+        ([0.0, 0.8, 0.0], True),
+        ([0.0, 0.8, 0.39], True),
+        ([0.0, 0.8, 0.4], False),  # Exactly half is kept.
+        ([0.0, 0.8, 0.1, 0.7], False),  # It recovered.
+        ([0.0, 0.09, 0.0], False),  # It had nothing to lose.
+        ([0.0, 0.1, 0.0], True),
+        ([0.3, 0.2, 0.1], True),  # Below half of what the base model could.
+        ([0.0, 0.0], False),
+    ],
+)
+def test_a_run_is_collapsed_that_ends_below_half_of_a_best_worth_something(values, collapsed):
+    assert is_collapsed(values) is collapsed
+
+
+def test_what_counts_as_collapsed_can_be_set():
+    assert is_collapsed([0.05, 0.02], worth=0.05)
+    assert is_collapsed([0.8, 0.7], kept=0.9)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_the_expected_best_is_the_mean_over_all_draws_with_replacement(k):
+    trials = [0.3, 0.9, 0.1, 0.3]
+    assert expected_best(trials, k) == pytest.approx(np.mean([max(d) for d in itertools.product(trials, repeat=k)]))
+
+
+def test_the_expected_best_of_one_is_the_mean_and_grows_with_each_trial_up_to_the_best():
+    trials = np.random.default_rng(2).uniform(size=9)
+    bests = [expected_best(trials, k) for k in range(1, 10)]
+    assert bests[0] == pytest.approx(trials.mean())
+    assert (np.diff(bests) > 0).all()
+    assert bests[-1] < trials.max()
+    assert expected_best([0.5, 0.5], 2) == 0.5
+
+
+def test_the_expected_best_comes_out_too_low_and_least_where_k_is_small():
+    # The expected maximum of k uniform numbers is k / (k + 1).
+    experiments = np.random.default_rng(3).uniform(size=(2000, 10))
+    off = {k: np.mean([expected_best(trials, k) for trials in experiments]) - k / (k + 1) for k in (1, 3, 10)}
+    assert off[1] == pytest.approx(0, abs=0.006)
+    assert off[10] < off[3] < -0.01
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("spent", "values", "message"),
+    [
+        ([], [], "spent must be a series of at least one number"),
+        ([1.0], [], "values must be a series of at least one number"),
+        ([1.0, 2.0], [1.0], "equally long; got 2 and 1"),
+        ([2.0, 1.0], [1.0, 1.0], "spent must never fall"),
+        ([1.0, math.nan], [1.0, 1.0], "spent must be finite; got nan"),
+        ([1.0, 2.0], [1.0, math.inf], "values must be finite; got inf"),
+        ([[1.0]], [[1.0]], "spent must be a series"),
+    ],
+)
+def test_what_is_no_curve_is_refused(spent, values, message):
+    for read in (to_threshold, at_budget):
+        with pytest.raises(ValueError, match=message):
+            read(spent, values, 0.5)
+
+
+def test_a_threshold_or_budget_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="threshold must be a number"):
+        to_threshold([1.0], [1.0], math.nan)
+    with pytest.raises(ValueError, match="budget must be a number"):
+        at_budget([1.0], [1.0], math.nan)
+
+
+@pytest.mark.parametrize("spends", [[], [math.nan], [-1.0], [math.inf]])
+def test_spends_that_are_none_are_refused(spends):
+    with pytest.raises(ValueError, match="spends must"):
+        arrivals(spends)
+
+
+@pytest.mark.parametrize("read", [worst_drawdown, is_collapsed, lambda values: expected_best(values, 1)])
+@pytest.mark.parametrize("values", [[], [0.5, math.nan]])
+def test_an_empty_series_and_one_with_gaps_are_refused(read, values):
+    with pytest.raises(ValueError, match=r"must be (a series|finite)"):
+        read(values)
+
+
+@pytest.mark.parametrize("k", [0, -1, 4])
+def test_more_trials_than_were_made_are_not_extrapolated(k):
+    with pytest.raises(ValueError, match=f"number of trials, 3; got {k}"):
+        expected_best([0.1, 0.2, 0.3], k)
+
+
+@pytest.mark.parametrize("settings", [{"worth": 0.0}, {"kept": 0.0}, {"kept": 1.5}])
+def test_a_collapse_that_nothing_or_everything_would_be_is_refused(settings):
+    with pytest.raises(ValueError, match="worth must be above 0"):
+        is_collapsed([0.5, 0.1], **settings)
