@@ -14,14 +14,14 @@ OUTCOMES = ("higher", "lower", "open")
 def rl_headlines(results: Results, words: Words) -> list[str]:
     """Of the comparisons with the most arms; none where no two arms stand side by side."""
     telling = [one for one in comparisons(results) if contests(one)]
-    return [said(one, words) for one in telling[:MOST_HEADLINES]]
+    return [words("rl_efficiency.headline", title=one.title, said=said(one, words)) for one in telling[:MOST_HEADLINES]]
 
 
 def said(one: Comparison, words: Words) -> str:
     """How many seeds there are, and the outcome at each budget that is held equal."""
     counts = sorted({len(arm.ended) for arm in one.drawn})
     seeds = words("rl.range", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0])
-    parts = [words("rl_efficiency.seeds", title=one.title, arms=len(one.drawn), seeds=seeds)]
+    parts = [words("rl_efficiency.seeds", arms=len(one.drawn), seeds=seeds)]
     for budget in (COMPLETIONS, clock_of(one.drawn[0])):
         fought = [contest for contest in contests(one) if contest.budget == budget]
         if fought and one.most_seeds > 1:

@@ -1,6 +1,8 @@
 """Which choice of estimator, KL or aggregation is unbiased, by exact enumeration: no training run tells so finely."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from suite.records import numbers
 from suite.records.metrics import METRICS
@@ -69,27 +71,38 @@ def _names(records: Sequence[CurrentRecord], results: Results) -> list[str]:
 
 
 def _tables(name: str, label: str, spans: Spans, words: Words, *, is_first: bool) -> list[Table]:
-    """What has a bias first; then what must be equal, mostly many rows that say that it is."""
-    judged = {span: values for span, values in spans.items() if any(metric in values for metric in JUDGED)}
-    rest = {span: values for span, values in spans.items() if span not in judged}
-    return [
-        _table(words(title), name, label, part, words, folded=folded)
-        for title, part, folded in (
-            ("rl_conformance.unbiased_table", judged, not is_first),
-            ("rl_conformance.equal_table", rest, not is_first or len(rest) > MOST_ROWS_OPEN),
-        )
-        if part
+    """A table for each family of choices with a bias, which their first word names; then what must be equal."""
+    families: dict[str, Spans] = {}
+    rest: Spans = {}
+    for span, values in spans.items():
+        family, _, choice = span.partition(" ")
+        if any(metric in values for metric in JUDGED):
+            families.setdefault(family, {})[choice or family] = values
+        else:
+            rest[span] = values
+    tables = [
+        _table(words.either(f"rl_conformance.family.{family}", cut(family)), name, label, part, words, is_open=is_first)
+        for family, part in families.items()
     ]
+    is_short = is_first and len(rest) <= MOST_ROWS_OPEN
+    equal = [_table(words("rl_conformance.equal_table"), name, label, rest, words, is_open=is_short)] if rest else []
+    # The last of the open ones says how to read them.
+    return [
+        replace(table, note=words("rl_conformance.note", exact=f"{EXACT:.0e}"))
+        if table is tables[-1] and is_first
+        else table
+        for table in tables
+    ] + equal
 
 
-def _table(title: str, name: str, label: str, spans: Spans, words: Words, *, folded: bool) -> Table:
+def _table(title: str, name: str, label: str, spans: Spans, words: Words, *, is_open: bool) -> Table:
     metrics = list(dict.fromkeys(metric for values in spans.values() for metric in values))
     return Table(
         title=" · ".join(filter(None, [title, name])),
         columns=[
             Column(title=words("rl_conformance.choice")),
             *(Column(title=_label(metric, words), kind=Kind.NUMBER) for metric in metrics),
-            Column(title=words("rl_efficiency.in_words"), kind=Kind.LONG),
+            Column(title=words("rl_efficiency.in_words")),
         ],
         rows=[
             [
@@ -99,8 +112,7 @@ def _table(title: str, name: str, label: str, spans: Spans, words: Words, *, fol
             ]
             for span, values in spans.items()
         ],
-        note=words("rl_conformance.note", exact=f"{EXACT:.0e}") if not folded else "",
-        folded=folded,
+        folded=not is_open,
         facets={"label": label},
     )
 
@@ -140,8 +152,12 @@ def _of_gradient(values: dict[str, float], words: Words) -> str | None:
         return words("rl_conformance.no_gradient")
     if ratio is not None and cosine is not None and cosine >= 1 - EXACT:
         return words("rl_conformance.scaled", ratio=numbers.times(ratio))
-    turned = words("rl_conformance.turned", cosine=f"{cosine:.3f}") if cosine is not None else ""
-    return words("rl_conformance.gradient_biased", bias=numbers.percent(bias), turned=turned)
+    if cosine is None:
+        return words("rl_conformance.gradient_biased", bias=numbers.percent(bias))
+    if cosine <= 0:
+        return words("rl_conformance.wrong_way")
+    # What no learning rate makes up for: the part across the true direction, of the gradient's own length.
+    return words("rl_conformance.astray", share=numbers.percent(math.sqrt(max(0.0, 1 - cosine**2))))
 
 
 def _of_difference(values: dict[str, float], words: Words) -> str | None:

@@ -152,13 +152,11 @@ def _contests(one: Comparison, words: Words, *, is_first: bool) -> Table:
             Column(title=words("rl.arm")),
             Column(title=words("rl_efficiency.held")),
             Column(title=words("rl_efficiency.improvement"), kind=Kind.NUMBER),
-            Column(title=words("column.interval"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.difference"), kind=Kind.NUMBER),
-            Column(title=words("column.interval"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.pairs"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.accuracy"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.of_reference"), kind=Kind.NUMBER),
-            Column(title=words("rl_efficiency.in_words"), kind=Kind.LONG),
+            Column(title=words("rl_efficiency.in_words")),
         ],
         rows=[_contest_row(contest, words) for contest in fought],
         row_facets=[contest.arm.facets for contest in fought],
@@ -176,10 +174,10 @@ def _contest_row(contest: Contest, words: Words) -> list[str]:
             amount=amount(contest.budget, contest.held),
             budget=budget_name(contest.budget, words),
         ),
-        f"{contest.improvement:.2f}",
-        range_of(contest.improvement_interval, lambda value: f"{value:.2f}"),
-        cell(fmean(differences) if differences else None, points),
-        range_of(contest.difference_interval, points, joined=words("rl.to")),
+        _with_range(contest.improvement, contest.improvement_interval, lambda value: f"{value:.2f}", "–", words),
+        _with_range(fmean(differences), contest.difference_interval, points, words("rl.to"), words)
+        if differences
+        else numbers.NOTHING,
         numbers.count(len(differences)),
         numbers.percent(fmean(contest.scores)),
         numbers.percent(fmean(contest.reference_scores)),
@@ -268,5 +266,9 @@ def percent_range(interval: Estimate | None) -> str:
     return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
 
 
-def range_of(interval: Estimate | None, text: Callable[[float], str], joined: str = "–") -> str:
-    return numbers.NOTHING if interval is None else f"{text(interval.low)}{joined}{text(interval.high)}"
+def _with_range(
+    value: float, interval: Estimate | None, text: Callable[[float], str], joined: str, words: Words
+) -> str:
+    if interval is None:
+        return text(value)
+    return words("rl.with_range", value=text(value), low=text(interval.low), to=joined, high=text(interval.high))
