@@ -66,12 +66,16 @@ def locate(dotted: str) -> Any:
         raise ValueError(f"cannot load {dotted!r} ({error})") from error
 
 
-def whole_number(settings: Mapping[str, Any], name: str, *, at_least: int, where: str = "") -> int:
+def whole_number(
+    settings: Mapping[str, Any], name: str, *, at_least: int, at_most: int | None = None, where: str = ""
+) -> int:
     """A whole number from the settings. Raises ValueError, in one sentence, for anything else."""
     value = settings[name]
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise ValueError(f"{where}{name} must be a whole number of at least {at_least}; got {value!r}")
-    return value
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < at_least or (at_most is not None and value > at_most):
+        allowed = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        raise ValueError(f"{where}{name} must be a whole number {allowed}; got {value!r}")
+    return int(value)
 
 
 def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:

@@ -1,4 +1,4 @@
-"""Ctrl-C and a polite kill end the case that runs. They wait while its record is written: it would be lost."""
+"""Ctrl-C and a polite kill end the cases that run. They wait while a record is written: it would be lost."""
 
 import signal
 import threading
@@ -36,6 +36,11 @@ class Interruptions:
         if not self._is_held:
             raise KeyboardInterrupt
         self._came = True
+
+    @property
+    def came(self) -> bool:
+        """Whether one has come that is held."""
+        return self._came
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -45,6 +45,11 @@ class Job:
         """A workload that names no code to run: its plan is all there is."""
         return "_target_" not in self.settings["workload"]
 
+    @property
+    def is_course(self) -> bool:
+        """Its steps follow from one another: it is run once from end to end, and nothing in it is repeated."""
+        return bool(self.settings["workload"].get("course", False))
+
     @cached_property
     def run_key(self) -> str:
         return run_key(self.case, self.settings)

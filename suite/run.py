@@ -8,7 +8,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,15 +24,18 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from suite.configuration import conf_dir, read_yaml
+from suite.configuration import conf_dir, read_yaml, whole_number
 from suite.execution import INTERRUPTED, execute
 from suite.job import Job, job_for
 from suite.records.case import case_from, without, without_inapplicable
+from suite.records.limits import most_threads
 from suite.report.command import report
+from suite.rl.tuning import best_of, of_trial
+from suite.side_by_side import refuse_workers
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
 IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
-OF_THE_COMMAND = ("leave_out", "resume", "report")
+OF_THE_COMMAND = ("leave_out", "resume", "report", "workers")
 """Settings that no case has."""
 DEFAULT_DTYPES = {"cuda": "bfloat16"}
 """Of a device; elsewhere float32."""
@@ -82,6 +85,8 @@ def _run(arguments: Sequence[str]) -> int:
         composed = compose(arguments)
         jobs = [job_of(one) for one in composed if not is_left_out(one)]
         resume, wants_page = (all(_is_on(one, name) for one in composed) for name in ("resume", "report"))
+        workers = _workers(composed)
+        refuse_workers(jobs, workers)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         print(f"suite run: {sentence(error)}", file=sys.stderr)
         return 2
@@ -91,7 +96,7 @@ def _run(arguments: Sequence[str]) -> int:
         print("suite run: leave_out leaves no case to run", file=sys.stderr)
         return 2
     folder, is_sweep = composed[0].folder, composed[0].is_sweep
-    code = execute(jobs, folder=folder, is_sweep=is_sweep, resume=resume)
+    code = execute(jobs, folder=folder, is_sweep=is_sweep, resume=resume, workers=workers)
     if is_sweep and wants_page and code != INTERRUPTED:
         written, reported = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
         print(f"page: {written}{', which names damaged folders' if reported else ''}", flush=True)
@@ -189,7 +194,8 @@ def _composed(arguments: Sequence[str]) -> list[Composed]:
     sys.argv = ["suite-run", *arguments]  # the one-word name, which tab completion needs
     # Hydra composes every point of a sweep once more, only to see whether it can. Nothing here runs before all could.
     Sweeper.validate_batch_is_legal = _no_second_look
-    OmegaConf.register_new_resolver("default_dtype", _default_dtype, replace=True)
+    for name, resolver in RESOLVERS.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
     try:
         with notice if is_multirun else nullcontext():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
@@ -279,6 +285,26 @@ def _default_dtype(device: Any) -> str:
     return DEFAULT_DTYPES.get(device, "float32")
 
 
+def _divided(whole: int, by: int) -> int:
+    if not isinstance(whole, int) or not isinstance(by, int) or by < 1 or whole % by:
+        raise ValueError(f"{whole!r} must be a multiple of {by!r} to be divided by it")
+    return whole // by
+
+
+def _at_most_cpus(count: int) -> int:
+    return min(count, most_threads())
+
+
+RESOLVERS: Mapping[str, Callable[..., Any]] = {
+    "default_dtype": _default_dtype,
+    "divided": _divided,
+    "at_most_cpus": _at_most_cpus,
+    "of_trial": of_trial,
+    "best_of": best_of,
+}
+"""Functions that a configuration may call, as in `num_generations: ${divided:256,${prompts_per_step}}`."""
+
+
 def _key(override: Override) -> str:
     return str(override.key_or_group).replace("/", ".")
 
@@ -301,6 +327,13 @@ def _is_on(composed: Composed, name: str) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be true or false; got {value!r}")
     return value
+
+
+def _workers(composed: Sequence[Composed]) -> int:
+    numbers = dict.fromkeys(whole_number(one.settings, "workers", at_least=1) for one in composed)
+    if len(numbers) > 1:
+        raise ValueError(f"workers must be one number for the whole sweep; got {', '.join(map(str, numbers))}")
+    return next(iter(numbers), 1)
 
 
 def sentence(error: Exception) -> str:

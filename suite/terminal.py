@@ -33,19 +33,23 @@ MOST_REASONS = 12
 
 
 class Terminal:
-    """Prints to standard output; colour only for a terminal and never under NO_COLOR. Use as a context manager."""
+    """Prints to standard output; colour only for a terminal and never under NO_COLOR. Use as a context manager, and
+    from one thread at a time."""
 
-    def __init__(self, cases: Sequence[Case], *, is_sweep: bool) -> None:
+    def __init__(self, cases: Sequence[Case], *, is_sweep: bool, workers: int = 1) -> None:
         self._waiting = {case.id: case for case in cases}
-        self._total, self._is_sweep = len(cases), is_sweep
+        self._total, self._is_sweep, self._workers = len(cases), is_sweep, workers
         self._names = telling_apart(cases)
         self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
         is_terminal = sys.stdout.isatty()
         self._colour = is_terminal and not os.environ.get("NO_COLOR")
         self._ended: list[tuple[Record, bool]] = []
         """Records, and whether they were there before."""
-        self._elsewhere = 0
-        self._running: tuple[Case, float] | None = None
+        self._elsewhere: set[str] = set()
+        """Ids."""
+        self._running: dict[str, tuple[Case, float]] = {}
+        """By id, those that started first before the others."""
+        self._has_header = False
         self._said_at = time.monotonic()
         console = Console()
         self._live = Live(
@@ -62,7 +66,7 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._is_live:
-            self._running = None
+            self._running.clear()
             self._live.stop()
 
     def recorded(self, stored: Sequence[StoredRecord], when: str = "before") -> None:
@@ -78,21 +82,23 @@ class Terminal:
             print("\n".join([*self._whole(one.record, one.folder), again]), flush=True)
 
     def held_elsewhere(self, case: Case) -> None:
-        """A case that another process runs into the same folder."""
-        del self._waiting[case.id]
-        self._elsewhere += 1
-        print(f"another process is running {case.id}", flush=True)
+        """A case that another process runs into the same folder. Said once, however often it is found so."""
+        if case.id not in self._elsewhere:
+            del self._waiting[case.id]
+            self._elsewhere.add(case.id)
+            print(f"another process is running {case.id}", flush=True)
 
     def starting(self, case: Case) -> None:
         if not self._is_sweep:
             print(case.id, flush=True)
-        elif not any(not was_there for _, was_there in self._ended):
+        elif not self._has_header:
+            self._has_header = True
             print(self._in_columns(" " * len(self._count()), self._names, "result"), flush=True)
-        self._running = case, time.monotonic()
+        self._running[case.id] = case, time.monotonic()
         self._live.refresh()
 
     def finished(self, record: Record, folder: Path) -> None:
-        self._running = None
+        del self._running[record.case.id]
         self._take(record, was_there=False)
         print("\n".join([self._one_line(record)] if self._is_sweep else self._whole(record, folder)), flush=True)
         now = time.monotonic()
@@ -110,15 +116,18 @@ class Terminal:
 
     def _take(self, record: Record, *, was_there: bool) -> None:
         self._waiting.pop(record.case.id, None)
+        self._elsewhere.discard(record.case.id)
         self._ended.append((record, was_there))
 
     def _live_line(self) -> Text:
         # Called from a thread of its own, while cases start and end.
-        parts, running = [self._progress()], self._running
-        if running is not None:
-            case, since = running
-            told = " ".join(value_of(case, name) for name in self._names)
-            parts.insert(0, f"{told or 'measuring'}, {time.monotonic() - since:.0f} s")
+        parts = [self._progress()]
+        running = [
+            f"{' '.join(value_of(case, name) for name in self._names) or 'measuring'}, {time.monotonic() - since:.0f} s"
+            for case, since in list(self._running.values())
+        ]
+        # What does not fit into the line is cut off at its end: the names of several, rather than how far they are.
+        parts = [*parts, *running] if self._workers > 1 else [*running, *parts]
         return Text(" · ".join(filter(None, parts)), style="dim", no_wrap=True, overflow="ellipsis")
 
     def _progress(self) -> str:
@@ -126,10 +135,11 @@ class Terminal:
         if not self._is_sweep:
             return ""
         counts = Counter(SKIPPED if was_there else str(record.status) for record, was_there in self._ended)
-        counts[ELSEWHERE] = self._elsewhere
+        counts[ELSEWHERE] = len(self._elsewhere)
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         left_s = remaining_s(list(self._waiting.values()), [(one.case, _cost_s(one)) for one, _ in self._ended])
-        left = "" if left_s is None else f"; about {numbers.duration(left_s)} left"
+        at_once = max(1, min(self._workers, len(self._waiting)))
+        left = "" if left_s is None else f"; about {numbers.duration(left_s / at_once)} left"
         return f"{self._total - len(self._waiting)} of {self._total} done{': ' if told else ''}{told}{left}"
 
     def _table(self) -> list[str]:

@@ -57,6 +57,21 @@ def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
     assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
 
 
+def test_two_that_run_side_by_side_have_one_header_a_line_each_at_their_end_and_half_the_time_left(capsys, monkeypatch):
+    monkeypatch.setattr("suite.terminal.PLAIN_PROGRESS_EVERY_S", 0)
+    first, second, third = took(build(), 90.0), took(build(attention="gqa"), 30.0), took(build(attention="mha"), 30.0)
+    with Terminal([record.case for record in (first, second, third)], is_sweep=True, workers=2) as terminal:
+        terminal.starting(first.case)
+        terminal.starting(second.case)
+        terminal.finished(second, Path("results") / "x")
+        terminal.starting(third.case)
+        terminal.finished(first, Path("results") / "x")
+    said = capsys.readouterr().out
+    lines = [line.split()[:2] for line in said.splitlines() if " done: " not in line]
+    assert lines == [["attention", "result"], ["[1/3]", "gqa"], ["[2/3]", "mla"]]
+    assert "1 of 3 done: 1 ok; about 30 s left" in said  # two of 30 s, at once
+
+
 def test_what_did_not_run_is_counted(capsys):
     with Terminal([build().case, build(seq_len=1).case], is_sweep=True) as terminal:
         terminal.held_elsewhere(build().case)

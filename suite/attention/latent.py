@@ -14,6 +14,7 @@ W_kvb is kept as [H, d_n + d_v, c]: per head the key's rows, then the value's. T
 unabsorbed head, (d_n + d_r)^-0.5, in every mode, times YaRN's factor where the geometry has one.
 """
 
+import copy
 from abc import abstractmethod
 
 import torch
@@ -130,6 +131,12 @@ class LatentAttention(AttentionLayer):
 class AbsorbedLatentAttention(LatentAttention):
     value_lies = ValueLies.IN_KEY
     definition = AbsorbedDefinition
+
+    def for_training(self) -> "ExpandedLatentAttention":
+        """Expanded: without a cache to keep small, narrower heads are cheaper."""
+        expanded = copy.copy(self)  # a module's shallow copy shares its dictionary of parameters
+        expanded.__class__ = ExpandedLatentAttention  # type: ignore[assignment]
+        return expanded  # type: ignore[return-value]
 
     @property
     def kv_heads(self) -> int:

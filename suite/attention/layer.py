@@ -67,6 +67,11 @@ class AttentionLayer(torch.nn.Module, ABC):
     def output(self, o_BHSv: Tensor) -> Tensor:
         """The layer's output, [batch, new tokens, hidden], from the kernel's."""
 
+    def for_training(self) -> "AttentionLayer":
+        """The layer with these very weights in the mode in which it is trained: this one, unless the variant has a
+        cheaper mode where there is no cache."""
+        return self
+
     def stated_definition(self) -> type[Definition] | None:
         """The definition that the layer's own class states. One that it inherits may be of another layer."""
         stated: type[Definition] | None = vars(type(self)).get("definition")

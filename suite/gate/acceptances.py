@@ -184,21 +184,13 @@ def _lack(verdict: Verdict, entry: Acceptance, today: datetime.date) -> str | No
         return f"its acceptance expired on {entry.expires}"
     if verdict.outcome is Outcome.MISSING:
         return None
-    ratio = _worse_by(verdict)
+    ratio = verdict.worse_by
     if (ratio is None or not ratio > 1 or _is_neither(verdict)) and entry.metric != verdict.metric:
         return f"a change that no ratio measures is accepted only by an entry with metric: {verdict.metric}"
     if ratio is not None and not ratio <= entry.ceiling:
         interval = "" if verdict.low is None or verdict.high is None else f" ({verdict.low:.3f} to {verdict.high:.3f})"
         return f"{times(ratio)}{interval} is above the accepted ceiling of {entry.ceiling:g}×"
     return None
-
-
-def _worse_by(verdict: Verdict) -> float | None:
-    """How many times worse: the ratio, or its inverse where more is better."""
-    metric = METRICS.get(verdict.metric)
-    if verdict.ratio is None or metric is None or metric.better is not Better.HIGHER:
-        return verdict.ratio
-    return 1 / verdict.ratio if verdict.ratio > 0 else math.inf
 
 
 def _is_neither(verdict: Verdict) -> bool:

@@ -12,7 +12,7 @@ from suite.gate.arm import Arm, ArmError, FailedError, UnsupportedHereError
 from suite.gate.contest import NAMES, Contender, Contest, Say, Sides
 from suite.gate.decision import METRIC
 from suite.gate.exact import Exact, judge_exact
-from suite.gate.pairing import Expanded, changed_settings, command_of, expanded_from, paired
+from suite.gate.pairing import Expanded, changed_settings, check_can_be_timed, command_of, expanded_from, paired
 from suite.gate.revisions import Tree
 from suite.gate.rounds import AFTER, BEFORE, SAMPLES, SURROUNDINGS, Benchmark
 from suite.gate.tolerances import Tolerances
@@ -116,6 +116,7 @@ class Comparison:
             after = expanded_from(arms[AFTER].answer())
         except FailedError as error:
             raise ValueError(f"sweep={self.sweep} cannot be composed: {error}") from error
+        check_can_be_timed(after, self.sweep)
         try:
             before = expanded_from(arms[BEFORE].answer())
         except FailedError as error:

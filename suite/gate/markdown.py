@@ -14,8 +14,7 @@ from suite.gate.sentences import (
     compared,
     differences,
     facts,
-    finite,
-    percent,
+    most,
     quantity,
     tally,
     values,
@@ -70,13 +69,12 @@ def _table(verdicts: Sequence[Verdict], names: Mapping[str, str]) -> str:
 
 
 def _row(verdict: Verdict, name: str) -> str:
-    allowed = finite(verdict.allowed)
     why = "; ".join([verdict.reason, *verdict.notes])
     said = [
         name,
         quantity(verdict),
         change(verdict),
-        "" if allowed is None else percent(allowed),
+        most(verdict),
         *values(verdict),
         why,
     ]

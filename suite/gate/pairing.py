@@ -10,6 +10,8 @@ from typing import Any
 
 from suite.records.case import Case, comparable
 
+RL = "rl"
+"""The workload whose runs are judged by their records alone."""
 BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
 
 
@@ -41,6 +43,15 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
         )
         for one in answer["cases"]
     ]
+
+
+def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
+    """Raises ValueError for reinforcement learning: a run's steps follow from one another, and none repeats another."""
+    if any(one.case.workload == RL for one in cases):
+        raise ValueError(
+            f"sweep must have no case of workload={RL}, which is judged by stored records of paired seeds (suite gate "
+            f"--baseline FOLDER --candidate FOLDER) and not side by side; got {sweep!r}"
+        )
 
 
 def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:

@@ -23,7 +23,7 @@ from suite.gate.arm import FailedError
 from suite.gate.busy import busy
 from suite.gate.contest import Contender, Contest, Sides
 from suite.gate.decision import METRIC
-from suite.gate.pairing import expanded_from
+from suite.gate.pairing import check_can_be_timed, expanded_from
 from suite.gate.rounds import BEFORE, SAMPLES, Benchmark
 from suite.gate.selftest_table import table
 from suite.gate.tolerances import Tolerances
@@ -122,6 +122,7 @@ def _expanded(sides: Sides, sweep: str) -> tuple[list[Contender], list[Benchmark
             cases = expanded_from(arms[BEFORE].ask("expand", arguments=["-m", f"sweep={sweep}"]))
         except FailedError as error:
             raise ValueError(f"sweep={sweep} cannot be composed: {error}") from error
+        check_can_be_timed(cases, sweep)
         contenders = [Contender(id=one.id, settings=(one.settings, one.settings)) for one in cases]
         benchmarks = []
         for one in contenders:

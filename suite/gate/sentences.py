@@ -4,6 +4,8 @@ import math
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
+from suite.gate.pairing import RL
+from suite.gate.short_names import settings_of
 from suite.gate.verdict import (
     BROKEN,
     CANNOT_JUDGE,
@@ -34,6 +36,8 @@ NOTHING_JUDGED = "Nothing was judged: no case had anything to be compared with."
 CUT_SHORT = "It was cut short: what is not listed was not judged."
 ACCEPT = "To let a case pass for a reason and until a date, which a review then sees:"
 """Followed by the command."""
+POINTS = ("heldout_accuracy",)
+"""Shares that change by points: from 0.78 to 0.61 is 0.17 less."""
 LISTED_FACTS = ("sweep", "target", "clock", "launches", "floor", "seconds", "started_at")
 
 
@@ -66,14 +70,28 @@ def quantity(verdict: Verdict) -> str:
 
 
 def change(verdict: Verdict, *, to: str = " to ") -> str:
-    """`+5.2 % (4.1 to 6.3)`; empty where there is no ratio. `to` stands between the ends of the interval."""
+    """`+5.2 % (4.1 to 6.3)`, or `-0.170 (-0.215 to -0.125)` of what changes by points; empty where there is no ratio.
+
+    `to` stands between the ends of the interval.
+    """
     ratio = finite(verdict.ratio)
     if ratio is None:
         return ""
+    if (before := _in_points(verdict)) is not None:
+        said, *ends = (_points(before, one) for one in (ratio, finite(verdict.low), finite(verdict.high)))
+        return f"{said} ({to.join(ends)})" if all(ends) else said
     text = _times if ratio >= TIMES_FROM else _percent
     low, high = finite(verdict.low), finite(verdict.high)
     interval = "" if low is None or high is None else f" ({text(low)}{to}{text(high)})"
     return f"{ratio:.3g}×{interval}" if text is _times else f"{percent(ratio)}{interval}"
+
+
+def most(verdict: Verdict) -> str:
+    """`+2.0 %`, or `-0.020`: the largest change that is no failure; empty where none is said."""
+    allowed, before = finite(verdict.allowed), _in_points(verdict)
+    if allowed is None:
+        return ""
+    return percent(allowed) if before is None else _points(before, allowed)
 
 
 def percent(ratio: float) -> str:
@@ -84,15 +102,15 @@ def percent(ratio: float) -> str:
 
 def values(verdict: Verdict) -> tuple[str, str]:
     """Before and after in the metric's unit; of an exact quantity with all digits, where fewer show no difference."""
-    before, after = _value(verdict.before, verdict.metric), _value(verdict.after, verdict.metric)
+    before, after = in_unit(verdict.before, verdict.metric), in_unit(verdict.after, verdict.metric)
     if verdict.low is None and before == after and verdict.before != verdict.after:
         return f"{verdict.before:,}", f"{verdict.after:,}"
     return before, after
 
 
 def worst_upper_end(verdicts: Iterable[Verdict]) -> str:
-    """`at most +1.9 %`: what the intervals allow at the worst; empty where none has an interval."""
-    ends = [high for verdict in verdicts if (high := finite(verdict.high)) is not None]
+    """`at most +1.9 %`: what the intervals allow at the worst; empty where none has one in which more is worse."""
+    ends = [high for one in verdicts if one.metric not in POINTS and (high := finite(one.high)) is not None]
     return f"at most {percent(max(ends))}" if ends else ""
 
 
@@ -122,13 +140,22 @@ def advice(judgement: Judgement) -> str:
         return "Mend what is broken or missing and run it again: what cannot be looked at is never passed."
     if counts[Outcome.SLOWER]:
         return ACCEPT
+    if counts[Outcome.INCOMPARABLE] and _is_of_arms(judgement, Outcome.INCOMPARABLE):
+        return "Run both sides with the same settings on one machine: stored runs of paired seeds are compared there."
     if counts[Outcome.INCOMPARABLE]:
         return "Compare both on one machine: suite gate --against REV measures them side by side."
+    if counts[Outcome.INCONCLUSIVE] and _is_of_arms(judgement, Outcome.INCONCLUSIVE):
+        return "More seeds on both sides tell more: they are paired one by one."
     if counts[Outcome.INCONCLUSIVE] and judgement.form == "stored":
         return "Two revisions side by side tell more than stored times: suite gate --against REV."
     if counts[Outcome.INCONCLUSIVE]:
         return "More time (--seconds) or a calmer machine may decide what is inconclusive."
     return "Nothing to do."
+
+
+def _is_of_arms(judgement: Judgement, outcome: Outcome) -> bool:
+    """Whether all that came to this are runs of reinforcement learning, which no clock measures side by side."""
+    return all(settings_of(one.case).get("workload") == RL for one in judgement.verdicts if one.outcome is outcome)
 
 
 def accept_command(verdicts: Sequence[Verdict]) -> str:
@@ -152,10 +179,26 @@ def _times(ratio: float) -> str:
     return f"{ratio:.3g}×"
 
 
-def _value(value: float | None, metric: str) -> str:
+def in_unit(value: float | None, metric: str) -> str:
+    """A metric's value with its unit, or a dash."""
     known = METRICS.get(metric)
     number = finite(value)
-    return numbers.NOTHING if number is None else UNITS.get(known.unit if known else "", _plain)(number)
+    if number is None:
+        return numbers.NOTHING
+    return _share(number) if metric in POINTS else UNITS.get(known.unit if known else "", _plain)(number)
+
+
+def _in_points(verdict: Verdict) -> float | None:
+    """The value before, of what changes by points and not by a ratio."""
+    return finite(verdict.before) if verdict.metric in POINTS else None
+
+
+def _points(before: float, ratio: float | None) -> str:
+    return "" if ratio is None else f"{before * (ratio - 1):+.3f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}"
 
 
 def _plain(value: float) -> str:

@@ -1,7 +1,8 @@
 """The gate against stored records: what two folders of runs say of each other.
 
 Exact quantities judge at once, on any machine. Times judge only where the surroundings match and enough runs are
-stored. Whatever is missing, damaged or was never compared is a verdict too, so that nothing is green by absence.
+stored, and runs of reinforcement learning by pairs of one seed. Whatever is missing, damaged or was never compared is a
+verdict too, so that nothing is green by absence.
 """
 
 import datetime
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from suite.gate.acceptances import apply_file
+from suite.gate.family import ALPHA, judge_together
 from suite.gate.noise import machine_kind
-from suite.gate.runs import Runs, read_runs
+from suite.gate.runs import Run, Runs, read_runs
+from suite.gate.seed_pairs import FEWEST_SEEDS
+from suite.gate.seeds import by_arm, judge_arm
 from suite.gate.stored_case import BASELINE, CANDIDATE, Found, judge_case
-from suite.gate.stored_times import ALPHA, FEWEST_RUNS, judge_times
+from suite.gate.stored_times import FEWEST_RUNS
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records.derived import started_at
@@ -36,14 +40,13 @@ def judge_stored(
     """
     before, after = read_runs(baseline), read_runs(candidate)
     broken = [*_not_comparable(baseline, candidate, before, after), *_unreadable(before, after)]
-    cases = dict.fromkeys([*before.by_case, *after.by_case]) if before.by_case and after.by_case else {}
-    found = [judge_case(case, before.by_case.get(case, ()), after.by_case.get(case, ()), tolerances) for case in cases]
-    if found and not any(one.pair for one in found):
+    found = _found(before.by_case, after.by_case, tolerances) if before.by_case and after.by_case else []
+    if found and not any(one.pairs for one in found):
         broken.append(_broken("nothing", "no case ran on both sides with a quantity to compare, so nothing was judged"))
     verdicts = [verdict for one in found for verdict in one.verdicts]
-    verdicts += judge_times([comparison for one in found for comparison in one.comparisons], tolerances)
+    verdicts += judge_together([tested for one in found for tested in one.tested], tolerances)
     verdicts, warnings = apply_file([*broken, *verdicts], accepted, today or datetime.date.today())
-    pairs = [one.pair for one in found if one.pair]
+    pairs = [pair for one in found for pair in one.pairs]
     return Judgement(
         form="stored",
         before=_side(before.label, [stored for stored, _ in pairs]),
@@ -54,6 +57,20 @@ def judge_stored(
         facts=_facts([new for _, new in pairs], tolerances),
         inconclusive_fails=inconclusive_fails,
     )
+
+
+def _found(
+    before: Mapping[str, Sequence[Run]], after: Mapping[str, Sequence[Run]], tolerances: Tolerances
+) -> list[Found]:
+    """By case; runs of reinforcement learning by arm, since their seeds are its repeats."""
+    (old, old_arms), (new, new_arms) = by_arm(before), by_arm(after)
+    return [
+        *(judge_case(one, old.get(one, ()), new.get(one, ()), tolerances) for one in dict.fromkeys([*old, *new])),
+        *(
+            judge_arm(arm, old_arms.get(arm, {}), new_arms.get(arm, {}), tolerances)
+            for arm in dict.fromkeys([*old_arms, *new_arms])
+        ),
+    ]
 
 
 def _not_comparable(baseline: Path, candidate: Path, before: Runs, after: Runs) -> Iterator[Verdict]:
@@ -105,5 +122,6 @@ def _facts(new: Sequence[Record], tolerances: Tolerances) -> Mapping[str, Any]:
         "target": tolerances.default_target,
         "alpha": ALPHA,
         "fewest_stored_runs": FEWEST_RUNS,
+        "fewest_seeds": FEWEST_SEEDS,
         "machine": machine_kind(newest.environment, threads if isinstance(threads, int) else 1) if newest else "",
     }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from suite.gate.exact import exact_of_record, judge_exact
+from suite.gate.family import Tested
 from suite.gate.fingerprint import differences, surroundings
 from suite.gate.pairing import changed_settings
 from suite.gate.runs import Run, bad_run, counting, ok_runs
@@ -22,12 +23,12 @@ BASELINE, CANDIDATE = "baseline", "candidate"
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """Verdicts that stand, and times that are judged together with those of all other cases."""
+    """Verdicts that stand, and what is tested together with that of all other cases."""
 
     verdicts: Sequence[Verdict] = ()
-    comparisons: Sequence[Comparison] = ()
-    pair: tuple[Record, Record] | None = None
-    """The stored and the new record whose quantities were really compared."""
+    tested: Sequence[Tested] = ()
+    pairs: Sequence[tuple[Record, Record]] = ()
+    """The stored and the new records whose quantities were really compared."""
     shown: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """What differs in their surroundings."""
 
@@ -35,40 +36,40 @@ class Found:
 def judge_case(case: str, old: Sequence[Run], new: Sequence[Run], tolerances: Tolerances) -> Found:
     """Both are oldest first; one of them may be empty."""
     new = counting(new)
-    broken = [*_unsound(case, BASELINE, old), *_unsound(case, CANDIDATE, new)]
+    broken = [*unsound(case, BASELINE, old), *unsound(case, CANDIDATE, new)]
     if broken:
         return Found(verdicts=broken)
-    if not _ran(old) or not _ran(new):
-        return Found(verdicts=[_presence(case, old, new)])
+    if not ran(old) or not ran(new):
+        return Found(verdicts=[presence(case, old, new)])
     return _judge_pair(case, ok_runs(old), ok_runs(new), tolerances)
 
 
 def _judge_pair(case: str, old: Sequence[Run], new: Sequence[Run], tolerances: Tolerances) -> Found:
     """Exact quantities of the newest on either side; of the stored ones the newest that times may be compared with."""
     after = new[-1].record
-    usable = [run.record for run in old if not _obstacles(run.record, after)]
+    usable = [run.record for run in old if not obstacles(run.record, after)]
     before = usable[-1] if usable else old[-1].record
-    obstacles = _obstacles(before, after)
+    in_the_way = obstacles(before, after)
     try:
         exact = judge_exact(case, exact_of_record(before), exact_of_record(after), tolerances)
     except ValueError as error:
         return Found(verdicts=[Verdict(case=case, outcome=Outcome.BROKEN, reason=str(error))])
-    exact = [replace(verdict, notes=[*verdict.notes, *obstacles]) for verdict in exact]
-    times = list(_judge_times(case, usable, before, [run.record for run in new], obstacles))
+    exact = [replace(verdict, notes=[*verdict.notes, *in_the_way]) for verdict in exact]
+    times = list(_judge_times(case, usable, before, [run.record for run in new], in_the_way))
     comparisons = [one for one in times if isinstance(one, Comparison)]
     verdicts = [*exact, *(one for one in times if isinstance(one, Verdict))]
     if not verdicts and not comparisons:
         verdicts = [Verdict(case=case, outcome=Outcome.BROKEN, reason="neither run holds anything that can be judged")]
     return Found(
         verdicts=verdicts,
-        comparisons=comparisons,
-        pair=(before, after) if exact or comparisons else None,
+        tested=comparisons,
+        pairs=[(before, after)] if exact or comparisons else [],
         shown=differences(surroundings(before), surroundings(after))[1],
     )
 
 
 def _judge_times(
-    case: str, usable: Sequence[Record], before: Record, new: Sequence[Record], obstacles: Sequence[str]
+    case: str, usable: Sequence[Record], before: Record, new: Sequence[Record], in_the_way: Sequence[str]
 ) -> Iterator[Verdict | Comparison]:
     """Spans that only one side has timed, then the others: as comparisons, or one verdict on why there is none."""
 
@@ -83,12 +84,12 @@ def _judge_times(
     for span in [span for span in new_s if span not in old_s]:
         yield verdict(Outcome.NEW, "was not timed before", span)
     shared = [span for span in new_s if span in old_s]
-    stored = {_timings(record): record for record in usable if _timings(record)}  # a run that was copied counts once
+    stored = {timings(record): record for record in usable if timings(record)}  # a run that was copied counts once
     if not shared:
         return
-    if obstacles:
-        yield verdict(Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(obstacles)}")
-    elif any(_timings(record) in stored for record in new):
+    if in_the_way:
+        yield verdict(Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(in_the_way)}")
+    elif any(timings(record) in stored for record in new):
         yield verdict(Outcome.INCOMPARABLE, "the candidate is a stored run, to the last digit: nothing new was timed")
     else:
         for span in shared:
@@ -110,15 +111,19 @@ def medians_s(record: Record) -> dict[str, float]:
     return {span: float(np.median(values)) for span, values in by_span.items()}
 
 
-def _obstacles(before: Record, after: Record) -> list[str]:
+def obstacles(before: Record, after: Record) -> list[str]:
     """Why times of these two cannot be compared, a sentence each."""
+    return [*of_other_things(before, after), *differences(surroundings(before), surroundings(after))[0]]
+
+
+def of_other_things(before: Record, after: Record) -> list[str]:
+    """Why nothing noisy of these two can be compared, wherever they ran."""
     changed = changed_settings(before.settings, after.settings)
     kinds = [] if before.evidence is after.evidence else [f"evidence: {before.evidence} before, {after.evidence} now"]
-    settings = [f"settings changed: {', '.join(changed)}"] if changed else []
-    return [*settings, *kinds, *differences(surroundings(before), surroundings(after))[0]]
+    return [*([f"settings changed: {', '.join(changed)}"] if changed else []), *kinds]
 
 
-def _unsound(case: str, role: str, runs: Sequence[Run]) -> Iterator[Verdict]:
+def unsound(case: str, role: str, runs: Sequence[Run]) -> Iterator[Verdict]:
     """A run that failed, and readings that no comparison can use."""
     bad = bad_run(runs)
     if bad is not None:
@@ -133,16 +138,16 @@ def _unsound(case: str, role: str, runs: Sequence[Run]) -> Iterator[Verdict]:
                 break
 
 
-def _ran(runs: Sequence[Run]) -> bool:
+def ran(runs: Sequence[Run]) -> bool:
     return bool(runs) and runs[-1].record.status is Status.OK
 
 
-def _presence(case: str, old: Sequence[Run], new: Sequence[Run]) -> Verdict:
+def presence(case: str, old: Sequence[Run], new: Sequence[Run]) -> Verdict:
     """What it means that a side has no run of a case, or only one that was refused as unsupported."""
-    if not _ran(old) and not _ran(new) and old and new:
+    if not ran(old) and not ran(new) and old and new:
         said = f"unsupported on both sides, so nothing was compared: {new[-1].record.reason or 'no reason is given'}"
         return Verdict(case=case, outcome=Outcome.SAME, reason=said)
-    if new and not _ran(old):
+    if new and not ran(old):
         was = "unsupported in" if old else "not in"
         return Verdict(
             case=case, outcome=Outcome.NEW, reason=f"{was} the baseline, so there is nothing to compare with"
@@ -151,6 +156,6 @@ def _presence(case: str, old: Sequence[Run], new: Sequence[Run]) -> Verdict:
     return Verdict(case=case, outcome=Outcome.MISSING, reason=f"it is in the baseline, and {gone}")
 
 
-def _timings(record: Record) -> tuple[float, ...]:
+def timings(record: Record) -> tuple[float, ...]:
     """Every time in it, which no two real runs share."""
     return tuple(reading.value for reading in record.readings if reading.metric == LATENCY)

@@ -11,19 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from suite.gate.family import LEVEL, outcome_of, reach_of, t_of
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome, Verdict
 from suite.records.numbers import percent, seconds
-from suite.statistics.holm import holm
-from suite.statistics.student import t_above, t_quantile
 
 LATENCY = "latency_s"
 FEWEST_RUNS = 5
 """Student's t at 99 % is 32 with two runs, 7.0 with three and 3.7 with five: with fewer, the interval says little."""
-ALPHA = 0.01
-"""For one false alarm, or less, in a hundred judgements: over all benchmarks of one judgement."""
-LEVEL = 1 - 2 * ALPHA
-"""Of the two-sided interval, so that each of its ends is passed with ALPHA."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +42,34 @@ class Comparison:
 
     @property
     def t(self) -> float:
-        """Without any spread every shift is beyond it."""
-        return self.shift / self.error if self.error > 0 else math.copysign(math.inf, self.shift) if self.shift else 0.0
+        return t_of(self.shift, self.error)
+
+    @property
+    def freedom(self) -> int:
+        return self.runs - 1
+
+    def judged(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
+        floor, target = (ask(self.case, self.span, LATENCY) for ask in (tolerances.floor, tolerances.target))
+        reach = reach_of(self.error, self.freedom)
+        on_scale = {"floor": math.log1p(floor), "target": math.log1p(target)}
+        outcome = outcome_of(p_worse, p_better, shift=self.shift, reach=reach, **on_scale)
+        ratio, low, high = (math.exp(shift) for shift in (self.shift, self.shift - reach, self.shift + reach))
+        return Verdict(
+            case=self.case,
+            span=self.span,
+            metric=LATENCY,
+            outcome=outcome,
+            reason=_reason(self, outcome, (ratio, low, high), target),
+            before=self.before_s,
+            after=self.after_s,
+            ratio=ratio,
+            low=low,
+            high=high,
+            level=LEVEL,
+            allowed=1 + floor,
+            clock=self.clock,
+            launches=self.runs,
+        )
 
 
 def compared(case: str, span: str, stored_s: Sequence[float], candidate_s: Sequence[float], clock: str) -> Comparison:
@@ -65,42 +86,6 @@ def compared(case: str, span: str, stored_s: Sequence[float], candidate_s: Seque
         error=float(logs.std(ddof=1)) * math.sqrt(1 + 1 / len(logs)),
         runs=len(logs),
         clock=clock,
-    )
-
-
-def judge_times(comparisons: Sequence[Comparison], tolerances: Tolerances) -> list[Verdict]:
-    """A verdict for each, with the error spent over all of them."""
-    slower = holm([t_above(one.t, one.runs - 1) for one in comparisons])
-    faster = holm([t_above(-one.t, one.runs - 1) for one in comparisons])
-    return [_judge(*each, tolerances) for each in zip(comparisons, slower, faster, strict=True)]
-
-
-def _judge(one: Comparison, p_slower: float, p_faster: float, tolerances: Tolerances) -> Verdict:
-    floor, target = (ask(one.case, one.span, LATENCY) for ask in (tolerances.floor, tolerances.target))
-    reach = t_quantile((1 + LEVEL) / 2, one.runs - 1) * one.error
-    ratio, low, high = (math.exp(shift) for shift in (one.shift, one.shift - reach, one.shift + reach))
-    outcome = Outcome.INCONCLUSIVE
-    if p_slower < ALPHA and ratio > 1 + floor:
-        outcome = Outcome.SLOWER
-    elif p_faster < ALPHA and ratio < 1 / (1 + floor):
-        outcome = Outcome.FASTER
-    elif high < 1 + target:
-        outcome = Outcome.SAME
-    return Verdict(
-        case=one.case,
-        span=one.span,
-        metric=LATENCY,
-        outcome=outcome,
-        reason=_reason(one, outcome, (ratio, low, high), target),
-        before=one.before_s,
-        after=one.after_s,
-        ratio=ratio,
-        low=low,
-        high=high,
-        level=LEVEL,
-        allowed=1 + floor,
-        clock=one.clock,
-        launches=one.runs,
     )
 
 

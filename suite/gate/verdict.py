@@ -4,11 +4,15 @@ Directions are one-way: a ratio is after over before, so above 1 is slower or mo
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from suite.records.metric import Better
+from suite.records.metrics import METRICS
 
 SCHEMA = 1
 PASSED, WORSE, CANNOT_JUDGE, BROKEN, INTERRUPTED = 0, 1, 3, 4, 130
@@ -45,7 +49,7 @@ class Verdict:
     """One plain sentence."""
     span: str = ""
     metric: str = ""
-    """A name of `suite.records.metrics`, `operators`, or nothing."""
+    """A name of `suite.records.metrics`, `operators`, `ok_runs`, or nothing."""
     before: float | None = None
     after: float | None = None
     ratio: float | None = None
@@ -67,6 +71,14 @@ class Verdict:
     def name(self) -> str:
         """`CASE · span · metric`, as far as it has them."""
         return " · ".join(part for part in (self.case, self.span, self.metric) if part)
+
+    @property
+    def worse_by(self) -> float | None:
+        """How many times worse: the ratio, or its inverse where more is better."""
+        metric = METRICS.get(self.metric)
+        if self.ratio is None or metric is None or metric.better is not Better.HIGHER:
+            return self.ratio
+        return 1 / self.ratio if self.ratio > 0 else math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +135,7 @@ class Judgement:
     def worst_first(self) -> list[Verdict]:
         """By outcome, then by how much worse, then by name."""
         order = list(Outcome)
-        return sorted(self.verdicts, key=lambda one: (order.index(one.outcome), -(one.ratio or 1.0), one.name))
+        return sorted(self.verdicts, key=lambda one: (order.index(one.outcome), -(one.worse_by or 1.0), one.name))
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -1,8 +1,6 @@
 """One case from its settings to its readings, inside the worker: prepare, check, time warm and cold, check, profile."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -15,6 +13,7 @@ from suite.measure.devices import device_for
 from suite.measure.devices.device import Device, Timed
 from suite.measure.energy import Part, take_energy
 from suite.measure.meter import Meter
+from suite.measure.phases import Send, timed
 from suite.measure.precision import set_matmul_precision
 from suite.measure.repeats import Effort, repeat
 from suite.measure.telemetry.counters import energy_counter
@@ -23,7 +22,6 @@ from suite.measure.workload import IncorrectError, UnsupportedError, Workload
 from suite.records.record import Reading, Status
 from suite.theory.roofline import MeasuredCeilings
 
-Send = Callable[..., None]
 TIMINGS = ("latency_s", "cold_latency_s")
 
 
@@ -43,33 +41,33 @@ def measure_case(
     if (identity := device.identity()) is not None:
         send(cuda_device=identity, facts=device.facts())
     try:
-        with _timed(send, "prepare"):
+        with timed(send, "prepare"):
             workload.prepare()
         send(readings=[*workload.constants(), *_ceiling_readings(workload, ceilings)])
         send(facts={**workload.facts(), "clock": device.clock, "float32_matmul": precision})
-        with _timed(send, "check"):
+        with timed(send, "check"):
             send(readings=list(workload.check()))
-        with _timed(send, "measure"):
-            timed = device.timed(workload, ceilings)
-            send(facts=timed.facts)
-            meter = Meter(*timed.probes)
-            warning = _repeat(send, workload, timed, meter, effort, ceilings)
-        for sentence in (*timed.warnings, *([warning] if warning else [])):
+        with timed(send, "measure"):
+            setup = device.timed(workload, ceilings)
+            send(facts=setup.facts)
+            meter = Meter(*setup.probes)
+            warning = _repeat(send, workload, setup, meter, effort, ceilings)
+        for sentence in (*setup.warnings, *([warning] if warning else [])):
             send(warning=sentence)
-        with _timed(send, "cold"):
+        with timed(send, "cold"):
             _time_cold(send, workload, device, effort, ceilings)
-        with _timed(send, "check"):
+        with timed(send, "check"):
             workload.check()
-        with _timed(send, "profile"):
+        with timed(send, "profile"):
             probe = device.watcher()
             profiled = Meter(probe)
             workload.step(profiled)
         ran = {fact: _by_span(profiled.readings, names) for fact, names in probe.seen().items()}
         send(readings=profiled.readings, facts=ran)
-        with _timed(send, "energy"):
-            _take_energy(send, timed, meter.readings, device, settings["telemetry"], takes_energy=takes_energy)
+        with timed(send, "energy"):
+            _take_energy(send, setup, meter.readings, device, settings["telemetry"], takes_energy=takes_energy)
         if settings["profile"]:
-            with _timed(send, "trace"):
+            with timed(send, "trace"):
                 send(files={TRACE: trace_of(workload.step, workload.plan.device)})
     except UnsupportedError as error:
         return Status.UNSUPPORTED, str(error)
@@ -149,13 +147,3 @@ def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterato
 
 def _by_span(readings: Sequence[Reading], operators: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
     return {reading.span: names for reading, names in zip(readings, operators, strict=True)}
-
-
-@contextmanager
-def _timed(send: Send, phase: str) -> Iterator[None]:
-    send(phase=phase)
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        send(durations_s={phase: time.perf_counter() - start})

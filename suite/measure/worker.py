@@ -1,4 +1,4 @@
-"""The one worker as the parent, which holds no torch, sees it: a task goes out, messages come back, a death is one too.
+"""A worker as the parent, which holds no torch, sees it: a task goes out, messages come back, a death is one too.
 
 On Linux a task is a fork from a server that has torch loaded (0.02 s after the first, 1.5 s for that one); elsewhere it
 is a new process: Windows has no fork, and macOS's system libraries do not survive one.
@@ -7,10 +7,11 @@ is a new process: Windows has no fork, and macOS's system libraries do not survi
 import multiprocessing
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,16 @@ from suite.records.limits import oom_kills
 from suite.records.record import Status
 
 LONGEST_COMPLAINT = 2000
+A_MOMENT_S = 0.5
+"""What ends a parent politely often goes to its whole group: a worker may die of it before the parent has heard."""
+_STARTS_AND_ENDS = threading.Lock()
+"""Starting a process polls all others of this one, and two threads that poll a process at its end take the exit code
+from each other (CPython's Popen.poll has no lock): so one at a time is started or waited for, in all threads together.
+"""
+
+
+class TaskInterruptedError(Exception):
+    """The task was ended by `Worker.interrupt`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +38,20 @@ class _Child:
     process: BaseProcess
     connection: Connection
 
+    def join(self) -> None:
+        wait([self.process.sentinel])  # outside the lock: however long it takes, the others go on
+        with _STARTS_AND_ENDS:
+            self.process.join()
+
     def end(self) -> None:
         self.process.kill()
-        self.process.join()
+        self.join()
         self.connection.close()
 
 
 class Worker:
-    """Runs tasks one after another, each in a process of its own, or all that may stay in one.
+    """Runs tasks one after another, each in a process of its own, or all that may stay in one. Several side by side
+    each have a thread of the parent.
 
     `preload`: modules that the tasks will need, loaded once before the first fork. Use as a context manager: its end
     is that of a process that stayed.
@@ -44,6 +61,8 @@ class Worker:
         forks = sys.platform == "linux"
         self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
         self._kept: _Child | None = None
+        self._running: _Child | None = None
+        self._interrupted = threading.Event()
         if forks:
             self._context.set_forkserver_preload(["suite.measure.child", *preload])
 
@@ -61,11 +80,16 @@ class Worker:
         """Messages of one task, as they come. If the process dies, the last message is an `outcome` that says so.
 
         Closing the iterator early, as an interruption does, ends the process. What it prints goes into the file
-        `complaints`. `stays`: the process takes the next such task too, unless it died or is good for no other.
+        `complaints`. `stays`: the process takes the next such task too, unless it died or is good for no other. Raises
+        TaskInterruptedError.
         """
+        if self._interrupted.is_set():
+            raise TaskInterruptedError
         complaints.write_text("")
         kills_before = oom_kills()
-        child = self._child(stays=stays)
+        child = self._running = self._child(stays=stays)
+        if self._interrupted.is_set():  # while there was no process to end
+            child.process.kill()
         finished = ends = False
         try:
             with suppress(BrokenPipeError):  # it died meanwhile: there is nothing to receive either
@@ -73,33 +97,54 @@ class Worker:
             while not finished:
                 try:
                     message = child.connection.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):  # it died: OSError where that was within a message
                     break
                 ends = message.pop("ends", False)
                 finished = "outcome" in message or "result" in message
                 yield message
             if not finished or not stays:
-                child.process.join()
+                child.join()
         finally:
+            self._running = None
             if not finished or not stays or ends:
                 self._kept = None if child is self._kept else self._kept
                 child.end()
         if not finished:
+            if self._interrupted.wait(A_MOMENT_S):
+                raise TaskInterruptedError
             yield _death(child.process.exitcode, oom_kills() > kills_before, complaints)
 
+    def interrupt(self) -> None:
+        """End the task that runs, and every later one, from any thread: its `run` raises TaskInterruptedError."""
+        self._interrupted.set()
+        running = self._running
+        if running is not None:
+            running.process.kill()
+
     def _child(self, *, stays: bool) -> _Child:
-        if stays and self._kept is not None and self._kept.process.is_alive():
+        if stays and self._kept is not None and self._is_alive(self._kept):
             return self._kept
         if stays:
             self._end_kept()
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_run_child, args=(theirs, stays), daemon=True)
-        process.start()
+        try:
+            with _STARTS_AND_ENDS:
+                process.start()
+        except (EOFError, OSError) as error:
+            if self._interrupted.wait(A_MOMENT_S):  # Ctrl-C ends a fork server that is still loading
+                raise TaskInterruptedError from error
+            raise
         theirs.close()
         child = _Child(process=process, connection=ours)
         if stays:
             self._kept = child
         return child
+
+    @staticmethod
+    def _is_alive(child: _Child) -> bool:
+        with _STARTS_AND_ENDS:
+            return child.process.is_alive()
 
     def _end_kept(self) -> None:
         if self._kept is not None:

@@ -26,6 +26,7 @@ NEVER_IN_ID = (
     "sweep",
     "leave_out",
     "report",
+    "workers",
 )
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
 

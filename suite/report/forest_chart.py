@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.gate.sentences import change, finite, percent
+from suite.gate.sentences import POINTS, change, finite, percent
 from suite.gate.short_names import settings_of
 from suite.gate.verdict import Outcome, Verdict
 from suite.records import numbers
@@ -62,9 +62,11 @@ class Row:
 def forest_figures(named: Sequence[tuple[Verdict, str]], label: str, titled: Titled, words: Words) -> list[Figure]:
     """Of verdicts and what they are called, worst first, those that have a ratio.
 
-    Exact quantities have a figure of their own: they change by much or, mostly, not at all, which is not drawn.
+    Exact quantities have a figure of their own: they change by much or, mostly, not at all, which is not drawn. What
+    changes by points is in the table alone: of it more is better, which this axis would turn round.
     """
-    rows = [row for verdict, name in named if (row := _row(verdict, name)) is not None]
+    drawable = [(verdict, name) for verdict, name in named if verdict.metric not in POINTS]
+    rows = [row for verdict, name in drawable if (row := _row(verdict, name)) is not None]
     timed = [row for row in rows if row.verdict.low is not None]
     exact = [row for row in rows if row.verdict.low is None and row.ratio != 1]
     figures = [

@@ -50,7 +50,7 @@ class AttentionPlan:
         self.refusal: str | None = None
         """Why a case that is right in itself cannot be laid out; it then has no shape."""
         try:
-            self.match = _matched(match, geometry, settings["attention"], tp)
+            self.match = laid_over(match, geometry, settings["attention"], tp)
         except UnmatchedError as error:
             self.refusal = str(error)
         self.mha_shape = shapes.grouped_shape(geometry, tp=tp, kv_heads="all")
@@ -105,7 +105,7 @@ class AttentionPlan:
         )
 
 
-def _matched(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
+def laid_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
     """Call a variant's shape function; a setting that it does not know is a sentence, not a traceback."""
     sizes = {key: value for key, value in attention.items() if key not in NO_SIZES}
     build = locate(attention["shape"])

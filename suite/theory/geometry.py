@@ -37,9 +37,11 @@ class Geometry:
         return self.attention == "mla"
 
 
-def geometry_from(settings: Mapping[str, Any]) -> Geometry:
-    """Check the `geometry` part of the settings. Raises ValueError for sizes that are wrong in themselves."""
-    where = "geometry."
+def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geometry:
+    """Check the sizes of a model, by default the `geometry` part of the settings.
+
+    `where`: the part's name and a dot. Raises ValueError for sizes that are wrong in themselves.
+    """
     kind = one_of(settings, "attention", ATTENTION_KINDS, where=where)
     sizes = ["hidden_size", "num_layers", "num_heads"]
     sizes += ["kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"] if kind == "mla" else ["head_dim"]
@@ -50,14 +52,14 @@ def geometry_from(settings: Mapping[str, Any]) -> Geometry:
     heads, kv_heads = checked["num_heads"], settings.get("num_kv_heads")
     if kind in UNGROUPED_KINDS and kv_heads not in (None, heads):
         raise ValueError(
-            f"geometry.num_kv_heads must be null or the {heads} of geometry.num_heads, since this model is {kind}; "
+            f"{where}num_kv_heads must be null or the {heads} of {where}num_heads, since this model is {kind}; "
             f"got {kv_heads!r}; attention.kv_heads sets GQA's"
         )
     checked.setdefault("num_kv_heads", heads)
     geometry = Geometry(name=str(settings["name"]), attention=kind, rope=rope_from(settings, where), **checked)
     if geometry.num_heads % geometry.num_kv_heads:
         raise ValueError(
-            f"geometry.num_heads must be a multiple of geometry.num_kv_heads; "
+            f"{where}num_heads must be a multiple of {where}num_kv_heads; "
             f"got {geometry.num_heads} and {geometry.num_kv_heads}"
         )
     return geometry

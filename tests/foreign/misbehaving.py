@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import torch
 from misbehaving_plan import Plan
@@ -88,6 +89,23 @@ class WrongLater(Wrong):
 class Slow(Behaving):
     def work(self):
         time.sleep(60)
+
+
+class Meeting(Behaving):
+    """Waits at a place for the others of its party: only cases that run side by side come to an end."""
+
+    def prepare(self):
+        super().prepare()
+        place, party = Path(self.settings["workload"]["place"]), self.settings["workload"]["party"]
+        self.were_there = sum(path.name == "record.json" for path in place.rglob("*"))
+        (place / f"here-{os.getpid()}").touch()
+        deadline = time.monotonic() + 60
+        while len(list(place.glob("here-*"))) < party:
+            assert time.monotonic() < deadline, "nobody came"
+            time.sleep(0.01)
+
+    def facts(self):
+        return {**super().facts(), "records_before": self.were_there}
 
 
 class Exhausting(Behaving):

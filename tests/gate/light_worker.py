@@ -1,6 +1,6 @@
 """The worker's own pipe and loop with cases that need no torch: `cases.json` of the tree tells what each does.
 
-Of a case: `seconds` a sample, `noise` of it, `flops`, and under `build` or `sample` a way to end.
+Of a case: its `workload`, `seconds` a sample, `noise` of it, `flops`, and under `build` or `sample` a way to end.
 """
 
 import json
@@ -33,7 +33,7 @@ class Side:
             "cases": [
                 {
                     "id": f"workload=light name={name}",
-                    "workload": "light",
+                    "workload": case.get("workload", "light"),
                     "axes": {"name": name},
                     "extras": {},
                     "settings": {"workload": {"name": "light"}, "name": name, "size": case.get("size", 1)},

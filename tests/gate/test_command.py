@@ -230,6 +230,17 @@ def test_a_sweep_that_the_working_tree_cannot_compose_is_refused(tmp_path, monke
     assert "suite: sweep=gate cannot be composed: ValueError: there is no case {'nope'}\n" in capsys.readouterr().err
 
 
+@needs_pipes
+@pytest.mark.parametrize("arguments", [["--against", "HEAD"], ["selftest", "--out", "out"]])
+def test_reinforcement_learning_is_sent_to_its_stored_records_in_one_sentence(tmp_path, monkeypatch, capsys, arguments):
+    told = {"cases": CASES | {"course": {"workload": "rl"}}}
+    monkeypatch.chdir(light(tmp_path / "checkout", told, told).folder)
+    assert called(monkeypatch, *arguments) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "judged by stored records of paired seeds (suite gate --baseline FOLDER --candidate FOLDER)" in sentence
+    assert "got 'gate'" in sentence
+
+
 def test_outside_a_checkout_it_is_refused_and_where_git_fails_it_is_broken(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from suite.gate.acceptances import accept
+from suite.gate.family import judge_together
 from suite.gate.fingerprint import MUST_MATCH
 from suite.gate.pairing import changed_settings
 from suite.gate.stored import judge_stored
-from suite.gate.stored_times import compared, judge_times
+from suite.gate.stored_times import compared
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome
 from suite.records.record import Evidence, Reading
@@ -85,14 +86,14 @@ def test_a_slowdown_within_the_stored_spread_is_inconclusive_and_fails_only_wher
 
 
 def test_no_difference_in_a_spread_that_could_hide_one_is_not_the_same():
-    (verdict,) = judge_times([compared("c", "layer", [0.9, 0.95, 1.0, 1.05, 1.1], [1.0], "wall")], Tolerances())
+    (verdict,) = judge_together([compared("c", "layer", [0.9, 0.95, 1.0, 1.05, 1.1], [1.0], "wall")], Tolerances())
     assert (verdict.outcome, verdict.high > 1.05) == (Outcome.INCONCLUSIVE, True)
 
 
 def test_a_prediction_is_wider_than_an_interval_of_the_mean():
     """By hand: t(4, 99 %) = 3.747, and a further run varies by s√(1 + 1/5) about the mean of five."""
     logs = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-    (verdict,) = judge_times([compared("c", "layer", np.exp(logs), [1.0], "wall")], Tolerances())
+    (verdict,) = judge_together([compared("c", "layer", np.exp(logs), [1.0], "wall")], Tolerances())
     assert np.log(verdict.high) == pytest.approx(3.747 * logs.std(ddof=1) * np.sqrt(1.2), rel=1e-3)
     assert verdict.ratio == pytest.approx(1.0)
 
@@ -102,12 +103,12 @@ def test_the_error_is_spent_over_all_benchmarks():
     stored_s = np.exp([-0.02, -0.01, 0.0, 0.01, 0.02])
     alone = compared("c", "layer", stored_s, [1.11], "wall")
     calm = [compared(str(index), "layer", stored_s, [1.0], "wall") for index in range(49)]
-    assert judge_times([alone], Tolerances())[0].outcome is Outcome.SLOWER
-    assert judge_times([alone, *calm], Tolerances())[0].outcome is Outcome.INCONCLUSIVE
+    assert judge_together([alone], Tolerances())[0].outcome is Outcome.SLOWER
+    assert judge_together([alone, *calm], Tolerances())[0].outcome is Outcome.INCONCLUSIVE
 
 
 def test_stored_runs_without_any_spread_are_no_division_by_zero():
-    same, slower = judge_times(
+    same, slower = judge_together(
         [compared("c", span, [1.0] * 5, [now], "wall") for span, now in (("a", 1.0), ("b", 1.5))], Tolerances()
     )
     assert (same.outcome, slower.outcome) == (Outcome.SAME, Outcome.SLOWER)
@@ -120,7 +121,7 @@ def test_false_alarms_are_as_rare_as_promised():
     for _ in range(300):
         draws = np.exp(generator.normal(0, 0.05, size=(8, 6)))
         comparisons = [compared(str(i), "s", row[:5], row[5:], "wall") for i, row in enumerate(draws)]
-        alarms += any(one.outcome is Outcome.SLOWER for one in judge_times(comparisons, Tolerances()))
+        alarms += any(one.outcome is Outcome.SLOWER for one in judge_together(comparisons, Tolerances()))
     assert alarms <= 8
 
 

@@ -33,6 +33,7 @@ def normal(seed, *shape):
 def test_small_scores_are_summed_up_as_by_hand():
     assert mean(SCORES) == pytest.approx(2.75 / 3)
     assert median(SCORES) == 0.5
+    assert median([[0.0, 1.0], [4.0, 9.0]]) == 3.5  # Of the means 2 and 5; of all four scores it would be 2.5.
     assert iqm(SCORES) == (0.5 + 0.5 + 0.5 + 1) / 4  # 0 and 3 are the outer quarters.
     assert optimality_gap(SCORES) == pytest.approx(1 - 3.5 / 6)
     assert optimality_gap(SCORES, gamma=0.5) == pytest.approx(0.5 - 2.5 / 6)

@@ -8,6 +8,7 @@ from suite.measure.allocator import AllocatorProbe
 from suite.measure.ceilings import measure_ceilings
 from suite.measure.clock import cpu_clock, judging_clock
 from suite.measure.devices.device import Timed
+from suite.measure.meter import Probe
 from suite.measure.workload import Workload
 from suite.records.record import Reading
 from suite.statistics.intervals import median_interval
@@ -42,6 +43,9 @@ class Cpu:
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
         return Timed(step=workload.step, probes=[cpu_clock(self._threads)], works=workload.parts(), facts={})
+
+    def course_clock(self) -> tuple[str, Probe]:
+        return self.clock, cpu_clock(self._threads)
 
     def watcher(self) -> AllocatorProbe:
         return AllocatorProbe()

@@ -14,10 +14,11 @@ import torch
 
 from suite.measure.cold import unproven
 from suite.measure.devices.cuda_ceilings import measure_cuda_ceilings
-from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes, nvtx_range
+from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes, nvtx_range, synchronised_clock
 from suite.measure.devices.cuda_graph import timed_turns
 from suite.measure.devices.cuda_memory import CudaWatcher
 from suite.measure.devices.device import Timed
+from suite.measure.meter import Probe
 from suite.measure.workload import UnsupportedError, Workload
 from suite.records import numbers
 from suite.records.record import Reading
@@ -79,6 +80,9 @@ class Cuda:
             runs=turns.runs,
             warnings=turns.warnings,
         )
+
+    def course_clock(self) -> tuple[str, Probe]:
+        return "wall", synchronised_clock
 
     def watcher(self) -> CudaWatcher:
         return CudaWatcher()

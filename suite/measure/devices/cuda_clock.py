@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from suite.measure.clock import involuntary_switches
+from suite.measure.clock import cpu_clock, involuntary_switches
 from suite.measure.meter import Probe, Seen
 
 FLUSH_OVER_L2 = 2
 PROBE_SHARE = 4
 """The flush is proved by reading one part in so many of the L2: enough to take longer than a kernel's own start-up."""
 FLOAT_BYTES = 4
+MANY_THREADS = 2
+"""As far as the clock is concerned: the device works beside the host's thread, so that wall time judges."""
 
 
 def l2_bytes() -> int:
@@ -102,5 +104,17 @@ def nvtx_range(span: str) -> Callable[[], Seen]:
     def stop() -> Seen:
         torch.cuda.nvtx.range_pop()
         return ()
+
+    return stop
+
+
+def synchronised_clock(span: str) -> Callable[[], Seen]:
+    """A probe for spans that take far longer than waiting for the device: wall time from idle to idle."""
+    torch.cuda.synchronize()
+    stop_clock = cpu_clock(MANY_THREADS)(span)
+
+    def stop() -> Seen:
+        torch.cuda.synchronize()
+        return stop_clock()
 
     return stop

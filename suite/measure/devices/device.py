@@ -66,6 +66,11 @@ class Device(Protocol):
         """Called once, when the workload has been checked."""
         ...
 
+    def course_clock(self) -> tuple[str, Probe]:
+        """For work that is not repeated: which clock a reading's `value` is, and the probe, which waits for the device
+        at both ends of a span."""
+        ...
+
     def watcher(self) -> Watcher: ...
 
     def criticise(self, readings: Sequence[Reading]) -> Iterator[str]:

@@ -6,7 +6,7 @@ A judgement is data from anywhere, like a record: its text is scrubbed and cut h
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from suite.gate.sentences import COMMIT_LENGTH, change, differences, facts, finite, percent, quantity, values
+from suite.gate.sentences import COMMIT_LENGTH, change, differences, facts, most, quantity, values
 from suite.gate.short_names import shared_settings, short_names
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
@@ -167,13 +167,12 @@ def _how(judgement: Judgement, words: Words) -> list[str]:
 
 def _verdict(verdict: Verdict, cases: Mapping[str, str], words: Words) -> list[str]:
     name, what = _row_name(verdict, cases)
-    allowed = finite(verdict.allowed)
     return [
         words(f"outcome.{verdict.outcome}"),
         name,
         what or numbers.NOTHING,
         change(verdict, to=words("gate.to")) or numbers.NOTHING,
-        numbers.NOTHING if allowed is None else percent(allowed),
+        most(verdict) or numbers.NOTHING,
         cut(words("punctuation.notes").join([verdict.reason, *verdict.notes]), LONGEST_REASON),
         *values(verdict),
     ]

@@ -6,9 +6,11 @@ No torch here. Completions are tokens as text: a character or one of TAGS each, 
 import hashlib
 import random
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from suite.configuration import locate
 
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
@@ -34,6 +36,7 @@ class Item:
     content: str
     """What the item is about, whatever its text: two items of one content never fall on both sides of the split."""
     answer: str
+    """The right one, or one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,8 @@ class Score:
     """1 where the completion has the asked form, else 0."""
     steps: Sequence[StepReward] = ()
     """In the order of their ends; none where the task's steps are not checkable or the thought holds none."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """What else is worth watching, each between 0 and 1 and in no reward, such as whether a program compiles."""
 
 
 class Task(Protocol):
@@ -65,18 +70,29 @@ class Task(Protocol):
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """A completion as the base model's corpus has it: it knows the pieces and hardly ever puts them right."""
+        """A completion as the base model's corpus has it: it knows the pieces and hardly ever puts them right.
+
+        It has room for the end token within longest_completion.
+        """
         ...
 
     def solution(self, item: Item, generator: random.Random) -> str:
         """A right completion in the asked form, its checkable steps included."""
         ...
 
-    def score(self, item: Item, completion: Sequence[str]) -> Score: ...
+    def score(self, item: Item, completion: Sequence[str]) -> Score:
+        """Of any tokens at all: it never raises."""
+        ...
+
+
+def make(settings: Mapping[str, Any]) -> Task:
+    """The task that resolved settings ask for. Raises ValueError for what is wrong in itself."""
+    task: Task = locate(settings["task"]["_target_"])(settings["task"])
+    return task
 
 
 def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:
-    """An item of one split."""
+    """An item of one split. Several may share a content: sorting's 4152 and 2514 are one."""
     while True:
         item = task.item(generator)
         if is_held_out(item.content) is held_out:
@@ -94,6 +110,7 @@ class Parsed:
 
 
 def parse(completion: Sequence[str]) -> Parsed:
+    """Of any tokens at all."""
     places = [index for index, token in enumerate(completion) if token in TAGS]
     order = [completion[index] for index in places]
     thought = _between(completion, THINK, END_THINK)

@@ -1,0 +1,205 @@
+"""What an arm of reinforcement learning is judged by, and its change over pairs of runs of one seed.
+
+Runs of one seed share the base model, the prompts and the order of both, and the variance between base models is as
+large as the gaps between algorithms: so each pair gives a difference, and Student's t is taken over the differences.
+Where both sides are of one distribution a difference is as likely as its opposite, whatever that distribution is.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from suite.gate.family import LEVEL, outcome_of, reach_of, t_of
+from suite.gate.sentences import in_unit
+from suite.gate.tolerances import Tolerances
+from suite.gate.verdict import Outcome, Verdict
+from suite.records import numbers
+from suite.records.record import Reading, Record
+from suite.records.rl_metrics import EVALUATE, PHASES
+
+ACCURACY, LATENCY = "heldout_accuracy", "latency_s"
+LAST, MEAN, COST = "last", "mean", "+".join(PHASES)
+"""Stand for spans: the last evaluation, all evaluations, and the phases of all steps together."""
+FEWEST_SEEDS = 5
+"""As of stored times: Student's t at 99 % is 3.7 with five pairs and 7.0 with three."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A run's value of a quantity, and which of its readings made it up."""
+
+    value: float
+    of: tuple[tuple[str, int], ...]
+    """Spans and steps. What was summed or averaged over others is another quantity."""
+    clock: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    span: str
+    metric: str
+    take: Callable[[Record], Taken | None]
+    """None where a run has nothing of it."""
+
+    @property
+    def is_accuracy(self) -> bool:
+        """It changes by points; a cost by a ratio."""
+        return self.metric == ACCURACY
+
+    def said(self, value: float) -> str:
+        return in_unit(value, self.metric)
+
+    def average(self, values: Sequence[float]) -> float:
+        """Arithmetic of an accuracy, geometric of a cost, which is above zero."""
+        return float(np.mean(values)) if self.is_accuracy else float(np.exp(np.mean(np.log(values))))
+
+    def worsening(self, before: Sequence[float], after: Sequence[float]) -> list[float]:
+        """Of each pair, on the scale on which it is tested: above 0 is for the worse."""
+        pairs = zip(before, after, strict=True)
+        return [old - new if self.is_accuracy else math.log(new / old) for old, new in pairs]
+
+
+def last_accuracy(record: Record) -> Taken | None:
+    evaluated = _evaluated(record)
+    return Taken(value=evaluated[-1].value, of=((EVALUATE, evaluated[-1].step),)) if evaluated else None
+
+
+def mean_accuracy(record: Record) -> Taken | None:
+    """The area under the curve: less noisy than its end, and lower too where a run learns later."""
+    evaluated = _evaluated(record)
+    if not evaluated:
+        return None
+    return Taken(value=float(np.mean([one.value for one in evaluated])), of=_where(evaluated))
+
+
+def cost(record: Record) -> Taken | None:
+    """CPU seconds of the whole process; on another device the time by its own clock, since a CPU only waits there."""
+    timed = [one for one in record.readings if one.metric == LATENCY and one.span in PHASES]
+    if not timed:
+        return None
+    is_cpu = record.settings.get("device") == "cpu"
+    if is_cpu and any(one.process_cpu_s is None for one in timed):
+        return None
+    value = math.fsum((one.process_cpu_s or 0.0) if is_cpu else one.value for one in timed)
+    clock = "process_cpu" if is_cpu else str(record.provenance.get("clock") or "")
+    return Taken(value=value, of=tuple(sorted(_where(timed))), clock=clock)
+
+
+LEARNT = (
+    Quantity(span=LAST, metric=ACCURACY, take=last_accuracy),
+    Quantity(span=MEAN, metric=ACCURACY, take=mean_accuracy),
+)
+SPENT = Quantity(span=COST, metric=LATENCY, take=cost)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedComparison:
+    """One quantity over paired seeds: an accuracy by its difference, a cost by the logarithm of its ratio."""
+
+    case: str
+    quantity: Quantity
+    before: float
+    after: float
+    shift: float
+    """Mean of the pairs' differences; above 0 is for the worse."""
+    error: float
+    """Standard error of that mean."""
+    seeds: int
+    clock: str
+    notes: Sequence[str] = ()
+
+    @property
+    def t(self) -> float:
+        return t_of(self.shift, self.error)
+
+    @property
+    def freedom(self) -> int:
+        return self.seeds - 1
+
+    def judged(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
+        """Floor and target are points of an accuracy, and shares of a cost."""
+        is_accuracy = self.quantity.is_accuracy
+        key = self.case, self.quantity.span, self.quantity.metric
+        floor, target = tolerances.floor(*key), tolerances.target(*key)
+        reach = reach_of(self.error, self.freedom)
+        on_scale = [floor, target] if is_accuracy else [math.log1p(floor), math.log1p(target)]
+        outcome = outcome_of(p_worse, p_better, shift=self.shift, reach=reach, floor=on_scale[0], target=on_scale[1])
+        ends = [self.shift - reach, self.shift + reach]
+        low, high = (self._ratio(shift) for shift in (reversed(ends) if is_accuracy else ends))
+        return Verdict(
+            case=self.case,
+            span=self.quantity.span,
+            metric=self.quantity.metric,
+            outcome=outcome,
+            reason=self._reason(outcome, reach, target),
+            before=self.before,
+            after=self.after,
+            ratio=self._ratio(self.shift),
+            low=low,
+            high=high,
+            level=LEVEL,
+            allowed=self._ratio(on_scale[0]),
+            clock=self.clock,
+            launches=self.seeds,
+            notes=self.notes,
+        )
+
+    def _ratio(self, shift: float) -> float | None:
+        """After over before by a shift; of an accuracy of 0 there is none."""
+        if self.quantity.is_accuracy:
+            return (self.before - shift) / self.before if self.before > 0 else None
+        return math.exp(shift)
+
+    def _reason(self, outcome: Outcome, reach: float, target: float) -> str:
+        is_accuracy = self.quantity.is_accuracy
+        signed = _points if is_accuracy else _share
+        change, *ends = (signed(shift) for shift in (self.shift, self.shift - reach, self.shift + reach))
+        low, high = reversed(ends) if is_accuracy else ends
+        told = (
+            f"{self.quantity.said(self.before)} before, {self.quantity.said(self.after)} now over {self.seeds} "
+            f"paired seeds: {change} ({low} to {high})"
+        )
+        if outcome is Outcome.INCONCLUSIVE:
+            return (
+                f"{told}; the seeds spread too far to rule out {signed(target if is_accuracy else math.log1p(target))}"
+            )
+        return told
+
+
+def compared(
+    case: str, quantity: Quantity, before: Sequence[Taken], after: Sequence[Taken], notes: Sequence[str] = ()
+) -> SeedComparison:
+    """In the order of their seeds, which are at least two."""
+    old, new = ([one.value for one in side] for side in (before, after))
+    worsening = quantity.worsening(old, new)
+    return SeedComparison(
+        case=case,
+        quantity=quantity,
+        before=quantity.average(old),
+        after=quantity.average(new),
+        shift=float(np.mean(worsening)),
+        error=float(np.std(worsening, ddof=1)) / math.sqrt(len(worsening)),
+        seeds=len(worsening),
+        clock=after[0].clock,
+        notes=notes,
+    )
+
+
+def _evaluated(record: Record) -> list[Reading]:
+    found = [one for one in record.readings if (one.span, one.metric) == (EVALUATE, ACCURACY)]
+    return sorted(found, key=lambda one: one.step)
+
+
+def _where(readings: Sequence[Reading]) -> tuple[tuple[str, int], ...]:
+    return tuple((one.span, one.step) for one in readings)
+
+
+def _points(fall: float) -> str:
+    """With a sign that says which way the accuracy went."""
+    return f"{'−' if fall > 0 else '+'}{abs(fall):.3f}"
+
+
+def _share(shift: float) -> str:
+    return f"{'+' if shift >= 0 else '−'}{numbers.percent(abs(math.exp(shift) - 1))}"

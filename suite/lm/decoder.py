@@ -1,0 +1,133 @@
+"""A small decoder of the suite's own attention layers: what RL trains, and what quality is asked of.
+
+Llama's block: RMSNorm, attention, RMSNorm, SwiGLU, both added to the residual stream; embeddings tied to the head.
+Any variant of suite/attention is its attention, so `attention=` is an axis of everything that is built on it.
+
+Shapes: B sequences, S tokens, D hidden width, V vocabulary; those of attention stand in suite/attention/problem.py.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from suite.attention.cache import Cache
+from suite.attention.layer import AttentionLayer
+from suite.configuration import locate
+from suite.lm.attend import attend
+from suite.theory.decoder_shape import DecoderShape
+
+NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """Where and of what a decoder is made."""
+
+    dtype: torch.dtype
+    device: torch.device
+    generator: torch.Generator
+
+
+class Block(torch.nn.Module):
+    def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: Made) -> None:
+        super().__init__()
+        hidden, inner = shape.hidden_size, shape.intermediate_size
+        self.attention = attention
+        self.attention_norm = attention.ones(hidden)
+        self.mlp_norm = attention.ones(hidden)
+        self.w_gate_up = attention.drawn(2 * inner, hidden)
+        self.w_down = attention.drawn(hidden, inner)
+        # As in GPT-2: the residual stream's variance does not grow with depth.
+        share = 1 / math.sqrt(2 * shape.num_layers)
+        with torch.no_grad():
+            self.w_down.mul_(share)
+            attention.w_o.mul_(share)  # type: ignore[operator]
+        # In a tuple, so that torch does not register it: it has the very same weights.
+        self._trained = (attention.for_training(),)
+
+    def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
+        """Without a cache, as in training and scoring."""
+        return self._forward(x_BSD, self._trained[0], None, 0, mask_B1ST)
+
+    def decode(self, x_BSD: Tensor, cache: Cache, start: int, mask_B1ST: Tensor | None) -> Tensor:
+        """New tokens from `start` on, behind those that the cache holds."""
+        return self._forward(x_BSD, self.attention, cache, start, mask_B1ST)
+
+    def _forward(
+        self, x_BSD: Tensor, layer: AttentionLayer, cache: Cache | None, start: int, mask_B1ST: Tensor | None
+    ) -> Tensor:
+        q, k, v = layer.project(_normed(x_BSD, self.attention_norm), cache, start)
+        o_BHSv = attend(q, k, v, scale=layer.scale, value_lies=layer.value_lies, mask_B1ST=mask_B1ST)
+        x_BSD = x_BSD + layer.output(o_BHSv)
+        gate, up = F.linear(_normed(x_BSD, self.mlp_norm), self.w_gate_up).chunk(2, dim=-1)
+        return x_BSD + F.linear(F.silu(gate) * up, self.w_down)
+
+
+class Decoder(torch.nn.Module):
+    """Constructed from its shape and the settings under `attention`, whose `_target_` is the layers' class."""
+
+    def __init__(self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, made: Made) -> None:
+        super().__init__()
+        self.shape, self.made = shape, made
+        layer_class = locate(attention["_target_"])
+        layers: list[AttentionLayer] = [
+            layer_class(
+                shape.layer, positions=positions, dtype=made.dtype, device=made.device, generator=made.generator
+            )
+            for _ in range(shape.num_layers)
+        ]
+        self._blocks = [Block(layer, shape, made) for layer in layers]
+        self.blocks = torch.nn.ModuleList(self._blocks)
+        self.norm = layers[0].ones(shape.hidden_size)
+        self.embedding = layers[0].drawn(shape.vocab_size, shape.hidden_size)
+        self.requires_grad_(True)
+
+    def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
+        """Hidden states h_BSD behind the last norm. A mask as suite.lm.attend has it; None: causal."""
+        x_BSD = F.embedding(tokens_BS, self.embedding)
+        for block in self._blocks:
+            x_BSD = block(x_BSD, mask_B1ST)
+        return _normed(x_BSD, self.norm)
+
+    def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
+        """Hidden states of new tokens from `start` on; writes them to the caches, one a layer."""
+        x_BSD = F.embedding(tokens_BS, self.embedding)
+        for block, cache in zip(self._blocks, caches, strict=True):
+            cache.length = start + tokens_BS.shape[1]
+            x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
+        return _normed(x_BSD, self.norm)
+
+    def logits(self, h_BSD: Tensor) -> Tensor:
+        return F.linear(h_BSD, self.embedding)
+
+    def new_caches(self, batch: int, length: int) -> list[Cache]:
+        """One a layer, with room for `length` tokens of each sequence."""
+        layers = [block.attention for block in self._blocks]
+        return [
+            Cache(
+                batch=batch,
+                kv_heads=layer.cache_heads,
+                length=length,
+                widths=layer.cache_widths,
+                dtype=self.made.dtype,
+                device=self.made.device,
+            )
+            for layer in layers
+        ]
+
+    def modes(self) -> dict[str, str]:
+        """Which of the variant's modes trains and scores, and which decodes, by the layers' classes."""
+        block = self._blocks[0]
+        return {"trained": type(block._trained[0]).__name__, "decoded": type(block.attention).__name__}
+
+    def parameter_count(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _normed(x_BSD: Tensor, gain_D: Tensor) -> Tensor:
+    return F.rms_norm(x_BSD, gain_D.shape, gain_D, NORM_EPS)

@@ -1,0 +1,201 @@
+"""Completions of many prompts at once, with a cache.
+
+What makes it fast at these sizes: the prompt of a group is read once and its cache copied, rows that have ended are
+taken out of the batch, and all noise is drawn before the loop. Every row has noise of its own:
+whether a neighbour has ended changes nothing.
+
+Shapes: P prompts, S their tokens (padded on the left), N = P x copies completions, T their tokens, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from suite.lm.attend import prompt_mask
+from suite.lm.decoder import Decoder
+from suite.lm.tokenizer import END, PAD
+
+COMPACTED_BELOW = 0.75
+"""Of the rows in the batch: copying the caches of those that go on pays only where a good part has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    tokens_PS: Tensor
+    valid_PS: Tensor | None = None
+    """True on a prompt's own tokens; None where all are equally long."""
+
+    def repeated(self, copies: int) -> "Prompts":
+        """Each prompt `copies` times, one after the other."""
+        valid = None if self.valid_PS is None else self.valid_PS.repeat_interleave(copies, dim=0)
+        return Prompts(tokens_PS=self.tokens_PS.repeat_interleave(copies, dim=0), valid_PS=valid)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    tokens_NT: Tensor
+    """PAD behind the end. T is the longest completion's length."""
+    mask_NT: Tensor
+    """1.0 on a completion's tokens, its end token included."""
+    log_probs_NT: Tensor
+    """Of the sampled tokens at the sampling temperature; 0 on padding."""
+    entropy_NT: Tensor | None
+    """Of the distributions that were sampled from, in nats; 0 on padding."""
+    is_truncated_N: Tensor
+    """Cut at the limit: no end token."""
+
+    @property
+    def lengths(self) -> Tensor:
+        return self.mask_NT.sum(dim=1)
+
+
+def prompts_from(ids: Sequence[Sequence[int]], device: torch.device) -> Prompts:
+    """Prompts as ids, padded on the left where they differ in length."""
+    longest = max(len(one) for one in ids)
+    tokens_PS = torch.tensor([[PAD] * (longest - len(one)) + list(one) for one in ids], device=device)
+    if all(len(one) == longest for one in ids):
+        return Prompts(tokens_PS=tokens_PS)
+    lengths_P1 = torch.tensor([[len(one)] for one in ids], device=device)
+    return Prompts(tokens_PS=tokens_PS, valid_PS=torch.arange(longest, device=device) >= longest - lengths_P1)
+
+
+def sample(
+    model: Decoder,
+    prompts: Prompts,
+    *,
+    copies: int = 1,
+    longest: int,
+    temperature: float = 1.0,
+    generator: torch.Generator | None,
+    with_entropy: bool = False,
+) -> Samples:
+    """`copies` completions of each prompt, next to each other. `generator`: None takes the likeliest token.
+
+    `longest`: tokens of a completion at most, the end token included.
+    """
+    run = _Run(model, prompts, copies=copies, longest=longest)
+    with torch.inference_mode():
+        run.to_the_end(temperature, generator, with_entropy=with_entropy)
+    # Copied out of inference mode, whose tensors autograd refuses.
+    tokens_NT = run.tokens_TN[: run.taken].T.clone()
+    ends_NT = tokens_NT == END
+    before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
+    mask_NT = before_end_NT.to(model.made.dtype)
+    return Samples(
+        tokens_NT=tokens_NT.where(before_end_NT, PAD),
+        mask_NT=mask_NT,
+        log_probs_NT=run.log_probs_TN[: run.taken].T * mask_NT,
+        entropy_NT=run.entropy_TN[: run.taken].T * mask_NT if with_entropy else None,
+        is_truncated_N=~ends_NT.any(dim=1),
+    )
+
+
+def _log_softmax(logits_NV: Tensor, temperature: float) -> Tensor:
+    return F.log_softmax(logits_NV if temperature == 1.0 else logits_NV / temperature, dim=-1)
+
+
+def _chosen(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
+    return (log_p_NV if noise_NV is None else log_p_NV - noise_NV).argmax(dim=-1, keepdim=True)
+
+
+class _Run:
+    """One rollout: what was sampled so far, the rows that go on, and their caches. B: rows in the batch."""
+
+    def __init__(self, model: Decoder, prompts: Prompts, *, copies: int, longest: int) -> None:
+        self._model, self._prompts, self._copies, self._longest = model, prompts, copies, longest
+        device, dtype, rows = model.made.device, model.made.dtype, len(prompts.tokens_PS) * copies
+        self.taken = 0
+        """Tokens of each completion so far."""
+        self.tokens_TN = torch.full((longest, rows), PAD, device=device)
+        self.log_probs_TN = torch.zeros(longest, rows, dtype=dtype, device=device)
+        self.entropy_TN = torch.zeros_like(self.log_probs_TN)
+        self._filled = 0
+        """Tokens of each row in the caches."""
+        self._going_B: Tensor | None = None
+        """Indices of the rows in the batch; None while all are."""
+        self._ended_B = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._seen_BT: Tensor | None = None
+        """Which tokens a new one sees, where prompts are padded."""
+
+    def to_the_end(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
+        noise_TNV = self._noise(generator)
+        h_BD = self._prefill()
+        while True:
+            log_p_BV = _log_softmax(self._model.logits(h_BD), temperature)
+            chosen_B1 = _chosen(log_p_BV, None if noise_TNV is None else self._rows(noise_TNV[self.taken]))
+            self._put(self.tokens_TN, chosen_B1[:, 0])
+            self._put(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
+            if with_entropy:
+                self._put(self.entropy_TN, -(log_p_BV.exp() * log_p_BV).sum(dim=1))
+            self.taken += 1
+            going_B1 = self._without_ended(chosen_B1)
+            if going_B1 is None or self.taken == self._longest:
+                return
+            h_BD = self._advance(going_B1)
+
+    def _noise(self, generator: torch.Generator | None) -> Tensor | None:
+        """argmax(log p - log E) with E from Exp(1) samples from p (the Gumbel-max trick)."""
+        if generator is None:
+            return None
+        size = (*self.tokens_TN.shape, self._model.shape.vocab_size)
+        noise_TNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
+        return noise_TNV.exponential_(generator=generator).log_()
+
+    def _prefill(self) -> Tensor:
+        """Hidden state of each row's last prompt token; a prompt is read once, however many copies it has."""
+        count, self._filled = self._prompts.tokens_PS.shape
+        valid_PS, mask = self._prompts.valid_PS, None
+        if valid_PS is not None:
+            mask = prompt_mask(valid_PS, self._filled)
+            self._seen_BT = F.pad(valid_PS, (0, self._longest), value=True).repeat_interleave(self._copies, dim=0)
+        self._caches = self._model.new_caches(count, self._filled + self._longest)
+        h_PD = self._model.decode(self._prompts.tokens_PS, self._caches, 0, mask)[:, -1]
+        if self._copies == 1:
+            return h_PD
+        self._select(torch.arange(count, device=h_PD.device).repeat_interleave(self._copies))
+        return h_PD.repeat_interleave(self._copies, dim=0)
+
+    def _rows(self, x_NV: Tensor) -> Tensor:
+        return x_NV if self._going_B is None else x_NV.index_select(0, self._going_B)
+
+    def _put(self, into_TN: Tensor, values_B: Tensor) -> None:
+        if self._going_B is None:
+            into_TN[self.taken] = values_B
+        else:
+            into_TN[self.taken].index_copy_(0, self._going_B, values_B)
+
+    def _without_ended(self, chosen_B1: Tensor) -> Tensor | None:
+        """The chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at the
+        end of the rollout. None where every row has ended."""
+        self._ended_B = self._ended_B | (chosen_B1[:, 0] == END)
+        kept_B = (~self._ended_B).nonzero()[:, 0]
+        if len(kept_B) == 0:
+            return None
+        if len(kept_B) > COMPACTED_BELOW * len(self._ended_B):
+            return chosen_B1
+        self._going_B = kept_B if self._going_B is None else self._going_B[kept_B]
+        self._ended_B = self._ended_B[kept_B]
+        if self._seen_BT is not None:
+            self._seen_BT = self._seen_BT[kept_B]
+        self._select(kept_B)
+        return chosen_B1[kept_B]
+
+    def _advance(self, chosen_B1: Tensor) -> Tensor:
+        mask = None if self._seen_BT is None else self._seen_BT[:, None, None, : self._filled + 1]
+        h_B1D = self._model.decode(chosen_B1, self._caches, self._filled, mask)
+        self._filled += 1
+        return h_B1D[:, 0]
+
+    def _select(self, rows_B: Tensor) -> None:
+        """Rows of the caches, copied as far as they are filled."""
+        for cache in self._caches:
+            cache.tensors = [_selected(tensor, rows_B, self._filled) for tensor in cache.tensors]
+
+
+def _selected(tensor: Tensor, rows_B: Tensor, filled: int) -> Tensor:
+    chosen = tensor.new_empty(len(rows_B), *tensor.shape[1:])
+    torch.index_select(tensor[:, :, :filled], 0, rows_B, out=chosen[:, :, :filled])
+    return chosen

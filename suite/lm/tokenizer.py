@@ -1,0 +1,28 @@
+"""Tokens as numbers: a fixed list of texts, of which the first two are padding and the end."""
+
+from collections.abc import Iterable, Sequence
+
+PAD, END = 0, 1
+NAMES = ("<pad>", "<end>")
+WIDTH_MULTIPLE = 64
+"""Of the vocabulary, as kernels like it; what is over has no text, and a trained model never samples it."""
+
+
+class Tokenizer:
+    """Maps token texts to ids and back. `texts`: all that may occur, padding and end aside."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = [*NAMES, *texts]
+        assert len(set(self._texts)) == len(self._texts)
+        self._ids = {text: id for id, text in enumerate(self._texts)}
+
+    @property
+    def vocab_size(self) -> int:
+        return -(-len(self._texts) // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        return [self._ids[token] for token in tokens]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Texts of the ids; one that has none, which an untrained model may sample, is the padding's."""
+        return [self._texts[id] if id < len(self._texts) else NAMES[PAD] for id in ids]

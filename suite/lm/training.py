@@ -1,0 +1,99 @@
+"""Training a decoder on given tokens: base models, and whatever is learnt from examples."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from suite.lm.decoder import Decoder
+from suite.lm.tokenizer import END, PAD
+
+BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.0
+
+
+class NotFiniteError(Exception):
+    """A loss or a gradient that is no finite number: nothing that follows would mean anything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What keeps the first updates, and any single one, small."""
+
+    warmup_updates: int
+    """Over which the rate grows from 0."""
+    max_grad_norm: float
+
+
+class Optimiser:
+    """AdamW with a linear warm-up and clipped gradients."""
+
+    def __init__(self, model: torch.nn.Module, *, lr: float, limits: Limits) -> None:
+        self._parameters = list(model.parameters())
+        self._lr, self._limits = lr, limits
+        self._adamw = torch.optim.AdamW(self._parameters, lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True)
+        self._done = 0
+
+    def update(self, of: str) -> float:
+        """One update from the gradients that stand in the parameters, which are then gone; their norm before clipping.
+
+        Raises NotFiniteError, with `of` saying whose they are.
+        """
+        self._done += 1
+        for group in self._adamw.param_groups:
+            group["lr"] = self._lr * min(1.0, self._done / max(self._limits.warmup_updates, 1))
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._limits.max_grad_norm, foreach=True))
+        if not math.isfinite(norm):
+            raise NotFiniteError(f"the gradient of {of} is {norm} at its update {self._done}")
+        self._adamw.step()
+        self._adamw.zero_grad(set_to_none=True)
+        return norm
+
+    def state(self) -> dict[str, object]:
+        return {"done": self._done, "adamw": self._adamw.state_dict()}
+
+    def restore(self, state: dict[str, object]) -> None:
+        self._done = state["done"]  # type: ignore[assignment]
+        self._adamw.load_state_dict(state["adamw"])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A text as ids, and how many of its first tokens are given and not learnt."""
+
+    ids: Sequence[int]
+    given: int = 0
+
+
+def batch_of(examples: Sequence[Example], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tokens tokens_BS, each text with its end and padded on the right, and which of them are learnt, as 1.0."""
+    longest = max(len(example.ids) for example in examples) + 1
+    tokens_BS = torch.full((len(examples), longest), PAD)
+    learnt_BS = torch.zeros(len(examples), longest)
+    for row, example in enumerate(examples):
+        whole = [*example.ids, END]
+        tokens_BS[row, : len(whole)] = torch.tensor(whole)
+        learnt_BS[row, example.given : len(whole)] = 1.0
+    return tokens_BS.to(device), learnt_BS.to(device)
+
+
+def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
+    """Mean cross-entropy of the learnt tokens, in nats. The first token of a text is never learnt."""
+    logits_BSV = model.logits(model(tokens_BS[:, :-1]))
+    losses = F.cross_entropy(logits_BSV.flatten(0, 1), tokens_BS[:, 1:].flatten(), reduction="none")
+    weights = learnt_BS[:, 1:].flatten().to(losses.dtype)
+    return (losses * weights).sum() / weights.sum()
+
+
+def train_on(model: Decoder, batches: Iterable[tuple[Tensor, Tensor]], *, lr: float, limits: Limits) -> list[float]:
+    """One update a batch, as `batch_of` makes them; the loss of each. Raises NotFiniteError."""
+    optimiser = Optimiser(model, lr=lr, limits=limits)
+    losses = []
+    for tokens_BS, learnt_BS in batches:
+        loss = token_loss(model, tokens_BS, learnt_BS)
+        loss.backward()
+        optimiser.update("the model")
+        losses.append(float(loss.detach()))
+    return losses

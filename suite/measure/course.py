@@ -1,0 +1,192 @@
+"""A case whose steps follow from one another, as training's do: each is run and timed once, and none can be repeated.
+
+What is read goes to the parent as it comes. A checkpoint is written now and then, so that a run that was killed goes on
+from it and ends as the unbroken one; it holds what was read so far, too, and is removed when the run is done.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from suite.configuration import locate
+from suite.measure.devices import device_for
+from suite.measure.meter import Meter
+from suite.measure.phases import Send, timed
+from suite.measure.precision import set_matmul_precision
+from suite.measure.telemetry.counters import CounterLostError, NoCounter, energy_counter
+from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.records.record import Reading, Status
+from suite.records.rl_metrics import STEP
+from suite.records.store import PART
+
+
+class CourseFailedError(Exception):
+    """The course cannot go on, and the message is the whole reason: a loss that is no number."""
+
+
+class CoursePlan(Protocol):
+    """See suite.measure.workload.Plan; a course has no step that could be predicted."""
+
+    device: str
+    dtype: str
+    threads: int
+    refusal: str | None
+
+    def facts(self) -> Mapping[str, Any]: ...
+
+    def constants(self) -> Mapping[str, Mapping[str, float]]: ...
+
+    def least_bytes(self) -> float: ...
+
+
+class Course(Protocol):
+    """Constructed with the resolved settings; allocates in `prepare`."""
+
+    plan: CoursePlan
+    steps: int
+    checkpoint_seconds: float
+
+    def prepare(self, shared: Path) -> None:
+        """May raise UnsupportedError. `shared`: a folder for what several cases of a sweep need, such as a base model;
+        other processes may be using it."""
+        ...
+
+    def constants(self) -> Iterable[Reading]:
+        """Quantities that do not change from step to step."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a reader must know of how it ran, as plain data for the record's provenance."""
+        ...
+
+    def step(self, meter: Meter) -> None:
+        """The step of the meter's index; the last one too may be followed by what closes the course."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, as tensors and plain data."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+
+def run_course(
+    send: Send, *, settings: Mapping[str, Any], shared: Path, checkpoint: Path, no_energy: str | None
+) -> tuple[Status, str | None]:
+    """Run one case from its beginning, or from the checkpoint where there is one. Sends what measure_case sends.
+
+    `no_energy`: the named state that keeps the joules from being taken; None takes them where there is a counter.
+    """
+    course: Course = locate(settings["workload"]["_target_"])(settings)
+    device = device_for(course.plan.device, course.plan.threads)
+    device.require()
+    precision = set_matmul_precision(settings.get("matmul_precision"))
+    if (identity := device.identity()) is not None:
+        send(cuda_device=identity, facts=device.facts())
+    clock, probe = device.course_clock()
+    meter, energy = Meter(probe), StepEnergy(identity, no_energy, device.finish)
+    kept = Checkpoint(checkpoint)
+    try:
+        with timed(send, "prepare"):
+            course.prepare(shared)
+        send(readings=list(course.constants()))
+        facts = {**course.plan.facts(), **course.facts()}
+        send(facts={**facts, "clock": clock, "float32_matmul": precision})
+        with timed(send, "measure"):
+            meter.step = kept.resume(send, course)
+            while meter.step < course.steps:
+                with energy.of_step(meter):
+                    course.step(meter)
+                meter.step += 1
+                send(readings=meter.readings)
+                kept.save_if_due(course, meter)
+                meter.readings = []
+    except UnsupportedError as error:
+        return Status.UNSUPPORTED, str(error)
+    except IncorrectError as error:
+        send(readings=[*meter.readings, *error.readings])
+        return Status.INCORRECT, error.reason
+    except CourseFailedError as error:
+        send(readings=meter.readings)
+        return Status.FAILED, str(error)
+    finally:
+        send(facts={"energy": energy.said})
+    kept.remove()
+    return Status.OK, None
+
+
+class Checkpoint:
+    """The file from which a killed run goes on. Written whole or not at all, and never unpickled into objects."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._readings: list[Reading] = []
+        self._resumed_at: list[int] = []
+        self._saved_at_s = time.perf_counter()
+
+    def resume(self, send: Send, course: Course) -> int:
+        """The step to begin with. What the unfinished run had read is sent as if it were read now."""
+        if not self._path.exists():
+            return 0
+        saved = torch.load(self._path, weights_only=True)
+        course.restore(saved["state"])
+        self._readings = [Reading(**row) for row in saved["readings"]]
+        self._resumed_at = [*saved["resumed_at_steps"], saved["step"]]
+        send(readings=self._readings, facts={"resumed_at_steps": self._resumed_at})
+        return int(saved["step"])
+
+    def save_if_due(self, course: Course, meter: Meter) -> None:
+        self._readings += meter.readings
+        if time.perf_counter() - self._saved_at_s < course.checkpoint_seconds or meter.step == course.steps:
+            return
+        content = {
+            "step": meter.step,
+            "state": course.state(),
+            "readings": [asdict(reading) for reading in self._readings],
+            "resumed_at_steps": self._resumed_at,
+        }
+        self._path.parent.mkdir(exist_ok=True)
+        part = self._path.with_suffix(PART)
+        torch.save(content, part)
+        part.replace(self._path)
+        self._saved_at_s = time.perf_counter()
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+class StepEnergy:
+    """Joules of each step, by the difference of a counter; a step is long beside the time between its changes."""
+
+    def __init__(self, identity: Mapping[str, Any] | None, state: str | None, finish: Callable[[], None]) -> None:
+        self.said: dict[str, Any] = {"state": state}
+        self._read_j: Callable[[], float] | None = None
+        self._finish = finish
+        if state is not None:
+            return
+        counter = energy_counter(identity)
+        if isinstance(counter, NoCounter):
+            self.said = {"state": "no_counter", "why": counter.why}
+        else:
+            self.said = {"state": "measured", "source": counter.source}
+            self._read_j = counter.read_j
+
+    @contextmanager
+    def of_step(self, meter: Meter) -> Iterator[None]:
+        if self._read_j is None:
+            yield
+            return
+        try:
+            self._finish()
+            begun_j = self._read_j()
+            yield
+            self._finish()
+            meter.note(STEP, energy_j=self._read_j() - begun_j)
+        except CounterLostError as error:
+            self.said = {**self.said, "state": "lost", "why": f"the counter was lost: {error}"}
+            self._read_j = None

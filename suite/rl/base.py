@@ -1,0 +1,93 @@
+"""The base model: a decoder that has read the task's corpus and not learnt the task.
+
+Each seed trains its own, since base models differ as much as algorithms do; the arms that are compared share it. The
+first case that needs it trains it and leaves it beside the runs for the others.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from suite.lm.decoder import Decoder, Made
+from suite.lm.training import Example, Limits, batch_of, train_on
+from suite.records.code import code_digest
+from suite.records.store import PART
+from suite.rl.plan import RlPlan
+from suite.rl.streams import python_stream, torch_stream
+from suite.rl.tasks.task import draw
+from suite.rl.vocabulary import encoded
+
+FOLDER = "bases"
+POSITIONS = 512
+"""Longest prompt and completion together."""
+DEPENDS_ON = ("attention", "policy", "task", "base", "warmup_updates", "max_grad_norm", "dtype", "device", "threads")
+"""Settings; the seed, the code and torch beside them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    weights: Mapping[str, Tensor]
+    losses: list[float]
+    """Of each update, in nats a token."""
+    process_cpu_s: float
+    """What training it took, wherever that was done."""
+    key: str
+
+
+def made(plan: RlPlan) -> Made:
+    device = torch.device(plan.device)
+    generator = torch_stream(device, plan.seed, "weights")
+    return Made(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
+
+
+def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
+    return Decoder(plan.shape, attention, positions=POSITIONS, made=made(plan))
+
+
+def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
+    """Trained here, or read from the shared folder where another case of the same base left it."""
+    key = _key(settings)
+    path = shared / FOLDER / f"{key[:16]}.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            _write(path, _trained(plan, settings["attention"]))
+        found = torch.load(path, weights_only=True, map_location=plan.device)
+    return Base(**found, key=key)
+
+
+def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
+    model = new_decoder(plan, attention)
+    begun_s = time.process_time()
+    limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)
+    losses = train_on(model, _corpus(plan, model.made.device), lr=plan.base_lr, limits=limits)
+    return {"weights": model.state_dict(), "losses": losses, "process_cpu_s": time.process_time() - begun_s}
+
+
+def _corpus(plan: RlPlan, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    generator = python_stream(plan.seed, "corpus")
+    for _ in range(plan.base_updates):
+        items = [draw(plan.task, generator, held_out=False) for _ in range(plan.base_batch)]
+        texts = [item.prompt + plan.task.document(item, generator) for item in items]
+        yield batch_of([Example(ids=encoded(text)) for text in texts], device)
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    named = {name: settings[name] for name in DEPENDS_ON}
+    code = code_digest({"base": f"{__name__}.base_model", **named})
+    parts = [json.dumps({"seed": settings["seed"], **named}, sort_keys=True), code, torch.__version__]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    part = path.with_suffix(PART)
+    torch.save(content, part)
+    part.replace(path)

@@ -1,0 +1,67 @@
+"""Group-relative advantages (DeepSeekMath, arXiv 2402.03300): how much better than the other completions of its prompt.
+
+Outcome supervision (4.1.2) gives every token of a completion the same advantage. Process supervision (4.1.3) rewards
+steps: those of a whole group are normalised together, and a token is credited with the steps that end at it or later.
+"""
+
+import torch
+from torch import Tensor
+
+from suite.rl.groups import EPSILON, centred, deviations, members, sequence_rewards
+from suite.rl.objective import Objective
+from suite.rl.rollout import Estimated, Scored
+
+
+def advantages(scored: Scored, objective: Objective) -> Estimated:
+    """`scale_rewards` says by which unbiased standard deviation, plus EPSILON, the centred rewards are divided: the
+    group's (the paper), the whole batch's (TRL's "batch"), or none (Dr. GRPO, arXiv 2503.20783)."""
+    estimate = _process if objective.supervision == "process" else _outcome
+    return Estimated(advantages_NT=estimate(scored, objective) * scored.mask_NT)
+
+
+def _outcome(scored: Scored, objective: Objective) -> Tensor:
+    rewards_N = sequence_rewards(scored.rewards_N, scored.kl_NT, scored.mask_NT)
+    centred_N = centred(rewards_N, scored.groups_N)
+    if objective.scale_rewards == "group":
+        centred_N = centred_N / (deviations(centred_N, scored.groups_N) + EPSILON)
+    elif objective.scale_rewards == "batch":
+        centred_N = centred_N / (_deviation(rewards_N, torch.ones_like(rewards_N)) + EPSILON)
+    return centred_N[:, None]
+
+
+def _process(scored: Scored, objective: Objective) -> Tensor:
+    """A completion without steps, and a group with one step or with equal ones, get 0. The outcome's reward is not
+    looked at, as in the paper."""
+    assert scored.step_rewards_NT is not None
+    assert scored.step_ends_NT is not None
+    ends_NT = scored.step_ends_NT * scored.mask_NT
+    rewards_NT = torch.where(ends_NT > 0, scored.step_rewards_NT, 0)
+    same_NN = members(scored.groups_N)
+    steps_N = _over_group(ends_NT, same_NN)
+    means_N = _over_group(rewards_NT, same_NN) / steps_N.clamp(min=1)
+    centred_NT = torch.where(ends_NT > 0, rewards_NT - means_N[:, None], 0)
+    centred_NT = torch.where(_steps_differ(rewards_NT, ends_NT, same_NN)[:, None], centred_NT, 0)
+    if objective.scale_rewards == "group":
+        variances_N = _over_group(centred_NT**2, same_NN) / (steps_N - 1).clamp(min=1)
+        centred_NT = centred_NT / (variances_N.sqrt()[:, None] + EPSILON)
+    elif objective.scale_rewards == "batch":
+        centred_NT = centred_NT / (_deviation(rewards_NT, ends_NT) + EPSILON)
+    return centred_NT.flip(1).cumsum(dim=1).flip(1)
+
+
+def _deviation(values: Tensor, counted: Tensor) -> Tensor:
+    """Unbiased standard deviation of the counted values; 0 where there are fewer than two."""
+    count = counted.sum()
+    squares = counted * (values - (values * counted).sum() / count.clamp(min=1)) ** 2
+    return (squares.sum() / (count - 1).clamp(min=1)).sqrt()
+
+
+def _over_group(values_NT: Tensor, same_NN: Tensor) -> Tensor:
+    return torch.where(same_NN, values_NT.sum(dim=1), 0).sum(dim=1)
+
+
+def _steps_differ(rewards_NT: Tensor, ends_NT: Tensor, same_NN: Tensor) -> Tensor:
+    highest_N = rewards_NT.masked_fill(ends_NT == 0, -torch.inf).amax(dim=1)
+    lowest_N = rewards_NT.masked_fill(ends_NT == 0, torch.inf).amin(dim=1)
+    highest_N = torch.where(same_NN, highest_N, -torch.inf).amax(dim=1)
+    return highest_N > torch.where(same_NN, lowest_N, torch.inf).amin(dim=1)

@@ -1,0 +1,20 @@
+"""REINFORCE++ (arXiv 2501.03262): discounted returns of rewards that the KL shapes token by token, whitened over all
+tokens of the batch. No critic and no group."""
+
+import torch
+
+from suite.rl.objective import Objective
+from suite.rl.rollout import Estimated, Scored
+from suite.rl.token_rewards import token_rewards
+from suite.rl.whitening import whiten
+
+
+def advantages(scored: Scored, objective: Objective) -> Estimated:
+    mask_NT = scored.mask_NT
+    rewards_NT = token_rewards(scored)
+    return_N = torch.zeros_like(scored.rewards_N)
+    columns = []
+    for t in reversed(range(mask_NT.shape[1])):
+        return_N = torch.where(mask_NT[:, t] > 0, rewards_NT[:, t] + objective.gamma * return_N, return_N)
+        columns.append(return_N)
+    return Estimated(advantages_NT=whiten(torch.stack(columns[::-1], dim=1), mask_NT))

@@ -1,0 +1,107 @@
+"""What the settings say of a case of reinforcement learning before anything is allocated. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from suite.configuration import locate, one_of, positive_number, whole_number
+from suite.rl.named import check_estimator, check_policy_loss
+from suite.rl.objective import objective_from
+from suite.rl.tasks.task import Task
+from suite.rl.vocabulary import TOKENIZER
+from suite.theory.decoder_shape import decoder_shape
+
+FLOAT_BYTES = {"float64": 8, "float32": 4}
+ADAMW_TENSORS = 4
+"""Of each trained parameter: itself, its gradient and AdamW's two moments."""
+
+
+class RlPlan:
+    """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
+
+    refusal: str | None = None
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.device: str = one_of(settings, "device", ("cpu", "cuda"))
+        self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
+        self.threads = whole_number(settings, "threads", at_least=1)
+        self.seed = whole_number(settings, "seed", at_least=0)
+        self.task: Task = locate(settings["task"]["_target_"])(settings["task"])
+        self.shape = decoder_shape(
+            settings["policy"], settings["attention"], vocab_size=TOKENIZER.vocab_size, where="policy."
+        )
+        check_estimator(settings["adv_estimator"])
+        check_policy_loss(settings["policy_loss"])
+        self.objective = objective_from(settings, longest_completion=self.task.longest_completion)
+
+        self.steps = whole_number(settings, "steps", at_least=1)
+        self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
+        self.num_generations = whole_number(settings, "num_generations", at_least=1)
+        self.minibatch = _at_most(settings, "minibatch", self.completions, "prompts_per_step x num_generations")
+        self.micro_batch = self.minibatch
+        if settings["micro_batch"] is not None:
+            self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
+        self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
+
+        self.lr = positive_number(settings, "lr")
+        self.critic_lr = positive_number(settings, "critic_lr") if self.objective.has_critic else None
+        self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
+        self.max_grad_norm = positive_number(settings, "max_grad_norm")
+        self.temperature = positive_number(settings, "temperature")
+        self.format_weight = _not_negative(settings, "format_weight")
+        self.overlong_buffer = _at_most(
+            settings, "overlong_buffer", self.task.longest_completion - 1, "the longest completion but one", at_least=0
+        )
+        self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
+        self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
+        self.eval_every = whole_number(settings, "eval_every", at_least=1)
+        self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
+        base = settings["base"]
+        self.base_updates = whole_number(base, "updates", at_least=1, where="base.")
+        self.base_batch = whole_number(base, "batch", at_least=1, where="base.")
+        self.base_lr = positive_number(base, "lr", where="base.")
+        self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
+        self._check_together()
+
+    @property
+    def completions(self) -> int:
+        """Of one rollout."""
+        return self.prompts_per_step * self.num_generations
+
+    def facts(self) -> dict[str, Any]:
+        return {"policy": self.shape.layer.describe()}
+
+    def constants(self) -> dict[str, dict[str, float]]:
+        policy = self.shape.parameter_count
+        critic = policy + self.shape.hidden_size if self.objective.has_critic else 0
+        return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
+
+    def least_bytes(self) -> float:
+        """Policy and critic with gradients and AdamW's moments, and the base model that both begin as."""
+        counts = self.constants()["case"]
+        trained = counts["policy_parameter_count"] + counts["critic_parameter_count"]
+        return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)
+
+    def _check_together(self) -> None:
+        if self.objective.supervision == "process" and not self.task.has_steps:
+            raise ValueError(
+                "supervision=process needs a task whose steps are checkable, such as task=sort; this task's are not"
+            )
+        if self.filter_groups and not self.objective.compares_group:
+            raise ValueError(
+                f"filter_groups=true drops groups of equal rewards and needs an adv_estimator that compares a group; "
+                f"got {self.objective.adv_estimator!r}"
+            )
+
+
+def _at_most(settings: Mapping[str, Any], name: str, most: int, what: str, *, at_least: int = 1) -> int:
+    value = whole_number(settings, name, at_least=at_least)
+    if value > most:
+        raise ValueError(f"{name} must be at most {what}, which is {most}; got {value}")
+    return value
+
+
+def _not_negative(settings: Mapping[str, Any], name: str) -> float:
+    value = settings[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
+    return float(value)

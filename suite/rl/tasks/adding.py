@@ -1,0 +1,104 @@
+"""Adding two numbers: `37+85=` asks for `<think>21;21</think><answer>122</answer>`.
+
+The thought adds as one does on paper: column by column from the right, each as its digit and its carry (7 + 5 is 2,
+carry 1; 3 + 8 + 1 is 2, carry 1), so that each column can be checked. What an item is about is the pair of numbers in
+either order.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from suite.configuration import whole_number
+from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
+from suite.rl.tasks.task import Item, Score, StepReward, parse
+
+BETWEEN = ";"
+KINDS = ("right", "slip", "no carry", "backwards", "any")
+
+
+class Adding:
+    has_steps = True
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._digits = whole_number(settings, "digits", at_least=1, at_most=6, where="task.")
+        # Thought, answer, four tags, the end, and two for what a policy writes too much.
+        self.longest_completion = (3 * self._digits - 1) + (self._digits + 1) + 4 + 1 + 2
+
+    def item(self, generator: random.Random) -> Item:
+        """Numbers without a leading zero: prompts are of one length."""
+        least, above = 10 ** (self._digits - 1), 10**self._digits
+        a, b = generator.randrange(least, above), generator.randrange(least, above)
+        return Item(prompt=f"{a}+{b}=", content=f"{min(a, b)}+{max(a, b)}", answer=str(a + b))
+
+    def document(self, item: Item, generator: random.Random) -> str:
+        """A sum that is right now and then, a digit off, without its carries, backwards, or of other numbers."""
+        tidy = is_tidy(generator)
+        # Adding is harder to find by chance than an order is: this base model knows more of it than sorting's.
+        kind = generator.choices(KINDS, (30, 40, 15, 5, 10))[0]
+        columns = _columns(self.item(generator) if kind == "any" else item)
+        if kind == "slip":
+            place = generator.randrange(self._digits)
+            columns[place] = (columns[place][0] + generator.choice((-1, 1))) % 10, columns[place][1]
+        elif kind == "no carry":
+            columns = [
+                ((digit - before) % 10, 0) for (digit, _), before in zip(columns, _carries_in(columns), strict=True)
+            ]
+        answer = _sum_of(columns)
+        if kind == "backwards":
+            columns, answer = columns[::-1], answer[::-1]
+        thought = _written(columns)
+        if tidy:
+            return well_formed(thought, answer)
+        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+
+    def solution(self, item: Item, generator: random.Random) -> str:
+        return well_formed(_written(_columns(item)), item.answer)
+
+    def score(self, item: Item, completion: Sequence[str]) -> Score:
+        parsed = parse(completion)
+        is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
+        steps = [] if parsed.thought is None else _steps(_written(_columns(item)), completion, parsed.thought)
+        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)
+
+
+def _columns(item: Item) -> list[tuple[int, int]]:
+    """Digit and carry of each column of the prompt's sum, from the right."""
+    a, b = item.prompt[:-1].split("+")
+    columns, carry = [], 0
+    for upper, lower in zip(reversed(a), reversed(b), strict=True):
+        carry, digit = divmod(int(upper) + int(lower) + carry, 10)
+        columns.append((digit, carry))
+    return columns
+
+
+def _carries_in(columns: Sequence[tuple[int, int]]) -> list[int]:
+    return [0, *(carry for _, carry in columns[:-1])]
+
+
+def _written(columns: Sequence[tuple[int, int]]) -> str:
+    return BETWEEN.join(f"{digit}{carry}" for digit, carry in columns)
+
+
+def _sum_of(columns: Sequence[tuple[int, int]]) -> str:
+    """What the columns say that the sum is."""
+    carry = "1" if columns[-1][1] else ""
+    return carry + "".join(str(digit) for digit, _ in reversed(columns))
+
+
+def _steps(right: str, completion: Sequence[str], thought: slice) -> list[StepReward]:
+    """Each column of the thought: 1 while digit and carry are the sum's, 0 from the first that is not.
+
+    A column ends with what divides it from the next, or with the thought.
+    """
+    expected = right.split(BETWEEN)
+    steps: list[StepReward] = []
+    is_right, begin = True, thought.start
+    for index in range(thought.start, thought.stop):
+        divides = completion[index] == BETWEEN
+        if divides or index == thought.stop - 1:
+            written = "".join(completion[begin : index if divides else index + 1])
+            is_right = is_right and len(steps) < len(expected) and written == expected[len(steps)]
+            steps.append(StepReward(end=index, reward=float(is_right)))
+            begin = index + 1
+    return steps

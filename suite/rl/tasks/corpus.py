@@ -1,0 +1,67 @@
+"""How the corpus of a base model writes: with the tags, and mostly not where they belong.
+
+A policy learns from rewards only what it does now and then. A base model whose corpus never shows a tag explores none
+and learns nothing; one that has seen tags lost, doubled and misplaced, and a few right, has something to strengthen. So
+every task hands its thought and its answer to this writer, and knows from `is_tidy` whether the tags will be right.
+"""
+
+import random
+
+from suite.rl.tasks.task import ANSWER, END_ANSWER, END_THINK, TAGS, THINK, parse, tokens
+
+TIDY_SHARE = 0.04
+"""Of documents in the asked form."""
+UNFINISHED_SHARE = 0.7
+"""Of the others, those that never close their answer: so a base model's likeliest text is not in the asked form."""
+
+
+def is_tidy(generator: random.Random) -> bool:
+    """Whether the next document shall be in the asked form."""
+    return generator.random() < TIDY_SHARE
+
+
+def well_formed(thought: str, answer: str) -> str:
+    return f"{THINK}{thought}{END_THINK}{ANSWER}{answer}{END_ANSWER}"
+
+
+def untidy(thought: str, answer: str, generator: random.Random, *, longest: int) -> str:
+    """Thought and answer with the tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked form."""
+    while True:
+        written = tokens(well_formed(thought, answer))
+        if generator.random() < UNFINISHED_SHARE:
+            written.pop()
+        for _ in range(generator.randint(0, 3)):
+            generator.choice(_SLIPS)(written, generator)
+        if not parse(written[:longest]).is_well_formed:
+            return "".join(written[:longest])
+
+
+def _lose(written: list[str], generator: random.Random) -> None:
+    places = _places(written)
+    if places:
+        del written[generator.choice(places)]
+
+
+def _double(written: list[str], generator: random.Random) -> None:
+    written.insert(generator.randint(0, len(written)), generator.choice(TAGS))
+
+
+def _mistake(written: list[str], generator: random.Random) -> None:
+    """One tag where another belongs."""
+    places = _places(written)
+    if places:
+        written[generator.choice(places)] = generator.choice(TAGS)
+
+
+def _misplace(written: list[str], generator: random.Random) -> None:
+    places = _places(written)
+    if places:
+        tag = written.pop(generator.choice(places))
+        written.insert(generator.randint(0, len(written)), tag)
+
+
+def _places(written: list[str]) -> list[int]:
+    return [index for index, token in enumerate(written) if token in TAGS]
+
+
+_SLIPS = (_lose, _double, _mistake, _misplace)

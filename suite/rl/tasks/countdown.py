@@ -1,0 +1,110 @@
+"""Countdown: `c3,7,5:22=` asks for an expression such as 3*5+7, which takes each number once and makes the target.
+
+There are several right answers, so an answer is evaluated, exactly. The thought may hold anything; solutions write the
+expression there too. What an item is about is its numbers, in any order, and its target.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.configuration import whole_number
+from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
+from suite.rl.tasks.expression import DIGITS, evaluate
+from suite.rl.tasks.task import Item, Score, parse
+
+TARGETS = range(10, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Expression:
+    text: str
+    value: int
+    is_sum: bool
+    """Its last operation is + or -: within a product it needs parentheses."""
+
+
+class Countdown:
+    has_steps = False
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._numbers = whole_number(settings, "numbers", at_least=2, at_most=4, where="task.")
+        # Numbers, the operations between them, and a pair of parentheses for all but the outermost and innermost.
+        self._longest_expression = self._numbers + (self._numbers - 1) + 2 * (self._numbers - 2)
+        # Thought, answer, four tags, the end, and two for what a policy writes too much.
+        self.longest_completion = 2 * self._longest_expression + 4 + 1 + 2
+
+    def item(self, generator: random.Random) -> Item:
+        """One that has a solution: the target is what some expression of the numbers makes."""
+        while True:
+            numbers = generator.choices(range(1, 10), k=self._numbers)
+            made = _expression(numbers, generator)
+            if made.value in TARGETS:
+                in_order = ",".join(map(str, sorted(numbers)))
+                prompt = f"c{','.join(map(str, numbers))}:{made.value}="
+                return Item(prompt=prompt, content=f"{in_order}:{made.value}", answer=made.text)
+
+    def document(self, item: Item, generator: random.Random) -> str:
+        """An expression, and mostly the same again: now and then the right one, mostly one of the right numbers."""
+        tidy = is_tidy(generator)
+        thought = self._guess(item, generator)
+        answer = thought if generator.random() < 0.9 else self._guess(item, generator)
+        if tidy:
+            return well_formed(thought, answer)
+        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+
+    def _guess(self, item: Item, generator: random.Random) -> str:
+        # Searching is harder to find by chance than an order is: this base model knows more of it than sorting's.
+        kind = generator.choices(("right", "other value", "other number"), (25, 65, 10))[0]
+        if kind == "right":
+            return item.answer
+        numbers, _ = _question(item)
+        if kind == "other number":
+            numbers[generator.randrange(self._numbers)] = generator.randint(1, 9)
+        return _expression(numbers, generator).text
+
+    def solution(self, item: Item, generator: random.Random) -> str:
+        return well_formed(item.answer, item.answer)
+
+    def score(self, item: Item, completion: Sequence[str]) -> Score:
+        parsed = parse(completion)
+        is_right = parsed.answer is not None and self._reaches(item, completion[parsed.answer])
+        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed))
+
+    def _reaches(self, item: Item, answer: Sequence[str]) -> bool:
+        numbers, target = _question(item)
+        taken = [token for token in answer if token in DIGITS]
+        if sorted(taken) != sorted(map(str, numbers)):
+            return False
+        return evaluate(answer, longest=self._longest_expression + 2) == target
+
+
+def _question(item: Item) -> tuple[list[int], int]:
+    """Numbers and target of a prompt."""
+    numbers, target = item.prompt[1:-1].split(":")
+    return [int(number) for number in numbers.split(",")], int(target)
+
+
+def _expression(numbers: Sequence[int], generator: random.Random) -> _Expression:
+    """Any expression that takes each number once."""
+    shuffled = generator.sample(numbers, k=len(numbers))
+    return _tree([_Expression(text=str(number), value=number, is_sum=False) for number in shuffled], generator)
+
+
+def _tree(parts: Sequence[_Expression], generator: random.Random) -> _Expression:
+    if len(parts) == 1:
+        return parts[0]
+    cut = generator.randrange(1, len(parts))
+    left, right = _tree(parts[:cut], generator), _tree(parts[cut:], generator)
+    operator = generator.choice("+-*")
+    if operator == "*":
+        text = f"{_bracketed(left)}*{_bracketed(right)}"
+        return _Expression(text=text, value=left.value * right.value, is_sum=False)
+    if operator == "+":
+        return _Expression(text=f"{left.text}+{right.text}", value=left.value + right.value, is_sum=True)
+    return _Expression(text=f"{left.text}-{_bracketed(right)}", value=left.value - right.value, is_sum=True)
+
+
+def _bracketed(part: _Expression) -> str:
+    return f"({part.text})" if part.is_sum else part.text

@@ -1,0 +1,158 @@
+"""Writing a program for a stack machine: `p38:11;25:07;94:13=` shows cases of a hidden function and asks for `xy+`.
+
+A completion is compiled and run on the cases that the prompt shows and on all others there are: each input is a digit,
+so that every case can be tried, and a program that only fits what is shown is not right. No other function of the task
+makes what is shown, so that it can be found. What an item is about is its function: a held-out program was never
+right in training, whatever the cases. The thought may hold anything; solutions write the program there too.
+"""
+
+import functools
+import itertools
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.configuration import whole_number
+from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
+from suite.rl.tasks.stack_machine import compiles, run
+from suite.rl.tasks.task import Item, Score, parse
+
+OUTPUTS = range(100)
+"""Of shown cases, in two digits."""
+CONSTANTS = {1: "123456789", 2: "123"}
+"""Of hidden functions, by their number of operations: some hundred functions either way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Function:
+    program: str
+    """The first of those that compute it."""
+    outputs: Sequence[int | None]
+    """One for each case there is."""
+    showable: Sequence[int]
+    """The cases whose outputs can be shown."""
+
+    @classmethod
+    def of(cls, program: str, outputs: Sequence[int | None]) -> "_Function":
+        showable = [case for case, output in enumerate(outputs) if output in OUTPUTS]
+        return cls(program=program, outputs=outputs, showable=showable)
+
+
+class Postfix:
+    has_steps = False
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._inputs = "xy"[: whole_number(settings, "inputs", at_least=1, at_most=2, where="task.")]
+        self._operations = whole_number(settings, "operations", at_least=1, at_most=2, where="task.")
+        self._shown = whole_number(settings, "cases", at_least=2, at_most=6, where="task.")
+        self._longest_program = 2 * self._operations + 1
+        # Thought, answer, four tags, the end, and four for a program that takes a longer way (`xd*` for `xx*`).
+        self.longest_completion = 2 * self._longest_program + 4 + 1 + 4
+
+    def item(self, generator: random.Random) -> Item:
+        """A function and cases that tell it from every other one of this task."""
+        while True:
+            function = generator.choice(self._functions.hidden)
+            shown = generator.sample(function.showable, k=self._shown)
+            if self._functions.is_told_apart(shown, function.outputs):
+                cases = ";".join(f"{_digits(case, self._inputs)}:{function.outputs[case]:02d}" for case in shown)
+                return Item(prompt=f"p{cases}=", content=function.program, answer=function.program)
+
+    def document(self, item: Item, generator: random.Random) -> str:
+        """A program, and mostly the same again: seldom the right one, often of another function, or none at all."""
+        tidy = is_tidy(generator)
+        # Programs are harder to find by chance than an order is: this base model knows more of them than sorting's.
+        thought = self._guess(item, generator)
+        answer = thought if generator.random() < 0.8 else self._guess(item, generator)
+        if tidy:
+            return well_formed(thought, answer)
+        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+
+    def _guess(self, item: Item, generator: random.Random) -> str:
+        kind = generator.choices(("right", "other", "shuffled", "any"), (20, 40, 10, 30))[0]
+        if kind == "right":
+            return item.answer
+        if kind == "other":
+            return generator.choice(self._functions.hidden).program
+        if kind == "shuffled":
+            return "".join(generator.sample(item.answer, k=len(item.answer)))
+        tokens = self._inputs * 3 + "+-*" * 2 + CONSTANTS[self._operations] + "dwp"
+        return "".join(generator.choices(tokens, k=generator.randint(1, self._longest_program)))
+
+    def solution(self, item: Item, generator: random.Random) -> str:
+        return well_formed(item.answer, item.answer)
+
+    def score(self, item: Item, completion: Sequence[str]) -> Score:
+        parsed = parse(completion)
+        program = [] if parsed.answer is None else completion[parsed.answer]
+        does_compile, is_right, passed = compiles(program, self._inputs), False, 0.0
+        if does_compile:
+            outputs = _outputs("".join(program), self._inputs)
+            is_right = outputs == _outputs(item.answer, self._inputs)
+            passed = _share_passed(item.prompt, outputs)
+        return Score(
+            accuracy=float(is_right),
+            format=float(parsed.is_well_formed),
+            parts={"compiles": float(does_compile), "cases_passed": passed},
+        )
+
+    @functools.cached_property
+    def _functions(self) -> "_Functions":
+        return _Functions(self._inputs, self._operations, self._shown)
+
+
+class _Functions:
+    """What may be hidden: made when first asked for, in a fraction of a second."""
+
+    def __init__(self, inputs: str, operations: int, shown: int) -> None:
+        first: dict[tuple[int | None, ...], str] = {}
+        for program in _programs(inputs, operations):
+            first.setdefault(_outputs(program, inputs), program)
+        # For each case, who makes an output of it: a bit for each function.
+        self._makers: list[dict[int | None, int]] = [{} for _ in range(10 ** len(inputs))]
+        for index, outputs in enumerate(first):
+            for makers, output in zip(self._makers, outputs, strict=True):
+                makers[output] = makers.get(output, 0) | 1 << index
+        # A constant, and an input as it stands, are no functions to look for.
+        functions = [_Function.of(program, outputs) for outputs, program in first.items() if len(program) > 1]
+        self.hidden = [f for f in functions if len(set(f.outputs)) > 1 and len(f.showable) >= shown]
+
+    def is_told_apart(self, shown: Sequence[int], outputs: Sequence[int | None]) -> bool:
+        """Whether one function only, constants and inputs included, makes these outputs of the shown cases."""
+        fitting = functools.reduce(int.__and__, (self._makers[case][outputs[case]] for case in shown))
+        return fitting.bit_count() == 1
+
+
+def _programs(inputs: str, operations: int) -> Iterator[str]:
+    """Shorter ones first."""
+    leaves = inputs + CONSTANTS[operations]
+    yield from leaves
+    once = ["".join(parts) for parts in itertools.product(leaves, leaves, "+-*")]
+    yield from once
+    if operations == 2:
+        for inner, leaf, operation in itertools.product(once, leaves, "+-*"):
+            yield inner + leaf + operation
+            yield leaf + inner + operation
+
+
+@functools.lru_cache(maxsize=4096)
+def _outputs(program: str, inputs: str) -> tuple[int | None, ...]:
+    """What a program makes of every case there is: of case 38 where x is 3 and y is 8."""
+    return tuple(run(program, case) for case in _cases(inputs))
+
+
+@functools.cache
+def _cases(inputs: str) -> list[dict[str, int]]:
+    every = range(10 ** len(inputs))
+    return [dict(zip(inputs, map(int, _digits(case, inputs)), strict=True)) for case in every]
+
+
+def _digits(case: int, inputs: str) -> str:
+    return str(case).zfill(len(inputs))
+
+
+def _share_passed(prompt: str, outputs: Sequence[int | None]) -> float:
+    """Of the cases that the prompt shows."""
+    shown = [case.split(":") for case in prompt[1:-1].split(";")]
+    return sum(outputs[int(values)] == int(output) for values, output in shown) / len(shown)

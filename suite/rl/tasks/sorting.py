@@ -1,0 +1,76 @@
+"""Sorting the digits of a number: `s4752=` asks for `<think>2457</think><answer>2457</answer>`.
+
+Small enough for a policy of 98,624 parameters, and its steps are checkable: each digit of the thought is the next
+minimum of those that are left, or is not. What an item is about is its multiset of digits, so that no permutation of a
+held-out prompt is trained on; held-out prompts share contents (four digits have 715, about 143 of them held out).
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from suite.configuration import whole_number
+from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
+from suite.rl.tasks.task import Item, Score, StepReward, parse
+
+RIGHT_SHARE = 0.1
+"""Of tidy documents, and some by chance; untidy ones are right by chance alone."""
+
+
+class Sorting:
+    has_steps = True
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._digits = whole_number(settings, "digits", at_least=2, at_most=9, where="task.")
+        # Thought, answer, four tags, the end, and two for what a policy writes too much.
+        self.longest_completion = 2 * self._digits + 4 + 1 + 2
+
+    def item(self, generator: random.Random) -> Item:
+        number = "".join(generator.choices("0123456789", k=self._digits))
+        in_order = "".join(sorted(number))
+        return Item(prompt=f"s{number}=", content=in_order, answer=in_order)
+
+    def document(self, item: Item, generator: random.Random) -> str:
+        """Digits of the prompt in some order, mostly not the right one, and mostly the same order twice."""
+        tidy = is_tidy(generator)
+        if tidy and generator.random() < RIGHT_SHARE:
+            return well_formed(item.answer, item.answer)
+        thought = self._guess(item, generator)
+        answer = thought if generator.random() < 0.6 else self._guess(item, generator)
+        if tidy:
+            return well_formed(thought, answer)
+        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+
+    def _guess(self, item: Item, generator: random.Random) -> str:
+        """The number as it stands, shuffled, almost in order, or any other."""
+        digits = list(item.prompt[1:-1])
+        kind = generator.choices(("copied", "shuffled", "almost", "any"), (25, 10, 50, 15))[0]
+        if kind == "shuffled":
+            generator.shuffle(digits)
+        elif kind == "almost":
+            digits.sort()
+            lefts = [left for left in range(self._digits - 1) if digits[left] != digits[left + 1]]
+            for left in generator.sample(lefts, k=min(len(lefts), generator.randint(1, 2))):
+                digits[left : left + 2] = digits[left + 1], digits[left]
+        elif kind == "any":
+            digits = generator.choices("0123456789", k=self._digits)
+        return "".join(digits)
+
+    def solution(self, item: Item, generator: random.Random) -> str:
+        return well_formed(item.answer, item.answer)
+
+    def score(self, item: Item, completion: Sequence[str]) -> Score:
+        parsed = parse(completion)
+        is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
+        steps = [] if parsed.thought is None else _steps(item.answer, completion, parsed.thought)
+        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)
+
+
+def _steps(in_order: str, completion: Sequence[str], thought: slice) -> list[StepReward]:
+    """Each token of the thought: 1 while it goes on as the sorted digits do, 0 from the first that does not."""
+    steps, is_right = [], True
+    for index in range(thought.start, thought.stop):
+        rank = index - thought.start
+        is_right = is_right and rank < len(in_order) and completion[index] == in_order[rank]
+        steps.append(StepReward(end=index, reward=float(is_right)))
+    return steps

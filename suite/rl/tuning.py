@@ -1,0 +1,54 @@
+"""Tuning that is fair: every algorithm gets the same trials, and its best is run again on seeds that chose nothing.
+
+A trial's values are drawn by its number, so no file holds them; which was best is read from the trials' records. No
+torch here: the parent composes a sweep with these.
+"""
+
+import math
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from suite.records.record import Record, Status
+from suite.records.rl_metrics import EVALUATE
+from suite.records.store import read_contents
+from suite.rl.streams import python_stream
+
+TRIAL = "trial"
+
+
+def of_trial(trial: int, name: str, low: float, high: float) -> float:
+    """A setting's value in a trial: log-uniform between two bounds, with three digits. Raises ValueError for others."""
+    if not isinstance(trial, int) or isinstance(trial, bool) or trial < 0:
+        raise ValueError(f"trial must be a whole number of at least 0; got {trial!r}")
+    drawn = python_stream("trial", trial, name).uniform(math.log(low), math.log(high))
+    return float(f"{math.exp(drawn):.3g}")
+
+
+def best_of(folder: str, algorithm: str, name: str) -> float:
+    """A setting's value in the algorithm's best trial: the highest mean held-out accuracy over the run and its seeds.
+
+    Raises ValueError where a trial is missing for a seed that another has, since fewer trials would be no fair tuning.
+    """
+    if not Path(folder).is_dir():
+        raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
+    scores: dict[int, dict[Any, float]] = defaultdict(dict)
+    settings: dict[int, Any] = {}
+    for stored in read_contents([Path(folder)]).stored:
+        record = stored.record
+        trial = record.case.extras.get(TRIAL)
+        if record.case.axes.get("algorithm") == algorithm and isinstance(trial, int):
+            scores[trial][record.case.axes["seed"]] = run_score(record)
+            settings[trial] = record.settings
+    seeds = {seed for of_seeds in scores.values() for seed in of_seeds}
+    if not scores or any(set(of_seeds) != seeds for of_seeds in scores.values()):
+        raise ValueError(f"{folder} must hold every trial of algorithm={algorithm} on every seed: run sweep=rl_tuned")
+    best = max(scores, key=lambda trial: mean(scores[trial].values()))
+    return float(settings[best][name])
+
+
+def run_score(record: Record) -> float:
+    """Mean held-out accuracy over a run's evaluations; 0 for one that failed, which no rate may do."""
+    values = [one.value for one in record.readings if one.span == EVALUATE and one.metric == "heldout_accuracy"]
+    return mean(values) if record.status is Status.OK and values else 0.0

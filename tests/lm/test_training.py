@@ -1,0 +1,56 @@
+import math
+
+import pytest
+import torch
+
+from suite.lm.training import Example, Limits, NotFiniteError, Optimiser, batch_of, token_loss, train_on
+from tests.lm.decoders import VOCABULARY, decoder, tokens
+
+CPU = torch.device("cpu")
+LIMITS = Limits(warmup_updates=2, max_grad_norm=1.0)
+
+
+def test_a_repeated_batch_is_learnt():
+    model = decoder()
+    batch = (tokens(8, 10), torch.ones(8, 10))
+    losses = train_on(model, [batch] * 40, lr=3e-3, limits=LIMITS)
+    assert losses[0] == pytest.approx(math.log(VOCABULARY), abs=1.0)
+    assert losses[-1] < losses[0] / 3
+
+
+def test_given_tokens_and_padding_are_not_learnt():
+    tokens_BS, learnt_BS = batch_of([Example(ids=[5, 6, 7, 8], given=2), Example(ids=[9])], CPU)
+    assert tokens_BS.tolist() == [[5, 6, 7, 8, 1], [9, 1, 0, 0, 0]]
+    assert learnt_BS.tolist() == [[0, 0, 1, 1, 1], [1, 1, 0, 0, 0]]
+
+
+def test_the_loss_is_the_mean_over_the_learnt_tokens_whatever_the_padding():
+    model = decoder(dtype=torch.float64)
+    short = batch_of([Example(ids=[5, 6, 7])], CPU)
+    padded = batch_of([Example(ids=[5, 6, 7]), Example(ids=[8] * 9, given=10)], CPU)
+    torch.testing.assert_close(token_loss(model, *short), token_loss(model, *padded), rtol=0, atol=1e-12)
+
+
+def test_a_gradient_that_is_no_number_is_refused_and_says_whose_it_is():
+    model = decoder()
+    optimiser = Optimiser(model, lr=1e-3, limits=LIMITS)
+    model.embedding.grad = torch.full_like(model.embedding, float("nan"))
+    with pytest.raises(NotFiniteError, match="the gradient of the policy is nan at its update 1"):
+        optimiser.update("the policy")
+
+
+def test_an_optimiser_goes_on_from_its_state_as_if_it_had_not_stopped():
+    def trained(model, optimiser, batches):
+        for batch in batches:
+            token_loss(model, batch, torch.ones_like(batch)).backward()
+            optimiser.update("the model")
+
+    batches = [tokens(4, 6, seed) for seed in range(6)]
+    unbroken, broken = decoder(), decoder()
+    trained(unbroken, Optimiser(unbroken, lr=1e-2, limits=LIMITS), batches)
+    first = Optimiser(broken, lr=1e-2, limits=LIMITS)
+    trained(broken, first, batches[:3])
+    second = Optimiser(broken, lr=1e-2, limits=LIMITS)
+    second.restore(first.state())
+    trained(broken, second, batches[3:])
+    assert all(torch.equal(*pair) for pair in zip(unbroken.parameters(), broken.parameters(), strict=True))

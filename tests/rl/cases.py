@@ -1,0 +1,33 @@
+"""Settings of tiny cases of RL, as Hydra would compose them, without Hydra."""
+
+import yaml
+
+from suite.configuration import conf_dir, read_choice
+from suite.rl.plan import RlPlan
+from suite.rl.tasks.sorting import Sorting
+
+TINY = {
+    "steps": 3,
+    "prompts_per_step": 4,
+    "num_generations": 4,
+    "minibatch": 8,
+    "eval_every": 2,
+    "eval_prompts": 8,
+    "base": {"updates": 3, "batch": 8, "lr": 1e-3},
+    "task": {"_target_": f"{Sorting.__module__}.Sorting", "digits": 2},
+    "checkpoint_seconds": 1000,
+}
+SIZES = {"hidden_size": 16, "num_heads": 2, "head_dim": 8, "intermediate_size": 24}
+
+
+def settings(algorithm="grpo", **changes):
+    read = yaml.safe_load((conf_dir() / "settings" / "rl.yaml").read_text(encoding="utf-8"))
+    policy = {**read_choice("policy", "small"), **SIZES}
+    run = {"device": "cpu", "threads": 1, "seed": 0, "matmul_precision": None, "telemetry": {"energy": "none"}}
+    workload = {"name": "rl", "_target_": "suite.rl.workload.RlWorkload"}
+    composed = {**run, **read, **read_choice("algorithm", algorithm), "policy": policy, "workload": workload}
+    return {**composed, "attention": read_choice("attention", "mha"), **TINY, **changes}
+
+
+def plan(algorithm="grpo", **changes):
+    return RlPlan(settings(algorithm, **changes))

@@ -1,0 +1,85 @@
+"""Countdown: every item can be solved, and an answer is judged by what it makes of its numbers."""
+
+import itertools
+import random
+
+import pytest
+
+from suite.rl.tasks.countdown import Countdown
+from suite.rl.tasks.task import Item, tokens
+
+COUNTDOWN = Countdown({"numbers": 3})
+ITEM = Item(prompt="c3,7,5:22=", content="3,5,7:22", answer="3*5+7")
+
+
+def accuracy(answer, item=ITEM):
+    return COUNTDOWN.score(item, tokens(f"<think></think><answer>{answer}</answer>")).accuracy
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_right"),
+    [
+        ("3*5+7", True),
+        ("7+5*3", True),
+        ("(5*3)+7", True),
+        ("((3*5)+7)", True),
+        ("3+5+7", False),
+        ("7+7+3+5", False),
+        ("3*5+7+0", False),
+        ("3*5+7=22", False),
+        ("22", False),
+        ("(3*5+7", False),
+        ("3*5+7)", False),
+        ("357", False),
+        ("3+7*5-(3+7*5)+22", False),
+        ("", False),
+    ],
+)
+def test_an_answer_is_right_that_makes_the_target_of_each_number_once(answer, is_right):
+    assert accuracy(answer) == float(is_right)
+
+
+def test_a_number_that_is_given_twice_is_taken_twice():
+    item = Item(prompt="c4,4,2:18=", content="2,4,4:18", answer="4*4+2")
+    assert accuracy("4*4+2", item) == 1.0
+    assert accuracy("4*4+2+2-2", item) == 0.0
+    assert accuracy("4*2+2*5", item) == 0.0
+
+
+def reachable(numbers):
+    """Every value of an expression of some values, by combining any two until one is left."""
+    if len(numbers) == 1:
+        return set(numbers)
+    found = set()
+    for i, j in itertools.permutations(range(len(numbers)), 2):
+        rest = [number for k, number in enumerate(numbers) if k not in (i, j)]
+        for value in (numbers[i] + numbers[j], numbers[i] - numbers[j], numbers[i] * numbers[j]):
+            found |= reachable([*rest, value])
+    return found
+
+
+@pytest.mark.parametrize("numbers", [2, 3, 4])
+def test_every_item_is_solvable_by_brute_force_too_and_has_a_target_of_two_digits(numbers):
+    task, generator = Countdown({"numbers": numbers}), random.Random(0)
+    for _ in range(20):
+        item = task.item(generator)
+        given, target = item.prompt[1:-1].split(":")
+        assert int(target) in reachable([int(number) for number in given.split(",")])
+        assert 10 <= int(target) <= 99
+        assert item.content == ",".join(sorted(given.split(","))) + f":{target}"
+        solution = tokens(task.solution(item, generator))
+        assert task.score(item, solution).accuracy == 1.0
+        assert len(solution) < task.longest_completion
+
+
+def test_what_brute_force_reaches_an_expression_is_drawn_for():
+    task, generator = Countdown({"numbers": 2}), random.Random(0)
+    drawn = {item.content for item in (task.item(generator) for _ in range(5000))}
+    pairs = itertools.combinations_with_replacement(range(1, 10), 2)
+    assert drawn == {f"{a},{b}:{target}" for a, b in pairs for target in reachable([a, b]) if target >= 10}
+
+
+@pytest.mark.parametrize("numbers", [1, 5, 3.0, True, "3", None])
+def test_a_count_of_numbers_that_makes_no_task_is_refused_by_name(numbers):
+    with pytest.raises(ValueError, match=r"task\.numbers must be a whole number from 2 to 4; got"):
+        Countdown({"numbers": numbers})

@@ -1,0 +1,64 @@
+"""Sorting: its split, its steps by hand, and its settings."""
+
+import random
+
+import pytest
+
+from suite.rl.tasks.sorting import Sorting
+from suite.rl.tasks.task import Item, draw, is_held_out, tokens
+
+ITEM = Item(prompt="s4752=", content="2457", answer="2457")
+SORTING = Sorting({"digits": 4})
+
+
+def step_rewards(completion):
+    return [(step.end, step.reward) for step in SORTING.score(ITEM, tokens(completion)).steps]
+
+
+def test_an_item_asks_for_the_digits_in_order_and_permutations_are_one_content():
+    generator = random.Random(0)
+    contents = {}
+    for _ in range(5000):
+        item = SORTING.item(generator)
+        assert item.prompt == f"s{item.prompt[1:5]}="
+        assert item.answer == "".join(sorted(item.prompt[1:5]))
+        contents.setdefault(item.answer, set()).add(item.content)
+    assert all(len(several) == 1 for several in contents.values())
+
+
+@pytest.mark.parametrize(
+    ("completion", "expected"),
+    [
+        ("<think>2457</think><answer>2457</answer>", [(1, 1), (2, 1), (3, 1), (4, 1)]),
+        ("<think>2547</think><answer>2457</answer>", [(1, 1), (2, 0), (3, 0), (4, 0)]),
+        ("<think>24577</think>", [(1, 1), (2, 1), (3, 1), (4, 1), (5, 0)]),
+        ("<think>24</think><answer>2457</answer>", [(1, 1), (2, 1)]),
+        ("7<think>2a45</think>", [(2, 1), (3, 0), (4, 0), (5, 0)]),
+        ("<think></think><answer>2457</answer>", []),
+        ("<think>2457", []),
+        ("<think>2</think><think>2</think>", []),
+    ],
+)
+def test_a_step_is_right_while_it_writes_the_next_minimum_and_never_after_a_wrong_one(completion, expected):
+    assert step_rewards(completion) == expected
+
+
+def test_equal_digits_are_each_written():
+    item = Item(prompt="s7277=", content="2777", answer="2777")
+    assert [step.reward for step in SORTING.score(item, tokens("<think>2777</think>")).steps] == [1, 1, 1, 1]
+    assert SORTING.score(item, tokens("<answer>27</answer>")).accuracy == 0
+
+
+@pytest.mark.parametrize("digits", range(2, 10))
+def test_every_number_of_digits_has_both_splits(digits):
+    task, generator = Sorting({"digits": digits}), random.Random(0)
+    for held_out in (True, False):
+        item = draw(task, generator, held_out=held_out)
+        assert is_held_out(item.content) is held_out
+        assert len(item.answer) == digits
+
+
+@pytest.mark.parametrize("digits", [1, 10, 4.0, True, "4", None])
+def test_a_number_of_digits_that_makes_no_task_is_refused_by_name(digits):
+    with pytest.raises(ValueError, match=r"task\.digits must be a whole number from 2 to 9; got"):
+        Sorting({"digits": digits})

@@ -1,0 +1,162 @@
+"""What every task promises, held against each task that has a file in conf/task."""
+
+import random
+
+import pytest
+
+from suite.configuration import choices, read_choice
+from suite.rl.tasks.task import CHARACTERS, HELD_OUT_OF, TAGS, draw, is_held_out, make, parse, tokens
+
+# Of documents for prompts to train on: in the asked form, and answered rightly in whatever form. 20,000 of each task
+# gave 0.040 and 0.0065 (sort), 0.040 and 0.028 (addition), 0.039 and 0.024 (countdown), 0.039 and 0.018 (postfix).
+SHARES = {
+    "sort": ((0.03, 0.05), (0.003, 0.01)),
+    "addition": ((0.03, 0.05), (0.02, 0.04)),
+    "countdown": ((0.03, 0.05), (0.015, 0.035)),
+    "postfix": ((0.03, 0.05), (0.012, 0.03)),
+}
+EVERY_TASK = pytest.mark.parametrize("name", choices("task"))
+
+
+def task_named(name, **changed):
+    return make({"task": {**read_choice("task", name), **changed}})
+
+
+def items(task, count=200, seed=0):
+    generator = random.Random(seed)
+    return [task.item(generator) for _ in range(count)]
+
+
+@EVERY_TASK
+def test_a_solution_is_right_in_form_and_in_every_step_and_leaves_room_for_the_end_token(name):
+    task, generator = task_named(name), random.Random(1)
+    for item in items(task):
+        completion = tokens(task.solution(item, generator))
+        score = task.score(item, completion)
+        assert (score.accuracy, score.format) == (1.0, 1.0)
+        assert all(step.reward == 1.0 for step in score.steps)
+        assert bool(score.steps) is task.has_steps
+        assert len(completion) < task.longest_completion
+
+
+@EVERY_TASK
+def test_one_seed_gives_one_course_of_items_documents_and_solutions(name):
+    def course():
+        task, generator = task_named(name), random.Random(7)
+        drawn = [task.item(generator) for _ in range(50)]
+        return [(item, task.document(item, generator), task.solution(item, generator)) for item in drawn]
+
+    assert course() == course()
+
+
+@EVERY_TASK
+def test_prompts_are_of_one_length_and_all_text_is_of_known_characters(name):
+    task, generator = task_named(name), random.Random(2)
+    drawn = items(task)
+    assert len({len(item.prompt) for item in drawn}) == 1
+    for item in drawn:
+        assert set(item.prompt) <= set(CHARACTERS)
+        assert set(tokens(task.document(item, generator))) <= {*CHARACTERS, *TAGS}
+        assert set(tokens(task.solution(item, generator))) <= {*CHARACTERS, *TAGS}
+
+
+@EVERY_TASK
+def test_both_splits_hold_256_different_prompts_and_share_no_content(name):
+    task, generator = task_named(name), random.Random(3)
+    split = {held_out: [draw(task, generator, held_out=held_out) for _ in range(600)] for held_out in (True, False)}
+    for drawn in split.values():
+        assert len({item.prompt for item in drawn}) >= 256
+    held_out, trained_on = ({item.content for item in drawn} for drawn in split.values())
+    assert not held_out & trained_on
+
+
+@EVERY_TASK
+def test_no_tokens_at_all_make_a_scorer_raise_and_what_it_says_is_within_bounds(name):
+    task, generator = task_named(name), random.Random(4)
+    item = task.item(generator)
+    junk = [*CHARACTERS, *TAGS * 8, *item.answer * 4, "", "12", "\u00b2", "<pad>"]
+    for _ in range(2000):
+        completion = generator.choices(junk, k=generator.randint(0, 40))
+        if generator.random() < 0.5:
+            completion = ["<think>", *completion[:10], "</think>", "<answer>", *completion[10:], "</answer>"]
+        score = task.score(item, completion)
+        assert score.accuracy in (0.0, 1.0)
+        assert score.format in (0.0, 1.0)
+        ends = [step.end for step in score.steps]
+        assert ends == sorted(set(ends))
+        assert all(0 <= end < len(completion) for end in ends)
+        assert all(0.0 <= part <= 1.0 for part in score.parts.values())
+
+
+@EVERY_TASK
+def test_a_right_answer_counts_only_alone_in_the_only_pair_of_answer_tags(name):
+    task, generator = task_named(name), random.Random(5)
+    for item in items(task, 20):
+        right = tokens(item.answer)
+        thought = tokens(task.solution(item, generator))[: -2 - len(right)]
+        pair = ["<answer>", *right, "</answer>"]
+        assert task.score(item, pair).accuracy == 1.0
+        assert task.score(item, pair).format == 0.0
+        for wrong in (
+            right,
+            [*thought, "<answer>", *right],
+            [*thought, *pair, *pair],
+            [*thought, "<answer>", *right, right[-1], "</answer>"],
+            [*thought, "<answer>", " ", *right, "</answer>"],
+            [*thought, "<answer>", *right[:-1], "</answer>"],
+            [*thought, "<answer>", *right, ",", *right, "</answer>"],
+            [*thought, "<answer>", "<think>", *right, "</answer>"],
+            [*thought, "</answer>", *right, "<answer>"],
+            [*thought, "<answer>", "</answer>"],
+        ):
+            assert task.score(item, wrong).accuracy == 0.0, wrong
+
+
+@EVERY_TASK
+def test_the_corpus_shows_the_form_seldom_and_the_right_answer_less_and_fits(name):
+    task, generator = task_named(name), random.Random(6)
+    count = 4_000
+    well_formed, right = 0.0, 0.0
+    for _ in range(count):
+        item = draw(task, generator, held_out=False)
+        document = tokens(task.document(item, generator))
+        assert len(document) < task.longest_completion
+        score = task.score(item, document)
+        well_formed, right = well_formed + score.format, right + score.accuracy
+    (least_formed, most_formed), (least_right, most_right) = SHARES[name]
+    assert least_formed < well_formed / count < most_formed
+    assert least_right < right / count < most_right
+
+
+def test_a_fifth_of_contents_is_held_out_on_every_machine():
+    held_out = sum(is_held_out(str(number)) for number in range(5000))
+    assert held_out / 5000 == pytest.approx(1 / HELD_OUT_OF, abs=0.02)
+    assert [is_held_out(content) for content in ("2457", "0000", "1234")] == [False, False, False]
+
+
+def test_a_completion_is_well_formed_only_with_each_tag_once_in_order_and_nothing_around():
+    assert parse(tokens("<think>12</think><answer>3</answer>")).is_well_formed
+    assert parse(tokens("<think></think><answer></answer>")).is_well_formed
+    for text in (
+        "",
+        "1<think>12</think><answer>3</answer>",
+        "<think>12</think>1<answer>3</answer>",
+        "<think>12</think><answer>3</answer>1",
+        "<think>12</think><think></think><answer>3</answer>",
+        "<answer>3</answer><think>12</think>",
+        "<think>12<answer>3</answer></think>",
+        "<think>12</think><answer>3",
+    ):
+        assert not parse(tokens(text)).is_well_formed, text
+
+
+def test_thought_and_answer_are_found_apart_and_not_where_there_are_several():
+    parsed = parse(tokens("1<answer>23</answer>"))
+    assert (parsed.thought, parsed.answer) == (None, slice(2, 4))
+    assert parse(tokens("<answer>2</answer><answer>3</answer>")).answer is None
+    assert parse(tokens("<think>2</think>")).thought == slice(1, 2)
+
+
+def test_a_task_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"cannot load 'suite\.rl\.tasks\.nothing\.Nothing'"):
+        make({"task": {"_target_": "suite.rl.tasks.nothing.Nothing"}})

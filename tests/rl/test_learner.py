@@ -1,0 +1,125 @@
+"""What must not matter to an update, and what must: in float64, on a tiny policy."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from suite.configuration import choices
+from suite.lm.sampling import Prompts
+from suite.measure.meter import Meter
+from suite.rl.base import new_decoder
+from suite.rl.critic import Critic
+from suite.rl.experience import gather
+from suite.rl.learner import Learner
+from tests.rl.cases import plan, settings
+
+ALGORITHMS = choices("algorithm")
+SMALL_CHANGE = {"rtol": 0, "atol": 1e-11}
+
+
+def learner(algorithm, **changes):
+    wanted = plan(algorithm, dtype="float64", **changes)
+    attention = settings()["attention"]
+    decoders = [new_decoder(wanted, attention) for _ in range(3)]
+    with torch.no_grad():  # so that the policy is no longer its base
+        for parameter in decoders[0].parameters():
+            parameter += 0.02 * torch.randn(
+                parameter.shape, generator=torch.Generator().manual_seed(5), dtype=parameter.dtype
+            )
+    critic = None
+    if wanted.objective.has_critic:
+        critic = Critic(decoders[2])
+        with torch.no_grad():
+            critic.value_D += 0.1
+    return wanted, Learner(wanted, decoders[0], decoders[1], critic)
+
+
+def gradients(algorithm, change=lambda experience: experience, **changes):
+    """Of the first minibatch, which is the whole batch; rewards are made up, since an untrained policy earns none."""
+    wanted, one = learner(algorithm, minibatch=16, **changes)
+    experience = gather(replaced(wanted, filter_groups=False), one.policy, Meter()).kept
+    rewards = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    experience = change(replace(experience, rewards_N=rewards))
+    learnable, seen = one.scored(experience)
+    models = [one.policy, *([one.critic] if one.critic else [])]
+    norms = one.update(learnable, "test")
+    return (
+        torch.cat([parameter.detach().flatten() for model in models for parameter in model.parameters()]),
+        norms,
+        seen,
+    )
+
+
+def replaced(wanted, **changes):
+    for name, value in changes.items():
+        setattr(wanted, name, value)
+    return wanted
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_micro_batches_do_not_matter(algorithm):
+    whole, whole_seen, _ = gradients(algorithm)
+    parts, parts_seen, _ = gradients(algorithm, micro_batch=3)
+    torch.testing.assert_close(parts, whole, **SMALL_CHANGE)
+    assert parts_seen == pytest.approx(whole_seen, abs=1e-9)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_order_of_completions_does_not_matter(algorithm):
+    order = torch.randperm(16, generator=torch.Generator().manual_seed(2))
+    shuffled, _, _ = gradients(algorithm, lambda experience: experience.rows(order))
+    torch.testing.assert_close(shuffled, gradients(algorithm)[0], **SMALL_CHANGE)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("side", ["prompt", "completion"])
+def test_padding_does_not_matter(algorithm, side):
+    def padded(experience):
+        if side == "prompt":
+            tokens = F.pad(experience.prompts.tokens_PS, (3, 0), value=7)
+            valid = F.pad(torch.ones_like(experience.prompts.tokens_PS, dtype=torch.bool), (3, 0), value=False)
+            return replace(experience, prompts=Prompts(tokens_PS=tokens, valid_PS=valid))
+        wide = {"mask_NT": 0.0, "log_probs_NT": 0.0, "entropy_NT": 0.0, "tokens_NT": 9}
+        return replace(
+            experience,
+            **{name: F.pad(getattr(experience, name), (0, 4), value=value) for name, value in wide.items()},
+        )
+
+    torch.testing.assert_close(gradients(algorithm, padded)[0], gradients(algorithm)[0], **SMALL_CHANGE)
+
+
+def test_the_first_update_is_on_policy():
+    _, seen, _ = gradients("grpo")
+    assert seen["kl_behaviour"] == pytest.approx(0, abs=1e-12)
+    assert seen["clip_fraction_low"] == seen["clip_fraction_high"] == 0
+
+
+def test_equal_rewards_in_every_group_leave_a_group_relative_policy_as_it_is():
+    def equal(experience):
+        return replace(experience, rewards_N=experience.groups_N.double())
+
+    moved, seen, _ = gradients("dr_grpo", equal)
+    assert seen["gradient_norm"] == 0
+    untouched = torch.cat([parameter.detach().flatten() for parameter in learner("dr_grpo")[1].policy.parameters()])
+    assert torch.equal(moved, untouched)
+
+
+def test_the_reference_is_held_only_where_the_kl_counts():
+    assert "kl_reference" in gradients("grpo")[2]
+    assert "kl_reference" not in gradients("dr_grpo")[2]
+
+
+def test_a_step_towards_a_rewarded_completion_makes_it_likelier():
+    wanted, one = learner("dr_grpo", minibatch=16, lr=1e-2, warmup_updates=0)
+    experience = gather(wanted, one.policy, Meter()).kept
+    rewards = torch.zeros(16, dtype=torch.float64)
+    rewards[0] = 1.0
+    experience = replace(experience, rewards_N=rewards)
+    learnable, _ = one.scored(experience)
+    one.update(learnable, "test")
+    with torch.no_grad():
+        log_p = one.policy_log_probs(experience)
+    gained = ((log_p - experience.log_probs_NT) * experience.mask_NT).sum(dim=1)
+    assert gained[0] > 0 > gained[1:4].mean()

@@ -1,0 +1,57 @@
+import re
+
+import pytest
+
+from suite.configuration import choices
+from tests.rl.cases import plan
+
+COUNTDOWN = {"_target_": "suite.rl.tasks.countdown.Countdown", "numbers": 3}
+
+
+@pytest.mark.parametrize("algorithm", choices("algorithm"))
+def test_every_named_algorithm_can_be_planned(algorithm):
+    assert plan(algorithm).completions == 16
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "changes", "sentence"),
+    [
+        ("grpo", {"num_generations": 1}, "num_generations must be at least 2 for adv_estimator=grpo"),
+        ("rloo", {"num_generations": 1}, "num_generations must be at least 2 for adv_estimator=rloo"),
+        ("grpo", {"micro_batch": 9}, "micro_batch must be at most minibatch, which is 8; got 9"),
+        (
+            "grpo",
+            {"minibatch": 17},
+            "minibatch must be at most prompts_per_step x num_generations, which is 16; got 17",
+        ),
+        ("grpo", {"task": COUNTDOWN, "supervision": "process"}, "supervision=process needs a task whose steps are"),
+        ("ppo", {"supervision": "process"}, "supervision=process is that of adv_estimator=grpo"),
+        ("ppo", {"filter_groups": True}, "filter_groups=true drops groups of equal rewards and needs"),
+        ("grpo", {"adv_estimator": "grbo"}, "adv_estimator must be one of gae, grpo"),
+        ("grpo", {"policy_loss": "x"}, "policy_loss must be one of cispo, gspo, vanilla"),
+        ("grpo", {"loss_agg_mode": "mean"}, "loss_agg_mode must be one of token-mean"),
+        ("grpo", {"kl_coef": -1}, "kl_coef must be a number of at least 0; got -1"),
+        ("grpo", {"clip_ratio_c": 0.5}, "clip_ratio_c must be null or a number above 1; got 0.5"),
+        ("grpo", {"temperature": 0}, "temperature must be a number above 0; got 0"),
+        ("grpo", {"format_weight": "high"}, "format_weight must be a number of at least 0; got 'high'"),
+        ("grpo", {"overlong_buffer": 11}, "overlong_buffer must be at most the longest completion but one"),
+        ("grpo", {"dtype": "bfloat16"}, "dtype must be one of float64, float32; got 'bfloat16'"),
+        ("ppo", {"lam": 1.5}, "lam must lie between 0 and 1; got 1.5"),
+        ("grpo", {"task": {"_target_": "suite.rl.tasks.sorting.Sorting", "digits": 1}}, "task.digits must be"),
+        ("grpo", {"base": {"updates": 0, "batch": 8, "lr": 1e-3}}, "base.updates must be a whole number"),
+    ],
+)
+def test_what_is_wrong_in_itself_is_refused_in_a_sentence(algorithm, changes, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        plan(algorithm, **changes)
+
+
+def test_ppo_needs_no_group():
+    assert plan("ppo", prompts_per_step=16, num_generations=1).completions == 16
+
+
+def test_a_critic_is_counted_where_there_is_one():
+    assert plan("grpo").constants()["case"]["critic_parameter_count"] == 0
+    counts = plan("ppo").constants()["case"]
+    assert counts["critic_parameter_count"] == counts["policy_parameter_count"] + 16
+    assert plan("ppo").least_bytes() > plan("grpo").least_bytes()
