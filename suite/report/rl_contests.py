@@ -66,8 +66,8 @@ class Contest:
 def reference_of(comparison: Comparison) -> Arm | None:
     """PPO on grouped prompts, which differs from the group-relative algorithms in nothing but the algorithm; else the
     first arm."""
-    grouped = [arm for arm in comparison.drawn if arm.algorithm == REFERENCE and not _has_lone_samples(arm)]
-    return next(iter([*grouped, *comparison.drawn]), None)
+    grouped = [arm for arm in comparison.chosen if arm.algorithm == REFERENCE and not _has_lone_samples(arm)]
+    return next(iter([*grouped, *comparison.chosen]), None)
 
 
 @functools.lru_cache(maxsize=64)

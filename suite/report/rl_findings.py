@@ -19,11 +19,11 @@ def rl_headlines(results: Results, words: Words) -> list[str]:
 
 def said(one: Comparison, words: Words) -> str:
     """How many seeds there are, and the outcome at each budget that is held equal."""
-    counts = sorted({len(arm.ended) for arm in one.drawn})
+    counts = sorted({len(arm.ended) for arm in one.chosen})
     seeds = words("rl.range", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0])
-    parts = [words("rl_efficiency.seeds", arms=len(one.drawn), seeds=seeds)]
+    parts = [words("rl_efficiency.seeds", arms=len(one.chosen), seeds=seeds)]
     for budget in (COMPLETIONS, clock_of(one.drawn[0])):
-        fought = [contest for contest in contests(one) if contest.budget == budget]
+        fought = [contest for contest in contests(one) if contest.budget == budget and contest.arm in one.chosen]
         if fought and one.most_seeds > 1:
             told = words("punctuation.notes").join(filter(None, (_told(fought, key, words) for key in OUTCOMES)))
             held, reference = words(f"rl_efficiency.at_equal.{budget}"), fought[0].reference.name

@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from suite.records.record import Reading, Record, Status
@@ -35,6 +36,7 @@ BY_ALGORITHM = ("kl_coef", "critic_lr")
 """Axes that an algorithm sets by its name: they are said only where arms of one algorithm differ in them."""
 MOST = 1e15
 MOST_STEPS = 1 << 20
+MOST_LINES = 12
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -135,6 +137,11 @@ class Arm:
         return sum(not run.is_ok for run in self.runs)
 
     @property
+    def mean_final(self) -> float:
+        """Of an arm with a curve."""
+        return fmean(curve.final for curve in self.curves)
+
+    @property
     def by_seed(self) -> dict[str, Curve]:
         return {run.seed: run.curve for run in self.runs if run.curve is not None}
 
@@ -157,6 +164,17 @@ class Comparison:
     def drawn(self) -> list[Arm]:
         """Arms with a curve."""
         return [arm for arm in self.arms if arm.ended]
+
+    @property
+    def chosen(self) -> list[Arm]:
+        """What figures and sentences show: all of them, or where that is too many the best of each algorithm."""
+        if len(self.drawn) <= MOST_LINES:
+            return self.drawn
+        best: dict[str, Arm] = {}
+        for arm in self.drawn:
+            if arm.algorithm not in best or arm.mean_final > best[arm.algorithm].mean_final:
+                best[arm.algorithm] = arm
+        return list(best.values())
 
     @property
     def budgets(self) -> list[str]:
@@ -287,12 +305,20 @@ def _arm_names(keys: Sequence[Pairs]) -> dict[Pairs, str]:
         if not differ.isdisjoint(SHAPE):
             parts.append(" × ".join(said.get(name, "") for name in SHAPE))
         parts += [
-            f"{name}={value}"
+            f"{name}={_brief(value)}"
             for name, value in key
             if value and name in differ and name not in ("algorithm", *SHAPE, *silent)
         ]
         names[key] = " · ".join(filter(None, parts))
     return names
+
+
+def _brief(value: str) -> str:
+    """A drawn rate has seventeen digits."""
+    try:
+        return f"{float(value):.3g}" if "." in value else value
+    except ValueError:
+        return value
 
 
 def _alike(said: Mapping[str, str], name: str, keys: Sequence[Pairs]) -> list[Pairs]:

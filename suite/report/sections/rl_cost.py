@@ -11,6 +11,7 @@ from typing import Any
 from suite.records import numbers
 from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.report.charts import layout
+from suite.report.machines import machine_id
 from suite.report.palette import BLUE, GREEN, ORANGE
 from suite.report.results import Results
 from suite.report.rl_charts import axis, point_facets, row_layout, rows_height_px, short
@@ -57,7 +58,11 @@ def build(results: Results, words: Words) -> Section | None:
         id="rl_cost",
         title=words("rl_cost.title"),
         explanation=words("rl_cost.explanation"),
-        figures=[_figure(one, costs, words) for one, costs in list(found.items())[:MOST_FIGURES]],
+        figures=[
+            _figure(one, drawn, words)
+            for one, costs in list(found.items())[:MOST_FIGURES]
+            if (drawn := [cost for cost in costs if cost.arm in one.chosen])
+        ],
         tables=[_table(one, costs, words, is_first=place == 0) for place, (one, costs) in enumerate(found.items())],
     )
 
@@ -100,6 +105,12 @@ def _over_completions(run: Run, amount: float | None) -> float | None:
 def _tokens_per_s(run: Run, clock: str) -> float | None:
     tokens, seconds = run.total("sampled_tokens"), seconds_of(run, clock).get("rollout")
     return tokens / seconds if tokens and seconds else None
+
+
+def _machines(comparison: Comparison, words: Words) -> list[str]:
+    """Seconds of two machines are no comparison."""
+    machines = {machine_id(run.current) for arm in comparison.arms for run in arm.runs}
+    return [words("rl_cost.machines", count=len(machines))] if len(machines) > 1 else []
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -194,6 +205,8 @@ def _table(comparison: Comparison, costs: Sequence[Cost], words: Words, *, is_fi
             for cost in costs
         ],
         row_facets=[cost.arm.facets for cost in costs],
-        note=words("rl_cost.note", clock=unit) if is_first else "",
+        note=words("punctuation.sentence").join(
+            [*([words("rl_cost.note", clock=unit)] if is_first else []), *_machines(comparison, words)]
+        ),
         folded=not is_first or len(costs) > MOST_ROWS_OPEN,
     )

@@ -4,6 +4,7 @@ A budget is always named: who is ahead at equal completions need not be at equal
 and no completions.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
@@ -14,6 +15,7 @@ from suite.report.results import Results
 from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
 from suite.report.rl_contests import Contest, contests, mean_interval
 from suite.report.rl_findings import said
+from suite.report.rl_palette import shown_algorithm
 from suite.report.rl_runs import (
     COMPLETIONS,
     CPU,
@@ -29,10 +31,12 @@ from suite.report.rl_runs import (
 from suite.report.rl_tasks import Scored, TaskSet, task_sets
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.words import Words
-from suite.statistics.learning import arrivals, to_threshold
+from suite.statistics.learning import arrivals, expected_best, to_threshold
 from suite.statistics.scores import Estimate, mean
 
 THRESHOLDS = (0.5, 0.7)
+TRIAL, TRIALS, FEWEST_TRIALS = "trial", (1, 2, 4, 8, 16), 2
+"""The setting that numbers the trials of a tuning sweep, and after how many of them the best is told."""
 MOST_FIGURES = 6
 SECONDS = (CPU, WALL)
 
@@ -53,6 +57,7 @@ def build(results: Results, words: Words) -> Section | None:
         tables=[
             *(_contests(one, words, is_first=one is found[0]) for one in found if contests(one)),
             *(_arrivals(one, words, is_first=one is found[0]) for one in found),
+            *(table for one in found if (table := _tuning(one, words)) is not None),
             *(_tasks_table(one, words) for one in sets),
         ],
     )
@@ -62,11 +67,15 @@ def _figure(one: Comparison, words: Words) -> Figure:
     return Figure(
         title=one.title,
         caption=words("punctuation.sentence").join(
-            [words("rl_efficiency.caption" if one.most_seeds > 1 else "rl_efficiency.caption_single"), said(one, words)]
+            [
+                words("rl_efficiency.caption" if one.most_seeds > 1 else "rl_efficiency.caption_single"),
+                *([words("rl.best_drawn")] if len(one.chosen) < len(one.drawn) else []),
+                said(one, words),
+            ]
         ),
         views=[View(title=budget_name(budget, words), figure=_curves(one, budget, words)) for budget in one.budgets],
-        height_px=height_px(len(one.drawn)),
-        wide=is_wide(len(one.drawn)),
+        height_px=height_px(len(one.chosen)),
+        wide=is_wide(len(one.chosen)),
         facets=one.facets,
     )
 
@@ -74,7 +83,7 @@ def _figure(one: Comparison, words: Words) -> Figure:
 def _curves(one: Comparison, budget: str, words: Words) -> dict[str, Any]:
     suffix = {"ticksuffix": " s"} if budget in SECONDS else {"ticksuffix": " J"} if budget == JOULES else {}
     return band_plot(
-        [_band(arm, budget, words) for arm in one.drawn],
+        [_band(arm, budget, words) for arm in one.chosen],
         xaxis=axis(words(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix),
         yaxis=axis(words("rl_efficiency.axis"), tickformat=".0%", rangemode="tozero"),
     )
@@ -161,7 +170,7 @@ def _contests(one: Comparison, words: Words, *, is_first: bool) -> Table:
         rows=[_contest_row(contest, words) for contest in fought],
         row_facets=[contest.arm.facets for contest in fought],
         note=words("rl_efficiency.contests_note") if is_first else "",
-        folded=not is_first,
+        folded=not is_first or len(one.chosen) < len(one.drawn),
     )
 
 
@@ -221,6 +230,43 @@ def _arrival_row(arm: Arm, threshold: float, budgets: Sequence[str], words: Word
         words("rl_efficiency.arrived_of", arrived=arrivals(at).arrived, runs=len(at)),
         *(cell(found[budget].median, partial(amount, budget)) for budget in budgets),
     ]
+
+
+def _tuning(one: Comparison, words: Words) -> Table | None:
+    """What the best of so many tuning trials is expected to score, at as many trials for each algorithm; None where no
+    algorithm was tried with several settings."""
+    trials: dict[str, list[Arm]] = defaultdict(list)
+    for arm in one.drawn:
+        if TRIAL in dict(arm.key):
+            trials[arm.algorithm].append(arm)
+    most = max(map(len, trials.values()), default=0)
+    counts = sorted({count for count in (*TRIALS, most) if count <= most})
+    if most < FEWEST_TRIALS:
+        return None
+    return Table(
+        title=words("rl_efficiency.tuning", title=one.title),
+        columns=[
+            Column(title=words("column.algorithm"), facet="algorithm"),
+            Column(title=words("rl_efficiency.trials"), kind=Kind.NUMBER),
+            *(Column(title=words("rl_efficiency.best_of", count=count), kind=Kind.NUMBER) for count in counts),
+            Column(title=words("rl_efficiency.best_arm")),
+        ],
+        rows=[
+            [
+                shown_algorithm(algorithm),
+                numbers.count(len(arms)),
+                *(_best_of(arms, count) for count in counts),
+                max(arms, key=lambda arm: arm.mean_final).name,
+            ]
+            for algorithm, arms in trials.items()
+        ],
+        note=words("rl_efficiency.tuning_note"),
+    )
+
+
+def _best_of(arms: Sequence[Arm], count: int) -> str:
+    scores = [arm.mean_final for arm in arms]
+    return numbers.percent(expected_best(scores, count)) if count <= len(scores) else numbers.NOTHING
 
 
 def _tasks_table(one: TaskSet, words: Words) -> Table:

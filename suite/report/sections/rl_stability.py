@@ -196,22 +196,27 @@ def _figure(one: Comparison, words: Words) -> Figure:
     views = {metric: _view(one, metric, words) for metric in VIEWS}
     return Figure(
         title=one.title,
-        caption=words("rl_stability.caption" if one.most_seeds > 1 else "rl_stability.caption_single"),
+        caption=words("punctuation.sentence").join(
+            [
+                words("rl_stability.caption" if one.most_seeds > 1 else "rl_stability.caption_single"),
+                *([words("rl.best_drawn")] if len(one.chosen) < len(one.drawn) else []),
+            ]
+        ),
         views=[
             View(title=words(f"rl_stability.view.{metric}"), figure=figure)
             for metric, figure in views.items()
             if figure["data"]
         ],
-        height_px=height_px(len(one.drawn)),
-        wide=is_wide(len(one.drawn)),
+        height_px=height_px(len(one.chosen)),
+        wide=is_wide(len(one.chosen)),
         facets=one.facets,
     )
 
 
 def _view(one: Comparison, metric: str, words: Words) -> dict[str, Any]:
-    bands = [band for arm in one.drawn if (band := _band(arm, metric, words)) is not None]
+    bands = [band for arm in one.chosen if (band := _band(arm, metric, words)) is not None]
     if metric == "format":
-        accuracy = (_band(arm, "accuracy", words, is_second=True) for arm in one.drawn)
+        accuracy = (_band(arm, "accuracy", words, is_second=True) for arm in one.chosen)
         bands += [band for band in accuracy if band is not None]
     return band_plot(
         bands,
