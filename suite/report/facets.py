@@ -25,9 +25,14 @@ def case_facets(axes: Mapping[str, Any], words: Words) -> dict[str, str]:
 
 
 def record_facets(record: Record, words: Words) -> dict[str, str]:
-    variant, algorithm = (str(record.case.axes.get(name) or "") for name in ("attention", "algorithm"))
+    return case_facets(record.case.axes, words) | name_facets(record.case.axes)
+
+
+def name_facets(axes: Mapping[str, Any]) -> dict[str, str]:
+    """What a case is named by: its attention variant and, where it is a training run, its algorithm."""
+    variant, algorithm = (str(axes.get(name) or "") for name in ("attention", "algorithm"))
     named = {"algorithm": shown_algorithm(algorithm), "variant": shown(variant)}
-    return case_facets(record.case.axes, words) | {name: text for name, text in named.items() if text}
+    return {name: text for name, text in named.items() if text}
 
 
 def trace_facets(**facets: str | Sequence[str]) -> dict[str, Any]:
@@ -38,6 +43,12 @@ def trace_facets(**facets: str | Sequence[str]) -> dict[str, Any]:
             for name, value in facets.items()
         }
     }
+
+
+def point_facets(about: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """A trace's whose points differ: what each is about, of the facets that any of them says something of."""
+    said = [name for name in FACETS if any(one.get(name) for one in about)]
+    return trace_facets(**{name: [one.get(name, "") for one in about] for name in said})
 
 
 def told(table: Table) -> tuple[Mapping[str, str], Sequence[Mapping[str, str | Sequence[str]]]]:

@@ -84,12 +84,6 @@ def row_layout(
     )
 
 
-def point_facets(arms: Sequence[Arm]) -> dict[str, Any]:
-    """What each point of a trace is about, where every point is another arm's."""
-    every = [arm.facets for arm in arms]
-    return trace_facets(**{name: [one.get(name, "") for one in every] for name in ("algorithm", "variant", "label")})
-
-
 def short(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from suite.records.record import Reading, Record, Status
 from suite.records.rl_metrics import EVALUATE, PHASES, STEP
+from suite.report.facets import name_facets
 from suite.report.palette import shown
 from suite.report.results import CurrentRecord, Results
 from suite.report.rl_palette import algorithm_rank, shown_algorithm
@@ -147,8 +148,7 @@ class Arm:
 
     @property
     def facets(self) -> dict[str, str]:
-        found = {"algorithm": shown_algorithm(self.algorithm), "variant": shown(self.attention)}
-        return {name: text for name, text in found.items() if text} | {"label": self.runs[0].current.label}
+        return name_facets(self.runs[0].record.case.axes) | {"label": self.runs[0].current.label}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -195,11 +195,11 @@ class Comparison:
 
 @functools.lru_cache(maxsize=1)
 def comparisons(results: Results) -> Sequence[Comparison]:
-    """Every comparison, the ones with the most arms first."""
+    """Every comparison, the ones that show the most arms first."""
     found = _grouped(runs_of(results), together_of)
     titles = titles_of(list(found), results.several)
     made = [Comparison(together=key, title=titles[key], arms=arms_of(runs)) for key, runs in found.items()]
-    return sorted(made, key=lambda one: (-len(one.drawn), -one.most_seeds, one.title))
+    return sorted(made, key=lambda one: (-len(one.chosen), -one.most_seeds, one.title))
 
 
 @functools.lru_cache(maxsize=1)
@@ -339,6 +339,7 @@ def _grouped(runs: Iterable[Run], key: Callable[[Run], Pairs]) -> dict[Pairs, li
     return dict(found)
 
 
+@functools.lru_cache(maxsize=1024, typed=True)
 def _text(value: Any) -> str:
     return "" if value is None else cut(str(value))
 

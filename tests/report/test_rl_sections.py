@@ -6,7 +6,7 @@ from dataclasses import replace
 import plotly.graph_objects
 import pytest
 
-from suite.configuration import read_yaml
+from suite.configuration import languages, read_yaml
 from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.report.command import build_sections
@@ -324,12 +324,11 @@ def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path):
 def test_of_many_trials_the_best_of_each_algorithm_is_drawn_and_equal_effort_compared(tmp_path):
     records = [
         replace(
-            one := run([0.1, 0.1 * trial], algorithm=algorithm, seed=seed, lr=1e-4 * (1 + trial)),
+            one := run([0.1, 0.1 * trial], algorithm=algorithm, seed=0, lr=1e-4 * (1 + trial)),
             case=Case(workload="rl", axes=one.case.axes, extras={"trial": trial}),
         )
         for algorithm, trials in (("grpo", range(1, 9)), ("ppo", range(1, 6)))
         for trial in trials
-        for seed in (0, 1)
     ]
     section = section_of(rl_efficiency, tmp_path, *records)
     lines = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if "fill" not in trace]
@@ -466,14 +465,13 @@ def test_hostile_names_of_training_runs_are_shown_as_text(tmp_path):
         assert not re.search(r"[<>$]|%\{", text)
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_a_whole_study_gives_figures_that_plotly_accepts_in_every_language(tmp_path, lang):
-    results = results_of(tmp_path, *study(seeds=2, steps=8), *study(seeds=2, steps=8, task="add"))
-    found = filter(None, (module.build(results, load_words(lang)) for module in SECTIONS))
-    sections = {section.id: section for section in found}
-    assert set(sections) == {"rl_efficiency", "rl_cost", "rl_stability"}
-    assert len(sections["rl_stability"].figures[0].views) == 7
-    for section in sections.values():
-        assert all(figure.caption for figure in section.figures)
-        for view in (view for figure in section.figures for view in figure.views):
-            plotly.graph_objects.Figure(view.figure)
+def test_a_whole_study_gives_figures_that_plotly_accepts_in_every_language(tmp_path):
+    results = results_of(tmp_path, *study(seeds=2, steps=8))
+    for words in map(load_words, languages("report")):
+        found = [section for module in SECTIONS if (section := module.build(results, words))]
+        assert [section.id for section in found] == ["rl_efficiency", "rl_cost", "rl_stability"]
+        assert len(found[2].figures[0].views) == 7
+        for figure in (figure for section in found for figure in section.figures):
+            assert figure.caption
+            for view in figure.views:
+                plotly.graph_objects.Figure(view.figure)

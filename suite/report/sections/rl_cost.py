@@ -11,10 +11,11 @@ from typing import Any
 from suite.records import numbers
 from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.report.charts import layout
+from suite.report.facets import point_facets
 from suite.report.machines import machine_id
 from suite.report.palette import BLUE, GREEN, ORANGE
 from suite.report.results import Results
-from suite.report.rl_charts import axis, point_facets, row_layout, rows_height_px, short
+from suite.report.rl_charts import axis, row_layout, rows_height_px, short
 from suite.report.rl_runs import WALL, Arm, Comparison, Run, clock_of, comparisons, numbers_of, seconds_of
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.words import Words
@@ -163,7 +164,7 @@ def _trace(phase: str, costs: Sequence[Cost], words: Words) -> dict[str, Any]:
             "pattern": {"shape": PATTERNS[phase], "fillmode": "overlay", "solidity": 0.2},
         },
         "width": 0.34,
-        **point_facets([cost.arm for cost in costs]),
+        **point_facets([cost.arm.facets for cost in costs]),
     }
 
 

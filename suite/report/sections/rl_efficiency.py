@@ -5,7 +5,8 @@ and no completions.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -24,6 +25,7 @@ from suite.report.rl_runs import (
     WALL,
     Arm,
     Comparison,
+    Curve,
     budget_name,
     clock_of,
     comparisons,
@@ -63,57 +65,78 @@ def build(results: Results, words: Words) -> Section | None:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """One evaluation that every run of an arm has."""
+
+    runs: Sequence[tuple[Curve, int]]
+    """Each run's curve, and its place there."""
+    scores: Sequence[float]
+    interval: Estimate | None
+
+    @classmethod
+    def at(cls, step: int, curves: Sequence[Curve]) -> "Evaluated":
+        runs = [(curve, curve.at.index(step)) for curve in curves]
+        scores = [curve.accuracy[place] for curve, place in runs]
+        return cls(runs=runs, scores=scores, interval=mean_interval(scores))
+
+    def spent(self, budget: str) -> float:
+        return fmean(curve.spent[budget][place] for curve, place in self.runs)
+
+
 def _figure(one: Comparison, words: Words) -> Figure:
+    evaluated = {arm: _evaluated(arm) for arm in one.chosen}
+    caption = [
+        words("rl_efficiency.caption" if one.most_seeds > 1 else "rl_efficiency.caption_single"),
+        *([words("rl.best_drawn")] if len(one.chosen) < len(one.drawn) else []),
+        said(one, words),
+    ]
     return Figure(
         title=one.title,
-        caption=words("punctuation.sentence").join(
-            [
-                words("rl_efficiency.caption" if one.most_seeds > 1 else "rl_efficiency.caption_single"),
-                *([words("rl.best_drawn")] if len(one.chosen) < len(one.drawn) else []),
-                said(one, words),
-            ]
-        ),
-        views=[View(title=budget_name(budget, words), figure=_curves(one, budget, words)) for budget in one.budgets],
+        caption=words("punctuation.sentence").join(caption),
+        views=[
+            View(title=budget_name(budget, words), figure=_curves(evaluated, budget, words)) for budget in one.budgets
+        ],
         height_px=height_px(len(one.chosen)),
         wide=is_wide(len(one.chosen)),
         facets=one.facets,
     )
 
 
-def _curves(one: Comparison, budget: str, words: Words) -> dict[str, Any]:
+def _evaluated(arm: Arm) -> list[Evaluated]:
+    """Nothing is interpolated: between two evaluations nobody looked."""
+    shared = [at for at in arm.curves[0].at if all(at in curve.at for curve in arm.curves)]
+    return [Evaluated.at(step, arm.curves) for step in shared]
+
+
+def _curves(evaluated: Mapping[Arm, Sequence[Evaluated]], budget: str, words: Words) -> dict[str, Any]:
     suffix = {"ticksuffix": " s"} if budget in SECONDS else {"ticksuffix": " J"} if budget == JOULES else {}
     return band_plot(
-        [_band(arm, budget, words) for arm in one.chosen],
+        [_band(arm, points, budget, words) for arm, points in evaluated.items()],
         xaxis=axis(words(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix),
         yaxis=axis(words("rl_efficiency.axis"), tickformat=".0%", rangemode="tozero"),
     )
 
 
-def _band(arm: Arm, budget: str, words: Words) -> Band:
-    """Means over the seeds at each evaluation that all of them have: nothing is interpolated."""
-    shared = [at for at in arm.curves[0].at if all(at in curve.at for curve in arm.curves)]
-    places = [[curve.at.index(at) for curve in arm.curves] for at in shared]
-    values = [[curve.accuracy[place] for curve, place in zip(arm.curves, of, strict=True)] for of in places]
-    spent = [fmean(curve.spent[budget][place] for curve, place in zip(arm.curves, of, strict=True)) for of in places]
-    intervals = [mean_interval(of) for of in values]
-    known = [interval for interval in intervals if interval is not None]
-    is_known = len(known) == len(values)
+def _band(arm: Arm, points: Sequence[Evaluated], budget: str, words: Words) -> Band:
+    known = [point.interval for point in points if point.interval is not None]
+    is_known = len(known) == len(points)
     return Band(
         arm=arm,
-        x=spent,
-        y=[fmean(of) for of in values],
+        x=[point.spent(budget) for point in points],
+        y=[fmean(point.scores) for point in points],
         low=[interval.low for interval in known] if is_known else None,
         high=[interval.high for interval in known] if is_known else None,
         hover=[
             words(
                 "rl_efficiency.hover",
-                spent=amount(budget, x),
+                spent=amount(budget, point.spent(budget)),
                 budget=budget_name(budget, words),
-                accuracy=numbers.percent(fmean(of)),
-                interval=percent_range(interval),
-                count=len(of),
+                accuracy=numbers.percent(fmean(point.scores)),
+                interval=percent_range(point.interval),
+                count=len(point.scores),
             )
-            for x, of, interval in zip(spent, values, intervals, strict=True)
+            for point in points
         ],
     )
 
