@@ -1,6 +1,7 @@
 """Lines with a band for each arm, and rows that are named above their marks: what the figures of reinforcement learning
 share."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,16 +28,18 @@ class Band:
     low: Sequence[float] | None
     high: Sequence[float] | None
     hover: Sequence[str]
-    name: str = ""
-    """Besides the arm's: where one arm has several lines."""
-    is_second: bool = False
-    """Drawn dotted and thin, beside the arm's first line."""
+    second: str = ""
+    """What a line shows that is drawn dotted and thin beside the arm's first one; it has no entry in the legend."""
 
 
 def band_plot(bands: Sequence[Band], *, xaxis: Mapping[str, Any], yaxis: Mapping[str, Any]) -> dict[str, Any]:
-    """The bands lie behind all lines. A click in the legend takes both of an arm."""
+    """The bands lie behind all lines. A click in the legend takes all of an arm."""
+    ordinals: dict[str, list[Arm]] = defaultdict(list)
+    for arm in dict.fromkeys(band.arm for band in bands):
+        ordinals[arm.algorithm].append(arm)
+    lines = [_line(band, ordinals[band.arm.algorithm].index(band.arm)) for band in bands]
     return {
-        "data": [*(_band(one) for one in bands if one.low is not None), *map(_line, bands)],
+        "data": [*(_band(one) for one in bands if one.low is not None), *lines],
         "layout": layout(xaxis=_axis(xaxis), yaxis=_axis(yaxis), hovermode="closest"),
     }
 
@@ -92,24 +95,20 @@ def _axis(said: Mapping[str, Any]) -> dict[str, Any]:
     return {"automargin": True, "zeroline": False, **said}
 
 
-def _name(band: Band) -> str:
-    return figure_text(" · ".join(filter(None, [band.arm.name, band.name])))
-
-
-def _line(band: Band) -> dict[str, Any]:
-    style = algorithm_style(band.arm.algorithm, band.arm.ordinal)
-    if band.is_second:
-        style["line"] |= {"dash": "dot", "width": 1.25}
+def _line(band: Band, ordinal: int) -> dict[str, Any]:
+    """The `ordinal`-th arm of its algorithm in the plot."""
+    line = algorithm_style(band.arm.algorithm, ordinal)["line"]
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": _name(band),
-        "legendgroup": _name(band),
+        "name": figure_text(" · ".join(filter(None, [band.arm.name, band.second]))),
+        "legendgroup": figure_text(band.arm.name),
+        "showlegend": not band.second,
         "x": [short(value) for value in band.x],
         "y": [short(value) for value in band.y],
         "hovertext": [figure_text(text) for text in band.hover],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
-        "line": style["line"],
+        "line": line | {"dash": "dot", "width": 1.25} if band.second else line,
         **trace_facets(**band.arm.facets),
     }
 
@@ -120,8 +119,8 @@ def _band(band: Band) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": _name(band),
-        "legendgroup": _name(band),
+        "name": figure_text(band.arm.name),
+        "legendgroup": figure_text(band.arm.name),
         "showlegend": False,
         "x": [short(value) for value in [*band.x, *reversed(band.x)]],
         "y": [short(value) for value in [*band.high, *reversed(band.low)]],

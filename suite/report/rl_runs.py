@@ -7,7 +7,7 @@ foreign: what it lacks is absent here, and nothing but an evaluation is required
 
 import functools
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -121,8 +121,6 @@ class Arm:
     attention: str
     runs: Sequence[Run]
     """By seed, the failed ones included."""
-    ordinal: int
-    """Its place among the arms of its algorithm in the comparison."""
 
     @property
     def ended(self) -> list[Run]:
@@ -177,6 +175,10 @@ class Comparison:
         return list(best.values())
 
     @property
+    def is_picked(self) -> bool:
+        return len(self.chosen) < len(self.drawn)
+
+    @property
     def budgets(self) -> list[str]:
         """Those that every curve has."""
         curves = [curve for arm in self.arms for curve in arm.curves]
@@ -219,7 +221,6 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
     """The arms among runs, named by what differs between them."""
     found = _grouped(runs, _arm)
     names = _arm_names(list(found))
-    ordinals: Counter[str] = Counter()
     arms = []
     for key in sorted(found, key=lambda key: (algorithm_rank(dict(key).get("algorithm", "")), names[key])):
         first = found[key][0]
@@ -230,10 +231,8 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
                 algorithm=first.algorithm,
                 attention=first.attention,
                 runs=sorted(found[key], key=lambda run: _as_number(run.seed)),
-                ordinal=ordinals[first.algorithm],
             )
         )
-        ordinals[first.algorithm] += 1
     return arms
 
 

@@ -334,6 +334,7 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn_and_equal_effort_com
     lines = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if "fill" not in trace]
     assert lines == ["PPO · lr=0.0006 · trial=5", "GRPO · lr=0.0009 · trial=8"]
     assert "the best of each algorithm is drawn" in section.figures[0].caption
+    assert "At equal" not in section.figures[0].caption
     ppo, grpo = rows_of(section.tables[-1])
     # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
     assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")

@@ -88,7 +88,7 @@ def _figure(one: Comparison, words: Words) -> Figure:
     evaluated = {arm: _evaluated(arm) for arm in one.chosen}
     caption = [
         words("rl_efficiency.caption" if one.most_seeds > 1 else "rl_efficiency.caption_single"),
-        *([words("rl.best_drawn")] if len(one.chosen) < len(one.drawn) else []),
+        *([words("rl.best_drawn")] if one.is_picked else []),
         said(one, words),
     ]
     return Figure(
@@ -193,7 +193,7 @@ def _contests(one: Comparison, words: Words, *, is_first: bool) -> Table:
         rows=[_contest_row(contest, words) for contest in fought],
         row_facets=[contest.arm.facets for contest in fought],
         note=words("rl_efficiency.contests_note") if is_first else "",
-        folded=not is_first or len(one.chosen) < len(one.drawn),
+        folded=not is_first or one.is_picked,
     )
 
 

@@ -199,7 +199,7 @@ def _figure(one: Comparison, words: Words) -> Figure:
         caption=words("punctuation.sentence").join(
             [
                 words("rl_stability.caption" if one.most_seeds > 1 else "rl_stability.caption_single"),
-                *([words("rl.best_drawn")] if len(one.chosen) < len(one.drawn) else []),
+                *([words("rl.best_drawn")] if one.is_picked else []),
             ]
         ),
         views=[
@@ -216,7 +216,7 @@ def _figure(one: Comparison, words: Words) -> Figure:
 def _view(one: Comparison, metric: str, words: Words) -> dict[str, Any]:
     bands = [band for arm in one.chosen if (band := _band(arm, metric, words)) is not None]
     if metric == "format":
-        accuracy = (_band(arm, "accuracy", words, is_second=True) for arm in one.chosen)
+        accuracy = (_band(arm, "accuracy", words, second=words("rl_stability.accuracy")) for arm in one.chosen)
         bands += [band for band in accuracy if band is not None]
     return band_plot(
         bands,
@@ -225,7 +225,7 @@ def _view(one: Comparison, metric: str, words: Words) -> dict[str, Any]:
     )
 
 
-def _band(arm: Arm, metric: str, words: Words, *, is_second: bool = False) -> Band | None:
+def _band(arm: Arm, metric: str, words: Words, *, second: str = "") -> Band | None:
     """Means over the seeds with their extremes, at steps that all of them have; neighbours of many as one mean."""
     every = [dict(series) for run in arm.ended if (series := _series(run, metric))]
     shared = sorted(set.intersection(*map(set, every))) if every else []
@@ -253,6 +253,5 @@ def _band(arm: Arm, metric: str, words: Words, *, is_second: bool = False) -> Ba
             )
             for step, of in zip(x, values, strict=True)
         ],
-        name=words(f"rl_stability.{metric}") if metric in ("format", "accuracy") else "",
-        is_second=is_second,
+        second=second,
     )
