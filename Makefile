@@ -12,8 +12,8 @@ BIN := .venv/bin
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make test          install the development tools too, then format, lint, type and test'
-	@echo 'make parity        install transformers into .parity and rliable into .rliable, and compare the attention layers'
-	@echo '                   and the statistics of scores with ours'
+	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
+	@echo '                   attention layers, the losses of RL and the statistics of scores with ours'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
 	@echo 'make gpu           measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from suite.answer import SPANS, answer, latency, row, watched
+from suite.learnt import learnt_briefly
 from suite.records import numbers
 from suite.records.case import Case, telling_apart, value_of
 from suite.records.derived import constant, started_at, warnings_of
@@ -216,7 +217,8 @@ def _brief(record: Record) -> str:
     if record.status is not Status.OK:
         return record.reason or ""
     spans = [text for span in SPANS if (text := _span_text(record, span))]
-    return "   ".join([*spans, *(f"! {warning}" for warning in warnings_of(record))])
+    learnt = learnt_briefly(record)
+    return "   ".join([*spans, *([learnt] if learnt else []), *(f"! {warning}" for warning in warnings_of(record))])
 
 
 def _span_text(record: Record, span: str) -> str | None:

@@ -24,9 +24,10 @@ MAY_IMPORT = {
     "suite.gate": BASE | {"suite.interruptions"},
     "suite.explain": BASE,
     "suite.doctor": BASE,
-    "suite.results": BASE | {"suite.answer", "suite.archive"},
+    "suite.results": BASE | {"suite.answer", "suite.archive", "suite.learnt"},
     "suite.archive": BASE,
-    "suite.answer": BASE,
+    "suite.answer": BASE | {"suite.learnt"},
+    "suite.learnt": BASE,
     "suite.configuration": set(),
 }
 NEEDS_TORCH = ("suite.measure", "suite.attention", "suite.lm", "suite.rl")

@@ -34,6 +34,7 @@ RL_METRICS = (
     # How steadily.
     _metric("kl_reference", "", "Mean k3 estimate against the base model of a sampled token, in nats"),
     _metric("kl_behaviour", "", "Mean k3 estimate of a token against the policy that sampled it, in nats"),
+    _metric("sampling_error", "", "Largest difference of a log-probability at sampling and at scoring", Better.LOWER),
     _metric("entropy", "", "Mean entropy of the distributions that were sampled from, in nats"),
     _metric("clip_fraction_low", "", "Share of tokens clipped at the lower end"),
     _metric("clip_fraction_high", "", "Share of tokens clipped at the upper end"),
@@ -45,6 +46,15 @@ RL_METRICS = (
     _metric("groups_without_signal", "", "Share of groups whose rewards are all equal"),
     _metric("completion_length", "", "Mean length of a sampled completion, in tokens"),
     _metric("truncated", "", "Share of sampled completions cut at the limit"),
+    # Of the formulas themselves, by enumeration (workload=rl_conformance). A span says which formula where.
+    _metric("true_value", "", "Enumerated truth that the estimates are of"),
+    _metric("value_bias", "", "Mean of an estimate less the truth"),
+    _metric("value_variance", "", "Variance of an estimate", Better.LOWER),
+    _metric("gradient_cosine", "", "Cosine between the expected gradient and the true one", Better.HIGHER),
+    _metric("gradient_norm_ratio", "", "Norm of the expected gradient over the true one's"),
+    _metric("gradient_bias", "", "Norm of the expected gradient less the true one, over the true one's", Better.LOWER),
+    _metric("gradient_variance", "", "Variance of the gradient over the true one's squared norm", Better.LOWER),
+    _metric("largest_difference", "", "Largest difference from what it must equal", Better.LOWER),
     # Of the models.
     _metric("policy_parameter_count", "", "Parameters of the policy"),
     _metric("critic_parameter_count", "", "Parameters of the critic; 0 where there is none"),

@@ -44,5 +44,5 @@ def aggregate(loss_NT: Tensor, mask_NT: Tensor, mode: str, *, tokens: int, seque
     if mode == "seq-mean-token-sum":
         return sums_N.sum() / sequences
     if mode == "seq-mean-token-sum-norm":
-        return sums_N.sum() / (sequences * longest)
+        return masked_NT.sum() / (sequences * longest)
     raise ValueError(f"loss_agg_mode must be one of {', '.join(AGGREGATIONS)}; got {mode!r}")

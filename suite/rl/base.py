@@ -17,7 +17,8 @@ from filelock import FileLock
 from torch import Tensor
 
 from suite.lm.decoder import Decoder, Made
-from suite.lm.training import Example, Limits, batch_of, train_on
+from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
+from suite.measure.course import CourseFailedError
 from suite.records.code import code_digest
 from suite.records.store import PART
 from suite.rl.plan import RlPlan
@@ -68,7 +69,10 @@ def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
     model = new_decoder(plan, attention)
     begun_s = time.process_time()
     limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)
-    losses = train_on(model, _corpus(plan, model.made.device), lr=plan.base_lr, limits=limits)
+    try:
+        losses = train_on(model, _corpus(plan, model.made.device), lr=plan.base_lr, limits=limits)
+    except NotFiniteError as error:
+        raise CourseFailedError(f"base: {error}") from error
     return {"weights": model.state_dict(), "losses": losses, "process_cpu_s": time.process_time() - begun_s}
 
 

@@ -155,9 +155,9 @@ class Learner:
             with torch.no_grad():
                 behaviour_MT = kl_estimates(part.log_probs_NT, log_p_MT, "k3")
                 sums["policy_loss"] += loss.detach()
-                sums["clip_fraction_low"] += (term.clipped_low_NT * part.mask_NT).sum() / divisors.tokens
-                sums["clip_fraction_high"] += (term.clipped_high_NT * part.mask_NT).sum() / divisors.tokens
-                sums["kl_behaviour"] += (behaviour_MT * part.mask_NT).sum() / divisors.tokens
+                noted_MT = {"clip_fraction_low": term.clipped_low_NT, "clip_fraction_high": term.clipped_high_NT}
+                for name, value_MT in {**noted_MT, "kl_behaviour": behaviour_MT}.items():
+                    sums[name] += aggregate(value_MT, part.mask_NT, "token-mean", **divisors.named())
         norm = self._optimiser.update("the policy")
         return {**{name: float(value) for name, value in sums.items()}, "gradient_norm": norm}
 

@@ -5,6 +5,7 @@ No torch here, so that the parent can check a name before a worker starts: loadi
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -56,6 +57,7 @@ def check_policy_loss(name: str) -> None:
     _check("policy_loss", "policy_losses", name)
 
 
+@functools.cache
 def names_in(folder: str) -> tuple[str, ...]:
     """Names of the modules in a folder of this package, sorted."""
     paths = (Path(__file__).resolve().parent / folder).glob("*.py")

@@ -92,6 +92,8 @@ def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
         raise ValueError(
             f"supervision=process is that of adv_estimator=grpo (DeepSeekMath 4.1.3); got {objective.adv_estimator!r}"
         )
+    if objective.supervision == "process" and objective.has_reference and objective.use_kl_in_reward:
+        raise ValueError("supervision=process rewards steps only and needs use_kl_in_reward=false; got true")
     if objective.kl_type == "k3_unbiased" and objective.use_kl_in_reward:
         raise ValueError("kl_type=k3_unbiased is a loss and needs use_kl_in_reward=false; got true")
 

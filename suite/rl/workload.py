@@ -10,6 +10,7 @@ from suite.lm.sampling import prompts_from, sample
 from suite.lm.training import NotFiniteError
 from suite.measure.course import CourseFailedError
 from suite.measure.meter import Meter
+from suite.measure.workload import IncorrectError
 from suite.records.record import Reading, constant_readings
 from suite.records.rl_metrics import BASE, EVALUATE, STEP
 from suite.rl.base import base_model, new_decoder
@@ -21,6 +22,8 @@ from suite.rl.streams import python_stream
 from suite.rl.tasks.task import draw
 from suite.rl.vocabulary import encoded
 
+LARGEST_SAMPLING_ERROR = {"float32": 1e-4, "float64": 1e-9}
+"""In nats. Seen: 2e-6 in float32, where a cache and a whole pass add up in other orders."""
 LAST_LOSSES = 20
 """Of the base model's training: its noise is larger than what one update changes."""
 
@@ -66,6 +69,8 @@ class RlWorkload:
             self._evaluate(meter)
         gathered = gather(plan, learner.policy, meter)
         meter.note(STEP, **_of_rollouts(gathered.sampled))
+        if looks:
+            self._check(meter, gathered.sampled[0])
         seen = {"updates": 0.0}
         if gathered.kept is not None:
             with meter.span("score"):
@@ -91,6 +96,19 @@ class RlWorkload:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._learner.restore(state)
+
+    def _check(self, meter: Meter, experience: Experience) -> None:
+        """Sampling and scoring must agree on what a token's probability is, or every ratio is wrong."""
+        with meter.span(EVALUATE):
+            scored_NT = self._learner.policy_log_probs(experience)
+            error = float(((scored_NT - experience.log_probs_NT) * experience.mask_NT).abs().max())
+        meter.note(STEP, sampling_error=error)
+        allowed = LARGEST_SAMPLING_ERROR[self.plan.dtype]
+        if not error <= allowed:
+            raise IncorrectError(
+                f"step {meter.step}: log-probabilities at sampling and at scoring differ by up to {error:.2g}, "
+                f"more than the {allowed:g} of {self.plan.dtype}'s rounding"
+            )
 
     def _evaluate(self, meter: Meter) -> None:
         """Greedily, on the held-out prompts; no part of an algorithm's cost."""

@@ -3,6 +3,7 @@
 import yaml
 
 from suite.configuration import conf_dir, read_choice
+from suite.records.metrics import METRICS
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.sorting import Sorting
 
@@ -17,7 +18,19 @@ TINY = {
     "task": {"_target_": f"{Sorting.__module__}.Sorting", "digits": 2},
     "checkpoint_seconds": 1000,
 }
+TINY_RL = (
+    "workload=rl",
+    *(f"{name}={value}" for name, value in TINY.items() if name not in ("base", "task")),
+    *("base.updates=3", "base.batch=8", "task.digits=2"),
+    *("policy.hidden_size=16", "policy.num_heads=2", "policy.head_dim=8", "policy.intermediate_size=24"),
+)
+"""The same on the command line."""
 SIZES = {"hidden_size": 16, "num_heads": 2, "head_dim": 8, "intermediate_size": 24}
+
+
+def seeded(record):
+    """All readings that follow from the seed."""
+    return [reading for reading in record.readings if METRICS[reading.metric].seeded]
 
 
 def settings(algorithm="grpo", **changes):

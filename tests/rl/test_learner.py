@@ -13,6 +13,7 @@ from suite.rl.base import new_decoder
 from suite.rl.critic import Critic
 from suite.rl.experience import gather
 from suite.rl.learner import Learner
+from suite.rl.tasks.task import Score, StepReward
 from tests.rl.cases import plan, settings
 
 ALGORITHMS = choices("algorithm")
@@ -104,6 +105,19 @@ def test_equal_rewards_in_every_group_leave_a_group_relative_policy_as_it_is():
     assert seen["gradient_norm"] == 0
     untouched = torch.cat([parameter.detach().flatten() for parameter in learner("dr_grpo")[1].policy.parameters()])
     assert torch.equal(moved, untouched)
+
+
+def test_process_supervision_credits_a_token_with_the_steps_that_end_at_it_or_later():
+    wanted, one = learner("grpo", minibatch=16, supervision="process", kl_coef=0.0)
+    experience = gather(wanted, one.policy, Meter()).kept
+    nothing = Score(accuracy=0.0, format=0.0, steps=[StepReward(end=1, reward=0.0)])
+    right = Score(accuracy=0.0, format=0.0, steps=[StepReward(end=1, reward=1.0)])
+    learnable, _ = one.scored(replace(experience, scores=[right, *[nothing] * 15]))
+    first = learnable.advantages_NT[0]
+    assert (first[:2] > 1).all()
+    assert (first[2:] == 0).all()
+    assert (learnable.advantages_NT[1, :2] < 0).all()
+    assert (learnable.advantages_NT[4:] == 0).all()
 
 
 def test_the_reference_is_held_only_where_the_kl_counts():

@@ -34,7 +34,7 @@ def _process(scored: Scored, objective: Objective) -> Tensor:
     looked at, as in the paper."""
     assert scored.step_rewards_NT is not None
     assert scored.step_ends_NT is not None
-    ends_NT = scored.step_ends_NT * scored.mask_NT
+    ends_NT = torch.where(scored.mask_NT > 0, scored.step_ends_NT, 0)
     rewards_NT = torch.where(ends_NT > 0, scored.step_rewards_NT, 0)
     same_NN = members(scored.groups_N)
     steps_N = _over_group(ends_NT, same_NN)

@@ -1,0 +1,58 @@
+"""The objectives that are looked at: every named algorithm as it is set, and what none of them combines."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from suite.configuration import choices, read_choice, read_yaml
+from suite.rl.conformance.oracle import Asked
+from suite.rl.objective import Objective, objective_from
+
+UNNAMED: Mapping[str, Mapping[str, Any]] = {
+    "grpo process supervision": {"supervision": "process"},
+    "grpo process supervision, scaled by the batch": {"supervision": "process", "scale_rewards": "batch"},
+    "grpo process supervision, not scaled": {"supervision": "process", "scale_rewards": "none"},
+    "grpo scaled by the batch": {"scale_rewards": "batch"},
+    "grpo with the dual clip": {"clip_ratio_c": 1.1},
+    "grpo with k1": {"kl_coef": 0.1, "kl_type": "k1"},
+    "grpo with k3_unbiased": {"kl_coef": 0.1, "kl_type": "k3_unbiased"},
+    "grpo with a sequence sum": {"loss_agg_mode": "seq-mean-token-sum", "kl_coef": 0.1},
+    "grpo with the k2 price": {"kl_coef": 0.1, "kl_type": "k2", "use_kl_in_reward": True},
+    "rloo with cispo": {"adv_estimator": "rloo", "policy_loss": "cispo"},
+    "gae with gspo": {"adv_estimator": "gae", "policy_loss": "gspo", "gamma": 0.9, "lam": 0.8},
+    "reinforce_plus_plus discounted": {"adv_estimator": "reinforce_plus_plus", "gamma": 0.9},
+}
+
+
+def cases(longest: int) -> Iterator[tuple[str, Objective]]:
+    for name in choices("algorithm"):
+        yield name, objective(longest, **read_choice("algorithm", name))
+    for name, changes in UNNAMED.items():
+        yield name, objective(longest, **changes)
+
+
+def objective(longest: int, **changes: Any) -> Objective:
+    """The settings of workload=rl with these changes."""
+    return objective_from({**_settings(), **changes}, longest_completion=longest)
+
+
+@functools.cache
+def _settings() -> Mapping[str, Any]:
+    return read_yaml("settings/rl.yaml")
+
+
+def asked(objective: Objective) -> Asked:
+    """The same settings as the oracle reads them."""
+    return Asked(
+        gamma=objective.gamma,
+        lam=1.0 if objective.lam is None else objective.lam,
+        scale_rewards=objective.scale_rewards,
+        clip_ratio_low=objective.clip_ratio_low,
+        clip_ratio_high=objective.clip_ratio_high,
+        clip_ratio_c=objective.clip_ratio_c,
+    )
+
+
+def formula(objective: Objective) -> str:
+    """The oracle's name of the objective's estimator."""
+    return "grpo process" if objective.supervision == "process" else objective.adv_estimator

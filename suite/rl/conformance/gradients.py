@@ -1,0 +1,273 @@
+"""Expected gradients by enumeration: every draw of a group with its probability, the code's slopes for it, and the
+policy's own derivative in closed form.
+
+The expectation over all draws is exact, so an unbiased estimator has no bias here, not a small one.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from suite.rl.conformance import oracle
+from suite.rl.conformance.cases import asked, formula, objective
+from suite.rl.conformance.ledger import Ledger
+from suite.rl.conformance.oracle import Completion
+from suite.rl.conformance.problems import Problem, Table, another_policy, one_choice, short_sequences
+from suite.rl.conformance.production import Estimate, batch_of, differentiate_draws
+from suite.rl.named import estimator
+from suite.rl.objective import AGGREGATIONS, Objective
+from suite.rl.rollout import Estimated, Scored
+
+Row = NDArray[np.float64]
+GROUP_SIZE = 4
+KL_COEF = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """Every group that can be drawn, without regard to order, and its probability under the policy that sampled."""
+
+    problem: Problem
+    groups: Sequence[tuple[int, ...]]
+    """Indices of paths."""
+    weights: Sequence[float]
+    scores: Sequence[Sequence[Table]]
+    """Of each path, the derivative of each token's log π."""
+
+    @classmethod
+    def of(cls, problem: Problem, size: int) -> "Draws":
+        groups = list(itertools.combinations_with_replacement(range(len(problem.paths)), size))
+        chances = [oracle.probability(path, problem.sampled_SK) for path in problem.paths]
+        return cls(
+            problem=problem,
+            groups=groups,
+            weights=[_orders(group) * math.prod(chances[one] for one in group) for group in groups],
+            scores=[[oracle.score(s, k, problem.policy_SK) for s, k in path] for path in problem.paths],
+        )
+
+    def completions(self, group: Sequence[int], objective: Objective, values: Sequence[float]) -> list[Completion]:
+        return [completion(self.problem, path, objective, values) for path in group]
+
+    def gradient(self, group: Sequence[int], slopes: Sequence[Sequence[float]]) -> Table:
+        """The direction in which a group's loss falls, over the policy's logits."""
+        total = np.zeros_like(self.problem.policy_SK)
+        for path, row in zip(group, slopes, strict=True):
+            for slope, score in zip(row, self.scores[path], strict=False):  # padding lies on the right
+                total -= slope * score
+        return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    mean: Row
+    variance: float
+    """Summed over the parameters."""
+
+
+def check_gradients(ledger: Ledger, seed: int, device: torch.device) -> None:
+    problem = short_sequences(seed)
+    draws = Draws.of(problem, GROUP_SIZE)
+    _check_estimators(ledger, draws, device)
+    _check_aggregations(ledger, draws, device)
+    _check_policy_losses(ledger, seed, device)
+
+
+def _check_estimators(ledger: Ledger, draws: Draws, device: torch.device) -> None:
+    """Against the gradient of the reward less the KL's price. The sum over a completion's tokens is what the
+    policy-gradient theorem asks for, so only the estimator is judged here."""
+    problem, share = draws.problem, (GROUP_SIZE - 1) / GROUP_SIZE
+    perfect = oracle.exact_values(problem, KL_COEF)
+    of_grpo = {"adv_estimator": "grpo"}
+    for name, settings, factor in (
+        ("rloo", {"adv_estimator": "rloo"}, 1.0),
+        ("grpo scale_rewards=none", of_grpo | {"scale_rewards": "none"}, share),
+        ("grpo scale_rewards=group", of_grpo, None),
+        ("reinforce_plus_plus", {"adv_estimator": "reinforce_plus_plus"}, None),
+        ("reinforce_plus_plus_baseline", {"adv_estimator": "reinforce_plus_plus_baseline"}, None),
+        ("gae lam=1", {"adv_estimator": "gae", "lam": 1.0}, None),
+        ("gae lam=0.95", {"adv_estimator": "gae", "lam": 0.95}, None),
+    ):
+        _check(ledger, f"estimator {name}", draws, _priced(problem, **settings), device, factor=factor)
+    for name, lam, values, factor in (
+        ("lam=1", 1.0, problem.values_S, 1.0),
+        ("lam=0.95", 0.95, problem.values_S, None),
+        ("lam=0.95 with a perfect critic", 0.95, perfect, 1.0),
+    ):
+        _check(
+            ledger,
+            f"estimator gae {name}, before whitening",
+            draws,
+            _priced(problem, adv_estimator="gae", lam=lam),
+            device,
+            factor=factor,
+            values=values,
+            estimate=_gae_before_whitening,
+            truth=oracle.gae_before_whitening,
+        )
+
+
+def _check_aggregations(ledger: Ledger, draws: Draws, device: torch.device) -> None:
+    """An unbiased estimator under each mode: what remains is what the divisor does to completions of other lengths."""
+    exact = {"seq-mean-token-sum": 1.0, "seq-mean-token-sum-norm": 1 / draws.problem.longest}
+    for mode in AGGREGATIONS:
+        wanted = _priced(draws.problem, adv_estimator="rloo", loss_agg_mode=mode)
+        _check(ledger, f"aggregation {mode}", draws, wanted, device, factor=exact.get(mode))
+
+
+def _check_policy_losses(ledger: Ledger, seed: int, device: torch.device) -> None:
+    """Sampled by another policy: with one token and no clip the ratio makes up for it, exactly. With more tokens, and
+    with a clip, it does not."""
+    one, two = one_choice(seed), short_sequences(seed)
+    single = Draws.of(one.off_policy(another_policy(one, seed)), 2)
+    double = Draws.of(two.off_policy(another_policy(two, seed)), GROUP_SIZE)
+    for name in oracle.POLICY_LOSSES:
+        wide = {"policy_loss": name, "clip_ratio_low": 1.0, "clip_ratio_high": 1e6}
+        clipped = {"policy_loss": name, "clip_ratio_low": 0.2, "clip_ratio_high": 0.3}
+        loss = {"adv_estimator": "rloo", "loss_agg_mode": "seq-mean-token-sum"}
+        span = f"policy_loss {name}"
+        _check(ledger, f"{span}, one token, no clip", single, objective(1, **loss, **wide), device, factor=1.0)
+        _check(ledger, f"{span}, one token", single, objective(1, **loss, **clipped), device)
+        _check(ledger, f"{span}, three tokens", double, objective(double.problem.longest, **loss, **clipped), device)
+
+
+def _priced(problem: Problem, **changes: object) -> Objective:
+    price = {"kl_type": "k1", "kl_coef": KL_COEF, "use_kl_in_reward": True}
+    return objective(problem.longest, **{"loss_agg_mode": "seq-mean-token-sum", **price, **changes})
+
+
+def _check(
+    ledger: Ledger,
+    span: str,
+    draws: Draws,
+    objective: Objective,
+    device: torch.device,
+    *,
+    factor: float | None = None,
+    values: Sequence[float] | None = None,
+    estimate: Estimate | None = None,
+    truth: Callable[[Sequence[Completion], oracle.Asked], oracle.Rows] | None = None,
+) -> None:
+    """Note how the code's expected gradient lies to the true one. It must be what the oracle expects of the formula,
+    and where there is a factor the true gradient times that."""
+    values = draws.problem.values_S if values is None else values
+    wanted = expectation(draws, objective, values, truth or oracle.ESTIMATORS[formula(objective)])
+    moments, clipped = enumerated(draws, objective, values, device, estimate or estimator(objective.adv_estimator))
+    price = objective.kl_coef if objective.use_kl_in_reward else 0.0
+    true = oracle.reward_gradient(draws.problem, price).ravel()
+    ledger.note(span, **against(moments, true))
+    if clipped:
+        ledger.note(span, clip_fraction_low=clipped[0], clip_fraction_high=clipped[1])
+    size = float(np.abs(true).max())
+    ledger.expect(span, "the expected gradient", float(np.abs(moments.mean - wanted).max()) / size)
+    if factor is not None:
+        unbiased = float(np.abs(moments.mean - factor * true).max()) / size
+        ledger.expect(span, f"{factor:.3g} times the true gradient", unbiased)
+
+
+def enumerated(
+    draws: Draws, objective: Objective, values: Sequence[float], device: torch.device, estimate: Estimate
+) -> tuple[Moments, tuple[float, float] | None]:
+    """Moments of the code's gradient over all draws, and the expected share of clipped tokens where any is clipped."""
+    size, weights = len(draws.groups[0]), np.array(draws.weights)
+    drawn = [one for group in draws.groups for one in draws.completions(group, objective, values)]
+    slopes_NT, clipped = differentiate_draws(batch_of(drawn, objective, device), objective, size, estimate)
+    rows = slopes_NT.tolist()
+    gradients = [
+        draws.gradient(group, rows[start : start + size]).ravel()
+        for group, start in zip(draws.groups, range(0, len(rows), size), strict=True)
+    ]
+    low, high = (float(weights @ np.array(shares)) for shares in clipped)
+    return moments_of(np.array(gradients), weights), (low, high) if low or high else None
+
+
+def expectation(
+    draws: Draws,
+    objective: Objective,
+    values: Sequence[float],
+    estimate: Callable[[Sequence[Completion], oracle.Asked], oracle.Rows],
+) -> Row:
+    """The oracle's expected gradient for an objective without KL in the loss."""
+    total = np.zeros_like(draws.problem.policy_SK)
+    for group, weight in zip(draws.groups, draws.weights, strict=True):
+        completions = draws.completions(group, objective, values)
+        total += weight * draws.gradient(
+            group, slopes_of(completions, objective, estimate(completions, asked(objective)))
+        )
+    row: Row = total.ravel()
+    return row
+
+
+def slopes_of(completions: Sequence[Completion], objective: Objective, advantages: oracle.Rows) -> oracle.Rows:
+    """The oracle's slopes of a whole loss, KL included, by each token's log π."""
+    weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
+    rows = []
+    for one, row, weight in zip(completions, advantages, weights, strict=True):
+        slopes = oracle.POLICY_LOSSES[objective.policy_loss](one, row, weight, asked(objective))
+        for t in range(one.length if objective.kl_in_loss else 0):
+            slope = oracle.kl_slope(objective.kl_type, one.log_p[t], one.log_reference[t], one.log_old[t])
+            slopes[t] += weight[t] * objective.kl_coef * slope
+        rows.append(slopes)
+    return rows
+
+
+def loss_of(completions: Sequence[Completion], objective: Objective, advantages: oracle.Rows) -> float:
+    """The oracle's whole loss, KL included."""
+    weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
+    total = 0.0
+    for one, row, weight in zip(completions, advantages, weights, strict=True):
+        losses = oracle.token_losses(objective.policy_loss, one, row, asked(objective))
+        for t in range(one.length):
+            kl = oracle.kl_estimate(objective.kl_type, one.log_p[t], one.log_reference[t], one.log_old[t])
+            total += weight[t] * (losses[t] + (objective.kl_coef * kl if objective.kl_in_loss else 0.0))
+    return total
+
+
+def completion(problem: Problem, path: int, objective: Objective, values: Sequence[float]) -> Completion:
+    """A path of a problem as the oracle and the code see it, in group 0."""
+    tokens = problem.paths[path]
+    old, reference = ([table[s][k] for s, k in tokens] for table in (problem.sampled_SK, problem.reference_SK))
+    price = objective.kl_coef if objective.use_kl_in_reward else 0.0
+    return Completion(
+        reward=problem.rewards[path],
+        group=0,
+        log_p=[problem.policy_SK[s][k] for s, k in tokens],
+        log_old=old,
+        log_reference=reference,
+        values=[values[s] for s, _ in tokens],
+        kl=[price * oracle.kl_estimate(objective.kl_type, a, b, a) for a, b in zip(old, reference, strict=True)],
+    )
+
+
+def moments_of(gradients_DP: NDArray[np.float64], weights_D: Row) -> Moments:
+    mean: Row = weights_D @ gradients_DP
+    return Moments(mean=mean, variance=float(weights_D @ ((gradients_DP - mean) ** 2).sum(axis=1)))
+
+
+def against(moments: Moments, true: Row) -> dict[str, float]:
+    """How an expected gradient lies to the true one. Without a gradient there is no cosine."""
+    size, got = float(np.linalg.norm(true)), float(np.linalg.norm(moments.mean))
+    numbers = {
+        "gradient_norm_ratio": got / size,
+        "gradient_bias": float(np.linalg.norm(moments.mean - true)) / size,
+        "gradient_variance": moments.variance / size**2,
+    }
+    return numbers if got < 1e-12 * size else {**numbers, "gradient_cosine": float(moments.mean @ true) / got / size}
+
+
+def _gae_before_whitening(scored: Scored, objective: Objective) -> Estimated:
+    """What the returns say: A + V less V."""
+    estimated = estimator("gae")(scored, objective)
+    assert estimated.returns_NT is not None
+    assert scored.values_NT is not None
+    raw_NT = estimated.returns_NT - torch.where(scored.mask_NT > 0, scored.values_NT, 0)
+    return Estimated(advantages_NT=raw_NT, returns_NT=estimated.returns_NT)
+
+
+def _orders(group: Sequence[int]) -> int:
+    """In how many orders a group can be drawn."""
+    return math.factorial(len(group)) // math.prod(math.factorial(group.count(one)) for one in set(group))

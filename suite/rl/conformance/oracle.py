@@ -1,0 +1,305 @@
+"""The truth, in plain Python: probabilities, gradients and every formula once more, token by token, with nothing of the
+code under test. Slow and literal on purpose.
+
+A policy's gradient is over its logits, a table S by K as the policy itself: d log π(k | s) is one-hot(k) − π(· | s) in
+row s and 0 elsewhere.
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from suite.rl.conformance.problems import Path, Problem, Table
+
+
+def probability(path: Path, policy_SK: Table) -> float:
+    return math.exp(sum(policy_SK[state][choice] for state, choice in path))
+
+
+def score(state: int, choice: int, policy_SK: Table) -> Table:
+    """d log π(choice | state) over the logits."""
+    gradient = np.zeros_like(policy_SK)
+    gradient[state] = -np.exp(policy_SK[state])
+    gradient[state][choice] += 1
+    return gradient
+
+
+def reward_gradient(problem: Problem, kl_coef: float = 0.0) -> Table:
+    """Gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over completions. KL's own is E[log(π/π_ref) d log π]: the other
+    term of the product rule, E[d log π], is 0."""
+    total = np.zeros_like(problem.policy_SK)
+    for path, reward in zip(problem.paths, problem.rewards, strict=True):
+        gain = reward - kl_coef * sum(problem.policy_SK[s][k] - problem.reference_SK[s][k] for s, k in path)
+        direction = sum(score(s, k, problem.policy_SK) for s, k in path)
+        total += probability(path, problem.policy_SK) * gain * direction
+    return total
+
+
+def exact_values(problem: Problem, kl_coef: float) -> list[float]:
+    """What is still to be expected in each state, KL's price included: what a perfect critic would say."""
+    values = []
+    for state in range(len(problem.policy_SK)):
+        total = weight = 0.0
+        for path, reward in zip(problem.paths, problem.rewards, strict=True):
+            if state in (states := [s for s, _ in path]):
+                chance = probability(path, problem.policy_SK)
+                later = path[states.index(state) :]
+                price = sum(problem.policy_SK[s][k] - problem.reference_SK[s][k] for s, k in later)
+                total, weight = total + chance * (reward - kl_coef * price), weight + chance
+        values.append(total / weight)
+    return values
+
+
+def divergence(p: Sequence[float], q: Sequence[float]) -> float:
+    """KL(p ‖ q) of two rows of log-probabilities."""
+    return sum(math.exp(a) * (a - b) for a, b in zip(p, q, strict=True))
+
+
+def divergence_gradient(p: Sequence[float], q: Sequence[float]) -> list[float]:
+    """Of KL(p ‖ q) over p's logits: p_k (log p_k/q_k − KL)."""
+    whole = divergence(p, q)
+    return [math.exp(a) * (a - b - whole) for a, b in zip(p, q, strict=True)]
+
+
+def reverse_divergence_gradient(p: Sequence[float], q: Sequence[float]) -> list[float]:
+    """Of KL(q ‖ p) over p's logits: p_k − q_k."""
+    return [math.exp(a) - math.exp(b) for a, b in zip(p, q, strict=True)]
+
+
+def kl_estimate(kl_type: str, log_p: float, log_reference: float, log_old: float) -> float:
+    """Schulman's r is π_ref / π."""
+    ratio = math.exp(log_reference) / math.exp(log_p)
+    k3 = (ratio - 1) - math.log(ratio)
+    weight = math.exp(log_p) / math.exp(log_old)
+    return {"k1": -math.log(ratio), "k2": math.log(ratio) ** 2 / 2, "k3": k3, "k3_unbiased": weight * k3}[kl_type]
+
+
+def kl_slope(kl_type: str, log_p: float, log_reference: float, log_old: float) -> float:
+    """Derivative of the estimate by log π."""
+    ratio = math.exp(log_reference) / math.exp(log_p)
+    k3, weight = (ratio - 1) - math.log(ratio), math.exp(log_p) / math.exp(log_old)
+    slopes = {"k1": 1.0, "k2": -math.log(ratio), "k3": 1 - ratio, "k3_unbiased": weight * (1 - ratio) + weight * k3}
+    return slopes[kl_type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """One completion as lists over its own tokens; there is no padding here."""
+
+    reward: float
+    group: int
+    log_p: Sequence[float]
+    log_old: Sequence[float]
+    log_reference: Sequence[float]
+    values: Sequence[float]
+    kl: Sequence[float]
+    """What is taken off each token's reward."""
+    steps: Sequence[tuple[int, float]] = field(default=())
+    """Token at which a step ends, and its reward."""
+
+    @property
+    def length(self) -> int:
+        return len(self.log_p)
+
+    @property
+    def token_rewards(self) -> list[float]:
+        rewards = [-price for price in self.kl]
+        if rewards:
+            rewards[-1] += self.reward
+        return rewards
+
+    @property
+    def total_reward(self) -> float:
+        return self.reward - sum(self.kl)
+
+
+Rows = list[list[float]]
+DEVIATION_EPSILON, VARIANCE_EPSILON = 1e-6, 1e-8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The settings that a formula reads."""
+
+    gamma: float = 1.0
+    lam: float = 1.0
+    scale_rewards: str | None = "group"
+    clip_ratio_low: float = math.inf
+    clip_ratio_high: float = math.inf
+    clip_ratio_c: float | None = None
+
+
+def whitened(rows: Rows) -> Rows:
+    every = [value for row in rows for value in row]
+    if len(set(every)) < 2:
+        return [[0.0] * len(row) for row in rows]
+    mean, scale = statistics.fmean(every), math.sqrt(statistics.variance(every) + VARIANCE_EPSILON)
+    return [[(value - mean) / scale for value in row] for row in rows]
+
+
+def discounted(rewards: Sequence[float], decay: float) -> list[float]:
+    return [sum(decay ** (u - t) * rewards[u] for u in range(t, len(rewards))) for t in range(len(rewards))]
+
+
+def gae_before_whitening(completions: Sequence[Completion], asked: Asked) -> Rows:
+    rows = []
+    for one in completions:
+        after = [*one.values[1:], 0.0][: one.length]
+        errors = [r + asked.gamma * v1 - v for r, v1, v in zip(one.token_rewards, after, one.values, strict=True)]
+        rows.append(discounted(errors, asked.gamma * asked.lam))
+    return rows
+
+
+def gae(completions: Sequence[Completion], asked: Asked) -> Rows:
+    return whitened(gae_before_whitening(completions, asked))
+
+
+def reinforce_plus_plus(completions: Sequence[Completion], asked: Asked) -> Rows:
+    return whitened([discounted(one.token_rewards, asked.gamma) for one in completions])
+
+
+def grpo(completions: Sequence[Completion], asked: Asked) -> Rows:
+    rows = []
+    for one in completions:
+        others = [other.total_reward for other in completions if other.group == one.group]
+        advantage = (one.total_reward - statistics.fmean(others)) if len(set(others)) > 1 else 0.0
+        everything = [other.total_reward for other in completions]
+        rows.append([advantage / _scale(asked, others, everything)] * one.length)
+    return rows
+
+
+def grpo_process(completions: Sequence[Completion], asked: Asked) -> Rows:
+    rows = []
+    for one in completions:
+        of_group = [reward for other in completions if other.group == one.group for _, reward in other.steps]
+        everything = [reward for other in completions for _, reward in other.steps]
+        row = []
+        for t in range(one.length):
+            later = [reward for end, reward in one.steps if end >= t] if len(set(of_group)) > 1 else []
+            row.append(
+                sum((r - statistics.fmean(of_group)) / _scale(asked, of_group, everything) for r in later) or 0.0
+            )
+        rows.append(row)
+    return rows
+
+
+def _scale(asked: Asked, of_group: Sequence[float], everything: Sequence[float]) -> float:
+    if asked.scale_rewards not in ("group", "batch"):
+        return 1.0
+    compared = of_group if asked.scale_rewards == "group" else everything
+    return (statistics.stdev(compared) if len(compared) > 1 else 0.0) + DEVIATION_EPSILON
+
+
+def rloo(completions: Sequence[Completion], asked: Asked) -> Rows:
+    rows = []
+    for one in completions:
+        others = [other.total_reward for other in completions if other.group == one.group and other is not one]
+        rows.append([one.total_reward - statistics.fmean(others) if others else 0.0] * one.length)
+    return rows
+
+
+def reinforce_plus_plus_baseline(completions: Sequence[Completion], asked: Asked) -> Rows:
+    return whitened(grpo(completions, Asked(scale_rewards="none")))
+
+
+ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], Asked], Rows]] = {
+    "gae": gae,
+    "grpo": grpo,
+    "grpo process": grpo_process,
+    "rloo": rloo,
+    "reinforce_plus_plus": reinforce_plus_plus,
+    "reinforce_plus_plus_baseline": reinforce_plus_plus_baseline,
+}
+
+
+def vanilla(one: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
+    """Slope of the weighed loss by each token's log π, as of all policy losses here."""
+    slopes = []
+    for log_p, log_old, advantage, weight in zip(one.log_p, one.log_old, advantages, weights, strict=True):
+        ratio = math.exp(log_p - log_old)
+        stopped = ratio > 1 + asked.clip_ratio_high if advantage > 0 else ratio < 1 - asked.clip_ratio_low
+        if asked.clip_ratio_c is not None and advantage < 0 and ratio > asked.clip_ratio_c:
+            stopped = True
+        slopes.append(0.0 if stopped else -weight * ratio * advantage)
+    return slopes
+
+
+def gspo(one: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
+    if not one.length:
+        return []
+    ratio = math.exp(statistics.fmean(new - old for new, old in zip(one.log_p, one.log_old, strict=True)))
+    total = 0.0
+    for advantage, weight in zip(advantages, weights, strict=True):
+        stopped = ratio > 1 + asked.clip_ratio_high if advantage > 0 else ratio < 1 - asked.clip_ratio_low
+        total -= 0.0 if stopped else weight * ratio * advantage
+    return [total / one.length] * one.length
+
+
+def cispo(one: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
+    slopes = []
+    for log_p, log_old, advantage, weight in zip(one.log_p, one.log_old, advantages, weights, strict=True):
+        ratio = min(max(math.exp(log_p - log_old), 1 - asked.clip_ratio_low), 1 + asked.clip_ratio_high)
+        slopes.append(-weight * ratio * advantage)
+    return slopes
+
+
+POLICY_LOSSES: Mapping[str, Callable[[Completion, Sequence[float], Sequence[float], Asked], list[float]]] = {
+    "vanilla": vanilla,
+    "gspo": gspo,
+    "cispo": cispo,
+}
+
+
+def token_losses(name: str, one: Completion, advantages: Sequence[float], asked: Asked) -> list[float]:
+    """What the slopes of a policy loss are slopes of."""
+    losses = []
+    logs = [new - old for new, old in zip(one.log_p, one.log_old, strict=True)]
+    for log_p, log_ratio, advantage in zip(one.log_p, logs, advantages, strict=True):
+        ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
+        bounded = min(max(ratio, 1 - asked.clip_ratio_low), 1 + asked.clip_ratio_high)
+        gain = bounded * advantage * log_p if name == "cispo" else min(ratio * advantage, bounded * advantage)
+        if name == "vanilla" and asked.clip_ratio_c is not None and advantage < 0:
+            gain = max(gain, asked.clip_ratio_c * advantage)
+        losses.append(-gain)
+    return losses
+
+
+def clipped(name: str, one: Completion, advantages: Sequence[float], asked: Asked) -> tuple[int, int]:
+    """How many tokens have a ratio that a bound replaced, at the lower and at the upper end."""
+    low = high = 0
+    logs = [new - old for new, old in zip(one.log_p, one.log_old, strict=True)]
+    for log_ratio, advantage in zip(logs, advantages, strict=True):
+        ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
+        low += ratio < 1 - asked.clip_ratio_low and (advantage < 0 or name == "cispo")
+        high += ratio > 1 + asked.clip_ratio_high and (advantage > 0 or name == "cispo")
+        high += name == "vanilla" and asked.clip_ratio_c is not None and advantage < 0 and ratio > asked.clip_ratio_c
+    return low, high
+
+
+def token_weights(completions: Sequence[Completion], mode: str, longest: int) -> Rows:
+    """What a token's loss is multiplied by in the whole loss."""
+    tokens, sequences = sum(one.length for one in completions), len(completions)
+    weights = {
+        "token-mean": lambda one: 1 / tokens,
+        "seq-mean-token-mean": lambda one: 1 / one.length / sequences,
+        "seq-mean-token-sum": lambda one: 1 / sequences,
+        "seq-mean-token-sum-norm": lambda one: 1 / (sequences * longest),
+    }
+    return [[weights[mode](one)] * one.length if one.length else [] for one in completions]
+
+
+def value_loss_slopes(completions: Sequence[Completion], returns: Rows, values: Rows, clip: float | None) -> Rows:
+    """Slopes of the critic's loss by its new values; the old ones are those of the completions."""
+    tokens = sum(one.length for one in completions)
+    rows = []
+    for one, of_returns, of_values in zip(completions, returns, values, strict=True):
+        row = []
+        for new, old, wanted in zip(of_values, one.values, of_returns, strict=True):
+            near = new if clip is None else min(max(new, old - clip), old + clip)
+            stopped = near != new and (near - wanted) ** 2 > (new - wanted) ** 2
+            row.append(0.0 if stopped else (new - wanted) / tokens)
+        rows.append(row)
+    return rows

@@ -1,0 +1,35 @@
+"""What is known of a conformance case before it runs: next to nothing, since the problems are tiny and fixed.
+
+No torch here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from suite.configuration import one_of, whole_number
+
+
+class ConformancePlan:
+    """See suite.measure.course.CoursePlan. Raises ValueError for settings that are wrong in themselves."""
+
+    refusal: str | None = None
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.device: str = settings["device"]
+        # In float32 a bias of 1e-7 and none at all look alike.
+        self.dtype: str = one_of(settings, "dtype", ("float64",), where="workload=rl_conformance: ")
+        self.threads = whole_number(settings, "threads", at_least=1)
+        self.seed = whole_number(settings, "seed", at_least=0)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "compared_with": "expectations enumerated in plain Python, with nothing of the code under test",
+            "problems": "one choice of seven; and sequences of at most three tokens in groups of four completions",
+        }
+
+    def constants(self) -> dict[str, dict[str, float]]:
+        return {}
+
+    def least_bytes(self) -> float:
+        """A few kilobytes; the closed forms have nothing to say."""
+        return 0.0

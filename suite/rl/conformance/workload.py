@@ -1,0 +1,54 @@
+"""Are the estimators what they say? Exact expectations in place of a training run, in a second or two.
+
+Everything is computed by the very functions that training calls. The truth, and each formula a second time, is plain
+Python of its own. Known biases are results to read, such as k3's in the loss, and must be as large as was enumerated;
+an unbiased estimator that has one, a layout that matters, or a NaN in a degenerate group makes the case incorrect.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from suite.measure.meter import Meter
+from suite.records.record import Reading
+from suite.rl.conformance.divergences import check_divergences
+from suite.rl.conformance.gradients import check_gradients
+from suite.rl.conformance.layouts import check_layouts
+from suite.rl.conformance.ledger import Ledger
+from suite.rl.conformance.plan import ConformancePlan
+
+
+class ConformanceWorkload:
+    """See suite.measure.course.Course. Its one step is too short for a checkpoint."""
+
+    steps = 1
+    checkpoint_seconds = math.inf
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.plan = ConformancePlan(settings)
+
+    def prepare(self, shared: Path) -> None:
+        """There is nothing to allocate or to share."""
+
+    def constants(self) -> Iterable[Reading]:
+        return ()
+
+    def facts(self) -> Mapping[str, Any]:
+        return {}
+
+    def step(self, meter: Meter) -> None:
+        """Raises IncorrectError where an expectation is broken, once all of the same objective or part were looked at:
+        of formulas that are wrong token by token no expectation is worth its time."""
+        device, ledger = torch.device(self.plan.device), Ledger(meter)
+        for check in (check_layouts, check_divergences, check_gradients):
+            check(ledger, self.plan.seed, device)
+            ledger.settle()
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """There is no state."""

@@ -1,0 +1,101 @@
+"""The oracle against differences: a derivative is what the value does when its argument moves a little."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from suite.rl.conformance import oracle
+from suite.rl.conformance.cases import asked, objective
+from suite.rl.conformance.gradients import Draws, loss_of, slopes_of
+from suite.rl.conformance.layouts import random_completions
+from suite.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
+from suite.rl.objective import AGGREGATIONS, KL_TYPES
+
+LITTLE = 1e-6
+ON_THE_WAY = ("vanilla", "gspo")
+
+
+def slope(value, at):
+    return (value(at + LITTLE) - value(at - LITTLE)) / (2 * LITTLE)
+
+
+def differences(value, table_SK):
+    """Gradient over logits, one by one."""
+    gradient = np.zeros_like(table_SK)
+    for where in np.ndindex(table_SK.shape):
+
+        def moved(logit, where=where):
+            logits = table_SK.copy()
+            logits[where] = logit
+            return value(log_softmax(logits))
+
+        gradient[where] = slope(moved, table_SK[where])
+    return gradient
+
+
+def test_the_gradient_of_the_expected_reward_is_its_slope():
+    problem = short_sequences(0)
+
+    def worth(policy_SK):
+        return sum(
+            oracle.probability(path, policy_SK)
+            * (reward - 0.1 * sum(policy_SK[s][k] - problem.reference_SK[s][k] for s, k in path))
+            for path, reward in zip(problem.paths, problem.rewards, strict=True)
+        )
+
+    wanted = differences(worth, problem.policy_SK)
+    np.testing.assert_allclose(oracle.reward_gradient(problem, 0.1), wanted, atol=1e-9)
+
+
+def test_the_gradients_of_both_divergences_are_their_slopes():
+    problem = one_choice(0)
+    p, q = problem.policy_SK[0], problem.reference_SK[0]
+    assert oracle.divergence(p, q) == pytest.approx(0.329885, abs=5e-7)
+    forward = differences(lambda policy_SK: oracle.divergence(policy_SK[0], q), problem.policy_SK)[0]
+    reverse = differences(lambda policy_SK: oracle.divergence(q, policy_SK[0]), problem.policy_SK)[0]
+    np.testing.assert_allclose(oracle.divergence_gradient(p, q), forward, atol=1e-9)
+    np.testing.assert_allclose(oracle.reverse_divergence_gradient(p, q), reverse, atol=1e-9)
+
+
+@pytest.mark.parametrize("kl_type", KL_TYPES)
+def test_the_slope_of_an_estimate_is_its_slope(kl_type):
+    wanted = slope(lambda log_p: oracle.kl_estimate(kl_type, log_p, -1.2, -0.4), -0.7)
+    assert oracle.kl_slope(kl_type, -0.7, -1.2, -0.4) == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize("mode", AGGREGATIONS)
+@pytest.mark.parametrize("policy_loss", ON_THE_WAY)
+def test_the_slopes_of_a_loss_are_its_slopes(policy_loss, mode):
+    """But for cispo, whose weight is held while its slope is taken."""
+    kind = objective(5, policy_loss=policy_loss, loss_agg_mode=mode, clip_ratio_c=1.5, kl_coef=0.1)
+    completions = random_completions(1, kind)
+    advantages = oracle.rloo(completions, asked(kind))
+    slopes = slopes_of(completions, kind, advantages)
+    for index, t in ((0, 1), (3, 0), (5, 3), (8, 1)):
+
+        def moved(log_p, index=index, t=t):
+            changed = [*completions]
+            logs = [*completions[index].log_p]
+            logs[t] = log_p
+            changed[index] = dataclasses.replace(completions[index], log_p=logs)
+            return loss_of(changed, kind, advantages)
+
+        assert slopes[index][t] == pytest.approx(slope(moved, completions[index].log_p[t]), abs=1e-8)
+
+
+def test_every_draw_is_there_once():
+    problem = short_sequences(0)
+    assert sum(oracle.probability(path, problem.policy_SK) for path in problem.paths) == pytest.approx(1, abs=1e-14)
+    draws = Draws.of(problem.off_policy(another_policy(problem, 0)), 4)
+    assert len(set(draws.groups)) == 35
+    assert sum(draws.weights) == pytest.approx(1, abs=1e-14)
+
+
+def test_a_perfect_critic_says_what_is_still_to_be_expected():
+    problem = short_sequences(0)
+    from_the_start, _, before_the_last = oracle.exact_values(problem, 0.0)
+    chances = [oracle.probability(path, problem.policy_SK) for path in problem.paths]
+    assert from_the_start == pytest.approx(np.dot(chances, problem.rewards))
+    last = np.exp(problem.policy_SK[2])  # going on is the fourth path, ending the third
+    assert before_the_last == pytest.approx(last[0] * problem.rewards[3] + last[1] * problem.rewards[2])

@@ -1,0 +1,95 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from suite.measure.meter import Meter
+from suite.measure.workload import IncorrectError
+from suite.records.metrics import METRICS
+from suite.rl.conformance import divergences, production
+from suite.rl.conformance.plan import ConformancePlan
+from suite.rl.conformance.workload import ConformanceWorkload
+from suite.rl.divergence import kl_estimates
+from suite.rl.named import names_in
+
+SETTINGS = {"device": "cpu", "dtype": "float64", "threads": 1, "seed": 0}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def seen():
+    meter = Meter()
+    workload = ConformanceWorkload(SETTINGS)
+    assert workload.steps == 1
+    workload.step(meter)
+    assert {reading.metric for reading in meter.readings} <= METRICS.keys()
+    return {(reading.span, reading.metric): reading.value for reading in meter.readings}
+
+
+def test_the_published_numbers_of_one_choice_of_seven_come_out(seen):
+    assert seen["kl", "true_value"] == pytest.approx(0.329885, abs=5e-7)
+    assert seen["kl k3 in the loss, on policy", "gradient_cosine"] == pytest.approx(0.964, abs=5e-4)
+    assert seen["kl k3 in the loss, on policy", "gradient_norm_ratio"] == pytest.approx(1.24, abs=5e-3)
+    assert seen["kl k1 in the loss, on policy", "gradient_norm_ratio"] < 1e-12
+    assert ("kl k1 in the loss, on policy", "gradient_cosine") not in seen
+    for where in ("on policy", "off policy"):
+        assert seen[f"kl k3_unbiased in the loss, {where}", "gradient_bias"] < 1e-12
+
+
+def test_an_unbiased_estimator_has_no_bias_and_the_divisor_by_a_deviation_has_one(seen):
+    assert seen["estimator rloo", "gradient_bias"] < 1e-12
+    assert seen["estimator grpo scale_rewards=none", "gradient_norm_ratio"] == pytest.approx(3 / 4, abs=1e-12)
+    assert seen["estimator grpo scale_rewards=none", "gradient_cosine"] == pytest.approx(1, abs=1e-12)
+    assert seen["estimator grpo scale_rewards=group", "gradient_cosine"] < 0.999
+    assert seen["aggregation seq-mean-token-sum", "gradient_bias"] < 1e-12
+    assert seen["aggregation seq-mean-token-mean", "gradient_cosine"] < 0.99
+
+
+def test_every_estimator_and_policy_loss_of_the_suite_is_looked_at(seen):
+    spans = {span for span, _ in seen}
+    for name in names_in("estimators"):
+        assert any(span.startswith(f"estimator {name}") for span in spans)
+    for name in names_in("policy_losses"):
+        assert seen[f"policy_loss {name}, one token, no clip", "gradient_bias"] < 1e-12
+        assert seen[f"policy_loss {name}, three tokens", "clip_fraction_high"] > 0
+
+
+def test_the_expectations_hold_for_another_seed_too():
+    ConformanceWorkload(SETTINGS | {"seed": 1}).step(Meter())
+
+
+def test_a_wrong_estimate_ends_as_incorrect_and_is_named(monkeypatch):
+    def reversed_sign(*arguments):
+        return -kl_estimates(*arguments)
+
+    monkeypatch.setattr(divergences, "kl_estimates", reversed_sign)
+    monkeypatch.setattr(production, "kl_estimates", reversed_sign)
+    with pytest.raises(IncorrectError, match=r"^formulas grpo: a slope of the loss is off by 0\.\d+, and \d+ more$"):
+        ConformanceWorkload(SETTINGS).step(Meter())
+
+
+def test_a_biased_value_is_found_by_its_expectation_alone(monkeypatch):
+    monkeypatch.setattr(divergences, "kl_estimates", lambda *arguments: kl_estimates(*arguments) + 1e-9)
+    meter = Meter()
+    ledger = divergences.Ledger(meter)
+    divergences.check_divergences(ledger, 0, CPU)
+    with pytest.raises(IncorrectError, match="kl k1 in the loss, on policy: an estimate is off by 1e-09"):
+        ledger.settle()
+    assert len(meter.readings) > 30
+
+
+def test_the_plan_refuses_a_precision_in_which_a_bias_drowns():
+    with pytest.raises(ValueError, match="dtype must be one of float64; got 'float32'"):
+        ConformancePlan(SETTINGS | {"dtype": "float32"})
+
+
+def test_plan_and_names_are_known_without_torch():
+    look = (
+        "import sys, suite.rl.conformance.plan\n"
+        "from suite.rl.named import check_estimator\n"
+        "check_estimator('gae')\n"
+        "print('torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout
+    assert said == "False\n"

@@ -1,0 +1,66 @@
+"""Objectives and scored rollouts to try estimators and losses on, in float64."""
+
+import torch
+
+from suite.rl.objective import Objective
+from suite.rl.rollout import Scored
+
+PLAIN = {
+    "adv_estimator": "grpo",
+    "supervision": "outcome",
+    "scale_rewards": "group",
+    "gamma": 1.0,
+    "lam": 1.0,
+    "policy_loss": "vanilla",
+    "loss_agg_mode": "token-mean",
+    "clip_ratio_low": 0.2,
+    "clip_ratio_high": 0.3,
+    "clip_ratio_c": None,
+    "entropy_coef": 0.0,
+    "kl_type": "k3",
+    "kl_coef": 0.0,
+    "use_kl_in_reward": False,
+    "cliprange_value": None,
+    "longest_completion": 5,
+}
+
+
+def objective(**changes):
+    return Objective(**{**PLAIN, **changes})
+
+
+def tensor(*rows):
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def mask_of(lengths, width):
+    return (torch.arange(width)[None, :] < torch.tensor(lengths)[:, None]).double()
+
+
+def scored(rewards, groups, lengths, width=None, **changes):
+    mask_NT = mask_of(lengths, width or max(lengths))
+    return Scored(**{"mask_NT": mask_NT, "rewards_N": tensor(*rewards), "groups_N": torch.tensor(groups)} | changes)
+
+
+def padded(values_NT, *, left=0, right=0, filled=0.0):
+    return torch.nn.functional.pad(values_NT, (left, right), value=filled)
+
+
+def random_rollout(seed=0):
+    """Three groups, lengths 0 to 5, steps, a critic and a price of KL: whatever an estimator may look at."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths, groups = [5, 2, 0, 3, 1, 4, 5, 3, 2], [0, 1, 2, 0, 1, 2, 0, 1, 2]
+
+    def normal():
+        return torch.randn(9, 5, generator=generator, dtype=torch.float64)
+
+    mask_NT = mask_of(lengths, 5)
+    return Scored(
+        mask_NT=mask_NT,
+        rewards_N=normal()[:, 0],
+        groups_N=torch.tensor(groups),
+        kl_NT=normal() * 0.1 * mask_NT,
+        values_NT=normal() * mask_NT,
+        step_rewards_NT=normal() * mask_NT,
+        step_ends_NT=(normal() > 0).double() * mask_NT,
+    )

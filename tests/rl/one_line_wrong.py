@@ -1,0 +1,277 @@
+"""One line of a scratch copy of the package changed, and what becomes of a case that runs it: of conformance, or where
+the line is none of the formulas', of a tiny training run.
+
+    python tests/rl/one_line_wrong.py
+
+Prints a line a change: the status that the case's record would have, and the reason. torch is loaded once, and every
+change is run by a fork of its own, which finds the copy first.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CONFORMANCE = "suite.rl.conformance.workload.ConformanceWorkload"
+SETTINGS = {"device": "cpu", "dtype": "float64", "threads": 1, "seed": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    what: str
+    file: str
+    before: str
+    after: str
+    trains: bool = False
+
+
+GAE, GRPO, RLOO = "estimators/gae.py", "estimators/grpo.py", "estimators/rloo.py"
+VANILLA, GSPO, CISPO = "policy_losses/vanilla.py", "policy_losses/gspo.py", "policy_losses/cispo.py"
+SCORING, SAMPLING = "../lm/scoring.py", "../lm/sampling.py"
+DIVERGENCE, AGGREGATION, GROUPS = "divergence.py", "aggregation.py", "groups.py"
+CHANGES = (
+    Change(what="nothing", file=GAE, before="", after=""),
+    Change(
+        what="whitening keeps the mean",
+        file="whitening.py",
+        before="centred_NT * torch.rsqrt(variance + EPSILON), 0)",
+        after="values_NT * torch.rsqrt(variance + EPSILON), 0)",
+    ),
+    Change(
+        what="whitening by the biased variance",
+        file="whitening.py",
+        before="(count - 1).clamp(min=1)",
+        after="count.clamp(min=1)",
+    ),
+    Change(
+        what="whitening counts padding",
+        file="whitening.py",
+        before="count = mask_NT.sum()",
+        after="count = torch.ones_like(mask_NT).sum()",
+    ),
+    Change(what="k1 with the wrong sign", file=DIVERGENCE, before="return -d_NT", after="return d_NT"),
+    Change(
+        what="k3 of the reversed ratio",
+        file=DIVERGENCE,
+        before="d_NT.exp() - d_NT - 1",
+        after="(-d_NT).exp() + d_NT - 1",
+    ),
+    Change(
+        what="k3_unbiased without its ratio",
+        file=DIVERGENCE,
+        before="return k3_NT * torch.exp(log_p_NT - sampled_NT)",
+        after="return k3_NT",
+    ),
+    Change(
+        what="k3_unbiased without the ratio's gradient",
+        file=DIVERGENCE,
+        before="torch.exp(log_p_NT - sampled_NT)",
+        after="torch.exp(log_p_NT - sampled_NT).detach()",
+    ),
+    Change(
+        what="GAE reads values from padding",
+        file=GAE,
+        before="next_value_N = torch.where(here_N, values_NT[:, t], next_value_N)",
+        after="next_value_N = scored.values_NT[:, t]",
+    ),
+    Change(
+        what="returns of whitened advantages",
+        file=GAE,
+        before="returns_NT=raw_NT + values_NT",
+        after="returns_NT=whiten(raw_NT, mask_NT) + values_NT",
+    ),
+    Change(
+        what="the outcome rewarded at the end of the padding",
+        file="token_rewards.py",
+        before="torch.where((mask_NT > 0) & (left_NT == 1)",
+        after="torch.where(torch.arange(mask_NT.shape[1], device=mask_NT.device) == mask_NT.shape[1] - 1",
+    ),
+    Change(
+        what="the KL's price summed over padding",
+        file=GROUPS,
+        before="torch.where(mask_NT > 0, kl_NT, 0).sum(dim=1)",
+        after="kl_NT.sum(dim=1)",
+    ),
+    Change(
+        what="KL averaged over padding",
+        file=AGGREGATION,
+        before="masked_NT = torch.where(mask_NT > 0, loss_NT, 0)",
+        after="masked_NT = loss_NT",
+    ),
+    Change(
+        what="clip fraction over padding",
+        file=AGGREGATION,
+        before="masked_NT.sum() / max(tokens, 1)",
+        after="masked_NT.mean()",
+    ),
+    Change(
+        what="token-mean divided by the micro-batch's tokens",
+        file=AGGREGATION,
+        before="masked_NT.sum() / max(tokens, 1)",
+        after="masked_NT.sum() / mask_NT.sum().clamp(min=1)",
+    ),
+    Change(
+        what="an empty completion divided by its length",
+        file=AGGREGATION,
+        before="mask_NT.sum(dim=1).clamp(min=1)",
+        after="mask_NT.sum(dim=1)",
+    ),
+    Change(
+        what="equal rewards divided by a deviation of nothing",
+        file=GROUPS,
+        before="EPSILON = 1e-6",
+        after="EPSILON = 0.0",
+    ),
+    Change(
+        what="equal rewards told apart by rounding",
+        file=GROUPS,
+        before="torch.where(differ(rewards_N, same_NN), rewards_N - means_N, 0)",
+        after="rewards_N - means_N",
+    ),
+    Change(
+        what="the deviation of a group of one",
+        file=GROUPS,
+        before="(same_NN.sum(dim=1) - 1).clamp(min=1)",
+        after="(same_NN.sum(dim=1) - 1)",
+    ),
+    Change(
+        what="advantages not masked",
+        file=RLOO,
+        before="torch.where(scored.mask_NT > 0, left_out_N[:, None], 0)",
+        after="left_out_N[:, None].expand_as(scored.mask_NT)",
+    ),
+    Change(
+        what="one completion is not left out of the mean",
+        file=RLOO,
+        before="centred(rewards_N, scored.groups_N) * sizes_N / (sizes_N - 1).clamp(min=1)",
+        after="centred(rewards_N, scored.groups_N)",
+    ),
+    Change(
+        what="a step credits the tokens after it",
+        file=GRPO,
+        before="centred_NT.flip(1).cumsum(dim=1).flip(1)",
+        after="centred_NT.cumsum(dim=1)",
+    ),
+    Change(what="the larger gain in place of the smaller", file=VANILLA, before="torch.min(", after="torch.max("),
+    Change(
+        what="the lower clip used for both ends",
+        file=VANILLA,
+        before="1 - objective.clip_ratio_low, 1 + objective.clip_ratio_high",
+        after="1 - objective.clip_ratio_low, 1 + objective.clip_ratio_low",
+    ),
+    Change(
+        what="the dual clip for good tokens too",
+        file=VANILLA,
+        before="(ratio_NT > objective.clip_ratio_c) & (advantages_NT < 0)",
+        after="(ratio_NT > objective.clip_ratio_c) & (advantages_NT != 0)",
+    ),
+    Change(
+        what="GSPO's ratio over the padded length",
+        file=GSPO,
+        before="mask_NT.sum(dim=1, keepdim=True).clamp(min=1)",
+        after="mask_NT.shape[1]",
+    ),
+    Change(what="CISPO's weight with a gradient", file=CISPO, before=".exp().detach()", after=".exp()"),
+    Change(
+        what="the critic's better loss in place of the worse",
+        file="value_loss.py",
+        before="torch.max(losses_NT",
+        after="torch.min(losses_NT",
+    ),
+    Change(what="nothing, in training", file=SCORING, before="", after="", trains=True),
+    Change(
+        what="scored at another temperature than sampled",
+        file=SCORING,
+        before="model.logits(h_NTD) / temperature",
+        after="model.logits(h_NTD)",
+        trains=True,
+    ),
+    Change(
+        what="sampled at another temperature than asked",
+        file=SAMPLING,
+        before="if temperature == 1.0 else logits_NV / temperature",
+        after="if temperature == 1.0 else logits_NV",
+        trains=True,
+    ),
+    Change(
+        what="a new token turned by the wrong angle",
+        file=SAMPLING,
+        before="self._caches, self._filled, mask)",
+        after="self._caches, self._filled - 1, mask)",
+        trains=True,
+    ),
+)
+
+
+def main():
+    import psutil  # noqa: F401
+    import pyarrow  # noqa: F401
+    import torch
+    import yaml  # noqa: F401
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        for part in ("suite", "conf"):
+            shutil.copytree(ROOT / part, Path(folder) / part)
+        for change in CHANGES:
+            with made(change, Path(folder) / "suite" / "rl" / change.file):
+                print(f"{change.what}: {ended(change, folder, writes_bytecode=not change.before)}", flush=True)
+
+
+@contextmanager
+def made(change, path):
+    """The change in the file, for a while. Its time is put back too, so that what was compiled of it is good again."""
+    text, times = path.read_text(encoding="utf-8"), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    if change.before:
+        assert text.count(change.before) == 1, change
+        path.write_text(text.replace(change.before, change.after), encoding="utf-8")
+    yield
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, ns=times)
+
+
+def ended(change, folder, *, writes_bytecode):
+    """Status and reason of the case that runs the copy in the folder."""
+    ours, theirs = os.pipe()
+    if not os.fork():
+        sys.dont_write_bytecode = not writes_bytecode
+        os.write(theirs, outcome(change, folder).encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.wait()
+    return said
+
+
+def outcome(change, folder):
+    sys.path[:0] = [folder, str(ROOT)]
+    try:
+        import suite
+        from suite.measure.course import run_course
+
+        assert Path(suite.__file__).is_relative_to(folder)
+        settings = {**SETTINGS, "workload": {"_target_": CONFORMANCE}}
+        if change.trains:
+            from tests.rl import cases
+
+            settings = cases.settings(temperature=0.7)
+        status, reason = run_course(
+            lambda **message: None,
+            settings=settings,
+            shared=Path(folder),
+            checkpoint=Path(folder) / "checkpoint",
+            no_energy="off",
+        )
+        return f"{status}: {reason}"
+    except Exception:
+        return traceback.format_exc()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+import math
+
+import pytest
+import torch
+
+from suite.rl.aggregation import aggregate, divisors_of
+from suite.rl.named import names_in, policy_loss
+from suite.rl.policy_losses import cispo, gspo, vanilla
+from tests.rl.examples import mask_of, objective, padded, tensor
+
+CLIPS = {"clip_ratio_low": 0.2, "clip_ratio_high": 0.3}
+every_loss = pytest.mark.parametrize("name", names_in("policy_losses"))
+
+
+def of_ratios(module, ratios, advantages, **changes):
+    """The loss of one completion whose tokens have these ratios; the policy that sampled gave each token a half."""
+    old = torch.full_like(ratios, math.log(0.5))
+    log_p = (old + ratios.log()).requires_grad_()
+    term = module.token_losses(log_p, old, advantages, torch.ones_like(ratios), objective(**CLIPS | changes))
+    (gradient,) = torch.autograd.grad(term.loss_NT.sum(), log_p)
+    return term, gradient
+
+
+def close(got, wanted):
+    torch.testing.assert_close(got, wanted, rtol=0, atol=1e-14)
+
+
+def test_the_clipped_surrogate_takes_the_smaller_gain_and_stops_the_gradient_there():
+    ratios, advantages = tensor([0.5, 1.1, 2.0, 0.5, 1.1, 2.0]), tensor([2.0, 2, 2, -2, -2, -2])
+    term, gradient = of_ratios(vanilla, ratios, advantages)
+    close(term.loss_NT, tensor([-1.0, -2.2, -2.6, 1.6, 2.2, 4.0]))
+    close(gradient, tensor([-1.0, -2.2, 0, 0, 2.2, 4.0]))
+    close(term.clipped_low_NT, tensor([0.0, 0, 0, 1, 0, 0]))
+    close(term.clipped_high_NT, tensor([0.0, 0, 1, 0, 0, 0]))
+
+
+def test_the_dual_clip_bounds_the_loss_of_a_bad_token_only():
+    ratios, advantages = tensor([5.0, 5.0, 2.0]), tensor([2.0, -2.0, -2.0])
+    term, gradient = of_ratios(vanilla, ratios, advantages, clip_ratio_c=3.0)
+    close(term.loss_NT, tensor([-2.6, 6.0, 4.0]))
+    close(gradient, tensor([0.0, 0, 4.0]))
+    close(term.clipped_high_NT, tensor([1.0, 1, 0]))
+
+
+def test_gspo_clips_the_geometric_mean_of_a_completions_ratios():
+    ratios = tensor([2.0, 0.5, 1.331])
+    term, gradient = of_ratios(gspo, ratios, tensor([3.0, 3, 3]))
+    close(term.loss_NT, tensor([-3.3, -3.3, -3.3]))
+    close(gradient, tensor([-3.3, -3.3, -3.3]))  # each of three losses has a third of it at every token
+    term, gradient = of_ratios(gspo, ratios**4, tensor([3.0, 3, 3]))
+    close(term.loss_NT, tensor([-3.9, -3.9, -3.9]))
+    close(gradient, torch.zeros_like(ratios))
+    close(term.clipped_high_NT, torch.ones_like(ratios))
+
+
+def test_gspo_in_the_sequence_mean_is_the_papers_mean_over_completions():
+    old = torch.zeros(2, 3, dtype=torch.float64)
+    log_p = tensor([0.1, 0.2, 0.3], [0.1, 9.0, 9.0])
+    mask = mask_of([3, 1], 3)
+    advantages = tensor([2.0, 2, 2], [-1.0, 0, 0])
+    term = gspo.token_losses(log_p, old, advantages, mask, objective(**CLIPS))
+    loss = aggregate(term.loss_NT, mask, "seq-mean-token-mean", **divisors_of(mask, longest=3).named())
+    assert loss.item() == pytest.approx((-2 * math.exp(0.2) + math.exp(0.1)) / 2, abs=1e-15)
+
+
+def test_cispo_clips_the_weight_and_no_token_loses_its_gradient():
+    ratios, advantages = tensor([0.5, 1.1, 2.0]), tensor([2.0, -2.0, 2.0])
+    term, gradient = of_ratios(cispo, ratios, advantages)
+    close(gradient, tensor([-0.8 * 2, 1.1 * 2, -1.3 * 2]))
+    close(term.loss_NT, gradient * (ratios / 2).log())
+    close(term.clipped_low_NT, tensor([1.0, 0, 0]))
+    close(term.clipped_high_NT, tensor([0.0, 0, 1]))
+
+
+@every_loss
+def test_at_the_policy_that_sampled_the_gradient_is_that_of_reinforce_and_nothing_is_clipped(name):
+    log_p = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
+    mask, advantages = mask_of([4, 2, 0], 4), tensor([1.0], [-2.0], [3.0]).expand(3, 4)
+    term = policy_loss(name)(log_p, log_p.detach(), advantages * mask, mask, objective(**CLIPS))
+    (gradient,) = torch.autograd.grad(
+        aggregate(term.loss_NT, mask, "seq-mean-token-sum", tokens=1, sequences=1, longest=1), log_p
+    )
+    close(gradient, -advantages * mask)
+    assert term.clipped_low_NT.sum() + term.clipped_high_NT.sum() == 0
+
+
+@every_loss
+@pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
+@pytest.mark.parametrize("garbage", [1e3, torch.nan])
+def test_neither_padding_nor_order_nor_micro_batches_change_loss_or_gradient(name, mode, garbage):
+    generator = torch.Generator().manual_seed(3)
+    log_p, old = (0.3 * torch.randn(2, 4, 5, generator=generator, dtype=torch.float64)).unbind()
+    mask, advantages = mask_of([5, 0, 2, 4], 5), torch.randn(4, 1, generator=generator, dtype=torch.float64)
+    divisors = divisors_of(mask, longest=5).named()
+
+    def loss_and_gradient(chunks, left):
+        leaf = log_p.clone().requires_grad_()
+        total = 0.0
+        for rows in chunks:
+            here = padded(mask[rows], left=left, right=2)
+
+            def pad(part, rows=rows, here=here):
+                return torch.where(here > 0, padded(part[rows], left=left, right=2), garbage)
+
+            term = policy_loss(name)(pad(leaf), pad(old), pad(advantages * mask), here, objective(**CLIPS))
+            clips = term.clipped_low_NT + term.clipped_high_NT
+            assert bool((clips[here == 0] == 0).all())
+            assert bool((term.loss_NT[here == 0] == 0).all())
+            total = total + aggregate(term.loss_NT, here, mode, **divisors)
+        return total, torch.autograd.grad(total, leaf)[0]
+
+    wanted = loss_and_gradient([[0, 1, 2, 3]], left=0)
+    assert bool(wanted[1].isfinite().all())
+    for chunks, left in (([[3, 1, 0, 2]], 3), ([[0], [1], [2], [3]], 0), ([[2, 3, 1], [0]], 1)):
+        for got, want in zip(loss_and_gradient(chunks, left), wanted, strict=True):
+            torch.testing.assert_close(got, want, rtol=0, atol=1e-12)

@@ -1,0 +1,173 @@
+"""A run of RL from the command to its record, and from a kill to the record of the unbroken run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from suite.configuration import read_choice
+from suite.measure.course import run_course
+from suite.recording import CHECKPOINTS
+from suite.records.metrics import METRICS
+from suite.records.record import Status
+from suite.records.rl_metrics import PHASES
+from suite.records.store import read_contents
+from suite.run import main
+from tests.rl.cases import TINY_RL, seeded, settings
+from tests.test_run import ROOT, needs_process_groups
+
+
+def run(folder, *arguments):
+    code = main([*TINY_RL, *arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "report=false"])
+    return code, [stored.record for stored in read_contents([folder]).stored]
+
+
+def readings(record, span, metric):
+    return {one.step: one.value for one in record.readings if (one.span, one.metric) == (span, metric)}
+
+
+def test_a_run_records_what_was_spent_what_was_learnt_and_how_steadily(tmp_path, capsys):
+    code, (record,) = run(tmp_path, "algorithm=ppo")
+    assert (code, record.status) == (0, Status.OK)
+    assert {one.metric for one in record.readings} <= set(METRICS)
+    assert readings(record, "step", "completions") == {0: 16, 1: 16, 2: 16}
+    assert readings(record, "step", "updates") == {0: 2, 1: 2, 2: 2}
+    assert set(readings(record, "evaluate", "heldout_accuracy")) == {0, 2, 3}
+    for phase in (*PHASES, "evaluate"):
+        assert set(readings(record, phase, "latency_s")) <= {0, 1, 2, 3}
+        assert all(one.process_cpu_s >= 0 for one in record.readings if one.span == phase and one.wall_s is not None)
+    for metric in ("entropy", "explained_variance", "gradient_norm", "clip_fraction_high", "kl_reference"):
+        assert readings(record, "step", metric)
+    assert record.provenance["attention_modes"] == {"trained": "GroupedAttention", "decoded": "GroupedAttention"}
+    assert not (tmp_path / CHECKPOINTS).exists()
+    assert "held-out accuracy" in capsys.readouterr().out
+
+
+def in_process(folder, algorithm="grpo", *, until=None, **changes):
+    """A run without a process of its own: its outcome, its readings and its facts. `until`: dies after so many sends
+    of readings, as a kill would end it."""
+    readings, facts = [], {}
+
+    def send(**message):
+        nonlocal until
+        readings.extend(message.get("readings", ()))
+        facts.update(message.get("facts", {}))
+        if until is not None and "readings" in message:
+            until -= 1
+            if until == 0:
+                raise KeyboardInterrupt
+
+    asked = {"settings": settings(algorithm, **changes), "shared": folder, "no_energy": "off"}
+    try:
+        outcome = run_course(send, **asked, checkpoint=folder / "checkpoint.pt")
+    except KeyboardInterrupt:
+        outcome = None
+    return outcome, [reading for reading in readings if METRICS[reading.metric].seeded], facts
+
+
+def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_is_not(tmp_path):
+    first, again, other = (in_process(tmp_path / name, seed=seed)[1] for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    assert first == again
+    assert len(first) > 50
+    assert first != other
+
+
+def test_algorithms_of_one_seed_share_the_base_and_another_seed_has_its_own(tmp_path):
+    asked = [("grpo", 0), ("ppo", 0), ("grpo", 1)]
+    grpo, ppo, other = (in_process(tmp_path, name, seed=seed)[2]["base"]["key"] for name, seed in asked)
+    assert grpo == ppo != other
+    assert len(list((tmp_path / "bases").glob("*.pt"))) == 2
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, algorithm):
+    asked = {"steps": 8, "checkpoint_seconds": 1e-9}
+    _, unbroken, _ = in_process(tmp_path / "unbroken", algorithm, **asked)
+    broken = tmp_path / "broken"
+    assert in_process(broken, algorithm, until=4, **asked)[0] is None
+    assert in_process(broken, algorithm, until=5, **asked)[0] is None
+    outcome, resumed, facts = in_process(broken, algorithm, **asked)
+    assert outcome == (Status.OK, None)
+    assert len(facts["resumed_at_steps"]) == 2
+    assert resumed == unbroken
+    assert not (broken / "checkpoint.pt").exists()
+
+
+def test_a_loss_that_is_no_number_fails_the_run_and_keeps_what_was_read(tmp_path):
+    code, (record,) = run(tmp_path, "entropy_coef=1e39")
+    assert (code, record.status) == (1, Status.FAILED)
+    assert record.reason == "step 0: the gradient of the policy is nan at its update 1"
+    assert readings(record, "evaluate", "heldout_accuracy")
+    assert readings(record, "step", "completions")
+
+
+@needs_process_groups
+def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(tmp_path):
+    asked = ["algorithm=ppo", "steps=60", "checkpoint_seconds=0.001"]
+    _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", steps=60)
+    broken = tmp_path / "broken"
+    command = [sys.executable, "-m", "suite", "run", *TINY_RL, *asked, f"hydra.run.dir={broken}"]
+    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(broken.glob(f"{CHECKPOINTS}/*.pt")):
+        assert time.monotonic() < deadline, "no checkpoint was written"
+        assert process.poll() is None
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not read_contents([broken]).stored
+
+    code, (resumed,) = run(broken, *asked)
+    assert code == 0
+    assert resumed.provenance["resumed_at_steps"]
+    assert seeded(resumed) == unbroken
+    assert not list(broken.glob(f"{CHECKPOINTS}/*"))
+
+
+def test_a_base_that_is_no_number_fails_the_run_and_says_so(tmp_path):
+    outcome, _, _ = in_process(tmp_path, base={"updates": 2, "batch": 2, "lr": 1e38}, warmup_updates=0)
+    assert outcome[0] is Status.FAILED
+    assert outcome[1].startswith("base: the gradient of the model is nan")
+
+
+@pytest.mark.parametrize("variant", ["gqa", "mla"])
+def test_the_attention_variant_is_an_axis(tmp_path, variant):
+    outcome, _, facts = in_process(tmp_path, attention=read_choice("attention", variant))
+    assert outcome == (Status.OK, None)
+    is_mla = variant == "mla"
+    decoded = "AbsorbedLatentAttention" if is_mla else "GroupedAttention"
+    trained = "ExpandedLatentAttention" if is_mla else "GroupedAttention"
+    assert facts["attention_modes"] == {"trained": trained, "decoded": decoded}
+
+
+def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
+    _, readings, _ = in_process(tmp_path, filter_groups=True, filter_groups_max_rounds=3)
+    completions = [reading.value for reading in readings if reading.metric == "completions"]
+    assert max(completions) > 16
+    assert all(count % 16 == 0 for count in completions)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("num_generations=1", "num_generations must be at least 2"),
+        ("micro_batch=9", "micro_batch must be at most minibatch"),
+        ("task=countdown", "there is no setting 'task.digits'"),
+        ("lr=nan", "every number among the settings must be finite"),
+        ("algorithm=grop", "algorithm must be one of"),
+    ],
+)
+def test_nonsense_is_refused_in_one_sentence(tmp_path, capsys, wrong, words):
+    code = main([*TINY_RL, wrong, f"hydra.run.dir={tmp_path}"])
+    said = capsys.readouterr().err.strip()
+    assert code == 2
+    assert said.count("\n") == 0
+    assert words in said
+
+
+def test_settings_of_rl_are_none_of_attention(capsys):
+    assert main(["workload=attention", "kl_coef=0.1"]) == 2
+    assert "there is no setting 'kl_coef'" in capsys.readouterr().err
