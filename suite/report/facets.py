@@ -9,10 +9,11 @@ from suite.records import numbers
 from suite.records.record import Record
 from suite.report.charts import figure_text
 from suite.report.palette import shown
+from suite.report.rl_palette import shown_algorithm
 from suite.report.section import Section, Table
 from suite.report.words import Words
 
-FACETS = ("variant", "geometry", "phase", "dtype", "label")
+FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label")
 """Each is called as its column is: column.variant and so on."""
 
 
@@ -24,8 +25,14 @@ def case_facets(axes: Mapping[str, Any], words: Words) -> dict[str, str]:
 
 
 def record_facets(record: Record, words: Words) -> dict[str, str]:
-    variant = str(record.case.axes.get("attention") or "")
-    return case_facets(record.case.axes, words) | ({"variant": shown(variant)} if variant else {})
+    return case_facets(record.case.axes, words) | name_facets(record.case.axes)
+
+
+def name_facets(axes: Mapping[str, Any]) -> dict[str, str]:
+    """What a case is named by: its attention variant and, where it is a training run, its algorithm."""
+    variant, algorithm = (str(axes.get(name) or "") for name in ("attention", "algorithm"))
+    named = {"algorithm": shown_algorithm(algorithm), "variant": shown(variant)}
+    return {name: text for name, text in named.items() if text}
 
 
 def trace_facets(**facets: str | Sequence[str]) -> dict[str, Any]:
@@ -36,6 +43,12 @@ def trace_facets(**facets: str | Sequence[str]) -> dict[str, Any]:
             for name, value in facets.items()
         }
     }
+
+
+def point_facets(about: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """A trace's whose points differ: what each is about, of the facets that any of them says something of."""
+    said = [name for name in FACETS if any(one.get(name) for one in about)]
+    return trace_facets(**{name: [one.get(name, "") for one in about] for name in said})
 
 
 def told(table: Table) -> tuple[Mapping[str, str], Sequence[Mapping[str, str | Sequence[str]]]]:

@@ -10,8 +10,8 @@ from suite.gate.short_names import settings_of
 from suite.gate.verdict import Outcome, Verdict
 from suite.records import numbers
 from suite.report.charts import figure_text, layout
-from suite.report.facets import FACETS, case_facets, trace_facets
-from suite.report.palette import GREEN, ORANGE, PURPLE, SKY, VERMILION, shown
+from suite.report.facets import case_facets, name_facets, point_facets
+from suite.report.palette import GREEN, ORANGE, PURPLE, SKY, VERMILION
 from suite.report.section import Figure, View
 from suite.report.watched import cut
 from suite.report.words import Words
@@ -200,7 +200,7 @@ def _points(outcome: Outcome, rows: Sequence[Row], label: str, words: Words) -> 
         "marker": {"color": colour, "symbol": symbol, "size": 10, "line": {"width": 1.5, "color": colour}},
         "hovertext": [_hover(row, words) for _, row in own],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
-        **trace_facets(**{name: [one.get(name, "") for one in about] for name in FACETS}),
+        **point_facets(about),
     }
 
 
@@ -216,8 +216,7 @@ def _about(verdict: Verdict, label: str, words: Words) -> dict[str, str]:
 def verdict_facets(verdict: Verdict, words: Words) -> dict[str, str]:
     """What a verdict is about, as far as its case's id says."""
     settings = {name: cut(value) for name, value in settings_of(verdict.case).items()}
-    variant = settings.get("attention", "")
-    return case_facets(settings, words) | ({"variant": shown(variant)} if variant else {})
+    return case_facets(settings, words) | name_facets(settings)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -3,10 +3,13 @@
 from suite.records import numbers
 from suite.records.record import Record
 from suite.report.palette import rank, shown
+from suite.report.rl_palette import shown_algorithm
 from suite.report.section import Column, Kind, cell
 from suite.report.timings import MOST_TOKENS, axis, extras
 from suite.report.watched import CPU, Watched, cut
 from suite.report.words import Words
+
+OF_TRAINING = ("algorithm", "task", "policy", "steps", "prompts_per_step", "num_generations", "seed")
 
 
 def device_name(run: Watched, device: str) -> str:
@@ -37,7 +40,11 @@ def run_columns(words: Words) -> list[Column]:
 
 
 def run_name(record: Record, words: Words) -> list[str]:
-    """The same in a figure, without the variant: model, phase, context."""
+    """The same in a figure, without the variant: model, phase, context; of a training run its algorithm and seed."""
+    algorithm = axis(record, "algorithm")
+    if algorithm:
+        about = words("rl.run", algorithm=shown_algorithm(algorithm), seed=axis(record, "seed") or numbers.NOTHING)
+        return [part for part in (axis(record, "task"), about) if part]
     phase, tokens = axis(record, "phase"), tokens_of(record)
     context = words("callstyle.tokens", tokens=numbers.count(tokens)) if tokens is not None else ""
     return [part for part in (axis(record, "geometry"), words.either(f"phase.{phase}", phase), context) if part]
@@ -51,6 +58,8 @@ def tokens_of(record: Record) -> int | None:
 def settings_cell(record: Record) -> str:
     """What else tells runs apart."""
     parts = [axis(record, "dtype"), str(record.provenance.get("backend") or axis(record, "backend")), *extras(record)]
+    # What tells training runs apart stands in no other column.
+    parts += [f"{name}={axis(record, name)}" for name in OF_TRAINING if axis(record, name)]
     return ", ".join(filter(None, parts))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from suite.records import numbers
 from suite.records.telemetry import Mark
 from suite.report.charts import figure_text, layout
-from suite.report.facets import case_facets, record_facets, trace_facets
+from suite.report.facets import case_facets, point_facets, record_facets
 from suite.report.palette import PURPLE, SKY, VERMILION, shown
 from suite.report.results import Results
 from suite.report.run_rows import run_cells, run_columns, run_name, settings_cell
@@ -152,7 +152,6 @@ def _trace(mark: str, drawn: Sequence[Disturbed], names: Sequence[str], words: W
     about = [
         record_facets(drawn[row].run.current.record, words) | {"label": drawn[row].run.current.label} for row in rows
     ]
-    facets = {name: [one.get(name, "") for one in about] for name in ("variant", "geometry", "phase", "dtype", "label")}
     return {
         "type": "bar",
         "orientation": "h",
@@ -164,7 +163,7 @@ def _trace(mark: str, drawn: Sequence[Disturbed], names: Sequence[str], words: W
         "marker": {"color": COLOURS.get(mark, "#808080")},
         "width": BAR,
         "offset": [OFFSET + BAR * list(drawn[row].shares).index(mark) for row in rows],
-        **trace_facets(**facets),
+        **point_facets(about),
     }
 
 

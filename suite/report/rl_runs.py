@@ -1,0 +1,426 @@
+"""Runs of reinforcement learning as the sections need them: what each spent and learnt, and what it is compared with.
+
+Runs that differ in their seed alone repeat one arm. Arms stand in one comparison where the task, the models, the device
+and the completions that were planned agree; what then differs between them is their name. A record may be old or
+foreign: what it lacks is absent here, and nothing but an evaluation is required.
+"""
+
+import functools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from suite.records.record import Reading, Record, Status
+from suite.records.rl_metrics import EVALUATE, PHASES, STEP
+from suite.report.facets import name_facets
+from suite.report.palette import shown
+from suite.report.results import CurrentRecord, Results
+from suite.report.rl_palette import algorithm_rank, shown_algorithm
+from suite.report.timings import axis, own_extras
+from suite.report.watched import cut
+from suite.report.words import Words
+
+WORKLOAD, SEED, LATENCY = "rl", "seed", "latency_s"
+COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES = "completions", "tokens", "updates", "cpu", "wall", "joules"
+BUDGETS = (COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES)
+COUNTED = {COMPLETIONS: "completions", TOKENS: "sampled_tokens", UPDATES: "updates", JOULES: "energy_j"}
+"""Budgets that are a metric of the span `step`; the others are clocks of the timed spans."""
+SHAPE = ("prompts_per_step", "num_generations")
+TOGETHER = ("task", "policy", "attention", "dtype", "device", "threads")
+"""Axes in which the arms of one comparison agree."""
+TOGETHER_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")
+"""And the settings that say more of them."""
+BY_ALGORITHM = ("kl_coef", "critic_lr")
+"""Axes that an algorithm sets by its name: they are said only where arms of one algorithm differ in them."""
+MOST = 1e15
+MOST_STEPS = 1 << 20
+MOST_LINES = 12
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Held-out accuracy at the evaluations, and what had been spent before each."""
+
+    at: Sequence[int]
+    """Training steps before the evaluation."""
+    accuracy: Sequence[float]
+    spent: Mapping[str, Sequence[float]]
+    """By budget; a budget that is not known at every evaluation is not there."""
+
+    @property
+    def final(self) -> float:
+        return self.accuracy[-1]
+
+    def total(self, budget: str) -> float | None:
+        return self.spent[budget][-1] if budget in self.spent else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    current: CurrentRecord
+    curve: Curve | None
+    """None where nothing was evaluated, or the run did not end well."""
+    of_step: Mapping[str, Mapping[int, float]]
+    """A step's numbers, by metric."""
+    evaluated: Mapping[str, Mapping[int, float]]
+    cpu_s: Mapping[str, float]
+    """CPU seconds of the whole run by timed span; a span is missing where a reading has none."""
+    wall_s: Mapping[str, float]
+
+    @property
+    def record(self) -> Record:
+        return self.current.record
+
+    @property
+    def is_ok(self) -> bool:
+        return self.record.status is Status.OK
+
+    @property
+    def seed(self) -> str:
+        return axis(self.record, SEED)
+
+    @property
+    def algorithm(self) -> str:
+        return axis(self.record, "algorithm")
+
+    @property
+    def attention(self) -> str:
+        return axis(self.record, "attention")
+
+    @property
+    def own_sizes(self) -> list[str]:
+        """Sizes of the attention variant that somebody set: kv_heads=2."""
+        return [cut(text) for text in own_extras(self.record)]
+
+    def total(self, metric: str) -> float | None:
+        """Of the whole run."""
+        values = self.of_step.get(metric)
+        return sum(values.values()) if values else None
+
+    def series(self, metric: str) -> list[tuple[int, float]]:
+        return sorted(self.of_step.get(metric, {}).items())
+
+    def constant(self, metric: str) -> float | None:
+        found = (r.value for r in self.record.readings if r.metric == metric and 0 < r.value < MOST)
+        return next(found, None)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arm:
+    """Runs that differ in their seed alone."""
+
+    key: Pairs
+    """What its runs agree in and another arm may not."""
+    name: str
+    algorithm: str
+    attention: str
+    runs: Sequence[Run]
+    """By seed, the failed ones included."""
+
+    @property
+    def ended(self) -> list[Run]:
+        """Runs with a curve."""
+        return [run for run in self.runs if run.curve is not None]
+
+    @property
+    def curves(self) -> list[Curve]:
+        return [run.curve for run in self.runs if run.curve is not None]
+
+    @property
+    def failed(self) -> int:
+        return sum(not run.is_ok for run in self.runs)
+
+    @property
+    def mean_final(self) -> float:
+        """Of an arm with a curve."""
+        return fmean(curve.final for curve in self.curves)
+
+    @property
+    def by_seed(self) -> dict[str, Curve]:
+        return {run.seed: run.curve for run in self.runs if run.curve is not None}
+
+    @property
+    def facets(self) -> dict[str, str]:
+        return name_facets(self.runs[0].record.case.axes) | {"label": self.runs[0].current.label}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """Arms that may be held against each other."""
+
+    together: Pairs
+    """What they agree in."""
+    title: str
+    arms: Sequence[Arm]
+
+    @property
+    def drawn(self) -> list[Arm]:
+        """Arms with a curve."""
+        return [arm for arm in self.arms if arm.ended]
+
+    @property
+    def chosen(self) -> list[Arm]:
+        """What figures and sentences show: all of them, or where that is too many the best of each algorithm."""
+        if len(self.drawn) <= MOST_LINES:
+            return self.drawn
+        best: dict[str, Arm] = {}
+        for arm in self.drawn:
+            if arm.algorithm not in best or arm.mean_final > best[arm.algorithm].mean_final:
+                best[arm.algorithm] = arm
+        return list(best.values())
+
+    @property
+    def is_picked(self) -> bool:
+        return len(self.chosen) < len(self.drawn)
+
+    @property
+    def budgets(self) -> list[str]:
+        """Those that every curve has."""
+        curves = [curve for arm in self.arms for curve in arm.curves]
+        return [budget for budget in BUDGETS if curves and all(budget in curve.spent for curve in curves)]
+
+    @property
+    def most_seeds(self) -> int:
+        return max((len(arm.ended) for arm in self.arms), default=0)
+
+    @property
+    def facets(self) -> dict[str, str]:
+        """What every arm is about."""
+        every = [arm.facets for arm in self.arms]
+        return {name: text for name, text in every[0].items() if all(one.get(name) == text for one in every)}
+
+
+@functools.lru_cache(maxsize=1)
+def comparisons(results: Results) -> Sequence[Comparison]:
+    """Every comparison, the ones that show the most arms first."""
+    found = _grouped(runs_of(results), together_of)
+    titles = titles_of(list(found), results.several)
+    made = [Comparison(together=key, title=titles[key], arms=arms_of(runs)) for key, runs in found.items()]
+    return sorted(made, key=lambda one: (-len(one.chosen), -one.most_seeds, one.title))
+
+
+@functools.lru_cache(maxsize=1)
+def runs_of(results: Results) -> Sequence[Run]:
+    return [_run(current) for current in results.records if current.record.case.workload == WORKLOAD]
+
+
+def together_of(run: Run) -> Pairs:
+    """What the runs of one comparison agree in."""
+    axes, extras = run.record.case.axes, run.record.case.extras
+    shared = [(name, _text(axes.get(name))) for name in TOGETHER]
+    shared += [(name, _text(value)) for name, value in sorted(extras.items()) if name.startswith(TOGETHER_BELOW)]
+    return (*shared, ("completions", _planned(axes)), ("label", run.current.label))
+
+
+def arms_of(runs: Iterable[Run]) -> list[Arm]:
+    """The arms among runs, named by what differs between them."""
+    found = _grouped(runs, _arm)
+    names = _arm_names(list(found))
+    arms = []
+    for key in sorted(found, key=lambda key: (algorithm_rank(dict(key).get("algorithm", "")), names[key])):
+        first = found[key][0]
+        arms.append(
+            Arm(
+                key=key,
+                name=names[key],
+                algorithm=first.algorithm,
+                attention=first.attention,
+                runs=sorted(found[key], key=lambda run: _as_number(run.seed)),
+            )
+        )
+    return arms
+
+
+def titles_of(keys: Sequence[Pairs], has_labels: bool) -> dict[Pairs, str]:
+    """Each comparison by its task, policy and attention, and by what else tells it from the others."""
+    differ = _differing(keys)
+    titles = {}
+    for key in keys:
+        said = dict(key)
+        parts = [said.get("task", ""), said.get("policy", ""), shown(said.get("attention", ""))]
+        parts += [said.get("label", "")] if has_labels else []
+        parts += [
+            f"{name}={value}"
+            for name, value in key
+            if name in differ and value and name not in ("task", "policy", "attention", "label")
+        ]
+        titles[key] = " · ".join(filter(None, parts))
+    return titles
+
+
+def clock_of(arm: Arm) -> str:
+    """CPU seconds say what a run on a CPU costs, however busy the machine is; elsewhere seconds on the wall do."""
+    return CPU if axis(arm.runs[0].record, "device") == "cpu" else WALL
+
+
+def seconds_of(run: Run, clock: str) -> Mapping[str, float]:
+    """Of the whole run, by timed span."""
+    return run.cpu_s if clock == CPU else run.wall_s
+
+
+def numbers_of(runs: Iterable[Run], value: Callable[[Run], float | None]) -> list[float]:
+    """The values that are known."""
+    return [found for run in runs if (found := value(run)) is not None]
+
+
+def is_share(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+def budget_name(budget: str, words: Words) -> str:
+    return words(f"rl.budget.{budget}")
+
+
+def _arm(run: Run) -> Pairs:
+    axes, extras = run.record.case.axes, run.record.case.extras
+    own = [(name, _text(value)) for name, value in axes.items() if name not in (*TOGETHER, SEED)]
+    own += [
+        (name, _text(value))
+        for name, value in sorted(extras.items())
+        if name != SEED and not name.startswith(TOGETHER_BELOW)
+    ]
+    return tuple(own)
+
+
+def _planned(axes: Mapping[str, Any]) -> str:
+    """Completions of the whole run, if all goes as it was asked for."""
+    factors = [axes.get(name) for name in ("steps", *SHAPE)]
+    known = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
+    return str(math.prod(known)) if len(known) == len(factors) else ""
+
+
+def _arm_names(keys: Sequence[Pairs]) -> dict[Pairs, str]:
+    differ, names = _differing(keys), {}
+    for key in keys:
+        said = dict(key)
+        # Steps follow from the shape, as long as arms of one shape do not differ in them.
+        silent = {name for name in (*BY_ALGORITHM, "steps") if name not in _differing(_alike(said, name, keys))}
+        parts = [shown_algorithm(said.get("algorithm", ""))]
+        if not differ.isdisjoint(SHAPE):
+            parts.append(" × ".join(said.get(name, "") for name in SHAPE))
+        parts += [
+            f"{name}={_brief(value)}"
+            for name, value in key
+            if value and name in differ and name not in ("algorithm", *SHAPE, *silent)
+        ]
+        names[key] = " · ".join(filter(None, parts))
+    return names
+
+
+def _brief(value: str) -> str:
+    """A drawn rate has seventeen digits."""
+    try:
+        return f"{float(value):.3g}" if "." in value else value
+    except ValueError:
+        return value
+
+
+def _alike(said: Mapping[str, str], name: str, keys: Sequence[Pairs]) -> list[Pairs]:
+    """The arms that share what an axis follows from."""
+    shared = SHAPE if name == "steps" else ("algorithm",)
+    return [key for key in keys if all(dict(key).get(one) == said.get(one) for one in shared)]
+
+
+def _differing(keys: Sequence[Pairs]) -> set[str]:
+    names = {name for key in keys for name, _ in key}
+    return {name for name in names if len({dict(key).get(name, "") for key in keys}) > 1}
+
+
+def _grouped(runs: Iterable[Run], key: Callable[[Run], Pairs]) -> dict[Pairs, list[Run]]:
+    found: dict[Pairs, list[Run]] = defaultdict(list)
+    for run in runs:
+        found[key(run)].append(run)
+    return dict(found)
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _text(value: Any) -> str:
+    return "" if value is None else cut(str(value))
+
+
+def _as_number(seed: str) -> tuple[float, str]:
+    try:
+        return float(seed), seed
+    except ValueError:
+        return math.inf, seed
+
+
+def _run(current: CurrentRecord) -> Run:
+    of_step: dict[str, dict[int, float]] = defaultdict(dict)
+    evaluated: dict[str, dict[int, float]] = defaultdict(dict)
+    timed: dict[str, list[Reading]] = defaultdict(list)
+    for reading in current.record.readings:
+        if not 0 <= reading.step < MOST_STEPS:
+            continue
+        if reading.metric == LATENCY:
+            timed[reading.span].append(reading)
+        elif math.isfinite(reading.value) and abs(reading.value) < MOST:
+            if reading.span == STEP:
+                of_step[reading.metric][reading.step] = reading.value
+            elif reading.span == EVALUATE:
+                evaluated[reading.metric][reading.step] = reading.value
+    of_step = {metric: values for metric, values in of_step.items() if _is_spent_sensibly(metric, values)}
+    is_ok = current.record.status is Status.OK
+    return Run(
+        current=current,
+        curve=_curve(of_step, evaluated, timed) if is_ok else None,
+        of_step=of_step,
+        evaluated=evaluated,
+        cpu_s=_seconds(timed, lambda reading: reading.process_cpu_s),
+        wall_s=_seconds(timed, lambda reading: reading.wall_s),
+    )
+
+
+def _is_spent_sensibly(metric: str, values: Mapping[int, float]) -> bool:
+    return metric not in COUNTED.values() or all(value >= 0 for value in values.values())
+
+
+def _curve(
+    of_step: Mapping[str, Mapping[int, float]],
+    evaluated: Mapping[str, Mapping[int, float]],
+    timed: Mapping[str, Sequence[Reading]],
+) -> Curve | None:
+    points = sorted((at, value) for at, value in evaluated.get("heldout_accuracy", {}).items() if is_share(value))
+    if not points:
+        return None
+    at = [step for step, _ in points]
+    by_step = {budget: of_step.get(metric, {}) for budget, metric in COUNTED.items()}
+    by_step[CPU] = _by_step(timed, lambda reading: reading.process_cpu_s)
+    by_step[WALL] = _by_step(timed, lambda reading: reading.wall_s)
+    spent = {budget: before for budget in BUDGETS if (before := _before(at, by_step[budget])) is not None}
+    return Curve(at=at, accuracy=[value for _, value in points], spent=spent)
+
+
+def _by_step(timed: Mapping[str, Sequence[Reading]], clock: Callable[[Reading], float | None]) -> dict[int, float]:
+    """Seconds of each step's phases; a step with a reading that lacks this clock is left out."""
+    seconds: dict[int, float] = defaultdict(float)
+    for reading in (reading for phase in PHASES for reading in timed.get(phase, ())):
+        said = clock(reading)
+        seconds[reading.step] += said if said is not None and 0 <= said < MOST else math.nan
+    return {step: value for step, value in seconds.items() if math.isfinite(value)}
+
+
+def _before(at: Sequence[int], by_step: Mapping[int, float]) -> list[float] | None:
+    """What was spent in the steps before each evaluation; None where a step is missing, or nothing was spent."""
+    if not by_step or any(step not in by_step for step in range(at[-1])):
+        return None
+    before, sums = 0.0, {0: 0.0}
+    for step in range(at[-1]):
+        before += by_step[step]
+        sums[step + 1] = before
+    return [sums[step] for step in at] if before > 0 or at[-1] == 0 else None
+
+
+def _seconds(timed: Mapping[str, Sequence[Reading]], clock: Callable[[Reading], float | None]) -> dict[str, float]:
+    sums = {}
+    for span in (*PHASES, EVALUATE):
+        said = [clock(reading) for reading in timed.get(span, ())]
+        known = [value for value in said if value is not None and 0 <= value < MOST]
+        if said and len(known) == len(said):
+            sums[span] = sum(known)
+    return sums

@@ -1,0 +1,343 @@
+"""Sample efficiency: what each algorithm has learnt by what it has spent, and whether the seeds can tell them apart.
+
+A budget is always named: who is ahead at equal completions need not be at equal CPU seconds, since a critic costs time
+and no completions.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from suite.records import numbers
+from suite.report.results import Results
+from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
+from suite.report.rl_contests import Contest, contests, mean_interval
+from suite.report.rl_findings import said
+from suite.report.rl_palette import shown_algorithm
+from suite.report.rl_runs import (
+    COMPLETIONS,
+    CPU,
+    JOULES,
+    TOKENS,
+    WALL,
+    Arm,
+    Comparison,
+    Curve,
+    budget_name,
+    clock_of,
+    comparisons,
+)
+from suite.report.rl_tasks import Scored, TaskSet, task_sets
+from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
+from suite.report.words import Words
+from suite.statistics.learning import arrivals, expected_best, to_threshold
+from suite.statistics.scores import Estimate, mean
+
+THRESHOLDS = (0.5, 0.7)
+TRIAL, TRIALS, FEWEST_TRIALS = "trial", (1, 2, 4, 8, 16), 2
+"""The setting that numbers the trials of a tuning sweep, and after how many of them the best is told."""
+MOST_FIGURES = 6
+SECONDS = (CPU, WALL)
+
+
+def build(results: Results, words: Words) -> Section | None:
+    found = [one for one in comparisons(results) if one.drawn]
+    if not found:
+        return None
+    sets = task_sets(found, several=results.several)
+    return Section(
+        id="rl_efficiency",
+        title=words("rl_efficiency.title"),
+        explanation=words("rl_efficiency.explanation"),
+        figures=[
+            *(_figure(one, words) for one in found[:MOST_FIGURES] if one.budgets),
+            *(_profiles(one, words) for one in sets),
+        ],
+        tables=[
+            *(_contests(one, words, is_first=one is found[0]) for one in found if contests(one)),
+            *(_arrivals(one, words, is_first=one is found[0]) for one in found),
+            *(table for one in found if (table := _tuning(one, words)) is not None),
+            *(_tasks_table(one, words) for one in sets),
+        ],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """One evaluation that every run of an arm has."""
+
+    runs: Sequence[tuple[Curve, int]]
+    """Each run's curve, and its place there."""
+    scores: Sequence[float]
+    interval: Estimate | None
+
+    @classmethod
+    def at(cls, step: int, curves: Sequence[Curve]) -> "Evaluated":
+        runs = [(curve, curve.at.index(step)) for curve in curves]
+        scores = [curve.accuracy[place] for curve, place in runs]
+        return cls(runs=runs, scores=scores, interval=mean_interval(scores))
+
+    def spent(self, budget: str) -> float:
+        return fmean(curve.spent[budget][place] for curve, place in self.runs)
+
+
+def _figure(one: Comparison, words: Words) -> Figure:
+    evaluated = {arm: _evaluated(arm) for arm in one.chosen}
+    caption = [
+        words("rl_efficiency.caption" if one.most_seeds > 1 else "rl_efficiency.caption_single"),
+        *([words("rl.best_drawn")] if one.is_picked else []),
+        said(one, words),
+    ]
+    return Figure(
+        title=one.title,
+        caption=words("punctuation.sentence").join(caption),
+        views=[
+            View(title=budget_name(budget, words), figure=_curves(evaluated, budget, words)) for budget in one.budgets
+        ],
+        height_px=height_px(len(one.chosen)),
+        wide=is_wide(len(one.chosen)),
+        facets=one.facets,
+    )
+
+
+def _evaluated(arm: Arm) -> list[Evaluated]:
+    """Nothing is interpolated: between two evaluations nobody looked."""
+    shared = [at for at in arm.curves[0].at if all(at in curve.at for curve in arm.curves)]
+    return [Evaluated.at(step, arm.curves) for step in shared]
+
+
+def _curves(evaluated: Mapping[Arm, Sequence[Evaluated]], budget: str, words: Words) -> dict[str, Any]:
+    suffix = {"ticksuffix": " s"} if budget in SECONDS else {"ticksuffix": " J"} if budget == JOULES else {}
+    return band_plot(
+        [_band(arm, points, budget, words) for arm, points in evaluated.items()],
+        xaxis=axis(words(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix),
+        yaxis=axis(words("rl_efficiency.axis"), tickformat=".0%", rangemode="tozero"),
+    )
+
+
+def _band(arm: Arm, points: Sequence[Evaluated], budget: str, words: Words) -> Band:
+    known = [point.interval for point in points if point.interval is not None]
+    is_known = len(known) == len(points)
+    return Band(
+        arm=arm,
+        x=[point.spent(budget) for point in points],
+        y=[fmean(point.scores) for point in points],
+        low=[interval.low for interval in known] if is_known else None,
+        high=[interval.high for interval in known] if is_known else None,
+        hover=[
+            words(
+                "rl_efficiency.hover",
+                spent=amount(budget, point.spent(budget)),
+                budget=budget_name(budget, words),
+                accuracy=numbers.percent(fmean(point.scores)),
+                interval=percent_range(point.interval),
+                count=len(point.scores),
+            )
+            for point in points
+        ],
+    )
+
+
+def _profiles(one: TaskSet, words: Words) -> Figure:
+    return Figure(
+        title=words("rl_efficiency.profiles", title=one.title),
+        caption=words("rl_efficiency.profiles_caption", tasks=words("punctuation.list").join(one.tasks)),
+        views=[
+            View(
+                title="",
+                figure=band_plot(
+                    [_profile(scored, words) for scored in one.scored],
+                    xaxis=axis(words("rl_efficiency.threshold"), tickformat=".0%", range=[0, 1]),
+                    yaxis=axis(words("rl_efficiency.above"), tickformat=".0%", range=[0, 1.02]),
+                ),
+            )
+        ],
+        height_px=height_px(len(one.scored)),
+        wide=True,
+    )
+
+
+def _profile(scored: Scored, words: Words) -> Band:
+    profile = scored.profile
+    return Band(
+        arm=scored.arm,
+        x=list(profile.thresholds),
+        y=list(profile.shares),
+        low=list(profile.low),
+        high=list(profile.high),
+        hover=[
+            words("rl_efficiency.profiles_hover", share=numbers.percent(share), threshold=numbers.percent(threshold))
+            for threshold, share in zip(profile.thresholds, profile.shares, strict=True)
+        ],
+    )
+
+
+def _contests(one: Comparison, words: Words, *, is_first: bool) -> Table:
+    fought = contests(one)
+    reference = fought[0].reference
+    return Table(
+        title=words("rl_efficiency.contests", title=one.title, reference=reference.name),
+        columns=[
+            Column(title=words("rl.arm")),
+            Column(title=words("rl_efficiency.held")),
+            Column(title=words("rl_efficiency.improvement"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.difference"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.pairs"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.accuracy"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.of_reference"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.in_words")),
+        ],
+        rows=[_contest_row(contest, words) for contest in fought],
+        row_facets=[contest.arm.facets for contest in fought],
+        note=words("rl_efficiency.contests_note") if is_first else "",
+        folded=not is_first or one.is_picked,
+    )
+
+
+def _contest_row(contest: Contest, words: Words) -> list[str]:
+    differences = contest.differences
+    return [
+        contest.arm.name,
+        words(
+            "rl_efficiency.equal",
+            amount=amount(contest.budget, contest.held),
+            budget=budget_name(contest.budget, words),
+        ),
+        _with_range(contest.improvement, contest.improvement_interval, lambda value: f"{value:.2f}", "–", words),
+        _with_range(fmean(differences), contest.difference_interval, points, words("rl.to"), words)
+        if differences
+        else numbers.NOTHING,
+        numbers.count(len(differences)),
+        numbers.percent(fmean(contest.scores)),
+        numbers.percent(fmean(contest.reference_scores)),
+        _in_words(contest, words),
+    ]
+
+
+def _in_words(contest: Contest, words: Words) -> str:
+    if contest.difference_interval is None and contest.improvement_interval is None:
+        return words("rl_efficiency.single")
+    return words(f"rl_efficiency.{contest.outcome}", count=contest.seeds)
+
+
+def _arrivals(one: Comparison, words: Words, *, is_first: bool) -> Table:
+    budgets = [budget for budget in (COMPLETIONS, TOKENS, clock_of(one.drawn[0]), JOULES) if budget in one.budgets]
+    rows = [(arm, threshold) for threshold in THRESHOLDS for arm in one.drawn]
+    return Table(
+        title=words("rl_efficiency.arrivals", title=one.title),
+        columns=[
+            Column(title=words("rl.arm")),
+            Column(title=words("rl_efficiency.level"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.arrived"), kind=Kind.NUMBER),
+            *(Column(title=budget_name(budget, words), kind=Kind.NUMBER) for budget in budgets),
+        ],
+        rows=[_arrival_row(arm, threshold, budgets, words) for arm, threshold in rows],
+        row_facets=[arm.facets for arm, _ in rows],
+        note=words("rl_efficiency.arrivals_note") if is_first else "",
+        folded=not is_first or len(rows) > MOST_ROWS_OPEN,
+    )
+
+
+def _arrival_row(arm: Arm, threshold: float, budgets: Sequence[str], words: Words) -> list[str]:
+    at = [to_threshold(curve.at, curve.accuracy, threshold) for curve in arm.curves]
+    found = {
+        budget: arrivals([to_threshold(curve.spent[budget], curve.accuracy, threshold) for curve in arm.curves])
+        for budget in budgets
+    }
+    return [
+        arm.name,
+        numbers.percent(threshold),
+        words("rl_efficiency.arrived_of", arrived=arrivals(at).arrived, runs=len(at)),
+        *(cell(found[budget].median, partial(amount, budget)) for budget in budgets),
+    ]
+
+
+def _tuning(one: Comparison, words: Words) -> Table | None:
+    """What the best of so many tuning trials is expected to score, at as many trials for each algorithm; None where no
+    algorithm was tried with several settings."""
+    trials: dict[str, list[Arm]] = defaultdict(list)
+    for arm in one.drawn:
+        if TRIAL in dict(arm.key):
+            trials[arm.algorithm].append(arm)
+    most = max(map(len, trials.values()), default=0)
+    counts = sorted({count for count in (*TRIALS, most) if count <= most})
+    if most < FEWEST_TRIALS:
+        return None
+    return Table(
+        title=words("rl_efficiency.tuning", title=one.title),
+        columns=[
+            Column(title=words("column.algorithm"), facet="algorithm"),
+            Column(title=words("rl_efficiency.trials"), kind=Kind.NUMBER),
+            *(Column(title=words("rl_efficiency.best_of", count=count), kind=Kind.NUMBER) for count in counts),
+            Column(title=words("rl_efficiency.best_arm")),
+        ],
+        rows=[
+            [
+                shown_algorithm(algorithm),
+                numbers.count(len(arms)),
+                *(_best_of(arms, count) for count in counts),
+                max(arms, key=lambda arm: arm.mean_final).name,
+            ]
+            for algorithm, arms in trials.items()
+        ],
+        note=words("rl_efficiency.tuning_note"),
+    )
+
+
+def _best_of(arms: Sequence[Arm], count: int) -> str:
+    scores = [arm.mean_final for arm in arms]
+    return numbers.percent(expected_best(scores, count)) if count <= len(scores) else numbers.NOTHING
+
+
+def _tasks_table(one: TaskSet, words: Words) -> Table:
+    return Table(
+        title=words("rl_efficiency.tasks", title=one.title),
+        columns=[
+            Column(title=words("rl.arm")),
+            Column(title=words("rl_efficiency.tasks_count"), kind=Kind.NUMBER),
+            Column(title=words("rl.seeds"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.iqm"), kind=Kind.NUMBER),
+            Column(title=words("column.interval"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.mean"), kind=Kind.NUMBER),
+        ],
+        rows=[
+            [
+                scored.arm.name,
+                numbers.count(len(one.tasks)),
+                numbers.count(len(scored.scores_RT)),
+                numbers.percent(scored.iqm.estimate),
+                percent_range(scored.iqm),
+                numbers.percent(float(mean(scored.scores_RT))),
+            ]
+            for scored in one.scored
+        ],
+        row_facets=[scored.arm.facets for scored in one.scored],
+        note=words("rl_efficiency.tasks_note", tasks=words("punctuation.list").join(one.tasks)),
+    )
+
+
+def amount(budget: str, value: float) -> str:
+    """Of a budget, with its unit."""
+    if budget in SECONDS:
+        return numbers.seconds(value)
+    return numbers.joules(value) if budget == JOULES else numbers.count(value)
+
+
+def points(difference: float) -> str:
+    """Percentage points, with their sign."""
+    return f"{100 * difference:+.1f}"
+
+
+def percent_range(interval: Estimate | None) -> str:
+    return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
+
+
+def _with_range(
+    value: float, interval: Estimate | None, text: Callable[[float], str], joined: str, words: Words
+) -> str:
+    if interval is None:
+        return text(value)
+    return words("rl.with_range", value=text(value), low=text(interval.low), to=joined, high=text(interval.high))
