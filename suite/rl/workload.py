@@ -137,6 +137,7 @@ def _of_rollouts(sampled: Sequence[Experience]) -> dict[str, float]:
         "accuracy": _mean([score.accuracy for score in scores]),
         "format": _mean([score.format for score in scores]),
         **({"step_reward": _mean(steps)} if steps else {}),
+        **{part: _mean([score.parts[part] for score in scores]) for part in scores[0].parts},
         "entropy": sum(float(one.entropy_NT.sum()) for one in sampled) / tokens,
         "groups_without_signal": _mean(silent),
         "completion_length": tokens / len(scores),
