@@ -101,14 +101,14 @@ def _table(title: str, name: str, label: str, spans: Spans, words: Words, *, is_
         title=" · ".join(filter(None, [title, name])),
         columns=[
             Column(title=words("rl_conformance.choice")),
-            *(Column(title=_label(metric, words), kind=Kind.NUMBER) for metric in metrics),
             Column(title=words("rl_efficiency.in_words")),
+            *(Column(title=_label(metric, words), kind=Kind.NUMBER) for metric in metrics),
         ],
         rows=[
             [
                 cut(span, LONGEST_SPAN) or numbers.NOTHING,
-                *(cell(values.get(metric), _number) for metric in metrics),
                 words("punctuation.notes").join(_verdicts(values, words)) or numbers.NOTHING,
+                *(cell(values.get(metric), _number) for metric in metrics),
             ]
             for span, values in spans.items()
         ],
