@@ -31,7 +31,7 @@ def probe() -> dict[str, Any]:
         "cuda_built": torch.version.cuda,
         "matmul_flops_per_s": {dtype: _rate(getattr(torch, dtype)) for dtype in DTYPES},
         "backends": _failures("backend", _build_backend),
-        "workloads": _failures("workload", lambda content: locate(content.get("_target_", content["plan"]))),
+        "workloads": _failures("workload", _load_workload),
     }
 
 
@@ -47,6 +47,11 @@ def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[s
         except (ValueError, UnsupportedError) as error:
             found[name] = str(error)
     return found
+
+
+def _load_workload(content: Mapping[str, Any]) -> object:
+    workload = content.get("workload", content)  # a file that chooses among other groups names its own
+    return locate(workload.get("_target_", workload["plan"]))
 
 
 def _build_backend(content: Mapping[str, Any]) -> None:
