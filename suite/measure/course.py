@@ -6,7 +6,7 @@ from it and ends as the unbroken one; it holds what was read so far, too, and is
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -158,6 +158,8 @@ class Checkpoint:
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # another case's checkpoint lies there, or none ever did
+            self._path.parent.rmdir()
 
 
 class StepEnergy:
@@ -178,15 +180,20 @@ class StepEnergy:
 
     @contextmanager
     def of_step(self, meter: Meter) -> Iterator[None]:
+        begun_j = self._now_j()
+        yield
+        ended_j = self._now_j()
+        if begun_j is not None and ended_j is not None:
+            meter.note(STEP, energy_j=ended_j - begun_j)
+
+    def _now_j(self) -> float | None:
+        """What the counter says once the device is idle; None where there is none, or none any more."""
         if self._read_j is None:
-            yield
-            return
+            return None
+        self._finish()
         try:
-            self._finish()
-            begun_j = self._read_j()
-            yield
-            self._finish()
-            meter.note(STEP, energy_j=self._read_j() - begun_j)
+            return self._read_j()
         except CounterLostError as error:
             self.said = {**self.said, "state": "lost", "why": f"the counter was lost: {error}"}
             self._read_j = None
+            return None

@@ -1,0 +1,127 @@
+"""A course without torch's weight: what the runner makes of steps, checkpoints, failures and joules."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from suite.measure import course
+from suite.measure.course import CourseFailedError, run_course
+from suite.measure.telemetry.counters import CounterLostError, EnergyCounter
+from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.records.record import Reading, Status
+
+SETTINGS = {"workload": {"_target_": "counting.Counting"}, "matmul_precision": None}
+
+
+class Counting:
+    """Adds the step's index to a sum, and notes it."""
+
+    steps, checkpoint_seconds, ends = 4, 1e-9, None
+
+    def __init__(self, settings):
+        self.plan = SimpleNamespace(device="cpu", threads=1, facts=lambda: {"planned": True})
+        self.sum = 0
+
+    def prepare(self, shared):
+        if isinstance(self.ends, UnsupportedError):
+            raise self.ends
+
+    def constants(self):
+        return [Reading(step=0, span="case", metric="policy_parameter_count", value=7.0)]
+
+    def facts(self):
+        return {"ran": True}
+
+    def step(self, meter):
+        self.sum += meter.step
+        meter.note("step", reward=float(self.sum))
+        if meter.step == 2 and self.ends is not None:
+            raise self.ends
+
+    def state(self):
+        return {"sum": self.sum}
+
+    def restore(self, state):
+        self.sum = state["sum"]
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "counting", ModuleType("counting"))
+    sys.modules["counting"].Counting = Counting
+
+    def run_(ends=None, no_energy="off"):
+        monkeypatch.setattr(Counting, "ends", ends)
+        sent = {"readings": [], "facts": {}}
+
+        def send(**message):
+            sent["readings"] += message.get("readings", [])
+            sent["facts"] |= message.get("facts", {})
+
+        checkpoint = tmp_path / "checkpoints" / "one.pt"
+        try:
+            outcome = run_course(send, settings=SETTINGS, shared=tmp_path, checkpoint=checkpoint, no_energy=no_energy)
+        except KeyboardInterrupt:
+            outcome = None
+        rewards = [one.value for one in sent["readings"] if one.metric == "reward"]
+        return SimpleNamespace(outcome=outcome, rewards=rewards, **sent, checkpoint=checkpoint)
+
+    return run_
+
+
+def test_each_step_runs_once_and_what_it_notes_is_sent(run):
+    ran = run()
+    assert ran.outcome == (Status.OK, None)
+    assert ran.rewards == [0, 1, 3, 6]
+    assert ran.facts == {
+        "planned": True,
+        "ran": True,
+        "clock": ran.facts["clock"],
+        "float32_matmul": ran.facts["float32_matmul"],
+        "energy": {"state": "off"},
+    }
+    assert not ran.checkpoint.parent.exists()
+
+
+def test_after_a_death_it_goes_on_from_the_last_checkpoint_with_what_was_read(run):
+    died = run(ends=KeyboardInterrupt())
+    assert died.outcome is None
+    assert died.checkpoint.exists()
+    went_on = run()
+    assert went_on.rewards == [0, 1, 3, 6]
+    assert went_on.facts["resumed_at_steps"] == [2]
+
+
+@pytest.mark.parametrize(
+    ("ends", "status", "reason"),
+    [
+        (CourseFailedError("step 2: the loss is nan"), Status.FAILED, "step 2: the loss is nan"),
+        (IncorrectError("they differ"), Status.INCORRECT, "they differ"),
+        (UnsupportedError("not here"), Status.UNSUPPORTED, "not here"),
+    ],
+)
+def test_what_ends_it_is_the_status_and_what_was_read_is_kept(run, ends, status, reason):
+    ran = run(ends)
+    assert ran.outcome == (status, reason)
+    assert ran.rewards == ([] if status is Status.UNSUPPORTED else [0, 1, 3])
+
+
+def test_joules_are_those_between_a_steps_ends(run, monkeypatch):
+    read = iter([10.0, 12.5, 20.0, 21.0, 30.0, 30.5, 40.0, 47.0])
+    counter = EnergyCounter(source="rapl", read_j=lambda: next(read))
+    monkeypatch.setattr(course, "energy_counter", lambda identity: counter)
+    ran = run(no_energy=None)
+    joules = [(one.step, one.span, one.value) for one in ran.readings if one.metric == "energy_j"]
+    assert joules == [(0, "step", 2.5), (1, "step", 1.0), (2, "step", 0.5), (3, "step", 7.0)]
+    assert ran.facts["energy"] == {"state": "measured", "source": "rapl"}
+
+
+def test_a_counter_that_is_lost_costs_the_joules_and_not_the_run(run, monkeypatch):
+    def lost():
+        raise CounterLostError("gone")
+
+    monkeypatch.setattr(course, "energy_counter", lambda identity: EnergyCounter(source="nvml", read_j=lost))
+    ran = run(no_energy=None)
+    assert ran.rewards == [0, 1, 3, 6]
+    assert ran.facts["energy"]["state"] == "lost"
