@@ -1,22 +1,23 @@
 """Sampling beside transformers' generate, and an update beside TRL's GRPO step: the same weights, one thread, in turns.
 
-    OMP_NUM_THREADS=1 .parity/bin/python tests/benchmarks/rl_rivals.py [--pairs 9] [--policies small medium] [--only WORD]
+    OMP_NUM_THREADS=1 .parity/bin/python tests/benchmarks/rl_rivals.py [--pairs 9] [--policies small] [--only WORD]
 
 The policies are those of conf/policy with MHA; transformers' Llama holds copies of their weights, and nothing is timed
 before logits agree, and losses, gradient norms and weights after an update. What is compared is the process's CPU time,
-so that other work on the machine counts little; ours and theirs take turns, the first one alternating. A ratio is
-theirs / ours: above 1 ours is faster.
+so that other work on the machine counts little; ours and theirs take turns, in an order that is reversed from turn to
+turn. A ratio is theirs / ours: above 1 ours is faster.
 
 Sampling: groups of 8 completions at temperature 1, 6 tokens of prompt. transformers gets each prompt 8 times, as TRL
 gives it, and whichever of its attention and cache implementations is fastest here. It returns tokens only; ours returns
 log-probabilities too, and with "and entropy", as the engine runs it, those. "All 32": no completion ends earlier, since
 the end token is none of the vocabulary; "up to 64": completions end by chance, as in a rollout.
 
-Update: 256 completions in 4 minibatches of 64, from given log-probabilities and advantages. TRL's is its trainer's own
-training_step, clipping and optimiser; bfloat16 and gradient checkpointing, its defaults, are off, and so is whatever
-brings it its data. "step": a rollout of up to 64 tokens, what is scored of it (at kl_coef 0 TRL's pass for the
-log-probabilities at sampling, which ours has from sampling; else the reference's too), and the update; rewards and
-their prompts are given.
+Update: 256 completions in 4 minibatches of 64, loss_type grpo, from given log-probabilities and advantages. TRL's is
+its trainer's own training_step, clipping and optimiser, which is torch's fused AdamW on both sides; bfloat16 and
+gradient checkpointing, its defaults, are off, and whatever brings it its data is left out.
+
+Step: a rollout of up to 64 tokens, the log-probabilities that it needs (TRL takes a pass for those at sampling, which
+ours has from sampling, and with kl_coef both take one of the reference), and the update; rewards are given.
 """
 
 import argparse
@@ -56,7 +57,10 @@ with warnings.catch_warnings():
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from transformers import GenerationConfig, PreTrainedTokenizerFast
+    from transformers.utils.logging import disable_progress_bar
     from trl import GRPOConfig, GRPOTrainer
+
+disable_progress_bar()
 
 COPIES, PROMPT, COMPLETIONS, MINIBATCH, LR = 8, 6, 256, 64, 3e-4
 CPU = torch.device("cpu")
@@ -82,6 +86,7 @@ class Row:
 
 
 def main() -> None:
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--policies", nargs="+", default=["small", "medium"])
@@ -211,7 +216,7 @@ def fastest(theirs, prompts: Prompts) -> tuple[dict[str, str | None], str]:
 # --- the step
 
 
-def rows_of_steps(policy: str, pairs: int, only: str) -> Iterator[Row]:
+def rows_of_steps(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
     for kl_coef in (0.04, 0.0):
         names = [f"{policy}, {what}, kl_coef {kl_coef:g}" for what in ("update", "step")]
         if not any(only in name for name in names):
@@ -219,6 +224,7 @@ def rows_of_steps(policy: str, pairs: int, only: str) -> Iterator[Row]:
         with tempfile.TemporaryDirectory() as folder:
             both = Both(policy, kl_coef, Path(folder))
             both.check()
+            yield both.said
             if only in names[0]:
                 mine, others = in_turns(pairs, both.our_update, both.their_update)
                 yield Row(what=names[0], ours_ms=mine, theirs_ms=others)
@@ -251,6 +257,7 @@ class Both:
         self._prompts = prompts_of(COMPLETIONS)
         self._rewards_N = torch.randn(COMPLETIONS, generator=seeded(4))
         self._longest = 64
+        self._fastest, self.said = fastest(self._trainer.model.eval(), self._prompts)
         self._learnable = self._scored(sampled(self._ours, self._prompts, self._longest, END, with_entropy=True))
         self._minibatches = self._theirs(self._learnable)
 
@@ -271,8 +278,7 @@ class Both:
         """The log-probabilities at sampling take a pass of their own, since 4 minibatches are learnt from a rollout."""
         trainer, advantages_N = self._trainer, self._learnable.advantages_NT[:, 0]
         trainer.model.load_state_dict(self._begin_theirs)
-        way = {"attention": "sdpa", "cache": None}
-        found = generated(trainer.model.eval(), self._prompts, self._longest, END, way)
+        found = generated(trainer.model.eval(), self._prompts, self._longest, END, self._fastest)
         prompt_NS = self._prompts.repeated(COPIES).tokens_PS
         given = {
             "prompt_ids": prompt_NS,
@@ -306,7 +312,6 @@ class Both:
         moved = {name: weight - begin[name] for name, weight in weights_of(self._ours).items()}
         missed = [float((end[name] - begin[name] - change).norm() / change.norm()) for name, change in moved.items()]
         apart["weights"] = max(missed)
-        print(apart)
         allowed = {"policy_loss": CLOSE, "gradient_norm": CLOSE * ours["gradient_norm"], "weights": 1e-2}
         if any(apart[name] > allowed[name] for name in apart):
             raise SystemExit(f"ours and theirs are not the same update: they differ by {apart}, allowed is {allowed}")
