@@ -108,6 +108,7 @@ def test_how_often_the_caches_grow_changes_nothing(variant, copies, prompts, mon
     grown = sample(model, given, copies=copies, longest=40, generator=generator())
     assert torch.equal(grown.tokens_NT, once.tokens_NT)
     torch.testing.assert_close(grown.log_probs_NT, once.log_probs_NT, rtol=0, atol=1e-12)
+    assert (scored(model, given, copies, grown, 1.0) - grown.log_probs_NT).abs().max() < 1e-9
 
 
 def test_a_padded_prompt_is_answered_as_it_is_alone():
