@@ -5,7 +5,7 @@ from suite.lm import sampling
 from suite.lm.sampling import prompts_from, sample
 from suite.lm.scoring import hidden_states, log_probs
 from suite.lm.tokenizer import END, PAD
-from tests.lm.decoders import VARIANTS, decoder, generator
+from tests.lm.decoders import VARIANTS, VOCABULARY, decoder, generator
 
 CPU = torch.device("cpu")
 EQUAL_PROMPTS = [[5, 6, 7], [9, 9, 9], [30, 31, 32], [8, 7, 6]]
@@ -94,6 +94,21 @@ def test_taking_ended_rows_out_of_the_batch_changes_nothing(prompts, monkeypatch
     assert torch.equal(compacted.tokens_NT, kept.tokens_NT)
     assert torch.equal(compacted.mask_NT, kept.mask_NT)
     torch.testing.assert_close(compacted.log_probs_NT, kept.log_probs_NT, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("prompts", [EQUAL_PROMPTS, RAGGED_PROMPTS], ids=["equal", "ragged"])
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize("variant", ["mha", "mla"])
+def test_how_often_the_caches_grow_changes_nothing(variant, copies, prompts, monkeypatch):
+    model, given = decoder(variant, dtype=torch.float64), prompts_from(prompts, CPU)
+    monkeypatch.setattr(sampling, "END", VOCABULARY)  # so that no completion ends before its limit
+    monkeypatch.setattr(sampling, "ROOM", 100)
+    once = sample(model, given, copies=copies, longest=40, generator=generator())
+    monkeypatch.setattr(sampling, "ROOM", 1)
+    grown = sample(model, given, copies=copies, longest=40, generator=generator())
+    assert torch.equal(grown.tokens_NT, once.tokens_NT)
+    torch.testing.assert_close(grown.log_probs_NT, once.log_probs_NT, rtol=0, atol=1e-12)
+    assert (scored(model, given, copies, grown, 1.0) - grown.log_probs_NT).abs().max() < 1e-9
 
 
 def test_a_padded_prompt_is_answered_as_it_is_alone():
