@@ -32,6 +32,10 @@ class Prompts:
     valid_PS: Tensor | None = None
     """True on a prompt's own tokens; None where all are equally long."""
 
+    def rows(self, chosen: Tensor) -> "Prompts":
+        valid = None if self.valid_PS is None else self.valid_PS[chosen]
+        return Prompts(tokens_PS=self.tokens_PS[chosen], valid_PS=valid)
+
     def repeated(self, copies: int) -> "Prompts":
         """Each prompt `copies` times, one after the other."""
         valid = None if self.valid_PS is None else self.valid_PS.repeat_interleave(copies, dim=0)

@@ -34,11 +34,8 @@ class Experience:
     scores: Sequence[Score]
 
     def rows(self, kept_K: Tensor) -> "Experience":
-        valid_NS = self.prompts.valid_PS
         return Experience(
-            prompts=Prompts(
-                tokens_PS=self.prompts.tokens_PS[kept_K], valid_PS=None if valid_NS is None else valid_NS[kept_K]
-            ),
+            prompts=self.prompts.rows(kept_K),
             tokens_NT=self.tokens_NT[kept_K],
             mask_NT=self.mask_NT[kept_K],
             log_probs_NT=self.log_probs_NT[kept_K],

@@ -41,12 +41,8 @@ class Learnable:
     returns_NT: Tensor | None
 
     def rows(self, chosen_M: Tensor) -> "Learnable":
-        valid_NS = self.prompts.valid_PS
         return Learnable(
-            prompts=Prompts(
-                tokens_PS=self.prompts.tokens_PS[chosen_M],
-                valid_PS=None if valid_NS is None else valid_NS[chosen_M],
-            ),
+            prompts=self.prompts.rows(chosen_M),
             tokens_NT=self.tokens_NT[chosen_M],
             mask_NT=self.mask_NT[chosen_M],
             log_probs_NT=self.log_probs_NT[chosen_M],
@@ -199,16 +195,10 @@ class Learner:
         return torch.cat(parts)
 
     def _parts_of(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
-        """Prompts and tokens in pieces of a minibatch, whose activations fit where the update's do."""
-        valid_NS = experience.prompts.valid_PS
-        for rows in torch.arange(len(experience.tokens_NT), device=experience.tokens_NT.device).split(
-            self._plan.micro_batch
-        ):
-            valid = None if valid_NS is None else valid_NS[rows]
-            yield (
-                Prompts(tokens_PS=experience.prompts.tokens_PS[rows], valid_PS=valid),
-                experience.tokens_NT[rows],
-            )
+        """Prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
+        tokens_NT = experience.tokens_NT
+        for rows in torch.arange(len(tokens_NT), device=tokens_NT.device).split(self._plan.micro_batch):
+            yield experience.prompts.rows(rows), tokens_NT[rows]
 
 
 def mean_kl(experience: Experience, reference_NT: Tensor) -> float:
