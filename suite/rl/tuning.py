@@ -4,8 +4,10 @@ A trial's values are drawn by its number, so no file holds them; which was best 
 torch here: the parent composes a sweep with these.
 """
 
+import functools
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -26,26 +28,34 @@ def of_trial(trial: int, name: str, low: float, high: float) -> float:
     return float(f"{math.exp(drawn):.3g}")
 
 
-def best_of(folder: str, algorithm: str, name: str) -> float:
+def best_of(folder: str, algorithm: str, name: str) -> float | None:
     """A setting's value in the algorithm's best trial: the highest mean held-out accuracy over the run and its seeds.
+    None for a setting that the algorithm does not have, as the critic's rate.
 
     Raises ValueError where a trial is missing for a seed that another has, since fewer trials would be no fair tuning.
     """
-    if not Path(folder).is_dir():
-        raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
     scores: dict[int, dict[Any, float]] = defaultdict(dict)
     settings: dict[int, Any] = {}
-    for stored in read_contents([Path(folder)]).stored:
-        record = stored.record
-        trial = record.case.extras.get(TRIAL)
-        if record.case.axes.get("algorithm") == algorithm and isinstance(trial, int):
+    for record in _trials(folder):
+        if record.case.axes.get("algorithm") == algorithm:
+            trial = record.case.extras[TRIAL]
             scores[trial][record.case.axes["seed"]] = run_score(record)
             settings[trial] = record.settings
     seeds = {seed for of_seeds in scores.values() for seed in of_seeds}
     if not scores or any(set(of_seeds) != seeds for of_seeds in scores.values()):
         raise ValueError(f"{folder} must hold every trial of algorithm={algorithm} on every seed: run sweep=rl_tuned")
     best = max(scores, key=lambda trial: mean(scores[trial].values()))
-    return float(settings[best][name])
+    value: float | None = settings[best][name]
+    return value
+
+
+@functools.cache
+def _trials(folder: str) -> Sequence[Record]:
+    """Read once, though a sweep asks for three settings at each of its points."""
+    if not Path(folder).is_dir():
+        raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
+    records = [stored.record for stored in read_contents([Path(folder)]).stored]
+    return [record for record in records if isinstance(record.case.extras.get(TRIAL), int)]
 
 
 def run_score(record: Record) -> float:

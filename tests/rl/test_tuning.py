@@ -31,7 +31,7 @@ def trials(folder, scores):
     for (trial, seed), accuracies in scores.items():
         of_run = build(
             status=Status.OK if accuracies else Status.FAILED,
-            settings={"lr": (trial + 1) / 1000},
+            settings={"lr": (trial + 1) / 1000, "critic_lr": None},
             extras={"trial": trial},
         )
         case = Case(workload="rl", axes={"algorithm": "grpo", "seed": seed}, extras=of_run.case.extras)
@@ -46,6 +46,7 @@ def test_the_best_trial_has_the_highest_mean_over_evaluations_and_seeds(tmp_path
     scores = {(0, 1): [0.1, 0.9], (0, 2): [0.1, 0.1], (1, 1): [0.5, 0.5], (1, 2): [0.3, 0.4]}
     trials(tmp_path, scores)
     assert best_of(str(tmp_path), "grpo", "lr") == 0.002
+    assert best_of(str(tmp_path), "grpo", "critic_lr") is None
 
 
 def test_a_trial_that_failed_on_one_seed_is_worth_nothing_there(tmp_path):
