@@ -1,8 +1,8 @@
 """Settings of tiny cases of RL, as Hydra would compose them, without Hydra."""
 
-import yaml
+import functools
 
-from suite.configuration import conf_dir, read_choice
+from suite.configuration import read_choice
 from suite.records.metrics import METRICS
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.sorting import Sorting
@@ -33,13 +33,17 @@ def seeded(record):
     return [reading for reading in record.readings if METRICS[reading.metric].seeded]
 
 
+@functools.cache
+def _read(group, name):
+    return read_choice(group, name)
+
+
 def settings(algorithm="grpo", **changes):
-    read = yaml.safe_load((conf_dir() / "settings" / "rl.yaml").read_text(encoding="utf-8"))
-    policy = {**read_choice("policy", "small"), **SIZES}
+    read, policy = _read("settings", "rl"), {**_read("policy", "small"), **SIZES}
     run = {"device": "cpu", "threads": 1, "seed": 0, "matmul_precision": None, "telemetry": {"energy": "none"}}
     workload = {"name": "rl", "_target_": "suite.rl.workload.RlWorkload"}
-    composed = {**run, **read, **read_choice("algorithm", algorithm), "policy": policy, "workload": workload}
-    return {**composed, "attention": read_choice("attention", "mha"), **TINY, **changes}
+    composed = {**run, **read, **_read("algorithm", algorithm), "policy": policy, "workload": workload}
+    return {**composed, "attention": _read("attention", "mha"), **TINY, **changes}
 
 
 def plan(algorithm="grpo", **changes):

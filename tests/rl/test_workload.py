@@ -106,8 +106,8 @@ def test_a_loss_that_is_no_number_fails_the_run_and_keeps_what_was_read(tmp_path
 
 @needs_process_groups
 def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(tmp_path):
-    asked = ["algorithm=ppo", "steps=60", "checkpoint_seconds=0.001"]
-    _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", steps=60)
+    asked = ["algorithm=ppo", "steps=40", "checkpoint_seconds=0.001"]
+    _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", steps=40)
     broken = tmp_path / "broken"
     command = [sys.executable, "-m", "suite", "run", *TINY_RL, *asked, f"hydra.run.dir={broken}"]
     process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
