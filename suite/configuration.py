@@ -86,6 +86,14 @@ def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") 
     return float(value)
 
 
+def not_negative(settings: Mapping[str, Any], name: str) -> float:
+    """A number of at least zero from the settings. Raises ValueError, in one sentence, for anything else."""
+    value = settings[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
+    return float(value)
+
+
 def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, where: str = "") -> Any:
     """A value from a list of choices. Raises ValueError, naming them, for anything else."""
     value, allowed = settings[name], tuple(allowed)

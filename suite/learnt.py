@@ -1,8 +1,8 @@
 """What a run of reinforcement learning came to, in the words that a terminal shows."""
 
 from suite.records import numbers
-from suite.records.record import Record
-from suite.records.rl_metrics import EVALUATE, PHASES, STEP
+from suite.records.record import STEP, Record
+from suite.records.rl_metrics import EVALUATE, PHASES
 
 SHOWN = {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
 

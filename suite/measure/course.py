@@ -20,8 +20,7 @@ from suite.measure.phases import Send, timed
 from suite.measure.precision import set_matmul_precision
 from suite.measure.telemetry.counters import CounterLostError, NoCounter, energy_counter
 from suite.measure.workload import IncorrectError, UnsupportedError
-from suite.records.record import Reading, Status
-from suite.records.rl_metrics import STEP
+from suite.records.record import STEP, Reading, Status
 from suite.records.store import PART
 
 

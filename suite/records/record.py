@@ -15,6 +15,8 @@ from suite.records.case import Case
 SCHEMA = 1
 REFUSED_UNRUN = "refused_before_it_ran"
 """A fact of a record that was refused for what the machine has, which may be more another time."""
+STEP = "step"
+"""The span of what belongs to a whole step and is not timed."""
 PLAIN_NAME = re.compile(r"\w[\w.-]*")
 
 

@@ -7,8 +7,8 @@ differs between machines; `seeded` ones are bit-equal in two runs of one seed on
 
 from suite.records.metric import Better, Metric
 
-STEP, EVALUATE, BASE = "step", "evaluate", "base"
-"""Spans of numbers; `rollout`, `score`, `update` and `evaluate` are timed ones."""
+EVALUATE, BASE = "evaluate", "base"
+"""Spans of numbers, beside records.record.STEP; `rollout`, `score`, `update` and `evaluate` are timed ones."""
 PHASES = ("rollout", "score", "update")
 """Timed spans of one step, in their order. `evaluate` is timed too and is no part of an algorithm's cost."""
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from suite.records.record import Reading, Record, Status
-from suite.records.rl_metrics import EVALUATE, PHASES, STEP
+from suite.records.record import STEP, Reading, Record, Status
+from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.report.facets import name_facets
 from suite.report.palette import shown
 from suite.report.results import CurrentRecord, Results

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import one_of, whole_number
+from suite.configuration import not_negative, one_of, whole_number
 
 SUPERVISIONS = ("outcome", "process")
 SCALES = ("group", "batch", "none")
@@ -67,12 +67,12 @@ def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> O
         lam=None if settings["lam"] is None else _share(settings, "lam"),
         policy_loss=_name(settings, "policy_loss"),
         loss_agg_mode=one_of(settings, "loss_agg_mode", AGGREGATIONS),
-        clip_ratio_low=_not_negative(settings, "clip_ratio_low"),
-        clip_ratio_high=_not_negative(settings, "clip_ratio_high"),
+        clip_ratio_low=not_negative(settings, "clip_ratio_low"),
+        clip_ratio_high=not_negative(settings, "clip_ratio_high"),
         clip_ratio_c=_optional(settings, "clip_ratio_c", above=1.0),
-        entropy_coef=_not_negative(settings, "entropy_coef"),
+        entropy_coef=not_negative(settings, "entropy_coef"),
         kl_type=one_of(settings, "kl_type", KL_TYPES),
-        kl_coef=_not_negative(settings, "kl_coef"),
+        kl_coef=not_negative(settings, "kl_coef"),
         use_kl_in_reward=one_of(settings, "use_kl_in_reward", (True, False)),
         cliprange_value=_optional(settings, "cliprange_value", above=0.0),
         longest_completion=longest_completion,
@@ -110,13 +110,6 @@ def _number(settings: Mapping[str, Any], name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} must be a number; got {value!r}")
     return float(value)
-
-
-def _not_negative(settings: Mapping[str, Any], name: str) -> float:
-    value = _number(settings, name)
-    if not value >= 0:
-        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
-    return value
 
 
 def _share(settings: Mapping[str, Any], name: str) -> float:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import locate, one_of, positive_number, whole_number
+from suite.configuration import not_negative, one_of, positive_number, whole_number
 from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import objective_from
-from suite.rl.tasks.task import Task
+from suite.rl.tasks.task import make
 from suite.rl.vocabulary import TOKENIZER
 from suite.theory.decoder_shape import decoder_shape
 
@@ -25,7 +25,7 @@ class RlPlan:
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
-        self.task: Task = locate(settings["task"]["_target_"])(settings["task"])
+        self.task = make(settings)
         self.shape = decoder_shape(
             settings["policy"], settings["attention"], vocab_size=TOKENIZER.vocab_size, where="policy."
         )
@@ -47,7 +47,7 @@ class RlPlan:
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
         self.temperature = positive_number(settings, "temperature")
-        self.format_weight = _not_negative(settings, "format_weight")
+        self.format_weight = not_negative(settings, "format_weight")
         self.overlong_buffer = _at_most(
             settings, "overlong_buffer", self.task.longest_completion - 1, "the longest completion but one", at_least=0
         )
@@ -98,10 +98,3 @@ def _at_most(settings: Mapping[str, Any], name: str, most: int, what: str, *, at
     if value > most:
         raise ValueError(f"{name} must be at most {what}, which is {most}; got {value}")
     return value
-
-
-def _not_negative(settings: Mapping[str, Any], name: str) -> float:
-    value = settings[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
-        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
-    return float(value)

@@ -11,8 +11,8 @@ from suite.lm.training import NotFiniteError
 from suite.measure.course import CourseFailedError
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
-from suite.records.record import Reading, constant_readings
-from suite.records.rl_metrics import BASE, EVALUATE, STEP
+from suite.records.record import STEP, Reading, constant_readings
+from suite.records.rl_metrics import BASE, EVALUATE
 from suite.rl.base import base_model, new_decoder
 from suite.rl.critic import Critic
 from suite.rl.experience import Experience, gather, groups_with_signal, scores_of
