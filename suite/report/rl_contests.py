@@ -8,7 +8,8 @@ from statistics import fmean
 
 import numpy as np
 
-from suite.report.rl_runs import COMPLETIONS, JOULES, Arm, Comparison, Curve, clock_of
+from suite.report.rl_run import COMPLETIONS, JOULES, Curve
+from suite.report.rl_runs import Arm, Comparison, clock_of
 from suite.statistics.learning import at_budget
 from suite.statistics.scores import (
     Estimate,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from suite.report.results import Results
 from suite.report.rl_contests import Contest, contests
-from suite.report.rl_runs import COMPLETIONS, Comparison, clock_of, comparisons
+from suite.report.rl_run import COMPLETIONS
+from suite.report.rl_runs import Comparison, clock_of, comparisons
 from suite.report.words import Words
 
 MOST_HEADLINES = 2

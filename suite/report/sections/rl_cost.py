@@ -16,7 +16,8 @@ from suite.report.machines import machine_id
 from suite.report.palette import BLUE, GREEN, ORANGE
 from suite.report.results import Results
 from suite.report.rl_charts import axis, row_layout, rows_height_px, short
-from suite.report.rl_runs import WALL, Arm, Comparison, Run, clock_of, comparisons, numbers_of, seconds_of
+from suite.report.rl_run import WALL, Run
+from suite.report.rl_runs import Arm, Comparison, clock_of, comparisons, numbers_of, seconds_of
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.words import Words
 

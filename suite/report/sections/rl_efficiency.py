@@ -17,19 +17,8 @@ from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
 from suite.report.rl_contests import Contest, contests, mean_interval
 from suite.report.rl_findings import said
 from suite.report.rl_palette import shown_algorithm
-from suite.report.rl_runs import (
-    COMPLETIONS,
-    CPU,
-    JOULES,
-    TOKENS,
-    WALL,
-    Arm,
-    Comparison,
-    Curve,
-    budget_name,
-    clock_of,
-    comparisons,
-)
+from suite.report.rl_run import COMPLETIONS, CPU, JOULES, TOKENS, WALL, Curve
+from suite.report.rl_runs import Arm, Comparison, budget_name, clock_of, comparisons
 from suite.report.rl_tasks import Scored, TaskSet, task_sets
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.words import Words

@@ -11,7 +11,8 @@ from typing import Any
 from suite.records import numbers
 from suite.report.results import Results
 from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
-from suite.report.rl_runs import Arm, Comparison, Run, comparisons, is_share, numbers_of
+from suite.report.rl_run import Run, is_share
+from suite.report.rl_runs import Arm, Comparison, comparisons, numbers_of
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.words import Words
 from suite.statistics.learning import is_collapsed, worst_drawdown
