@@ -129,6 +129,10 @@ class AttentionLayer(torch.nn.Module, ABC):
         weight.normal_(std=1 / math.sqrt(size[-1]), generator=self._generator)
         return torch.nn.Parameter(weight, requires_grad=False)
 
+    def zeros(self, width: int) -> torch.nn.Parameter:
+        """A bias that says nothing yet."""
+        return torch.nn.Parameter(torch.zeros(width, dtype=self.dtype, device=self.device), requires_grad=False)
+
     def ones(self, width: int) -> torch.nn.Parameter:
         """The gain of a norm."""
         return torch.nn.Parameter(torch.ones(width, dtype=self.dtype, device=self.device), requires_grad=False)

@@ -1,6 +1,7 @@
-"""A small decoder of the suite's own attention layers: what RL trains, and what quality is asked of.
+"""A decoder of the suite's own attention layers: what RL trains, and what quality is asked of.
 
-Llama's block: RMSNorm, attention, RMSNorm, SwiGLU, both added to the residual stream; embeddings tied to the head.
+Llama's block: RMSNorm, attention, RMSNorm, SwiGLU, both added to the residual stream; the head is the embeddings unless
+its shape says otherwise.
 Any variant of suite/attention is its attention, so `attention=` is an axis of everything that is built on it.
 
 Shapes: B sequences, S tokens, D hidden width, V vocabulary; those of attention stand in suite/attention/problem.py.
@@ -14,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from suite.attention.cache import Cache
+from suite.attention.grouped import GroupedAttention
 from suite.attention.layer import AttentionLayer
 from suite.configuration import locate
 from suite.lm.attend import attend
 from suite.theory.decoder_shape import DecoderShape
-
-NORM_EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Block(torch.nn.Module):
     def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: Made) -> None:
         super().__init__()
         hidden, inner = shape.hidden_size, shape.intermediate_size
-        self.attention = attention
+        self.attention, self._norm_eps = attention, shape.norm_eps
         self.attention_norm = attention.ones(hidden)
         self.mlp_norm = attention.ones(hidden)
         self.w_gate_up = attention.drawn(2 * inner, hidden)
@@ -61,10 +62,10 @@ class Block(torch.nn.Module):
     def _forward(
         self, x_BSD: Tensor, layer: AttentionLayer, cache: Cache | None, start: int, mask_B1ST: Tensor | None
     ) -> Tensor:
-        q, k, v = layer.project(_normed(x_BSD, self.attention_norm), cache, start)
+        q, k, v = layer.project(_normed(x_BSD, self.attention_norm, self._norm_eps), cache, start)
         o_BHSv = attend(q, k, v, scale=layer.scale, value_lies=layer.value_lies, mask_B1ST=mask_B1ST)
         x_BSD = x_BSD + layer.output(o_BHSv)
-        h_BSD = _normed(x_BSD, self.mlp_norm)
+        h_BSD = _normed(x_BSD, self.mlp_norm, self._norm_eps)
         # The weight is cut and not the product, whose halves would be no dense tensors: they are slower, above all on
         # the way back.
         gate, up = (F.linear(h_BSD, weight) for weight in self.w_gate_up.chunk(2))
@@ -72,7 +73,11 @@ class Block(torch.nn.Module):
 
 
 class Decoder(torch.nn.Module):
-    """Constructed from its shape and the settings under `attention`, whose `_target_` is the layers' class."""
+    """Constructed from its shape and the settings under `attention`, whose `_target_` is the layers' class.
+
+    `checkpointing` may be set: a training pass then keeps each block's input only, and computes the rest again on its
+    way back.
+    """
 
     def __init__(self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, made: Made) -> None:
         super().__init__()
@@ -84,18 +89,27 @@ class Decoder(torch.nn.Module):
             )
             for _ in range(shape.num_layers)
         ]
+        if shape.qkv_bias:
+            for layer in layers:
+                assert isinstance(layer, GroupedAttention), "latent attention has no biases"
+                layer.add_biases()
+        self.checkpointing = False
         self._blocks = [Block(layer, shape, made) for layer in layers]
         self.blocks = torch.nn.ModuleList(self._blocks)
         self.norm = layers[0].ones(shape.hidden_size)
         self.embedding = layers[0].drawn(shape.vocab_size, shape.hidden_size)
+        self.head = None if shape.ties_embeddings else layers[0].drawn(shape.vocab_size, shape.hidden_size)
         self.requires_grad_(True)
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
         """Hidden states h_BSD behind the last norm. A mask as suite.lm.attend has it; None: causal."""
         x_BSD = F.embedding(tokens_BS, self.embedding)
         for block in self._blocks:
-            x_BSD = block(x_BSD, mask_B1ST)
-        return _normed(x_BSD, self.norm)
+            if self.checkpointing and torch.is_grad_enabled():
+                x_BSD = checkpoint(block, x_BSD, mask_B1ST, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_BSD = block(x_BSD, mask_B1ST)
+        return _normed(x_BSD, self.norm, self.shape.norm_eps)
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
         """Hidden states of new tokens from `start` on; writes them to the caches, one a layer."""
@@ -103,10 +117,10 @@ class Decoder(torch.nn.Module):
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + tokens_BS.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
-        return _normed(x_BSD, self.norm)
+        return _normed(x_BSD, self.norm, self.shape.norm_eps)
 
     def logits(self, h_BSD: Tensor) -> Tensor:
-        return F.linear(h_BSD, self.embedding)
+        return F.linear(h_BSD, self.embedding if self.head is None else self.head)
 
     def new_caches(self, batch: int, length: int) -> list[Cache]:
         """One a layer, with room for `length` tokens of each sequence."""
@@ -132,5 +146,5 @@ class Decoder(torch.nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def _normed(x_BSD: Tensor, gain_D: Tensor) -> Tensor:
-    return F.rms_norm(x_BSD, gain_D.shape, gain_D, NORM_EPS)
+def _normed(x_BSD: Tensor, gain_D: Tensor, eps: float) -> Tensor:
+    return F.rms_norm(x_BSD, gain_D.shape, gain_D, eps)

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
 from suite.lm.tokenizer import END, PAD
+from suite.measure.holdings import held_as
+from suite.records.holdings import KV_CACHE
 
 COMPACTED_BELOW = 0.75
 """Of the rows in the batch: copying the caches of those that go on pays only where a good part has ended."""
@@ -76,20 +78,21 @@ def sample(
     *,
     copies: int = 1,
     longest: int,
+    end: int = END,
     temperature: float = 1.0,
     generator: torch.Generator | None,
     with_entropy: bool = False,
 ) -> Samples:
     """`copies` completions of each prompt, next to each other. `generator`: None takes the likeliest token.
 
-    `longest`: tokens of a completion at most, the end token included.
+    `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
-    run = _Run(model, prompts, copies=copies, longest=longest)
+    run = _Run(model, prompts, copies=copies, longest=longest, end=end)
     with torch.inference_mode():
         run.to_the_end(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.
     tokens_NT = run.tokens_TN[: run.taken].T.clone()
-    ends_NT = tokens_NT == END
+    ends_NT = tokens_NT == end
     before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
     mask_NT = before_end_NT.to(model.made.dtype)
     return Samples(
@@ -112,8 +115,8 @@ def _chosen(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
 class _Run:
     """One rollout: what was sampled so far, the rows that go on, and their caches. B: rows in the batch."""
 
-    def __init__(self, model: Decoder, prompts: Prompts, *, copies: int, longest: int) -> None:
-        self._model, self._prompts, self._copies, self._longest = model, prompts, copies, longest
+    def __init__(self, model: Decoder, prompts: Prompts, *, copies: int, longest: int, end: int) -> None:
+        self._model, self._prompts, self._copies, self._longest, self._end = model, prompts, copies, longest, end
         device, dtype, rows = model.made.device, model.made.dtype, len(prompts.tokens_PS) * copies
         self.taken = 0
         """Tokens of each completion so far."""
@@ -159,7 +162,8 @@ class _Run:
         if valid_PS is not None:
             mask = prompt_mask(valid_PS, self._filled)
             self._seen_BT = F.pad(valid_PS, (0, self._longest), value=True).repeat_interleave(self._copies, dim=0)
-        self._caches = self._model.new_caches(count, self._filled)
+        with held_as(kind=KV_CACHE):
+            self._caches = self._model.new_caches(count, self._filled)
         h_PD = self._model.decode(self._prompts.tokens_PS, self._caches, 0, mask)[:, -1]
         if self._copies == 1:
             return h_PD
@@ -178,7 +182,7 @@ class _Run:
     def _without_ended(self, chosen_B1: Tensor) -> Tensor | None:
         """The chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at the
         end of the rollout. None where every row has ended."""
-        self._ended_B = self._ended_B | (chosen_B1[:, 0] == END)
+        self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
         kept_B = (~self._ended_B).nonzero()[:, 0]
         if len(kept_B) == 0:
             return None
@@ -201,8 +205,9 @@ class _Run:
 
     def _select(self, rows_B: Tensor) -> None:
         """Rows of the caches, copied as far as they are filled, with room for more tokens."""
-        for cache in self._caches:
-            cache.tensors = [_selected(tensor, rows_B, self._filled) for tensor in cache.tensors]
+        with held_as(kind=KV_CACHE):
+            for cache in self._caches:
+                cache.tensors = [_selected(tensor, rows_B, self._filled) for tensor in cache.tensors]
 
 
 def _numbers(x_BD: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from suite.lm.decoder import Decoder
 from suite.lm.tokenizer import END, PAD
+from suite.measure.holdings import held_as
+from suite.records.holdings import OPTIMISER_TEMPORARIES
 
 BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.0
 
@@ -44,12 +46,18 @@ class Optimiser:
         self._done += 1
         for group in self._adamw.param_groups:
             group["lr"] = self._lr * min(1.0, self._done / max(self._limits.warmup_updates, 1))
-        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._limits.max_grad_norm, foreach=True))
-        if not math.isfinite(norm):
-            raise NotFiniteError(f"the gradient of {of} is {norm} at its update {self._done}")
-        self._adamw.step()
+        with held_as(kind=OPTIMISER_TEMPORARIES):
+            norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._limits.max_grad_norm, foreach=True))
+            if not math.isfinite(norm):
+                raise NotFiniteError(f"the gradient of {of} is {norm} at its update {self._done}")
+            self._adamw.step()
         self._adamw.zero_grad(set_to_none=True)
         return norm
+
+    def state_tensors(self) -> list[Tensor]:
+        """What it keeps from one update to the next."""
+        kept = [value for state in self._adamw.state.values() for value in state.values()]
+        return [value for value in kept if isinstance(value, Tensor)]
 
     def state(self) -> dict[str, object]:
         return {"done": self._done, "adamw": self._adamw.state_dict()}
@@ -67,13 +75,13 @@ class Example:
     given: int = 0
 
 
-def batch_of(examples: Sequence[Example], device: torch.device) -> tuple[Tensor, Tensor]:
+def batch_of(examples: Sequence[Example], device: torch.device, *, end: int = END) -> tuple[Tensor, Tensor]:
     """Tokens tokens_BS, each text with its end and padded on the right, and which of them are learnt, as 1.0."""
     longest = max(len(example.ids) for example in examples) + 1
     tokens_BS = torch.full((len(examples), longest), PAD)
     learnt_BS = torch.zeros(len(examples), longest)
     for row, example in enumerate(examples):
-        whole = [*example.ids, END]
+        whole = [*example.ids, end]
         tokens_BS[row, : len(whole)] = torch.tensor(whole)
         learnt_BS[row, example.given : len(whole)] = 1.0
     return tokens_BS.to(device), learnt_BS.to(device)

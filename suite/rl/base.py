@@ -24,7 +24,6 @@ from suite.records.store import PART
 from suite.rl.plan import RlPlan
 from suite.rl.streams import python_stream, torch_stream
 from suite.rl.tasks.task import draw
-from suite.rl.vocabulary import encoded
 
 FOLDER = "bases"
 POSITIONS = 512
@@ -81,7 +80,8 @@ def _corpus(plan: RlPlan, device: torch.device) -> Iterator[tuple[Tensor, Tensor
     for _ in range(plan.base_updates):
         items = [draw(plan.task, generator, held_out=False) for _ in range(plan.base_batch)]
         texts = [item.prompt + plan.task.document(item, generator) for item in items]
-        yield batch_of([Example(ids=encoded(text)) for text in texts], device)
+        examples = [Example(ids=plan.vocabulary.encode(text)) for text in texts]
+        yield batch_of(examples, device, end=plan.vocabulary.end)
 
 
 def _key(settings: Mapping[str, Any]) -> str:

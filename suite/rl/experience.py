@@ -10,11 +10,12 @@ from torch.nn import functional as F
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, prompts_from, sample
 from suite.lm.tokenizer import PAD
+from suite.measure.holdings import held_as
 from suite.measure.meter import Meter
+from suite.records.holdings import ACTIVATIONS, POLICY
 from suite.rl.plan import RlPlan
 from suite.rl.streams import python_stream, torch_stream
 from suite.rl.tasks.task import Item, Score, draw
-from suite.rl.vocabulary import TOKENIZER, encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,16 +95,18 @@ def _round(plan: RlPlan, policy: Decoder, meter: Meter, round_: int) -> Experien
     with meter.span("rollout"):
         chance = python_stream(*names, "prompts")
         items = [draw(plan.task, chance, held_out=False) for _ in range(plan.prompts_per_step)]
-        prompts = prompts_from([encoded(item.prompt) for item in items], device)
-        samples = sample(
-            policy,
-            prompts,
-            copies=copies,
-            longest=plan.task.longest_completion,
-            temperature=plan.temperature,
-            generator=torch_stream(device, *names, "noise"),
-            with_entropy=True,
-        )
+        prompts = prompts_from([plan.vocabulary.encode(item.prompt) for item in items], device)
+        with held_as(POLICY, ACTIVATIONS):
+            samples = sample(
+                policy,
+                prompts,
+                copies=copies,
+                longest=plan.longest_completion,
+                end=plan.vocabulary.end,
+                temperature=plan.temperature,
+                generator=torch_stream(device, *names, "noise"),
+                with_entropy=True,
+            )
     with meter.span("score"):
         scores = scores_of(plan, [item for item in items for _ in range(copies)], samples)
         rewards_N = rewards_of(plan, scores, samples)
@@ -127,7 +130,7 @@ def scores_of(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Sco
     lengths = (samples.lengths - (~samples.is_truncated_N).to(samples.mask_NT.dtype)).long().tolist()
     rows = samples.tokens_NT.tolist()
     return [
-        plan.task.score(item, TOKENIZER.decode(row[:length]))
+        plan.task.score(item, plan.vocabulary.decode(row[:length]))
         for item, row, length in zip(items, rows, lengths, strict=True)
     ]
 
@@ -138,7 +141,7 @@ def rewards_of(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> Tenso
     rewards_N = torch.tensor(given, dtype=samples.mask_NT.dtype, device=samples.mask_NT.device)
     if plan.overlong_buffer == 0:
         return rewards_N
-    free = plan.task.longest_completion - plan.overlong_buffer
+    free = plan.longest_completion - plan.overlong_buffer
     return rewards_N - ((samples.lengths - free) / plan.overlong_buffer).clamp(min=0)
 
 

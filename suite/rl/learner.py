@@ -15,6 +15,8 @@ from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts
 from suite.lm.scoring import hidden_states, log_probs
 from suite.lm.training import Limits, Optimiser
+from suite.measure.holdings import held_as
+from suite.records.holdings import ACTIVATIONS, CRITIC, POLICY, REFERENCE
 from suite.rl.aggregation import aggregate, divisors_of
 from suite.rl.critic import Critic
 from suite.rl.divergence import kl_estimates
@@ -78,7 +80,8 @@ class Learner:
         reference_NT = self.reference_log_probs(experience) if objective.has_reference else None
         values_NT = kl_NT = None
         if self.critic is not None:
-            values_NT = torch.cat([self.critic(part, tokens) for part, tokens in self._parts_of(experience)])
+            with held_as(CRITIC, ACTIVATIONS):
+                values_NT = torch.cat([self.critic(part, tokens) for part, tokens in self._parts_of(experience)])
         if reference_NT is not None and objective.use_kl_in_reward:
             kl_NT = objective.kl_coef * kl_estimates(experience.log_probs_NT, reference_NT, objective.kl_type)
         rewards_NT, ends_NT = step_rewards(experience) if objective.supervision == "process" else (None, None)
@@ -111,11 +114,13 @@ class Learner:
 
     def reference_log_probs(self, experience: Experience) -> Tensor:
         """Of each sampled token, by the base model."""
-        return self._log_probs(self.reference, experience)
+        with held_as(REFERENCE, ACTIVATIONS):
+            return self._log_probs(self.reference, experience)
 
     def policy_log_probs(self, experience: Experience) -> Tensor:
         """Of each sampled token, by the policy as it is now."""
-        return self._log_probs(self.policy, experience)
+        with held_as(POLICY, ACTIVATIONS):
+            return self._log_probs(self.policy, experience)
 
     def update(self, learnable: Learnable, *names: object) -> dict[str, float]:
         """Every minibatch of every epoch; `names` name the stream of their order. What is to be noted is the mean over
@@ -126,7 +131,11 @@ class Learner:
             order = torch.randperm(rows, generator=torch_stream(device, *names, epoch, "order"), device=device)
             for chosen in order.split(self._plan.minibatch):
                 minibatch = learnable.rows(chosen)
-                for name, value in {**self._update_policy(minibatch), **self._update_critic(minibatch)}.items():
+                with held_as(POLICY, ACTIVATIONS):
+                    of_policy = self._update_policy(minibatch)
+                with held_as(CRITIC, ACTIVATIONS):
+                    of_critic = self._update_critic(minibatch)
+                for name, value in {**of_policy, **of_critic}.items():
                     seen[name].append(value)
         return {name: sum(values) / len(values) for name, values in seen.items()} | {
             "updates": float(len(seen["policy_loss"]))

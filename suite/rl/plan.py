@@ -7,7 +7,7 @@ from suite.configuration import not_negative, one_of, positive_number, whole_num
 from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import objective_from
 from suite.rl.tasks.task import make
-from suite.rl.vocabulary import TOKENIZER
+from suite.rl.vocabulary import TaskVocabulary, Vocabulary
 from suite.theory.decoder_shape import decoder_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
@@ -26,12 +26,16 @@ class RlPlan:
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
         self.task = make(settings)
+        self.vocabulary: Vocabulary = TaskVocabulary()
         self.shape = decoder_shape(
-            settings["policy"], settings["attention"], vocab_size=TOKENIZER.vocab_size, where="policy."
+            settings["policy"], settings["attention"], vocab_size=self.vocabulary.vocab_size, where="policy."
         )
+        self.longest_completion = self.task.longest_completion
+        if settings["max_completion_length"] is not None:
+            self.longest_completion = whole_number(settings, "max_completion_length", at_least=2)
         check_estimator(settings["adv_estimator"])
         check_policy_loss(settings["policy_loss"])
-        self.objective = objective_from(settings, longest_completion=self.task.longest_completion)
+        self.objective = objective_from(settings, longest_completion=self.longest_completion)
 
         self.steps = whole_number(settings, "steps", at_least=1)
         self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
@@ -49,7 +53,7 @@ class RlPlan:
         self.temperature = positive_number(settings, "temperature")
         self.format_weight = not_negative(settings, "format_weight")
         self.overlong_buffer = _at_most(
-            settings, "overlong_buffer", self.task.longest_completion - 1, "the longest completion but one", at_least=0
+            settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0
         )
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)

@@ -20,7 +20,6 @@ from suite.rl.learner import Learner, mean_kl
 from suite.rl.plan import RlPlan
 from suite.rl.streams import python_stream
 from suite.rl.tasks.task import draw
-from suite.rl.vocabulary import encoded
 
 LARGEST_SAMPLING_ERROR = {"float32": 1e-4, "float64": 1e-9}
 """In nats. Seen: 2e-6 in float32, where a cache and a whole pass add up in other orders."""
@@ -49,7 +48,8 @@ class RlWorkload:
         # The same for every case of a task, whatever its seed.
         chance = python_stream("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
-        self._held_out_prompts = prompts_from([encoded(item.prompt) for item in self._held_out], policy.made.device)
+        prompts = [plan.vocabulary.encode(item.prompt) for item in self._held_out]
+        self._held_out_prompts = prompts_from(prompts, policy.made.device)
 
     def constants(self) -> Iterable[Reading]:
         last = self._base.losses[-LAST_LOSSES:]
@@ -113,8 +113,13 @@ class RlWorkload:
     def _evaluate(self, meter: Meter) -> None:
         """Greedily, on the held-out prompts; no part of an algorithm's cost."""
         with meter.span(EVALUATE):
-            longest = self.plan.task.longest_completion
-            samples = sample(self._learner.policy, self._held_out_prompts, longest=longest, generator=None)
+            samples = sample(
+                self._learner.policy,
+                self._held_out_prompts,
+                longest=self.plan.longest_completion,
+                end=self.plan.vocabulary.end,
+                generator=None,
+            )
             scores = scores_of(self.plan, self._held_out, samples)
         meter.note(
             EVALUATE,

@@ -1,13 +1,15 @@
-"""The sizes of a small decoder: a policy's, or a model whose quality is asked. No torch."""
+"""The sizes of a decoder: a small policy's, a published model's, or one whose quality is asked. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import whole_number
+from suite.configuration import one_of, positive_number, whole_number
 from suite.theory.attention_plan import laid_over
 from suite.theory.geometry import geometry_from
 from suite.theory.shapes import LayerShape
+
+NORM_EPS = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +18,11 @@ class DecoderShape:
     num_layers: int
     intermediate_size: int
     vocab_size: int
+    ties_embeddings: bool = True
+    """The head is the embeddings; else a matrix of its own."""
+    qkv_bias: bool = False
+    """Queries, keys and values have a bias, as Qwen2's."""
+    norm_eps: float = NORM_EPS
 
     @property
     def hidden_size(self) -> int:
@@ -23,10 +30,24 @@ class DecoderShape:
 
     @property
     def parameter_count(self) -> int:
-        """Embeddings, which are the head too; layers with their two norms; the last norm."""
+        """Embeddings, and the head where it is not they; layers with their two norms; the last norm."""
+        return self.trunk_parameter_count + self.head_parameter_count
+
+    @property
+    def head_parameter_count(self) -> int:
+        """What a critic or a reward model does without; 0 where the head is the embeddings."""
+        return 0 if self.ties_embeddings else self.vocab_size * self.hidden_size
+
+    @property
+    def trunk_parameter_count(self) -> int:
+        """All but the head."""
+        return self.vocab_size * self.hidden_size + self.num_layers * self.block_parameter_count + self.hidden_size
+
+    @property
+    def block_parameter_count(self) -> int:
+        biases = self.layer.num_heads * self.layer.qk_dim + self.layer.cache_elements_per_token if self.qkv_bias else 0
         mlp = 3 * self.hidden_size * self.intermediate_size
-        layer = self.layer.parameter_count + mlp + 2 * self.hidden_size
-        return self.vocab_size * self.hidden_size + self.num_layers * layer + self.hidden_size
+        return self.layer.parameter_count + biases + mlp + 2 * self.hidden_size
 
 
 def decoder_shape(
@@ -34,12 +55,18 @@ def decoder_shape(
 ) -> DecoderShape:
     """Lay an attention variant over a decoder's sizes. `where`: the settings' group and a dot, as `policy.`.
 
+    A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`.
+
     Raises ValueError, in one sentence, for sizes that are wrong in themselves.
     """
+    sizes = {"tie_embeddings": True, "qkv_bias": False, "norm_eps": NORM_EPS, **sizes}
     geometry = geometry_from(sizes, where=where)
     return DecoderShape(
         layer=laid_over("heads", geometry, attention, 1).shape,
         num_layers=geometry.num_layers,
         intermediate_size=whole_number(sizes, "intermediate_size", at_least=1, where=where),
         vocab_size=vocab_size,
+        ties_embeddings=one_of(sizes, "tie_embeddings", (True, False), where=where),
+        qkv_bias=one_of(sizes, "qkv_bias", (True, False), where=where),
+        norm_eps=positive_number(sizes, "norm_eps", where=where),
     )

@@ -31,13 +31,11 @@ from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from statistics import median
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
 
 from suite.configuration import read_choice
-from suite.lm import sampling
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, sample
 from suite.lm.tokenizer import END, PAD
@@ -158,15 +156,15 @@ def rows_of_sampling(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
 
 
 def sampled(ours: Decoder, prompts: Prompts, longest: int, end: int, *, with_entropy: bool) -> Samples:
-    with patch.object(sampling, "END", end):
-        return sample(
-            ours,
-            prompts,
-            copies=COPIES,
-            longest=longest,
-            generator=torch.default_generator,
-            with_entropy=with_entropy,
-        )
+    return sample(
+        ours,
+        prompts,
+        copies=COPIES,
+        longest=longest,
+        end=end,
+        generator=torch.default_generator,
+        with_entropy=with_entropy,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

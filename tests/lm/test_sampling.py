@@ -101,11 +101,11 @@ def test_taking_ended_rows_out_of_the_batch_changes_nothing(prompts, monkeypatch
 @pytest.mark.parametrize("variant", ["mha", "mla"])
 def test_how_often_the_caches_grow_changes_nothing(variant, copies, prompts, monkeypatch):
     model, given = decoder(variant, dtype=torch.float64), prompts_from(prompts, CPU)
-    monkeypatch.setattr(sampling, "END", VOCABULARY)  # so that no completion ends before its limit
     monkeypatch.setattr(sampling, "ROOM", 100)
-    once = sample(model, given, copies=copies, longest=40, generator=generator())
+    # An end that is no token: no completion ends before its limit.
+    once = sample(model, given, copies=copies, longest=40, end=VOCABULARY, generator=generator())
     monkeypatch.setattr(sampling, "ROOM", 1)
-    grown = sample(model, given, copies=copies, longest=40, generator=generator())
+    grown = sample(model, given, copies=copies, longest=40, end=VOCABULARY, generator=generator())
     assert torch.equal(grown.tokens_NT, once.tokens_NT)
     torch.testing.assert_close(grown.log_probs_NT, once.log_probs_NT, rtol=0, atol=1e-12)
     assert (scored(model, given, copies, grown, 1.0) - grown.log_probs_NT).abs().max() < 1e-9

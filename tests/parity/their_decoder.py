@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from suite.lm.decoder import NORM_EPS, Block, Decoder
+from suite.lm.decoder import Block, Decoder
 from suite.lm.tokenizer import END
 
 
@@ -21,7 +21,7 @@ def llama_of(ours: Decoder, *, rope_theta: float) -> LlamaForCausalLM:
         head_dim=layer.head_dim,
         rope_parameters={"rope_theta": rope_theta, "rope_type": "default"},
         max_position_embeddings=len(ours.blocks[0].attention.cos_Sr),
-        rms_norm_eps=NORM_EPS,
+        rms_norm_eps=shape.norm_eps,
         tie_word_embeddings=True,
         pad_token_id=None,  # an embedding of theirs gives its padding no gradient, and an untrained policy samples it
         bos_token_id=None,

@@ -6,7 +6,6 @@ from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
 from suite.rl.experience import gather, groups_with_signal, rewards_of, scores_of
 from suite.rl.tasks.task import Item, Score, StepReward
-from suite.rl.vocabulary import encoded
 from tests.rl.cases import plan, settings
 
 
@@ -101,7 +100,7 @@ def test_the_soft_penalty_grows_over_the_buffer_and_ends_at_one():
 def test_a_scorer_sees_the_completion_without_its_end(is_truncated):
     wanted = plan()
     text = "<think>12</think><answer>12</answer>"
-    ids = encoded(text) + ([] if is_truncated else [1])
+    ids = wanted.vocabulary.encode(text) + ([] if is_truncated else [1])
     given = Samples(
         tokens_NT=torch.tensor([ids]),
         mask_NT=torch.ones(1, len(ids)),

@@ -1,0 +1,138 @@
+"""Who holds memory, as what, from moment to moment: every storage that torch makes is seen, and labelled.
+
+A dispatch mode sees each operator's outputs, so it counts what stays in Python's or autograd's hands, to the byte, also
+of fake tensors, which hold nothing. What an operator takes and gives back within itself is not seen.
+
+Labels come from the code that runs: `held_as` says whose work is done and what it makes. A storage has one label for
+life, the last one that it was given, since what it is may show later only: a gradient when it reaches its parameter. So
+events are kept, and peaks are read from them at the end.
+"""
+
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from suite.records.holdings import GRADIENTS, NOBODY, OTHER
+
+Label = tuple[str, str]
+"""Owner and kind."""
+_now: list[Label] = [(NOBODY, OTHER)]
+
+
+@contextmanager
+def held_as(owner: str | None = None, kind: str | None = None) -> Iterator[None]:
+    """What is made inside belongs to this owner and is of this kind; None leaves what an outer one says."""
+    outer_owner, outer_kind = _now[-1]
+    _now.append((owner or outer_owner, kind or outer_kind))
+    try:
+        yield
+    finally:
+        _now.pop()
+
+
+@dataclass(slots=True)
+class _Storage:
+    bytes: int
+    label: Label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    held: Mapping[Label, int]
+    """Bytes by owner and kind at the moment when most was held."""
+
+    @property
+    def bytes(self) -> int:
+        return sum(self.held.values())
+
+
+class Holdings(TorchDispatchMode):
+    """Use as a context manager around the work, and read the peaks afterwards."""
+
+    def __init__(self, kind_of: Callable[[Tensor], str | None] = lambda tensor: None) -> None:
+        """`kind_of` says of a new tensor what it is, whatever the code says; None leaves that to the code."""
+        super().__init__()
+        self._kind_of = kind_of
+        self._storages: list[_Storage] = []
+        """All that were ever seen."""
+        self._places: dict[int, int] = {}
+        """Of the living ones in that list, by torch's address of them."""
+        self._events: list[tuple[int, int]] = []
+        """A storage's place, and by how many bytes it grew."""
+        self._phases: list[tuple[str, int, int]] = []
+        """Name, and the events between which it ran."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, Tensor):
+                self._see(leaf)
+        return made
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        begun = len(self._events)
+        try:
+            yield
+        finally:
+            self._phases.append((name, begun, len(self._events)))
+
+    def label(self, tensors: Iterable[Tensor], owner: str, kind: str) -> None:
+        """Say what tensors are. Those from before the work are thereby known, and held from here on."""
+        for tensor in tensors:
+            self._storages[self._see(tensor)].label = owner, kind
+
+    def label_gradients(self, parameters: Iterable[Tensor], owner: str) -> list[Any]:
+        """From now on what reaches these parameters is a gradient. Returns handles, to be removed afterwards."""
+
+        def reached(parameter: Tensor) -> None:
+            if parameter.grad is not None:
+                self.label([parameter.grad], owner, GRADIENTS)
+
+        return [one.register_post_accumulate_grad_hook(reached) for one in parameters if one.requires_grad]
+
+    def peaks(self) -> dict[str, Peak]:
+        """By phase, in the order of their first runs; a phase that ran several times has its highest."""
+        begins = Counter(begun for _, begun, _ in self._phases)
+        found: dict[str, Peak] = {}
+        running: dict[int, tuple[str, int]] = {}
+        held: Counter[Label] = Counter()
+        total = 0
+        for at in range(len(self._events) + 1):
+            if begins[at]:
+                running |= {n: (name, end) for n, (name, begun, end) in enumerate(self._phases) if begun == at}
+            for number, (name, end) in list(running.items()):
+                if name not in found or total > found[name].bytes:
+                    found[name] = Peak(held=+held)
+                if at >= end:
+                    del running[number]
+            if at < len(self._events):
+                place, grown = self._events[at]
+                held[self._storages[place].label] += grown
+                total += grown
+        return found
+
+    def _see(self, tensor: Tensor) -> int:
+        storage = tensor.untyped_storage()
+        address, size = storage._cdata, storage.nbytes()
+        place = self._places.get(address)
+        if place is None:
+            place = self._places[address] = len(self._storages)
+            owner, kind = _now[-1]
+            self._storages.append(_Storage(bytes=0, label=(owner, self._kind_of(tensor) or kind)))
+            weakref.finalize(storage, self._lose, address)
+        if size != self._storages[place].bytes:
+            self._events.append((place, size - self._storages[place].bytes))
+            self._storages[place].bytes = size
+        return place
+
+    def _lose(self, address: int) -> None:
+        place = self._places.pop(address)
+        self._events.append((place, -self._storages[place].bytes))

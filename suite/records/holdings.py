@@ -1,0 +1,41 @@
+"""What memory is held for: by whom, as what, in which phase of a step. No torch: the report reads these words.
+
+The peak of a phase is one reading, `held_peak_bytes` in the phase's own span; what was held at that moment is a reading
+`held_bytes` for each owner and kind, in a span of all three.
+"""
+
+from collections.abc import Mapping
+
+from suite.records.record import Reading
+
+POLICY, CRITIC, REFERENCE, REWARD_MODEL, ENGINE = OWNERS = ("policy", "critic", "reference", "reward_model", "engine")
+"""ENGINE is a rollout engine beside the trainer, with a copy of the policy's weights of its own."""
+PARAMETERS, GRADIENTS, OPTIMISER, OPTIMISER_TEMPORARIES, ACTIVATIONS, LOGITS, KV_CACHE, EXPERIENCE, GATHERED = KINDS = (
+    *("parameters", "gradients", "optimiser", "optimiser_temporaries", "activations", "logits", "kv_cache"),
+    *("experience", "gathered"),
+)
+"""LOGITS are all tensors over the vocabulary, their log-probabilities and gradients included. EXPERIENCE is what a step
+is learnt from: tokens, masks, advantages. GATHERED is the unit that a shard gathers whole from the others."""
+NOBODY, OTHER = "shared", "other"
+"""An owner and a kind for what nothing says."""
+PEAK, PART = "held_peak_bytes", "held_bytes"
+
+
+def span_of(phase: str, owner: str, kind: str) -> str:
+    return f"{phase}/{owner}/{kind}"
+
+
+def parts_of(span: str) -> tuple[str, str, str] | None:
+    """Phase, owner and kind of a `held_bytes` reading's span; None for any other span."""
+    parts = span.split("/")
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
+
+
+def held_readings(step: int, phase: str, held: Mapping[tuple[str, str], int]) -> list[Reading]:
+    """The peak of a phase and its parts by owner and kind, in bytes; their sum is the peak."""
+    parts = [
+        Reading(step=step, span=span_of(phase, owner, kind), metric=PART, value=value)
+        for (owner, kind), value in held.items()
+        if value
+    ]
+    return [Reading(step=step, span=phase, metric=PEAK, value=sum(held.values())), *parts]

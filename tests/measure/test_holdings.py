@@ -1,0 +1,100 @@
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from suite.measure.allocator import AllocatorProbe
+from suite.measure.holdings import Holdings, held_as
+
+KIB = 1024
+
+
+def kib(count):
+    return torch.empty(count * 256)
+
+
+def test_a_peak_is_told_by_owner_and_kind_at_the_moment_when_most_was_held():
+    holdings = Holdings()
+    with holdings, holdings.phase("work"):
+        with held_as("policy", "activations"):
+            kept = kib(4)
+            gone = kib(8)
+        del gone
+        with held_as("critic", "activations"), held_as(kind="logits"):
+            more = kib(6)
+    assert holdings.peaks()["work"].held == {("policy", "activations"): 12 * KIB}
+    del kept, more
+
+
+def test_what_was_held_before_a_phase_counts_in_it_and_what_came_after_does_not():
+    before, holdings = kib(4), Holdings()
+    holdings.label([before], "policy", "parameters")
+    with holdings:
+        with holdings.phase("first"):
+            pass
+        with holdings.phase("second"):
+            kib(2)
+        kib(100)
+    peaks = holdings.peaks()
+    assert (peaks["first"].bytes, peaks["second"].bytes) == (4 * KIB, 6 * KIB)
+
+
+def test_a_phase_that_runs_twice_has_its_higher_peak():
+    holdings = Holdings()
+    with holdings:
+        for count in (3, 7, 5):
+            with holdings.phase("work"):
+                kib(count)
+    assert holdings.peaks()["work"].bytes == 7 * KIB
+
+
+def test_a_view_holds_nothing_of_its_own_and_keeps_what_it_looks_at():
+    holdings = Holdings()
+    with holdings, holdings.phase("work"):
+        view = kib(4)[:2]
+        kib(1)
+    assert holdings.peaks()["work"].bytes == 5 * KIB
+    del view
+
+
+def test_a_gradient_is_known_from_its_beginning_though_it_shows_at_its_end():
+    weight = torch.nn.Parameter(torch.ones(64, 64))
+    holdings = Holdings()
+    holdings.label([weight], "policy", "parameters")
+    handles = holdings.label_gradients([weight], "policy")
+    with holdings, holdings.phase("work"), held_as("policy", "activations"):
+        (torch.ones(4, 64) @ weight).sum().backward()
+    held = holdings.peaks()["work"].held
+    assert held["policy", "gradients"] == held["policy", "parameters"] == 16 * KIB
+    for handle in handles:
+        handle.remove()
+
+
+def test_a_rule_for_shapes_goes_before_what_the_code_says():
+    holdings = Holdings(lambda tensor: "logits" if tensor.shape[-1:] == (256,) else None)
+    with holdings, holdings.phase("work"), held_as("policy", "activations"):
+        both = torch.empty(4, 256), torch.empty(256, 4)
+    assert holdings.peaks()["work"].held == {("policy", "logits"): 4 * KIB, ("policy", "activations"): 4 * KIB}
+    del both
+
+
+def work():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 64))
+    optimiser = torch.optim.AdamW(net.parameters(), foreach=False)
+    for _ in range(2):
+        net(torch.ones(32, 64)).square().mean().backward()
+        optimiser.step()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # a build of torch warns where its profiler starts
+def test_the_peak_is_the_allocators_to_the_byte_and_that_of_fake_tensors():
+    holdings = Holdings()
+    stop = AllocatorProbe()("work")
+    with holdings, holdings.phase("work"):
+        work()
+    (of_allocator,) = stop()
+    assert holdings.peaks()["work"].bytes == of_allocator["value"]
+    of_fakes = Holdings()
+    with FakeTensorMode(), of_fakes, of_fakes.phase("work"):
+        work()
+    assert of_fakes.peaks()["work"].held == holdings.peaks()["work"].held
