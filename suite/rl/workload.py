@@ -1,6 +1,7 @@
 """Reinforcement learning as a course: each step is a rollout, its scores and the updates that they give."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 from suite.lm.sampling import prompts_from, sample
 from suite.lm.training import NotFiniteError
 from suite.measure.course import CourseFailedError
+from suite.measure.devices import device_for
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
 from suite.records.record import STEP, Reading, constant_readings
@@ -18,6 +20,7 @@ from suite.rl.critic import Critic
 from suite.rl.experience import Experience, gather, groups_with_signal, scores_of
 from suite.rl.learner import Learner, mean_kl
 from suite.rl.plan import RlPlan
+from suite.rl.step_memory import StepMemory
 from suite.rl.streams import python_stream
 from suite.rl.tasks.task import draw
 
@@ -45,6 +48,8 @@ class RlWorkload:
         reference.requires_grad_(False)
         critic = Critic(begins[2]) if plan.objective.has_critic else None
         self._learner = Learner(plan, policy, reference, critic)
+        device = device_for(plan.device, plan.threads)
+        self._memory = StepMemory(self._learner.holds, device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
         chance = python_stream("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
@@ -60,9 +65,14 @@ class RlWorkload:
         return {
             "base": {"key": self._base.key[:16], "process_cpu_s": self._base.process_cpu_s},
             "attention_modes": modes,
+            **(self._memory.facts() if self._memory else {}),
         }
 
     def step(self, meter: Meter) -> None:
+        with self._memory.of_step(meter) if self._memory else nullcontext():
+            self._step(meter)
+
+    def _step(self, meter: Meter) -> None:
         plan, learner = self.plan, self._learner
         looks = meter.step % plan.eval_every == 0
         if looks:
