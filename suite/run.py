@@ -30,6 +30,7 @@ from suite.job import Job, job_for
 from suite.records.case import case_from, without, without_inapplicable
 from suite.records.limits import most_threads
 from suite.report.command import report
+from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_of, of_trial
 from suite.side_by_side import refuse_workers
 
@@ -301,6 +302,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "at_most_cpus": _at_most_cpus,
     "of_trial": of_trial,
     "best_of": best_of,
+    "stage_modules": stage_modules,
 }
 """Functions that a configuration may call, as in `num_generations: ${divided:256,${prompts_per_step}}`."""
 

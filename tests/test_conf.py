@@ -57,6 +57,7 @@ def test_every_yaml_below_conf_is_in_a_known_group():
         "algorithm",
         "task",
         "policy",
+        "recipe",
         "settings",
         "workload",
     }

@@ -22,6 +22,8 @@ RL_METRICS = (
     _metric("completions", "", "Completions that were sampled"),
     _metric("sampled_tokens", "", "Tokens that were sampled, end tokens included"),
     _metric("updates", "", "Optimiser steps of the policy"),
+    _metric("examples", "", "Given texts that a step of fine-tuning trained on, each as often as it was"),
+    _metric("examples_kept", "", "Different verified completions that a stage kept to be fine-tuned on"),
     # What was learnt. Shares lie between 0 and 1.
     _metric("reward", "", "Mean reward of the sampled completions", Better.HIGHER),
     _metric("accuracy", "", "Share of sampled completions whose answer is right", Better.HIGHER),
@@ -32,6 +34,12 @@ RL_METRICS = (
     _metric("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER),
     _metric("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
     _metric("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),
+    # What is thought. A thought is what stands between its tags; a correction is one that holds the marker `!`.
+    _metric("thought_length", "", "Mean length of the thoughts of sampled completions, where there is one, in tokens"),
+    _metric("corrections", "", "Share of sampled completions whose thought corrects itself"),
+    _metric("heldout_thought_length", "", "Mean length of the thoughts of the greedy answers, where there is one"),
+    _metric("heldout_corrections", "", "Share of held-out prompts that are answered with a correction"),
+    _metric("example_loss", "", "Loss on a token of given texts, in nats, mean over the updates"),
     _metric("base_loss", "", "Loss on a token of the base model's corpus, in nats", Better.LOWER),
     # How steadily.
     _metric("kl_reference", "", "Mean k3 estimate against the base model of a sampled token, in nats"),

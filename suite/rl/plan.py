@@ -6,11 +6,13 @@ from typing import Any
 from suite.configuration import not_negative, one_of, positive_number, whole_number
 from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import objective_from
+from suite.rl.recipe import recipe_from, taught
 from suite.rl.tasks.task import make
 from suite.rl.vocabulary import TaskVocabulary, Vocabulary
 from suite.theory.decoder_shape import decoder_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
+REWARDS_FROM = ("key", "majority")
 ADAMW_TENSORS = 4
 """Of each trained parameter: itself, its gradient and AdamW's two moments."""
 
@@ -44,6 +46,7 @@ class RlPlan:
         self.micro_batch = self.minibatch
         if settings["micro_batch"] is not None:
             self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
+        self.recipe = recipe_from(settings, self.steps)
         self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
 
         self.lr = positive_number(settings, "lr")
@@ -55,6 +58,7 @@ class RlPlan:
         self.overlong_buffer = _at_most(
             settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0
         )
+        self.reward_from: str = one_of(settings, "reward_from", REWARDS_FROM)
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
         self.eval_every = whole_number(settings, "eval_every", at_least=1)
@@ -65,6 +69,8 @@ class RlPlan:
         self.base_lr = positive_number(base, "lr", where="base.")
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
         self._check_together()
+        if self.recipe.teacher is not None:
+            RlPlan(taught(settings))
 
     @property
     def completions(self) -> int:
@@ -72,7 +78,7 @@ class RlPlan:
         return self.prompts_per_step * self.num_generations
 
     def facts(self) -> dict[str, Any]:
-        return {"policy": self.shape.layer.describe()}
+        return {"policy": self.shape.layer.describe(), "stages": self.recipe.facts()}
 
     def constants(self) -> dict[str, dict[str, float]]:
         policy = self.shape.parameter_count
@@ -88,8 +94,19 @@ class RlPlan:
     def _check_together(self) -> None:
         if self.objective.supervision == "process" and not self.task.has_steps:
             raise ValueError(
-                "supervision=process needs a task whose steps are checkable, such as task=sort; this task's are not"
+                "supervision=process needs a task whose steps are checkable, such as task=sort without task.corrections; "
+                "this task's are not"
             )
+        if self.reward_from == "majority" and self.num_generations < 2:
+            raise ValueError(
+                f"num_generations must be at least 2 for reward_from=majority, a vote of the completions of one prompt; "
+                f"got {self.num_generations}"
+            )
+        if self.reward_from == "majority" and self.objective.supervision == "process":
+            raise ValueError("supervision=process checks steps by the key and needs reward_from=key; got 'majority'")
+        if not self.recipe.is_rl_alone and not self.vocabulary.is_of_tasks:
+            kinds = ", ".join(stage.kind for stage in self.recipe.stages)
+            raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")
         if self.filter_groups and not self.objective.compares_group:
             raise ValueError(
                 f"filter_groups=true drops groups of equal rewards and needs an adv_estimator that compares a group; "

@@ -42,6 +42,7 @@ def settings(algorithm="grpo", **changes):
     read, policy = _read("settings", "rl"), {**_read("policy", "small"), **SIZES}
     run = {"device": "cpu", "threads": 1, "seed": 0, "matmul_precision": None, "telemetry": {"energy": "none"}}
     workload = {"name": "rl", "_target_": "suite.rl.workload.RlWorkload"}
+    run["recipe"] = _read("recipe", "r1_zero")
     composed = {**run, **read, **_read("algorithm", algorithm), "policy": policy, "workload": workload}
     return {**composed, "attention": _read("attention", "mha"), **TINY, **changes}
 

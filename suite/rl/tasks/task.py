@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from suite.configuration import locate
 
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+CORRECTION = "!"
+"""In a thought: what came before was a first attempt, and another follows."""
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
 """All that a prompt or a completion may hold beside the tags."""
 _TOKEN = re.compile("|".join((*TAGS, ".")))
