@@ -142,6 +142,10 @@ class Decoder(torch.nn.Module):
         block = self._blocks[0]
         return {"trained": type(block._trained[0]).__name__, "decoded": type(block.attention).__name__}
 
+    def rotary_tables(self) -> list[Tensor]:
+        """What it keeps beside its parameters."""
+        return [table for block in self._blocks for table in (block.attention.cos_Sr, block.attention.sin_Sr)]
+
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 

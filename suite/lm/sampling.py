@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
 from suite.lm.tokenizer import END, PAD
-from suite.measure.holdings import held_as
-from suite.records.holdings import KV_CACHE
+from suite.measure.holdings import WayBack, held_as
+from suite.records.holdings import EXPERIENCE, KV_CACHE, LOGITS, NOBODY
 
 COMPACTED_BELOW = 0.75
 """Of the rows in the batch: copying the caches of those that go on pays only where a good part has ended."""
@@ -91,17 +91,25 @@ def sample(
     with torch.inference_mode():
         run.to_the_end(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.
-    tokens_NT = run.tokens_TN[: run.taken].T.clone()
-    ends_NT = tokens_NT == end
-    before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
-    mask_NT = before_end_NT.to(model.made.dtype)
-    return Samples(
-        tokens_NT=tokens_NT.where(before_end_NT, PAD),
-        mask_NT=mask_NT,
-        log_probs_NT=run.log_probs_TN[: run.taken].T * mask_NT,
-        entropy_NT=run.entropy_TN[: run.taken].T * mask_NT if with_entropy else None,
-        is_truncated_N=~ends_NT.any(dim=1),
-    )
+    with held_as(NOBODY, EXPERIENCE):
+        tokens_NT = run.tokens_TN[: run.taken].T.clone()
+        ends_NT = tokens_NT == end
+        before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
+        mask_NT = before_end_NT.to(model.made.dtype)
+        return Samples(
+            tokens_NT=tokens_NT.where(before_end_NT, PAD),
+            mask_NT=mask_NT,
+            log_probs_NT=run.log_probs_TN[: run.taken].T * mask_NT,
+            entropy_NT=run.entropy_TN[: run.taken].T * mask_NT if with_entropy else None,
+            is_truncated_N=~ends_NT.any(dim=1),
+        )
+
+
+def minus_entropy(log_p_NV: Tensor) -> Tensor:
+    """Of each distribution, in nats."""
+    with held_as(kind=LOGITS):
+        terms_NV = log_p_NV.exp() * log_p_NV
+    return WayBack(LOGITS).enters(terms_NV.sum(dim=-1))
 
 
 def _log_softmax(logits_NV: Tensor, temperature: float) -> Tensor:
@@ -109,7 +117,9 @@ def _log_softmax(logits_NV: Tensor, temperature: float) -> Tensor:
 
 
 def _chosen(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
-    return (log_p_NV if noise_NV is None else log_p_NV - noise_NV).argmax(dim=-1, keepdim=True)
+    with held_as(kind=LOGITS):
+        noisy_NV = log_p_NV if noise_NV is None else log_p_NV - noise_NV
+    return noisy_NV.argmax(dim=-1, keepdim=True)
 
 
 class _Run:
@@ -120,9 +130,10 @@ class _Run:
         device, dtype, rows = model.made.device, model.made.dtype, len(prompts.tokens_PS) * copies
         self.taken = 0
         """Tokens of each completion so far."""
-        self.tokens_TN = torch.full((longest, rows), PAD, device=device)
-        self.log_probs_TN = torch.zeros(longest, rows, dtype=dtype, device=device)
-        self.entropy_TN = torch.zeros_like(self.log_probs_TN)
+        with held_as(NOBODY, EXPERIENCE):
+            self.tokens_TN = torch.full((longest, rows), PAD, device=device)
+            self.log_probs_TN = torch.zeros(longest, rows, dtype=dtype, device=device)
+            self.entropy_TN = torch.zeros_like(self.log_probs_TN)
         self._filled = 0
         """Tokens of each row in the caches."""
         self._going_B: Tensor | None = None
@@ -135,12 +146,13 @@ class _Run:
         noise_TNV = self._noise(generator)
         h_BD = self._prefill()
         while True:
-            log_p_BV = _log_softmax(self._model.logits(h_BD), temperature)
+            with held_as(kind=LOGITS):
+                log_p_BV = _log_softmax(self._model.logits(h_BD), temperature)
             chosen_B1 = _chosen(log_p_BV, None if noise_TNV is None else self._rows(noise_TNV[self.taken]))
             self._put(self.tokens_TN, chosen_B1[:, 0])
             self._put(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
             if with_entropy:
-                self._put(self.entropy_TN, -(log_p_BV.exp() * log_p_BV).sum(dim=1))
+                self._put(self.entropy_TN, -minus_entropy(log_p_BV))
             self.taken += 1
             going_B1 = self._without_ended(chosen_B1)
             if going_B1 is None or self.taken == self._longest:
@@ -152,7 +164,8 @@ class _Run:
         if generator is None:
             return None
         size = (*self.tokens_TN.shape, self._model.shape.vocab_size)
-        noise_TNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
+        with held_as(kind=LOGITS):
+            noise_TNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
         return noise_TNV.exponential_(generator=generator).log_()
 
     def _prefill(self) -> Tensor:
@@ -171,7 +184,8 @@ class _Run:
         return h_PD.repeat_interleave(self._copies, dim=0)
 
     def _rows(self, x_NV: Tensor) -> Tensor:
-        return x_NV if self._going_B is None else x_NV.index_select(0, self._going_B)
+        with held_as(kind=LOGITS):
+            return x_NV if self._going_B is None else x_NV.index_select(0, self._going_B)
 
     def _put(self, into_TN: Tensor, values_B: Tensor) -> None:
         if self._going_B is None:

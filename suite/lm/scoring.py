@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts
+from suite.measure.holdings import WayBack, held_as
+from suite.records.holdings import LOGITS
 
 
 def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor:
@@ -22,5 +24,8 @@ def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor
 
 def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Of each token, and of the whole vocabulary: [N, T] and [N, T, V]. Padding's are as any token's; mask them."""
-    log_p_NTV = F.log_softmax(model.logits(h_NTD) / temperature, dim=-1)
-    return log_p_NTV.gather(2, tokens_NT[..., None])[..., 0], log_p_NTV
+    way_back = WayBack(LOGITS)
+    with held_as(kind=LOGITS):
+        # No name for the logits, which would keep them.
+        log_p_NTV = way_back.enters(F.log_softmax(way_back.leaves(model.logits(h_NTD)) / temperature, dim=-1))
+    return way_back.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0], log_p_NTV

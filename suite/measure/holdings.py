@@ -10,7 +10,7 @@ events are kept, and peaks are read from them at the end.
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,8 @@ from suite.records.holdings import GRADIENTS, NOBODY, OTHER
 
 Label = tuple[str, str]
 """Owner and kind."""
+Held = tuple[Sequence[Tensor], str, str]
+"""Tensors, whose they are, and as what."""
 _now: list[Label] = [(NOBODY, OTHER)]
 
 
@@ -35,6 +37,30 @@ def held_as(owner: str | None = None, kind: str | None = None) -> Iterator[None]
         yield
     finally:
         _now.pop()
+
+
+class WayBack:
+    """The same for a backward pass, which runs elsewhere than the code that it is of: from the gradient of what enters
+    on, until the gradient of what leaves is there, what is made is of this kind. Both are handed back as they came."""
+
+    def __init__(self, kind: str) -> None:
+        self._without = _now[-1]
+        self._within = self._without[0], kind
+
+    def enters(self, output: Tensor) -> Tensor:
+        return self._from(output, self._within)
+
+    def leaves(self, start: Tensor) -> Tensor:
+        return self._from(start, self._without)
+
+    @staticmethod
+    def _from(tensor: Tensor, label: Label) -> Tensor:
+        def reached(gradient: Tensor) -> None:
+            _now[-1] = label
+
+        if tensor.requires_grad:
+            tensor.register_hook(reached)
+        return tensor
 
 
 @dataclass(slots=True)
@@ -66,14 +92,16 @@ class Holdings(TorchDispatchMode):
         """Of the living ones in that list, by torch's address of them."""
         self._events: list[tuple[int, int]] = []
         """A storage's place, and by how many bytes it grew."""
+        self._is_away = False
         self._phases: list[tuple[str, int, int]] = []
         """Name, and the events between which it ran."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(made):
-            if isinstance(leaf, Tensor):
-                self._see(leaf)
+        if not self._is_away:
+            for leaf in tree_leaves(made):
+                if isinstance(leaf, Tensor):
+                    self._see(leaf)
         return made
 
     @contextmanager
@@ -83,6 +111,15 @@ class Holdings(TorchDispatchMode):
             yield
         finally:
             self._phases.append((name, begun, len(self._events)))
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """What is made meanwhile is not seen."""
+        self._is_away = True
+        try:
+            yield
+        finally:
+            self._is_away = False
 
     def label(self, tensors: Iterable[Tensor], owner: str, kind: str) -> None:
         """Say what tensors are. Those from before the work are thereby known, and held from here on."""
@@ -97,6 +134,14 @@ class Holdings(TorchDispatchMode):
                 self.label([parameter.grad], owner, GRADIENTS)
 
         return [one.register_post_accumulate_grad_hook(reached) for one in parameters if one.requires_grad]
+
+    def restart(self) -> None:
+        """Forget what happened, and keep what is held now and what it is: a long run's events are thereby few."""
+        held = sorted(self._places.items(), key=lambda address_and_place: address_and_place[1])
+        self._storages = [self._storages[place] for _, place in held]
+        self._places = {address: place for place, (address, _) in enumerate(held)}
+        self._events = [(place, storage.bytes) for place, storage in enumerate(self._storages)]
+        self._phases = []
 
     def peaks(self) -> dict[str, Peak]:
         """By phase, in the order of their first runs; a phase that ran several times has its highest."""

@@ -4,7 +4,8 @@ A probe is a callable that is given the span's name, starts and returns its stop
 Probes start in order and stop in reverse, so the last one, the clock, stands closest to the work.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +26,16 @@ class Meter:
 
     def span(self, name: str) -> "Span":
         return Span(self, name, self._probes)
+
+    @contextmanager
+    def watched(self, probe: Probe) -> Iterator[None]:
+        """One more probe meanwhile, outside the others."""
+        others = self._probes
+        self._probes = (probe, *others)
+        try:
+            yield
+        finally:
+            self._probes = others
 
     def note(self, span: str = "case", **values: float) -> None:
         """Record numbers that the work itself knows, such as a loss."""

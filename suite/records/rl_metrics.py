@@ -5,6 +5,7 @@ that came before: `heldout_accuracy` at step 0 is the base model's. None is exac
 differs between machines; `seeded` ones are bit-equal in two runs of one seed on one machine.
 """
 
+from suite.records.holdings import ALLOCATOR_PEAK, PART, PEAK
 from suite.records.metric import Better, Metric
 
 EVALUATE, BASE = "evaluate", "base"
@@ -65,6 +66,25 @@ RL_METRICS = (
     _metric("gradient_bias", "", "Norm of the expected gradient less the true one, over the true one's", Better.LOWER),
     _metric("gradient_variance", "", "Variance of the gradient over the true one's squared norm", Better.LOWER),
     _metric("largest_difference", "", "Largest difference from what it must equal", Better.LOWER),
+    # Memory, by phase; see records/holdings.py for the spans. As exact as the lengths of what was sampled.
+    Metric(
+        name=PEAK,
+        unit="B",
+        label="Most that was held in a phase, operators' own workspace aside",
+        better=Better.LOWER,
+        exact=True,
+        seeded=True,
+    ),
+    Metric(
+        name=PART, unit="B", label="Its part of one owner and kind", better=Better.NEITHER, exact=True, seeded=True
+    ),
+    Metric(
+        name=ALLOCATOR_PEAK,
+        unit="B",
+        label="Most that the device's allocator held in a phase",
+        better=Better.LOWER,
+        exact=False,
+    ),
     # Of the models.
     _metric("policy_parameter_count", "", "Parameters of the policy"),
     _metric("critic_parameter_count", "", "Parameters of the critic; 0 where there is none"),

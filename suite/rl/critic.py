@@ -17,6 +17,9 @@ class Critic(torch.nn.Module):
         made, width = decoder.made, decoder.shape.hidden_size
         self.value_D = torch.nn.Parameter(torch.zeros(width, dtype=made.dtype, device=made.device))
 
+    def rotary_tables(self) -> list[Tensor]:
+        return self.decoder.rotary_tables()
+
     def forward(self, prompts: Prompts, tokens_NT: Tensor) -> Tensor:
         """Values values_NT: what is still to come before each token of a completion is written."""
         return hidden_states(self.decoder, prompts, tokens_NT) @ self.value_D

@@ -12,7 +12,7 @@ from suite.lm.sampling import Prompts, Samples, prompts_from, sample
 from suite.lm.tokenizer import PAD
 from suite.measure.holdings import held_as
 from suite.measure.meter import Meter
-from suite.records.holdings import ACTIVATIONS, POLICY
+from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
 from suite.rl.plan import RlPlan
 from suite.rl.streams import python_stream, torch_stream
 from suite.rl.tasks.task import Item, Score, draw
@@ -57,6 +57,7 @@ class Gathered:
     """All rounds, before any group was dropped: what was paid for."""
 
 
+@held_as(NOBODY, EXPERIENCE)
 def gather(plan: RlPlan, policy: Decoder, meter: Meter) -> Gathered:
     """One step's experience. With filter_groups groups of equal rewards are dropped and other prompts drawn instead,
     as DAPO does, in at most `filter_groups_max_rounds` rounds."""

@@ -4,7 +4,7 @@ An algorithm is an estimator of advantages, a policy loss and a way to aggregate
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,21 @@ import torch
 from torch import Tensor
 
 from suite.lm.decoder import Decoder
-from suite.lm.sampling import Prompts
+from suite.lm.sampling import Prompts, minus_entropy
 from suite.lm.scoring import hidden_states, log_probs
 from suite.lm.training import Limits, Optimiser
-from suite.measure.holdings import held_as
-from suite.records.holdings import ACTIVATIONS, CRITIC, POLICY, REFERENCE
+from suite.measure.holdings import Held, held_as
+from suite.records.holdings import (
+    ACTIVATIONS,
+    CRITIC,
+    EXPERIENCE,
+    NOBODY,
+    OPTIMISER,
+    OTHER,
+    PARAMETERS,
+    POLICY,
+    REFERENCE,
+)
 from suite.rl.aggregation import aggregate, divisors_of
 from suite.rl.critic import Critic
 from suite.rl.divergence import kl_estimates
@@ -42,6 +52,7 @@ class Learnable:
     values_NT: Tensor | None
     returns_NT: Tensor | None
 
+    @held_as(NOBODY, EXPERIENCE)
     def rows(self, chosen_M: Tensor) -> "Learnable":
         return Learnable(
             prompts=self.prompts.rows(chosen_M),
@@ -73,6 +84,7 @@ class Learner:
         self._policy_loss = policy_loss(plan.objective.policy_loss)
 
     @torch.no_grad()
+    @held_as(NOBODY, EXPERIENCE)
     def scored(self, experience: Experience) -> tuple[Learnable, dict[str, float]]:
         """Advantages, with whatever reference and critic they need, and what is to be noted of them."""
         objective = self._objective
@@ -81,7 +93,7 @@ class Learner:
         values_NT = kl_NT = None
         if self.critic is not None:
             with held_as(CRITIC, ACTIVATIONS):
-                values_NT = torch.cat([self.critic(part, tokens) for part, tokens in self._parts_of(experience)])
+                values_NT = _joined([self.critic(part, tokens) for part, tokens in self._parts_of(experience)])
         if reference_NT is not None and objective.use_kl_in_reward:
             kl_NT = objective.kl_coef * kl_estimates(experience.log_probs_NT, reference_NT, objective.kl_type)
         rewards_NT, ends_NT = step_rewards(experience) if objective.supervision == "process" else (None, None)
@@ -114,13 +126,11 @@ class Learner:
 
     def reference_log_probs(self, experience: Experience) -> Tensor:
         """Of each sampled token, by the base model."""
-        with held_as(REFERENCE, ACTIVATIONS):
-            return self._log_probs(self.reference, experience)
+        return self._log_probs(self.reference, REFERENCE, experience)
 
     def policy_log_probs(self, experience: Experience) -> Tensor:
         """Of each sampled token, by the policy as it is now."""
-        with held_as(POLICY, ACTIVATIONS):
-            return self._log_probs(self.policy, experience)
+        return self._log_probs(self.policy, POLICY, experience)
 
     def update(self, learnable: Learnable, *names: object) -> dict[str, float]:
         """Every minibatch of every epoch; `names` name the stream of their order. What is to be noted is the mean over
@@ -128,7 +138,8 @@ class Learner:
         seen: defaultdict[str, list[float]] = defaultdict(list)
         rows, device = len(learnable.tokens_NT), learnable.tokens_NT.device
         for epoch in range(self._plan.inner_epochs):
-            order = torch.randperm(rows, generator=torch_stream(device, *names, epoch, "order"), device=device)
+            with held_as(NOBODY, EXPERIENCE):
+                order = torch.randperm(rows, generator=torch_stream(device, *names, epoch, "order"), device=device)
             for chosen in order.split(self._plan.minibatch):
                 minibatch = learnable.rows(chosen)
                 with held_as(POLICY, ACTIVATIONS):
@@ -154,7 +165,7 @@ class Learner:
                 kl_MT = kl_estimates(log_p_MT, part.reference_NT, objective.kl_type, part.log_probs_NT)
                 losses_MT = losses_MT + objective.kl_coef * kl_MT
             if objective.entropy_coef > 0:
-                losses_MT = losses_MT + objective.entropy_coef * (log_p_MTV.exp() * log_p_MTV).sum(dim=-1)
+                losses_MT = losses_MT + objective.entropy_coef * minus_entropy(log_p_MTV)
             loss = aggregate(losses_MT, part.mask_NT, objective.loss_agg_mode, **divisors.named())
             loss.backward()
             with torch.no_grad():
@@ -182,6 +193,24 @@ class Learner:
         norm = self._critic_optimiser.update("the critic")
         return {"value_loss": float(total), "critic_gradient_norm": norm}
 
+    def holds(self) -> Iterator[Held]:
+        """What it keeps from step to step, by owner and kind, AdamW's moments from the first update on.
+
+        Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it then, and what
+        they need is none of an algorithm's memory.
+        """
+        models: list[tuple[str, Decoder | Critic]] = [(POLICY, self.policy)]
+        if self._objective.has_reference:
+            models.append((REFERENCE, self.reference))
+        if self.critic is not None:
+            models.append((CRITIC, self.critic))
+        for owner, model in models:
+            yield list(model.parameters()), owner, PARAMETERS
+            yield model.rotary_tables(), owner, OTHER
+        for owner, optimiser in ((POLICY, self._optimiser), (CRITIC, self._critic_optimiser)):
+            if optimiser is not None:
+                yield optimiser.state_tensors(), owner, OPTIMISER
+
     def state(self) -> dict[str, Any]:
         state = {"policy": self.policy.state_dict(), "optimiser": self._optimiser.state()}
         if self.critic is not None and self._critic_optimiser is not None:
@@ -196,24 +225,32 @@ class Learner:
             self._critic_optimiser.restore(state["critic_optimiser"])
 
     @torch.no_grad()
-    def _log_probs(self, model: Decoder, experience: Experience) -> Tensor:
+    def _log_probs(self, model: Decoder, owner: str, experience: Experience) -> Tensor:
         parts = []
-        for prompts, tokens_MT in self._parts_of(experience):
-            h_MTD = hidden_states(model, prompts, tokens_MT)
-            parts.append(log_probs(model, h_MTD, tokens_MT, self._plan.temperature)[0])
-        return torch.cat(parts)
+        with held_as(owner, ACTIVATIONS):
+            for prompts, tokens_MT in self._parts_of(experience):
+                h_MTD = hidden_states(model, prompts, tokens_MT)
+                parts.append(log_probs(model, h_MTD, tokens_MT, self._plan.temperature)[0])
+            return _joined(parts)
 
     def _parts_of(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
         """Prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
         tokens_NT = experience.tokens_NT
         for rows in torch.arange(len(tokens_NT), device=tokens_NT.device).split(self._plan.micro_batch):
-            yield experience.prompts.rows(rows), tokens_NT[rows]
+            with held_as(NOBODY, EXPERIENCE):
+                part = experience.prompts.rows(rows), tokens_NT[rows]
+            yield part
 
 
 def mean_kl(experience: Experience, reference_NT: Tensor) -> float:
     """k3 of the policy that sampled against the base model, mean over the tokens."""
     kl_NT = kl_estimates(experience.log_probs_NT, reference_NT, "k3")
     return float((kl_NT * experience.mask_NT).sum() / experience.mask_NT.sum())
+
+
+@held_as(NOBODY, EXPERIENCE)
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return torch.cat(tuple(parts))
 
 
 def _chosen(x_NT: Tensor | None, rows: Tensor) -> Tensor | None:

@@ -61,6 +61,7 @@ class RlPlan:
         self.reward_from: str = one_of(settings, "reward_from", REWARDS_FROM)
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
+        self.track_memory: bool = one_of(settings, "track_memory", (True, False))
         self.eval_every = whole_number(settings, "eval_every", at_least=1)
         self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
         base = settings["base"]

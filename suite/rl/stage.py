@@ -1,10 +1,11 @@
 """What a stage of a recipe is: how a policy is trained for some of a run's steps. Its kinds lie in suite/rl/stages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from suite.lm.decoder import Decoder
+from suite.measure.holdings import Held
 from suite.measure.meter import Meter
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import PlannedStage
@@ -32,6 +33,10 @@ class Stage(Protocol):
 
         Raises NotFiniteError.
         """
+        ...
+
+    def holds(self) -> Iterable[Held]:
+        """What it keeps from step to step."""
         ...
 
     def state(self) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from suite.lm.training import Example, Limits, Optimiser, batch_of, token_loss
-from suite.measure.holdings import held_as
+from suite.measure.holdings import Held, held_as
 from suite.measure.meter import Meter
-from suite.records.holdings import ACTIVATIONS, POLICY
+from suite.records.holdings import ACTIVATIONS, OPTIMISER, OTHER, PARAMETERS, POLICY
 from suite.records.record import STEP
 from suite.rl.lessons import Lessons
 from suite.rl.rollout_readings import mean
@@ -28,6 +28,11 @@ class Taught:
             examples = self._lessons.of_step(meter.step, self._plan.completions * self._plan.inner_epochs)
             seen = self._update(examples)
         meter.note(STEP, examples=float(len(examples)), **seen)
+
+    def holds(self) -> Iterator[Held]:
+        yield list(self._policy.parameters()), POLICY, PARAMETERS
+        yield self._policy.rotary_tables(), POLICY, OTHER
+        yield self._optimiser.state_tensors(), POLICY, OPTIMISER
 
     def state(self) -> dict[str, Any]:
         policy, optimiser = self._policy.state_dict(), self._optimiser.state()

@@ -1,12 +1,14 @@
 """Reinforcement learning as a course, alone or among the other stages of a recipe; each is a few of its steps."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from suite.lm.sampling import prompts_from, sample
 from suite.lm.training import NotFiniteError
 from suite.measure.course import CourseFailedError
+from suite.measure.devices import device_for
 from suite.measure.meter import Meter
 from suite.records.record import Reading, constant_readings
 from suite.records.rl_metrics import BASE, EVALUATE
@@ -16,6 +18,7 @@ from suite.rl.named import begin_stage
 from suite.rl.plan import RlPlan
 from suite.rl.rollout_readings import mean, of_thoughts
 from suite.rl.stage import Stage, StageBegin
+from suite.rl.step_memory import StepMemory
 from suite.rl.streams import python_stream
 from suite.rl.tasks.task import draw
 from suite.rl.teacher import teacher_of
@@ -39,6 +42,8 @@ class RlWorkload:
         self.policy = new_decoder(plan, self._settings["attention"])
         self.policy.load_state_dict(self._base.weights)
         self._begin(0)
+        device = device_for(plan.device, plan.threads)
+        self._memory = StepMemory(lambda: self._stage.holds(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
         chance = python_stream("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
@@ -54,21 +59,24 @@ class RlWorkload:
             "base": {"key": self._base.key[:16], "process_cpu_s": self._base.process_cpu_s},
             **({"teacher": self._teacher.facts} if self._teacher else {}),
             "attention_modes": self.policy.modes(),
+            **(self._memory.facts() if self._memory else {}),
         }
 
     def step(self, meter: Meter) -> None:
-        plan = self.plan
-        begins = plan.recipe.begins_at(meter.step)
+        begins = self.plan.recipe.begins_at(meter.step)
         if begins and meter.step > 0:
             self._begin(self._number + 1)
-        looks = begins or meter.step % plan.eval_every == 0
+        with self._memory.of_step(meter) if self._memory else nullcontext():
+            self._step(meter, looks=begins or meter.step % self.plan.eval_every == 0)
+
+    def _step(self, meter: Meter, *, looks: bool) -> None:
         if looks:
             self._evaluate(meter)
         try:
             self._stage.step(meter, looks=looks)
         except NotFiniteError as error:
             raise CourseFailedError(f"step {meter.step}: {error}") from error
-        if meter.step + 1 == plan.steps:
+        if meter.step + 1 == self.plan.steps:
             meter.step += 1
             self._evaluate(meter)
             meter.step -= 1

@@ -187,8 +187,8 @@ CHANGES = (
     Change(
         what="scored at another temperature than sampled",
         file=SCORING,
-        before="model.logits(h_NTD) / temperature",
-        after="model.logits(h_NTD)",
+        before="model.logits(h_NTD)) / temperature",
+        after="model.logits(h_NTD))",
         trains=True,
     ),
     Change(

@@ -87,6 +87,12 @@ class Cuda:
     def watcher(self) -> CudaWatcher:
         return CudaWatcher()
 
+    def forget_peak(self) -> None:
+        torch.cuda.reset_peak_memory_stats()
+
+    def peak_bytes(self) -> int:
+        return torch.cuda.max_memory_allocated()
+
     def criticise(self, readings: Sequence[Reading]) -> Iterator[str]:
         if warning := unproven(readings, at_least=FLUSHED):
             yield warning

@@ -73,6 +73,15 @@ class Device(Protocol):
 
     def watcher(self) -> Watcher: ...
 
+    def forget_peak(self) -> None:
+        """From here on `peak_bytes` counts anew."""
+        ...
+
+    def peak_bytes(self) -> int | None:
+        """The most that torch's allocator held since `forget_peak`, whoever asked for it; None where torch does not
+        say."""
+        ...
+
     def criticise(self, readings: Sequence[Reading]) -> Iterator[str]:
         """What a reader should hold against these timings."""
         ...

@@ -1,9 +1,10 @@
 """Reinforcement learning: each step is a rollout, its scores and the updates that they give."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from suite.lm.decoder import Decoder
+from suite.measure.holdings import Held
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
 from suite.records.record import STEP
@@ -50,6 +51,9 @@ class RlStage:
                 one = gathered.sampled[0]
                 seen["kl_reference"] = mean_kl(one, learner.reference_log_probs(one))
         meter.note(STEP, **seen)
+
+    def holds(self) -> Iterable[Held]:
+        return self._learner.holds()
 
     def state(self) -> dict[str, Any]:
         return self._learner.state()

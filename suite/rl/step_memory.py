@@ -1,0 +1,75 @@
+"""Who holds memory in each phase of a step that really runs, as what: readings of a run with track_memory=true.
+
+Seen is what a step makes and whatever its learner keeps; evaluations are looked away from, since they are no part of an
+algorithm's cost. Watching every operator takes time, so that the times of such a run are not comparable.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from suite.measure.devices.device import Device
+from suite.measure.holdings import Held, Holdings
+from suite.measure.meter import Meter, Seen
+from suite.records.holdings import ALLOCATOR_PEAK, PARAMETERS, held_readings
+from suite.records.rl_metrics import EVALUATE, PHASES
+
+FACT = {"tracked": True, "times": "not comparable: every operator was watched"}
+
+
+class StepMemory:
+    """`holds` says what lives from step to step, by owner and kind, and is asked before and after each."""
+
+    def __init__(self, holds: Callable[[], Iterable[Held]], device: Device) -> None:
+        self._holds, self._device = holds, device
+        self._holdings = Holdings()
+        self._allocator_peaks: dict[str, int] = {}
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"memory": FACT}
+
+    @contextmanager
+    def of_step(self, meter: Meter) -> Iterator[None]:
+        """Notes the peaks of the phases that are run meanwhile, at their end."""
+        holdings, handles = self._holdings, []
+        for tensors, owner, kind in self._holds():
+            holdings.label(tensors, owner, kind)
+            if kind == PARAMETERS:
+                handles += holdings.label_gradients(tensors, owner)
+        try:
+            with holdings, meter.watched(self._probe):
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+        for tensors, owner, kind in self._holds():  # an optimiser makes its moments in its first update
+            holdings.label(tensors, owner, kind)
+        for phase, peak in holdings.peaks().items():
+            meter.readings += held_readings(meter.step, phase, peak.held)
+        for phase, peak_bytes in self._allocator_peaks.items():
+            meter.note(phase, **{ALLOCATOR_PEAK: peak_bytes})
+        self._allocator_peaks.clear()
+        holdings.restart()
+
+    def _probe(self, span: str) -> Callable[[], Seen]:
+        within = ExitStack()
+        if span in PHASES:
+            within.enter_context(self._holdings.phase(span))
+            within.enter_context(self._allocator_peak(span))
+        elif span == EVALUATE:
+            within.enter_context(self._holdings.away())
+
+        def stop() -> Seen:
+            within.close()
+            return ()
+
+        return stop
+
+    @contextmanager
+    def _allocator_peak(self, phase: str) -> Iterator[None]:
+        """The highest of a phase's runs, where the device says any."""
+        self._device.forget_peak()
+        yield
+        peak_bytes = self._device.peak_bytes()
+        if peak_bytes is not None:
+            self._allocator_peaks[phase] = max(peak_bytes, self._allocator_peaks.get(phase, 0))
