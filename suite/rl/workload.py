@@ -1,6 +1,7 @@
 """Reinforcement learning as a course: each step is a rollout, its scores and the updates that they give."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class RlWorkload:
         begins = [new_decoder(plan, attention) for _ in range(3 if plan.objective.has_critic else 2)]
         for decoder in begins:
             decoder.load_state_dict(self._base.weights)
+        self._base = replace(self._base, weights={})  # three copies are enough
         policy, reference = begins[:2]
         reference.requires_grad_(False)
         critic = Critic(begins[2]) if plan.objective.has_critic else None
@@ -48,12 +50,13 @@ class RlWorkload:
         # The same for every case of a task, whatever its seed.
         chance = python_stream("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
-        prompts = [plan.vocabulary.encode(item.prompt) for item in self._held_out]
+        prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
         self._held_out_prompts = prompts_from(prompts, policy.made.device)
 
     def constants(self) -> Iterable[Reading]:
         last = self._base.losses[-LAST_LOSSES:]
-        yield from constant_readings({**self.plan.constants(), BASE: {"base_loss": sum(last) / len(last)}})
+        of_base = {BASE: {"base_loss": sum(last) / len(last)}} if last else {}
+        yield from constant_readings({**self.plan.constants(), **of_base})
 
     def facts(self) -> Mapping[str, Any]:
         modes = self._learner.policy.modes()

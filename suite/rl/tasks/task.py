@@ -15,7 +15,7 @@ from suite.configuration import locate
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
 """All that a prompt or a completion may hold beside the tags."""
-_TOKEN = re.compile("|".join((*TAGS, ".")))
+_TOKEN = re.compile("|".join((*TAGS, ".")), re.DOTALL)
 HELD_OUT_OF = 5
 """One content in so many is held out."""
 
@@ -67,6 +67,11 @@ class Task(Protocol):
 
     def item(self, generator: random.Random) -> Item:
         """Any item, of either split."""
+        ...
+
+    def question(self, item: Item) -> str:
+        """The prompt in English and on lines of its own, for a policy that has read English; what is asked for the same,
+        to the character."""
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:
