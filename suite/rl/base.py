@@ -17,6 +17,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from suite.lm.checkpoint.load import fill
+from suite.lm.checkpoint.place import place_of
 from suite.lm.decoder import Decoder, Made
 from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
 from suite.measure.course import CourseFailedError
@@ -27,8 +29,6 @@ from suite.rl.streams import python_stream, torch_stream
 from suite.rl.tasks.task import draw
 
 FOLDER = "bases"
-POSITIONS = 512
-"""Longest prompt and completion together."""
 DEPENDS_ON = ("attention", "policy", "task", "base", "warmup_updates", "max_grad_norm", "dtype", "device", "threads")
 """Settings; the seed, the code and torch beside them."""
 
@@ -37,7 +37,7 @@ DEPENDS_ON = ("attention", "policy", "task", "base", "warmup_updates", "max_grad
 class Base:
     weights: Mapping[str, Tensor]
     losses: list[float]
-    """Of each update, in nats a token."""
+    """Of each update, in nats a token; none of a checkpoint."""
     process_cpu_s: float
     """What training it took, wherever that was done."""
     key: str
@@ -50,11 +50,14 @@ def made(plan: RlPlan) -> Made:
 
 
 def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
-    return Decoder(plan.shape, attention, positions=POSITIONS, made=made(plan))
+    return Decoder(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made(plan))
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
-    """Trained here, or read from the shared folder where another case of the same base left it."""
+    """Trained here, or read from the shared folder where another case of the same base left it; a checkpoint is read
+    from where it lies. Raises UnsupportedError for one that is not as its sizes say."""
+    if plan.policy.checkpoint is not None:
+        return _read(plan, plan.policy.checkpoint, settings["attention"])
     key = _key(settings)
     found = made_once(shared / FOLDER, key, plan, lambda: _trained(plan, settings["attention"]))
     return Base(**found, key=key)
@@ -69,6 +72,12 @@ def made_once(folder: Path, key: str, plan: RlPlan, make: Callable[[], Mapping[s
             _write(path, make())
         found: dict[str, Any] = torch.load(path, weights_only=True, map_location=plan.device)
     return found
+
+
+def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
+    begun_s, place, model = time.process_time(), place_of(checkpoint), new_decoder(plan, attention)
+    fill(model, place)
+    return Base(weights=model.state_dict(), losses=[], process_cpu_s=time.process_time() - begun_s, key=place.digest())
 
 
 def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from typing import Any
 from suite.configuration import not_negative, one_of, positive_number, whole_number
 from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import objective_from
+from suite.rl.policy import policy_from
 from suite.rl.recipe import recipe_from, taught
 from suite.rl.tasks.task import make
-from suite.rl.vocabulary import TaskVocabulary, Vocabulary
-from suite.theory.decoder_shape import decoder_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
 REWARDS_FROM = ("key", "majority")
@@ -20,21 +19,18 @@ ADAMW_TENSORS = 4
 class RlPlan:
     """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
 
-    refusal: str | None = None
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
         self.task = make(settings)
-        self.vocabulary: Vocabulary = TaskVocabulary()
-        self.shape = decoder_shape(
-            settings["policy"], settings["attention"], vocab_size=self.vocabulary.vocab_size, where="policy."
-        )
+        self.policy = policy_from(settings)
+        self.vocabulary, self.shape, self.refusal = self.policy.vocabulary, self.policy.shape, self.policy.refusal
         self.longest_completion = self.task.longest_completion
         if settings["max_completion_length"] is not None:
             self.longest_completion = whole_number(settings, "max_completion_length", at_least=2)
+        self.policy.check(settings, self.task, self.longest_completion)
         check_estimator(settings["adv_estimator"])
         check_policy_loss(settings["policy_loss"])
         self.objective = objective_from(settings, longest_completion=self.longest_completion)

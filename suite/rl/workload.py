@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +42,20 @@ class RlWorkload:
         self._teacher = teacher_of(self._settings, shared, type(self)) if plan.recipe.teacher else None
         self.policy = new_decoder(plan, self._settings["attention"])
         self.policy.load_state_dict(self._base.weights)
+        self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
         self._begin(0)
         device = device_for(plan.device, plan.threads)
         self._memory = StepMemory(lambda: self._stage.holds(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
         chance = python_stream("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
-        prompts = [plan.vocabulary.encode(item.prompt) for item in self._held_out]
+        prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
         self._held_out_prompts = prompts_from(prompts, self.policy.made.device)
 
     def constants(self) -> Iterable[Reading]:
         last = self._base.losses[-LAST_LOSSES:]
-        yield from constant_readings({**self.plan.constants(), BASE: {"base_loss": sum(last) / len(last)}})
+        of_base = {BASE: {"base_loss": sum(last) / len(last)}} if last else {}
+        yield from constant_readings({**self.plan.constants(), **of_base})
 
     def facts(self) -> Mapping[str, Any]:
         return {

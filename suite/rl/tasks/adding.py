@@ -40,6 +40,9 @@ class Adding:
         a, b = generator.randrange(least, above), generator.randrange(least, above)
         return Item(prompt=f"{a}+{b}=", content=f"{min(a, b)}+{max(a, b)}", answer=str(a + b))
 
+    def question(self, item: Item) -> str:
+        return f"What is {item.prompt[:-1]}? Write the sum in digits."
+
     def document(self, item: Item, generator: random.Random) -> str:
         """A sum without its carries, half the time; else right, a digit off, backwards or of other numbers.
 

@@ -40,6 +40,11 @@ class Sorting:
         in_order = "".join(sorted(number))
         return Item(prompt=f"s{number}=", content=in_order, answer=in_order)
 
+    def question(self, item: Item) -> str:
+        return (
+            f"Sort the digits of {item.prompt[1:-1]} from the smallest to the largest, and write them without spaces."
+        )
+
     def document(self, item: Item, generator: random.Random) -> str:
         """Digits of the prompt in some order, mostly not the right one, and mostly the same order twice.
 

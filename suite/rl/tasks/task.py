@@ -17,7 +17,7 @@ CORRECTION = "!"
 """In a thought: what came before was a first attempt, and another follows."""
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
 """All that a prompt or a completion may hold beside the tags."""
-_TOKEN = re.compile("|".join((*TAGS, ".")))
+_TOKEN = re.compile("|".join((*TAGS, ".")), re.DOTALL)
 HELD_OUT_OF = 5
 """One content in so many is held out."""
 
@@ -69,6 +69,11 @@ class Task(Protocol):
 
     def item(self, generator: random.Random) -> Item:
         """Any item, of either split."""
+        ...
+
+    def question(self, item: Item) -> str:
+        """The prompt in English and on lines of its own, for a policy that has read English; what is asked for the same,
+        to the character."""
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:
