@@ -5,6 +5,7 @@ that came before: `heldout_accuracy` at step 0 is the base model's. None is exac
 differs between machines; `seeded` ones are bit-equal in two runs of one seed on one machine.
 """
 
+from suite.records.holdings import PART, PEAK
 from suite.records.metric import Better, Metric
 
 EVALUATE, BASE = "evaluate", "base"
@@ -15,6 +16,10 @@ PHASES = ("rollout", "score", "update")
 
 def _metric(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
     return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True)
+
+
+def _exact(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=True)
 
 
 RL_METRICS = (
@@ -57,6 +62,23 @@ RL_METRICS = (
     _metric("gradient_bias", "", "Norm of the expected gradient less the true one, over the true one's", Better.LOWER),
     _metric("gradient_variance", "", "Variance of the gradient over the true one's squared norm", Better.LOWER),
     _metric("largest_difference", "", "Largest difference from what it must equal", Better.LOWER),
+    # Memory, by phase; see records/holdings.py for the spans. As exact as the lengths of what was sampled.
+    Metric(
+        name=PEAK,
+        unit="B",
+        label="Most that was held in a phase, operators' own workspace aside",
+        better=Better.LOWER,
+        exact=True,
+        seeded=True,
+    ),
+    Metric(
+        name=PART, unit="B", label="Its part of one owner and kind", better=Better.NEITHER, exact=True, seeded=True
+    ),
+    # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
+    _exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
+    _exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
+    _exact("reference_parameter_count", "", "Parameters of the reference; 0 where there is none of its own"),
+    _exact("reward_model_parameter_count", "", "Parameters of the reward model; 0 where there is none"),
     # Of the models.
     _metric("policy_parameter_count", "", "Parameters of the policy"),
     _metric("critic_parameter_count", "", "Parameters of the critic; 0 where there is none"),

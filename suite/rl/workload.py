@@ -38,12 +38,15 @@ class RlWorkload:
     def prepare(self, shared: Path) -> None:
         plan, attention = self.plan, self._settings["attention"]
         self._base = base_model(plan, self._settings, shared)
-        begins = [new_decoder(plan, attention) for _ in range(3 if plan.objective.has_critic else 2)]
+        has_own_critic = plan.objective.has_critic and not plan.shares_trunk
+        begins = [new_decoder(plan, attention) for _ in range(3 if has_own_critic else 2)]
         for decoder in begins:
             decoder.load_state_dict(self._base.weights)
         policy, reference = begins[:2]
         reference.requires_grad_(False)
-        critic = Critic(begins[2]) if plan.objective.has_critic else None
+        critic = None
+        if plan.objective.has_critic:
+            critic = Critic(policy, shares_trunk=True) if plan.shares_trunk else Critic(begins[2])
         self._learner = Learner(plan, policy, reference, critic)
         # The same for every case of a task, whatever its seed.
         chance = python_stream("held out")
