@@ -9,11 +9,11 @@ does and gathers nothing. Not counted: a second unit gathered ahead, and a unit'
 import math
 from collections.abc import Mapping
 
-from suite.records.holdings import ENGINE, EXPERIENCE, GATHERED, GRADIENTS, NOBODY, OPTIMISER, PARAMETERS
+from suite.records.holdings import EXPERIENCE, GATHERED, GRADIENTS, NOBODY, OPTIMISER, OPTIMISER_TEMPORARIES, PARAMETERS
 
 Held = Mapping[tuple[str, str], int]
 """Bytes by owner and kind."""
-DIVIDED = (PARAMETERS, GRADIENTS, OPTIMISER)
+DIVIDED = (PARAMETERS, GRADIENTS, OPTIMISER, OPTIMISER_TEMPORARIES)
 GPU_GIGABYTES = (24, 40, 80, 141)
 """Decimal, as they are sold."""
 

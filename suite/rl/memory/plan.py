@@ -36,7 +36,7 @@ class RlMemoryPlan:
         geometry = settings["geometry"]
         vocab_size = whole_number(geometry, "vocab_size", at_least=2, where="geometry.")
         self.shape = decoder_shape(geometry, settings["attention"], vocab_size=vocab_size, where="geometry.")
-        self.refusal = "its decoder is dense, and this geometry has experts" if "moe" in geometry else None
+        self.refusal = "the decoder of this suite is dense, and this geometry has experts" if "moe" in geometry else None
         self.seq_len = whole_number(settings, "seq_len", at_least=3)
         self.prompt_len = whole_number(settings, "prompt_len", at_least=1, at_most=self.seq_len - 2)
         check_estimator(settings["adv_estimator"])
