@@ -257,10 +257,17 @@ def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> 
     folders = [folder for source in sources if name and (folder := _folder(source.schema, source.path))]
     for path in (folder / group / f"{name}.yaml" for folder in folders):
         if path.is_file():
-            content = OmegaConf.to_container(OmegaConf.load(path))
-            assert isinstance(content, dict)
-            return _leaves({key: value for key, value in content.items() if key not in ("defaults", "hydra")})
+            return _settings_in(path)
     return []
+
+
+def _settings_in(path: Path) -> list[str]:
+    """Dotted keys of a file and of those beside it that its own defaults take in."""
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(content, dict)
+    taken = [name for name in content.get("defaults", ()) if isinstance(name, str) and name != "_self_"]
+    leaves = [leaf for name in taken for leaf in _settings_in(path.with_name(f"{name}.yaml"))]
+    return [*leaves, *_leaves({key: value for key, value in content.items() if key not in ("defaults", "hydra")})]
 
 
 def _folder(schema: str, path: str) -> Path | None:

@@ -18,6 +18,10 @@ def _metric(name: str, unit: str, label: str, better: Better = Better.NEITHER) -
     return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True)
 
 
+def _exact(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=True)
+
+
 RL_METRICS = (
     # Budgets, of one step each; the sum of the steps before is what a curve is drawn over.
     _metric("completions", "", "Completions that were sampled"),
@@ -75,9 +79,7 @@ RL_METRICS = (
         exact=True,
         seeded=True,
     ),
-    Metric(
-        name=PART, unit="B", label="Its part of one owner and kind", better=Better.NEITHER, exact=True, seeded=True
-    ),
+    Metric(name=PART, unit="B", label="Its part of one owner and kind", better=Better.NEITHER, exact=True, seeded=True),
     Metric(
         name=ALLOCATOR_PEAK,
         unit="B",
@@ -85,6 +87,11 @@ RL_METRICS = (
         better=Better.LOWER,
         exact=False,
     ),
+    # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
+    _exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
+    _exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
+    _exact("reference_parameter_count", "", "Parameters of the reference; 0 where there is none of its own"),
+    _exact("reward_model_parameter_count", "", "Parameters of the reward model; 0 where there is none"),
     # Of the models.
     _metric("policy_parameter_count", "", "Parameters of the policy"),
     _metric("critic_parameter_count", "", "Parameters of the critic; 0 where there is none"),

@@ -13,13 +13,18 @@ SUPERVISIONS = ("outcome", "process")
 SCALES = ("group", "batch", "none")
 AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
+ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
+"""Of policy and critic: whether the policy's gradients are gone before the critic's are computed."""
+OWN, SHARED_TRUNK = CRITICS = "own", "shared_trunk"
+OPTIMISERS = ("fused", "foreach", "for_loop")
+"""The keys of suite.lm.training.FORMS."""
 GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline")
 """Estimators that compare a completion with the others of its group."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """See conf/settings/rl.yaml for what each setting is."""
+    """See conf/settings/learning.yaml for what each setting is."""
 
     adv_estimator: str
     supervision: str

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import not_negative, one_of, positive_number, whole_number
+from suite.configuration import not_negative, one_of, optional_whole_number, positive_number, whole_number
 from suite.rl.named import check_estimator, check_policy_loss
-from suite.rl.objective import objective_from
+from suite.rl.objective import CRITICS, ONE_AFTER_OTHER, OPTIMISERS, SHARED_TRUNK, UPDATE_ORDERS, objective_from
 from suite.rl.policy import policy_from
 from suite.rl.recipe import recipe_from, taught
 from suite.rl.tasks.task import make
@@ -43,10 +43,17 @@ class RlPlan:
         if settings["micro_batch"] is not None:
             self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
         self.recipe = recipe_from(settings, self.steps)
+        self.logits_chunk = optional_whole_number(settings, "logits_chunk")
         self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
 
         self.lr = positive_number(settings, "lr")
         self.critic_lr = positive_number(settings, "critic_lr") if self.objective.has_critic else None
+        self.shares_trunk: bool = self.objective.has_critic and one_of(settings, "critic", CRITICS) == SHARED_TRUNK
+        self.value_coef = not_negative(settings, "value_coef")
+        self.update_order: str = ONE_AFTER_OTHER
+        if self.objective.has_critic:
+            self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
+        self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
         self.temperature = positive_number(settings, "temperature")
@@ -79,7 +86,8 @@ class RlPlan:
 
     def constants(self) -> dict[str, dict[str, float]]:
         policy = self.shape.parameter_count
-        critic = policy + self.shape.hidden_size if self.objective.has_critic else 0
+        trunk = 0 if self.shares_trunk else self.shape.trunk_parameter_count
+        critic = trunk + self.shape.hidden_size if self.objective.has_critic else 0
         return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
 
     def least_bytes(self) -> float:
@@ -89,6 +97,11 @@ class RlPlan:
         return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)
 
     def _check_together(self) -> None:
+        if self.logits_chunk is not None and self.objective.entropy_coef > 0:
+            raise ValueError(
+                f"logits_chunk must be null where entropy_coef is above 0, since an entropy is of a whole distribution; "
+                f"got {self.logits_chunk}"
+            )
         if self.objective.supervision == "process" and not self.task.has_steps:
             raise ValueError(
                 "supervision=process needs a task whose steps are checkable, such as task=sort without task.corrections; "

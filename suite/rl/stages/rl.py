@@ -30,7 +30,9 @@ class RlStage:
     def __init__(self, at: StageBegin) -> None:
         self._plan = plan = at.plan
         reference = _copy(at).requires_grad_(False)
-        critic = Critic(_copy(at)) if plan.objective.has_critic else None
+        critic = None
+        if plan.objective.has_critic:
+            critic = Critic(at.policy, shares_trunk=True) if plan.shares_trunk else Critic(_copy(at))
         self._learner = Learner(plan, at.policy, reference, critic)
 
     def step(self, meter: Meter, *, looks: bool) -> None:
