@@ -79,7 +79,7 @@ def _corpus(plan: RlPlan, device: torch.device) -> Iterator[tuple[Tensor, Tensor
     generator = python_stream(plan.seed, "corpus")
     for _ in range(plan.base_updates):
         items = [draw(plan.task, generator, held_out=False) for _ in range(plan.base_batch)]
-        texts = [item.prompt + plan.task.document(item, generator) for item in items]
+        texts = [plan.prompt_of(item) + plan.task.document(item, generator) for item in items]
         examples = [Example(ids=plan.vocabulary.encode(text)) for text in texts]
         yield batch_of(examples, device, end=plan.vocabulary.end)
 

@@ -95,7 +95,7 @@ def _round(plan: RlPlan, policy: Decoder, meter: Meter, round_: int) -> Experien
     with meter.span("rollout"):
         chance = python_stream(*names, "prompts")
         items = [draw(plan.task, chance, held_out=False) for _ in range(plan.prompts_per_step)]
-        prompts = prompts_from([plan.vocabulary.encode(item.prompt) for item in items], device)
+        prompts = prompts_from([plan.vocabulary.encode(plan.prompt_of(item)) for item in items], device)
         with held_as(POLICY, ACTIVATIONS):
             samples = sample(
                 policy,

@@ -6,7 +6,7 @@ from typing import Any
 from suite.configuration import not_negative, one_of, positive_number, whole_number
 from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import objective_from
-from suite.rl.tasks.task import make
+from suite.rl.tasks.task import Item, NeedsPackageError, WritesAnything, make
 from suite.rl.vocabulary import TaskVocabulary, Vocabulary
 from suite.theory.decoder_shape import decoder_shape
 
@@ -25,7 +25,11 @@ class RlPlan:
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
-        self.task = make(settings)
+        try:
+            self.task = make(settings)
+        except NeedsPackageError as error:
+            self.refusal = str(error)
+            return
         self.vocabulary: Vocabulary = TaskVocabulary()
         self.shape = decoder_shape(
             settings["policy"], settings["attention"], vocab_size=self.vocabulary.vocab_size, where="policy."
@@ -71,6 +75,10 @@ class RlPlan:
         """Of one rollout."""
         return self.prompts_per_step * self.num_generations
 
+    def prompt_of(self, item: Item) -> str:
+        """A policy that reads language is asked in words, where a task has them."""
+        return item.prompt if self.vocabulary.is_of_tasks or item.question is None else item.question
+
     def facts(self) -> dict[str, Any]:
         return {"policy": self.shape.layer.describe()}
 
@@ -86,6 +94,8 @@ class RlPlan:
         return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)
 
     def _check_together(self) -> None:
+        if self.vocabulary.is_of_tasks and isinstance(self.task, WritesAnything):
+            self.task.check_characters()
         if self.objective.supervision == "process" and not self.task.has_steps:
             raise ValueError(
                 "supervision=process needs a task whose steps are checkable, such as task=sort; this task's are not"

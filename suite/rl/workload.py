@@ -48,7 +48,7 @@ class RlWorkload:
         # The same for every case of a task, whatever its seed.
         chance = python_stream("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
-        prompts = [plan.vocabulary.encode(item.prompt) for item in self._held_out]
+        prompts = [plan.vocabulary.encode(plan.prompt_of(item)) for item in self._held_out]
         self._held_out_prompts = prompts_from(prompts, policy.made.device)
 
     def constants(self) -> Iterable[Reading]:
