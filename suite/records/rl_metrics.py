@@ -36,6 +36,7 @@ RL_METRICS = (
     _metric("step_reward", "", "Mean reward of the checked steps, where steps are checked", Better.HIGHER),
     _metric("compiles", "", "Share of sampled programs that compile, where programs are asked for", Better.HIGHER),
     _metric("cases_passed", "", "Mean share of its cases that a sampled program passes", Better.HIGHER),
+    _metric("unscorable", "", "Share of sampled completions that the task's own scorer cannot judge", Better.LOWER),
     _metric("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER),
     _metric("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
     _metric("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),

@@ -8,7 +8,7 @@ from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import CRITICS, ONE_AFTER_OTHER, OPTIMISERS, SHARED_TRUNK, UPDATE_ORDERS, objective_from
 from suite.rl.policy import policy_from
 from suite.rl.recipe import recipe_from, taught
-from suite.rl.tasks.task import make
+from suite.rl.tasks.task import NeedsPackageError, WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
 REWARDS_FROM = ("key", "majority")
@@ -24,7 +24,11 @@ class RlPlan:
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
-        self.task = make(settings)
+        try:
+            self.task = make(settings)
+        except NeedsPackageError as error:
+            self.refusal = str(error)
+            return
         self.policy = policy_from(settings)
         self.vocabulary, self.shape, self.refusal = self.policy.vocabulary, self.policy.shape, self.policy.refusal
         self.longest_completion = self.task.longest_completion
@@ -102,6 +106,8 @@ class RlPlan:
                 f"logits_chunk must be null where entropy_coef is above 0, since an entropy is of a whole distribution; "
                 f"got {self.logits_chunk}"
             )
+        if self.vocabulary.is_of_tasks and isinstance(self.task, WritesAnything):
+            self.task.check_characters()
         if self.objective.supervision == "process" and not self.task.has_steps:
             raise ValueError(
                 "supervision=process needs a task whose steps are checkable, such as task=sort without task.corrections; "
