@@ -1,0 +1,80 @@
+"""What was measured over what was projected for the same model and settings, and what an allocator held over both."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from suite.records.derived import noted
+from suite.report.rl_memory import Holding, said
+from suite.report.rl_memory_setups import Arm, Setup
+
+SAME_COUNTS = ("policy_parameter_count", "critic_parameter_count")
+SAME_SETTINGS = (
+    ("attention", "attention"),
+    ("num_generations", "num_generations"),
+    ("prompts_per_step", "prompts_per_step"),
+    ("micro_batch", "micro_batch"),
+    ("critic", "critic"),
+    ("update_order", "update_order"),
+    ("optimiser", "optimiser"),
+    ("logits_chunk", "logits_chunk"),
+    ("dtype", "precision"),
+)
+"""Of a run and of a projection: in what they agree where both say it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Check:
+    """One phase of a run."""
+
+    setup: Setup
+    arm: Arm
+    phase: str
+    projected: float | None
+    """The same phase's peak by the projection; None where there is none of the same model and settings."""
+
+    @property
+    def measured(self) -> float:
+        return self.arm.holding.phases[self.phase].peak
+
+    @property
+    def allocator(self) -> float | None:
+        return self.arm.holding.phases[self.phase].allocator
+
+
+def checks(found: Sequence[Setup]) -> list[Check]:
+    """Of runs that have a projection or an allocator to be held against; a projection for each that fits."""
+    projections = [arm.holding for setup in found if not setup.is_measured for arm in setup.arms]
+    rows = [
+        Check(setup=setup, arm=arm, phase=phase, projected=_peak(projection, phase))
+        for setup in found
+        if setup.is_measured
+        for arm in setup.arms
+        for projection in _projections(arm.holding, projections)
+        for phase in arm.holding.phases
+    ]
+    return [row for row in rows if row.projected is not None or row.allocator is not None]
+
+
+def _projections(run: Holding, projections: Iterable[Holding]) -> Sequence[Holding | None]:
+    """Those of the same model and settings; the one that is none where there are none."""
+    return [one for one in projections if one.algorithm == run.algorithm and _is_same(run, one)] or [None]
+
+
+def _is_same(run: Holding, projection: Holding) -> bool:
+    counts = [[noted(one.record, "case", name) for one in (run, projection)] for name in SAME_COUNTS]
+    if counts[0][0] is None or any(measured != projected for measured, projected in counts):
+        return False
+    pairs = [(_setting(run, ours), _setting(projection, theirs)) for ours, theirs in SAME_SETTINGS]
+    return all(ours == theirs for ours, theirs in pairs if ours and theirs)
+
+
+def _setting(holding: Holding, name: str) -> str:
+    """By the case, or by what its record resolved."""
+    value = holding.record.settings.get(name)
+    return said(holding.record, name) or (str(value) if isinstance(value, str | int) else "")
+
+
+def _peak(projection: Holding | None, phase: str) -> float | None:
+    if projection is None or phase not in projection.phases:
+        return None
+    return projection.phases[phase].peak
