@@ -88,9 +88,15 @@ class Holding:
         return name_facets(self.record.case.axes) | {"label": self.current.label}
 
 
+def all_of(record: Record) -> dict[str, str]:
+    """Every axis and further setting of a case as its id writes it; empty where it does not apply."""
+    axes, extras = record.case.axes, sorted(record.case.extras.items())
+    return {name: _text(value) for name, value in (*axes.items(), *extras)}
+
+
 def said(record: Record, name: str) -> str:
-    """An axis or a further setting of a case as its id writes it; empty where it has none."""
-    return _text({**record.case.extras, **record.case.axes}.get(name))
+    """One of them; empty where the case has none."""
+    return _text(record.case.axes.get(name, record.case.extras.get(name)))
 
 
 def devices_needed(holding: Holding, size_gb: int) -> int | None:

@@ -221,7 +221,7 @@ def _curve(over: str, line: Line, place: int, words: Words) -> dict[str, Any]:
         "name": figure_text(line.name or words("rl_memory.usual")),
         "x": [one.at(over) for one in line.points],
         "y": [short(one.share) for one in line.points],
-        "hovertext": [figure_text(saving_text(one, words)) for one in line.points],
+        "hovertext": [_saving_text(one, words) for one in line.points],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         "line": {"color": colour, "dash": DASHES[place % len(DASHES)], "width": 2},
         "marker": {"color": colour, "symbol": MARKERS[place % len(MARKERS)], "size": 8},
@@ -229,10 +229,10 @@ def _curve(over: str, line: Line, place: int, words: Words) -> dict[str, Any]:
     }
 
 
-def saving_text(one: Saving, words: Words) -> str:
+def _saving_text(one: Saving, words: Words) -> str:
     return words(
         "rl_memory.saving_hover",
-        model=one.setup.first.model,
+        model=figure_text(one.setup.first.model),
         share=numbers.percent(one.share),
         before=numbers.bytes_iec(one.baseline.holding.peak),
         after=numbers.bytes_iec(one.arm.holding.peak),

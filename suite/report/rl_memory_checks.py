@@ -9,17 +9,20 @@ from suite.report.rl_memory_setups import Arm, Setup
 
 SAME_COUNTS = ("policy_parameter_count", "critic_parameter_count")
 SAME_SETTINGS = (
-    ("attention", "attention"),
-    ("num_generations", "num_generations"),
-    ("prompts_per_step", "prompts_per_step"),
-    ("micro_batch", "micro_batch"),
-    ("critic", "critic"),
-    ("update_order", "update_order"),
-    ("optimiser", "optimiser"),
-    ("logits_chunk", "logits_chunk"),
-    ("dtype", "precision"),
+    "attention",
+    "num_generations",
+    "prompts_per_step",
+    "micro_batch",
+    "kl_coef",
+    "critic",
+    "update_order",
+    "optimiser",
+    "logits_chunk",
+    "dtype",
 )
-"""Of a run and of a projection: in what they agree where both say it."""
+"""In what a run and its projection agree, where both say it."""
+OTHERWISE = {"micro_batch": "minibatch", "dtype": "precision"}
+"""What holds where a setting is not given: a whole minibatch at once, and a projection's word for its dtype."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,8 +32,18 @@ class Check:
     setup: Setup
     arm: Arm
     phase: str
-    projected: float | None
-    """The same phase's peak by the projection; None where there is none of the same model and settings."""
+    projection: Holding | None
+    """Of the same model and settings, its tokens aside, which a run samples as they come."""
+
+    @property
+    def projected(self) -> float | None:
+        held = self.projection.phases.get(self.phase) if self.projection else None
+        return held.peak if held else None
+
+    @property
+    def projected_tokens(self) -> str:
+        """A prompt and its completion in the projection."""
+        return said(self.projection.record, "seq_len") if self.projection else ""
 
     @property
     def measured(self) -> float:
@@ -45,7 +58,7 @@ def checks(found: Sequence[Setup]) -> list[Check]:
     """Of runs that have a projection or an allocator to be held against; a projection for each that fits."""
     projections = [arm.holding for setup in found if not setup.is_measured for arm in setup.arms]
     rows = [
-        Check(setup=setup, arm=arm, phase=phase, projected=_peak(projection, phase))
+        Check(setup=setup, arm=arm, phase=phase, projection=projection)
         for setup in found
         if setup.is_measured
         for arm in setup.arms
@@ -64,17 +77,15 @@ def _is_same(run: Holding, projection: Holding) -> bool:
     counts = [[noted(one.record, "case", name) for one in (run, projection)] for name in SAME_COUNTS]
     if counts[0][0] is None or any(measured != projected for measured, projected in counts):
         return False
-    pairs = [(_setting(run, ours), _setting(projection, theirs)) for ours, theirs in SAME_SETTINGS]
+    pairs = [(_setting(run, name), _setting(projection, name)) for name in SAME_SETTINGS]
     return all(ours == theirs for ours, theirs in pairs if ours and theirs)
 
 
 def _setting(holding: Holding, name: str) -> str:
     """By the case, or by what its record resolved."""
-    value = holding.record.settings.get(name)
-    return said(holding.record, name) or (str(value) if isinstance(value, str | int) else "")
-
-
-def _peak(projection: Holding | None, phase: str) -> float | None:
-    if projection is None or phase not in projection.phases:
-        return None
-    return projection.phases[phase].peak
+    for one in filter(None, (name, OTHERWISE.get(name))):
+        value = holding.record.settings.get(one)
+        text = said(holding.record, one) or (f"{value:g}" if isinstance(value, float) else str(value or ""))
+        if text:
+            return text
+    return ""

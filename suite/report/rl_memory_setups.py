@@ -5,17 +5,18 @@ A setting that applies to some algorithms only, as a critic's does, tells arms a
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.report.facets import case_facets
 from suite.report.results import Results
-from suite.report.rl_memory import MODEL, Holding, read_holding, said
+from suite.report.rl_memory import MODEL, Holding, all_of, read_holding
 from suite.report.rl_palette import algorithm_rank, shown_algorithm
 from suite.report.rl_runs import Pairs, differing, grouped
 from suite.report.words import Words
 
-TITLED = {"workload", "evidence", "label", *MODEL}
+OF_A_RECORD = ("workload", "evidence", "label")
+TITLED = {*OF_A_RECORD, *MODEL}
 """What a title or a column of its own says."""
 OWN = ("algorithm", "kl_coef")
 """Axes that an algorithm sets, and in which those of one figure may so differ."""
@@ -69,7 +70,7 @@ def setups(results: Results) -> Sequence[Setup]:
     bound = _bound_to_an_algorithm(holdings)
     found = grouped(holdings, lambda holding: _shared(holding, bound))
     settings = settings_of(list(found))
-    names = _arm_names({_own(holding, bound) for holding in holdings})
+    names = _arm_names([_own(holding, bound) for holding in holdings])
     made = [
         Setup(
             key=key,
@@ -82,44 +83,43 @@ def setups(results: Results) -> Sequence[Setup]:
     return sorted(made, key=lambda one: (one.is_measured, -one.parameters, -len(one.arms), one.title))
 
 
-def _all(holding: Holding) -> dict[str, str]:
-    case = holding.record.case
-    return {name: said(holding.record, name) for name in dict.fromkeys([*case.axes, *sorted(case.extras)])}
-
-
 def _bound_to_an_algorithm(holdings: Sequence[Holding]) -> set[str]:
-    """Settings that apply to some algorithms only: null for the others, so that they never agree in them."""
-    empty, given = set[tuple[str, str]](), set[tuple[str, str]]()
+    """Settings that some algorithms always have and the others never, so that the two cannot agree in them."""
+    given, empty = set[tuple[str, str]](), set[tuple[str, str]]()
     for holding in holdings:
-        for name, value in _all(holding).items():
+        for name, value in all_of(holding.record).items():
             (given if value else empty).add((holding.algorithm, name))
-    return {name for _, name in given} & {name for _, name in empty - given}
+    sometimes = {name for _, name in given & empty}
+    return ({name for _, name in given} & {name for _, name in empty}) - sometimes
 
 
 def _shared(holding: Holding, bound: set[str]) -> Pairs:
-    silent = {*OWN, *UNSAID, *bound}
+    silent = {*OWN, *UNSAID, *bound, *OF_A_RECORD}
     pairs = [("evidence", str(holding.record.evidence)), ("label", holding.current.label)]
-    pairs += [(name, value) for name, value in _all(holding).items() if name not in silent]
+    pairs += [(name, value) for name, value in all_of(holding.record).items() if name not in silent]
     return (("workload", holding.record.case.workload), *pairs)
 
 
 def settings_of(keys: Sequence[Pairs]) -> dict[Pairs, list[str]]:
     """What differs between setups of one workload, but for the model."""
-    return {
-        key: [f"{name}={value}" for name, value in key if name in differing(alike) - TITLED and value]
-        for alike in _by_workload(keys)
-        for key in alike
-    }
+    settings = {}
+    for alike in _by_workload(keys):
+        names = differing(alike) - TITLED
+        settings.update({key: _written(key, names) for key in alike})
+    return settings
 
 
 def alike_in(keys: Sequence[Pairs]) -> dict[str, list[str]]:
     """By workload what all of its setups agree in."""
-    return {
-        dict(alike[0])["workload"]: [
-            f"{name}={value}" for name, value in alike[0] if value and name not in differing(alike) | TITLED
-        ]
-        for alike in _by_workload(keys)
-    }
+    found = {}
+    for alike in _by_workload(keys):
+        names = {name for name, _ in alike[0]} - differing(alike) - TITLED
+        found[dict(alike[0])["workload"]] = _written(alike[0], names)
+    return found
+
+
+def _written(key: Pairs, names: Collection[str]) -> list[str]:
+    return [f"{name}={value}" for name, value in key if name in names and value]
 
 
 def _by_workload(keys: Sequence[Pairs]) -> list[list[Pairs]]:
@@ -134,7 +134,9 @@ def _title(key: Pairs, settings: Sequence[str], *, has_labels: bool) -> str:
 
 
 def _own(holding: Holding, bound: set[str]) -> Pairs:
-    return tuple((name, value) for name, value in _all(holding).items() if name in {*OWN, *bound} - {*UNSAID})
+    own = {*OWN, *bound} - {*UNSAID}
+    pairs = [(name, value) for name, value in all_of(holding.record).items() if name in own]
+    return (("workload", holding.record.case.workload), *pairs)
 
 
 def _peak(holding: Holding) -> float:
@@ -146,14 +148,14 @@ def _arms(holdings: Mapping[Pairs, Holding], names: Mapping[Pairs, str]) -> list
     return sorted(arms, key=lambda arm: (algorithm_rank(arm.holding.algorithm), arm.name))
 
 
-def _arm_names(keys: Collection[Pairs]) -> dict[Pairs, str]:
-    """An algorithm by its name, and by what tells it from others of that name anywhere."""
+def _arm_names(keys: Iterable[Pairs]) -> dict[Pairs, str]:
+    """An algorithm by its name, and by what tells it from others of that name in any setup."""
     names = {}
-    for key in keys:
-        algorithm = dict(key).get("algorithm", "")
-        differ = differing([other for other in keys if dict(other).get("algorithm", "") == algorithm])
-        parts = [f"{name}={value}" for name, value in key if name in differ]
-        names[key] = " · ".join(filter(None, [shown_algorithm(algorithm), *parts]))
+    for alike in grouped(dict.fromkeys(keys), lambda key: key[:2]).values():
+        differ = differing(alike)
+        for key in alike:
+            algorithm = shown_algorithm(dict(key).get("algorithm", ""))
+            names[key] = " · ".join(filter(None, [algorithm, *_written(key, differ)]))
     return names
 
 

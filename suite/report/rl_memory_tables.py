@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from suite.records import numbers
@@ -27,36 +29,47 @@ def evidence_of(holding: Holding, words: Words) -> str:
     return words("evidence.measured" if holding.is_measured else "evidence.projected")
 
 
-def _case_columns(results: Results, words: Words, *, has_evidence: bool = True) -> list[Column]:
-    return [
-        Column(title=words("column.model")),
-        Column(title=words("column.algorithm")),
-        Column(title=words("column.settings"), kind=Kind.LONG),
-        *([Column(title=words("fact.evidence"))] if has_evidence else []),
-        *([Column(title=words("column.label"), facet="label")] if results.several else []),
-    ]
+@dataclass(frozen=True, kw_only=True)
+class _Cases:
+    """What the tables begin with: each case's model and algorithm, and how it differs from the table's others."""
 
+    keys: Sequence[Pairs]
+    """Of the setups."""
+    results: Results
+    words: Words
+    has_evidence: bool = False
 
-def _case_cells(
-    arm: Arm, settings: Sequence[str], results: Results, words: Words, *, has_evidence: bool = True
-) -> list[str]:
-    return [
-        arm.holding.model,
-        arm.name,
-        ", ".join(settings) or numbers.NOTHING,
-        *([evidence_of(arm.holding, words)] if has_evidence else []),
-        *([arm.holding.current.label] if results.several else []),
-    ]
+    @cached_property
+    def settings(self) -> dict[Pairs, list[str]]:
+        return settings_of(self.keys)
 
+    def columns(self) -> list[Column]:
+        words = self.words
+        return [
+            Column(title=words("column.model")),
+            Column(title=words("column.algorithm")),
+            *([Column(title=words("column.settings"), kind=Kind.LONG)] if any(self.settings.values()) else []),
+            *([Column(title=words("fact.evidence"))] if self.has_evidence else []),
+            *([Column(title=words("column.label"), facet="label")] if self.results.several else []),
+        ]
 
-def _noted(note: str, keys: Sequence[Pairs], words: Words) -> str:
-    """A table's note, with what all of its cases agree in and no row says."""
-    alike = [
-        words(f"rl_memory.alike.{workload}", settings=", ".join(settings))
-        for workload, settings in alike_in(keys).items()
-        if settings
-    ]
-    return words("punctuation.sentence").join([note, *alike])
+    def cells(self, key: Pairs, arm: Arm) -> list[str]:
+        return [
+            arm.holding.model,
+            arm.name,
+            *([", ".join(self.settings[key]) or numbers.NOTHING] if any(self.settings.values()) else []),
+            *([evidence_of(arm.holding, self.words)] if self.has_evidence else []),
+            *([arm.holding.current.label] if self.results.several else []),
+        ]
+
+    def noted(self, note: str) -> str:
+        """A note, with what all cases agree in and no row says."""
+        alike = [
+            self.words(f"rl_memory.alike.{workload}", settings=", ".join(settings))
+            for workload, settings in alike_in(self.keys).items()
+            if settings
+        ]
+        return self.words("punctuation.sentence").join([note, *alike])
 
 
 def _each(found: Sequence[Setup]) -> list[tuple[Setup, Arm]]:
@@ -94,28 +107,26 @@ def _but_shards(key: Pairs) -> Pairs:
 def _fits_table(
     title: str, rows: Sequence[tuple[Setup, Arm]], results: Results, words: Words, *, folded: bool
 ) -> Table:
-    keys = [_but_shards(setup.key) for setup, _ in rows]
-    settings = settings_of(keys)
+    cases = _Cases(keys=[_but_shards(setup.key) for setup, _ in rows], results=results, words=words)
+    reserve = _reserve([arm.holding for _, arm in rows], words)
     return Table(
         title=title,
         columns=[
-            *_case_columns(results, words, has_evidence=False),
+            *cases.columns(),
             Column(title=words("rl_memory.on_one"), kind=Kind.NUMBER),
             *(Column(title=words("rl_memory.gpu", size=size), kind=Kind.NUMBER) for size in GPUS_GB),
             Column(title=words("rl_memory.smallest"), kind=Kind.NUMBER),
         ],
         rows=[
             [
-                *_case_cells(arm, settings[_but_shards(setup.key)], results, words, has_evidence=False),
+                *cases.cells(_but_shards(setup.key), arm),
                 cell(noted(arm.holding.record, "shards_1", "peak_bytes_per_device"), numbers.bytes_iec),
                 *(cell(devices_needed(arm.holding, size), numbers.count) for size in GPUS_GB),
                 _smallest(arm.holding, words),
             ]
             for setup, arm in rows
         ],
-        note=_noted(
-            words("rl_memory.fits_note", reserve=_reserve([arm.holding for _, arm in rows], words)), keys, words
-        ),
+        note=cases.noted(words("rl_memory.fits_note", reserve=reserve)),
         folded=folded,
         row_facets=_facets(rows, words),
     )
@@ -144,12 +155,11 @@ def _number(value: Any) -> float | None:
 
 
 def savings_table(found: Sequence[Saving], results: Results, words: Words) -> Table:
-    keys = [one.setup.key for one in found]
-    settings = settings_of(keys)
+    cases = _Cases(keys=[one.setup.key for one in found], results=results, words=words, has_evidence=True)
     return Table(
         title=words("rl_memory.savings"),
         columns=[
-            *_case_columns(results, words),
+            *cases.columns(),
             Column(title=words("rl_memory.parameters"), kind=Kind.NUMBER),
             Column(title=words("rl_memory.against")),
             Column(title=words("rl_memory.baseline_peak"), kind=Kind.NUMBER),
@@ -158,7 +168,7 @@ def savings_table(found: Sequence[Saving], results: Results, words: Words) -> Ta
         ],
         rows=[
             [
-                *_case_cells(one.arm, settings[one.setup.key], results, words),
+                *cases.cells(one.setup.key, one.arm),
                 cell(one.arm.holding.parameters, parameters),
                 one.baseline.name,
                 numbers.bytes_iec(one.baseline.holding.peak),
@@ -167,7 +177,7 @@ def savings_table(found: Sequence[Saving], results: Results, words: Words) -> Ta
             ]
             for one in found
         ],
-        note=_noted(words("rl_memory.savings_note"), keys, words),
+        note=cases.noted(words("rl_memory.savings_note")),
         folded=len(found) > MOST_ROWS_OPEN,
         row_facets=_facets([(one.setup, one.arm) for one in found], words),
     )
@@ -177,32 +187,34 @@ def checks_tables(found: Sequence[Setup], results: Results, words: Words) -> lis
     rows = checks(found)
     if not rows:
         return []
-    settings = settings_of([row.setup.key for row in rows])
+    cases = _Cases(keys=[row.setup.key for row in rows], results=results, words=words)
     return [
         Table(
             title=words("rl_memory.checks"),
             columns=[
-                *_case_columns(results, words, has_evidence=False),
+                *cases.columns(),
                 Column(title=words("column.phase")),
                 Column(title=words("rl_memory.measured"), kind=Kind.NUMBER),
                 Column(title=words("rl_memory.projected"), kind=Kind.NUMBER),
+                Column(title=words("rl_memory.projected_tokens"), kind=Kind.NUMBER),
                 Column(title=words("rl_memory.over_projected"), kind=Kind.NUMBER),
                 Column(title=words("rl_memory.allocator"), kind=Kind.NUMBER),
                 Column(title=words("rl_memory.over_held"), kind=Kind.NUMBER),
             ],
             rows=[
                 [
-                    *_case_cells(row.arm, settings[row.setup.key], results, words, has_evidence=False),
+                    *cases.cells(row.setup.key, row.arm),
                     words(f"rl.phase.{row.phase}"),
                     numbers.bytes_iec(row.measured),
                     cell(row.projected, numbers.bytes_iec),
+                    row.projected_tokens or numbers.NOTHING,
                     cell(_over(row.measured, row.projected), numbers.times),
                     cell(row.allocator, numbers.bytes_iec),
                     cell(_over(row.allocator, row.measured), numbers.times),
                 ]
                 for row in rows
             ],
-            note=_noted(words("rl_memory.checks_note"), [row.setup.key for row in rows], words),
+            note=cases.noted(words("rl_memory.checks_note")),
             folded=len(rows) > MOST_ROWS_OPEN,
             row_facets=_facets([(row.setup, row.arm) for row in rows], words),
         )
@@ -221,24 +233,25 @@ def peaks(found: Sequence[Setup], results: Results, words: Words, *, by_kind: bo
     present = [name for name in names if any(sums[arm].get(name) for _, arm in rows)]
     phases = [] if by_kind else PHASES
     word = "kind" if by_kind else "owner"
+    cases = _Cases(keys=[setup.key for setup in found], results=results, words=words, has_evidence=True)
     return Table(
         title=words(f"rl_memory.by_{word}"),
         columns=[
-            *_case_columns(results, words),
+            *cases.columns(),
             Column(title=words("rl_memory.peak"), kind=Kind.NUMBER),
             *(Column(title=words(f"rl.phase.{phase}"), kind=Kind.NUMBER) for phase in phases),
             *(Column(title=words(f"rl_memory.{word}.{name}"), kind=Kind.NUMBER) for name in present),
         ],
         rows=[
             [
-                *_case_cells(arm, setup.settings, results, words),
+                *cases.cells(setup.key, arm),
                 numbers.bytes_iec(arm.holding.peak),
                 *(cell(_phase_peak(arm.holding, phase), numbers.bytes_iec) for phase in phases),
                 *(cell(sums[arm].get(name), numbers.bytes_iec) for name in present),
             ]
             for setup, arm in rows
         ],
-        note=_noted(words(f"rl_memory.by_{word}_note"), [setup.key for setup in found], words),
+        note=cases.noted(words(f"rl_memory.by_{word}_note")),
         folded=True,
         row_facets=_facets(rows, words),
     )

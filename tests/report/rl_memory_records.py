@@ -1,6 +1,6 @@
 """Records of what is held, with invented numbers in the proportions of real ones, for tests of the report alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.records.case import Case
@@ -100,10 +100,12 @@ ALGORITHMS: tuple[dict[str, Any], ...] = (
 )
 
 
-def sweep(**lists: Any) -> list[Record]:
-    """Every algorithm on every model, and on one of them with what else is listed: `seq_len=(256, 4096)`."""
-    points = [{"geometry": geometry} for geometry in SIZES]
-    points += [
-        {"geometry": geometry, name: value} for name, part in lists.items() for value in part for geometry in SIZES
+def sweep(geometries: Sequence[str] = tuple(SIZES), **lists: Any) -> list[Record]:
+    """Every algorithm on every model, and again with each value of what is listed: `seq_len=(256, 4096)`."""
+    changes = [{}, *({name: value} for name, part in lists.items() for value in part)]
+    return [
+        projected(**algorithm, **change, geometry=geometry)
+        for algorithm in ALGORITHMS
+        for change in changes
+        for geometry in geometries
     ]
-    return [projected(**algorithm, **point) for algorithm in ALGORITHMS for point in points]
