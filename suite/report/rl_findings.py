@@ -13,6 +13,19 @@ from suite.report.rl_runs import Comparison, clock_of, comparisons
 from suite.report.words import Words
 
 MOST_HEADLINES = 2
+SAID_OF_A_PEAK = (
+    *(
+        "precision",
+        "dtype",
+        "seq_len",
+        "prompts_per_step",
+        "num_generations",
+        "minibatch",
+        "micro_batch",
+        "checkpointing",
+    ),
+)
+"""Without these a saving of memory says nothing."""
 OUTCOMES = ("higher", "lower", "open")
 
 
@@ -52,13 +65,16 @@ def memory_headlines(results: Results, words: Words) -> list[str]:
 def _saved(pair: Sequence[Saving], words: Words) -> str:
     """Of the models whose settings are the first one's."""
     first = pair[0].setup
+    key = dict(first.key)
+    settings = [f"{name}={key[name]}" for name in SAID_OF_A_PEAK if key.get(name)]
+    settings += [text for text in first.settings if text not in settings]
     items = [_saved_item(one, words) for one in pair if one.setup.settings == first.settings]
     return words(
         "rl_memory.headline.measured" if first.is_measured else "rl_memory.headline.projected",
         arm=pair[0].arm.name,
         baseline=pair[0].baseline.name,
         items=words("punctuation.list").join(items),
-        settings=words("finding.settings", settings=", ".join(first.settings)) if first.settings else "",
+        settings=words("finding.settings", settings=", ".join(settings)) if settings else "",
     )
 
 

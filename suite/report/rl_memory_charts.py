@@ -44,18 +44,18 @@ STYLES = {
     PARAMETERS: (BLUE, ""),
     GRADIENTS: (SKY, "/"),
     OPTIMISER: (GREEN, "x"),
-    OPTIMISER_TEMPORARIES: (PURPLE, "-"),
+    OPTIMISER_TEMPORARIES: (GREEN, "-"),
     ACTIVATIONS: (ORANGE, "."),
     LOGITS: (VERMILION, "\\"),
-    KV_CACHE: (BLUE, "|"),
-    EXPERIENCE: (GREEN, "+"),
-    GATHERED: (SKY, "x"),
+    KV_CACHE: (PURPLE, "|"),
+    EXPERIENCE: (SKY, "+"),
+    GATHERED: (BLUE, "+"),
     OTHER: (GREY, ""),
 }
 """Colour and pattern of a kind."""
 LINE_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
-ROW_PX, FRAME_PX, NAME_SHIFT_PX = 78, 110, 24
+ROW_PX, FRAME_PX, NAME_SHIFT_PX = 78, 110, 26
 BAR, STRIP, STRIP_DOWN = 0.34, 0.24, 0.31
 """Of a row: how high the bar and the strip below it are, and how far below the bar's middle the strip's lies."""
 LEAST_SHARE = 0.005

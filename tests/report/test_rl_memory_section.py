@@ -13,6 +13,7 @@ from suite.report.rl_memory_charts import LEAST_SHARE
 from suite.report.rl_runs import comparisons
 from suite.report.sections import coverage, rl_cost, rl_efficiency, rl_memory, rl_stability
 from suite.report.words import load_words
+from suite.theory.published_memory import published_memory
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of
 from tests.report.rl_memory_records import SIZES, memory_record, sweep
@@ -214,12 +215,36 @@ def test_a_projection_of_other_settings_is_none_of_a_run(tmp_path, other):
     assert "Measured over projected" not in titles
 
 
+def test_beside_a_published_figure_stands_ours_where_the_model_the_algorithm_and_the_precision_agree(tmp_path):
+    needs = {"gpu_40": {"devices_needed": 4}, "gpu_24": {"devices_needed": 8}}
+    alike = {"geometry": "qwen2.5-7b", "lora_rank": None, "constants": needs}
+    section = section_of(tmp_path, grpo(**alike), grpo(**alike, seq_len=64), ppo(geometry="llama-2-7b"), grpo())
+    rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
+    assert len(rows) == len(published_memory())
+    row = rows["EasyR1, GRPO, 7B, bfloat16, all weights"]
+    assert (row["What"], row["Published"], row["Ours, projected"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
+    assert "seq_len=1024" in row["Our settings"]
+    assert all(row["Source"] for row in rows.values())
+    others = [row for row in rows.values() if row["Problem"] != "EasyR1, GRPO, 7B, bfloat16, all weights"]
+    assert {row["Ours, projected"] for row in others} == {"–"}
+
+
+def test_the_saving_beside_a_published_one_is_that_of_its_model(tmp_path):
+    section = section_of(tmp_path, ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b"), ppo(), grpo(False))
+    rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
+    row = rows["ReMax, without a critic, against PPO, a model of 7B"]
+    assert (row["Published"], row["Ours, projected"]) == ("46 %", "40 %")
+
+
 def test_the_headline_says_what_is_saved_and_whether_it_was_projected(tmp_path):
     results = results_of(tmp_path, ppo(), grpo(), run(PPO_RUN, **PPO), run())
-    assert headlines(results, EN) == [
-        "GRPO in place of PPO, projected peak of a step: 40 % less at llama-3.1-8b (100 GiB to 60.0 GiB).",
-        "GRPO in place of PPO, measured peak of a step: 50 % more at tiny (20.0 GiB to 30.0 GiB).",
-    ]
+    projected, measured = headlines(results, EN)
+    assert projected == (
+        "GRPO in place of PPO, projected peak of a step (precision=bf16, seq_len=1024, prompts_per_step=8, "
+        "num_generations=8, micro_batch=1, checkpointing=true): 40 % less at llama-3.1-8b (100 GiB to 60.0 GiB)."
+    )
+    assert "measured peak of a step" in measured
+    assert measured.endswith("50 % more at tiny (20.0 GiB to 30.0 GiB).")
 
 
 def test_a_run_that_held_memory_by_owner_is_in_no_comparison_of_time_or_learning(tmp_path):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from suite.report.results import Results
 from suite.report.rl_charts import height_px, is_wide
 from suite.report.rl_memory_charts import bar_views, bars_height_px, saving_curves
+from suite.report.rl_memory_published import published_table
 from suite.report.rl_memory_savings import OVER, Saving, lines_over, savings, telling_pairs, usual_settings
 from suite.report.rl_memory_setups import Setup, alike_in, drawn_setups, setups
 from suite.report.rl_memory_tables import checks_tables, evidence_of, fits, peaks, savings_table
@@ -34,6 +35,7 @@ def build(results: Results, words: Words) -> Section | None:
             *fits(drawn, found, results, words),
             *([savings_table(saved, results, words)] if saved else []),
             *checks_tables(found, results, words),
+            published_table(found, saved, words),
             peaks(found, results, words, by_kind=False),
             peaks(found, results, words, by_kind=True),
         ],
