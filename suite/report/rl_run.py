@@ -167,5 +167,10 @@ def _seconds(timed: Mapping[str, Sequence[Reading]], clock: Callable[[Reading], 
     return sums
 
 
+def tracks_memory(record: Record) -> bool:
+    """Whether a run held every tensor of its steps by its owner, which slows it down."""
+    return record.settings.get("track_memory") is True
+
+
 def is_share(value: float) -> bool:
     return 0 <= value <= 1
