@@ -12,12 +12,12 @@ from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
 from suite.report.rl_charts import axis, row_layout, short
 from suite.report.rl_contests import mean_interval
+from suite.report.rl_numbers import percent_range
 from suite.report.rl_palette import shown_algorithm
 from suite.report.rl_run import Run
 from suite.report.rl_runs import Arm, Pairs, arms_of, clock_of, numbers_of, runs_of, titles_of, together_of
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.sections.rl_cost import cost_of
-from suite.report.sections.rl_efficiency import percent_range
 from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
