@@ -4,7 +4,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.rl_contests import Contest
-from suite.report.rl_numbers import amount, points, with_range
+from suite.report.rl_numbers import amount, in_words, points, with_range
 from suite.report.rl_runs import budget_name
 from suite.report.section import Column, Kind
 from suite.report.words import Words
@@ -45,6 +45,4 @@ def contest_row(contest: Contest, words: Words) -> list[str]:
 
 
 def _in_words(contest: Contest, words: Words) -> str:
-    if contest.difference_interval is None and contest.improvement_interval is None:
-        return words("rl_efficiency.single")
-    return words(f"rl_efficiency.{contest.outcome}", count=contest.seeds)
+    return in_words(contest.outcome, contest.difference_interval or contest.improvement_interval, contest.seeds, words)

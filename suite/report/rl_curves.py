@@ -1,5 +1,6 @@
 """Held-out accuracy over what had been spent: the mean of an arm's seeds at each evaluation, with its interval."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -20,19 +21,34 @@ from suite.statistics.scores import Estimate
 class Evaluated:
     """One evaluation that every run of an arm has."""
 
+    step: int
     runs: Sequence[tuple[Curve, int]]
     """Each run's curve, and its place there."""
-    scores: Sequence[float]
-    interval: Estimate | None
 
     @classmethod
     def at(cls, step: int, curves: Sequence[Curve]) -> "Evaluated":
-        runs = [(curve, curve.at.index(step)) for curve in curves]
-        scores = [curve.accuracy[place] for curve, place in runs]
-        return cls(runs=runs, scores=scores, interval=mean_interval(scores))
+        return cls(step=step, runs=[(curve, curve.at.index(step)) for curve in curves])
+
+    @functools.cached_property
+    def scores(self) -> Sequence[float]:
+        return [curve.accuracy[place] for curve, place in self.runs]
+
+    @functools.cached_property
+    def interval(self) -> Estimate | None:
+        return mean_interval(self.scores)
 
     def spent(self, budget: str) -> float:
-        return fmean(curve.spent[budget][place] for curve, place in self.runs)
+        return fmean(curve.by(budget)[place] for curve, place in self.runs)
+
+    def hover(self, budget: str, words: Words) -> str:
+        return words(
+            "rl_efficiency.hover",
+            spent=amount(budget, self.spent(budget)),
+            budget=budget_name(budget, words),
+            accuracy=numbers.percent(fmean(self.scores)),
+            interval=percent_range(self.interval),
+            count=len(self.scores),
+        )
 
 
 def budget_views(one: Comparison, words: Words) -> list[View]:
@@ -65,15 +81,5 @@ def _band(arm: Arm, points: Sequence[Evaluated], budget: str, words: Words) -> B
         y=[fmean(point.scores) for point in points],
         low=[interval.low for interval in known] if is_known else None,
         high=[interval.high for interval in known] if is_known else None,
-        hover=[
-            words(
-                "rl_efficiency.hover",
-                spent=amount(budget, point.spent(budget)),
-                budget=budget_name(budget, words),
-                accuracy=numbers.percent(fmean(point.scores)),
-                interval=percent_range(point.interval),
-                count=len(point.scores),
-            )
-            for point in points
-        ],
+        hover=[point.hover(budget, words) for point in points],
     )

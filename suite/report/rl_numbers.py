@@ -1,4 +1,4 @@
-"""Numbers of reinforcement learning as its tables write them: budgets, shares, differences, and intervals beside them."""
+"""Numbers of reinforcement learning as its tables write them: budgets, shares, differences, and their intervals."""
 
 from collections.abc import Callable
 
@@ -22,6 +22,11 @@ def points(difference: float) -> str:
     return f"{100 * difference:+.1f}"
 
 
+def signed(difference: float) -> str:
+    """In the unit that its column names, with its sign."""
+    return f"{difference:+.2f}"
+
+
 def percent_range(interval: Estimate | None) -> str:
     return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
 
@@ -30,3 +35,15 @@ def with_range(value: float, interval: Estimate | None, text: Callable[[float], 
     if interval is None:
         return text(value)
     return words("rl.with_range", value=text(value), low=text(interval.low), to=joined, high=text(interval.high))
+
+
+def in_words(outcome: str, interval: Estimate | None, seeds: int, words: Words) -> str:
+    """Higher, lower or open, as a cell says it."""
+    return words("rl_efficiency.single") if interval is None else words(f"rl_efficiency.{outcome}", count=seeds)
+
+
+def outcome_of(interval: Estimate | None) -> str:
+    """open, higher or lower: what an interval of a difference leaves."""
+    if interval is None or interval.low <= 0 <= interval.high:
+        return "open"
+    return "higher" if interval.estimate > 0 else "lower"
