@@ -88,7 +88,9 @@ def row_layout(
     )
 
 
-def error_bars(letter: str, points: Sequence[tuple[float, Estimate | None]], factor: float = 1) -> dict[str, Any]:
+def error_bars(
+    letter: str, points: Sequence[tuple[float, Estimate | None]], *, factor: float = 1, colour: str = "#808080"
+) -> dict[str, Any]:
     """Plotly's for points with intervals along an axis, all times `factor`; none where any point has no interval."""
     ends = [(value, one.low, one.high) for value, one in points if one is not None]
     if len(ends) < len(points):
@@ -99,7 +101,7 @@ def error_bars(letter: str, points: Sequence[tuple[float, Estimate | None]], fac
             "symmetric": False,
             "array": [short(factor * (high - value)) for value, _, high in ends],
             "arrayminus": [short(factor * (value - low)) for value, low, _ in ends],
-            "color": "#808080",
+            "color": colour,
             "thickness": 1.25,
             "width": 3,
         }

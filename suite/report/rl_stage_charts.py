@@ -17,6 +17,8 @@ from suite.report.words import Words
 
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
 FAINT = 0.55
+SIDES = ("top left", "bottom right")
+"""Names of neighbouring stages, of which one may be short, do not lie over each other."""
 
 
 def stage_name(stage: Stage, words: Words) -> str:
@@ -85,9 +87,9 @@ def _marks(arm: Arm, gains: Sequence[Gain], budget: str, style: Mapping[str, Any
         "legendgroup": figure_text(arm.name),
         "x": [short(one.spent(budget)) for one in found],
         "y": [short(fmean(one.scores)) for one in found],
-        **error_bars("y", [(fmean(one.scores), one.interval) for one in found]),
+        **error_bars("y", [(fmean(one.scores), one.interval) for one in found], colour=style["marker"]["color"]),
         "text": [figure_text(said[one.step]) for one in found],
-        "textposition": "top left",
+        "textposition": [SIDES[place % len(SIDES)] for place in range(len(found))],
         "textfont": {"size": 10, "color": style["marker"]["color"]},
         "hovertext": [figure_text(f"{said[one.step]} {one.hover(budget, words)}".strip()) for one in found],
         "hovertemplate": HOVER,
@@ -104,7 +106,12 @@ def _of_arm(arm: Arm, gains: Sequence[Gain], style: Mapping[str, Any], words: Wo
         "name": figure_text(arm.name),
         "x": [short(100 * gain.mean_added) for _, gain in own],
         "y": [row for row, _ in own],
-        **error_bars("x", [(gain.mean_added, gain.added) for _, gain in own], factor=100),
+        **error_bars(
+            "x",
+            [(gain.mean_added, gain.added) for _, gain in own],
+            factor=100,
+            colour=style["marker"]["color"],
+        ),
         "hovertext": [figure_text(_added_hover(gain, words)) for _, gain in own],
         "hovertemplate": HOVER,
         "marker": {**style["marker"], "size": 9},

@@ -32,12 +32,13 @@ def build(results: Results, words: Words) -> Section | None:
     found = {one: gains for one, gains in found.items() if any(gains.values())}
     if not found:
         return None
+    drawn = list(found.items())[:MOST_FIGURES]
     return Section(
         id="rl_stages",
         title=words("rl_stages.title"),
         explanation=words("rl_stages.explanation"),
         figures=[
-            *(_courses(one, gains, words) for one, gains in list(found.items())[:MOST_FIGURES]),
+            *(_courses(one, gains, words, is_lone=len(found) == 1) for one, gains in drawn),
             _added(found, words),
         ],
         tables=[
@@ -48,13 +49,14 @@ def build(results: Results, words: Words) -> Section | None:
     )
 
 
-def _courses(one: Comparison, gains: Gains, words: Words) -> Figure:
+def _courses(one: Comparison, gains: Gains, words: Words, *, is_lone: bool) -> Figure:
     budgets = [budget for budget in (STEPS, clock_of(one.drawn[0])) if one.has(budget)]
     return Figure(
         title=one.title,
         caption=words("rl_stages.caption" if one.most_seeds > 1 else "rl_stages.caption_single"),
         views=[View(title=budget_name(budget, words), figure=courses(gains, budget, words)) for budget in budgets],
         height_px=height_px(len(gains)),
+        wide=is_lone,
         facets=one.facets,
     )
 
