@@ -44,6 +44,11 @@ class Contest:
     difference_interval: Estimate | None
 
     @property
+    def is_judged(self) -> bool:
+        """Whether there are seeds enough for an interval."""
+        return (self.difference_interval or self.improvement_interval) is not None
+
+    @property
     def is_open(self) -> bool:
         """Whether the seeds leave it open which of the two is higher."""
         interval = self.difference_interval or self.improvement_interval

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from suite.records import numbers
 from suite.report.results import Results
 from suite.report.rl_contests import contests, contests_against
 from suite.report.rl_contrasts import contests_of, contrasts_of
@@ -47,26 +48,26 @@ def _of_stages(results: Results, words: Words) -> list[str]:
     for one in recipe_comparisons(results):
         reference = reference_recipe(one)
         fought = [] if reference is None else contests_against(reference, one, STEPS)
-        outcomes = [(contest.arm.name, contest.outcome) for contest in fought if contest.budget == STEPS]
-        if reference is not None and outcomes and one.most_seeds > 1:
+        outcomes = [(each.arm.name, each.outcome) for each in fought if each.budget == STEPS and each.is_judged]
+        if reference is not None and outcomes:
             told = _told(outcomes, words)
             return [words("rl_stages.headline", title=one.title, reference=reference.name, told=told)]
     return []
 
 
 def _of_thought(results: Results, words: Words) -> list[str]:
-    """Of the comparison with the most arms that think."""
-    for one in comparisons(results):
-        arms = thinking(one) if one.most_seeds > 1 else []
-        if arms:
-            length, corrections = (_changed(arms, metric, words) for metric in (LENGTH, CORRECTIONS))
-            return [words("rl_evolution.headline", title=one.title, length=length, corrections=corrections)]
+    """Of the comparison with the most arms that think, before all others one in which they correct themselves."""
+    for one, arms in thinking(results).items():
+        length, corrections = (_changed(arms, metric, words) for metric in (LENGTH, CORRECTIONS))
+        if length:
+            told = corrections or numbers.NOTHING
+            return [words("rl_evolution.headline", title=one.title, length=length, corrections=told)]
     return []
 
 
 def _changed(arms: Sequence[Arm], metric: str, words: Words) -> str:
     changes = [(arm.name, change_of(arm, metric)) for arm in arms]
-    return _told([(name, change.outcome) for name, change in changes if change is not None], words)
+    return _told([(name, change.outcome) for name, change in changes if change is not None and change.interval], words)
 
 
 def _of_feedback(results: Results, words: Words) -> list[str]:
@@ -76,7 +77,7 @@ def _of_feedback(results: Results, words: Words) -> list[str]:
         fought = [
             (one.title, contest.outcome)
             for one, contest in contests_of(contrasts_of(results, name), name)
-            if contest.budget == COMPLETIONS and one.most_seeds > 1
+            if contest.budget == COMPLETIONS and contest.is_judged
         ]
         if fought:
             parts.append(words(f"rl_feedback.headline.{name}", told=_told(fought, words)))

@@ -17,7 +17,7 @@ from suite.report.words import Words
 
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
 FAINT = 0.55
-SIDES = ("top left", "bottom right")
+SIDES = ("top left", "top right")
 """Names of neighbouring stages, of which one may be short, do not lie over each other."""
 
 

@@ -1,15 +1,16 @@
 """How thought changes over training: from the first evaluation to the last, and its length at equal accuracy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
+from suite.report.results import Results
 from suite.report.rl_contests import FEWEST, mean_interval
 from suite.report.rl_numbers import outcome_of
 from suite.report.rl_run import MOST, Run, is_share
-from suite.report.rl_runs import Arm, Comparison
+from suite.report.rl_runs import Arm, Comparison, comparisons
 from suite.statistics.learning import to_threshold
 from suite.statistics.scores import Estimate, mean, paired_bootstrap
 
@@ -57,9 +58,20 @@ class AtLevel:
         return outcome_of(self.interval)
 
 
-def thinking(comparison: Comparison) -> list[Arm]:
-    """Arms whose thoughts were measured, of those that figures show."""
-    return [arm for arm in comparison.chosen if any(held_out(run, LENGTH) for run in arm.ended)]
+def thinking(results: Results) -> dict[Comparison, list[Arm]]:
+    """Arms whose thoughts were measured, of those that figures show; comparisons in which any corrects itself first."""
+    found = {one: [arm for arm in one.chosen if _thinks(arm)] for one in comparisons(results)}
+    return {one: found[one] for one in sorted(found, key=lambda one: not corrects(found[one])) if found[one]}
+
+
+def _thinks(arm: Arm) -> bool:
+    return any(held_out(run, LENGTH) for run in arm.ended)
+
+
+def corrects(arms: Iterable[Arm]) -> bool:
+    """Whether any thought of theirs corrects itself."""
+    runs = [run for arm in arms for run in arm.ended]
+    return any(any(of_run(run, CORRECTIONS).values()) for run in runs for of_run in (sampled, held_out))
 
 
 def sampled(run: Run, metric: str) -> dict[int, float]:

@@ -11,7 +11,7 @@ from suite.report.results import Results
 from suite.report.rl_charts import height_px, is_wide
 from suite.report.rl_contests import mean_interval
 from suite.report.rl_numbers import in_words, points, signed, with_range
-from suite.report.rl_runs import Arm, Comparison, comparisons
+from suite.report.rl_runs import Arm, Comparison
 from suite.report.rl_series import plain
 from suite.report.rl_thought_charts import over_steps, path, text_of
 from suite.report.rl_thoughts import (
@@ -21,6 +21,7 @@ from suite.report.rl_thoughts import (
     AtLevel,
     at_levels,
     change_of,
+    corrects,
     sampled,
     sequence_mean,
     thinking,
@@ -34,7 +35,7 @@ VIEWS = (LENGTH, CORRECTIONS, ACCURACY)
 
 
 def build(results: Results, words: Words) -> Section | None:
-    found = {one: arms for one in comparisons(results) if (arms := thinking(one))}
+    found = thinking(results)
     if not found:
         return None
     levels = {one: rows for one, arms in found.items() if (rows := at_levels(arms))}
@@ -51,7 +52,8 @@ def build(results: Results, words: Words) -> Section | None:
 
 
 def _figure(one: Comparison, arms: Sequence[Arm], words: Words) -> Figure:
-    figures = {metric: over_steps(arms, metric, words) for metric in VIEWS} | {"path": path(arms, words)}
+    metrics = [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]
+    figures = {metric: over_steps(arms, metric, words) for metric in metrics} | {"path": path(arms, words)}
     return Figure(
         title=one.title,
         caption=words("rl_evolution.caption" if one.most_seeds > 1 else "rl_evolution.caption_single"),
