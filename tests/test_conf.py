@@ -52,6 +52,7 @@ def test_every_yaml_below_conf_is_in_a_known_group():
         "hardware",
         "measure",
         "published",
+        "published_training",
         "sweep",
         "telemetry",
         "algorithm",

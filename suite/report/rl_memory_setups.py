@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from suite.report.facets import case_facets
 from suite.report.results import Results
 from suite.report.rl_memory import MODEL, Holding, all_of, read_holding
-from suite.report.rl_palette import algorithm_rank, shown_algorithm
+from suite.report.rl_palette import ALGORITHM, lead_rank, shown_algorithm
 from suite.report.rl_runs import Pairs, differing, grouped
 from suite.report.words import Words
 
@@ -145,7 +145,7 @@ def _peak(holding: Holding) -> float:
 
 def _arms(holdings: Mapping[Pairs, Holding], names: Mapping[Pairs, str]) -> list[Arm]:
     arms = [Arm(name=names[key], holding=holding) for key, holding in holdings.items()]
-    return sorted(arms, key=lambda arm: (algorithm_rank(arm.holding.algorithm), arm.name))
+    return sorted(arms, key=lambda arm: (lead_rank(ALGORITHM, arm.holding.algorithm), arm.name))
 
 
 def _arm_names(keys: Iterable[Pairs]) -> dict[Pairs, str]:

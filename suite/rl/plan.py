@@ -27,7 +27,7 @@ class RlPlan:
         try:
             self.task = make(settings)
         except NeedsPackageError as error:
-            self.refusal = str(error)
+            self.refusal: str | None = str(error)
             return
         self.policy = policy_from(settings)
         self.vocabulary, self.shape, self.refusal = self.policy.vocabulary, self.policy.shape, self.policy.refusal
