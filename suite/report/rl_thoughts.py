@@ -17,6 +17,7 @@ from suite.statistics.scores import Estimate, mean, paired_bootstrap
 LENGTH, CORRECTIONS, ACCURACY = "thought_length", "corrections", "accuracy"
 HELD_OUT = "heldout_"
 LEVELS = (0.25, 0.5, 0.75)
+OFTEN = 0.01
 REFERENCE = "grpo"
 """Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
 
@@ -69,9 +70,10 @@ def _thinks(arm: Arm) -> bool:
 
 
 def corrects(arms: Iterable[Arm]) -> bool:
-    """Whether any thought of theirs corrects itself."""
+    """Whether their thoughts correct themselves at any step or evaluation, more often than by a slip of sampling."""
     runs = [run for arm in arms for run in arm.ended]
-    return any(any(of_run(run, CORRECTIONS).values()) for run in runs for of_run in (sampled, held_out))
+    shares = (of_run(run, CORRECTIONS).values() for run in runs for of_run in (sampled, held_out))
+    return any(share >= OFTEN for of_run in shares for share in of_run)
 
 
 def sampled(run: Run, metric: str) -> dict[int, float]:

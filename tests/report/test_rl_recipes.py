@@ -83,7 +83,7 @@ def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
     assert (sft["Added (points)"], sft["In words"]) == ("+10.0 (+0.0 to +20.0)", OPEN)
     # A step takes one CPU second and ten completions in one update; a stage of R1 has two of them.
     spent = ("Steps", "CPU seconds", "Completions", "Updates", "Examples")
-    assert [first[name] for name in spent] == ["2", "2.00 s", "20", "2", "–"]
+    assert [[row[name] for name in spent] for row in (first, second)] == [["2", "2.00 s", "20", "2", "–"]] * 2
     assert sft["Examples"] == "40"
 
 
@@ -169,7 +169,7 @@ def test_recipes_and_majority_votes_are_no_arms_among_algorithms_and_a_default_n
 def test_r1_zero_with_another_question_stays_out_of_the_recipes(tmp_path):
     records = [
         *recipes(),
-        *fed("supervision", "process", (0.8, 0.9)),
+        *(named(run([0.1] * 5, seed=seed), supervision="process") for seed in (0, 1)),
         *(named(staged("r1", [0.1] * 5, "sft", "rl", seed=seed), filtered=False) for seed in (0, 1)),
     ]
     section = section_of(rl_stages, tmp_path, *records)
@@ -197,6 +197,21 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
     ]
     said = "held-out thought, last against first evaluation: length: GRPO higher; self-correction: GRPO lower."
     assert f"sort · small · MHA: {said}" in headlines(results, EN)
+
+
+def test_comparisons_in_which_a_thought_corrects_itself_come_first(tmp_path):
+    # The other one has more arms.
+    silent = [thinking([2.0, 2.0], [0.1, 0.2], algorithm=name, task="addition") for name in ("grpo", "ppo")]
+    silent = [replace(one, readings=[r for r in one.readings if r.metric != "corrections"]) for one in silent]
+    section = section_of(rl_evolution, tmp_path, *silent, thinking([2.0, 2.0], [0.1, 0.2], [0.0, 0.5]))
+    assert [figure.title for figure in section.figures] == ["sort · small · MHA", "addition · small · MHA"]
+    assert ["Corrections" in [view.title for view in figure.views] for figure in section.figures] == [True, False]
+
+
+def test_a_single_seed_is_no_headline(tmp_path):
+    alone = [one for one in recipes() if one.case.axes["seed"] == 0 or one.case.extras["recipe"] != "r1"]
+    (said,) = headlines(results_of(tmp_path, *alone), EN)
+    assert said.endswith("against R1-Zero: SFT lower.")
 
 
 def test_thought_at_equal_accuracy_is_that_of_the_evaluation_that_first_reaches_it(tmp_path):

@@ -27,20 +27,20 @@ def build(results: Results, words: Words) -> Section | None:
     found = {name: contrasts_of(results, name) for name in SETTINGS}
     if not any(found.values()):
         return None
-    drawn = [one for of_setting in found.values() for one in of_setting if one.drawn]
+    drawn = [(name, one) for name, of_setting in found.items() for one in of_setting if one.drawn]
     return Section(
         id="rl_feedback",
         title=words("rl_feedback.title"),
         explanation=words("rl_feedback.explanation"),
-        figures=[figure for one in drawn[:MOST_FIGURES] if (figure := _figure(one, words)).views],
+        figures=[figure for name, one in drawn[:MOST_FIGURES] if (figure := _figure(name, one, words)).views],
         tables=[_table(name, contests, words) for name, ones in found.items() if (contests := contests_of(ones, name))],
     )
 
 
-def _figure(one: Comparison, words: Words) -> Figure:
+def _figure(name: str, one: Comparison, words: Words) -> Figure:
     checked = _checked_steps(one, words)
     return Figure(
-        title=one.title,
+        title=f"{one.title} · {name}",
         caption=words("rl_efficiency.caption" if one.most_seeds > 1 else "rl_efficiency.caption_single"),
         views=[
             *budget_views(one, words),
