@@ -46,7 +46,9 @@ def fitting(record: Record) -> dict[int, int]:
 
 def sets_in_words(sets: Mapping[int, int]) -> str:
     """`2 x 80 GB, or 4 x 40 GB, 1 x 141 GB`, as `fitting` orders them."""
-    smallest, *others = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()] or ["on no set of 8 or fewer"]
+    smallest, *others = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()] or [
+        "on no set of 8 or fewer"
+    ]
     return f"{smallest}, or {', '.join(others)}" if others else smallest
 
 

@@ -1,7 +1,7 @@
 """LoRA (arXiv 2106.09685): the weights stay as they are, and a small product beside each is learnt.
 
-One `up` begins at 0, so that an adapted decoder begins as the one it was. The scale alpha / rank is 1: it is a matter of
-the learning rate. Gate and up projections, one matrix here, share an adapter.
+One `up` begins at 0, so that an adapted decoder begins as the one it was. The scale alpha / rank is 1: it is a
+matter of the learning rate. Gate and up projections, one matrix here, share an adapter.
 """
 
 import math
@@ -10,7 +10,6 @@ import torch
 
 from suite.attention.linear import NAME, Adapter
 from suite.lm.decoder import Decoder
-from suite.theory.decoder_shape import DecoderShape
 
 
 def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> None:

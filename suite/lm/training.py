@@ -42,9 +42,7 @@ class Optimiser:
     def __init__(self, model: torch.nn.Module, *, lr: float, limits: Limits, form: str = "fused") -> None:
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._lr, self._limits = lr, limits
-        self._adamw = torch.optim.AdamW(
-            self._parameters, lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY, **FORMS[form]
-        )
+        self._adamw = torch.optim.AdamW(self._parameters, lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY, **FORMS[form])
         self._done = 0
 
     def update(self, of: str) -> float:

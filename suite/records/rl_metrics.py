@@ -71,9 +71,7 @@ RL_METRICS = (
         exact=True,
         seeded=True,
     ),
-    Metric(
-        name=PART, unit="B", label="Its part of one owner and kind", better=Better.NEITHER, exact=True, seeded=True
-    ),
+    Metric(name=PART, unit="B", label="Its part of one owner and kind", better=Better.NEITHER, exact=True, seeded=True),
     # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
     _exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
     _exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
