@@ -1,7 +1,7 @@
 """LoRA (arXiv 2106.09685): the weights stay as they are, and a small product beside each is learnt.
 
-One `up` begins at 0, so that an adapted decoder begins as the one it was. The scale alpha / rank is 1: it is a matter of
-the learning rate. Gate and up projections, one matrix here, share an adapter.
+One `up` begins at 0, so that an adapted decoder begins as the one it was. The scale alpha / rank is 1: it is a
+matter of the learning rate. Gate and up projections, one matrix here, share an adapter.
 """
 
 import math

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import not_negative, one_of, whole_number
+from suite.configuration import not_negative, one_of, optional_whole_number, whole_number
 
 SUPERVISIONS = ("outcome", "process")
 SCALES = ("group", "batch", "none")
@@ -84,6 +84,16 @@ def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> O
     )
     _check_together(objective, settings)
     return objective
+
+
+def logits_chunk_from(settings: Mapping[str, Any], objective: Objective) -> int | None:
+    chunk = optional_whole_number(settings, "logits_chunk")
+    if chunk is not None and objective.entropy_coef > 0:
+        raise ValueError(
+            f"logits_chunk must be null where entropy_coef is above 0, since an entropy is of a whole distribution; "
+            f"got {chunk}"
+        )
+    return chunk
 
 
 def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:

@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import not_negative, one_of, optional_whole_number, positive_number, whole_number
+from suite.configuration import not_negative, one_of, positive_number, whole_number
 from suite.rl.named import check_estimator, check_policy_loss
-from suite.rl.objective import CRITICS, ONE_AFTER_OTHER, OPTIMISERS, SHARED_TRUNK, UPDATE_ORDERS, objective_from
+from suite.rl.objective import (
+    CRITICS,
+    ONE_AFTER_OTHER,
+    OPTIMISERS,
+    SHARED_TRUNK,
+    UPDATE_ORDERS,
+    logits_chunk_from,
+    objective_from,
+)
 from suite.rl.policy import policy_from
 from suite.rl.recipe import recipe_from, taught
 from suite.rl.tasks.task import NeedsPackageError, WritesAnything, make
@@ -47,7 +55,7 @@ class RlPlan:
         if settings["micro_batch"] is not None:
             self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
         self.recipe = recipe_from(settings, self.steps)
-        self.logits_chunk = optional_whole_number(settings, "logits_chunk")
+        self.logits_chunk = logits_chunk_from(settings, self.objective)
         self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
 
         self.lr = positive_number(settings, "lr")
@@ -101,11 +109,6 @@ class RlPlan:
         return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)
 
     def _check_together(self) -> None:
-        if self.logits_chunk is not None and self.objective.entropy_coef > 0:
-            raise ValueError(
-                f"logits_chunk must be null where entropy_coef is above 0, since an entropy is of a whole distribution; "
-                f"got {self.logits_chunk}"
-            )
         if self.vocabulary.is_of_tasks and isinstance(self.task, WritesAnything):
             self.task.check_characters()
         if self.objective.supervision == "process" and not self.task.has_steps:

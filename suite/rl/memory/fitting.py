@@ -8,6 +8,7 @@ does and gathers nothing. Not counted: a second unit gathered ahead, and a unit'
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from suite.records.holdings import EXPERIENCE, GATHERED, GRADIENTS, NOBODY, OPTIMISER, OPTIMISER_TEMPORARIES, PARAMETERS
 
@@ -18,27 +19,32 @@ GPU_GIGABYTES = (24, 40, 80, 141)
 """Decimal, as they are sold."""
 
 
-def share(label: tuple[str, str], *, shards: int, rows: int, completions: int) -> float:
-    """What one of several devices holds of one device's bytes. `rows`: completions of its share."""
-    _, kind = label
-    if kind in DIVIDED:
-        return 1 / shards
-    if kind == EXPERIENCE:
-        return rows / completions
-    if kind == GATHERED and shards > 1:
-        return 0.0  # copies of single weights, in whose place a unit is gathered
-    return 1.0
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """Of one device's work among several."""
 
+    shards: int
+    rows: int
+    """Completions of one's share."""
+    completions: int
 
-def sharded(held: Held, *, shards: int, rows: int, completions: int, gathered_bytes: int) -> dict[tuple[str, str], int]:
-    """Of each of several devices, by owner and kind."""
-    parts = {
-        label: math.ceil(value * share(label, shards=shards, rows=rows, completions=completions))
-        for label, value in held.items()
-    }
-    if shards > 1:
-        parts[NOBODY, GATHERED] = gathered_bytes
-    return {label: value for label, value in parts.items() if value}
+    def share(self, label: tuple[str, str]) -> float:
+        """Of what one device would hold under a label, by owner and kind."""
+        _, kind = label
+        if kind in DIVIDED:
+            return 1 / self.shards
+        if kind == EXPERIENCE:
+            return self.rows / self.completions
+        if kind == GATHERED and self.shards > 1:
+            return 0.0  # copies of single weights, in whose place a unit is gathered
+        return 1.0
+
+    def of(self, held: Held, *, gathered_bytes: int) -> dict[tuple[str, str], int]:
+        """What each device holds of what one would, with the unit that it gathers."""
+        parts = {label: math.ceil(value * self.share(label)) for label, value in held.items()}
+        if self.shards > 1:
+            parts[NOBODY, GATHERED] = gathered_bytes
+        return {label: value for label, value in parts.items() if value}
 
 
 def devices_needed(peaks: Mapping[int, float], gigabytes: int, *, reserve_bytes: float) -> int | None:

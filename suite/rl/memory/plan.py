@@ -13,7 +13,15 @@ from suite.configuration import (
 )
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.named import check_estimator, check_policy_loss
-from suite.rl.objective import CRITICS, ONE_AFTER_OTHER, OPTIMISERS, SHARED_TRUNK, UPDATE_ORDERS, objective_from
+from suite.rl.objective import (
+    CRITICS,
+    ONE_AFTER_OTHER,
+    OPTIMISERS,
+    SHARED_TRUNK,
+    UPDATE_ORDERS,
+    logits_chunk_from,
+    objective_from,
+)
 from suite.theory.decoder_shape import decoder_shape
 
 BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
@@ -66,7 +74,7 @@ class RlMemoryPlan:
         self.temperature = positive_number(settings, "temperature")
         self.precision: str = one_of(settings, "precision", PRECISIONS)
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
-        self.logits_chunk = optional_whole_number(settings, "logits_chunk")
+        self.logits_chunk = logits_chunk_from(settings, self.objective)
         self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
         self.lora_rank = optional_whole_number(settings, "lora_rank")
         self.value_coef = not_negative(settings, "value_coef")
@@ -115,7 +123,7 @@ class RlMemoryPlan:
 
     @property
     def gathered_bytes(self) -> int:
-        """The largest unit that a device gathers whole, in what is computed with: a block, the embeddings or the head."""
+        """The largest unit that a device gathers whole, as it computes with it: a block, the embeddings or the head."""
         matrix = self.shape.vocab_size * self.shape.hidden_size
         return ELEMENT_BYTES[self.precision] * max(self.shape.block_parameter_count, matrix)
 
@@ -141,11 +149,6 @@ class RlMemoryPlan:
         return 0.0
 
     def _check_together(self) -> None:
-        if self.logits_chunk is not None and self.objective.entropy_coef > 0:
-            raise ValueError(
-                f"logits_chunk must be null where entropy_coef is above 0, since an entropy is of a whole distribution; "
-                f"got {self.logits_chunk}"
-            )
         if not self.divides(self.shards):
             raise ValueError(
                 f"shards x micro_batch must be at most the minibatch, which is {self.minibatch}; "

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from suite.measure.meter import Meter
 from suite.records.holdings import held_readings
 from suite.records.record import Reading, constant_readings
-from suite.rl.memory.fitting import GPU_GIGABYTES, devices_needed, sharded, share
-from suite.rl.memory.plan import SHARDS, RlMemoryPlan
+from suite.rl.memory.fitting import GPU_GIGABYTES, Division, devices_needed
+from suite.rl.memory.plan import SHARDS, SHARED, RlMemoryPlan
 from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, rollout_phase, simulated, update_phase
 
 Phases = dict[str, dict[tuple[str, str], int]]
@@ -62,15 +61,15 @@ def held_by_shards(plan: RlMemoryPlan, attention: Mapping[str, Any]) -> dict[int
     holdings = simulated(plan, attention)
     found: dict[int, Phases] = {}
     for shards in (count for count in SHARDS if plan.divides(count)):
-        divided = {"shards": shards, "rows": plan.rows(shards), "completions": plan.completions}
-        peaks = holdings.peaks(partial(share, **divided))
+        divided = Division(shards=shards, rows=plan.rows(shards), completions=plan.completions)
+        peaks = holdings.peaks(divided.share)
         phases = {
             ROLLOUT: rollout_phase(plan.rollout_rows(shards)),
             SCORE: SCORE,
             UPDATE: update_phase(plan.micro_batches(shards)),
         }
         found[shards] = {
-            phase: sharded(peaks[name].held, gathered_bytes=_gathered_bytes(plan, phase), **divided)
+            phase: divided.of(peaks[name].held, gathered_bytes=_gathered_bytes(plan, phase))
             for phase, name in phases.items()
         }
     return found
@@ -78,4 +77,4 @@ def held_by_shards(plan: RlMemoryPlan, attention: Mapping[str, Any]) -> dict[int
 
 def _gathered_bytes(plan: RlMemoryPlan, phase: str) -> int:
     """Another engine divides its own weights, or is not here; then no unit is gathered in a rollout."""
-    return 0 if phase == ROLLOUT and plan.engine != "shared" else plan.gathered_bytes
+    return 0 if phase == ROLLOUT and plan.engine != SHARED else plan.gathered_bytes
