@@ -57,9 +57,7 @@ def _told(fought: Sequence[Contest], outcome: str, words: Words) -> str:
 
 def memory_headlines(results: Results, words: Words) -> list[str]:
     """What is saved of the peak in the setups that the figures draw: a sentence for projections, and one for runs."""
-    drawn = drawn_setups(setups(results))
-    kinds = ([one for one in drawn if not one.is_measured], [one for one in drawn if one.is_measured])
-    return [_saved(pair, words) for part in kinds for pair in telling_pairs(savings(part))]
+    return [_saved(pair, words) for pair in telling_pairs(savings(drawn_setups(setups(results))))]
 
 
 def _saved(pair: Sequence[Saving], words: Words) -> str:
@@ -67,7 +65,7 @@ def _saved(pair: Sequence[Saving], words: Words) -> str:
     first = pair[0].setup
     key = dict(first.key)
     settings = [f"{name}={key[name]}" for name in SAID_OF_A_PEAK if key.get(name)]
-    settings += [text for text in first.settings if text not in settings]
+    settings += [text for text in (*first.settings, *pair[0].baseline.own) if text not in settings]
     items = [_saved_item(one, words) for one in pair if one.setup.settings == first.settings]
     return words(
         "rl_memory.headline.measured" if first.is_measured else "rl_memory.headline.projected",
