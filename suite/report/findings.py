@@ -12,7 +12,8 @@ from suite.records.derived import constant
 from suite.records.record import Evidence
 from suite.report.lines import worth_drawing
 from suite.report.results import Results
-from suite.report.rl_findings import memory_headlines, rl_headlines
+from suite.report.rl_findings import rl_headlines
+from suite.report.rl_memory_findings import memory_headlines
 from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras
 from suite.report.words import Words
 

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from suite.report.alike import Pairs, differing
 from suite.report.rl_memory import MODEL
 from suite.report.rl_memory_setups import TITLED, Arm, Setup, unusual, usual_of
-from suite.report.rl_runs import Pairs, differing
 
 BASELINE = "ppo"
 PARAMETERS = "parameters"

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from suite.report.alike import Pairs, differing, grouped
 from suite.report.facets import case_facets
 from suite.report.results import Results
 from suite.report.rl_memory import MODEL, Holding, all_of, read_holding
 from suite.report.rl_palette import algorithm_rank, shown_algorithm
-from suite.report.rl_runs import Pairs, differing, grouped
 from suite.report.words import Words
 
 OF_A_RECORD = ("workload", "evidence", "label")

@@ -10,6 +10,7 @@ from suite.records import numbers
 from suite.records.derived import noted
 from suite.records.holdings import KINDS, NOBODY, OTHER, OWNERS
 from suite.records.rl_metrics import PHASES
+from suite.report.alike import Pairs
 from suite.report.facets import record_facets
 from suite.report.results import Results
 from suite.report.rl_memory import Holding, devices_needed
@@ -17,7 +18,6 @@ from suite.report.rl_memory_charts import parameters
 from suite.report.rl_memory_checks import checks
 from suite.report.rl_memory_savings import Saving
 from suite.report.rl_memory_setups import Arm, Setup, alike_in, own_settings, settings_of
-from suite.report.rl_runs import Pairs
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
 from suite.report.words import Words
 

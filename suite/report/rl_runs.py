@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 from suite.report.facets import name_facets
 from suite.report.palette import shown
@@ -42,7 +42,6 @@ BY_ALGORITHM = ("kl_coef", "critic_lr")
 MOST_LINES = 12
 
 Pairs = tuple[tuple[str, str], ...]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,7 +132,7 @@ class Comparison:
 @functools.lru_cache(maxsize=1)
 def comparisons(results: Results) -> Sequence[Comparison]:
     """Every comparison, the ones that show the most arms first."""
-    found = grouped(runs_of(results), together_of)
+    found = _grouped(runs_of(results), together_of)
     titles = titles_of(list(found), results.several)
     made = [Comparison(together=key, title=titles[key], arms=arms_of(runs)) for key, runs in found.items()]
     return sorted(made, key=lambda one: (-len(one.chosen), -one.most_seeds, one.title))
@@ -142,11 +141,8 @@ def comparisons(results: Results) -> Sequence[Comparison]:
 @functools.lru_cache(maxsize=1)
 def runs_of(results: Results) -> Sequence[Run]:
     """Without those that held memory by owner, which take longer for it: their seconds are no algorithm's."""
-    return [
-        read_run(current)
-        for current in results.records
-        if current.record.case.workload == WORKLOAD and not tracks_memory(current.record)
-    ]
+    told = [one for one in results.records if not tracks_memory(one.record)]
+    return [read_run(current) for current in told if current.record.case.workload == WORKLOAD]
 
 
 def together_of(run: Run) -> Pairs:
@@ -159,7 +155,7 @@ def together_of(run: Run) -> Pairs:
 
 def arms_of(runs: Iterable[Run]) -> list[Arm]:
     """The arms among runs, named by what differs between them."""
-    found = grouped(runs, _arm)
+    found = _grouped(runs, _arm)
     names = _arm_names(list(found))
     arms = []
     for key in sorted(found, key=lambda key: (algorithm_rank(dict(key).get("algorithm", "")), names[key])):
@@ -178,7 +174,7 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
 
 def titles_of(keys: Sequence[Pairs], has_labels: bool) -> dict[Pairs, str]:
     """Each comparison by its task, policy and attention, and by what else tells it from the others."""
-    differ = differing(keys)
+    differ = _differing(keys)
     titles = {}
     for key in keys:
         said = dict(key)
@@ -231,11 +227,11 @@ def _planned(axes: Mapping[str, Any]) -> str:
 
 
 def _arm_names(keys: Sequence[Pairs]) -> dict[Pairs, str]:
-    differ, names = differing(keys), {}
+    differ, names = _differing(keys), {}
     for key in keys:
         said = dict(key)
         # Steps follow from the shape, as long as arms of one shape do not differ in them.
-        silent = {name for name in (*BY_ALGORITHM, "steps") if name not in differing(_alike(said, name, keys))}
+        silent = {name for name in (*BY_ALGORITHM, "steps") if name not in _differing(_alike(said, name, keys))}
         parts = [shown_algorithm(said.get("algorithm", ""))]
         if not differ.isdisjoint(SHAPE):
             parts.append(" × ".join(said.get(name, "") for name in SHAPE))
@@ -262,15 +258,15 @@ def _alike(said: Mapping[str, str], name: str, keys: Sequence[Pairs]) -> list[Pa
     return [key for key in keys if all(dict(key).get(one) == said.get(one) for one in shared)]
 
 
-def differing(keys: Sequence[Pairs]) -> set[str]:
+def _differing(keys: Sequence[Pairs]) -> set[str]:
     names = {name for key in keys for name, _ in key}
     return {name for name in names if len({dict(key).get(name, "") for key in keys}) > 1}
 
 
-def grouped(items: Iterable[T], key: Callable[[T], Pairs]) -> dict[Pairs, list[T]]:
-    found: dict[Pairs, list[T]] = defaultdict(list)
-    for item in items:
-        found[key(item)].append(item)
+def _grouped(runs: Iterable[Run], key: Callable[[Run], Pairs]) -> dict[Pairs, list[Run]]:
+    found: dict[Pairs, list[Run]] = defaultdict(list)
+    for run in runs:
+        found[key(run)].append(run)
     return dict(found)
 
 
