@@ -8,18 +8,8 @@ from suite.report.rl_memory_savings import Saving, savings, telling_pairs
 from suite.report.rl_memory_setups import drawn_setups, setups
 from suite.report.words import Words
 
-SAID_OF_A_PEAK = (
-    *(
-        "precision",
-        "dtype",
-        "seq_len",
-        "prompts_per_step",
-        "num_generations",
-        "minibatch",
-        "micro_batch",
-        "checkpointing",
-    ),
-)
+OF_SAMPLING = ("seq_len", "prompts_per_step", "num_generations")
+SAID_OF_A_PEAK = ("precision", "dtype", *OF_SAMPLING, "minibatch", "micro_batch", "checkpointing")
 """Without these a saving of memory says nothing."""
 
 

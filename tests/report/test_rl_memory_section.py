@@ -48,7 +48,8 @@ def grpo(reference=True, **axes):
 def run(held=None, *, more=(), **axes):
     """A run that held memory by owner."""
     held = held or {"rollout": POLICY, "update": POLICY | LOGITS}
-    axes = {"policy": "tiny", "geometry": None, "seq_len": None, "dtype": "bf16", "precision": None} | GRPO | axes
+    lacks = dict.fromkeys(("geometry", "seq_len", "precision", "checkpointing", "shards"))
+    axes = lacks | {"policy": "tiny", "dtype": "bf16"} | GRPO | axes
     return memory_record(
         held, workload="rl", evidence=Evidence.MEASURED, settings={"track_memory": True}, more=more, **axes
     )
@@ -195,7 +196,7 @@ def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
 
 
 def test_a_run_stands_over_the_projection_of_its_model_and_an_allocator_over_the_run(tmp_path):
-    projection = memory_record({"update": POLICY}, **GRPO, geometry="tiny")
+    projection = memory_record({"update": POLICY}, **GRPO, geometry="tiny", checkpointing=False)
     other = memory_record({"update": CRITIC}, **GRPO, parameters=7.0)
     allocator = (Reading(step=0, span="update", metric="allocator_peak_bytes", value=33 * GIB),)
     section = section_of(tmp_path, projection, other, run(more=allocator))
@@ -213,9 +214,11 @@ def test_a_run_stands_over_the_projection_of_its_model_and_an_allocator_over_the
     )
 
 
-@pytest.mark.parametrize("other", [{"num_generations": 16}, {"parameters": 7.0}, {"algorithm": "dr_grpo"}])
+@pytest.mark.parametrize(
+    "other", [{"num_generations": 16}, {"parameters": 7.0}, {"algorithm": "dr_grpo"}, {"checkpointing": True}]
+)
 def test_a_projection_of_other_settings_is_none_of_a_run(tmp_path, other):
-    projection = memory_record({"update": POLICY}, **GRPO | {"geometry": "tiny"} | other)
+    projection = memory_record({"update": POLICY}, **GRPO | {"geometry": "tiny", "checkpointing": False} | other)
     titles = [one.title for one in section_of(tmp_path, projection, run()).tables]
     assert "Measured over projected" not in titles
 
