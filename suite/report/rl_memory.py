@@ -4,6 +4,7 @@ A record may be old or foreign: what it lacks, and what no memory can be, is lef
 suite does not know counts as nobody's and as other, so that the parts of a peak always add up to it.
 """
 
+import functools
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,12 +92,12 @@ class Holding:
 def all_of(record: Record) -> dict[str, str]:
     """Every axis and further setting of a case as its id writes it; empty where it does not apply."""
     axes, extras = record.case.axes, sorted(record.case.extras.items())
-    return {name: _text(value) for name, value in (*axes.items(), *extras)}
+    return {name: setting_text(value) for name, value in (*axes.items(), *extras)}
 
 
 def said(record: Record, name: str) -> str:
     """One of them; empty where the case has none."""
-    return _text(record.case.axes.get(name, record.case.extras.get(name)))
+    return setting_text(record.case.axes.get(name, record.case.extras.get(name)))
 
 
 def devices_needed(holding: Holding, size_gb: int) -> int | None:
@@ -143,7 +144,13 @@ def _known(owner: str, kind: str) -> Part:
     return owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER
 
 
+def setting_text(value: Any) -> str:
+    """As a case's id writes it; empty for none, and for what is no plain value."""
+    return _text(value) if isinstance(value, str | int | float) else ""
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
 def _text(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
+    if isinstance(value, bool):
+        return str(value).lower()
     return cut(f"{value:g}" if isinstance(value, float) else str(value))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from suite.records.derived import noted
-from suite.report.rl_memory import Holding, said
+from suite.report.rl_memory import Holding, said, setting_text
 from suite.report.rl_memory_setups import Arm, Setup
 
 SAME_COUNTS = ("policy_parameter_count", "critic_parameter_count")
@@ -21,6 +21,14 @@ SAME_SETTINGS = (
     "dtype",
 )
 """In what a run and its projection agree, where both say it."""
+OF_A_RUN = {
+    "checkpointing": "false",
+    "reference": "device",
+    "reward_model": "none",
+    "engine": "shared",
+    "shards": "1",
+}
+"""What a run has that does not say otherwise."""
 OTHERWISE = {"micro_batch": "minibatch", "dtype": "precision"}
 """What holds where a setting is not given: a whole minibatch at once, and a projection's word for its dtype."""
 
@@ -78,14 +86,15 @@ def _is_same(run: Holding, projection: Holding) -> bool:
     if counts[0][0] is None or any(measured != projected for measured, projected in counts):
         return False
     pairs = [(_setting(run, name), _setting(projection, name)) for name in SAME_SETTINGS]
-    return all(ours == theirs for ours, theirs in pairs if ours and theirs)
+    pairs += [(_setting(run, name) or usual, _setting(projection, name)) for name, usual in OF_A_RUN.items()]
+    alike = all(ours == theirs for ours, theirs in pairs if ours and theirs)
+    return alike and _setting(run, "lora_rank") == _setting(projection, "lora_rank")
 
 
 def _setting(holding: Holding, name: str) -> str:
     """By the case, or by what its record resolved."""
     for one in filter(None, (name, OTHERWISE.get(name))):
         value = holding.record.settings.get(one)
-        text = said(holding.record, one) or (f"{value:g}" if isinstance(value, float) else str(value or ""))
-        if text:
+        if text := said(holding.record, one) or setting_text(value):
             return text
     return ""

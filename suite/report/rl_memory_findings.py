@@ -1,4 +1,4 @@
-"""What GRPO and its kin save of the memory that PPO needs, in a sentence."""
+"""What an algorithm without a critic saves of PPO's memory, in a sentence for each kind of evidence."""
 
 from collections.abc import Sequence
 
@@ -8,26 +8,14 @@ from suite.report.rl_memory_savings import Saving, savings, telling_pairs
 from suite.report.rl_memory_setups import drawn_setups, setups
 from suite.report.words import Words
 
-SAID_OF_A_PEAK = (
-    *(
-        "precision",
-        "dtype",
-        "seq_len",
-        "prompts_per_step",
-        "num_generations",
-        "minibatch",
-        "micro_batch",
-        "checkpointing",
-    ),
-)
+OF_SAMPLING = ("seq_len", "prompts_per_step", "num_generations")
+SAID_OF_A_PEAK = ("precision", "dtype", *OF_SAMPLING, "minibatch", "micro_batch", "checkpointing")
 """Without these a saving of memory says nothing."""
 
 
 def memory_headlines(results: Results, words: Words) -> list[str]:
     """What is saved of the peak in the setups that the figures draw: a sentence for projections, and one for runs."""
-    drawn = drawn_setups(setups(results))
-    kinds = ([one for one in drawn if not one.is_measured], [one for one in drawn if one.is_measured])
-    return [_saved(pair, words) for part in kinds for pair in telling_pairs(savings(part))]
+    return [_saved(pair, words) for pair in telling_pairs(savings(drawn_setups(setups(results))))]
 
 
 def _saved(pair: Sequence[Saving], words: Words) -> str:
@@ -35,7 +23,7 @@ def _saved(pair: Sequence[Saving], words: Words) -> str:
     first = pair[0].setup
     key = dict(first.key)
     settings = [f"{name}={key[name]}" for name in SAID_OF_A_PEAK if key.get(name)]
-    settings += [text for text in first.settings if text not in settings]
+    settings += [text for text in (*first.settings, *pair[0].baseline.own) if text not in settings]
     items = [_saved_item(one, words) for one in pair if one.setup.settings == first.settings]
     return words(
         "rl_memory.headline.measured" if first.is_measured else "rl_memory.headline.projected",

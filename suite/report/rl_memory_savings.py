@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from suite.report.alike import Pairs, differing
 from suite.report.rl_memory import MODEL
 from suite.report.rl_memory_setups import TITLED, Arm, Setup, unusual, usual_of
-from suite.report.rl_runs import Pairs, differing
 
 BASELINE = "ppo"
 PARAMETERS = "parameters"
@@ -59,11 +59,13 @@ def savings(found: Iterable[Setup]) -> list[Saving]:
 
 
 def telling_pairs(found: Sequence[Saving]) -> list[list[Saving]]:
-    """Of algorithms with a reference the one that most setups have, and of those without; each with its savings."""
-    pairs: dict[bool, dict[tuple[str, str], list[Saving]]] = {True: {}, False: {}}
+    """Of algorithms with a reference the one that most setups have, and of those without; each with its savings, the
+    projected and the measured ones apart."""
+    kinds: dict[tuple[bool, bool], dict[tuple[str, str], list[Saving]]] = {}
     for one in found:
-        pairs[one.arm.holding.has_reference].setdefault(one.pair, []).append(one)
-    return [max(of_kind.values(), key=len) for of_kind in pairs.values() if of_kind]
+        kind = one.setup.is_measured, not one.arm.holding.has_reference
+        kinds.setdefault(kind, {}).setdefault(one.pair, []).append(one)
+    return [max(kinds[kind].values(), key=len) for kind in sorted(kinds)]
 
 
 def lines_over(over: str, found: Sequence[Saving]) -> list[Line]:

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from suite.report.alike import Pairs, differing, grouped
 from suite.report.facets import case_facets
 from suite.report.results import Results
 from suite.report.rl_memory import MODEL, Holding, all_of, read_holding
 from suite.report.rl_palette import ALGORITHM, lead_rank, shown_algorithm
-from suite.report.rl_runs import Pairs, differing, grouped
 from suite.report.words import Words
 
 OF_A_RECORD = ("workload", "evidence", "label")
@@ -31,6 +31,8 @@ class Arm:
     """One algorithm in a setup."""
 
     name: str
+    own: Sequence[str]
+    """Settings that other algorithms cannot have, such as the order in which a critic is updated."""
     holding: Holding
 
 
@@ -76,7 +78,7 @@ def setups(results: Results) -> Sequence[Setup]:
             key=key,
             title=_title(key, settings[key], has_labels=results.several),
             settings=settings[key],
-            arms=_arms({_own(holding, bound): holding for holding in sorted(part, key=_peak)}, names),
+            arms=_arms({_own(holding, bound): holding for holding in sorted(part, key=_peak)}, names, bound),
         )
         for key, part in found.items()
     ]
@@ -143,8 +145,9 @@ def _peak(holding: Holding) -> float:
     return holding.peak
 
 
-def _arms(holdings: Mapping[Pairs, Holding], names: Mapping[Pairs, str]) -> list[Arm]:
-    arms = [Arm(name=names[key], holding=holding) for key, holding in holdings.items()]
+def _arms(holdings: Mapping[Pairs, Holding], names: Mapping[Pairs, str], bound: set[str]) -> list[Arm]:
+    """Of one key the holding that comes last."""
+    arms = [Arm(name=names[key], own=_written(key, bound), holding=holding) for key, holding in holdings.items()]
     return sorted(arms, key=lambda arm: (lead_rank(ALGORITHM, arm.holding.algorithm), arm.name))
 
 
@@ -157,6 +160,11 @@ def _arm_names(keys: Iterable[Pairs]) -> dict[Pairs, str]:
             algorithm = shown_algorithm(dict(key).get("algorithm", ""))
             names[key] = " · ".join(filter(None, [algorithm, *_written(key, differ)]))
     return names
+
+
+def own_settings(arms: Iterable[Arm]) -> dict[str, str]:
+    """By the name of an arm what it alone has; without those that have nothing."""
+    return {arm.name: ", ".join(arm.own) for arm in arms if arm.own}
 
 
 def drawn_setups(found: Sequence[Setup]) -> list[Setup]:

@@ -1,7 +1,7 @@
 """The tables of memory: which GPUs hold a case, what is saved, what was measured over what was projected, all peaks."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,14 +10,14 @@ from suite.records import numbers
 from suite.records.derived import noted
 from suite.records.holdings import KINDS, NOBODY, OTHER, OWNERS
 from suite.records.rl_metrics import PHASES
+from suite.report.alike import Pairs
 from suite.report.facets import record_facets
 from suite.report.results import Results
 from suite.report.rl_memory import Holding, devices_needed
 from suite.report.rl_memory_charts import parameters
 from suite.report.rl_memory_checks import checks
 from suite.report.rl_memory_savings import Saving
-from suite.report.rl_memory_setups import Arm, Setup, alike_in, settings_of
-from suite.report.rl_runs import Pairs
+from suite.report.rl_memory_setups import Arm, Setup, alike_in, own_settings, settings_of
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
 from suite.report.words import Words
 
@@ -27,6 +27,10 @@ RESERVE = "reserve_bytes_per_device"
 
 def evidence_of(holding: Holding, words: Words) -> str:
     return words("evidence.measured" if holding.is_measured else "evidence.projected")
+
+
+def own_sentences(arms: Iterable[Arm], words: Words) -> list[str]:
+    return [words("rl_memory.own", arm=arm, settings=settings) for arm, settings in own_settings(arms).items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +66,14 @@ class _Cases:
             *([arm.holding.current.label] if self.results.several else []),
         ]
 
-    def noted(self, note: str) -> str:
-        """A note, with what all cases agree in and no row says."""
+    def noted(self, note: str, arms: Iterable[Arm]) -> str:
+        """A note, with what all cases agree in and what an arm alone has, which no row says."""
         alike = [
             self.words(f"rl_memory.alike.{workload}", settings=", ".join(settings))
             for workload, settings in alike_in(self.keys).items()
             if settings
         ]
-        return self.words("punctuation.sentence").join([note, *alike])
+        return self.words("punctuation.sentence").join([note, *alike, *own_sentences(arms, self.words)])
 
 
 def _each(found: Sequence[Setup]) -> list[tuple[Setup, Arm]]:
@@ -126,7 +130,7 @@ def _fits_table(
             ]
             for setup, arm in rows
         ],
-        note=cases.noted(words("rl_memory.fits_note", reserve=reserve)),
+        note=cases.noted(words("rl_memory.fits_note", reserve=reserve), [arm for _, arm in rows]),
         folded=folded,
         row_facets=_facets(rows, words),
     )
@@ -177,7 +181,7 @@ def savings_table(found: Sequence[Saving], results: Results, words: Words) -> Ta
             ]
             for one in found
         ],
-        note=cases.noted(words("rl_memory.savings_note")),
+        note=cases.noted(words("rl_memory.savings_note"), [one.baseline for one in found]),
         folded=len(found) > MOST_ROWS_OPEN,
         row_facets=_facets([(one.setup, one.arm) for one in found], words),
     )
@@ -214,7 +218,7 @@ def checks_tables(found: Sequence[Setup], results: Results, words: Words) -> lis
                 ]
                 for row in rows
             ],
-            note=cases.noted(words("rl_memory.checks_note")),
+            note=cases.noted(words("rl_memory.checks_note"), [row.arm for row in rows]),
             folded=len(rows) > MOST_ROWS_OPEN,
             row_facets=_facets([(row.setup, row.arm) for row in rows], words),
         )
@@ -251,7 +255,7 @@ def peaks(found: Sequence[Setup], results: Results, words: Words, *, by_kind: bo
             ]
             for setup, arm in rows
         ],
-        note=cases.noted(words(f"rl_memory.by_{word}_note")),
+        note=cases.noted(words(f"rl_memory.by_{word}_note"), [arm for _, arm in rows]),
         folded=True,
         row_facets=_facets(rows, words),
     )

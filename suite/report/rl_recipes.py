@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from suite.report.alike import Pairs, grouped
 from suite.report.results import Results
 from suite.report.rl_contrasts import default_of
 from suite.report.rl_palette import RECIPE
@@ -13,10 +14,8 @@ from suite.report.rl_run import DEFAULTS, MOST, Run
 from suite.report.rl_runs import (
     Arm,
     Comparison,
-    Pairs,
     apart_of,
     arms_of,
-    grouped,
     numbers_of,
     runs_of,
     titles_of,

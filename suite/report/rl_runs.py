@@ -6,13 +6,13 @@ and the completions that were planned agree; what then differs between them is t
 
 import functools
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any
 
 from suite.records.derived import started_at
+from suite.report.alike import Pairs, differing, grouped
 from suite.report.facets import name_facets
 from suite.report.palette import shown
 from suite.report.results import Results
@@ -44,9 +44,6 @@ BY_ALGORITHM = ("kl_coef", "critic_lr")
 OF_A_CONTEST = ("recipe", "reward_from")
 """Settings whose other values are no arm among algorithms: other training, or another reward."""
 MOST_LINES = 12
-
-Pairs = tuple[tuple[str, str], ...]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -285,18 +282,6 @@ def _alike(said: Mapping[str, str], name: str, keys: Sequence[Pairs]) -> list[Pa
     """The arms that share what an axis follows from."""
     shared = SHAPE if name == "steps" else ("algorithm",)
     return [key for key in keys if all(dict(key).get(one) == said.get(one) for one in shared)]
-
-
-def differing(keys: Sequence[Pairs]) -> set[str]:
-    names = {name for key in keys for name, _ in key}
-    return {name for name in names if len({dict(key).get(name, "") for key in keys}) > 1}
-
-
-def grouped(items: Iterable[T], key: Callable[[T], Pairs]) -> dict[Pairs, list[T]]:
-    found: dict[Pairs, list[T]] = defaultdict(list)
-    for item in items:
-        found[key(item)].append(item)
-    return dict(found)
 
 
 @functools.lru_cache(maxsize=1024, typed=True)

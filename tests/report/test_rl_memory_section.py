@@ -1,5 +1,6 @@
 """What the page says of memory in reinforcement learning, from records whose bytes can be added up by hand."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -47,7 +48,8 @@ def grpo(reference=True, **axes):
 def run(held=None, *, more=(), **axes):
     """A run that held memory by owner."""
     held = held or {"rollout": POLICY, "update": POLICY | LOGITS}
-    axes = {"policy": "tiny", "geometry": None, "seq_len": None, "dtype": "bf16", "precision": None} | GRPO | axes
+    lacks = dict.fromkeys(("geometry", "seq_len", "precision", "checkpointing", "shards"))
+    axes = lacks | {"policy": "tiny", "dtype": "bf16"} | GRPO | axes
     return memory_record(
         held, workload="rl", evidence=Evidence.MEASURED, settings={"track_memory": True}, more=more, **axes
     )
@@ -91,6 +93,7 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind_and_logits_stand_apart(tmp_pa
     assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
     assert "Projected, not measured" in figure.caption
     assert "micro_batch=1" in figure.caption
+    assert figure.caption.endswith("PPO has critic=own.")
 
 
 def test_each_kind_stands_in_the_legend_once_and_each_owner_below_its_part(tmp_path):
@@ -155,7 +158,10 @@ def test_a_curve_runs_over_the_model_and_names_what_is_unusual_in_it(tmp_path):
     models = ("qwen2.5-0.5b", "llama-3.1-8b")
     section = section_of(tmp_path, *sweep(models, seq_len=(4096,), micro_batch=(16,)))
     with_reference, without = section.figures[2:]
-    assert (with_reference.title, without.title) == ("Saving of GRPO against PPO", "Saving of Dr. GRPO against PPO")
+    assert (with_reference.title, without.title) == (
+        "Saving of GRPO against PPO · projected",
+        "Saving of Dr. GRPO against PPO · projected",
+    )
     assert [view.title for view in with_reference.views] == ["Model size", "Context", "Micro-batch"]
     lines = {trace["name"]: trace for trace in with_reference.views[0].figure["data"]}
     assert set(lines) == {"usual settings", "seq_len=4096", "micro_batch=16"}
@@ -190,7 +196,7 @@ def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
 
 
 def test_a_run_stands_over_the_projection_of_its_model_and_an_allocator_over_the_run(tmp_path):
-    projection = memory_record({"update": POLICY}, **GRPO, geometry="tiny")
+    projection = memory_record({"update": POLICY}, **GRPO, geometry="tiny", checkpointing=False)
     other = memory_record({"update": CRITIC}, **GRPO, parameters=7.0)
     allocator = (Reading(step=0, span="update", metric="allocator_peak_bytes", value=33 * GIB),)
     section = section_of(tmp_path, projection, other, run(more=allocator))
@@ -208,9 +214,11 @@ def test_a_run_stands_over_the_projection_of_its_model_and_an_allocator_over_the
     )
 
 
-@pytest.mark.parametrize("other", [{"num_generations": 16}, {"parameters": 7.0}, {"algorithm": "dr_grpo"}])
+@pytest.mark.parametrize(
+    "other", [{"num_generations": 16}, {"parameters": 7.0}, {"algorithm": "dr_grpo"}, {"checkpointing": True}]
+)
 def test_a_projection_of_other_settings_is_none_of_a_run(tmp_path, other):
-    projection = memory_record({"update": POLICY}, **GRPO | {"geometry": "tiny"} | other)
+    projection = memory_record({"update": POLICY}, **GRPO | {"geometry": "tiny", "checkpointing": False} | other)
     titles = [one.title for one in section_of(tmp_path, projection, run()).tables]
     assert "Measured over projected" not in titles
 
@@ -241,7 +249,8 @@ def test_the_headline_says_what_is_saved_and_whether_it_was_projected(tmp_path):
     projected, measured = headlines(results, EN)
     assert projected == (
         "GRPO in place of PPO, projected peak of a step (precision=bf16, seq_len=1024, prompts_per_step=8, "
-        "num_generations=8, micro_batch=1, checkpointing=true): 40 % less at llama-3.1-8b (100 GiB to 60.0 GiB)."
+        "num_generations=8, micro_batch=1, checkpointing=true, critic=own): "
+        "40 % less at llama-3.1-8b (100 GiB to 60.0 GiB)."
     )
     assert "measured peak of a step" in measured
     assert measured.endswith("50 % more at tiny (20.0 GiB to 30.0 GiB).")
@@ -283,7 +292,7 @@ def test_an_odd_record_of_memory_breaks_nothing(tmp_path, record):
     assert coverage.build(results, EN) is not None
     section = rl_memory.build(results, EN)
     for view in (view for figure in section.figures for view in figure.views):
-        plotly.graph_objects.Figure(view.figure)
+        json.dumps(view.figure, allow_nan=False)
 
 
 def test_hostile_names_in_records_of_memory_are_shown_as_text(tmp_path):

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
+from suite.report.alike import Pairs
 from suite.report.charts import figure_text
 from suite.report.facets import trace_facets
 from suite.report.palette import rank, shown, style_of
@@ -15,7 +16,7 @@ from suite.report.rl_contests import mean_interval
 from suite.report.rl_numbers import percent_range
 from suite.report.rl_palette import shown_algorithm
 from suite.report.rl_run import Run
-from suite.report.rl_runs import Arm, Pairs, arms_of, clock_of, contestants, numbers_of, titles_of, together_of
+from suite.report.rl_runs import Arm, arms_of, clock_of, contestants, numbers_of, titles_of, together_of
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.sections.rl_cost import cost_of
 from suite.report.words import Words

@@ -12,7 +12,7 @@ from suite.report.rl_memory_charts import bar_views, bars_height_px, saving_curv
 from suite.report.rl_memory_published import published_table
 from suite.report.rl_memory_savings import OVER, Saving, lines_over, savings, telling_pairs, usual_settings
 from suite.report.rl_memory_setups import Setup, alike_in, drawn_setups, setups
-from suite.report.rl_memory_tables import checks_tables, evidence_of, fits, peaks, savings_table
+from suite.report.rl_memory_tables import checks_tables, evidence_of, fits, own_sentences, peaks, savings_table
 from suite.report.section import Figure, Section, View
 from suite.report.words import Words
 
@@ -46,6 +46,7 @@ def _bars(setup: Setup, found: Sequence[Setup], words: Words) -> Figure:
     alike = alike_in([one.key for one in found])[dict(setup.key)["workload"]]
     said = [words("rl_memory.caption.measured" if setup.is_measured else "rl_memory.caption.projected")]
     said += [words("rl_memory.also", settings=", ".join(alike))] if alike else []
+    said += own_sentences(setup.arms, words)
     views = bar_views(setup, words)
     return Figure(
         title=words("rl_memory.figure", title=setup.title, evidence=evidence_of(setup.first, words)),
@@ -66,8 +67,11 @@ def _savings_figure(pair: Sequence[Saving], words: Words) -> Figure | None:
     usual = usual_settings(pair)
     said = [words("rl_memory.saving_caption", arm=arm, baseline=baseline)]
     said += [words("rl_memory.usual_is", settings=", ".join(usual))] if usual else []
+    said += own_sentences([pair[0].baseline], words)
     return Figure(
-        title=words("rl_memory.saving", arm=arm, baseline=baseline),
+        title=words(
+            "rl_memory.saving", arm=arm, baseline=baseline, evidence=evidence_of(pair[0].baseline.holding, words)
+        ),
         caption=words("punctuation.sentence").join(said),
         views=[
             View(title=words(f"rl_memory.view.{over}"), figure=saving_curves(over, found, words))
