@@ -6,6 +6,9 @@ OLDEST := 3.11
 NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
+# A process for each CPU, but no more: each may hold torch and start a worker. Tests stay in the order of their files, so
+# that what a file's tests share is made once or twice.
+ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 
 .PHONY: help demo test parity test-kernels browser gpu clean
 
@@ -31,10 +34,10 @@ test: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ON_ALL_CPUS)
 
 parity: .parity/.parity .rliable/.rliable
-	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity
+	OMP_NUM_THREADS=1 .parity/bin/python -m pytest $(ON_ALL_CPUS) tests/parity
 	OMP_NUM_THREADS=1 .rliable/bin/python -m pytest tests/parity_rliable
 
 test-kernels: .kernels/.kernels

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.learnt import learnt
+from suite.projected import projected
 from suite.records import numbers
 from suite.records.derived import (
     ceilings_of,
@@ -45,7 +46,7 @@ def answer(record: Record, status: str) -> list[str]:
     lines += _what_ran(record)
     lines += _checks(record)
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
-    lines += [row(name, text) for name, text in learnt(record)]
+    lines += [row(name, text) for name, text in (*learnt(record), *projected(record))]
     if (cold := str(facts.get("cold"))) in COLD:
         lines.append(row("cold", COLD[cold]))
     cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))

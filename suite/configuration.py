@@ -40,6 +40,13 @@ def read_yaml(relative: str) -> dict[str, Any]:
     return content
 
 
+def read_settings(workload: str) -> dict[str, Any]:
+    """A workload's own settings, with those of the files beside it that its `defaults` take in."""
+    content = read_yaml(f"settings/{workload}.yaml")
+    taken = [name for name in content.pop("defaults", ()) if name != "_self_"]
+    return {key: value for name in taken for key, value in read_settings(name).items()} | content
+
+
 TEXTS = Path(__file__).resolve().parent / "texts"
 
 
@@ -76,6 +83,11 @@ def whole_number(
         allowed = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
         raise ValueError(f"{where}{name} must be a whole number {allowed}; got {value!r}")
     return int(value)
+
+
+def optional_whole_number(settings: Mapping[str, Any], name: str, *, at_least: int = 1) -> int | None:
+    """The same, or None where the settings have null."""
+    return None if settings[name] is None else whole_number(settings, name, at_least=at_least)
 
 
 def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:

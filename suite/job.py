@@ -50,6 +50,11 @@ class Job:
         """Its steps follow from one another: it is run once from end to end, and nothing in it is repeated."""
         return bool(self.settings["workload"].get("course", False))
 
+    @property
+    def projects(self) -> bool:
+        """What it finds is no measurement: a projection, or a workload that simulates."""
+        return self.is_projection or bool(self.settings["workload"].get("projects", False))
+
     @cached_property
     def run_key(self) -> str:
         return run_key(self.case, self.settings)

@@ -174,7 +174,8 @@ def _of_course(kept: Kept, job: Job, folder: Path) -> dict[str, Any]:
     if not kept.resume:
         checkpoint.unlink(missing_ok=True)
     # A counter has the energy of all that runs beside it.
-    no_energy = "off" if job.settings["telemetry"]["energy"] == "none" else "side_by_side" if kept.workers > 1 else None
+    is_off = job.projects or job.settings["telemetry"]["energy"] == "none"
+    no_energy = "off" if is_off else "side_by_side" if kept.workers > 1 else None
     return {"settings": job.settings, "shared": folder, "checkpoint": checkpoint, "no_energy": no_energy}
 
 
@@ -186,7 +187,7 @@ def _record(job: Job, received: _Received, started_at: datetime, duration_s: flo
         run_key=job.run_key,
         status=status,
         reason=reason,
-        evidence=Evidence.PROJECTED if job.is_projection else Evidence.MEASURED,
+        evidence=Evidence.PROJECTED if job.projects else Evidence.MEASURED,
         settings=job.settings,
         environment=environment(),
         provenance={

@@ -30,6 +30,7 @@ from suite.job import Job, job_for
 from suite.records.case import case_from, without, without_inapplicable
 from suite.records.limits import most_threads
 from suite.report.command import report
+from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_of, of_trial
 from suite.side_by_side import refuse_workers
 
@@ -256,10 +257,17 @@ def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> 
     folders = [folder for source in sources if name and (folder := _folder(source.schema, source.path))]
     for path in (folder / group / f"{name}.yaml" for folder in folders):
         if path.is_file():
-            content = OmegaConf.to_container(OmegaConf.load(path))
-            assert isinstance(content, dict)
-            return _leaves({key: value for key, value in content.items() if key not in ("defaults", "hydra")})
+            return _settings_in(path)
     return []
+
+
+def _settings_in(path: Path) -> list[str]:
+    """Dotted keys of a file and of those beside it that its own defaults take in."""
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(content, dict)
+    taken = [name for name in content.get("defaults", ()) if isinstance(name, str) and name != "_self_"]
+    leaves = [leaf for name in taken for leaf in _settings_in(path.with_name(f"{name}.yaml"))]
+    return [*leaves, *_leaves({key: value for key, value in content.items() if key not in ("defaults", "hydra")})]
 
 
 def _folder(schema: str, path: str) -> Path | None:
@@ -301,6 +309,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "at_most_cpus": _at_most_cpus,
     "of_trial": of_trial,
     "best_of": best_of,
+    "stage_modules": stage_modules,
 }
 """Functions that a configuration may call, as in `num_generations: ${divided:256,${prompts_per_step}}`."""
 

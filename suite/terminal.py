@@ -17,6 +17,7 @@ from rich.text import Text
 
 from suite.answer import SPANS, answer, latency, row, watched
 from suite.learnt import learnt_briefly
+from suite.projected import projected_briefly
 from suite.records import numbers
 from suite.records.case import Case, telling_apart, value_of
 from suite.records.derived import constant, started_at, warnings_of
@@ -217,8 +218,8 @@ def _brief(record: Record) -> str:
     if record.status is not Status.OK:
         return record.reason or ""
     spans = [text for span in SPANS if (text := _span_text(record, span))]
-    learnt = learnt_briefly(record)
-    return "   ".join([*spans, *([learnt] if learnt else []), *(f"! {warning}" for warning in warnings_of(record))])
+    others = [text for brief in (learnt_briefly, projected_briefly) if (text := brief(record)) is not None]
+    return "   ".join([*spans, *others, *(f"! {warning}" for warning in warnings_of(record))])
 
 
 def _span_text(record: Record, span: str) -> str | None:

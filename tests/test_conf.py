@@ -52,11 +52,13 @@ def test_every_yaml_below_conf_is_in_a_known_group():
         "hardware",
         "measure",
         "published",
+        "published_training",
         "sweep",
         "telemetry",
         "algorithm",
         "task",
         "policy",
+        "recipe",
         "settings",
         "workload",
     }

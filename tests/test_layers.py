@@ -24,10 +24,11 @@ MAY_IMPORT = {
     "suite.gate": BASE | {"suite.interruptions"},
     "suite.explain": BASE,
     "suite.doctor": BASE,
-    "suite.results": BASE | {"suite.answer", "suite.archive", "suite.learnt"},
+    "suite.results": BASE | {"suite.answer", "suite.archive", "suite.learnt", "suite.projected"},
     "suite.archive": BASE,
-    "suite.answer": BASE | {"suite.learnt"},
+    "suite.answer": BASE | {"suite.learnt", "suite.projected"},
     "suite.learnt": BASE,
+    "suite.projected": BASE,
     "suite.configuration": set(),
 }
 NEEDS_TORCH = ("suite.measure", "suite.attention", "suite.lm", "suite.rl")

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from suite.attention.cache import Cache
 from suite.attention.definition import GroupedDefinition
 from suite.attention.layer import AttentionLayer
+from suite.attention.linear import linear
 from suite.attention.problem import ValueLies
 from suite.attention.rotary import angles, rotate_halves
 from suite.theory.shapes import GroupedShape
@@ -76,9 +76,9 @@ class GroupedAttention(AttentionLayer):
         return rotate_halves(x_BHSd, *angles)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
-        return F.linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
+        return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def heads(self, x_BSD: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """A projection, cut into heads: [batch, heads, tokens, head_dim]."""
-        x_BSE = F.linear(x_BSD, weight, bias)
+        x_BSE = linear(x_BSD, weight, bias)
         return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from suite.attention.cache import Cache
 from suite.attention.definition import AbsorbedDefinition, ExpandedDefinition
 from suite.attention.layer import AttentionLayer
+from suite.attention.linear import linear
 from suite.attention.problem import ValueLies
 from suite.attention.rotary import angles, rotate_neighbours
 from suite.theory.latent_shapes import LatentShape
@@ -75,7 +76,7 @@ class LatentAttention(AttentionLayer):
     ) -> tuple[Tensor, Tensor, Tensor]:
         shape = self.shape
         cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
-        latent, k_r = F.linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
+        latent, k_r = linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
         latent_BSc = F.rms_norm(latent, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)
         k_r_BSr = rotate_neighbours(k_r, cos_Sr, sin_Sr)
         if cache is None:
@@ -84,7 +85,7 @@ class LatentAttention(AttentionLayer):
             new = slice(start, start + x_BSD.shape[1])
             k_BGTd, v_BGTv = self.cached_keys_and_values(latent_BSc, k_r_BSr, cache, new)
 
-        q_BSE = F.linear(self._query_input(x_BSD), self.w_q)
+        q_BSE = linear(self._query_input(x_BSD), self.w_q)
         q_BHSe = q_BSE.view(*q_BSE.shape[:2], shape.num_heads, -1).transpose(1, 2)
         q_n, q_r = q_BHSe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
         return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv
@@ -94,7 +95,7 @@ class LatentAttention(AttentionLayer):
         return torch.cat((q_n, q_r), dim=-1)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
-        return F.linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
+        return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def write_expanded(self, latent_BTc: Tensor, k_r_BTr: Tensor, into_BHTe: Tensor) -> None:
         """Every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
@@ -118,7 +119,7 @@ class LatentAttention(AttentionLayer):
         rank = self.shape.q_lora_rank
         if rank is None:
             return x_BSD
-        return F.rms_norm(F.linear(x_BSD, self.w_qa), (rank,), self.q_norm, INNER_NORM_EPS)
+        return F.rms_norm(linear(x_BSD, self.w_qa), (rank,), self.q_norm, INNER_NORM_EPS)
 
     @staticmethod
     def _per_head(x_BHSi: Tensor, weight_Hio: Tensor) -> Tensor:

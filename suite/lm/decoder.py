@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from suite.attention.cache import Cache
 from suite.attention.grouped import GroupedAttention
 from suite.attention.layer import AttentionLayer
+from suite.attention.linear import linear, linear_in_parts
 from suite.configuration import locate
 from suite.lm.attend import attend
 from suite.theory.decoder_shape import DecoderShape
@@ -66,10 +67,8 @@ class Block(torch.nn.Module):
         o_BHSv = attend(q, k, v, scale=layer.scale, value_lies=layer.value_lies, mask_B1ST=mask_B1ST)
         x_BSD = x_BSD + layer.output(o_BHSv)
         h_BSD = _normed(x_BSD, self.mlp_norm, self._norm_eps)
-        # The weight is cut and not the product, whose halves would be no dense tensors: they are slower, above all on
-        # the way back.
-        gate, up = (F.linear(h_BSD, weight) for weight in self.w_gate_up.chunk(2))
-        return x_BSD + F.linear(F.silu(gate) * up, self.w_down)
+        gate, up = linear_in_parts(h_BSD, self.w_gate_up, 2)
+        return x_BSD + linear(F.silu(gate) * up, self.w_down)
 
 
 class Decoder(torch.nn.Module):
@@ -93,6 +92,8 @@ class Decoder(torch.nn.Module):
             for layer in layers:
                 assert isinstance(layer, GroupedAttention), "latent attention has no biases"
                 layer.add_biases()
+        for layer in layers[1:]:  # one table for all: at long contexts one a layer would be gigabytes
+            layer.cos_Sr, layer.sin_Sr = layers[0].cos_Sr, layers[0].sin_Sr
         self.checkpointing = False
         self._blocks = [Block(layer, shape, made) for layer in layers]
         self.blocks = torch.nn.ModuleList(self._blocks)
@@ -122,6 +123,10 @@ class Decoder(torch.nn.Module):
     def logits(self, h_BSD: Tensor) -> Tensor:
         return F.linear(h_BSD, self.embedding if self.head is None else self.head)
 
+    @property
+    def cache_dtype(self) -> torch.dtype:
+        return self.made.dtype
+
     def new_caches(self, batch: int, length: int) -> list[Cache]:
         """One a layer, with room for `length` tokens of each sequence."""
         layers = [block.attention for block in self._blocks]
@@ -131,7 +136,7 @@ class Decoder(torch.nn.Module):
                 kv_heads=layer.cache_heads,
                 length=length,
                 widths=layer.cache_widths,
-                dtype=self.made.dtype,
+                dtype=self.cache_dtype,
                 device=self.made.device,
             )
             for layer in layers

@@ -6,6 +6,7 @@ Shapes: N completions, S tokens of a prompt (padded on the left), T of a complet
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
@@ -30,3 +31,24 @@ def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: flo
         # No name for the logits, which would keep them.
         log_p_NTV = F.log_softmax(way_back.leaves(model.logits(h_NTD)) / temperature, dim=-1)
     return way_back.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0], log_p_NTV
+
+
+def token_log_probs(
+    model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float, *, chunk: int | None = None
+) -> Tensor:
+    """Of each token alone, [N, T].
+
+    `chunk`: so many tokens of each completion at once, whose tensors over the vocabulary are dropped and computed again
+    on the way back: of [N, T, V], often the largest tensor of all, only [N, chunk, V] is ever held. None: all at once.
+    """
+    if chunk is None:
+        return log_probs(model, h_NTD, tokens_NT, temperature)[0]
+    parts = [
+        checkpoint(_of_chunk, model, h, tokens, temperature, use_reentrant=False, preserve_rng_state=False)
+        for h, tokens in zip(h_NTD.split(chunk, dim=1), tokens_NT.split(chunk, dim=1), strict=True)
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _of_chunk(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> Tensor:
+    return log_probs(model, h_NTD, tokens_NT, temperature)[0]

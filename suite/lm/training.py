@@ -14,6 +14,13 @@ from suite.measure.holdings import held_as
 from suite.records.holdings import OPTIMISER_TEMPORARIES
 
 BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.0
+FORMS: dict[str, dict[str, bool]] = {
+    "fused": {"fused": True},
+    "foreach": {"foreach": True},
+    "for_loop": {"foreach": False},
+}
+"""How torch computes AdamW's step: in one kernel; all tensors at once, with temporaries as large as they are together;
+or one tensor after the other."""
 
 
 class NotFiniteError(Exception):
@@ -30,12 +37,12 @@ class Limits:
 
 
 class Optimiser:
-    """AdamW with a linear warm-up and clipped gradients."""
+    """AdamW of the parameters that are trained, with a linear warm-up and clipped gradients."""
 
-    def __init__(self, model: torch.nn.Module, *, lr: float, limits: Limits) -> None:
-        self._parameters = list(model.parameters())
+    def __init__(self, model: torch.nn.Module, *, lr: float, limits: Limits, form: str = "fused") -> None:
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self._lr, self._limits = lr, limits
-        self._adamw = torch.optim.AdamW(self._parameters, lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=True)
+        self._adamw = torch.optim.AdamW(self._parameters, lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY, **FORMS[form])
         self._done = 0
 
     def update(self, of: str) -> float:

@@ -10,7 +10,7 @@ events are kept, and peaks are read from them at the end.
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,8 @@ from suite.records.holdings import GRADIENTS, NOBODY, OTHER
 
 Label = tuple[str, str]
 """Owner and kind."""
+Held = tuple[Sequence[Tensor], str, str]
+"""Tensors, whose they are, and as what."""
 _now: list[Label] = [(NOBODY, OTHER)]
 
 
@@ -141,25 +143,31 @@ class Holdings(TorchDispatchMode):
         self._events = [(place, storage.bytes) for place, storage in enumerate(self._storages)]
         self._phases = []
 
-    def peaks(self) -> dict[str, Peak]:
-        """By phase, in the order of their first runs; a phase that ran several times has its highest."""
+    def peaks(self, share: Callable[[Label], float] = lambda label: 1.0) -> dict[str, Peak]:
+        """By phase, in the order of their first runs; a phase that ran several times has its highest.
+
+        `share`: of the bytes under a label, how many count when moments are compared, as where several devices divide
+        some of them. The peak is told in whole bytes nevertheless.
+        """
         begins = Counter(begun for _, begun, _ in self._phases)
         found: dict[str, Peak] = {}
+        highest: dict[str, float] = {}
         running: dict[int, tuple[str, int]] = {}
         held: Counter[Label] = Counter()
-        total = 0
+        total = 0.0
         for at in range(len(self._events) + 1):
             if begins[at]:
                 running |= {n: (name, end) for n, (name, begun, end) in enumerate(self._phases) if begun == at}
             for number, (name, end) in list(running.items()):
-                if name not in found or total > found[name].bytes:
-                    found[name] = Peak(held=+held)
+                if name not in found or total > highest[name]:
+                    found[name], highest[name] = Peak(held=+held), total
                 if at >= end:
                     del running[number]
             if at < len(self._events):
                 place, grown = self._events[at]
-                held[self._storages[place].label] += grown
-                total += grown
+                label = self._storages[place].label
+                held[label] += grown
+                total += grown * share(label)
         return found
 
     def _see(self, tensor: Tensor) -> int:

@@ -18,11 +18,17 @@ def _metric(name: str, unit: str, label: str, better: Better = Better.NEITHER) -
     return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True)
 
 
+def _exact(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=True)
+
+
 RL_METRICS = (
     # Budgets, of one step each; the sum of the steps before is what a curve is drawn over.
     _metric("completions", "", "Completions that were sampled"),
     _metric("sampled_tokens", "", "Tokens that were sampled, end tokens included"),
     _metric("updates", "", "Optimiser steps of the policy"),
+    _metric("examples", "", "Given texts that a step of fine-tuning trained on, each as often as it was"),
+    _metric("examples_kept", "", "Different verified completions that a stage kept to be fine-tuned on"),
     # What was learnt. Shares lie between 0 and 1.
     _metric("reward", "", "Mean reward of the sampled completions", Better.HIGHER),
     _metric("accuracy", "", "Share of sampled completions whose answer is right", Better.HIGHER),
@@ -30,9 +36,16 @@ RL_METRICS = (
     _metric("step_reward", "", "Mean reward of the checked steps, where steps are checked", Better.HIGHER),
     _metric("compiles", "", "Share of sampled programs that compile, where programs are asked for", Better.HIGHER),
     _metric("cases_passed", "", "Mean share of its cases that a sampled program passes", Better.HIGHER),
+    _metric("unscorable", "", "Share of sampled completions that the task's own scorer cannot judge", Better.LOWER),
     _metric("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER),
     _metric("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
     _metric("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),
+    # What is thought. A thought is what stands between its tags; a correction is one that holds the marker `!`.
+    _metric("thought_length", "", "Mean length of the thoughts of sampled completions, where there is one, in tokens"),
+    _metric("corrections", "", "Share of sampled completions whose thought corrects itself"),
+    _metric("heldout_thought_length", "", "Mean length of the thoughts of the greedy answers, where there is one"),
+    _metric("heldout_corrections", "", "Share of held-out prompts that are answered with a correction"),
+    _metric("example_loss", "", "Loss on a token of given texts, in nats, mean over the updates"),
     _metric("base_loss", "", "Loss on a token of the base model's corpus, in nats", Better.LOWER),
     # How steadily.
     _metric("kl_reference", "", "Mean k3 estimate against the base model of a sampled token, in nats"),
@@ -75,6 +88,11 @@ RL_METRICS = (
         better=Better.LOWER,
         exact=False,
     ),
+    # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
+    _exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
+    _exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
+    _exact("reference_parameter_count", "", "Parameters of the reference; 0 where there is none of its own"),
+    _exact("reward_model_parameter_count", "", "Parameters of the reward model; 0 where there is none"),
     # Of the models.
     _metric("policy_parameter_count", "", "Parameters of the policy"),
     _metric("critic_parameter_count", "", "Parameters of the critic; 0 where there is none"),

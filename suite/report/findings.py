@@ -13,6 +13,7 @@ from suite.records.record import Evidence
 from suite.report.lines import worth_drawing
 from suite.report.results import Results
 from suite.report.rl_findings import rl_headlines
+from suite.report.rl_memory_findings import memory_headlines
 from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras
 from suite.report.words import Words
 
@@ -38,7 +39,7 @@ def headlines(results: Results, words: Words) -> list[str]:
         found += sorted(telling, key=lambda ranked: -len(ranked))[:most]
     settings = settings_shown([ranked[0] for ranked in found], besides=SAID, extras_of=shared_extras)
     sentences = [_sentence(ranked, said, results, words) for ranked, said in zip(found, settings, strict=True)]
-    return [*sentences, *rl_headlines(results, words)]
+    return [*sentences, *rl_headlines(results, words), *memory_headlines(results, words)]
 
 
 def _ranked(timings: Sequence[Timing]) -> list[Timing]:

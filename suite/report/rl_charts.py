@@ -8,8 +8,9 @@ from typing import Any
 
 from suite.report.charts import figure_text, layout
 from suite.report.facets import trace_facets
-from suite.report.rl_palette import algorithm_style, band_colour
+from suite.report.rl_palette import arm_style, band_colour
 from suite.report.rl_runs import Arm
+from suite.statistics.scores import Estimate
 
 HEIGHT_PX, LEGEND_ROW_PX, LEGEND_COLUMNS = 380, 19, 3
 ROW_PX, ROWS_FRAME_PX, NAME_SHIFT_PX = 44, 140, 15
@@ -36,8 +37,8 @@ def band_plot(bands: Sequence[Band], *, xaxis: Mapping[str, Any], yaxis: Mapping
     """The bands lie behind all lines. A click in the legend takes all of an arm."""
     ordinals: dict[str, list[Arm]] = defaultdict(list)
     for arm in dict.fromkeys(band.arm for band in bands):
-        ordinals[arm.algorithm].append(arm)
-    lines = [_line(band, ordinals[band.arm.algorithm].index(band.arm)) for band in bands]
+        ordinals[arm.drawn_as].append(arm)
+    lines = [_line(band, ordinals[band.arm.drawn_as].index(band.arm)) for band in bands]
     return {
         "data": [*(_band(one) for one in bands if one.low is not None), *lines],
         "layout": layout(xaxis=_axis(xaxis), yaxis=_axis(yaxis), hovermode="closest"),
@@ -87,6 +88,26 @@ def row_layout(
     )
 
 
+def error_bars(
+    letter: str, points: Sequence[tuple[float, Estimate | None]], *, factor: float = 1, colour: str = "#808080"
+) -> dict[str, Any]:
+    """Plotly's for points with intervals along an axis, all times `factor`; none where any point has no interval."""
+    ends = [(value, one.low, one.high) for value, one in points if one is not None]
+    if len(ends) < len(points):
+        return {}
+    return {
+        f"error_{letter}": {
+            "type": "data",
+            "symmetric": False,
+            "array": [short(factor * (high - value)) for value, _, high in ends],
+            "arrayminus": [short(factor * (value - low)) for value, low, _ in ends],
+            "color": colour,
+            "thickness": 1.25,
+            "width": 3,
+        }
+    }
+
+
 def short(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
@@ -96,8 +117,8 @@ def _axis(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line(band: Band, ordinal: int) -> dict[str, Any]:
-    """The `ordinal`-th arm of its algorithm in the plot."""
-    line = algorithm_style(band.arm.algorithm, ordinal)["line"]
+    """The `ordinal`-th arm of its colour in the plot."""
+    line = arm_style(band.arm.drawn_as, ordinal)["line"]
     return {
         "type": "scatter",
         "mode": "lines",
@@ -125,7 +146,7 @@ def _band(band: Band) -> dict[str, Any]:
         "x": [short(value) for value in [*band.x, *reversed(band.x)]],
         "y": [short(value) for value in [*band.high, *reversed(band.low)]],
         "fill": "toself",
-        "fillcolor": band_colour(band.arm.algorithm),
+        "fillcolor": band_colour(band.arm.drawn_as),
         "line": {"width": 0},
         "hoverinfo": "skip",
         **trace_facets(**band.arm.facets),

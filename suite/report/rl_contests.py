@@ -44,6 +44,11 @@ class Contest:
     difference_interval: Estimate | None
 
     @property
+    def is_judged(self) -> bool:
+        """Whether there are seeds enough for an interval."""
+        return (self.difference_interval or self.improvement_interval) is not None
+
+    @property
     def is_open(self) -> bool:
         """Whether the seeds leave it open which of the two is higher."""
         interval = self.difference_interval or self.improvement_interval
@@ -71,13 +76,16 @@ def reference_of(comparison: Comparison) -> Arm | None:
     return next(iter([*grouped, *comparison.chosen]), None)
 
 
-@functools.lru_cache(maxsize=64)
 def contests(comparison: Comparison) -> Sequence[Contest]:
     """Every arm against the reference, budget by budget."""
     reference = reference_of(comparison)
-    if reference is None:
-        return []
-    held = [budget for budget in (COMPLETIONS, clock_of(reference), JOULES) if budget in comparison.budgets]
+    return [] if reference is None else contests_against(reference, comparison)
+
+
+@functools.lru_cache(maxsize=64)
+def contests_against(reference: Arm, comparison: Comparison, counted: str = COMPLETIONS) -> Sequence[Contest]:
+    """Every other arm against this one, at equal `counted`, at equal seconds and at equal joules, as far as known."""
+    held = [budget for budget in (counted, clock_of(reference), JOULES) if comparison.has(budget)]
     others = [arm for arm in comparison.drawn if arm is not reference]
     return [_contest(arm, reference, budget, _least(comparison, budget)) for budget in held for arm in others]
 
@@ -123,7 +131,7 @@ def _scores(arm: Arm, budget: str, held: float) -> dict[str, float]:
 
 
 def score_at(curve: Curve, budget: str, held: float) -> float | None:
-    return at_budget(curve.spent[budget], curve.accuracy, held)
+    return at_budget(curve.by(budget), curve.accuracy, held)
 
 
 def _column(values: Sequence[float]) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":

@@ -1,21 +1,32 @@
-"""What the seeds of a comparison say in a sentence for each budget, and which differences they leave open."""
+"""What the seeds of a comparison say in a sentence for each budget, and which differences they leave open; and what an
+algorithm without a critic saves of PPO's memory."""
 
 from collections.abc import Sequence
 
+from suite.records import numbers
 from suite.report.results import Results
-from suite.report.rl_contests import Contest, contests
-from suite.report.rl_run import COMPLETIONS
-from suite.report.rl_runs import Comparison, clock_of, comparisons
+from suite.report.rl_contests import contests, contests_against
+from suite.report.rl_contrasts import contests_of, contrasts_of
+from suite.report.rl_recipes import recipe_comparisons, reference_recipe
+from suite.report.rl_run import COMPLETIONS, STEPS
+from suite.report.rl_runs import Arm, Comparison, clock_of, comparisons
+from suite.report.rl_thoughts import CORRECTIONS, LENGTH, change_of, thinking
 from suite.report.words import Words
 
 MOST_HEADLINES = 2
 OUTCOMES = ("higher", "lower", "open")
+COMPARED = ("supervision", "reward_from")
 
 
 def rl_headlines(results: Results, words: Words) -> list[str]:
     """Of the comparisons with the most arms; none where no two arms stand side by side."""
     telling = [one for one in comparisons(results) if contests(one) and not one.is_picked]
-    return [words("rl_efficiency.headline", title=one.title, said=said(one, words)) for one in telling[:MOST_HEADLINES]]
+    return [
+        *(words("rl_efficiency.headline", title=one.title, said=said(one, words)) for one in telling[:MOST_HEADLINES]),
+        *_of_stages(results, words),
+        *_of_thought(results, words),
+        *_of_feedback(results, words),
+    ]
 
 
 def said(one: Comparison, words: Words) -> str:
@@ -27,12 +38,59 @@ def said(one: Comparison, words: Words) -> str:
         fought = [contest for contest in contests(one) if contest.budget == budget]
         # Arms that were picked by their scores cannot be judged by them.
         if fought and one.most_seeds > 1 and not one.is_picked:
-            told = words("punctuation.notes").join(filter(None, (_told(fought, key, words) for key in OUTCOMES)))
+            told = _told([(contest.arm.name, contest.outcome) for contest in fought], words)
             held, reference = words(f"rl_efficiency.at_equal.{budget}"), fought[0].reference.name
             parts.append(words("rl_efficiency.outcome", held=held, reference=reference, told=told))
     return words("punctuation.sentence").join(parts)
 
 
-def _told(fought: Sequence[Contest], outcome: str, words: Words) -> str:
-    names = [contest.arm.name for contest in fought if contest.outcome == outcome]
-    return words(f"rl_efficiency.told.{outcome}", names=words("punctuation.list").join(names)) if names else ""
+def _of_stages(results: Results, words: Words) -> list[str]:
+    """The recipes of the task with the most of them."""
+    for one in recipe_comparisons(results):
+        reference = reference_recipe(one)
+        fought = [] if reference is None else contests_against(reference, one, STEPS)
+        outcomes = [(each.arm.name, each.outcome) for each in fought if each.budget == STEPS and each.is_judged]
+        if reference is not None and outcomes:
+            told = _told(outcomes, words)
+            return [words("rl_stages.headline", title=one.title, reference=reference.name, told=told)]
+    return []
+
+
+def _of_thought(results: Results, words: Words) -> list[str]:
+    """Of the comparison with the most arms that think, before all others one in which they correct themselves."""
+    for one, arms in thinking(results).items():
+        length, corrections = (_changed(arms, metric, words) for metric in (LENGTH, CORRECTIONS))
+        if length:
+            told = corrections or numbers.NOTHING
+            return [words("rl_evolution.headline", title=one.title, length=length, corrections=told)]
+    return []
+
+
+def _changed(arms: Sequence[Arm], metric: str, words: Words) -> str:
+    changes = [(arm.name, change_of(arm, metric)) for arm in arms]
+    return _told([(name, change.outcome) for name, change in changes if change is not None and change.interval], words)
+
+
+def _of_feedback(results: Results, words: Words) -> list[str]:
+    """Over every task, at equal completions."""
+    parts = []
+    for name in COMPARED:
+        fought = [
+            (one.title, contest.outcome)
+            for one, contest in contests_of(contrasts_of(results, name), name)
+            if contest.budget == COMPLETIONS and contest.is_judged
+        ]
+        if fought:
+            parts.append(words(f"rl_feedback.headline.{name}", told=_told(fought, words)))
+    return [words("rl_feedback.headline", told=words("punctuation.notes").join(parts))] if parts else []
+
+
+def _told(outcomes: Sequence[tuple[str, str]], words: Words) -> str:
+    """Names by their outcome, the open ones said to be open."""
+    by_outcome = {outcome: [name for name, of in outcomes if of == outcome] for outcome in OUTCOMES}
+    parts = [
+        words(f"rl_efficiency.told.{outcome}", names=words("punctuation.list").join(names))
+        for outcome, names in by_outcome.items()
+        if names
+    ]
+    return words("punctuation.notes").join(parts)

@@ -1,4 +1,5 @@
-"""How an algorithm is named and drawn: a colour, a dash and a marker, so that it reads in greyscale too."""
+"""How an algorithm, a recipe or what a reward is of is named and drawn: a colour, a dash and a marker, so that it reads
+in greyscale too."""
 
 from typing import Any
 
@@ -17,6 +18,15 @@ NAMES = {
     "reinforce_plus_plus_baseline": "REINFORCE++ baseline",
 }
 """In the order of tables and legends. An algorithm that is not here is called as its file is."""
+RECIPES = {
+    "base": "Base",
+    "sft": "SFT",
+    "r1_zero": "R1-Zero",
+    "cold_start": "Cold start",
+    "r1": "R1",
+    "distill": "Distilled",
+}
+ALGORITHM, RECIPE = "algorithm", "recipe"
 STYLES = {
     "ppo": Style(colour=VERMILION, dash="solid", marker="circle"),
     "ppo_lam95": Style(colour=ORANGE, dash="dash", marker="diamond"),
@@ -28,7 +38,18 @@ STYLES = {
     "rloo": Style(colour=PURPLE, dash="longdashdot", marker="cross"),
     "reinforce_plus_plus": Style(colour=GREEN, dash="longdash", marker="star"),
     "reinforce_plus_plus_baseline": Style(colour=PURPLE, dash="dot", marker="hourglass"),
+    "recipe=base": Style(colour=ORANGE, dash="dot", marker="diamond"),
+    "recipe=sft": Style(colour=GREEN, dash="dashdot", marker="square"),
+    "recipe=r1_zero": Style(colour=BLUE, dash="solid", marker="circle"),
+    "recipe=cold_start": Style(colour=SKY, dash="longdashdot", marker="pentagon"),
+    "recipe=r1": Style(colour=VERMILION, dash="dash", marker="triangle-up"),
+    "recipe=distill": Style(colour=PURPLE, dash="longdash", marker="cross"),
+    "supervision=outcome": Style(colour=BLUE, dash="solid", marker="circle"),
+    "supervision=process": Style(colour=VERMILION, dash="dash", marker="square"),
+    "reward_from=key": Style(colour=BLUE, dash="solid", marker="circle"),
+    "reward_from=majority": Style(colour=GREEN, dash="dashdot", marker="diamond"),
 }
+"""By an algorithm's name, or by a setting and its value."""
 OTHER = Style(colour="#808080", dash="solid", marker="x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 BAND_OPACITY = 0.11
@@ -38,14 +59,26 @@ def shown_algorithm(name: str) -> str:
     return NAMES.get(name, name)
 
 
-def algorithm_rank(name: str) -> tuple[int, str]:
-    """Sorts algorithms as `NAMES` has them, those that we do not know last."""
-    known = list(NAMES)
-    return (known.index(name) if name in NAMES else len(known), name)
+def led_by(lead: str, value: str) -> str:
+    """The name of a style: an algorithm's own, else the setting with its value."""
+    return value if lead == ALGORITHM else f"{lead}={value}"
 
 
-def algorithm_style(name: str, ordinal: int) -> dict[str, Any]:
-    """Plotly's line and marker for the `ordinal`-th arm of an algorithm."""
+def shown_lead(lead: str, value: str) -> str:
+    """What an arm is called first, by the setting that its comparison is about."""
+    known = {ALGORITHM: NAMES, RECIPE: RECIPES}.get(lead)
+    return f"{lead}={value}" if known is None else known.get(value, value)
+
+
+def lead_rank(lead: str, value: str) -> tuple[int, str]:
+    """Sorts arms as `NAMES`, `RECIPES` and `STYLES` have them, those that we do not know last."""
+    known = list({ALGORITHM: NAMES, RECIPE: RECIPES}.get(lead, STYLES))
+    name = value if lead in (ALGORITHM, RECIPE) else led_by(lead, value)
+    return (known.index(name) if name in known else len(known), value)
+
+
+def arm_style(name: str, ordinal: int) -> dict[str, Any]:
+    """Plotly's line and marker for the `ordinal`-th arm of a style."""
     style = STYLES.get(name, OTHER)
     dash = DASHES[(DASHES.index(style.dash) + ordinal) % len(DASHES)]
     return {
@@ -55,7 +88,7 @@ def algorithm_style(name: str, ordinal: int) -> dict[str, Any]:
 
 
 def band_colour(name: str) -> str:
-    """An algorithm's colour, faint enough for several to lie over each other."""
+    """A style's colour, faint enough for several to lie over each other."""
     colour = STYLES.get(name, OTHER).colour
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red},{green},{blue},{BAND_OPACITY})"

@@ -17,6 +17,10 @@ from suite.report.watched import cut
 SEED, LATENCY = "seed", "latency_s"
 COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES = "completions", "tokens", "updates", "cpu", "wall", "joules"
 BUDGETS = (COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES)
+STEPS = "steps"
+"""No budget that a record counts: the steps themselves, which are a budget where each step trains on as much."""
+DEFAULTS = {"recipe": "r1_zero", "supervision": "outcome", "reward_from": "key"}
+"""Settings that older records do not have. To name the default says no more than to name none."""
 COUNTED = {COMPLETIONS: "completions", TOKENS: "sampled_tokens", UPDATES: "updates", JOULES: "energy_j"}
 """Budgets that are a metric of the span `step`; the others are clocks of the timed spans."""
 MOST = 1e15
@@ -37,8 +41,15 @@ class Curve:
     def final(self) -> float:
         return self.accuracy[-1]
 
+    def has(self, budget: str) -> bool:
+        return budget == STEPS or budget in self.spent
+
+    def by(self, budget: str) -> Sequence[float]:
+        """What had been spent before each evaluation, of a budget that it has."""
+        return self.at if budget == STEPS else self.spent[budget]
+
     def total(self, budget: str) -> float | None:
-        return self.spent[budget][-1] if budget in self.spent else None
+        return self.by(budget)[-1] if self.has(budget) else None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +83,11 @@ class Run:
     @property
     def attention(self) -> str:
         return axis(self.record, "attention")
+
+    def setting(self, name: str) -> str:
+        """One of DEFAULTS, named or not."""
+        value = self.record.case.extras.get(name)
+        return DEFAULTS[name] if value is None else cut(str(value))
 
     @property
     def own_sizes(self) -> list[str]:
@@ -165,6 +181,11 @@ def _seconds(timed: Mapping[str, Sequence[Reading]], clock: Callable[[Reading], 
         if said and len(known) == len(said):
             sums[span] = sum(known)
     return sums
+
+
+def tracks_memory(record: Record) -> bool:
+    """Whether a run held every tensor of its steps by its owner, which slows it down."""
+    return record.settings.get("track_memory") is True
 
 
 def is_share(value: float) -> bool:

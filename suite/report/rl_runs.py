@@ -6,25 +6,28 @@ and the completions that were planned agree; what then differs between them is t
 
 import functools
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from suite.records.derived import started_at
+from suite.report.alike import Pairs, differing, grouped
 from suite.report.facets import name_facets
 from suite.report.palette import shown
 from suite.report.results import Results
-from suite.report.rl_palette import algorithm_rank, shown_algorithm
+from suite.report.rl_palette import ALGORITHM, lead_rank, led_by, shown_algorithm, shown_lead
 from suite.report.rl_run import (
     BUDGETS,
     CPU,
+    DEFAULTS,
     MOST_STEPS,
     SEED,
     WALL,
     Curve,
     Run,
     read_run,
+    tracks_memory,
 )
 from suite.report.timings import axis
 from suite.report.watched import cut
@@ -38,9 +41,9 @@ TOGETHER_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")
 """And the settings that say more of them."""
 BY_ALGORITHM = ("kl_coef", "critic_lr")
 """Axes that an algorithm sets by its name: they are said only where arms of one algorithm differ in them."""
+OF_A_CONTEST = ("recipe", "reward_from")
+"""Settings whose other values are no arm among algorithms: other training, or another reward."""
 MOST_LINES = 12
-
-Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +55,8 @@ class Arm:
     name: str
     algorithm: str
     attention: str
+    drawn_as: str
+    """What gives it its colour: the algorithm, or the value of the setting that its comparison is about."""
     runs: Sequence[Run]
     """By seed, the failed ones included."""
 
@@ -114,8 +119,11 @@ class Comparison:
     @property
     def budgets(self) -> list[str]:
         """Those that every curve has."""
+        return [budget for budget in BUDGETS if self.has(budget)]
+
+    def has(self, budget: str) -> bool:
         curves = [curve for arm in self.arms for curve in arm.curves]
-        return [budget for budget in BUDGETS if curves and all(budget in curve.spent for curve in curves)]
+        return bool(curves) and all(curve.has(budget) for curve in curves)
 
     @property
     def most_seeds(self) -> int:
@@ -130,16 +138,30 @@ class Comparison:
 
 @functools.lru_cache(maxsize=1)
 def comparisons(results: Results) -> Sequence[Comparison]:
-    """Every comparison, the ones that show the most arms first."""
-    found = _grouped(runs_of(results), together_of)
+    """Every comparison of algorithms, the ones that show the most arms first."""
+    found = grouped(contestants(results), together_of)
     titles = titles_of(list(found), results.several)
     made = [Comparison(together=key, title=titles[key], arms=arms_of(runs)) for key, runs in found.items()]
     return sorted(made, key=lambda one: (-len(one.chosen), -one.most_seeds, one.title))
 
 
+def contestants(results: Results) -> list[Run]:
+    """Runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
+    return [run for run in runs_of(results) if all(run.setting(name) == DEFAULTS[name] for name in OF_A_CONTEST)]
+
+
 @functools.lru_cache(maxsize=1)
 def runs_of(results: Results) -> Sequence[Run]:
-    return [read_run(current) for current in results.records if current.record.case.workload == WORKLOAD]
+    """Without those that held memory by owner, which take longer for it: their seconds are no algorithm's. Of runs that
+    differ in nothing but whether they name a default, the newest.
+    """
+    records = [one for one in results.records if one.record.case.workload == WORKLOAD]
+    found: dict[tuple[Pairs, Pairs, str], Run] = {}
+    for run in (read_run(one) for one in records if not tracks_memory(one.record)):
+        key = (together_of(run), apart_of(run), run.seed)
+        if key not in found or started_at(run.record) > started_at(found[key].record):
+            found[key] = run
+    return list(found.values())
 
 
 def together_of(run: Run) -> Pairs:
@@ -150,12 +172,12 @@ def together_of(run: Run) -> Pairs:
     return (*shared, ("completions", _planned(axes)), ("label", run.current.label))
 
 
-def arms_of(runs: Iterable[Run]) -> list[Arm]:
-    """The arms among runs, named by what differs between them."""
-    found = _grouped(runs, _arm)
-    names = _arm_names(list(found))
+def arms_of(runs: Iterable[Run], lead: str = ALGORITHM) -> list[Arm]:
+    """The arms among runs, named by `lead` and by what else differs between them."""
+    found = grouped(runs, apart_of)
+    names = _arm_names(list(found), lead)
     arms = []
-    for key in sorted(found, key=lambda key: (algorithm_rank(dict(key).get("algorithm", "")), names[key])):
+    for key in sorted(found, key=lambda key: (lead_rank(lead, _value(key, lead)), names[key])):
         first = found[key][0]
         arms.append(
             Arm(
@@ -163,6 +185,7 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
                 name=names[key],
                 algorithm=first.algorithm,
                 attention=first.attention,
+                drawn_as=led_by(lead, _value(key, lead)),
                 runs=sorted(found[key], key=lambda run: _as_number(run.seed)),
             )
         )
@@ -171,16 +194,17 @@ def arms_of(runs: Iterable[Run]) -> list[Arm]:
 
 def titles_of(keys: Sequence[Pairs], has_labels: bool) -> dict[Pairs, str]:
     """Each comparison by its task, policy and attention, and by what else tells it from the others."""
-    differ = _differing(keys)
+    differ = differing(keys)
     titles = {}
     for key in keys:
         said = dict(key)
         parts = [said.get("task", ""), said.get("policy", ""), shown(said.get("attention", ""))]
+        parts += [shown_algorithm(said[ALGORITHM])] if ALGORITHM in said else []
         parts += [said.get("label", "")] if has_labels else []
         parts += [
             f"{name}={value}"
             for name, value in key
-            if name in differ and value and name not in ("task", "policy", "attention", "label")
+            if name in differ and value and name not in ("task", "policy", "attention", "label", ALGORITHM)
         ]
         titles[key] = " · ".join(filter(None, parts))
     return titles
@@ -205,15 +229,20 @@ def budget_name(budget: str, words: Words) -> str:
     return words(f"rl.budget.{budget}")
 
 
-def _arm(run: Run) -> Pairs:
+def apart_of(run: Run) -> Pairs:
+    """What tells arms of one comparison apart."""
     axes, extras = run.record.case.axes, run.record.case.extras
     own = [(name, _text(value)) for name, value in axes.items() if name not in (*TOGETHER, SEED)]
     own += [
         (name, _text(value))
         for name, value in sorted(extras.items())
-        if name != SEED and not name.startswith(TOGETHER_BELOW)
+        if name != SEED and not name.startswith(TOGETHER_BELOW) and value != DEFAULTS.get(name, ())
     ]
     return tuple(own)
+
+
+def _value(key: Pairs, name: str) -> str:
+    return dict(key).get(name, DEFAULTS.get(name, ""))
 
 
 def _planned(axes: Mapping[str, Any]) -> str:
@@ -223,19 +252,19 @@ def _planned(axes: Mapping[str, Any]) -> str:
     return str(math.prod(known)) if len(known) == len(factors) else ""
 
 
-def _arm_names(keys: Sequence[Pairs]) -> dict[Pairs, str]:
-    differ, names = _differing(keys), {}
+def _arm_names(keys: Sequence[Pairs], lead: str) -> dict[Pairs, str]:
+    differ, names = differing(keys), {}
     for key in keys:
         said = dict(key)
         # Steps follow from the shape, as long as arms of one shape do not differ in them.
-        silent = {name for name in (*BY_ALGORITHM, "steps") if name not in _differing(_alike(said, name, keys))}
-        parts = [shown_algorithm(said.get("algorithm", ""))]
+        silent = {name for name in (*BY_ALGORITHM, "steps") if name not in differing(_alike(said, name, keys))}
+        parts = [shown_lead(lead, _value(key, lead))]
         if not differ.isdisjoint(SHAPE):
             parts.append(" × ".join(said.get(name, "") for name in SHAPE))
         parts += [
             f"{name}={_brief(value)}"
             for name, value in key
-            if value and name in differ and name not in ("algorithm", *SHAPE, *silent)
+            if value and name in differ and name not in (lead, *SHAPE, *silent)
         ]
         names[key] = " · ".join(filter(None, parts))
     return names
@@ -253,18 +282,6 @@ def _alike(said: Mapping[str, str], name: str, keys: Sequence[Pairs]) -> list[Pa
     """The arms that share what an axis follows from."""
     shared = SHAPE if name == "steps" else ("algorithm",)
     return [key for key in keys if all(dict(key).get(one) == said.get(one) for one in shared)]
-
-
-def _differing(keys: Sequence[Pairs]) -> set[str]:
-    names = {name for key in keys for name, _ in key}
-    return {name for name in names if len({dict(key).get(name, "") for key in keys}) > 1}
-
-
-def _grouped(runs: Iterable[Run], key: Callable[[Run], Pairs]) -> dict[Pairs, list[Run]]:
-    found: dict[Pairs, list[Run]] = defaultdict(list)
-    for run in runs:
-        found[key(run)].append(run)
-    return dict(found)
 
 
 @functools.lru_cache(maxsize=1024, typed=True)

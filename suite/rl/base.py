@@ -6,8 +6,9 @@ first case that needs it trains it and leaves it beside the runs for the others.
 
 import hashlib
 import json
+import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from suite.lm.checkpoint.load import fill
+from suite.lm.checkpoint.place import place_of
 from suite.lm.decoder import Decoder, Made
 from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
 from suite.measure.course import CourseFailedError
@@ -26,8 +29,6 @@ from suite.rl.streams import python_stream, torch_stream
 from suite.rl.tasks.task import draw
 
 FOLDER = "bases"
-POSITIONS = 512
-"""Longest prompt and completion together."""
 DEPENDS_ON = ("attention", "policy", "task", "base", "warmup_updates", "max_grad_norm", "dtype", "device", "threads")
 """Settings; the seed, the code and torch beside them."""
 
@@ -36,7 +37,7 @@ DEPENDS_ON = ("attention", "policy", "task", "base", "warmup_updates", "max_grad
 class Base:
     weights: Mapping[str, Tensor]
     losses: list[float]
-    """Of each update, in nats a token."""
+    """Of each update, in nats a token; none of a checkpoint."""
     process_cpu_s: float
     """What training it took, wherever that was done."""
     key: str
@@ -49,19 +50,34 @@ def made(plan: RlPlan) -> Made:
 
 
 def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
-    return Decoder(plan.shape, attention, positions=POSITIONS, made=made(plan))
+    return Decoder(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made(plan))
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
-    """Trained here, or read from the shared folder where another case of the same base left it."""
+    """Trained here, or read from the shared folder where another case of the same base left it; a checkpoint is read
+    from where it lies. Raises UnsupportedError for one that is not as its sizes say."""
+    if plan.policy.checkpoint is not None:
+        return _read(plan, plan.policy.checkpoint, settings["attention"])
     key = _key(settings)
-    path = shared / FOLDER / f"{key[:16]}.pt"
+    found = made_once(shared / FOLDER, key, plan, lambda: _trained(plan, settings["attention"]))
+    return Base(**found, key=key)
+
+
+def made_once(folder: Path, key: str, plan: RlPlan, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What several cases need, by whichever of them comes first; the others wait for it."""
+    path = folder / f"{key[:16]}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            _write(path, _trained(plan, settings["attention"]))
-        found = torch.load(path, weights_only=True, map_location=plan.device)
-    return Base(**found, key=key)
+            _write(path, make())
+        found: dict[str, Any] = torch.load(path, weights_only=True, map_location=plan.device)
+    return found
+
+
+def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
+    begun_s, place, model = time.process_time(), place_of(checkpoint), new_decoder(plan, attention)
+    fill(model, place)
+    return Base(weights=model.state_dict(), losses=[], process_cpu_s=time.process_time() - begun_s, key=place.digest())
 
 
 def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,10 +94,14 @@ def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
 def _corpus(plan: RlPlan, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     generator = python_stream(plan.seed, "corpus")
     for _ in range(plan.base_updates):
-        items = [draw(plan.task, generator, held_out=False) for _ in range(plan.base_batch)]
-        texts = [item.prompt + plan.task.document(item, generator) for item in items]
-        examples = [Example(ids=plan.vocabulary.encode(text)) for text in texts]
-        yield batch_of(examples, device, end=plan.vocabulary.end)
+        yield batch_of(documents(plan, generator, plan.base_batch), device, end=plan.vocabulary.end)
+
+
+def documents(plan: RlPlan, generator: random.Random, count: int) -> list[Example]:
+    """Prompts to train on, each with what the corpus has behind it; both are learnt."""
+    items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
+    texts = [item.prompt + plan.task.document(item, generator) for item in items]
+    return [Example(ids=plan.vocabulary.encode(text)) for text in texts]
 
 
 def _key(settings: Mapping[str, Any]) -> str:

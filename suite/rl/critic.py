@@ -1,4 +1,7 @@
-"""PPO's critic: a decoder of its own, which begins as the base model, and one more row that reads a value."""
+"""PPO's critic: a decoder, and one more row that reads a value.
+
+The decoder is one of its own, which begins as the base model, or the policy itself, whose trunk then serves both.
+"""
 
 import torch
 from torch import Tensor
@@ -11,9 +14,12 @@ from suite.lm.scoring import hidden_states
 class Critic(torch.nn.Module):
     """The row begins at 0, so every first value is 0."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: Decoder, *, shares_trunk: bool = False) -> None:
+        """`shares_trunk`: the decoder is the policy. One of its own loses its head, which reads tokens."""
         super().__init__()
-        self.decoder = decoder
+        self.decoder, self.shares_trunk = decoder, shares_trunk
+        if not shares_trunk:
+            decoder.head = None
         made, width = decoder.made, decoder.shape.hidden_size
         self.value_D = torch.nn.Parameter(torch.zeros(width, dtype=made.dtype, device=made.device))
 
@@ -22,4 +28,7 @@ class Critic(torch.nn.Module):
 
     def forward(self, prompts: Prompts, tokens_NT: Tensor) -> Tensor:
         """Values values_NT: what is still to come before each token of a completion is written."""
-        return hidden_states(self.decoder, prompts, tokens_NT) @ self.value_D
+        return self.values(hidden_states(self.decoder, prompts, tokens_NT))
+
+    def values(self, h_NTD: Tensor) -> Tensor:
+        return h_NTD @ self.value_D

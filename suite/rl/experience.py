@@ -16,6 +16,7 @@ from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
 from suite.rl.plan import RlPlan
 from suite.rl.streams import python_stream, torch_stream
 from suite.rl.tasks.task import Item, Score, draw
+from suite.rl.thought import agreed, answers_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ def gather(plan: RlPlan, policy: Decoder, meter: Meter) -> Gathered:
     kept: list[Experience] = []
     wanted = plan.prompts_per_step
     for round_ in range(plan.filter_rounds if plan.filter_groups else 1):
-        one = _round(plan, policy, meter, round_)
+        one = rollout(plan, policy, meter, round_)
         sampled.append(one)
         if not plan.filter_groups:
             return Gathered(kept=one, sampled=sampled)
@@ -90,13 +91,14 @@ def groups_with_signal(rewards_N: Tensor, groups_N: Tensor) -> Tensor:
     return differ
 
 
-def _round(plan: RlPlan, policy: Decoder, meter: Meter, round_: int) -> Experience:
+def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int) -> Experience:
+    """One rollout and its rewards, in their timed spans. `round_` tells those of one step apart."""
     names = (plan.seed, meter.step, round_)
     device, copies = policy.made.device, plan.num_generations
     with meter.span("rollout"):
         chance = python_stream(*names, "prompts")
         items = [draw(plan.task, chance, held_out=False) for _ in range(plan.prompts_per_step)]
-        prompts = prompts_from([plan.vocabulary.encode(item.prompt) for item in items], device)
+        prompts = prompts_from([plan.vocabulary.prompt(plan.task, item) for item in items], device)
         with held_as(POLICY, ACTIVATIONS):
             samples = sample(
                 policy,
@@ -128,17 +130,26 @@ def _round(plan: RlPlan, policy: Decoder, meter: Meter, round_: int) -> Experien
 
 def scores_of(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
     """What the task says of each completion, its end token aside."""
-    lengths = (samples.lengths - (~samples.is_truncated_N).to(samples.mask_NT.dtype)).long().tolist()
-    rows = samples.tokens_NT.tolist()
-    return [
-        plan.task.score(item, plan.vocabulary.decode(row[:length]))
-        for item, row, length in zip(items, rows, lengths, strict=True)
-    ]
+    completions = completions_of(plan, samples)
+    return [plan.task.score(item, completion) for item, completion in zip(items, completions, strict=True)]
+
+
+def completions_of(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:
+    """What was written, as the task's tokens, without the end token."""
+    lengths = (sampled.mask_NT.sum(dim=1).long() - (~sampled.is_truncated_N).long()).tolist()
+    rows = sampled.tokens_NT.tolist()
+    return [plan.vocabulary.decode(row[:length]) for row, length in zip(rows, lengths, strict=True)]
 
 
 def rewards_of(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> Tensor:
-    """accuracy + format_weight * format, less DAPO's soft penalty for length (arXiv 2503.14476 eq. 13)."""
-    given = [score.accuracy + plan.format_weight * score.format for score in scores]
+    """accuracy + format_weight * format, less DAPO's soft penalty for length (arXiv 2503.14476 eq. 13).
+
+    With reward_from=majority it is not the key that says what is accurate, but the most of a group.
+    """
+    right = [score.accuracy for score in scores]
+    if plan.reward_from == "majority":
+        right = agreed(answers_of(completions_of(plan, samples)), plan.num_generations)
+    given = [one + plan.format_weight * score.format for one, score in zip(right, scores, strict=True)]
     rewards_N = torch.tensor(given, dtype=samples.mask_NT.dtype, device=samples.mask_NT.device)
     if plan.overlong_buffer == 0:
         return rewards_N

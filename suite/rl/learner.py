@@ -6,16 +6,16 @@ An algorithm is an estimator of advantages, a policy loss and a way to aggregate
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, minus_entropy
-from suite.lm.scoring import hidden_states, log_probs
+from suite.lm.scoring import hidden_states, log_probs, token_log_probs
 from suite.lm.training import Limits, Optimiser
-from suite.measure.holdings import held_as
+from suite.measure.holdings import Held, held_as
 from suite.records.holdings import (
     ACTIVATIONS,
     CRITIC,
@@ -27,15 +27,33 @@ from suite.records.holdings import (
     POLICY,
     REFERENCE,
 )
-from suite.rl.aggregation import aggregate, divisors_of
+from suite.rl.aggregation import Divisors, aggregate, divisors_of
 from suite.rl.critic import Critic
 from suite.rl.divergence import kl_estimates
 from suite.rl.experience import Experience, step_rewards
 from suite.rl.named import estimator, policy_loss
-from suite.rl.plan import RlPlan
+from suite.rl.objective import ONE_AFTER_OTHER, TOGETHER, Objective
 from suite.rl.rollout import Scored
 from suite.rl.streams import torch_stream
 from suite.rl.value_loss import explained_variance, value_loss
+
+
+class LearningPlan(Protocol):
+    """What a learner asks of a plan: see conf/settings/learning.yaml and rl.yaml for what each is."""
+
+    objective: Objective
+    temperature: float
+    inner_epochs: int
+    minibatch: int
+    micro_batch: int
+    logits_chunk: int | None
+    update_order: str
+    value_coef: float
+    lr: float
+    critic_lr: float | None
+    warmup_updates: int
+    max_grad_norm: float
+    optimiser: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +90,16 @@ class Learnable:
 
 
 class Learner:
-    def __init__(self, plan: RlPlan, policy: Decoder, reference: Decoder, critic: Critic | None) -> None:
+    def __init__(self, plan: LearningPlan, policy: Decoder, reference: Decoder, critic: Critic | None) -> None:
         self._plan, self._objective = plan, plan.objective
         self.policy, self.reference, self.critic = policy, reference, critic
-        limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)
-        self._optimiser = Optimiser(policy, lr=plan.lr, limits=limits)
-        self._critic_optimiser = (
-            Optimiser(critic, lr=plan.critic_lr, limits=limits) if critic and plan.critic_lr else None
-        )
+        self._trained: torch.nn.Module = critic if critic and critic.shares_trunk else policy
+        """What the policy's optimiser moves."""
+        self._optimiser = self._new_optimiser(self._trained, plan.lr)
+        self._critic_optimiser: Optimiser | None = None
+        if critic is not None and not critic.shares_trunk:
+            assert plan.critic_lr is not None
+            self._critic_optimiser = self._new_optimiser(critic, plan.critic_lr)
         self._estimator = estimator(plan.objective.adv_estimator)
         self._policy_loss = policy_loss(plan.objective.policy_loss)
 
@@ -92,8 +112,7 @@ class Learner:
         reference_NT = self.reference_log_probs(experience) if objective.has_reference else None
         values_NT = kl_NT = None
         if self.critic is not None:
-            with held_as(CRITIC, ACTIVATIONS):
-                values_NT = _joined([self.critic(part, tokens) for part, tokens in self._parts_of(experience)])
+            values_NT = self.values(self.critic, experience)
         if reference_NT is not None and objective.use_kl_in_reward:
             kl_NT = objective.kl_coef * kl_estimates(experience.log_probs_NT, reference_NT, objective.kl_type)
         rewards_NT, ends_NT = step_rewards(experience) if objective.supervision == "process" else (None, None)
@@ -128,6 +147,12 @@ class Learner:
         """Of each sampled token, by the base model."""
         return self._log_probs(self.reference, REFERENCE, experience)
 
+    @torch.no_grad()
+    def values(self, critic: Critic, experience: Experience) -> Tensor:
+        """Of each sampled token, by a critic as it is now."""
+        with held_as(CRITIC, ACTIVATIONS):
+            return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._parts_of(experience)])
+
     def policy_log_probs(self, experience: Experience) -> Tensor:
         """Of each sampled token, by the policy as it is now."""
         return self._log_probs(self.policy, POLICY, experience)
@@ -141,59 +166,89 @@ class Learner:
             with held_as(NOBODY, EXPERIENCE):
                 order = torch.randperm(rows, generator=torch_stream(device, *names, epoch, "order"), device=device)
             for chosen in order.split(self._plan.minibatch):
-                minibatch = learnable.rows(chosen)
-                with held_as(POLICY, ACTIVATIONS):
-                    of_policy = self._update_policy(minibatch)
-                with held_as(CRITIC, ACTIVATIONS):
-                    of_critic = self._update_critic(minibatch)
-                for name, value in {**of_policy, **of_critic}.items():
+                for name, value in self._update(learnable.rows(chosen)).items():
                     seen[name].append(value)
         return {name: sum(values) / len(values) for name, values in seen.items()} | {
             "updates": float(len(seen["policy_loss"]))
         }
 
-    def _update_policy(self, minibatch: Learnable) -> dict[str, float]:
-        objective = self._objective
-        divisors = divisors_of(minibatch.mask_NT, longest=objective.longest_completion)
+    def _update(self, minibatch: Learnable) -> dict[str, float]:
+        """One optimiser step of each model. The critic's loss does not look at the policy, so that their order changes
+        memory only: together, both have their gradients at once."""
+        with held_as(POLICY, ACTIVATIONS):
+            seen = self._policy_gradients(minibatch)
+            if self._plan.update_order == ONE_AFTER_OTHER:
+                seen |= self._step_policy()
+        with held_as(CRITIC, ACTIVATIONS):
+            seen |= self._critic_gradients(minibatch)
+        if self._plan.update_order == TOGETHER:
+            with held_as(POLICY):
+                seen |= self._step_policy()
+        if self._critic_optimiser is not None:
+            with held_as(CRITIC):
+                seen["critic_gradient_norm"] = self._critic_optimiser.update("the critic")
+        return seen
+
+    def _policy_gradients(self, minibatch: Learnable) -> dict[str, float]:
+        divisors = divisors_of(minibatch.mask_NT, longest=self._objective.longest_completion)
         sums: defaultdict[str, Tensor | float] = defaultdict(float)
         for part in minibatch.parts(self._plan.micro_batch):
-            h_MTD = hidden_states(self.policy, part.prompts, part.tokens_NT)
-            log_p_MT, log_p_MTV = log_probs(self.policy, h_MTD, part.tokens_NT, self._plan.temperature)
-            term = self._policy_loss(log_p_MT, part.log_probs_NT, part.advantages_NT, part.mask_NT, objective)
-            losses_MT = term.loss_NT
-            if part.reference_NT is not None:
-                kl_MT = kl_estimates(log_p_MT, part.reference_NT, objective.kl_type, part.log_probs_NT)
-                losses_MT = losses_MT + objective.kl_coef * kl_MT
-            if objective.entropy_coef > 0:
-                losses_MT = losses_MT + objective.entropy_coef * minus_entropy(log_p_MTV)
-            loss = aggregate(losses_MT, part.mask_NT, objective.loss_agg_mode, **divisors.named())
-            loss.backward()
-            with torch.no_grad():
-                behaviour_MT = kl_estimates(part.log_probs_NT, log_p_MT, "k3")
-                sums["policy_loss"] += loss.detach()
-                noted_MT = {"clip_fraction_low": term.clipped_low_NT, "clip_fraction_high": term.clipped_high_NT}
-                for name, value_MT in {**noted_MT, "kl_behaviour": behaviour_MT}.items():
-                    sums[name] += aggregate(value_MT, part.mask_NT, "token-mean", **divisors.named())
-        norm = self._optimiser.update("the policy")
-        return {**{name: float(value) for name, value in sums.items()}, "gradient_norm": norm}
+            # In a function of its own, so that nothing of one micro-batch is held while the next is computed.
+            for name, value in self._policy_gradients_of(part, divisors).items():
+                sums[name] += value
+        return {name: float(value) for name, value in sums.items()}
 
-    def _update_critic(self, minibatch: Learnable) -> dict[str, float]:
-        if self.critic is None or self._critic_optimiser is None:
+    def _policy_gradients_of(self, part: Learnable, divisors: Divisors) -> dict[str, Tensor]:
+        """A micro-batch's share of the minibatch's gradient, and of what is noted."""
+        objective, plan = self._objective, self._plan
+        h_MTD = hidden_states(self.policy, part.prompts, part.tokens_NT)
+        if objective.entropy_coef > 0:
+            log_p_MT, log_p_MTV = log_probs(self.policy, h_MTD, part.tokens_NT, plan.temperature)
+            minus_entropy_MT = minus_entropy(log_p_MTV)
+        else:
+            log_p_MT = token_log_probs(self.policy, h_MTD, part.tokens_NT, plan.temperature, chunk=plan.logits_chunk)
+        term = self._policy_loss(log_p_MT, part.log_probs_NT, part.advantages_NT, part.mask_NT, objective)
+        losses_MT = term.loss_NT
+        if part.reference_NT is not None:
+            kl_MT = kl_estimates(log_p_MT, part.reference_NT, objective.kl_type, part.log_probs_NT)
+            losses_MT = losses_MT + objective.kl_coef * kl_MT
+        if objective.entropy_coef > 0:
+            losses_MT = losses_MT + objective.entropy_coef * minus_entropy_MT
+        loss = aggregate(losses_MT, part.mask_NT, objective.loss_agg_mode, **divisors.named())
+        seen = {"policy_loss": loss.detach()}
+        if self.critic is not None and self.critic.shares_trunk:
+            of_values = self._value_loss(self.critic.values(h_MTD), part, divisors.tokens)
+            loss = loss + plan.value_coef * of_values
+            seen["value_loss"] = of_values.detach()
+        loss.backward()
+        with torch.no_grad():
+            behaviour_MT = kl_estimates(part.log_probs_NT, log_p_MT, "k3")
+            noted_MT = {"clip_fraction_low": term.clipped_low_NT, "clip_fraction_high": term.clipped_high_NT}
+            for name, value_MT in {**noted_MT, "kl_behaviour": behaviour_MT}.items():
+                seen[name] = aggregate(value_MT, part.mask_NT, "token-mean", **divisors.named())
+        return seen
+
+    def _step_policy(self) -> dict[str, float]:
+        return {"gradient_norm": self._optimiser.update("the policy")}
+
+    def _critic_gradients(self, minibatch: Learnable) -> dict[str, float]:
+        if self.critic is None or self.critic.shares_trunk:
             return {}
         tokens = divisors_of(minibatch.mask_NT, longest=self._objective.longest_completion).tokens
         total: Tensor | float = 0.0
         for part in minibatch.parts(self._plan.micro_batch):
-            assert part.values_NT is not None
-            assert part.returns_NT is not None
-            values_MT = self.critic(part.prompts, part.tokens_NT)
-            clip = self._objective.cliprange_value
-            loss = value_loss(values_MT, part.values_NT, part.returns_NT, part.mask_NT, clip, tokens=tokens)
+            loss = self._value_loss(self.critic(part.prompts, part.tokens_NT), part, tokens)
             loss.backward()
             total += loss.detach()
-        norm = self._critic_optimiser.update("the critic")
-        return {"value_loss": float(total), "critic_gradient_norm": norm}
+        return {"value_loss": float(total)}
 
-    def holds(self) -> Iterator[tuple[Sequence[Tensor], str, str]]:
+    def _value_loss(self, values_MT: Tensor, part: Learnable, tokens: int) -> Tensor:
+        assert part.values_NT is not None
+        assert part.returns_NT is not None
+        clip = self._objective.cliprange_value
+        return value_loss(values_MT, part.values_NT, part.returns_NT, part.mask_NT, clip, tokens=tokens)
+
+    def holds(self) -> Iterator[Held]:
         """What it keeps from step to step, by owner and kind, AdamW's moments from the first update on.
 
         Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it then, and what
@@ -202,7 +257,9 @@ class Learner:
         models: list[tuple[str, Decoder | Critic]] = [(POLICY, self.policy)]
         if self._objective.has_reference:
             models.append((REFERENCE, self.reference))
-        if self.critic is not None:
+        if self.critic is not None and self.critic.shares_trunk:
+            yield [self.critic.value_D], CRITIC, PARAMETERS
+        elif self.critic is not None:
             models.append((CRITIC, self.critic))
         for owner, model in models:
             yield list(model.parameters()), owner, PARAMETERS
@@ -212,13 +269,13 @@ class Learner:
                 yield optimiser.state_tensors(), owner, OPTIMISER
 
     def state(self) -> dict[str, Any]:
-        state = {"policy": self.policy.state_dict(), "optimiser": self._optimiser.state()}
+        state = {"policy": self._trained.state_dict(), "optimiser": self._optimiser.state()}
         if self.critic is not None and self._critic_optimiser is not None:
             state |= {"critic": self.critic.state_dict(), "critic_optimiser": self._critic_optimiser.state()}
         return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.policy.load_state_dict(state["policy"])
+        self._trained.load_state_dict(state["policy"])
         self._optimiser.restore(state["optimiser"])
         if self.critic is not None and self._critic_optimiser is not None:
             self.critic.load_state_dict(state["critic"])
@@ -230,8 +287,22 @@ class Learner:
         with held_as(owner, ACTIVATIONS):
             for prompts, tokens_MT in self._parts_of(experience):
                 h_MTD = hidden_states(model, prompts, tokens_MT)
-                parts.append(log_probs(model, h_MTD, tokens_MT, self._plan.temperature)[0])
+                parts.append(
+                    token_log_probs(model, h_MTD, tokens_MT, self._plan.temperature, chunk=self._plan.logits_chunk)
+                )
             return _joined(parts)
+
+    def _new_optimiser(self, model: torch.nn.Module, lr: float) -> Optimiser:
+        plan = self._plan
+        limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)
+        return Optimiser(model, lr=lr, limits=limits, form=plan.optimiser)
+
+    def optimisers(self) -> dict[str, tuple[torch.nn.Module, Optimiser]]:
+        """By the owner of what they keep, with the model that they move."""
+        found: dict[str, tuple[torch.nn.Module, Optimiser]] = {POLICY: (self._trained, self._optimiser)}
+        if self.critic is not None and self._critic_optimiser is not None:
+            found[CRITIC] = self.critic, self._critic_optimiser
+        return found
 
     def _parts_of(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
         """Prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""

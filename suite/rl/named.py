@@ -1,4 +1,4 @@
-"""Advantage estimators and policy losses by name: a file of this package, or a dotted name of another's.
+"""Advantage estimators, policy losses and stages by name: a file of this package, or a dotted name of another's.
 
 No torch here, so that the parent can check a name before a worker starts: loading one brings torch.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from suite.rl.objective import Objective
     from suite.rl.policy_term import PolicyTerm
     from suite.rl.rollout import Estimated, Scored
+    from suite.rl.stage import Stage, StageBegin
 
 
 class Estimator(Protocol):
@@ -28,6 +29,10 @@ class PolicyLoss(Protocol):
     def __call__(
         self, log_p_NT: Tensor, log_p_old_NT: Tensor, advantages_NT: Tensor, mask_NT: Tensor, objective: Objective
     ) -> PolicyTerm: ...
+
+
+class BeginStage(Protocol):
+    def __call__(self, at: StageBegin) -> Stage: ...
 
 
 def estimator(name: str) -> Estimator:
@@ -46,6 +51,14 @@ def policy_loss(name: str) -> PolicyLoss:
     return loaded
 
 
+def begin_stage(kind: str) -> BeginStage:
+    """`begin` of suite/rl/stages/<kind>.py, or the function behind a dotted name. Raises ValueError, naming the choices,
+    where there is none."""
+    check_stage(kind)
+    loaded: BeginStage = locate(kind if "." in kind else f"suite.rl.stages.{kind}.begin")
+    return loaded
+
+
 def check_estimator(name: str) -> None:
     """Raises ValueError for a name that `estimator` would not find, without loading it. Of a dotted name only the
     package is looked for."""
@@ -55,6 +68,11 @@ def check_estimator(name: str) -> None:
 def check_policy_loss(name: str) -> None:
     """Raises ValueError for a name that `policy_loss` would not find, as `check_estimator` does."""
     _check("policy_loss", "policy_losses", name)
+
+
+def check_stage(kind: str) -> None:
+    """Raises ValueError for a kind that `begin_stage` would not find, as `check_estimator` does."""
+    _check("the kind of a stage", "stages", kind)
 
 
 @functools.cache

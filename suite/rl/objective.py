@@ -7,19 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import not_negative, one_of, whole_number
+from suite.configuration import not_negative, one_of, optional_whole_number, whole_number
 
 SUPERVISIONS = ("outcome", "process")
 SCALES = ("group", "batch", "none")
 AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
+ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
+"""Of policy and critic: whether the policy's gradients are gone before the critic's are computed."""
+OWN, SHARED_TRUNK = CRITICS = "own", "shared_trunk"
+OPTIMISERS = ("fused", "foreach", "for_loop")
+"""The keys of suite.lm.training.FORMS."""
 GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline")
 """Estimators that compare a completion with the others of its group."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """See conf/settings/rl.yaml for what each setting is."""
+    """See conf/settings/learning.yaml for what each setting is."""
 
     adv_estimator: str
     supervision: str
@@ -79,6 +84,16 @@ def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> O
     )
     _check_together(objective, settings)
     return objective
+
+
+def logits_chunk_from(settings: Mapping[str, Any], objective: Objective) -> int | None:
+    chunk = optional_whole_number(settings, "logits_chunk")
+    if chunk is not None and objective.entropy_coef > 0:
+        raise ValueError(
+            f"logits_chunk must be null where entropy_coef is above 0, since an entropy is of a whole distribution; "
+            f"got {chunk}"
+        )
+    return chunk
 
 
 def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:

@@ -5,12 +5,21 @@ from typing import Any
 
 from suite.configuration import not_negative, one_of, positive_number, whole_number
 from suite.rl.named import check_estimator, check_policy_loss
-from suite.rl.objective import objective_from
-from suite.rl.tasks.task import make
-from suite.rl.vocabulary import TaskVocabulary, Vocabulary
-from suite.theory.decoder_shape import decoder_shape
+from suite.rl.objective import (
+    CRITICS,
+    ONE_AFTER_OTHER,
+    OPTIMISERS,
+    SHARED_TRUNK,
+    UPDATE_ORDERS,
+    logits_chunk_from,
+    objective_from,
+)
+from suite.rl.policy import policy_from
+from suite.rl.recipe import recipe_from, taught
+from suite.rl.tasks.task import NeedsPackageError, WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
+REWARDS_FROM = ("key", "majority")
 ADAMW_TENSORS = 4
 """Of each trained parameter: itself, its gradient and AdamW's two moments."""
 
@@ -18,21 +27,22 @@ ADAMW_TENSORS = 4
 class RlPlan:
     """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
 
-    refusal: str | None = None
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
-        self.task = make(settings)
-        self.vocabulary: Vocabulary = TaskVocabulary()
-        self.shape = decoder_shape(
-            settings["policy"], settings["attention"], vocab_size=self.vocabulary.vocab_size, where="policy."
-        )
+        try:
+            self.task = make(settings)
+        except NeedsPackageError as error:
+            self.refusal: str | None = str(error)
+            return
+        self.policy = policy_from(settings)
+        self.vocabulary, self.shape, self.refusal = self.policy.vocabulary, self.policy.shape, self.policy.refusal
         self.longest_completion = self.task.longest_completion
         if settings["max_completion_length"] is not None:
             self.longest_completion = whole_number(settings, "max_completion_length", at_least=2)
+        self.policy.check(settings, self.task, self.longest_completion)
         check_estimator(settings["adv_estimator"])
         check_policy_loss(settings["policy_loss"])
         self.objective = objective_from(settings, longest_completion=self.longest_completion)
@@ -44,10 +54,18 @@ class RlPlan:
         self.micro_batch = self.minibatch
         if settings["micro_batch"] is not None:
             self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
+        self.recipe = recipe_from(settings, self.steps)
+        self.logits_chunk = logits_chunk_from(settings, self.objective)
         self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
 
         self.lr = positive_number(settings, "lr")
         self.critic_lr = positive_number(settings, "critic_lr") if self.objective.has_critic else None
+        self.shares_trunk: bool = self.objective.has_critic and one_of(settings, "critic", CRITICS) == SHARED_TRUNK
+        self.value_coef = not_negative(settings, "value_coef")
+        self.update_order: str = ONE_AFTER_OTHER
+        if self.objective.has_critic:
+            self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
+        self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
         self.temperature = positive_number(settings, "temperature")
@@ -55,6 +73,7 @@ class RlPlan:
         self.overlong_buffer = _at_most(
             settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0
         )
+        self.reward_from: str = one_of(settings, "reward_from", REWARDS_FROM)
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
         self.track_memory: bool = one_of(settings, "track_memory", (True, False))
@@ -66,6 +85,8 @@ class RlPlan:
         self.base_lr = positive_number(base, "lr", where="base.")
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
         self._check_together()
+        if self.recipe.teacher is not None:
+            RlPlan(taught(settings))
 
     @property
     def completions(self) -> int:
@@ -73,11 +94,12 @@ class RlPlan:
         return self.prompts_per_step * self.num_generations
 
     def facts(self) -> dict[str, Any]:
-        return {"policy": self.shape.layer.describe()}
+        return {"policy": self.shape.layer.describe(), "stages": self.recipe.facts()}
 
     def constants(self) -> dict[str, dict[str, float]]:
         policy = self.shape.parameter_count
-        critic = policy + self.shape.hidden_size if self.objective.has_critic else 0
+        trunk = 0 if self.shares_trunk else self.shape.trunk_parameter_count
+        critic = trunk + self.shape.hidden_size if self.objective.has_critic else 0
         return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
 
     def least_bytes(self) -> float:
@@ -87,10 +109,23 @@ class RlPlan:
         return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)
 
     def _check_together(self) -> None:
+        if self.vocabulary.is_of_tasks and isinstance(self.task, WritesAnything):
+            self.task.check_characters()
         if self.objective.supervision == "process" and not self.task.has_steps:
             raise ValueError(
-                "supervision=process needs a task whose steps are checkable, such as task=sort; this task's are not"
+                "supervision=process needs a task whose steps are checkable, such as task=sort without task.corrections; "
+                "this task's are not"
             )
+        if self.reward_from == "majority" and self.num_generations < 2:
+            raise ValueError(
+                f"num_generations must be at least 2 for reward_from=majority, a vote of the completions of one prompt; "
+                f"got {self.num_generations}"
+            )
+        if self.reward_from == "majority" and self.objective.supervision == "process":
+            raise ValueError("supervision=process checks steps by the key and needs reward_from=key; got 'majority'")
+        if not self.recipe.is_rl_alone and not self.vocabulary.is_of_tasks:
+            kinds = ", ".join(stage.kind for stage in self.recipe.stages)
+            raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")
         if self.filter_groups and not self.objective.compares_group:
             raise ValueError(
                 f"filter_groups=true drops groups of equal rewards and needs an adv_estimator that compares a group; "

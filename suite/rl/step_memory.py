@@ -4,14 +4,12 @@ Seen is what a step makes and whatever its learner keeps; evaluations are looked
 algorithm's cost. Watching every operator takes time, so that the times of such a run are not comparable.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from torch import Tensor
-
 from suite.measure.devices.device import Device
-from suite.measure.holdings import Holdings
+from suite.measure.holdings import Held, Holdings
 from suite.measure.meter import Meter, Seen
 from suite.records.holdings import ALLOCATOR_PEAK, PARAMETERS, held_readings
 from suite.records.rl_metrics import EVALUATE, PHASES
@@ -22,7 +20,7 @@ FACT = {"tracked": True, "times": "not comparable: every operator was watched"}
 class StepMemory:
     """`holds` says what lives from step to step, by owner and kind, and is asked before and after each."""
 
-    def __init__(self, holds: Callable[[], Iterable[tuple[Sequence[Tensor], str, str]]], device: Device) -> None:
+    def __init__(self, holds: Callable[[], Iterable[Held]], device: Device) -> None:
         self._holds, self._device = holds, device
         self._holdings = Holdings()
         self._allocator_peaks: dict[str, int] = {}

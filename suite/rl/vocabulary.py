@@ -1,20 +1,39 @@
 """How a policy writes the texts of tasks: as ids, and back as the tasks' own tokens. No torch."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from functools import cached_property
+from typing import Any, Protocol
 
+from suite.lm.checkpoint.place import place_of
 from suite.lm.tokenizer import END, Tokenizer
-from suite.rl.tasks.task import CHARACTERS, TAGS, tokens
+from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, tokens
+
+FORM = (
+    "Think first, then answer, and write nothing else than this form: "
+    "<think>your reasoning</think><answer>your answer</answer>"
+)
+"""Asked of a policy that reads English; what DeepSeek-R1 asks for (arXiv 2501.12948, Table 1), in fewer words."""
+
+
+LONGEST_PROMPT = 512
+"""Of one in words, in tokens: a decoder's positions have room for it beside the completion."""
 
 
 class Vocabulary(Protocol):
     vocab_size: int
-    end: int
-    """Id of the token that ends a completion."""
     is_of_tasks: bool
     """An id is a token of the tasks: a character or a tag. Else it may be several, or a part of a tag."""
 
+    @property
+    def end(self) -> int:
+        """Id of the token that ends a completion."""
+        ...
+
     def encode(self, text: str) -> list[int]: ...
+
+    def prompt(self, task: Task, item: Item) -> list[int]:
+        """What a completion of this item goes on from."""
+        ...
 
     def decode(self, ids: Iterable[int]) -> Sequence[str]:
         """Tokens of the tasks, as a scorer reads them."""
@@ -33,5 +52,41 @@ class TaskVocabulary:
     def encode(self, text: str) -> list[int]:
         return self._tokenizer.encode(tokens(text))
 
+    def prompt(self, task: Task, item: Item) -> list[int]:
+        return self.encode(item.prompt)
+
     def decode(self, ids: Iterable[int]) -> list[str]:
         return self._tokenizer.decode(ids)
+
+
+class CheckpointVocabulary:
+    """A published model's. Its tokenizer is read when it is first needed, so that a plan reads nothing."""
+
+    is_of_tasks = False
+
+    def __init__(self, checkpoint: str, vocab_size: int) -> None:
+        self._checkpoint, self.vocab_size = checkpoint, vocab_size
+
+    @cached_property
+    def _words(self) -> Any:
+        from suite.lm.checkpoint.words import words_of  # with torch, which no plan may bring
+
+        return words_of(place_of(self._checkpoint))
+
+    @property
+    def end(self) -> int:
+        return int(self._words.end)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._words.encode(text))
+
+    def prompt(self, task: Task, item: Item) -> list[int]:
+        """Raises ValueError for one that the positions have no room for."""
+        ids = list(self._words.asked(f"{task.question(item)}\n{FORM}"))
+        if len(ids) > LONGEST_PROMPT:
+            raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Nothing is cleaned: what is no part of the asked form stays, and counts."""
+        return tokens(self._words.decode(ids))

@@ -1,31 +1,29 @@
-"""Reinforcement learning as a course: each step is a rollout, its scores and the updates that they give."""
+"""Reinforcement learning as a course, alone or among the other stages of a recipe; each is a few of its steps."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from suite.lm.sampling import prompts_from, sample
 from suite.lm.training import NotFiniteError
 from suite.measure.course import CourseFailedError
 from suite.measure.devices import device_for
 from suite.measure.meter import Meter
-from suite.measure.workload import IncorrectError
-from suite.records.record import STEP, Reading, constant_readings
+from suite.records.record import Reading, constant_readings
 from suite.records.rl_metrics import BASE, EVALUATE
 from suite.rl.base import base_model, new_decoder
-from suite.rl.critic import Critic
-from suite.rl.experience import Experience, gather, groups_with_signal, scores_of
-from suite.rl.learner import Learner, mean_kl
+from suite.rl.experience import completions_of, scores_of
+from suite.rl.named import begin_stage
 from suite.rl.plan import RlPlan
+from suite.rl.rollout_readings import mean, of_thoughts
+from suite.rl.stage import Stage, StageBegin
 from suite.rl.step_memory import StepMemory
 from suite.rl.streams import python_stream
 from suite.rl.tasks.task import draw
+from suite.rl.teacher import teacher_of
 
-LARGEST_SAMPLING_ERROR = {"float32": 1e-4, "float64": 1e-9}
-"""In nats. Seen: 2e-6 in float32, where a cache and a whole pass add up in other orders."""
 LAST_LOSSES = 20
 """Of the base model's training: its noise is larger than what one update changes."""
 
@@ -39,92 +37,80 @@ class RlWorkload:
         self._settings = settings
 
     def prepare(self, shared: Path) -> None:
-        plan, attention = self.plan, self._settings["attention"]
+        plan = self.plan
         self._base = base_model(plan, self._settings, shared)
-        begins = [new_decoder(plan, attention) for _ in range(3 if plan.objective.has_critic else 2)]
-        for decoder in begins:
-            decoder.load_state_dict(self._base.weights)
-        policy, reference = begins[:2]
-        reference.requires_grad_(False)
-        critic = Critic(begins[2]) if plan.objective.has_critic else None
-        self._learner = Learner(plan, policy, reference, critic)
+        self._teacher = teacher_of(self._settings, shared, type(self)) if plan.recipe.teacher else None
+        self.policy = new_decoder(plan, self._settings["attention"])
+        self.policy.load_state_dict(self._base.weights)
+        self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
+        self._begin(0)
         device = device_for(plan.device, plan.threads)
-        self._memory = StepMemory(self._learner.holds, device) if plan.track_memory else None
+        self._memory = StepMemory(lambda: self._stage.holds(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
         chance = python_stream("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
-        prompts = [plan.vocabulary.encode(item.prompt) for item in self._held_out]
-        self._held_out_prompts = prompts_from(prompts, policy.made.device)
+        prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
+        self._held_out_prompts = prompts_from(prompts, self.policy.made.device)
 
     def constants(self) -> Iterable[Reading]:
         last = self._base.losses[-LAST_LOSSES:]
-        yield from constant_readings({**self.plan.constants(), BASE: {"base_loss": sum(last) / len(last)}})
+        of_base = {BASE: {"base_loss": sum(last) / len(last)}} if last else {}
+        yield from constant_readings({**self.plan.constants(), **of_base})
 
     def facts(self) -> Mapping[str, Any]:
-        modes = self._learner.policy.modes()
         return {
             "base": {"key": self._base.key[:16], "process_cpu_s": self._base.process_cpu_s},
-            "attention_modes": modes,
+            **({"teacher": self._teacher.facts} if self._teacher else {}),
+            "attention_modes": self.policy.modes(),
             **(self._memory.facts() if self._memory else {}),
         }
 
     def step(self, meter: Meter) -> None:
+        begins = self.plan.recipe.begins_at(meter.step)
+        if begins and meter.step > 0:
+            self._begin(self._number + 1)
         with self._memory.of_step(meter) if self._memory else nullcontext():
-            self._step(meter)
+            self._step(meter, looks=begins or meter.step % self.plan.eval_every == 0)
 
-    def _step(self, meter: Meter) -> None:
-        plan, learner = self.plan, self._learner
-        looks = meter.step % plan.eval_every == 0
+    def _step(self, meter: Meter, *, looks: bool) -> None:
         if looks:
             self._evaluate(meter)
-        gathered = gather(plan, learner.policy, meter)
-        meter.note(STEP, **_of_rollouts(gathered.sampled))
-        if looks:
-            self._check(meter, gathered.sampled[0])
-        seen = {"updates": 0.0}
-        if gathered.kept is not None:
-            with meter.span("score"):
-                learnable, of_scores = learner.scored(gathered.kept)
-            try:
-                with meter.span("update"):
-                    seen = learner.update(learnable, plan.seed, meter.step)
-            except NotFiniteError as error:
-                raise CourseFailedError(f"step {meter.step}: {error}") from error
-            seen |= of_scores
-        if looks and "kl_reference" not in seen:
-            with meter.span(EVALUATE):
-                one = gathered.sampled[0]
-                seen["kl_reference"] = mean_kl(one, learner.reference_log_probs(one))
-        meter.note(STEP, **seen)
-        if meter.step + 1 == plan.steps:
+        try:
+            self._stage.step(meter, looks=looks)
+        except NotFiniteError as error:
+            raise CourseFailedError(f"step {meter.step}: {error}") from error
+        if meter.step + 1 == self.plan.steps:
             meter.step += 1
             self._evaluate(meter)
             meter.step -= 1
 
     def state(self) -> dict[str, Any]:
-        return self._learner.state()
+        return {"number": self._number, "began": self._began, "stage": self._stage.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._learner.restore(state)
+        self.policy.load_state_dict(state["began"])
+        self._begin(state["number"])
+        self._stage.restore(state["stage"])
 
-    def _check(self, meter: Meter, experience: Experience) -> None:
-        """Sampling and scoring must agree on what a token's probability is, or every ratio is wrong."""
-        with meter.span(EVALUATE):
-            scored_NT = self._learner.policy_log_probs(experience)
-            error = float(((scored_NT - experience.log_probs_NT) * experience.mask_NT).abs().max())
-        meter.note(STEP, sampling_error=error)
-        allowed = LARGEST_SAMPLING_ERROR[self.plan.dtype]
-        if not error <= allowed:
-            raise IncorrectError(
-                f"step {meter.step}: log-probabilities at sampling and at scoring differ by up to {error:.2g}, "
-                f"more than the {allowed:g} of {self.plan.dtype}'s rounding"
+    def _begin(self, number: int) -> None:
+        """The stage of this number, from the policy as it is now."""
+        planned = self.plan.recipe.stages[number]
+        self._number, self._began = number, {name: one.clone() for name, one in self.policy.state_dict().items()}
+        self._stage: Stage = begin_stage(planned.kind)(
+            StageBegin(
+                plan=self.plan,
+                planned=planned,
+                attention=self._settings["attention"],
+                policy=self.policy,
+                teacher=self._teacher.decoder if self._teacher else None,
             )
+        )
 
     def _evaluate(self, meter: Meter) -> None:
         """Greedily, on the held-out prompts; no part of an algorithm's cost."""
         with meter.span(EVALUATE):
             samples = sample(
-                self._learner.policy,
+                self.policy,
                 self._held_out_prompts,
                 longest=self.plan.longest_completion,
                 end=self.plan.vocabulary.end,
@@ -133,37 +119,8 @@ class RlWorkload:
             scores = scores_of(self.plan, self._held_out, samples)
         meter.note(
             EVALUATE,
-            heldout_accuracy=_mean([score.accuracy for score in scores]),
-            heldout_format=_mean([score.format for score in scores]),
+            heldout_accuracy=mean([score.accuracy for score in scores]),
+            heldout_format=mean([score.format for score in scores]),
             heldout_length=float(samples.lengths.mean()),
+            **of_thoughts(completions_of(self.plan, samples), "heldout_"),
         )
-
-
-def _of_rollouts(sampled: Sequence[Experience]) -> dict[str, float]:
-    """What a step's rollouts cost and were worth, those that taught nothing included."""
-    scores = [score for one in sampled for score in one.scores]
-    steps = [step.reward for score in scores for step in score.steps]
-    tokens = sum(float(one.mask_NT.sum()) for one in sampled)
-    silent = [1 - len(groups_with_signal(one.rewards_N, one.groups_N)) / len(one.groups_N.unique()) for one in sampled]
-    return {
-        "completions": float(len(scores)),
-        "sampled_tokens": tokens,
-        "reward": _over(sampled, [one.rewards_N for one in sampled]),
-        "accuracy": _mean([score.accuracy for score in scores]),
-        "format": _mean([score.format for score in scores]),
-        **({"step_reward": _mean(steps)} if steps else {}),
-        **{part: _mean([score.parts[part] for score in scores]) for part in scores[0].parts},
-        "entropy": sum(float(one.entropy_NT.sum()) for one in sampled) / tokens,
-        "groups_without_signal": _mean(silent),
-        "completion_length": tokens / len(scores),
-        "truncated": _over(sampled, [one.is_truncated_N for one in sampled]),
-    }
-
-
-def _over(sampled: Sequence[Experience], values: Sequence[Tensor]) -> float:
-    """Mean over all completions of all rounds."""
-    return sum(float(one.sum()) for one in values) / sum(len(one.scores) for one in sampled)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -7,6 +7,7 @@ from typing import Any
 from suite.configuration import one_of, positive_number, whole_number
 from suite.theory.attention_plan import laid_over
 from suite.theory.geometry import geometry_from
+from suite.theory.latent_shapes import LatentShape
 from suite.theory.shapes import LayerShape
 
 NORM_EPS = 1e-6
@@ -55,18 +56,21 @@ def decoder_shape(
 ) -> DecoderShape:
     """Lay an attention variant over a decoder's sizes. `where`: the settings' group and a dot, as `policy.`.
 
-    A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`.
+    A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`. Latent
+    attention laid over it has no biases, whatever it says.
 
     Raises ValueError, in one sentence, for sizes that are wrong in themselves.
     """
     sizes = {"tie_embeddings": True, "qkv_bias": False, "norm_eps": NORM_EPS, **sizes}
     geometry = geometry_from(sizes, where=where)
+    layer = laid_over("heads", geometry, attention, 1).shape
+    has_bias = one_of(sizes, "qkv_bias", (True, False), where=where) and not isinstance(layer, LatentShape)
     return DecoderShape(
-        layer=laid_over("heads", geometry, attention, 1).shape,
+        layer=layer,
         num_layers=geometry.num_layers,
         intermediate_size=whole_number(sizes, "intermediate_size", at_least=1, where=where),
         vocab_size=vocab_size,
         ties_embeddings=one_of(sizes, "tie_embeddings", (True, False), where=where),
-        qkv_bias=one_of(sizes, "qkv_bias", (True, False), where=where),
+        qkv_bias=has_bias,
         norm_eps=positive_number(sizes, "norm_eps", where=where),
     )

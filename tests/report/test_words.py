@@ -6,6 +6,8 @@ from pathlib import Path
 import suite.report
 from suite.configuration import languages
 from suite.report.rl_findings import OUTCOMES
+from suite.report.rl_gains import COUNTED
+from suite.report.sections.rl_evolution import VIEWS
 from suite.report.sections.rl_stability import MEASURES
 from suite.report.words import load_words
 
@@ -27,10 +29,15 @@ def test_no_sentence_is_left_over():
     folder = Path(suite.report.__file__).parent
     code = "".join(path.read_text(encoding="utf-8") for pattern in ("*.py", "*.html") for path in folder.rglob(pattern))
     composed = ("status.", "evidence.", "clock.", "span.", "phase.", "regime.", "fact.", "cache.", "column.", "mark.")
+    composed += tuple(f"rl_memory.{part}" for part in ("owner.", "kind.", "over.", "view.", "what.", "alike.", "by_"))
     composed += ("state.", "power.quantity.", "power.phase.", "power.source.", "published.pass.", "outcome.")
     composed += ("rl.budget.", "rl.clock.", "rl.phase.", "rl_efficiency.axis.", "rl_efficiency.at_equal.")
     composed += ("rl_efficiency.told.", "rl_stability.view.", "rl_stability.axis.", "rl_conformance.metric.")
     composed += ("rl_conformance.family.", *(f"rl_efficiency.{outcome}" for outcome in OUTCOMES))
+    composed += ("rl_stages.kind.", "rl_evolution.view.", "rl_evolution.axis.")
+    composed += ("rl_feedback.table.", "rl_feedback.note.", "rl_feedback.headline.")
+    composed += tuple(f"rl_stages.{metric}" for metric in COUNTED)
+    composed += tuple(f"rl_evolution.{metric}" for metric in VIEWS)
     composed += tuple(f"rl_stability.{measure.metric}" for measure in MEASURES)
     unused = [key for key in load_words("en").sentences if key not in code and not key.startswith(composed)]
     assert unused == []

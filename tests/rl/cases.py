@@ -2,7 +2,7 @@
 
 import functools
 
-from suite.configuration import read_choice
+from suite.configuration import read_choice, read_settings
 from suite.records.metrics import METRICS
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.sorting import Sorting
@@ -38,10 +38,15 @@ def _read(group, name):
     return read_choice(group, name)
 
 
+_settings = functools.cache(read_settings)
+
+
 def settings(algorithm="grpo", **changes):
-    read, policy = _read("settings", "rl"), {**_read("policy", "small"), **SIZES}
+    read = _settings("rl")
+    policy = {**_read("policy", "small"), **SIZES}
     run = {"device": "cpu", "threads": 1, "seed": 0, "matmul_precision": None, "telemetry": {"energy": "none"}}
     workload = {"name": "rl", "_target_": "suite.rl.workload.RlWorkload"}
+    run["recipe"] = _read("recipe", "r1_zero")
     composed = {**run, **read, **_read("algorithm", algorithm), "policy": policy, "workload": workload}
     return {**composed, "attention": _read("attention", "mha"), **TINY, **changes}
 

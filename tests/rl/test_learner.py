@@ -93,6 +93,38 @@ def test_padding_does_not_matter(algorithm, side):
     torch.testing.assert_close(gradients(algorithm, padded)[0], gradients(algorithm)[0], **SMALL_CHANGE)
 
 
+def test_the_order_of_policy_and_critic_and_the_form_of_adamw_do_not_matter():
+    before, after = gradients("ppo", inner_epochs=2), gradients("ppo", inner_epochs=2, update_order="together")
+    assert torch.equal(before[0], after[0])
+    assert before[1] == after[1]
+    torch.testing.assert_close(gradients("ppo", inner_epochs=2, optimiser="for_loop")[0], before[0], **SMALL_CHANGE)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_log_probabilities_in_chunks_give_the_same_update(algorithm, chunk):
+    whole, whole_seen, _ = gradients(algorithm)
+    chunked, chunked_seen, _ = gradients(algorithm, logits_chunk=chunk)
+    torch.testing.assert_close(chunked, whole, **SMALL_CHANGE)
+    assert chunked_seen == pytest.approx(whole_seen, abs=1e-9)
+
+
+def test_a_critic_on_the_policys_trunk_moves_it_and_has_no_optimiser_of_its_own():
+    wanted = plan("ppo", dtype="float64", critic="shared_trunk", minibatch=16)
+    policy = new_decoder(wanted, settings()["attention"])
+    one = Learner(wanted, policy, policy, Critic(policy, shares_trunk=True))
+    experience = gather(wanted, policy, Meter()).kept
+    rewards = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    learnable, _ = one.scored(replace(experience, rewards_N=rewards))
+    silent = replace(learnable, advantages_NT=torch.zeros_like(learnable.advantages_NT))
+    before = policy.embedding.detach().clone()
+    seen = [one.update(silent, "test", n) for n in range(2)]  # in the first its row is 0, and pulls at nothing else
+    assert seen[1]["value_loss"] < seen[0]["value_loss"]
+    assert "critic_gradient_norm" not in seen[0]
+    assert not torch.equal(policy.embedding, before)
+    assert "critic_optimiser" not in one.state()
+
+
 def test_the_first_update_is_on_policy():
     _, seen, _ = gradients("grpo")
     assert seen["kl_behaviour"] == pytest.approx(0, abs=1e-12)

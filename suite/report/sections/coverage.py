@@ -7,6 +7,7 @@ from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.report.facets import record_facets
 from suite.report.results import CurrentRecord, Results
+from suite.report.rl_run import tracks_memory
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Section, Table
 from suite.report.words import Words
 
@@ -16,8 +17,14 @@ def build(results: Results, words: Words) -> Section | None:
     tables += [table for table in (_damaged(results, words), _unfinished(results, words)) if table.rows]
     if not results.records and not results.damaged and not results.unfinished:
         return None
+    tracked = sum(tracks_memory(current.record) for current in results.records)
+    said = [words("coverage.explanation")]
+    said += [words("coverage.tracked", count=numbers.count(tracked))] if tracked else []
     return Section(
-        id="coverage", title=words("coverage.title"), explanation=words("coverage.explanation"), tables=tables
+        id="coverage",
+        title=words("coverage.title"),
+        explanation=words("punctuation.sentence").join(said),
+        tables=tables,
     )
 
 

@@ -6,18 +6,19 @@ from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
+from suite.report.alike import Pairs
 from suite.report.charts import figure_text
 from suite.report.facets import trace_facets
 from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
-from suite.report.rl_charts import axis, row_layout, short
+from suite.report.rl_charts import axis, error_bars, row_layout, short
 from suite.report.rl_contests import mean_interval
+from suite.report.rl_numbers import percent_range
 from suite.report.rl_palette import shown_algorithm
 from suite.report.rl_run import Run
-from suite.report.rl_runs import Arm, Pairs, arms_of, clock_of, numbers_of, runs_of, titles_of, together_of
+from suite.report.rl_runs import Arm, arms_of, clock_of, contestants, numbers_of, titles_of, together_of
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.sections.rl_cost import cost_of
-from suite.report.sections.rl_efficiency import percent_range
 from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
@@ -57,7 +58,7 @@ def build(results: Results, words: Words) -> Section | None:
 def _found(results: Results) -> dict[str, list[Trained]]:
     """By what they share otherwise, where at least two variants were trained."""
     by_rest: dict[Pairs, list[Run]] = {}
-    for run in runs_of(results):
+    for run in contestants(results):
         if run.curve is not None:
             by_rest.setdefault(_rest(together_of(run)), []).append(run)
     titles = titles_of(list(by_rest), results.several)
@@ -155,13 +156,14 @@ def _trace(
 ) -> dict[str, Any]:
     colour = style_of(drawn[0].arm.attention).colour
     values = [one.cost_s or 0.0 if of_cost else fmean(one.scores) for one in drawn]
+    known = [(value, one.interval) for value, one in zip(values, drawn, strict=True)]
     return {
         "type": "bar",
         "orientation": "h",
         "name": figure_text(variant),
         "x": [short(value) for value in values],
         "y": [rows.index(one.algorithm) for one in drawn],
-        **({} if of_cost else _error_bars(drawn, values)),
+        **({} if of_cost else error_bars("x", known)),
         **place,
         "hovertext": [figure_text(_hover(one, words)) for one in drawn],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
@@ -171,23 +173,6 @@ def _trace(
             algorithm=[shown_algorithm(one.arm.algorithm) for one in drawn],
             label=drawn[0].arm.facets["label"],
         ),
-    }
-
-
-def _error_bars(drawn: Sequence[Trained], values: Sequence[float]) -> dict[str, Any]:
-    ends = [(one.interval.low, one.interval.high) for one in drawn if one.interval is not None]
-    if len(ends) < len(drawn):
-        return {}
-    return {
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [short(high - value) for (_, high), value in zip(ends, values, strict=True)],
-            "arrayminus": [short(value - low) for (low, _), value in zip(ends, values, strict=True)],
-            "color": "#808080",
-            "thickness": 1.25,
-            "width": 3,
-        }
     }
 
 

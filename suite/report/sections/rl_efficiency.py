@@ -5,31 +5,30 @@ and no completions.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from statistics import fmean
-from typing import Any
 
 from suite.records import numbers
 from suite.report.results import Results
 from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
-from suite.report.rl_contests import Contest, contests, mean_interval
+from suite.report.rl_contest_rows import contest_columns, contest_row
+from suite.report.rl_contests import contests
+from suite.report.rl_curves import budget_views
 from suite.report.rl_findings import said
+from suite.report.rl_numbers import amount, percent_range
 from suite.report.rl_palette import shown_algorithm
-from suite.report.rl_run import COMPLETIONS, CPU, JOULES, TOKENS, WALL, Curve
+from suite.report.rl_run import COMPLETIONS, JOULES, TOKENS
 from suite.report.rl_runs import Arm, Comparison, budget_name, clock_of, comparisons
 from suite.report.rl_tasks import Scored, TaskSet, task_sets
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.words import Words
 from suite.statistics.learning import arrivals, expected_best, to_threshold
-from suite.statistics.scores import Estimate, mean
+from suite.statistics.scores import mean
 
 THRESHOLDS = (0.5, 0.7)
 TRIAL, TRIALS, FEWEST_TRIALS = "trial", (1, 2, 4, 8, 16), 2
 """The setting that numbers the trials of a tuning sweep, and after how many of them the best is told."""
 MOST_FIGURES = 6
-SECONDS = (CPU, WALL)
 
 
 def build(results: Results, words: Words) -> Section | None:
@@ -54,27 +53,7 @@ def build(results: Results, words: Words) -> Section | None:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """One evaluation that every run of an arm has."""
-
-    runs: Sequence[tuple[Curve, int]]
-    """Each run's curve, and its place there."""
-    scores: Sequence[float]
-    interval: Estimate | None
-
-    @classmethod
-    def at(cls, step: int, curves: Sequence[Curve]) -> "Evaluated":
-        runs = [(curve, curve.at.index(step)) for curve in curves]
-        scores = [curve.accuracy[place] for curve, place in runs]
-        return cls(runs=runs, scores=scores, interval=mean_interval(scores))
-
-    def spent(self, budget: str) -> float:
-        return fmean(curve.spent[budget][place] for curve, place in self.runs)
-
-
 def _figure(one: Comparison, words: Words) -> Figure:
-    evaluated = {arm: _evaluated(arm) for arm in one.chosen}
     caption = [
         words("rl_efficiency.caption" if one.most_seeds > 1 else "rl_efficiency.caption_single"),
         *([words("rl.best_drawn")] if one.is_picked else []),
@@ -83,50 +62,10 @@ def _figure(one: Comparison, words: Words) -> Figure:
     return Figure(
         title=one.title,
         caption=words("punctuation.sentence").join(caption),
-        views=[
-            View(title=budget_name(budget, words), figure=_curves(evaluated, budget, words)) for budget in one.budgets
-        ],
+        views=budget_views(one, words),
         height_px=height_px(len(one.chosen)),
         wide=is_wide(len(one.chosen)),
         facets=one.facets,
-    )
-
-
-def _evaluated(arm: Arm) -> list[Evaluated]:
-    """Nothing is interpolated: between two evaluations nobody looked."""
-    shared = [at for at in arm.curves[0].at if all(at in curve.at for curve in arm.curves)]
-    return [Evaluated.at(step, arm.curves) for step in shared]
-
-
-def _curves(evaluated: Mapping[Arm, Sequence[Evaluated]], budget: str, words: Words) -> dict[str, Any]:
-    suffix = {"ticksuffix": " s"} if budget in SECONDS else {"ticksuffix": " J"} if budget == JOULES else {}
-    return band_plot(
-        [_band(arm, points, budget, words) for arm, points in evaluated.items()],
-        xaxis=axis(words(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix),
-        yaxis=axis(words("rl_efficiency.axis"), tickformat=".0%", rangemode="tozero"),
-    )
-
-
-def _band(arm: Arm, points: Sequence[Evaluated], budget: str, words: Words) -> Band:
-    known = [point.interval for point in points if point.interval is not None]
-    is_known = len(known) == len(points)
-    return Band(
-        arm=arm,
-        x=[point.spent(budget) for point in points],
-        y=[fmean(point.scores) for point in points],
-        low=[interval.low for interval in known] if is_known else None,
-        high=[interval.high for interval in known] if is_known else None,
-        hover=[
-            words(
-                "rl_efficiency.hover",
-                spent=amount(budget, point.spent(budget)),
-                budget=budget_name(budget, words),
-                accuracy=numbers.percent(fmean(point.scores)),
-                interval=percent_range(point.interval),
-                count=len(point.scores),
-            )
-            for point in points
-        ],
     )
 
 
@@ -169,47 +108,12 @@ def _contests(one: Comparison, words: Words, *, is_first: bool) -> Table:
     reference = fought[0].reference
     return Table(
         title=words("rl_efficiency.contests", title=one.title, reference=reference.name),
-        columns=[
-            Column(title=words("rl.arm")),
-            Column(title=words("rl_efficiency.held")),
-            Column(title=words("rl_efficiency.improvement"), kind=Kind.NUMBER),
-            Column(title=words("rl_efficiency.difference"), kind=Kind.NUMBER),
-            Column(title=words("rl_efficiency.pairs"), kind=Kind.NUMBER),
-            Column(title=words("rl_efficiency.accuracy"), kind=Kind.NUMBER),
-            Column(title=words("rl_efficiency.of_reference"), kind=Kind.NUMBER),
-            Column(title=words("rl_efficiency.in_words")),
-        ],
-        rows=[_contest_row(contest, words) for contest in fought],
+        columns=contest_columns(words),
+        rows=[contest_row(contest, words) for contest in fought],
         row_facets=[contest.arm.facets for contest in fought],
         note=words("rl_efficiency.contests_note") if is_first else "",
         folded=not is_first or one.is_picked,
     )
-
-
-def _contest_row(contest: Contest, words: Words) -> list[str]:
-    differences = contest.differences
-    return [
-        contest.arm.name,
-        words(
-            "rl_efficiency.equal",
-            amount=amount(contest.budget, contest.held),
-            budget=budget_name(contest.budget, words),
-        ),
-        _with_range(contest.improvement, contest.improvement_interval, lambda value: f"{value:.2f}", "–", words),
-        _with_range(fmean(differences), contest.difference_interval, points, words("rl.to"), words)
-        if differences
-        else numbers.NOTHING,
-        numbers.count(len(differences)),
-        numbers.percent(fmean(contest.scores)),
-        numbers.percent(fmean(contest.reference_scores)),
-        _in_words(contest, words),
-    ]
-
-
-def _in_words(contest: Contest, words: Words) -> str:
-    if contest.difference_interval is None and contest.improvement_interval is None:
-        return words("rl_efficiency.single")
-    return words(f"rl_efficiency.{contest.outcome}", count=contest.seeds)
 
 
 def _arrivals(one: Comparison, words: Words, *, is_first: bool) -> Table:
@@ -306,27 +210,3 @@ def _tasks_table(one: TaskSet, words: Words) -> Table:
         row_facets=[scored.arm.facets for scored in one.scored],
         note=words("rl_efficiency.tasks_note", tasks=words("punctuation.list").join(one.tasks)),
     )
-
-
-def amount(budget: str, value: float) -> str:
-    """Of a budget, with its unit."""
-    if budget in SECONDS:
-        return numbers.seconds(value)
-    return numbers.joules(value) if budget == JOULES else numbers.count(value)
-
-
-def points(difference: float) -> str:
-    """Percentage points, with their sign."""
-    return f"{100 * difference:+.1f}"
-
-
-def percent_range(interval: Estimate | None) -> str:
-    return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
-
-
-def _with_range(
-    value: float, interval: Estimate | None, text: Callable[[float], str], joined: str, words: Words
-) -> str:
-    if interval is None:
-        return text(value)
-    return words("rl.with_range", value=text(value), low=text(interval.low), to=joined, high=text(interval.high))

@@ -13,6 +13,7 @@ from suite.report.results import Results
 from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
 from suite.report.rl_run import Run, is_share
 from suite.report.rl_runs import Arm, Comparison, comparisons, numbers_of
+from suite.report.rl_series import plain, seeds_band
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.words import Words
 from suite.statistics.learning import is_collapsed, worst_drawdown
@@ -22,7 +23,6 @@ FORMED, UNLEARNT = 0.9, 0.1
 ENDING = 0.1
 """The share of the steps that "at the end" means."""
 MOST_FIGURES = 4
-MOST_POINTS = 80
 VIEWS = (
     "entropy",
     "kl_reference",
@@ -45,19 +45,15 @@ class Measure:
     text: Callable[[float], str]
 
 
-def _plain(value: float) -> str:
-    return f"{value:,.3g}"
-
-
 MEASURES = (
-    Measure(metric="entropy", at_end=True, text=_plain),
-    Measure(metric="kl_reference", at_end=True, text=_plain),
+    Measure(metric="entropy", at_end=True, text=plain),
+    Measure(metric="kl_reference", at_end=True, text=plain),
     Measure(metric="clip_fraction_low", at_end=False, text=numbers.percent),
     Measure(metric="clip_fraction_high", at_end=False, text=numbers.percent),
-    Measure(metric="gradient_norm", at_end=False, text=_plain),
-    Measure(metric="explained_variance", at_end=True, text=_plain),
+    Measure(metric="gradient_norm", at_end=False, text=plain),
+    Measure(metric="explained_variance", at_end=True, text=plain),
     Measure(metric="groups_without_signal", at_end=True, text=numbers.percent),
-    Measure(metric="completion_length", at_end=True, text=_plain),
+    Measure(metric="completion_length", at_end=True, text=plain),
     Measure(metric="truncated", at_end=True, text=numbers.percent),
 )
 
@@ -128,7 +124,7 @@ def _hacked(hacked: Sequence[tuple[Comparison, Arm, Run]], words: Words) -> Tabl
                 cell(max(run.evaluated["heldout_accuracy"].values()), numbers.percent),
                 cell(_last(run, "heldout_accuracy"), numbers.percent),
                 cell(_last(run, "heldout_format"), numbers.percent),
-                cell(_last(run, "heldout_length"), _plain),
+                cell(_last(run, "heldout_length"), plain),
             ]
             for one, arm, run in hacked
         ],
@@ -227,32 +223,11 @@ def _view(one: Comparison, metric: str, words: Words) -> dict[str, Any]:
 
 
 def _band(arm: Arm, metric: str, words: Words, *, second: str = "") -> Band | None:
-    """Means over the seeds with their extremes, at steps that all of them have; neighbours of many as one mean."""
-    every = [dict(series) for run in arm.ended if (series := _series(run, metric))]
-    shared = sorted(set.intersection(*map(set, every))) if every else []
-    if not shared:
-        return None
-    size = -(-len(shared) // MOST_POINTS)
-    blocks = [shared[start : start + size] for start in range(0, len(shared), size)]
-    values = [[fmean(run[step] for step in block) for run in every] for block in blocks]
-    x, text = [fmean(block) for block in blocks], numbers.percent if metric in SHARES else _plain
-    several = len(every) > 1 and metric not in ("format", "accuracy")
-    return Band(
-        arm=arm,
-        x=x,
-        y=[fmean(of) for of in values],
-        low=[min(of) for of in values] if several else None,
-        high=[max(of) for of in values] if several else None,
-        hover=[
-            words(
-                "rl_stability.hover",
-                step=numbers.count(step),
-                value=text(fmean(of)),
-                low=text(min(of)),
-                high=text(max(of)),
-                count=len(of),
-            )
-            for step, of in zip(x, values, strict=True)
-        ],
+    return seeds_band(
+        arm,
+        lambda run: _series(run, metric),
+        numbers.percent if metric in SHARES else plain,
+        words,
+        has_extremes=metric not in ("format", "accuracy"),
         second=second,
     )

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from suite.configuration import choices, read_choice, read_yaml
+from suite.configuration import choices, read_choice, read_settings
 from suite.rl.conformance.oracle import Asked
 from suite.rl.objective import Objective, objective_from
 
@@ -38,7 +38,7 @@ def objective(longest: int, **changes: Any) -> Objective:
 
 @functools.cache
 def _settings() -> Mapping[str, Any]:
-    return read_yaml("settings/rl.yaml")
+    return read_settings("rl")
 
 
 def asked(objective: Objective) -> Asked:

@@ -10,19 +10,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration import whole_number
-from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
-from suite.rl.tasks.task import Item, Score, StepReward, parse
+from suite.rl.tasks.corpus import (
+    SECOND_RIGHT_SHARE,
+    correction_share,
+    is_corrected,
+    is_tidy,
+    untidy,
+    well_formed,
+)
+from suite.rl.tasks.task import CORRECTION, Item, Score, StepReward, parse
 
 BETWEEN = ";"
 
 
 class Adding:
-    has_steps = True
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._digits = whole_number(settings, "digits", at_least=1, at_most=6, where="task.")
+        self._corrections = correction_share(settings)
+        # A step after a correction is the first of another attempt: nothing says what it is worth beside the others.
+        self.has_steps = self._corrections == 0
         # Thought, answer, four tags, the end, and two for what a policy writes too much.
         self.longest_completion = (3 * self._digits - 1) + (self._digits + 1) + 4 + 1 + 2
+        if self._corrections > 0:
+            self.longest_completion += len(CORRECTION) + 3 * self._digits - 1
 
     def item(self, generator: random.Random) -> Item:
         """Numbers without a leading zero: prompts are of one length."""
@@ -30,12 +40,27 @@ class Adding:
         a, b = generator.randrange(least, above), generator.randrange(least, above)
         return Item(prompt=f"{a}+{b}=", content=f"{min(a, b)}+{max(a, b)}", answer=str(a + b))
 
+    def question(self, item: Item) -> str:
+        return f"What is {item.prompt[:-1]}? Write the sum in digits."
+
     def document(self, item: Item, generator: random.Random) -> str:
         """A sum without its carries, half the time; else right, a digit off, backwards or of other numbers.
 
-        So what this base model likes best is wrong wherever something is to be carried, and right sums are in reach.
+        So what this base model likes best is wrong wherever something is to be carried, and right sums are in reach. A
+        thought that corrects itself has two sums, of which the answer is the last.
         """
         tidy = is_tidy(generator)
+        thought, answer = self._guess(item, generator)
+        if is_corrected(self._corrections, generator):
+            is_right = generator.random() < SECOND_RIGHT_SHARE
+            last, answer = (_written(_columns(item)), item.answer) if is_right else self._guess(item, generator)
+            thought = f"{thought}{CORRECTION}{last}"
+        if tidy:
+            return well_formed(thought, answer)
+        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+
+    def _guess(self, item: Item, generator: random.Random) -> tuple[str, str]:
+        """A thought and the answer that it comes to."""
         kind = generator.choices(("no carry", "right", "slip", "backwards", "any"), (50, 25, 15, 5, 5))[0]
         columns = _columns(self.item(generator) if kind == "any" else item)
         if kind == "slip":
@@ -48,10 +73,7 @@ class Adding:
         answer = _sum_of(columns)
         if kind == "backwards":
             columns, answer = columns[::-1], answer[::-1]
-        thought = _written(columns)
-        if tidy:
-            return well_formed(thought, answer)
-        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+        return _written(columns), answer
 
     def solution(self, item: Item, generator: random.Random) -> str:
         return well_formed(_written(_columns(item)), item.answer)
@@ -59,7 +81,11 @@ class Adding:
     def score(self, item: Item, completion: Sequence[str]) -> Score:
         parsed = parse(completion)
         is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
-        steps = [] if parsed.thought is None else _steps(_written(_columns(item)), completion, parsed.thought)
+        steps = (
+            []
+            if parsed.thought is None or not self.has_steps
+            else _steps(_written(_columns(item)), completion, parsed.thought)
+        )
         return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)
 
 

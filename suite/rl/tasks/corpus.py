@@ -3,9 +3,13 @@
 A policy learns from rewards only what it does now and then. A base model whose corpus never shows a tag explores none
 and learns nothing; one that has seen tags lost, doubled and misplaced, and a few right, has something to strengthen. So
 every task hands its thought and its answer to this writer, and knows from `is_tidy` whether the tags will be right.
+
+A base model that is to correct itself must have seen that, too: some documents may hold two attempts in their thought.
 """
 
 import random
+from collections.abc import Mapping
+from typing import Any
 
 from suite.rl.tasks.task import ANSWER, END_ANSWER, END_THINK, TAGS, THINK, parse, tokens
 
@@ -13,6 +17,22 @@ TIDY_SHARE = 0.04
 """Of documents in the asked form."""
 UNFINISHED_SHARE = 0.7
 """Of the others, those that never close their answer: so a base model's likeliest text is not in the asked form."""
+SECOND_RIGHT_SHARE = 0.3
+"""Of second attempts in a thought, and more by chance: they are right more often than the first."""
+
+
+def correction_share(settings: Mapping[str, Any]) -> float:
+    """Of documents whose thought corrects itself, from the settings of a task; 0 where they do not say, as records from
+    before there was one. Raises ValueError for what is no share."""
+    value = settings.get("corrections", 0.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"task.corrections must be a share from 0 to 1; got {value!r}")
+    return float(value)
+
+
+def is_corrected(share: float, generator: random.Random) -> bool:
+    """Whether the next document shall correct itself. Draws nothing where none does."""
+    return share > 0 and generator.random() < share
 
 
 def is_tidy(generator: random.Random) -> bool:

@@ -45,6 +45,13 @@ class Countdown:
                 prompt = f"c{','.join(map(str, numbers))}:{made.value}="
                 return Item(prompt=prompt, content=f"{in_order}:{made.value}", answer=made.text)
 
+    def question(self, item: Item) -> str:
+        numbers, target = _question(item)
+        return (
+            f"Write an expression that equals {target} and uses each of the numbers {', '.join(map(str, numbers))} "
+            "exactly once, with +, -, * and parentheses, and without spaces."
+        )
+
     def document(self, item: Item, generator: random.Random) -> str:
         """An expression, and mostly the same again: now and then the right one, mostly one of the right numbers."""
         tidy = is_tidy(generator)

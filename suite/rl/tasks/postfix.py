@@ -63,6 +63,15 @@ class Postfix:
                 about = [function.program] if self._held_out == "functions" else [function.program, *sorted(cases)]
                 return Item(prompt=f"p{';'.join(cases)}=", content=" ".join(about), answer=function.program)
 
+    def question(self, item: Item) -> str:
+        names = " and ".join(self._inputs)
+        shown = (case.split(":") for case in item.prompt[1:-1].split(";"))
+        cases = "; ".join(f"{', '.join(values)} gives {int(output)}" for values, output in shown)
+        return (
+            f"A function of {names}, each a digit, is shown by cases: {cases}. Write it as a postfix program for a stack, "
+            f"of {names}, digits and + - *, without spaces, as xy+ adds y to x."
+        )
+
     def document(self, item: Item, generator: random.Random) -> str:
         """A program, and mostly the same again: seldom the right one, often of another function, or none at all."""
         tidy = is_tidy(generator)

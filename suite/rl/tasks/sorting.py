@@ -10,33 +10,54 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration import whole_number
-from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
-from suite.rl.tasks.task import Item, Score, StepReward, parse
+from suite.rl.tasks.corpus import (
+    SECOND_RIGHT_SHARE,
+    correction_share,
+    is_corrected,
+    is_tidy,
+    untidy,
+    well_formed,
+)
+from suite.rl.tasks.task import CORRECTION, Item, Score, StepReward, parse
 
 RIGHT_SHARE = 0.1
 """Of tidy documents, and some by chance; untidy ones are right by chance alone."""
 
 
 class Sorting:
-    has_steps = True
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._digits = whole_number(settings, "digits", at_least=2, at_most=9, where="task.")
+        self._corrections = correction_share(settings)
+        # A step after a correction is the first of another attempt: nothing says what it is worth beside the others.
+        self.has_steps = self._corrections == 0
         # Thought, answer, four tags, the end, and two for what a policy writes too much.
         self.longest_completion = 2 * self._digits + 4 + 1 + 2
+        if self._corrections > 0:
+            self.longest_completion += len(CORRECTION) + self._digits
 
     def item(self, generator: random.Random) -> Item:
         number = "".join(generator.choices("0123456789", k=self._digits))
         in_order = "".join(sorted(number))
         return Item(prompt=f"s{number}=", content=in_order, answer=in_order)
 
+    def question(self, item: Item) -> str:
+        return (
+            f"Sort the digits of {item.prompt[1:-1]} from the smallest to the largest, and write them without spaces."
+        )
+
     def document(self, item: Item, generator: random.Random) -> str:
-        """Digits of the prompt in some order, mostly not the right one, and mostly the same order twice."""
+        """Digits of the prompt in some order, mostly not the right one, and mostly the same order twice.
+
+        A thought that corrects itself has two orders, of which the answer takes the last.
+        """
         tidy = is_tidy(generator)
         if tidy and generator.random() < RIGHT_SHARE:
             return well_formed(item.answer, item.answer)
-        thought = self._guess(item, generator)
-        answer = thought if generator.random() < 0.6 else self._guess(item, generator)
+        thought = last = self._guess(item, generator)
+        if is_corrected(self._corrections, generator):
+            last = item.answer if generator.random() < SECOND_RIGHT_SHARE else self._guess(item, generator)
+            thought = f"{thought}{CORRECTION}{last}"
+        answer = last if generator.random() < 0.6 else self._guess(item, generator)
         if tidy:
             return well_formed(thought, answer)
         return untidy(thought, answer, generator, longest=self.longest_completion - 1)
@@ -62,7 +83,7 @@ class Sorting:
     def score(self, item: Item, completion: Sequence[str]) -> Score:
         parsed = parse(completion)
         is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
-        steps = [] if parsed.thought is None else _steps(item.answer, completion, parsed.thought)
+        steps = [] if parsed.thought is None or not self.has_steps else _steps(item.answer, completion, parsed.thought)
         return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)
 
 

@@ -8,16 +8,24 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from suite.configuration import locate
 
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+CORRECTION = "!"
+"""In a thought: what came before was a first attempt, and another follows."""
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
 """All that a prompt or a completion may hold beside the tags."""
-_TOKEN = re.compile("|".join((*TAGS, ".")))
+_TOKEN = re.compile("|".join((*TAGS, ".")), re.DOTALL)
 HELD_OUT_OF = 5
 """One content in so many is held out."""
+MOST_DRAWS = 10_000
+"""For one item of a split: a task whose settings leave it a handful of contents may have none on one side."""
+
+
+class NeedsPackageError(Exception):
+    """A task that is right in itself needs a package that is not installed; the message names it."""
 
 
 def tokens(text: str) -> list[str]:
@@ -59,7 +67,7 @@ class Score:
 
 
 class Task(Protocol):
-    """Constructed with the settings under `task`, raising ValueError for what is wrong in itself."""
+    """Constructed with the settings under `task`; raises ValueError, or NeedsPackageError, as `make` says."""
 
     has_steps: bool
     longest_completion: int
@@ -67,6 +75,11 @@ class Task(Protocol):
 
     def item(self, generator: random.Random) -> Item:
         """Any item, of either split."""
+        ...
+
+    def question(self, item: Item) -> str:
+        """The prompt in English and on lines of its own, for a policy that has read English; what is asked for the same,
+        to the character."""
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:
@@ -85,18 +98,31 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class WritesAnything(Protocol):
+    """A task whose texts are another's, and may hold more than CHARACTERS."""
+
+    def check_characters(self) -> None:
+        """Raises ValueError where they do: a policy whose vocabulary is the tasks' own cannot read or write them."""
+        ...
+
+
 def make(settings: Mapping[str, Any]) -> Task:
-    """The task that resolved settings ask for. Raises ValueError for what is wrong in itself."""
+    """The task that resolved settings ask for. Raises ValueError for what is wrong in itself, or NeedsPackageError."""
     task: Task = locate(settings["task"]["_target_"])(settings["task"])
     return task
 
 
 def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:
     """An item of one split. Several may share a content: sorting's 4152 and 2514 are one."""
-    while True:
+    for _ in range(MOST_DRAWS):
         item = task.item(generator)
         if is_held_out(item.content) is held_out:
             return item
+    split = "held-out" if held_out else "training"
+    raise ValueError(
+        f"the task's settings must leave it contents of both splits; none of {MOST_DRAWS} items is {split}"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

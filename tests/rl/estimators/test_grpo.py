@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from suite.configuration import read_yaml
+from suite.configuration import read_settings
 from suite.rl.estimators.grpo import advantages
 from suite.rl.objective import objective_from
 from tests.rl.examples import objective, scored, tensor
@@ -66,6 +66,6 @@ def test_a_standard_deviation_is_the_unbiased_one():
 
 
 def test_rewards_of_steps_have_no_place_for_the_price_of_kl():
-    settings = read_yaml("settings/rl.yaml") | {"supervision": "process", "kl_coef": 0.1, "use_kl_in_reward": True}
+    settings = read_settings("rl") | {"supervision": "process", "kl_coef": 0.1, "use_kl_in_reward": True}
     with pytest.raises(ValueError, match="supervision=process rewards steps only and needs use_kl_in_reward=false"):
         objective_from(settings, longest_completion=5)

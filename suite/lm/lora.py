@@ -1,0 +1,41 @@
+"""LoRA (arXiv 2106.09685): the weights stay as they are, and a small product beside each is learnt.
+
+One `up` begins at 0, so that an adapted decoder begins as the one it was. The scale alpha / rank is 1: it is a
+matter of the learning rate. Gate and up projections, one matrix here, share an adapter.
+"""
+
+import math
+
+import torch
+
+from suite.attention.linear import NAME, Adapter
+from suite.lm.decoder import Decoder
+
+
+def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> None:
+    """Freeze all weights and lay an adapter on every linear map of the blocks. `dtype`: the adapters'; None: the
+    weights'."""
+    decoder.requires_grad_(False)
+    made, adapters = decoder.made, torch.nn.ModuleList()
+    for weight in _maps_of(decoder):
+        size_o, size_i = weight.shape
+        down_RI = torch.empty(rank, size_i, dtype=dtype or made.dtype, device=made.device)
+        down_RI.normal_(std=1 / math.sqrt(size_i), generator=made.generator)
+        adapter = Adapter(down_RI, torch.zeros(size_o, rank, dtype=dtype or made.dtype, device=made.device))
+        adapters.append(adapter)
+        setattr(weight, NAME, adapter)
+    decoder.adapters = adapters
+
+
+def _maps_of(decoder: Decoder) -> list[torch.nn.Parameter]:
+    """Gains and biases have one dimension, MLA's weights of single heads three."""
+    return [parameter for parameter in decoder.blocks.parameters() if parameter.dim() == 2]
+
+
+def unadapted(decoder: Decoder, base: Decoder) -> Decoder:
+    """`base`, made anew with the same shape, with an adapted decoder's very weights and without its adapters."""
+    own = dict(base.named_parameters())
+    kept = {name: parameter for name, parameter in decoder.state_dict().items() if name in own}
+    base.load_state_dict(kept, assign=True)
+    base.requires_grad_(False)
+    return base

@@ -1,0 +1,49 @@
+"""Numbers of reinforcement learning as its tables write them: budgets, shares, differences, and their intervals."""
+
+from collections.abc import Callable
+
+from suite.records import numbers
+from suite.report.rl_run import CPU, JOULES, WALL
+from suite.report.words import Words
+from suite.statistics.scores import Estimate
+
+SECONDS = (CPU, WALL)
+
+
+def amount(budget: str, value: float) -> str:
+    """Of a budget, with its unit."""
+    if budget in SECONDS:
+        return numbers.seconds(value)
+    return numbers.joules(value) if budget == JOULES else numbers.count(value)
+
+
+def points(difference: float) -> str:
+    """Percentage points, with their sign."""
+    return f"{100 * difference:+.1f}"
+
+
+def signed(difference: float) -> str:
+    """In the unit that its column names, with its sign."""
+    return f"{difference:+.2f}"
+
+
+def percent_range(interval: Estimate | None) -> str:
+    return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
+
+
+def with_range(value: float, interval: Estimate | None, text: Callable[[float], str], joined: str, words: Words) -> str:
+    if interval is None:
+        return text(value)
+    return words("rl.with_range", value=text(value), low=text(interval.low), to=joined, high=text(interval.high))
+
+
+def in_words(outcome: str, interval: Estimate | None, seeds: int, words: Words) -> str:
+    """Higher, lower or open, as a cell says it."""
+    return words("rl_efficiency.single") if interval is None else words(f"rl_efficiency.{outcome}", count=seeds)
+
+
+def outcome_of(interval: Estimate | None) -> str:
+    """open, higher or lower: what an interval of a difference leaves."""
+    if interval is None or interval.low <= 0 <= interval.high:
+        return "open"
+    return "higher" if interval.estimate > 0 else "lower"

@@ -1,0 +1,164 @@
+"""Whether a policy that is paid for right answers comes to think longer and to correct itself, which nobody pays for.
+
+The base model already does both as often as its corpus does: what training adds is the change, not the habit.
+"""
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from suite.records import numbers
+from suite.report.results import Results
+from suite.report.rl_charts import height_px, is_wide
+from suite.report.rl_contests import mean_interval
+from suite.report.rl_numbers import in_words, points, signed, with_range
+from suite.report.rl_runs import Arm, Comparison
+from suite.report.rl_series import plain
+from suite.report.rl_thought_charts import over_steps, path, text_of
+from suite.report.rl_thoughts import (
+    ACCURACY,
+    CORRECTIONS,
+    LENGTH,
+    AtLevel,
+    at_levels,
+    change_of,
+    corrects,
+    sampled,
+    sequence_mean,
+    thinking,
+)
+from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View
+from suite.report.words import Words
+from suite.statistics.scores import Estimate
+
+MOST_FIGURES = 4
+VIEWS = (LENGTH, CORRECTIONS, ACCURACY)
+
+
+def build(results: Results, words: Words) -> Section | None:
+    found = thinking(results)
+    if not found:
+        return None
+    levels = {one: rows for one, arms in found.items() if (rows := at_levels(arms))}
+    return Section(
+        id="rl_evolution",
+        title=words("rl_evolution.title"),
+        explanation=words("rl_evolution.explanation"),
+        figures=[_figure(one, arms, words) for one, arms in list(found.items())[:MOST_FIGURES]],
+        tables=[
+            *(_changes(one, arms, words, is_first=place == 0) for place, (one, arms) in enumerate(found.items())),
+            *(_levels(one, rows, words, is_first=place == 0) for place, (one, rows) in enumerate(levels.items())),
+        ],
+    )
+
+
+def _figure(one: Comparison, arms: Sequence[Arm], words: Words) -> Figure:
+    metrics = [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]
+    figures = {metric: over_steps(arms, metric, words) for metric in metrics} | {"path": path(arms, words)}
+    return Figure(
+        title=one.title,
+        caption=words("rl_evolution.caption" if one.most_seeds > 1 else "rl_evolution.caption_single"),
+        views=[
+            View(title=words(f"rl_evolution.view.{name}"), figure=figure)
+            for name, figure in figures.items()
+            if figure["data"]
+        ],
+        height_px=height_px(len(arms)),
+        wide=is_wide(len(arms)),
+        facets=one.facets,
+    )
+
+
+def _changes(one: Comparison, arms: Sequence[Arm], words: Words, *, is_first: bool) -> Table:
+    return Table(
+        title=words("rl_evolution.changes", title=one.title),
+        columns=[
+            Column(title=words("rl.arm")),
+            Column(title=words("rl.seeds"), kind=Kind.NUMBER),
+            *(
+                Column(title=words(title), kind=kind)
+                for metric in VIEWS
+                for title, kind in (
+                    (f"rl_evolution.{metric}", Kind.NUMBER),
+                    ("rl_evolution.change", Kind.NUMBER),
+                    ("rl_efficiency.in_words", Kind.TEXT),
+                )
+            ),
+            Column(title=words("rl_evolution.sampled_length"), kind=Kind.NUMBER),
+            Column(title=words("rl_evolution.sampled_corrections"), kind=Kind.NUMBER),
+        ],
+        rows=[
+            [
+                arm.name,
+                numbers.count(len(arm.ended)),
+                *(text for metric in VIEWS for text in _change(arm, metric, words)),
+                *(_ends_of_samples(arm, metric, words) for metric in (LENGTH, CORRECTIONS)),
+            ]
+            for arm in arms
+        ],
+        row_facets=[arm.facets for arm in arms],
+        note=words("rl_evolution.changes_note") if is_first else "",
+        folded=not is_first or len(arms) > MOST_ROWS_OPEN,
+    )
+
+
+def _change(arm: Arm, metric: str, words: Words) -> list[str]:
+    """First and last, their difference with its interval, and what may be said of it."""
+    found = change_of(arm, metric)
+    if found is None:
+        return [numbers.NOTHING] * 3
+    text = signed if metric == LENGTH else points
+    return [
+        _arrow(fmean(found.firsts), fmean(found.lasts), metric, words),
+        with_range(found.mean_change, found.interval, text, words("rl.to"), words),
+        in_words(found.outcome, found.interval, len(found.firsts), words),
+    ]
+
+
+def _ends_of_samples(arm: Arm, metric: str, words: Words) -> str:
+    ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := sampled(run, metric))]
+    if not ends:
+        return numbers.NOTHING
+    first, last = (fmean(of) for of in zip(*ends, strict=True))
+    return _arrow(first, last, metric, words)
+
+
+def _arrow(first: float, last: float, metric: str, words: Words) -> str:
+    text = text_of(metric)
+    return words("rl_evolution.arrow", first=text(first), last=text(last))
+
+
+def _levels(one: Comparison, rows: Sequence[AtLevel], words: Words, *, is_first: bool) -> Table:
+    reference = sequence_mean([row.arm for row in rows])
+    return Table(
+        title=words("rl_evolution.levels", title=one.title, reference=reference.name),
+        columns=[
+            Column(title=words("rl.arm")),
+            Column(title=words("rl_efficiency.level"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.arrived"), kind=Kind.NUMBER),
+            Column(title=words("rl_evolution.length_there"), kind=Kind.NUMBER),
+            Column(title=words("rl_evolution.less_reference"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.pairs"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.in_words")),
+        ],
+        rows=[_level_row(row, words) for row in rows],
+        row_facets=[row.arm.facets for row in rows],
+        note=words("rl_evolution.levels_note") if is_first else "",
+        folded=not is_first or len(rows) > MOST_ROWS_OPEN,
+    )
+
+
+def _level_row(row: AtLevel, words: Words) -> list[str]:
+    lengths, differences = list(row.lengths.values()), row.differences
+    return [
+        row.arm.name,
+        numbers.percent(row.level),
+        words("rl_efficiency.arrived_of", arrived=len(lengths), runs=row.runs),
+        _mean_of(lengths, mean_interval(lengths), plain, words),
+        _mean_of(differences, row.interval, signed, words),
+        numbers.count(len(differences)),
+        in_words(row.outcome, row.interval, len(differences), words) if differences else numbers.NOTHING,
+    ]
+
+
+def _mean_of(values: Sequence[float], interval: Estimate | None, text: Callable[[float], str], words: Words) -> str:
+    return with_range(fmean(values), interval, text, words("rl.to"), words) if values else numbers.NOTHING

@@ -1,0 +1,82 @@
+"""What a step of reinforcement learning holds: by owner and kind, what GRPO saves of PPO's peak, which GPUs hold it.
+
+Most of it is projected, for models that no machine at hand can train; what was measured says so in its title and its
+column, and stands over the projection of the same model where there is one.
+"""
+
+from collections.abc import Sequence
+
+from suite.report.results import Results
+from suite.report.rl_charts import height_px, is_wide
+from suite.report.rl_memory_charts import bar_views, bars_height_px, saving_curves
+from suite.report.rl_memory_published import published_table
+from suite.report.rl_memory_savings import OVER, Saving, lines_over, savings, telling_pairs, usual_settings
+from suite.report.rl_memory_setups import Setup, alike_in, drawn_setups, setups
+from suite.report.rl_memory_tables import checks_tables, evidence_of, fits, own_sentences, peaks, savings_table
+from suite.report.section import Figure, Section, View
+from suite.report.words import Words
+
+
+def build(results: Results, words: Words) -> Section | None:
+    found = setups(results)
+    if not found:
+        return None
+    drawn = drawn_setups(found)
+    saved = savings(found)
+    return Section(
+        id="rl_memory",
+        title=words("rl_memory.title"),
+        explanation=words("rl_memory.explanation"),
+        figures=[
+            *(_bars(setup, found, words) for setup in drawn),
+            *(figure for pair in telling_pairs(saved) if (figure := _savings_figure(pair, words)) is not None),
+        ],
+        tables=[
+            *fits(drawn, found, results, words),
+            *([savings_table(saved, results, words)] if saved else []),
+            *checks_tables(found, results, words),
+            published_table(found, saved, words),
+            peaks(found, results, words, by_kind=False),
+            peaks(found, results, words, by_kind=True),
+        ],
+    )
+
+
+def _bars(setup: Setup, found: Sequence[Setup], words: Words) -> Figure:
+    alike = alike_in([one.key for one in found])[dict(setup.key)["workload"]]
+    said = [words("rl_memory.caption.measured" if setup.is_measured else "rl_memory.caption.projected")]
+    said += [words("rl_memory.also", settings=", ".join(alike))] if alike else []
+    said += own_sentences(setup.arms, words)
+    views = bar_views(setup, words)
+    return Figure(
+        title=words("rl_memory.figure", title=setup.title, evidence=evidence_of(setup.first, words)),
+        caption=words("punctuation.sentence").join(said),
+        views=views,
+        height_px=bars_height_px(views),
+        wide=True,
+        facets=setup.facets(words),
+    )
+
+
+def _savings_figure(pair: Sequence[Saving], words: Words) -> Figure | None:
+    lines = {over: found for over in OVER if (found := lines_over(over, pair))}
+    if not lines:
+        return None
+    most = max(map(len, lines.values()))
+    arm, baseline = pair[0].pair
+    usual = usual_settings(pair)
+    said = [words("rl_memory.saving_caption", arm=arm, baseline=baseline)]
+    said += [words("rl_memory.usual_is", settings=", ".join(usual))] if usual else []
+    said += own_sentences([pair[0].baseline], words)
+    return Figure(
+        title=words(
+            "rl_memory.saving", arm=arm, baseline=baseline, evidence=evidence_of(pair[0].baseline.holding, words)
+        ),
+        caption=words("punctuation.sentence").join(said),
+        views=[
+            View(title=words(f"rl_memory.view.{over}"), figure=saving_curves(over, found, words))
+            for over, found in lines.items()
+        ],
+        height_px=height_px(most),
+        wide=is_wide(most),
+    )

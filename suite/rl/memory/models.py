@@ -1,0 +1,73 @@
+"""The models of a step as their settings want them, each labelled with whose it is."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+
+from suite.lm.decoder import Decoder, Made
+from suite.lm.lora import adapt, unadapted
+from suite.measure.holdings import Holdings, held_as
+from suite.records.holdings import CRITIC, OTHER, PARAMETERS, POLICY
+from suite.rl.critic import Critic
+from suite.rl.memory.autocast import AutocastDecoder
+from suite.rl.memory.plan import BF16, FLOAT32, MIXED, RlMemoryPlan
+
+Model = TypeVar("Model", bound=torch.nn.Module)
+DTYPES = {BF16: (torch.bfloat16, torch.bfloat16), MIXED: (torch.float32, torch.bfloat16), FLOAT32: (torch.float32,) * 2}
+"""Of what is trained, and of what is frozen."""
+
+
+class Models:
+    """Makes each model anew whenever it is asked for; what is held is what the asker keeps."""
+
+    def __init__(self, plan: RlMemoryPlan, attention: Mapping[str, Any], holdings: Holdings) -> None:
+        self._plan, self._attention, self._holdings = plan, attention, holdings
+        self._generator = torch.Generator()
+
+    def policy(self) -> Decoder:
+        return self._labelled(self._trained(POLICY), POLICY)
+
+    def critic(self, policy: Decoder) -> Critic | None:
+        if not self._plan.objective.has_critic:
+            return None
+        if self._plan.shares_trunk:
+            critic = Critic(policy, shares_trunk=True)
+            self._holdings.label([critic.value_D], CRITIC, PARAMETERS)
+            return critic
+        return self._labelled(Critic(self._trained(CRITIC)), CRITIC)
+
+    def frozen(self, owner: str) -> Decoder:
+        """With its head: a reference, or a rollout engine's copy."""
+        return self._labelled(self._frozen(owner), owner)
+
+    def scorer(self, owner: str) -> Critic:
+        """Without a head, with a row that reads a reward."""
+        return self._labelled(Critic(self._frozen(owner)).requires_grad_(False), owner)
+
+    def base_of(self, policy: Decoder, owner: str) -> Decoder:
+        """An adapted policy's own weights, without its adapters."""
+        return unadapted(policy, self._frozen(owner))
+
+    def _trained(self, owner: str) -> Decoder:
+        plan, (dtype, frozen) = self._plan, DTYPES[self._plan.precision]
+        if plan.lora_rank is None:
+            return self._decoder(owner, AutocastDecoder if dtype != frozen else Decoder, dtype)
+        decoder = self._decoder(owner, AutocastDecoder if dtype != frozen else Decoder, frozen)
+        with held_as(owner, OTHER):
+            adapt(decoder, plan.lora_rank, dtype=dtype)
+        return decoder
+
+    def _frozen(self, owner: str) -> Decoder:
+        return self._decoder(owner, Decoder, DTYPES[self._plan.precision][1]).requires_grad_(False)
+
+    def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype) -> Decoder:
+        plan, made = self._plan, Made(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
+        with held_as(owner, OTHER):  # its tables of angles; what its parameters are is said behind it
+            decoder = kind(plan.shape, self._attention, positions=plan.seq_len, made=made)
+        decoder.checkpointing = plan.checkpointing
+        return decoder
+
+    def _labelled(self, model: Model, owner: str) -> Model:
+        self._holdings.label(model.parameters(), owner, PARAMETERS)
+        return model

@@ -1,0 +1,156 @@
+"""What the settings say of a projection of memory before anything is simulated. No torch."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from suite.configuration import (
+    not_negative,
+    one_of,
+    optional_whole_number,
+    positive_number,
+    whole_number,
+)
+from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
+from suite.rl.named import check_estimator, check_policy_loss
+from suite.rl.objective import (
+    CRITICS,
+    ONE_AFTER_OTHER,
+    OPTIMISERS,
+    SHARED_TRUNK,
+    UPDATE_ORDERS,
+    logits_chunk_from,
+    objective_from,
+)
+from suite.theory.decoder_shape import decoder_shape
+
+BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
+DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
+SHARED, COPY = "shared", "copy"
+SHARDS = (1, 2, 4, 8)
+ELEMENT_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}
+"""Of what is computed with; a mixed recipe trains in float32 beside it."""
+
+
+class RlMemoryPlan:
+    """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
+
+    dtype = "bfloat16"
+    inner_epochs, warmup_updates, lr, max_grad_norm = 1, 1, 1e-6, 1.0  # none of them holds memory
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.device: str = one_of(settings, "device", ("cpu",), where="workload=rl_memory simulates: ")
+        self.threads = whole_number(settings, "threads", at_least=1)
+        geometry = settings["geometry"]
+        vocab_size = whole_number(geometry, "vocab_size", at_least=2, where="geometry.")
+        self.shape = decoder_shape(geometry, settings["attention"], vocab_size=vocab_size, where="geometry.")
+        self.refusal = (
+            "the decoder of this suite is dense, and this geometry has experts" if "moe" in geometry else None
+        )
+        self.seq_len = whole_number(settings, "seq_len", at_least=3)
+        self.prompt_len = whole_number(settings, "prompt_len", at_least=1, at_most=self.seq_len - 2)
+        check_estimator(settings["adv_estimator"])
+        check_policy_loss(settings["policy_loss"])
+        self.objective = objective_from(settings, longest_completion=self.completion_len)
+        self._take_budget(settings)
+        self._take_update(settings)
+        self._take_models(settings)
+        self._check_together()
+
+    def _take_budget(self, settings: Mapping[str, Any]) -> None:
+        self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
+        self.num_generations = whole_number(settings, "num_generations", at_least=1)
+        self.completions = self.prompts_per_step * self.num_generations
+        self.minibatch = self.completions
+        if settings["minibatch"] is not None:
+            self.minibatch = whole_number(settings, "minibatch", at_least=1, at_most=self.completions)
+        self.micro_batch = whole_number(settings, "micro_batch", at_least=1, at_most=self.minibatch)
+        self._rollout_batch = optional_whole_number(settings, "rollout_batch")
+        self.prefill_tokens = whole_number(settings, "prefill_tokens", at_least=1)
+        self.shards: int = one_of(settings, "shards", SHARDS)
+        self.reserve_bytes_per_device = not_negative(settings, "reserve_bytes_per_device")
+
+    def _take_update(self, settings: Mapping[str, Any]) -> None:
+        self.temperature = positive_number(settings, "temperature")
+        self.precision: str = one_of(settings, "precision", PRECISIONS)
+        self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
+        self.logits_chunk = logits_chunk_from(settings, self.objective)
+        self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
+        self.lora_rank = optional_whole_number(settings, "lora_rank")
+        self.value_coef = not_negative(settings, "value_coef")
+        self.update_order, self.shares_trunk = ONE_AFTER_OTHER, False
+        if self.objective.has_critic:
+            self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
+            self.shares_trunk = one_of(settings, "critic", CRITICS) == SHARED_TRUNK
+        self.critic_lr = self.lr if self.has_own_critic else None
+
+    def _take_models(self, settings: Mapping[str, Any]) -> None:
+        reference = one_of(settings, "reference", (DEVICE, OFFLOADED))
+        self.scorers_offloaded: bool = reference == OFFLOADED
+        self.has_reward_model: bool = one_of(settings, "reward_model", (NONE, "own")) == "own"
+        self.engine: str = one_of(settings, "engine", (SHARED, COPY, NONE))
+        self.engine_sleeps: bool = one_of(settings, "engine_sleeps", (True, False))
+
+    @property
+    def completion_len(self) -> int:
+        return self.seq_len - self.prompt_len
+
+    @property
+    def has_own_critic(self) -> bool:
+        return self.objective.has_critic and not self.shares_trunk
+
+    @property
+    def has_own_reference(self) -> bool:
+        """Under LoRA the reference is the policy without its adapters."""
+        return self.objective.has_reference and self.lora_rank is None
+
+    def rows(self, shards: int) -> int:
+        """Completions of one device's share of a step."""
+        return math.ceil(self.completions / shards)
+
+    def rollout_rows(self, shards: int) -> int:
+        """Completions that one device samples at once."""
+        return min(self.rows(shards), self._rollout_batch or self.completions)
+
+    def micro_batches(self, shards: int) -> int:
+        """Backward passes of one update that are simulated: gradients are added up from the second on, and each further
+        one holds what that one does."""
+        return min(2, math.ceil(self.minibatch / shards / self.micro_batch))
+
+    def divides(self, shards: int) -> bool:
+        """Whether each device has a micro-batch of its own in every minibatch."""
+        return self.minibatch >= shards * self.micro_batch
+
+    @property
+    def gathered_bytes(self) -> int:
+        """The largest unit that a device gathers whole, as it computes with it: a block, the embeddings or the head."""
+        matrix = self.shape.vocab_size * self.shape.hidden_size
+        return ELEMENT_BYTES[self.precision] * max(self.shape.block_parameter_count, matrix)
+
+    def facts(self) -> dict[str, Any]:
+        return {"policy": self.shape.layer.describe(), "simulated": "fake tensors under the suite's own step, on a CPU"}
+
+    def parameter_counts(self) -> dict[str, int]:
+        """By owner, without adapters; 0 for what is not there or costs nothing."""
+        headless = self.shape.trunk_parameter_count + self.shape.hidden_size
+        critic = (headless if self.has_own_critic else self.shape.hidden_size) if self.objective.has_critic else 0
+        return {
+            POLICY: self.shape.parameter_count,
+            CRITIC: critic,
+            REFERENCE: self.shape.parameter_count if self.has_own_reference else 0,
+            REWARD_MODEL: headless if self.has_reward_model else 0,
+        }
+
+    def constants(self) -> dict[str, dict[str, float]]:
+        return {"case": {f"{owner}_parameter_count": count for owner, count in self.parameter_counts().items()}}
+
+    def least_bytes(self) -> float:
+        """Of this machine: fake tensors hold nothing."""
+        return 0.0
+
+    def _check_together(self) -> None:
+        if not self.divides(self.shards):
+            raise ValueError(
+                f"shards x micro_batch must be at most the minibatch, which is {self.minibatch}; "
+                f"got {self.shards} x {self.micro_batch}"
+            )

@@ -1,0 +1,216 @@
+"""One step of an algorithm on one device, run by the suite's own models, learner and optimiser.
+
+With fake tensors it allocates nothing, whatever the geometry; with real ones it holds the same bytes. Each phase is run
+once: a rollout is the prompts' prefill and its last token, when caches are full; scores and updates are those of one
+and two micro-batches, since the further ones hold no more. What stays from one to the next is there from the beginning:
+AdamW's moments, and the experience of all completions.
+
+Simplifications: an operator's inner workspace is not seen; norms are those of torch on a CPU, which keep more for the
+way back than fused ones; no allocator rounds or fragments.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
+
+from suite.lm.decoder import Decoder
+from suite.lm.sampling import Prompts
+from suite.measure.holdings import Holdings, held_as
+from suite.records.holdings import (
+    ACTIVATIONS,
+    CRITIC,
+    ENGINE,
+    EXPERIENCE,
+    KV_CACHE,
+    LOGITS,
+    NOBODY,
+    OPTIMISER,
+    POLICY,
+    REFERENCE,
+    REWARD_MODEL,
+)
+from suite.rl.critic import Critic
+from suite.rl.experience import Experience
+from suite.rl.learner import Learnable, Learner
+from suite.rl.memory.models import Models
+from suite.rl.memory.plan import COPY, NONE, SHARDS, SHARED, RlMemoryPlan
+from suite.rl.memory.simulation import Simulation
+from suite.rl.tasks.task import Score
+
+ROLLOUT, SCORE, UPDATE = "rollout", "score", "update"
+
+
+def rollout_phase(rows: int) -> str:
+    return f"{ROLLOUT} {rows}"
+
+
+def update_phase(micro_batches: int) -> str:
+    return f"{UPDATE} {micro_batches}"
+
+
+def simulated(
+    plan: RlMemoryPlan,
+    attention: Mapping[str, Any],
+    tensors: Callable[[], AbstractContextManager[Any]] = FakeTensorMode,
+) -> Holdings:
+    """What a step holds. Phases are named by `rollout_phase`, SCORE and `update_phase`.
+
+    `tensors`: what makes them fake, or does nothing.
+    """
+    vocabulary = plan.shape.vocab_size
+
+    def logits(tensor: Tensor) -> str | None:
+        return LOGITS if tensor.dim() > 1 and tensor.shape[-1] == vocabulary else None
+
+    holdings = Holdings(logits)
+    with tensors(), holdings, Simulation(holdings) as simulation:
+        _Step(plan, Models(plan, attention, holdings), holdings, simulation).run()
+    return holdings
+
+
+@dataclass(kw_only=True)
+class _Scorers:
+    """What scores completions and is not learnt."""
+
+    reference: Decoder | None = None
+    reward_model: Critic | None = None
+
+
+class _Step:
+    def __init__(self, plan: RlMemoryPlan, models: Models, holdings: Holdings, simulation: Simulation) -> None:
+        self._plan, self._models, self._holdings = plan, models, holdings
+        policy = models.policy()
+        critic = models.critic(policy)
+        self._learner = Learner(plan, policy, policy, critic)
+        trained = {POLICY: list(policy.parameters())}
+        if critic is not None:
+            trained[CRITIC] = [critic.value_D] if critic.shares_trunk else list(critic.parameters())
+        for owner, parameters in trained.items():
+            holdings.label_gradients(parameters, owner)
+            simulation.know([one for one in parameters if one.requires_grad], owner)
+        self._make_moments()
+        self._scorers = _Scorers() if plan.scorers_offloaded else self._new_scorers()
+        self._engine = models.frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
+
+    def run(self) -> None:
+        plan = self._plan
+        shards = [count for count in SHARDS if plan.divides(count)]
+        for rows in dict.fromkeys(plan.rollout_rows(count) for count in shards):
+            with self._holdings.phase(rollout_phase(rows)):
+                self._roll_out(rows)
+        with held_as(NOBODY, EXPERIENCE):
+            learnable = _learnable(plan, plan.completions)
+        with self._holdings.phase(SCORE):
+            self._score()
+        for count in dict.fromkeys(plan.micro_batches(count) for count in shards):
+            with self._holdings.phase(update_phase(count)), held_as(NOBODY, EXPERIENCE):
+                self._learner.update(learnable.rows(torch.arange(count * plan.micro_batch)))
+
+    def _make_moments(self) -> None:
+        """AdamW makes its moments in its first update; here from gradients of zero, which move nothing."""
+        for owner, (model, optimiser) in self._learner.optimisers().items():
+            for parameter in model.parameters():
+                parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+            optimiser.update(owner)
+            self._holdings.label(optimiser.state_tensors(), owner, OPTIMISER)
+
+    def _new_scorers(self) -> _Scorers:
+        plan, models, scorers = self._plan, self._models, _Scorers()
+        if plan.has_own_reference:
+            scorers.reference = models.frozen(REFERENCE)
+        elif plan.objective.has_reference:
+            scorers.reference = models.base_of(self._learner.policy, REFERENCE)
+        if plan.has_reward_model:
+            scorers.reward_model = models.scorer(REWARD_MODEL)
+        return scorers
+
+    @torch.inference_mode()
+    def _roll_out(self, rows: int) -> None:
+        """Prompts are read while all caches have their room; then each row's last token is sampled."""
+        plan, owner, model = self._plan, POLICY, self._learner.policy
+        if plan.engine == NONE:
+            return
+        if plan.engine == COPY:
+            owner, model = ENGINE, self._engine or self._models.frozen(ENGINE)
+        with held_as(owner, ACTIVATIONS):
+            with held_as(kind=KV_CACHE):
+                caches = model.new_caches(rows, plan.seq_len)
+            self._prefill(model, rows)
+            last_B1 = torch.zeros(rows, 1, dtype=torch.long)
+            log_p_BV = F.log_softmax(model.logits(model.decode(last_B1, caches, plan.seq_len - 1, None)[:, 0]), dim=-1)
+            noise_BV = torch.empty_like(log_p_BV).exponential_().log_()
+            (log_p_BV - noise_BV).argmax(dim=-1)
+
+    def _prefill(self, model: Decoder, rows: int) -> None:
+        """As many whole prompts at once as `prefill_tokens` allows, one at least; a group shares its prompt's."""
+        plan = self._plan
+        prompts = -(-rows // plan.num_generations)
+        count = min(prompts, max(1, plan.prefill_tokens // plan.prompt_len))
+        with held_as(kind=KV_CACHE):
+            caches = model.new_caches(count, plan.prompt_len)
+        model.decode(torch.zeros(count, plan.prompt_len, dtype=torch.long), caches, 0, None)
+
+    def _score(self) -> None:
+        """One micro-batch. Another engine's log-probabilities are not the policy's: they are computed anew."""
+        plan, learner = self._plan, self._learner
+        scorers = self._new_scorers() if plan.scorers_offloaded else self._scorers
+        with held_as(NOBODY, EXPERIENCE):
+            part = _experience(plan, plan.micro_batch)
+        if plan.engine != SHARED:
+            learner.policy_log_probs(part)
+        if scorers.reference is not None:
+            learner.reference = scorers.reference
+            learner.reference_log_probs(part)
+            learner.reference = learner.policy
+        if learner.critic is not None:
+            learner.values(learner.critic, part)
+        if scorers.reward_model is not None:
+            with torch.no_grad(), held_as(REWARD_MODEL, ACTIVATIONS):
+                scorers.reward_model(part.prompts, part.tokens_NT)
+
+
+def _learnable(plan: RlMemoryPlan, rows: int) -> Learnable:
+    """All that is kept of the rows between phases."""
+    has_values, has_reference = plan.objective.has_critic, plan.objective.kl_in_loss
+    return Learnable(
+        prompts=_prompts(plan, rows),
+        tokens_NT=_tokens(plan, rows),
+        mask_NT=_floats(plan, rows),
+        log_probs_NT=_floats(plan, rows),
+        advantages_NT=_floats(plan, rows),
+        reference_NT=_floats(plan, rows) if has_reference else None,
+        values_NT=_floats(plan, rows) if has_values else None,
+        returns_NT=_floats(plan, rows) if has_values else None,
+    )
+
+
+def _experience(plan: RlMemoryPlan, rows: int) -> Experience:
+    return Experience(
+        prompts=_prompts(plan, rows),
+        tokens_NT=_tokens(plan, rows),
+        mask_NT=_floats(plan, rows),
+        log_probs_NT=_floats(plan, rows),
+        entropy_NT=_floats(plan, rows),
+        is_truncated_N=torch.zeros(rows, dtype=torch.bool),
+        groups_N=torch.zeros(rows, dtype=torch.long),
+        rewards_N=torch.zeros(rows),
+        scores=[Score(accuracy=0.0, format=0.0)] * rows,
+    )
+
+
+def _prompts(plan: RlMemoryPlan, rows: int) -> Prompts:
+    return Prompts(tokens_PS=torch.zeros(rows, plan.prompt_len, dtype=torch.long))
+
+
+def _tokens(plan: RlMemoryPlan, rows: int) -> Tensor:
+    return torch.zeros(rows, plan.completion_len, dtype=torch.long)
+
+
+def _floats(plan: RlMemoryPlan, rows: int) -> Tensor:
+    return torch.ones(rows, plan.completion_len)

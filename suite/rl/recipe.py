@@ -1,0 +1,118 @@
+"""A recipe: the stages that a base model goes through, and how the steps of a run are shared among them. No torch.
+
+Every step of every stage trains on as many completions, in as many updates: recipes are compared at equal budgets.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from suite.configuration import positive_number, whole_number
+from suite.rl.named import check_stage
+
+RL = "rl"
+NEEDS = {"sft": ("examples",), "own": ("rollouts",), "distill": ("rollouts", "teacher")}
+"""What a recipe must say beside its stages, for the kinds that read it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStage:
+    kind: str
+    """The name of a file in suite/rl/stages, or the dotted name of another package's function."""
+    first: int
+    steps: int
+
+    @property
+    def end(self) -> int:
+        return self.first + self.steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    stages: tuple[PlannedStage, ...]
+    options: Mapping[str, Any]
+    """What it says beside them."""
+
+    @property
+    def is_rl_alone(self) -> bool:
+        return all(stage.kind == RL for stage in self.stages)
+
+    @property
+    def teacher(self) -> Mapping[str, Any] | None:
+        """Policy and recipe of the decoder whose answers are learnt from; None where there is none."""
+        found: Mapping[str, Any] | None = self.options.get("teacher")
+        return found
+
+    def begins_at(self, step: int) -> bool:
+        return any(stage.first == step for stage in self.stages)
+
+    def facts(self) -> list[dict[str, Any]]:
+        return [{"kind": stage.kind, "steps": stage.steps} for stage in self.stages]
+
+
+def recipe_from(settings: Mapping[str, Any], steps: int) -> Recipe:
+    """Raises ValueError, in one sentence, for what is wrong in itself."""
+    recipe = settings["recipe"]
+    found = recipe.get("stages") if isinstance(recipe, Mapping) else None
+    if not isinstance(found, list) or not found or not all(isinstance(stage, Mapping) for stage in found):
+        raise ValueError(f"recipe.stages must be a list of stages, as [{{kind: rl, share: 1.0}}]; got {found!r}")
+    options = {name: value for name, value in recipe.items() if name != "stages"}
+    for stage in found:
+        _check(stage, options)
+    return Recipe(stages=_laid_out(found, steps), options=options)
+
+
+def stage_modules(recipe: Mapping[str, Any]) -> list[str]:
+    """Modules of the suite that a recipe and its teacher's name, so that a change of their code runs its cases again."""
+    kinds = [str(stage["kind"]) for stage in recipe["stages"]]
+    own = [f"suite.rl.stages.{kind}" for kind in kinds if "." not in kind]
+    return [*own, *(stage_modules(recipe["teacher"]["recipe"]) if recipe.get("teacher") else [])]
+
+
+def taught(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the run that trains the recipe's teacher: all but policy and recipe are the learner's. It is evaluated
+    where its stages begin and end."""
+    teacher = settings["recipe"]["teacher"]
+    return {**settings, "policy": teacher["policy"], "recipe": teacher["recipe"], "eval_every": settings["steps"]}
+
+
+def _check(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    if set(stage) != {"kind", "share"}:
+        raise ValueError(f"a stage of recipe.stages has a kind and a share and nothing else; got {dict(stage)!r}")
+    check_stage(str(stage["kind"]))
+    positive_number(stage, "share", where="recipe.stages: ")
+    for name in NEEDS.get(stage["kind"], ()):
+        if name not in options:
+            raise ValueError(f"recipe.{name} must be given for a stage of kind {stage['kind']}; got none")
+        if name == "teacher":
+            _check_teacher(options[name])
+        else:
+            whole_number(options, name, at_least=1, where="recipe.")
+
+
+def _check_teacher(teacher: Any) -> None:
+    if not isinstance(teacher, Mapping) or not all(isinstance(teacher.get(name), Mapping) for name in _OF_A_TEACHER):
+        raise ValueError(f"recipe.teacher must have a policy and a recipe; got {teacher!r}")
+
+
+_OF_A_TEACHER = ("policy", "recipe")
+
+
+def _laid_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage, ...]:
+    """Each stage's steps: its end is its share and those before it, to the nearest step."""
+    shares = [float(stage["share"]) for stage in stages]
+    if not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
+        raise ValueError(f"the shares of recipe.stages must sum to 1; got {' + '.join(map(str, shares))}")
+    ends = [round(steps * sum(shares[: index + 1])) for index in range(len(shares))]
+    begins = [0, *ends[:-1]]
+    for stage, begin, end in zip(stages, begins, ends, strict=True):
+        if begin == end:
+            raise ValueError(
+                f"steps must be enough for each of the recipe's {len(stages)} stages, and {stage['kind']} gets none of "
+                f"them by its share of {stage['share']}; got {steps}"
+            )
+    return tuple(
+        PlannedStage(kind=stage["kind"], first=begin, steps=end - begin)
+        for stage, begin, end in zip(stages, begins, ends, strict=True)
+    )

@@ -1,0 +1,319 @@
+"""What the page says of memory in reinforcement learning, from records whose bytes can be added up by hand."""
+
+import json
+import re
+from dataclasses import replace
+
+import plotly.graph_objects
+import pytest
+
+from suite.configuration import languages
+from suite.records.record import Evidence, Reading
+from suite.report.findings import headlines
+from suite.report.rl_memory_charts import LEAST_SHARE
+from suite.report.rl_runs import comparisons
+from suite.report.sections import coverage, rl_cost, rl_efficiency, rl_memory, rl_stability
+from suite.report.words import load_words
+from suite.theory.published_memory import published_memory
+from tests.records.factory import build
+from tests.report.reading import results_of, rows_of
+from tests.report.rl_memory_records import SIZES, memory_record, sweep
+from tests.report.rl_records import rl_record
+from tests.report.test_hostile import EVIL, texts
+
+EN = load_words("en")
+TEMPLATE = "%{hovertext}<extra>%{fullData.name}</extra>"
+GIB = 1 << 30
+POLICY, LOGITS = {("policy", "parameters"): 20 * GIB}, {("policy", "logits"): 10 * GIB}
+CRITIC, REFERENCE = {("critic", "parameters"): 50 * GIB}, {("reference", "parameters"): 20 * GIB}
+PPO = {"algorithm": "ppo", "critic": "own"}
+GRPO = {"algorithm": "grpo", "critic": None}
+
+
+PPO_RUN = {"update": POLICY}
+
+
+def ppo(**axes):
+    """100 GiB at its peak, which is the update's."""
+    held = {"rollout": POLICY, "update": POLICY | LOGITS | CRITIC | REFERENCE}
+    return memory_record(held, **PPO | axes)
+
+
+def grpo(reference=True, **axes):
+    """60 GiB less what a reference takes, at the peak of its scores."""
+    held = {"score": POLICY | LOGITS | {("policy", "activations"): 10 * GIB} | (REFERENCE if reference else {})}
+    return memory_record(held, **GRPO | axes)
+
+
+def run(held=None, *, more=(), **axes):
+    """A run that held memory by owner."""
+    held = held or {"rollout": POLICY, "update": POLICY | LOGITS}
+    lacks = dict.fromkeys(("geometry", "seq_len", "precision", "checkpointing", "shards"))
+    axes = lacks | {"policy": "tiny", "dtype": "bf16"} | GRPO | axes
+    return memory_record(
+        held, workload="rl", evidence=Evidence.MEASURED, settings={"track_memory": True}, more=more, **axes
+    )
+
+
+def section_of(tmp_path, *records):
+    return rl_memory.build(results_of(tmp_path, *records), EN)
+
+
+def table(section, title):
+    return next(rows_of(one) for one in section.tables if one.title == title)
+
+
+def bars(view):
+    """What a bar holds by owner and kind, in GiB, of the first row."""
+    segments = [trace for trace in view.figure["data"] if trace.get("hoverinfo") != "skip" and 0 in trace["y"]]
+    return {
+        (trace["hovertext"][0].split(":")[0], trace["name"]): trace["x"][trace["y"].index(0)] / GIB
+        for trace in segments
+    }
+
+
+def test_without_such_records_there_is_no_such_section(tmp_path):
+    assert section_of(tmp_path, build(), rl_record(seed=1, steps=2)) is None
+
+
+def test_a_bar_is_a_peak_stacked_by_owner_and_kind_and_logits_stand_apart(tmp_path):
+    (figure,) = section_of(tmp_path, ppo(), grpo()).figures[:1]
+    assert figure.title == "llama-3.1-8b · projected"
+    assert [view.title for view in figure.views] == ["Peak of a step", "Rollout", "Update", "Score"]
+    assert bars(figure.views[0]) == pytest.approx(
+        {
+            ("Policy", "Parameters"): 20,
+            ("Policy", "Logits"): 10,
+            ("Critic", "Parameters"): 50,
+            ("Reference", "Parameters"): 20,
+        },
+        rel=1e-4,
+    )
+    names = [note["text"] for note in figure.views[0].figure["layout"]["annotations"]]
+    assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
+    assert "Projected, not measured" in figure.caption
+    assert "micro_batch=1" in figure.caption
+    assert figure.caption.endswith("PPO has critic=own.")
+
+
+def test_each_kind_stands_in_the_legend_once_and_each_owner_below_its_part(tmp_path):
+    view = section_of(tmp_path, ppo(), grpo()).figures[0].views[0]
+    legend = [trace["name"] for trace in view.figure["data"] if trace["showlegend"]]
+    assert legend == ["Parameters", "Activations", "Logits"]
+    strips = {text for trace in view.figure["data"] for text in trace.get("text", ())}
+    assert {"Policy 30.0 GiB", "Critic 50.0 GiB", "Reference 20.0 GiB", "Policy 40.0 GiB"} == strips
+
+
+def test_parts_too_small_to_see_and_parts_of_unknown_names_are_drawn_as_the_rest(tmp_path):
+    small = 0.5 * LEAST_SHARE * 30 * GIB
+    held = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
+    section = section_of(tmp_path, memory_record(held))
+    assert bars(section.figures[0].views[0])["Nobody’s own", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
+    row = table(section, "Peak by kind")[0]
+    assert (row["KV cache"], row["The rest"]) == ("76.8 MiB", "76.8 MiB")
+
+
+def test_parts_that_exceed_their_peak_cannot_be_its_parts(tmp_path):
+    record = ppo()
+    readings = [replace(r, value=GIB) if r.metric == "held_peak_bytes" else r for r in record.readings]
+    section = section_of(tmp_path, replace(record, readings=readings))
+    assert bars(section.figures[0].views[0]) == pytest.approx({("Nobody’s own", "The rest"): 1}, rel=1e-4)
+
+
+def test_of_a_run_the_step_that_held_most_speaks(tmp_path):
+    later = tuple(replace(r, step=1, value=2 * r.value) for r in run().readings if r.span != "case")
+    section = section_of(tmp_path, run(more=later))
+    row = table(section, "Peaks by phase and owner")[0]
+    assert (row["Peak of a step"], row["Rollout"], row["Policy"]) == ("60.0 GiB", "40.0 GiB", "60.0 GiB")
+    assert section.figures[0].title == "tiny · measured"
+    assert "Measured on the tensors of a run" in section.figures[0].caption
+
+
+def test_seeds_are_one_case_and_the_one_that_held_most_speaks(tmp_path):
+    more = {"update": POLICY | LOGITS | CRITIC}
+    rows = table(section_of(tmp_path, run(seed=0), run(more, seed=1)), "Peaks by phase and owner")
+    assert [row["Peak of a step"] for row in rows] == ["80.0 GiB"]
+
+
+def test_what_an_algorithm_without_a_critic_saves_of_ppos_peak(tmp_path):
+    records = [ppo(), grpo(), grpo(reference=False, algorithm="dr_grpo", kl_coef=0.0)]
+    rows = table(section_of(tmp_path, *records), "What the critic costs")
+    assert [(row["Algorithm"], row["Its peak"], row["Peak of a step"], row["Saved"]) for row in rows] == [
+        ("GRPO", "100 GiB", "60.0 GiB", "40 %"),
+        ("Dr. GRPO", "100 GiB", "40.0 GiB", "60 %"),
+    ]
+    assert {row["Evidence"] for row in rows} == {"projected"}
+
+
+def test_a_setting_that_the_critic_alone_has_tells_arms_apart_and_other_settings_are_not_compared(tmp_path):
+    records = [ppo(), ppo(critic="shared_trunk"), ppo(seq_len=4096), grpo(), grpo(micro_batch=4)]
+    rows = table(section_of(tmp_path, *records), "What the critic costs")
+    assert [(row["Algorithm"], row["Against"]) for row in rows] == [
+        ("GRPO", "PPO · critic=own"),
+        ("GRPO", "PPO · critic=shared_trunk"),
+    ]
+
+
+def test_a_curve_runs_over_the_model_and_names_what_is_unusual_in_it(tmp_path):
+    models = ("qwen2.5-0.5b", "llama-3.1-8b")
+    section = section_of(tmp_path, *sweep(models, seq_len=(4096,), micro_batch=(16,)))
+    with_reference, without = section.figures[2:]
+    assert (with_reference.title, without.title) == (
+        "Saving of GRPO against PPO · projected",
+        "Saving of Dr. GRPO against PPO · projected",
+    )
+    assert [view.title for view in with_reference.views] == ["Model size", "Context", "Micro-batch"]
+    lines = {trace["name"]: trace for trace in with_reference.views[0].figure["data"]}
+    assert set(lines) == {"usual settings", "seq_len=4096", "micro_batch=16"}
+    assert lines["usual settings"]["x"] == [494e6, 8.03e9]
+    assert lines["usual settings"]["hovertext"][1] == "llama-3.1-8b: 44 % saved, 138 GiB to 77.2 GiB"
+    assert lines["micro_batch=16"]["y"][0] < lines["usual settings"]["y"][0] < 0.5
+    assert "Usual settings, where a line does not say otherwise: seq_len=1024, micro_batch=1." in with_reference.caption
+    by_context = [trace["name"] for trace in with_reference.views[1].figure["data"]]
+    assert sorted(by_context) == ["llama-3.1-8b", "qwen2.5-0.5b"]
+
+
+def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
+    needs = {"gpu_24": {"devices_needed": 8}, "gpu_80": {"devices_needed": 2}, "gpu_141": {"devices_needed": 1}}
+    found = {"shards_1": {"peak_bytes_per_device": 100 * GIB}, **needs}
+    settings = {"reserve_bytes_per_device": 3 * GIB / 2}
+    records = [ppo(constants=found, settings=settings), ppo(constants=found, settings=settings, shards=8), grpo()]
+    section = section_of(tmp_path, *records)
+    fits = table(section, "Which GPUs fit")
+    assert [row["Algorithm"] for row in fits] == ["PPO", "GRPO"]
+    assert fits[0] == {
+        "Model": "llama-3.1-8b",
+        "Algorithm": "PPO",
+        "Peak on one device": "100 GiB",
+        "24 GB": "8",
+        "40 GB": "–",
+        "80 GB": "2",
+        "141 GB": "1",
+        "Smallest set": "1 × 141 GB",
+    }
+    assert set(list(fits[1].values())[2:]) == {"–"}
+    assert "1.50 GiB are kept back" in section.tables[0].note
+
+
+def test_a_run_stands_over_the_projection_of_its_model_and_an_allocator_over_the_run(tmp_path):
+    projection = memory_record({"update": POLICY}, **GRPO, geometry="tiny", checkpointing=False)
+    other = memory_record({"update": CRITIC}, **GRPO, parameters=7.0)
+    allocator = (Reading(step=0, span="update", metric="allocator_peak_bytes", value=33 * GIB),)
+    section = section_of(tmp_path, projection, other, run(more=allocator))
+    (row,) = table(section, "Measured over projected")
+    assert (row["Phase"], row["Measured"], row["Projected"], row["For tokens"]) == (
+        "Update",
+        "30.0 GiB",
+        "20.0 GiB",
+        "1024",
+    )
+    assert (row["Measured / projected"], row["Allocator"], row["Allocator / measured"]) == (
+        "1.50×",
+        "33.0 GiB",
+        "1.10×",
+    )
+
+
+@pytest.mark.parametrize(
+    "other", [{"num_generations": 16}, {"parameters": 7.0}, {"algorithm": "dr_grpo"}, {"checkpointing": True}]
+)
+def test_a_projection_of_other_settings_is_none_of_a_run(tmp_path, other):
+    projection = memory_record({"update": POLICY}, **GRPO | {"geometry": "tiny", "checkpointing": False} | other)
+    titles = [one.title for one in section_of(tmp_path, projection, run()).tables]
+    assert "Measured over projected" not in titles
+
+
+def test_beside_a_published_figure_stands_ours_where_the_model_the_algorithm_and_the_precision_agree(tmp_path):
+    needs = {"gpu_40": {"devices_needed": 4}, "gpu_24": {"devices_needed": 8}}
+    alike = {"geometry": "qwen2.5-7b", "lora_rank": None, "constants": needs}
+    section = section_of(tmp_path, grpo(**alike), grpo(**alike, seq_len=64), ppo(geometry="llama-2-7b"), grpo())
+    rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
+    assert len(rows) == len(published_memory())
+    row = rows["EasyR1, GRPO, 7B, bfloat16, all weights"]
+    assert (row["What"], row["Published"], row["Ours, projected"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
+    assert "seq_len=1024" in row["Our settings"]
+    assert all(row["Source"] for row in rows.values())
+    others = [row for row in rows.values() if row["Problem"] != "EasyR1, GRPO, 7B, bfloat16, all weights"]
+    assert {row["Ours, projected"] for row in others} == {"–"}
+
+
+def test_the_saving_beside_a_published_one_is_that_of_its_model(tmp_path):
+    section = section_of(tmp_path, ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b"), ppo(), grpo(False))
+    rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
+    row = rows["ReMax, without a critic, against PPO, a model of 7B"]
+    assert (row["Published"], row["Ours, projected"]) == ("46 %", "40 %")
+
+
+def test_the_headline_says_what_is_saved_and_whether_it_was_projected(tmp_path):
+    results = results_of(tmp_path, ppo(), grpo(), run(PPO_RUN, **PPO), run())
+    projected, measured = headlines(results, EN)
+    assert projected == (
+        "GRPO in place of PPO, projected peak of a step (precision=bf16, seq_len=1024, prompts_per_step=8, "
+        "num_generations=8, micro_batch=1, checkpointing=true, critic=own): "
+        "40 % less at llama-3.1-8b (100 GiB to 60.0 GiB)."
+    )
+    assert "measured peak of a step" in measured
+    assert measured.endswith("50 % more at tiny (20.0 GiB to 30.0 GiB).")
+
+
+def test_a_run_that_held_memory_by_owner_is_in_no_comparison_of_time_or_learning(tmp_path):
+    tracked = replace(rl_record(seed=2, steps=2), settings={"track_memory": True})
+    results = results_of(tmp_path, rl_record(seed=1, steps=2), tracked)
+    assert [run.seed for one in comparisons(results) for arm in one.arms for run in arm.runs] == ["1"]
+    assert rows_of(rl_cost.build(results, EN).tables[0])[0]["Runs"] == "1"
+    assert "Runs that held memory by owner: 1." in coverage.build(results, EN).explanation
+    alone = results_of(tmp_path / "alone", tracked)
+    assert [module.build(alone, EN) for module in (rl_efficiency, rl_cost, rl_stability)] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        replace(ppo(), readings=[replace(r, value=float("nan")) for r in ppo().readings]),
+        replace(ppo(), readings=[replace(r, value=-1.0) for r in ppo().readings]),
+        replace(ppo(), readings=[replace(r, value=1e300) for r in ppo().readings]),
+        replace(ppo(), readings=[r for r in ppo().readings if r.metric != "held_bytes"]),
+        replace(ppo(), readings=[r for r in ppo().readings if r.metric != "held_peak_bytes"]),
+        replace(ppo(), readings=[replace(r, span=r.span.replace("update", "//a/b/c")) for r in ppo().readings]),
+        replace(ppo(), readings=[replace(r, step=-1) for r in ppo().readings]),
+        memory_record({"update": {("", ""): 1.0, (EVIL, EVIL): 2.0}, EVIL: POLICY}),
+        ppo(algorithm=None, geometry=None, attention=None, seq_len="many", micro_batch=10**400, shards=-1),
+        ppo(geometry=3, kl_coef="x", workload=EVIL, label=EVIL, evidence=EVIL),
+        ppo(constants={"gpu_24": {"devices_needed": float("inf")}, "gpu_80": {"devices_needed": -2}}),
+        ppo(constants={"gpu_80": {"devices_needed": 1e300}}, settings={"reserve_bytes_per_device": [1]}),
+        ppo(evidence=Evidence.MEASURED, parameters=float("nan")),
+        run({"update": POLICY}, policy=None, dtype=7, seed=None),
+    ],
+    ids=range(14),
+)
+def test_an_odd_record_of_memory_breaks_nothing(tmp_path, record):
+    results = results_of(tmp_path, record, grpo(), grpo(geometry="tiny", parameters=5.0))
+    headlines(results, EN)
+    assert coverage.build(results, EN) is not None
+    section = rl_memory.build(results, EN)
+    for view in (view for figure in section.figures for view in figure.views):
+        json.dumps(view.figure, allow_nan=False)
+
+
+def test_hostile_names_in_records_of_memory_are_shown_as_text(tmp_path):
+    named = dict.fromkeys(("geometry", "attention", "seq_len", "precision", "critic"), EVIL)
+    records = [
+        make(**named | axes, extras={EVIL: EVIL})
+        for make in (ppo, grpo)
+        for axes in ({}, {"geometry": "2" + EVIL, "parameters": 5.0}, {"algorithm": EVIL})
+    ]
+    results = results_of(tmp_path, *records, run(policy=EVIL))
+    section = rl_memory.build(results, EN)
+    assert [len(figure.views) for figure in section.figures] == [4, 4, 3, 1]
+    for text in set(texts([view.figure for figure in section.figures for view in figure.views])) - {TEMPLATE}:
+        assert not re.search(r"[<>$]|%\{", text)
+
+
+def test_a_whole_sweep_gives_figures_that_plotly_accepts_in_every_language(tmp_path):
+    results = results_of(tmp_path, *sweep(tuple(SIZES)[:2], num_generations=(16,)), run(PPO_RUN, **PPO), run())
+    for words in map(load_words, languages("report")):
+        section = rl_memory.build(results, words)
+        assert len(section.figures) == 5
+        assert len(headlines(results, words)) == 3
+        for view in (view for figure in section.figures for view in figure.views):
+            plotly.graph_objects.Figure(view.figure)

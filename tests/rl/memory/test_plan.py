@@ -1,0 +1,61 @@
+import subprocess
+import sys
+
+import pytest
+
+from suite.configuration import read_choice
+from tests.rl.memory.cases import TINY, plan, settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"micro_batch": 17}, r"micro_batch must be a whole number from 1 to 16; got 17"),
+        ({"prompt_len": 11}, r"prompt_len must be a whole number from 1 to 10; got 11"),
+        ({"shards": 3}, r"shards must be one of 1, 2, 4, 8; got 3"),
+        ({"shards": 4}, r"shards x micro_batch must be at most the minibatch, which is 16; got 4 x 6"),
+        ({"precision": "fp8"}, r"precision must be one of bf16, mixed, float32; got 'fp8'"),
+        ({"logits_chunk": 2, "entropy_coef": 0.1}, r"logits_chunk must be null where entropy_coef is above 0"),
+        ({"num_generations": 1, "micro_batch": 1}, r"num_generations must be at least 2 for adv_estimator=grpo"),
+        ({"device": "cuda"}, r"workload=rl_memory simulates: device must be one of cpu; got 'cuda'"),
+    ],
+)
+def test_what_is_wrong_in_itself_is_refused_in_a_sentence(changes, said):
+    with pytest.raises(ValueError, match=f"^{said}"):
+        plan("grpo", **changes)
+
+
+def test_experts_are_right_in_themselves_and_not_projected():
+    geometry = read_choice("geometry", "deepseek-v2-lite")
+    refusal = plan(geometry=geometry, attention="mla").refusal
+    assert refusal == "the decoder of this suite is dense, and this geometry has experts"
+    assert plan().refusal is None
+
+
+def test_parameters_are_counted_by_owner_without_a_head_where_there_is_none():
+    counts = plan(reward_model="own").parameter_counts()
+    assert counts["policy"] == counts["reference"]
+    assert counts["critic"] == counts["reward_model"] == counts["policy"] - 50 * 16 + 16
+    assert plan(critic="shared_trunk").parameter_counts()["critic"] == 16
+    assert plan("dr_grpo").parameter_counts() == {**counts, "critic": 0, "reference": 0, "reward_model": 0}
+    assert plan(lora_rank=2).parameter_counts()["reference"] == 0
+
+
+def test_the_largest_unit_is_a_block_or_a_matrix_over_the_vocabulary():
+    assert plan(geometry=TINY | {"vocab_size": 9000}).gathered_bytes == 2 * 9000 * 16
+    small = plan(precision="float32")
+    assert small.gathered_bytes == 4 * small.shape.block_parameter_count
+
+
+def test_latent_attention_laid_over_a_geometry_with_biases_has_none():
+    assert plan().shape.qkv_bias
+    assert not plan(attention="mla").shape.qkv_bias
+
+
+def test_the_plan_needs_no_torch():
+    look = "import sys, suite.rl.memory.plan, suite.rl.memory.fitting; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_every_setting_that_an_algorithm_names_is_known():
+    assert {"filter_groups", "overlong_buffer"} <= settings("dapo").keys()

@@ -1,0 +1,87 @@
+"""The simulated step against itself with real tensors, and against what must be held."""
+
+from contextlib import nullcontext
+
+import pytest
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from suite.rl.memory.step import SCORE, rollout_phase, simulated, update_phase
+from tests.rl.memory.cases import TINY, plan, settings
+
+
+def peaks(*arguments, tensors=nullcontext, **changes):
+    """With real tensors where nothing else is said: at this size they are the faster ones."""
+    attention = settings(*arguments, **changes)["attention"]
+    holdings = simulated(plan(*arguments, **changes), attention, tensors)
+    return {name: dict(peak.held) for name, peak in holdings.peaks().items()}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"algorithm": "ppo", "checkpointing": False, "precision": "float32"},
+        {"algorithm": "ppo", "lora_rank": 2, "precision": "mixed", "logits_chunk": 3},
+        {"algorithm": "grpo", "checkpointing": False, "lora_rank": 2, "precision": "bf16", "engine": "none"},
+        {"algorithm": "grpo", "precision": "mixed", "reference": "offloaded", "reward_model": "own"},
+        {"attention": "mla", "optimiser": "foreach", "critic": "shared_trunk", "engine": "copy", "engine_sleeps": True},
+    ],
+    ids=lambda case: " ".join(f"{name}={value}" for name, value in case.items()),
+)
+def test_real_and_fake_tensors_hold_the_same_bytes_in_every_phase_by_owner_and_kind(case):
+    case |= {"geometry": TINY | {"num_layers": 1}}
+    assert peaks(**case) == peaks(**case, tensors=FakeTensorMode)
+
+
+ALL = (rollout_phase(16), SCORE, update_phase(2))
+
+
+def test_parameters_gradients_and_moments_are_those_of_the_shapes():
+    wanted, found = plan(update_order="together"), peaks(update_order="together", micro_batch=1)
+    counts = wanted.parameter_counts()
+    for phase in ALL:
+        for owner in ("policy", "critic", "reference"):
+            assert found[phase][owner, "parameters"] == 2 * counts[owner]
+    for owner in ("policy", "critic"):
+        assert found[ALL[-1]][owner, "gradients"] == 2 * counts[owner]
+        moments = found[ALL[-1]][owner, "optimiser"]
+        assert 4 * counts[owner] < moments < 4 * counts[owner] + 300  # and a count of updates a parameter
+
+
+def test_caches_have_room_for_every_completion_at_its_full_length_and_a_spare():
+    held = peaks("grpo")[ALL[0]]
+    a_token = 2 * 2 * 8 * 2  # two layers' keys and values, of two bytes each
+    assert held["policy", "kv_cache"] >= 16 * 12 * a_token
+    bounded = peaks("grpo", rollout_batch=4)[rollout_phase(4)]
+    assert 4 * bounded["policy", "kv_cache"] == held["policy", "kv_cache"]
+
+
+@pytest.mark.parametrize("phase", ALL)
+def test_what_is_offloaded_is_held_for_the_scores_alone(phase):
+    held = peaks("grpo", reference="offloaded", reward_model="own")[phase]
+    assert (("reference", "parameters") in held) == (("reward_model", "parameters") in held) == (phase == SCORE)
+
+
+def test_an_engine_that_sleeps_is_held_for_the_rollout_alone():
+    awake, asleep = (peaks("grpo", engine="copy", engine_sleeps=sleeps) for sleeps in (False, True))
+    assert [("engine", "parameters") in awake[phase] for phase in ALL] == [True, True, True]
+    assert [("engine", "parameters") in asleep[phase] for phase in ALL] == [True, False, False]
+    assert ("engine", "kv_cache") in asleep[ALL[0]]
+
+
+def test_under_lora_the_reference_costs_nothing_and_adapters_alone_have_gradients():
+    held = peaks("grpo", lora_rank=2)[ALL[-1]]
+    assert ("reference", "parameters") not in held
+    assert 0 < held["policy", "optimiser"] < held["policy", "parameters"]
+
+
+def total(phase, *arguments, **changes):
+    return sum(peaks(*arguments, **changes)[phase].values())
+
+
+def test_what_saves_memory_saves_it():
+    update, plain = ALL[-1], {"checkpointing": False}
+    assert total(update, "grpo") < total(update, "grpo", **plain)
+    assert total(update, "ppo") < total(update, "ppo", update_order="together")
+    wide = {"geometry": TINY | {"vocab_size": 3000}}
+    assert total(update, "grpo", logits_chunk=2, **wide) < total(update, "grpo", **wide)
+    assert total(update, "ppo", critic="shared_trunk", **plain) < total(update, "ppo", **plain)
