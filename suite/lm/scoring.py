@@ -20,7 +20,8 @@ def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor
     whole_NS = torch.cat((prompts.tokens_PS, tokens_NT[:, :-1]), dim=1)
     mask = None if prompts.valid_PS is None else prompt_mask(prompts.valid_PS, whole_NS.shape[1])
     h_NSD: Tensor = model(whole_NS, mask)
-    return h_NSD[:, prompts.tokens_PS.shape[1] - 1 :]
+    # Whatever reads them would copy them itself, and keep the prompts' states beside the copy.
+    return h_NSD[:, prompts.tokens_PS.shape[1] - 1 :].contiguous()
 
 
 def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -28,7 +29,7 @@ def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: flo
     way_back = WayBack(LOGITS)
     with held_as(kind=LOGITS):
         # No name for the logits, which would keep them.
-        log_p_NTV = way_back.enters(F.log_softmax(way_back.leaves(model.logits(h_NTD)) / temperature, dim=-1))
+        log_p_NTV = F.log_softmax(way_back.leaves(model.logits(h_NTD)) / temperature, dim=-1)
     return way_back.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0], log_p_NTV
 
 

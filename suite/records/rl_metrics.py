@@ -1,8 +1,8 @@
 """What a run of reinforcement learning records, step by step.
 
 A number that belongs to a step stands at that step's index. Those of the span `evaluate` stand at the number of steps
-that came before: `heldout_accuracy` at step 0 is the base model's. None is exact in the gate's sense, since a float
-differs between machines; `seeded` ones are bit-equal in two runs of one seed on one machine.
+that came before: `heldout_accuracy` at step 0 is the base model's. But for memory none is exact in the gate's sense,
+since a float differs between machines; `seeded` ones are bit-equal in two runs of one seed on one machine.
 """
 
 from suite.records.holdings import ALLOCATOR_PEAK, PART, PEAK

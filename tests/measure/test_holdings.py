@@ -3,7 +3,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from suite.measure.allocator import AllocatorProbe
-from suite.measure.holdings import Holdings, held_as
+from suite.measure.holdings import Holdings, WayBack, held_as
 
 KIB = 1024
 
@@ -75,6 +75,56 @@ def test_a_rule_for_shapes_goes_before_what_the_code_says():
         both = torch.empty(4, 256), torch.empty(256, 4)
     assert holdings.peaks()["work"].held == {("policy", "logits"): 4 * KIB, ("policy", "activations"): 4 * KIB}
     del both
+
+
+def test_a_backward_pass_is_labelled_by_the_code_that_it_is_of():
+    holdings, wide = Holdings(), torch.zeros(4, 256, requires_grad=True)
+    with holdings, held_as("policy", "activations"):
+        way_back = WayBack("logits")
+        inner = way_back.leaves(wide * 2)
+        loss = way_back.enters(inner.exp()).sum()
+        with holdings.phase("backward"):
+            loss.backward()
+    # What the exponential gives back is within. Its value, kept for that, what the product gives back, the sum and the
+    # loss's gradient are not.
+    assert holdings.peaks()["backward"].held == {
+        ("policy", "logits"): 4 * KIB,
+        ("policy", "activations"): 2 * 4 * KIB + 2 * 4,
+    }
+
+
+def test_what_is_made_while_one_looks_away_is_not_seen_and_what_then_goes_is():
+    holdings = Holdings()
+    with holdings, holdings.phase("work"):
+        before = kib(4)
+        with holdings.away():
+            unseen = kib(100)
+            del before
+        after = kib(2)
+    assert holdings.peaks()["work"].bytes == 4 * KIB
+    with holdings, holdings.phase("later"):
+        pass
+    assert holdings.peaks()["later"].bytes == 2 * KIB
+    del unseen, after
+
+
+def test_after_a_restart_only_what_is_held_is_known_with_its_labels():
+    holdings = Holdings()
+    with holdings:
+        with holdings.phase("first"), held_as("policy", "activations"):
+            kept, gone = kib(4), kib(8)
+        del gone
+        holdings.restart()
+        with holdings.phase("second"):
+            more = kib(1)
+    peaks = holdings.peaks()
+    assert list(peaks) == ["second"]
+    assert peaks["second"].held == {("policy", "activations"): 4 * KIB, ("shared", "other"): 1 * KIB}
+    del kept, more
+    holdings.restart()
+    with holdings, holdings.phase("third"):
+        pass
+    assert holdings.peaks()["third"].bytes == 0
 
 
 def work():

@@ -40,6 +40,17 @@ def test_work_that_fails_leaves_no_reading_and_stops_its_probes():
     assert log[-1] == "clock stops"
 
 
+def test_one_who_watches_for_a_while_stands_outside_the_probes():
+    log = []
+    meter = Meter(probe_that_writes(log, "clock"))
+    with meter.watched(probe_that_writes(log, "watcher")), meter.span("work"):
+        pass
+    with meter.span("work"):
+        pass
+    clock = ["clock starts", "clock stops"]
+    assert log == ["watcher starts", *clock, "watcher stops", *clock]
+
+
 def test_a_note_is_a_reading_of_the_current_step():
     meter = Meter()
     meter.step = 4

@@ -108,6 +108,35 @@ def test_events_time_the_device_and_the_flush_shows():
     assert not list(device_for("cuda", 1).criticise([r for r in meter.readings if r.metric == "flush_probe_ratio"]))
 
 
+def test_a_cpu_does_not_say_what_its_allocator_held_at_most():
+    device = device_for("cpu", 1)
+    device.forget_peak()
+    assert device.peak_bytes() is None
+
+
+def test_the_peak_is_what_torch_counts_from_where_it_was_told_to_forget(monkeypatch):
+    counted = [7]
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", counted.clear)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: sum(counted))
+    device = device_for("cuda", 1)
+    assert device.peak_bytes() == 7
+    device.forget_peak()
+    assert device.peak_bytes() == 0
+
+
+@needs_cuda
+def test_the_peak_counts_anew_and_holds_what_was_held():
+    device = device_for("cuda", 1)
+    kept = torch.ones(1 << 20, device="cuda")
+    torch.ones(1 << 22, device="cuda")
+    device.forget_peak()
+    held_bytes = torch.cuda.memory_allocated()
+    assert device.peak_bytes() == held_bytes
+    torch.ones(1 << 21, device="cuda")
+    assert device.peak_bytes() == held_bytes + (1 << 23)
+    del kept
+
+
 @needs_cuda
 def test_a_graph_computes_what_the_work_does():
     from suite.measure.devices.cuda_graph import _captured

@@ -1,0 +1,172 @@
+"""What a run with track_memory=true says of its phases, held against what torch's allocator did in the same pass."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from suite.measure.allocator import AllocatorProbe
+from suite.measure.course import run_course
+from suite.measure.holdings import Holdings
+from suite.measure.meter import Meter
+from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, parts_of, span_of
+from suite.records.metrics import METRICS
+from suite.records.record import Status
+from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.rl.step_memory import StepMemory
+from suite.rl.workload import RlWorkload
+from tests.rl.cases import SIZES, settings
+
+WRAPPED_NUMBER = 8
+"""Bytes for which torch's division makes a tensor of a number that it divides by, and which no dispatch mode sees."""
+FLOAT = 4
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """Where the base model lies, for all tests."""
+    return tmp_path_factory.mktemp("shared")
+
+
+def prepared(shared, algorithm, *, track_memory=True, **changes):
+    workload = RlWorkload(settings(algorithm, track_memory=track_memory, **changes))
+    workload.prepare(shared)
+    return workload
+
+
+def policy(mlp):
+    return {**settings()["policy"], "intermediate_size": mlp}
+
+
+def stepped(workload, *probes, steps=1):
+    meter = Meter(*probes)
+    for meter.step in range(steps):
+        workload.step(meter)
+    return meter.readings
+
+
+def held(readings, phase, step=0):
+    """By owner and kind."""
+    parts = {parts_of(one.span): one.value for one in readings if one.metric == PART and one.step == step}
+    return {named[1:]: value for named, value in parts.items() if named[0] == phase}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # a build of torch warns where its profiler starts
+@pytest.mark.parametrize(
+    ("algorithm", "mlp", "unseen"), [("grpo", 96, 0), ("ppo", 96, 0), ("grpo", 24, WRAPPED_NUMBER)]
+)
+def test_each_phases_peak_is_the_allocators_to_the_byte(shared, algorithm, mlp, unseen):
+    """With an MLP wider than the vocabulary, as models have it, an update's peak is not where logits are divided by the
+    temperature."""
+    workload = prepared(shared, algorithm, policy=policy(mlp), micro_batch=4)
+    begun = []
+
+    def begin(span):
+        """The allocator's peaks are above what was held before, which an empty phase tells."""
+        if span in PHASES:
+            with workload._memory._holdings.phase(f"before {len(begun)}"):
+                begun.append(span)
+        return tuple
+
+    readings = stepped(workload, begin, AllocatorProbe())
+    ours = {one.span: one.value for one in readings if one.metric == PEAK}
+    above = [one.value for one in readings if one.metric == "peak_bytes" and one.span in PHASES]
+    theirs = [(span, ours[f"before {n}"] + above[n]) for n, span in enumerate(begun)]
+    for phase in PHASES:
+        highest = max(value for span, value in theirs if span == phase)
+        assert highest - ours[phase] == (unseen if phase == "update" else 0), phase
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "owners"),
+    [("ppo", {"policy", "critic", "reference"}), ("grpo", {"policy", "reference"}), ("dr_grpo", {"policy"})],
+)
+def test_all_that_is_held_has_an_owner_that_the_algorithm_needs(shared, algorithm, owners):
+    workload = prepared(shared, algorithm, micro_batch=2, entropy_coef=0.01)
+    readings = stepped(workload, steps=2)
+    assert ("policy", "optimiser") not in held(readings, "rollout")
+    constants = workload.plan.constants()["case"]
+    for phase in PHASES:
+        parts = held(readings, phase, step=1)
+        assert {owner for owner, kind in parts if kind == "parameters"} == owners
+        assert parts["policy", "parameters"] == FLOAT * constants["policy_parameter_count"]
+        assert parts.get(("critic", "parameters"), 0) == FLOAT * constants["critic_parameter_count"]
+        assert (NOBODY, OTHER) not in parts
+        assert {owner for owner, _ in parts} <= {*owners, NOBODY}
+        (peak,) = (one.value for one in readings if (one.metric, one.span, one.step) == (PEAK, phase, 1))
+        assert peak == sum(parts.values())
+        moments = 2 * parts["policy", "parameters"]
+        assert moments < parts["policy", "optimiser"] < 1.01 * moments
+    assert held(readings, "rollout")["policy", "kv_cache"] > 0
+    in_update = held(readings, "update")
+    assert in_update["policy", "gradients"] == in_update["policy", "parameters"]
+
+
+@pytest.mark.parametrize(("mlp", "entropy_coef"), [(24, 0.0), (24, 0.01), (96, 0.0)])
+def test_logits_are_known_by_where_they_are_made_as_they_are_by_their_width(shared, mlp, entropy_coef):
+    """Which alone does not do: the smallest policy is as wide as the vocabulary. The update's peak is among the
+    logits' gradients, among those of the entropy, and with the wider MLP behind them all."""
+    by_place, by_width = (prepared(shared, "grpo", entropy_coef=entropy_coef, policy=policy(mlp)) for _ in range(2))
+    vocab_size = by_width.plan.shape.vocab_size
+    assert vocab_size not in {*SIZES.values(), mlp}
+    by_width._memory._holdings = Holdings(lambda tensor: LOGITS if tensor.shape[-1:] == (vocab_size,) else OTHER)
+    seen = [stepped(workload) for workload in (by_place, by_width)]
+    for phase in PHASES:
+        of_place, of_width = (held(readings, phase).get(("policy", LOGITS), 0) for readings in seen)
+        assert of_place == of_width, phase
+    assert held(seen[0], "rollout")["policy", LOGITS] > 0
+
+
+def test_evaluations_do_not_count(shared):
+    often, seldom = (
+        [one for one in stepped(prepared(shared, "dr_grpo", eval_every=every), steps=2) if one.metric in (PEAK, PART)]
+        for every in (1, 1000)
+    )
+    assert often == seldom
+
+
+def test_watching_changes_nothing_that_follows_from_the_seed(shared):
+    watched, unwatched = (
+        [one for one in stepped(prepared(shared, "ppo", track_memory=tracks)) if METRICS[one.metric].seeded]
+        for tracks in (True, False)
+    )
+    assert [one for one in watched if one.metric not in (PEAK, PART)] == unwatched
+
+
+def test_a_long_runs_events_stay_few(shared):
+    workload = prepared(shared, "grpo")
+    counts = []
+    for step in range(4):
+        stepped(workload)
+        holdings = workload._memory._holdings
+        counts.append((len(holdings._events), len(holdings._storages), len(holdings._phases)))
+        assert step == 0 or counts[-1] == counts[0]
+    parameters = workload._learner.policy.parameters()
+    assert not any(parameter._post_accumulate_grad_hooks for parameter in parameters)
+
+
+def test_the_device_says_the_highest_of_a_phases_runs():
+    peaks = iter([5, 9, 7])
+    device = SimpleNamespace(forget_peak=lambda: None, peak_bytes=lambda: next(peaks))
+    memory, meter = StepMemory(list, device), Meter()
+    meter.step = 3
+    with memory.of_step(meter):
+        for span in ("rollout", "score", EVALUATE, "rollout"):
+            with meter.span(span):
+                torch.ones(1)
+    noted = [(one.step, one.span, one.value) for one in meter.readings if one.metric == ALLOCATOR_PEAK]
+    assert noted == [(3, "rollout", 7), (3, "score", 9)]
+
+
+def test_a_tracked_run_says_so_and_that_its_times_are_not_comparable(shared, tmp_path):
+    facts, readings = {}, []
+
+    def send(**message):
+        facts.update(message.get("facts", {}))
+        readings.extend(message.get("readings", ()))
+
+    asked = {"shared": shared, "checkpoint": tmp_path / "checkpoint.pt", "no_energy": "off"}
+    assert run_course(send, settings=settings(track_memory=True, steps=1), **asked) == (Status.OK, None)
+    assert facts["memory"] == {"tracked": True, "times": "not comparable: every operator was watched"}
+    assert any(one.span == span_of("update", "policy", "activations") for one in readings)
+    assert not any(one.metric == ALLOCATOR_PEAK for one in readings)
