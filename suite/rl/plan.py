@@ -12,6 +12,8 @@ from suite.rl.vocabulary import TaskVocabulary, Vocabulary
 from suite.theory.decoder_shape import decoder_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
+FILTERED = ("own", "distill")
+"""Kinds of stage that keep what the key says is right."""
 REWARDS_FROM = ("key", "majority")
 ADAMW_TENSORS = 4
 """Of each trained parameter: itself, its gradient and AdamW's two moments."""
@@ -104,6 +106,9 @@ class RlPlan:
             )
         if self.reward_from == "majority" and self.objective.supervision == "process":
             raise ValueError("supervision=process checks steps by the key and needs reward_from=key; got 'majority'")
+        for stage in self.recipe.stages:
+            if self.reward_from == "majority" and stage.kind in FILTERED:
+                raise ValueError(f"a stage of kind {stage.kind} filters by the key and needs reward_from=key")
         if not self.recipe.is_rl_alone and not self.vocabulary.is_of_tasks:
             kinds = ", ".join(stage.kind for stage in self.recipe.stages)
             raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")

@@ -71,8 +71,8 @@ def stage_modules(recipe: Mapping[str, Any]) -> list[str]:
 
 
 def taught(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the run that trains the recipe's teacher: all but policy and recipe are the learner's. It is evaluated
-    where its stages begin and end."""
+    """Settings of the run that trains the recipe's teacher: all but policy and recipe are the learner's. It is
+    evaluated where its stages begin and end."""
     teacher = settings["recipe"]["teacher"]
     return {**settings, "policy": teacher["policy"], "recipe": teacher["recipe"], "eval_every": settings["steps"]}
 
