@@ -68,7 +68,7 @@ class Pool(Lessons):
 class Sampled(Pool):
     """What a decoder answered rightly and in the asked form, by the key, in a few rollouts at the stage's begin.
 
-    Each prompt is asked once: a group's right answers are mostly the same, and the pool would be a group's size smaller.
+    Each prompt is asked once: the right answers of a group are mostly the same, which would leave a smaller pool.
     """
 
     def __init__(self, plan: RlPlan, sampler: Decoder, *, rollouts: int, first: int) -> None:

@@ -96,13 +96,13 @@ class RlPlan:
     def _check_together(self) -> None:
         if self.objective.supervision == "process" and not self.task.has_steps:
             raise ValueError(
-                "supervision=process needs a task whose steps are checkable, such as task=sort without task.corrections; "
-                "this task's are not"
+                "supervision=process needs a task whose steps are checkable, such as task=sort without "
+                "task.corrections; this task's are not"
             )
         if self.reward_from == "majority" and self.num_generations < 2:
             raise ValueError(
-                f"num_generations must be at least 2 for reward_from=majority, a vote of the completions of one prompt; "
-                f"got {self.num_generations}"
+                "num_generations must be at least 2 for reward_from=majority, a vote of the completions of one "
+                f"prompt; got {self.num_generations}"
             )
         if self.reward_from == "majority" and self.objective.supervision == "process":
             raise ValueError("supervision=process checks steps by the key and needs reward_from=key; got 'majority'")
