@@ -70,7 +70,7 @@ def test_a_published_need_of_memory_is_a_case_of_the_sweep_that_projects_it():
     published = read_yaml("published_rl_memory.yaml")
     params = read_yaml("sweep/rl_memory_published.yaml")["hydra"]["sweeper"]["params"]
     swept = {name: [yaml.safe_load(value) for value in params[name].split(",")] for name in params}
-    for need in published["needs"]:
-        assert all(need[name] in swept[name] for name in ("geometry", "precision", "lora_rank"))
-    assert all(peak["geometry"] in swept["geometry"] and peak["gpu"] in hardware_names() for peak in published["peaks"])
-    assert published["source"]
+    likes = [figure["like"] for figure in published["figures"] if figure["problem"].startswith("EasyR1")]
+    assert len(likes) == 19
+    for like in likes:
+        assert all(like[name] in swept[name] for name in ("geometry", "precision", "lora_rank"))

@@ -141,7 +141,7 @@ def test_a_long_runs_events_stay_few(shared):
         holdings = workload._memory._holdings
         counts.append((len(holdings._events), len(holdings._storages), len(holdings._phases)))
         assert step == 0 or counts[-1] == counts[0]
-    parameters = workload._learner.policy.parameters()
+    parameters = workload.policy.parameters()
     assert not any(parameter._post_accumulate_grad_hooks for parameter in parameters)
 
 
