@@ -299,6 +299,12 @@ def _divided(whole: int, by: int) -> int:
     return whole // by
 
 
+def _picked(name: str, values: Mapping[str, Any]) -> Any:
+    if name not in values:
+        raise ValueError(f"a value must be given for each of the options; there is none for {name!r}")
+    return values[name]
+
+
 def _at_most_cpus(count: int) -> int:
     return min(count, most_threads())
 
@@ -307,6 +313,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "default_dtype": _default_dtype,
     "divided": _divided,
     "at_most_cpus": _at_most_cpus,
+    "picked": _picked,
     "of_trial": of_trial,
     "best_of": best_of,
     "stage_modules": stage_modules,

@@ -1,8 +1,9 @@
 """Every file below conf/ says where it comes from, and names code that exists."""
 
 import pytest
+import yaml
 
-from suite.configuration import choices, conf_dir, locate, read_choice
+from suite.configuration import choices, conf_dir, locate, read_choice, read_yaml
 from suite.theory.geometry import geometry_names, load_geometry
 from suite.theory.hardware import hardware_names, load_hardware
 
@@ -63,3 +64,13 @@ def test_every_yaml_below_conf_is_in_a_known_group():
         "workload",
     }
     assert groups <= known
+
+
+def test_a_published_need_of_memory_is_a_case_of_the_sweep_that_projects_it():
+    published = read_yaml("published_rl_memory.yaml")
+    params = read_yaml("sweep/rl_memory_published.yaml")["hydra"]["sweeper"]["params"]
+    swept = {name: [yaml.safe_load(value) for value in params[name].split(",")] for name in params}
+    likes = [figure["like"] for figure in published["figures"] if figure["problem"].startswith("EasyR1")]
+    assert len(likes) == 19
+    for like in likes:
+        assert all(like[name] in swept[name] for name in ("geometry", "precision", "lora_rank"))

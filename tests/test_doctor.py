@@ -1,6 +1,8 @@
 import json
 import re
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -16,18 +18,22 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def asked():
-    """What torch really says here. It takes seconds, so it is asked once for all tests."""
+def examined():
+    """The doctor's exit code, what it prints and what torch told it, all for real: once, since that takes seconds."""
     pytest.importorskip("torch")
-    found, problem = doctor_module._ask_torch()
+    ask, asked = doctor_module._ask_torch, []
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        patch.setattr(doctor_module, "_ask_torch", lambda: asked.append(ask()) or asked[-1])
+        code = doctor(as_json=True)
+    ((found, problem),) = asked
     assert problem is None
-    return found
+    return code, printed.getvalue(), found
 
 
 @pytest.fixture
-def probed(monkeypatch, asked):
-    """A copy of it, which a test may change before the doctor sees it."""
-    found = json.loads(json.dumps(asked))
+def probed(monkeypatch, examined):
+    """A copy of what torch said, which a test may change before the doctor sees it."""
+    found = json.loads(json.dumps(examined[-1]))
     monkeypatch.setattr(doctor_module, "_ask_torch", lambda: (found, None))
     return found
 
@@ -37,11 +43,11 @@ def without(monkeypatch, *modules):
     monkeypatch.setattr(doctor_module.importlib.util, "find_spec", lambda name: None if name in modules else find(name))
 
 
-def test_this_machine_is_examined_for_real(capsys):
-    pytest.importorskip("torch")
+def test_this_machine_is_examined_for_real(examined):
     pytest.importorskip("hydra")
-    assert doctor(as_json=True) == 0
-    facts = json.loads(capsys.readouterr().out)
+    code, printed, _ = examined
+    assert code == 0
+    facts = json.loads(printed)
     assert facts["torch"]["version"] == facts["packages"]["torch"]
     assert all(rate > 0 for rate in facts["torch"]["matmul_flops_per_s"].values())
     assert set(facts["backends"]) == set(choices("backend"))

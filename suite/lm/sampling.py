@@ -1,14 +1,16 @@
 """Completions of many prompts at once, with a cache.
 
-What makes it fast at these sizes: the prompt of a group is read once and its cache copied, rows that have ended are
-taken out of the batch, and all noise is drawn before the loop. Every row has noise of its own:
-whether a neighbour has ended changes nothing.
+What makes it fast at small sizes: the prompt of a group is read once and its cache copied, rows that have ended are
+taken out of the batch, and all noise is drawn before the loop. Large models have a copy of their weights beside, see
+suite/lm/packed.py, and noise for some tokens at a time. Every row has noise of its own: whether a neighbour has ended
+changes nothing.
 
 Shapes: P prompts, S their tokens (padded on the left), N = P x copies completions, T their tokens, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
+from suite.lm.packed import PackedDecoder, engine_of
 from suite.lm.tokenizer import END, PAD
 from suite.measure.holdings import WayBack, held_as
 from suite.records.holdings import EXPERIENCE, KV_CACHE, LOGITS, NOBODY
@@ -25,7 +28,11 @@ COMPACTED_BELOW = 0.75
 
 ROOM = 16
 """Tokens that the caches can take before they are copied to larger ones. Room for a whole completion would lay each
-row's few tokens on memory pages of their own, and all of them are read at every token: on a CPU 5 to 10 % slower."""
+row's few tokens on memory pages of their own, and all of them are read at every token: on a CPU 5 to 10 % slower.
+A large model's token fills much of a page by itself, and copying its caches is dear: their room doubles."""
+NOISE_ELEMENTS = 1 << 22
+"""Drawn at once, 16 MiB in float32: a whole rollout's where it is no more, so that a small one makes one call. What is
+drawn depends on how it is cut, so this is part of what a seed means."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +94,7 @@ def sample(
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
-    run = _Run(model, prompts, copies=copies, longest=longest, end=end)
+    run = _Run(engine_of(model), prompts, copies=copies, longest=longest, end=end)
     with torch.inference_mode():
         run.to_the_end(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.
@@ -125,7 +132,9 @@ def _chosen(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
 class _Run:
     """One rollout: what was sampled so far, the rows that go on, and their caches. B: rows in the batch."""
 
-    def __init__(self, model: Decoder, prompts: Prompts, *, copies: int, longest: int, end: int) -> None:
+    def __init__(
+        self, model: Decoder | PackedDecoder, prompts: Prompts, *, copies: int, longest: int, end: int
+    ) -> None:
         self._model, self._prompts, self._copies, self._longest, self._end = model, prompts, copies, longest, end
         device, dtype, rows = model.made.device, model.made.dtype, len(prompts.tokens_PS) * copies
         self.taken = 0
@@ -143,12 +152,12 @@ class _Run:
         """Which tokens a new one sees, where prompts are padded."""
 
     def to_the_end(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
-        noise_TNV = self._noise(generator)
+        noise = self._noise(generator)
         h_BD = self._prefill()
         while True:
             with held_as(kind=LOGITS):
                 log_p_BV = _log_softmax(self._model.logits(h_BD), temperature)
-            chosen_B1 = _chosen(log_p_BV, None if noise_TNV is None else self._rows(noise_TNV[self.taken]))
+            chosen_B1 = _chosen(log_p_BV, None if noise is None else self._rows(next(noise)))
             self._put(self.tokens_TN, chosen_B1[:, 0])
             self._put(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
             if with_entropy:
@@ -159,14 +168,19 @@ class _Run:
                 return
             h_BD = self._advance(going_B1)
 
-    def _noise(self, generator: torch.Generator | None) -> Tensor | None:
-        """argmax(log p - log E) with E from Exp(1) samples from p (the Gumbel-max trick)."""
+    def _noise(self, generator: torch.Generator | None) -> Iterator[Tensor] | None:
+        """noise_NV of one token after another; None where the likeliest is taken.
+
+        argmax(log p - log E) with E from Exp(1) samples from p (the Gumbel-max trick).
+        """
         if generator is None:
             return None
-        size = (*self.tokens_TN.shape, self._model.shape.vocab_size)
+        rows, vocab_size = self.tokens_TN.shape[1], self._model.shape.vocab_size
+        tokens = min(self._longest, max(1, NOISE_ELEMENTS // (rows * vocab_size)))
+        size = (tokens, rows, vocab_size)
         with held_as(kind=LOGITS):
-            noise_TNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
-        return noise_TNV.exponential_(generator=generator).log_()
+            noise_tNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
+        return (one for _ in count() for one in noise_tNV.exponential_(generator=generator).log_())
 
     def _prefill(self) -> Tensor:
         """Hidden state of each row's last prompt token; a prompt is read once, however many copies it has."""
@@ -219,17 +233,20 @@ class _Run:
 
     def _select(self, rows_B: Tensor) -> None:
         """Rows of the caches, copied as far as they are filled, with room for more tokens."""
+        room = ROOM
+        if isinstance(self._model, PackedDecoder):
+            room = min(max(ROOM, self._filled), self._longest - self.taken)
         with held_as(kind=KV_CACHE):
             for cache in self._caches:
-                cache.tensors = [_selected(tensor, rows_B, self._filled) for tensor in cache.tensors]
+                cache.tensors = [_selected(tensor, rows_B, self._filled, room) for tensor in cache.tensors]
 
 
 def _numbers(x_BD: Tensor) -> Tensor:
     return torch.arange(len(x_BD), device=x_BD.device)
 
 
-def _selected(tensor: Tensor, rows_B: Tensor, filled: int) -> Tensor:
+def _selected(tensor: Tensor, rows_B: Tensor, filled: int, room: int) -> Tensor:
     _, heads, _, width = tensor.shape
-    chosen = tensor.new_empty(len(rows_B), heads, filled + ROOM, width)
+    chosen = tensor.new_empty(len(rows_B), heads, filled + room, width)
     torch.index_select(tensor[:, :, :filled], 0, rows_B, out=chosen[:, :, :filled])
     return chosen

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -171,14 +172,15 @@ class Holdings(TorchDispatchMode):
         return found
 
     def _see(self, tensor: Tensor) -> int:
-        storage = tensor.untyped_storage()
-        address, size = storage._cdata, storage.nbytes()
+        # oneDNN's packed weights have no storage; the tensor itself is then what lives and dies.
+        holder: Any = tensor if tensor.layout == torch._mkldnn else tensor.untyped_storage()  # type: ignore[attr-defined]
+        address, size = holder._cdata, tensor.nbytes if holder is tensor else holder.nbytes()
         place = self._places.get(address)
         if place is None:
             place = self._places[address] = len(self._storages)
             owner, kind = _now[-1]
             self._storages.append(_Storage(bytes=0, label=(owner, self._kind_of(tensor) or kind)))
-            weakref.finalize(storage, self._lose, address)
+            weakref.finalize(holder, self._lose, address)
         if size != self._storages[place].bytes:
             self._events.append((place, size - self._storages[place].bytes))
             self._storages[place].bytes = size

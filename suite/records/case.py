@@ -31,8 +31,10 @@ NEVER_IN_ID = (
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
 
 
-OF_CONFIGURATION = ("axes", "only", "unused", "fixed")
-"""What an option of a group says of settings, its own or others; it is none itself."""
+OF_CONFIGURATION = ("axes", "only", "unused", "fixed", "reaches")
+"""What an option of a group says of settings, its own or others, or of code; it is none itself."""
+CAME_LATER = {"recipe": {"stages": [{"kind": "rl", "share": 1.0}]}, "reward_from": "key", "task.corrections": 0.0}
+"""Settings that older records do not have, at the value that says what those did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +77,21 @@ def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What two records of one id must agree in: how they were measured does not count, and a setting that does not
-    apply is as one that an older record did not have yet."""
+    apply, or is at what it was before it came, is as one that an older record did not have yet."""
     return {
-        key: {name: inner for name, inner in value.items() if name not in OF_CONFIGURATION}
+        key: {
+            name: inner
+            for name, inner in value.items()
+            if name not in OF_CONFIGURATION and CAME_LATER.get(f"{key}.{name}", _NOTHING) != inner
+        }
         if isinstance(value, Mapping)
         else value
         for key, value in settings.items()
-        if key not in NEVER_IN_ID and value is not None
+        if key not in NEVER_IN_ID and value is not None and CAME_LATER.get(key) != value
     }
+
+
+_NOTHING = object()
 
 
 def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def gather(plan: RlPlan, policy: Decoder, meter: Meter) -> Gathered:
     kept: list[Experience] = []
     wanted = plan.prompts_per_step
     for round_ in range(plan.filter_rounds if plan.filter_groups else 1):
-        one = rollout(plan, policy, meter, round_)
+        one = rollout(plan, policy, meter, round_, copies=plan.num_generations)
         sampled.append(one)
         if not plan.filter_groups:
             return Gathered(kept=one, sampled=sampled)
@@ -91,13 +91,14 @@ def groups_with_signal(rewards_N: Tensor, groups_N: Tensor) -> Tensor:
     return differ
 
 
-def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int) -> Experience:
-    """One rollout and its rewards, in their timed spans. `round_` tells those of one step apart."""
+def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies: int) -> Experience:
+    """One rollout of `copies` completions of each prompt and their rewards, in their timed spans. `round_` tells those
+    of one step apart."""
     names = (plan.seed, meter.step, round_)
-    device, copies = policy.made.device, plan.num_generations
+    device, count = policy.made.device, plan.completions // copies
     with meter.span("rollout"):
         chance = python_stream(*names, "prompts")
-        items = [draw(plan.task, chance, held_out=False) for _ in range(plan.prompts_per_step)]
+        items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
         prompts = prompts_from([plan.vocabulary.prompt(plan.task, item) for item in items], device)
         with held_as(POLICY, ACTIVATIONS):
             samples = sample(
@@ -122,7 +123,7 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int) -> Experie
         log_probs_NT=samples.log_probs_NT,
         entropy_NT=samples.entropy_NT,
         is_truncated_N=samples.is_truncated_N,
-        groups_N=groups_N + round_ * plan.prompts_per_step,
+        groups_N=groups_N + round_ * count,
         rewards_N=rewards_N,
         scores=scores,
     )

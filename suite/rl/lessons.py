@@ -66,7 +66,10 @@ class Pool(Lessons):
 
 
 class Sampled(Pool):
-    """What a decoder answered rightly and in the asked form, by the key, in a few rollouts at the stage's begin."""
+    """What a decoder answered rightly and in the asked form, by the key, in a few rollouts at the stage's begin.
+
+    Each prompt is asked once: the right answers of a group are mostly the same, which would leave a smaller pool.
+    """
 
     def __init__(self, plan: RlPlan, sampler: Decoder, *, rollouts: int, first: int) -> None:
         super().__init__(plan, [], first=first)
@@ -75,7 +78,8 @@ class Sampled(Pool):
     def gather(self, meter: Meter) -> Mapping[str, float]:
         if meter.step != self._first:
             return super().gather(meter)
-        sampled = [rollout(self._plan, self._sampler, meter, number) for number in range(self._rollouts)]
+        numbers = range(self._rollouts)
+        sampled = [rollout(self._plan, self._sampler, meter, number, copies=1) for number in numbers]
         self._examples = distinct([example for one in sampled for example in verified(one)])
         return {**of_rollouts(self._plan, sampled), "examples_kept": float(len(self._examples))}
 

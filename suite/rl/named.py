@@ -52,8 +52,8 @@ def policy_loss(name: str) -> PolicyLoss:
 
 
 def begin_stage(kind: str) -> BeginStage:
-    """`begin` of suite/rl/stages/<kind>.py, or the function behind a dotted name. Raises ValueError, naming the choices,
-    where there is none."""
+    """`begin` of suite/rl/stages/<kind>.py, or the function behind a dotted name. Raises ValueError, naming the
+    choices, where there is none."""
     check_stage(kind)
     loaded: BeginStage = locate(kind if "." in kind else f"suite.rl.stages.{kind}.begin")
     return loaded

@@ -19,6 +19,8 @@ from suite.rl.recipe import recipe_from, taught
 from suite.rl.tasks.task import NeedsPackageError, WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
+FILTERED = ("own", "distill")
+"""Kinds of stage that keep what the key says is right."""
 REWARDS_FROM = ("key", "majority")
 ADAMW_TENSORS = 4
 """Of each trained parameter: itself, its gradient and AdamW's two moments."""
@@ -113,16 +115,19 @@ class RlPlan:
             self.task.check_characters()
         if self.objective.supervision == "process" and not self.task.has_steps:
             raise ValueError(
-                "supervision=process needs a task whose steps are checkable, such as task=sort without task.corrections; "
-                "this task's are not"
+                "supervision=process needs a task whose steps are checkable, such as task=sort without "
+                "task.corrections; this task's are not"
             )
         if self.reward_from == "majority" and self.num_generations < 2:
             raise ValueError(
-                f"num_generations must be at least 2 for reward_from=majority, a vote of the completions of one prompt; "
-                f"got {self.num_generations}"
+                "num_generations must be at least 2 for reward_from=majority, a vote of the completions of one "
+                f"prompt; got {self.num_generations}"
             )
         if self.reward_from == "majority" and self.objective.supervision == "process":
             raise ValueError("supervision=process checks steps by the key and needs reward_from=key; got 'majority'")
+        for stage in self.recipe.stages:
+            if self.reward_from == "majority" and stage.kind in FILTERED:
+                raise ValueError(f"a stage of kind {stage.kind} filters by the key and needs reward_from=key")
         if not self.recipe.is_rl_alone and not self.vocabulary.is_of_tasks:
             kinds = ", ".join(stage.kind for stage in self.recipe.stages)
             raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")

@@ -1,4 +1,4 @@
-"""What a policy is and begins as: a decoder of given sizes that is trained here, or a published checkpoint. No torch."""
+"""What a policy is and begins as: a decoder that is trained here from nothing, or a published checkpoint. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,8 +38,8 @@ class Policy:
             )
         if self.positions(longest_completion) > self.max_position:
             raise ValueError(
-                f"max_completion_length must be at most {self.max_position - LONGEST_PROMPT} for this checkpoint, whose "
-                f"{self.max_position} positions hold a prompt of up to {LONGEST_PROMPT} too; got {longest_completion}"
+                f"max_completion_length must be at most {self.max_position - LONGEST_PROMPT} for a checkpoint whose "
+                f"{self.max_position} positions hold a prompt of {LONGEST_PROMPT} tokens too; got {longest_completion}"
             )
         if settings["supervision"] == "process":
             raise ValueError("supervision=process rewards the task's own tokens, and a checkpoint has others")

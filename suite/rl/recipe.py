@@ -64,15 +64,15 @@ def recipe_from(settings: Mapping[str, Any], steps: int) -> Recipe:
 
 
 def stage_modules(recipe: Mapping[str, Any]) -> list[str]:
-    """Modules of the suite that a recipe and its teacher's name, so that a change of their code runs its cases again."""
+    """Modules of the suite that a recipe and its teacher's name: a change of their code runs its cases again."""
     kinds = [str(stage["kind"]) for stage in recipe["stages"]]
     own = [f"suite.rl.stages.{kind}" for kind in kinds if "." not in kind]
     return [*own, *(stage_modules(recipe["teacher"]["recipe"]) if recipe.get("teacher") else [])]
 
 
 def taught(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the run that trains the recipe's teacher: all but policy and recipe are the learner's. It is evaluated
-    where its stages begin and end."""
+    """Settings of the run that trains the recipe's teacher: all but policy and recipe are the learner's. It is
+    evaluated where its stages begin and end."""
     teacher = settings["recipe"]["teacher"]
     return {**settings, "policy": teacher["policy"], "recipe": teacher["recipe"], "eval_every": settings["steps"]}
 

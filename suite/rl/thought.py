@@ -13,7 +13,7 @@ def thoughts_of(completions: Sequence[Sequence[str]]) -> list[Sequence[str] | No
 
 
 def corrects_itself(thought: Sequence[str]) -> bool:
-    """Whether it writes the marker, as corpora do between a first attempt and the next; what it is worth is not asked."""
+    """Whether it writes the marker that corpora have between two attempts; what the second is worth is not asked."""
     return CORRECTION in thought
 
 

@@ -1,18 +1,21 @@
 """How a policy writes the texts of tasks: as ids, and back as the tasks' own tokens. No torch."""
 
+import random
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
 from suite.lm.checkpoint.place import place_of
 from suite.lm.tokenizer import END, Tokenizer
-from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, tokens
+from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, draw, tokens
 
 FORM = (
     "Think first, then answer, and write nothing else than this form: "
     "<think>your reasoning</think><answer>your answer</answer>"
 )
-"""Asked of a policy that reads English; what DeepSeek-R1 asks for (arXiv 2501.12948, Table 1), in fewer words."""
+"""Asked of a policy that reads English; what DeepSeek-R1 asks for (arXiv 2501.12948, Table 1), in fewer words. A small
+model does not follow it unless it sees it followed: of SmolLM2-135M's completions none had the form, and half of them
+after one worked example."""
 
 
 LONGEST_PROMPT = 512
@@ -81,8 +84,12 @@ class CheckpointVocabulary:
         return list(self._words.encode(text))
 
     def prompt(self, task: Task, item: Item) -> list[int]:
-        """Raises ValueError for one that the positions have no room for."""
-        ids = list(self._words.asked(f"{task.question(item)}\n{FORM}"))
+        """The question, behind one of the task's own with its solution, the same for all. Raises ValueError for a
+        prompt that the positions have no room for."""
+        chance = random.Random(0)
+        example = draw(task, chance, held_out=False)
+        asked = (task.question(example), task.solution(example, chance), task.question(item))
+        ids = list(self._words.asked(FORM, asked))
         if len(ids) > LONGEST_PROMPT:
             raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")
         return ids

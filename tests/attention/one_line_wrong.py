@@ -3,7 +3,7 @@
     python tests/attention/one_line_wrong.py
 
 Prints a line a change: the status that the case's record would have, and the reason. torch is loaded once, and every
-copy is run by a fork of its own, which finds that copy first.
+change is run by a fork of its own, which finds the copy first.
 """
 
 import os
@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,31 +134,45 @@ CHANGES = (
 
 
 def main():
+    # What every fork would load for itself.
+    import psutil  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
     import torch
+    import yaml  # noqa: F401
 
     torch.set_num_threads(1)
-    for change in CHANGES:
-        print(f"{change.what}: {ended(change)}", flush=True)
-
-
-def ended(change):
-    """Status and reason of the case that the change is about."""
     with tempfile.TemporaryDirectory() as folder:
         for part in ("suite", "conf"):
             shutil.copytree(ROOT / part, Path(folder) / part)
-        path = Path(folder) / "suite" / "attention" / change.file
-        text = path.read_text(encoding="utf-8")
-        assert not change.before or text.count(change.before) == 1, change
-        path.write_text(text.replace(change.before, change.after) if change.before else text, encoding="utf-8")
-        ours, theirs = os.pipe()
-        if not os.fork():
-            os.write(theirs, outcome(folder, change.settings).encode())
-            os._exit(0)
-        os.close(theirs)
-        with os.fdopen(ours, encoding="utf-8") as pipe:
-            said = pipe.read()
-        os.wait()
-        return said
+        for change in CHANGES:
+            with made(change, Path(folder) / "suite" / "attention" / change.file):
+                print(f"{change.what}: {ended(change, folder, writes_bytecode=not change.before)}", flush=True)
+
+
+@contextmanager
+def made(change, path):
+    """The change in the file, for a while. Its time is put back too, so that what was compiled of it is good again."""
+    text, times = path.read_text(encoding="utf-8"), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    if change.before:
+        assert text.count(change.before) == 1, change
+        path.write_text(text.replace(change.before, change.after), encoding="utf-8")
+    yield
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, ns=times)
+
+
+def ended(change, folder, *, writes_bytecode):
+    """Status and reason of the case that the change is about."""
+    ours, theirs = os.pipe()
+    if not os.fork():
+        sys.dont_write_bytecode = not writes_bytecode
+        os.write(theirs, outcome(folder, change.settings).encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.wait()
+    return said
 
 
 def outcome(folder, changes):

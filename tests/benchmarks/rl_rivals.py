@@ -23,14 +23,11 @@ ours has from sampling, and with kl_coef both take one of the reference), and th
 import argparse
 import os
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-from statistics import median
 
 import torch
 from torch import Tensor
@@ -45,7 +42,7 @@ from suite.rl.learner import Learnable, Learner
 from suite.rl.plan import RlPlan
 from suite.rl.streams import torch_stream
 from suite.rl.tasks.task import Score
-from suite.statistics.intervals import paired_ratio_interval
+from tests.benchmarks.rivalry import COPIES, NEVER, Row, fastest, generated, in_turns, seeded
 from tests.parity.their_decoder import largest_difference, llama_of, weights_of
 from tests.rl.cases import settings
 
@@ -54,33 +51,17 @@ with warnings.catch_warnings():
     from datasets import Dataset
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
-    from transformers import GenerationConfig, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
     from transformers.utils.logging import disable_progress_bar
     from trl import GRPOConfig, GRPOTrainer
 
 disable_progress_bar()
 
-COPIES, PROMPT, COMPLETIONS, MINIBATCH, LR = 8, 6, 256, 64, 3e-4
+PROMPT, COMPLETIONS, MINIBATCH, LR = 6, 256, 64, 3e-4
 CPU = torch.device("cpu")
-NEVER = 1_000_000
-"""An end token that no model samples."""
 CLOSE = 1e-5
 ENDING = 1.6
 """How near the end token's embedding is put to another one's, so that completions end by chance."""
-
-Work = Callable[[], object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    what: str
-    ours_ms: Sequence[float]
-    theirs_ms: Sequence[float]
-
-    def __str__(self) -> str:
-        ratio = paired_ratio_interval(self.theirs_ms, self.ours_ms)
-        times = f"{median(self.ours_ms):9.1f} {median(self.theirs_ms):9.1f}"
-        return f"{self.what:<58}{times}  {ratio.median:5.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def main() -> None:
@@ -101,20 +82,6 @@ def main() -> None:
             print(row, flush=True)
     loads = " and ".join(f"{load[0]:.1f}" for load in (before, os.getloadavg()))
     print(f"{os.cpu_count()} CPUs, load average {loads} before and after")
-
-
-def in_turns(pairs: int, *works: Work) -> list[list[float]]:
-    """CPU milliseconds of each work in each turn; the order is reversed from turn to turn."""
-    for work in works:
-        work()
-    times_ms: list[list[float]] = [[] for _ in works]
-    for turn in range(pairs):
-        numbered = list(enumerate(works))
-        for number, work in reversed(numbered) if turn % 2 else numbered:
-            begun_s = time.process_time()
-            work()
-            times_ms[number].append(1e3 * (time.process_time() - begun_s))
-    return times_ms
 
 
 # --- sampling
@@ -165,50 +132,6 @@ def sampled(ours: Decoder, prompts: Prompts, longest: int, end: int, *, with_ent
         generator=torch.default_generator,
         with_entropy=with_entropy,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Generated:
-    tokens_NT: Tensor
-    mask_NT: Tensor
-
-    @property
-    def lengths(self) -> Tensor:
-        return self.mask_NT.sum(dim=1).float()
-
-
-@torch.no_grad()
-def generated(theirs, prompts: Prompts, longest: int, end: int, best: Mapping[str, str | None]) -> Generated:
-    """As TRL generates, masked behind the first end token."""
-    theirs.set_attn_implementation(best["attention"])
-    config = GenerationConfig(
-        max_new_tokens=longest,
-        do_sample=True,
-        temperature=1.0,
-        top_k=0,
-        top_p=1.0,
-        pad_token_id=PAD,
-        eos_token_id=[end],
-        cache_implementation=best["cache"],
-        disable_compile=True,
-    )
-    tokens_NS = prompts.repeated(COPIES).tokens_PS
-    whole = theirs.generate(input_ids=tokens_NS, attention_mask=torch.ones_like(tokens_NS), generation_config=config)
-    tokens_NT = whole[:, tokens_NS.shape[1] :]
-    ended_NT = tokens_NT == end
-    return Generated(tokens_NT=tokens_NT, mask_NT=(ended_NT.cumsum(dim=1) - ended_NT.int() == 0).int())
-
-
-def fastest(theirs, prompts: Prompts) -> tuple[dict[str, str | None], str]:
-    """Of transformers' implementations of attention and cache; compiling is TRL's choice too not to do."""
-    ways = [{"attention": one, "cache": cache} for one in ("sdpa", "eager") for cache in (None, "static")]
-    works = [lambda way=way: generated(theirs, prompts, 32, NEVER, way) for way in ways]
-    medians = [median(times_ms) for times_ms in in_turns(3, *works)]
-    told = ", ".join(
-        f"{way['attention']} {way['cache'] or 'dynamic'} {ms:.0f}" for way, ms in zip(ways, medians, strict=True)
-    )
-    best = ways[medians.index(min(medians))]
-    return best, f"  theirs is {best['attention']} with the {best['cache'] or 'dynamic'} cache: ms of 32 tokens {told}"
 
 
 # --- the step
@@ -428,10 +351,6 @@ def checked(ours: Decoder, policy: str):
 
 def prompts_of(batch: int) -> Prompts:
     return Prompts(tokens_PS=torch.randint(3, 40, (batch // COPIES, PROMPT), generator=seeded(2)))
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 if __name__ == "__main__":

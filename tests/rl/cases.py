@@ -51,5 +51,13 @@ def settings(algorithm="grpo", **changes):
     return {**composed, "attention": _read("attention", "mha"), **TINY, **changes}
 
 
+def recipe(name):
+    """As Hydra composes it, with a tiny teacher."""
+    read = {key: value for key, value in _read("recipe", name).items() if key != "defaults"}
+    if name == "distill":
+        read["teacher"] = {"policy": {**_read("policy", "small"), **SIZES}, "recipe": recipe("r1")}
+    return read
+
+
 def plan(algorithm="grpo", **changes):
     return RlPlan(settings(algorithm, **changes))

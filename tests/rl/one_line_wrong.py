@@ -209,9 +209,11 @@ CHANGES = (
 
 
 def main():
+    # What every fork would load for itself: torch._dynamo comes with the first optimiser.
+    import filelock  # noqa: F401
     import psutil  # noqa: F401
-    import pyarrow  # noqa: F401
-    import torch
+    import pyarrow.parquet  # noqa: F401
+    import torch._dynamo
     import yaml  # noqa: F401
 
     torch.set_num_threads(1)

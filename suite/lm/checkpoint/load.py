@@ -3,7 +3,7 @@
 tests/parity holds its logits against transformers'.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -69,7 +69,7 @@ def fill(decoder: Decoder, place: Place) -> None:
 
 def named_weights(decoder: Decoder) -> dict[str, Tensor]:
     """The decoder's own weights, or views of them, under the names that transformers gives them."""
-    named = {EMBEDDING: decoder.embedding, "model.norm.weight": decoder.norm}
+    named: dict[str, Tensor] = {EMBEDDING: decoder.embedding, "model.norm.weight": decoder.norm}
     if decoder.head is not None:
         named[HEAD] = decoder.head
     for number, block in enumerate(decoder.blocks):
@@ -78,11 +78,11 @@ def named_weights(decoder: Decoder) -> dict[str, Tensor]:
     return named
 
 
-def _of_block(block: Block) -> dict[str, Tensor]:
+def _of_block(block: Block) -> Mapping[str, Tensor]:
     attention = block.attention
     assert isinstance(attention, GroupedAttention)
     gate, up = block.w_gate_up.chunk(2)
-    named = {f"self_attn.{name}_proj.weight": getattr(attention, f"w_{name}") for name in "qkvo"}
+    named: dict[str, Tensor] = {f"self_attn.{name}_proj.weight": getattr(attention, f"w_{name}") for name in "qkvo"}
     biases = {"q": attention.b_q, "k": attention.b_k, "v": attention.b_v}
     named |= {f"self_attn.{name}_proj.bias": bias for name, bias in biases.items() if bias is not None}
     return {

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: in an installed package that carries one, or in a folder. No torch, and nothing is imported."""
+"""Where a checkpoint lies: in an installed package that carries one, or in a folder. No torch; nothing is imported."""
 
 import hashlib
 import importlib.util

@@ -1,13 +1,12 @@
 """A published model's own tokens, by transformers' tokenizer of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from suite.lm.checkpoint.place import Place
 from suite.measure.workload import UnsupportedError
 
-PLAIN = "{question}\n\n"
-"""For a model without a chat template."""
+ROLES = ("user", "assistant")
 
 
 class Words:
@@ -20,13 +19,14 @@ class Words:
         """The text's tokens and no others."""
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def asked(self, question: str) -> list[int]:
-        """The question by the model's chat template, up to where its answer begins; as plain text where it has none."""
+    def asked(self, instruction: str, said: Sequence[str]) -> list[int]:
+        """An instruction and what a user and the model said in turns, up to where the model goes on: by its chat
+        template, or as paragraphs where it has none."""
         if self._tokenizer.chat_template is None:
-            return list(self._tokenizer.encode(PLAIN.format(question=question)))
-        turns = [{"role": "user", "content": question}]
-        text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        return self.encode(text)
+            return list(self._tokenizer.encode("".join(f"{text}\n\n" for text in (instruction, *said))))
+        turns = [{"role": ROLES[number % 2], "content": text} for number, text in enumerate(said)]
+        turns = [{"role": "system", "content": instruction}, *turns]
+        return self.encode(self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text as it stands, its special tokens and spaces included."""

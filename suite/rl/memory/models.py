@@ -1,6 +1,7 @@
 """The models of a step as their settings want them, each labelled with whose it is."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -35,7 +36,7 @@ class Models:
             critic = Critic(policy, shares_trunk=True)
             self._holdings.label([critic.value_D], CRITIC, PARAMETERS)
             return critic
-        return self._labelled(Critic(self._trained(CRITIC)), CRITIC)
+        return self._labelled(Critic(self._trained(CRITIC, has_head=False)), CRITIC)
 
     def frozen(self, owner: str) -> Decoder:
         """With its head: a reference, or a rollout engine's copy."""
@@ -43,28 +44,31 @@ class Models:
 
     def scorer(self, owner: str) -> Critic:
         """Without a head, with a row that reads a reward."""
-        return self._labelled(Critic(self._frozen(owner)).requires_grad_(False), owner)
+        return self._labelled(Critic(self._frozen(owner, has_head=False)).requires_grad_(False), owner)
 
     def base_of(self, policy: Decoder, owner: str) -> Decoder:
         """An adapted policy's own weights, without its adapters."""
         return unadapted(policy, self._frozen(owner))
 
-    def _trained(self, owner: str) -> Decoder:
+    def _trained(self, owner: str, *, has_head: bool = True) -> Decoder:
         plan, (dtype, frozen) = self._plan, DTYPES[self._plan.precision]
+        kind = AutocastDecoder if dtype != frozen else Decoder
         if plan.lora_rank is None:
-            return self._decoder(owner, AutocastDecoder if dtype != frozen else Decoder, dtype)
-        decoder = self._decoder(owner, AutocastDecoder if dtype != frozen else Decoder, frozen)
+            return self._decoder(owner, kind, dtype, has_head=has_head)
+        decoder = self._decoder(owner, kind, frozen, has_head=has_head)
         with held_as(owner, OTHER):
             adapt(decoder, plan.lora_rank, dtype=dtype)
         return decoder
 
-    def _frozen(self, owner: str) -> Decoder:
-        return self._decoder(owner, Decoder, DTYPES[self._plan.precision][1]).requires_grad_(False)
+    def _frozen(self, owner: str, *, has_head: bool = True) -> Decoder:
+        dtype = DTYPES[self._plan.precision][1]
+        return self._decoder(owner, Decoder, dtype, has_head=has_head).requires_grad_(False)
 
-    def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype) -> Decoder:
+    def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype, *, has_head: bool) -> Decoder:
         plan, made = self._plan, Made(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
         with held_as(owner, OTHER):  # its tables of angles; what its parameters are is said behind it
-            decoder = kind(plan.shape, self._attention, positions=plan.seq_len, made=made)
+            shape = plan.shape if has_head else replace(plan.shape, ties_embeddings=True)
+            decoder = kind(shape, self._attention, positions=plan.seq_len, made=made)
         decoder.checkpointing = plan.checkpointing
         return decoder
 

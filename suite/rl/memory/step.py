@@ -95,6 +95,9 @@ class _Step:
             holdings.label_gradients(parameters, owner)
             simulation.know([one for one in parameters if one.requires_grad], owner)
         self._make_moments()
+        self._base = None  # costs nothing, so that it need not be offloaded
+        if plan.objective.has_reference and not plan.has_own_reference:
+            self._base = models.base_of(policy, REFERENCE)
         self._scorers = _Scorers() if plan.scorers_offloaded else self._new_scorers()
         self._engine = models.frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
 
@@ -121,11 +124,9 @@ class _Step:
             self._holdings.label(optimiser.state_tensors(), owner, OPTIMISER)
 
     def _new_scorers(self) -> _Scorers:
-        plan, models, scorers = self._plan, self._models, _Scorers()
+        plan, models, scorers = self._plan, self._models, _Scorers(reference=self._base)
         if plan.has_own_reference:
             scorers.reference = models.frozen(REFERENCE)
-        elif plan.objective.has_reference:
-            scorers.reference = models.base_of(self._learner.policy, REFERENCE)
         if plan.has_reward_model:
             scorers.reward_model = models.scorer(REWARD_MODEL)
         return scorers

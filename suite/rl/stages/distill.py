@@ -1,4 +1,4 @@
-"""Fine-tuning on a stronger decoder's verified completions, as DeepSeek-R1's small models were made: no RL of their own."""
+"""Fine-tuning on a stronger decoder's verified completions, and no RL: how DeepSeek-R1's small models were made."""
 
 from suite.rl.lessons import Sampled
 from suite.rl.stage import StageBegin

@@ -68,8 +68,8 @@ class Postfix:
         shown = (case.split(":") for case in item.prompt[1:-1].split(";"))
         cases = "; ".join(f"{', '.join(values)} gives {int(output)}" for values, output in shown)
         return (
-            f"A function of {names}, each a digit, is shown by cases: {cases}. Write it as a postfix program for a stack, "
-            f"of {names}, digits and + - *, without spaces, as xy+ adds y to x."
+            f"A function of {names}, each a digit, is shown by cases: {cases}. Write it as a postfix program for a "
+            f"stack, of {names}, digits and + - *, without spaces, as xy+ adds y to x."
         )
 
     def document(self, item: Item, generator: random.Random) -> str:

@@ -78,8 +78,7 @@ class Task(Protocol):
         ...
 
     def question(self, item: Item) -> str:
-        """The prompt in English and on lines of its own, for a policy that has read English; what is asked for the same,
-        to the character."""
+        """The prompt in English, for a policy that reads it. The answer is the same, to the character."""
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:

@@ -61,6 +61,14 @@ def test_what_is_offloaded_is_held_for_the_scores_alone(phase):
     assert (("reference", "parameters") in held) == (("reward_model", "parameters") in held) == (phase == SCORE)
 
 
+def test_a_scorer_is_brought_to_the_device_without_what_it_does_not_hold():
+    on_device, offloaded = (
+        sum(peaks("grpo", lora_rank=2, reward_model="own", reference=where)[SCORE].values())
+        for where in ("device", "offloaded")
+    )
+    assert on_device == offloaded
+
+
 def test_an_engine_that_sleeps_is_held_for_the_rollout_alone():
     awake, asleep = (peaks("grpo", engine="copy", engine_sleeps=sleeps) for sleeps in (False, True))
     assert [("engine", "parameters") in awake[phase] for phase in ALL] == [True, True, True]

@@ -1,0 +1,82 @@
+"""How a run's steps are shared among the stages of a recipe, and what no recipe may be."""
+
+import re
+
+import pytest
+
+from suite.configuration import choices, locate
+from suite.rl.named import names_in
+from suite.rl.recipe import recipe_from, stage_modules
+from suite.rl.vocabulary import TaskVocabulary
+from tests.rl.cases import plan, recipe
+
+RL = {"kind": "rl", "share": 1.0}
+
+
+def half(kind):
+    return {"kind": kind, "share": 0.5}
+
+
+@pytest.mark.parametrize("name", choices("recipe"))
+def test_every_named_recipe_can_be_planned_and_its_stages_follow_each_other_to_the_last_step(name):
+    stages = plan(steps=50, recipe=recipe(name)).recipe.stages
+    assert [stage.first for stage in stages] == [0, *(stage.end for stage in stages[:-1])]
+    assert stages[-1].end == 50
+
+
+def test_r1_is_fine_tuning_rl_fine_tuning_on_its_own_and_rl():
+    assert recipe_from({"recipe": recipe("r1")}, 50).facts() == [
+        {"kind": "sft", "steps": 5},
+        {"kind": "rl", "steps": 20},
+        {"kind": "own", "steps": 5},
+        {"kind": "rl", "steps": 20},
+    ]
+
+
+def test_the_code_of_a_recipe_is_that_of_its_stages_and_of_its_teachers():
+    modules = stage_modules(recipe("distill"))
+    assert set(modules) == {f"suite.rl.stages.{kind}" for kind in ("distill", "sft", "rl", "own")}
+    assert all(callable(locate(f"{module}.begin")) for module in modules)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"recipe": {"stages": [{"kind": "grow", "share": 1.0}]}},
+            f"the kind of a stage must be one of {', '.join(names_in('stages'))}, or the dotted name",
+        ),
+        ({"recipe": {"stages": [RL, half("rl")]}}, "the shares of recipe.stages must sum to 1; got 1.0 + 0.5"),
+        ({"recipe": {"stages": [{"kind": "rl", "share": 0}]}}, "recipe.stages: share must be a number above 0; got 0"),
+        ({"recipe": {"stages": [{"kind": "rl"}]}}, "a stage of recipe.stages has a kind and a share and nothing else"),
+        ({"recipe": {"stages": []}}, "recipe.stages must be a list of stages, as [{kind: rl, share: 1.0}]; got []"),
+        ({"recipe": recipe("r1"), "steps": 4}, "steps must be enough for each of the recipe's 4 stages, and sft gets"),
+        ({"recipe": {"stages": [half("rl"), half("sft")]}}, "recipe.examples must be given for a stage of kind sft"),
+        ({"recipe": {**recipe("sft"), "examples": 0}}, "recipe.examples must be a whole number of at least 1; got 0"),
+        (
+            {"recipe": {**recipe("distill"), "teacher": "r1"}},
+            "recipe.teacher must have a policy and a recipe; got 'r1'",
+        ),
+        ({"recipe": recipe("distill"), "steps": 4}, "steps must be enough for each of the recipe's 4 stages"),
+        ({"reward_from": "vote"}, "reward_from must be one of key, majority; got 'vote'"),
+        (
+            {"reward_from": "majority", "recipe": recipe("r1"), "steps": 50},
+            "a stage of kind own filters by the key and needs reward_from=key",
+        ),
+        ({"reward_from": "majority", "supervision": "process"}, "supervision=process checks steps by the key"),
+        (
+            {"reward_from": "majority", "num_generations": 1, "prompts_per_step": 16, "adv_estimator": "gae"},
+            "num_generations must be at least 2 for reward_from=majority, a vote of the completions",
+        ),
+    ],
+)
+def test_what_is_no_recipe_is_refused_in_a_sentence(changes, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        plan(**changes)
+
+
+def test_a_policy_that_writes_no_tokens_of_the_tasks_learns_by_rl_alone(monkeypatch):
+    monkeypatch.setattr(TaskVocabulary, "is_of_tasks", False)
+    assert plan().recipe.is_rl_alone
+    with pytest.raises(ValueError, match=r"learns by recipe=r1_zero alone; got stages sft$"):
+        plan(recipe=recipe("sft"))
