@@ -1,5 +1,6 @@
 """What a run with track_memory=true says of its phases, held against what torch's allocator did in the same pass."""
 
+import gc
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,15 @@ from tests.rl.cases import SIZES, settings
 WRAPPED_NUMBER = 8
 """Bytes for which torch's division makes a tensor of a number that it divides by, and which no dispatch mode sees."""
 FLOAT = 4
+
+
+@pytest.fixture
+def no_garbage():
+    """What an earlier test left is not given back in the middle of this one, which the allocator would see."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +61,7 @@ def held(readings, phase, step=0):
     return {named[1:]: value for named, value in parts.items() if named[0] == phase}
 
 
+@pytest.mark.usefixtures("no_garbage")
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a build of torch warns where its profiler starts
 @pytest.mark.parametrize(
     ("algorithm", "mlp", "unseen"), [("grpo", 96, 0), ("ppo", 96, 0), ("grpo", 24, WRAPPED_NUMBER)]
