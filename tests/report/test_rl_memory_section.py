@@ -39,9 +39,9 @@ def ppo(**axes):
     return memory_record(held, **PPO | axes)
 
 
-def grpo(reference=True, **axes):
+def grpo(has_reference=True, **axes):
     """60 GiB less what a reference takes, at the peak of its scores."""
-    held = {"score": POLICY | LOGITS | {("policy", "activations"): 10 * GIB} | (REFERENCE if reference else {})}
+    held = {"score": POLICY | LOGITS | {("policy", "activations"): 10 * GIB} | (REFERENCE if has_reference else {})}
     return memory_record(held, **GRPO | axes)
 
 
@@ -136,7 +136,7 @@ def test_seeds_are_one_case_and_the_one_that_held_most_speaks(tmp_path):
 
 
 def test_what_an_algorithm_without_a_critic_saves_of_ppos_peak(tmp_path):
-    records = [ppo(), grpo(), grpo(reference=False, algorithm="dr_grpo", kl_coef=0.0)]
+    records = [ppo(), grpo(), grpo(has_reference=False, algorithm="dr_grpo", kl_coef=0.0)]
     rows = table(section_of(tmp_path, *records), "What the critic costs")
     assert [(row["Algorithm"], row["Its peak"], row["Peak of a step"], row["Saved"]) for row in rows] == [
         ("GRPO", "100 GiB", "60.0 GiB", "40 %"),
