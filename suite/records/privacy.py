@@ -5,6 +5,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from suite.records.environment import RECORDED_VARIABLES
@@ -21,8 +22,10 @@ def scrub(text: str, *, is_choice: bool = False) -> str:
     """Replace absolute paths, the user's and the host's name and environment values in a text.
 
     `is_choice`: the text is a setting. It may equal an innocent variable by chance, and must then stay what it is, so
-    only variables that are named like secrets count.
+    only variables that are named like secrets count. One that is a path, spaces and all, keeps its last part.
     """
+    if is_choice and PurePath(text).is_absolute():
+        text = f"<path>/{PurePath(text).name}"
     for name, value in sorted(os.environ.items(), key=lambda item: -len(item[1])):
         counts = len(value) >= SHORTEST_SECRET and name not in RECORDED_VARIABLES
         if counts and (SECRET_NAME.search(name) or not is_choice):

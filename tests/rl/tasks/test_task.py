@@ -1,6 +1,7 @@
 """What every task promises, held against each task of our own that has a file in conf/task."""
 
 import random
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -170,3 +171,22 @@ def test_a_split_that_no_item_falls_into_is_an_error_and_no_endless_search():
 def test_a_task_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"cannot load 'suite\.rl\.tasks\.nothing\.Nothing'"):
         make({"task": {"_target_": "suite.rl.tasks.nothing.Nothing"}})
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_a_question_in_words_says_all_that_the_prompt_says(name):
+    task = task_named(name)
+    for item in items(task, count=20):
+        asked = {int(number) for number in re.findall(r"\d+", task.question(item))}
+        if name == "postfix":
+            shown = [case.split(":") for case in item.prompt[1:-1].split(";")]
+            wanted = {int(number) for values, output in shown for number in (*values, output)}
+        else:
+            wanted = {int(number) for number in re.findall(r"\d+", item.prompt)}
+        assert asked == wanted
+
+
+def test_a_line_break_is_a_token_like_any_other_and_breaks_the_form():
+    completion = tokens("<think>1</think>\n<answer>1</answer>")
+    assert "\n" in completion
+    assert not parse(completion).is_well_formed
