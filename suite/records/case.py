@@ -33,7 +33,12 @@ NEVER_IN_ID = (
 
 OF_CONFIGURATION = ("axes", "only", "unused", "fixed", "reaches")
 """What an option of a group says of settings, its own or others, or of code; it is none itself."""
-CAME_LATER = {"recipe": {"stages": [{"kind": "rl", "share": 1.0}]}, "reward_from": "key", "task.corrections": 0.0}
+CAME_LATER = {
+    "recipe": {"stages": [{"kind": "rl", "share": 1.0}]},
+    "reward_from": "key",
+    "outcome_as_step": False,
+    "task.corrections": 0.0,
+}
 """Settings that older records do not have, at the value that says what those did."""
 
 

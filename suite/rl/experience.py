@@ -158,12 +158,17 @@ def rewards_of(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> Tenso
     return rewards_N - ((samples.lengths - free) / plan.overlong_buffer).clamp(min=0)
 
 
-def step_rewards(experience: Experience) -> tuple[Tensor, Tensor]:
-    """The checked steps' rewards and their ends, both [N, T]."""
+def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tensor, Tensor]:
+    """The checked steps' rewards and their ends, both [N, T]. `outcome_as_step`: the outcome's reward is that of one
+    more step, which ends where the completion does."""
     rewards_NT, ends_NT = (torch.zeros_like(experience.mask_NT) for _ in range(2))
     for row, score in enumerate(experience.scores):
         for step in score.steps:
             rewards_NT[row, step.end], ends_NT[row, step.end] = step.reward, 1.0
+    if outcome_as_step:
+        last_N1 = experience.mask_NT.sum(dim=1, keepdim=True).long() - 1
+        rewards_NT.scatter_add_(1, last_N1, experience.rewards_N[:, None])
+        ends_NT.scatter_(1, last_N1, 1.0)
     return rewards_NT, ends_NT
 
 

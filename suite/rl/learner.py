@@ -115,7 +115,9 @@ class Learner:
             values_NT = self.values(self.critic, experience)
         if reference_NT is not None and objective.use_kl_in_reward:
             kl_NT = objective.kl_coef * kl_estimates(experience.log_probs_NT, reference_NT, objective.kl_type)
-        rewards_NT, ends_NT = step_rewards(experience) if objective.supervision == "process" else (None, None)
+        rewards_NT = ends_NT = None
+        if objective.supervision == "process":
+            rewards_NT, ends_NT = step_rewards(experience, outcome_as_step=self._plan.outcome_as_step)
         scored = Scored(
             mask_NT=experience.mask_NT,
             rewards_N=experience.rewards_N,

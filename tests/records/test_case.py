@@ -16,6 +16,15 @@ SETTINGS = {
 }
 
 
+def test_a_setting_that_came_later_is_at_its_former_value_as_one_that_is_not_there():
+    old = {**SETTINGS, "task": {"digits": 4}}
+    recipe = {"stages": [{"kind": "rl", "share": 1.0}]}
+    new = {**old, "task": {"digits": 4, "corrections": 0.0}, "recipe": recipe, "reward_from": "key"}
+    assert comparable(new) == comparable(old)
+    for changed in ({"reward_from": "majority"}, {"recipe": {"stages": []}}, {"task": {"digits": 4, "corrections": 1}}):
+        assert comparable({**new, **changed}) != comparable(old)
+
+
 def test_an_axis_that_does_not_apply_is_null():
     case = case_from(without_inapplicable(SETTINGS), chosen={"attention": "mla"}, named=[])
     assert case.id == "workload=attention attention=mla phase=prefill query_len=null"

@@ -4,7 +4,7 @@ import torch
 from suite.lm.sampling import Samples
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
-from suite.rl.experience import gather, groups_with_signal, rewards_of, scores_of
+from suite.rl.experience import gather, groups_with_signal, rewards_of, scores_of, step_rewards
 from suite.rl.tasks.task import Item, Score, StepReward
 from tests.rl.cases import plan, settings
 
@@ -88,6 +88,35 @@ def test_the_reward_is_accuracy_and_weighted_format():
     wanted = plan(format_weight=0.25)
     scores = [Score(accuracy=1.0, format=1.0), Score(accuracy=0.0, format=1.0), Score(accuracy=1.0, format=0.0)]
     assert rewards_of(wanted, scores, samples([2, 3, 4])).tolist() == [1.25, 0.25, 1.0]
+
+
+def test_a_majority_says_what_is_right_in_place_of_the_key_and_recorded_accuracy_stays_the_keys():
+    wanted = plan(reward_from="majority", num_generations=4, prompts_per_step=4)
+    ids = [wanted.vocabulary.encode(f"<answer>{answer}</answer>") for answer in ("21", "21", "12", "21")]
+    given = Samples(
+        tokens_NT=torch.tensor(ids),
+        mask_NT=torch.ones(4, 4),
+        log_probs_NT=torch.zeros(4, 4),
+        entropy_NT=None,
+        is_truncated_N=torch.ones(4, dtype=torch.bool),
+    )
+    scores = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")] * 4, given)
+    assert [score.accuracy for score in scores] == [0, 0, 1, 0]
+    assert rewards_of(wanted, scores, given).tolist() == [1, 1, 0, 1]
+    by_key = plan(num_generations=4, prompts_per_step=4)
+    assert rewards_of(by_key, scores, given).tolist() == [0, 0, 1, 0]
+
+
+def test_the_outcome_may_be_one_more_step_at_the_completions_end():
+    one = gathered().kept
+    rewards, ends = step_rewards(one, outcome_as_step=False)
+    both, all_ends = step_rewards(one, outcome_as_step=True)
+    assert ends[:, 0].tolist() == [1] * 16
+    assert ends.sum() == 16
+    assert torch.equal((both - rewards).sum(dim=1), one.rewards_N)
+    last = one.mask_NT.sum(dim=1).long() - 1
+    assert all_ends.gather(1, last[:, None]).all()
+    assert all_ends.sum() == 16 + (last > 0).sum()
 
 
 def test_the_soft_penalty_grows_over_the_buffer_and_ends_at_one():

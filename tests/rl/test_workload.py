@@ -1,6 +1,7 @@
 """A run of RL from the command to its record, and from a kill to the record of the unbroken run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from suite.records.record import Status
 from suite.records.rl_metrics import PHASES
 from suite.records.store import read_contents
 from suite.run import main
-from tests.rl.cases import TINY_RL, seeded, settings
+from tests.rl.cases import TINY_RL, recipe, seeded, settings
 from tests.test_run import ROOT, needs_process_groups
 
 
@@ -96,6 +97,67 @@ def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, algorithm):
     assert not (broken / "checkpoint.pt").exists()
 
 
+FEW_STEPS = [{"kind": kind, "share": 0.25} for kind in ("sft", "rl", "own", "corpus")]
+EVERY_KIND = {"stages": FEW_STEPS, "examples": 3, "rollouts": 2}
+
+
+def test_stages_follow_each_other_and_are_evaluated_where_they_begin(tmp_path, capsys):
+    outcome, readings, facts = in_process(tmp_path, steps=12, eval_every=5, recipe=EVERY_KIND)
+    assert outcome == (Status.OK, None)
+    assert facts["stages"] == [{"kind": stage["kind"], "steps": 3} for stage in FEW_STEPS]
+    evaluated = {one.step for one in readings if one.metric == "heldout_accuracy"}
+    assert evaluated == {0, 3, 5, 6, 9, 10, 12}
+    taught = {one.step: one.value for one in readings if one.metric == "examples"}
+    assert set(taught) == {0, 1, 2, 6, 7, 8, 9, 10, 11}
+    assert taught[0] == taught[9] == 16
+    sampled = {one.step: one.value for one in readings if one.metric == "completions"}
+    assert sampled == dict.fromkeys(range(12), 0) | {3: 16, 4: 16, 5: 16, 6: 32}
+    updates = {one.step: one.value for one in readings if one.metric == "updates"}
+    assert {updates[step] for step in (0, 3, 9)} == {2}
+
+
+# Before the first step of `own`, and before its second, whose pool is part of the state; then within RL.
+@pytest.mark.parametrize("dies_after", [[16, 4], [19]])
+def test_a_run_of_several_stages_that_died_ends_as_the_unbroken_one(tmp_path, dies_after):
+    steps = {"sft": 14, "own": 2, "rl": 2, "corpus": 2}
+    stages = [{"kind": kind, "share": count / 20} for kind, count in steps.items()]
+    asked = {"steps": 20, "eval_every": 20, "checkpoint_seconds": 1e-9, "lr": 0.02, "warmup_updates": 0}
+    asked["recipe"] = {"stages": stages, "examples": 10, "rollouts": 8}
+    _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", **asked)
+    assert next(one.value for one in unbroken if one.metric == "examples_kept") > 0
+    for until in dies_after:
+        assert in_process(tmp_path / "broken", "ppo", until=until, **asked)[0] is None
+    outcome, resumed, facts = in_process(tmp_path / "broken", "ppo", **asked)
+    assert outcome == (Status.OK, None)
+    assert len(facts["resumed_at_steps"]) == len(dies_after)
+    assert resumed == unbroken
+
+
+def test_a_teacher_is_trained_once_left_beside_the_runs_and_what_it_cost_is_said(tmp_path):
+    asked = {"steps": 12, "recipe": recipe("distill")}
+    outcome, readings, facts = in_process(tmp_path, **asked)
+    assert outcome == (Status.OK, None)
+    assert set(facts["teacher"]) == {"key", "heldout_accuracy", "process_cpu_s"}
+    assert facts["teacher"]["process_cpu_s"] > 0
+    (left,) = (tmp_path / "teachers").glob("*.pt")
+    written = left.stat().st_mtime_ns
+    _, again, _ = in_process(tmp_path, **asked)
+    assert again == readings
+    assert left.stat().st_mtime_ns == written
+    in_process(tmp_path, **asked, seed=1)
+    assert len(list((tmp_path / "teachers").glob("*.pt"))) == 2
+
+
+def test_what_each_stage_came_to_is_a_line_of_the_answer(tmp_path, capsys):
+    code, (record,) = run(tmp_path, "recipe=cold_start", "steps=10")
+    assert code == 0
+    assert record.case.extras["recipe"] == "cold_start"
+    said = capsys.readouterr().out
+    assert re.search(r"^stages +sft 1: \d+ % → \d+ %, rl 9: → \d+ %$", said, re.MULTILINE)
+    assert "2 updates" not in said
+    assert "20 updates, 16 given texts" in said
+
+
 def test_a_loss_that_is_no_number_fails_the_run_and_keeps_what_was_read(tmp_path):
     code, (record,) = run(tmp_path, "entropy_coef=1e39")
     assert (code, record.status) == (1, Status.FAILED)
@@ -158,6 +220,8 @@ def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
         ("task=countdown", "there is no setting 'task.digits'"),
         ("lr=nan", "every number among the settings must be finite"),
         ("algorithm=grop", "algorithm must be one of"),
+        ("recipe=r2", "recipe must be one of base, cold_start, distill, r1, r1_zero, sft"),
+        ("recipe=r1", "steps must be enough for each of the recipe's 4 stages"),
     ],
 )
 def test_nonsense_is_refused_in_one_sentence(tmp_path, capsys, wrong, words):

@@ -43,6 +43,19 @@ def test_a_step_is_right_while_it_writes_the_next_minimum_and_never_after_a_wron
     assert step_rewards(completion) == expected
 
 
+def test_a_thought_that_corrects_itself_has_two_attempts_of_which_the_second_is_right_more_often():
+    task, generator = Sorting({"digits": 4, "corrections": 1.0}), random.Random(0)
+    attempts = []
+    for _ in range(2000):
+        item = task.item(generator)
+        thought = "".join(tokens(task.document(item, generator))).partition("</think>")[0].removeprefix("<think>")
+        if len(written := thought.split("!")) == 2:
+            attempts.append([attempt == item.answer for attempt in written])
+    first, second = (sum(of_one) / len(attempts) for of_one in zip(*attempts, strict=True))
+    assert first < 0.1
+    assert 0.25 < second < 0.4
+
+
 def test_equal_digits_are_each_written():
     item = Item(prompt="s7277=", content="2777", answer="2777")
     assert [step.reward for step in SORTING.score(item, tokens("<think>2777</think>")).steps] == [1, 1, 1, 1]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from suite.configuration import choices, read_choice
-from suite.rl.tasks.task import CHARACTERS, HELD_OUT_OF, TAGS, Item, draw, is_held_out, make, parse, tokens
+from suite.rl.tasks.task import CHARACTERS, CORRECTION, HELD_OUT_OF, TAGS, Item, draw, is_held_out, make, parse, tokens
 
 # Of documents for prompts to train on: in the asked form, and answered rightly in whatever form. 20,000 of each task
 # gave 0.040 and 0.0065 (sort), 0.040 and 0.031 (addition), 0.039 and 0.024 (countdown), 0.039 and 0.032 (postfix).
@@ -23,6 +23,11 @@ EVERY_TASK = pytest.mark.parametrize("name", sorted(set(choices("task")) - OF_OT
 
 def task_named(name, **changed):
     return make({"task": {**read_choice("task", name), **changed}})
+
+
+def thought_of(task, item, generator):
+    solution = tokens(task.solution(item, generator))
+    return solution[parse(solution).thought]
 
 
 def items(task, count=200, seed=0):
@@ -129,6 +134,30 @@ def test_the_corpus_shows_the_form_seldom_and_the_right_answer_less_and_fits(nam
     (least_formed, most_formed), (least_right, most_right) = SHARES[name]
     assert least_formed < well_formed / count < most_formed
     assert least_right < right / count < most_right
+
+
+@pytest.mark.parametrize("name", ["sort", "addition"])
+def test_a_share_of_thoughts_may_correct_themselves_and_all_texts_still_fit(name):
+    plain, task, generator = task_named(name), task_named(name, corrections=0.3), random.Random(8)
+    documents = [tokens(task.document(draw(task, generator, held_out=False), generator)) for _ in range(2000)]
+    assert 0.26 < sum(CORRECTION in document for document in documents) / 2000 < 0.34
+    assert max(map(len, documents)) < task.longest_completion
+    item = task.item(generator)
+    attempt = thought_of(plain, item, generator)
+    twice = [*attempt, CORRECTION, *attempt]
+    completion = ["<think>", *twice, "</think>", "<answer>", *item.answer, "</answer>"]
+    assert len(completion) < task.longest_completion
+    assert len(completion) >= plain.longest_completion
+    score = task.score(item, completion)
+    assert (score.accuracy, score.format, list(score.steps)) == (1.0, 1.0, [])
+    assert not task.has_steps
+    assert CORRECTION not in task.solution(item, generator)
+
+
+@pytest.mark.parametrize("corrections", [-0.1, 1.1, True, "half"])
+def test_what_is_no_share_of_corrections_is_refused(corrections):
+    with pytest.raises(ValueError, match=r"task\.corrections must be a share from 0 to 1; got"):
+        task_named("addition", corrections=corrections)
 
 
 def test_a_fifth_of_contents_is_held_out_on_every_machine():
