@@ -37,7 +37,7 @@ test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ON_ALL_CPUS)
 
 parity: .parity/.parity .rliable/.rliable
-	OMP_NUM_THREADS=1 .parity/bin/python -m pytest $(ON_ALL_CPUS) tests/parity
+	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity
 	OMP_NUM_THREADS=1 .rliable/bin/python -m pytest tests/parity_rliable
 
 test-kernels: .kernels/.kernels

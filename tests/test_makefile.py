@@ -123,7 +123,7 @@ def test_parity_has_environments_of_its_own(checkout):
         "python -m pip install --quiet --disable-pip-version-check -e .[parity]",
         "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
         "python -m pip install --quiet --disable-pip-version-check --group rliable",
-        f"python -m pytest {ON_ALL_CPUS} tests/parity",
+        "python -m pytest tests/parity",
         "python -m pytest tests/parity_rliable",
     ]
     assert not (checkout / ".venv").exists()

@@ -35,6 +35,11 @@ def run(folder, *arguments):
     return code, [stored.record for stored in read_contents([folder]).stored]
 
 
+def cases(*arguments):
+    """What these arguments would run, where the records have no more to say."""
+    return [job_of(one) for one in compose(arguments) if not is_left_out(one)]
+
+
 def test_a_case_leaves_one_record_with_its_readings(tmp_path, capsys):
     code, (record,) = run(tmp_path, *SMALL)
     assert (code, record.status) == (0, Status.OK)
@@ -132,9 +137,9 @@ def test_an_id_that_a_sweep_repeats_runs_once(tmp_path):
     assert records[0].settings["query_len"] is None
 
 
-def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_measured(tmp_path):
-    _, (record,) = run(tmp_path, *SMALL, "geometry.num_heads=8", "seed=3", "measure.max_steps=7")
-    assert record.case.id == (
+def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_measured():
+    (job,) = cases(*SMALL, "geometry.num_heads=8", "seed=3", "measure.max_steps=7")
+    assert job.case.id == (
         "workload=attention attention=mla geometry=tiny match=heads phase=decode seq_len=64 query_len=1 batch=1 tp=1 "
         "dtype=float32 cache_dtype=null backend=auto device=cpu threads=1 geometry.num_heads=8 seed=3"
     )
@@ -190,22 +195,35 @@ def test_every_geometry_named_in_the_refusal_exists(tmp_path, capsys):
     assert all(name in said for name in geometry_names())
 
 
+@pytest.fixture(scope="module")
+def grief(tmp_path_factory):
+    """Records by their workload, of one sweep."""
+    workloads = "killed,segfaulting,exiting,raising,wrong,wrong_later,unloadable,unsupported"
+    _, records = run(tmp_path_factory.mktemp("grief"), "-m", *ELSEWHERE, f"workload={workloads}")
+    return {record.case.workload: record for record in records}
+
+
 @pytest.mark.parametrize(
-    ("workload", "status", "reason", "code"),
+    ("workload", "status", "reason"),
     [
-        ("killed", Status.FAILED, "SIGKILL", 1),
-        ("segfaulting", Status.FAILED, "SIGSEGV", 1),
-        ("exiting", Status.FAILED, "exit code 7", 1),
-        ("raising", Status.FAILED, "RuntimeError", 1),
-        ("wrong", Status.INCORRECT, "the sum is off", 1),
-        ("unloadable", Status.FAILED, "SyntaxError", 1),
-        ("unsupported", Status.UNSUPPORTED, "flux capacitor", 3),
+        ("killed", Status.FAILED, "SIGKILL"),
+        ("segfaulting", Status.FAILED, "SIGSEGV"),
+        ("exiting", Status.FAILED, "exit code 7"),
+        ("raising", Status.FAILED, "RuntimeError"),
+        ("wrong", Status.INCORRECT, "the sum is off"),
+        ("unloadable", Status.FAILED, "SyntaxError"),
+        ("unsupported", Status.UNSUPPORTED, "flux capacitor"),
     ],
 )
-def test_a_worker_that_comes_to_grief_is_a_record_with_a_reason(tmp_path, workload, status, reason, code):
-    got, (record,) = run(tmp_path, *ELSEWHERE, f"workload={workload}")
-    assert (got, record.status) == (code, status)
-    assert reason in record.reason
+def test_a_worker_that_comes_to_grief_is_a_record_with_a_reason(grief, workload, status, reason):
+    assert grief[workload].status is status
+    assert reason in grief[workload].reason
+
+
+@pytest.mark.parametrize(("workload", "code"), [("killed", 1), ("wrong", 1), ("unsupported", 3)])
+def test_one_case_that_comes_to_grief_ends_with_the_code_of_its_status(tmp_path, workload, code):
+    got, (_,) = run(tmp_path, *ELSEWHERE, f"workload={workload}")
+    assert got == code
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a worker's private memory")
@@ -363,27 +381,24 @@ def test_two_runs_of_one_sweep_at_once_share_its_cases(tmp_path):
     assert len({stored.record.case.id for stored in contents.stored}) == len(contents.stored) == 6
 
 
-def test_a_setting_of_one_variant_is_null_for_the_others_in_a_sweep(tmp_path):
-    code, records = run(tmp_path, "-m", *SMALL, "attention=mha,gqa,mla", "attention.kv_heads=1,2")
-    assert code == 0
-    assert sorted((one.case.axes["attention"], one.case.id.rpartition(" ")[2]) for one in records) == [
+def test_a_setting_of_one_variant_is_null_for_the_others_in_a_sweep():
+    jobs = cases("-m", *SMALL, "attention=mha,gqa,mla", "attention.kv_heads=1,2")
+    assert sorted({(one.case.axes["attention"], one.case.id.rpartition(" ")[2]) for one in jobs}) == [
         ("gqa", "attention.kv_heads=1"),
         ("gqa", "attention.kv_heads=2"),
         ("mha", "attention.kv_heads=null"),
         ("mla", "attention.kv_heads=null"),
     ]
-    (mha,) = [one for one in records if one.case.axes["attention"] == "mha"]
-    assert mha.settings["attention"]["kv_heads"] == "all"
+    assert {one.settings["attention"]["kv_heads"] for one in jobs if one.case.axes["attention"] == "mha"} == {"all"}
 
 
-def test_a_group_of_another_workload_is_null_in_a_sweep_of_both(tmp_path):
+def test_a_group_of_another_workload_is_null_in_a_sweep_of_both():
     arguments = ("workload=projection,attention", "hardware=h20-96gb,l4", "backend=eager,sdpa", "dtype=bfloat16")
-    _, records = run(tmp_path, "-m", *SMALL, *arguments)
+    jobs = cases("-m", *SMALL, *arguments)
     named = {
-        (one.case.workload, *(f"{name}={one.case.axes.get(name)}" for name in ("hardware", "backend")))
-        for one in records
+        (one.case.workload, *(f"{name}={one.case.axes.get(name)}" for name in ("hardware", "backend"))) for one in jobs
     }
-    assert len(records) == len(named) == 4
+    assert len({one.case.id for one in jobs}) == len(named) == 4
 
 
 def test_a_sweep_ends_with_what_became_of_its_cases_and_its_page(tmp_path, capsys, monkeypatch):
@@ -411,9 +426,8 @@ def test_a_results_folder_that_is_a_file_is_said_in_a_sentence(tmp_path, capsys)
     assert "cannot write the results" in capsys.readouterr().err
 
 
-def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured(tmp_path):
-    _, records = run(tmp_path, "-m", *ELSEWHERE, "workload=behaving", "sweep=seeded")
-    ids = sorted(record.case.id for record in records)
+def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured():
+    ids = sorted(job.case.id for job in cases("-m", *ELSEWHERE, "workload=behaving", "sweep=seeded"))
     assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
 
 
@@ -423,16 +437,14 @@ def test_what_the_sweep_of_an_installed_package_names_joins_the_id_too(tmp_path,
     (package / "__init__.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     arguments = ("-m", "hydra.searchpath=[pkg://lent_sweeps]", "measure=smoke", "workload=behaving", "sweep=seeded")
-    _, records = run(tmp_path / "results", *arguments)
-    assert sorted(record.case.id for record in records) == [
-        f"workload=behaving seq_len={length} seed=5" for length in (1, 2)
-    ]
+    ids = sorted(job.case.id for job in cases(*arguments))
+    assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
 
 
-@pytest.mark.parametrize(("sweep", "cases"), [("demo", 24), ("demo_prefill", 10), ("gate", 8)])
-def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, cases):
-    jobs = [job_of(one) for one in compose(["-m", f"sweep={sweep}"]) if not is_left_out(one)]
-    assert len({job.case.id for job in jobs}) == cases
+@pytest.mark.parametrize(("sweep", "count"), [("demo", 24), ("demo_prefill", 10), ("gate", 8)])
+def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, count):
+    jobs = cases("-m", f"sweep={sweep}")
+    assert len({job.case.id for job in jobs}) == count
     assert all(job.plan.constants() for job in jobs)
 
 
@@ -447,13 +459,12 @@ def test_points_that_a_sweep_leaves_out_are_not_run_and_do_not_show_in_the_id(tm
     assert not any("leave_out" in one.case.id or "leave_out" in one.settings for one in records)
 
 
-def test_readings_sent_before_a_death_are_kept(tmp_path):
-    _, (record,) = run(tmp_path, *ELSEWHERE, "workload=killed")
-    assert "flops" in {reading.metric for reading in record.readings}
+def test_readings_sent_before_a_death_are_kept(grief):
+    assert "flops" in {reading.metric for reading in grief["killed"].readings}
 
 
-def test_an_output_that_is_wrong_after_timing_keeps_no_timing(tmp_path):
-    _, (record,) = run(tmp_path, *ELSEWHERE, "workload=wrong_later")
+def test_an_output_that_is_wrong_after_timing_keeps_no_timing(grief):
+    record = grief["wrong_later"]
     assert record.status is Status.INCORRECT
     assert {reading.metric for reading in record.readings} & {"latency_s", "relative_error"} == {"relative_error"}
 
@@ -483,9 +494,9 @@ def test_a_list_that_is_a_setting_can_be_read_back(tmp_path):
     assert (code, record.case.extras) == (0, {"geometry.source": '["a", "b"]'})
 
 
-def test_a_setting_that_was_taken_away_is_null_in_the_id(tmp_path):
-    _, (record,) = run(tmp_path, *SMALL, "~geometry.source")
-    assert record.case.id.endswith("geometry.source=null")
+def test_a_setting_that_was_taken_away_is_null_in_the_id():
+    (job,) = cases(*SMALL, "~geometry.source")
+    assert job.case.id.endswith("geometry.source=null")
 
 
 @pytest.fixture
