@@ -117,7 +117,7 @@ class Learner:
             kl_NT = objective.kl_coef * kl_estimates(experience.log_probs_NT, reference_NT, objective.kl_type)
         rewards_NT = ends_NT = None
         if objective.supervision == "process":
-            rewards_NT, ends_NT = step_rewards(experience, outcome_as_step=self._plan.outcome_as_step)
+            rewards_NT, ends_NT = step_rewards(experience, outcome_as_step=objective.outcome_as_step)
         scored = Scored(
             mask_NT=experience.mask_NT,
             rewards_N=experience.rewards_N,

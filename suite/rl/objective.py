@@ -28,6 +28,7 @@ class Objective:
 
     adv_estimator: str
     supervision: str
+    outcome_as_step: bool = False
     scale_rewards: str | None
     """None for an estimator that does not have it."""
     gamma: float
@@ -67,6 +68,7 @@ def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> O
     objective = Objective(
         adv_estimator=_name(settings, "adv_estimator"),
         supervision=one_of(settings, "supervision", SUPERVISIONS),
+        outcome_as_step=one_of(settings, "outcome_as_step", (True, False, None)) is True,
         scale_rewards=one_of(settings, "scale_rewards", (*SCALES, None)),
         gamma=_share(settings, "gamma"),
         lam=None if settings["lam"] is None else _share(settings, "lam"),

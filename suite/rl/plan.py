@@ -75,7 +75,6 @@ class RlPlan:
         self.overlong_buffer = _at_most(
             settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0
         )
-        self.outcome_as_step: bool = one_of(settings, "outcome_as_step", (True, False, None)) is True
         self.reward_from: str = one_of(settings, "reward_from", REWARDS_FROM)
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)

@@ -103,7 +103,7 @@ def test_a_bias_of_the_output_is_refused(tmp_path):
         loaded(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "attention_bias": False}))
-    with pytest.raises(UnsupportedError, match="self_attn.k_proj.bias.* too much"):
+    with pytest.raises(UnsupportedError, match=r"self_attn\.k_proj\.bias.* too much"):
         loaded(tmp_path)
 
 

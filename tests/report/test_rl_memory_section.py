@@ -226,7 +226,9 @@ def test_a_projection_of_other_settings_is_none_of_a_run(tmp_path, other):
 def test_beside_a_published_figure_stands_ours_where_the_model_the_algorithm_and_the_precision_agree(tmp_path):
     needs = {"gpu_40": {"devices_needed": 4}, "gpu_24": {"devices_needed": 8}}
     alike = {"geometry": "qwen2.5-7b", "lora_rank": None, "reference": "offloaded", "constants": needs}
-    section = section_of(tmp_path, grpo(**alike, seq_len=4096), grpo(**alike, seq_len=64), ppo(geometry="llama-2-7b"), grpo())
+    section = section_of(
+        tmp_path, grpo(**alike, seq_len=4096), grpo(**alike, seq_len=64), ppo(geometry="llama-2-7b"), grpo()
+    )
     rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
     assert len(rows) == len(published_memory())
     row = rows["EasyR1, GRPO, 7B, bfloat16, all weights"]
