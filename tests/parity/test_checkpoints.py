@@ -2,10 +2,11 @@
 
 import json
 import math
+import random
 
 import pytest
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
@@ -128,7 +129,7 @@ def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
 @smollm2_at_hand
 def test_smollm2_is_asked_in_words_by_its_own_template_and_nothing_it_says_is_cleaned():
     vocabulary, task = CheckpointVocabulary(SMOLLM2, 49_152), Sorting({"digits": 3})
-    item = task.item(__import__("random").Random(5))
+    item = task.item(random.Random(5))
     asked = words_of(place_of(SMOLLM2)).decode(vocabulary.prompt(task, item))
     assert asked.startswith(f"<|im_start|>system\n{FORM}<|im_end|>\n<|im_start|>user\nSort the digits of ")
     assert asked.endswith(f"{task.question(item)}<|im_end|>\n<|im_start|>assistant\n")
@@ -146,9 +147,7 @@ def folder(tmp_path):
     bytes_ = {letter: number for number, letter in enumerate(["<pad>", "<end>", *sorted(ByteLevel.alphabet())])}
     tokenizer = Tokenizer(BPE(vocab=bytes_, merges=[]))
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
-    from tokenizers.decoders import ByteLevel as Decoder
-
-    tokenizer.decoder = Decoder()
+    tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>").save_pretrained(path)
     return path
 
