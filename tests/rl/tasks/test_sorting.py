@@ -49,11 +49,12 @@ def test_a_thought_that_corrects_itself_has_two_attempts_of_which_the_second_is_
     for _ in range(2000):
         item = task.item(generator)
         thought = "".join(tokens(task.document(item, generator))).partition("</think>")[0].removeprefix("<think>")
-        if len(written := thought.split("!")) == 2:
+        written = thought.split("!")
+        if [len(attempt) for attempt in written] == [4, 4]:
             attempts.append([attempt == item.answer for attempt in written])
     first, second = (sum(of_one) / len(attempts) for of_one in zip(*attempts, strict=True))
     assert first < 0.1
-    assert 0.25 < second < 0.4
+    assert 0.25 < second < 0.45
 
 
 def test_equal_digits_are_each_written():
