@@ -322,7 +322,9 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
 
 
 def _key(override: Override) -> str:
-    return str(override.key_or_group).replace("/", ".")
+    """`policy@recipe.teacher.policy` for an option that is put at another place than its group's."""
+    key = str(override.key_or_group).replace("/", ".")
+    return f"{key}@{override.package}" if override.package else key
 
 
 def _group(key: str) -> str:

@@ -133,8 +133,10 @@ def run_key(case: Case, settings: Mapping[str, Any]) -> str:
 
 
 def _chosen_or_set(settings: Mapping[str, Any], chosen: Mapping[str, str], key: str) -> Any:
-    """A group's option by its name; null where the workload has no use for it."""
-    return chosen[key] if key in chosen and settings.get(key) is not None else _at(settings, key)
+    """A group's option by its name; null where the workload has no use for it. Behind an @ stands where its settings
+    are, if not under the group's name."""
+    found = _at(settings, key.rpartition("@")[2])
+    return chosen[key] if key in chosen and found is not None else found
 
 
 def _at(settings: Mapping[str, Any], key: str) -> Any:

@@ -16,7 +16,7 @@ from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.rl_metrics import PHASES
 from suite.records.store import read_contents
-from suite.run import main
+from suite.run import compose, job_of, main
 from tests.rl.cases import TINY_RL, recipe, seeded, settings
 from tests.test_run import ROOT, needs_process_groups
 
@@ -146,6 +146,14 @@ def test_a_teacher_is_trained_once_left_beside_the_runs_and_what_it_cost_is_said
     assert left.stat().st_mtime_ns == written
     in_process(tmp_path, **asked, seed=1)
     assert len(list((tmp_path / "teachers").glob("*.pt"))) == 2
+
+
+def test_another_teacher_is_another_case():
+    asked = ["workload=rl", "recipe=distill", "policy=tiny", "policy@recipe.teacher.policy=medium"]
+    (composed,) = compose(asked)
+    case = job_of(composed).case
+    assert (case.axes["policy"], case.extras["policy@recipe.teacher.policy"]) == ("tiny", "medium")
+    assert composed.settings["recipe"]["teacher"]["policy"] == read_choice("policy", "medium")
 
 
 def test_what_each_stage_came_to_is_a_line_of_the_answer(tmp_path, capsys):
