@@ -7,8 +7,8 @@ from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.record import Record
 
 MOST_PARTS = 6
-GPU = "gpu_"
-"""Before the gigabytes of one, in a span."""
+GPU, SHARDS = "gpu_", "shards_"
+"""In a span, before the gigabytes of one GPU, and before how many devices there are."""
 
 
 def projected(record: Record) -> list[tuple[str, str]]:
@@ -23,7 +23,7 @@ def projected(record: Record) -> list[tuple[str, str]]:
     others = ", ".join(f"{numbers.bytes_iec(peak)} in {name}" for name, peak in peaks.items() if name != phase)
     lines = [("peak", f"{numbers.bytes_iec(peaks[phase])} in {phase} {where}; {others}")]
     lines += [("" if n else "of it", f"{name}  {numbers.bytes_iec(value)}") for n, (name, value) in enumerate(parts)]
-    return [*lines, ("fits", sets_in_words(sets))]
+    return [*lines, ("fits", sets_in_words(sets, most_devices(record)))]
 
 
 def projected_briefly(record: Record) -> str | None:
@@ -31,7 +31,7 @@ def projected_briefly(record: Record) -> str | None:
     if not peaks or not _is_projection(record):
         return None
     phase = max(peaks, key=lambda name: peaks[name])
-    return f"{numbers.bytes_iec(peaks[phase])} in {phase}   fits {sets_in_words(fitting(record))}"
+    return f"{numbers.bytes_iec(peaks[phase])} in {phase}   fits {sets_in_words(fitting(record), most_devices(record))}"
 
 
 def fitting(record: Record) -> dict[int, int]:
@@ -44,11 +44,17 @@ def fitting(record: Record) -> dict[int, int]:
     return dict(sorted(counts.items(), key=lambda item: (item[0] * item[1], item[1])))
 
 
-def sets_in_words(sets: Mapping[int, int]) -> str:
-    """`2 x 80 GB, or 4 x 40 GB, 1 x 141 GB`, as `fitting` orders them."""
-    smallest, *others = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()] or [
-        "on no set of 8 or fewer"
-    ]
+def most_devices(record: Record) -> int:
+    """That a minibatch is enough for, each with a micro-batch of its own."""
+    tried = [one.span.removeprefix(SHARDS) for one in record.readings if one.metric == "peak_bytes_per_device"]
+    return max(int(count) for count in tried if count.isdecimal())
+
+
+def sets_in_words(sets: Mapping[int, int], most: int) -> str:
+    """`2 x 80 GB, or 4 x 40 GB, 1 x 141 GB`, as `fitting` orders them; at `most` so many devices were tried."""
+    if not sets:
+        return f"on no {most} or fewer GPUs" if most > 1 else "on no GPU, and the minibatch has one micro-batch for one"
+    smallest, *others = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()]
     return f"{smallest}, or {', '.join(others)}" if others else smallest
 
 

@@ -68,7 +68,7 @@ def test_the_smallest_set_has_the_least_memory_and_of_equals_the_fewest_devices(
     for size, count in ((24, 8), (40, 4), (80, 2), (141, 2)):
         meter.note(f"gpu_{size}", devices_needed=count)
     assert list(fitting(record([*changed, *meter.readings]))) == [80, 40, 24, 141]
-    assert projected(record(changed))[-1][1] == "on no set of 8 or fewer"
+    assert projected(record(changed))[-1][1] == "on no 8 or fewer GPUs"
 
 
 def test_hydra_composes_a_case_with_the_settings_that_two_workloads_share():
