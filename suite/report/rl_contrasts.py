@@ -1,4 +1,4 @@
-"""Runs that agree in all but one setting: what it changes, with the seed and every other setting the same."""
+"""Runs that agree in all but one setting and what belongs to it: what it changes, every seed against itself."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,9 @@ from suite.report.results import Results
 from suite.report.rl_contests import Contest, contests_against
 from suite.report.rl_run import DEFAULTS, Run
 from suite.report.rl_runs import Arm, Comparison, apart_of, arms_of, runs_of, titles_of, together_of
+
+OF_ONE_VALUE = {"supervision": ("outcome_as_step",)}
+"""Settings that only one value of a setting has: those who lack it are held against all who have it."""
 
 
 @functools.lru_cache(maxsize=len(DEFAULTS))
@@ -32,4 +35,5 @@ def default_of(comparison: Comparison, name: str) -> Arm | None:
 
 
 def _but(run: Run, name: str) -> Pairs:
-    return (*together_of(run), *((other, value) for other, value in apart_of(run) if other != name))
+    of_it = (name, *OF_ONE_VALUE.get(name, ()))
+    return (*together_of(run), *((other, value) for other, value in apart_of(run) if other not in of_it))

@@ -260,6 +260,16 @@ def test_what_a_reward_is_of_is_held_against_the_other_with_all_else_the_same(tm
     assert f"At equal completions: {paid}; {voted}." in headlines(results, EN)
 
 
+def test_what_belongs_to_one_value_keeps_no_arm_from_the_reference(tmp_path):
+    records = [run([0.1, 0.2, 0.5], seed=0), run([0.1, 0.2, 0.6], seed=1)]
+    for is_step in (False, True):
+        process = [run([0.1, 0.2, 0.8], seed=seed) for seed in (0, 1)]
+        records += [named(one, supervision="process", outcome_as_step=is_step) for one in process]
+    (table,) = section_of(rl_feedback, tmp_path, *records).tables
+    arms = [row["Arm"] for row in rows_of(table)]
+    assert {"supervision=process · outcome_as_step=False", "supervision=process · outcome_as_step=True"} == set(arms)
+
+
 ODD_STAGES = (
     "rl",
     [],
