@@ -16,7 +16,7 @@ from suite.report.alike import Pairs, differing, grouped
 from suite.report.facets import name_facets
 from suite.report.palette import shown
 from suite.report.results import Results
-from suite.report.rl_palette import ALGORITHM, lead_rank, led_by, shown_algorithm, shown_lead
+from suite.report.rl_palette import ALGORITHM, RECIPE, lead_rank, led_by, shown_algorithm, shown_lead
 from suite.report.rl_run import (
     BUDGETS,
     CPU,
@@ -138,10 +138,14 @@ class Comparison:
 
 @functools.lru_cache(maxsize=1)
 def comparisons(results: Results) -> Sequence[Comparison]:
-    """Every comparison of algorithms, the ones that show the most arms first."""
-    found = grouped(contestants(results), together_of)
-    titles = titles_of(list(found), results.several)
-    made = [Comparison(together=key, title=titles[key], arms=arms_of(runs)) for key, runs in found.items()]
+    """Every comparison of algorithms, the ones that show the most arms first. An arm that is alone among algorithms and
+    not among recipes is told with those.
+    """
+    arms = {key: arms_of(runs) for key, runs in grouped(contestants(results), together_of).items()}
+    of_recipes = {together_of(run) for run in runs_of(results) if run.setting(RECIPE) != DEFAULTS[RECIPE]}
+    kept = {key: of_key for key, of_key in arms.items() if len(of_key) > 1 or key not in of_recipes}
+    titles = titles_of(list(kept), results.several)
+    made = [Comparison(together=key, title=titles[key], arms=of_key) for key, of_key in kept.items()]
     return sorted(made, key=lambda one: (-len(one.chosen), -one.most_seeds, one.title))
 
 

@@ -161,9 +161,9 @@ def test_recipes_and_majority_votes_are_no_arms_among_algorithms_and_a_default_n
         named(run([0.1, 0.2, 0.9]), recipe="r1"),
         named(run([0.1, 0.2, 0.9]), reward_from="majority"),
     ]
-    (one,) = comparisons(results_of(tmp_path, *records))
-    (arm,) = one.arms
-    assert (arm.name, arm.mean_final, len(arm.runs)) == ("GRPO", 0.6, 1)
+    assert comparisons(results_of(tmp_path / "alone", *records)) == []
+    (one,) = comparisons(results_of(tmp_path / "beside", *records, run([0.1, 0.2, 0.4], algorithm="ppo")))
+    assert [(arm.name, arm.mean_final, len(arm.runs)) for arm in one.arms] == [("PPO", 0.4, 1), ("GRPO", 0.6, 1)]
 
 
 def test_r1_zero_with_another_question_stays_out_of_the_recipes(tmp_path):
