@@ -168,12 +168,14 @@ def own_settings(arms: Iterable[Arm]) -> dict[str, str]:
 
 
 def drawn_setups(found: Sequence[Setup]) -> list[Setup]:
-    """Of each model the setup with the most arms, and of those the most usual; of the largest models."""
+    """Of each model the setup with the most arms, and of those the most usual; of the largest models, those where arms
+    stand side by side before the others.
+    """
     usual = usual_of([setup.key for setup in found])
     best: dict[tuple[bool, str], Setup] = {}
     for setup in sorted(found, key=lambda one: (-len(one.arms), len(unusual(one.key, usual)))):
         best.setdefault((setup.is_measured, setup.first.model), setup)
-    chosen = [setup for setup in found if setup in best.values()]
+    chosen = sorted((setup for setup in found if setup in best.values()), key=lambda one: len(one.arms) == 1)
     return [
         *[setup for setup in chosen if not setup.is_measured][:MOST_PROJECTED],
         *[setup for setup in chosen if setup.is_measured][:MOST_MEASURED],
