@@ -83,10 +83,8 @@ class Peak:
 class Holdings(TorchDispatchMode):
     """Use as a context manager around the work, and read the peaks afterwards."""
 
-    def __init__(self, kind_of: Callable[[Tensor], str | None] = lambda tensor: None) -> None:
-        """`kind_of` says of a new tensor what it is, whatever the code says; None leaves that to the code."""
+    def __init__(self) -> None:
         super().__init__()
-        self._kind_of = kind_of
         self._storages: list[_Storage] = []
         """All that were ever seen."""
         self._places: dict[int, int] = {}
@@ -178,8 +176,7 @@ class Holdings(TorchDispatchMode):
         place = self._places.get(address)
         if place is None:
             place = self._places[address] = len(self._storages)
-            owner, kind = _now[-1]
-            self._storages.append(_Storage(bytes=0, label=(owner, self._kind_of(tensor) or kind)))
+            self._storages.append(_Storage(bytes=0, label=_now[-1]))
             weakref.finalize(holder, self._lose, address)
         if size != self._storages[place].bytes:
             self._events.append((place, size - self._storages[place].bytes))

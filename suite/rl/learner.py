@@ -266,9 +266,8 @@ class Learner:
         for owner, model in models:
             yield list(model.parameters()), owner, PARAMETERS
             yield model.rotary_tables(), owner, OTHER
-        for owner, optimiser in ((POLICY, self._optimiser), (CRITIC, self._critic_optimiser)):
-            if optimiser is not None:
-                yield optimiser.state_tensors(), owner, OPTIMISER
+        for owner, (_, optimiser) in self.optimisers().items():
+            yield optimiser.state_tensors(), owner, OPTIMISER
 
     def state(self) -> dict[str, Any]:
         state = {"policy": self._trained.state_dict(), "optimiser": self._optimiser.state()}

@@ -69,14 +69,6 @@ def test_a_gradient_is_known_from_its_beginning_though_it_shows_at_its_end():
         handle.remove()
 
 
-def test_a_rule_for_shapes_goes_before_what_the_code_says():
-    holdings = Holdings(lambda tensor: "logits" if tensor.shape[-1:] == (256,) else None)
-    with holdings, holdings.phase("work"), held_as("policy", "activations"):
-        both = torch.empty(4, 256), torch.empty(256, 4)
-    assert holdings.peaks()["work"].held == {("policy", "logits"): 4 * KIB, ("policy", "activations"): 4 * KIB}
-    del both
-
-
 def test_a_backward_pass_is_labelled_by_the_code_that_it_is_of():
     holdings, wide = Holdings(), torch.zeros(4, 256, requires_grad=True)
     with holdings, held_as("policy", "activations"):

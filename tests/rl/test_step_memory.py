@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._pytree import tree_leaves
 
 from suite.measure.allocator import AllocatorProbe
 from suite.measure.course import run_course
@@ -113,6 +114,21 @@ def test_all_that_is_held_has_an_owner_that_the_algorithm_needs(shared, algorith
     assert in_update["policy", "gradients"] == in_update["policy", "parameters"]
 
 
+class ByWidth(Holdings):
+    """Whose logits are what is as wide as the vocabulary, and nothing else."""
+
+    def __init__(self, vocab_size):
+        super().__init__()
+        self._vocab_size = vocab_size
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = super().__torch_dispatch__(func, types, args, kwargs)
+        for leaf in tree_leaves(made) if not self._is_away else ():
+            if isinstance(leaf, torch.Tensor):
+                self.label([leaf], "policy", LOGITS if leaf.shape[-1:] == (self._vocab_size,) else OTHER)
+        return made
+
+
 @pytest.mark.parametrize(("mlp", "entropy_coef"), [(24, 0.0), (24, 0.01), (96, 0.0)])
 def test_logits_are_known_by_where_they_are_made_as_they_are_by_their_width(shared, mlp, entropy_coef):
     """Which alone does not do: the smallest policy is as wide as the vocabulary. The update's peak is among the
@@ -120,7 +136,7 @@ def test_logits_are_known_by_where_they_are_made_as_they_are_by_their_width(shar
     by_place, by_width = (prepared(shared, "grpo", entropy_coef=entropy_coef, policy=policy(mlp)) for _ in range(2))
     vocab_size = by_width.plan.shape.vocab_size
     assert vocab_size not in {*SIZES.values(), mlp}
-    by_width._memory._holdings = Holdings(lambda tensor: LOGITS if tensor.shape[-1:] == (vocab_size,) else OTHER)
+    by_width._memory._holdings = ByWidth(vocab_size)
     seen = [stepped(workload) for workload in (by_place, by_width)]
     for phase in PHASES:
         of_place, of_width = (held(readings, phase).get(("policy", LOGITS), 0) for readings in seen)

@@ -63,12 +63,7 @@ def simulated(
 
     `tensors`: what makes them fake, or does nothing.
     """
-    vocabulary = plan.shape.vocab_size
-
-    def logits(tensor: Tensor) -> str | None:
-        return LOGITS if tensor.dim() > 1 and tensor.shape[-1] == vocabulary else None
-
-    holdings = Holdings(logits)
+    holdings = Holdings()
     with tensors(), holdings, Simulation(holdings) as simulation:
         _Step(plan, Models(plan, attention, holdings), holdings, simulation).run()
     return holdings
@@ -144,9 +139,11 @@ class _Step:
                 caches = model.new_caches(rows, plan.seq_len)
             self._prefill(model, rows)
             last_B1 = torch.zeros(rows, 1, dtype=torch.long)
-            log_p_BV = F.log_softmax(model.logits(model.decode(last_B1, caches, plan.seq_len - 1, None)[:, 0]), dim=-1)
-            noise_BV = torch.empty_like(log_p_BV).exponential_().log_()
-            (log_p_BV - noise_BV).argmax(dim=-1)
+            h_BD = model.decode(last_B1, caches, plan.seq_len - 1, None)[:, 0]
+            with held_as(kind=LOGITS):
+                log_p_BV = F.log_softmax(model.logits(h_BD), dim=-1)
+                noise_BV = torch.empty_like(log_p_BV).exponential_().log_()
+                (log_p_BV - noise_BV).argmax(dim=-1)
 
     def _prefill(self, model: Decoder, rows: int) -> None:
         """As many whole prompts at once as `prefill_tokens` allows, one at least; a group shares its prompt's."""
