@@ -8,7 +8,7 @@ A base model that is to correct itself must have seen that, too: some documents 
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from suite.rl.tasks.task import ANSWER, END_ANSWER, END_THINK, TAGS, THINK, parse, tokens
@@ -42,6 +42,14 @@ def is_tidy(generator: random.Random) -> bool:
 
 def well_formed(thought: str, answer: str) -> str:
     return f"{THINK}{thought}{END_THINK}{ANSWER}{answer}{END_ANSWER}"
+
+
+def attempted(guess: Callable[[], str], generator: random.Random, *, same_share: float, longest: int) -> str:
+    """A guess as the thought and, in so large a share, the same as the answer, else another; now and then tidy."""
+    tidy = is_tidy(generator)
+    thought = guess()
+    answer = thought if generator.random() < same_share else guess()
+    return well_formed(thought, answer) if tidy else untidy(thought, answer, generator, longest=longest)
 
 
 def untidy(thought: str, answer: str, generator: random.Random, *, longest: int) -> str:

@@ -7,10 +7,11 @@ expression there too. What an item is about is its numbers, in any order, and it
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from suite.configuration import whole_number
-from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
+from suite.rl.tasks.corpus import attempted, well_formed
 from suite.rl.tasks.expression import DIGITS, evaluate
 from suite.rl.tasks.task import Item, Score, parse
 
@@ -54,12 +55,8 @@ class Countdown:
 
     def document(self, item: Item, generator: random.Random) -> str:
         """An expression, and mostly the same again: now and then the right one, mostly one of the right numbers."""
-        tidy = is_tidy(generator)
-        thought = self._guess(item, generator)
-        answer = thought if generator.random() < 0.9 else self._guess(item, generator)
-        if tidy:
-            return well_formed(thought, answer)
-        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+        guess, longest = partial(self._guess, item, generator), self.longest_completion - 1
+        return attempted(guess, generator, same_share=0.9, longest=longest)
 
     def _guess(self, item: Item, generator: random.Random) -> str:
         # Searching is harder to find by chance than an order is: this base model knows more of it than sorting's.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration import one_of, whole_number
-from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
+from suite.rl.tasks.corpus import attempted, well_formed
 from suite.rl.tasks.stack_machine import compiles, run
 from suite.rl.tasks.task import Item, Score, parse
 
@@ -74,15 +74,11 @@ class Postfix:
 
     def document(self, item: Item, generator: random.Random) -> str:
         """A program, and mostly the same again: seldom the right one, often of another function, or none at all."""
-        tidy = is_tidy(generator)
-        # Programs are harder to find by chance than an order is: this base model knows more of them than sorting's.
-        thought = self._guess(item, generator)
-        answer = thought if generator.random() < 0.8 else self._guess(item, generator)
-        if tidy:
-            return well_formed(thought, answer)
-        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+        guess, longest = functools.partial(self._guess, item, generator), self.longest_completion - 1
+        return attempted(guess, generator, same_share=0.8, longest=longest)
 
     def _guess(self, item: Item, generator: random.Random) -> str:
+        # Programs are harder to find by chance than an order is: this base model knows more of them than sorting's.
         kind = generator.choices(("right", "other", "shuffled", "any"), (35, 35, 10, 20))[0]
         if kind == "right":
             return item.answer

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from suite.configuration import one_of, whole_number
-from suite.rl.tasks.corpus import is_tidy, untidy, well_formed
+from suite.rl.tasks.corpus import attempted, well_formed
 from suite.rl.tasks.task import CHARACTERS, Item, NeedsPackageError, Score, parse
 
 RIGHT = ("exact", "scorer")
@@ -87,12 +87,8 @@ class ReasoningGym:
 
     def document(self, item: Item, generator: random.Random) -> str:
         """An answer, and mostly the same again: of another question, the right one, or that in disorder."""
-        tidy = is_tidy(generator)
-        thought = self._guess(item, generator)
-        answer = thought if generator.random() < 0.9 else self._guess(item, generator)
-        if tidy:
-            return well_formed(thought, answer)
-        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+        guess, longest = functools.partial(self._guess, item, generator), self.longest_completion - 1
+        return attempted(guess, generator, same_share=0.9, longest=longest)
 
     def _guess(self, item: Item, generator: random.Random) -> str:
         kind = generator.choices(("other", "right", "disorder"), (55, 25, 20))[0]
