@@ -36,7 +36,9 @@ class Words:
 def words_of(place: Place) -> Words:
     """Raises UnsupportedError where a folder has no tokenizer that ends a text."""
     from transformers import AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # of the weights of a GGUF, which its tokenizer is read among
     given = {"gguf_file": place.gguf} if place.gguf else {}
     try:
         tokenizer = AutoTokenizer.from_pretrained(place.folder, local_files_only=True, **given)
