@@ -53,7 +53,7 @@ class Case:
     @property
     def id(self) -> str:
         pairs = {"workload": self.workload, **self.axes, **dict(sorted(self.extras.items()))}
-        return " ".join(f"{name}={_as_typed(value)}" for name, value in pairs.items())
+        return " ".join(f"{name}={as_typed(value)}" for name, value in pairs.items())
 
 
 def telling_apart(cases: Sequence[Case]) -> list[str]:
@@ -153,5 +153,6 @@ def _plain(value: Any) -> Any:
     return value if text is None else scrub(" ".join(text.split()), is_choice=True)
 
 
-def _as_typed(value: Any) -> str:
+def as_typed(value: Any) -> str:
+    """A setting as an id and a command line write it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

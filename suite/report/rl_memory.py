@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from suite.records.case import as_typed
 from suite.records.derived import constant, noted
 from suite.records.holdings import KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REFERENCE, parts_of
 from suite.records.record import Evidence, Record, Status
@@ -151,6 +152,4 @@ def setting_text(value: Any) -> str:
 
 @functools.lru_cache(maxsize=1024, typed=True)
 def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return cut(f"{value:g}" if isinstance(value, float) else str(value))
+    return cut(f"{value:g}" if isinstance(value, float) else as_typed(value))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from suite.records.case import as_typed
 from suite.records.derived import started_at
 from suite.report.alike import Pairs, differing, grouped
 from suite.report.facets import name_facets
@@ -290,7 +291,7 @@ def _alike(said: Mapping[str, str], name: str, keys: Sequence[Pairs]) -> list[Pa
 
 @functools.lru_cache(maxsize=1024, typed=True)
 def _text(value: Any) -> str:
-    return "" if value is None else cut(str(value))
+    return "" if value is None else cut(as_typed(value))
 
 
 def _as_number(seed: str) -> tuple[float, str]:

@@ -1,5 +1,6 @@
 """Given texts that a policy is trained on, step by step: more of its corpus, or a limited pool of right completions."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,23 +15,23 @@ from suite.rl.streams import python_stream
 from suite.rl.tasks.task import draw
 
 
-class Lessons:
+class Lessons(ABC):
     """Texts without end; a subclass has them."""
 
     def gather(self, meter: Meter) -> Mapping[str, float]:
         """Before each step; what is to be noted of it."""
         return NOTHING_SAMPLED
 
+    @abstractmethod
     def of_step(self, step: int, count: int) -> Sequence[Example]:
         """`count` of them, or none where there is nothing to learn from. `step`: of the run."""
-        raise NotImplementedError
 
     def state(self) -> list[Any]:
         """What cannot be made again."""
         return []
 
     def restore(self, state: Sequence[Any]) -> None:
-        pass
+        assert not state, "what can be made again is"
 
 
 class Corpus(Lessons):

@@ -6,16 +6,15 @@ Prints a line a change: the status that the case's record would have, and the re
 change is run by a fork of its own, which finds the copy first.
 """
 
-import os
-import shutil
 import sys
-import tempfile
 import traceback
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT))  # behind whatever copy is put first
+
+from tests.wrong_lines import try_all  # noqa: E402
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,41 +140,11 @@ def main():
     import yaml  # noqa: F401
 
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        for part in ("suite", "conf"):
-            shutil.copytree(ROOT / part, Path(folder) / part)
-        for change in CHANGES:
-            with made(change, Path(folder) / "suite" / "attention" / change.file):
-                print(f"{change.what}: {ended(change, folder, writes_bytecode=not change.before)}", flush=True)
+    try_all(CHANGES, "attention", outcome)
 
 
-@contextmanager
-def made(change, path):
-    """The change in the file, for a while. Its time is put back too, so that what was compiled of it is good again."""
-    text, times = path.read_text(encoding="utf-8"), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
-    if change.before:
-        assert text.count(change.before) == 1, change
-        path.write_text(text.replace(change.before, change.after), encoding="utf-8")
-    yield
-    path.write_text(text, encoding="utf-8")
-    os.utime(path, ns=times)
-
-
-def ended(change, folder, *, writes_bytecode):
-    """Status and reason of the case that the change is about."""
-    ours, theirs = os.pipe()
-    if not os.fork():
-        sys.dont_write_bytecode = not writes_bytecode
-        os.write(theirs, outcome(folder, change.settings).encode())
-        os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours, encoding="utf-8") as pipe:
-        said = pipe.read()
-    os.wait()
-    return said
-
-
-def outcome(folder, changes):
+def outcome(change, folder):
+    changes = change.settings
     sys.path.insert(0, folder)
     try:
         import suite

@@ -1,0 +1,47 @@
+"""Trying changes of one line each in a scratch copy of the suite, each in a fork that has what is dear imported."""
+
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def try_all(changes, part, outcome):
+    """Print what each change ends as. `part`: the package that the changes' files lie in. `outcome(change, folder)`:
+    status and reason of the case that runs the copy in a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        for copied in ("suite", "conf"):
+            shutil.copytree(ROOT / copied, Path(folder) / copied)
+        for change in changes:
+            with _made(change, Path(folder) / "suite" / part / change.file):
+                print(f"{change.what}: {_ended(change, folder, outcome)}", flush=True)
+
+
+@contextmanager
+def _made(change, path):
+    """The change in the file, for a while. Its time is put back too, so that what was compiled of it is good again."""
+    text, times = path.read_text(encoding="utf-8"), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    if change.before:
+        assert text.count(change.before) == 1, change
+        path.write_text(text.replace(change.before, change.after), encoding="utf-8")
+    yield
+    path.write_text(text, encoding="utf-8")
+    os.utime(path, ns=times)
+
+
+def _ended(change, folder, outcome):
+    ours, theirs = os.pipe()
+    if not os.fork():
+        # What is compiled of a changed file must not be taken for the unchanged one's.
+        sys.dont_write_bytecode = bool(change.before)
+        os.write(theirs, outcome(change, folder).encode())
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.wait()
+    return said
