@@ -75,7 +75,7 @@ def taken(counter, **parts):
 
 @driver.needs_gcc
 def test_each_span_gets_its_joules_and_the_record_says_from_where(play):
-    play(device(), "power 0 0:100", "update 0.002")
+    play(device(), "power 0 0:100", "update 0.0005")
     readings, fact = taken(energy_counter(GPU), layer=sleeping(0.002), kernel=sleeping(0.002, runs=4))
     by_span = {(reading.span, reading.metric): reading.value for reading in readings}
     assert by_span["layer", "energy_j"] > 0.2
