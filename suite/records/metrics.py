@@ -1,6 +1,7 @@
 """What each metric is called, its unit and which way is better. Report axes and gate directions come from here."""
 
 from suite.records.metric import Better, Metric
+from suite.records.quality_metrics import QUALITY_METRICS
 from suite.records.rl_metrics import RL_METRICS
 
 
@@ -45,5 +46,6 @@ METRICS = {
         _metric("ceiling_flops_per_s", "FLOP/s", "Arithmetic ceiling", Better.HIGHER),
         _metric("ceiling_bytes_per_s", "B/s", "Memory ceiling at this working set", Better.HIGHER),
         *RL_METRICS,
+        *QUALITY_METRICS,
     )
 }

@@ -1,0 +1,50 @@
+"""What a case of quality records: how well a decoder answers, of which kind of question, and what its cache keeps.
+
+`answered` and `answer_loss` stand in the span `evaluate`, and for each kind of question (a tier, an attribute, a
+distance) in a span of its own below it; with one head knocked out, in a span below `knocked_out`. Those of step n are
+of the decoder after the updates of n steps. A share without its standard error is no measurement: the questions are as
+many as `questions_asked` says, and seeds are runs of their own.
+"""
+
+from suite.records.metric import Better, Metric
+
+KNOCKED_OUT, CACHED, TEXT, DECODE = "knocked_out", "cached", "text", "decode"
+"""Spans: answers without one head, what a linear reader finds in the cache, text of workload=compress, one timed token."""
+
+
+def within(*parts: str) -> str:
+    """A span below another one: `evaluate/rarely`."""
+    return "/".join(parts)
+
+
+def below(span: str, above: str) -> str | None:
+    """What stands behind `above/` in a span; None for another span."""
+    return span[len(above) + 1 :] if span.startswith(f"{above}/") else None
+
+
+def _metric(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True)
+
+
+def _exact(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
+    return Metric(name=name, unit=unit, label=label, better=better, exact=True)
+
+
+QUALITY_METRICS = (
+    _metric("questions", "", "Questions that a step trained on"),
+    _metric("training_loss", "", "Loss on a trained answer, in nats, mean over a step's updates"),
+    _metric("answered", "", "Share of held-out questions answered rightly", Better.HIGHER),
+    _metric("answer_loss", "", "Loss on a held-out answer, in nats", Better.LOWER),
+    _metric("recoverable", "", "Share of a token's details that a linear reader finds in its cache", Better.HIGHER),
+    _exact("questions_asked", "", "Held-out questions of one evaluation"),
+    _exact("chance", "", "Share that guessing answers"),
+    _exact("model_parameter_count", "", "Parameters of the whole model"),
+    _exact("cache_bytes_per_token", "B", "KV cache of a token, all layers", Better.LOWER),
+    _exact("cache_bytes_per_token_mha", "B", "KV cache of a token under MHA, all layers"),
+    # workload=compress: sums over one window of text, so that any mean can be taken on reading.
+    _metric("text_loss", "", "Summed loss of a window's tokens, in nats", Better.LOWER),
+    _metric("text_tokens", "", "Tokens that the loss is summed over"),
+    _metric("text_words", "", "Words that these tokens are of"),
+    _metric("logits_change", "", "Relative Frobenius difference of logits from the model's own", Better.LOWER),
+    _metric("energy_kept", "", "Share of the squared norm of a layer's keys and values that is kept", Better.HIGHER),
+)
