@@ -40,7 +40,7 @@ from suite.rl.base import new_decoder
 from suite.rl.experience import Experience
 from suite.rl.learner import Learnable, Learner
 from suite.rl.plan import RlPlan
-from suite.rl.streams import torch_stream
+from suite.measure.streams import torch_stream
 from suite.rl.tasks.task import Score
 from tests.benchmarks.rivalry import COPIES, NEVER, Row, fastest, generated, in_turns, seeded
 from tests.parity.their_decoder import largest_difference, llama_of, weights_of
