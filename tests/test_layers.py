@@ -124,7 +124,7 @@ def test_the_process_that_starts_runs_holds_no_torch():
     assert "torch" not in names
 
 
-def test_hydra_is_imported_by_run_alone():
+def test_hydra_is_imported_by_composing_alone():
     importers = set()
     for path in (ROOT / "suite").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -132,7 +132,7 @@ def test_hydra_is_imported_by_run_alone():
             named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if any(name.split(".")[0] in ("hydra", "omegaconf") for name in named):
                 importers.add(path.relative_to(ROOT).as_posix())
-    assert importers == {"suite/run.py"}
+    assert importers == {"suite/composing.py"}
 
 
 @needs_fork
