@@ -61,6 +61,7 @@ def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str],
     composed: list[Composed] = []
     unknown: list[set[str]] = []
     for part in parts:
+        # Forced at once: a part that Hydra gave up half way would be composed twice.
         own = map(_forced, overrides_of(part, typed=typed))
         rest = (one for one in arguments if one not in MULTIRUN)
         points = _cross_product(["-m", *own, *rest], alone, is_part=True, after=len(composed))
