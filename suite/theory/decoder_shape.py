@@ -24,6 +24,9 @@ class DecoderShape:
     qkv_bias: bool = False
     """Queries, keys and values have a bias, as Qwen2's."""
     norm_eps: float = NORM_EPS
+    match_residual: float | None = None
+    """Share by which the layer misses what `match` holds equal; None where nothing was moved."""
+    match_described: str | None = None
 
     @property
     def hidden_size(self) -> int:
@@ -52,18 +55,21 @@ class DecoderShape:
 
 
 def decoder_shape(
-    sizes: Mapping[str, Any], attention: Mapping[str, Any], *, vocab_size: int, where: str
+    sizes: Mapping[str, Any], attention: Mapping[str, Any], *, vocab_size: int, where: str, match: str = "heads"
 ) -> DecoderShape:
-    """Lay an attention variant over a decoder's sizes. `where`: the settings' group and a dot, as `policy.`.
+    """Lay an attention variant over a decoder's sizes.
+
+    `where`: the settings' group and a dot, as `policy.`. `match`: one of suite.theory.matching.MATCHES.
 
     A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`. Latent
     attention laid over it has no biases, whatever it says.
 
-    Raises ValueError, in one sentence, for sizes that are wrong in themselves.
+    Raises ValueError, in one sentence, for sizes that are wrong in themselves, UnmatchedError where no size matches.
     """
     sizes = {"tie_embeddings": True, "qkv_bias": False, "norm_eps": NORM_EPS, **sizes}
     geometry = geometry_from(sizes, where=where)
-    layer = laid_over("heads", geometry, attention, 1).shape
+    laid = laid_over(match, geometry, attention, 1)
+    layer = laid.shape
     has_bias = one_of(sizes, "qkv_bias", (True, False), where=where) and not isinstance(layer, LatentShape)
     return DecoderShape(
         layer=layer,
@@ -73,4 +79,6 @@ def decoder_shape(
         ties_embeddings=one_of(sizes, "tie_embeddings", (True, False), where=where),
         qkv_bias=has_bias,
         norm_eps=positive_number(sizes, "norm_eps", where=where),
+        match_residual=laid.residual,
+        match_described=laid.described,
     )
