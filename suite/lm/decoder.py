@@ -104,7 +104,10 @@ class Decoder(torch.nn.Module):
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
         """Hidden states h_BSD behind the last norm. A mask as suite.lm.attend has it; None: causal."""
-        x_BSD = F.embedding(tokens_BS, self.embedding)
+        return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST)
+
+    def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
+        """The same from embeddings on, whatever they were made of."""
         for block in self._blocks:
             if self.checkpointing and torch.is_grad_enabled():
                 x_BSD = checkpoint(block, x_BSD, mask_B1ST, use_reentrant=False, preserve_rng_state=False)
@@ -114,11 +117,17 @@ class Decoder(torch.nn.Module):
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
         """Hidden states of new tokens from `start` on; writes them to the caches, one a layer."""
-        x_BSD = F.embedding(tokens_BS, self.embedding)
+        return self.decode_through(F.embedding(tokens_BS, self.embedding), caches, start, mask_B1ST)
+
+    def decode_through(self, x_BSD: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
+        """The same from embeddings on."""
         for block, cache in zip(self._blocks, caches, strict=True):
-            cache.length = start + tokens_BS.shape[1]
+            cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
         return _normed(x_BSD, self.norm, self.shape.norm_eps)
+
+    def attention_of(self, layer: int) -> AttentionLayer:
+        return self._blocks[layer].attention
 
     def logits(self, h_BSD: Tensor) -> Tensor:
         return F.linear(h_BSD, self.embedding if self.head is None else self.head)

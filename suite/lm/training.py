@@ -14,6 +14,8 @@ from suite.measure.holdings import held_as
 from suite.records.holdings import OPTIMISER_TEMPORARIES
 
 BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.0
+LAST_RATE = 0.05
+"""Of the highest learning rate, where it decays."""
 FORMS: dict[str, dict[str, bool]] = {
     "fused": {"fused": True},
     "foreach": {"foreach": True},
@@ -34,10 +36,21 @@ class Limits:
     warmup_updates: int
     """Over which the rate grows from 0."""
     max_grad_norm: float
+    decay_updates: int | None = None
+    """Over which, from the first update on, the rate falls along half a cosine to LAST_RATE of itself; None: it
+    stays."""
+
+    def rate(self, done: int) -> float:
+        """Of the update that follows `done` others, as a share of the highest."""
+        warm = min(1.0, (done + 1) / max(self.warmup_updates, 1))
+        if self.decay_updates is None:
+            return warm
+        turn = math.cos(math.pi * min(1.0, done / self.decay_updates))
+        return warm * (LAST_RATE + (1 - LAST_RATE) * (1 + turn) / 2)
 
 
 class Optimiser:
-    """AdamW of the parameters that are trained, with a linear warm-up and clipped gradients."""
+    """AdamW of the parameters that are trained, with a linear warm-up, clipped gradients and, where asked, a decay."""
 
     def __init__(self, model: torch.nn.Module, *, lr: float, limits: Limits, form: str = "fused") -> None:
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -50,9 +63,10 @@ class Optimiser:
 
         Raises NotFiniteError, with `of` saying whose they are.
         """
+        rate = self._lr * self._limits.rate(self._done)
         self._done += 1
         for group in self._adamw.param_groups:
-            group["lr"] = self._lr * min(1.0, self._done / max(self._limits.warmup_updates, 1))
+            group["lr"] = rate
         with held_as(kind=OPTIMISER_TEMPORARIES):
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._limits.max_grad_norm, foreach=True))
             if not math.isfinite(norm):

@@ -8,8 +8,10 @@ many as `questions_asked` says, and seeds are runs of their own.
 
 from suite.records.metric import Better, Metric
 
-KNOCKED_OUT, CACHED, TEXT, DECODE = "knocked_out", "cached", "text", "decode"
-"""Spans: answers without one head, what a linear reader finds in the cache, text of workload=compress, one timed token."""
+TRAIN, DECODE = "train", "decode"
+"""Timed spans: the updates of a step; one new token of the trained decoder."""
+KNOCKED_OUT, CACHED, TEXT = "knocked_out", "cached", "text"
+"""Spans of numbers: answers without one head; what a linear reader finds in the cache; text of workload=compress."""
 
 
 def within(*parts: str) -> str:

@@ -22,10 +22,10 @@ from suite.lm.checkpoint.place import place_of
 from suite.lm.decoder import Decoder, Made
 from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
 from suite.measure.course import CourseFailedError
+from suite.measure.streams import python_stream, torch_stream
 from suite.records.code import code_digest
 from suite.records.store import PART
 from suite.rl.plan import RlPlan
-from suite.rl.streams import python_stream, torch_stream
 from suite.rl.tasks.task import draw
 
 FOLDER = "bases"

@@ -12,9 +12,9 @@ from suite.lm.sampling import Prompts, Samples, prompts_from, sample
 from suite.lm.tokenizer import PAD
 from suite.measure.holdings import held_as
 from suite.measure.meter import Meter
+from suite.measure.streams import python_stream, torch_stream
 from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
 from suite.rl.plan import RlPlan
-from suite.rl.streams import python_stream, torch_stream
 from suite.rl.tasks.task import Item, Score, draw
 from suite.rl.thought import agreed, answers_of
 

@@ -16,6 +16,7 @@ from suite.lm.sampling import Prompts, minus_entropy
 from suite.lm.scoring import hidden_states, log_probs, token_log_probs
 from suite.lm.training import Limits, Optimiser
 from suite.measure.holdings import Held, held_as
+from suite.measure.streams import torch_stream
 from suite.records.holdings import (
     ACTIVATIONS,
     CRITIC,
@@ -34,7 +35,6 @@ from suite.rl.experience import Experience, step_rewards
 from suite.rl.named import estimator, policy_loss
 from suite.rl.objective import ONE_AFTER_OTHER, TOGETHER, Objective
 from suite.rl.rollout import Scored
-from suite.rl.streams import torch_stream
 from suite.rl.value_loss import explained_variance, value_loss
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from suite.lm.decoder import Decoder
 from suite.lm.training import Example
 from suite.measure.meter import Meter
+from suite.measure.streams import python_stream
 from suite.rl.base import documents
 from suite.rl.experience import Experience, rollout
 from suite.rl.plan import RlPlan
 from suite.rl.rollout_readings import NOTHING_SAMPLED, of_rollouts
-from suite.rl.streams import python_stream
 from suite.rl.tasks.task import draw
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from suite.measure.streams import python_stream
 from suite.records.record import Record, Status
 from suite.records.rl_metrics import EVALUATE
 from suite.records.store import read_contents
-from suite.rl.streams import python_stream
 
 TRIAL = "trial"
 

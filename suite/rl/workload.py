@@ -11,6 +11,7 @@ from suite.lm.training import NotFiniteError
 from suite.measure.course import CourseFailedError
 from suite.measure.devices import device_for
 from suite.measure.meter import Meter
+from suite.measure.streams import python_stream
 from suite.records.record import Reading, constant_readings
 from suite.records.rl_metrics import BASE, EVALUATE
 from suite.rl.base import base_model, new_decoder
@@ -20,7 +21,6 @@ from suite.rl.plan import RlPlan
 from suite.rl.rollout_readings import mean, of_thoughts
 from suite.rl.stage import Stage, StageBegin
 from suite.rl.step_memory import StepMemory
-from suite.rl.streams import python_stream
 from suite.rl.tasks.task import draw
 from suite.rl.teacher import teacher_of
 

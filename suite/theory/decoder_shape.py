@@ -57,9 +57,8 @@ class DecoderShape:
 def decoder_shape(
     sizes: Mapping[str, Any], attention: Mapping[str, Any], *, vocab_size: int, where: str, match: str = "heads"
 ) -> DecoderShape:
-    """Lay an attention variant over a decoder's sizes.
-
-    `where`: the settings' group and a dot, as `policy.`. `match`: one of suite.theory.matching.MATCHES.
+    """Lay an attention variant over a decoder's sizes. `where`: the settings' group and a dot, as `policy.`; `match`:
+    what every layer shares with other variants' (suite.theory.matching).
 
     A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`. Latent
     attention laid over it has no biases, whatever it says.

@@ -9,6 +9,7 @@ import random
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy
     import torch
 
 
@@ -20,6 +21,12 @@ def seed_of(*names: object) -> int:
 
 def python_stream(*names: object) -> random.Random:
     return random.Random(seed_of(*names))
+
+
+def numpy_stream(*names: object) -> "numpy.random.Generator":
+    import numpy  # here, as torch below: most that draw need neither
+
+    return numpy.random.default_rng(seed_of(*names))
 
 
 def torch_stream(device: "torch.device", *names: object) -> "torch.Generator":

@@ -1,12 +1,12 @@
 import subprocess
 import sys
 
-from suite.rl.streams import python_stream, seed_of
+from suite.measure.streams import python_stream, seed_of
 
 
 def test_equal_names_give_equal_seeds_in_another_process():
     said = subprocess.run(
-        [sys.executable, "-c", "from suite.rl.streams import seed_of; print(seed_of(3, 'prompts', 0))"],
+        [sys.executable, "-c", "from suite.measure.streams import seed_of; print(seed_of(3, 'prompts', 0))"],
         check=True,
         capture_output=True,
         text=True,

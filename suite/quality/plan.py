@@ -1,0 +1,91 @@
+"""What the settings say of a case of quality before anything is allocated. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from suite.configuration import one_of, positive_number, whole_number
+from suite.quality.tasks.task import NeedsPackageError, make
+from suite.records.quality_metrics import within
+from suite.records.rl_metrics import EVALUATE
+from suite.theory.decoder_shape import decoder_shape
+from suite.theory.geometry import geometry_from
+from suite.theory.matching import MATCHES, UnmatchedError
+from suite.theory.shapes import LayerShape, Pass, grouped_shape
+
+FLOAT_BYTES = {"float64": 8, "float32": 4}
+ADAMW_TENSORS = 4
+"""Of each parameter: itself, its gradient and AdamW's two moments."""
+ID_MULTIPLE = 64
+"""Of the vocabulary, as kernels like it; what is over is never asked."""
+
+
+class QualityPlan:
+    """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.device: str = one_of(settings, "device", ("cpu", "cuda"))
+        self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
+        self.threads = whole_number(settings, "threads", at_least=1)
+        self.seed = whole_number(settings, "seed", at_least=0)
+        self.updates = whole_number(settings, "updates", at_least=1)
+        self.eval_every = whole_number(settings, "eval_every", at_least=1)
+        if self.updates % self.eval_every:
+            raise ValueError(f"updates must be a multiple of eval_every; got {self.updates} and {self.eval_every}")
+        self.batch = whole_number(settings, "batch", at_least=1)
+        self.lr = positive_number(settings, "lr")
+        self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
+        self.max_grad_norm = positive_number(settings, "max_grad_norm")
+        self.decode_len = whole_number(settings, "decode_len", at_least=1)
+        self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
+        match: str = one_of(settings, "match", MATCHES)
+        self.refusal: str | None = None
+        """Why a case that is right in itself cannot be laid out; it then has no task or no shape."""
+        try:
+            self.task = make(settings)
+            vocab_size = -(-self.task.vocab_size // ID_MULTIPLE) * ID_MULTIPLE
+            self.shape = decoder_shape(
+                settings["geometry"], settings["attention"], vocab_size=vocab_size, where="geometry.", match=match
+            )
+        except (NeedsPackageError, UnmatchedError) as error:
+            self.refusal = str(error)
+            return
+        self._mha = grouped_shape(geometry_from(settings["geometry"]), kv_heads="all")
+        if self.shape.num_layers < self.task.least_layers:
+            raise ValueError(
+                f"geometry.num_layers must be at least {self.task.least_layers}, or no decoder can answer this task; "
+                f"got {self.shape.num_layers}"
+            )
+
+    @property
+    def steps(self) -> int:
+        return self.updates // self.eval_every
+
+    @property
+    def positions(self) -> int:
+        return max(self.task.longest, self.decode_len + 1)
+
+    def facts(self) -> dict[str, Any]:
+        match = {} if self.shape.match_described is None else {"match": self.shape.match_described}
+        return {"shape": self.shape.layer.describe(), **match, "task": dict(self.task.facts())}
+
+    def constants(self) -> dict[str, dict[str, float]]:
+        shape, task = self.shape, self.task
+        case: dict[str, float] = {
+            "model_parameter_count": shape.parameter_count,
+            "parameter_count": shape.layer.parameter_count,
+            "cache_bytes_per_token": self._cache_bytes(shape.layer),
+            "cache_bytes_per_token_mha": self._cache_bytes(self._mha),
+        }
+        if shape.match_residual is not None:
+            case["match_residual"] = shape.match_residual
+        chance = {within(EVALUATE, kind): {"chance": task.chance} for kind in (*task.groups, *task.kinds)}
+        return {"case": case, EVALUATE: {"chance": task.chance}, **chance}
+
+    def least_bytes(self) -> float:
+        """The decoder with gradients and AdamW's moments, and the cache of the timed token."""
+        trained = ADAMW_TENSORS * self.shape.parameter_count * FLOAT_BYTES[self.dtype]
+        return trained + self.decode_len * self._cache_bytes(self.shape.layer)
+
+    def _cache_bytes(self, layer: LayerShape) -> int:
+        of_token = Pass(batch=1, query_len=1, seq_len=1, element_bytes=FLOAT_BYTES[self.dtype])
+        return self.shape.num_layers * layer.cache_bytes_per_token(of_token)

@@ -1,0 +1,63 @@
+"""Associative recall, after "Zoology" (arXiv 2312.04927): pairs of a key and a value, then the keys in another order.
+
+A key asks for the value that stood behind it. One layer cannot: a value must first learn which key it follows, and only
+then can it be found by that key.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from suite.configuration import whole_number
+from suite.measure.streams import numpy_stream
+from suite.quality.tasks.task import Ids, Questions, single
+
+FILLERS = 8
+"""Different ones, that stand between the pairs and the questions."""
+HELD_OUT_SEQUENCES = 1024
+
+
+class Recall:
+    """See suite.quality.tasks.task.Task."""
+
+    least_layers = 2
+    groups: Mapping[str, Any] = {}
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._keys = whole_number(settings, "keys", at_least=1, where="task.")
+        self._values = whole_number(settings, "values", at_least=2, where="task.")
+        self._pairs = whole_number(settings, "pairs", at_least=1, at_most=self._keys, where="task.")
+        self._distance = whole_number(settings, "distance", at_least=0, where="task.")
+        self._first_value = 1 + self._keys
+        self._first_filler = self._first_value + self._values
+        self.vocab_size = self._first_filler + FILLERS
+        self.longest = 3 * self._pairs + self._distance
+        self.kinds = [f"pair {number + 1}" for number in range(self._pairs)]
+        self.chance = 1 / self._values
+
+    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
+        return self._drawn(sequences, generator)
+
+    def held_out(self) -> Questions:
+        return self._drawn(HELD_OUT_SEQUENCES, numpy_stream("recall", "held out"))
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"pairs": self._pairs, "distance": self._distance, "held_out_sequences": HELD_OUT_SEQUENCES}
+
+    def _drawn(self, sequences: int, generator: np.random.Generator) -> Questions:
+        keys_BP = 1 + self._permuted(self._keys, sequences, generator)[:, : self._pairs]
+        values_BP = self._first_value + generator.integers(self._values, size=(sequences, self._pairs))
+        pairs_BS = np.stack((keys_BP, values_BP), axis=2).reshape(sequences, 2 * self._pairs)
+        fillers_BS = self._first_filler + generator.integers(FILLERS, size=(sequences, self._distance))
+        order_BP = self._permuted(self._pairs, sequences, generator)
+        asked_BP = np.take_along_axis(keys_BP, order_BP, axis=1)
+        return Questions(
+            tokens_BSK=single(np.concatenate((pairs_BS, fillers_BS, asked_BP), axis=1)),
+            answers_BQ=np.take_along_axis(values_BP, order_BP, axis=1),
+            kinds_BQ=order_BP,
+        )
+
+    @staticmethod
+    def _permuted(count: int, sequences: int, generator: np.random.Generator) -> Ids:
+        return generator.permuted(np.tile(np.arange(count), (sequences, 1)), axis=1)

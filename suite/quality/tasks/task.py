@@ -1,0 +1,96 @@
+"""What a task of workload=quality is: sequences, and questions at their last tokens with one right answer each.
+
+No torch here. Questions come as numpy arrays from streams that are named by the seed and the update, so every variant
+of one seed is trained on the same ones, and all are evaluated on one held-out set, whatever the seed.
+
+Shapes: B sequences, S tokens of each, K ids that are summed to a token's embedding, Q questions of a sequence.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.configuration import locate
+
+NO_ID = 0
+"""Adds nothing to a token's embedding."""
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Questions:
+    tokens_BSK: Ids
+    answers_BQ: Ids
+    """Ids that must follow the last Q tokens."""
+    kinds_BQ: Ids
+    """Of each question, as an index of the task's kinds."""
+    weights_BQ: NDArray[np.float32] | None = None
+    """Of the loss, with mean 1 over many; None: all alike."""
+    visible_SS: NDArray[np.bool_] | None = None
+    """True where the token of a row sees that of a column; None: causal."""
+
+    @property
+    def asked(self) -> int:
+        """Questions of one sequence."""
+        return int(self.answers_BQ.shape[1])
+
+
+class Task(Protocol):
+    """Constructed with the settings under `task`; raises ValueError or NeedsPackageError, as `make` says."""
+
+    vocab_size: int
+    longest: int
+    """Tokens of a sequence, at most."""
+    kinds: Sequence[str]
+    """Of questions, as a reader is told them."""
+    groups: Mapping[str, Sequence[int]]
+    """Kinds that are also told together, as indices."""
+    chance: float
+    """Share of questions that guessing answers."""
+    least_layers: int
+    """With which a decoder can answer at all."""
+
+    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
+        """Questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""
+        ...
+
+    def held_out(self) -> Questions:
+        """Those of every evaluation, the same for every seed and variant."""
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """What a reader must know of the questions, as plain data."""
+        ...
+
+
+@runtime_checkable
+class HasDetails(Protocol):
+    """A task whose tokens bundle details, so that a cache can be asked which of them it still has."""
+
+    def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
+        """tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
+        ...
+
+
+class NeedsPackageError(Exception):
+    """A task that is right in itself needs a package that is not installed; the message names it."""
+
+
+def make(settings: Mapping[str, Any]) -> Task:
+    """The task that resolved settings ask for. Raises ValueError for what is wrong in itself, or NeedsPackageError."""
+    if not isinstance(settings["task"], Mapping):
+        raise ValueError("task must be one of workload=quality's, as task=tiers; got none")
+    task: Any = locate(settings["task"]["_target_"])
+    if not hasattr(task, "held_out"):
+        raise ValueError(f"task must be one of workload=quality's, as task=tiers; got {task.__name__}, which is not")
+    made: Task = task(settings["task"])
+    return made
+
+
+def single(tokens_BS: Ids) -> Ids:
+    """tokens_BSK of tokens that are one id each."""
+    return tokens_BS[..., None]

@@ -1,0 +1,130 @@
+"""Tiers of information: entities that bundle attributes which are asked often, sometimes and rarely.
+
+The article's apple: its colour is asked for every day, its seeds hardly ever. Each entity in context is one token, the
+sum of its name and of a value for every attribute; a question names an entity and an attribute. Whatever a variant
+keeps of a token, it keeps of all attributes at once, so what it drops where there is no room is its own choice, made by
+training. A question sees the entities and itself, no other question.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from suite.configuration import one_of, whole_number
+from suite.measure.streams import numpy_stream
+from suite.quality.tasks.task import NO_ID, Ids, Questions
+
+TIERS = ("often", "sometimes", "rarely")
+SHARES = (0.85, 0.12, 0.03)
+"""Of the questions, by tier, where they are asked unevenly."""
+ASKED = ("unevenly", "evenly", "evenly_weighted", "swapped", "turned")
+HELD_OUT_CONTEXTS = 256
+
+
+class Tiers:
+    """See suite.quality.tasks.task.Task."""
+
+    least_layers = 1
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._asked: str = one_of(settings, "asked", ASKED, where="task.")
+        self._entities = whole_number(settings, "entities", at_least=1, where="task.")
+        self._of_tier = whole_number(settings, "attributes_per_tier", at_least=1, where="task.")
+        self._values = whole_number(settings, "values", at_least=2, where="task.")
+        self._questions = whole_number(settings, "questions", at_least=1, where="task.")
+        attributes = self._of_tier * len(TIERS)
+        if self._entities * attributes % self._questions:
+            raise ValueError(
+                "task.questions must divide the entities times the attributes, so that a held-out set asks for all; "
+                f"got {self._questions} for {self._entities} and {attributes}"
+            )
+        self._names = 1 + attributes * self._values  # after NO_ID and the values of each attribute
+        self._asked_attributes = self._names + self._entities
+        self._asked_entities = self._asked_attributes + attributes
+        self._answers = self._asked_entities + self._entities
+        self.vocab_size = self._answers + self._values
+        self.longest = self._entities + self._questions
+        self.kinds = [f"attribute {number + 1}" for number in range(attributes)]
+        self.groups = {
+            tier: range(place * self._of_tier, (place + 1) * self._of_tier) for place, tier in enumerate(TIERS)
+        }
+        self.chance = 1 / self._values
+
+    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
+        size = (sequences, self._questions)
+        attributes_BQ = generator.choice(len(self.kinds), size=size, p=self._asked_for(progress))
+        entities_BQ = generator.integers(self._entities, size=size)
+        weights_BQ = None
+        if self._asked == "evenly_weighted":
+            weights_A = self._by_attribute(SHARES) * len(self.kinds)
+            weights_BQ = weights_A[attributes_BQ].astype(np.float32)
+        return self._put(self._drawn_values(sequences, generator), entities_BQ, attributes_BQ, generator, weights_BQ)
+
+    def held_out(self) -> Questions:
+        """Of each context every attribute of every entity, in sequences of as many questions as in training."""
+        generator = numpy_stream("tiers", "held out")
+        pairs = self._entities * len(self.kinds)
+        rows = pairs // self._questions
+        values_BEA = self._drawn_values(HELD_OUT_CONTEXTS, generator).repeat(rows, axis=0)
+        order_CP = generator.permuted(np.tile(np.arange(pairs), (HELD_OUT_CONTEXTS, 1)), axis=1)
+        asked_BQ = order_CP.reshape(HELD_OUT_CONTEXTS * rows, self._questions)
+        return self._put(values_BEA, asked_BQ // len(self.kinds), asked_BQ % len(self.kinds), generator, None)
+
+    def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
+        """See suite.quality.tasks.task.HasDetails."""
+        values_BEA, order_BE = self._drawn_values(count, generator), self._drawn_order(count, generator)
+        return self._entity_tokens(values_BEA, order_BE)[:, 0], values_BEA[np.arange(count), order_BE[:, 0]]
+
+    def facts(self) -> Mapping[str, Any]:
+        return {
+            "tiers": dict(zip(TIERS, SHARES, strict=True)),
+            "asked": self._asked,
+            "held_out_contexts": HELD_OUT_CONTEXTS,
+        }
+
+    def _asked_for(self, progress: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Probability of each attribute."""
+        if self._asked in ("evenly", "evenly_weighted"):
+            return np.full(len(self.kinds), 1 / len(self.kinds))
+        is_swapped = self._asked == "swapped" or (self._asked == "turned" and progress >= 0.5)
+        return self._by_attribute(SHARES[::-1] if is_swapped else SHARES)
+
+    def _by_attribute(self, shares: tuple[float, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        return np.repeat(np.array(shares) / self._of_tier, self._of_tier)
+
+    def _drawn_values(self, sequences: int, generator: np.random.Generator) -> Ids:
+        return generator.integers(self._values, size=(sequences, self._entities, len(self.kinds)))
+
+    def _drawn_order(self, sequences: int, generator: np.random.Generator) -> Ids:
+        """Which entity stands where."""
+        return generator.permuted(np.tile(np.arange(self._entities), (sequences, 1)), axis=1)
+
+    def _entity_tokens(self, values_BEA: Ids, order_BE: Ids) -> Ids:
+        """Each entity's values and name, in the order that is given: [B, E, A + 1]."""
+        standing_BEA = np.take_along_axis(values_BEA, order_BE[..., None], axis=1)
+        first_of_attribute_A = 1 + self._values * np.arange(len(self.kinds))
+        return np.concatenate((standing_BEA + first_of_attribute_A, self._names + order_BE[..., None]), axis=2)
+
+    def _put(
+        self,
+        values_BEA: Ids,
+        entities_BQ: Ids,
+        attributes_BQ: Ids,
+        generator: np.random.Generator,
+        weights_BQ: np.ndarray[Any, np.dtype[np.float32]] | None,
+    ) -> Questions:
+        sequences, entities, asked = len(values_BEA), self._entities, entities_BQ.shape[1]
+        context_BEK = self._entity_tokens(values_BEA, self._drawn_order(sequences, generator))
+        questions_BQK = np.full((sequences, asked, context_BEK.shape[2]), NO_ID)
+        questions_BQK[..., 0] = self._asked_attributes + attributes_BQ
+        questions_BQK[..., 1] = self._asked_entities + entities_BQ
+        visible_SS = np.eye(entities + asked, dtype=np.bool_)
+        visible_SS[:, :entities] |= np.tri(entities + asked, entities, dtype=np.bool_)
+        return Questions(
+            tokens_BSK=np.concatenate((context_BEK, questions_BQK), axis=1),
+            answers_BQ=self._answers + values_BEA[np.arange(sequences)[:, None], entities_BQ, attributes_BQ],
+            kinds_BQ=attributes_BQ,
+            weights_BQ=weights_BQ,
+            visible_SS=visible_SS,
+        )
