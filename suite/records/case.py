@@ -39,6 +39,7 @@ CAME_LATER = {
     "reward_from": "key",
     "outcome_as_step": False,
     "task.corrections": 0.0,
+    "attention.latent_norm": True,
 }
 """Settings that older records do not have, at the value that says what those did."""
 
