@@ -24,6 +24,8 @@ class Composed:
     """Those of the named keys that do not apply."""
     of_workload: Sequence[str] = ()
     """Settings that only this workload has, from its file in the group `settings`."""
+    of_task: Sequence[str] = ()
+    """Settings that the task's file sets, which only its own workload may have."""
 
     @property
     def fixed(self) -> list[str]:

@@ -153,6 +153,7 @@ def _composed(arguments: Sequence[str], *, is_part: bool = False, after: int = 0
                 folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
                 is_sweep=is_sweep,
                 of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
+                of_task=_named_in("task", chosen, runtime.runtime.config_sources),
             )
         )
         if is_multirun:

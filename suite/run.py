@@ -90,7 +90,7 @@ def job_of(composed: Composed) -> Job:
     named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"} | of_workload
     unknown = sorted(set(composed.settings) - named_in_file - set(composed.chosen))
     if unknown:
-        raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
+        raise ValueError(_unknown(unknown[0], composed))
     missing = sorted(named_in_file - set(composed.settings))
     if missing:
         raise ValueError(f"{missing[0]} must have a value; got none")
@@ -101,6 +101,14 @@ def job_of(composed: Composed) -> Job:
     return job_for(
         case_from(settings, chosen=composed.chosen, named=composed.named, strange=composed.strange), settings
     )
+
+
+def _unknown(key: str, composed: Composed) -> str:
+    """Why a setting is none of a case's."""
+    if key not in composed.of_task:
+        return NO_SUCH_SETTING.format(key)
+    task, workload = composed.chosen["task"], composed.chosen["workload"]
+    return f"task={task} sets {key}, which is none of workload={workload}'s settings: it is another workload's task"
 
 
 def _is_on(composed: Composed, name: str) -> bool:

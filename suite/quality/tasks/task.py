@@ -50,7 +50,7 @@ class Task(Protocol):
     groups: Mapping[str, Sequence[int]]
     """Kinds that are also told together, as indices."""
     chance: float
-    """Share of questions that guessing answers."""
+    """Share of questions, of any kind, that guessing evenly among all possible answers gets right."""
     least_layers: int
     """With which a decoder can answer at all."""
 
