@@ -8,13 +8,12 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from suite.lm.checkpoint.load import fill
@@ -22,9 +21,9 @@ from suite.lm.checkpoint.place import place_of
 from suite.lm.decoder import Decoder, Made
 from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
 from suite.measure.course import CourseFailedError
+from suite.measure.made_once import made_once
 from suite.measure.streams import python_stream, torch_stream
 from suite.records.code import code_digest
-from suite.records.store import PART
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.task import draw
 
@@ -59,19 +58,8 @@ def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
     if plan.policy.checkpoint is not None:
         return _read(plan, plan.policy.checkpoint, settings["attention"])
     key = _key(settings)
-    found = made_once(shared / FOLDER, key, plan, lambda: _trained(plan, settings["attention"]))
+    found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"]))
     return Base(**found, key=key)
-
-
-def made_once(folder: Path, key: str, plan: RlPlan, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """What several cases need, by whichever of them comes first; the others wait for it."""
-    path = folder / f"{key[:16]}.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            _write(path, make())
-        found: dict[str, Any] = torch.load(path, weights_only=True, map_location=plan.device)
-    return found
 
 
 def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
@@ -109,9 +97,3 @@ def _key(settings: Mapping[str, Any]) -> str:
     code = code_digest({"base": f"{__name__}.base_model", **named})
     parts = [json.dumps({"seed": settings["seed"], **named}, sort_keys=True), code, torch.__version__]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    part = path.with_suffix(PART)
-    torch.save(content, part)
-    part.replace(path)

@@ -16,12 +16,13 @@ import torch
 
 from suite.lm.decoder import Decoder
 from suite.measure.course import CourseFailedError
+from suite.measure.made_once import made_once
 from suite.measure.meter import Meter
 from suite.records.case import comparable
 from suite.records.code import code_digest
 from suite.records.record import Reading
 from suite.records.rl_metrics import EVALUATE
-from suite.rl.base import made_once, new_decoder
+from suite.rl.base import new_decoder
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import taught
 
@@ -54,7 +55,7 @@ def teacher_of(
     """Trained here by the course of its settings, or read from where another case left it."""
     of_teacher = taught(settings)
     plan, key = RlPlan(of_teacher), _key(of_teacher)
-    found = made_once(shared / FOLDER, key, plan, lambda: _trained(course(of_teacher), shared))
+    found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
     decoder = new_decoder(plan, of_teacher["attention"])
     decoder.load_state_dict(found.pop("weights"))
     return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **found})
