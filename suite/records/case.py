@@ -76,10 +76,15 @@ def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
     inapplicable = [
         axis
         for axis, needs in workload.get("only", {}).items()
-        if any(settings[other] != value for other, value in needs.items())
+        if any(settings[other] not in _several(value) for other, value in needs.items())
     ]
     unused = [name for name in workload.get("unused", ()) if name in settings]
     return {**settings, **dict.fromkeys([*inapplicable, *unused])}
+
+
+def _several(value: Any) -> Any:
+    """What `only` asks of a setting, as a list: of the one value, or of those of which any will do."""
+    return value if isinstance(value, list) else [value]
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,13 @@ def test_an_axis_that_does_not_apply_is_null():
     assert case.id == "workload=attention attention=mla phase=prefill query_len=null"
 
 
+def test_an_axis_that_applies_under_several_values_of_another_is_null_elsewhere():
+    workload = {**SETTINGS["workload"], "only": {"query_len": {"phase": ["decode", "verify"]}}}
+    for phase, query_len in (("prefill", None), ("decode", 1), ("verify", 1)):
+        settings = {**SETTINGS, "workload": workload, "phase": phase}
+        assert without_inapplicable(settings)["query_len"] == query_len
+
+
 def test_named_settings_join_the_id_but_ways_of_measuring_do_not():
     case = case_from(
         without_inapplicable(SETTINGS),
