@@ -49,6 +49,11 @@ class AttentionLayer(torch.nn.Module, ABC):
         return self.kv_heads
 
     @property
+    def cache_dtype(self) -> torch.dtype:
+        """Of the tensors that are cached."""
+        return self.dtype
+
+    @property
     @abstractmethod
     def cache_widths(self) -> Sequence[int]:
         """Widths of the tensors that are cached."""
@@ -103,7 +108,7 @@ class AttentionLayer(torch.nn.Module, ABC):
             kv_heads=self.cache_heads,
             length=forward.seq_len,
             widths=self.cache_widths,
-            dtype=self.dtype,
+            dtype=self.cache_dtype,
             device=self.device,
         )
 

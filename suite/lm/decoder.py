@@ -52,6 +52,14 @@ class Block(torch.nn.Module):
         # In a tuple, so that torch does not register it: it has the very same weights.
         self._trained = (attention.for_training(),)
 
+    def replace_attention(self, layer: AttentionLayer) -> None:
+        """Another layer of the same sizes in the place of this block's."""
+        self.attention, self._trained = layer, (layer.for_training(),)
+
+    def attention_input(self, x_BSD: Tensor) -> Tensor:
+        """What the attention layer is given of the residual stream."""
+        return _normed(x_BSD, self.attention_norm, self._norm_eps)
+
     def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
         """Without a cache, as in training and scoring."""
         return self._forward(x_BSD, self._trained[0], None, 0, mask_B1ST)
@@ -63,7 +71,7 @@ class Block(torch.nn.Module):
     def _forward(
         self, x_BSD: Tensor, layer: AttentionLayer, cache: Cache | None, start: int, mask_B1ST: Tensor | None
     ) -> Tensor:
-        q, k, v = layer.project(_normed(x_BSD, self.attention_norm, self._norm_eps), cache, start)
+        q, k, v = layer.project(self.attention_input(x_BSD), cache, start)
         o_BHSv = attend(q, k, v, scale=layer.scale, value_lies=layer.value_lies, mask_B1ST=mask_B1ST)
         x_BSD = x_BSD + layer.output(o_BHSv)
         h_BSD = _normed(x_BSD, self.mlp_norm, self._norm_eps)
@@ -129,12 +137,14 @@ class Decoder(torch.nn.Module):
     def attention_of(self, layer: int) -> AttentionLayer:
         return self._blocks[layer].attention
 
+    def replace_attention(self, layer: int, attention: AttentionLayer) -> None:
+        self._blocks[layer].replace_attention(attention)
+
     def logits(self, h_BSD: Tensor) -> Tensor:
         return F.linear(h_BSD, self.embedding if self.head is None else self.head)
 
-    @property
-    def cache_dtype(self) -> torch.dtype:
-        return self.made.dtype
+    def cached_in(self, layer: AttentionLayer) -> torch.dtype:
+        return layer.cache_dtype
 
     def new_caches(self, batch: int, length: int) -> list[Cache]:
         """One a layer, with room for `length` tokens of each sequence."""
@@ -145,7 +155,7 @@ class Decoder(torch.nn.Module):
                 kv_heads=layer.cache_heads,
                 length=length,
                 widths=layer.cache_widths,
-                dtype=self.cache_dtype,
+                dtype=self.cached_in(layer),
                 device=self.made.device,
             )
             for layer in layers

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from suite.attention.cache import Cache
+from suite.attention.layer import AttentionLayer
 from suite.lm.decoder import Decoder
 
 COMPUTED_IN = torch.bfloat16
 
 
 class AutocastDecoder(Decoder):
-    @property
-    def cache_dtype(self) -> torch.dtype:
+    def cached_in(self, layer: AttentionLayer) -> torch.dtype:
         return COMPUTED_IN
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
