@@ -10,11 +10,10 @@ from torch import Tensor
 
 from suite.attention.grouped import GroupedAttention
 from suite.lm.checkpoint.place import Place, missing, place_of
-from suite.lm.checkpoint.sizes import sizes_of
+from suite.lm.checkpoint.sizes import shape_from, sizes_of
 from suite.lm.checkpoint.tensors import tensors_of
 from suite.lm.decoder import Block, Decoder, Made
 from suite.measure.workload import UnsupportedError
-from suite.theory.decoder_shape import decoder_shape
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _FREQUENCIES = ".rotary_emb.inv_freq"
@@ -27,13 +26,7 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
     """A package's name or a folder. Raises ValueError or UnsupportedError, in one sentence."""
     if (sentence := missing(checkpoint)) is not None:
         raise UnsupportedError(sentence)
-    sizes = {"name": "checkpoint", **sizes_of(checkpoint, "checkpoint")}
-    attention = {
-        "_target_": f"{GroupedAttention.__module__}.{GroupedAttention.__name__}",
-        "shape": "suite.theory.shapes.grouped_shape",
-        "kv_heads": sizes["num_kv_heads"],
-    }
-    shape = decoder_shape(sizes, attention, vocab_size=sizes["vocab_size"], where="checkpoint.")
+    shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
     made = Made(dtype=dtype, device=device, generator=torch.Generator(device))
     decoder = Decoder(shape, attention, positions=positions, made=made)
     fill(decoder, place_of(checkpoint))

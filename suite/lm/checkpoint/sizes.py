@@ -11,6 +11,7 @@ from typing import Any
 
 from suite.configuration import read_choice
 from suite.lm.checkpoint.place import PACKAGES, is_package
+from suite.theory.decoder_shape import DecoderShape, decoder_shape
 
 CONFIG = "config.json"
 FAMILIES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
@@ -46,6 +47,13 @@ def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{where} has a {CONFIG} that is no JSON ({error})") from error
     return sizes_from(config, where)
+
+
+def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict[str, Any]]:
+    """Of the decoder that has these sizes, as `sizes_of` gives them; and its settings under `attention`."""
+    attention = {**read_choice("attention", "gqa"), "kv_heads": sizes["num_kv_heads"]}
+    named = {"name": "checkpoint", **sizes}
+    return decoder_shape(named, attention, vocab_size=sizes["vocab_size"], where=f"{where}."), attention
 
 
 def sizes_from(config: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -19,6 +19,16 @@ class Words:
         """The text's tokens and no others."""
         return list(self._tokenizer.encode(text, add_special_tokens=False))
 
+    def encode_with_places(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The same, and where in the text the characters of each token begin and end; a space may be a word's first.
+
+        Raises UnsupportedError for a tokenizer that does not say.
+        """
+        if not self._tokenizer.is_fast:
+            raise UnsupportedError("the checkpoint's tokenizer does not say which characters a token is of")
+        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return list(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
+
     def asked(self, instruction: str, said: Sequence[str]) -> list[int]:
         """An instruction and what a user and the model said in turns, up to where the model goes on: by its chat
         template, or as paragraphs where it has none."""
