@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.answered import answered
+from suite.compressed import compressed
 from suite.decoded import decoded
 from suite.learnt import learnt
 from suite.projected import projected
@@ -48,7 +49,7 @@ def answer(record: Record, status: str) -> list[str]:
     lines += _what_ran(record)
     lines += _checks(record)
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
-    told = (*learnt(record), *projected(record), *answered(record), *decoded(record))
+    told = (*learnt(record), *projected(record), *answered(record), *compressed(record), *decoded(record))
     lines += [row(name, text) for name, text in told]
     if (cold := str(facts.get("cold"))) in COLD:
         lines.append(row("cold", COLD[cold]))

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = {"suite.configuration", "suite.records", "suite.statistics", "suite.theory"}
-TOLD = {"suite.answered", "suite.decoded", "suite.learnt", "suite.projected"}
+TOLD = {"suite.answered", "suite.compressed", "suite.decoded", "suite.learnt", "suite.projected"}
 """What a record of one workload is in words."""
 MAY_IMPORT = {
     "suite.records": {"suite.configuration", "suite.theory"},
@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "suite.learnt": BASE,
     "suite.projected": BASE,
     "suite.answered": BASE | {"suite.learnt"},
+    "suite.compressed": BASE,
     "suite.decoded": BASE,
     "suite.configuration": set(),
 }
