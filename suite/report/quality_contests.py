@@ -11,7 +11,7 @@ from statistics import fmean
 
 from suite.report.quality_run import ALL, QualityRun
 from suite.report.quality_runs import Arm, Value
-from suite.report.rl_numbers import points, signed, with_range
+from suite.report.rl_numbers import points, with_range
 from suite.report.words import Words
 from suite.statistics.scores import Estimate
 from suite.statistics.seeds import mean_of_seeds
@@ -74,11 +74,14 @@ class Contest:
         return with_range(self.mean, self.interval, points, words("rl.to"), words)
 
     def told_loss(self, words: Words) -> str:
-        """The same of a loss, in nats."""
-        return with_range(self.mean, self.interval, signed, words("rl.to"), words)
+        """Of values that are losses with their sign turned: how the loss itself moved, in nats."""
+        turned = interval_of([-difference for difference in self.differences])
+        return with_range(-self.mean, turned, _nats, words("rl.to"), words)
 
 
-def contest(arm: Arm, other: Arm, value: Value | None = None, *, kind: str = ALL, is_share: bool = True) -> Contest | None:
+def contest(
+    arm: Arm, other: Arm, value: Value | None = None, *, kind: str = ALL, is_share: bool = True
+) -> Contest | None:
     """By the final share of questions of a kind, or by another value; None where no seed has both."""
     taken = value or share_of(kind)
     ours, theirs = arm.by_seed(taken), other.by_seed(taken)
@@ -118,3 +121,7 @@ def outcome_of(interval: Estimate | None) -> str:
 
 def of_outcome(contests: Iterable[Contest], *outcomes: str) -> list[Contest]:
     return [one for one in contests if one.outcome in outcomes]
+
+
+def _nats(difference: float) -> str:
+    return f"{difference:+.3f}"

@@ -7,16 +7,15 @@ from typing import Any
 from suite.records import numbers
 from suite.report.charts import figure_text, layout
 from suite.report.facets import trace_facets
-from suite.report.palette import shown, style_of
+from suite.report.palette import shown
+from suite.report.quality_lines import fading
 from suite.report.quality_names import variant_name
 from suite.report.quality_numbers import share_text
 from suite.report.quality_run import ALL
 from suite.report.quality_runs import Arm
 from suite.report.rl_charts import axis, short
-from suite.report.rl_palette import DASHES
 from suite.report.words import Words
 
-FAINTEST = 0.45
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
 
 
@@ -28,7 +27,11 @@ def curves_plot(arms: Sequence[Arm], words: Words, *, kind: str = ALL) -> dict[s
         "data": [_line(arm, points, of_variant[arm.attention], words) for arm, points in lines.items()],
         "layout": layout(
             xaxis=axis(
-                words("quality.axis.updates"), separatethousands=True, rangemode="tozero", automargin=True, zeroline=False
+                words("quality.axis.updates"),
+                separatethousands=True,
+                rangemode="tozero",
+                automargin=True,
+                zeroline=False,
             ),
             yaxis=axis(
                 words("quality.axis.answered"), tickformat=".0%", range=[0, 1.03], automargin=True, zeroline=False
@@ -45,23 +48,14 @@ def mean_curve(arm: Arm, kind: str) -> list[tuple[float, list[float]]]:
     return [(spent, [curve[spent] for curve in curves]) for spent in shared]
 
 
-def _line(
-    arm: Arm, points: Sequence[tuple[float, list[float]]], alike: Sequence[Arm], words: Words
-) -> dict[str, Any]:
-    place, style = list(alike).index(arm), style_of(arm.attention)
+def _line(arm: Arm, points: Sequence[tuple[float, list[float]]], alike: Sequence[Arm], words: Words) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
         "name": figure_text(variant_name(arm, words)),
         "x": [short(spent) for spent, _ in points],
         "y": [short(fmean(shares)) for _, shares in points],
-        # Sizes of one variant fade from its widest cache to its narrowest.
-        "opacity": round(1 - (1 - FAINTEST) * place / max(1, len(alike) - 1), 2),
-        "line": {
-            "color": style.colour,
-            "dash": DASHES[(DASHES.index(style.dash) + place) % len(DASHES)],
-            "width": 2,
-        },
+        **fading(arm, alike),
         "hovertext": [
             figure_text(
                 words(

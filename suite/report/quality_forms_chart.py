@@ -40,12 +40,10 @@ def _of_tier(tier: str, offset: float, rows: Sequence[Row], words: Words) -> dic
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": figure_text(words(f"quality_tiers.tier.{tier}")),
+        "name": words(f"quality_tiers.tier.{tier}"),
         "x": [short(mean) for _, _, mean in known],
         "y": [place + APART * offset for place, _, _ in known],
-        **error_bars(
-            "x", [(mean, share_interval(form.arm.values(taken))) for _, form, mean in known], colour=colour
-        ),
+        **error_bars("x", [(mean, share_interval(form.arm.values(taken))) for _, form, mean in known], colour=colour),
         "hovertext": [
             figure_text(
                 words(
@@ -59,5 +57,7 @@ def _of_tier(tier: str, offset: float, rows: Sequence[Row], words: Words) -> dic
         ],
         "hovertemplate": HOVER,
         "marker": {"color": colour, "symbol": symbol, "size": 10},
-        **point_facets([{"variant": shown(rows[place][0].attention), "label": form.arm.label} for place, form, _ in known]),
+        **point_facets(
+            [{"variant": shown(rows[place][0].attention), "label": form.arm.label} for place, form, _ in known]
+        ),
     }

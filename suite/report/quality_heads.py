@@ -56,9 +56,7 @@ def falls_of(run: QualityRun) -> Falls | None:
     """None where no head was knocked out, or there is a single one."""
     heads = sorted(filter(HEAD.fullmatch, run.knocked_out), key=_numbers)
     kinds = [kind for kind in run.answered if ATTRIBUTE.fullmatch(kind)]
-    attributes = sorted(
-        (kind for kind in kinds if all(kind in run.knocked_out[head] for head in heads)), key=_numbers
-    )
+    attributes = sorted((kind for kind in kinds if all(kind in run.knocked_out[head] for head in heads)), key=_numbers)
     if len(heads) < 2 or not attributes:
         return None
     return Falls(

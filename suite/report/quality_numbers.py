@@ -27,7 +27,9 @@ def share_text(values: Sequence[float], words: Words) -> str:
     mean, interval = numbers.percent(fmean(values)), share_interval(values)
     if interval is None:
         return mean
-    return words("quality.with_interval", value=mean, low=f"{100 * interval.low:.0f}", high=f"{100 * interval.high:.0f}")
+    return words(
+        "quality.with_interval", value=mean, low=f"{100 * interval.low:.0f}", high=f"{100 * interval.high:.0f}"
+    )
 
 
 def loss_text(values: Sequence[float], words: Words) -> str:

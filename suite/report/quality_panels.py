@@ -1,15 +1,15 @@
-"""Panels under each other with one axis of cache bytes: a mark for each arm, a line where a variant has several sizes."""
+"""Panels under each other over one axis of cache bytes: a mark for each arm, a line through the sizes of a variant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.report.alike import Pairs, grouped
+from suite.report.alike import grouped
 from suite.report.charts import figure_text, layout
 from suite.report.facets import trace_facets
 from suite.report.palette import line_style, rank, shown
+from suite.report.quality_lines import line_key, line_name, ordinals_of, size_text
 from suite.report.quality_numbers import bytes_axis
-from suite.report.quality_run import HEAD_DIM, KV_HEADS, LATENT_NORM, ROPE_DIM
 from suite.report.quality_runs import Arm
 from suite.report.rl_charts import error_bars, short
 from suite.report.words import Words
@@ -47,8 +47,8 @@ def height_px(panels: int) -> int:
 def panels_plot(panels: Sequence[Panel], axis_title: str, words: Words) -> dict[str, Any]:
     """Arms must have a known cache."""
     arms = list(dict.fromkeys(mark.arm for panel in panels for mark in panel.marks))
-    lines = grouped(arms, _line_key)
-    ordinals = _ordinals(lines)
+    lines = grouped(arms, line_key)
+    ordinals = ordinals_of(lines)
     traces = [
         _trace(line, ordinals[key], panel, place, words, is_second=is_second)
         for place, panel in enumerate(panels)
@@ -81,19 +81,6 @@ def panels_plot(panels: Sequence[Panel], axis_title: str, words: Words) -> dict[
     }
 
 
-def _line_key(arm: Arm) -> Pairs:
-    """What the sizes along one line agree in."""
-    sizes = dict(arm.variant)
-    return (("attention", arm.attention), *((name, sizes.get(name, "")) for name in (ROPE_DIM, LATENT_NORM)))
-
-
-def _ordinals(lines: Mapping[Pairs, Sequence[Arm]]) -> dict[Pairs, int]:
-    """Which line of its variant each is."""
-    return {
-        key: sum(other < key and dict(other)["attention"] == dict(key)["attention"] for other in lines) for key in lines
-    }
-
-
 def _trace(
     line: Sequence[Arm], ordinal: int, panel: Panel, place: int, words: Words, *, is_second: bool
 ) -> dict[str, Any]:
@@ -105,7 +92,7 @@ def _trace(
             "line": {**style["line"], "dash": "dot", "width": 1},
             "marker": {**style["marker"], "symbol": f"{style['marker']['symbol'].removesuffix('-open')}-open"},
         }
-    name = _line_name(line[0], line, words)
+    name = line_name(line[0], line, words)
     is_named = place == 0 and not is_second
     return {
         "type": "scatter",
@@ -116,8 +103,9 @@ def _trace(
         "yaxis": _axis_name("y", place),
         "x": [mark.arm.cache_bytes for mark in marks],
         "y": [short(mark.share) for mark in marks],
-        "text": [figure_text(_size(mark.arm, line)) for mark in marks],
-        "textposition": "top center",
+        "text": [] if is_second else [figure_text(size_text(mark.arm, line)) for mark in marks],
+        # Marks of a latent and of grouped heads often lie on each other.
+        "textposition": "top center" if line[0].is_latent else "bottom center",
         "textfont": {"size": 10, "color": style["marker"]["color"]},
         "cliponaxis": False,
         "hovertext": [figure_text(mark.hover) for mark in marks],
@@ -126,34 +114,6 @@ def _trace(
         **style,
         **trace_facets(variant=shown(line[0].attention), label=line[0].label),
     }
-
-
-def _line_name(arm: Arm, line: Sequence[Arm], words: Words) -> str:
-    sizes, name = dict(arm.variant), shown(arm.attention)
-    if sizes.get(ROPE_DIM) == "0":
-        name = words("quality.name.no_rope", name=name)
-    if sizes.get(LATENT_NORM) == "false":
-        name = words("quality.name.no_norm", name=name)
-    what = "rank" if arm.is_latent else "groups" if _has_groups(line) else "width" if _has_widths(line) else ""
-    return words(f"quality.line.{what}", name=name) if what else name
-
-
-def _size(arm: Arm, line: Sequence[Arm]) -> str:
-    """What tells a mark from the others of its line."""
-    sizes = dict(arm.variant)
-    if arm.is_latent:
-        return str(arm.latent_rank or "")
-    parts = [sizes.get(KV_HEADS, "")] if _has_groups(line) else []
-    parts += [sizes.get(HEAD_DIM) or arm.runs[0].setting(HEAD_DIM)] if _has_widths(line) else []
-    return "×".join(filter(None, parts))
-
-
-def _has_groups(line: Sequence[Arm]) -> bool:
-    return any(dict(arm.variant).get(KV_HEADS) for arm in line)
-
-
-def _has_widths(line: Sequence[Arm]) -> bool:
-    return any(not arm.is_wide for arm in line)
 
 
 def _axis_name(axis: str, place: int) -> str:
@@ -169,7 +129,7 @@ def _domain(place: int, panels: int) -> list[float]:
 
 def _title(text: str, place: int, panels: int) -> dict[str, Any]:
     return {
-        "text": figure_text(text),
+        "text": text,
         "xref": "paper",
         "x": 1,
         "xanchor": "right",

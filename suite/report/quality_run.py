@@ -98,7 +98,9 @@ class QualityRun:
 
     def curve(self, kind: str = ALL) -> tuple[Sequence[float], Sequence[float]]:
         """Updates and shares of the evaluations whose updates are known, in order."""
-        found = sorted((self.updates[step], value) for step, value in self.answered.get(kind, {}).items() if step in self.updates)
+        found = sorted(
+            (self.updates[step], value) for step, value in self.answered.get(kind, {}).items() if step in self.updates
+        )
         return [spent for spent, _ in found], [value for _, value in found]
 
 

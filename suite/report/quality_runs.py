@@ -5,6 +5,7 @@ in the same order, whatever the variant. Arms stand in one study where everythin
 """
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from suite.report.alike import Pairs, differing, grouped
 from suite.report.facets import name_facets
 from suite.report.palette import rank
 from suite.report.quality_run import (
+    ASKED,
     DEFAULTS,
     HEAD_DIM,
     LATENT_NORM,
@@ -21,7 +23,6 @@ from suite.report.quality_run import (
     RATIO_OF_RANK,
     ROPE_DIM,
     UNEVENLY,
-    ASKED,
     QualityRun,
     read_quality_run,
     setting_of,
@@ -34,8 +35,12 @@ TASKS = (TIERS_TASK, RECALL, "two_hop", "copying", "counting", PLAYS)
 """In the order of tables; a task that is not here stands behind them."""
 OF_A_VARIANT = ("attention.", HEAD_DIM)
 """Settings by which a variant is another one. Heads narrower than MHA's make a narrow cache without a latent."""
+UNSAID = {("match", "heads")}
+"""What a study is where its title says nothing else."""
 WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")
 """Settings that change nothing of what is learnt."""
+NUMBERS = re.compile(r"(\d{1,15})")
+MOST_LETTERS = 500
 Value = Callable[[QualityRun], float | None]
 
 
@@ -173,7 +178,9 @@ def studies(results: Results) -> Sequence[Study]:
         for key, of_key in found.items()
     ]
     labels = list(results.labels)
-    return sorted(made, key=lambda one: (labels.index(one.label), task_rank(one.task), -len(one.arms), one.title))
+    return sorted(
+        made, key=lambda one: (labels.index(one.label), task_rank(one.task), -len(one.arms), _by_number(one.title))
+    )
 
 
 def arms_of(records: Sequence[CurrentRecord]) -> list[Arm]:
@@ -215,7 +222,8 @@ def titles_of(keys: Sequence[Pairs], *, has_labels: bool) -> dict[Pairs, str]:
         parts += [
             f"{name.removeprefix('task.')}={value or DEFAULTS.get(name, '')}"
             for name, value in key
-            if name in differ and name not in ("task", "label") and (value or name in DEFAULTS)
+            if name in differ and (name, value) not in UNSAID and name not in ("task", "label")
+            if value or name in DEFAULTS
         ]
         titles[key] = " · ".join(filter(None, parts))
     return titles
@@ -257,6 +265,11 @@ def _key(current: CurrentRecord, names: Sequence[str]) -> Pairs:
     own = [(name, axis(record, name)) for name in record.case.axes if name != "seed"]
     own += [(name, setting_of(record, name)) for name in names if name not in record.case.axes]
     return (*own, ("label", current.label))
+
+
+def _by_number(title: str) -> list[tuple[float, str]]:
+    """Sorts pairs=16 behind pairs=4."""
+    return [(float(part), "") if part.isdecimal() else (0.0, part) for part in NUMBERS.split(title[:MOST_LETTERS])]
 
 
 def _is_of_variant(name: str) -> bool:

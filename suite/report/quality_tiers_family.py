@@ -72,7 +72,7 @@ class Family:
             updates = number_of(dict(other.setting).get(UPDATES, ""))
             if other.variant == arm.variant and usual and updates:
                 found.append(Form(arm=other, asked=asked_of(other), times=updates / usual))
-        return sorted(found, key=lambda form: (form.times, _form_rank(form.asked)))
+        return sorted(found, key=lambda form: (form.arm is not arm, form.times, _form_rank(form.asked)))
 
     @property
     def with_forms(self) -> list[tuple[Arm, list[Form]]]:

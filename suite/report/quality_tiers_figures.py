@@ -80,9 +80,7 @@ def _by_bytes(family: Family, title: str, words: Words) -> Figure | None:
         for name, shares in MIXES.items()
     ]
     if all(panel.marks for panel in mixes):
-        views.append(
-            View(title=words("quality_tiers.view.mixes"), figure=panels_plot(mixes, _answered(words), words))
-        )
+        views.append(View(title=words("quality_tiers.view.mixes"), figure=panels_plot(mixes, _answered(words), words)))
     return Figure(
         title=title,
         caption=words("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates or 0)),

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from suite.records import numbers
-from suite.report.quality_contests import ALL_BUT, HIGHER, LOWER, OPEN, CEILING, Contest, contest, interval_of, outcome_of
+from suite.report.quality_contests import (
+    ALL_BUT,
+    CEILING,
+    HIGHER,
+    LOWER,
+    OPEN,
+    Contest,
+    contest,
+    interval_of,
+    outcome_of,
+)
 from suite.report.quality_heads import Falls, falls_by_seed
 from suite.report.quality_names import variant_name
 from suite.report.quality_numbers import bytes_text, seeds_text, share_text
@@ -224,7 +234,7 @@ def _cached(family: Family, words: Words) -> Table | None:
 
 
 def cached_outcome(arm: Arm, tier: str) -> str:
-    """answered: nearly all of it; else whether more (higher), less (lower) or as much is in the cache as is answered."""
+    """`answered`: nearly all of it; else whether more, less or as much (`alike`) is in the cache as is answered."""
     if fmean(arm.values(tier_share(tier))) >= 1 - ALL_BUT:
         return "answered"
     found = outcome_of(interval_of(_found_beyond(arm, tier)))
