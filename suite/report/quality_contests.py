@@ -124,4 +124,4 @@ def of_outcome(contests: Iterable[Contest], *outcomes: str) -> list[Contest]:
 
 
 def _nats(difference: float) -> str:
-    return f"{difference:+.3f}"
+    return f"{round(difference, 3) + 0.0:+.3f}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from suite.report.quality_axis_chart import answered_over, arrival_over
 from suite.report.quality_difference_chart import Row, differences_plot, height_px
+from suite.report.quality_numbers import caption
 from suite.report.quality_pareto import pareto_plot, standings
 from suite.report.quality_runs import Study
 from suite.report.quality_tasks import against_mha, against_pairs, axes_of
@@ -39,12 +40,13 @@ def _differences(found: Sequence[Study], words: Words) -> Figure | None:
     if not drawn:
         return None
     shown = {name: rows[:MOST_ROWS] for name, rows in drawn.items()}
-    caption = [words("quality.differences_caption")]
+    said = [words("quality.differences_caption")]
     if any(len(rows) > MOST_ROWS for rows in drawn.values()):
-        caption.append(words("quality.not_drawn"))
+        said.append(words("quality.not_drawn"))
+    arms = [one.arm for rows in shown.values() for row in rows for one in row.contests]
     return Figure(
         title=words("quality.differences"),
-        caption=words("punctuation.sentence").join(caption),
+        caption=caption(words("punctuation.sentence").join(said), arms, words),
         views=[
             View(
                 title=words(f"quality.match.{name}"),
@@ -72,7 +74,9 @@ def _axes(found: Sequence[Study], words: Words) -> list[Figure]:
         figures.append(
             Figure(
                 title=over.title,
-                caption=words("quality.axis_caption"),
+                caption=caption(
+                    words("quality.axis_caption"), [arm for _, study in over.studies for arm in study.arms], words
+                ),
                 views=views,
                 height_px=plot_height_px(len(views[0].figure["data"])),
             )
@@ -93,7 +97,7 @@ def _pareto(found: Sequence[Study], words: Words) -> list[Figure]:
     return [
         Figure(
             title=words("quality.pareto"),
-            caption=words("quality.pareto_caption"),
+            caption=caption(words("quality.pareto_caption"), [arm for study in drawn for arm in study.arms], words),
             views=[View(title=study.title, figure=pareto_plot(study, words)) for study in drawn],
             height_px=plot_height_px(6),
             wide=True,

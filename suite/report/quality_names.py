@@ -8,7 +8,7 @@ from suite.report.words import Words
 
 NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM)
 """Sizes that the name says in words."""
-MOST_NAMED = 5
+MOST_NAMED = 3
 
 
 def variant_name(arm: Arm, words: Words) -> str:

@@ -41,6 +41,12 @@ def loss_text(values: Sequence[float], words: Words) -> str:
     return words("rl.with_range", value=mean, low=f"{interval.low:.3f}", to="–", high=f"{interval.high:.3f}")
 
 
+def caption(text: str, arms: Sequence[Arm], words: Words) -> str:
+    """A figure's, which says where no arm of it has a second seed."""
+    is_single = all(len(arm.runs) == 1 for arm in arms)
+    return words("punctuation.sentence").join([text, *([words("quality.one_seed")] if is_single else [])])
+
+
 def seeds_text(arm: Arm, words: Words) -> str:
     count = numbers.count(len(arm.runs))
     return words("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count

@@ -55,10 +55,10 @@ def by_lower(contests: Sequence[Contest]) -> str:
 
 
 def counted(titled: Sequence[Titled], words: Words) -> str:
-    """How many ended how, and which were lower or higher."""
+    """How many ended how, and which were lower or higher by most."""
     parts = []
     for outcome in (LOWER, HIGHER):
-        found = [(title, one) for title, one in titled if one.outcome == outcome]
+        found = sorted((pair for pair in titled if pair[1].outcome == outcome), key=_largest_first)
         if found:
             names = [f"{title}: {variant_name(one.arm, words)} {_size_of(one, words)}" for title, one in found]
             parts.append(words(f"claim.count.{outcome}", count=len(found), names=listed(names, words)))
@@ -67,6 +67,11 @@ def counted(titled: Sequence[Titled], words: Words) -> str:
         if found_so := of_outcome(contests, outcome):
             parts.append(words(f"claim.count.{outcome}", count=len(found_so)))
     return words("claim.counted", total=len(titled), parts=words("punctuation.notes").join(parts))
+
+
+def _largest_first(titled: Titled) -> tuple[bool, float]:
+    """Points before nats, which do not compare."""
+    return not titled[1].is_share, -abs(titled[1].mean)
 
 
 def _size_of(one: Contest, words: Words) -> str:

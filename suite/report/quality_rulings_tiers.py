@@ -26,7 +26,7 @@ FEWEST_FIRST = 2
 def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
     """Whether for each attribute one head carries most of it, and not one head all of them."""
     parts, outcomes = [], []
-    for arm in [arm for family in evidence.families for arm in family.main.arms]:
+    for arm in [arm for family in evidence.families for arm in family.looked_into]:
         found = [falls for falls in falls_by_seed(arm.runs) if falls.share is not None]
         shares = [falls.share or 0.0 for falls in found]
         if not shares:
@@ -51,7 +51,7 @@ def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
 
 
 def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
-    """Latents that hold what is asked often and drop what is asked rarely; and whether other narrow caches do so too."""
+    """Latents that hold what is asked often and drop what is asked rarely; and whether other narrow caches do too."""
     families = [family for family in evidence.families if any(arm.is_latent for arm in family.main.arms)]
     if not families:
         return None

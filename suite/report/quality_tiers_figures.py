@@ -10,7 +10,7 @@ from suite.report.quality_heads import falls_by_seed
 from suite.report.quality_heads_chart import heads_map
 from suite.report.quality_heads_chart import height_px as heads_height_px
 from suite.report.quality_names import variant_name
-from suite.report.quality_numbers import share_interval, share_text
+from suite.report.quality_numbers import caption, share_interval, share_text
 from suite.report.quality_panels import Mark, Panel, panels_plot
 from suite.report.quality_panels import height_px as panels_height_px
 from suite.report.quality_run import QualityRun
@@ -83,7 +83,9 @@ def _by_bytes(family: Family, title: str, words: Words) -> Figure | None:
         views.append(View(title=words("quality_tiers.view.mixes"), figure=panels_plot(mixes, _answered(words), words)))
     return Figure(
         title=title,
-        caption=words("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates or 0)),
+        caption=caption(
+            words("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates or 0)), arms, words
+        ),
         views=views,
         height_px=panels_height_px(len(tiers)),
         wide=True,
@@ -116,7 +118,7 @@ def _forms(family: Family, title: str, words: Words) -> Figure | None:
         return None
     return Figure(
         title=title,
-        caption=words("quality_tiers.forms_caption"),
+        caption=caption(words("quality_tiers.forms_caption"), [form.arm for _, form in rows], words),
         views=[View(title="", figure=forms_plot(rows, family.tiers, words))],
         height_px=rows_height_px(len(rows)),
         wide=True,
@@ -145,7 +147,7 @@ def _curves(family: Family, title: str, words: Words) -> Figure | None:
         return None
     return Figure(
         title=title,
-        caption=words("quality_tiers.curves_caption"),
+        caption=caption(words("quality_tiers.curves_caption"), family.main.arms, words),
         views=views,
         height_px=height_px(len(family.main.arms)),
     )

@@ -7,7 +7,7 @@ from suite.report.words import Words
 
 
 def quoted_tables(group: str, words: Words, *, title: str, row: str, note: str) -> list[Table]:
-    """One for each file of the group. `title`, `row`, `note`: keys with {what}, of the rows' heading, and with {source}."""
+    """One for each file of the group. `title`, `row`, `note`: keys, with {what}, of the row heads, with {source}."""
     return [_table(group, name, words, title, row, note) for name in choices(group)]
 
 

@@ -1,4 +1,4 @@
-"""Records of workload=quality with chosen numbers, for tests of the report alone. Nothing of this stands in results/."""
+"""Records of workload=quality with chosen numbers, for tests of the report alone; nothing of it stands in results/."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
