@@ -2,7 +2,8 @@
 
 Runs of one seed share the base model, the prompts or questions and the order of both, and the variance between base
 models is as large as the gaps between algorithms: so each pair gives a difference, and Student's t is taken over the
-differences. Where both sides are of one distribution a difference is as likely as its opposite, whatever that distribution is.
+differences. Where both sides are of one distribution a difference is as likely as its opposite, whatever that
+distribution is.
 """
 
 import math

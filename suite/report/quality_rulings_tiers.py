@@ -69,6 +69,8 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
         if pairs:
             titled = [(variant_name(one.other, words), one) for one in pairs]
             said.append(words("claim.tiers.pairs", counted=counted(titled, words)))
+        else:
+            said.append(words("claim.tiers.no_pairs"))
     return Ruling(outcome=_together(outcomes), said=words("punctuation.sentence").join(said))
 
 

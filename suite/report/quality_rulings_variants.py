@@ -25,9 +25,12 @@ def lower_ceiling(evidence: Evidence, words: Words) -> Ruling | None:
         return None
     told = (("usual", usual), ("narrow", narrow), ("level", level))
     said = [words(f"claim.ceiling.{name}", counted=counted(titled, words)) for name, titled in told if titled]
-    return Ruling(
-        outcome=by_lower([one for _, one in (*usual, *narrow)]), said=words("punctuation.sentence").join(said)
-    )
+    outcome = by_lower([one for _, one in (*usual, *narrow)])
+    if not of_outcome([one for _, one in usual], *JUDGED):
+        # A latent that was starved on purpose says nothing of one that was not.
+        said.append(words("claim.ceiling.no_usual"))
+        outcome = MIXED if outcome == HOLDS else outcome
+    return Ruling(outcome=outcome, said=words("punctuation.sentence").join(said))
 
 
 def gqa_between(evidence: Evidence, words: Words) -> Ruling | None:

@@ -1,10 +1,12 @@
 """Records of workload=quality with chosen numbers, for tests of the report alone; nothing of it stands in results/."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
+from suite.report.results import CurrentRecord, Results
 from tests.records.factory import ENVIRONMENT, PROVENANCE
 
 AXES = {
@@ -81,6 +83,23 @@ def arm(finals: Sequence[float | Sequence[float]], *, seeds: Sequence[int] | Non
         quality_record(final, seed=seed, **said)
         for seed, final in zip(seeds or range(len(finals)), finals, strict=True)
     ]
+
+
+def in_memory(*records: Record, **labelled: Sequence[Record]) -> Results:
+    """What is read of records under one label, or of lists of records by label, without writing them."""
+    by_label = labelled or {"results": records}
+    return Results(
+        labels=list(by_label),
+        records=[
+            CurrentRecord(label=label, record=one, folder=Path("run"), superseded=0, settings_changed=False)
+            for label, part in by_label.items()
+            for one in part
+        ],
+        every=[(label, one) for label, part in by_label.items() for one in part],
+        damaged=[],
+        unfinished=[],
+        judgements=[],
+    )
 
 
 def mla(rank: int | None = 16, **extras: Any) -> dict[str, Any]:
