@@ -13,7 +13,6 @@ from suite.report.quality_rulings_variants import RARELY, rare_pairs
 from suite.report.quality_run import TIERS
 from suite.report.quality_runs import Arm
 from suite.report.quality_tiers_family import MIXES, Family, Form, mix_share, tier_share
-from suite.report.quality_tiers_tables import swapped_less
 from suite.report.words import Words
 
 OFTEN = TIERS[0]
@@ -75,30 +74,20 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
 
 
 def grading_automatic(evidence: Evidence, words: Words) -> Ruling | None:
-    """Whether the grading follows what training asks, by itself; and whether a trained decoder still regrades."""
-    said, follows, adapts = [], [], []
-    for family in evidence.families:
-        for arm, forms in family.with_forms:
-            if not arm.is_latent:
-                continue
-            told, found = _followed(forms, words)
-            follows += found
-            if told:
-                said.append(words("claim.grading.of", name=variant_name(arm, words), told=told))
-        if follows:
-            for arm in [arm for arm, _ in family.with_forms if arm.is_latent and is_graded(arm)]:
-                less = swapped_less(arm)
-                if less:
-                    adapts.append(outcome_of(interval_of(less)) != LOWER)
-                    said.append(_asked_differently(arm, words))
+    """Whether the grading follows what training asks, by itself; that a trained decoder does not regrade is arithmetic,
+    and told by how many points it loses where the questions are swapped."""
+    said, follows = [], []
+    latents = [pair for family in evidence.families for pair in family.with_forms if pair[0].is_latent]
+    for arm, forms in latents:
+        told, found = _followed(forms, words)
+        follows += found
+        if told:
+            said.append(words("claim.grading.of", name=variant_name(arm, words), told=told))
     if not follows:
         return None
-    if not all(follows):
-        outcome = MIXED if any(follows) else FAILS
-    elif adapts:
-        outcome = HOLDS if all(adapts) else MIXED
-    else:
-        outcome = LEFT_OPEN
+    fixed = [arm for arm, _ in latents if is_graded(arm)]
+    said += [_asked_differently(arm, words) for arm in fixed]
+    outcome = FAILS if not any(follows) else MIXED if fixed else LEFT_OPEN
     return Ruling(outcome=outcome, said=words("punctuation.sentence").join(said))
 
 

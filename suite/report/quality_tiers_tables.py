@@ -187,14 +187,10 @@ def _mixes(family: Family, words: Words) -> Table | None:
     )
 
 
-def swapped_less(arm: Arm) -> list[float]:
-    """Of each seed: asked in the swapped mix, less as it was trained."""
-    as_trained, swapped = (arm.by_seed(mix_share(MIXES[name])) for name in ("trained", "swapped"))
-    return [swapped[seed] - share for seed, share in as_trained.items()]
-
-
 def _swapped_less(arm: Arm, words: Words) -> str:
-    less = swapped_less(arm)
+    """Asked in the swapped mix, less as it was trained, every seed against itself."""
+    as_trained, swapped = (arm.by_seed(mix_share(MIXES[name])) for name in ("trained", "swapped"))
+    less = [swapped[seed] - share for seed, share in as_trained.items()]
     return with_range(fmean(less), interval_of(less), points, words("rl.to"), words)
 
 

@@ -209,6 +209,11 @@ def test_heads_are_told_by_the_largest_share_of_a_fall_and_by_how_many_come_firs
     ]
 
 
+def test_an_attribute_that_was_never_learnt_has_no_head_that_carries_it():
+    still = section_of(quality_tiers, *tiers(1.0, attention="mha", falls=[[0.01] * 6] * 4))
+    assert not [table for table in still.tables if table.title.startswith("Do heads")]
+
+
 def test_the_map_of_heads_is_of_the_lowest_seed_alone():
     records = [quality_record((1.0, 1.0, 1.0), seed=seed, falls=[[0.1 * seed] * 6] * 4) for seed in (3, 2, 4)]
     (figure,) = [one for one in section_of(quality_tiers, *records).figures if "head" in one.title]
@@ -228,7 +233,7 @@ def test_one_seed_is_said_to_be_one():
     alone = section_of(quality_tiers, quality_record((1.0, 1.0, 0.2)))
     assert "One seed" in alone.figures[0].caption
     assert "error_y" not in alone.figures[0].views[0].figure["data"][0]
-    several = section_of(quality_tiers, *tiers(0.2))
+    several = section_of(quality_tiers, *tiers(0.2), quality_record((1.0, 1.0, 0.5), **mla(8)))
     assert "One seed" not in several.figures[0].caption
 
 
