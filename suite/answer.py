@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from suite.answered import answered
+from suite.decoded import decoded
 from suite.learnt import learnt
 from suite.projected import projected
 from suite.records import numbers
@@ -46,7 +48,8 @@ def answer(record: Record, status: str) -> list[str]:
     lines += _what_ran(record)
     lines += _checks(record)
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
-    lines += [row(name, text) for name, text in (*learnt(record), *projected(record))]
+    told = (*learnt(record), *projected(record), *answered(record), *decoded(record))
+    lines += [row(name, text) for name, text in told]
     if (cold := str(facts.get("cold"))) in COLD:
         lines.append(row("cold", COLD[cold]))
     cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))

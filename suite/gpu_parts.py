@@ -117,7 +117,9 @@ def _part(
     if "module" in part:
         command = _module(part, out)
     else:
-        asked = policy_arguments(checkpoint) if trains else [f"backend={','.join(_backends(part, backends))}"]
+        takes_backends = part.get("takes_backends", True)
+        asked = [f"backend={','.join(_backends(part, backends))}"] if takes_backends else []
+        asked = policy_arguments(checkpoint) if trains else asked
         command = _sweep(part, asked, folder, device)
     log = out / f"{folder.name}.log"
     code = _finished(command, log, budget.left_s * part["most"])

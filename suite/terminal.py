@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from suite.answer import SPANS, answer, latency, row, watched
+from suite.answered import answered_briefly
 from suite.learnt import learnt_briefly
 from suite.projected import projected_briefly
 from suite.records import numbers
@@ -218,7 +219,8 @@ def _brief(record: Record) -> str:
     if record.status is not Status.OK:
         return record.reason or ""
     spans = [text for span in SPANS if (text := _span_text(record, span))]
-    others = [text for brief in (learnt_briefly, projected_briefly) if (text := brief(record)) is not None]
+    briefs = (learnt_briefly, projected_briefly, answered_briefly)
+    others = [text for brief in briefs if (text := brief(record)) is not None]
     return "   ".join([*spans, *others, *(f"! {warning}" for warning in warnings_of(record))])
 
 

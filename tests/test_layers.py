@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = {"suite.configuration", "suite.records", "suite.statistics", "suite.theory"}
+TOLD = {"suite.answered", "suite.decoded", "suite.learnt", "suite.projected"}
+"""What a record of one workload is in words."""
 MAY_IMPORT = {
     "suite.records": {"suite.configuration", "suite.theory"},
     "suite.statistics": {"suite.configuration"},
@@ -20,18 +22,21 @@ MAY_IMPORT = {
     "suite.attention": BASE | {"suite.measure"},
     "suite.lm": BASE | {"suite.measure", "suite.attention"},
     "suite.rl": BASE | {"suite.measure", "suite.attention", "suite.lm"},
+    "suite.quality": BASE | {"suite.measure", "suite.attention", "suite.lm"},
     "suite.report": BASE | {"suite.gate"},
     "suite.gate": BASE | {"suite.interruptions"},
     "suite.explain": BASE,
     "suite.doctor": BASE,
-    "suite.results": BASE | {"suite.answer", "suite.archive", "suite.learnt", "suite.projected"},
+    "suite.results": BASE | TOLD | {"suite.answer", "suite.archive"},
     "suite.archive": BASE,
-    "suite.answer": BASE | {"suite.learnt", "suite.projected"},
+    "suite.answer": BASE | TOLD,
     "suite.learnt": BASE,
     "suite.projected": BASE,
+    "suite.answered": BASE | {"suite.learnt"},
+    "suite.decoded": BASE,
     "suite.configuration": set(),
 }
-NEEDS_TORCH = ("suite.measure", "suite.attention", "suite.lm", "suite.rl")
+NEEDS_TORCH = ("suite.measure", "suite.attention", "suite.lm", "suite.rl", "suite.quality")
 RUNS_ONLY = {"torch", "hydra", "omegaconf"}
 WATCHED = RUNS_ONLY | {"typer", "pandas", "plotly", "numpy", "pyarrow"}
 
@@ -119,12 +124,13 @@ def test_measure_does_not_know_attention_and_neither_knows_the_report_or_hydra()
 
 @needs_fork
 def test_the_process_that_starts_runs_holds_no_torch():
-    (names,) = imported_by(["suite.run"]).values()
-    assert isinstance(names, list), names
-    assert "torch" not in names
+    plans = ["suite.rl.plan", "suite.quality.plan", *modules_of("suite.quality.tasks")]
+    for module, names in imported_by(["suite.run", *plans]).items():
+        assert isinstance(names, list), names
+        assert "torch" not in names, module
 
 
-def test_hydra_is_imported_by_run_alone():
+def test_hydra_is_imported_by_composing_alone():
     importers = set()
     for path in (ROOT / "suite").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -132,7 +138,7 @@ def test_hydra_is_imported_by_run_alone():
             named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if any(name.split(".")[0] in ("hydra", "omegaconf") for name in named):
                 importers.add(path.relative_to(ROOT).as_posix())
-    assert importers == {"suite/run.py"}
+    assert importers == {"suite/composing.py"}
 
 
 @needs_fork

@@ -113,14 +113,14 @@ def _scale(width: int, rope: Rope) -> float:
 
 
 def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The query's two parts, the normed latent, and the rotary key that all heads share."""
+    """The query's two parts, the latent as it is cached, and the rotary key that all heads share."""
     shape = layer.shape
     query_in = x_BND if shape.q_lora_rank is None else normed(product(x_BND, layer.w_qa), layer.q_norm)
     q_BHNe = _heads(product(query_in, layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim)
     q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
     latent, k_r = product(x_BND, layer.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
     q_r, k_r = (turned(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
-    return q_n, q_r, normed(latent, layer.kv_norm), k_r
+    return q_n, q_r, normed(latent, layer.kv_norm) if shape.latent_norm else latent, k_r
 
 
 def _heads(x_BNE: Tensor, width: int) -> Tensor:

@@ -8,6 +8,9 @@ DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C.
 - Re-expanding: the latent is cached, and all of it is expanded again at every step. The value is then a window of the
   up-projection's own output, and only the keys are put together.
 
+Two departures, for asking what they are good for: without a rotary part (d_r = 0) queries and keys have one part, and
+without its norm the latent is cached as it is projected.
+
 In training there is no cache: keys and values are made once and not written anywhere, which makes the last two one.
 
 W_kvb is kept as [H, d_n + d_v, c]: per head the key's rows, then the value's. The softmax scale is that of the
@@ -56,7 +59,8 @@ class LatentAttention(AttentionLayer):
             self.q_norm = self.ones(shape.q_lora_rank)
         self.w_q = self.drawn(wide, shape.q_lora_rank or shape.hidden_size)
         self.w_kva = self.drawn(shape.kv_lora_rank + shape.qk_rope_head_dim, shape.hidden_size)
-        self.kv_norm = self.ones(shape.kv_lora_rank)
+        if shape.latent_norm:
+            self.kv_norm = self.ones(shape.kv_lora_rank)
         self.w_kvb = self.drawn(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.kv_lora_rank)
         self.w_o = self.drawn(shape.hidden_size, heads * shape.v_head_dim)
         self.cos_Sr, self.sin_Sr = angles(positions, shape.qk_rope_head_dim, shape.rope, dtype=dtype, device=device)
@@ -76,8 +80,9 @@ class LatentAttention(AttentionLayer):
     ) -> tuple[Tensor, Tensor, Tensor]:
         shape = self.shape
         cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
-        latent, k_r = linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
-        latent_BSc = F.rms_norm(latent, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)
+        latent_BSc, k_r = linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
+        if shape.latent_norm:
+            latent_BSc = F.rms_norm(latent_BSc, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)
         k_r_BSr = rotate_neighbours(k_r, cos_Sr, sin_Sr)
         if cache is None:
             k_BGTd, v_BGTv = self.keys_and_values(latent_BSc, k_r_BSr)
@@ -92,7 +97,7 @@ class LatentAttention(AttentionLayer):
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
         """What the kernel scores: the two parts of each head side by side."""
-        return torch.cat((q_n, q_r), dim=-1)
+        return with_rotary(q_n, q_r)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
@@ -155,7 +160,7 @@ class AbsorbedLatentAttention(LatentAttention):
         return k_BGTd, k_BGTd[..., : self.shape.kv_lora_rank]
 
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
-        k_BGSd = torch.cat((latent_BSc, k_r_BSr), dim=-1)[:, None]
+        k_BGSd = with_rotary(latent_BSc, k_r_BSr)[:, None]
         return k_BGSd, k_BGSd[..., : self.shape.kv_lora_rank]
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
@@ -188,7 +193,7 @@ class ExpandedLatentAttention(LatentAttention):
         k_r = k_r_BSr[:, None].expand(-1, self.shape.num_heads, -1, -1)
         if self.shape.qk_rope_head_dim > self.shape.v_head_dim:  # too few columns stand before the value
             return self.split_expanded(torch.cat((k_n, k_r, v_BHSv), dim=-1))
-        return torch.cat((k_n, k_r), dim=-1), v_BHSv
+        return with_rotary(k_n, k_r), v_BHSv
 
 
 class ReexpandingLatentAttention(ExpandedLatentAttention):
@@ -211,8 +216,13 @@ class ReexpandingLatentAttention(ExpandedLatentAttention):
 
 
 def write_latent(latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> None:
-    """The normed latent and the rotated shared key, side by side in the cache's one tensor."""
+    """The latent and the rotated shared key, side by side in the cache's one tensor."""
     width = latent_BSc.shape[-1]
     (cached,) = cache.tensors
     cached[:, 0, new, :width] = latent_BSc
     cached[:, 0, new, width:] = k_r_BSr
+
+
+def with_rotary(plain: Tensor, rotary: Tensor) -> Tensor:
+    """A query or key of its two parts; the first itself, uncopied, where the second has no columns."""
+    return torch.cat((plain, rotary), dim=-1) if rotary.shape[-1] else plain

@@ -27,6 +27,8 @@ def rotate_halves(x_BHSd: Tensor, cos_Sr: Tensor, sin_Sr: Tensor) -> Tensor:
 
 
 def rotate_neighbours(x_BHSd: Tensor, cos_Sr: Tensor, sin_Sr: Tensor) -> Tensor:
-    """Turn the pairs (2i, 2i + 1), as DeepSeek's weights expect."""
+    """Turn the pairs (2i, 2i + 1), as DeepSeek's weights expect. A width of 0 has none."""
+    if not x_BHSd.shape[-1]:  # MLA without a rotary part should not pay for turning nothing
+        return x_BHSd
     even, odd = x_BHSd[..., 0::2], x_BHSd[..., 1::2]
     return torch.stack((even * cos_Sr - odd * sin_Sr, odd * cos_Sr + even * sin_Sr), dim=-1).flatten(-2)

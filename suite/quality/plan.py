@@ -66,7 +66,8 @@ class QualityPlan:
 
     def facts(self) -> dict[str, Any]:
         match = {} if self.shape.match_described is None else {"match": self.shape.match_described}
-        return {"shape": self.shape.layer.describe(), **match, "task": dict(self.task.facts())}
+        task = {"groups": list(self.task.groups), **self.task.facts()}
+        return {"shape": self.shape.layer.describe(), **match, "task": task}
 
     def constants(self) -> dict[str, dict[str, float]]:
         shape, task = self.shape, self.task

@@ -48,8 +48,10 @@ class QualityWorkload:
         self._held_out = Asked.of(plan.task.held_out(), device)
 
     def constants(self) -> Iterable[Reading]:
-        asked = {EVALUATE: {"questions_asked": self._held_out.answers_BQ.numel()}}
-        return [*constant_readings(self.plan.constants()), *constant_readings(asked)]
+        of_kind = torch.bincount(self._held_out.kinds_BQ.flatten(), minlength=len(self.plan.task.kinds)).tolist()
+        asked = {within(EVALUATE, name): sum(of_kind[kind] for kind in kinds) for name, kinds in self._told()}
+        counts = {span: {"questions_asked": count} for span, count in {EVALUATE: sum(of_kind), **asked}.items()}
+        return [*constant_readings(self.plan.constants()), *constant_readings(counts)]
 
     def facts(self) -> Mapping[str, Any]:
         return {"attention_modes": self.model.modes()}

@@ -25,6 +25,7 @@ NEVER_IN_ID = (
     "hydra",
     "sweep",
     "leave_out",
+    "parts",
     "report",
     "workers",
 )
@@ -38,6 +39,7 @@ CAME_LATER = {
     "reward_from": "key",
     "outcome_as_step": False,
     "task.corrections": 0.0,
+    "attention.latent_norm": True,
 }
 """Settings that older records do not have, at the value that says what those did."""
 
@@ -135,11 +137,11 @@ def run_key(case: Case, settings: Mapping[str, Any]) -> str:
 def _chosen_or_set(settings: Mapping[str, Any], chosen: Mapping[str, str], key: str) -> Any:
     """A group's option by its name; null where the workload has no use for it. Behind an @ stands where its settings
     are, if not under the group's name."""
-    found = _at(settings, key.rpartition("@")[2])
+    found = value_under(settings, key.rpartition("@")[2])
     return chosen[key] if key in chosen and found is not None else found
 
 
-def _at(settings: Mapping[str, Any], key: str) -> Any:
+def value_under(settings: Mapping[str, Any], key: str) -> Any:
     """The value under a dotted key; None where the command line took it away."""
     value: Any = settings
     for part in key.split("."):

@@ -36,8 +36,8 @@ def duration(value: float) -> str:
 
 
 def bytes_iec(value: float) -> str:
-    rounded = _rounded(value)
-    size, unit = next(((s, u) for s, u in BYTE_UNITS if rounded >= s), BYTE_UNITS[-1])
+    at_most = max(value, _rounded(value))  # 1023.9 KiB is 1.00 MiB, and so is 1024 KiB, whose digits round down
+    size, unit = next(((s, u) for s, u in BYTE_UNITS if at_most >= s), BYTE_UNITS[-1])
     return f"{_digits(value / size)} {unit}"
 
 

@@ -78,7 +78,9 @@ class Contest:
             return None, None
         try:
             geometry = geometry_from(record.settings["geometry"])
-            sizes = {name: record.settings["attention"].get(name) for name in LATENT_SIZES}
+            attention = record.settings["attention"]
+            sizes = {name: attention.get(name) for name in LATENT_SIZES}
+            sizes["latent_norm"] = attention.get("latent_norm", True)
             passed = {"seq_len": self.seq_len, "tp": record.case.axes["tp"], **sizes}
             by_flops = flops_crossover(geometry, **passed)
             if self.ceilings is None:

@@ -6,6 +6,7 @@ few new tokens favour the first, many the second. Both modes have the same weigh
 
 from bisect import bisect_left
 from collections.abc import Callable
+from typing import Any
 
 from suite.theory.geometry import Geometry
 from suite.theory.latent_shapes import absorbed_shape, reexpanded_shape
@@ -48,7 +49,7 @@ def _first_cheaper(
     cost: Cost,
     *,
     tp: int,
-    sizes: dict[str, int | None],
+    sizes: dict[str, Any],
     batch: int,
     seq_len: int,
     element_bytes: int,

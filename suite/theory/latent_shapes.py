@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import whole_number
+from suite.configuration import one_of, whole_number
 from suite.theory.geometry import Geometry
 from suite.theory.shapes import LayerShape, Pass, Rows, rank_share
 
@@ -22,7 +22,10 @@ class LatentShape(LayerShape):
     kv_lora_rank: int
     qk_nope_head_dim: int
     qk_rope_head_dim: int
+    """0 where nothing is rotated: only the causal mask then tells positions apart."""
     v_head_dim: int
+    latent_norm: bool
+    """The latent is normed before it is cached, as DeepSeek's is."""
 
     @property
     def qk_head_dim(self) -> int:
@@ -62,7 +65,7 @@ class LatentShape(LayerShape):
 
     @property
     def parameter_count(self) -> int:
-        norms = self.kv_lora_rank + (self.q_lora_rank or 0)
+        norms = (self.kv_lora_rank if self.latent_norm else 0) + (self.q_lora_rank or 0)
         return self._plain_weights + self._up_weights + norms
 
     def projection_flops(self, forward: Pass) -> int:
@@ -70,9 +73,13 @@ class LatentShape(LayerShape):
 
     def describe(self) -> str:
         lora = f"query rank {self.q_lora_rank}" if self.q_lora_rank else "no query rank"
+        norm = "" if self.latent_norm else " without a norm"
+        rotary, beside = ", no rotary part", ""
+        if self.qk_rope_head_dim:
+            rotary, beside = f" + rotary {self.qk_rope_head_dim}", f" + {self.qk_rope_head_dim}"
         return (
-            f"{self.num_heads} heads, latent {self.kv_lora_rank} + rotary {self.qk_rope_head_dim}, "
-            f"head {self.qk_nope_head_dim} + {self.qk_rope_head_dim} / {self.v_head_dim}, {lora} ({self.rule})"
+            f"{self.num_heads} heads, latent {self.kv_lora_rank}{norm}{rotary}, "
+            f"head {self.qk_nope_head_dim}{beside} / {self.v_head_dim}, {lora} ({self.rule})"
         )
 
 
@@ -136,29 +143,34 @@ class ReexpandedShape(ExpandedShape):
 
 
 LATENT_SIZES = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+MAY_BE_NONE = ("q_lora_rank", "qk_rope_head_dim")
+"""Sizes that 0 takes away."""
 
 
-def absorbed_shape(geometry: Geometry, *, tp: int = 1, **sizes: int | None) -> AbsorbedShape:
+def absorbed_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> AbsorbedShape:
     """Absorbed MLA over a geometry; see `_sizes` for how it is laid."""
-    return AbsorbedShape(**_sizes(geometry, tp, sizes))
+    return AbsorbedShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 
-def reexpanded_shape(geometry: Geometry, *, tp: int = 1, **sizes: int | None) -> ReexpandedShape:
+def reexpanded_shape(
+    geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None
+) -> ReexpandedShape:
     """MLA that re-expands its latent, over a geometry; see `_sizes` for how it is laid."""
-    return ReexpandedShape(**_sizes(geometry, tp, sizes))
+    return ReexpandedShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 
-def expanded_shape(geometry: Geometry, *, tp: int = 1, **sizes: int | None) -> ExpandedShape:
+def expanded_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> ExpandedShape:
     """MLA with an expanded cache, over a geometry; see `_sizes` for how it is laid."""
-    return ExpandedShape(**_sizes(geometry, tp, sizes))
+    return ExpandedShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 
-def _sizes(geometry: Geometry, tp: int, sizes: Mapping[str, int | None]) -> dict[str, Any]:
+def _sizes(geometry: Geometry, tp: int, latent_norm: bool, sizes: Mapping[str, int | None]) -> dict[str, Any]:
     """Lay MLA over a geometry, matched by heads.
 
     Sizes that are None are the geometry's own; on an MHA or GQA geometry with heads of width d they follow
-    DeepSeek-V2's ratios: c = 4d, d_n = d_v = d, d_r = d/2, no query rank. `q_lora_rank=0` takes the query rank away.
-    The latent is replicated over tensor-parallel ranks. Raises ValueError for sizes that are wrong in themselves.
+    DeepSeek-V2's ratios: c = 4d, d_n = d_v = d, d_r = d/2, no query rank. `q_lora_rank=0` takes the query rank away,
+    `qk_rope_head_dim=0` the rotary part, `latent_norm=False` the latent's norm. The latent is replicated over
+    tensor-parallel ranks. Raises ValueError for sizes that are wrong in themselves.
     """
     own: dict[str, Any]
     if geometry.is_latent:
@@ -179,8 +191,8 @@ def _sizes(geometry: Geometry, tp: int, sizes: Mapping[str, int | None]) -> dict
     if unknown:
         raise ValueError(f"attention.{unknown[0]} is no size of MLA; the sizes are {', '.join(LATENT_SIZES)}")
     for name in given:
-        least = 0 if name == "q_lora_rank" else 1
-        own[name] = whole_number(given, name, at_least=least, where="attention.") or None
+        own[name] = whole_number(given, name, at_least=0 if name in MAY_BE_NONE else 1, where="attention.")
+    own["q_lora_rank"] = own["q_lora_rank"] or None
     rotary = own["qk_rope_head_dim"]
     if rotary % 2:
         raise ValueError(f"attention.qk_rope_head_dim must be even, since rotary embedding turns pairs; got {rotary}")
@@ -190,5 +202,6 @@ def _sizes(geometry: Geometry, tp: int, sizes: Mapping[str, int | None]) -> dict
         "rope": geometry.rope,
         "rule": rule
         + (", " + ", ".join(f"{name} set to {size}" for name, size in sorted(given.items())) if given else ""),
+        "latent_norm": one_of({"latent_norm": latent_norm}, "latent_norm", (True, False), where="attention."),
         **own,
     }

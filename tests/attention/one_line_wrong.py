@@ -119,8 +119,8 @@ CHANGES = (
     Change(
         what="latent cached before its norm",
         file="latent.py",
-        before="latent_BSc = F.rms_norm(latent, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)",
-        after="latent_BSc = latent",
+        before="latent_BSc = F.rms_norm(latent_BSc, (shape.kv_lora_rank,), self.kv_norm, INNER_NORM_EPS)",
+        after="pass",
     ),
     Change(
         what="softmax left out",

@@ -10,7 +10,7 @@ from suite.attention.backends.eager import attend
 from suite.attention.problem import visible_keys
 from suite.attention.workload import AttentionWorkload
 from suite.configuration import read_choice, read_yaml
-from suite.measure.workload import IncorrectError
+from suite.measure.workload import IncorrectError, UnsupportedError
 
 
 def settings(**changes):
@@ -79,6 +79,28 @@ def test_right_kernels_pass(attention, phase, query_len, dtype):
     by_gradient = 0 if phase != "train" else 2 if attention == "mla" else 3
     assert len(checked) == len(("kernel", "q", "k", "v", "y", "scale")) + by_gradient
     assert all(0 <= values[metric] <= values[metric.replace("relative", "allowed")] for metric in checked)
+
+
+BARE = {"qk_rope_head_dim": 0, "latent_norm": False}
+
+
+@pytest.mark.parametrize("attention", ["mla", "mla_latent", "mla_expanded"])
+@pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3), ("train", 1)])
+@pytest.mark.parametrize("backend", ["auto", "eager", "sdpa", "sdpa_folded"])
+def test_mla_without_rotary_part_and_norm_passes_too(attention, phase, query_len, backend):
+    bare = {**read_choice("attention", attention), **BARE}
+    workload = AttentionWorkload({**settings(phase=phase, query_len=query_len, backend=backend), "attention": bare})
+    workload.prepare()
+    assert workload.check()
+
+
+@pytest.mark.parametrize("backend", ["flash_mla", "flashinfer"])
+def test_a_kernel_for_a_latent_and_its_rotary_part_refuses_a_latent_alone(backend):
+    sizes = {"kv_lora_rank": 512, "qk_rope_head_dim": 0}
+    wide = {**read_choice("attention", "mla"), **sizes}
+    workload = AttentionWorkload({**settings(dtype="bfloat16", seq_len=64, backend=backend), "attention": wide})
+    with pytest.raises(UnsupportedError, match=r"576.*got 1 of (widths )?512 and 512"):
+        workload.prepare()
 
 
 @pytest.mark.parametrize("attention", ["gqa", "mla", "mla_expanded"])

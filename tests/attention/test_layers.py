@@ -35,6 +35,9 @@ SHAPES = {
     "mla_q_lora": absorbed_shape(TINY, q_lora_rank=24),
     "mla_latent": reexpanded_shape(TINY),
     "mla_expanded": expanded_shape(TINY),
+    "mla_without_rotary": absorbed_shape(TINY, qk_rope_head_dim=0),
+    "mla_latent_without_both": reexpanded_shape(TINY, qk_rope_head_dim=0, latent_norm=False),
+    "mla_expanded_without_norm": expanded_shape(TINY, latent_norm=False),
     "gqa_yarn": grouped_shape(SCALED, kv_heads=2),
     "mla_yarn": absorbed_shape(SCALED),
     "mla_latent_yarn": reexpanded_shape(SCALED),
@@ -147,6 +150,14 @@ def test_positions_may_have_gaps_and_a_pass_without_a_cache_equals_one_with(vari
     for cache in (None, layer.new_cache(a_pass(6, 6))):
         out = layer.output(backend(*layer.project(x_BSD, cache, 0, positions)))
         assert error(out, by_definition(layer, x_BSD, positions)) < 1e-13
+
+
+def test_without_norm_and_rotary_part_what_is_cached_is_the_projection_itself():
+    layer, x_BSD = layer_of("mla_latent_without_both"), torch.randn(2, 5, 64, dtype=torch.float64)
+    cache = layer.new_cache(a_pass(5, 5))
+    layer.project(x_BSD, cache, 0)
+    torch.testing.assert_close(cache.views()[0][:, 0], x_BSD @ layer.w_kva.mT, rtol=0, atol=1e-13)
+    assert not hasattr(layer, "kv_norm")
 
 
 @pytest.mark.parametrize("variant", SHAPES)

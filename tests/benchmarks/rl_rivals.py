@@ -36,11 +36,11 @@ from suite.configuration import read_choice
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, sample
 from suite.lm.tokenizer import END, PAD
+from suite.measure.streams import torch_stream
 from suite.rl.base import new_decoder
 from suite.rl.experience import Experience
 from suite.rl.learner import Learnable, Learner
 from suite.rl.plan import RlPlan
-from suite.measure.streams import torch_stream
 from suite.rl.tasks.task import Score
 from tests.benchmarks.rivalry import COPIES, NEVER, Row, fastest, generated, in_turns, seeded
 from tests.parity.their_decoder import largest_difference, llama_of, weights_of

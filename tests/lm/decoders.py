@@ -17,8 +17,8 @@ VARIANTS = {
 VOCABULARY = 64
 
 
-def decoder(variant="mha", *, dtype=torch.float32, seed=0, **sizes):
-    attention = {**read_choice("attention", variant), **VARIANTS[variant]}
+def decoder(variant="mha", *, dtype=torch.float32, seed=0, of_attention=None, **sizes):
+    attention = {**read_choice("attention", variant), **VARIANTS[variant], **(of_attention or {})}
     shape = decoder_shape(
         {**read_choice("policy", "small"), **sizes}, attention, vocab_size=VOCABULARY, where="policy."
     )

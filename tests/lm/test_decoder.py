@@ -3,6 +3,7 @@ import torch
 
 from suite.configuration import read_choice
 from suite.theory.decoder_shape import decoder_shape
+from suite.theory.matching import UnmatchedError
 from tests.lm.decoders import VARIANTS, VOCABULARY, decoder, tokens
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -32,6 +33,38 @@ def test_decoding_token_by_token_gives_what_reading_all_at_once_gives(variant):
         first = model.decode(given[:, :4], caches, 0, None)
         rest = [model.decode(given[:, at : at + 1], caches, at, None) for at in range(4, 9)]
     torch.testing.assert_close(torch.cat([first, *rest], dim=1), at_once, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["mla", "mla_latent", "mla_expanded"])
+def test_a_decoder_of_mla_without_rotary_part_and_norm_trains_what_it_decodes(variant):
+    model = decoder(variant, dtype=torch.float64, of_attention={"qk_rope_head_dim": 0, "latent_norm": False})
+    assert model.parameter_count() == model.shape.parameter_count
+    given, caches = tokens(2, 6), model.new_caches(2, 6)
+    with torch.no_grad():
+        decoded = [model.decode(given[:, at : at + 1], caches, at, None) for at in range(6)]
+    at_once = model(given)
+    torch.testing.assert_close(torch.cat(decoded, dim=1), at_once, rtol=0, atol=1e-12)
+    at_once.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+def test_a_decoders_layers_are_matched_as_a_layer_alone_is():
+    sizes, moved = read_choice("policy", "small"), {}
+    for match in ("heads", "params", "cache"):
+        attention = read_choice("attention", "mla" if match == "cache" else "mqa")
+        shape = decoder_shape(sizes, attention, vocab_size=VOCABULARY, where="policy.", match=match)
+        moved[match] = shape.layer, shape.match_residual, shape.match_described
+    mha = decoder_shape(sizes, read_choice("attention", "mha"), vocab_size=VOCABULARY, where="policy.").layer
+    layer, residual, described = moved["params"]
+    assert layer.num_heads > mha.num_heads
+    assert residual == layer.parameter_count / mha.parameter_count - 1
+    assert "of MHA's parameters" in described
+    layer, residual, described = moved["cache"]
+    assert (layer.cache_elements_per_token, residual) == (mha.cache_elements_per_token, 0)
+    assert "kv_lora_rank set to" in described
+    assert (moved["heads"][0].num_heads, *moved["heads"][1:]) == (mha.num_heads, None, None)
+    with pytest.raises(UnmatchedError, match="has none"):
+        decoder_shape(sizes, read_choice("attention", "mqa"), vocab_size=VOCABULARY, where="policy.", match="cache")
 
 
 def test_absorbed_mla_trains_expanded_and_decodes_absorbed_with_the_same_weights():

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from suite.lm.training import Example, Limits, NotFiniteError, Optimiser, batch_of, token_loss, train_on
+from suite.lm.training import LAST_RATE, Example, Limits, NotFiniteError, Optimiser, batch_of, token_loss, train_on
 from tests.lm.decoders import VOCABULARY, decoder, tokens
 
 CPU = torch.device("cpu")
@@ -29,6 +29,32 @@ def test_the_loss_is_the_mean_over_the_learnt_tokens_whatever_the_padding():
     short = batch_of([Example(ids=[5, 6, 7])], CPU)
     padded = batch_of([Example(ids=[5, 6, 7]), Example(ids=[8] * 9, given=10)], CPU)
     torch.testing.assert_close(token_loss(model, *short), token_loss(model, *padded), rtol=0, atol=1e-12)
+
+
+def test_the_rate_grows_and_then_stays_or_falls_along_half_a_cosine():
+    stays = Limits(warmup_updates=2, max_grad_norm=1.0)
+    falls = Limits(warmup_updates=2, max_grad_norm=1.0, decay_updates=8)
+    assert [stays.rate(done) for done in (0, 1, 2, 1000)] == [0.5, 1.0, 1.0, 1.0]
+    rates = [falls.rate(done) for done in range(12)]
+    assert rates[0] == 0.5
+    assert rates[4] == pytest.approx((1 + LAST_RATE) / 2)
+    assert rates[2] == pytest.approx(LAST_RATE + (1 - LAST_RATE) * (1 + math.sqrt(0.5)) / 2)
+    assert rates[1:8] == sorted(rates[1:8], reverse=True)
+    assert rates[8:] == pytest.approx([LAST_RATE] * 4)
+
+
+def test_the_optimiser_takes_the_rate_of_each_update():
+    model = decoder()
+    optimiser = Optimiser(model, lr=0.1, limits=Limits(warmup_updates=2, max_grad_norm=1.0, decay_updates=4))
+    moved = []
+    for _ in range(3):
+        before = model.norm.detach().clone()
+        model.norm.grad = torch.ones_like(model.norm)
+        optimiser.update("the model")
+        moved.append(float((before - model.norm.detach()).abs().mean()))
+    cosine = [LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * done / 4)) / 2 for done in (1, 2)]
+    # A gradient that stays the same moves a weight by the rate itself.
+    assert moved == pytest.approx([0.05, *(0.1 * rate for rate in cosine)], rel=1e-3)
 
 
 def test_a_gradient_that_is_no_number_is_refused_and_says_whose_it_is():

@@ -148,6 +148,8 @@ def _implementation(plan: AttentionPlan, settings: Mapping[str, Any]) -> str:
 
 def _their_layer(ours: AttentionLayer, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
     if type(ours) is ReexpandingLatentAttention:
+        if not (ours.shape.latent_norm and ours.shape.qk_rope_head_dim):
+            raise UnsupportedError("transformers' MLA has a rotary part and norms its latent")
         return deepseek_v3_layer(ours, geometry, implementation)
     if type(ours) is GroupedAttention:
         theirs = llama_layer(ours, geometry, implementation)

@@ -1,6 +1,7 @@
 """Closed forms against counting, and against figures that others published."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,36 @@ def test_the_modes_differ_in_what_they_keep_and_move_and_not_in_their_weights():
     forward = Pass(batch=1, query_len=1, seq_len=8, element_bytes=2)
     assert [one.kernel_bytes_per_token(forward) for one in (absorbed, reexpanded, expanded)] == [1152, 81_920, 81_920]
     assert reexpanded.layer_bytes_per_token(forward) == 2 * (576 + 2 * 128 * (128 + 128))
+
+
+@pytest.mark.parametrize(
+    ("shape_of", "elements", "fp8_bytes"),
+    [
+        (absorbed_shape, 512, 512 + 16),
+        (reexpanded_shape, 512, 512 + 16),
+        (expanded_shape, 128 * (128 + 128), 128 * (132 + 132)),
+    ],
+)
+def test_without_a_rotary_part_and_a_norm_neither_leaves_anything_behind(shape_of, elements, fp8_bytes):
+    shape, own = shape_of(V3, qk_rope_head_dim=0, latent_norm=False), shape_of(V3)
+    step = Pass(batch=1, query_len=1, seq_len=8, element_bytes=2)
+    assert (shape.cache_elements_per_token, shape.cache_bytes_per_token(step)) == (elements, 2 * elements)
+    assert shape.cache_bytes_per_token(replace(step, cache_dtype="fp8")) == fp8_bytes
+    rotary_weights = 64 * (7168 + 128 * 1536)
+    assert own.parameter_count - shape.parameter_count == rotary_weights + 512
+    assert shape_of(V3, latent_norm=False).parameter_count == own.parameter_count - 512
+    assert "latent 512 without a norm, no rotary part, head 128 / 128" in shape.describe()
+
+
+def test_nothing_said_of_a_size_is_the_geometrys_own_and_zero_is_none_where_it_can_be():
+    own = absorbed_shape(V3, q_lora_rank=None, qk_rope_head_dim=None)
+    assert (own.q_lora_rank, own.qk_rope_head_dim, own.latent_norm) == (1536, 64, True)
+    none = absorbed_shape(V3, q_lora_rank=0, qk_rope_head_dim=0)
+    assert (none.q_lora_rank, none.qk_rope_head_dim) == (None, 0)
+    with pytest.raises(ValueError, match=r"attention\.kv_lora_rank must be a whole number of at least 1; got 0"):
+        absorbed_shape(V3, kv_lora_rank=0)
+    with pytest.raises(ValueError, match=r"attention\.latent_norm must be one of True, False; got None"):
+        absorbed_shape(V3, latent_norm=None)
 
 
 @pytest.mark.parametrize(("kv_heads", "batch"), list(itertools.product(("all", 2, 1), (1, 3))))

@@ -55,6 +55,12 @@ def test_on_a_grouped_geometry_the_latent_takes_what_the_groups_keep():
     assert found.shape.cache_elements_per_token == 2048
 
 
+def test_a_latent_without_a_rotary_part_takes_its_share_of_the_cache_too():
+    for geometry, kept in (("llama-3.1-8b", 2 * 8 * 128), ("deepseek-v3", 512 + 64)):
+        found = match("cache", absorbed_shape, load_geometry(geometry), "kv_lora_rank", qk_rope_head_dim=0)
+        assert (found.shape.kv_lora_rank, found.residual) == (kept, 0.0)
+
+
 def test_on_a_latent_geometry_groups_take_the_nearest_divisor():
     found = match("cache", grouped_shape, load_geometry("deepseek-v3"), "kv_heads", kv_heads=None)
     assert found.shape.kv_heads == 2

@@ -11,7 +11,7 @@ import numpy as np
 
 from suite.configuration import whole_number
 from suite.measure.streams import numpy_stream
-from suite.quality.tasks.task import Ids, Questions, single
+from suite.quality.tasks.task import Questions, in_any_order, single
 
 FILLERS = 8
 """Different ones, that stand between the pairs and the questions."""
@@ -46,18 +46,14 @@ class Recall:
         return {"pairs": self._pairs, "distance": self._distance, "held_out_sequences": HELD_OUT_SEQUENCES}
 
     def _drawn(self, sequences: int, generator: np.random.Generator) -> Questions:
-        keys_BP = 1 + self._permuted(self._keys, sequences, generator)[:, : self._pairs]
+        keys_BP = 1 + in_any_order(self._keys, sequences, generator)[:, : self._pairs]
         values_BP = self._first_value + generator.integers(self._values, size=(sequences, self._pairs))
         pairs_BS = np.stack((keys_BP, values_BP), axis=2).reshape(sequences, 2 * self._pairs)
         fillers_BS = self._first_filler + generator.integers(FILLERS, size=(sequences, self._distance))
-        order_BP = self._permuted(self._pairs, sequences, generator)
+        order_BP = in_any_order(self._pairs, sequences, generator)
         asked_BP = np.take_along_axis(keys_BP, order_BP, axis=1)
         return Questions(
             tokens_BSK=single(np.concatenate((pairs_BS, fillers_BS, asked_BP), axis=1)),
             answers_BQ=np.take_along_axis(values_BP, order_BP, axis=1),
             kinds_BQ=order_BP,
         )
-
-    @staticmethod
-    def _permuted(count: int, sequences: int, generator: np.random.Generator) -> Ids:
-        return generator.permuted(np.tile(np.arange(count), (sequences, 1)), axis=1)

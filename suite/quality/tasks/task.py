@@ -50,7 +50,7 @@ class Task(Protocol):
     groups: Mapping[str, Sequence[int]]
     """Kinds that are also told together, as indices."""
     chance: float
-    """Share of questions that guessing answers."""
+    """Share of questions, of any kind, that guessing evenly among all possible answers gets right."""
     least_layers: int
     """With which a decoder can answer at all."""
 
@@ -94,3 +94,15 @@ def make(settings: Mapping[str, Any]) -> Task:
 def single(tokens_BS: Ids) -> Ids:
     """tokens_BSK of tokens that are one id each."""
     return tokens_BS[..., None]
+
+
+def in_any_order(count: int, sequences: int, generator: np.random.Generator) -> Ids:
+    """The numbers below `count`, drawn without repetition, of each sequence: [B, count]."""
+    return generator.permuted(np.tile(np.arange(count), (sequences, 1)), axis=1)
+
+
+def questions_apart(context: int, questions: int) -> NDArray[np.bool_]:
+    """visible_SS with which the context is causal, and a question sees it and itself, no other question."""
+    visible_SS = np.eye(context + questions, dtype=np.bool_)
+    visible_SS[:, :context] |= np.tri(context + questions, context, dtype=np.bool_)
+    return visible_SS

@@ -13,7 +13,7 @@ import numpy as np
 
 from suite.configuration import one_of, whole_number
 from suite.measure.streams import numpy_stream
-from suite.quality.tasks.task import NO_ID, Ids, Questions
+from suite.quality.tasks.task import NO_ID, Ids, Questions, in_any_order, questions_apart
 
 TIERS = ("often", "sometimes", "rarely")
 SHARES = (0.85, 0.12, 0.03)
@@ -67,7 +67,7 @@ class Tiers:
         pairs = self._entities * len(self.kinds)
         rows = pairs // self._questions
         values_BEA = self._drawn_values(HELD_OUT_CONTEXTS, generator).repeat(rows, axis=0)
-        order_CP = generator.permuted(np.tile(np.arange(pairs), (HELD_OUT_CONTEXTS, 1)), axis=1)
+        order_CP = in_any_order(pairs, HELD_OUT_CONTEXTS, generator)
         asked_BQ = order_CP.reshape(HELD_OUT_CONTEXTS * rows, self._questions)
         return self._put(values_BEA, asked_BQ // len(self.kinds), asked_BQ % len(self.kinds), generator, None)
 
@@ -98,7 +98,7 @@ class Tiers:
 
     def _drawn_order(self, sequences: int, generator: np.random.Generator) -> Ids:
         """Which entity stands where."""
-        return generator.permuted(np.tile(np.arange(self._entities), (sequences, 1)), axis=1)
+        return in_any_order(self._entities, sequences, generator)
 
     def _entity_tokens(self, values_BEA: Ids, order_BE: Ids) -> Ids:
         """Each entity's values and name, in the order that is given: [B, E, A + 1]."""
@@ -119,12 +119,10 @@ class Tiers:
         questions_BQK = np.full((sequences, asked, context_BEK.shape[2]), NO_ID)
         questions_BQK[..., 0] = self._asked_attributes + attributes_BQ
         questions_BQK[..., 1] = self._asked_entities + entities_BQ
-        visible_SS = np.eye(entities + asked, dtype=np.bool_)
-        visible_SS[:, :entities] |= np.tri(entities + asked, entities, dtype=np.bool_)
         return Questions(
             tokens_BSK=np.concatenate((context_BEK, questions_BQK), axis=1),
             answers_BQ=self._answers + values_BEA[np.arange(sequences)[:, None], entities_BQ, attributes_BQ],
             kinds_BQ=attributes_BQ,
             weights_BQ=weights_BQ,
-            visible_SS=visible_SS,
+            visible_SS=questions_apart(entities, asked),
         )

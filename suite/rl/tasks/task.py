@@ -108,8 +108,13 @@ class WritesAnything(Protocol):
 
 def make(settings: Mapping[str, Any]) -> Task:
     """The task that resolved settings ask for. Raises ValueError for what is wrong in itself, or NeedsPackageError."""
-    task: Task = locate(settings["task"]["_target_"])(settings["task"])
-    return task
+    if not isinstance(settings["task"], Mapping):
+        raise ValueError("task must be one of workload=rl's, as task=sort; got none")
+    task: Any = locate(settings["task"]["_target_"])
+    if not hasattr(task, "score"):
+        raise ValueError(f"task must be one of workload=rl's, as task=sort; got {task.__name__}, which is not")
+    made: Task = task(settings["task"])
+    return made
 
 
 def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:

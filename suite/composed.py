@@ -1,0 +1,49 @@
+"""One point of a sweep, or the single run, as its settings were composed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
+IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Composed:
+    """One point of a sweep, or the single run."""
+
+    settings: dict[str, Any]
+    chosen: dict[str, str]
+    named: list[str]
+    forced: list[str]
+    """Those of the named keys that were written with ++: the chosen options may not know them."""
+    folder: Path
+    is_sweep: bool
+    strange: Sequence[str] = ()
+    """Those of the named keys that do not apply."""
+    of_workload: Sequence[str] = ()
+    """Settings that only this workload has, from its file in the group `settings`."""
+    of_task: Sequence[str] = ()
+    """Settings that the task's file sets, which only its own workload may have."""
+
+    @property
+    def fixed(self) -> list[str]:
+        """Those of the named keys that the option taken in their group does not let go, as MHA its key-value heads."""
+        return [key for key in self.named if key.partition(".")[2] in _fixed_by(self.settings.get(group_of(key)))]
+
+
+def group_of(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
+    """The dotted keys of what is no mapping itself."""
+    found: list[str] = []
+    for key, value in content.items():
+        found += leaves(value, f"{above}{key}.") if isinstance(value, Mapping) else [f"{above}{key}"]
+    return found
+
+
+def _fixed_by(option: Any) -> Sequence[str]:
+    return option.get("fixed", ()) if isinstance(option, Mapping) else ()

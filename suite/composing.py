@@ -1,0 +1,250 @@
+"""Hydra composes the settings of one case, or of every point of a sweep. It appears in this module only.
+
+Its task function merely collects, so that a sweep is known whole, and refused whole, before its first case runs. A
+sweep is one cross product, as Hydra's own sweeper makes it, or several: see suite.sweep_parts.
+"""
+
+import functools
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
+from hydra.plugins.sweeper import Sweeper
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from suite.composed import NO_SUCH_SETTING, Composed, group_of, leaves
+from suite.configuration import conf_dir
+from suite.resolvers import RESOLVERS
+from suite.strangers import Alone, as_if_not_named, refusal_of, strange_to_all, without_strangers
+from suite.sweep_parts import bare, checked_parts, overrides_of
+
+REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+"""What `compose` raises for what a user can mend; `sentence` says it."""
+PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
+PLACES_OF_PARTS = ("sweep", "parts")
+MULTIRUN = {"-m", "--multirun"}
+BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
+
+
+def compose(arguments: Sequence[str]) -> list[Composed]:
+    """Let Hydra compose every point. Raises its errors, or ValueError, for what cannot be composed.
+
+    In a sweep a setting of one option may stand beside others that do not have it, or fix it, as in
+    `attention=mha,gqa,mla attention.kv_heads=2,4`: it is null for those. What the command line sets wins over a part's
+    value, and applies to the parts that know it.
+    """
+    parts = _parts(arguments)
+    alone = _alone([one for one in arguments if one.startswith("hydra.searchpath")])
+    if parts:
+        return _compose_parts(parts, arguments, alone)
+    composed = _cross_product(arguments, alone)
+    for key in strange_to_all(composed):
+        raise ValueError(refusal_of(key, composed))
+    return composed
+
+
+def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str], alone: Alone) -> list[Composed]:
+    """One part after the other; what is strange to all of a part is refused unless the command line is why."""
+    typed = {bare(_key(override)) for override in _overrides(arguments)}
+    composed: list[Composed] = []
+    unknown: list[set[str]] = []
+    for part in parts:
+        # Forced at once: a part that Hydra gave up half way would be composed twice.
+        own = map(_forced, overrides_of(part, typed=typed))
+        rest = (one for one in arguments if one not in MULTIRUN)
+        points = _cross_product(["-m", *own, *rest], alone, is_part=True, after=len(composed))
+        strange = set(strange_to_all(points))
+        for key in sorted(strange - typed):
+            if group_of(key) not in typed:
+                raise ValueError(refusal_of(key, points))
+        composed += as_if_not_named(points, strange & typed)
+        unknown.append(strange & typed)
+    for key in sorted(set.intersection(*unknown)):
+        raise ValueError(refusal_of(key, points))
+    return composed
+
+
+def _parts(arguments: Sequence[str]) -> list[dict[str, Any]]:
+    """The parts that the sweep's file or the command line gives a sweep; none where Hydra answers by itself."""
+    flags = {one for one in arguments if one.startswith("-")}
+    if not flags or flags - MULTIRUN:
+        return []
+    written = _overrides(arguments)
+    places = [one for one in written if _key(one) in PLACES_OF_PARTS]
+    if not places or any(one.is_sweep_override() for one in places):
+        return []
+    places += [one for one in written if _key(one) == "hydra.searchpath"]
+    with hydra.initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+        config = hydra.compose(config_name="run", overrides=[str(one.input_line) for one in places])
+    return checked_parts(OmegaConf.to_container(config, resolve=False)["parts"])
+
+
+def _cross_product(arguments: Sequence[str], alone: Alone, *, is_part: bool = False, after: int = 0) -> list[Composed]:
+    """The points of one, without the settings that do not apply to them; or the single run as it is."""
+    try:
+        composed = _composed(arguments, is_part=is_part, after=after)
+    except ConfigCompositionException as error:
+        forced = [_forced(argument) for argument in arguments]
+        if not MULTIRUN & set(arguments) or "Could not override" not in str(error) or forced == list(arguments):
+            raise
+        composed = _composed(forced, is_part=is_part, after=after)
+    if composed and composed[0].is_sweep and any(one.forced or one.fixed for one in composed):
+        return without_strangers(composed, alone)
+    return composed
+
+
+def _alone(searchpath: Sequence[str]) -> Alone:
+    """What a group has under one of its options, with nothing else set."""
+
+    @functools.cache
+    def alone(folder: Path, group: str, option: str) -> Any:
+        quoted = str(folder).replace("'", "\\'")
+        (only,) = _composed(["-m", *searchpath, f"hydra.sweep.dir='{quoted}'", f"{group}={option}"])
+        return only.settings[group]
+
+    return alone
+
+
+def _composed(arguments: Sequence[str], *, is_part: bool = False, after: int = 0) -> list[Composed]:
+    composed: list[Composed] = []
+    refused: list[OmegaConfBaseException | ValueError] = []
+    is_multirun = bool(MULTIRUN & set(arguments))
+    # A point takes Hydra nearly a tenth of a second, and a sweep may have thousands. Seen in a terminal only.
+    notice = Console(stderr=True).status("composing the sweep")
+
+    def collect(config: DictConfig) -> None:
+        runtime = HydraConfig.get()
+        is_sweep = str(runtime.mode).endswith("MULTIRUN")
+        written = OmegaConf.to_container(runtime.overrides.task)  # unresolved: an override may be an interpolation
+        assert isinstance(written, list)
+        overrides = _overrides(written)
+        chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
+        if not is_sweep and "sweep" in chosen:
+            name = chosen["sweep"]
+            refused.append(ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}"))
+            return
+        try:
+            settings = OmegaConf.to_container(config, resolve=True)
+        except OmegaConfBaseException as error:
+            refused.append(error)  # raised in here, Hydra would print its own line first
+            return
+        assert isinstance(settings, dict)
+        if settings.get("parts") and not is_part:
+            refused.append(ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m"))
+            return
+        composed.append(
+            Composed(
+                settings={str(key): value for key, value in settings.items()},
+                chosen=chosen,
+                named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(_key, overrides)],
+                forced=[_key(override) for override in overrides if override.is_force_add()],
+                folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
+                is_sweep=is_sweep,
+                of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
+                of_task=_named_in("task", chosen, runtime.runtime.config_sources),
+            )
+        )
+        if is_multirun:
+            notice.update(f"composing the sweep: {after + len(composed)} points")
+
+    # Hydra prints a traceback or a banner of its own unless told to hand its errors on; it reads sys.argv.
+    before_error, before_argv = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv = ["suite-run", *arguments]  # the one-word name, which tab completion needs
+    # Hydra composes every point of a sweep once more, only to see whether it can. Nothing here runs before all could.
+    Sweeper.validate_batch_is_legal = _no_second_look
+    for name, resolver in RESOLVERS.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+    try:
+        with notice if is_multirun else nullcontext():
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
+    finally:
+        sys.argv = before_argv
+        if before_error is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before_error
+    if refused:
+        raise refused[0]
+    if composed and composed[0].is_sweep:
+        # Hydra leaves its own settings in the sweep's folder; they hold this machine's paths, and records must not.
+        (composed[0].folder / "multirun.yaml").unlink(missing_ok=True)
+    return composed
+
+
+def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> list[str]:
+    """Settings that the file taken in a group names beside its parameters, as dotted keys."""
+    name = chosen.get(group)
+    folders = [folder for source in sources if name and (folder := _folder(source.schema, source.path))]
+    for path in (folder / group / f"{name}.yaml" for folder in folders):
+        if path.is_file():
+            return _settings_in(path)
+    return []
+
+
+def _settings_in(path: Path) -> list[str]:
+    """Dotted keys of a file and of those beside it that its own defaults take in."""
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(content, dict)
+    taken = [name for name in content.get("defaults", ()) if isinstance(name, str) and name != "_self_"]
+    theirs = [leaf for name in taken for leaf in _settings_in(path.with_name(f"{name}.yaml"))]
+    return [*theirs, *leaves({key: value for key, value in content.items() if key not in ("defaults", "hydra")})]
+
+
+def _folder(schema: str, path: str) -> Path | None:
+    """Where one part of Hydra's search path lies; None for what is no folder."""
+    if schema == "pkg":
+        spec = importlib.util.find_spec(path.replace("/", "."))
+        return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+    return Path(path) if schema == "file" else None
+
+
+def _no_second_look(self: Sweeper, batch: Any) -> None:
+    pass
+
+
+def _key(override: Override) -> str:
+    """`policy@recipe.teacher.policy` for an option that is put at another place than its group's."""
+    key = str(override.key_or_group).replace("/", ".")
+    return f"{key}@{override.package}" if override.package else key
+
+
+def _overrides(written: Iterable[str]) -> list[Override]:
+    return list(OverridesParser.create().parse_overrides([one for one in written if not one.startswith("-")]))
+
+
+def _forced(argument: str) -> str:
+    """`attention.kv_heads=2` as `++attention.kv_heads=2`: added where there is no such key."""
+    return f"++{argument}" if BELOW_A_GROUP.match(argument) else argument
+
+
+def sentence(error: Exception) -> str:
+    """Hydra's refusal, shortened to what a person needs to mend the call."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    missing = getattr(error, "missing_cfg_file", None)
+    options = getattr(error, "options", None)
+    if missing and options:
+        group, _, name = str(missing).rpartition("/")
+        return f"{group} must be one of {', '.join(options)}; got {name!r}"
+    if "is not in struct" in text or "Could not override" in text:
+        return NO_SUCH_SETTING.format(text.split("'")[1] if "'" in text else text)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r} as key=value ({text.partition(' expecting ')[0]})"
+    if text.startswith("Ambiguous value"):
+        return (
+            f"{text.removeprefix('Ambiguous value for argument ')} names several values, which is a sweep and needs -m"
+        )
+    return text

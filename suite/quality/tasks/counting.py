@@ -1,0 +1,58 @@
+"""Counting over the whole context: tokens of several sorts, and a question for each sort, how often it stood there.
+
+No single token answers, and none may be left out. Each sequence draws how frequent its sorts are, evenly among all
+mixtures, so that every count comes up; small ones come up more often. A question sees the context and itself, no other
+question: the last count would follow from the others.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from suite.configuration import whole_number
+from suite.measure.streams import numpy_stream
+from suite.quality.tasks.task import Questions, questions_apart, single
+
+LEAST_OF_KIND = (0, 1, 3, 5, 9)
+"""Counts at which a kind of question begins."""
+HELD_OUT_CONTEXTS = 1024
+
+
+class Counting:
+    """See suite.quality.tasks.task.Task."""
+
+    least_layers = 1
+    kinds = ("none", "1-2", "3-4", "5-8", "9 or more")
+    groups: Mapping[str, Any] = {}
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._length = whole_number(settings, "length", at_least=LEAST_OF_KIND[-1], where="task.")
+        self._sorts = whole_number(settings, "sorts", at_least=2, where="task.")
+        self._asked = 1 + self._sorts
+        self._counts = self._asked + self._sorts
+        self.vocab_size = self._counts + self._length + 1
+        self.longest = self._length + self._sorts
+        self.chance = 1 / (self._length + 1)
+
+    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
+        return self._drawn(sequences, generator)
+
+    def held_out(self) -> Questions:
+        return self._drawn(HELD_OUT_CONTEXTS, numpy_stream("counting", "held out"))
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"length": self._length, "sorts": self._sorts, "held_out_contexts": HELD_OUT_CONTEXTS}
+
+    def _drawn(self, sequences: int, generator: np.random.Generator) -> Questions:
+        shares_BC = generator.dirichlet(np.ones(self._sorts), size=sequences)  # C: sorts, of which each is asked
+        drawn_BL = generator.random((sequences, self._length))
+        context_BL = (drawn_BL[..., None] > shares_BC.cumsum(axis=1)[:, None, :-1]).sum(axis=2)
+        counts_BC = (context_BL[..., None] == np.arange(self._sorts)).sum(axis=1)
+        asked_BC = np.tile(self._asked + np.arange(self._sorts), (sequences, 1))
+        return Questions(
+            tokens_BSK=single(np.concatenate((1 + context_BL, asked_BC), axis=1)),
+            answers_BQ=self._counts + counts_BC,
+            kinds_BQ=np.searchsorted(LEAST_OF_KIND, counts_BC, side="right") - 1,
+            visible_SS=questions_apart(self._length, self._sorts),
+        )

@@ -1,0 +1,42 @@
+"""Functions that a configuration may call, as in `num_generations: ${divided:256,${prompts_per_step}}`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from suite.records.limits import most_threads
+from suite.rl.recipe import stage_modules
+from suite.rl.tuning import best_of, of_trial
+
+DEFAULT_DTYPES = {"cuda": "bfloat16"}
+"""Of a device; elsewhere float32."""
+
+
+def _default_dtype(device: Any) -> str:
+    return DEFAULT_DTYPES.get(device, "float32")
+
+
+def _divided(whole: int, by: int) -> int:
+    if not isinstance(whole, int) or not isinstance(by, int) or by < 1 or whole % by:
+        raise ValueError(f"{whole!r} must be a multiple of {by!r} to be divided by it")
+    return whole // by
+
+
+def _picked(name: str, values: Mapping[str, Any]) -> Any:
+    if name not in values:
+        raise ValueError(f"a value must be given for each of the options; there is none for {name!r}")
+    return values[name]
+
+
+def _at_most_cpus(count: int) -> int:
+    return min(count, most_threads())
+
+
+RESOLVERS: Mapping[str, Callable[..., Any]] = {
+    "default_dtype": _default_dtype,
+    "divided": _divided,
+    "at_most_cpus": _at_most_cpus,
+    "picked": _picked,
+    "of_trial": of_trial,
+    "best_of": best_of,
+    "stage_modules": stage_modules,
+}

@@ -1,0 +1,148 @@
+"""A course of quality from the command to its record, and from a kill to the record of the unbroken one."""
+
+import pytest
+
+from suite.measure.course import run_course
+from suite.quality.tasks import tiers, two_hop
+from suite.records.metrics import METRICS
+from suite.records.record import Status
+from suite.records.store import read_contents
+from suite.run import compose, job_of, main
+from tests.quality.cases import TINY_QUALITY, settings
+
+
+@pytest.fixture(autouse=True)
+def _few_are_held_out(monkeypatch):
+    monkeypatch.setattr(tiers, "HELD_OUT_CONTEXTS", 4)
+    monkeypatch.setattr(two_hop, "HELD_OUT_CONTEXTS", 4)
+
+
+def run(folder, *arguments):
+    code = main([*TINY_QUALITY, *arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "report=false"])
+    return code, [stored.record for stored in read_contents([folder]).stored]
+
+
+def in_process(folder, *asked, until=None, **changes):
+    """A run without a process of its own: its outcome, what follows from its seed, and its facts. `until`: dies after
+    so many sends of readings, as a kill would end it."""
+    readings, facts = [], {}
+
+    def send(**message):
+        nonlocal until
+        readings.extend(message.get("readings", ()))
+        facts.update(message.get("facts", {}))
+        if until is not None and "readings" in message:
+            until -= 1
+            if until == 0:
+                raise KeyboardInterrupt
+
+    case = {"settings": settings(*asked, **changes), "shared": folder, "no_energy": "off"}
+    try:
+        outcome = run_course(send, **case, checkpoint=folder / "checkpoint.pt")
+    except KeyboardInterrupt:
+        outcome = None
+    return outcome, [one for one in readings if METRICS[one.metric].seeded], facts
+
+
+def test_a_run_records_what_was_spent_and_what_is_answered_with_and_without_each_head(tmp_path, capsys):
+    code, (record,) = run(tmp_path, "task=tiers", "attention=mha")
+    assert (code, record.status) == (0, Status.OK)
+    assert {one.metric for one in record.readings} <= set(METRICS)
+
+    def steps(span, metric):
+        return [one.step for one in record.readings if (one.span, one.metric) == (span, metric)]
+
+    def value(span, metric):
+        return next(one.value for one in record.readings if (one.span, one.metric) == (span, metric))
+
+    named = ["often", "sometimes", "rarely", *(f"attribute {number}" for number in range(1, 7))]
+    for span in ("evaluate", *(f"evaluate/{name}" for name in named)):
+        assert steps(span, "answered") == steps(span, "answer_loss") == [0, 1, 2]
+    for name in named:
+        assert steps(f"cached/{name}", "recoverable") == [2]
+        for head in (0, 1):
+            assert steps(f"knocked_out/layer 0 head {head}/{name}", "answered") == [2]
+    assert {one.step for one in record.readings if one.span.startswith("knocked_out")} == {2}
+    assert steps("decode", "latency_s") == [2] * 30
+    assert steps("train", "latency_s") == steps("step", "training_loss") == [0, 1]
+    assert value("step", "updates") == 2
+    assert value("step", "questions") == 2 * 4 * 18
+    asked = [value(f"evaluate/{name}", "questions_asked") for name in named]
+    assert asked[:3] == [2 * asked[3]] * 3
+    assert sum(asked[:3]) == value("evaluate", "questions_asked")
+    assert record.provenance["attention_modes"] == {"trained": "GroupedAttention", "decoded": "GroupedAttention"}
+    said = capsys.readouterr().out
+    assert "often " in said
+    assert "288 questions in 4 updates" in said
+
+
+def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_is_not(tmp_path):
+    first, again, other = (in_process(tmp_path / name, seed=seed)[1] for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    assert first == again
+    assert len(first) > 50
+    assert first != other
+
+
+@pytest.mark.parametrize("task", ["tiers", "two_hop"])
+def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, task):
+    asked = {"updates": 4, "eval_every": 1, "checkpoint_seconds": 1e-9}
+    (tmp_path / "broken").mkdir()
+    _, unbroken, _ = in_process(tmp_path / "unbroken", task, "mla", **asked)
+    assert in_process(tmp_path / "broken", task, "mla", until=3, **asked)[0] is None
+    assert in_process(tmp_path / "broken", task, "mla", until=4, **asked)[0] is None
+    outcome, resumed, facts = in_process(tmp_path / "broken", task, "mla", **asked)
+    assert outcome == (Status.OK, None)
+    assert len(facts["resumed_at_steps"]) == 2
+    assert resumed == unbroken
+    assert not (tmp_path / "broken" / "checkpoint.pt").exists()
+
+
+def test_variants_of_one_seed_are_trained_on_the_same_questions(tmp_path, monkeypatch):
+    drawn = {}
+    training = tiers.Tiers.training
+    for attention in ("mha", "mla"):
+        asked = drawn[attention] = []
+
+        def noted(self, *arguments, into=asked):
+            questions = training(self, *arguments)
+            into.append((questions.tokens_BSK.tolist(), questions.answers_BQ.tolist()))
+            return questions
+
+        monkeypatch.setattr(tiers.Tiers, "training", noted)
+        in_process(tmp_path, "tiers", attention)
+    assert drawn["mha"] == drawn["mla"]
+    assert len(drawn["mha"]) == 4
+
+
+def test_a_loss_that_is_no_number_fails_the_run_and_keeps_what_was_read(tmp_path):
+    outcome, readings, _ = in_process(tmp_path, lr=1e38, updates=6)
+    assert outcome[0] is Status.FAILED
+    assert outcome[1].startswith("step ")
+    assert "the gradient of the model is nan" in outcome[1]
+    assert any(one.metric == "answered" for one in readings)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["workload=quality", "task=sort"], "task must be one of workload=quality's, as task=tiers; got Sorting"),
+        (["workload=rl", "task=tiers"], "task must be one of workload=rl's, as task=sort; got Tiers, which is not"),
+        (["workload=rl", "task=copying"], "task=copying sets updates, which is none of workload=rl's settings"),
+    ],
+)
+def test_a_task_of_another_workload_is_refused_in_one_sentence(capsys, asked, words):
+    assert main(asked) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.count("\n") == 0
+    assert words in said
+
+
+def test_a_tasks_own_updates_win_over_the_workloads_and_the_command_line_over_both():
+    def asked(*arguments):
+        (composed,) = compose(["workload=quality", *arguments])
+        axes = job_of(composed).case.axes
+        return axes["updates"], axes["batch"], composed.settings["geometry"]["num_layers"]
+
+    assert asked("task=tiers") == (1200, 32, 1)
+    assert asked("task=copying") == (600, 64, 2)
+    assert asked("task=copying", "updates=700", "batch=8", "geometry.num_layers=3") == (700, 8, 3)
