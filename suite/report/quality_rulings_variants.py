@@ -12,6 +12,7 @@ from suite.report.words import Words
 
 FULL_CONTEXT = ("two_hop", "copying", "counting")
 """Tasks whose answer needs more than one place of the context."""
+ONE_HOP = "one hop"
 RARELY = TIERS[-1]
 Chosen = Callable[[Arm], bool]
 
@@ -44,7 +45,7 @@ def gqa_between(evidence: Evidence, words: Words) -> Ruling | None:
 def full_context(evidence: Evidence, words: Words) -> Ruling | None:
     """MLA against MHA on tasks that need the whole context; weaker there means: and not on recall of single pairs."""
     titled = [*_of_tasks(evidence.tasks, _is_mla, lambda study: study.task in FULL_CONTEXT)]
-    recall = [*_of_tasks(evidence.tasks, _is_mla, lambda study: study.task == RECALL)]
+    recall = [*_of_tasks(evidence.tasks, _is_mla, lambda study: study.task == RECALL), *_one_hop(evidence, words)]
     if not titled:
         return None
     said = [words("claim.context.full", counted=counted(titled, words))]
@@ -60,6 +61,16 @@ def _context_outcome(titled: list[Titled], recall: list[Titled]) -> str:
         return FAILS
     is_only_there = of_outcome(of_recall, *JUDGED) and not of_outcome(of_recall, LOWER)
     return HOLDS if is_only_there else MIXED
+
+
+def _one_hop(evidence: Evidence, words: Words) -> Iterable[Titled]:
+    """The same contexts as two hops, asked for what one look-up finds."""
+    for study in evidence.tasks:
+        for arm in study.others if study.reference is not None else []:
+            if _is_mla(arm) and study.reference is not None:
+                one = contest(arm, study.reference, kind=ONE_HOP)
+                if one is not None:
+                    yield words("claim.one_hop", title=study.title), one
 
 
 def _is_mla(arm: Arm) -> bool:

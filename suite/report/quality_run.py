@@ -21,6 +21,8 @@ from suite.report.watched import cut
 
 ALL = ""
 """Stands for questions of every kind together."""
+TELLING = {"two_hop": "two hops"}
+"""Tasks whose name is that of one kind of their questions: it stands for the task, and the rest beside it."""
 TIERS = ("often", "sometimes", "rarely")
 """Kinds of question of task=tiers, by how often they are asked where asking is uneven. Always the same attributes."""
 ASKED, UNEVENLY = "task.asked", "unevenly"
@@ -72,8 +74,14 @@ class QualityRun:
     def attention(self) -> str:
         return axis(self.record, "attention")
 
+    @property
+    def telling(self) -> str:
+        """The kind of question that the task is told by."""
+        kind = TELLING.get(self.task, ALL)
+        return kind if kind in self.answered else ALL
+
     def final(self, kind: str = ALL) -> float | None:
-        return _last(self.answered.get(kind))
+        return _last(self.answered.get(kind or self.telling))
 
     def final_loss(self) -> float | None:
         return _last(self.loss.get(ALL))
@@ -83,6 +91,7 @@ class QualityRun:
         return value if value is not None and value < MOST else None
 
     def chance(self, kind: str = ALL) -> float | None:
+        kind = kind or self.telling
         value = constant(self.record, f"{EVALUATE}/{kind}" if kind else EVALUATE, "chance")
         return value if value is not None and value <= 1 else None
 
@@ -98,9 +107,8 @@ class QualityRun:
 
     def curve(self, kind: str = ALL) -> tuple[Sequence[float], Sequence[float]]:
         """Updates and shares of the evaluations whose updates are known, in order."""
-        found = sorted(
-            (self.updates[step], value) for step, value in self.answered.get(kind, {}).items() if step in self.updates
-        )
+        shares = self.answered.get(kind or self.telling, {})
+        found = sorted((self.updates[step], value) for step, value in shares.items() if step in self.updates)
         return [spent for spent, _ in found], [value for _, value in found]
 
 

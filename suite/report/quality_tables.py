@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from suite.records import numbers
 from suite.report.alike import grouped
-from suite.report.quality_contests import Contest, contest
+from suite.report.quality_contests import Contest, contest, share_of
 from suite.report.quality_names import variant_name
 from suite.report.quality_numbers import bytes_text, loss_text, seeds_text, share_text
 from suite.report.quality_pairs import Pair
-from suite.report.quality_run import TIERS, QualityRun
+from suite.report.quality_run import ALL, TIERS, QualityRun
 from suite.report.quality_runs import TIERS_TASK, Arm, Study, task_rank
 from suite.report.quality_tasks import (
     Contrast,
@@ -19,16 +19,46 @@ from suite.report.quality_tasks import (
     is_by_loss,
 )
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
+from suite.report.watched import cut
 from suite.report.words import Words
 
+MOST_KINDS = 6
 RARELY = TIERS[-1]
 
 
 def task_tables(found: Sequence[Study], words: Words) -> list[Table]:
-    """One for each task, of all its studies."""
+    """Of each task one with all its studies, and one by kind of question."""
     by_task = grouped(found, lambda study: (("task", study.task),))
     ordered = sorted(by_task.values(), key=lambda of_task: task_rank(of_task[0].task))
-    return [_of_task(of_task, words) for of_task in ordered]
+    tables = [(_of_task(of_task, words), kinds_table(of_task, words)) for of_task in ordered]
+    return [table for pair in tables for table in pair if table is not None]
+
+
+def kinds_table(of_task: Sequence[Study], words: Words) -> Table | None:
+    """Of a task that tells a few kinds of question apart."""
+    rows = [(study, arm) for study in of_task for arm in study.arms]
+    kinds = list(dict.fromkeys(kind for _, arm in rows for kind in arm.runs[0].answered if kind != ALL))
+    if not 1 < len(kinds) <= MOST_KINDS:
+        return None
+    return Table(
+        title=words("quality.kinds", task=of_task[0].task),
+        columns=[
+            Column(title=words("quality.study")),
+            Column(title=words("column.variant")),
+            *(Column(title=cut(kind), kind=Kind.NUMBER) for kind in kinds),
+        ],
+        rows=[
+            [
+                study.title,
+                variant_name(arm, words),
+                *(share_text(arm.values(share_of(kind)), words) for kind in kinds),
+            ]
+            for study, arm in rows
+        ],
+        row_facets=[arm.facets for _, arm in rows],
+        note=words("quality.kinds_note"),
+        folded=True,
+    )
 
 
 def pairs_table(found: Sequence[Study], words: Words) -> Table | None:
@@ -104,9 +134,15 @@ def _of_task(of_task: Sequence[Study], words: Words) -> Table:
         ],
         rows=[_row(study, arm, words, has_loss=has_loss) for study, arm in rows],
         row_facets=[arm.facets for _, arm in rows],
-        note=words("quality.task_note_loss" if has_loss else "quality.task_note"),
+        note=_note(of_task[0], words),
         folded=len(rows) > MOST_ROWS_OPEN,
     )
+
+
+def _note(study: Study, words: Words) -> str:
+    told = words("quality.task_note_loss" if is_by_loss(study) else "quality.task_note")
+    is_told_by_one = study.arms[0].runs[0].telling != ALL
+    return words("punctuation.sentence").join([*([words("quality.task_note_two_hop")] if is_told_by_one else []), told])
 
 
 def _row(study: Study, arm: Arm, words: Words, *, has_loss: bool) -> list[str]:

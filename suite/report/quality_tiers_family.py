@@ -76,15 +76,15 @@ class Family:
 
     @property
     def with_forms(self) -> list[tuple[Arm, list[Form]]]:
-        """Variants that were trained in several forms."""
-        found = [(arm, self.forms_of(arm)) for arm in self.main.arms]
-        return [(arm, forms) for arm, forms in found if len(forms) > 1]
+        """Variants that were trained in several forms: MHA, then latents, then others, the most forms first."""
+        found = [(arm, forms) for arm in self.main.arms if len(forms := self.forms_of(arm)) > 1]
+        return sorted(found, key=lambda pair: (not pair[0].is_mha, not pair[0].is_latent, -len(pair[1])))
 
     @property
     def looked_into(self) -> list[Arm]:
-        """Whose heads are shown: those trained in several forms, else MHA and the narrowest latents."""
-        several = [arm for arm, _ in self.with_forms]
-        return several or [arm for arm in self.main.arms if arm.is_mha or arm.is_latent][:4]
+        """Whose heads are shown: MHA and latents, and of these those trained in several forms if there are any."""
+        several = [arm for arm, _ in self.with_forms if arm.is_mha or arm.is_latent]
+        return several or [arm for arm in self.main.arms if arm.is_mha or (arm.is_latent and arm.is_plain)]
 
 
 @functools.lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ from suite.report.rl_charts import height_px, rows_height_px
 from suite.report.section import Figure, View
 from suite.report.words import Words
 
-MOST_MAPS = 4
+MOST_MAPS, MOST_VIEWS, MOST_TOGETHER = 6, 8, 2
 
 
 def figures_of(family: Family, words: Words, *, is_lone: bool) -> list[Figure]:
@@ -113,14 +113,22 @@ def _marks(arms: Iterable[Arm], value: Value, words: Words, *, is_second: bool =
 
 
 def _forms(family: Family, title: str, words: Words) -> Figure | None:
-    rows = [(arm, form) for arm, forms in family.with_forms for form in forms]
-    if not rows:
+    found = [[(arm, form) for form in forms] for arm, forms in family.with_forms]
+    if not found:
         return None
+    # MHA beside one latent is one picture; many variants are a view each.
+    parts = [[row for rows in found for row in rows]] if len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
     return Figure(
         title=title,
-        caption=caption(words("quality_tiers.forms_caption"), [form.arm for _, form in rows], words),
-        views=[View(title="", figure=forms_plot(rows, family.tiers, words))],
-        height_px=rows_height_px(len(rows)),
+        caption=caption(words("quality_tiers.forms_caption"), [form.arm for rows in parts for _, form in rows], words),
+        views=[
+            View(
+                title=variant_name(rows[0][0], words) if len(parts) > 1 else "",
+                figure=forms_plot(rows, family.tiers, words),
+            )
+            for rows in parts
+        ],
+        height_px=rows_height_px(max(map(len, parts))),
         wide=True,
     )
 

@@ -35,6 +35,7 @@ LAYER_HEADS = tuple(f"layer 0 head {head}" for head in range(4))
 def quality_record(
     final: float | Sequence[float] = 1.0,
     *,
+    kinds: Mapping[str, float] | None = None,
     start: float = 0.125,
     loss: float = 0.5,
     cached: Sequence[float] | None = None,
@@ -50,8 +51,8 @@ def quality_record(
 ) -> Record:
     """A run of two steps that is evaluated three times: at `start`, half way, and at `final`.
 
-    `final`: of all questions, or of each tier, whose mean is that of all. `cached`: of each tier. `falls`: a row for
-    each head, by how much each of six attributes falls without it.
+    `final`: of all questions, or of each tier, whose mean is that of all. `kinds`: at the end, of other kinds. `cached`:
+    of each tier. `falls`: a row for each head, by how much each of six attributes falls without it.
     """
     axes = AXES | axes
     finals = [final] * len(TIERS) if isinstance(final, int | float) else list(final)
@@ -67,6 +68,10 @@ def quality_record(
         readings=[
             *_constants(cache_bytes, chance),
             *_evaluations(finals, start, loss, is_tiers=axes["task"] == "tiers"),
+            *(
+                Reading(step=2, span=f"evaluate/{kind}", metric="answered", value=of)
+                for kind, of in (kinds or {}).items()
+            ),
             *_counted(axes["updates"]),
             *(_cached(cached) if cached else []),
             *(_without_heads(finals, falls) if falls else []),

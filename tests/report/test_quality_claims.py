@@ -7,7 +7,7 @@ from suite.report.claims import claims_table
 from suite.report.quality_evidence import evidence_of
 from suite.report.quality_rulings import RULINGS
 from suite.report.words import load_words
-from tests.report.quality_records import arm, in_memory, mla, mqa
+from tests.report.quality_records import arm, in_memory, mla, mqa, quality_record
 from tests.report.reading import rows_of
 from tests.report.test_quality_sections import ALL_HEADS_ALIKE, ONE_FOR_ALL, ONE_HEAD_EACH, asked, recall, tiers
 
@@ -140,6 +140,21 @@ def test_the_whole_context_is_harder_for_mla_only_where_recall_of_one_pair_is_no
     records = [*recall(HIGH, task="copying", attention="mha"), *recall(full, task="copying", **mla(16))]
     records += [*recall(HIGH, attention="mha"), *recall(one, **mla(16))] if one else []
     assert ruling("full-context-tasks", *records)[0] == here
+
+
+def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
+    def hops(one, two, **said):
+        return [
+            quality_record(
+                one, task="two_hop", seed=seed, kinds={"one hop": one + nudge, "two hops": two + nudge}, **said
+            )
+            for seed, nudge in enumerate((0.0, 0.01))
+        ]
+
+    here, said = ruling("full-context-tasks", *hops(0.9, 0.8, attention="mha"), *hops(0.9, 0.5, **mla(16)))
+    assert here == "holds here"
+    assert "lower in 1 (two_hop: MLA rank 16 -30.0 points)" in said
+    assert "One look-up (recall of pairs, one hop): of 1: no difference seen in 1" in said
 
 
 @pytest.mark.parametrize(

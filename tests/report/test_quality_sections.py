@@ -252,6 +252,19 @@ def test_a_task_is_told_by_its_share_the_difference_to_mha_and_the_updates_to_a_
     assert matched["In words"] == "lower"
 
 
+def test_two_hops_are_told_by_the_questions_that_take_two_and_one_hop_stands_beside():
+    records = [
+        quality_record(0.6, task="two_hop", seed=seed, kinds={"one hop": 0.9, "two hops": two}, **said)
+        for said, shares in (({"attention": "mha"}, (0.5, 0.52)), (mla(16), (0.3, 0.33)))
+        for seed, two in enumerate(shares)
+    ]
+    section = section_of(quality, *records)
+    mha, narrow = table_of(section, "two_hop: by variant")
+    assert (mha["Answered"].split(" (")[0], narrow["Less MHA (points)"].split()[0]) == ("51 %", "-19.5")
+    by_kind = table_of(section, "two_hop: by kind of question")
+    assert [row["one hop"].split(" (")[0] for row in by_kind] == ["90 %", "90 %"]
+
+
 def test_a_loss_that_is_higher_is_called_worse():
     records = [
         quality_record(0.5, task="plays", loss=loss, seed=seed, **said)
