@@ -51,8 +51,8 @@ def quality_record(
 ) -> Record:
     """A run of two steps that is evaluated three times: at `start`, half way, and at `final`.
 
-    `final`: of all questions, or of each tier, whose mean is that of all. `kinds`: at the end, of other kinds. `cached`:
-    of each tier. `falls`: a row for each head, by how much each of six attributes falls without it.
+    `final`: of all questions, or of each tier, whose mean is that of all. `kinds`: at the end, of other kinds.
+    `cached`: of each tier. `falls`: a row for each head, by how much each of six attributes falls without it.
     """
     axes = AXES | axes
     finals = [final] * len(TIERS) if isinstance(final, int | float) else list(final)
