@@ -94,16 +94,18 @@ def _trace(
         }
     name = line_name(line[0], line, words)
     is_named = place == 0 and not is_second
+    # Beside second marks the names of sizes would lie over each other.
+    is_labelled = not any(mark.is_second for mark in panel.marks)
     return {
         "type": "scatter",
-        "mode": "lines+markers" if is_second else "lines+markers+text",
+        "mode": "lines+markers+text" if is_labelled else "lines+markers",
         "name": figure_text(name),
         "legendgroup": figure_text(name),
         "showlegend": is_named,
         "yaxis": _axis_name("y", place),
         "x": [mark.arm.cache_bytes for mark in marks],
         "y": [short(mark.share) for mark in marks],
-        "text": [] if is_second else [figure_text(size_text(mark.arm, line)) for mark in marks],
+        "text": [figure_text(size_text(mark.arm, line)) for mark in marks] if is_labelled else [],
         # Marks of a latent and of grouped heads often lie on each other.
         "textposition": "top center" if line[0].is_latent else "bottom center",
         "textfont": {"size": 10, "color": style["marker"]["color"]},

@@ -13,11 +13,13 @@ from suite.report.quality_runs import TIERS_TASK, Arm, Study, task_rank
 from suite.report.quality_tasks import (
     Contrast,
     against_pairs,
+    arrival_contest,
     arrivals_of,
     best_contest,
     contrasts_of,
     is_by_loss,
 )
+from suite.report.rl_numbers import with_range
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
 from suite.report.watched import cut
 from suite.report.words import Words
@@ -131,6 +133,7 @@ def _of_task(of_task: Sequence[Study], words: Words) -> Table:
             Column(title=words("rl_efficiency.in_words")),
             Column(title=words("quality.arrival"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.arrived"), kind=Kind.NUMBER),
+            Column(title=words("quality.later"), kind=Kind.NUMBER),
         ],
         rows=[_row(study, arm, words, has_loss=has_loss) for study, arm in rows],
         row_facets=[arm.facets for _, arm in rows],
@@ -164,7 +167,17 @@ def _row(study: Study, arm: Arm, words: Words, *, has_loss: bool) -> list[str]:
         ),
         cell(arrived.median if arrived else None, numbers.count),
         words("rl_efficiency.arrived_of", arrived=arrived.arrived, runs=arrived.runs) if arrived else numbers.NOTHING,
+        numbers.NOTHING if is_reference or study.reference is None else _later(arm, study.reference, words),
     ]
+
+
+def _later(arm: Arm, reference: Arm, words: Words) -> str:
+    one = arrival_contest(arm, reference)
+    return numbers.NOTHING if one is None else with_range(one.mean, one.interval, _updates, words("rl.to"), words)
+
+
+def _updates(difference: float) -> str:
+    return f"{difference:+,.0f}"
 
 
 def _said(one: Contest, words: Words) -> str:

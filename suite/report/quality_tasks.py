@@ -11,6 +11,7 @@ from suite.report.quality_run import LATENT_NORM, ROPE_DIM, QualityRun
 from suite.report.quality_runs import (
     PLAYS,
     TIERS_TASK,
+    UNSAID,
     Arm,
     Study,
     number_of,
@@ -88,6 +89,18 @@ def arrivals_of(arm: Arm) -> Arrivals | None:
     return arrivals([to_threshold(spent, shares, LEVEL) for spent, shares in curves])
 
 
+def arrival_contest(arm: Arm, other: Arm) -> Contest | None:
+    """How many updates later it reached LEVEL, where every seed of both did: when all is answered, this still tells."""
+    found = [arrivals_of(one) for one in (arm, other)]
+    if any(one is None or one.arrived < one.runs for one in found):
+        return None
+    return contest(arm, other, _arrived_at, is_share=False)
+
+
+def _arrived_at(run: QualityRun) -> float | None:
+    return to_threshold(*run.curve(), LEVEL)
+
+
 def axes_of(found: Sequence[Study]) -> list[Axis]:
     """For each task and setting of it with several numbers, those that the most values share."""
     names = sorted({name for study in found for name, _ in study.setting if name.startswith(OF_A_TASK)})
@@ -107,7 +120,7 @@ def study_title(study: Study, found: Sequence[Study], *, but: str) -> str:
     parts = [
         f"{name.removeprefix(OF_A_TASK)}={value}"
         for name, value in study.setting
-        if name in differ and value and name not in ("task", "label", but)
+        if name in differ and value and (name, value) not in UNSAID and name not in ("task", "label", but)
     ]
     return " · ".join([study.task, *parts])
 

@@ -44,7 +44,7 @@ class Form:
 
     def said(self, words: Words) -> str:
         form = words.either(f"quality_tiers.form.{self.asked}", self.asked)
-        return form if self.times == 1 else words("quality_tiers.longer", form=form, times=f"{self.times:g}")
+        return form if self.times == 1 else words("quality_tiers.longer", form=form, times=f"{self.times:.3g}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,9 +82,10 @@ class Family:
 
     @property
     def looked_into(self) -> list[Arm]:
-        """Whose heads are shown: MHA and latents, and of these those trained in several forms if there are any."""
-        several = [arm for arm, _ in self.with_forms if arm.is_mha or arm.is_latent]
-        return several or [arm for arm in self.main.arms if arm.is_mha or (arm.is_latent and arm.is_plain)]
+        """Whose heads are shown: MHA's, and those of latents that were trained in several forms, else of all."""
+        several = [arm for arm, _ in self.with_forms if arm.is_latent]
+        latents = several or [arm for arm in self.main.arms if arm.is_latent and arm.is_plain]
+        return [*(arm for arm in self.main.arms if arm.is_mha), *latents]
 
 
 @functools.lru_cache(maxsize=1)

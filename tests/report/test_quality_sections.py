@@ -252,6 +252,17 @@ def test_a_task_is_told_by_its_share_the_difference_to_mha_and_the_updates_to_a_
     assert matched["In words"] == "lower"
 
 
+def test_where_all_is_answered_it_still_tells_who_learnt_it_later():
+    mha = recall([1.0, 1.0, 1.0], attention="mha", start=0.95)
+    late = recall([1.0, 1.0, 1.0], start=0.9, **mla(16))
+    later = recall([1.0, 1.0, 1.0], start=0.0, **mla(8))
+    never = recall([1.0, 1.0, 0.5], start=0.0, **mla(4))
+    found = table_of(section_of(quality, *mha, *late, *later, *never), "recall: by variant")
+    # Evaluated after 0, 200 and 400 updates.
+    assert [row["Later than MHA (updates)"].split()[0] for row in found] == ["–", "+200", "+400", "–"]
+    assert found[1]["In words"] == "both answer 99 % or more"
+
+
 def test_two_hops_are_told_by_the_questions_that_take_two_and_one_hop_stands_beside():
     records = [
         quality_record(0.6, task="two_hop", seed=seed, kinds={"one hop": 0.9, "two hops": two}, **said)
