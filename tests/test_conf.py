@@ -53,6 +53,7 @@ def test_every_yaml_below_conf_is_in_a_known_group():
         "hardware",
         "measure",
         "published",
+        "published_quality",
         "published_training",
         "sweep",
         "telemetry",

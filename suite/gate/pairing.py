@@ -10,8 +10,8 @@ from typing import Any
 
 from suite.records.case import Case, comparable
 
-RL = "rl"
-"""The workload whose runs are judged by their records alone."""
+BY_SEED = ("rl", "quality", "compress")
+"""Workloads whose steps follow from one another, or are no repeats: their runs are judged by their records alone."""
 BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
 
 
@@ -46,11 +46,11 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
 
 
 def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
-    """Raises ValueError for reinforcement learning: a run's steps follow from one another, and none repeats another."""
-    if any(one.case.workload == RL for one in cases):
+    """Raises ValueError for a workload of BY_SEED: a run's steps follow from one another, and none repeats another."""
+    if found := [one.case.workload for one in cases if one.case.workload in BY_SEED]:
         raise ValueError(
-            f"sweep must have no case of workload={RL}, which is judged by stored records of paired seeds (suite gate "
-            f"--baseline FOLDER --candidate FOLDER) and not side by side; got {sweep!r}"
+            f"sweep must have no case of workload={found[0]}, which is judged by stored records of paired seeds (suite "
+            f"gate --baseline FOLDER --candidate FOLDER) and not side by side; got {sweep!r}"
         )
 
 

@@ -1,25 +1,28 @@
-"""What an arm of reinforcement learning is judged by, and its change over pairs of runs of one seed.
+"""What an arm is judged by, of reinforcement learning or of decoders' quality, and its change over pairs of one seed.
 
-Runs of one seed share the base model, the prompts and the order of both, and the variance between base models is as
-large as the gaps between algorithms: so each pair gives a difference, and Student's t is taken over the differences.
-Where both sides are of one distribution a difference is as likely as its opposite, whatever that distribution is.
+Runs of one seed share the base model, the prompts or questions and the order of both, and the variance between base
+models is as large as the gaps between algorithms: so each pair gives a difference, and Student's t is taken over the
+differences. Where both sides are of one distribution a difference is as likely as its opposite, whatever that
+distribution is.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from suite.gate.family import LEVEL, outcome_of, reach_of, t_of
-from suite.gate.sentences import in_unit
+from suite.gate.sentences import POINTS, in_unit
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome, Verdict
 from suite.records import numbers
+from suite.records.quality_metrics import TEXT, TRAIN, below
 from suite.records.record import Reading, Record
 from suite.records.rl_metrics import EVALUATE, PHASES
 
-ACCURACY, LATENCY = "heldout_accuracy", "latency_s"
+ACCURACY, ANSWERED, LATENCY, TEXT_LOSS = "heldout_accuracy", "answered", "latency_s", "text_loss"
 LAST, MEAN, COST = "last", "mean", "+".join(PHASES)
 """Stand for spans: the last evaluation, all evaluations, and the phases of all steps together."""
 FEWEST_SEEDS = 5
@@ -45,8 +48,8 @@ class Quantity:
 
     @property
     def is_accuracy(self) -> bool:
-        """It changes by points; a cost by a ratio."""
-        return self.metric == ACCURACY
+        """It changes by points; a cost or a loss by a ratio, and is above zero."""
+        return self.metric in POINTS
 
     def said(self, value: float) -> str:
         return in_unit(value, self.metric)
@@ -61,22 +64,34 @@ class Quantity:
         return [old - new if self.is_accuracy else math.log(new / old) for old, new in pairs]
 
 
-def last_accuracy(record: Record) -> Taken | None:
-    evaluated = _evaluated(record)
+def last_share(metric: str, record: Record) -> Taken | None:
+    evaluated = _evaluated(metric, record)
     return Taken(value=evaluated[-1].value, of=((EVALUATE, evaluated[-1].step),)) if evaluated else None
 
 
-def mean_accuracy(record: Record) -> Taken | None:
+def mean_share(metric: str, record: Record) -> Taken | None:
     """The area under the curve: less noisy than its end, and lower too where a run learns later."""
-    evaluated = _evaluated(record)
+    evaluated = _evaluated(metric, record)
     if not evaluated:
         return None
     return Taken(value=float(np.mean([one.value for one in evaluated])), of=_where(evaluated))
 
 
-def cost(record: Record) -> Taken | None:
+def loss_of_a_token(record: Record) -> Taken | None:
+    """Over every window of text."""
+    loss, tokens = (
+        [one for one in record.readings if one.metric == metric and (one.span == TEXT or below(one.span, TEXT))]
+        for metric in (TEXT_LOSS, "text_tokens")
+    )
+    total = math.fsum(one.value for one in tokens)
+    if not loss or not total > 0:
+        return None
+    return Taken(value=math.fsum(one.value for one in loss) / total, of=tuple(sorted(_where(loss))))
+
+
+def cost(phases: Sequence[str], record: Record) -> Taken | None:
     """CPU seconds of the whole process; on another device the time by its own clock, since a CPU only waits there."""
-    timed = [one for one in record.readings if one.metric == LATENCY and one.span in PHASES]
+    timed = [one for one in record.readings if one.metric == LATENCY and one.span in phases]
     if not timed:
         return None
     is_cpu = record.settings.get("device") == "cpu"
@@ -87,11 +102,32 @@ def cost(record: Record) -> Taken | None:
     return Taken(value=value, of=tuple(sorted(_where(timed))), clock=clock)
 
 
-LEARNT = (
-    Quantity(span=LAST, metric=ACCURACY, take=last_accuracy),
-    Quantity(span=MEAN, metric=ACCURACY, take=mean_accuracy),
-)
-SPENT = Quantity(span=COST, metric=LATENCY, take=cost)
+def _shares(metric: str) -> tuple[Quantity, Quantity]:
+    return (
+        Quantity(span=LAST, metric=metric, take=partial(last_share, metric)),
+        Quantity(span=MEAN, metric=metric, take=partial(mean_share, metric)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """What runs of one workload are judged by where they are not bit-equal."""
+
+    learnt: Sequence[Quantity]
+    spent: Quantity | None
+    """None where no timed part is the whole of the work."""
+
+
+LEARNT = _shares(ACCURACY)
+SPENT = Quantity(span=COST, metric=LATENCY, take=partial(cost, PHASES))
+JUDGINGS: Mapping[str, Judging] = {
+    "rl": Judging(learnt=LEARNT, spent=SPENT),
+    "quality": Judging(
+        learnt=_shares(ANSWERED), spent=Quantity(span=TRAIN, metric=LATENCY, take=partial(cost, (TRAIN,)))
+    ),
+    "compress": Judging(learnt=(Quantity(span=TEXT, metric=TEXT_LOSS, take=loss_of_a_token),), spent=None),
+}
+"""By workload, those of suite.gate.pairing.BY_SEED."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +223,8 @@ def compared(
     )
 
 
-def _evaluated(record: Record) -> list[Reading]:
-    found = [one for one in record.readings if (one.span, one.metric) == (EVALUATE, ACCURACY)]
+def _evaluated(metric: str, record: Record) -> list[Reading]:
+    found = [one for one in record.readings if (one.span, one.metric) == (EVALUATE, metric)]
     return sorted(found, key=lambda one: one.step)
 
 

@@ -1,7 +1,8 @@
-"""Runs of reinforcement learning: those that differ in the seed alone are one arm, and are paired by it.
+"""Runs of a workload that is judged by seed: those that differ in the seed alone are one arm, and are paired by it.
 
-One run says little of an algorithm, and its steps are no repeats of one thing. So an arm is judged as a whole: runs
-that are bit-equal at every seed are the same without a statistic, and others by the differences of their pairs.
+One run says little of an algorithm or of a variant, and its steps are no repeats of one thing. So an arm is judged as a
+whole: runs that are bit-equal at every seed are the same without a statistic, and others by the differences of their
+pairs.
 """
 
 import math
@@ -10,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from suite.gate.exact import Exact, exact_of_record, judge_exact
 from suite.gate.fingerprint import differences, surroundings
-from suite.gate.pairing import RL
+from suite.gate.pairing import BY_SEED
 from suite.gate.runs import ALWAYS_BAD, Run, bad_run, counting, ok_runs
-from suite.gate.seed_pairs import FEWEST_SEEDS, LEARNT, SPENT, Quantity, SeedComparison, Taken, compared
+from suite.gate.seed_pairs import FEWEST_SEEDS, JUDGINGS, Judging, Quantity, SeedComparison, Taken, compared
 from suite.gate.stored_case import (
     BASELINE,
     CANDIDATE,
@@ -77,12 +78,12 @@ def arm_of(case: Case) -> Case:
 
 
 def by_arm(by_case: BySeed) -> tuple[dict[str, Sequence[Run]], dict[str, dict[str, Sequence[Run]]]]:
-    """The runs of other workloads by case, and those of reinforcement learning by arm and seed."""
+    """The runs of other workloads by case, and those of BY_SEED by arm and seed."""
     others: dict[str, Sequence[Run]] = {}
     arms: dict[str, dict[str, Sequence[Run]]] = {}
     for id, runs in by_case.items():
         case = runs[0].record.case
-        if case.workload == RL:
+        if case.workload in BY_SEED:
             arms.setdefault(arm_of(case).id, {})[str(case.axes.get(SEED))] = runs
         else:
             others[id] = runs
@@ -184,22 +185,26 @@ def _learnt(case: str, pairs: Sequence[Pair], said: Said) -> Iterator[Verdict | 
         return
     others, first = {metric for (_, metric), _ in differing}, min(step for _, step in differing)
     told = f"{len(others)} of {_count(len(metrics), 'metric')} that follow from the seed differ, from step {first} on"
-    for quantity in LEARNT:
-        yield from _compared(case, quantity, alike, said, [*([told] if quantity is LEARNT[0] else []), *notes])
+    quantities = _judging(pairs).learnt
+    for quantity in quantities:
+        yield from _compared(case, quantity, alike, said, [*([told] if quantity is quantities[0] else []), *notes])
 
 
 def _spent(case: str, pairs: Sequence[Pair], said: Said) -> Iterator[Verdict | SeedComparison]:
     """What the runs cost, where their surroundings match."""
     alike = [pair for pair in pairs if not pair.changed]
+    spent = _judging(alike).spent if alike else None
+    if spent is None:
+        return
     for pair in alike:
         if pair.obstacles:
-            said.add(pair.seed, Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(pair.obstacles)}", SPENT)
+            said.add(pair.seed, Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(pair.obstacles)}", spent)
         elif pair.is_copy:
             told = "the candidate is a stored run, to the last digit: nothing new was timed"
-            said.add(pair.seed, Outcome.INCOMPARABLE, told, SPENT)
+            said.add(pair.seed, Outcome.INCOMPARABLE, told, spent)
     usable = [pair for pair in alike if not pair.obstacles and not pair.is_copy]
     if usable:
-        yield from _compared(case, SPENT, usable, said)
+        yield from _compared(case, spent, usable, said)
 
 
 def _compared(
@@ -218,8 +223,8 @@ def _compared(
         elif old.of != new.of:
             told = f"{_count(len(old.of), 'reading')} before, {_count(len(new.of), 'reading')} now"
             said.add(pair.seed, Outcome.INCOMPARABLE, f"is of other steps: {told}", quantity)
-        elif quantity is SPENT and not all(0 < one.value < math.inf for one in (old, new)):
-            told = f"{old.value!r} s before, {new.value!r} s now"
+        elif not quantity.is_accuracy and not all(0 < one.value < math.inf for one in (old, new)):
+            told = f"{old.value!r} before, {new.value!r} now"
             said.add(pair.seed, Outcome.BROKEN, f"{told}, which cannot be compared", quantity)
         else:
             both.append((old, new))
@@ -241,6 +246,11 @@ def _compared(
             after=after,
             notes=notes,
         )
+
+
+def _judging(pairs: Sequence[Pair]) -> Judging:
+    """Pairs of one arm are of one workload."""
+    return JUDGINGS[pairs[0].after.case.workload]
 
 
 def _seeded(record: Record) -> Series:

@@ -4,7 +4,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
-from suite.gate.pairing import RL
+from suite.gate.pairing import BY_SEED
 from suite.gate.short_names import settings_of
 from suite.gate.verdict import (
     BROKEN,
@@ -36,7 +36,7 @@ NOTHING_JUDGED = "Nothing was judged: no case had anything to be compared with."
 CUT_SHORT = "It was cut short: what is not listed was not judged."
 ACCEPT = "To let a case pass for a reason and until a date, which a review then sees:"
 """Followed by the command."""
-POINTS = ("heldout_accuracy",)
+POINTS = ("heldout_accuracy", "answered")
 """Shares that change by points: from 0.78 to 0.61 is 0.17 less."""
 LISTED_FACTS = ("sweep", "target", "clock", "launches", "floor", "seconds", "started_at")
 
@@ -154,8 +154,8 @@ def advice(judgement: Judgement) -> str:
 
 
 def _is_of_arms(judgement: Judgement, outcome: Outcome) -> bool:
-    """Whether all that came to this are runs of reinforcement learning, which no clock measures side by side."""
-    return all(settings_of(one.case).get("workload") == RL for one in judgement.verdicts if one.outcome is outcome)
+    """Whether all that came to this are runs judged by seed, which no clock measures side by side."""
+    return all(settings_of(one.case).get("workload") in BY_SEED for one in judgement.verdicts if one.outcome is outcome)
 
 
 def accept_command(verdicts: Sequence[Verdict]) -> str:

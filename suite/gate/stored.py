@@ -1,7 +1,7 @@
 """The gate against stored records: what two folders of runs say of each other.
 
 Exact quantities judge at once, on any machine. Times judge only where the surroundings match and enough runs are
-stored, and runs of reinforcement learning by pairs of one seed. Whatever is missing, damaged or was never compared is a
+stored, and runs of learning by pairs of one seed. Whatever is missing, damaged or was never compared is a
 verdict too, so that nothing is green by absence.
 """
 
@@ -62,7 +62,7 @@ def judge_stored(
 def _found(
     before: Mapping[str, Sequence[Run]], after: Mapping[str, Sequence[Run]], tolerances: Tolerances
 ) -> list[Found]:
-    """By case; runs of reinforcement learning by arm, since their seeds are its repeats."""
+    """By case; runs of learning by arm, since their seeds are its repeats."""
     (old, old_arms), (new, new_arms) = by_arm(before), by_arm(after)
     return [
         *(judge_case(one, old.get(one, ()), new.get(one, ()), tolerances) for one in dict.fromkeys([*old, *new])),

@@ -11,6 +11,7 @@ from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
 from suite.report.lines import worth_drawing
+from suite.report.quality_findings import quality_headlines
 from suite.report.results import Results
 from suite.report.rl_findings import rl_headlines
 from suite.report.rl_memory_findings import memory_headlines
@@ -39,7 +40,12 @@ def headlines(results: Results, words: Words) -> list[str]:
         found += sorted(telling, key=lambda ranked: -len(ranked))[:most]
     settings = settings_shown([ranked[0] for ranked in found], besides=SAID, extras_of=shared_extras)
     sentences = [_sentence(ranked, said, results, words) for ranked, said in zip(found, settings, strict=True)]
-    return [*sentences, *rl_headlines(results, words), *memory_headlines(results, words)]
+    return [
+        *sentences,
+        *quality_headlines(results, words),
+        *rl_headlines(results, words),
+        *memory_headlines(results, words),
+    ]
 
 
 def _ranked(timings: Sequence[Timing]) -> list[Timing]:

@@ -18,8 +18,8 @@ def amount(budget: str, value: float) -> str:
 
 
 def points(difference: float) -> str:
-    """Percentage points, with their sign."""
-    return f"{100 * difference:+.1f}"
+    """Percentage points, with their sign; of none at all it is no minus."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
 
 
 def signed(difference: float) -> str:

@@ -76,7 +76,7 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Numbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A statistic of the scores and its percentile bootstrap interval."""
+    """A statistic of the scores and its interval: of a percentile bootstrap, or as suite.statistics.seeds says."""
 
     estimate: float
     low: float

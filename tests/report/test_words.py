@@ -4,7 +4,7 @@ import string
 from pathlib import Path
 
 import suite.report
-from suite.configuration import languages
+from suite.configuration import languages, read_yaml
 from suite.report.rl_findings import OUTCOMES
 from suite.report.rl_gains import COUNTED
 from suite.report.sections.rl_evolution import VIEWS
@@ -39,5 +39,9 @@ def test_no_sentence_is_left_over():
     composed += tuple(f"rl_stages.{metric}" for metric in COUNTED)
     composed += tuple(f"rl_evolution.{metric}" for metric in VIEWS)
     composed += tuple(f"rl_stability.{measure.metric}" for measure in MEASURES)
+    composed += tuple(f"quality_tiers.{part}." for part in ("asked", "tier", "mix", "form", "cached"))
+    composed += tuple(f"quality.{part}." for part in ("outcome", "loss_outcome", "match", "part", "line", "axis"))
+    composed += ("claim.count.", "claim.outcome.", "claim.ceiling.", "claim.needs.")
+    composed += tuple(f"claim.{claim['id']}" for claim in read_yaml("claims.yaml")["claims"])
     unused = [key for key in load_words("en").sentences if key not in code and not key.startswith(composed)]
     assert unused == []

@@ -16,7 +16,8 @@ function prepareFigures(elements) {
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   let isLoaded = false;
 
-  const colours = () => {
+  // A figure of several panels has several axes.
+  const colours = (layout) => {
     const style = getComputedStyle(document.documentElement);
     const value = (name) => style.getPropertyValue(name).trim();
     const axis = { gridcolor: value("--line"), linecolor: value("--line"), zerolinecolor: value("--line") };
@@ -24,8 +25,7 @@ function prepareFigures(elements) {
       font: { color: value("--ink"), family: getComputedStyle(document.body).fontFamily },
       hoverlabel: { bgcolor: value("--soft"), bordercolor: value("--line"), font: { color: value("--ink") } },
       modebar: { bgcolor: "rgba(0,0,0,0)", color: value("--quiet"), activecolor: value("--accent") },
-      xaxis: axis,
-      yaxis: axis,
+      ...Object.fromEntries(Object.keys(layout).filter((key) => /^[xy]axis/.test(key)).map((key) => [key, axis])),
     };
   };
   const merged = (base, extra) => {
@@ -47,7 +47,7 @@ function prepareFigures(elements) {
     figure.isDrawn = true;
     if (isEmpty || figure.plot.classList.contains("empty")) say(figure, isEmpty ? WORDS.nothing : "");
     if (isEmpty) return;
-    const themed = merged(layout, colours());
+    const themed = merged(layout, colours(layout));
     // What a reader hid by the legend stays hidden while the view is the same.
     themed.legend = { ...themed.legend, uirevision: `view ${figure.shown}` };
     // Plotly writes into the traces that it is given.

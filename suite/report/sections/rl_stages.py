@@ -6,8 +6,8 @@ Tasks on which no recipe learns stay here: that a stage adds nothing is a result
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from suite.configuration import choices, read_choice
 from suite.records import numbers
+from suite.report.quoted import quoted_tables
 from suite.report.results import Results
 from suite.report.rl_charts import height_px, rows_height_px
 from suite.report.rl_contest_rows import contest_columns, contest_row
@@ -44,7 +44,13 @@ def build(results: Results, words: Words) -> Section | None:
         tables=[
             *(_table(one, gains, words, is_first=place == 0) for place, (one, gains) in enumerate(found.items())),
             *_contests(found, words),
-            *(_published(name, words) for name in choices(PUBLISHED)),
+            *quoted_tables(
+                PUBLISHED,
+                words,
+                title="rl_stages.published",
+                row="rl_stages.benchmark",
+                note="rl_stages.published_note",
+            ),
         ],
     )
 
@@ -153,21 +159,3 @@ def _contests(found: Iterable[Comparison], words: Words) -> list[Table]:
             note=words("rl_stages.contests_note"),
         )
     ]
-
-
-def _published(name: str, words: Words) -> Table:
-    said = read_choice(PUBLISHED, name)
-    return Table(
-        title=words("rl_stages.published", what=said["what"]),
-        columns=[
-            Column(title=words("rl_stages.benchmark")),
-            *(Column(title=title, kind=Kind.NUMBER) for title in said["columns"]),
-        ],
-        rows=[[benchmark, *map(_printed, values)] for benchmark, values in said["rows"].items()],
-        note=words("rl_stages.published_note", source=said["source"]),
-        folded=True,
-    )
-
-
-def _printed(value: float) -> str:
-    return f"{value:,}"

@@ -1,0 +1,93 @@
+"""The headlines of workload=quality: what a narrow latent keeps of each tier, and how the tasks end against MHA."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from suite.records import numbers
+from suite.report.quality_contests import CEILING, FLOOR, HIGHER, LOWER, OPEN, Contest, contest, of_outcome
+from suite.report.quality_names import variant_name
+from suite.report.quality_pairs import pairs_of
+from suite.report.quality_rulings_tiers import graded_of
+from suite.report.quality_rulings_variants import RARELY
+from suite.report.quality_runs import Arm
+from suite.report.quality_tasks import best_contest, tasks_of
+from suite.report.quality_tiers_family import Family, families, tier_share
+from suite.report.results import Results
+from suite.report.words import Words
+
+
+def quality_headlines(results: Results, words: Words) -> list[str]:
+    """A sentence on the tiers and one on the other tasks for each label."""
+    sentences = [
+        (family.main.label, sentence) for family in families(results) if (sentence := _of_tiers(family, words))
+    ]
+    for label in dict.fromkeys(study.label for study in tasks_of(results)):
+        if sentence := _of_tasks(results, label, words):
+            sentences.append((label, sentence))
+    return [f"{label}: {sentence}" if results.several else sentence for label, sentence in sentences]
+
+
+def _of_tiers(family: Family, words: Words) -> str:
+    """Of the latent that has other forms of training, else the widest that grades: what it and its like answer."""
+    with_forms = [arm for arm, _ in family.with_forms if arm.is_latent]
+    chosen = next(iter([*with_forms, *graded_of(family)]), None)
+    if chosen is None or len(family.tiers) < 2:
+        return ""
+    reference = family.main.reference
+    compared = [chosen, *([reference] if reference is not None else [])]
+    told = words("punctuation.notes").join(_tiers_told(arm, family, words) for arm in compared)
+    parts = [
+        words(
+            "quality_tiers.headline",
+            told=told,
+            updates=numbers.count(family.usual_updates or 0),
+            seeds=len(chosen.runs),
+        )
+    ]
+    for pair in pairs_of(family.main):
+        one = contest(pair.latent, pair.grouped, kind=RARELY)
+        if pair.latent is chosen and pair.is_equal and one is not None:
+            parts.append(
+                words(
+                    "quality_tiers.headline_pair",
+                    other=variant_name(pair.grouped, words),
+                    name=variant_name(chosen, words),
+                    share=numbers.percent(fmean(one.theirs)),
+                    said=one.said(words),
+                )
+            )
+            break
+    return words("punctuation.sentence").join(parts)
+
+
+def _tiers_told(arm: Arm, family: Family, words: Words) -> str:
+    shares = [numbers.percent(fmean(values)) for tier in family.tiers if (values := arm.values(tier_share(tier)))]
+    return f"{variant_name(arm, words)} {' / '.join(shares)}"
+
+
+def _of_tasks(results: Results, label: str, words: Words) -> str:
+    """Of plain latents at MHA's width, over all studies."""
+    found: list[Contest] = []
+    tasks: dict[str, None] = {}
+    for study in tasks_of(results):
+        if study.label == label and study.match == "heads" and study.reference is not None:
+            for arm in study.others:
+                one = best_contest(arm, study.reference, study) if arm.is_latent and arm.is_plain else None
+                if one is not None:
+                    found.append(one)
+                    tasks[study.task] = None
+    if not found:
+        return ""
+    return words(
+        "quality.headline",
+        count=len(found),
+        tasks=words("punctuation.list").join(tasks),
+        lower=_count(found, LOWER),
+        higher=_count(found, HIGHER),
+        open=_count(found, OPEN),
+        apart=_count(found, CEILING, FLOOR),
+    )
+
+
+def _count(found: Sequence[Contest], *outcomes: str) -> int:
+    return len(of_outcome(found, *outcomes))

@@ -1,0 +1,112 @@
+"""Claims on variants: whether MLA, GQA and MQA are below MHA, and where the whole context is needed."""
+
+from collections.abc import Callable, Iterable
+
+from suite.report.quality_contests import JUDGED, LOWER, Contest, contest, of_outcome
+from suite.report.quality_pairs import pairs_of
+from suite.report.quality_rulings import FAILS, HOLDS, LEFT_OPEN, MIXED, Evidence, Ruling, Titled, by_lower, counted
+from suite.report.quality_run import TIERS
+from suite.report.quality_runs import RECALL, Arm, Study
+from suite.report.quality_tasks import best_contest
+from suite.report.words import Words
+
+FULL_CONTEXT = ("two_hop", "copying", "counting")
+"""Tasks whose answer needs more than one place of the context."""
+ONE_HOP = "one hop"
+RARELY = TIERS[-1]
+Chosen = Callable[[Arm], bool]
+
+
+def lower_ceiling(evidence: Evidence, words: Words) -> Ruling | None:
+    """MLA against MHA, by its usual rank and by smaller ones, and against other caches of its size."""
+    usual = [*_against_mha(evidence, lambda arm: _is_mla(arm) and arm.has_default_rank, words)]
+    narrow = [*_against_mha(evidence, lambda arm: _is_mla(arm) and not arm.has_default_rank, words)]
+    level = [*_at_equal_cache(evidence, words)]
+    if not usual and not narrow:
+        return None
+    told = (("usual", usual), ("narrow", narrow), ("level", level))
+    said = [words(f"claim.ceiling.{name}", counted=counted(titled, words)) for name, titled in told if titled]
+    outcome = by_lower([one for _, one in (*usual, *narrow)])
+    if not of_outcome([one for _, one in usual], *JUDGED):
+        # A latent that was starved on purpose says nothing of one that was not.
+        said.append(words("claim.ceiling.no_usual"))
+        outcome = MIXED if outcome == HOLDS else outcome
+    return Ruling(outcome=outcome, said=words("punctuation.sentence").join(said))
+
+
+def gqa_between(evidence: Evidence, words: Words) -> Ruling | None:
+    """GQA and MQA with heads as wide as MHA's."""
+    titled = [*_against_mha(evidence, lambda arm: arm.attention in ("gqa", "mqa") and arm.is_wide, words)]
+    if not titled:
+        return None
+    return Ruling(outcome=by_lower([one for _, one in titled]), said=counted(titled, words))
+
+
+def full_context(evidence: Evidence, words: Words) -> Ruling | None:
+    """MLA against MHA on tasks that need the whole context; weaker there means: and not on recall of single pairs."""
+    titled = [*_of_tasks(evidence.tasks, _is_mla, lambda study: study.task in FULL_CONTEXT)]
+    recall = [*_of_tasks(evidence.tasks, _is_mla, lambda study: study.task == RECALL), *_one_hop(evidence, words)]
+    if not titled:
+        return None
+    said = [words("claim.context.full", counted=counted(titled, words))]
+    said += [words("claim.context.recall", counted=counted(recall, words))] if recall else []
+    return Ruling(outcome=_context_outcome(titled, recall), said=words("punctuation.sentence").join(said))
+
+
+def _context_outcome(titled: list[Titled], recall: list[Titled]) -> str:
+    contests, of_recall = [one for _, one in titled], [one for _, one in recall]
+    if not of_outcome(contests, *JUDGED):
+        return LEFT_OPEN
+    if not of_outcome(contests, LOWER):
+        return FAILS
+    is_only_there = of_outcome(of_recall, *JUDGED) and not of_outcome(of_recall, LOWER)
+    return HOLDS if is_only_there else MIXED
+
+
+def _one_hop(evidence: Evidence, words: Words) -> Iterable[Titled]:
+    """The same contexts as two hops, asked for what one look-up finds."""
+    for study in evidence.tasks:
+        for arm in study.others if study.reference is not None else []:
+            if _is_mla(arm) and study.reference is not None:
+                one = contest(arm, study.reference, kind=ONE_HOP)
+                if one is not None:
+                    yield words("claim.one_hop", title=study.title), one
+
+
+def _is_mla(arm: Arm) -> bool:
+    return arm.is_latent and arm.is_plain
+
+
+def _against_mha(evidence: Evidence, chosen: Chosen, words: Words) -> Iterable[Titled]:
+    """On every task, and in the tier of task=tiers that is asked rarely."""
+    yield from _of_tasks(evidence.tasks, chosen, lambda _: True)
+    for family in evidence.families:
+        reference = family.main.reference
+        for arm in family.main.others if reference is not None else []:
+            if chosen(arm) and reference is not None and (one := contest(arm, reference, kind=RARELY)) is not None:
+                yield words("claim.rarely", title=family.main.task), one
+
+
+def _of_tasks(tasks: Iterable[Study], chosen: Chosen, fits: Callable[[Study], bool]) -> Iterable[Titled]:
+    for study in tasks:
+        if fits(study) and study.reference is not None:
+            for arm in study.others:
+                if chosen(arm) and (one := best_contest(arm, study.reference, study)) is not None:
+                    yield study.title, one
+
+
+def _at_equal_cache(evidence: Evidence, words: Words) -> Iterable[Titled]:
+    for study in evidence.tasks:
+        for pair in pairs_of(study):
+            if pair.is_equal and (one := best_contest(pair.latent, pair.grouped, study)) is not None:
+                yield study.title, one
+    for family in evidence.families:
+        for one in rare_pairs(family.main):
+            yield words("claim.rarely", title=family.main.task), one
+
+
+def rare_pairs(study: Study) -> list[Contest]:
+    """In the tier that is asked rarely: latents against grouped heads of the same cache."""
+    pairs = [pair for pair in pairs_of(study) if pair.is_equal]
+    found = [contest(pair.latent, pair.grouped, kind=RARELY) for pair in pairs]
+    return [one for one in found if one is not None]

@@ -1,0 +1,286 @@
+"""Tables of task=tiers: at equal cache bytes, by variant, by form of asking, other mixes, the cache, and the heads."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from suite.records import numbers
+from suite.report.quality_contests import (
+    ALL_BUT,
+    CEILING,
+    HIGHER,
+    LOWER,
+    OPEN,
+    Contest,
+    contest,
+    interval_of,
+    outcome_of,
+)
+from suite.report.quality_heads import Falls, falls_by_seed
+from suite.report.quality_names import variant_name
+from suite.report.quality_numbers import bytes_text, seeds_text, share_text
+from suite.report.quality_pairs import Pair, pairs_of
+from suite.report.quality_run import TIERS
+from suite.report.quality_runs import Arm
+from suite.report.quality_tiers_family import MIXES, Family, Form, mix_share, tier_share
+from suite.report.quality_tiers_figures import recoverable_share
+from suite.report.rl_numbers import points, with_range
+from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
+from suite.report.words import Words
+
+RARELY = TIERS[-1]
+
+
+def tables_of(family: Family, words: Words, *, is_lone: bool) -> list[Table]:
+    """`is_lone`: no other family stands on the page, so none need be named."""
+    built = (_pairs, _forms, _by_variant, _mixes, _cached, _heads)
+    tables = [table for build in built if (table := build(family, words)) is not None]
+    if is_lone:
+        return tables
+    return [_titled(table, f"{table.title} · {family.title}") for table in tables]
+
+
+def tier_contests(family: Family, pair: Pair) -> list[tuple[str, Contest]]:
+    """Latent against grouped heads, the rarest tier first; without those that both answer."""
+    found = [(tier, contest(pair.latent, pair.grouped, kind=tier)) for tier in reversed(family.tiers)]
+    return [(tier, one) for tier, one in found if one is not None and (tier == RARELY or one.outcome != CEILING)]
+
+
+def form_contest(form: Form, first: Form, tier: str) -> Contest | None:
+    """Of one tier, a form of training against another of the same variant."""
+    return contest(form.arm, first.arm, kind=tier)
+
+
+def _titled(table: Table, title: str) -> Table:
+    return Table(
+        title=title,
+        columns=table.columns,
+        rows=table.rows,
+        note=table.note,
+        folded=table.folded,
+        facets=table.facets,
+        row_facets=table.row_facets,
+    )
+
+
+def _pairs(family: Family, words: Words) -> Table | None:
+    rows = [(pair, tier, one) for pair in pairs_of(family.main) for tier, one in tier_contests(family, pair)]
+    if not rows:
+        return None
+    return Table(
+        title=words("quality_tiers.pairs"),
+        columns=[
+            Column(title=words("quality.latent")),
+            Column(title=words("quality.bytes"), kind=Kind.NUMBER),
+            Column(title=words("quality.against")),
+            Column(title=words("quality.bytes_over"), kind=Kind.NUMBER),
+            Column(title=words("quality_tiers.tier")),
+            Column(title=words("quality.answered"), kind=Kind.NUMBER),
+            Column(title=words("quality.other_answered"), kind=Kind.NUMBER),
+            Column(title=words("quality.difference"), kind=Kind.NUMBER),
+            Column(title=words("rl.seeds"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.in_words")),
+        ],
+        rows=[
+            [
+                variant_name(pair.latent, words),
+                bytes_text(pair.latent),
+                variant_name(pair.grouped, words),
+                "=" if pair.is_equal else numbers.times(pair.ratio),
+                words(f"quality_tiers.tier.{tier}"),
+                share_text(one.ours, words),
+                share_text(one.theirs, words),
+                one.told(words),
+                numbers.count(one.seeds),
+                one.said(words),
+            ]
+            for pair, tier, one in rows
+        ],
+        note=words("quality_tiers.pairs_note"),
+        row_facets=[{"label": pair.latent.label} for pair, _, _ in rows],
+    )
+
+
+def _by_variant(family: Family, words: Words) -> Table | None:
+    arms = family.main.arms
+    return Table(
+        title=words("quality_tiers.by_variant"),
+        columns=[
+            Column(title=words("column.variant")),
+            Column(title=words("quality.bytes"), kind=Kind.NUMBER),
+            Column(title=words("quality.parameters"), kind=Kind.NUMBER),
+            Column(title=words("rl.seeds"), kind=Kind.NUMBER),
+            *(Column(title=words(f"quality_tiers.tier.{tier}"), kind=Kind.NUMBER) for tier in family.tiers),
+            Column(title=words("quality.decode"), kind=Kind.NUMBER),
+        ],
+        rows=[
+            [
+                variant_name(arm, words),
+                bytes_text(arm),
+                cell(arm.parameters, numbers.count),
+                seeds_text(arm, words),
+                *(share_text(arm.values(tier_share(tier)), words) for tier in family.tiers),
+                cell(arm.decode_s, numbers.seconds),
+            ]
+            for arm in arms
+        ],
+        row_facets=[arm.facets for arm in arms],
+        note=words("quality_tiers.by_variant_note"),
+        folded=len(arms) > MOST_ROWS_OPEN,
+    )
+
+
+def _forms(family: Family, words: Words) -> Table | None:
+    rows = [(arm, form, forms[0]) for arm, forms in family.with_forms for form in forms]
+    if not rows:
+        return None
+    return Table(
+        title=words("quality_tiers.forms_table"),
+        columns=[
+            Column(title=words("column.variant")),
+            Column(title=words("quality_tiers.form")),
+            Column(title=words("rl.seeds"), kind=Kind.NUMBER),
+            *(Column(title=words(f"quality_tiers.tier.{tier}"), kind=Kind.NUMBER) for tier in family.tiers),
+            Column(title=words("quality_tiers.third_against"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.in_words")),
+        ],
+        rows=[
+            [
+                variant_name(arm, words),
+                form.said(words),
+                seeds_text(form.arm, words),
+                *(share_text(form.arm.values(tier_share(tier)), words) for tier in family.tiers),
+                *_against(None if form is first else form_contest(form, first, RARELY), words),
+            ]
+            for arm, form, first in rows
+        ],
+        row_facets=[form.arm.facets for _, form, _ in rows],
+        note=words("quality_tiers.forms_note"),
+    )
+
+
+def _against(one: Contest | None, words: Words) -> list[str]:
+    return [numbers.NOTHING] * 2 if one is None else [one.told(words), one.said(words)]
+
+
+def _mixes(family: Family, words: Words) -> Table | None:
+    rows = [arm for arm in family.main.arms if arm.values(mix_share(MIXES["trained"]))]
+    if not rows:
+        return None
+    return Table(
+        title=words("quality_tiers.mixes"),
+        columns=[
+            Column(title=words("column.variant")),
+            *(Column(title=words(f"quality_tiers.mix.{name}"), kind=Kind.NUMBER) for name in MIXES),
+            Column(title=words("quality_tiers.swapped_less"), kind=Kind.NUMBER),
+        ],
+        rows=[
+            [
+                variant_name(arm, words),
+                *(share_text(arm.values(mix_share(shares)), words) for shares in MIXES.values()),
+                _swapped_less(arm, words),
+            ]
+            for arm in rows
+        ],
+        row_facets=[arm.facets for arm in rows],
+        note=words("quality_tiers.mixes_note"),
+        folded=True,
+    )
+
+
+def _swapped_less(arm: Arm, words: Words) -> str:
+    """Asked in the swapped mix, less as it was trained, every seed against itself."""
+    as_trained, swapped = (arm.by_seed(mix_share(MIXES[name])) for name in ("trained", "swapped"))
+    less = [swapped[seed] - share for seed, share in as_trained.items()]
+    return with_range(fmean(less), interval_of(less), points, words("rl.to"), words)
+
+
+def _cached(family: Family, words: Words) -> Table | None:
+    rows = [
+        (arm, tier)
+        for arm in family.main.arms
+        for tier in family.tiers
+        if arm.values(recoverable_share(tier)) and arm.values(tier_share(tier))
+    ]
+    if not rows:
+        return None
+    return Table(
+        title=words("quality_tiers.cached"),
+        columns=[
+            Column(title=words("column.variant")),
+            Column(title=words("quality_tiers.tier")),
+            Column(title=words("quality.answered"), kind=Kind.NUMBER),
+            Column(title=words("quality_tiers.found"), kind=Kind.NUMBER),
+            Column(title=words("quality_tiers.found_less"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.in_words")),
+        ],
+        rows=[
+            [
+                variant_name(arm, words),
+                words(f"quality_tiers.tier.{tier}"),
+                share_text(arm.values(tier_share(tier)), words),
+                share_text(arm.values(recoverable_share(tier)), words),
+                *_found_less(arm, tier, words),
+            ]
+            for arm, tier in rows
+        ],
+        row_facets=[arm.facets for arm, _ in rows],
+        note=words("quality_tiers.cached_note"),
+        folded=True,
+    )
+
+
+def cached_outcome(arm: Arm, tier: str) -> str:
+    """`answered`: nearly all of it; else whether more, less or as much (`alike`) is in the cache as is answered."""
+    if fmean(arm.values(tier_share(tier))) >= 1 - ALL_BUT:
+        return "answered"
+    found = outcome_of(interval_of(_found_beyond(arm, tier)))
+    return {HIGHER: "more", LOWER: "less", OPEN: "alike"}.get(found, found)
+
+
+def _found_beyond(arm: Arm, tier: str) -> list[float]:
+    """Of each seed: found in the cache, less answered."""
+    answered, found = arm.by_seed(tier_share(tier)), arm.by_seed(recoverable_share(tier))
+    return [found[seed] - share for seed, share in answered.items() if seed in found]
+
+
+def _found_less(arm: Arm, tier: str, words: Words) -> list[str]:
+    less = _found_beyond(arm, tier)
+    if not less:
+        return [numbers.NOTHING] * 2
+    told = with_range(fmean(less), interval_of(less), points, words("rl.to"), words)
+    return [told, words(f"quality_tiers.cached.{cached_outcome(arm, tier)}", count=len(less))]
+
+
+def _heads(family: Family, words: Words) -> Table | None:
+    rows = [(arm, falls) for arm in family.main.arms if (falls := _telling(arm))]
+    if not rows:
+        return None
+    return Table(
+        title=words("quality_tiers.heads_table"),
+        columns=[
+            Column(title=words("column.variant")),
+            Column(title=words("rl.seeds"), kind=Kind.NUMBER),
+            Column(title=words("quality_tiers.head_count"), kind=Kind.NUMBER),
+            Column(title=words("quality_tiers.largest_share"), kind=Kind.NUMBER),
+            Column(title=words("quality_tiers.if_alike"), kind=Kind.NUMBER),
+            Column(title=words("quality_tiers.first_heads"), kind=Kind.NUMBER),
+        ],
+        rows=[
+            [
+                variant_name(arm, words),
+                numbers.count(len(falls)),
+                numbers.count(len(falls[0].heads)),
+                share_text([one.share or 0.0 for one in falls], words),
+                numbers.percent(1 / len(falls[0].heads)),
+                f"{fmean(one.first_heads for one in falls):.1f}",
+            ]
+            for arm, falls in rows
+        ],
+        row_facets=[arm.facets for arm, _ in rows],
+        note=words("quality_tiers.heads_note"),
+        folded=len(rows) > MOST_ROWS_OPEN,
+    )
+
+
+def _telling(arm: Arm) -> Sequence[Falls]:
+    return [falls for falls in falls_by_seed(arm.runs) if falls.share is not None]

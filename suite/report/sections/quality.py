@@ -1,0 +1,35 @@
+"""Small decoders matched from nothing: recall, two hops, copying, counting, the next character; and the claims."""
+
+from suite.report.claims import claims_table
+from suite.report.quality_evidence import evidence_of
+from suite.report.quality_figures import figures_of
+from suite.report.quality_runs import studies
+from suite.report.quality_sizes import what_it_shows
+from suite.report.quality_tables import contrasts_table, pairs_table, task_tables
+from suite.report.quality_tasks import tasks_of
+from suite.report.quoted import quoted_tables
+from suite.report.results import Results
+from suite.report.section import Section
+from suite.report.words import Words
+
+PUBLISHED = "published_quality"
+
+
+def build(results: Results, words: Words) -> Section | None:
+    every, found = studies(results), tasks_of(results)
+    if not every:
+        return None
+    return Section(
+        id="quality",
+        title=words("quality.title"),
+        explanation=words("punctuation.sentence").join([words("quality.explanation"), what_it_shows(every, words)]),
+        figures=figures_of(found, words),
+        tables=[
+            claims_table(evidence_of(results), words),
+            *task_tables(found, words),
+            *filter(None, (pairs_table(found, words), contrasts_table(every, words))),
+            *quoted_tables(
+                PUBLISHED, words, title="quality.published", row="quality.quoted", note="quality.published_note"
+            ),
+        ],
+    )

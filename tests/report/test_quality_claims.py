@@ -1,0 +1,215 @@
+"""What the page rules of each claim, from runs whose numbers can be added up by hand."""
+
+import pytest
+
+from suite.configuration import languages, locate, read_yaml
+from suite.report.claims import claims_table
+from suite.report.quality_evidence import evidence_of
+from suite.report.quality_rulings import RULINGS
+from suite.report.words import load_words
+from tests.report.quality_records import arm, in_memory, mla, mqa, quality_record
+from tests.report.reading import rows_of
+from tests.report.test_quality_sections import ALL_HEADS_ALIKE, ONE_FOR_ALL, ONE_HEAD_EACH, asked, recall, tiers
+
+EN = load_words("en")
+CLAIMS = read_yaml("claims.yaml")["claims"]
+LOW, HIGH = [0.50, 0.51, 0.49], [0.90, 0.92, 0.91]
+ANY = [0.50, 0.95, 0.97]
+NEAR = [0.90, 0.93, 0.90]
+"""Against HIGH: once level, once a point higher, once a point lower."""
+
+
+def row_of(claim, *records, **labelled):
+    """The row of the claim with this id, under one label."""
+    (row,) = rows_with(claim, *records, **labelled)
+    return row
+
+
+def rows_with(claim, *records, **labelled):
+    rows = rows_of(claims_table(evidence_of(in_memory(*records, **labelled)), EN))
+    return [row for row in rows if row["Claim"] == EN(f"claim.{claim}")]
+
+
+def ruling(claim, *records):
+    row = row_of(claim, *records)
+    return row["Here"], row["What the records say"]
+
+
+def test_each_claim_has_its_words_in_every_language_and_a_function_that_decides_it():
+    for claim in CLAIMS:
+        assert callable(locate(claim["decided_by"]))
+        for one in claim.get("literature", ()):
+            assert one["says"] in ("for", "against", "qualifies")
+            assert one["what"]
+            assert one["source"]
+        for lang in languages("report"):
+            assert {f"claim.{claim['id']}", f"claim.needs.{claim['id']}"} <= load_words(lang).sentences.keys()
+    assert {f"claim.outcome.{one}" for one in RULINGS} <= EN.sentences.keys()
+
+
+@pytest.mark.parametrize("claim", [claim["id"] for claim in CLAIMS])
+def test_a_claim_without_its_records_is_not_decided_and_says_which_are_missing(claim):
+    here, said = ruling(claim, *recall(HIGH, attention="mha"))
+    assert here == "not decided here"
+    assert said.startswith("No records of")
+
+
+def test_literature_stands_beside_the_verdict_for_and_against():
+    row = row_of("mla-lower-ceiling", *recall(HIGH, attention="mha"))
+    assert "downstream 59.1 (MLA) against 60.1 (MHA) at 1.47B (arXiv 2505.21487, table 5)" in row["Literature for it"]
+    assert "(DeepSeek-V2 report, table 9)" in row["Literature against or qualifying"]
+
+
+@pytest.mark.parametrize(
+    ("usual", "narrow", "here"),
+    [
+        (LOW, LOW, "holds here"),
+        (NEAR, LOW, "holds in part"),
+        (NEAR, NEAR, "does not hold here"),
+        (None, LOW, "holds in part"),
+        (None, NEAR, "does not hold here"),
+        ([0.5], [0.5], "open"),
+    ],
+)
+def test_mla_is_below_mha_where_all_of_it_is_and_a_starved_rank_alone_does_not_say_so(usual, narrow, here):
+    records = [*recall(HIGH, attention="mha"), *recall(narrow, **mla(8))]
+    records += recall(usual, **mla(None)) if usual else []
+    assert ruling("mla-lower-ceiling", *records)[0] == here
+
+
+def test_a_verdict_names_the_largest_differences_and_counts_the_rest():
+    _, said = ruling(
+        "mla-lower-ceiling", *recall(HIGH, attention="mha"), *recall(LOW, **mla(8)), *recall(NEAR, **mla(None))
+    )
+    assert "DeepSeek-V2’s ratio of rank to width, against MHA: of 1: no difference seen in 1." in said
+    assert "MLA of other ranks, against MHA: of 1: lower in 1 (recall: MLA rank 8 -41.0 points)." in said
+
+
+def test_tasks_that_tell_nothing_apart_decide_nothing():
+    all_of_it = [*recall([1.0, 1.0], attention="mha"), *recall([1.0, 0.995], **mla(None))]
+    none_of_it = [*recall([0.03, 0.04], attention="mha"), *recall([0.03, 0.02], **mla(None))]
+    for records, told in ((all_of_it, "both answer 99 % or more in 1"), (none_of_it, "neither learnt it in 1")):
+        here, said = ruling("mla-lower-ceiling", *records)
+        assert here == "open"
+        assert told in said
+
+
+def test_mla_without_its_norm_speaks_for_no_mla():
+    records = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None, **{"attention.latent_norm": False}))]
+    assert ruling("mla-lower-ceiling", *records)[0] == "not decided here"
+
+
+def test_a_higher_loss_counts_as_lower():
+    records = [
+        record
+        for seed in (0, 1)
+        for record in (
+            *arm([0.5], seeds=[seed], task="plays", attention="mha", loss=1.5 + seed / 50),
+            *arm([0.5], seeds=[seed], task="plays", loss=1.7 + 0.03 * seed, **mla(None)),
+        )
+    ]
+    here, said = ruling("mla-lower-ceiling", *records)
+    assert here == "holds here"
+    assert "lower in 1 (plays: MLA rank 64 +0.205 nats of loss)" in said
+
+
+@pytest.mark.parametrize(
+    ("gqa", "mqa_", "here"),
+    [(LOW, LOW, "holds here"), (NEAR, LOW, "holds in part"), (NEAR, NEAR, "does not hold here")],
+)
+def test_gqa_and_mqa_are_below_mha_or_not(gqa, mqa_, here):
+    records = [
+        *recall(HIGH, attention="mha"),
+        *recall(gqa, attention="gqa", extras={"attention.kv_heads": 2}, cache_bytes=256.0),
+        *recall(mqa_, **mqa(16)),
+    ]
+    assert ruling("gqa-between", *records)[0] == here
+
+
+@pytest.mark.parametrize(
+    ("full", "one", "here"),
+    [
+        (LOW, NEAR, "holds here"),
+        (LOW, LOW, "holds in part"),
+        (LOW, None, "holds in part"),
+        (NEAR, LOW, "does not hold here"),
+        (ANY, NEAR, "does not hold here"),
+    ],
+)
+def test_the_whole_context_is_harder_for_mla_only_where_recall_of_one_pair_is_not(full, one, here):
+    records = [*recall(HIGH, task="copying", attention="mha"), *recall(full, task="copying", **mla(16))]
+    records += [*recall(HIGH, attention="mha"), *recall(one, **mla(16))] if one else []
+    assert ruling("full-context-tasks", *records)[0] == here
+
+
+def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
+    def hops(one, two, **said):
+        return [
+            quality_record(
+                one, task="two_hop", seed=seed, kinds={"one hop": one + nudge, "two hops": two + nudge}, **said
+            )
+            for seed, nudge in enumerate((0.0, 0.01))
+        ]
+
+    here, said = ruling("full-context-tasks", *hops(0.9, 0.8, attention="mha"), *hops(0.9, 0.5, **mla(16)))
+    assert here == "holds here"
+    assert "lower in 1 (two_hop: MLA rank 16 -30.0 points)" in said
+    assert "One look-up (recall of pairs, one hop): of 1: no difference seen in 1" in said
+
+
+@pytest.mark.parametrize(
+    ("falls", "here"),
+    [
+        (ONE_HEAD_EACH, "holds here"),
+        (ALL_HEADS_ALIKE, "does not hold here"),
+        (ONE_FOR_ALL, "does not hold here"),
+    ],
+)
+def test_heads_specialise_where_each_attribute_has_one_and_not_all_the_same(falls, here):
+    verdict, said = ruling("heads-specialise", *tiers(1.0, attention="mha", falls=falls))
+    assert verdict == here
+    assert "25 % if all alike" in said
+
+
+def test_one_seed_leaves_open_whether_heads_specialise():
+    assert ruling("heads-specialise", *tiers(1.0, seeds=1, attention="mha", falls=ONE_HEAD_EACH))[0] == "open"
+
+
+@pytest.mark.parametrize(
+    ("latent", "grouped", "here"),
+    [
+        (0.3, None, "holds here"),
+        (1.0, None, "does not hold here"),
+        (0.3, 0.3, "holds in part"),
+        (0.3, 0.6, "holds here"),
+        (0.3, 1.0, "holds here"),
+        (0.6, 0.3, "holds in part"),
+    ],
+)
+def test_mla_grades_on_its_own_where_other_narrow_caches_keep_more(latent, grouped, here):
+    records = [*tiers(1.0, attention="mha"), *tiers(latent, **mla(16))]
+    records += tiers(grouped, **mqa(12)) if grouped else []
+    assert ruling("information-tiers", *records)[0] == here
+
+
+def test_that_nothing_as_narrow_was_there_to_compare_is_said():
+    _, said = ruling("information-tiers", *tiers(0.3, **mla(16)))
+    assert "no grouped heads with as narrow a cache" in said
+    assert "MLA rank 16 (of 1)" in said
+
+
+@pytest.mark.parametrize(
+    ("uneven", "swapped", "here"),
+    [(0.2, 0.95, "holds in part"), (0.97, 1.0, "open"), (0.3, 0.3, "does not hold here")],
+)
+def test_the_grading_follows_training_and_does_not_change_once_trained(uneven, swapped, here):
+    records = [*tiers(uneven, **mla(16)), *tiers(swapped, **asked("swapped", **mla(16)))]
+    verdict, said = ruling("grading-automatic", *records)
+    assert verdict == here
+    assert f"{100 * uneven:.0f} %" in said
+
+
+def test_several_results_have_a_row_each_and_one_that_says_nothing_has_none():
+    told = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
+    found = rows_with("mla-lower-ceiling", old=told, new=[*told[:3], *recall(NEAR, **mla(None))], other=told[:1])
+    assert [(row["Results"], row["Here"]) for row in found] == [("old", "holds here"), ("new", "does not hold here")]
