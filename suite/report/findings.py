@@ -10,6 +10,7 @@ from itertools import pairwise
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
+from suite.report.compress_findings import compress_headlines
 from suite.report.lines import worth_drawing
 from suite.report.quality_findings import quality_headlines
 from suite.report.results import Results
@@ -43,6 +44,7 @@ def headlines(results: Results, words: Words) -> list[str]:
     return [
         *sentences,
         *quality_headlines(results, words),
+        *compress_headlines(results, words),
         *rl_headlines(results, words),
         *memory_headlines(results, words),
     ]

@@ -1,5 +1,6 @@
 """What each label of the page has for claims to be decided by."""
 
+from suite.report.compress_runs import compress_studies
 from suite.report.quality_rulings import Evidence
 from suite.report.quality_runs import studies
 from suite.report.quality_tasks import tasks_of
@@ -14,6 +15,7 @@ def evidence_of(results: Results) -> dict[str, Evidence]:
         label: Evidence(
             families=[family for family in families(results) if family.main.label == label],
             tasks=[study for study in tasks_of(results) if study.label == label],
+            compressed=[study for study in compress_studies(results) if study.label == label],
         )
         for label in labels
     }

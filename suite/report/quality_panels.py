@@ -57,8 +57,8 @@ def panels_plot(panels: Sequence[Panel], axis_title: str, words: Words) -> dict[
         if any(mark.arm in line and mark.is_second is is_second for mark in panel.marks)
     ]
     axes = {
-        _axis_name("yaxis", place): {
-            "domain": _domain(place, len(panels)),
+        axis_name("yaxis", place): {
+            "domain": domain_of(place, len(panels)),
             "range": [0, REACH],
             "tickvals": list(TICKS),
             "tickformat": ".0%",
@@ -72,10 +72,10 @@ def panels_plot(panels: Sequence[Panel], axis_title: str, words: Words) -> dict[
     return {
         "data": traces,
         "layout": layout(
-            xaxis={**bytes_axis(arms, words), "anchor": _axis_name("y", len(panels) - 1)},
+            xaxis={**bytes_axis(arms, words), "anchor": axis_name("y", len(panels) - 1)},
             **axes,
             shapes=guesses,
-            annotations=[_title(panel.title, place, len(panels)) for place, panel in enumerate(panels)],
+            annotations=[panel_title(panel.title, place, len(panels)) for place, panel in enumerate(panels)],
             hovermode="closest",
         ),
     }
@@ -102,7 +102,7 @@ def _trace(
         "name": figure_text(name),
         "legendgroup": figure_text(name),
         "showlegend": is_named,
-        "yaxis": _axis_name("y", place),
+        "yaxis": axis_name("y", place),
         "x": [mark.arm.cache_bytes for mark in marks],
         "y": [short(mark.share) for mark in marks],
         "text": [figure_text(size_text(mark.arm, line)) for mark in marks] if is_labelled else [],
@@ -118,26 +118,29 @@ def _trace(
     }
 
 
-def _axis_name(axis: str, place: int) -> str:
+def axis_name(axis: str, place: int) -> str:
+    """Plotly's: yaxis, yaxis2 and so on."""
     return f"{axis}{place + 1}" if place else axis
 
 
-def _domain(place: int, panels: int) -> list[float]:
+def domain_of(place: int, panels: int) -> list[float]:
     """The first is on top."""
     each = (1 - GAP * (panels - 1)) / panels
     low = max(0.0, 1 - (place + 1) * each - place * GAP)
     return [round(low, 4), round(min(1.0, low + each), 4)]
 
 
-def _title(text: str, place: int, panels: int) -> dict[str, Any]:
+def panel_title(text: str, place: int, panels: int, *, is_on_top: bool = False) -> dict[str, Any]:
+    """An annotation in a panel's right corner: the lower one, or the one on top."""
+    low, high = domain_of(place, panels)
     return {
         "text": text,
         "xref": "paper",
         "x": 1,
         "xanchor": "right",
         "yref": "paper",
-        "y": _domain(place, panels)[0] + 0.005,
-        "yanchor": "bottom",
+        "y": high - 0.005 if is_on_top else low + 0.005,
+        "yanchor": "top" if is_on_top else "bottom",
         "xshift": -4,
         "showarrow": False,
         "font": {"size": 12, "weight": "bold"},
@@ -150,7 +153,7 @@ def _guess(chance: float, place: int) -> dict[str, Any]:
         "xref": "paper",
         "x0": 0,
         "x1": 1,
-        "yref": _axis_name("y", place),
+        "yref": axis_name("y", place),
         "y0": chance,
         "y1": chance,
         "layer": "below",

@@ -7,6 +7,7 @@ answer. Those that told nothing apart, since both answer all or neither learnt i
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from suite.report.compress_runs import Study as CompressStudy
 from suite.report.quality_contests import (
     CEILING,
     FLOOR,
@@ -42,6 +43,8 @@ class Evidence:
 
     families: Sequence[Family]
     tasks: Sequence[Study]
+    compressed: Sequence[CompressStudy]
+    """Real models whose cache was made smaller."""
 
 
 def by_lower(contests: Sequence[Contest]) -> str:

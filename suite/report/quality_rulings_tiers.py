@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from suite.records import numbers
+from suite.report.compress_findings import compressed_told
 from suite.report.quality_contests import HIGHER, LOWER, Contest, contest, interval_of, of_outcome, outcome_of
 from suite.report.quality_heads import MOST_OF_IT, falls_by_seed
 from suite.report.quality_names import listed, variant_name
@@ -50,7 +51,10 @@ def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
 
 
 def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
-    """Latents that hold what is asked often and drop what is asked rarely; and whether other narrow caches do too."""
+    """Latents that hold what is asked often and drop what is asked rarely; and whether other narrow caches do too.
+
+    What a real model loses stands beside it and decides nothing: it was not trained with its latent.
+    """
     families = [family for family in evidence.families if any(arm.is_latent for arm in family.main.arms)]
     if not families:
         return None
@@ -70,6 +74,7 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
             said.append(words("claim.tiers.pairs", counted=counted(titled, words)))
         else:
             said.append(words("claim.tiers.no_pairs"))
+    said += filter(None, [compressed_told(study, words) for study in evidence.compressed])
     return Ruling(outcome=_together(outcomes), said=words("punctuation.sentence").join(said))
 
 

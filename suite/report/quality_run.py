@@ -139,7 +139,7 @@ def read_quality_run(current: CurrentRecord) -> QualityRun | None:
         recoverable=recoverable,
         updates=_updates(readings),
         questions=math.fsum(found) if (found := [one.value for one in _of_step(readings, "questions")]) else None,
-        decode_s=_decode_s(readings, is_cpu=axis(current.record, "device") == "cpu"),
+        decode_s=decoded_s(readings, is_cpu=axis(current.record, "device") == "cpu"),
     )
 
 
@@ -201,7 +201,8 @@ def _updates(readings: Sequence[Reading]) -> dict[int, float]:
     return spent
 
 
-def _decode_s(readings: Sequence[Reading], *, is_cpu: bool) -> float | None:
+def decoded_s(readings: Sequence[Reading], *, is_cpu: bool) -> float | None:
+    """Median time of a new token, as QualityRun.decode_s has it."""
     timed = [one for one in readings if one.span == DECODE and one.metric == "latency_s"]
     taken = [one.process_cpu_s if is_cpu and one.process_cpu_s is not None else one.value for one in timed]
     usable = [value for value in taken if PLAUSIBLE_S[0] < value < PLAUSIBLE_S[1]]

@@ -77,12 +77,12 @@ class Arm:
         first = self.runs[0]
         if not self.is_latent:
             return None
-        named, head_dim = (_whole(first.setting(name)) for name in (RANK, HEAD_DIM))
+        named, head_dim = (whole_of(first.setting(name)) for name in (RANK, HEAD_DIM))
         return named or (head_dim and RATIO_OF_RANK * head_dim)
 
     @property
     def has_default_rank(self) -> bool:
-        head_dim = _whole(self.runs[0].setting(HEAD_DIM))
+        head_dim = whole_of(self.runs[0].setting(HEAD_DIM))
         return self.is_latent and head_dim is not None and self.latent_rank == RATIO_OF_RANK * head_dim
 
     @property
@@ -260,6 +260,12 @@ def number_of(text: str) -> float | None:
     return value if 0 <= value < 1e15 else None
 
 
+def whole_of(text: str) -> int | None:
+    """A setting that is a whole number above zero."""
+    value = number_of(text)
+    return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None
+
+
 def _key(current: CurrentRecord, names: Sequence[str]) -> Pairs:
     record = current.record
     own = [(name, axis(record, name)) for name in record.case.axes if name != "seed"]
@@ -274,8 +280,3 @@ def _by_number(title: str) -> list[tuple[float, str]]:
 
 def _is_of_variant(name: str) -> bool:
     return name == "attention" or name.startswith(OF_A_VARIANT)
-
-
-def _whole(text: str) -> int | None:
-    value = number_of(text)
-    return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None

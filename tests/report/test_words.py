@@ -41,6 +41,9 @@ def test_no_sentence_is_left_over():
     composed += tuple(f"rl_stability.{measure.metric}" for measure in MEASURES)
     composed += tuple(f"quality_tiers.{part}." for part in ("asked", "tier", "mix", "form", "cached"))
     composed += tuple(f"quality.{part}." for part in ("outcome", "loss_outcome", "match", "part", "line", "axis"))
+    composed += tuple(
+        f"compress.{part}." for part in ("method", "class", "view", "axis", "table", "ranking", "check", "added")
+    )
     composed += ("claim.count.", "claim.outcome.", "claim.ceiling.", "claim.needs.")
     composed += tuple(f"claim.{claim['id']}" for claim in read_yaml("claims.yaml")["claims"])
     unused = [key for key in load_words("en").sentences if key not in code and not key.startswith(composed)]

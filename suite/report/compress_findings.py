@@ -1,0 +1,117 @@
+"""The headline of workload=compress: what a smaller cache costs a real model, and which words pay first."""
+
+import math
+
+from suite.records import numbers
+from suite.report.compress_losses import times_perplexity
+from suite.report.compress_names import change_text, line_name, method_name, nats_text, share_text, told
+from suite.report.compress_rulings import RISE, FirstRise, first_rise, holds_until, ranking_told
+from suite.report.compress_run import INT8, CompressRun
+from suite.report.compress_runs import Line, Study, compress_studies
+from suite.report.quality_run import ALL
+from suite.report.results import Results
+from suite.report.words import Words
+
+
+def compress_headlines(results: Results, words: Words) -> list[str]:
+    """A sentence for each label, of its study with the most runs."""
+    first: dict[str, Study] = {}
+    for study in compress_studies(results):
+        first.setdefault(study.label, study)
+    found = [(label, sentence) for label, study in first.items() if (sentence := _of_study(study, words))]
+    return [f"{label}: {sentence}" if results.several else sentence for label, sentence in found]
+
+
+def _of_study(study: Study, words: Words) -> str:
+    reference = study.reference
+    if reference is None:
+        return ""
+    parts = [_eight_bits(run, study, words) for run in study.runs if run.method == INT8]
+    line = best_line(study)
+    if line is not None:
+        parts.append(_holds(line, study, words))
+        parts.append(what_goes_first(first_rise(line, reference), words))
+    told_parts = list(filter(None, parts))
+    if not told_parts:
+        return ""
+    return words(
+        "compress.headline",
+        weights=reference.weights or numbers.NOTHING,
+        windows=numbers.count(len(reference.text[ALL])),
+        told=words("punctuation.notes").join(told_parts),
+    )
+
+
+def best_line(study: Study) -> Line | None:
+    """The way to choose a latent whose perplexity holds with the fewest bytes; of several the one that rises least
+    behind it."""
+    known = [line for line in study.low_rank if any(times_perplexity(run, study.reference) for run in line.runs)]
+
+    def cost(line: Line) -> tuple[float, float]:
+        held, rise = holds_until(line, study.reference), first_rise(line, study.reference)
+        # That full rank holds is no merit of one of them.
+        kept = held.cache_bytes if held and not study.is_full(held) else study.full_bytes
+        return kept or math.inf, rise.times.mean if rise else 0.0
+
+    return min(known, key=cost, default=None)
+
+
+def what_goes_first(found: FirstRise | None, words: Words) -> str:
+    """At the first rank where perplexity rises; empty where it does not."""
+    if found is None or found.a_word is None or found.a_share is None:
+        return ""
+    return words(
+        "compress.headline_first",
+        name=line_name(found.line, words),
+        rank=found.run.rank or numbers.NOTHING,
+        change=change_text(found.times.mean),
+        a_word=ranking_told(found.a_word, nats_text, words, is_brief=True),
+        a_share=ranking_told(found.a_share, share_text, words, is_brief=True),
+    )
+
+
+def compressed_told(study: Study, words: Words) -> str:
+    """The same as a sentence beside a claim, of the best way to choose a latent."""
+    line = best_line(study)
+    told_first = what_goes_first(first_rise(line, study.reference), words) if line else ""
+    if not line or not told_first:
+        return ""
+    return words(
+        "claim.tiers.compressed",
+        weights=line.runs[0].weights or numbers.NOTHING,
+        told=told_first,
+    )
+
+
+def _eight_bits(run: CompressRun, study: Study, words: Words) -> str:
+    times = times_perplexity(run, study.reference)
+    if times is None:
+        return ""
+    return words(
+        "compress.headline_int8",
+        name=method_name(run.method, words),
+        share=_share(run, study),
+        change=told(times, change_text, words),
+    )
+
+
+def _holds(line: Line, study: Study, words: Words) -> str:
+    run = holds_until(line, study.reference)
+    times = times_perplexity(run, study.reference) if run else None
+    if run is None or times is None:
+        return ""
+    if study.is_full(run):
+        return words("compress.headline_only_full", name=line_name(line, words), rise=numbers.percent(RISE))
+    return words(
+        "compress.headline_holds",
+        name=line_name(line, words),
+        rise=numbers.percent(RISE),
+        share=_share(run, study),
+        rank=run.rank or numbers.NOTHING,
+        change=change_text(times.mean),
+    )
+
+
+def _share(run: CompressRun, study: Study) -> str:
+    full = study.full_bytes
+    return numbers.percent(run.cache_bytes / full) if run.cache_bytes and full else numbers.NOTHING

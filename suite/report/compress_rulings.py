@@ -1,0 +1,104 @@
+"""Which words a smaller cache loses first: by rule, at the widest cache under which perplexity rises noticeably."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from suite.records import numbers
+from suite.report.compress_losses import ByWindow, Value, added, added_share, less, times_perplexity, value_of
+from suite.report.compress_names import told
+from suite.report.compress_run import CLASSES, OTHER, CompressRun
+from suite.report.compress_runs import Line
+from suite.report.quality_contests import HIGHER, OPEN, SINGLE, outcome_of
+from suite.report.words import Words
+
+RISE = 0.10
+"""Of perplexity."""
+WORDS = tuple(name for name in CLASSES if name != OTHER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """Classes by what was added to them, the most first."""
+
+    values: Mapping[str, Value]
+    outcome: str
+    """Of the first less the second: HIGHER, OPEN, or SINGLE with one window."""
+
+    @property
+    def first(self) -> str:
+        return next(iter(self.values))
+
+    @property
+    def second(self) -> str:
+        return list(self.values)[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRise:
+    line: Line
+    run: CompressRun
+    times: Value
+    """Its perplexity over that of the model as it is."""
+    a_word: Ranking | None
+    """By nats a word."""
+    a_share: Ranking | None
+    """By the share of a class's own loss, which tokens that are no words have too."""
+
+
+def first_rise(line: Line, reference: CompressRun | None) -> FirstRise | None:
+    for run in line.runs:
+        times = times_perplexity(run, reference)
+        if times is not None and times.mean > 1 + RISE:
+            return FirstRise(
+                line=line,
+                run=run,
+                times=times,
+                a_word=ranking({name: added(run, reference, name) for name in WORDS}),
+                a_share=ranking({name: added_share(run, reference, name) for name in CLASSES}),
+            )
+    return None
+
+
+def holds_until(line: Line, reference: CompressRun | None) -> CompressRun | None:
+    """The narrowest cache before perplexity first rises by more than RISE; None where the widest does, or its
+    perplexity is unknown."""
+    held = None
+    for run in line.runs:
+        times = times_perplexity(run, reference)
+        if times is None or times.mean > 1 + RISE:
+            return held
+        held = run
+    return held
+
+
+def ranking(by_class: Mapping[str, ByWindow]) -> Ranking | None:
+    """None of fewer than two classes that are known."""
+    values = {name: value for name, by_window in by_class.items() if (value := value_of(by_window)) is not None}
+    names = sorted(values, key=lambda name: -values[name].mean)
+    if len(names) < 2:
+        return None
+    gap = value_of(less(by_class[names[0]], by_class[names[1]]))
+    outcome = outcome_of(gap.interval if gap else None)
+    # What does not rise at all is lost by nobody.
+    is_none = outcome == HIGHER and outcome_of(values[names[0]].interval) != HIGHER
+    return Ranking(values={name: values[name] for name in names}, outcome=OPEN if is_none else outcome)
+
+
+def ranking_told(found: Ranking | None, text: Callable[[float], str], words: Words, *, is_brief: bool = False) -> str:
+    """Which class most, and the next one; or that no difference is seen between them. `is_brief`: without intervals."""
+    if found is None:
+        return numbers.NOTHING
+    outcome = {HIGHER: "most", OPEN: "open", SINGLE: "single"}[found.outcome]
+    first, second = found.values[found.first], found.values[found.second]
+
+    def said(value: Value) -> str:
+        return text(value.mean) if is_brief else told(value, text, words)
+
+    return words(
+        f"compress.ranking.{outcome}",
+        first=words(f"compress.class.{found.first}"),
+        first_value=said(first),
+        second=words(f"compress.class.{found.second}"),
+        second_value=said(second),
+        count=first.interval.runs if first.interval else 1,
+    )

@@ -1,0 +1,253 @@
+"""Tables of workload=compress: which words go first, whether the parts agree, every method, and layer by layer."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from suite.records import numbers
+from suite.report.compress_losses import (
+    added,
+    own_loss,
+    perplexity,
+    times_perplexity,
+    value_of,
+)
+from suite.report.compress_names import (
+    change_text,
+    line_name,
+    nats_text,
+    perplexity_text,
+    plain_nats,
+    run_name,
+    share_text,
+    titled,
+    told,
+    with_origin,
+)
+from suite.report.compress_rulings import RISE, FirstRise, first_rise, ranking_told
+from suite.report.compress_run import CLASSES, INT8, CompressRun
+from suite.report.compress_runs import Line, Study
+from suite.report.quality_contests import outcome_of
+from suite.report.quality_run import ALL
+from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
+from suite.report.timings import axis
+from suite.report.words import Words
+
+ROUNDING = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
+"""By dtype: relative changes of logits up to which sums in another order, over some dozens of layers, explain them."""
+LAYERS_NAMED = 3
+
+
+def tables_of(study: Study, words: Words, *, is_lone: bool) -> list[Table]:
+    """`is_lone`: no other study stands on the page, so none need be named."""
+    built = (_first_losses, _checks, _by_method, _layers)
+    return [table for build in built if (table := build(study, words, is_lone)) is not None]
+
+
+def _table(
+    study: Study,
+    words: Words,
+    is_lone: bool,
+    name: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[str]],
+    *,
+    note: str,
+    folded: bool = False,
+) -> Table | None:
+    if not rows:
+        return None
+    return Table(
+        title=titled(words(f"compress.table.{name}"), study, is_lone=is_lone),
+        columns=columns,
+        rows=rows,
+        note=with_origin(note, study, words),
+        folded=folded,
+        facets=study.facets,
+    )
+
+
+def _first_losses(study: Study, words: Words, is_lone: bool) -> Table | None:
+    lines = [(line, first_rise(line, study.reference)) for line in study.lines] if study.reference else []
+    return _table(
+        study,
+        words,
+        is_lone,
+        "first",
+        [
+            Column(title=words("compress.method")),
+            Column(title=words("compress.first_rank")),
+            Column(title=words("compress.change"), kind=Kind.NUMBER),
+            Column(title=words("compress.most_a_word"), kind=Kind.LONG),
+            Column(title=words("compress.most_a_share"), kind=Kind.LONG),
+        ],
+        [[line_name(line, words), *_of_first(found, line, study, words)] for line, found in lines],
+        note=words("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(study, words)),
+    )
+
+
+def _of_first(found: FirstRise | None, line: Line, study: Study, words: Words) -> list[str]:
+    if found is None:
+        found_times = [one for run in line.runs if (one := times_perplexity(run, study.reference)) is not None]
+        largest = max(found_times, key=lambda one: one.mean, default=None)
+        return [
+            words("compress.no_rise", rise=numbers.percent(RISE)),
+            told(largest, change_text, words),
+            numbers.NOTHING,
+            numbers.NOTHING,
+        ]
+    full = study.full_bytes
+    share = numbers.percent(found.run.cache_bytes / full) if full and found.run.cache_bytes else numbers.NOTHING
+    rank = found.run.rank
+    return [
+        words("compress.at_rank", rank=rank, share=share) if rank else words("compress.at_share", share=share),
+        told(found.times, change_text, words),
+        ranking_told(found.a_word, nats_text, words),
+        ranking_told(found.a_share, share_text, words),
+    ]
+
+
+def _own_losses(study: Study, words: Words) -> str:
+    parts = [
+        words("compress.own", name=words(f"compress.class.{name}"), nats=plain_nats(value.mean))
+        for name in CLASSES
+        if study.reference and (value := own_loss(study.reference, name)) is not None
+    ]
+    return words("punctuation.list").join(parts) or numbers.NOTHING
+
+
+def _checks(study: Study, words: Words, is_lone: bool) -> Table | None:
+    whole = [run for run in study.runs if study.is_full(run) and run.logits_change is not None]
+    eight = [run for run in study.runs if run.method == INT8]
+    return _table(
+        study,
+        words,
+        is_lone,
+        "checks",
+        [
+            Column(title=words("compress.check")),
+            Column(title=words("compress.found"), kind=Kind.NUMBER),
+            Column(title=words("rl_efficiency.in_words")),
+        ],
+        [
+            *([run_name(run, words), *_unchanged(run, words)] for run in whole),
+            *([run_name(run, words), *_nearly(run, study, words)] for run in eight),
+        ],
+        note=words("compress.checks_note"),
+    )
+
+
+def _unchanged(run: CompressRun, words: Words) -> list[str]:
+    change, dtype = run.logits_change or 0.0, axis(run.record, "dtype")
+    limit = ROUNDING.get(dtype)
+    outcome = "unknown" if limit is None else "unchanged" if change <= limit else "changed"
+    return [words("compress.logits_by", change=f"{change:.1e}"), words(f"compress.check.{outcome}", dtype=dtype)]
+
+
+def _nearly(run: CompressRun, study: Study, words: Words) -> list[str]:
+    times = times_perplexity(run, study.reference)
+    moved = value_of(added(run, study.reference, ALL))
+    if times is None or moved is None:
+        return [numbers.NOTHING] * 2
+    outcome = outcome_of(moved.interval)
+    return [
+        words("compress.perplexity_by", change=told(times, change_text, words)),
+        words(f"compress.check.{outcome}", count=moved.interval.runs if moved.interval else 1),
+    ]
+
+
+def _by_method(study: Study, words: Words, is_lone: bool) -> Table | None:
+    runs = study.runs
+    lengths = sorted({run.decode_len for run in runs if run.decode_s is not None})
+    return _table(
+        study,
+        words,
+        is_lone,
+        "methods",
+        [
+            Column(title=words("compress.method")),
+            Column(title=words("compress.rank"), kind=Kind.NUMBER),
+            Column(title=words("quality.bytes"), kind=Kind.NUMBER),
+            Column(title=words("compress.of_own"), kind=Kind.NUMBER),
+            Column(title=words("compress.of_mha"), kind=Kind.NUMBER),
+            Column(title=words("compress.perplexity"), kind=Kind.NUMBER),
+            Column(title=words("compress.change"), kind=Kind.NUMBER),
+            *(Column(title=words(f"compress.added.{name}"), kind=Kind.NUMBER) for name in CLASSES),
+            Column(title=words("compress.logits"), kind=Kind.NUMBER),
+            Column(title=words("quality.decode"), kind=Kind.NUMBER),
+        ],
+        [
+            *([_row(study.reference, "", study, lengths, words)] if study.reference else []),
+            *(_row(run, line.calibration, study, lengths, words) for line in study.lines for run in line.runs),
+        ],
+        note=words(
+            "compress.methods_note",
+            windows=numbers.count(max(len(run.text[ALL]) for run in runs)),
+            plays=words("punctuation.list").join(runs[0].plays) or numbers.NOTHING,
+            lengths=words("punctuation.list").join(filter(None, lengths)) or numbers.NOTHING,
+        ),
+        folded=len(runs) > MOST_ROWS_OPEN,
+    )
+
+
+def _row(run: CompressRun, calibration: str, study: Study, lengths: Sequence[str], words: Words) -> list[str]:
+    is_own, kept = run is study.reference, run.cache_bytes
+    line = Line(method=run.method, calibration=calibration, runs=[run])
+    return [
+        line_name(line, words),
+        numbers.NOTHING if run.rank is None else numbers.count(run.rank),
+        cell(kept, numbers.count),
+        _share_of(kept, study.full_bytes),
+        _share_of(kept, run.cache_bytes_mha),
+        told(perplexity(run), perplexity_text, words),
+        told(None if is_own else times_perplexity(run, study.reference), change_text, words),
+        *(told(None if is_own else value_of(added(run, study.reference, name)), nats_text, words) for name in CLASSES),
+        cell(run.logits_change, lambda change: f"{change:.2g}"),
+        _decoded(run, lengths, words),
+    ]
+
+
+def _share_of(kept: float | None, whole: float | None) -> str:
+    return numbers.percent(kept / whole) if kept and whole else numbers.NOTHING
+
+
+def _decoded(run: CompressRun, lengths: Sequence[str], words: Words) -> str:
+    """With its context, where not all have the same."""
+    if run.decode_s is None:
+        return numbers.NOTHING
+    taken = numbers.seconds(run.decode_s)
+    return words("compress.behind", time=taken, tokens=run.decode_len) if len(lengths) > 1 else taken
+
+
+def _layers(study: Study, words: Words, is_lone: bool) -> Table | None:
+    runs = [(line, run) for line in study.lines for run in line.runs if run.kept and not study.is_full(run)]
+    return _table(
+        study,
+        words,
+        is_lone,
+        "layers",
+        [
+            Column(title=words("compress.method")),
+            Column(title=words("compress.rank"), kind=Kind.NUMBER),
+            Column(title=words("compress.lost"), kind=Kind.NUMBER),
+            Column(title=words("compress.lose_most")),
+            Column(title=words("compress.lose_least")),
+        ],
+        [
+            [
+                line_name(line, words),
+                numbers.NOTHING if run.rank is None else numbers.count(run.rank),
+                numbers.percent(1 - fmean(share for _, share in run.kept)),
+                _lost(sorted(run.kept, key=lambda pair: pair[1])[:LAYERS_NAMED], words),
+                _lost(sorted(run.kept, key=lambda pair: -pair[1])[:1], words),
+            ]
+            for line, run in runs
+        ],
+        note=words("compress.layers_note"),
+        folded=True,
+    )
+
+
+def _lost(layers: Sequence[tuple[int, float]], words: Words) -> str:
+    return words("punctuation.list").join(
+        words("compress.layer", number=number, share=numbers.percent(1 - share)) for number, share in layers
+    )

@@ -1,0 +1,363 @@
+"""What the page says of a real model's compressed cache, from runs whose numbers can be added up by hand."""
+
+import math
+import re
+from dataclasses import replace
+
+import plotly.graph_objects
+import pytest
+
+from suite.configuration import languages
+from suite.quality.compression.plan import LOW_RANK as SUITES_LOW_RANK
+from suite.quality.compression.plan import METHODS as SUITES_METHODS
+from suite.quality.compression.words import CLASSES as SUITES_CLASSES
+from suite.records.case import Case
+from suite.records.record import Reading, Status
+from suite.report.compress_findings import best_line, compress_headlines
+from suite.report.compress_run import CLASSES, LOW_RANK, METHODS
+from suite.report.compress_runs import compress_studies
+from suite.report.findings import headlines
+from suite.report.sections import compress
+from suite.report.words import load_words
+from tests.records.factory import build
+from tests.report.compress_records import COUNTS, OWN, WEIGHTS, compress_record
+from tests.report.quality_records import in_memory, mla
+from tests.report.reading import rows_of
+from tests.report.test_hostile import EVIL, page_of, parsed, texts
+from tests.report.test_quality_claims import ruling
+from tests.report.test_quality_sections import tiers
+
+EN = load_words("en")
+BALANCED = "activation_svd_balanced"
+A_LITTLE, NOTICEABLE = {"rare": 0.5}, {"rare": (2.0, 2.1, 1.9), "frequent": (0.25, 0.2, 0.3), "other": 0.05}
+"""50 tokens: 0.05 nats a token more; and 0.3."""
+
+
+def section_of(*records, words=EN):
+    return compress.build(in_memory(*records), words)
+
+
+def table_of(section, start):
+    (table,) = [table for table in section.tables if table.title.startswith(start)]
+    return rows_of(table)
+
+
+def only_study(*records):
+    (found,) = compress_studies(in_memory(*records))
+    return found
+
+
+def study():
+    """Everything that the section can say something of."""
+    return [
+        compress_record(),
+        compress_record("int8", added={"rare": (0.01, -0.01, 0.0)}, logits_change=0.02),
+        compress_record("svd", 192, added={"frequent": 4.0, "rare": 9.0}, kept=(1.0, 0.9, 0.8), logits_change=1.2),
+        compress_record("svd", 64, added={"frequent": 9.0}, kept=(0.5, 0.9, 0.8), logits_change=2.0),
+        compress_record("activation_svd", 384, kept=(1.0, 1.0, 1.0), logits_change=1e-6),
+        compress_record("activation_svd", 256, added=A_LITTLE, kept=(0.999, 0.99, 0.98), logits_change=0.1),
+        compress_record("activation_svd", 192, added=NOTICEABLE, kept=(0.99, 0.97, 0.98), logits_change=0.3),
+    ]
+
+
+def test_without_such_records_there_is_no_such_section():
+    broken = compress_record(status=Status.FAILED)
+    assert section_of(build(), broken) is None
+    assert compress_headlines(in_memory(broken), EN) == []
+
+
+def test_methods_and_classes_are_those_that_the_workload_has():
+    assert (set(METHODS), set(LOW_RANK), CLASSES) == (set(SUITES_METHODS), set(SUITES_LOW_RANK), SUITES_CLASSES)
+
+
+def test_a_window_is_held_against_itself_so_that_hard_windows_do_not_count():
+    plain, cut = table_of(section_of(compress_record(), compress_record("svd", 192, added=A_LITTLE)), "Every method")
+    assert plain["Perplexity"].startswith(f"{math.exp(128 / 50):.2f} (")
+    # Windows differ threefold, but each has 5 × 0.5 nats more for its 50 tokens: e^0.05, whatever the window.
+    assert cut["Change of perplexity"] == "+5.1 % (+5.1 to +5.1 %)"
+    assert cut["Rare (nats / word)"] == "+0.500 (+0.500 to +0.500)"
+    assert (cut["Frequent (nats / word)"], plain["Rare (nats / word)"]) == ("+0.000 (+0.000 to +0.000)", "–")
+    assert (cut["Of its own cache"], cut["Of MHA’s"]) == ("50 %", "17 %")
+
+
+def test_a_window_with_many_words_counts_for_more_than_one_with_few():
+    counts = [{"rare": (2, 1)}, {"rare": (18, 9)}]
+    pair = [
+        compress_record(counts=counts, windows=2),
+        compress_record("svd", 192, added={"rare": (1.0, 2.0)}, counts=counts, windows=2),
+    ]
+    # (1 + 18) / 10, and not the mean of 1 and 2; t(1, 97.5 %) = 12.706, and both windows lie 0.9 · 0.2 off it.
+    assert table_of(section_of(*pair), "Every method")[1]["Rare (nats / word)"].startswith("+1.900 (-0.387 to +4.187)")
+
+
+def test_only_windows_of_the_same_tokens_are_compared():
+    cut = compress_record("svd", 192, added={"rare": (1.0, 1.0, 7.0)})
+    other = [
+        replace(one, value=one.value + 1) if one.metric == "text_words" and one.step == 2 else one
+        for one in cut.readings
+    ]
+    row = table_of(section_of(compress_record(), replace(cut, readings=other)), "Every method")[1]
+    assert row["Rare (nats / word)"] == "+1.000 (+1.000 to +1.000)"
+
+
+def test_which_words_go_first_is_told_at_the_widest_cache_that_costs_a_tenth():
+    found = table_of(section_of(*study()), "Which words go first")
+    by_method = {row["Method"]: row for row in found}
+    row = by_method["SVD by text"]
+    assert row["First rank to rise"] == "rank 192 (50 % of the cache)"
+    assert row["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
+    assert re.fullmatch(
+        r"rare words \+2\.000 \(.*\), then frequent words \+0\.250 \(.*\)", row["Most added, in nats a word"]
+    )
+    # Over what a window lost already, which differs threefold between these.
+    assert row["Most added, over the class’s own loss"].startswith("no difference seen between rare words +25.0 % (")
+    assert by_method["int8"]["First rank to rise"] == "none: within 10 % at all"
+    assert by_method["int8"]["Change of perplexity"].startswith("+0.00 % (")
+    assert by_method["SVD of the weights"]["First rank to rise"].startswith("rank 192")
+
+
+@pytest.mark.parametrize(
+    ("added", "a_word", "a_share"),
+    [
+        ({"rare": 2.0, "common": 1.9}, "rare words +2.000", "common words +47.5 %"),
+        ({"rare": (3, 1, 2), "common": (1, 3, 2)}, "no difference seen between", "common words +50.0 %"),
+        ({"frequent": 1.0, "other": 0.6}, "frequent words +1.000", "names and punctuation +60.0 %"),
+    ],
+)
+def test_a_class_that_costs_more_to_begin_with_need_not_be_the_first_by_its_own_loss(added, a_word, a_share):
+    section = section_of(compress_record(), compress_record("svd", 192, added=added))
+    (row,) = table_of(section, "Which words go first")
+    assert row["Most added, in nats a word"].startswith(a_word)
+    shared = row["Most added, over the class’s own loss"]
+    assert shared.startswith(a_share) or (shared.startswith("no difference") and a_share in shared)
+
+
+def test_one_window_is_said_to_be_one():
+    section = section_of(
+        compress_record(windows=1), compress_record("svd", 192, added=A_LITTLE | {"rare": 3}, windows=1)
+    )
+    (row,) = table_of(section, "Which words go first")
+    assert row["Most added, in nats a word"].startswith("one window, so nothing can be said: rare words +3.000, ")
+    assert all("One window" in figure.caption for figure in section.figures)
+    assert "error_y" not in section.figures[0].views[0].figure["data"][0]
+    assert not any("One window" in figure.caption for figure in section_of(*study()).figures)
+
+
+@pytest.mark.parametrize(
+    ("change", "dtype", "said"),
+    [
+        (1e-6, "float32", "unchanged but for the rounding of float32"),
+        (1e-4, "float32", "changed by more than the rounding of float32"),
+        (1e-6, "float64", "changed by more than the rounding of float64"),
+        (1e-6, "float8", "no limit is known for float8"),
+    ],
+)
+def test_full_rank_must_leave_the_logits_as_they_are(change, dtype, said):
+    records = [
+        compress_record(dtype=dtype),
+        compress_record("svd", 384, logits_change=change, dtype=dtype),
+        compress_record("svd", 192, logits_change=0.5, dtype=dtype),
+    ]
+    (row,) = table_of(section_of(*records), "Do the parts agree?")
+    assert (row["Check"], row["In words"]) == ("SVD of the weights, rank 384", said)
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ((0.1, 0.1, 0.11), "higher"),
+        ((-0.1, -0.1, -0.11), "lower"),
+        ((0.1, -0.1, 0.0), "no difference seen in 3 windows"),
+    ],
+)
+def test_eight_bits_change_perplexity_or_no_difference_is_seen(added, said):
+    (row,) = table_of(section_of(compress_record(), compress_record("int8", added={"rare": added})), "Do the parts")
+    assert (row["Check"], row["In words"]) == ("int8", said)
+
+
+def test_what_the_weights_are_stands_beside_every_figure_and_table():
+    section = section_of(*study())
+    assert len(section.figures) == 2
+    assert len(section.tables) == 4
+    said = [one.caption for one in section.figures] + [one.note for one in section.tables]
+    assert all(text.endswith(f"Weights: {WEIGHTS}.") for text in said)
+    mixed = section_of(compress_record(), compress_record("svd", 192, weights="other.gguf"))
+    assert mixed.figures[0].caption.endswith(f"Weights: {WEIGHTS}; other.gguf.")
+    assert section_of(compress_record(weights=None)).tables[0].note.endswith("do not say what the weights are.")
+
+
+def test_without_the_model_as_it_is_nothing_is_compared():
+    section = section_of(*study()[1:])
+    assert [figure.title for figure in section.figures] == ["Perplexity against cache bytes"]
+    assert len(section.figures[0].views) == 1
+    rows = table_of(section, "Every method")
+    assert {row["Change of perplexity"] for row in rows} == {"–"}
+    assert compress_headlines(in_memory(*study()[1:]), EN) == []
+
+
+def test_a_line_of_perplexity_has_the_intervals_of_the_comparison():
+    (figure, _) = section_of(*study()).figures
+    assert [view.title for view in figure.views] == ["Perplexity", "Over the model as it is", "Close up"]
+    whole, ratios, near = ({trace["name"]: trace for trace in view.figure["data"]} for view in figure.views)
+    own = math.exp(128 / 50)
+    line = whole["SVD by text"]
+    assert line["x"] == [1536.0, 1024.0, 768.0]
+    assert line["y"] == pytest.approx([own, own * math.exp(0.05), own * math.exp(0.308)], rel=1e-4)
+    assert line["error_y"]["array"][1] == pytest.approx(0.0, abs=1e-6)
+    assert ratios["SVD by text"]["y"] == pytest.approx([1.0, math.exp(0.05), math.exp(0.308)], rel=1e-4)
+    assert "SVD of the weights" in ratios
+    assert "SVD of the weights" not in near
+    assert ratios["SVD of the weights"]["text"] == ["192", "64"]
+    assert line["hovertext"][1].startswith("rank 256: 13.60, +5.1 ％ (")
+    assert line["hovertext"][1].endswith("1.00 ms")
+
+
+def test_close_up_is_no_view_where_all_is_close():
+    (figure, _) = section_of(*study()[:2], *study()[4:]).figures
+    assert [view.title for view in figure.views] == ["Perplexity", "Over the model as it is"]
+
+
+def test_each_way_to_choose_a_latent_is_a_panel_with_eight_bits_beside_it():
+    (_, figure) = section_of(*study()).figures
+    assert [view.title for view in figure.views] == ["By word", "Relative to its own loss"]
+    by_word, by_share = (view.figure for view in figure.views)
+    titles = [one["text"] for one in by_word["layout"]["annotations"]]
+    assert titles == ["SVD of the weights", "SVD by text"]
+
+    def rare(plot):
+        return [one for one in plot["data"] if one["name"] == "rare words" and one["yaxis"] == "y2"]
+
+    (line, aside) = rare(by_word)
+    assert (line["x"], line["y"]) == ([1536.0, 1024.0, 768.0], pytest.approx([0.0, 0.5, 2.0]))
+    assert (aside["x"], aside["marker"]["symbol"], aside["mode"]) == ([408.0], "triangle-up-open", "markers")
+    assert rare(by_share)[0]["y"] == pytest.approx([0.0, 0.5 / OWN["rare"], 2.0 / OWN["rare"]])
+
+
+def test_layers_are_named_by_what_they_lose_and_full_rank_loses_nothing():
+    found = table_of(section_of(*study()), "Which layers lose most")
+    assert [(row["Method"], row["Rank"]) for row in found] == [
+        ("SVD of the weights", "192"),
+        ("SVD of the weights", "64"),
+        ("SVD by text", "256"),
+        ("SVD by text", "192"),
+    ]
+    assert found[1]["Lose most"] == "layer 1: 50 %, layer 3: 20 %, layer 2: 10 %"
+    assert (found[0]["Loses least"], found[0]["Lost, mean of layers"]) == ("layer 1: 0 %", "10 %")
+
+
+def test_the_headline_says_what_is_held_and_what_goes_first():
+    (said,) = headlines(in_memory(*study()), EN)
+    assert said.startswith(f"A real model’s cache, made smaller without training it again ({WEIGHTS}; 3 windows")
+    assert "int8 in 27 % of the bytes changes perplexity by +0.00 % (" in said
+    assert "SVD by text holds it within 10 % down to 67 % of the bytes (rank 256: +5.1 %)" in said
+    assert "under SVD by text at rank 192 (+36.1 %) what goes first is, by word, rare words +2.000, then" in said
+
+
+def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
+    worse, better = {"rare": 4.0}, {"rare": 2.0}
+    records = [
+        compress_record(),
+        compress_record("activation_svd", 384),
+        compress_record("activation_svd", 192, added=worse),
+        compress_record(BALANCED, 192, added=better),
+    ]
+    line = best_line(only_study(*records))
+    assert line.method == BALANCED
+    (said,) = compress_headlines(in_memory(*records), EN)
+    assert "under SVD by text, balanced at rank 192" in said
+    (alone,) = compress_headlines(in_memory(*records[:3]), EN)
+    assert "SVD by text holds it within 10 % at full rank alone" in alone
+
+
+def test_runs_are_held_together_by_what_was_read_and_the_newest_counts():
+    old = compress_record("svd", 192, added={"rare": 9.0}, started_at="2026-01-01T10:00:00+00:00")
+    new = compress_record("svd", 192, added=A_LITTLE, extras={"decode_len": 512}, calibration_windows=8)
+    found = only_study(compress_record(), old, new)
+    ((line,),) = [one.runs for one in found.lines]
+    assert line.record is new
+    apart = [compress_record(), compress_record("svd", 192, window=99)]
+    assert [len(one.runs) for one in compress_studies(in_memory(*apart))] == [1, 1]
+    titles = [table.title for table in section_of(*apart).tables]
+    assert titles == ["Every method and rank · window=51", "Every method and rank · window=99"]
+
+
+def test_latents_chosen_by_more_text_are_a_line_of_their_own():
+    found = only_study(
+        compress_record(),
+        compress_record("svd", 192),
+        compress_record("svd", 64),
+        compress_record("svd", 192, calibration_windows=32),
+    )
+    assert [(line.calibration, len(line.runs)) for line in found.lines] == [("32", 1), ("8", 2)]
+
+
+def test_several_results_stand_side_by_side_and_are_never_paired():
+    results = in_memory(before=[compress_record()], after=[compress_record("svd", 192)])
+    assert [(one.label, one.reference is None) for one in compress_studies(results)] == [
+        ("before", False),
+        ("after", True),
+    ]
+    both = in_memory(before=study(), after=study())
+    assert [said.split(":")[0] for said in compress_headlines(both, EN)] == ["before", "after"]
+
+
+def test_a_real_model_stands_beside_the_claim_on_tiers_and_decides_nothing():
+    records = [*tiers(1.0, attention="mha"), *tiers(0.2, **mla(16))]
+    here, said = ruling("information-tiers", *records)
+    with_model, more = ruling("information-tiers", *records, *study())
+    assert (here, more.startswith(said)) == (with_model, True)
+    assert more.endswith("rare words +25.0 % and frequent words +12.5 % in 3 windows.")
+    assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in more
+
+
+def test_every_record_can_be_missing():
+    every = study()
+    for left in [every[:1], every[1:2], every[2:4], every[4:], every[::3]]:
+        section_of(*left)
+        headlines(in_memory(*left), EN)
+
+
+def test_metrics_can_be_missing_or_senseless():
+    record = study()[2]
+    wild = [
+        replace(one, value=value) for one in record.readings for value in (float("nan"), float("inf"), -1.0, 1e300, 0.0)
+    ]
+    odd = [Reading(step=1 << 40, span="text", metric="text_loss", value=1)]
+    odd += [Reading(step=0, span=f"layer {name}", metric="energy_kept", value=0.5) for name in ("x", "9" * 30, "²")]
+    far = compress_record("svd", 64, added={"rare": 1e6})
+    for left in (
+        replace(record, readings=[one for one in record.readings if one.metric.startswith("text_")]),
+        replace(record, readings=[one for one in record.readings if one.span == "text"]),
+        replace(record, readings=[*record.readings, *wild, *odd]),
+        replace(record, case=Case(workload="compress", axes={"rank": "x", "method": None}, extras={})),
+        far,
+    ):
+        assert section_of(compress_record(), left) is not None
+        headlines(in_memory(compress_record(), left), EN)
+    assert table_of(section_of(compress_record(), far), "Every method")[1]["Perplexity"] == "–"
+
+
+@pytest.mark.parametrize("lang", languages("report"))
+def test_every_figure_is_one_that_plotly_accepts(lang):
+    section = section_of(*study(), words=load_words(lang))
+    figures = [view.figure for one in section.figures for view in one.views]
+    assert len(figures) == 5
+    for figure in figures:
+        plotly.graph_objects.Figure(figure)
+
+
+def test_hostile_text_stays_text(tmp_path):
+    evil = compress_record(EVIL, 192, checkpoint=EVIL, weights=EVIL, extras={"x": EVIL})
+    spans = [Reading(step=0, span=f"text/{EVIL}", metric="text_loss", value=0.5)]
+    page = page_of(tmp_path, replace(evil, readings=[*evil.readings, *spans]), *study())
+    elements = parsed(page)
+    assert 'id="compress"' in page
+    assert "b" not in elements.tags
+    ours = {"%{hovertext}<extra>%{fullData.name}</extra>", "%{y}: %{text}<extra>%{fullData.name}</extra>"}
+    for text in set(texts([data for data in elements.data if "data" in data])) - ours:
+        assert not re.search(r"[<>$]|%\{", text)
+
+
+def test_the_counts_of_these_records_are_what_the_tests_add_up():
+    assert sum(tokens for tokens, _ in COUNTS.values()) == 50
+    assert sum(OWN[name] * (words or tokens) for name, (tokens, words) in COUNTS.items()) == 128
