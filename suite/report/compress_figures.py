@@ -1,9 +1,9 @@
 """Figures of workload=compress: perplexity over cache bytes, and which words pay for a smaller cache."""
 
-from suite.report.compress_losses import Value, added, added_share, times_perplexity
+from suite.report.compress_losses import Value, added, added_share, is_near, times_perplexity
 from suite.report.compress_names import nats_text, share_text, titled, told, with_origin
 from suite.report.compress_panels import classes_plot
-from suite.report.compress_perplexity_chart import CLOSE_UP, perplexity_plot, ratio_plot
+from suite.report.compress_perplexity_chart import perplexity_plot, ratio_plot
 from suite.report.compress_runs import Study
 from suite.report.quality_panels import height_px as panels_height_px
 from suite.report.quality_run import ALL
@@ -53,9 +53,7 @@ def _perplexity(study: Study, words: Words) -> list[View]:
     found = [("perplexity", perplexity_plot(study, words))]
     if study.reference is not None and study.lines:
         found.append(("ratio", ratio_plot(study, words)))
-        times = [one.mean for run in study.runs if (one := times_perplexity(run, study.reference)) is not None]
-        near = [one for one in times if one <= CLOSE_UP]
-        if FEWEST_NEAR < len(near) < len(times):  # the model as it is among them
+        if _has_close_up(study):
             found.append(("close_up", ratio_plot(study, words, is_close_up=True)))
     return [View(title=words(f"compress.view.{name}"), figure=figure) for name, figure in found if figure["data"]]
 
@@ -67,8 +65,21 @@ def _classes(study: Study, words: Words) -> list[View]:
     def share(value: Value) -> str:
         return told(value, share_text, words)
 
-    found = (
-        ("nats", classes_plot(study, added, nats, words("compress.axis.nats"), "+.2~f", words)),
-        ("share", classes_plot(study, added_share, share, words("compress.axis.share"), "+.0%", words)),
-    )
-    return [View(title=words(f"compress.view.{name}"), figure=figure) for name, figure in found if figure["data"]]
+    views = []
+    for is_close_up in (False, True) if _has_close_up(study) else (False,):
+        for name, value, said, ticks in (("nats", added, nats, "+.2~f"), ("share", added_share, share, "+.0%")):
+            axis_title = words(f"compress.axis.{name}")
+            figure = classes_plot(study, value, said, axis_title, ticks, words, is_close_up=is_close_up)
+            title = words(f"compress.view.{name}")
+            if figure["data"]:
+                views.append(
+                    View(title=words("compress.close_up", view=title) if is_close_up else title, figure=figure)
+                )
+    return views
+
+
+def _has_close_up(study: Study) -> bool:
+    """Whether some latents cost little enough to be looked at by themselves, and others would hide it."""
+    runs = [run for line in study.low_rank for run in line.runs if times_perplexity(run, study.reference) is not None]
+    near = [run for run in runs if is_near(run, study.reference)]
+    return FEWEST_NEAR <= len(near) < len(runs)

@@ -17,6 +17,8 @@ from suite.statistics.scores import Estimate
 
 MOST_NATS = 50.0
 """Of a mean loss. Guessing among a million tokens costs 14."""
+NEAR = 2.0
+"""Up to so many times the perplexity of the model as it is, a figure's close-up shows a run."""
 ByWindow = Sequence[float]
 """What each window says of a ratio (suite.statistics.ratios); empty where nothing is known."""
 
@@ -56,6 +58,11 @@ def perplexity(run: CompressRun) -> Value | None:
 def times_perplexity(run: CompressRun, reference: CompressRun | None) -> Value | None:
     """The run's perplexity over that of the model as it is, on the same windows."""
     return exponential(value_of(_compared(run, reference, ALL, lambda own: own.tokens)))
+
+
+def is_near(run: CompressRun, reference: CompressRun | None) -> bool:
+    times = times_perplexity(run, reference)
+    return times is not None and times.mean <= NEAR
 
 
 def own_loss(run: CompressRun, name: str) -> Value | None:

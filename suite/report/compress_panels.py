@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from suite.report.charts import byte_ticks, figure_text, layout, log_axis
-from suite.report.compress_losses import ByWindow, Value, value_of
+from suite.report.compress_losses import ByWindow, Value, is_near, value_of
 from suite.report.compress_names import CLASS_STYLES, line_name, run_name
 from suite.report.compress_run import CLASSES, CompressRun
 from suite.report.compress_runs import Line, Study
@@ -21,18 +21,29 @@ Drawn = tuple[CompressRun, Value]
 
 
 def classes_plot(
-    study: Study, added: Added, said: Callable[[Value], str], axis_title: str, ticks: str, words: Words
+    study: Study,
+    added: Added,
+    said: Callable[[Value], str],
+    axis_title: str,
+    ticks: str,
+    words: Words,
+    *,
+    is_close_up: bool = False,
 ) -> dict[str, Any]:
     """`said`: a value as hovering says it; `ticks`: plotly's format. No data where nothing is paired."""
-    panels = study.low_rank
-    aside = [run for line in study.lines if line not in panels for run in line.runs]
+
+    def shown(line: Line) -> list[CompressRun]:
+        return [run for run in line.runs if not is_close_up or is_near(run, study.reference)]
+
+    panels = [line for line in study.low_rank if shown(line)]
+    aside = [run for line in study.lines if not line.runs[0].is_low_rank for run in shown(line)]
     traces = []
     for place, line in enumerate(panels):
         for name in CLASSES:
-            for runs, is_aside in ((line.runs, False), (aside, True)):
+            for runs, is_aside in ((shown(line), False), (aside, True)):
                 if drawn := _drawn(runs, study, added, name):
                     traces.append(_trace(drawn, name, place, said, study, words, is_aside=is_aside))
-    bytes_drawn = [run.cache_bytes for run in study.runs if run.cache_bytes]
+    bytes_drawn = [value for trace in traces for value in trace["x"]]
     middle = len(panels) // 2
     axes = {
         axis_name("yaxis", place): {

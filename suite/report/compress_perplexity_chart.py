@@ -7,7 +7,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.charts import byte_ticks, decimal_ticks, figure_text, layout, log_axis
-from suite.report.compress_losses import Value, perplexity, times_perplexity
+from suite.report.compress_losses import Value, is_near, perplexity, times_perplexity
 from suite.report.compress_names import change_text, line_name, method_style, perplexity_text, told
 from suite.report.compress_run import CompressRun
 from suite.report.compress_runs import Line, Study
@@ -17,8 +17,6 @@ from suite.report.rl_charts import axis, error_bars, short
 from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
-CLOSE_UP = 2.0
-"""Perplexities up to so many times that of the model as it is."""
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
 LEVEL = {"color": "#808080", "dash": "dot", "width": 1.25}
 
@@ -49,8 +47,8 @@ def perplexity_plot(study: Study, words: Words) -> dict[str, Any]:
 
 def ratio_plot(study: Study, words: Words, *, is_close_up: bool = False) -> dict[str, Any]:
     def value(run: CompressRun) -> Value | None:
-        found = times_perplexity(run, study.reference)
-        return None if found is None or (is_close_up and found.mean > CLOSE_UP) else found
+        is_left_out = is_close_up and not is_near(run, study.reference)
+        return None if is_left_out else times_perplexity(run, study.reference)
 
     return _plot(study, value, words("compress.axis.ratio"), 1.0, words, is_linear=is_close_up)
 
@@ -71,9 +69,11 @@ def _plot(
     sizes = [mark.run.cache_bytes or 1.0 for _, marks in lines for mark in marks]
     if not means:
         return {"data": [], "layout": layout()}
-    # At one rank all methods keep as many bytes: the ranks are named at the line that lies on top.
-    with_ranks = [(line, marks) for line, marks in lines if line.runs[0].is_low_rank]
-    top = max(with_ranks, key=lambda pair: fmean(mark.value.mean for mark in pair[1]), default=(None, []))[0]
+    # At one rank all methods keep as many bytes: the ranks are named at one line, of the longest the one on top.
+    with_ranks = [
+        (len(marks), fmean(mark.value.mean for mark in marks), line) for line, marks in lines if _has_rank(line)
+    ]
+    top = max(with_ranks, key=lambda ranked: ranked[:2])[2] if with_ranks else None
     yaxis = (
         axis(axis_title, automargin=True, zeroline=False)
         if is_linear
@@ -90,6 +90,10 @@ def _plot(
             hovermode="closest",
         ),
     }
+
+
+def _has_rank(line: Line) -> bool:
+    return line.runs[0].is_low_rank
 
 
 def _marks(line: Line, study: Study, value: Callable[[CompressRun], Value | None], words: Words) -> list[Mark]:
@@ -118,7 +122,7 @@ def _ordinal(line: Line, study: Study) -> int:
 def _trace(
     line: Line, marks: Sequence[Mark], ordinal: int, study: Study, words: Words, *, has_ranks: bool
 ) -> dict[str, Any]:
-    style, is_line = method_style(line.method), line.runs[0].is_low_rank
+    style, is_line = method_style(line.method), _has_rank(line)
     return {
         "type": "scatter",
         "mode": "+".join(filter(None, ["lines" if is_line else "", "markers", "text" if has_ranks else ""])),

@@ -21,8 +21,10 @@ class Ranking:
     """Classes by what was added to them, the most first."""
 
     values: Mapping[str, Value]
+    gap: Value | None
+    """Of the first less the second; None where they were not read in the same windows."""
     outcome: str
-    """Of the first less the second: HIGHER, OPEN, or SINGLE with one window."""
+    """Of this gap: HIGHER, OPEN, or SINGLE with one window."""
 
     @property
     def first(self) -> str:
@@ -79,26 +81,23 @@ def ranking(by_class: Mapping[str, ByWindow]) -> Ranking | None:
         return None
     gap = value_of(less(by_class[names[0]], by_class[names[1]]))
     outcome = outcome_of(gap.interval if gap else None)
-    # What does not rise at all is lost by nobody.
-    is_none = outcome == HIGHER and outcome_of(values[names[0]].interval) != HIGHER
-    return Ranking(values={name: values[name] for name in names}, outcome=OPEN if is_none else outcome)
+    return Ranking(values={name: values[name] for name in names}, gap=gap, outcome=outcome)
 
 
 def ranking_told(found: Ranking | None, text: Callable[[float], str], words: Words, *, is_brief: bool = False) -> str:
-    """Which class most, and the next one; or that no difference is seen between them. `is_brief`: without intervals."""
+    """Which class most, and the next one, or that no difference is seen between them; unless `is_brief` by how much."""
     if found is None:
         return numbers.NOTHING
     outcome = {HIGHER: "most", OPEN: "open", SINGLE: "single"}[found.outcome]
     first, second = found.values[found.first], found.values[found.second]
-
-    def said(value: Value) -> str:
-        return text(value.mean) if is_brief else told(value, text, words)
-
-    return words(
+    said = words(
         f"compress.ranking.{outcome}",
         first=words(f"compress.class.{found.first}"),
-        first_value=said(first),
+        first_value=text(first.mean),
         second=words(f"compress.class.{found.second}"),
-        second_value=said(second),
+        second_value=text(second.mean),
         count=first.interval.runs if first.interval else 1,
     )
+    if is_brief or found.gap is None or found.gap.interval is None:
+        return said
+    return words("compress.ranking.by", said=said, gap=told(found.gap, text, words))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from suite.records.derived import started_at
 from suite.report.alike import Pairs, differing, grouped
 from suite.report.compress_run import CALIBRATION, METHODS, NONE, RANK, CompressRun, read_compress_run
-from suite.report.facets import name_facets
 from suite.report.quality_run import setting_of
 from suite.report.quality_runs import WITHOUT_EFFECT
 from suite.report.results import CurrentRecord, Results
@@ -49,9 +48,8 @@ class Study:
 
     @property
     def facets(self) -> dict[str, str]:
-        record = self.runs[0].record
-        dtype = axis(record, "dtype")
-        return name_facets(record.case.axes) | ({"dtype": dtype} if dtype else {}) | {"label": self.label}
+        dtype = axis(self.runs[0].record, "dtype")
+        return {"label": self.label} | ({"dtype": dtype} if dtype else {})
 
     @property
     def full_bytes(self) -> float | None:

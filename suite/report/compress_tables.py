@@ -77,32 +77,33 @@ def _first_losses(study: Study, words: Words, is_lone: bool) -> Table | None:
             Column(title=words("compress.method")),
             Column(title=words("compress.first_rank")),
             Column(title=words("compress.change"), kind=Kind.NUMBER),
-            Column(title=words("compress.most_a_word"), kind=Kind.LONG),
-            Column(title=words("compress.most_a_share"), kind=Kind.LONG),
+            Column(title=words("compress.measured")),
+            Column(title=words("compress.most"), kind=Kind.LONG),
         ],
-        [[line_name(line, words), *_of_first(found, line, study, words)] for line, found in lines],
+        [
+            [line_name(line, words), *cells]
+            for line, found in lines
+            for cells in (_no_rise(line, study, words) if found is None else _of_first(found, study, words))
+        ],
         note=words("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(study, words)),
     )
 
 
-def _of_first(found: FirstRise | None, line: Line, study: Study, words: Words) -> list[str]:
-    if found is None:
-        found_times = [one for run in line.runs if (one := times_perplexity(run, study.reference)) is not None]
-        largest = max(found_times, key=lambda one: one.mean, default=None)
-        return [
-            words("compress.no_rise", rise=numbers.percent(RISE)),
-            told(largest, change_text, words),
-            numbers.NOTHING,
-            numbers.NOTHING,
-        ]
-    full = study.full_bytes
-    share = numbers.percent(found.run.cache_bytes / full) if full and found.run.cache_bytes else numbers.NOTHING
-    rank = found.run.rank
+def _no_rise(line: Line, study: Study, words: Words) -> list[list[str]]:
+    found_times = [one for run in line.runs if (one := times_perplexity(run, study.reference)) is not None]
+    largest = max(found_times, key=lambda one: one.mean, default=None)
+    said = words("compress.no_rise", rise=numbers.percent(RISE)) if largest else numbers.NOTHING
+    return [[said, told(largest, change_text, words), numbers.NOTHING, numbers.NOTHING]]
+
+
+def _of_first(found: FirstRise, study: Study, words: Words) -> list[list[str]]:
+    """A row by word, and one over each class's own loss."""
+    rank, share = found.run.rank, _share_of(found.run.cache_bytes, study.full_bytes)
+    at = words("compress.at_rank", rank=rank, share=share) if rank else words("compress.at_share", share=share)
+    change = told(found.times, change_text, words)
     return [
-        words("compress.at_rank", rank=rank, share=share) if rank else words("compress.at_share", share=share),
-        told(found.times, change_text, words),
-        ranking_told(found.a_word, nats_text, words),
-        ranking_told(found.a_share, share_text, words),
+        [at, change, words(f"compress.view.{name}"), ranking_told(ranked, text, words)]
+        for name, ranked, text in (("nats", found.a_word, nats_text), ("share", found.a_share, share_text))
     ]
 
 

@@ -102,18 +102,22 @@ def test_only_windows_of_the_same_tokens_are_compared():
 
 def test_which_words_go_first_is_told_at_the_widest_cache_that_costs_a_tenth():
     found = table_of(section_of(*study()), "Which words go first")
-    by_method = {row["Method"]: row for row in found}
-    row = by_method["SVD by text"]
+    by_method = {(row["Method"], row["Added loss"]): row["Which class rises most"] for row in found}
+    row = next(row for row in found if row["Method"] == "SVD by text")
     assert row["First rank to rise"] == "rank 192 (50 % of the cache)"
     assert row["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
-    assert re.fullmatch(
-        r"rare words \+2\.000 \(.*\), then frequent words \+0\.250 \(.*\)", row["Most added, in nats a word"]
-    )
+    # The gaps are 1.75, 1.9 and 1.6; t(2, 97.5 %) = 4.303.
+    told = "rare words +2.000, then frequent words +0.250: by +1.750 (+1.377 to +2.123)"
+    assert by_method["SVD by text", "By word"] == told
     # Over what a window lost already, which differs threefold between these.
-    assert row["Most added, over the class’s own loss"].startswith("no difference seen between rare words +25.0 % (")
-    assert by_method["int8"]["First rank to rise"] == "none: within 10 % at all"
-    assert by_method["int8"]["Change of perplexity"].startswith("+0.00 % (")
-    assert by_method["SVD of the weights"]["First rank to rise"].startswith("rank 192")
+    shared = by_method["SVD by text", "Relative to its own loss"]
+    assert shared.startswith(
+        "no difference seen between rare words +25.0 % and frequent words +12.5 % in 3 windows: by "
+    )
+    assert found[0]["First rank to rise"].startswith("rank 192")
+    (last,) = [row for row in found if row["Method"] == "int8"]
+    assert last["First rank to rise"] == "none: within 10 % at all"
+    assert last["Change of perplexity"].startswith("+0.00 % (")
 
 
 @pytest.mark.parametrize(
@@ -126,9 +130,8 @@ def test_which_words_go_first_is_told_at_the_widest_cache_that_costs_a_tenth():
 )
 def test_a_class_that_costs_more_to_begin_with_need_not_be_the_first_by_its_own_loss(added, a_word, a_share):
     section = section_of(compress_record(), compress_record("svd", 192, added=added))
-    (row,) = table_of(section, "Which words go first")
-    assert row["Most added, in nats a word"].startswith(a_word)
-    shared = row["Most added, over the class’s own loss"]
+    by_word, shared = (row["Which class rises most"] for row in table_of(section, "Which words go first"))
+    assert by_word.startswith(a_word)
     assert shared.startswith(a_share) or (shared.startswith("no difference") and a_share in shared)
 
 
@@ -136,8 +139,8 @@ def test_one_window_is_said_to_be_one():
     section = section_of(
         compress_record(windows=1), compress_record("svd", 192, added=A_LITTLE | {"rare": 3}, windows=1)
     )
-    (row,) = table_of(section, "Which words go first")
-    assert row["Most added, in nats a word"].startswith("one window, so nothing can be said: rare words +3.000, ")
+    row, _ = table_of(section, "Which words go first")
+    assert row["Which class rises most"].startswith("one window, so nothing can be said: rare words +3.000, ")
     assert all("One window" in figure.caption for figure in section.figures)
     assert "error_y" not in section.figures[0].views[0].figure["data"][0]
     assert not any("One window" in figure.caption for figure in section_of(*study()).figures)
@@ -207,7 +210,7 @@ def test_a_line_of_perplexity_has_the_intervals_of_the_comparison():
     assert ratios["SVD by text"]["y"] == pytest.approx([1.0, math.exp(0.05), math.exp(0.308)], rel=1e-4)
     assert "SVD of the weights" in ratios
     assert "SVD of the weights" not in near
-    assert ratios["SVD of the weights"]["text"] == ["192", "64"]
+    assert (ratios["SVD by text"]["text"], ratios["SVD of the weights"]["text"]) == (["384", "256", "192"], [])
     assert line["hovertext"][1].startswith("rank 256: 13.60, +5.1 ％ (")
     assert line["hovertext"][1].endswith("1.00 ms")
 
@@ -215,14 +218,19 @@ def test_a_line_of_perplexity_has_the_intervals_of_the_comparison():
 def test_close_up_is_no_view_where_all_is_close():
     (figure, _) = section_of(*study()[:2], *study()[4:]).figures
     assert [view.title for view in figure.views] == ["Perplexity", "Over the model as it is"]
+    alone = [*study()[:1], *study()[2:4], study()[5]]
+    (figure, _) = section_of(*alone).figures
+    assert len(figure.views) == 2  # a single latent that is near
 
 
 def test_each_way_to_choose_a_latent_is_a_panel_with_eight_bits_beside_it():
     (_, figure) = section_of(*study()).figures
-    assert [view.title for view in figure.views] == ["By word", "Relative to its own loss"]
-    by_word, by_share = (view.figure for view in figure.views)
+    names = ["By word", "Relative to its own loss"]
+    assert [view.title for view in figure.views] == [*names, *(f"{name}, close up" for name in names)]
+    by_word, by_share, near, _ = (view.figure for view in figure.views)
     titles = [one["text"] for one in by_word["layout"]["annotations"]]
     assert titles == ["SVD of the weights", "SVD by text"]
+    assert [one["text"] for one in near["layout"]["annotations"]] == ["SVD by text"]
 
     def rare(plot):
         return [one for one in plot["data"] if one["name"] == "rare words" and one["yaxis"] == "y2"]
@@ -341,7 +349,7 @@ def test_metrics_can_be_missing_or_senseless():
 def test_every_figure_is_one_that_plotly_accepts(lang):
     section = section_of(*study(), words=load_words(lang))
     figures = [view.figure for one in section.figures for view in one.views]
-    assert len(figures) == 5
+    assert len(figures) == 7
     for figure in figures:
         plotly.graph_objects.Figure(figure)
 
