@@ -50,7 +50,7 @@ def best_line(study: Study) -> Line | None:
     def cost(line: Line) -> tuple[float, float]:
         held, rise = holds_until(line, study.reference), first_rise(line, study.reference)
         # That full rank holds is no merit of one of them.
-        kept = held.cache_bytes if held and not study.is_full(held) else study.full_bytes
+        kept = held.cache_bytes if held else study.full_bytes
         return kept or math.inf, rise.times.mean if rise else 0.0
 
     return min(known, key=cost, default=None)

@@ -78,7 +78,7 @@ def _first_losses(study: Study, words: Words, is_lone: bool) -> Table | None:
             Column(title=words("compress.first_rank")),
             Column(title=words("compress.change"), kind=Kind.NUMBER),
             Column(title=words("compress.measured")),
-            Column(title=words("compress.most"), kind=Kind.LONG),
+            Column(title=words("compress.most")),
         ],
         [
             [line_name(line, words), *cells]
@@ -102,7 +102,7 @@ def _of_first(found: FirstRise, study: Study, words: Words) -> list[list[str]]:
     at = words("compress.at_rank", rank=rank, share=share) if rank else words("compress.at_share", share=share)
     change = told(found.times, change_text, words)
     return [
-        [at, change, words(f"compress.view.{name}"), ranking_told(ranked, text, words)]
+        [at, change, words(f"compress.by.{name}"), ranking_told(ranked, text, words)]
         for name, ranked, text in (("nats", found.a_word, nats_text), ("share", found.a_share, share_text))
     ]
 

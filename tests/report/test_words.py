@@ -42,7 +42,7 @@ def test_no_sentence_is_left_over():
     composed += tuple(f"quality_tiers.{part}." for part in ("asked", "tier", "mix", "form", "cached"))
     composed += tuple(f"quality.{part}." for part in ("outcome", "loss_outcome", "match", "part", "line", "axis"))
     composed += tuple(
-        f"compress.{part}." for part in ("method", "class", "view", "axis", "table", "ranking", "check", "added")
+        f"compress.{part}." for part in ("method", "class", "view", "axis", "table", "ranking", "check", "added", "by")
     )
     composed += ("claim.count.", "claim.outcome.", "claim.ceiling.", "claim.needs.")
     composed += tuple(f"claim.{claim['id']}" for claim in read_yaml("claims.yaml")["claims"])
