@@ -6,7 +6,7 @@ from suite.report.quality_contests import JUDGED, LOWER, Contest, contest, of_ou
 from suite.report.quality_pairs import pairs_of
 from suite.report.quality_rulings import FAILS, HOLDS, LEFT_OPEN, MIXED, Evidence, Ruling, Titled, by_lower, counted
 from suite.report.quality_run import TIERS
-from suite.report.quality_runs import RECALL, Arm, Study
+from suite.report.quality_runs import RECALL, Arm, Study, longest_trained
 from suite.report.quality_tasks import best_contest
 from suite.report.words import Words
 
@@ -81,18 +81,22 @@ def _against_mha(evidence: Evidence, chosen: Chosen, words: Words) -> Iterable[T
     """On every task, and in the tier of task=tiers that is asked rarely."""
     yield from _of_tasks(evidence.tasks, chosen, lambda _: True)
     for family in evidence.families:
-        reference = family.main.reference
-        for arm in family.main.others if reference is not None else []:
-            if chosen(arm) and reference is not None and (one := contest(arm, reference, kind=RARELY)) is not None:
-                yield words("claim.rarely", title=family.main.task), one
+        for study, arm in _longest_others(family.uneven):
+            assert study.reference is not None
+            if chosen(arm) and (one := contest(arm, study.reference, kind=RARELY)) is not None:
+                yield words("claim.rarely", title=study.task), one
 
 
 def _of_tasks(tasks: Iterable[Study], chosen: Chosen, fits: Callable[[Study], bool]) -> Iterable[Titled]:
-    for study in tasks:
-        if fits(study) and study.reference is not None:
-            for arm in study.others:
-                if chosen(arm) and (one := best_contest(arm, study.reference, study)) is not None:
-                    yield study.title, one
+    for study, arm in _longest_others(study for study in tasks if fits(study)):
+        assert study.reference is not None
+        if chosen(arm) and (one := best_contest(arm, study.reference, study)) is not None:
+            yield study.title, one
+
+
+def _longest_others(found: Iterable[Study]) -> list[tuple[Study, Arm]]:
+    """What may be held against MHA, by its longest training."""
+    return longest_trained((study, arm) for study in found if study.reference is not None for arm in study.others)
 
 
 def _at_equal_cache(evidence: Evidence, words: Words) -> Iterable[Titled]:

@@ -39,6 +39,7 @@ UNSAID = {("match", "heads")}
 """What a study is where its title says nothing else."""
 WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")
 """Settings that change nothing of what is learnt."""
+UPDATES = "updates"
 NUMBERS = re.compile(r"(\d{1,15})")
 MOST_LETTERS = 500
 Value = Callable[[QualityRun], float | None]
@@ -251,6 +252,16 @@ def asked_of(arm: Arm) -> str:
     return dict(arm.setting).get(ASKED) or UNEVENLY
 
 
+def longest_trained(found: Iterable[tuple[Study, Arm]]) -> list[tuple[Study, Arm]]:
+    """Of arms that differ in their updates alone, the one with the most: what comes late is no ceiling."""
+    longest: dict[tuple[Pairs, Pairs], tuple[Study, Arm]] = {}
+    for study, arm in found:
+        key = without_names(study.setting, [UPDATES]), arm.variant
+        if key not in longest or _updates(study) > _updates(longest[key][0]):
+            longest[key] = study, arm
+    return list(longest.values())
+
+
 def number_of(text: str) -> float | None:
     """A setting that is a number."""
     try:
@@ -271,6 +282,10 @@ def _key(current: CurrentRecord, names: Sequence[str]) -> Pairs:
     own = [(name, axis(record, name)) for name in record.case.axes if name != "seed"]
     own += [(name, setting_of(record, name)) for name in names if name not in record.case.axes]
     return (*own, ("label", current.label))
+
+
+def _updates(study: Study) -> float:
+    return number_of(study.value(UPDATES)) or 0.0
 
 
 def _by_number(title: str) -> list[tuple[float, str]]:

@@ -12,6 +12,7 @@ from suite.report.alike import grouped
 from suite.report.quality_run import ASKED, TIERS, UNEVENLY, QualityRun
 from suite.report.quality_runs import (
     TIERS_TASK,
+    UPDATES,
     Arm,
     Study,
     Value,
@@ -30,7 +31,6 @@ SHARES = (0.85, 0.12, 0.03)
 MIXES = {"trained": SHARES, "evenly": (1 / 3, 1 / 3, 1 / 3), "swapped": SHARES[::-1]}
 """Ways to ask a decoder that was trained on uneven questions."""
 FORMS = (UNEVENLY, "evenly", "evenly_weighted", "swapped", "turned")
-UPDATES = "updates"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,8 @@ class Family:
     title: str
     main: Study
     """Asked unevenly, with the number of updates that most variants have."""
+    uneven: Sequence[Study]
+    """Asked unevenly, with any number of updates; `main` is one of them."""
     arms: Sequence[Arm]
     """In every form."""
 
@@ -124,7 +126,7 @@ def _family(title: str, of_key: Sequence[Study]) -> Family | None:
         return None
     main = max(uneven, key=lambda study: (len(study.arms), sum(len(arm.runs) for arm in study.arms)))
     arms = sorted((arm for study in of_key for arm in study.arms), key=order)
-    return Family(title=title, main=main, arms=arms)
+    return Family(title=title, main=main, uneven=uneven, arms=arms)
 
 
 def _form_rank(asked: str) -> int:

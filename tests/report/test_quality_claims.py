@@ -35,6 +35,17 @@ def ruling(claim, *records):
     return row["Here"], row["What the records say"]
 
 
+def test_what_is_answered_after_longer_training_is_merely_late_and_no_lower_ceiling():
+    short = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
+    longer = [*recall(HIGH, attention="mha", updates=4800), *recall(NEAR, updates=4800, **mla(None))]
+    assert ruling("mla-lower-ceiling", *short)[0] == "holds here"
+    assert ruling("mla-lower-ceiling", *short, *longer)[0] == "does not hold here"
+    tiers_short = [*tiers(1.0, attention="mha"), *tiers(0.5, **mqa(16)), *tiers(0.2, **mla(None))]
+    tiers_longer = [*tiers(1.0, attention="mha", updates=4800), *tiers(1.0, updates=4800, **mla(None))]
+    assert ruling("mla-lower-ceiling", *tiers_short)[0] == "holds here"
+    assert "both answer 99 % or more in 1" in ruling("mla-lower-ceiling", *tiers_short, *tiers_longer)[1]
+
+
 def test_each_claim_has_its_words_in_every_language_and_a_function_that_decides_it():
     for claim in CLAIMS:
         assert callable(locate(claim["decided_by"]))
