@@ -102,9 +102,9 @@ def test_only_windows_of_the_same_tokens_are_compared():
 
 def test_which_words_go_first_is_told_at_the_widest_cache_that_costs_a_tenth():
     found = table_of(section_of(*study()), "Which words go first")
-    by_method = {(row["Method"], row["Added loss"]): row["Which class rises most"] for row in found}
+    by_method = {(row["Method"], row["Added"]): row["Which class rises most"] for row in found}
     row = next(row for row in found if row["Method"] == "SVD by text")
-    assert row["First rank to rise (cache)"] == "rank 192 (50 %)"
+    assert row["At rank (cache)"] == "rank 192 (50 %)"
     assert row["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
     # The gaps are 1.75, 1.9 and 1.6; t(2, 97.5 %) = 4.303.
     told = "rare words +2.000, then frequent words +0.250: by +1.750 (+1.377 to +2.123)"
@@ -114,9 +114,9 @@ def test_which_words_go_first_is_told_at_the_widest_cache_that_costs_a_tenth():
     assert [row["No words (nats / token)"] for row in table_of(section_of(*study()), "Every method")][-2].startswith(
         "+0.050 ("
     )
-    assert found[0]["First rank to rise (cache)"].startswith("rank 192")
+    assert found[0]["At rank (cache)"].startswith("rank 192")
     (last,) = [row for row in found if row["Method"] == "int8"]
-    assert last["First rank to rise (cache)"] == "none: within 10 % at all"
+    assert last["At rank (cache)"] == "none: within 10 %"
     assert last["Change of perplexity"].startswith("+0.00 % (")
 
 
