@@ -9,9 +9,10 @@ from suite.report.quality_names import variant_name
 from suite.report.quality_pairs import pairs_of
 from suite.report.quality_rulings_tiers import graded_of
 from suite.report.quality_rulings_variants import RARELY
-from suite.report.quality_runs import Arm
+from suite.report.quality_run import UNEVENLY
+from suite.report.quality_runs import Arm, longest_trained
 from suite.report.quality_tasks import best_contest, tasks_of
-from suite.report.quality_tiers_family import Family, families, tier_share
+from suite.report.quality_tiers_family import EVENLY, Family, families, tier_share
 from suite.report.results import Results
 from suite.report.words import Words
 
@@ -44,6 +45,7 @@ def _of_tiers(family: Family, words: Words) -> str:
             seeds=len(chosen.runs),
         )
     ]
+    parts += _of_other_forms(chosen, family, words)
     for pair in pairs_of(family.main):
         one = contest(pair.latent, pair.grouped, kind=RARELY)
         if pair.latent is chosen and pair.is_equal and one is not None:
@@ -60,22 +62,41 @@ def _of_tiers(family: Family, words: Words) -> str:
     return words("punctuation.sentence").join(parts)
 
 
+def _of_other_forms(arm: Arm, family: Family, words: Words) -> list[str]:
+    """What it answers of the rarest where that was asked as often as the rest, and where it was trained for longer."""
+    told = [
+        words("quality_tiers.headline_form", form=form.said(words), share=numbers.percent(fmean(shares)))
+        for form in family.forms_of(arm)
+        if (form.asked == EVENLY and form.times == 1) or (form.asked == UNEVENLY and form.times > 1)
+        if (shares := form.arm.values(tier_share(RARELY)))
+    ]
+    if not told:
+        return []
+    name, forms = variant_name(arm, words), words("punctuation.notes").join(told)
+    return [words("quality_tiers.headline_forms", name=name, forms=forms)]
+
+
 def _tiers_told(arm: Arm, family: Family, words: Words) -> str:
     shares = [numbers.percent(fmean(values)) for tier in family.tiers if (values := arm.values(tier_share(tier)))]
     return f"{variant_name(arm, words)} {' / '.join(shares)}"
 
 
 def _of_tasks(results: Results, label: str, words: Words) -> str:
-    """Of plain latents at MHA's width, over all studies."""
+    """Of plain latents at MHA's width, over all studies, each by its longest training."""
     found: list[Contest] = []
     tasks: dict[str, None] = {}
-    for study in tasks_of(results):
-        if study.label == label and study.match == "heads" and study.reference is not None:
-            for arm in study.others:
-                one = best_contest(arm, study.reference, study) if arm.is_latent and arm.is_plain else None
-                if one is not None:
-                    found.append(one)
-                    tasks[study.task] = None
+    held = [
+        (study, arm)
+        for study in tasks_of(results)
+        if study.label == label and study.match == "heads" and study.reference is not None
+        for arm in study.others
+        if arm.is_latent and arm.is_plain
+    ]
+    for study, arm in longest_trained(held):
+        assert study.reference is not None
+        if (one := best_contest(arm, study.reference, study)) is not None:
+            found.append(one)
+            tasks[study.task] = None
     if not found:
         return ""
     return words(

@@ -30,7 +30,8 @@ SHARES = (0.85, 0.12, 0.03)
 """Of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""
 MIXES = {"trained": SHARES, "evenly": (1 / 3, 1 / 3, 1 / 3), "swapped": SHARES[::-1]}
 """Ways to ask a decoder that was trained on uneven questions."""
-FORMS = (UNEVENLY, "evenly", "evenly_weighted", "swapped", "turned")
+EVENLY = "evenly"
+FORMS = (UNEVENLY, EVENLY, "evenly_weighted", "swapped", "turned")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -362,6 +362,7 @@ def test_what_small_models_show_is_said_with_their_sizes():
 def test_the_headlines_say_what_is_kept_and_how_tasks_end():
     first, second = headlines(in_memory(*study()), EN)
     assert "(400 updates, 3 seeds): MLA rank 16 100 % / 100 % / 20 %; MHA 100 % / 100 % / 100 %." in first
+    assert "answers of the rarest 98 % (asked evenly); 60 % (asked unevenly: 85 / 12 / 3, 4 × the updates)." in first
     assert "MQA with heads of 12 with as many cache bytes answers 35 % of the rarest" in first
     assert first.endswith("MLA rank 16 against it: lower.")
     assert second.startswith(
