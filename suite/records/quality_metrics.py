@@ -6,7 +6,7 @@ of the decoder after the updates of n steps. A share without its standard error 
 many as `questions_asked` says, and seeds are runs of their own.
 """
 
-from suite.records.metric import Better, Metric
+from suite.records.metric import Better, exact, seeded
 
 TRAIN, DECODE = "train", "decode"
 """Timed spans: the updates of a step; one new token of the trained decoder."""
@@ -24,29 +24,21 @@ def below(span: str, above: str) -> str | None:
     return span[len(above) + 1 :] if span.startswith(f"{above}/") else None
 
 
-def _metric(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
-    return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True)
-
-
-def _exact(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
-    return Metric(name=name, unit=unit, label=label, better=better, exact=True)
-
-
 QUALITY_METRICS = (
-    _metric("questions", "", "Questions that a step trained on"),
-    _metric("training_loss", "", "Loss on a trained answer, in nats, mean over a step's updates"),
-    _metric("answered", "", "Share of held-out questions answered rightly", Better.HIGHER),
-    _metric("answer_loss", "", "Loss on a held-out answer, in nats", Better.LOWER),
-    _metric("recoverable", "", "Share of a token's details that a linear reader finds in its cache", Better.HIGHER),
-    _exact("questions_asked", "", "Held-out questions of one evaluation"),
-    _exact("chance", "", "Share that guessing answers"),
-    _exact("model_parameter_count", "", "Parameters of the whole model"),
-    _exact("cache_bytes_per_token", "B", "KV cache of a token, all layers", Better.LOWER),
-    _exact("cache_bytes_per_token_mha", "B", "KV cache of a token under MHA, all layers"),
+    seeded("questions", "", "Questions that a step trained on"),
+    seeded("training_loss", "", "Loss on a trained answer, in nats, mean over a step's updates"),
+    seeded("answered", "", "Share of held-out questions answered rightly", Better.HIGHER),
+    seeded("answer_loss", "", "Loss on a held-out answer, in nats", Better.LOWER),
+    seeded("recoverable", "", "Share of a token's details that a linear reader finds in its cache", Better.HIGHER),
+    exact("questions_asked", "", "Held-out questions of one evaluation"),
+    exact("chance", "", "Share that guessing answers"),
+    exact("model_parameter_count", "", "Parameters of the whole model"),
+    exact("cache_bytes_per_token", "B", "KV cache of a token, all layers", Better.LOWER),
+    exact("cache_bytes_per_token_mha", "B", "KV cache of a token under MHA, all layers"),
     # workload=compress: sums over one window of text, so that any mean can be taken on reading.
-    _metric("text_loss", "", "Summed loss of a window's tokens, in nats", Better.LOWER),
-    _metric("text_tokens", "", "Tokens that the loss is summed over"),
-    _metric("text_words", "", "Words that these tokens are of"),
-    _metric("logits_change", "", "Relative Frobenius difference of logits from the model's own", Better.LOWER),
-    _metric("energy_kept", "", "Share of the squared norm of a layer's keys and values that is kept", Better.HIGHER),
+    seeded("text_loss", "", "Summed loss of a window's tokens, in nats", Better.LOWER),
+    seeded("text_tokens", "", "Tokens that the loss is summed over"),
+    seeded("text_words", "", "Words that these tokens are of"),
+    seeded("logits_change", "", "Relative Frobenius difference of logits from the model's own", Better.LOWER),
+    seeded("energy_kept", "", "Share of the squared norm of a layer's keys and values that is kept", Better.HIGHER),
 )

@@ -6,7 +6,7 @@ since a float differs between machines; `seeded` ones are bit-equal in two runs 
 """
 
 from suite.records.holdings import ALLOCATOR_PEAK, PART, PEAK
-from suite.records.metric import Better, Metric
+from suite.records.metric import Better, Metric, exact, seeded
 
 EVALUATE, BASE = "evaluate", "base"
 """Spans of numbers, beside records.record.STEP; `rollout`, `score`, `update` and `evaluate` are timed ones."""
@@ -14,63 +14,55 @@ PHASES = ("rollout", "score", "update")
 """Timed spans of one step, in their order. `evaluate` is timed too and is no part of an algorithm's cost."""
 
 
-def _metric(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
-    return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True)
-
-
-def _exact(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
-    return Metric(name=name, unit=unit, label=label, better=better, exact=True)
-
-
 RL_METRICS = (
     # Budgets, of one step each; the sum of the steps before is what a curve is drawn over.
-    _metric("completions", "", "Completions that were sampled"),
-    _metric("sampled_tokens", "", "Tokens that were sampled, end tokens included"),
-    _metric("updates", "", "Optimiser steps of the policy"),
-    _metric("examples", "", "Given texts that a step of fine-tuning trained on, each as often as it was"),
-    _metric("examples_kept", "", "Different verified completions that a stage kept to be fine-tuned on"),
+    seeded("completions", "", "Completions that were sampled"),
+    seeded("sampled_tokens", "", "Tokens that were sampled, end tokens included"),
+    seeded("updates", "", "Optimiser steps of the policy"),
+    seeded("examples", "", "Given texts that a step of fine-tuning trained on, each as often as it was"),
+    seeded("examples_kept", "", "Different verified completions that a stage kept to be fine-tuned on"),
     # What was learnt. Shares lie between 0 and 1.
-    _metric("reward", "", "Mean reward of the sampled completions", Better.HIGHER),
-    _metric("accuracy", "", "Share of sampled completions whose answer is right", Better.HIGHER),
-    _metric("format", "", "Share of sampled completions in the asked form", Better.HIGHER),
-    _metric("step_reward", "", "Mean reward of the checked steps, where steps are checked", Better.HIGHER),
-    _metric("compiles", "", "Share of sampled programs that compile, where programs are asked for", Better.HIGHER),
-    _metric("cases_passed", "", "Mean share of its cases that a sampled program passes", Better.HIGHER),
-    _metric("unscorable", "", "Share of sampled completions that the task's own scorer cannot judge", Better.LOWER),
-    _metric("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER),
-    _metric("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
-    _metric("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),
+    seeded("reward", "", "Mean reward of the sampled completions", Better.HIGHER),
+    seeded("accuracy", "", "Share of sampled completions whose answer is right", Better.HIGHER),
+    seeded("format", "", "Share of sampled completions in the asked form", Better.HIGHER),
+    seeded("step_reward", "", "Mean reward of the checked steps, where steps are checked", Better.HIGHER),
+    seeded("compiles", "", "Share of sampled programs that compile, where programs are asked for", Better.HIGHER),
+    seeded("cases_passed", "", "Mean share of its cases that a sampled program passes", Better.HIGHER),
+    seeded("unscorable", "", "Share of sampled completions that the task's own scorer cannot judge", Better.LOWER),
+    seeded("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER),
+    seeded("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
+    seeded("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),
     # What is thought. A thought is what stands between its tags; a correction is one that holds the marker `!`.
-    _metric("thought_length", "", "Mean length of the thoughts of sampled completions, where there is one, in tokens"),
-    _metric("corrections", "", "Share of sampled completions whose thought corrects itself"),
-    _metric("heldout_thought_length", "", "Mean length of the thoughts of the greedy answers, where there is one"),
-    _metric("heldout_corrections", "", "Share of held-out prompts that are answered with a correction"),
-    _metric("example_loss", "", "Loss on a token of given texts, in nats, mean over the updates"),
-    _metric("base_loss", "", "Loss on a token of the base model's corpus, in nats", Better.LOWER),
+    seeded("thought_length", "", "Mean length of the thoughts of sampled completions, where there is one, in tokens"),
+    seeded("corrections", "", "Share of sampled completions whose thought corrects itself"),
+    seeded("heldout_thought_length", "", "Mean length of the thoughts of the greedy answers, where there is one"),
+    seeded("heldout_corrections", "", "Share of held-out prompts that are answered with a correction"),
+    seeded("example_loss", "", "Loss on a token of given texts, in nats, mean over the updates"),
+    seeded("base_loss", "", "Loss on a token of the base model's corpus, in nats", Better.LOWER),
     # How steadily.
-    _metric("kl_reference", "", "Mean k3 estimate against the base model of a sampled token, in nats"),
-    _metric("kl_behaviour", "", "Mean k3 estimate of a token against the policy that sampled it, in nats"),
-    _metric("sampling_error", "", "Largest difference of a log-probability at sampling and at scoring", Better.LOWER),
-    _metric("entropy", "", "Mean entropy of the distributions that were sampled from, in nats"),
-    _metric("clip_fraction_low", "", "Share of tokens clipped at the lower end"),
-    _metric("clip_fraction_high", "", "Share of tokens clipped at the upper end"),
-    _metric("gradient_norm", "", "Norm of the policy's gradient before clipping, mean over the updates"),
-    _metric("critic_gradient_norm", "", "Norm of the critic's gradient before clipping, mean over the updates"),
-    _metric("explained_variance", "", "Share of the returns' variance that the critic's values explain"),
-    _metric("policy_loss", "", "Loss of the policy, mean over the updates"),
-    _metric("value_loss", "", "Loss of the critic, mean over the updates"),
-    _metric("groups_without_signal", "", "Share of groups whose rewards are all equal"),
-    _metric("completion_length", "", "Mean length of a sampled completion, in tokens"),
-    _metric("truncated", "", "Share of sampled completions cut at the limit"),
+    seeded("kl_reference", "", "Mean k3 estimate against the base model of a sampled token, in nats"),
+    seeded("kl_behaviour", "", "Mean k3 estimate of a token against the policy that sampled it, in nats"),
+    seeded("sampling_error", "", "Largest difference of a log-probability at sampling and at scoring", Better.LOWER),
+    seeded("entropy", "", "Mean entropy of the distributions that were sampled from, in nats"),
+    seeded("clip_fraction_low", "", "Share of tokens clipped at the lower end"),
+    seeded("clip_fraction_high", "", "Share of tokens clipped at the upper end"),
+    seeded("gradient_norm", "", "Norm of the policy's gradient before clipping, mean over the updates"),
+    seeded("critic_gradient_norm", "", "Norm of the critic's gradient before clipping, mean over the updates"),
+    seeded("explained_variance", "", "Share of the returns' variance that the critic's values explain"),
+    seeded("policy_loss", "", "Loss of the policy, mean over the updates"),
+    seeded("value_loss", "", "Loss of the critic, mean over the updates"),
+    seeded("groups_without_signal", "", "Share of groups whose rewards are all equal"),
+    seeded("completion_length", "", "Mean length of a sampled completion, in tokens"),
+    seeded("truncated", "", "Share of sampled completions cut at the limit"),
     # Of the formulas themselves, by enumeration (workload=rl_conformance). A span says which formula where.
-    _metric("true_value", "", "Enumerated truth that the estimates are of"),
-    _metric("value_bias", "", "Mean of an estimate less the truth"),
-    _metric("value_variance", "", "Variance of an estimate", Better.LOWER),
-    _metric("gradient_cosine", "", "Cosine between the expected gradient and the true one", Better.HIGHER),
-    _metric("gradient_norm_ratio", "", "Norm of the expected gradient over the true one's"),
-    _metric("gradient_bias", "", "Norm of the expected gradient less the true one, over the true one's", Better.LOWER),
-    _metric("gradient_variance", "", "Variance of the gradient over the true one's squared norm", Better.LOWER),
-    _metric("largest_difference", "", "Largest difference from what it must equal", Better.LOWER),
+    seeded("true_value", "", "Enumerated truth that the estimates are of"),
+    seeded("value_bias", "", "Mean of an estimate less the truth"),
+    seeded("value_variance", "", "Variance of an estimate", Better.LOWER),
+    seeded("gradient_cosine", "", "Cosine between the expected gradient and the true one", Better.HIGHER),
+    seeded("gradient_norm_ratio", "", "Norm of the expected gradient over the true one's"),
+    seeded("gradient_bias", "", "Norm of the expected gradient less the true one, over the true one's", Better.LOWER),
+    seeded("gradient_variance", "", "Variance of the gradient over the true one's squared norm", Better.LOWER),
+    seeded("largest_difference", "", "Largest difference from what it must equal", Better.LOWER),
     # Memory, by phase; see records/holdings.py for the spans. As exact as the lengths of what was sampled.
     Metric(
         name=PEAK,
@@ -89,11 +81,11 @@ RL_METRICS = (
         exact=False,
     ),
     # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
-    _exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
-    _exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
-    _exact("reference_parameter_count", "", "Parameters of the reference; 0 where there is none of its own"),
-    _exact("reward_model_parameter_count", "", "Parameters of the reward model; 0 where there is none"),
+    exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
+    exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
+    exact("reference_parameter_count", "", "Parameters of the reference; 0 where there is none of its own"),
+    exact("reward_model_parameter_count", "", "Parameters of the reward model; 0 where there is none"),
     # Of the models.
-    _metric("policy_parameter_count", "", "Parameters of the policy"),
-    _metric("critic_parameter_count", "", "Parameters of the critic; 0 where there is none"),
+    seeded("policy_parameter_count", "", "Parameters of the policy"),
+    seeded("critic_parameter_count", "", "Parameters of the critic; 0 where there is none"),
 )

@@ -2,12 +2,12 @@
 
 import pytest
 
-from suite.measure.course import run_course
 from suite.quality.tasks import tiers, two_hop
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.run import compose, job_of, main
+from tests.measure import courses
 from tests.quality.cases import TINY_QUALITY, settings
 
 
@@ -23,24 +23,8 @@ def run(folder, *arguments):
 
 
 def in_process(folder, *asked, until=None, **changes):
-    """A run without a process of its own: its outcome, what follows from its seed, and its facts. `until`: dies after
-    so many sends of readings, as a kill would end it."""
-    readings, facts = [], {}
-
-    def send(**message):
-        nonlocal until
-        readings.extend(message.get("readings", ()))
-        facts.update(message.get("facts", {}))
-        if until is not None and "readings" in message:
-            until -= 1
-            if until == 0:
-                raise KeyboardInterrupt
-
-    case = {"settings": settings(*asked, **changes), "shared": folder, "no_energy": "off"}
-    try:
-        outcome = run_course(send, **case, checkpoint=folder / "checkpoint.pt")
-    except KeyboardInterrupt:
-        outcome = None
+    """Its outcome, what follows from its seed, and its facts."""
+    outcome, readings, facts = courses.in_process(settings(*asked, **changes), folder, until=until)
     return outcome, [one for one in readings if METRICS[one.metric].seeded], facts
 
 

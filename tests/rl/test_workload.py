@@ -10,13 +10,13 @@ import time
 import pytest
 
 from suite.configuration import read_choice
-from suite.measure.course import run_course
 from suite.recording import CHECKPOINTS
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.rl_metrics import PHASES
 from suite.records.store import read_contents
 from suite.run import compose, job_of, main
+from tests.measure import courses
 from tests.rl.cases import TINY_RL, recipe, seeded, settings
 from tests.test_run import ROOT, needs_process_groups
 
@@ -48,24 +48,8 @@ def test_a_run_records_what_was_spent_what_was_learnt_and_how_steadily(tmp_path,
 
 
 def in_process(folder, algorithm="grpo", *, until=None, **changes):
-    """A run without a process of its own: its outcome, its readings and its facts. `until`: dies after so many sends
-    of readings, as a kill would end it."""
-    readings, facts = [], {}
-
-    def send(**message):
-        nonlocal until
-        readings.extend(message.get("readings", ()))
-        facts.update(message.get("facts", {}))
-        if until is not None and "readings" in message:
-            until -= 1
-            if until == 0:
-                raise KeyboardInterrupt
-
-    asked = {"settings": settings(algorithm, **changes), "shared": folder, "no_energy": "off"}
-    try:
-        outcome = run_course(send, **asked, checkpoint=folder / "checkpoint.pt")
-    except KeyboardInterrupt:
-        outcome = None
+    """Its outcome, what follows from its seed, and its facts."""
+    outcome, readings, facts = courses.in_process(settings(algorithm, **changes), folder, until=until)
     return outcome, [reading for reading in readings if METRICS[reading.metric].seeded], facts
 
 

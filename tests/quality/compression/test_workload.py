@@ -7,9 +7,9 @@ import torch
 
 from suite.lm import plays
 from suite.lm.training import token_loss
-from suite.measure.course import run_course
 from suite.records.metrics import METRICS
 from suite.records.record import Status
+from tests.measure import courses
 from tests.quality.compression.cases import CONFIG, FULL_RANK, HELD_OUT, Characters, lend, loaded, settings
 
 LAYERS = CONFIG["num_hidden_layers"]
@@ -21,24 +21,8 @@ def checkpoint(monkeypatch, tmp_path):
 
 
 def run(folder, checkpoint, *, until=None, **changes):
-    """The outcome, the readings and the facts. `until`: dies after so many sends of readings."""
-    readings, facts = [], {}
-
-    def send(**message):
-        nonlocal until
-        readings.extend(message.get("readings", ()))
-        facts.update(message.get("facts", {}))
-        if until is not None and "readings" in message:
-            until -= 1
-            if until == 0:
-                raise KeyboardInterrupt
-
-    asked = {"settings": settings(checkpoint, **changes), "shared": folder, "no_energy": "off"}
-    try:
-        outcome = run_course(send, **asked, checkpoint=folder / "checkpoint.pt")
-    except KeyboardInterrupt:
-        outcome = None
-    return outcome, readings, facts
+    """Its outcome, its readings and its facts."""
+    return courses.in_process(settings(checkpoint, **changes), folder, until=until)
 
 
 def values(readings, metric, span="case"):
