@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration import one_of, positive_number, whole_number
-from suite.quality.tasks.task import NeedsPackageError, make
+from suite.measure.task_named import NeedsPackageError
+from suite.quality.tasks.task import make
 from suite.records.quality_metrics import within
 from suite.records.rl_metrics import EVALUATE
 from suite.theory.decoder_shape import decoder_shape

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration import not_negative, one_of, positive_number, whole_number
+from suite.measure.task_named import NeedsPackageError
 from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import (
     CRITICS,
@@ -16,7 +17,7 @@ from suite.rl.objective import (
 )
 from suite.rl.policy import policy_from
 from suite.rl.recipe import recipe_from, taught
-from suite.rl.tasks.task import NeedsPackageError, WritesAnything, make
+from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
 FILTERED = ("own", "distill")

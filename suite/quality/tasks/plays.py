@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from suite.configuration import whole_number
 from suite.lm.plays import Play, held_out_plays, missing, other_plays
-from suite.quality.tasks.task import Ids, NeedsPackageError, Questions, single
+from suite.measure.task_named import NeedsPackageError
+from suite.quality.tasks.task import Ids, Questions, single
 
 CHARACTERS = f"{string.ascii_letters} \n',.;:?!-[]\""
 """All that have an id of their own: the others (digits, braces) are 1 of 30,000 together, and one."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.configuration import locate
+from suite.measure.task_named import named_task
 
 NO_ID = 0
 """Adds nothing to a token's embedding."""
@@ -76,19 +76,10 @@ class HasDetails(Protocol):
         ...
 
 
-class NeedsPackageError(Exception):
-    """A task that is right in itself needs a package that is not installed; the message names it."""
-
-
 def make(settings: Mapping[str, Any]) -> Task:
     """The task that resolved settings ask for. Raises ValueError for what is wrong in itself, or NeedsPackageError."""
-    if not isinstance(settings["task"], Mapping):
-        raise ValueError("task must be one of workload=quality's, as task=tiers; got none")
-    task: Any = locate(settings["task"]["_target_"])
-    if not hasattr(task, "held_out"):
-        raise ValueError(f"task must be one of workload=quality's, as task=tiers; got {task.__name__}, which is not")
-    made: Task = task(settings["task"])
-    return made
+    task: Task = named_task(settings, workload="quality", example="tiers", method="held_out")
+    return task
 
 
 def single(tokens_BS: Ids) -> Ids:

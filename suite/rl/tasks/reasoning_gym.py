@@ -21,8 +21,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from suite.configuration import one_of, whole_number
+from suite.measure.task_named import NeedsPackageError
 from suite.rl.tasks.corpus import attempted, well_formed
-from suite.rl.tasks.task import CHARACTERS, Item, NeedsPackageError, Score, parse
+from suite.rl.tasks.task import CHARACTERS, Item, Score, parse
 
 RIGHT = ("exact", "scorer")
 SEVERAL_RIGHT = (

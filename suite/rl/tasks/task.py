@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from suite.configuration import locate
+from suite.measure.task_named import named_task
 
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 CORRECTION = "!"
@@ -22,10 +22,6 @@ HELD_OUT_OF = 5
 """One content in so many is held out."""
 MOST_DRAWS = 10_000
 """For one item of a split: a task whose settings leave it a handful of contents may have none on one side."""
-
-
-class NeedsPackageError(Exception):
-    """A task that is right in itself needs a package that is not installed; the message names it."""
 
 
 def tokens(text: str) -> list[str]:
@@ -108,13 +104,8 @@ class WritesAnything(Protocol):
 
 def make(settings: Mapping[str, Any]) -> Task:
     """The task that resolved settings ask for. Raises ValueError for what is wrong in itself, or NeedsPackageError."""
-    if not isinstance(settings["task"], Mapping):
-        raise ValueError("task must be one of workload=rl's, as task=sort; got none")
-    task: Any = locate(settings["task"]["_target_"])
-    if not hasattr(task, "score"):
-        raise ValueError(f"task must be one of workload=rl's, as task=sort; got {task.__name__}, which is not")
-    made: Task = task(settings["task"])
-    return made
+    task: Task = named_task(settings, workload="rl", example="sort", method="score")
+    return task
 
 
 def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:

@@ -4,9 +4,9 @@ import pytest
 
 from suite.lm import plays as texts
 from suite.measure.streams import numpy_stream
+from suite.measure.task_named import NeedsPackageError
 from suite.quality.tasks import plays
 from suite.quality.tasks.plays import CHARACTERS, OTHER, Plays
-from suite.quality.tasks.task import NeedsPackageError
 from tests.quality.cases import plan, task_settings
 
 # A third of these are `a`, a hundredth is `b`, and `z` is rarer; of the held-out ones `x` stands in no other.

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from suite.configuration import read_choice
+from suite.measure.task_named import NeedsPackageError
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.rl.tasks import reasoning_gym
-from suite.rl.tasks.task import NeedsPackageError, draw, make, tokens
+from suite.rl.tasks.task import draw, make, tokens
 from suite.run import main
 from tests.rl.cases import TINY_RL, plan
 

@@ -1,0 +1,27 @@
+"""The task that settings name: several workloads have tasks, each of its own kind, in one folder of configuration.
+
+No torch, since plans ask.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from suite.configuration import locate
+
+
+class NeedsPackageError(Exception):
+    """A task that is right in itself needs a package that is not installed; the message names it."""
+
+
+def named_task(settings: Mapping[str, Any], *, workload: str, example: str, method: str) -> Any:
+    """Made from the settings under `task`. `method`: what tasks of this workload have and others' do not.
+
+    Raises ValueError for none, for another workload's and for what is wrong in itself, or NeedsPackageError.
+    """
+    rule = f"task must be one of workload={workload}'s, as task={example}"
+    if not isinstance(settings["task"], Mapping):
+        raise ValueError(f"{rule}; got none")
+    task = locate(settings["task"]["_target_"])
+    if not hasattr(task, method):
+        raise ValueError(f"{rule}; got {task.__name__}, which is not")
+    return task(settings["task"])
