@@ -1,0 +1,222 @@
+"""The one rule by which an arm is held against another: a page, a claim and the gate all ask here.
+
+Runs of one seed share their base model, their prompts and the order of both, and windows of one text share the text, so
+what a pair has in common cancels in its difference. The rule, in order:
+
+1. Fewer than FEWEST_PAIRS pairs: FEW. Nothing is said of them.
+2. Both arms at the top of what can be reached, or neither above guessing: CEILING, FLOOR. The task tells nothing apart.
+3. Student's t on the differences, with Holm's correction over the comparisons of one table, below ALPHA: HIGHER, LOWER.
+4. The interval lies within the equivalence margin: ALIKE. "No difference" needs evidence, too.
+5. Else OPEN: not told apart.
+
+`python tests/benchmarks/evidence.py` prints how often this rule is wrong where nothing differs.
+"""
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.statistics.holm import holm
+from suite.statistics.scores import Estimate
+from suite.statistics.seeds import mean_of_seeds
+from suite.statistics.student import t_within
+
+FEWEST_PAIRS = 5
+"""Student's t at 95 % reaches 2.8 standard errors with five pairs and 12.7 with two; a bootstrap of so few is far too
+narrow, and the exact test below cannot go under 0.0625 with five."""
+ALPHA = 0.05
+"""Chance of any false HIGHER or LOWER in a table where nothing differs."""
+SHARE_MARGIN = 0.02
+"""Two points of accuracy, about what published tables of attention variants tell apart."""
+NATS_MARGIN = 0.02
+"""Of a loss a token: two percent of perplexity."""
+ALL_BUT = 0.01
+"""Two arms as near to the best that can be reached tell nothing apart."""
+ABOVE_CHANCE = 0.02
+"""Two arms no further above guessing have learnt nothing."""
+MOST_FLIPPED = 40
+"""Pairs up to which all sign flips are counted: beyond, the halves below hold more than a million sums."""
+
+
+class Outcome(StrEnum):
+    """What the pairs allow to be said of the first arm."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    ALIKE = "alike"
+    OPEN = "open"
+    CEILING = "ceiling"
+    FLOOR = "floor"
+    FEW = "few"
+
+
+TOLD_APART = (Outcome.HIGHER, Outcome.LOWER)
+JUDGED = (*TOLD_APART, Outcome.ALIKE, Outcome.OPEN)
+"""Outcomes of pairs that were enough, on a task that can tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Values of two arms, pair by pair, and what may be said of their difference, the first less the second."""
+
+    ours: tuple[float, ...]
+    theirs: tuple[float, ...]
+    bounds: tuple[float | None, float | None] = (None, None)
+    """What guessing reaches, and the best that can be reached."""
+    margin: float | None = None
+    """The smallest difference that matters; None where nobody has said one, so that nothing is called alike."""
+    adjusted_p: float | None = None
+    """`p` after Holm's correction; None for a comparison that stands alone."""
+
+    @property
+    def pairs(self) -> int:
+        """Return how many there are."""
+        return len(self.ours)
+
+    @functools.cached_property
+    def differences(self) -> tuple[float, ...]:
+        """Return the first arm less the second, pair by pair."""
+        return tuple(one - other for one, other in zip(self.ours, self.theirs, strict=True))
+
+    @property
+    def mean(self) -> float:
+        """Return the mean of the differences."""
+        return math.fsum(self.differences) / self.pairs
+
+    @property
+    def error(self) -> float:
+        """Return the standard error of the mean, which has `pairs - 1` degrees of freedom; of one pair it is infinite."""
+        if self.pairs < 2:
+            return math.inf
+        return float(np.std(self.differences, ddof=1)) / math.sqrt(self.pairs)
+
+    @functools.cached_property
+    def interval(self) -> Estimate | None:
+        """Return Student's 95 % interval of this comparison alone; None for one pair."""
+        return mean_of_seeds(self.differences, level=1 - ALPHA) if self.pairs > 1 else None
+
+    @functools.cached_property
+    def p(self) -> float | None:
+        """Return the two-sided p of Student's t; None for too few pairs."""
+        if self.pairs < FEWEST_PAIRS:
+            return None
+        if self.error == 0:
+            return 1.0 if self.mean == 0 else 0.0
+        return 1 - t_within(self.mean / self.error, self.pairs - 1)
+
+    @property
+    def sign_flip_p(self) -> float | None:
+        """Return the exact two-sided p where each difference is as likely as its opposite; None for too many pairs."""
+        return sign_flip_p(self.differences) if self.pairs <= MOST_FLIPPED else None
+
+    @property
+    def is_tested(self) -> bool:
+        """Return whether the pairs are enough and the task can tell."""
+        return self.pairs >= FEWEST_PAIRS and self._at_bounds is None
+
+    @functools.cached_property
+    def outcome(self) -> Outcome:
+        """Return what may be said, by the rule above."""
+        if self.pairs < FEWEST_PAIRS:
+            return Outcome.FEW
+        if self._at_bounds is not None:
+            return self._at_bounds
+        p = self.p if self.adjusted_p is None else self.adjusted_p
+        assert p is not None
+        assert self.interval is not None
+        if p < ALPHA:
+            return Outcome.HIGHER if self.mean > 0 else Outcome.LOWER
+        if self.margin is not None and -self.margin < self.interval.low and self.interval.high < self.margin:
+            return Outcome.ALIKE
+        return Outcome.OPEN
+
+    @property
+    def rules_out_lower(self) -> bool:
+        """Return whether the first arm is not lower by as much as matters: evidence against a claim that it is."""
+        return self.is_tested and self.margin is not None and self._interval.low > -self.margin
+
+    @property
+    def rules_out_higher(self) -> bool:
+        """Return whether the first arm is not higher by as much as matters."""
+        return self.is_tested and self.margin is not None and self._interval.high < self.margin
+
+    @property
+    def _interval(self) -> Estimate:
+        assert self.interval is not None
+        return self.interval
+
+    @property
+    def _at_bounds(self) -> Outcome | None:
+        chance, best = self.bounds
+        means = [math.fsum(values) / self.pairs for values in (self.ours, self.theirs)]
+        if best is not None and min(means) >= best - ALL_BUT:
+            return Outcome.CEILING
+        if chance is not None and max(means) <= chance + ABOVE_CHANCE:
+            return Outcome.FLOOR
+        return None
+
+
+def compare(
+    ours: Mapping[str, float],
+    theirs: Mapping[str, float],
+    *,
+    bounds: tuple[float | None, float | None] = (None, None),
+    margin: float | None = None,
+) -> Comparison | None:
+    """Pair the values of two arms by what they share, mostly seeds; None where they share nothing.
+
+    Values that only one arm has are left out. Raises ValueError for a value that is not finite.
+    """
+    shared = [name for name in ours if name in theirs]
+    pairs = [(ours[name], theirs[name]) for name in shared]
+    if wrong := [value for pair in pairs for value in pair if not math.isfinite(value)]:
+        raise ValueError(f"values must be finite; got {wrong[0]}")
+    if not pairs:
+        return None
+    first, second = zip(*pairs, strict=True)
+    return Comparison(ours=first, theirs=second, bounds=bounds, margin=margin)
+
+
+def changes(
+    values: Sequence[float], *, less: float | Sequence[float] = 0.0, margin: float | None = None
+) -> Comparison | None:
+    """Compare a series with another of its length, or with one number; None for an empty one."""
+    others = [less] * len(values) if isinstance(less, int | float) else less
+    numbered = [{str(place): value for place, value in enumerate(series)} for series in (values, others)]
+    return compare(*numbered, margin=margin)
+
+
+def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Return the same comparisons, those of one table, with Holm's correction over all that were tested."""
+    adjusted = iter(holm([one.p for one in comparisons if one.is_tested and one.p is not None]))
+    return [replace(one, adjusted_p=next(adjusted)) if one.is_tested else one for one in comparisons]
+
+
+def sign_flip_p(differences: Sequence[float]) -> float:
+    """Return the exact two-sided p of Fisher's randomisation test: the share of all sign flips with as large a sum.
+
+    Counted in two halves, each sum of one with each of the other, so 2^(n/2) sums stand for 2^n flips. It assumes
+    nothing but that a difference is as likely as its opposite. Raises ValueError for none, or more than MOST_FLIPPED.
+    """
+    if not 0 < len(differences) <= MOST_FLIPPED:
+        raise ValueError(f"differences must be 1 to {MOST_FLIPPED} numbers; got {len(differences)}")
+    middle = len(differences) // 2
+    left, right = (_flipped(half) for half in (differences[:middle], differences[middle:]))
+    right.sort()
+    # Sums that are equal on paper differ in their last bits.
+    reached = abs(math.fsum(differences)) - 1e-9 * math.fsum(map(abs, differences))
+    above = len(right) - np.searchsorted(right, reached - left, side="left")
+    below = np.searchsorted(right, -reached - left, side="right")
+    return min(1.0, float(above.sum() + below.sum()) / 2 ** len(differences))
+
+
+def _flipped(half: Sequence[float]) -> NDArray[np.float64]:
+    sums = np.zeros(1)
+    for difference in half:
+        sums = np.concatenate([sums + difference, sums - difference])
+    return sums

@@ -1,0 +1,125 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from suite.statistics.paired import Comparison, Outcome, changes, compare, judge_together, sign_flip_p
+
+SEEDS = [str(seed) for seed in range(5)]
+
+
+def arms(*differences, base=0.5, **settings):
+    theirs = {seed: base for seed, _ in zip(SEEDS * 2, differences, strict=False)}
+    return compare({seed: base + d for seed, d in zip(SEEDS, differences, strict=False)}, theirs, **settings)
+
+
+def test_pairs_are_made_by_name_and_not_by_place():
+    found = compare({"1": 1.0, "2": 2.0, "9": 7.0}, {"2": 1.5, "1": 0.0, "3": 5.0})
+    assert found.differences == (1.0, 0.5)
+
+
+def test_arms_that_share_no_seed_are_not_compared():
+    assert compare({"1": 1.0}, {"2": 1.0}) is None
+
+
+def test_fewer_than_five_pairs_say_nothing():
+    assert arms(0.3, 0.3, 0.3, 0.31).outcome is Outcome.FEW
+    assert arms(0.3, 0.3, 0.3, 0.31, 0.3).outcome is Outcome.HIGHER
+
+
+def test_few_pairs_say_nothing_at_a_ceiling_either():
+    assert arms(0.0, 0.0, base=1.0, bounds=(0.1, 1.0)).outcome is Outcome.FEW
+
+
+def test_the_interval_is_students():
+    found = arms(0.1, 0.2, 0.3, 0.4, 0.5)
+    # t(4) at 97.5 % is 2.776, the standard deviation 0.1581.
+    assert (found.interval.low, found.interval.high) == pytest.approx((0.3 - 0.1963, 0.3 + 0.1963), abs=1e-4)
+    assert found.p == pytest.approx(0.0132, abs=1e-4)
+    assert found.sign_flip_p == pytest.approx(2 / 32)
+
+
+def test_a_gap_that_rests_on_one_seed_is_open():
+    assert arms(-0.77, -0.06, -0.07, -0.05, -0.06).outcome is Outcome.OPEN
+
+
+@pytest.mark.parametrize(("sign", "outcome"), [(1, Outcome.HIGHER), (-1, Outcome.LOWER)])
+def test_a_steady_gap_is_told_with_its_direction(sign, outcome):
+    assert arms(*(sign * d for d in (0.1, 0.12, 0.11, 0.13, 0.1))).outcome is outcome
+
+
+def test_alike_needs_an_interval_within_the_margin():
+    differences = (0.004, -0.004, 0.002, -0.002, 0.001)
+    assert arms(*differences, margin=0.02).outcome is Outcome.ALIKE
+    assert arms(*differences, margin=0.004).outcome is Outcome.OPEN
+    assert arms(*differences).outcome is Outcome.OPEN
+
+
+def test_equal_values_are_alike_and_not_higher():
+    assert arms(0.0, 0.0, 0.0, 0.0, 0.0, margin=0.02).outcome is Outcome.ALIKE
+
+
+def test_a_task_at_its_bounds_tells_nothing_apart():
+    bounds = (0.125, 1.0)
+    assert arms(*[0.005] * 5, base=0.992, bounds=bounds).outcome is Outcome.CEILING
+    assert arms(*[0.01] * 5, base=0.12, bounds=bounds).outcome is Outcome.FLOOR
+    assert arms(*[0.03] * 5, base=0.12, bounds=bounds).outcome is Outcome.HIGHER
+
+
+def test_what_does_not_fall_as_far_as_matters_is_ruled_out():
+    steady, wide = arms(0.0, 0.01, 0.005, -0.005, 0.002, margin=0.02), arms(-0.7, 0.3, 0.1, -0.2, -0.1, margin=0.02)
+    assert steady.rules_out_lower
+    assert steady.rules_out_higher
+    assert not wide.rules_out_lower
+    assert not wide.rules_out_higher
+    assert not arms(0.0, 0.0, 0.0, margin=0.02).rules_out_lower
+
+
+def test_a_table_of_many_comparisons_asks_more_of_each():
+    one = arms(0.1, 0.2, 0.3, 0.4, 0.5)
+    noise = [arms(0.1, -0.1, 0.2, -0.2, 0.01)] * 9
+    assert one.outcome is Outcome.HIGHER
+    judged = judge_together([one, *noise])
+    assert judged[0].adjusted_p == pytest.approx(10 * one.p)
+    assert judged[0].outcome is Outcome.OPEN
+
+
+def test_what_is_not_tested_costs_the_others_nothing():
+    one, few = arms(0.1, 0.2, 0.3, 0.4, 0.5), arms(0.1, 0.2)
+    ceiling = arms(0.0, 0.0, 0.0, 0.0, 0.0, base=1.0, bounds=(None, 1.0))
+    judged = judge_together([few, one, ceiling])
+    assert [found.outcome for found in judged] == [Outcome.FEW, Outcome.HIGHER, Outcome.CEILING]
+    assert judged[1].adjusted_p == one.p
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 8])
+def test_sign_flips_are_counted_exactly(count):
+    differences = np.random.default_rng(count).normal(0.4, 1, count)
+    sums = [abs(np.dot(signs, differences)) for signs in itertools.product((1, -1), repeat=count)]
+    assert sign_flip_p(differences) == np.mean(np.array(sums) >= abs(differences.sum()) - 1e-12)
+
+
+def test_sign_flips_of_twenty_four_windows_need_no_guess():
+    assert sign_flip_p([1.0] * 24) == 2 / 2**24
+
+
+def test_a_change_is_compared_with_nothing_or_with_another_series():
+    assert changes([1.0, 2.0, 3.0], less=1.0).differences == (0.0, 1.0, 2.0)
+    assert changes([1.0, 2.0], less=[2.0, 1.0]).differences == (-1.0, 1.0)
+    assert changes([]) is None
+
+
+def test_a_value_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="finite"):
+        compare({"1": math.nan}, {"1": 1.0})
+
+
+@pytest.mark.parametrize("spread", ["normal", "heavy"])
+@pytest.mark.parametrize("pairs", [2, 3, 5, 10])
+def test_the_rule_is_seldom_wrong_where_nothing_differs(pairs, spread):
+    generator = np.random.default_rng(pairs)
+    drawn = generator.normal(size=(600, pairs)) if spread == "normal" else generator.standard_t(2, (600, pairs))
+    judged = [Comparison(ours=tuple(row), theirs=(0.0,) * pairs).outcome for row in drawn.tolist()]
+    # 6 % and what 600 draws add by chance; a bootstrap is at 17 % with five pairs.
+    assert np.mean([outcome in (Outcome.HIGHER, Outcome.LOWER) for outcome in judged]) <= 0.075
