@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from suite.report.compress_run import OTHER, CompressRun, Part
-from suite.report.quality_contests import interval_of
 from suite.report.quality_run import ALL
+from suite.report.verdicts import mean_interval
 from suite.statistics.ratios import ratio_by_cluster
 from suite.statistics.scores import Estimate
 
@@ -31,7 +31,7 @@ class Value:
 
 
 def value_of(by_window: ByWindow) -> Value | None:
-    return Value(mean=fmean(by_window), interval=interval_of(by_window)) if by_window else None
+    return Value(mean=fmean(by_window), interval=mean_interval(by_window)) if by_window else None
 
 
 def exponential(value: Value | None) -> Value | None:

@@ -1,15 +1,15 @@
 """Which words a smaller cache loses first: by rule, at the widest cache under which perplexity rises noticeably."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from suite.records import numbers
 from suite.report.compress_losses import ByWindow, Value, added, added_share, less, times_perplexity, value_of
 from suite.report.compress_names import told
 from suite.report.compress_run import CLASSES, OTHER, CompressRun
 from suite.report.compress_runs import Line
-from suite.report.quality_contests import HIGHER, OPEN, SINGLE, outcome_of
 from suite.report.words import Words
+from suite.statistics.paired import Comparison, Outcome, changes, judge_together
 
 RISE = 0.10
 """Of perplexity."""
@@ -21,10 +21,8 @@ class Ranking:
     """Classes by what was added to them, the most first."""
 
     values: Mapping[str, Value]
-    gap: Value | None
-    """Of the first less the second; None where they were not read in the same windows."""
-    outcome: str
-    """Of this gap: HIGHER, OPEN, or SINGLE with one window."""
+    gap: Comparison | None
+    """The first less the second, window by window; None where they were not read in the same windows."""
 
     @property
     def first(self) -> str:
@@ -51,13 +49,12 @@ def first_rise(line: Line, reference: CompressRun | None) -> FirstRise | None:
     for run in line.runs:
         times = times_perplexity(run, reference)
         if times is not None and times.mean > 1 + RISE:
-            return FirstRise(
-                line=line,
-                run=run,
-                times=times,
-                a_word=ranking({name: added(run, reference, name) for name in WORDS}),
-                a_share=ranking({name: added_share(run, reference, name) for name in CLASSES}),
-            )
+            rankings = [
+                ranking({name: added(run, reference, name) for name in WORDS}),
+                ranking({name: added_share(run, reference, name) for name in CLASSES}),
+            ]
+            a_word, a_share = _together(rankings)
+            return FirstRise(line=line, run=run, times=times, a_word=a_word, a_share=a_share)
     return None
 
 
@@ -79,16 +76,21 @@ def ranking(by_class: Mapping[str, ByWindow]) -> Ranking | None:
     names = sorted(values, key=lambda name: -values[name].mean)
     if len(names) < 2:
         return None
-    gap = value_of(less(by_class[names[0]], by_class[names[1]]))
-    outcome = outcome_of(gap.interval if gap else None)
-    return Ranking(values={name: values[name] for name in names}, gap=gap, outcome=outcome)
+    gap = changes(less(by_class[names[0]], by_class[names[1]]))
+    return Ranking(values={name: values[name] for name in names}, gap=gap)
+
+
+def _together(rankings: Sequence[Ranking | None]) -> list[Ranking | None]:
+    """Holm's correction goes over both rankings, which stand in one table."""
+    judged = iter(judge_together([one.gap for one in rankings if one and one.gap]))
+    return [replace(one, gap=next(judged)) if one and one.gap else one for one in rankings]
 
 
 def ranking_told(found: Ranking | None, text: Callable[[float], str], words: Words, *, is_brief: bool = False) -> str:
-    """Which class most, and the next one, or that no difference is seen between them; unless `is_brief` by how much."""
+    """Say which class most, and the next one, or that the two are not told apart; unless `is_brief` by how much."""
     if found is None:
         return numbers.NOTHING
-    outcome = {HIGHER: "most", OPEN: "open", SINGLE: "single"}[found.outcome]
+    outcome = found.gap.outcome if found.gap else Outcome.FEW
     first, second = found.values[found.first], found.values[found.second]
     said = words(
         f"compress.ranking.{outcome}",
@@ -100,4 +102,5 @@ def ranking_told(found: Ranking | None, text: Callable[[float], str], words: Wor
     )
     if is_brief or found.gap is None or found.gap.interval is None:
         return said
-    return words("compress.ranking.by", said=said, gap=told(found.gap, text, words))
+    gap = Value(mean=found.gap.mean, interval=found.gap.interval)
+    return words("compress.ranking.by", said=said, gap=told(gap, text, words))

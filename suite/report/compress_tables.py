@@ -26,11 +26,12 @@ from suite.report.compress_names import (
 from suite.report.compress_rulings import RISE, FirstRise, first_rise, ranking_told
 from suite.report.compress_run import CLASSES, INT8, CompressRun
 from suite.report.compress_runs import Line, Study
-from suite.report.quality_contests import outcome_of
 from suite.report.quality_run import ALL
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
 from suite.report.timings import axis
+from suite.report.verdicts import loss_verdict
 from suite.report.words import Words
+from suite.statistics.paired import NATS_MARGIN, changes
 
 ROUNDING = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 """By dtype: relative changes of logits up to which sums in another order, over some dozens of layers, explain them."""
@@ -146,14 +147,10 @@ def _unchanged(run: CompressRun, words: Words) -> list[str]:
 
 def _nearly(run: CompressRun, study: Study, words: Words) -> list[str]:
     times = times_perplexity(run, study.reference)
-    moved = value_of(added(run, study.reference, ALL))
-    if times is None or moved is None:
+    less = changes([-nats for nats in added(run, study.reference, ALL)], margin=NATS_MARGIN)
+    if times is None or less is None:
         return [numbers.NOTHING] * 2
-    outcome = outcome_of(moved.interval)
-    return [
-        words("compress.perplexity_by", change=told(times, change_text, words)),
-        words(f"compress.check.{outcome}", count=moved.interval.runs if moved.interval else 1),
-    ]
+    return [words("compress.perplexity_by", change=told(times, change_text, words)), loss_verdict(less, words)]
 
 
 def _by_method(study: Study, words: Words, is_lone: bool) -> Table | None:

@@ -9,11 +9,12 @@ from suite.report.facets import trace_facets
 from suite.report.palette import line_style, shown
 from suite.report.quality_lines import fading
 from suite.report.quality_names import variant_name
-from suite.report.quality_numbers import share_interval, share_text
+from suite.report.quality_numbers import share_text
 from suite.report.quality_run import QualityRun
 from suite.report.quality_runs import Arm
 from suite.report.quality_tasks import OF_A_TASK, Axis, arrivals_of, variants_of
 from suite.report.rl_charts import axis, error_bars, short
+from suite.report.verdicts import share_interval
 from suite.report.words import Words
 from suite.statistics.scores import Estimate
 

@@ -1,31 +1,15 @@
-"""Two arms of workload=quality held against each other: by how many points one answers more, every seed against itself.
+"""Two arms of workload=quality side by side: by how many points one answers more, every seed against itself."""
 
-"No difference seen" is what an interval that holds zero leaves, and no proof that there is none. Where both arms answer
-nearly everything, or neither more than guessing, the task cannot tell them apart, and that is said instead.
-"""
-
-import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import dataclass, replace
 
 from suite.report.quality_run import ALL, QualityRun
 from suite.report.quality_runs import Arm, Value
 from suite.report.rl_numbers import points, with_range
+from suite.report.verdicts import loss_verdict, verdict
 from suite.report.words import Words
+from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN, Comparison, Outcome, compare, judge_together
 from suite.statistics.scores import Estimate
-from suite.statistics.seeds import mean_of_seeds
-
-HIGHER, LOWER, OPEN, CEILING, FLOOR, SINGLE = "higher", "lower", "open", "ceiling", "floor", "single"
-OUTCOMES = (LOWER, HIGHER, OPEN, CEILING, FLOOR, SINGLE)
-JUDGED = (LOWER, HIGHER, OPEN)
-"""Outcomes of which something can be said."""
-FEWEST = 2
-"""Seeds from which on there is an interval."""
-ALL_BUT = 0.01
-"""Two shares as near to 1 as this tell nothing apart."""
-ABOVE_CHANCE = 0.02
-"""Two shares no further above guessing than this have learnt nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,68 +18,69 @@ class Contest:
 
     arm: Arm
     other: Arm
-    ours: Sequence[float]
-    theirs: Sequence[float]
-    chance: float | None
+    found: Comparison
+    kind: str = ALL
+    """Of the questions."""
     is_share: bool = True
 
-    @functools.cached_property
-    def differences(self) -> list[float]:
-        return [one - other for one, other in zip(self.ours, self.theirs, strict=True)]
+    @property
+    def ours(self) -> Sequence[float]:
+        return self.found.ours
 
-    @functools.cached_property
+    @property
+    def theirs(self) -> Sequence[float]:
+        return self.found.theirs
+
+    @property
     def interval(self) -> Estimate | None:
-        return interval_of(self.differences)
+        return self.found.interval
 
     @property
     def mean(self) -> float:
-        return fmean(self.differences)
+        return self.found.mean
 
     @property
     def seeds(self) -> int:
-        return len(self.differences)
+        return self.found.pairs
 
     @property
-    def outcome(self) -> str:
-        """One of OUTCOMES."""
-        means = [fmean(self.ours), fmean(self.theirs)]
-        if self.is_share and min(means) >= 1 - ALL_BUT:
-            return CEILING
-        if self.is_share and self.chance is not None and max(means) <= self.chance + ABOVE_CHANCE:
-            return FLOOR
-        return outcome_of(self.interval)
+    def outcome(self) -> Outcome:
+        return self.found.outcome
 
     def said(self, words: Words) -> str:
-        """The outcome as a cell says it."""
-        return words(f"quality.outcome.{self.outcome}", count=self.seeds)
+        """Return the outcome as a cell says it; a lower loss is called better, so that nobody takes it for worse."""
+        return (verdict if self.is_share else loss_verdict)(self.found, words)
 
     def told(self, words: Words) -> str:
-        """The difference in points, with its interval."""
+        """Return the difference in points, with its interval."""
         return with_range(self.mean, self.interval, points, words("rl.to"), words)
 
     def told_loss(self, words: Words) -> str:
-        """Of values that are losses with their sign turned: how the loss itself moved, in nats."""
-        turned = interval_of([-difference for difference in self.differences])
+        """Return how the loss itself moved, in nats, where the values are losses with their sign turned."""
+        own = self.interval
+        turned = None if own is None else replace(own, estimate=-own.estimate, low=-own.high, high=-own.low)
         return with_range(-self.mean, turned, _nats, words("rl.to"), words)
 
 
 def contest(
     arm: Arm, other: Arm, value: Value | None = None, *, kind: str = ALL, is_share: bool = True
 ) -> Contest | None:
-    """By the final share of questions of a kind, or by another value; None where no seed has both."""
+    """Compare by the final share of questions of a kind, or by another value; None where no seed has both."""
     taken = value or share_of(kind)
-    ours, theirs = arm.by_seed(taken), other.by_seed(taken)
-    shared = [seed for seed in ours if seed in theirs]
-    if not shared:
-        return None
-    return Contest(
-        arm=arm,
-        other=other,
-        ours=[ours[seed] for seed in shared],
-        theirs=[theirs[seed] for seed in shared],
-        chance=arm.runs[0].chance(kind),
-        is_share=is_share,
+    found = compare(
+        arm.by_seed(taken),
+        other.by_seed(taken),
+        bounds=(arm.runs[0].chance(kind), 1.0) if is_share else (None, None),
+        margin=SHARE_MARGIN if is_share else NATS_MARGIN,
     )
+    return None if found is None else Contest(arm=arm, other=other, found=found, kind=kind, is_share=is_share)
+
+
+def judged(contests: Iterable[Contest | None]) -> list[Contest]:
+    """Return those that there are, those of one table, with Holm's correction over all of them."""
+    known = [one for one in contests if one is not None]
+    together = judge_together([one.found for one in known])
+    return [replace(one, found=found) for one, found in zip(known, together, strict=True)]
 
 
 def share_of(kind: str) -> Value:
@@ -105,21 +90,7 @@ def share_of(kind: str) -> Value:
     return final
 
 
-def interval_of(values: Sequence[float]) -> Estimate | None:
-    """Of the mean of several seeds; a single one has none."""
-    return mean_of_seeds(values) if len(values) >= FEWEST else None
-
-
-def outcome_of(interval: Estimate | None) -> str:
-    """What an interval of a difference leaves."""
-    if interval is None:
-        return SINGLE
-    if interval.low <= 0 <= interval.high:
-        return OPEN
-    return HIGHER if interval.estimate > 0 else LOWER
-
-
-def of_outcome(contests: Iterable[Contest], *outcomes: str) -> list[Contest]:
+def of_outcome(contests: Iterable[Contest], *outcomes: Outcome) -> list[Contest]:
     return [one for one in contests if one.outcome in outcomes]
 
 

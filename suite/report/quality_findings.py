@@ -1,20 +1,19 @@
 """The headlines of workload=quality: what a narrow latent keeps of each tier, and how the tasks end against MHA."""
 
-from collections.abc import Sequence
 from statistics import fmean
 
 from suite.records import numbers
-from suite.report.quality_contests import CEILING, FLOOR, HIGHER, LOWER, OPEN, Contest, contest, of_outcome
+from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_names import variant_name
-from suite.report.quality_pairs import pairs_of
 from suite.report.quality_rulings_tiers import graded_of
-from suite.report.quality_rulings_variants import RARELY
+from suite.report.quality_rulings_variants import RARELY, rare_pairs
 from suite.report.quality_run import UNEVENLY
 from suite.report.quality_runs import Arm, longest_trained
-from suite.report.quality_tasks import best_contest, tasks_of
+from suite.report.quality_tasks import against_mha, tasks_of
 from suite.report.quality_tiers_family import EVENLY, Family, families, tier_share
 from suite.report.results import Results
 from suite.report.words import Words
+from suite.statistics.paired import Outcome
 
 
 def quality_headlines(results: Results, words: Words) -> list[str]:
@@ -46,19 +45,16 @@ def _of_tiers(family: Family, words: Words) -> str:
         )
     ]
     parts += _of_other_forms(chosen, family, words)
-    for pair in pairs_of(family.main):
-        one = contest(pair.latent, pair.grouped, kind=RARELY)
-        if pair.latent is chosen and pair.is_equal and one is not None:
-            parts.append(
-                words(
-                    "quality_tiers.headline_pair",
-                    other=variant_name(pair.grouped, words),
-                    name=variant_name(chosen, words),
-                    share=numbers.percent(fmean(one.theirs)),
-                    said=one.said(words),
-                )
+    for one in [pair for pair in rare_pairs(family) if pair.arm is chosen][:1]:
+        parts.append(
+            words(
+                "quality_tiers.headline_pair",
+                other=variant_name(one.other, words),
+                name=variant_name(chosen, words),
+                share=numbers.percent(fmean(one.theirs)),
+                said=one.said(words),
             )
-            break
+        )
     return words("punctuation.sentence").join(parts)
 
 
@@ -93,22 +89,19 @@ def _of_tasks(results: Results, label: str, words: Words) -> str:
         if arm.is_latent and arm.is_plain
     ]
     for study, arm in longest_trained(held):
-        assert study.reference is not None
-        if (one := best_contest(arm, study.reference, study)) is not None:
-            found.append(one)
-            tasks[study.task] = None
+        for one in against_mha(study, by_loss=True):
+            if one.arm is arm:
+                found.append(one)
+                tasks[study.task] = None
     if not found:
         return ""
     return words(
         "quality.headline",
         count=len(found),
         tasks=words("punctuation.list").join(tasks),
-        lower=_count(found, LOWER),
-        higher=_count(found, HIGHER),
-        open=_count(found, OPEN),
-        apart=_count(found, CEILING, FLOOR),
+        told=words("punctuation.list").join(
+            words(f"verdict.count.{outcome}", count=len(ended))
+            for outcome in Outcome
+            if (ended := of_outcome(found, outcome))
+        ),
     )
-
-
-def _count(found: Sequence[Contest], *outcomes: str) -> int:
-    return len(of_outcome(found, *outcomes))

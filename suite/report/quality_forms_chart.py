@@ -7,11 +7,12 @@ from suite.report.charts import figure_text
 from suite.report.facets import point_facets
 from suite.report.palette import shown
 from suite.report.quality_names import variant_name
-from suite.report.quality_numbers import mean_of, share_interval, share_text
+from suite.report.quality_numbers import mean_of, share_text
 from suite.report.quality_runs import Arm
 from suite.report.quality_tier_style import TIER_MARKS
 from suite.report.quality_tiers_family import Form, tier_share
 from suite.report.rl_charts import axis, error_bars, row_layout, short
+from suite.report.verdicts import share_interval
 from suite.report.words import Words
 
 APART = 0.14

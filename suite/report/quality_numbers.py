@@ -5,19 +5,9 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.charts import byte_ticks, log_axis
-from suite.report.quality_contests import interval_of
 from suite.report.quality_runs import Arm, Value
+from suite.report.verdicts import mean_interval, share_interval
 from suite.report.words import Words
-from suite.statistics.scores import Estimate
-
-
-def share_interval(values: Sequence[float]) -> Estimate | None:
-    """Of a mean of shares: none of its ends lies outside of what a share can be."""
-    found = interval_of(values)
-    if found is None:
-        return None
-    low, high = max(0.0, found.low), min(1.0, found.high)
-    return Estimate(estimate=found.estimate, low=low, high=high, level=found.level, runs=found.runs)
 
 
 def share_text(values: Sequence[float], words: Words) -> str:
@@ -35,7 +25,7 @@ def share_text(values: Sequence[float], words: Words) -> str:
 def loss_text(values: Sequence[float], words: Words) -> str:
     if not values:
         return numbers.NOTHING
-    mean, interval = f"{fmean(values):.3f}", interval_of(values)
+    mean, interval = f"{fmean(values):.3f}", mean_interval(values)
     if interval is None:
         return mean
     return words("rl.with_range", value=mean, low=f"{interval.low:.3f}", to="–", high=f"{interval.high:.3f}")

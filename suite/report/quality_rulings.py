@@ -8,21 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.report.compress_runs import Study as CompressStudy
-from suite.report.quality_contests import (
-    CEILING,
-    FLOOR,
-    HIGHER,
-    JUDGED,
-    LOWER,
-    OPEN,
-    SINGLE,
-    Contest,
-    of_outcome,
-)
+from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_names import listed, variant_name
 from suite.report.quality_runs import Study
 from suite.report.quality_tiers_family import Family
 from suite.report.words import Words
+from suite.statistics.paired import JUDGED, TOLD_APART, Outcome
 
 HOLDS, FAILS, MIXED, LEFT_OPEN = "holds", "fails", "mixed", "open"
 RULINGS = (HOLDS, FAILS, MIXED, LEFT_OPEN)
@@ -48,27 +39,26 @@ class Evidence:
 
 
 def by_lower(contests: Sequence[Contest]) -> str:
-    """Whether a claim that all of these are lower is borne out."""
-    judged, lower = of_outcome(contests, *JUDGED), of_outcome(contests, LOWER)
-    if not judged:
-        return LEFT_OPEN
-    if not lower:
-        return FAILS
-    return HOLDS if len(lower) == len(judged) else MIXED
+    """Rule on a claim that all of these are lower.
+
+    It fails only on evidence of the contrary: where each that can tell rules out a loss as large as matters.
+    """
+    judged, lower = of_outcome(contests, *JUDGED), of_outcome(contests, Outcome.LOWER)
+    if lower:
+        return HOLDS if len(lower) == len(judged) else MIXED
+    return FAILS if judged and all(one.found.rules_out_lower for one in judged) else LEFT_OPEN
 
 
 def counted(titled: Sequence[Titled], words: Words) -> str:
     """How many ended how, and which were lower or higher by most."""
     parts = []
-    for outcome in (LOWER, HIGHER):
-        found = sorted((pair for pair in titled if pair[1].outcome == outcome), key=_largest_first)
+    for outcome in Outcome:
+        found = sorted((pair for pair in titled if pair[1].outcome is outcome), key=_largest_first)
+        names = [f"{title}: {variant_name(one.arm, words)} {_size_of(one, words)}" for title, one in found]
         if found:
-            names = [f"{title}: {variant_name(one.arm, words)} {_size_of(one, words)}" for title, one in found]
-            parts.append(words(f"claim.count.{outcome}", count=len(found), names=listed(names, words)))
-    contests = [one for _, one in titled]
-    for outcome in (OPEN, CEILING, FLOOR, SINGLE):
-        if found_so := of_outcome(contests, outcome):
-            parts.append(words(f"claim.count.{outcome}", count=len(found_so)))
+            said = words(f"verdict.count.{outcome}", count=len(found))
+            is_named = outcome in TOLD_APART
+            parts.append(words("claim.named", said=said, names=listed(names, words)) if is_named else said)
     return words("claim.counted", total=len(titled), parts=words("punctuation.notes").join(parts))
 
 

@@ -1,20 +1,22 @@
 """Claims on task=tiers: whether heads specialise, whether MLA grades what it keeps, and what decides the grading."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from suite.records import numbers
 from suite.report.compress_findings import compressed_told
-from suite.report.quality_contests import HIGHER, LOWER, Contest, contest, interval_of, of_outcome, outcome_of
+from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_heads import MOST_OF_IT, falls_by_seed
 from suite.report.quality_names import listed, variant_name
 from suite.report.quality_numbers import mean_of, share_text
 from suite.report.quality_rulings import FAILS, HOLDS, LEFT_OPEN, MIXED, Evidence, Ruling, counted
 from suite.report.quality_rulings_variants import RARELY, rare_pairs
 from suite.report.quality_run import TIERS
-from suite.report.quality_runs import Arm
+from suite.report.quality_runs import Arm, Study
 from suite.report.quality_tiers_family import MIXES, Family, Form, mix_share, tier_share
+from suite.report.quality_tiers_tables import form_contests
 from suite.report.words import Words
+from suite.statistics.paired import FEWEST_PAIRS, Comparison, Outcome, changes, compare, judge_together
 
 OFTEN = TIERS[0]
 LEAST_GAP = 0.05
@@ -32,8 +34,11 @@ def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
         if not shares:
             continue
         first = fmean(falls.first_heads for falls in found)
-        interval = interval_of([share - MOST_OF_IT for share in shares])
-        outcomes.append(_specialised(outcome_of(interval), first))
+        carried = changes(shares, less=MOST_OF_IT)
+        several = changes([float(falls.first_heads) for falls in found], less=FEWEST_FIRST)
+        assert carried is not None
+        assert several is not None
+        outcomes.append(_specialised(carried, several))
         parts.append(
             words(
                 "claim.heads.of",
@@ -61,11 +66,12 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
     said, outcomes = [], []
     for family in families:
         latents = [arm for arm in family.main.arms if arm.is_latent and arm.is_plain]
-        graded = [arm for arm in latents if is_graded(arm)]
+        gradings = gradings_of(family.main)
+        graded = [arm for arm in latents if is_graded(gradings.get(arm))]
         others = [arm for arm in family.main.arms if not arm.is_latent]
-        graded_others = [arm for arm in others if is_graded(arm)]
-        pairs = rare_pairs(family.main)
-        outcomes.append(_graded_outcome(latents, graded, graded_others, pairs))
+        graded_others = [arm for arm in others if is_graded(gradings.get(arm))]
+        pairs = rare_pairs(family)
+        outcomes.append(_graded_outcome([gradings.get(arm) for arm in latents], graded_others, pairs))
         said.append(words("claim.tiers.graded", names=_named(graded, words), of=len(latents)))
         if others:
             said.append(words("claim.tiers.others", names=_named(graded_others, words), of=len(others)))
@@ -81,59 +87,78 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
 def grading_automatic(evidence: Evidence, words: Words) -> Ruling | None:
     """Whether the grading follows what training asks, by itself; that a trained decoder does not regrade is arithmetic,
     and told by how many points it loses where the questions are swapped."""
-    said, follows = [], []
-    latents = [pair for family in evidence.families for pair in family.with_forms if pair[0].is_latent]
-    for arm, forms in latents:
-        told, found = _followed(forms, words)
-        follows += found
-        if told:
-            said.append(words("claim.grading.of", name=variant_name(arm, words), told=told))
+    said: list[str] = []
+    follows: list[Contest] = []
+    fixed: list[Arm] = []
+    for family in evidence.families:
+        contests, gradings = form_contests(family), gradings_of(family.main)
+        for arm, forms in [pair for pair in family.with_forms if pair[0].is_latent]:
+            told, found = _followed(forms, contests, words)
+            follows += found
+            fixed += [arm] if is_graded(gradings.get(arm)) else []
+            if told:
+                said.append(words("claim.grading.of", name=variant_name(arm, words), told=told))
     if not follows:
         return None
-    fixed = [arm for arm, _ in latents if is_graded(arm)]
     said += [_asked_differently(arm, words) for arm in fixed]
-    outcome = FAILS if not any(follows) else MIXED if fixed else LEFT_OPEN
-    return Ruling(outcome=outcome, said=words("punctuation.sentence").join(said))
+    return Ruling(outcome=_follows_outcome(follows, fixed), said=words("punctuation.sentence").join(said))
 
 
-def is_graded(arm: Arm) -> bool:
-    """Whether it answers the tier asked often better than the one asked rarely, seed by seed and by some points."""
-    often, rarely = arm.by_seed(tier_share(OFTEN)), arm.by_seed(tier_share(RARELY))
-    gaps = [often[seed] - share for seed, share in rarely.items() if seed in often]
-    return bool(gaps) and fmean(gaps) >= LEAST_GAP and outcome_of(interval_of(gaps)) == HIGHER
+def gradings_of(study: Study) -> dict[Arm, Comparison]:
+    """Compare what each arm answers of the tier asked often with the one asked rarely; all of a study together."""
+    found = {
+        arm: one
+        for arm in study.arms
+        if (one := compare(*map(arm.by_seed, map(tier_share, (OFTEN, RARELY))), margin=LEAST_GAP)) is not None
+    }
+    return dict(zip(found, judge_together([*found.values()]), strict=True))
+
+
+def is_graded(grading: Comparison | None) -> bool:
+    """Return whether the tier asked often is answered better than the one asked rarely, and by some points."""
+    return grading is not None and grading.outcome is Outcome.HIGHER and grading.mean >= LEAST_GAP
 
 
 def _named(arms: Sequence[Arm], words: Words) -> str:
     return listed([variant_name(arm, words) for arm in arms], words) if arms else words("claim.none")
 
 
-def _specialised(outcome: str, first: float) -> str:
-    if outcome == HIGHER:
-        return HOLDS if first >= FEWEST_FIRST else FAILS
-    return FAILS if outcome == LOWER else LEFT_OPEN
+def _specialised(carried: Comparison, several: Comparison) -> str:
+    """Rule by the share that the most needed head carries, over a half, and by how many heads come first, over two."""
+    if Outcome.LOWER in (carried.outcome, several.outcome):
+        return FAILS
+    return HOLDS if carried.outcome is Outcome.HIGHER and several.mean >= 0 else LEFT_OPEN
 
 
 def _graded_outcome(
-    latents: Sequence[Arm], graded: Sequence[Arm], graded_others: Sequence[Arm], pairs: Sequence[Contest]
+    latents: Sequence[Comparison | None], graded_others: Sequence[Arm], pairs: Sequence[Contest]
 ) -> str:
-    if not any(len(arm.runs) > 1 for arm in latents):
-        return LEFT_OPEN
-    if not graded:
-        return FAILS
+    told = [one for one in latents if one is not None and one.pairs >= FEWEST_PAIRS]
+    if not any(map(is_graded, told)):
+        return FAILS if told and all(one.rules_out_higher for one in told) else LEFT_OPEN
     # What every narrow cache does is no doing of MLA's.
-    is_own = not graded_others or (pairs and len(of_outcome(pairs, LOWER)) == len(pairs))
+    is_own = not graded_others or (pairs and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs))
     return HOLDS if is_own else MIXED
+
+
+def _follows_outcome(follows: Sequence[Contest], fixed: Sequence[Arm]) -> str:
+    """Rule by the tier asked rarely: it follows training where it is higher once it is asked most."""
+    if of_outcome(follows, Outcome.HIGHER):
+        return MIXED if fixed else LEFT_OPEN
+    return FAILS if all(one.found.rules_out_higher for one in follows) else LEFT_OPEN
 
 
 def _together(outcomes: Sequence[str]) -> str:
     return outcomes[0] if len(set(outcomes)) == 1 else MIXED
 
 
-def _followed(forms: Sequence[Form], words: Words) -> tuple[str, list[bool]]:
-    """What each other form makes of the tier that is asked rarely where asking is uneven, and whether it follows."""
+def _followed(
+    forms: Sequence[Form], contests: Mapping[tuple[Arm, Arm], Contest], words: Words
+) -> tuple[str, list[Contest]]:
+    """Say what other forms make of the tier that is asked rarely where asking is uneven; return the swapped ones."""
     first, parts, follows = forms[0], [], []
     for form in forms[1:]:
-        one = contest(form.arm, first.arm, kind=RARELY)
+        one = contests.get((form.arm, first.arm))
         if one is None:
             continue
         parts.append(
@@ -146,7 +171,7 @@ def _followed(forms: Sequence[Form], words: Words) -> tuple[str, list[bool]]:
             )
         )
         if form.asked == "swapped" and form.times == 1:
-            follows.append(one.outcome == HIGHER)
+            follows.append(one)
     return words("punctuation.notes").join(parts), follows
 
 
@@ -162,4 +187,5 @@ def _asked_differently(arm: Arm, words: Words) -> str:
 
 def graded_of(family: Family) -> list[Arm]:
     """Latents that grade, the widest first."""
-    return [arm for arm in family.main.arms if arm.is_latent and arm.is_plain and is_graded(arm)]
+    gradings = gradings_of(family.main)
+    return [arm for arm in family.main.arms if arm.is_latent and arm.is_plain and is_graded(gradings.get(arm))]

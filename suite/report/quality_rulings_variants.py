@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable
 
-from suite.report.quality_contests import JUDGED, LOWER, Contest, contest, of_outcome
-from suite.report.quality_pairs import pairs_of
-from suite.report.quality_rulings import FAILS, HOLDS, LEFT_OPEN, MIXED, Evidence, Ruling, Titled, by_lower, counted
+from suite.report.quality_contests import Contest, of_outcome
+from suite.report.quality_rulings import FAILS, HOLDS, MIXED, Evidence, Ruling, Titled, by_lower, counted
 from suite.report.quality_run import TIERS
 from suite.report.quality_runs import RECALL, Arm, Study, longest_trained
-from suite.report.quality_tasks import best_contest
+from suite.report.quality_tasks import against_mha, against_pairs
+from suite.report.quality_tiers_family import Family
+from suite.report.quality_tiers_tables import tier_contests
 from suite.report.words import Words
+from suite.statistics.paired import JUDGED
 
 FULL_CONTEXT = ("two_hop", "copying", "counting")
 """Tasks whose answer needs more than one place of the context."""
@@ -55,22 +57,18 @@ def full_context(evidence: Evidence, words: Words) -> Ruling | None:
 
 def _context_outcome(titled: list[Titled], recall: list[Titled]) -> str:
     contests, of_recall = [one for _, one in titled], [one for _, one in recall]
-    if not of_outcome(contests, *JUDGED):
-        return LEFT_OPEN
-    if not of_outcome(contests, LOWER):
-        return FAILS
-    is_only_there = of_outcome(of_recall, *JUDGED) and not of_outcome(of_recall, LOWER)
-    return HOLDS if is_only_there else MIXED
+    outcome = by_lower(contests)
+    if outcome != HOLDS:
+        return outcome
+    return HOLDS if of_recall and by_lower(of_recall) == FAILS else MIXED
 
 
 def _one_hop(evidence: Evidence, words: Words) -> Iterable[Titled]:
     """The same contexts as two hops, asked for what one look-up finds."""
     for study in evidence.tasks:
-        for arm in study.others if study.reference is not None else []:
-            if _is_mla(arm) and study.reference is not None:
-                one = contest(arm, study.reference, kind=ONE_HOP)
-                if one is not None:
-                    yield words("claim.one_hop", title=study.title), one
+        for one in against_mha(study, kind=ONE_HOP):
+            if _is_mla(one.arm):
+                yield words("claim.one_hop", title=study.title), one
 
 
 def _is_mla(arm: Arm) -> bool:
@@ -82,16 +80,16 @@ def _against_mha(evidence: Evidence, chosen: Chosen, words: Words) -> Iterable[T
     yield from _of_tasks(evidence.tasks, chosen, lambda _: True)
     for family in evidence.families:
         for study, arm in _longest_others(family.uneven):
-            assert study.reference is not None
-            if chosen(arm) and (one := contest(arm, study.reference, kind=RARELY)) is not None:
-                yield words("claim.rarely", title=study.task), one
+            for one in against_mha(study, kind=RARELY):
+                if one.arm is arm and chosen(arm):
+                    yield words("claim.rarely", title=study.task), one
 
 
 def _of_tasks(tasks: Iterable[Study], chosen: Chosen, fits: Callable[[Study], bool]) -> Iterable[Titled]:
     for study, arm in _longest_others(study for study in tasks if fits(study)):
-        assert study.reference is not None
-        if chosen(arm) and (one := best_contest(arm, study.reference, study)) is not None:
-            yield study.title, one
+        for one in against_mha(study, by_loss=True):
+            if one.arm is arm and chosen(arm):
+                yield study.title, one
 
 
 def _longest_others(found: Iterable[Study]) -> list[tuple[Study, Arm]]:
@@ -101,16 +99,14 @@ def _longest_others(found: Iterable[Study]) -> list[tuple[Study, Arm]]:
 
 def _at_equal_cache(evidence: Evidence, words: Words) -> Iterable[Titled]:
     for study in evidence.tasks:
-        for pair in pairs_of(study):
-            if pair.is_equal and (one := best_contest(pair.latent, pair.grouped, study)) is not None:
+        for pair, one in against_pairs(study, by_loss=True):
+            if pair.is_equal:
                 yield study.title, one
     for family in evidence.families:
-        for one in rare_pairs(family.main):
+        for one in rare_pairs(family):
             yield words("claim.rarely", title=family.main.task), one
 
 
-def rare_pairs(study: Study) -> list[Contest]:
-    """In the tier that is asked rarely: latents against grouped heads of the same cache."""
-    pairs = [pair for pair in pairs_of(study) if pair.is_equal]
-    found = [contest(pair.latent, pair.grouped, kind=RARELY) for pair in pairs]
-    return [one for one in found if one is not None]
+def rare_pairs(family: Family) -> list[Contest]:
+    """Compare, in the tier that is asked rarely, latents with grouped heads of the same cache."""
+    return [one for pair, one in tier_contests(family) if pair.is_equal and one.kind == RARELY]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from suite.records import numbers
 from suite.report.alike import grouped
-from suite.report.quality_contests import Contest, contest, share_of
+from suite.report.quality_contests import Contest, contest, judged, share_of
 from suite.report.quality_names import variant_name
 from suite.report.quality_numbers import bytes_text, loss_text, seeds_text, share_text
 from suite.report.quality_pairs import Pair
@@ -12,15 +12,16 @@ from suite.report.quality_run import ALL, TIERS, QualityRun
 from suite.report.quality_runs import TIERS_TASK, Arm, Study, task_rank
 from suite.report.quality_tasks import (
     Contrast,
+    against_mha,
     against_pairs,
     arrival_contest,
     arrivals_of,
-    best_contest,
     contrasts_of,
     is_by_loss,
 )
 from suite.report.rl_numbers import with_range
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
+from suite.report.verdicts import p_cells, p_columns, with_rule
 from suite.report.watched import cut
 from suite.report.words import Words
 
@@ -80,10 +81,11 @@ def pairs_table(found: Sequence[Study], words: Words) -> Table | None:
             Column(title=words("quality.difference"), kind=Kind.NUMBER),
             Column(title=words("rl.seeds"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.in_words")),
+            *p_columns(words),
         ],
         rows=[_pair_row(study, pair, one, words) for study, pair, one in rows],
         row_facets=[{"label": study.label} for study, _, _ in rows],
-        note=words("quality.pairs_note"),
+        note=with_rule(words("quality.pairs_note"), words),
         folded=len(rows) > MOST_ROWS_OPEN,
     )
 
@@ -91,9 +93,14 @@ def pairs_table(found: Sequence[Study], words: Words) -> Table | None:
 def contrasts_table(found: Sequence[Study], words: Words) -> Table | None:
     """`found`: the tiers too, of which the tier that is asked rarely is told."""
     rows = [
-        (one, kind) for one in contrasts_of(found) for kind in (["", RARELY] if one.study.task == TIERS_TASK else [""])
+        (one, kind)
+        for one in contrasts_of(found)
+        for kind in ([ALL, RARELY] if one.study.task == TIERS_TASK else [ALL])
     ]
-    told = [(one, kind, against) for one, kind in rows if (against := contest(one.without, one.with_it, kind=kind))]
+    found_of = [(one, kind, contest(one.without, one.with_it, kind=kind)) for one, kind in rows]
+    known = [(one, kind, against) for one, kind, against in found_of if against is not None]
+    together = judged(against for *_, against in known)
+    told = [(one, kind, against) for (one, kind, _), against in zip(known, together, strict=True)]
     if not told:
         return None
     return Table(
@@ -108,10 +115,11 @@ def contrasts_table(found: Sequence[Study], words: Words) -> Table | None:
             Column(title=words("quality.difference"), kind=Kind.NUMBER),
             Column(title=words("rl.seeds"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.in_words")),
+            *p_columns(words),
         ],
         rows=[_contrast_row(one, kind, against, words) for one, kind, against in told],
         row_facets=[one.without.facets for one, _, _ in told],
-        note=words("quality.contrasts_note"),
+        note=with_rule(words("quality.contrasts_note"), words),
         folded=len(told) > MOST_ROWS_OPEN,
     )
 
@@ -119,6 +127,7 @@ def contrasts_table(found: Sequence[Study], words: Words) -> Table | None:
 def _of_task(of_task: Sequence[Study], words: Words) -> Table:
     has_loss = is_by_loss(of_task[0])
     rows = [(study, arm) for study in of_task for arm in study.arms]
+    contests = {one.arm: one for study in of_task for one in against_mha(study, by_loss=True)}
     return Table(
         title=words("quality.task", task=of_task[0].task),
         columns=[
@@ -131,13 +140,14 @@ def _of_task(of_task: Sequence[Study], words: Words) -> Table:
             *([Column(title=words("quality.loss"), kind=Kind.NUMBER)] if has_loss else []),
             Column(title=words("quality.less_mha_nats" if has_loss else "quality.less_mha"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.in_words")),
+            *p_columns(words),
             Column(title=words("quality.arrival"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.arrived"), kind=Kind.NUMBER),
             Column(title=words("quality.later"), kind=Kind.NUMBER),
         ],
-        rows=[_row(study, arm, words, has_loss=has_loss) for study, arm in rows],
+        rows=[_row(study, arm, contests.get(arm), words, has_loss=has_loss) for study, arm in rows],
         row_facets=[arm.facets for _, arm in rows],
-        note=_note(of_task[0], words),
+        note=with_rule(_note(of_task[0], words), words),
         folded=len(rows) > MOST_ROWS_OPEN,
     )
 
@@ -148,10 +158,9 @@ def _note(study: Study, words: Words) -> str:
     return words("punctuation.sentence").join([*([words("quality.task_note_two_hop")] if is_told_by_one else []), told])
 
 
-def _row(study: Study, arm: Arm, words: Words, *, has_loss: bool) -> list[str]:
+def _row(study: Study, arm: Arm, one: Contest | None, words: Words, *, has_loss: bool) -> list[str]:
     arrived = arrivals_of(arm)
     is_reference = study.reference is None or arm is study.reference
-    one = None if is_reference or study.reference is None else best_contest(arm, study.reference, study)
     return [
         study.title,
         variant_name(arm, words),
@@ -161,9 +170,9 @@ def _row(study: Study, arm: Arm, words: Words, *, has_loss: bool) -> list[str]:
         share_text(arm.values(QualityRun.final), words),
         *([loss_text(arm.values(QualityRun.final_loss), words)] if has_loss else []),
         *(
-            [numbers.NOTHING] * 2
+            [numbers.NOTHING] * 4
             if one is None
-            else [one.told(words) if one.is_share else one.told_loss(words), _said(one, words)]
+            else [one.told(words) if one.is_share else one.told_loss(words), one.said(words), *p_cells(one.found)]
         ),
         cell(arrived.median if arrived else None, numbers.count),
         words("rl_efficiency.arrived_of", arrived=arrived.arrived, runs=arrived.runs) if arrived else numbers.NOTHING,
@@ -180,13 +189,6 @@ def _updates(difference: float) -> str:
     return f"{difference:+,.0f}"
 
 
-def _said(one: Contest, words: Words) -> str:
-    """A lower loss is called better, so that nobody reads it as a lower quality."""
-    if one.is_share:
-        return one.said(words)
-    return words.either(f"quality.loss_outcome.{one.outcome}", one.said(words))
-
-
 def _pair_row(study: Study, pair: Pair, one: Contest, words: Words) -> list[str]:
     return [
         study.title,
@@ -199,6 +201,7 @@ def _pair_row(study: Study, pair: Pair, one: Contest, words: Words) -> list[str]
         one.told(words),
         numbers.count(one.seeds),
         one.said(words),
+        *p_cells(one.found),
     ]
 
 
@@ -214,4 +217,5 @@ def _contrast_row(one: Contrast, kind: str, against: Contest, words: Words) -> l
         against.told(words),
         numbers.count(against.seeds),
         against.said(words),
+        *p_cells(against.found),
     ]

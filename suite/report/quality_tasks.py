@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.report.alike import Pairs, differing, grouped
-from suite.report.quality_contests import Contest, contest
+from suite.report.quality_contests import Contest, contest, judged
 from suite.report.quality_pairs import Pair, pairs_of
-from suite.report.quality_run import LATENT_NORM, ROPE_DIM, QualityRun
+from suite.report.quality_run import ALL, LATENT_NORM, ROPE_DIM, QualityRun
 from suite.report.quality_runs import (
     PLAYS,
     TIERS_TASK,
@@ -54,16 +54,22 @@ def tasks_of(results: Results) -> Sequence[Study]:
     return [study for study in studies(results) if study.task != TIERS_TASK]
 
 
-def against_mha(study: Study) -> list[Contest]:
-    """Every other arm; none where MHA is missing."""
-    if study.reference is None:
+def against_mha(study: Study, *, kind: str = ALL, by_loss: bool = False) -> list[Contest]:
+    """Compare every other arm with MHA, all of a study together; none where MHA is missing.
+
+    `by_loss`: of a task without right answers by its loss.
+    """
+    reference = study.reference
+    if reference is None:
         return []
-    return [one for arm in study.others if (one := contest(arm, study.reference)) is not None]
+    return judged(_one(arm, reference, study, kind, by_loss) for arm in study.others)
 
 
-def against_pairs(study: Study) -> list[tuple[Pair, Contest]]:
-    """Every latent against grouped heads of as wide a cache."""
-    return [(pair, one) for pair in pairs_of(study) if (one := contest(pair.latent, pair.grouped)) is not None]
+def against_pairs(study: Study, *, kinds: Sequence[str] = (ALL,), by_loss: bool = False) -> list[tuple[Pair, Contest]]:
+    """Compare every latent with grouped heads of as wide a cache, by kind of question; all of a study together."""
+    pairs = {(pair.latent, pair.grouped): pair for pair in pairs_of(study)}
+    found = judged(_one(*arms, study, kind, by_loss) for arms in pairs for kind in kinds)
+    return [(pairs[one.arm, one.other], one) for one in found]
 
 
 def is_by_loss(study: Study) -> bool:
@@ -71,9 +77,11 @@ def is_by_loss(study: Study) -> bool:
     return study.task == PLAYS
 
 
-def best_contest(arm: Arm, other: Arm, study: Study) -> Contest | None:
-    """By what says how good an answer is: higher is better, so a loss counts with its sign turned."""
-    return contest(arm, other, _less_loss, is_share=False) if is_by_loss(study) else contest(arm, other)
+def _one(arm: Arm, other: Arm, study: Study, kind: str, by_loss: bool) -> Contest | None:
+    """Higher is better: a loss counts with its sign turned."""
+    if by_loss and is_by_loss(study):
+        return contest(arm, other, _less_loss, is_share=False)
+    return contest(arm, other, kind=kind)
 
 
 def _less_loss(run: QualityRun) -> float | None:

@@ -10,7 +10,7 @@ from suite.report.quality_heads import falls_by_seed
 from suite.report.quality_heads_chart import heads_map
 from suite.report.quality_heads_chart import height_px as heads_height_px
 from suite.report.quality_names import variant_name
-from suite.report.quality_numbers import caption, share_interval, share_text
+from suite.report.quality_numbers import caption, share_text
 from suite.report.quality_panels import Mark, Panel, panels_plot
 from suite.report.quality_panels import height_px as panels_height_px
 from suite.report.quality_run import QualityRun
@@ -18,6 +18,7 @@ from suite.report.quality_runs import Arm, Value
 from suite.report.quality_tiers_family import MIXES, Family, mix_share, tier_share
 from suite.report.rl_charts import height_px, rows_height_px
 from suite.report.section import Figure, View
+from suite.report.verdicts import share_interval
 from suite.report.words import Words
 
 MOST_MAPS, MOST_VIEWS, MOST_TOGETHER = 6, 8, 2

@@ -4,28 +4,21 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from suite.records import numbers
-from suite.report.quality_contests import (
-    ALL_BUT,
-    CEILING,
-    HIGHER,
-    LOWER,
-    OPEN,
-    Contest,
-    contest,
-    interval_of,
-    outcome_of,
-)
+from suite.report.quality_contests import Contest, contest, judged
 from suite.report.quality_heads import Falls, falls_by_seed
 from suite.report.quality_names import variant_name
 from suite.report.quality_numbers import bytes_text, seeds_text, share_text
-from suite.report.quality_pairs import Pair, pairs_of
+from suite.report.quality_pairs import Pair
 from suite.report.quality_run import TIERS
 from suite.report.quality_runs import Arm
-from suite.report.quality_tiers_family import MIXES, Family, Form, mix_share, tier_share
+from suite.report.quality_tasks import against_pairs
+from suite.report.quality_tiers_family import MIXES, Family, mix_share, tier_share
 from suite.report.quality_tiers_figures import recoverable_share
 from suite.report.rl_numbers import points, with_range
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
+from suite.report.verdicts import p_cells, p_columns, verdict, with_rule
 from suite.report.words import Words
+from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, Comparison, Outcome, compare, judge_together
 
 RARELY = TIERS[-1]
 
@@ -39,15 +32,16 @@ def tables_of(family: Family, words: Words, *, is_lone: bool) -> list[Table]:
     return [_titled(table, f"{table.title} · {family.title}") for table in tables]
 
 
-def tier_contests(family: Family, pair: Pair) -> list[tuple[str, Contest]]:
-    """Latent against grouped heads, the rarest tier first; without those that both answer."""
-    found = [(tier, contest(pair.latent, pair.grouped, kind=tier)) for tier in reversed(family.tiers)]
-    return [(tier, one) for tier, one in found if one is not None and (tier == RARELY or one.outcome != CEILING)]
+def tier_contests(family: Family) -> list[tuple[Pair, Contest]]:
+    """Compare latents with grouped heads, the rarest tier first; without those that both answer."""
+    found = against_pairs(family.main, kinds=[*reversed(family.tiers)])
+    return [(pair, one) for pair, one in found if one.kind == RARELY or one.outcome is not Outcome.CEILING]
 
 
-def form_contest(form: Form, first: Form, tier: str) -> Contest | None:
-    """Of one tier, a form of training against another of the same variant."""
-    return contest(form.arm, first.arm, kind=tier)
+def form_contests(family: Family) -> dict[tuple[Arm, Arm], Contest]:
+    """Compare forms of training with the same variant asked unevenly, in the tier asked rarely there."""
+    pairs = [(form.arm, forms[0].arm) for _, forms in family.with_forms for form in forms[1:]]
+    return {(one.arm, one.other): one for one in judged(contest(*pair, kind=RARELY) for pair in pairs)}
 
 
 def _titled(table: Table, title: str) -> Table:
@@ -63,7 +57,7 @@ def _titled(table: Table, title: str) -> Table:
 
 
 def _pairs(family: Family, words: Words) -> Table | None:
-    rows = [(pair, tier, one) for pair in pairs_of(family.main) for tier, one in tier_contests(family, pair)]
+    rows = tier_contests(family)
     if not rows:
         return None
     return Table(
@@ -79,6 +73,7 @@ def _pairs(family: Family, words: Words) -> Table | None:
             Column(title=words("quality.difference"), kind=Kind.NUMBER),
             Column(title=words("rl.seeds"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.in_words")),
+            *p_columns(words),
         ],
         rows=[
             [
@@ -86,17 +81,18 @@ def _pairs(family: Family, words: Words) -> Table | None:
                 bytes_text(pair.latent),
                 variant_name(pair.grouped, words),
                 "=" if pair.is_equal else numbers.times(pair.ratio),
-                words(f"quality_tiers.tier.{tier}"),
+                words(f"quality_tiers.tier.{one.kind}"),
                 share_text(one.ours, words),
                 share_text(one.theirs, words),
                 one.told(words),
                 numbers.count(one.seeds),
                 one.said(words),
+                *p_cells(one.found),
             ]
-            for pair, tier, one in rows
+            for pair, one in rows
         ],
-        note=words("quality_tiers.pairs_note"),
-        row_facets=[{"label": pair.latent.label} for pair, _, _ in rows],
+        note=with_rule(words("quality_tiers.pairs_note"), words),
+        row_facets=[{"label": pair.latent.label} for pair, _ in rows],
     )
 
 
@@ -133,6 +129,7 @@ def _forms(family: Family, words: Words) -> Table | None:
     rows = [(arm, form, forms[0]) for arm, forms in family.with_forms for form in forms]
     if not rows:
         return None
+    contests = form_contests(family)
     return Table(
         title=words("quality_tiers.forms_table"),
         columns=[
@@ -142,6 +139,7 @@ def _forms(family: Family, words: Words) -> Table | None:
             *(Column(title=words(f"quality_tiers.tier.{tier}"), kind=Kind.NUMBER) for tier in family.tiers),
             Column(title=words("quality_tiers.third_against"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.in_words")),
+            *p_columns(words),
         ],
         rows=[
             [
@@ -149,17 +147,17 @@ def _forms(family: Family, words: Words) -> Table | None:
                 form.said(words),
                 seeds_text(form.arm, words),
                 *(share_text(form.arm.values(tier_share(tier)), words) for tier in family.tiers),
-                *_against(None if form is first else form_contest(form, first, RARELY), words),
+                *_against(contests.get((form.arm, first.arm)), words),
             ]
             for arm, form, first in rows
         ],
         row_facets=[form.arm.facets for _, form, _ in rows],
-        note=words("quality_tiers.forms_note"),
+        note=with_rule(words("quality_tiers.forms_note"), words),
     )
 
 
 def _against(one: Contest | None, words: Words) -> list[str]:
-    return [numbers.NOTHING] * 2 if one is None else [one.told(words), one.said(words)]
+    return [numbers.NOTHING] * 4 if one is None else [one.told(words), one.said(words), *p_cells(one.found)]
 
 
 def _mixes(family: Family, words: Words) -> Table | None:
@@ -190,8 +188,8 @@ def _mixes(family: Family, words: Words) -> Table | None:
 def _swapped_less(arm: Arm, words: Words) -> str:
     """Asked in the swapped mix, less as it was trained, every seed against itself."""
     as_trained, swapped = (arm.by_seed(mix_share(MIXES[name])) for name in ("trained", "swapped"))
-    less = [swapped[seed] - share for seed, share in as_trained.items()]
-    return with_range(fmean(less), interval_of(less), points, words("rl.to"), words)
+    less = compare(swapped, as_trained)
+    return numbers.NOTHING if less is None else with_range(less.mean, less.interval, points, words("rl.to"), words)
 
 
 def _cached(family: Family, words: Words) -> Table | None:
@@ -203,6 +201,7 @@ def _cached(family: Family, words: Words) -> Table | None:
     ]
     if not rows:
         return None
+    found = found_in_cache(family)
     return Table(
         title=words("quality_tiers.cached"),
         columns=[
@@ -212,6 +211,7 @@ def _cached(family: Family, words: Words) -> Table | None:
             Column(title=words("quality_tiers.found"), kind=Kind.NUMBER),
             Column(title=words("quality_tiers.found_less"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.in_words")),
+            *p_columns(words),
         ],
         rows=[
             [
@@ -219,36 +219,39 @@ def _cached(family: Family, words: Words) -> Table | None:
                 words(f"quality_tiers.tier.{tier}"),
                 share_text(arm.values(tier_share(tier)), words),
                 share_text(arm.values(recoverable_share(tier)), words),
-                *_found_less(arm, tier, words),
+                *_found_less(found.get((arm, tier)), words),
             ]
             for arm, tier in rows
         ],
         row_facets=[arm.facets for arm, _ in rows],
-        note=words("quality_tiers.cached_note"),
+        note=with_rule(words("quality_tiers.cached_note"), words),
         folded=True,
     )
 
 
-def cached_outcome(arm: Arm, tier: str) -> str:
-    """`answered`: nearly all of it; else whether more, less or as much (`alike`) is in the cache as is answered."""
-    if fmean(arm.values(tier_share(tier))) >= 1 - ALL_BUT:
-        return "answered"
-    found = outcome_of(interval_of(_found_beyond(arm, tier)))
-    return {HIGHER: "more", LOWER: "less", OPEN: "alike"}.get(found, found)
+def found_in_cache(family: Family) -> dict[tuple[Arm, str], Comparison]:
+    """Compare what is found in the cache with what is answered, by arm and tier; all of a family together."""
+    found = {
+        (arm, tier): one
+        for arm in family.main.arms
+        for tier in family.tiers
+        if (one := compare(*map(arm.by_seed, (recoverable_share(tier), tier_share(tier))), margin=SHARE_MARGIN))
+    }
+    return dict(zip(found, judge_together([*found.values()]), strict=True))
 
 
-def _found_beyond(arm: Arm, tier: str) -> list[float]:
-    """Of each seed: found in the cache, less answered."""
-    answered, found = arm.by_seed(tier_share(tier)), arm.by_seed(recoverable_share(tier))
-    return [found[seed] - share for seed, share in answered.items() if seed in found]
+def _found_less(less: Comparison | None, words: Words) -> list[str]:
+    if less is None:
+        return [numbers.NOTHING] * 4
+    told = with_range(less.mean, less.interval, points, words("rl.to"), words)
+    return [told, cached_verdict(less, words), *p_cells(less)]
 
 
-def _found_less(arm: Arm, tier: str, words: Words) -> list[str]:
-    less = _found_beyond(arm, tier)
-    if not less:
-        return [numbers.NOTHING] * 2
-    told = with_range(fmean(less), interval_of(less), points, words("rl.to"), words)
-    return [told, words(f"quality_tiers.cached.{cached_outcome(arm, tier)}", count=len(less))]
+def cached_verdict(less: Comparison, words: Words) -> str:
+    """Return whether more, less or as much is in the cache as is answered; or that nearly all of it is answered."""
+    if fmean(less.theirs) >= 1 - ALL_BUT:
+        return words("quality_tiers.cached.answered")
+    return words.either(f"quality_tiers.cached.{less.outcome}", verdict(less, words))
 
 
 def _heads(family: Family, words: Words) -> Table | None:

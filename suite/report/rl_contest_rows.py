@@ -4,9 +4,10 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.rl_contests import Contest
-from suite.report.rl_numbers import amount, in_words, points, with_range
+from suite.report.rl_numbers import amount, points, with_range
 from suite.report.rl_runs import budget_name
 from suite.report.section import Column, Kind
+from suite.report.verdicts import p_cells, p_columns, verdict
 from suite.report.words import Words
 
 
@@ -21,11 +22,12 @@ def contest_columns(words: Words) -> list[Column]:
         Column(title=words("rl_efficiency.accuracy"), kind=Kind.NUMBER),
         Column(title=words("rl_efficiency.of_reference"), kind=Kind.NUMBER),
         Column(title=words("rl_efficiency.in_words")),
+        *p_columns(words),
     ]
 
 
 def contest_row(contest: Contest, words: Words) -> list[str]:
-    differences = contest.differences
+    found = contest.found
     return [
         contest.arm.name,
         words(
@@ -33,16 +35,10 @@ def contest_row(contest: Contest, words: Words) -> list[str]:
             amount=amount(contest.budget, contest.held),
             budget=budget_name(contest.budget, words),
         ),
-        with_range(contest.improvement, contest.improvement_interval, lambda value: f"{value:.2f}", "–", words),
-        with_range(fmean(differences), contest.difference_interval, points, words("rl.to"), words)
-        if differences
-        else numbers.NOTHING,
-        numbers.count(len(differences)),
+        f"{contest.improvement:.2f}",
+        with_range(found.mean, found.interval, points, words("rl.to"), words) if found else numbers.NOTHING,
+        numbers.count(found.pairs if found else 0),
         numbers.percent(fmean(contest.scores)),
         numbers.percent(fmean(contest.reference_scores)),
-        _in_words(contest, words),
+        *([verdict(found, words), *p_cells(found)] if found else [numbers.NOTHING] * 3),
     ]
-
-
-def _in_words(contest: Contest, words: Words) -> str:
-    return in_words(contest.outcome, contest.difference_interval or contest.improvement_interval, contest.seeds, words)

@@ -1,27 +1,21 @@
-"""Arms of reinforcement learning held against each other: by how often one beats another, and by how much on a shared
-base model, each where both have spent as much."""
+"""Arms of reinforcement learning side by side on a shared base model, each where both have spent as much."""
 
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from suite.report.rl_run import COMPLETIONS, JOULES, Curve
 from suite.report.rl_runs import Arm, Comparison, clock_of
+from suite.statistics import paired
 from suite.statistics.learning import at_budget
-from suite.statistics.scores import (
-    Estimate,
-    mean,
-    paired_bootstrap,
-    probability_of_improvement,
-    stratified_bootstrap,
-)
+from suite.statistics.paired import SHARE_MARGIN, Outcome, compare, judge_together
+from suite.statistics.scores import probability_of_improvement
 
 REFERENCE = "ppo"
-FEWEST = 2
-"""Runs from which on there is an interval."""
+BOUNDS = (0.0, 1.0)
+"""Of an accuracy: the answer to a prompt of these tasks cannot be guessed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,37 +30,13 @@ class Contest:
     scores: Sequence[float]
     reference_scores: Sequence[float]
     improvement: float
-    """P(arm > reference)."""
-    improvement_interval: Estimate | None
-    """None where an arm has a single run."""
-    differences: Sequence[float]
-    """Arm less reference, for each seed that both have."""
-    difference_interval: Estimate | None
+    """P(arm > reference), over all pairs of their runs: a description, by which nothing is judged."""
+    found: paired.Comparison | None
+    """Arm less reference, over the seeds that both have; None where they share none."""
 
     @property
-    def is_judged(self) -> bool:
-        """Whether there are seeds enough for an interval."""
-        return (self.difference_interval or self.improvement_interval) is not None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the seeds leave it open which of the two is higher."""
-        interval = self.difference_interval or self.improvement_interval
-        zero = 0.0 if self.difference_interval else 0.5
-        return interval is None or interval.low <= zero <= interval.high
-
-    @property
-    def outcome(self) -> str:
-        """open, higher or lower."""
-        if self.is_open:
-            return "open"
-        is_higher = fmean(self.differences) > 0 if self.difference_interval else self.improvement > 0.5
-        return "higher" if is_higher else "lower"
-
-    @property
-    def seeds(self) -> int:
-        """How many the outcome rests on."""
-        return len(self.differences) if self.difference_interval else min(len(self.scores), len(self.reference_scores))
+    def outcome(self) -> Outcome:
+        return Outcome.FEW if self.found is None else self.found.outcome
 
 
 def reference_of(comparison: Comparison) -> Arm | None:
@@ -84,14 +54,19 @@ def contests(comparison: Comparison) -> Sequence[Contest]:
 
 @functools.lru_cache(maxsize=64)
 def contests_against(reference: Arm, comparison: Comparison, counted: str = COMPLETIONS) -> Sequence[Contest]:
-    """Every other arm against this one, at equal `counted`, at equal seconds and at equal joules, as far as known."""
+    """Every other arm against this one, at equal `counted`, at equal seconds and at equal joules, as far as known.
+
+    Holm's correction goes over all of them together.
+    """
     held = [budget for budget in (counted, clock_of(reference), JOULES) if comparison.has(budget)]
     others = [arm for arm in comparison.drawn if arm is not reference]
-    return [_contest(arm, reference, budget, _least(comparison, budget)) for budget in held for arm in others]
+    return _judged(_contest(arm, reference, budget, _least(comparison, budget)) for budget in held for arm in others)
 
 
-def mean_interval(values: Sequence[float]) -> Estimate | None:
-    return stratified_bootstrap(mean, _column(values)) if len(values) >= FEWEST else None
+def _judged(contests: Iterable[Contest]) -> list[Contest]:
+    made = list(contests)
+    together = iter(judge_together([one.found for one in made if one.found is not None]))
+    return [one if one.found is None else replace(one, found=next(together)) for one in made]
 
 
 def _has_lone_samples(arm: Arm) -> bool:
@@ -105,10 +80,7 @@ def _least(comparison: Comparison, budget: str) -> float:
 
 def _contest(arm: Arm, reference: Arm, budget: str, held: float) -> Contest:
     ours, theirs = (_scores(one, budget, held) for one in (arm, reference))
-    seeds = [seed for seed in ours if seed in theirs]
     x, y = list(ours.values()), list(theirs.values())
-    is_drawn = min(len(x), len(y)) >= FEWEST
-    paired = [_column([scores[seed] for seed in seeds]) for scores in (ours, theirs)]
     return Contest(
         arm=arm,
         reference=reference,
@@ -116,12 +88,8 @@ def _contest(arm: Arm, reference: Arm, budget: str, held: float) -> Contest:
         held=held,
         scores=x,
         reference_scores=y,
-        improvement=float(probability_of_improvement(_column(x), _column(y))),
-        improvement_interval=stratified_bootstrap(probability_of_improvement, _column(x), _column(y))
-        if is_drawn
-        else None,
-        differences=[ours[seed] - theirs[seed] for seed in seeds],
-        difference_interval=paired_bootstrap(mean, *paired) if len(seeds) >= FEWEST else None,
+        improvement=float(probability_of_improvement(*(np.asarray(scores).reshape(-1, 1) for scores in (x, y)))),
+        found=compare(ours, theirs, bounds=BOUNDS, margin=SHARE_MARGIN),
     )
 
 
@@ -132,8 +100,3 @@ def _scores(arm: Arm, budget: str, held: float) -> dict[str, float]:
 
 def score_at(curve: Curve, budget: str, held: float) -> float | None:
     return at_budget(curve.by(budget), curve.accuracy, held)
-
-
-def _column(values: Sequence[float]) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-    """Runs of one task."""
-    return np.asarray(values, dtype=np.float64).reshape(-1, 1)

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from suite.records import numbers
 from suite.report.rl_charts import Band, axis, band_plot
-from suite.report.rl_contests import mean_interval
 from suite.report.rl_numbers import SECONDS, amount, percent_range
 from suite.report.rl_run import JOULES, Curve
 from suite.report.rl_runs import Arm, Comparison, budget_name
 from suite.report.section import View
 from suite.report.words import Words
-from suite.statistics.scores import Estimate
+from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,9 @@ class Evaluated:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        return mean_interval(self.scores)
+        """The percentile bootstrap's: a band shows a spread, and judges nothing."""
+        column = np.asarray(self.scores).reshape(-1, 1)
+        return stratified_bootstrap(mean, column) if len(column) > 1 else None
 
     def spent(self, budget: str) -> float:
         return fmean(curve.by(budget)[place] for curve, place in self.runs)

@@ -10,11 +10,11 @@ from suite.report.rl_contrasts import contests_of, contrasts_of
 from suite.report.rl_recipes import recipe_comparisons, reference_recipe
 from suite.report.rl_run import COMPLETIONS, STEPS
 from suite.report.rl_runs import Arm, Comparison, clock_of, comparisons
-from suite.report.rl_thoughts import CORRECTIONS, LENGTH, change_of, thinking
+from suite.report.rl_thoughts import CORRECTIONS, LENGTH, changes_of, thinking
 from suite.report.words import Words
+from suite.statistics.paired import Outcome
 
 MOST_HEADLINES = 2
-OUTCOMES = ("higher", "lower", "open")
 COMPARED = ("supervision", "reward_from")
 
 
@@ -37,7 +37,7 @@ def said(one: Comparison, words: Words) -> str:
     for budget in (COMPLETIONS, clock_of(one.drawn[0])):
         fought = [contest for contest in contests(one) if contest.budget == budget]
         # Arms that were picked by their scores cannot be judged by them.
-        if fought and one.most_seeds > 1 and not one.is_picked:
+        if fought and not one.is_picked:
             told = _told([(contest.arm.name, contest.outcome) for contest in fought], words)
             held, reference = words(f"rl_efficiency.at_equal.{budget}"), fought[0].reference.name
             parts.append(words("rl_efficiency.outcome", held=held, reference=reference, told=told))
@@ -49,7 +49,7 @@ def _of_stages(results: Results, words: Words) -> list[str]:
     for one in recipe_comparisons(results):
         reference = reference_recipe(one)
         fought = [] if reference is None else contests_against(reference, one, STEPS)
-        outcomes = [(each.arm.name, each.outcome) for each in fought if each.budget == STEPS and each.is_judged]
+        outcomes = [(each.arm.name, each.outcome) for each in fought if each.budget == STEPS]
         if reference is not None and outcomes:
             told = _told(outcomes, words)
             return [words("rl_stages.headline", title=one.title, reference=reference.name, told=told)]
@@ -67,8 +67,8 @@ def _of_thought(results: Results, words: Words) -> list[str]:
 
 
 def _changed(arms: Sequence[Arm], metric: str, words: Words) -> str:
-    changes = [(arm.name, change_of(arm, metric)) for arm in arms]
-    return _told([(name, change.outcome) for name, change in changes if change is not None and change.interval], words)
+    found = [(arm.name, change.outcome) for (arm, of), change in changes_of(arms).items() if of == metric]
+    return _told(found, words)
 
 
 def _of_feedback(results: Results, words: Words) -> list[str]:
@@ -78,18 +78,18 @@ def _of_feedback(results: Results, words: Words) -> list[str]:
         fought = [
             (one.title, contest.outcome)
             for one, contest in contests_of(contrasts_of(results, name), name)
-            if contest.budget == COMPLETIONS and contest.is_judged
+            if contest.budget == COMPLETIONS
         ]
         if fought:
             parts.append(words(f"rl_feedback.headline.{name}", told=_told(fought, words)))
     return [words("rl_feedback.headline", told=words("punctuation.notes").join(parts))] if parts else []
 
 
-def _told(outcomes: Sequence[tuple[str, str]], words: Words) -> str:
+def _told(outcomes: Sequence[tuple[str, Outcome]], words: Words) -> str:
     """Names by their outcome, the open ones said to be open."""
-    by_outcome = {outcome: [name for name, of in outcomes if of == outcome] for outcome in OUTCOMES}
+    by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
     parts = [
-        words(f"rl_efficiency.told.{outcome}", names=words("punctuation.list").join(names))
+        words(f"verdict.of.{outcome}", names=words("punctuation.list").join(names))
         for outcome, names in by_outcome.items()
         if names
     ]

@@ -1,16 +1,14 @@
 """What each stage of a recipe added to held-out accuracy, and what it spent."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean
 
-from suite.report.rl_contests import mean_interval
-from suite.report.rl_numbers import outcome_of
 from suite.report.rl_palette import RECIPE
 from suite.report.rl_run import DEFAULTS, MOST_STEPS, Curve, Run
 from suite.report.rl_runs import Arm, clock_of
 from suite.report.watched import cut
-from suite.statistics.scores import Estimate
+from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
 REINFORCED = "rl"
 """The one kind of a run that says no stages."""
@@ -43,23 +41,22 @@ class Gain:
     before: Sequence[float]
     after: Sequence[float]
     """Held-out accuracy, run by run."""
-    added: Estimate | None
-    """Of the mean of after less before, each run against itself; None where there is a single run."""
+    added: Comparison
+    """After less before, each run against itself."""
     seconds: float | None
     """The mean over the runs, by the arm's clock."""
     spent: Mapping[str, float]
     """The mean over the runs of what its steps counted, by metric."""
 
-    @property
-    def mean_added(self) -> float:
-        return fmean(after - before for before, after in zip(self.before, self.after, strict=True))
 
-    @property
-    def outcome(self) -> str:
-        return outcome_of(self.added)
+def gains_of(arms: Iterable[Arm]) -> dict[Arm, list[Gain]]:
+    """Return every arm's gains, with Holm's correction over all of them together."""
+    found = {arm: _gains(arm) for arm in arms}
+    together = iter(judge_together([gain.added for gains in found.values() for gain in gains]))
+    return {arm: [replace(gain, added=next(together)) for gain in gains] for arm, gains in found.items()}
 
 
-def gains_of(arm: Arm) -> list[Gain]:
+def _gains(arm: Arm) -> list[Gain]:
     """Stage by stage; empty where no run says its stages, or none was evaluated at their ends."""
     staged = [(run, curve, stages) for run in arm.runs if (curve := run.curve) and (stages := stages_of(run))]
     if not staged:
@@ -98,6 +95,8 @@ def _gain(arm: Arm, place: int, stages: Sequence[Stage], runs: Sequence[tuple[Ru
         return None
     before = [curve.accuracy[first] for _, curve, first, _ in known]
     after = [curve.accuracy[last] for _, curve, _, last in known]
+    added = changes(after, less=before, margin=SHARE_MARGIN)
+    assert added is not None
     seconds = [curve.by(clock)[last] - curve.by(clock)[first] for _, curve, first, last in known if curve.has(clock)]
     return Gain(
         arm=arm,
@@ -106,7 +105,7 @@ def _gain(arm: Arm, place: int, stages: Sequence[Stage], runs: Sequence[tuple[Ru
         stage=stage,
         before=before,
         after=after,
-        added=mean_interval([last - first for first, last in zip(before, after, strict=True)]),
+        added=added,
         seconds=fmean(seconds) if seconds else None,
         spent=_spent(stage, [run for run, *_ in known]),
     )

@@ -35,15 +35,3 @@ def with_range(value: float, interval: Estimate | None, text: Callable[[float], 
     if interval is None:
         return text(value)
     return words("rl.with_range", value=text(value), low=text(interval.low), to=joined, high=text(interval.high))
-
-
-def in_words(outcome: str, interval: Estimate | None, seeds: int, words: Words) -> str:
-    """Higher, lower or open, as a cell says it."""
-    return words("rl_efficiency.single") if interval is None else words(f"rl_efficiency.{outcome}", count=seeds)
-
-
-def outcome_of(interval: Estimate | None) -> str:
-    """open, higher or lower: what an interval of a difference leaves."""
-    if interval is None or interval.low <= 0 <= interval.high:
-        return "open"
-    return "higher" if interval.estimate > 0 else "lower"

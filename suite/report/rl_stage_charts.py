@@ -104,11 +104,11 @@ def _of_arm(arm: Arm, gains: Sequence[Gain], style: Mapping[str, Any], words: Wo
         "type": "scatter",
         "mode": "markers",
         "name": figure_text(arm.name),
-        "x": [short(100 * gain.mean_added) for _, gain in own],
+        "x": [short(100 * gain.added.mean) for _, gain in own],
         "y": [row for row, _ in own],
         **error_bars(
             "x",
-            [(gain.mean_added, gain.added) for _, gain in own],
+            [(gain.added.mean, gain.added.interval) for _, gain in own],
             factor=100,
             colour=style["marker"]["color"],
         ),
@@ -120,5 +120,5 @@ def _of_arm(arm: Arm, gains: Sequence[Gain], style: Mapping[str, Any], words: Wo
 
 
 def _added_hover(gain: Gain, words: Words) -> str:
-    added = with_range(gain.mean_added, gain.added, points, words("rl.to"), words)
+    added = with_range(gain.added.mean, gain.added.interval, points, words("rl.to"), words)
     return words("rl_stages.added_hover", stage=stage_label(gain, words), added=added, count=len(gain.before))

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.report.alike import Pairs
-from suite.report.rl_contests import FEWEST
 from suite.report.rl_runs import Arm, Comparison, titles_of
 from suite.statistics.scores import Estimate, Profile, bootstrap_profile, iqm, stratified_bootstrap
 
 OF_TASK = "task"
+FEWEST = 2
+"""Seeds to draw from."""
 THRESHOLDS = np.linspace(0, 1, 41)
 
 

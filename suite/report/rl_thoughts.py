@@ -1,44 +1,22 @@
 """How thought changes over training: from the first evaluation to the last, and its length at equal accuracy."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from suite.report.results import Results
-from suite.report.rl_contests import FEWEST, mean_interval
-from suite.report.rl_numbers import outcome_of
 from suite.report.rl_run import MOST, Run, is_share
 from suite.report.rl_runs import Arm, Comparison, comparisons
 from suite.statistics.learning import to_threshold
-from suite.statistics.scores import Estimate, mean, paired_bootstrap
+from suite.statistics.paired import SHARE_MARGIN, changes, compare, judge_together
+from suite.statistics.paired import Comparison as Paired
 
 LENGTH, CORRECTIONS, ACCURACY = "thought_length", "corrections", "accuracy"
+METRICS = (LENGTH, CORRECTIONS, ACCURACY)
 HELD_OUT = "heldout_"
 LEVELS = (0.25, 0.5, 0.75)
 OFTEN = 0.01
 REFERENCE = "grpo"
 """Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """Of one held-out number, in the runs of one arm that have it more than once."""
-
-    firsts: Sequence[float]
-    lasts: Sequence[float]
-    interval: Estimate | None
-    """Of the mean of last less first, each run against itself."""
-
-    @property
-    def mean_change(self) -> float:
-        return fmean(self.lasts) - fmean(self.firsts)
-
-    @property
-    def outcome(self) -> str:
-        """open, higher or lower."""
-        return outcome_of(self.interval)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +28,8 @@ class AtLevel:
     lengths: Mapping[str, float]
     """By seed, of those that got there and think at all."""
     runs: int
-    differences: Sequence[float]
-    """Less the reference's, for each seed that has both; empty for the reference itself."""
-    interval: Estimate | None
-
-    @property
-    def outcome(self) -> str:
-        return outcome_of(self.interval)
+    less_reference: Paired | None
+    """On the seeds that both have; None for the reference itself."""
 
 
 def thinking(results: Results) -> dict[Comparison, list[Arm]]:
@@ -84,13 +57,16 @@ def held_out(run: Run, metric: str) -> dict[int, float]:
     return _sensible(run.evaluated.get(HELD_OUT + metric, {}), metric)
 
 
-def change_of(arm: Arm, metric: str) -> Change | None:
-    series = [sorted(found.items()) for run in arm.ended if len(found := held_out(run, metric)) > 1]
-    if not series:
-        return None
+def changes_of(arms: Sequence[Arm]) -> dict[tuple[Arm, str], Paired]:
+    """Compare the last evaluation with the first, by arm and metric, each run with itself; all of them together."""
+    found = {(arm, metric): one for arm in arms for metric in METRICS if (one := _change(arm, metric)) is not None}
+    return dict(zip(found, judge_together([*found.values()]), strict=True))
+
+
+def _change(arm: Arm, metric: str) -> Paired | None:
+    series = [sorted(of_run.items()) for run in arm.ended if len(of_run := held_out(run, metric)) > 1]
     firsts, lasts = [values[0][1] for values in series], [values[-1][1] for values in series]
-    changes = [last - first for first, last in zip(firsts, lasts, strict=True)]
-    return Change(firsts=firsts, lasts=lasts, interval=mean_interval(changes))
+    return changes(lasts, less=firsts, margin=None if metric == LENGTH else SHARE_MARGIN)
 
 
 def sequence_mean(arms: Sequence[Arm]) -> Arm:
@@ -106,21 +82,13 @@ def at_levels(arms: Sequence[Arm]) -> list[AtLevel]:
         theirs = _lengths(reference, level)
         of_level = [_at_level(arm, level, {} if arm is reference else theirs) for arm in arms]
         found += of_level if any(one.lengths for one in of_level) else []
-    return found
+    together = iter(judge_together([one.less_reference for one in found if one.less_reference]))
+    return [replace(one, less_reference=next(together)) if one.less_reference else one for one in found]
 
 
 def _at_level(arm: Arm, level: float, theirs: Mapping[str, float]) -> AtLevel:
     ours = _lengths(arm, level)
-    seeds = [seed for seed in ours if seed in theirs]
-    paired = [np.asarray([lengths[seed] for seed in seeds]).reshape(-1, 1) for lengths in (ours, theirs)]
-    return AtLevel(
-        arm=arm,
-        level=level,
-        lengths=ours,
-        runs=len(arm.ended),
-        differences=[ours[seed] - theirs[seed] for seed in seeds],
-        interval=paired_bootstrap(mean, *paired) if len(seeds) >= FEWEST else None,
-    )
+    return AtLevel(arm=arm, level=level, lengths=ours, runs=len(arm.ended), less_reference=compare(ours, theirs))
 
 
 def _lengths(arm: Arm, level: float) -> dict[str, float]:

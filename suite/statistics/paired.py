@@ -90,7 +90,7 @@ class Comparison:
 
     @property
     def error(self) -> float:
-        """Return the standard error of the mean, which has `pairs - 1` degrees of freedom; of one pair it is infinite."""
+        """Return the standard error of the mean, with `pairs - 1` degrees of freedom; of one pair it is infinite."""
         if self.pairs < 2:
             return math.inf
         return float(np.std(self.differences, ddof=1)) / math.sqrt(self.pairs)
@@ -210,9 +210,9 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     right.sort()
     # Sums that are equal on paper differ in their last bits.
     reached = abs(math.fsum(differences)) - 1e-9 * math.fsum(map(abs, differences))
-    above = len(right) - np.searchsorted(right, reached - left, side="left")
-    below = np.searchsorted(right, -reached - left, side="right")
-    return min(1.0, float(above.sum() + below.sum()) / 2 ** len(differences))
+    above = int(np.sum(len(right) - np.searchsorted(right, reached - left, side="left")))
+    below = int(np.sum(np.searchsorted(right, -reached - left, side="right")))
+    return min(1.0, (above + below) / float(2 ** len(differences)))
 
 
 def _flipped(half: Sequence[float]) -> NDArray[np.float64]:

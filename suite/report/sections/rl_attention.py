@@ -12,13 +12,13 @@ from suite.report.facets import trace_facets
 from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
 from suite.report.rl_charts import axis, error_bars, row_layout, short
-from suite.report.rl_contests import mean_interval
 from suite.report.rl_numbers import percent_range
 from suite.report.rl_palette import shown_algorithm
 from suite.report.rl_run import Run
 from suite.report.rl_runs import Arm, arms_of, clock_of, contestants, numbers_of, titles_of, together_of
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.sections.rl_cost import cost_of
+from suite.report.verdicts import share_interval
 from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
@@ -95,7 +95,7 @@ def _trained(runs: Sequence[Run]) -> list[Trained]:
                     variant=name,
                     arm=own_arm,
                     scores=scores,
-                    interval=mean_interval(scores),
+                    interval=share_interval(scores),
                     cost_s=cost.total_s if cost else None,
                     parameters=parameters[0] if parameters else None,
                 )

@@ -21,6 +21,7 @@ from suite.report.rl_run import COMPLETIONS, JOULES, TOKENS
 from suite.report.rl_runs import Arm, Comparison, budget_name, clock_of, comparisons
 from suite.report.rl_tasks import Scored, TaskSet, task_sets
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
+from suite.report.verdicts import with_rule
 from suite.report.words import Words
 from suite.statistics.learning import arrivals, expected_best, to_threshold
 from suite.statistics.scores import mean
@@ -111,7 +112,7 @@ def _contests(one: Comparison, words: Words, *, is_first: bool) -> Table:
         columns=contest_columns(words),
         rows=[contest_row(contest, words) for contest in fought],
         row_facets=[contest.arm.facets for contest in fought],
-        note=words("rl_efficiency.contests_note") if is_first else "",
+        note=with_rule(words("rl_efficiency.contests_note"), words) if is_first else "",
         folded=not is_first or one.is_picked,
     )
 

@@ -3,14 +3,13 @@
 The base model already does both as often as its corpus does: what training adds is the change, not the habit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from suite.records import numbers
 from suite.report.results import Results
 from suite.report.rl_charts import height_px, is_wide
-from suite.report.rl_contests import mean_interval
-from suite.report.rl_numbers import in_words, points, signed, with_range
+from suite.report.rl_numbers import points, signed, with_range
 from suite.report.rl_runs import Arm, Comparison
 from suite.report.rl_series import plain
 from suite.report.rl_thought_charts import over_steps, path, text_of
@@ -20,15 +19,16 @@ from suite.report.rl_thoughts import (
     LENGTH,
     AtLevel,
     at_levels,
-    change_of,
+    changes_of,
     corrects,
     sampled,
     sequence_mean,
     thinking,
 )
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View
+from suite.report.verdicts import mean_interval, p_cells, p_columns, verdict, with_rule
 from suite.report.words import Words
-from suite.statistics.scores import Estimate
+from suite.statistics.paired import Comparison as Paired
 
 MOST_FIGURES = 4
 VIEWS = (LENGTH, CORRECTIONS, ACCURACY)
@@ -69,6 +69,7 @@ def _figure(one: Comparison, arms: Sequence[Arm], words: Words) -> Figure:
 
 
 def _changes(one: Comparison, arms: Sequence[Arm], words: Words, *, is_first: bool) -> Table:
+    changed = changes_of(arms)
     return Table(
         title=words("rl_evolution.changes", title=one.title),
         columns=[
@@ -90,27 +91,26 @@ def _changes(one: Comparison, arms: Sequence[Arm], words: Words, *, is_first: bo
             [
                 arm.name,
                 numbers.count(len(arm.ended)),
-                *(text for metric in VIEWS for text in _change(arm, metric, words)),
+                *(text for metric in VIEWS for text in _change(changed.get((arm, metric)), metric, words)),
                 *(_ends_of_samples(arm, metric, words) for metric in (LENGTH, CORRECTIONS)),
             ]
             for arm in arms
         ],
         row_facets=[arm.facets for arm in arms],
-        note=words("rl_evolution.changes_note") if is_first else "",
+        note=with_rule(words("rl_evolution.changes_note"), words) if is_first else "",
         folded=not is_first or len(arms) > MOST_ROWS_OPEN,
     )
 
 
-def _change(arm: Arm, metric: str, words: Words) -> list[str]:
+def _change(found: Paired | None, metric: str, words: Words) -> list[str]:
     """First and last, their difference with its interval, and what may be said of it."""
-    found = change_of(arm, metric)
     if found is None:
         return [numbers.NOTHING] * 3
     text = signed if metric == LENGTH else points
     return [
-        _arrow(fmean(found.firsts), fmean(found.lasts), metric, words),
-        with_range(found.mean_change, found.interval, text, words("rl.to"), words),
-        in_words(found.outcome, found.interval, len(found.firsts), words),
+        _arrow(fmean(found.theirs), fmean(found.ours), metric, words),
+        with_range(found.mean, found.interval, text, words("rl.to"), words),
+        verdict(found, words),
     ]
 
 
@@ -139,26 +139,31 @@ def _levels(one: Comparison, rows: Sequence[AtLevel], words: Words, *, is_first:
             Column(title=words("rl_evolution.less_reference"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.pairs"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.in_words")),
+            *p_columns(words),
         ],
         rows=[_level_row(row, words) for row in rows],
         row_facets=[row.arm.facets for row in rows],
-        note=words("rl_evolution.levels_note") if is_first else "",
+        note=with_rule(words("rl_evolution.levels_note"), words) if is_first else "",
         folded=not is_first or len(rows) > MOST_ROWS_OPEN,
     )
 
 
 def _level_row(row: AtLevel, words: Words) -> list[str]:
-    lengths, differences = list(row.lengths.values()), row.differences
+    lengths, less = list(row.lengths.values()), row.less_reference
     return [
         row.arm.name,
         numbers.percent(row.level),
         words("rl_efficiency.arrived_of", arrived=len(lengths), runs=row.runs),
-        _mean_of(lengths, mean_interval(lengths), plain, words),
-        _mean_of(differences, row.interval, signed, words),
-        numbers.count(len(differences)),
-        in_words(row.outcome, row.interval, len(differences), words) if differences else numbers.NOTHING,
+        with_range(fmean(lengths), mean_interval(lengths), plain, words("rl.to"), words)
+        if lengths
+        else numbers.NOTHING,
+        with_range(less.mean, less.interval, signed, words("rl.to"), words) if less else numbers.NOTHING,
+        numbers.count(less.pairs if less else 0),
+        *([verdict(less, words), *p_cells(less)] if less else [numbers.NOTHING] * 3),
     ]
 
 
-def _mean_of(values: Sequence[float], interval: Estimate | None, text: Callable[[float], str], words: Words) -> str:
-    return with_range(fmean(values), interval, text, words("rl.to"), words) if values else numbers.NOTHING
+def _mean(lengths: Sequence[float], words: Words) -> str:
+    if not lengths:
+        return numbers.NOTHING
+    return with_range(fmean(lengths), mean_interval(lengths), plain, words("rl.to"), words)

@@ -16,6 +16,7 @@ from suite.report.rl_run import Run, is_share
 from suite.report.rl_runs import Comparison
 from suite.report.rl_series import seeds_band
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Section, Table, View
+from suite.report.verdicts import with_rule
 from suite.report.words import Words
 
 SETTINGS = ("supervision", "reward_from")
@@ -71,6 +72,6 @@ def _table(name: str, contests: Sequence[tuple[Comparison, Contest]], words: Wor
         columns=[Column(title=words("column.group")), *contest_columns(words)],
         rows=[[one.title, *contest_row(contest, words)] for one, contest in contests],
         row_facets=[contest.arm.facets for _, contest in contests],
-        note=words(f"rl_feedback.note.{name}"),
+        note=with_rule(words(f"rl_feedback.note.{name}"), words),
         folded=len(contests) > MOST_ROWS_OPEN,
     )

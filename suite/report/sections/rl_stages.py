@@ -11,14 +11,15 @@ from suite.report.quoted import quoted_tables
 from suite.report.results import Results
 from suite.report.rl_charts import height_px, rows_height_px
 from suite.report.rl_contest_rows import contest_columns, contest_row
-from suite.report.rl_contests import contests_against, mean_interval
+from suite.report.rl_contests import contests_against
 from suite.report.rl_gains import COUNTED, Gain, gains_of
-from suite.report.rl_numbers import in_words, percent_range, points, with_range
+from suite.report.rl_numbers import percent_range, points, with_range
 from suite.report.rl_recipes import recipe_comparisons, reference_recipe, teacher_seconds
 from suite.report.rl_run import STEPS
 from suite.report.rl_runs import Arm, Comparison, budget_name, clock_of
 from suite.report.rl_stage_charts import added_rows, courses, stage_name
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
+from suite.report.verdicts import p_cells, p_columns, share_interval, verdict, with_rule
 from suite.report.words import Words
 
 PUBLISHED = "published_training"
@@ -28,7 +29,7 @@ Gains = Mapping[Arm, Sequence[Gain]]
 
 
 def build(results: Results, words: Words) -> Section | None:
-    found = {one: {arm: gains_of(arm) for arm in one.drawn} for one in recipe_comparisons(results)}
+    found = {one: gains_of(one.drawn) for one in recipe_comparisons(results)}
     found = {one: gains for one, gains in found.items() if any(gains.values())}
     if not found:
         return None
@@ -101,6 +102,7 @@ def _table(one: Comparison, gains: Gains, words: Words, *, is_first: bool) -> Ta
             Column(title=words("rl_stages.points"), kind=Kind.NUMBER),
             Column(title=words("rl.seeds"), kind=Kind.NUMBER),
             Column(title=words("rl_efficiency.in_words")),
+            *p_columns(words),
             Column(title=words(f"rl.budget.{clock_of(one.drawn[0])}"), kind=Kind.NUMBER),
             *(Column(title=words(f"rl_stages.{name}"), kind=Kind.NUMBER) for name in counted),
             *([Column(title=words("rl_stages.teacher"), kind=Kind.NUMBER)] if has_teacher else []),
@@ -114,7 +116,7 @@ def _table(one: Comparison, gains: Gains, words: Words, *, is_first: bool) -> Ta
             for gain in rows
         ],
         row_facets=[gain.arm.facets for gain in rows],
-        note=words("rl_stages.note") if is_first else "",
+        note=with_rule(words("rl_stages.note"), words) if is_first else "",
         folded=not is_first or len(rows) > MOST_ROWS_OPEN,
     )
 
@@ -127,15 +129,16 @@ def _gain_row(gain: Gain, words: Words) -> list[str]:
         numbers.count(stage.steps),
         _share(gain.before, words),
         _share(gain.after, words),
-        with_range(gain.mean_added, gain.added, points, words("rl.to"), words),
+        with_range(gain.added.mean, gain.added.interval, points, words("rl.to"), words),
         numbers.count(len(gain.before)),
-        in_words(gain.outcome, gain.added, len(gain.before), words),
+        verdict(gain.added, words),
+        *p_cells(gain.added),
         cell(gain.seconds, numbers.seconds),
     ]
 
 
 def _share(scores: Sequence[float], words: Words) -> str:
-    interval = mean_interval(scores)
+    interval = share_interval(scores)
     text = numbers.percent(fmean(scores))
     return text if interval is None else words("rl_stages.with_interval", value=text, interval=percent_range(interval))
 
@@ -156,6 +159,6 @@ def _contests(found: Iterable[Comparison], words: Words) -> list[Table]:
             columns=[Column(title=words("column.group")), *contest_columns(words)],
             rows=[[one.title, *contest_row(contest, words)] for one, contest in rows],
             row_facets=[contest.arm.facets for _, contest in rows],
-            note=words("rl_stages.contests_note"),
+            note=with_rule(words("rl_stages.contests_note"), words),
         )
     ]

@@ -1,0 +1,64 @@
+"""Outcomes of suite.statistics.paired in words and numbers, the same for every section."""
+
+from collections.abc import Callable, Sequence
+
+from suite.records import numbers
+from suite.report.section import Column, Kind
+from suite.report.words import Words
+from suite.statistics.paired import Comparison
+from suite.statistics.scores import Estimate
+from suite.statistics.seeds import mean_of_seeds
+
+Text = Callable[[float], str]
+
+
+def mean_interval(values: Sequence[float]) -> Estimate | None:
+    """Return Student's interval of a mean over seeds; a single one has none."""
+    return mean_of_seeds(values) if len(values) > 1 else None
+
+
+def share_interval(values: Sequence[float]) -> Estimate | None:
+    """Return the same of a mean of shares, no end of which lies outside of what a share can be."""
+    found = mean_interval(values)
+    if found is None:
+        return None
+    low, high = max(0.0, found.low), min(1.0, found.high)
+    return Estimate(estimate=found.estimate, low=low, high=high, level=found.level, runs=found.runs)
+
+
+def verdict(found: Comparison, words: Words) -> str:
+    """Return the outcome as a cell or a sentence says it, in terms of shares."""
+    return _in_unit(found, "points", 100 * (found.margin or 0.0), words)
+
+
+def loss_verdict(found: Comparison, words: Words) -> str:
+    """Return the outcome of values that are losses with their sign turned: higher is better."""
+    said = words.either(f"verdict.loss.{found.outcome}", "")
+    return said or _in_unit(found, "nats", found.margin or 0.0, words)
+
+
+def p_columns(words: Words) -> list[Column]:
+    """Return the head of `p_cells`."""
+    return [Column(title=words(f"verdict.{name}"), kind=Kind.NUMBER) for name in ("p", "flips")]
+
+
+def p_cells(found: Comparison) -> list[str]:
+    """Return p by Student's t after Holm's correction, and by sign flips alone; dashes where nothing was tested."""
+    if not found.is_tested:
+        return [numbers.NOTHING] * 2
+    by_t = found.p if found.adjusted_p is None else found.adjusted_p
+    return [_p_text(by_t), _p_text(found.sign_flip_p)]
+
+
+def with_rule(note: str, words: Words) -> str:
+    """Return a table's note, and behind it how its verdicts come about."""
+    return words("punctuation.sentence").join([note, words("verdict.note")])
+
+
+def _p_text(p: float | None) -> str:
+    return numbers.NOTHING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _in_unit(found: Comparison, unit: str, margin: float, words: Words) -> str:
+    said = words(f"verdict.within.{unit}", margin=f"{margin:g}")
+    return words(f"verdict.{found.outcome}", count=found.pairs, margin=said)
