@@ -1,9 +1,9 @@
 """What an arm is judged by, of reinforcement learning or of decoders' quality, and its change over pairs of one seed.
 
 Runs of one seed share the base model, the prompts or questions and the order of both, and the variance between base
-models is as large as the gaps between algorithms: so each pair gives a difference, and Student's t is taken over the
-differences. Where both sides are of one distribution a difference is as likely as its opposite, whatever that
-distribution is.
+models is as large as the gaps between algorithms: so each pair gives a difference, and they are compared as
+suite.statistics.paired says. The page asks whether arms differ at all, at 5 % a table; a gate asks on one side only, at
+1 % a judgement, and beyond a floor.
 """
 
 import math
@@ -21,12 +21,11 @@ from suite.records import numbers
 from suite.records.quality_metrics import TEXT, TRAIN, below
 from suite.records.record import Reading, Record
 from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.statistics.paired import Comparison, changes
 
 ACCURACY, ANSWERED, LATENCY, TEXT_LOSS = "heldout_accuracy", "answered", "latency_s", "text_loss"
 LAST, MEAN, COST = "last", "mean", "+".join(PHASES)
 """Stand for spans: the last evaluation, all evaluations, and the phases of all steps together."""
-FEWEST_SEEDS = 5
-"""As of stored times: Student's t at 99 % is 3.7 with five pairs and 7.0 with three."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,28 +137,29 @@ class SeedComparison:
     quantity: Quantity
     before: float
     after: float
-    shift: float
-    """Mean of the pairs' differences; above 0 is for the worse."""
-    error: float
-    """Standard error of that mean."""
-    seeds: int
+    change: Comparison
+    """Of the pairs, on the scale on which they are tested; above 0 is for the worse."""
     clock: str
     notes: Sequence[str] = ()
 
     @property
     def t(self) -> float:
-        return t_of(self.shift, self.error)
+        return t_of(self.shift, self.change.error)
+
+    @property
+    def shift(self) -> float:
+        return self.change.mean
 
     @property
     def freedom(self) -> int:
-        return self.seeds - 1
+        return self.change.pairs - 1
 
     def judged(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
         """Floor and target are points of an accuracy, and shares of a cost."""
         is_accuracy = self.quantity.is_accuracy
         key = self.case, self.quantity.span, self.quantity.metric
         floor, target = tolerances.floor(*key), tolerances.target(*key)
-        reach = reach_of(self.error, self.freedom)
+        reach = reach_of(self.change.error, self.freedom)
         on_scale = [floor, target] if is_accuracy else [math.log1p(floor), math.log1p(target)]
         outcome = outcome_of(p_worse, p_better, shift=self.shift, reach=reach, floor=on_scale[0], target=on_scale[1])
         ends = [self.shift - reach, self.shift + reach]
@@ -178,7 +178,7 @@ class SeedComparison:
             level=LEVEL,
             allowed=self._ratio(on_scale[0]),
             clock=self.clock,
-            launches=self.seeds,
+            launches=self.change.pairs,
             notes=self.notes,
         )
 
@@ -194,7 +194,7 @@ class SeedComparison:
         change, *ends = (signed(shift) for shift in (self.shift, self.shift - reach, self.shift + reach))
         low, high = reversed(ends) if is_accuracy else ends
         told = (
-            f"{self.quantity.said(self.before)} before, {self.quantity.said(self.after)} now over {self.seeds} "
+            f"{self.quantity.said(self.before)} before, {self.quantity.said(self.after)} now over {self.change.pairs} "
             f"paired seeds: {change} ({low} to {high})"
         )
         if outcome is Outcome.INCONCLUSIVE:
@@ -209,15 +209,14 @@ def compared(
 ) -> SeedComparison:
     """In the order of their seeds, which are at least two."""
     old, new = ([one.value for one in side] for side in (before, after))
-    worsening = quantity.worsening(old, new)
+    change = changes(quantity.worsening(old, new))
+    assert change is not None
     return SeedComparison(
         case=case,
         quantity=quantity,
         before=quantity.average(old),
         after=quantity.average(new),
-        shift=float(np.mean(worsening)),
-        error=float(np.std(worsening, ddof=1)) / math.sqrt(len(worsening)),
-        seeds=len(worsening),
+        change=change,
         clock=after[0].clock,
         notes=notes,
     )

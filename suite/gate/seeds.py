@@ -13,7 +13,7 @@ from suite.gate.exact import Exact, exact_of_record, judge_exact
 from suite.gate.fingerprint import differences, surroundings
 from suite.gate.pairing import BY_SEED
 from suite.gate.runs import ALWAYS_BAD, Run, bad_run, counting, ok_runs
-from suite.gate.seed_pairs import FEWEST_SEEDS, JUDGINGS, Judging, Quantity, SeedComparison, Taken, compared
+from suite.gate.seed_pairs import JUDGINGS, Judging, Quantity, SeedComparison, Taken, compared
 from suite.gate.stored_case import (
     BASELINE,
     CANDIDATE,
@@ -30,6 +30,7 @@ from suite.gate.verdict import Outcome, Verdict
 from suite.records.case import Case, without
 from suite.records.metrics import METRICS
 from suite.records.record import Record
+from suite.statistics.paired import FEWEST_PAIRS
 
 SEED = "seed"
 OK_RUNS = "ok_runs"
@@ -231,7 +232,7 @@ def _compared(
     if not both:
         return
     old_ones, new_ones = zip(*both, strict=True)
-    if len(both) >= FEWEST_SEEDS:
+    if len(both) >= FEWEST_PAIRS:
         yield compared(case, quantity, old_ones, new_ones, notes)
     else:
         before, after = (quantity.average([one.value for one in side]) for side in (old_ones, new_ones))
@@ -241,7 +242,7 @@ def _compared(
             span=quantity.span,
             metric=quantity.metric,
             outcome=Outcome.INCONCLUSIVE,
-            reason=f"needs {FEWEST_SEEDS} paired seeds; there are {len(both)}: {told}",
+            reason=f"needs {FEWEST_PAIRS} paired seeds; there are {len(both)}: {told}",
             before=before,
             after=after,
             notes=notes,

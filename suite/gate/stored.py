@@ -14,7 +14,6 @@ from suite.gate.acceptances import apply_file
 from suite.gate.family import ALPHA, judge_together
 from suite.gate.noise import machine_kind
 from suite.gate.runs import Run, Runs, read_runs
-from suite.gate.seed_pairs import FEWEST_SEEDS
 from suite.gate.seeds import by_arm, judge_arm
 from suite.gate.stored_case import BASELINE, CANDIDATE, Found, judge_case
 from suite.gate.stored_times import FEWEST_RUNS
@@ -22,6 +21,7 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records.derived import started_at
 from suite.records.record import Record
+from suite.statistics.paired import FEWEST_PAIRS
 
 
 def judge_stored(
@@ -122,6 +122,6 @@ def _facts(new: Sequence[Record], tolerances: Tolerances) -> Mapping[str, Any]:
         "target": tolerances.default_target,
         "alpha": ALPHA,
         "fewest_stored_runs": FEWEST_RUNS,
-        "fewest_seeds": FEWEST_SEEDS,
+        "fewest_seeds": FEWEST_PAIRS,
         "machine": machine_kind(newest.environment, threads if isinstance(threads, int) else 1) if newest else "",
     }
