@@ -31,6 +31,7 @@ COLOURS = {
     Outcome.SLOWER: RED,
     Outcome.INCOMPARABLE: YELLOW,
     Outcome.INCONCLUSIVE: YELLOW,
+    Outcome.UNJUDGED: YELLOW,
     Outcome.FASTER: GREEN,
 }
 SUMMED_UP = (Outcome.NEW, Outcome.SAME)

@@ -27,6 +27,8 @@ CASES = {"one": GOOD, "two": GOOD, "three": GOOD}
 SLOWER = {"cases": CASES | {"two": {"seconds": 2e-3}}}
 EMPTY = {"cases": {}}
 UNTIMED = {"spans": []}
+ELSEWHERE = {"code": {"light": None}}
+"""Runs what is installed."""
 
 
 def called(monkeypatch, *arguments):
@@ -105,7 +107,15 @@ def test_a_slower_case_fails_is_told_to_github_and_passes_once_it_is_accepted(tm
         ({"cases": CASES, "protocol": 99}, {"cases": CASES}, 4, "before: the worker speaks protocol 99"),
         ({"cases": {"one": GOOD}}, {"cases": {"one": {"size": 2}}}, 3, "settings changed"),
         (*[{"cases": {"one": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
-        ({"cases": {"one": GOOD}}, {"cases": {"one": {"ran_tree": False}}}, 4, "the code that is installed"),
+        ({"cases": {"one": GOOD}}, {"cases": {"one": ELSEWHERE}}, 4, "light lay in the revision before, and now"),
+        ({"cases": {"one": ELSEWHERE}}, {"cases": {"one": GOOD}}, 4, "light did not lie in the revision before"),
+        ({"cases": {"one": GOOD}}, {"cases": {"one": {"ran": {"light": None}}}}, 4, "and now what is installed here"),
+        (
+            *[{"cases": dict.fromkeys(CASES, ELSEWHERE)}] * 2,
+            4,
+            "no case of sweep=gate runs code that the two revisions",
+        ),
+        (*[{"cases": {"one": ELSEWHERE, "two": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
     ],
 )
 def test_what_cannot_be_compared_is_never_green(tmp_path, monkeypatch, capsys, before, after, code, said):
