@@ -18,6 +18,7 @@ from suite.gate import command
 from suite.gate.acceptances import ACCEPTED, read_acceptances
 from suite.gate.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import Outcome
+from tests.conftest import heard
 from tests.gate.repositories import light, repository
 
 ROOT = Path(__file__).parents[2]
@@ -181,7 +182,9 @@ def timing(repo, folder):
     command = [sys.executable, "-m", "suite", "gate", "--against", "HEAD", "--out", str(folder / "out")]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     own = {"cwd": repo.folder, "env": environment, "start_new_session": True}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **own) as process:
+    with heard(signal.SIGINT):
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **own)
+    with started as process:
         try:
             yield process
         finally:
