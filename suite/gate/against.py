@@ -45,6 +45,8 @@ class Comparison:
     warnings: list[str] = field(default_factory=list)
     code: dict[str, str] = field(default_factory=dict)
     """By case, what of the two revisions it runs."""
+    installed: set[str] = field(default_factory=set)
+    """Modules that cases name and that do not lie in both revisions."""
     compared: bool = False
     """Whether any quantity of any case was there on both sides to be compared."""
     contest: Contest | None = None
@@ -147,6 +149,7 @@ class Comparison:
 
     def _is_held(self, case: str, old: Code, new: Code) -> bool:
         """Whether both revisions hold what the case runs. Where one does not, that is its verdict."""
+        self.installed |= {name for code in (old, new) for name in _held(code)[1]}
         if unheld := _unheld(case, old, new):
             self.verdicts.append(unheld)
             self.code.pop(case, None)
@@ -157,8 +160,9 @@ class Comparison:
     def _of_none(self) -> Verdict:
         """The refusal of a sweep of which nothing lies in the revisions."""
         reason = (
-            f"no case of sweep={self.sweep} runs code that the two revisions hold, at their top or in src/: choose "
-            "cases that do, as by --set attention=NAME or --sweep NAME"
+            f"no case of sweep={self.sweep} runs code that the two revisions hold at their top or in src/, but what is "
+            f"installed here, {_listed(self.installed)}: choose cases that do, as by --set attention=NAME or --sweep "
+            "NAME"
         )
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 

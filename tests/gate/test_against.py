@@ -301,6 +301,9 @@ def test_a_variant_in_a_flat_checkout_is_judged_and_what_is_installed_is_not(fla
 def test_a_sweep_of_installed_code_alone_is_refused_before_anything_is_timed(flat, capsys):
     judgement = flat("gqa")
     (refusal,) = judgement.verdicts
-    assert refusal.reason.startswith("no case of sweep=gate runs code that the two revisions hold")
+    assert refusal.reason.startswith(
+        "no case of sweep=gate runs code that the two revisions hold at their top or in src/"
+    )
+    assert ", but what is installed here, suite: choose cases that do" in refusal.reason
     assert (refusal.outcome, judgement.exit_code) == (Outcome.BROKEN, 4)
     assert capsys.readouterr().out == ""
