@@ -10,7 +10,6 @@ from suite.configuration import read_yaml, whole_number
 from suite.execution import INTERRUPTED, execute
 from suite.job import Job, job_for
 from suite.records.case import case_from, value_under, without_inapplicable
-from suite.report.command import report
 from suite.side_by_side import refuse_workers
 
 __all__ = ["compose", "is_left_out", "job_of", "main", "sentence"]
@@ -52,6 +51,8 @@ def _run(arguments: Sequence[str]) -> int:
     folder, is_sweep = composed[0].folder, composed[0].is_sweep
     code = execute(jobs, folder=folder, is_sweep=is_sweep, resume=resume, workers=workers)
     if is_sweep and wants_page and code != INTERRUPTED:
+        from suite.report.command import report  # a third of a second, which the gate's workers need not wait for
+
         written, reported = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
         print(f"page: {written}{', which names damaged folders' if reported else ''}", flush=True)
     return code

@@ -33,6 +33,12 @@ def ended(command, **settings):
     return done
 
 
+def readmes_variant():
+    """The files that README tells to write, by name."""
+    written = [*blocks("python"), *blocks("yaml")]
+    return {block.splitlines()[0].removeprefix("# "): block for block in written}
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """A folder for PYTHONPATH into which README's variant and the tied one were installed."""
@@ -41,8 +47,8 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("foreign")
     source, target = folder / "source", folder / "target"
     shutil.copytree(ROOT / "tests" / "foreign_variant", source)
-    for block in [*blocks("python"), *blocks("yaml")]:
-        path = source / block.splitlines()[0].removeprefix("# ")
+    for name, block in readmes_variant().items():
+        path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block, encoding="utf-8")
     options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]

@@ -6,9 +6,16 @@ import sys
 
 import pytest
 
-from suite.interruptions import Interruptions
+from suite.interruptions import POLITE, Interruptions
+from tests.conftest import heard
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals between processes")
+
+
+@pytest.fixture(autouse=True)
+def all_are_heard():
+    with heard(*POLITE):
+        yield
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -20,6 +20,7 @@ from suite.records.record import Evidence, Status
 from suite.records.store import read_contents, read_record
 from suite.run import compose, is_left_out, job_of, main
 from suite.theory.geometry import geometry_names
+from tests.conftest import heard
 from tests.records.test_code import forget_code
 
 ROOT = Path(__file__).parents[1]
@@ -503,12 +504,13 @@ def test_a_setting_that_was_taken_away_is_null_in_the_id():
 def slow_sweep(tmp_path):
     """A sweep in a session of its own, caught while its first case sleeps."""
     command = [sys.executable, "-m", "suite.run", "-m", *ELSEWHERE, "workload=slow", "seq_len=1,2"]
-    process = subprocess.Popen(
-        [*command, f"hydra.sweep.dir={tmp_path / 'results'}"],
-        env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}", "TMPDIR": str(tmp_path)},
-        cwd=ROOT,
-        start_new_session=True,
-    )
+    with heard(signal.SIGINT):
+        process = subprocess.Popen(
+            [*command, f"hydra.sweep.dir={tmp_path / 'results'}"],
+            env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}", "TMPDIR": str(tmp_path)},
+            cwd=ROOT,
+            start_new_session=True,
+        )
     _wait_for_a_worker(process.pid)
     yield process
     with contextlib.suppress(ProcessLookupError):

@@ -18,6 +18,7 @@ from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.run import compose, job_of
 from suite.side_by_side import JobQueue, refuse_workers, run_all
+from tests.conftest import heard
 from tests.rl.cases import TINY_RL, seeded
 from tests.test_run import ELSEWHERE, FOREIGN, ROOT, SMALL, _nothing_is_left_of, needs_process_groups
 
@@ -76,12 +77,13 @@ def test_two_workers_record_what_one_does_and_name_whose_energy_is_unknown(tmp_p
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interruption_ends_all_that_run_and_records_each(tmp_path, number):
     wanted = [*ELSEWHERE, "workload=meeting", f"workload.place={tmp_path}", "workload.party=3", "seq_len=1,2,3"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", EXECUTE, "-m", *wanted, f"hydra.sweep.dir={tmp_path / 'results'}"],
-        env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}"},
-        cwd=ROOT,
-        start_new_session=True,
-    )
+    with heard(number):
+        process = subprocess.Popen(
+            [sys.executable, "-c", EXECUTE, "-m", *wanted, f"hydra.sweep.dir={tmp_path / 'results'}"],
+            env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}"},
+            cwd=ROOT,
+            start_new_session=True,
+        )
     try:
         wait_until(lambda: len(list(tmp_path.glob("here-*"))) == 2)
         os.killpg(process.pid, number)

@@ -1,9 +1,13 @@
-"""Two revisions on this machine, now: built and examined side by side, then timed until each case is decided."""
+"""Two revisions on this machine, now: built and examined side by side, then timed until each case is decided.
+
+A case is judged if each revision holds a module that its settings name code of. Otherwise installed code would be
+compared with itself, and found to be the same.
+"""
 
 import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,9 +23,9 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Judgement, Outcome, Verdict
 from suite.records.metrics import METRICS
 
-OWN_WORKER = Path(__file__).with_name("worker.py")
-IN_TREE = Path("suite/gate/worker.py")
 Built = Mapping[str, Any] | Exception
+Code = Mapping[str, str | None]
+"""As a worker tells it: modules, each with its file in the tree; None for one that lies elsewhere."""
 
 
 @dataclass(kw_only=True)
@@ -39,6 +43,10 @@ class Comparison:
     """For what the workers print."""
     verdicts: list[Verdict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    code: dict[str, str] = field(default_factory=dict)
+    """By case, what of the two revisions it runs."""
+    installed: set[str] = field(default_factory=set)
+    """Modules that cases name and that do not lie in both revisions."""
     compared: bool = False
     """Whether any quantity of any case was there on both sides to be compared."""
     contest: Contest | None = None
@@ -46,15 +54,17 @@ class Comparison:
 
     def run(self, say: Say) -> None:
         """Raises ValueError where the newer tree refuses the command line, ArmError where a worker does not start."""
-        in_tree = self.after.folder / IN_TREE
         sides = Sides(
             trees=(self.before.folder, self.after.folder),
-            worker=in_tree if in_tree.exists() else OWN_WORKER,
+            worker=worker_of(self.after.folder),
             complaints=self.folder,
         )
         self._compare_requirements()
         with sides.launched() as arms:
             contenders = self._contenders(arms)
+            if not contenders and self.verdicts and all(one.outcome is Outcome.UNJUDGED for one in self.verdicts):
+                self.verdicts = [self._of_none()]
+                return
             timed = self._examined(sides, arms, contenders)
             if self.verdicts and not self.compared:  # as where each case is unsupported on both sides
                 reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
@@ -81,12 +91,13 @@ class Comparison:
             form="against",
             before=self.before.side,
             after=self.after.side,
-            verdicts=[*self.verdicts, *timed],
+            verdicts=[replace(one, code=self.code.get(one.case, "")) for one in (*self.verdicts, *timed)],
             warnings=self.warnings,
             facts={
                 "started_at": self.started_at.isoformat(timespec="seconds"),
                 "sweep": self.sweep,
                 "chosen": list(self.chosen),
+                "code": ", ".join(dict.fromkeys(self.code.values())),
                 "seconds": rounds.measured_s if rounds else 0.0,
                 "most_seconds": self.seconds,
                 "launches": rounds.launches if rounds else 0,
@@ -130,7 +141,30 @@ class Comparison:
             for one in found.gone
         ]
         both = [*found.both, *self._asked_for(arms, found.added)]
-        return [Contender(id=new.id, settings=(old.settings, new.settings)) for old, new in both]
+        return [
+            Contender(id=new.id, settings=(old.settings, new.settings))
+            for old, new in both
+            if self._is_held(new.id, old.code, new.code)
+        ]
+
+    def _is_held(self, case: str, old: Code, new: Code) -> bool:
+        """Whether both revisions hold what the case runs. Where one does not, that is its verdict."""
+        self.installed |= {name for code in (old, new) for name in _held(code)[1]}
+        if unheld := _unheld(case, old, new):
+            self.verdicts.append(unheld)
+            self.code.pop(case, None)
+            return False
+        self.code[case] = _told_code(old, new)
+        return True
+
+    def _of_none(self) -> Verdict:
+        """The refusal of a sweep of which nothing lies in the revisions."""
+        reason = (
+            f"no case of sweep={self.sweep} runs code that the two revisions hold at their top or in src/, but what is "
+            f"installed here, {_listed(self.installed)}: choose cases that do, as by --set attention=NAME or --sweep "
+            "NAME"
+        )
+        return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 
     def _asked_for(self, arms: Sequence[Arm], added: Sequence[Expanded]) -> list[tuple[Expanded, Expanded]]:
         """Those of the newer tree's cases that the older one can compose, though its sweep lacks them."""
@@ -163,11 +197,8 @@ class Comparison:
         if isinstance(old, Exception) or isinstance(new, Exception):
             self.verdicts.append(_unbuilt(one.id, old, new))
             return []
-        for name, built_there in zip(NAMES, (old, new), strict=True):
-            if not built_there["ran_tree"]:
-                reason = f"{name}: no module of the revision was imported, so what ran is the code that is installed"
-                self.verdicts.append(Verdict(case=one.id, outcome=Outcome.BROKEN, reason=reason))
-                return []
+        if not self._is_held(one.id, old["code"], new["code"]):  # as a package may import another than was found
+            return []
         exact = judge_exact(one.id, _exact(old), _exact(new), self.tolerances)
         if not exact and not old["spans"] and not new["spans"]:
             reason = "neither side holds anything that can be judged"
@@ -218,6 +249,46 @@ def _unbuilt(case: str, old: Built, new: Built) -> Verdict:
     return Verdict(case=case, outcome=Outcome.NEW, reason=f"runs now, and before did not: {old}")
 
 
+def worker_of(tree: Path) -> Path:
+    """The script that a tree brings, or the installed one."""
+    in_tree = tree / "suite" / "gate" / "worker.py"
+    return in_tree if in_tree.exists() else Path(__file__).with_name("worker.py")
+
+
+def _unheld(case: str, old: Code, new: Code) -> Verdict | None:
+    """The verdict on a case of which what is installed would run in the place of a revision's code, if it is one."""
+    (held_before, others_before), (held_now, others_now) = map(_held, (old, new))
+    if lost := held_before & others_now:
+        reason = f"{_listed(lost)} lay in the revision before, and now what is installed here would run"
+        return Verdict(case=case, outcome=Outcome.MISSING, reason=reason)
+    if gained := held_now & others_before:
+        reason = f"{_listed(gained)} did not lie in the revision before, where what is installed here would run"
+        return Verdict(case=case, outcome=Outcome.NEW, reason=reason)
+    if not held_before or not held_now:
+        others = others_before | others_now
+        reason = f"it runs what is installed here, {_listed(others)}, and no code of the revisions"
+        return Verdict(case=case, outcome=Outcome.UNJUDGED, reason=reason)
+    return None
+
+
+def _held(code: Code) -> tuple[set[str], set[str]]:
+    """Modules that lie in the tree, and those that do not."""
+    held = {module for module, file in code.items() if file is not None}
+    return held, code.keys() - held
+
+
+def _told_code(old: Code, new: Code) -> str:
+    """`normed (src/normed/__init__.py)`, with both files where it moved."""
+    files: dict[str, list[str]] = {}
+    for name, file in (*old.items(), *new.items()):
+        files.setdefault(name, []).extend([file] if file else [])
+    return ", ".join(f"{name} ({' → '.join(dict.fromkeys(found))})" for name, found in files.items() if found)
+
+
+def _listed(modules: set[str]) -> str:
+    return ", ".join(sorted(modules))
+
+
 def _exact(built: Mapping[str, Any]) -> Exact:
     exact = {
         span: {name: value for name, value in of_span.items() if name in METRICS and METRICS[name].exact}
@@ -227,8 +298,9 @@ def _exact(built: Mapping[str, Any]) -> Exact:
 
 
 def _told(verdicts: Sequence[Verdict]) -> str:
-    worse = [one for one in verdicts if one.outcome not in (Outcome.SAME, Outcome.NEW, Outcome.FASTER)]
-    cases = len({one.case for one in verdicts})
+    judged = [one for one in verdicts if one.outcome is not Outcome.UNJUDGED]
+    worse = [one for one in judged if one.outcome not in (Outcome.SAME, Outcome.NEW, Outcome.FASTER)]
+    cases = len({one.case for one in judged})
     said = f"{len(worse)} to report" if worse else "nothing changed for the worse"
     return f"exact quantities, memory and operators of {cases} cases, before any timing: {said}"
 

@@ -15,7 +15,7 @@ from suite.records.plain_text import PLAINER
 LEVELS = {
     "error": (Outcome.BROKEN, Outcome.MISSING, Outcome.SLOWER),
     "warning": (Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE),
-    "notice": (Outcome.ACCEPTED, Outcome.FASTER),
+    "notice": (Outcome.ACCEPTED, Outcome.UNJUDGED, Outcome.FASTER),
 }
 MOST_SHOWN = 10
 """GitHub shows as many of each level and step, and drops the others without a word."""

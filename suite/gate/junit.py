@@ -18,13 +18,14 @@ RESULTS = {
     Outcome.MISSING: ERROR,
     Outcome.INCOMPARABLE: ERROR,
     Outcome.INCONCLUSIVE: SKIPPED,
+    Outcome.UNJUDGED: SKIPPED,
 }
 """Every other outcome passes. Inconclusive fails where the judgement says so."""
 TOTALS = {FAILURE: "failures", ERROR: "errors", SKIPPED: "skipped"}
 FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to write, not even as a reference (its production Char)."""
 NAME = "suite gate"
-PROPERTIES = ("level", "allowed", "clock", "rounds", "launches", "before", "after")
+PROPERTIES = ("level", "allowed", "clock", "rounds", "launches", "code", "before", "after")
 """Fields of a verdict that its test case has beside the estimate and the interval."""
 
 

@@ -21,6 +21,8 @@ class Expanded:
 
     case: Case
     settings: Mapping[str, Any]
+    code: Mapping[str, str | None]
+    """Modules that the settings name code of, each with its file in the tree; None for one that lies elsewhere."""
 
     @property
     def id(self) -> str:
@@ -40,6 +42,7 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
         Expanded(
             case=Case(workload=one["workload"], axes=one["axes"], extras=one["extras"]),
             settings=one["settings"],
+            code=one["code"],
         )
         for one in answer["cases"]
     ]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.gate import revisions
+from suite.gate.against import worker_of
 from suite.gate.arm import FailedError
 from suite.gate.busy import busy
 from suite.gate.contest import Contender, Contest, Sides
@@ -112,7 +113,7 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
 
 def _sides(folder: Path) -> Sides:
     tree = revisions.after(revisions.repository(Path.cwd()), folder).folder
-    return Sides(trees=(tree, tree), worker=tree / "suite" / "gate" / "worker.py", complaints=folder)
+    return Sides(trees=(tree, tree), worker=worker_of(tree), complaints=folder)
 
 
 def _expanded(sides: Sides, sweep: str) -> tuple[list[Contender], list[Benchmark]]:

@@ -38,7 +38,7 @@ ACCEPT = "To let a case pass for a reason and until a date, which a review then 
 """Followed by the command."""
 POINTS = ("heldout_accuracy", "answered")
 """Shares that change by points: from 0.78 to 0.61 is 0.17 less."""
-LISTED_FACTS = ("sweep", "target", "clock", "launches", "floor", "seconds", "started_at")
+LISTED_FACTS = ("sweep", "code", "target", "clock", "launches", "floor", "seconds", "started_at")
 
 
 def compared(judgement: Judgement) -> str:

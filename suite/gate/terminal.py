@@ -31,9 +31,10 @@ COLOURS = {
     Outcome.SLOWER: RED,
     Outcome.INCOMPARABLE: YELLOW,
     Outcome.INCONCLUSIVE: YELLOW,
+    Outcome.UNJUDGED: YELLOW,
     Outcome.FASTER: GREEN,
 }
-SUMMED_UP = (Outcome.NEW, Outcome.SAME)
+SUMMED_UP = (Outcome.UNJUDGED, Outcome.NEW, Outcome.SAME)
 """Outcomes that nobody has to act on: one line says how many there are, unless they are few."""
 FEW = 4
 OUTCOME_WIDTH = max(map(len, Outcome))
@@ -119,7 +120,9 @@ def _change(verdict: Verdict) -> str:
 def _sum(outcome: Outcome, found: Sequence[Verdict], width: int, *, colour: bool) -> list[str]:
     end = worst_upper_end(found)
     at_most = f"; by their intervals {end}" if end else ""
-    first, *rest = _wrapped(f"{len(found):,} quantities{at_most}", width, INDENT, INDENT)
+    reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in found))
+    told = f"{len(found):,} cases: {reasons}" if outcome is Outcome.UNJUDGED else f"{len(found):,} quantities{at_most}"
+    first, *rest = _wrapped(told, width, INDENT, INDENT)
     return [_coloured(outcome, first, colour=colour), *rest]
 
 

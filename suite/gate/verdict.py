@@ -33,6 +33,8 @@ class Outcome(StrEnum):
     """The noise here hides the difference that is asked for."""
     ACCEPTED = "accepted"
     """Worse, and a reviewed file says that it may be."""
+    UNJUDGED = "unjudged"
+    """Nothing that it runs lies in the revisions, so code that is installed would be compared with itself."""
     FASTER = "faster"
     NEW = "new"
     """There is nothing to compare it with."""
@@ -64,6 +66,8 @@ class Verdict:
     """Which clock judged, for a timing."""
     rounds: int = 0
     launches: int = 0
+    code: str = ""
+    """Which modules of the revisions the case names, with their files: `normed (src/normed/__init__.py)`."""
     notes: Sequence[str] = ()
     """Further sentences that a reader should know."""
 
@@ -125,7 +129,7 @@ class Judgement:
     @property
     def judged_nothing(self) -> bool:
         """No verdict at all, or none that had anything to be compared with."""
-        return not self.counts.keys() - {Outcome.NEW}
+        return not self.counts.keys() - {Outcome.NEW, Outcome.UNJUDGED}
 
     @property
     def counts(self) -> Counter[Outcome]:
@@ -197,6 +201,7 @@ def _verdict(content: Mapping[str, Any]) -> Verdict:
         clock=str(content["clock"]),
         rounds=int(content["rounds"]),
         launches=int(content["launches"]),
+        code=str(content.get("code", "")),  # judgements of before have none
         notes=[str(note) for note in content["notes"]],
         **numbers,
     )

@@ -1,8 +1,9 @@
 """One side of a comparison: builds the cases of the tree under test and takes a sample of one whenever it is asked.
 
-Run by path, from the newer of two trees, as `python -P worker.py TREE`: `import suite` then means the tree's, or the
-installed one where the tree holds none. So both sides are timed by this very file, and a change of the suite's own
-clocks does not show as a change of what they time. It imports nothing of the suite up here and asks little of it.
+Run by path, from the newer of two trees, as `python -P worker.py TREE`: an import then means the tree's package, at its
+top or in its `src/`, or the installed one where the tree holds none, and of each case it is told which. So both sides
+are timed by this very file, and a change of the suite's own clocks does not show as a change of what they time. It
+imports nothing of the suite up here and asks little of it.
 
 It reads requests from its standard input and answers each with a line of JSON: see `PROTOCOL`, which a change of either
 raises. It ends when that pipe closes, in whatever it is.
@@ -18,15 +19,18 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-PROTOCOL = 1
+PROTOCOL = 2
 LEAST_SAMPLE_S = 0.003
 """Shorter work is done several times a sample: a clock is read to a microsecond."""
 MOST_CALLS = 200
 CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
+NAMES_CODE = ("_target_", "plan", "shape")
+"""Settings whose value is the dotted name of an object."""
 
 
 class UsageError(Exception):
@@ -38,7 +42,9 @@ class RefusedError(Exception):
 
 
 def main(tree: str) -> None:
-    sys.path.insert(0, tree)
+    sys.path[:0] = [tree, str(Path(tree, "src"))]
+    # Before the finders of editable installs, of which some come first and know the user's checkout alone.
+    sys.meta_path.insert(0, PathFinder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     requests = _requests()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -85,7 +91,7 @@ class Side:
 
     def __init__(self) -> None:
         self._built: dict[str, Built] = {}
-        self._tree = ""
+        self._tree = Path()
 
     def hello(self, tree: str) -> dict[str, Any]:
         import torch
@@ -94,8 +100,9 @@ class Side:
         from suite.records.environment import environment
 
         torch.set_num_interop_threads(1)
-        self._tree = os.path.realpath(tree)
-        if (Path(tree) / "suite").is_dir() and not _lies_in(self._tree, suite):
+        self._tree = Path(tree).resolve()
+        is_held = any((self._tree / folder / "suite").is_dir() for folder in ("", "src"))
+        if is_held and _file_in(self._tree, suite.__name__) is None:
             raise RuntimeError("the tree holds a package `suite`, but another one was imported")
         return {"protocol": PROTOCOL, "environment": environment()}
 
@@ -116,6 +123,7 @@ class Side:
                     "axes": dict(job.case.axes),
                     "extras": dict(job.case.extras),
                     "settings": job.settings,
+                    "code": _code_of(job.settings, self._tree),
                 }
                 for id, job in unique.items()
             ]
@@ -124,14 +132,13 @@ class Side:
     def build(self, id: str, settings: dict[str, Any], examine: bool, slowed: float) -> dict[str, Any]:
         """Prepare a case to be sampled. `examine`: check its output too, and tell its exact quantities."""
         if "_target_" not in settings["workload"]:
-            return _projected(settings)
+            return _projected(settings) | {"code": _code_of(settings, self._tree)}
         built = _guarded(lambda: Built(settings, slowed))
         self._built[id] = built
         answer: dict[str, Any] = {"spans": list(built.spans), "clock": built.clock}
         if examine:
             answer |= _guarded(built.examine)
-            # Else it ran what is installed, as the other side does: a package below src/ is found there alone.
-            answer["ran_tree"] = any(_lies_in(self._tree, module) for module in [*sys.modules.values()])
+            answer["code"] = _code_of(settings, self._tree)  # by now of what was imported
         return answer
 
     def sample(self, id: str, span: str) -> dict[str, Any]:
@@ -244,13 +251,52 @@ def _projected(settings: Mapping[str, Any]) -> dict[str, Any]:
     plan = locate(settings["workload"]["plan"])(settings)
     if plan.refusal is not None:
         raise RefusedError(plan.refusal)
-    return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}, "ran_tree": True}
+    return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}}
 
 
-def _lies_in(tree: str, module: Any) -> bool:
-    """`tree`: without links in it."""
-    path = getattr(module, "__file__", None)
-    return isinstance(path, str) and os.path.realpath(path).startswith(tree + os.sep)
+def _code_of(settings: Mapping[str, Any], tree: Path) -> dict[str, str | None]:
+    """Each module that the settings name code of, and its file in the tree; None for what is found elsewhere.
+
+    All of the suite counts as one module. `tree`: without links in it.
+    """
+    modules = {name.rpartition(".")[0] for name in _named_code(settings)}
+    names = {"suite" if module.partition(".")[0] == "suite" else module for module in modules}
+    return {name: _file_in(tree, name) for name in sorted(names)}
+
+
+def _named_code(settings: Any) -> Iterator[str]:
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if key in NAMES_CODE and isinstance(value, str) and "." in value:
+                yield value
+            yield from _named_code(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _named_code(value)
+
+
+def _file_in(tree: Path, module: str) -> str | None:
+    """The module's file, relative to the tree; None where it lies elsewhere.
+
+    A relative `__file__`, as torch.ops has one, would lie in every tree, since each is a worker's own folder.
+    """
+    file = getattr(sys.modules.get(module), "__file__", None) or _found(module)
+    if not isinstance(file, str) or not Path(file).is_absolute():
+        return None
+    path = Path(file).resolve()
+    return path.relative_to(tree).as_posix() if path.is_relative_to(tree) else None
+
+
+def _found(module: str) -> str | None:
+    """The file that an import would run, found without running any; its package's where it has none of its own."""
+    file, folders, name = None, sys.path, ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, folders)
+        if spec is None:
+            break
+        file, folders = spec.origin or file, spec.submodule_search_locations or []
+    return file
 
 
 def _guarded(work: Callable[[], Any]) -> Any:

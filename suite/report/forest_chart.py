@@ -32,6 +32,7 @@ MARKERS = {
     Outcome.INCOMPARABLE: (SKY, "cross"),
     Outcome.INCONCLUSIVE: (ORANGE, "diamond-open"),
     Outcome.ACCEPTED: (PURPLE, "square"),
+    Outcome.UNJUDGED: (ORANGE, "circle-open"),
     Outcome.FASTER: (GREEN, "triangle-left"),
     Outcome.NEW: (SKY, "star"),
     Outcome.SAME: (GREY, "circle"),

@@ -22,6 +22,7 @@ REASONS = {
     Outcome.INCOMPARABLE: "the two sides ran on different processors",
     Outcome.BROKEN: "the benchmark ended with an error: no kernel",
     Outcome.MISSING: "it was there before and is gone",
+    Outcome.UNJUDGED: "it runs what is installed here, suite, and no code of the revisions",
     Outcome.NEW: "there is nothing to compare it with",
     Outcome.FASTER: "faster by more than 2.0 %",
     Outcome.ACCEPTED: "accepted until 2026-12-31: a new check costs this",

@@ -1,6 +1,7 @@
 """The worker's own pipe and loop with cases that need no torch: `cases.json` of the tree tells what each does.
 
-Of a case: its `workload`, `seconds` a sample, `noise` of it, `flops`, and under `build` or `sample` a way to end.
+Of a case: its `workload`, `seconds` a sample, `noise` of it, `flops`, its `code` by its settings and what `ran` once it
+is built, and under `build` or `sample` a way to end.
 """
 
 import json
@@ -12,6 +13,8 @@ import time
 from pathlib import Path
 
 from suite.gate import worker
+
+CODE = {"light": "light.py"}
 
 
 class Side:
@@ -37,6 +40,7 @@ class Side:
                     "axes": {"name": name},
                     "extras": {},
                     "settings": {"workload": {"name": "light"}, "name": name, "size": case.get("size", 1)},
+                    "code": case.get("code", CODE),
                 }
                 for name, case in self.cases.items()
                 if name in asked or not asked
@@ -48,7 +52,8 @@ class Side:
         end(case.get("build"))
         exact = {"readings": {"case": {"flops": case.get("flops", 1.0)}}, "operators": {}}
         spans = case.get("spans", ["work"])
-        return {"spans": spans, "clock": "thread_cpu", "ran_tree": case.get("ran_tree", True), **exact}
+        ran = case.get("ran", case.get("code", CODE))
+        return {"spans": spans, "clock": "thread_cpu", "code": ran, **exact}
 
     def sample(self, id, span):
         case = self.cases[id.partition("name=")[2]]

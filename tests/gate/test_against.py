@@ -1,15 +1,25 @@
-"""Two revisions of somebody else's package, compared from the command line with the suite's own worker."""
+"""Two revisions of somebody else's packages, one in `src/` and one flat, by the command line and the suite's worker.
+
+Each is installed editable, as its user has it: an import finds the checkout's files unless a worker prefers its tree.
+"""
 
 import json
+import os
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from suite import __main__ as command_line
+from suite.gate import revisions
+from suite.gate.against import Comparison, worker_of
+from suite.gate.contest import Sides
 from suite.gate.files import JUDGEMENT, read_judgement
+from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome
 from tests.gate.repositories import repository
+from tests.test_foreign_variant import readmes_variant
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
 
@@ -115,7 +125,7 @@ TO_FIND_IT = ("--set", "hydra.searchpath=[file://conf]", "--sweep", "some")
 def tree(in_sweep, beside=(), *, is_old):
     """The package's files. Each case is a workload of its own."""
     return {
-        "somebodys.py": PACKAGE.format(
+        "src/somebodys.py": PACKAGE.format(
             turns=8_000 if is_old else 20 * 8_000, flops=10 if is_old else 12, is_old=is_old
         ),
         "conf/sweep/some.yaml": SWEEP.format(",".join(in_sweep)),
@@ -130,17 +140,36 @@ def workload(name, is_old):
     return {"name": name, "_target_": target, "plan": "somebodys.Plan", "axes": axes, "size": size}
 
 
+EDITABLE = """
+import sys
+from importlib.util import spec_from_file_location
+
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        return spec_from_file_location(name, {file!r}) if name == "somebodys" else None
+
+
+sys.meta_path.insert(0, Finder)  # before all others, as some build backends install theirs
+"""
+
+
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
     """Everything that may befall a case, in one run: what it came to, its exit code and what it printed."""
     folder = tmp_path_factory.mktemp("against")
     repo = repository(folder / "checkout")
+    installed = folder / "installed"
+    installed.mkdir()
+    file = str(repo.folder / "src" / "somebodys.py")
+    (installed / "sitecustomize.py").write_text(EDITABLE.format(file=file), encoding="utf-8")
     repo.commit(tree([*BOTH, "gone"], ["asked"], is_old=True))
     repo.git("rm", "--quiet", "conf/workload/gone.yaml")
     repo.write(tree([*BOTH, "asked", "fresh"], is_old=False))
     digest = repo.digest()
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(repo.folder)
+        patched.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
         out = str(folder / "out")
         patched.setattr(
             sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "4", "--out", out]
@@ -205,3 +234,76 @@ def test_twenty_times_the_work_is_found_on_each_span(judged):
         assert 10 < one.ratio < 40
         assert one.low < one.ratio < one.high
         assert one.launches >= 2
+
+
+def test_each_case_names_its_module_and_where_it_lies_in_src(judged):
+    run = [one for one in judged.verdicts if one.case.partition(" ")[0] not in ("workload=gone", "workload=fresh")]
+    assert {one.code for one in run} == {"somebodys (src/somebodys.py)"}
+    assert judged.facts["code"] == "somebodys (src/somebodys.py)"
+
+
+TURNED = "return super().turned("
+COPIED = "x_BHSd = x_BHSd.clone()\n        " + TURNED
+ONE_CASE = ("geometry=tiny", "phase=decode", "seq_len=4096", "dtype=float32", "hydra.searchpath=[pkg://normed]")
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory):
+    """How to judge a checkout with README's variant at its top: since its last commit it copies, and has one head.
+
+    The head is a setting, and spares the clock: times under two settings are not compared. All judgements share two
+    workers.
+    """
+    folder = tmp_path_factory.mktemp("flat")
+    repo = repository(folder / "checkout")
+    repo.commit(readmes_variant())
+    code, settings = readmes_variant().values()
+    assert (TURNED in code, "kv_heads: null" in settings) == (True, True)
+    changed = (code.replace(TURNED, COPIED), settings.replace("kv_heads: null", "kv_heads: 1"))
+    repo.write(dict(zip(readmes_variant(), changed, strict=True)))
+    before, after = revisions.before(repo.folder, "HEAD", folder), revisions.after(repo.folder, folder)
+    sides = Sides(trees=(before.folder, after.folder), worker=worker_of(after.folder), complaints=folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(repo.folder), prepend=os.pathsep)
+        with sides.launched() as arms:
+            patched.setattr(Sides, "launched", lambda sides: nullcontext(arms))
+
+            def judge(attention):
+                comparison = Comparison(
+                    before=before,
+                    after=after,
+                    sweep="gate",
+                    chosen=[f"attention={attention}", *ONE_CASE],
+                    seconds=1.0,
+                    tolerances=Tolerances.load(),
+                    folder=folder,
+                )
+                comparison.run(print)
+                return comparison.judgement(inconclusive_fails=False, interrupted=False)
+
+            yield judge
+
+
+def test_a_variant_in_a_flat_checkout_is_judged_and_what_is_installed_is_not(flat):
+    judgement = flat("gqa,normed")
+    found = {}
+    for one in judgement.verdicts:
+        found.setdefault(one.case.split()[1], []).append(one)
+    (slower,) = [one for one in found["attention=normed"] if one.outcome is Outcome.SLOWER]
+    assert slower.reason == "other operators ran: added clone"
+    assert {one.code for one in found["attention=normed"]} == {"normed (normed/__init__.py)"}
+    (gqa,) = found["attention=gqa"]
+    assert (gqa.outcome, gqa.code) == (Outcome.UNJUDGED, "")
+    assert gqa.reason == "it runs what is installed here, suite, and no code of the revisions"
+    assert judgement.exit_code == 1
+
+
+def test_a_sweep_of_installed_code_alone_is_refused_before_anything_is_timed(flat, capsys):
+    judgement = flat("gqa")
+    (refusal,) = judgement.verdicts
+    assert refusal.reason.startswith(
+        "no case of sweep=gate runs code that the two revisions hold at their top or in src/"
+    )
+    assert ", but what is installed here, suite: choose cases that do" in refusal.reason
+    assert (refusal.outcome, judgement.exit_code) == (Outcome.BROKEN, 4)
+    assert capsys.readouterr().out == ""

@@ -106,7 +106,9 @@ def test_workers_get_one_thread_and_a_steady_allocator_unless_the_user_says_othe
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("MALLOC_TOP_PAD_", "12345")
     script = tmp_path / "worker.py"
-    script.write_text("import json, os\nprint(json.dumps({'protocol': 1, 'environment': dict(os.environ)}))\n")
+    script.write_text(
+        f"import json, os\nprint(json.dumps({{'protocol': {module.PROTOCOL}, 'environment': dict(os.environ)}}))\n"
+    )
     with started(tmp_path, {}, script) as arm:
         environment = arm.greet()["environment"]
     assert environment["OMP_NUM_THREADS"] == "1"

@@ -18,6 +18,7 @@ from suite.gate import command
 from suite.gate.acceptances import ACCEPTED, read_acceptances
 from suite.gate.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import Outcome
+from tests.conftest import heard
 from tests.gate.repositories import light, repository
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,8 @@ CASES = {"one": GOOD, "two": GOOD, "three": GOOD}
 SLOWER = {"cases": CASES | {"two": {"seconds": 2e-3}}}
 EMPTY = {"cases": {}}
 UNTIMED = {"spans": []}
+ELSEWHERE = {"code": {"light": None}}
+"""Runs what is installed."""
 
 
 def called(monkeypatch, *arguments):
@@ -105,7 +108,15 @@ def test_a_slower_case_fails_is_told_to_github_and_passes_once_it_is_accepted(tm
         ({"cases": CASES, "protocol": 99}, {"cases": CASES}, 4, "before: the worker speaks protocol 99"),
         ({"cases": {"one": GOOD}}, {"cases": {"one": {"size": 2}}}, 3, "settings changed"),
         (*[{"cases": {"one": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
-        ({"cases": {"one": GOOD}}, {"cases": {"one": {"ran_tree": False}}}, 4, "the code that is installed"),
+        ({"cases": {"one": GOOD}}, {"cases": {"one": ELSEWHERE}}, 4, "light lay in the revision before, and now"),
+        ({"cases": {"one": ELSEWHERE}}, {"cases": {"one": GOOD}}, 4, "light did not lie in the revision before"),
+        ({"cases": {"one": GOOD}}, {"cases": {"one": {"ran": {"light": None}}}}, 4, "and now what is installed here"),
+        (
+            *[{"cases": dict.fromkeys(CASES, ELSEWHERE)}] * 2,
+            4,
+            "no case of sweep=gate runs code that the two revisions",
+        ),
+        (*[{"cases": {"one": ELSEWHERE, "two": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
     ],
 )
 def test_what_cannot_be_compared_is_never_green(tmp_path, monkeypatch, capsys, before, after, code, said):
@@ -171,7 +182,9 @@ def timing(repo, folder):
     command = [sys.executable, "-m", "suite", "gate", "--against", "HEAD", "--out", str(folder / "out")]
     environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
     own = {"cwd": repo.folder, "env": environment, "start_new_session": True}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **own) as process:
+    with heard(signal.SIGINT):
+        started = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **own)
+    with started as process:
         try:
             yield process
         finally:

@@ -24,7 +24,7 @@ def result(case):
         *((outcome, "error") for outcome in (Outcome.BROKEN, Outcome.MISSING, Outcome.INCOMPARABLE)),
         *((outcome, "passed") for outcome in (Outcome.FASTER, Outcome.SAME, Outcome.NEW, Outcome.ACCEPTED)),
         (Outcome.SLOWER, "failure"),
-        (Outcome.INCONCLUSIVE, "skipped"),
+        *((outcome, "skipped") for outcome in (Outcome.INCONCLUSIVE, Outcome.UNJUDGED)),
     ],
 )
 def test_each_outcome_has_its_result(outcome, said):
@@ -40,13 +40,14 @@ def test_inconclusive_fails_where_it_was_asked_to():
 
 
 def test_a_test_case_is_named_by_case_and_quantity_and_has_the_numbers():
-    (case,) = suite_of(judgement(timing(Outcome.SLOWER, 1.052)))
+    (case,) = suite_of(judgement(timing(Outcome.SLOWER, 1.052, code="normed (src/normed/__init__.py)")))
     assert (case.get("classname"), case.get("name")) == (case_id(), "layer·latency_s")
     properties = {one.get("name"): one.get("value") for one in case.find("properties")}
     assert properties["estimate"] == "1.052"
     assert properties["interval"] == "1.042 1.062"
     expected = {"level": "0.99", "clock": "thread_cpu", "rounds": "64", "launches": "2", "allowed": "1.02"}
     assert expected.items() <= properties.items()
+    assert properties["code"] == "normed (src/normed/__init__.py)"
     assert case.find("failure").get("message").startswith("+5.2 % (4.2 to 6.2): slower by more")
 
 
@@ -67,8 +68,13 @@ def test_the_totals_are_those_of_the_cases():
 
 @pytest.mark.parametrize(
     "judged",
-    [judgement(), judgement(whole(Outcome.NEW)), judgement(timing(), interrupted=True)],
-    ids=["empty", "only new", "interrupted"],
+    [
+        judgement(),
+        judgement(whole(Outcome.NEW)),
+        judgement(whole(Outcome.NEW), whole(Outcome.UNJUDGED)),
+        judgement(timing(), interrupted=True),
+    ],
+    ids=["empty", "only new", "new or unjudged", "interrupted"],
 )
 def test_what_judged_nothing_or_was_cut_short_is_not_green(judged):
     assert int(suite_of(judged).get("errors")) == 1

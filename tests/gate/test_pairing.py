@@ -11,7 +11,7 @@ FOREIGN = Path(__file__).parents[1] / "foreign" / "conf"
 
 
 def case(*, workload="attention", extras=(), **axes):
-    return Expanded(case=Case(workload=workload, axes=axes, extras=dict(extras)), settings={})
+    return Expanded(case=Case(workload=workload, axes=axes, extras=dict(extras)), settings={}, code={})
 
 
 def ids(pairs):

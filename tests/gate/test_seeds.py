@@ -113,6 +113,25 @@ def test_what_differs_between_seeds_alone_hides_no_fall(tmp_path):
     assert of(judged(tmp_path, arm(bases), arm(lower, minute=30)), "last").outcome is Outcome.SLOWER
 
 
+def test_runs_are_paired_by_seed_whatever_their_order_and_number():
+    """The first seed is lost and a last one came, so that no place in the two lists is of one seed."""
+    bases = (0.2, 0.8, 0.5, 0.35, 0.65, 0.9)
+    after = [rl_run(seed, base + 0.001, minute=30 + seed) for seed, base in enumerate((*bases, 0.4))][1:]
+    found = in_memory(arm(bases), after[::-1])
+    (last,) = [one for one in found if one.span == "last"]
+    assert (last.outcome, last.launches) == (Outcome.SAME, 5)
+    assert last.before == pytest.approx(sum(bases[1:]) / 5)
+    assert [one.reason.partition(":")[0] for one in found if one.outcome is Outcome.MISSING] == ["seed 0"]
+    assert [one.reason.partition(":")[0] for one in found if one.outcome is Outcome.NEW] == ["seed 6"]
+
+
+def test_seeds_that_change_places_are_not_the_same():
+    """By rank no run would differ from its like."""
+    bases = (0.2, 0.8, 0.5, 0.35, 0.65)
+    (last,) = [one for one in in_memory(arm(bases), arm(bases[::-1], minute=30)) if one.span == "last"]
+    assert (last.outcome, last.ratio) == (Outcome.INCONCLUSIVE, pytest.approx(1.0))
+
+
 def test_noise_without_a_shift_is_not_worse_and_says_what_it_could_hide(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), arm(moved(NOISE), minute=30))
     assert of(judgement, "last").outcome is Outcome.INCONCLUSIVE

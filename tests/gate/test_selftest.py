@@ -1,21 +1,24 @@
 """The self-test's own bookkeeping: what is run, what is kept of it and what it comes to. No worker runs here."""
 
 import json
+import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from suite.gate import selftest
+from suite.gate import selftest, worker
 from suite.gate.arm import FailedError
 from suite.gate.contest import Contender, Sides
 from suite.gate.rounds import LEAST_ROUNDS, SAMPLES, Benchmark
 from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, SHARES, TWO_WORKERS, Kind, Plan, kinds, noise_of, read_runs
 from suite.gate.selftest_table import table
 from suite.statistics.proportions import wilson
+from tests.gate.repositories import repository
 
 PLAN = Plan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, one_process_runs=0, busy=0)
 BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]
@@ -48,6 +51,14 @@ def test_a_plan_has_each_kind_of_run_as_often_as_it_says():
     }
     assert len({one.name for one in found}) == len(found)
     assert Kind(form=TWO_WORKERS, slowed=0.05, index=3).name == "two_workers-05-0003"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Linux or macOS, as the command says")
+def test_in_another_repository_the_installed_worker_is_started(tmp_path, monkeypatch):
+    repo = repository(tmp_path / "checkout")
+    repo.commit({"a": "b"})
+    monkeypatch.chdir(repo.folder)
+    assert selftest._sides(tmp_path).worker == Path(worker.__file__)
 
 
 def test_kinds_take_turns_in_an_order_that_is_random_and_always_the_same():

@@ -56,6 +56,13 @@ def test_many_that_are_the_same_are_one_line_with_the_worst_upper_end_and_few_ar
     assert outcomes(lines(judgement(*same[:4]), width=200, colour=False)) == ["same"] * 4
 
 
+def test_many_that_are_unjudged_are_one_line_with_the_reason():
+    unjudged = [whole(Outcome.UNJUDGED, case=case_id(seq_len=512 * n)) for n in range(1, 10)]
+    assert "unjudged      9 cases: it runs what is installed here, suite, and" in text_of(
+        judgement(*unjudged, timing())
+    )
+
+
 def test_what_differs_around_them_warnings_and_notes_are_said():
     text = text_of(mixed())
     assert "differs: torch: 2.12.0 before, 2.13.0 after" in text

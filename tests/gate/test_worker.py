@@ -1,10 +1,11 @@
 """What a worker does with a case: checks it, tells what is exact, and takes samples."""
 
-import os
+import time
+from pathlib import Path
 
 import pytest
 
-from suite.gate.worker import CLOCKS, MOST_CALLS, RefusedError, Side
+from suite.gate.worker import CLOCKS, LEAST_SAMPLE_S, MOST_CALLS, RefusedError, Side, _code_of
 from tests.conftest import FOREIGN
 
 SETTINGS = {"seq_len": 1, "seed": 0}
@@ -12,7 +13,7 @@ SETTINGS = {"seq_len": 1, "seed": 0}
 
 def side(tree):
     made = Side()
-    made._tree = os.path.realpath(tree)
+    made._tree = Path(tree).resolve()
     return made
 
 
@@ -28,15 +29,74 @@ def test_a_case_is_examined_once_and_then_sampled_by_every_clock():
     assert (built["spans"], built["clock"]) == (["work"], "thread_cpu")
     assert built["readings"]["case"]["flops"] == 10.0
     assert built["operators"] == {"work": ["fill_", "sum"]}
-    assert built["ran_tree"]
+    assert built["code"] == {"misbehaving": "misbehaving.py"}
     sample = made.sample("a case", "work")
     assert all(0 < sample[clock] < 0.1 for clock in CLOCKS)
     assert 1 < sample["calls"] <= MOST_CALLS
 
 
-def test_code_that_is_found_elsewhere_is_said_not_to_be_the_trees(tmp_path):
+def test_code_that_is_found_elsewhere_has_no_file_in_the_tree(tmp_path):
     pytest.importorskip("torch")
-    assert not build(side(tmp_path), "Behaving")["ran_tree"]
+    assert build(side(tmp_path), "Behaving")["code"] == {"misbehaving": None}
+
+
+@pytest.mark.parametrize(
+    ("named", "file"),
+    [
+        ("flat.Layer", "flat/__init__.py"),
+        ("flat.layers.Layer", "flat/layers.py"),
+        ("flat.gone.Layer", "flat/__init__.py"),  # which fails when it is built, as the revision's own
+        ("spaced.deep.Layer", "spaced/deep.py"),  # a namespace package
+        ("spaced.gone.Layer", None),
+        ("nowhere.Layer", None),
+        ("linked.Layer", None),
+        ("json.Layer", None),
+    ],
+)
+def test_the_file_of_a_module_is_found_without_running_it(tmp_path, monkeypatch, named, file):
+    tree = tmp_path / "tree"
+    for name in ("flat/__init__.py", "flat/layers.py", "spaced/deep.py"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("raise SystemExit")
+    (tmp_path / "elsewhere.py").touch()
+    (tree / "linked.py").symlink_to(tmp_path / "elsewhere.py")
+    monkeypatch.syspath_prepend(tree)
+    assert _code_of({"a": [{"_target_": named}]}, tree.resolve()) == {named.rpartition(".")[0]: file}
+
+
+def test_a_module_whose_file_is_relative_lies_in_no_tree(tmp_path, monkeypatch):
+    """torch.ops has such a one, and the tree is a worker's working directory."""
+    torch = pytest.importorskip("torch")
+    (tmp_path / torch.ops.__file__).touch()
+    monkeypatch.chdir(tmp_path)
+    assert _code_of({"_target_": "torch.ops.Layer"}, tmp_path.resolve()) == {"torch.ops": None}
+
+
+def test_all_of_the_suite_is_one_module(tmp_path):
+    told = {
+        "_target_": "suite.attention.workload.Workload",
+        "attention": {"shape": "suite.theory.shapes.grouped_shape"},
+    }
+    assert _code_of(told, Path(__file__).resolve().parents[2]) == {"suite": "suite/__init__.py"}
+    assert _code_of(told, tmp_path.resolve()) == {"suite": None}
+
+
+def test_the_first_call_after_a_switch_is_no_part_of_a_sample(monkeypatch):
+    """It finds the other side's data in the caches. The call behind it fills the sample by itself."""
+    pytest.importorskip("torch")
+    now_s, taken_s = 0.0, iter([9.0, 1.0, 9.0, 1.0])
+
+    def work():
+        nonlocal now_s
+        now_s += next(taken_s)
+        time.sleep(1.1 * LEAST_SAMPLE_S)
+
+    made = side(FOREIGN)
+    build(made, "Behaving", examine=False)
+    made._built["a case"]._parts = {"work": work}
+    monkeypatch.setattr("time.thread_time", lambda: now_s)
+    samples = [made.sample("a case", "work") for _ in range(2)]
+    assert [(sample["thread_cpu_s"], sample["calls"]) for sample in samples] == [(1.0, 1), (1.0, 1)]
 
 
 def test_an_injected_slowdown_takes_that_share_longer(monkeypatch):
