@@ -43,6 +43,22 @@ class Behaving:
         self.values.sum()
 
 
+class Telling(Behaving):
+    """Says in each launch where it runs, where its values lie and which seed it was given."""
+
+    def step(self, meter):
+        super().step(meter)
+        meter.note("work", pid=os.getpid(), address=self.values.data_ptr(), seed=self.settings["seed"])
+
+
+class KilledLater(Behaving):
+    """In every launch but the first."""
+
+    def work(self):
+        if self.settings["seed"] != 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 class Killed(Behaving):
     def work(self):
         if self.steps == 3:

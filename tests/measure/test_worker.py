@@ -10,7 +10,7 @@ from suite.records.record import Status
 from suite.theory.roofline import MeasuredCeilings
 
 CEILINGS = MeasuredCeilings(flops_per_s=1e9, bytes_per_s_by_size={1 << 20: 1e9})
-EFFORT = {"precision": 1.0, "max_seconds": 1.0, "min_steps": 1, "max_steps": 1, "cold_steps": 0}
+EFFORT = {"precision": 1.0, "launches": 1, "max_seconds": 1.0, "min_steps": 1, "max_steps": 1, "cold_steps": 0}
 
 
 def settings(workload):
@@ -37,7 +37,7 @@ def outcome_of(worker, tmp_path):
 
     def run(workload):
         complaints = tmp_path / "worker.log"
-        arguments = {"settings": settings(workload), "ceilings": CEILINGS, "takes_energy": False}
+        arguments = {"settings": settings(workload), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
         messages = list(worker.run("case", arguments, threads=1, complaints=complaints, stays=True))
         return messages[-1]["outcome"], messages[0]["pid"]
 
@@ -66,7 +66,7 @@ def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outco
     import psutil
 
     _, pid = outcome_of("Behaving")
-    arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False}
+    arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
     messages = worker.run("case", arguments, threads=1, complaints=Path(tmp_path / "log"), stays=True)
     next(messages)
     messages.close()
