@@ -92,7 +92,7 @@ def test_the_interval_over_launches_covers_at_least_as_often_as_it_says(count, b
 def test_an_interval_within_one_launch_misses_where_launches_differ():
     generator = np.random.default_rng(11)
     intervals = [launched_interval(launches_of(generator, 3)[:1]) for _ in range(1000)]
-    assert np.mean([one.low <= 1.0 <= one.high for one in intervals]) < 0.6
+    assert np.mean([one.low <= 1.0 <= one.high for one in intervals]) < 0.7
     assert {one.launches for one in intervals} == {1}
 
 
@@ -111,7 +111,7 @@ def test_the_interval_over_launches_lies_about_its_median():
 
 @pytest.mark.parametrize("launches", [[], [[]], [[1.0], []], [[1.0], [0.0], [1.0]]])
 def test_launches_without_usable_samples_are_refused(launches):
-    with pytest.raises(ValueError, match="launches must|above zero"):
+    with pytest.raises(ValueError, match=r"launches must|above zero"):
         launched_interval(launches)
 
 
