@@ -28,7 +28,7 @@ class Effort:
     """How much a measurement may cost and how narrow it should become."""
 
     precision: float
-    """Wanted half-width of the median's 95 % interval, as a share of the median."""
+    """Wanted half-width of the median's 95 % interval, over launches where there are several, as a share of it."""
     launches: int
     """How many share the budget; see `launches_for`."""
     max_seconds: float
@@ -63,10 +63,10 @@ class Effort:
         return count if count >= min(FEWEST_LAUNCHES, self.launches) else 1
 
     def of_one_launch(self, launches: int) -> "Effort":
-        """The share of one of so many. Together they are as narrow within launches as is wanted."""
+        """The share of one of so many. Of several each is twice as narrow as is wanted over all: launches differ."""
         return replace(
             self,
-            precision=self.precision * math.sqrt(launches),
+            precision=self.precision / 2 if launches > 1 else self.precision,
             max_seconds=self.max_seconds / launches,
             min_steps=math.ceil(self.min_steps / launches),
             max_steps=math.ceil(self.max_steps / launches),

@@ -1,8 +1,8 @@
 """Medians with intervals: of samples of one launch without any assumption, and of a timing across launches.
 
 Samples of one launch share where their memory lies and who was busy beside them, so an interval made of them alone says
-nothing of the next launch: on two cores of a virtual machine it held the median of twelve fresh runs in one run of six
-(tests/benchmarks/launch_coverage.py).
+nothing of the next launch: on two cores of a virtual machine it held what twelve fresh runs of a case had in common in
+two of the twelve. See tests/benchmarks/launch_coverage.py.
 """
 
 import math
@@ -26,7 +26,7 @@ ONE_LAUNCH_REACH = math.sqrt(ONE_LAUNCH_GAP)
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A median, the order statistics around it, and the confidence that they really reach."""
+    """A median, the range around it, and the confidence that this really reaches."""
 
     median: float
     low: float
