@@ -246,6 +246,13 @@ def test_a_later_launch_that_dies_is_said_in_the_record(tmp_path):
     assert {one.launch for one in record.readings if one.metric == "latency_s"} == {0}
 
 
+@needs_process_groups
+def test_a_case_cut_short_in_a_later_launch_is_interrupted(tmp_path):
+    code, (record,) = in_launches(tmp_path, "InterruptedLater", "measure.launches=3")
+    assert (code, record.status) == (130, Status.INTERRUPTED)
+    assert {one.launch for one in record.readings if one.metric == "latency_s"} == {0}
+
+
 def test_a_smoke_run_is_one_launch_and_says_so(tmp_path, capsys):
     _, (record,) = run(tmp_path, *SMALL, *UNWATCHED)
     assert record.provenance["launches"]["count"] == 1

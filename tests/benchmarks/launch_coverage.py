@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=int, nargs="?", default=12)
     parser.add_argument("--cases", type=int, default=len(CASES), help="the first so many of them")
-    parser.add_argument("--measure", default="standard")
+    parser.add_argument("--measure", choices=["standard", "precise"], default="standard")
     parser.add_argument("--records", type=Path, help="look at these instead")
     asked = parser.parse_args()
     if asked.records:
@@ -78,16 +78,15 @@ def coverage(name: str, runs: Sequence[Sequence[Sequence[float]]]) -> tuple[int,
     grand = float(np.median([one.median for one in over]))
     held = tuple(sum(one.low <= grand <= one.high for one in intervals) for intervals in (over, within))
     medians = [[float(np.log(np.median(launch))) for launch in run] for run in runs]
-    samples = [
-        np.subtract(*np.quantile(np.log(launch), [0.75, 0.25])) / QUARTILES_OF_NORMAL for run in runs for launch in run
-    ]
+    of_launches = math.sqrt(np.mean([np.var(run, ddof=1) for run in medians]))
+    quartiles = [np.subtract(*np.quantile(np.log(launch), [0.75, 0.25])) for run in runs for launch in run]
+    first = np.median([run[0] - np.mean(run[1:]) for run in medians])
     print(
         f"{name}: grand median {grand * 1e3:.4g} ms; held {held[0]} of {len(runs)} over {over[0].launches} launches "
         f"(±{np.median([one.relative_half_width for one in over]):.1%}), {held[1]} within the first "
         f"(±{np.median([one.relative_half_width for one in within]):.1%}); standard deviation of runs "
-        f"{np.std([np.mean(run) for run in medians], ddof=1):.1%}, of launches in a run "
-        f"{np.sqrt(np.mean([np.var(run, ddof=1) for run in medians])) if len(medians[0]) > 1 else math.nan:.1%}, "
-        f"of samples {np.median(samples):.1%}"
+        f"{np.std([np.mean(run) for run in medians], ddof=1):.1%}, of launches in a run {of_launches:.1%}, of samples "
+        f"{np.median(quartiles) / QUARTILES_OF_NORMAL:.1%}; first launch over later ones {first:+.1%}"
     )
     return held[0], held[1]
 

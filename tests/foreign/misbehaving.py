@@ -1,5 +1,6 @@
 """Workloads of another package, reached through their `_target_` alone: one that behaves, and every way not to."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -58,6 +59,15 @@ class KilledLater(Behaving):
     def work(self):
         if self.settings["seed"] != 0:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class InterruptedLater(Behaving):
+    """Somebody presses Ctrl-C in the second launch."""
+
+    def work(self):
+        if self.settings["seed"] != 0:
+            os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
+            time.sleep(60)
 
 
 class Killed(Behaving):
