@@ -10,6 +10,7 @@ from suite.learnt import learnt
 from suite.projected import projected
 from suite.records import numbers
 from suite.records.derived import (
+    by_launch,
     ceilings_of,
     constant,
     cost_per_million_tokens,
@@ -22,7 +23,7 @@ from suite.records.derived import (
 from suite.records.nvml import State
 from suite.records.record import Record
 from suite.records.telemetry import gpus_of, source_states
-from suite.statistics.intervals import Interval, median_interval
+from suite.statistics.intervals import Interval, launched_interval
 
 SPANS = ("layer", "kernel")
 BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
@@ -36,8 +37,8 @@ COLD = {
 
 
 def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
-    values = [reading.value for reading in record.readings if reading.span == span and reading.metric == metric]
-    return median_interval(values) if values else None
+    launches = by_launch(one for one in record.readings if one.span == span and one.metric == metric)
+    return launched_interval(launches) if launches else None
 
 
 def answer(record: Record, status: str) -> list[str]:
@@ -126,7 +127,8 @@ def _timing(record: Record, span: str) -> Sequence[str]:
         return ()
     spread = f"n = {warm.count}"
     if warm.count > 1:
-        spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)}, {spread}"
+        across = f"over {warm.launches} launches" if warm.launches > 1 else "within one launch"
+        spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)} {across}, {spread}"
     lines = [row(span, f"{numbers.seconds(warm.median)} median of {_clock(record)} ({spread})")]
     share, regime = roofline(record, span, warm.median)
     ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")

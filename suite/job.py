@@ -14,6 +14,7 @@ from suite.records import numbers
 from suite.records.case import Case, run_key
 from suite.records.environment import gpu_memory_bytes
 from suite.records.limits import capacity_bytes, most_threads
+from suite.theory.roofline import MeasuredCeilings
 
 
 class PlannedWork(Protocol):
@@ -30,6 +31,8 @@ class PlannedWork(Protocol):
     def constants(self) -> Mapping[str, Mapping[str, float]]: ...
 
     def least_bytes(self) -> float: ...
+
+    def predicted_step_s(self, measured: MeasuredCeilings) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,15 +11,18 @@ from typing import Any
 
 from suite import __version__
 from suite.job import Job
+from suite.measure.repeats import Effort, shortfall
 from suite.measure.telemetry.sampler import Telemetry, Watch
 from suite.measure.telemetry.turns import EnergyTurns
-from suite.measure.worker import TaskInterruptedError, Worker
+from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.claim import NAME_LENGTH, Claim
 from suite.records.code import code_digest
+from suite.records.derived import by_launch
 from suite.records.environment import commit, environment, source_digest
 from suite.records.record import REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
 from suite.records.store import write_record
 from suite.records.telemetry import TELEMETRY, series_bytes
+from suite.statistics.intervals import lag1_autocorrelation
 from suite.terminal import Terminal
 from suite.theory.roofline import MeasuredCeilings
 
@@ -29,6 +32,7 @@ CHECKPOINTS = "checkpoints"
 """A folder beside the runs', for those that were not finished."""
 COMPLAINTS = "worker.log"
 """Lies in a run's folder while it is unfinished."""
+UNDONE = Status.INTERRUPTED, "interrupted before it was done"
 
 
 @dataclass(kw_only=True)
@@ -66,7 +70,7 @@ class Lane:
 class _Received:
     """What a case has sent so far."""
 
-    outcome: tuple[Status, str | None] = (Status.INTERRUPTED, "interrupted before it was done")
+    outcome: tuple[Status, str | None] = UNDONE
     readings: list[Reading] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     durations_s: dict[str, float] = field(default_factory=dict)
@@ -159,13 +163,35 @@ def _measure(lane: Lane, job: Job, complaints: Path, received: _Received, watch:
         received.durations_s["ceilings"] = time.perf_counter() - begun
         if key not in kept.ceilings:
             return
-    arguments = {
-        "settings": job.settings,
-        "ceilings": kept.ceilings[key],
-        "takes_energy": kept.turns.is_due(job.case, job.settings["telemetry"]),
-    }
-    for _ in messages("case", arguments):
+    ceilings, effort = kept.ceilings[key], Effort.from_settings(job.settings)
+    predicted_s = plan.predicted_step_s(ceilings)
+    launches = effort.launches_for(predicted_s)
+    arguments = {"settings": job.settings, "ceilings": ceilings, "launches": launches}
+    takes_energy = kept.turns.is_due(job.case, job.settings["telemetry"])
+    for _ in messages("case", {**arguments, "takes_energy": takes_energy}):
         pass
+    for launch in range(1, launches):
+        if received.outcome[0] is not Status.OK:
+            return
+        received.outcome = UNDONE
+        for _ in messages("launch", {**arguments, "launch": launch}):
+            pass
+        status, reason = received.outcome
+        if reason is not None:
+            received.outcome = status, f"launch {launch + 1} of {launches}: {reason}"
+    if received.outcome[0] is Status.OK:
+        received.facts |= _of_timings(received.readings, launches, job)
+        warning = shortfall(received.readings, effort, predicted_s=predicted_s)
+        received.warnings += [warning] if warning else []
+
+
+def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
+    """What launches a case had, and how far neighbouring samples of one are alike, by span."""
+    timed = [reading for reading in readings if reading.metric == "latency_s"]
+    spans = {span: by_launch(one for one in timed if one.span == span) for span in {one.span for one in timed}}
+    alike = {span: lag1_autocorrelation(values) for span, values in sorted(spans.items())}
+    each = "allocations in one process" if job.stays else "a fork of one process" if FORKS else "a process"
+    return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": alike}
 
 
 def _of_course(kept: Kept, job: Job, folder: Path) -> dict[str, Any]:

@@ -229,5 +229,6 @@ def _span_text(record: Record, span: str) -> str | None:
     bound_s, warm = constant(record, span, "bound_s"), latency(record, span)
     if warm is None:
         return None if bound_s is None else f"{span} ≥ {numbers.seconds(bound_s)}"
-    width = "(n = 1)" if warm.count == 1 else f"±{warm.relative_half_width:.1%}"
+    within = "" if warm.launches > 1 else " in one launch"
+    width = "(n = 1)" if warm.count == 1 else f"±{warm.relative_half_width:.1%}{within}"
     return f"{span} {numbers.seconds(warm.median)} {width}"

@@ -221,6 +221,51 @@ def test_a_worker_that_comes_to_grief_is_a_record_with_a_reason(grief, workload,
     assert reason in grief[workload].reason
 
 
+def in_launches(folder, workload, *arguments):
+    return run(folder, *ELSEWHERE, "workload=behaving", f"workload._target_=misbehaving.{workload}", *arguments)
+
+
+def test_each_launch_has_a_process_and_inputs_of_its_own(tmp_path, capsys):
+    code, (record,) = in_launches(tmp_path, "Telling", "measure.launches=3")
+    assert code == 0
+    told = {}
+    for reading in record.readings:
+        if reading.metric in ("pid", "seed") and reading.launch is not None:
+            told.setdefault((reading.metric, reading.launch), set()).add(reading.value)
+    assert sorted(told) == [(metric, launch) for metric in ("pid", "seed") for launch in range(3)]
+    assert len({value for values in told.values() for value in values}) == len(told)  # one each, and all differ
+    steps = [(one.launch, one.step) for one in record.readings if one.metric == "latency_s"]
+    assert steps == [(launch, step) for launch in range(3) for step in range(2)]  # six steps, shared
+    assert record.provenance["launches"]["count"] == 3
+    assert "work" in record.provenance["lag1_autocorrelation"]
+
+
+def test_a_later_launch_that_dies_is_said_in_the_record(tmp_path):
+    code, (record,) = in_launches(tmp_path, "KilledLater", "measure.launches=3")
+    assert (code, record.status) == (1, Status.FAILED)
+    assert record.reason == "launch 2 of 3: the worker was killed by SIGKILL"
+    assert {one.launch for one in record.readings if one.metric == "latency_s"} == {0}
+
+
+@needs_process_groups
+def test_a_case_cut_short_in_a_later_launch_is_interrupted(tmp_path):
+    code, (record,) = in_launches(tmp_path, "InterruptedLater", "measure.launches=3")
+    assert (code, record.status) == (130, Status.INTERRUPTED)
+    assert {one.launch for one in record.readings if one.metric == "latency_s"} == {0}
+
+
+def test_a_smoke_run_is_one_launch_and_says_so(tmp_path, capsys):
+    _, (record,) = run(tmp_path, *SMALL, *UNWATCHED)
+    assert record.provenance["launches"]["count"] == 1
+    assert "within one launch, n = 6" in capsys.readouterr().out
+
+
+def test_a_case_says_over_how_many_launches_its_interval_is(tmp_path, capsys):
+    _, (record,) = run(tmp_path, *SMALL, *UNWATCHED, "measure.launches=3")
+    assert record.status is Status.OK
+    assert "over 3 launches, n = 6" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("workload", "code"), [("killed", 1), ("wrong", 1), ("unsupported", 3)])
 def test_one_case_that_comes_to_grief_ends_with_the_code_of_its_status(tmp_path, workload, code):
     got, (_,) = run(tmp_path, *ELSEWHERE, f"workload={workload}")

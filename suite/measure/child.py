@@ -22,7 +22,7 @@ import torch
 from suite.measure.course import run_course
 from suite.measure.devices import device_for
 from suite.measure.precision import set_matmul_precision
-from suite.measure.runner import measure_case
+from suite.measure.runner import measure_case, measure_launch
 from suite.measure.workload import UnsupportedError
 from suite.records.limits import available_bytes
 from suite.records.record import REFUSED_UNRUN, Status
@@ -58,7 +58,12 @@ def run(connection: Connection, stays: bool) -> None:
 def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], threads: int) -> bool:
     """Do a task and send all that comes of it; whether this process can do another."""
     send(pid=os.getpid())
-    tasks: Mapping[str, Callable[..., dict[str, Any]]] = {"case": _case, "course": _course, "ceilings": _ceilings}
+    tasks: Mapping[str, Callable[..., dict[str, Any]]] = {
+        "case": _case,
+        "launch": _launch,
+        "course": _course,
+        "ceilings": _ceilings,
+    }
     device = device_for(arguments.get("settings", arguments)["device"], threads)
     is_lost = False
     try:
@@ -77,6 +82,10 @@ def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], thre
 
 def _case(send: Callable[..., None], **arguments: Any) -> dict[str, Any]:
     return {"outcome": measure_case(send, **arguments)}
+
+
+def _launch(send: Callable[..., None], **arguments: Any) -> dict[str, Any]:
+    return {"outcome": measure_launch(send, **arguments)}
 
 
 def _course(send: Callable[..., None], **arguments: Any) -> dict[str, Any]:

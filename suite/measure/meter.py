@@ -19,8 +19,8 @@ Probe = Callable[[str], Callable[[], Seen]]
 class Meter:
     """Collects the readings of every span of the current step."""
 
-    def __init__(self, *probes: Probe) -> None:
-        self._probes = probes
+    def __init__(self, *probes: Probe, launch: int | None = None) -> None:
+        self._probes, self.launch = probes, launch
         self.step = 0
         self.readings: list[Reading] = []
 
@@ -40,7 +40,7 @@ class Meter:
     def note(self, span: str = "case", **values: float) -> None:
         """Record numbers that the work itself knows, such as a loss."""
         for metric, value in values.items():
-            self.readings.append(Reading(step=self.step, span=span, metric=metric, value=value))
+            self.readings.append(Reading(step=self.step, span=span, metric=metric, value=value, launch=self.launch))
 
 
 class Span:
@@ -63,4 +63,4 @@ class Span:
         if error is None:
             meter = self._meter
             for fields in (fields for one in seen for fields in one):
-                meter.readings.append(Reading(step=meter.step, span=self._name, **fields))
+                meter.readings.append(Reading(step=meter.step, span=self._name, launch=meter.launch, **fields))

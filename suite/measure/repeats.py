@@ -1,17 +1,25 @@
-"""How often to repeat: until the interval is narrow or the budget is spent, and once where a single step exceeds it."""
+"""How often to repeat: until the interval is narrow or the budget is spent, and once where a single step exceeds it.
+
+And in how many launches: samples of one share its memory's places and its moment, and say nothing of the next. So the
+budget is divided among several, each with allocations and inputs of its own.
+"""
 
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration import positive_number, whole_number
 from suite.measure.meter import Meter
-from suite.statistics.intervals import median_interval
+from suite.records.derived import by_launch
+from suite.records.record import Reading
+from suite.statistics.intervals import Interval, launched_interval
 
 LEAST_LEVEL = 0.95
+FEWEST_LAUNCHES = 3
+"""Student's t at 95 % is 12.7 with two."""
 TOO_FEW = "too few for a 95 % interval"
 
 
@@ -20,9 +28,11 @@ class Effort:
     """How much a measurement may cost and how narrow it should become."""
 
     precision: float
-    """Wanted half-width of the median's 95 % interval, as a share of the median."""
+    """Wanted half-width of the median's 95 % interval, over launches where there are several, as a share of it."""
+    launches: int
+    """How many share the budget; see `launches_for`."""
     max_seconds: float
-    """Wall time for the timed steps of one case."""
+    """Wall time for the timed steps of one case, in all launches together."""
     min_steps: int
     max_steps: int
     cold_steps: int
@@ -34,6 +44,7 @@ class Effort:
         measure = settings["measure"]
         effort = cls(
             precision=positive_number(measure, "precision", where="measure."),
+            launches=whole_number(measure, "launches", at_least=1, where="measure."),
             max_seconds=positive_number(measure, "max_seconds", where="measure."),
             min_steps=whole_number(measure, "min_steps", at_least=1, where="measure."),
             max_steps=whole_number(measure, "max_steps", at_least=1, where="measure."),
@@ -45,21 +56,34 @@ class Effort:
             )
         return effort
 
+    def launches_for(self, predicted_s: float) -> int:
+        """As many as were asked for, or fewer that leave each the time of a step by prediction: one where that leaves
+        too few to tell their spread."""
+        count = self.launches if predicted_s <= 0 else min(self.launches, int(self.max_seconds / predicted_s))
+        return count if count >= min(FEWEST_LAUNCHES, self.launches) else 1
+
+    def of_one_launch(self, launches: int) -> "Effort":
+        """The share of one of so many. Of several each is twice as narrow as is wanted over all: launches differ."""
+        return replace(
+            self,
+            precision=self.precision / 2 if launches > 1 else self.precision,
+            max_seconds=self.max_seconds / launches,
+            min_steps=math.ceil(self.min_steps / launches),
+            max_steps=math.ceil(self.max_steps / launches),
+        )
+
 
 def repeat(
     step: Callable[[Meter], None], meter: Meter, effort: Effort, *, predicted_s: float, keep: Callable[[], None]
-) -> str | None:
-    """Run steps until they suffice. Returns a warning, or None where the interval became as narrow as wanted.
+) -> None:
+    """Run steps of a launch until its own interval is as narrow as wanted or its budget is spent.
 
     `predicted_s`: the least time of one step. Over the budget, one step is timed and nothing is warmed up. `keep` is
     called after every second or so, outside the spans, with whatever was read so far.
     """
     if predicted_s > effort.max_seconds:
         step(meter)
-        return (
-            f"n = 1: one step takes at least {predicted_s:.3g} s by prediction, "
-            f"more than measure.max_seconds = {effort.max_seconds:g}"
-        )
+        return
     step(Meter())  # warm up: first calls allocate and choose kernels
     begun = kept = time.perf_counter()
     next_look = effort.min_steps
@@ -70,22 +94,38 @@ def repeat(
         if now - kept > 1:
             keep()
             kept = now
-        spent = now - begun >= effort.max_seconds or meter.step >= effort.max_steps
-        if spent or meter.step >= next_look:
-            width = _widest(meter)
-            if width <= effort.precision and meter.step >= effort.min_steps:
-                return None
-            if spent:
-                reached = f"the widest interval is ±{width:.1%} of its median" if width < math.inf else TOO_FEW
-                return f"stopped by its budget at n = {meter.step}: {reached}"
+        if now - begun >= effort.max_seconds or meter.step >= effort.max_steps:
+            return
+        if meter.step >= next_look:
+            if _width(_widest(meter.readings)) <= effort.precision:
+                return
             next_look = max(meter.step + 1, int(meter.step * 1.3))
 
 
-def _widest(meter: Meter) -> float:
-    """The largest relative half-width among the spans' latencies; infinite where too few samples give no interval."""
+def shortfall(readings: Iterable[Reading], effort: Effort, *, predicted_s: float) -> str | None:
+    """What a reader must know of a case's timings in all launches; None where they are as narrow as wanted."""
+    widest = _widest(readings)
+    if predicted_s > effort.max_seconds:
+        return (
+            f"n = 1: one step takes at least {predicted_s:.3g} s by prediction, "
+            f"more than measure.max_seconds = {effort.max_seconds:g}"
+        )
+    if _width(widest) <= effort.precision:
+        return None
+    among = f" in {widest.launches} launches" if widest.launches > 1 else ""
+    reached = f"the widest interval is ±{_width(widest):.1%} of its median" if _width(widest) < math.inf else TOO_FEW
+    return f"less precise than measure.precision = {effort.precision:g} at n = {widest.count}{among}: {reached}"
+
+
+def _widest(readings: Iterable[Reading]) -> Interval:
+    """The relatively widest interval among the spans' latencies."""
     by_span = defaultdict(list)
-    for reading in meter.readings:
+    for reading in readings:
         if reading.metric == "latency_s":
-            by_span[reading.span].append(reading.value)
-    intervals = [median_interval(values) for values in by_span.values()]
-    return max(one.relative_half_width if one.level >= LEAST_LEVEL else math.inf for one in intervals)
+            by_span[reading.span].append(reading)
+    return max((launched_interval(by_launch(own)) for own in by_span.values()), key=_width)
+
+
+def _width(interval: Interval) -> float:
+    """Infinite where too few samples give no interval of 95 %."""
+    return interval.relative_half_width if interval.level >= LEAST_LEVEL else math.inf

@@ -1,4 +1,8 @@
-"""One case from its settings to its readings, inside the worker: prepare, check, time warm and cold, check, profile."""
+"""One case from its settings to its readings, inside the worker: prepare, check, time warm and cold, check, profile.
+
+Its first launch does all of this. The later ones prepare anew, in a process of their own where the device allows, and
+repeat the warm step.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
@@ -16,6 +20,7 @@ from suite.measure.meter import Meter
 from suite.measure.phases import Send, timed
 from suite.measure.precision import set_matmul_precision
 from suite.measure.repeats import Effort, repeat
+from suite.measure.streams import seed_of
 from suite.measure.telemetry.counters import energy_counter
 from suite.measure.trace import TRACE, trace_of
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
@@ -26,18 +31,16 @@ TIMINGS = ("latency_s", "cold_latency_s")
 
 
 def measure_case(
-    send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, takes_energy: bool
+    send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, takes_energy: bool, launches: int
 ) -> tuple[Status, str | None]:
-    """Measure one case. What is read goes through `send` as it comes, so that a death loses nothing that was sent.
+    """Measure one case, as the first of its launches. What is read goes through `send` as it comes, so that a death
+    loses nothing that was sent.
 
     Sends `readings=[...]`, `facts={...}`, `durations_s={...}`, `warning="..."`, `files={name: bytes}`, and as one
     begins `phase="..."`. Returns the status and its reason.
     """
-    workload: Workload = locate(settings["workload"]["_target_"])(settings)
-    torch.manual_seed(settings["seed"])
+    workload, device, precision = _set_up(settings)
     effort = Effort.from_settings(settings)
-    device = device_for(workload.plan.device, workload.plan.threads)
-    precision = set_matmul_precision(settings.get("matmul_precision"))
     if (identity := device.identity()) is not None:
         send(cuda_device=identity, facts=device.facts())
     try:
@@ -50,9 +53,9 @@ def measure_case(
         with timed(send, "measure"):
             setup = device.timed(workload, ceilings)
             send(facts=setup.facts)
-            meter = Meter(*setup.probes)
-            warning = _repeat(send, workload, setup, meter, effort, ceilings)
-        for sentence in (*setup.warnings, *([warning] if warning else [])):
+            meter = Meter(*setup.probes, launch=0)
+            _repeat(send, workload, setup, meter, effort.of_one_launch(launches), ceilings)
+        for sentence in setup.warnings:
             send(warning=sentence)
         with timed(send, "cold"):
             _time_cold(send, workload, device, effort, ceilings)
@@ -79,9 +82,35 @@ def measure_case(
     return Status.OK, None
 
 
+def measure_launch(
+    send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, launch: int, launches: int
+) -> tuple[Status, str | None]:
+    """Time a case's warm step once more, with inputs and allocations of this launch alone. Sends and returns as
+    `measure_case` does; what the first launch has checked and said of the case is not said again."""
+    workload, device, _ = _set_up({**settings, "seed": seed_of(settings["seed"], "launch", launch)})
+    try:
+        with timed(send, "prepare"):
+            workload.prepare()
+        with timed(send, "measure"):
+            setup = device.timed(workload, ceilings)
+            meter = Meter(*setup.probes, launch=launch)
+            _repeat(send, workload, setup, meter, Effort.from_settings(settings).of_one_launch(launches), ceilings)
+    except UnsupportedError as error:
+        return Status.UNSUPPORTED, str(error)
+    return Status.OK, None
+
+
+def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str, Any]]:
+    """The workload, which holds nothing yet, its device, and what torch says of its float32 products."""
+    workload: Workload = locate(settings["workload"]["_target_"])(settings)
+    torch.manual_seed(settings["seed"])
+    device = device_for(workload.plan.device, workload.plan.threads)
+    return workload, device, set_matmul_precision(settings.get("matmul_precision"))
+
+
 def _repeat(
     send: Send, workload: Workload, timed: Timed, meter: Meter, effort: Effort, ceilings: MeasuredCeilings
-) -> str | None:
+) -> None:
     sent = 0
 
     def keep() -> None:
@@ -90,9 +119,8 @@ def _repeat(
         sent = len(meter.readings)
 
     predicted_s = workload.plan.predicted_step_s(ceilings)
-    warning = repeat(timed.step, meter, effort, predicted_s=predicted_s, keep=keep)
+    repeat(timed.step, meter, effort, predicted_s=predicted_s, keep=keep)
     keep()
-    return warning
 
 
 def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, ceilings: MeasuredCeilings) -> None:

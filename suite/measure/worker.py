@@ -20,6 +20,7 @@ from typing import Any
 from suite.records.limits import oom_kills
 from suite.records.record import Status
 
+FORKS = sys.platform == "linux"
 LONGEST_COMPLAINT = 2000
 A_MOMENT_S = 0.5
 """What ends a parent politely often goes to its whole group: a worker may die of it before the parent has heard."""
@@ -58,12 +59,11 @@ class Worker:
     """
 
     def __init__(self, preload: Iterable[str] = ()) -> None:
-        forks = sys.platform == "linux"
-        self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+        self._context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self._kept: _Child | None = None
         self._running: _Child | None = None
         self._interrupted = threading.Event()
-        if forks:
+        if FORKS:
             self._context.set_forkserver_preload(["suite.measure.child", *preload])
 
     def __enter__(self) -> "Worker":

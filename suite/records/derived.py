@@ -4,9 +4,10 @@ A record may be old or foreign: what it lacks is None or empty, and so is what i
 """
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 
-from suite.records.record import Record
+from suite.records.record import Reading, Record
 from suite.theory.roofline import Ceilings
 
 
@@ -22,6 +23,14 @@ def constant(record: Record, span: str, metric: str) -> float | None:
     """A size or a rate that a record notes once, where it is above zero."""
     value = noted(record, span, metric)
     return value if value is not None and value > 0 else None
+
+
+def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
+    """Values of the launches that readings are of, in order; those of an older record are all of one."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for reading in readings:
+        found[reading.launch or 0].append(reading.value)
+    return [found[launch] for launch in sorted(found)]
 
 
 def ceilings_of(record: Record, span: str) -> Ceilings | None:

@@ -48,6 +48,9 @@ class Reading:
     thread_cpu_s: float | None = None
     process_cpu_s: float | None = None
     involuntary_switches: int | None = None
+    launch: int | None = None
+    """Of a repeated timing: which launch of its case it belongs to, from 0; its steps count from 0 in each. None where
+    all are of one, as in records of version 0.2 and older."""
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:

@@ -44,8 +44,10 @@ READINGS = TableFile(
         ("thread_cpu_s", pa.float64()),
         ("process_cpu_s", pa.float64()),
         ("involuntary_switches", pa.int64()),
+        ("launch", pa.int64()),
     ),
     required=("step", "span", "metric", "value"),
+    later=("launch",),
 )
 
 
@@ -136,7 +138,8 @@ def load(path: str | Path) -> "pd.DataFrame":
 
     Columns: `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of the case;
     then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s` and
-    `process_cpu_s` (seconds) and `involuntary_switches` (a count). A run without readings has one row whose `metric` is
+    `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step` counts
+    from 0 again; null where all are of one). A run without readings has one row whose `metric` is
     null. Raises ValueError where there is no such folder. Damaged runs are left out, and a warning names them.
     """
     import pandas as pd

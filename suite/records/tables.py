@@ -23,6 +23,8 @@ class TableFile:
     columns: pa.Schema
     required: Sequence[str]
     """Columns without empty places."""
+    later: Sequence[str] = ()
+    """Columns that older files lack. All of their places are empty then."""
 
     def content(self, rows: Sequence[Any]) -> bytes:
         """The file of rows whose attributes are the columns."""
@@ -46,18 +48,26 @@ class TableFile:
                 raise CorruptRecordError(
                     f"{self.name} holds more than {MOST_ROWS} {self.rows} or {LARGEST_TABLE_BYTES} bytes"
                 )
-            if not file.schema_arrow.equals(self.columns, check_metadata=True):
+            if not any(file.schema_arrow.equals(known, check_metadata=True) for known in (self.columns, self._older)):
                 raise CorruptRecordError(
                     f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.columns.names)}"
                 )
             table = file.read()
-            columns = {name: table.column(name).to_pylist() for name in self.columns.names}
+            columns = {
+                name: table.column(name).to_pylist() if name in table.column_names else [None] * table.num_rows
+                for name in self.columns.names
+            }
         except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
             raise CorruptRecordError(f"{self.name} cannot be read ({error.__class__.__name__})") from error
         if any(None in columns[name] for name in self.required):
             *others, last = self.required
             raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(others)} or {last}")
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    @property
+    def _older(self) -> pa.Schema:
+        kept = [column for column in self.columns if column.name not in self.later]
+        return pa.schema(kept, metadata=self.columns.metadata)
 
 
 def schema_of(*columns: tuple[str, pa.DataType]) -> pa.Schema:

@@ -18,6 +18,7 @@ from suite.report.rl_findings import rl_headlines
 from suite.report.rl_memory_findings import memory_headlines
 from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras
 from suite.report.words import Words
+from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal
 
 BASELINE = "mha"
 SPAN = "layer"
@@ -75,13 +76,17 @@ def _sentence(ranked: Sequence[Timing], settings: str, results: Results, words: 
         ranking=words("punctuation.list").join(_items(ranked, words)),
     )
     parts = [f"{first.label}: {sentence}" if results.several else sentence]
-    if any(faster.interval.high >= slower.interval.low for faster, slower in pairwise(ranked)):
+    neighbours = [(faster.interval, slower.interval) for faster, slower in pairwise(ranked)]
+    near = [both for both in neighbours if may_be_equal(*both)]
+    if near:
         parts.append(words("finding.overlap"))
     level = min(timing.interval.level for timing in ranked)
     if any(timing.interval.count == 1 for timing in ranked):
         parts.append(words("finding.single"))
     elif level < WANTED_LEVEL:
         parts.append(words("finding.few", level=numbers.percent(level)))
+    if any(interval.launches == 1 for both in near for interval in both):
+        parts.append(words("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1)))
     return words("punctuation.sentence").join(parts)
 
 

@@ -11,7 +11,7 @@ from suite.report.pairs import Pair, heads_of, series_of, told_apart
 from suite.report.ratio_colours import NEUTRAL, REACH, ratio_colours, ratio_text
 from suite.report.results import Results
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Table, View, cell
-from suite.report.timings import axis
+from suite.report.timings import axis, one_launch_reach
 from suite.report.words import Words
 
 PAIR_PX = 54
@@ -22,7 +22,7 @@ def pair_figure(pairs: Sequence[Pair], results: Results, words: Words) -> Figure
     """The longest context of each series."""
     longest = list({series_of(pair): pair for pair in pairs}.values())
     drawn = longest[:MOST_DRAWN]
-    caption = [words("signmap.measured_caption")]
+    caption = [words("signmap.measured_caption", reach=one_launch_reach())]
     if len(longest) > len(drawn):
         caption.append(words("signmap.not_drawn", count=len(longest) - len(drawn)))
     return Figure(
@@ -153,7 +153,7 @@ def pair_table(pairs: Sequence[Pair], results: Results, words: Words) -> Table:
         ],
         rows=[_row(pair, told, results) for pair, told in zip(pairs, settings, strict=True)],
         row_facets=[case_facets(pair.record.case.axes, words) for pair in pairs],
-        note=words("signmap.measured_note"),
+        note=words("signmap.measured_note", reach=one_launch_reach()),
         folded=len(pairs) > MOST_ROWS_OPEN,
     )
 

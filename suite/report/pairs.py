@@ -9,6 +9,7 @@ from suite.records.derived import ceilings_of, constant
 from suite.records.record import Evidence, Record
 from suite.report.results import Results
 from suite.report.timings import PLAUSIBLE_S, Timing, axis, extras, groups, shared_extras
+from suite.statistics.intervals import comparable_interval
 
 MATCH = "heads"
 ALWAYS_SHOWN = ("attention", "geometry", "dtype", "query_len", "seq_len")
@@ -27,8 +28,8 @@ class Pair:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The ratio's least and greatest value within both medians' intervals."""
-        gqa, mla = self.gqa.interval, self.mla.interval
+        """The ratio's least and greatest value within both medians' intervals, as far as these may be compared."""
+        gqa, mla = comparable_interval(self.gqa.interval), comparable_interval(self.mla.interval)
         return gqa.low / mla.high, gqa.high / mla.low
 
     @property

@@ -12,7 +12,7 @@ from suite.report.lines import SPANS_FIRST, span_title
 from suite.report.palette import shown
 from suite.report.results import Results
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
-from suite.report.timings import Timing
+from suite.report.timings import Timing, one_launch_reach
 from suite.report.words import Words
 
 Row = dict[str, tuple[str, Timing]]
@@ -67,7 +67,7 @@ def side_by_side(
             note=words("punctuation.sentence").join(
                 [
                     words("side_by_side.note", label=labels[0]),
-                    *([words("side_by_side.open")] if may_be_equal else []),
+                    *([words("side_by_side.open", reach=one_launch_reach())] if may_be_equal else []),
                     words("side_by_side.next"),
                 ]
             ),

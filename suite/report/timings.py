@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suite.records.derived import constant, roofline
+from suite.records import numbers
+from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.report.palette import rank, shown
 from suite.report.results import CurrentRecord, Results
 from suite.report.words import Words
-from suite.statistics.intervals import Interval, median_interval
+from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
 
 LINE_AXES = ("attention", "backend", "seq_len")
 """Axes that tell lines and their points apart. All others must agree for two timings to share a figure."""
@@ -169,6 +170,19 @@ def clock_names(timings: Sequence[Timing], words: Words) -> str:
     return " / ".join(sorted({words.either(f"clock.{timing.clock}", timing.clock) for timing in timings}))
 
 
+def interval_level(interval: Interval, words: Words) -> str:
+    """The confidence that an interval reaches, and what it holds for: `95.0 % over 3 launches`."""
+    level = f"{100 * interval.level:.1f} %"
+    if interval.launches > 1:
+        return words("interval.launches", level=level, count=interval.launches)
+    return words("interval.one_launch", level=level)
+
+
+def one_launch_reach() -> str:
+    """How far a median within one launch is taken to reach where it is compared, as a share."""
+    return numbers.percent(ONE_LAUNCH_REACH - 1)
+
+
 def groups(results: Results) -> dict[tuple[tuple[str, str], ...], list[Timing]]:
     """Timings that may stand in one figure, by the axes that they share."""
     found: dict[tuple[tuple[str, str], ...], list[Timing]] = defaultdict(list)
@@ -193,7 +207,7 @@ def timings_of(current: CurrentRecord, metric: str = "latency_s") -> Iterable[Ti
     for span, readings in by_span.items():
         usable = [reading for reading in readings if _is_plausible(reading.value)]
         if usable:
-            interval = median_interval([reading.value for reading in usable])
+            interval = launched_interval(by_launch(usable))
             share, regime = roofline(current.record, span, interval.median)
             yield Timing(
                 current=current,

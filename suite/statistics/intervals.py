@@ -1,15 +1,32 @@
-"""Medians with intervals that assume no distribution: timings are skewed and have tails."""
+"""Medians with intervals: of samples of one launch without any assumption, and of a timing across launches.
+
+Samples of one launch share where their memory lies and who was busy beside them, so an interval made of them alone says
+nothing of the next launch: on two cores of a virtual machine it held what twelve fresh runs of a case had in common in
+two of the twelve. See tests/benchmarks/launch_coverage.py.
+"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+from suite.statistics.student import t_quantile
+
+QUARTILES_OF_NORMAL = 1.349
+"""Distance of a standard normal's quartiles."""
+ONE_LAUNCH_GAP = 1.11
+"""Ratio of two medians that says nothing where both are of a single launch: of 40 pairs of records of one case on one
+machine in results/reference one in ten lay further apart, and the intervals of 26 were disjoint."""
+ONE_LAUNCH_REACH = math.sqrt(ONE_LAUNCH_GAP)
+"""What each of the two contributes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A median, the order statistics around it, and the confidence that they really reach."""
+    """A median, the range around it, and the confidence that this really reaches."""
 
     median: float
     low: float
@@ -17,6 +34,8 @@ class Interval:
     level: float
     """Achieved confidence; below the one asked for where there are too few samples, 0 for a single one."""
     count: int
+    launches: int = 1
+    """How many launches it is made of. That of one holds for this launch alone."""
 
     @property
     def relative_half_width(self) -> float:
@@ -51,6 +70,72 @@ def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
         level=reached,
         count=count,
     )
+
+
+def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> Interval:
+    """The median of all samples and an interval for what further launches would have; of one launch, within it.
+
+    The wider of two, both on a logarithmic scale: Student's t over the launches' medians, and what holds as large a
+    share of the single samples, by their quartiles. The second is a floor, for launches of one run share its seconds,
+    and three of them may be alike by chance. Where launches are independent draws, it only adds to the level; on a busy
+    machine, where they are not, t alone fell short of it (tests/benchmarks/launch_coverage.py).
+    Raises ValueError for no launches, one without samples, or of several launches a sample that is not above zero.
+    """
+    taken = [np.asarray(samples, dtype=float) for samples in launches]
+    if not taken or not all(map(len, taken)):
+        raise ValueError(f"launches must each hold at least one number; got {[len(one) for one in taken]}")
+    if len(taken) == 1:
+        return median_interval(taken[0], level=level)
+    least = min(one.min() for one in taken)
+    if least <= 0:
+        raise ValueError(f"samples of several launches must be above zero; got {least}")
+    logs = [np.log(one) for one in taken]
+    medians = np.array([np.median(one) for one in logs])
+    error = np.std(medians, ddof=1) / math.sqrt(len(medians))
+    half = max(t_quantile((1 + level) / 2, len(medians) - 1) * error, _reach_of_samples(logs, medians, level))
+    median = float(np.median(np.concatenate(taken)))
+    return Interval(
+        median=median,
+        low=median * math.exp(-half),
+        high=median * math.exp(half),
+        level=level,
+        count=sum(map(len, taken)),
+        launches=len(taken),
+    )
+
+
+def _reach_of_samples(launches: Sequence[NDArray[np.float64]], medians: NDArray[np.float64], level: float) -> float:
+    """How far from their launch's median as large a share of samples lies, were they normal."""
+    rests = np.concatenate([one - median for one, median in zip(launches, medians, strict=True)])
+    left = len(rests) - len(medians)  # each launch's median took a degree of freedom
+    if left == 0:
+        return 0.0
+    deviation = np.subtract(*np.quantile(rests, [0.75, 0.25])) / QUARTILES_OF_NORMAL * math.sqrt(len(rests) / left)
+    return float(NormalDist().inv_cdf((1 + level) / 2) * deviation)
+
+
+def comparable_interval(interval: Interval) -> Interval:
+    """The interval as it may be held against another: that of one launch is as wide as launches are apart, at least."""
+    if interval.launches > 1:
+        return interval
+    low = min(interval.low, interval.median / ONE_LAUNCH_REACH)
+    return replace(interval, low=low, high=max(interval.high, interval.median * ONE_LAUNCH_REACH))
+
+
+def may_be_equal(first: Interval, other: Interval) -> bool:
+    """Return whether two medians may be one; that of a single sample cannot be said to differ."""
+    if 1 in (first.count, other.count):
+        return True
+    first, other = comparable_interval(first), comparable_interval(other)
+    return first.low <= other.high and other.low <= first.high
+
+
+def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
+    """Correlation of neighbouring samples within launches, each about its own mean; None for fewer than three samples
+    in every launch, or samples that are all alike."""
+    rests = [one - one.mean() for one in (np.asarray(samples, dtype=float) for samples in launches) if len(one) > 2]
+    total = sum(float(one @ one) for one in rests)
+    return sum(float(one[:-1] @ one[1:]) for one in rests) / total if total > 0 else None
 
 
 def paired_ratio_interval(

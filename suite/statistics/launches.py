@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from suite.statistics.intervals import QUARTILES_OF_NORMAL
 from suite.statistics.student import t_above, t_quantile
 
 SHARED_LAUNCHES = 10
 """How many launches of its own the spread of all benchmarks counts for, where there are many benchmarks. Tried on 60
 launches of identical code beside a busy process; `suite gate selftest` shows what comes of it."""
-QUARTILES_OF_NORMAL = 1.349
-"""Distance of a standard normal's quartiles."""
 MEDIAN_OVER_MEAN = 1.2533
 """Standard error of a normal sample's median over that of its mean."""
 

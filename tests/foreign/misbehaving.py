@@ -1,5 +1,6 @@
 """Workloads of another package, reached through their `_target_` alone: one that behaves, and every way not to."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -41,6 +42,32 @@ class Behaving:
 
     def work(self):
         self.values.sum()
+
+
+class Telling(Behaving):
+    """Says in each launch in which process it runs and which seed it was given."""
+
+    def step(self, meter):
+        super().step(meter)
+        if meter.launch is not None:
+            meter.note("work", pid=os.getpid(), seed=self.settings["seed"] % 1009)
+
+
+class KilledLater(Behaving):
+    """In every launch but the first."""
+
+    def work(self):
+        if self.settings["seed"] != 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class InterruptedLater(Behaving):
+    """Somebody presses Ctrl-C in the second launch."""
+
+    def work(self):
+        if self.settings["seed"] != 0:
+            os.kill(multiprocessing.parent_process().pid, signal.SIGINT)
+            time.sleep(60)
 
 
 class Killed(Behaving):

@@ -1,10 +1,10 @@
 import pytest
 
 from suite.measure.meter import Meter
-from suite.measure.repeats import Effort, repeat
+from suite.measure.repeats import Effort, repeat, shortfall
 from suite.records.record import Reading
 
-PATIENT = Effort(precision=0.05, max_seconds=60, min_steps=5, max_steps=400, cold_steps=0)
+PATIENT = Effort(precision=0.05, launches=1, max_seconds=60, min_steps=5, max_steps=400, cold_steps=0)
 
 
 class Readings:
@@ -21,7 +21,8 @@ class Readings:
 
 def repeated(step, effort, predicted_s=0.0):
     meter = Meter()
-    return repeat(step, meter, effort, predicted_s=predicted_s, keep=lambda: None), meter
+    repeat(step, meter, effort, predicted_s=predicted_s, keep=lambda: None)
+    return shortfall(meter.readings, effort, predicted_s=predicted_s), meter
 
 
 def test_steady_steps_end_at_the_least_number_and_without_a_warning():
@@ -31,12 +32,12 @@ def test_steady_steps_end_at_the_least_number_and_without_a_warning():
 
 def test_unsteady_steps_go_on_until_the_interval_is_narrow():
     warning, meter = repeated(Readings([0.9, 1.0, 1.1]), PATIENT)
-    assert warning is None or "budget" in warning
+    assert warning is None or "less precise" in warning
     assert len(meter.readings) > 20
 
 
 def test_a_spent_budget_is_said_with_the_width_that_was_reached():
-    effort = Effort(precision=1e-9, max_seconds=60, min_steps=3, max_steps=9, cold_steps=0)
+    effort = Effort(precision=1e-9, launches=1, max_seconds=60, min_steps=3, max_steps=9, cold_steps=0)
     warning, meter = repeated(Readings([1.0, 2.0]), effort)
     assert len(meter.readings) == 9
     assert "n = 9" in warning
@@ -45,7 +46,7 @@ def test_a_spent_budget_is_said_with_the_width_that_was_reached():
 
 def test_too_few_samples_for_an_interval_are_said_to_be_too_few():
     warning, _ = repeated(
-        Readings([1.0]), Effort(precision=0.5, max_seconds=60, min_steps=3, max_steps=3, cold_steps=0)
+        Readings([1.0]), Effort(precision=0.5, launches=1, max_seconds=60, min_steps=3, max_steps=3, cold_steps=0)
     )
     assert "too few for a 95 % interval" in warning
 
@@ -69,8 +70,50 @@ def test_every_reading_has_the_step_it_came_from():
     assert [reading.step for reading in meter.readings] == list(range(len(meter.readings)))
 
 
-@pytest.mark.parametrize("name", ["precision", "max_seconds", "min_steps", "max_steps"])
+@pytest.mark.parametrize("name", ["precision", "launches", "max_seconds", "min_steps", "max_steps"])
 def test_efforts_that_make_no_sense_are_refused_by_name(name):
-    measure = {"precision": 0.1, "max_seconds": 1.0, "min_steps": 3, "max_steps": 5, "cold_steps": 0, name: 0}
+    measure = {
+        "precision": 0.1,
+        "launches": 3,
+        "max_seconds": 1.0,
+        "min_steps": 3,
+        "max_steps": 5,
+        "cold_steps": 0,
+        name: 0,
+    }
     with pytest.raises(ValueError, match=rf"measure\.{name}"):
         Effort.from_settings({"measure": measure})
+
+
+IN_THREE = Effort(precision=0.05, launches=3, max_seconds=3.0, min_steps=10, max_steps=30, cold_steps=0)
+
+
+def of_launches(*medians):
+    return [
+        Reading(step=step, span="work", metric="latency_s", value=median * (1 + step / 1000), launch=launch)
+        for launch, median in enumerate(medians)
+        for step in range(6)
+    ]
+
+
+def test_launches_share_the_budget_and_the_steps():
+    share = IN_THREE.of_one_launch(3)
+    assert (share.max_seconds, share.min_steps, share.max_steps) == (1.0, 4, 10)
+    assert IN_THREE.of_one_launch(1) == IN_THREE
+
+
+@pytest.mark.parametrize(("predicted_s", "launches"), [(0.0, 3), (0.01, 3), (0.99, 3), (1.2, 1), (2.9, 1), (5.0, 1)])
+def test_launches_that_leave_no_room_for_a_step_are_not_made(predicted_s, launches):
+    assert IN_THREE.launches_for(predicted_s) == launches
+
+
+def test_five_launches_shrink_to_three_before_to_one():
+    effort = Effort(precision=0.05, launches=5, max_seconds=5.0, min_steps=5, max_steps=30, cold_steps=0)
+    assert [effort.launches_for(step_s) for step_s in (0.9, 1.2, 1.6, 2.4)] == [5, 4, 3, 1]
+
+
+def test_the_wanted_precision_is_that_over_all_launches():
+    assert shortfall(of_launches(1.0, 1.001, 1.002), IN_THREE, predicted_s=0.1) is None
+    warning = shortfall(of_launches(1.0, 1.1, 1.2), IN_THREE, predicted_s=0.1)
+    assert "n = 18 in 3 launches" in warning
+    assert "±22" in warning

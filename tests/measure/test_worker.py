@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from suite.measure.streams import seed_of
 from suite.measure.worker import Worker
 from suite.records.record import Status
 from suite.theory.roofline import MeasuredCeilings
 
 CEILINGS = MeasuredCeilings(flops_per_s=1e9, bytes_per_s_by_size={1 << 20: 1e9})
-EFFORT = {"precision": 1.0, "max_seconds": 1.0, "min_steps": 1, "max_steps": 1, "cold_steps": 0}
+EFFORT = {"precision": 1.0, "launches": 1, "max_seconds": 1.0, "min_steps": 1, "max_steps": 1, "cold_steps": 0}
 
 
 def settings(workload):
@@ -37,7 +38,7 @@ def outcome_of(worker, tmp_path):
 
     def run(workload):
         complaints = tmp_path / "worker.log"
-        arguments = {"settings": settings(workload), "ceilings": CEILINGS, "takes_energy": False}
+        arguments = {"settings": settings(workload), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
         messages = list(worker.run("case", arguments, threads=1, complaints=complaints, stays=True))
         return messages[-1]["outcome"], messages[0]["pid"]
 
@@ -66,7 +67,7 @@ def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outco
     import psutil
 
     _, pid = outcome_of("Behaving")
-    arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False}
+    arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
     messages = worker.run("case", arguments, threads=1, complaints=Path(tmp_path / "log"), stays=True)
     next(messages)
     messages.close()
@@ -74,3 +75,15 @@ def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outco
     _, pid = outcome_of("Behaving")
     worker.__exit__(None, None, None)
     assert not psutil.pid_exists(pid)
+
+
+def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome_of, tmp_path):
+    _, pid = outcome_of("Telling")
+    arguments = {"settings": settings("Telling"), "ceilings": CEILINGS, "launch": 2, "launches": 3}
+    messages = list(worker.run("launch", arguments, threads=1, complaints=tmp_path / "log", stays=True))
+    assert messages[-1]["outcome"] == (Status.OK, None)
+    readings = [reading for message in messages for reading in message.get("readings", [])]
+    told = {reading.metric: reading.value for reading in readings}
+    assert {reading.launch for reading in readings} == {2}
+    assert (told["pid"], told["seed"]) == (pid, seed_of(0, "launch", 2) % 1009)
+    assert [message["phase"] for message in messages if "phase" in message] == ["prepare", "measure"]

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from suite.records.record import CorruptRecordError, Status
-from suite.records.store import LONGEST_RECORD_BYTES, READINGS, load, read_contents, read_record
+from suite.records.derived import by_launch
+from suite.records.record import CorruptRecordError, Reading, Status
+from suite.records.store import LONGEST_RECORD_BYTES, READINGS, SAMPLES, load, read_contents, read_record
 from tests.records.factory import build, store
 
 
@@ -138,3 +139,21 @@ def test_load_gives_a_row_a_reading_with_units_and_axes(tmp_path):
 def test_load_names_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         load(tmp_path / "nowhere")
+
+
+def test_a_file_written_before_there_were_launches_reads_as_one(tmp_path):
+    folder = store(tmp_path, build(latencies_s=(2e-3, 3e-3)))[0]
+    table = pq.read_table(folder / SAMPLES).drop_columns("launch")
+    pq.write_table(table, folder / SAMPLES)
+    rows = READINGS.rows_of((folder / SAMPLES).read_bytes())
+    assert {row["launch"] for row in rows} == {None}
+    assert by_launch(Reading(**row) for row in rows if row["metric"] == "latency_s" and row["span"] == "layer") == [
+        [2e-3, 3e-3]
+    ]
+
+
+def test_a_launch_is_kept_with_its_reading(tmp_path):
+    record = build(latencies_s=(2e-3, 3e-3))
+    launched = [replace(reading, launch=reading.step) for reading in record.readings]
+    folder = store(tmp_path, replace(record, readings=launched))[0]
+    assert [reading.launch for reading in read_record(folder).readings] == [one.launch for one in launched]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from suite.records import numbers
+from suite.records.record import Reading
 from suite.report.command import build_sections
 from suite.report.findings import headlines
 from suite.report.results import read_results
@@ -29,13 +30,50 @@ def test_a_latency_row_says_median_interval_level_and_share_of_the_roofline(tmp_
     (row,) = table_of(read(tmp_path, build(latencies_s=(2e-3, 4e-3, 3e-3, 3e-3, 3e-3, 3e-3))), "latency")
     assert row["Median"] == "3.00 ms"
     assert row["Interval"] == "2.00–4.00 ms"
-    assert row["Confidence"] == "96.9 %"
+    assert row["Confidence"] == "96.9 % within one launch"
     assert row["n"] == "6"
     # 2e8 FLOP at 1e11 FLOP/s is 2 ms, more than 3e7 B at 2e10 B/s: 2 ms of 3 ms.
     assert row["Roofline share"] == "67 %"
     assert row["Limited by"] == "arithmetic"
     assert row["Backend"] == "sdpa_folded"
     assert row["Notes"] == ""
+
+
+def in_launches(record, *medians_s, count=6):
+    """The record's timings of several launches, each of samples that are alike."""
+    kept = [reading for reading in record.readings if reading.metric != "latency_s"]
+    timed = [
+        Reading(step=step, span="layer", metric="latency_s", value=median_s, launch=launch)
+        for launch, median_s in enumerate(medians_s)
+        for step in range(count)
+    ]
+    return replace(record, readings=[*kept, *timed])
+
+
+def test_a_latency_row_says_over_how_many_launches_its_interval_is(tmp_path):
+    (row,) = table_of(read(tmp_path, in_launches(build(), 2.9e-3, 3e-3, 3.1e-3)), "latency")
+    assert row["Confidence"] == "95.0 % over 3 launches"
+    assert row["Interval"] == "2.76–3.26 ms"  # Student's t of three: 4.30 of their error on a logarithmic scale
+    assert row["n"] == "18"
+
+
+def test_records_whose_launches_overlap_are_alike_side_by_side(tmp_path):
+    first, near, far = (
+        in_launches(build(), *(times * one for one in (2.9e-3, 3e-3, 3.1e-3))) for times in (1.0, 1.1, 1.5)
+    )
+    for name, other, shown in (("near", near, "≈ 1.10×"), ("far", far, "1.50×")):
+        store(tmp_path / name / "a", first)
+        store(tmp_path / name / "b", other)
+        results = read_results([tmp_path / name / "a", tmp_path / name / "b"])
+        assert table_of(results, "latency")[0]["b / a"] == shown
+
+
+@pytest.mark.parametrize(("slower_s", "shown"), [(3.2e-3, "≈ 1.07×"), (3.4e-3, "1.13×")])
+def test_records_of_one_launch_are_apart_only_beyond_what_repeats_show(tmp_path, slower_s, shown):
+    store(tmp_path / "a", build(latencies_s=(3e-3,) * 9))
+    store(tmp_path / "b", build(latencies_s=(slower_s,) * 9))
+    results = read_results([tmp_path / "a", tmp_path / "b"])
+    assert table_of(results, "latency")[0]["b / a"] == shown
 
 
 def test_each_span_is_held_against_the_ceilings_of_its_own_working_set(tmp_path):

@@ -91,7 +91,7 @@ def test_a_measured_pair_stands_beside_what_its_own_ceilings_predict(tmp_path):
     (row,) = rows_of(section.tables[0])
     assert not section.tables[0].folded
     assert row["Predicted"] == "5.71×"
-    assert (row["Measured"], row["Measured range"]) == ("3.00×", "3.00–3.00×")
+    assert (row["Measured"], row["Measured range"]) == ("3.00×", "2.70–3.33×")
     # 32 heads on two ranks, and a quarter of MHA's cache.
     assert (row["Heads"], row["KV heads"], row["tp"]) == ("16", "4", "2")
     assert (row["Geometry"], row["Context (tokens)"]) == ("deepseek-v2-lite", "4,096")
@@ -130,7 +130,7 @@ def test_a_machine_with_the_maps_sizes_has_its_rows_computed_and_measured(tmp_pa
     heat = section.figures[0].views[0].figure["data"][0]
     assert heat["y"][-2:] == ["results: computed · 2", "results: MEASURED"]
     assert heat["z"][-1][1] is None
-    assert heat["hovertext"][-1][0].startswith("results: MEASURED: 3.0× at 1 new tokens after 16,384, 3.0× to 3.0×")
+    assert heat["hovertext"][-1][0].startswith("results: MEASURED: 3.0× at 1 new tokens after 16,384, 2.7× to 3.3×")
     # Drawn on the map, so not once more below it; the table has all.
     assert len(section.figures) == len(signmap.RANKS)
     assert len(section.tables[0].rows) == 3

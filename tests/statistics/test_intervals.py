@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from suite.statistics.intervals import median_interval, paired_ratio_interval
+from suite.statistics.intervals import (
+    ONE_LAUNCH_GAP,
+    lag1_autocorrelation,
+    launched_interval,
+    may_be_equal,
+    median_interval,
+    paired_ratio_interval,
+)
 
 
 def test_one_sample_has_no_interval_and_says_so():
@@ -67,3 +74,62 @@ def test_a_paired_ratio_of_a_series_with_itself_is_one():
 def test_rounds_that_do_not_pair_are_refused(other):
     with pytest.raises(ValueError, match="equal length"):
         paired_ratio_interval([1.0], other)
+
+
+def launches_of(generator, count, *, between=0.03, within=0.04, samples=15):
+    shifts = generator.normal(scale=between, size=(count, 1))
+    return np.exp(shifts + generator.normal(scale=within, size=(count, samples)))
+
+
+@pytest.mark.parametrize(("count", "between"), [(3, 0.03), (3, 0.1), (5, 0.03), (3, 0.0)])
+def test_the_interval_over_launches_covers_at_least_as_often_as_it_says(count, between):
+    generator = np.random.default_rng(11)
+    intervals = [launched_interval(launches_of(generator, count, between=between)) for _ in range(1500)]
+    assert np.mean([one.low <= 1.0 <= one.high for one in intervals]) > 0.94
+    assert {(one.level, one.count, one.launches) for one in intervals} == {(0.95, 15 * count, count)}
+
+
+def test_an_interval_within_one_launch_misses_where_launches_differ():
+    generator = np.random.default_rng(11)
+    intervals = [launched_interval(launches_of(generator, 3)[:1]) for _ in range(1000)]
+    assert np.mean([one.low <= 1.0 <= one.high for one in intervals]) < 0.7
+    assert {one.launches for one in intervals} == {1}
+
+
+def test_launches_alike_by_chance_are_no_narrower_than_samples():
+    launch = np.exp(np.random.default_rng(5).normal(scale=0.04, size=201))
+    interval = launched_interval([launch, launch, launch])
+    assert interval.relative_half_width == pytest.approx(1.96 * 0.04, rel=0.2)
+
+
+def test_the_interval_over_launches_lies_about_its_median():
+    interval = launched_interval([[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]])
+    assert interval.median == 2.0
+    assert interval.low * interval.high == pytest.approx(4.0)
+    assert interval.high == pytest.approx(2 * np.exp(4.3027 * np.log(2) / np.sqrt(3)), rel=1e-4)
+
+
+@pytest.mark.parametrize("launches", [[], [[]], [[1.0], []], [[1.0], [0.0], [1.0]]])
+def test_launches_without_usable_samples_are_refused(launches):
+    with pytest.raises(ValueError, match=r"launches must|above zero"):
+        launched_interval(launches)
+
+
+def test_medians_whose_launches_overlap_may_be_equal():
+    spread = launched_interval([[1.0, 1.01], [1.02, 1.03], [1.04, 1.05]])
+    near, far = (launched_interval([[x, x * 1.01]] * 3) for x in (1.06, 1.6))
+    assert may_be_equal(spread, near)
+    assert not may_be_equal(spread, far)
+    assert may_be_equal(far, median_interval([1.0]))
+
+
+def test_intervals_within_one_launch_are_apart_only_beyond_what_repeats_show():
+    first, near, far = (median_interval([x] * 9) for x in (1.0, ONE_LAUNCH_GAP - 0.01, ONE_LAUNCH_GAP + 0.01))
+    assert may_be_equal(first, near)
+    assert not may_be_equal(first, far)
+
+
+def test_autocorrelation_is_that_of_neighbours_within_a_launch():
+    assert lag1_autocorrelation([[0, 1] * 50, [5, 6] * 50]) == pytest.approx(-1, abs=0.02)
+    assert lag1_autocorrelation([range(100)]) > 0.9
+    assert lag1_autocorrelation([[1, 1, 1], [2]]) is None

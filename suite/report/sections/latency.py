@@ -22,8 +22,9 @@ from suite.report.palette import shown
 from suite.report.results import Results
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, cell
 from suite.report.side_by_side import side_by_side
-from suite.report.timings import Timing, clock_names, groups, in_order
+from suite.report.timings import Timing, clock_names, groups, in_order, interval_level
 from suite.report.words import Words
+from suite.statistics.intervals import may_be_equal
 
 
 def build(results: Results, words: Words) -> Section | None:
@@ -82,6 +83,7 @@ def _hover(timing: Timing, words: Words) -> str:
         tokens=numbers.count(timing.seq_len or 0),
         median=numbers.seconds(timing.interval.median),
         interval=numbers.seconds_range(timing.interval.low, timing.interval.high),
+        level=interval_level(timing.interval, words),
         count=timing.interval.count,
     )
 
@@ -93,7 +95,7 @@ def _tables(title: str, timings: Sequence[tuple[str, Timing]], results: Results,
     for span in spans_of([timing for _, timing in timings]):
         of_span = [(group, timing) for group, timing in timings if timing.span == span]
         tables += side_by_side(
-            title, span, of_span, results, words, value=_median_s, text=numbers.seconds, may_be_equal=_overlap
+            title, span, of_span, results, words, value=_median_s, text=numbers.seconds, may_be_equal=_may_be_equal
         )
         tables.append(_table(title, span, of_span, results, words))
     return tables
@@ -103,11 +105,8 @@ def _median_s(timing: Timing) -> float:
     return timing.interval.median
 
 
-def _overlap(first: Timing, other: Timing) -> bool:
-    """Whether the medians' intervals share a point; of a single sample it cannot be said that they do not."""
-    if 1 in (first.interval.count, other.interval.count):
-        return True
-    return first.interval.low <= other.interval.high and other.interval.low <= first.interval.high
+def _may_be_equal(first: Timing, other: Timing) -> bool:
+    return may_be_equal(first.interval, other.interval)
 
 
 def _table(title: str, span: str, timings: Sequence[tuple[str, Timing]], results: Results, words: Words) -> Table:
@@ -145,7 +144,7 @@ def _row(timing: Timing, results: Results, words: Words) -> list[str]:
         *([timing.label] if results.several else []),
         numbers.seconds(interval.median),
         numbers.seconds_range(interval.low, interval.high) if several else numbers.NOTHING,
-        f"{100 * interval.level:.1f} %" if several else numbers.NOTHING,
+        interval_level(interval, words) if several else numbers.NOTHING,
         numbers.count(interval.count),
         cell(timing.roofline_share, numbers.percent),
         words(f"regime.{timing.regime}") if timing.regime else numbers.NOTHING,
