@@ -137,7 +137,9 @@ def read_quality_run(current: CurrentRecord) -> QualityRun | None:
         recoverable=recoverable,
         updates=_updates(readings),
         questions=math.fsum(found) if (found := [one.value for one in _of_step(readings, "questions")]) else None,
-        decode_s=decoded_s(readings, is_cpu=axis(current.record, "device") == "cpu"),
+        decode_s=decoded_s(readings, is_cpu=axis(current.record, "device") == "cpu")
+        if current.is_of_one_machine
+        else None,
     )
 
 

@@ -116,7 +116,8 @@ def read_run(current: CurrentRecord, named: Iterable[str]) -> Run:
     evaluated: dict[str, dict[int, float]] = defaultdict(dict)
     timed: dict[str, list[Reading]] = defaultdict(list)
     for reading in current.record.readings:
-        if not 0 <= reading.step < MOST_STEPS:
+        is_of_machine = reading.metric in (LATENCY, COUNTED[JOULES])
+        if not 0 <= reading.step < MOST_STEPS or (is_of_machine and not current.is_of_one_machine):
             continue
         if reading.metric == LATENCY:
             timed[reading.span].append(reading)
