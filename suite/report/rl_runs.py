@@ -6,6 +6,7 @@ and the completions that were planned agree; what then differs between them is t
 
 import functools
 import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -156,16 +157,25 @@ def contestants(results: Results) -> list[Run]:
 @functools.lru_cache(maxsize=1)
 def runs_of(results: Results) -> Sequence[Run]:
     """Without those that held memory by owner, which take longer for it: their seconds are no algorithm's. Of runs that
-    differ in nothing but whether they name a default, the newest.
+    differ in nothing but whether they name a default, the one that was taken with most of its experiment, so that
+    seconds are of one sitting; else the newest.
     """
     records = [one for one in results.records if one.record.case.workload == WORKLOAD]
-    found: dict[tuple[Pairs, Pairs, str], Run] = {}
     named = named_in((one.record for one in records), ignored=("track_memory",))
-    for run in (read_run(one, named) for one in records if not tracks_memory(one.record)):
-        key = (together_of(run), apart_of(run), run.seed)
-        if key not in found or started_at(run.record) > started_at(found[key].record):
-            found[key] = run
-    return list(found.values())
+    runs = [read_run(one, named) for one in records if not tracks_memory(one.record)]
+    at_commit = Counter((together_of(run), _commit(run)) for run in runs)
+
+    def weight(run: Run) -> tuple[int, str]:
+        return at_commit[together_of(run), _commit(run)], started_at(run.record)
+
+    found: dict[tuple[Pairs, Pairs, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        found[together_of(run), apart_of(run), run.seed].append(run)
+    return [max(same, key=weight) for same in found.values()]
+
+
+def _commit(run: Run) -> str:
+    return str(run.record.provenance.get("commit"))
 
 
 def together_of(run: Run) -> Pairs:

@@ -48,6 +48,16 @@ def test_a_setting_that_says_something_still_does():
     assert [one.title for one in found] == ["sort · small · MHA", "sort · small · MHA · task.digits=3"]
 
 
+def test_of_two_alike_the_one_taken_with_the_others_counts():
+    once, later = {"commit": "aaaaaaa"}, {"commit": "bbbbbbb", "started_at": "2027-01-01T10:00:00+00:00"}
+    first = [rl_record(algorithm=name, provenance=once) for name in ("grpo", "rloo")]
+    again = rl_record(extras={"attention.kv_heads": None}, provenance=later)
+    (found,) = comparisons(in_memory(*first, again))
+    assert [run.record for arm in found.arms for run in arm.runs] == first
+    (alone,) = comparisons(in_memory(first[0], again))
+    assert [run.record for arm in alone.arms for run in arm.runs] == [again], "of equals the newest"
+
+
 def test_a_switch_at_its_default_is_no_arm_of_its_own():
     process = {"supervision": "process"}
     runs = [
