@@ -21,6 +21,7 @@ UNSAID = [
     {},
     {"attention.kv_heads": None, "attention.kv_lora_rank": None},
     {"task.digits": 4},
+    {"task.digits": None},
     {"task.corrections": 0.0},
     {"recipe": "r1_zero", "supervision": "outcome", "reward_from": "key"},
 ]
