@@ -82,7 +82,7 @@ def _energy(record: Record) -> Sequence[str]:
 def watched(record: Record) -> str | None:
     """What was watched beside the CPU, or why not; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
-    gpus = [f"{label} {gpu.get('name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
+    gpus = [f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
     text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"
     return text if state else None
 

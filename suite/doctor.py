@@ -19,9 +19,8 @@ import psutil
 
 import suite
 from suite.configuration import choices, conf_dir
-from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpus, machine_id
+from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, gpus, machine_id
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
-from suite.records.nvml import opened
 from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.records.store import read_contents
@@ -70,8 +69,9 @@ def examine() -> dict[str, Any]:
             "available_bytes": available_bytes(),
             "cgroup_limit_bytes": memory_limit_bytes(),
         },
-        "gpus": [gpu["name"] for gpu in gpus()],
-        "no_gpu_because": opened()[1] or None,
+        "gpus": gpu_names(),
+        "gpus_unread": gpus().unread,
+        "no_gpu_because": gpus().why or None,
         "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
         "backends": _with_last_runs(_runnable("backend", torch and torch["backends"], why_not)),
         "workloads": _runnable("workload", torch and torch["workloads"], why_not),
@@ -91,7 +91,7 @@ def as_text(facts: dict[str, Any]) -> str:
         ("CPU", f"{cpu['model']}: {cpu['usable']} of {cpu['logical']} logical CPUs usable, {limit}"),
         ("load", _load(cpu)),
         ("memory", _memory(memory)),
-        ("GPU", ", ".join(facts["gpus"]) or facts["no_gpu_because"]),
+        ("GPU", _gpus(facts)),
     ]
     if torch is not None:
         cuda = "CUDA available" if torch["cuda_available"] else f"no CUDA ({_no_cuda_because(torch)})"
@@ -135,6 +135,13 @@ def _load(cpu: dict[str, Any]) -> str:
     averages = ", ".join(f"{load:.2f}" for load in cpu["load_averages"])
     busy = cpu["load_averages"][0] > cpu["usable"] / 2
     return f"{averages} over 1, 5 and 15 minutes" + (": busy, so expect noise" if busy else "")
+
+
+def _gpus(facts: dict[str, Any]) -> str:
+    if not facts["gpus"]:
+        return str(facts["no_gpu_because"])
+    unread = [f"{label} cannot be read ({reason})" for label, reason in facts["gpus_unread"].items()]
+    return ", ".join([*facts["gpus"], *unread])
 
 
 def _memory(memory: dict[str, Any]) -> str:

@@ -10,8 +10,11 @@ import pytest
 from suite import doctor as doctor_module
 from suite.configuration import choices
 from suite.doctor import as_text, doctor, examine, slow_dtypes
+from suite.records import environment as environment_module
 from suite.records.environment import machine_id
+from suite.records.nvml import find_gpus
 from suite.records.record import Status
+from tests.fake_nvml.driver import FIRST, SECOND, device, needs_gcc
 from tests.records import factory
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,8 +34,9 @@ def examined():
 
 
 @pytest.fixture
-def probed(monkeypatch, examined):
-    """A copy of what torch said, which a test may change before the doctor sees it."""
+def probed(monkeypatch, tmp_path, examined):
+    """A copy of what torch said, which a test may change before the doctor sees it; where no results lie."""
+    monkeypatch.chdir(tmp_path)
     found = json.loads(json.dumps(examined[-1]))
     monkeypatch.setattr(doctor_module, "_ask_torch", lambda: (found, None))
     return found
@@ -54,6 +58,18 @@ def test_this_machine_is_examined_for_real(examined):
     assert facts["backends"]["eager"].items() >= {"runs": True, "why_not": None}.items()
     assert facts["workloads"]["attention"] == {"runs": True, "why_not": None}
     assert bool(facts["gpus"]) == (facts["no_gpu_because"] is None)
+
+
+@needs_gcc
+def test_a_gpu_that_cannot_be_read_is_named_beside_the_other(play, probed, monkeypatch):
+    play(device(FIRST), device(SECOND), "lost 1 0")
+    monkeypatch.setattr(doctor_module, "gpus", find_gpus)
+    monkeypatch.setattr(environment_module, "gpus", find_gpus)
+    facts = examine()
+    assert (facts["gpus"], facts["gpus_unread"], facts["no_gpu_because"]) == (["Test GPU"], {"gpu1": "lost"}, None)
+    assert "GPU        Test GPU, gpu1 cannot be read (lost)" in as_text(facts)
+    play(device(FIRST), "lost 0 0")
+    assert "GPU        no GPU can be read (gpu0: lost)" in as_text(examine())
 
 
 def test_the_text_is_one_screen_of_aligned_lines(probed):

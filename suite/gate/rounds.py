@@ -7,15 +7,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 import pyarrow as pa
 import pynvml
 
 from suite.gate.arm import Arm, ArmError, FailedError, UnsupportedHereError
-from suite.records.nvml import State, opened
+from suite.records.nvml import ShownGpu, find_gpus
 from suite.records.tables import TableFile, schema_of
 
+T = TypeVar("T")
 BEFORE, AFTER = 0, 1
 LEAST_ROUNDS = 8
 """Of a launch. With four the spread is so badly known that p-values came out several times too small in simulation;
@@ -205,15 +207,19 @@ def _pressure(path: Path = PRESSURE) -> float | None:
 
 
 def _gpu() -> tuple[float | None, float | None, int | None]:
-    """SM clock, temperature and event reasons of the first GPU; nothing where there is none or it does not say."""
-    if opened()[0] is not State.MEASURED:
+    """SM clock, temperature and event reasons of the first GPU that can be read; None for what it does not say."""
+    readable = find_gpus().readable
+    if not readable:
         return None, None, None
+    return (
+        _said(lambda gpu: 1e6 * pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM), readable[0]),
+        _said(lambda gpu: float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)), readable[0]),
+        _said(lambda gpu: int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)), readable[0]),
+    )
+
+
+def _said(read: Callable[[Any], T], gpu: ShownGpu) -> T | None:
     try:
-        gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
-        return (
-            1e6 * pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM),
-            float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)),
-            int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)),
-        )
+        return read(gpu.handle)
     except pynvml.NVMLError:
-        return None, None, None
+        return None

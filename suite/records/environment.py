@@ -12,18 +12,17 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import pynvml
 
 from suite.configuration import conf_dir
 from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
-from suite.records.nvml import State, opened
+from suite.records.nvml import FoundGpus, find_gpus
 
-T = TypeVar("T")
+UNNAMED_GPU = "a GPU that does not give its name"
 RECORDED_VARIABLES = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -50,6 +49,8 @@ RECORDED_PACKAGES = (
 @functools.cache
 def environment() -> dict[str, Any]:
     """Facts about this machine and installation, as plain data."""
+    found = gpus()
+    unread = {"gpus_unread": found.unread} if found.unread else {}
     return {
         "machine_id": machine_id(),
         "cpu": cpu_model(),
@@ -61,7 +62,8 @@ def environment() -> dict[str, Any]:
         "cgroup_memory_bytes": memory_limit_bytes(),
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "gpus": [gpu["name"] for gpu in gpus()],
+        "gpus": gpu_names(),
+        **unread,
         "packages": {name: version for name in RECORDED_PACKAGES if (version := _version(name))},
         "variables": {name: os.environ[name] for name in RECORDED_VARIABLES if name in os.environ},
     }
@@ -70,7 +72,7 @@ def environment() -> dict[str, Any]:
 @functools.cache
 def machine_id() -> str:
     """A hash that tells machines apart and does not say which one: host, CPU model and GPU UUIDs, salted."""
-    parts = ["mla-grpo-suite", platform.node(), cpu_model(), *(gpu["uuid"] for gpu in gpus())]
+    parts = ["mla-grpo-suite", platform.node(), cpu_model(), *(gpu.uuid for gpu in gpus().gpus if gpu.uuid)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -115,27 +117,24 @@ def cpu_model() -> str:
 
 
 @functools.cache
-def gpus() -> tuple[dict[str, str], ...]:
-    """Name and UUID of every GPU that NVML shows; empty where there is no driver."""
-    return tuple(
-        _of_each_gpu(lambda gpu: {"name": pynvml.nvmlDeviceGetName(gpu), "uuid": pynvml.nvmlDeviceGetUUID(gpu)})
-    )
+def gpus() -> FoundGpus:
+    """Return the GPUs that NVML shows, as they were when this process first asked."""
+    return find_gpus()
+
+
+def gpu_names() -> list[str]:
+    """Return the name of every GPU that can be read."""
+    return [gpu.name or UNNAMED_GPU for gpu in gpus().readable]
 
 
 @functools.cache
 def gpu_memory_bytes() -> int | None:
-    """Memory of the largest GPU that NVML shows; None where there is no driver."""
-    return max(_of_each_gpu(lambda gpu: int(pynvml.nvmlDeviceGetMemoryInfo(gpu).total)), default=None)
-
-
-def _of_each_gpu(ask: Callable[[Any], T]) -> list[T]:
-    """What NVML answers of each GPU; empty where it has none to ask, or does not answer."""
-    if opened()[0] is not State.MEASURED:
-        return []
-    try:
-        return [ask(pynvml.nvmlDeviceGetHandleByIndex(index)) for index in range(pynvml.nvmlDeviceGetCount())]
-    except pynvml.NVMLError:
-        return []
+    """Return the memory of the largest GPU that tells its own; None where none does."""
+    sizes = []
+    for gpu in gpus().readable:
+        with contextlib.suppress(pynvml.NVMLError):
+            sizes.append(int(pynvml.nvmlDeviceGetMemoryInfo(gpu.handle).total))
+    return max(sizes, default=None)
 
 
 def _version(package: str) -> str | None:

@@ -1,8 +1,14 @@
-"""Opening NVML, and a name for every way in which a source of telemetry can fail: absence is said, never zero."""
+"""Opening NVML, and a name for every way in which a source of telemetry can fail: absence is said, never zero.
+
+A call that fails costs what it was asked for and no more: one GPU of several, or one fact of a GPU.
+"""
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pynvml
 
@@ -27,24 +33,102 @@ class State(StrEnum):
     """The driver answered with an error that has no name of its own here; the reason is its."""
 
 
-def opened(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> tuple[State, str]:
-    """Open NVML for the life of this process: whether it answers and shows a GPU, and if not, why."""
+@dataclass(frozen=True, kw_only=True)
+class ShownGpu:
+    """A GPU as NVML shows it. A fact that it does not give is None."""
+
+    label: str
+    """`gpu0` and so on, by NVML's own index."""
+    state: str
+    """`measured`, or the reason why nothing can be read of it, by `reason_of`."""
+    handle: Any = None
+    name: str | None = None
+    uuid: str | None = None
+    pci: Any = None
+    """NVML's structure of numbers."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """For each fact that it does not give, the reason by `reason_of`."""
+
+    @property
+    def is_readable(self) -> bool:
+        return self.state == State.MEASURED
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundGpus:
+    state: State
+    """`measured` where at least one GPU can be read."""
+    why: str
+    """Why none can be; else empty."""
+    gpus: Sequence[ShownGpu] = ()
+    """In NVML's order, those included that cannot be read."""
+
+    @property
+    def readable(self) -> list[ShownGpu]:
+        return [gpu for gpu in self.gpus if gpu.is_readable]
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """For each GPU that cannot be read, the reason."""
+        return {gpu.label: gpu.state for gpu in self.gpus if not gpu.is_readable}
+
+
+def find_gpus(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> FoundGpus:
+    """Open NVML for the life of this process and return what it shows, or why it shows nothing."""
     try:
         pynvml.nvmlInit()
         count = pynvml.nvmlDeviceGetCount()
     except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
-        return _other_maker(platform, pci_drivers) or (State.NO_DRIVER, "no NVIDIA driver")
+        return _other_maker(platform, pci_drivers) or FoundGpus(state=State.NO_DRIVER, why="no NVIDIA driver")
     except pynvml.NVMLError_NoPermission:
-        return State.NO_PERMISSION, "the NVIDIA driver does not let this user ask"
+        return FoundGpus(state=State.NO_PERMISSION, why="the NVIDIA driver does not let this user ask")
     except pynvml.NVMLError as error:
-        return State.FAILED, f"the NVIDIA driver does not answer: {error}"
-    return (State.MEASURED, "") if count else (State.NO_DEVICE, "an NVIDIA driver, but no GPU")
+        return FoundGpus(state=State.FAILED, why=f"the NVIDIA driver does not answer: {error}")
+    if not count:
+        return FoundGpus(state=State.NO_DEVICE, why="an NVIDIA driver, but no GPU")
+    gpus = [_shown(index) for index in range(count)]
+    if any(gpu.is_readable for gpu in gpus):
+        return FoundGpus(state=State.MEASURED, why="", gpus=gpus)
+    why = f"no GPU can be read ({', '.join(f'{gpu.label}: {gpu.state}' for gpu in gpus)})"
+    return FoundGpus(state=State(gpus[0].state.partition(":")[0]), why=why, gpus=gpus)
 
 
-def _other_maker(platform: str, pci_drivers: Path) -> tuple[State, str] | None:
+def reason_of(error: pynvml.NVMLError) -> str:
+    """Return the state that an error stands for; one without a name of its own brings NVML's text behind a colon."""
+    if isinstance(error, pynvml.NVMLError_GpuIsLost | pynvml.NVMLError_ResetRequired):
+        return State.LOST
+    if isinstance(error, pynvml.NVMLError_NotSupported | pynvml.NVMLError_FunctionNotFound):
+        return State.MISSING_COUNTER
+    if isinstance(error, pynvml.NVMLError_NoPermission):
+        return State.NO_PERMISSION
+    return f"{State.FAILED}: {error}"
+
+
+def _shown(index: int) -> ShownGpu:
+    label = f"gpu{index}"
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    except pynvml.NVMLError as error:
+        return ShownGpu(label=label, state=reason_of(error))
+    asked: dict[str, Callable[[Any], Any]] = {
+        "name": pynvml.nvmlDeviceGetName,
+        "uuid": pynvml.nvmlDeviceGetUUID,
+        "pci": pynvml.nvmlDeviceGetPciInfo,
+    }
+    facts, missing = {}, {}
+    for fact, ask in asked.items():
+        try:
+            facts[fact] = ask(handle)
+        except pynvml.NVMLError as error:
+            missing[fact] = reason_of(error)
+    state = State.LOST if State.LOST in missing.values() else State.MEASURED
+    return ShownGpu(label=label, state=state, handle=handle, missing=missing, **facts)
+
+
+def _other_maker(platform: str, pci_drivers: Path) -> FoundGpus | None:
     """A GPU that NVML cannot know, where that explains its absence."""
     if platform == "darwin":
-        return State.APPLE, "Apple's GPUs are unknown to NVML"
+        return FoundGpus(state=State.APPLE, why="Apple's GPUs are unknown to NVML")
     if any((pci_drivers / "amdgpu").glob("*:*:*")):
-        return State.AMD, "AMD's GPUs are unknown to NVML"
+        return FoundGpus(state=State.AMD, why="AMD's GPUs are unknown to NVML")
     return None

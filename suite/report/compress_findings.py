@@ -3,14 +3,17 @@
 import math
 
 from suite.records import numbers
-from suite.report.compress_losses import times_perplexity
-from suite.report.compress_names import change_text, line_name, method_name, nats_text, share_text, told
+from suite.report.compress_losses import Value, times_perplexity
+from suite.report.compress_names import change_text, line_name, method_name, nats_text, run_name, share_text, told
 from suite.report.compress_rulings import RISE, FirstRise, first_rise, holds_until, ranking_told
 from suite.report.compress_run import INT8, CompressRun
 from suite.report.compress_runs import Line, Study, compress_studies
 from suite.report.quality_run import ALL
 from suite.report.results import Results
+from suite.report.timings import axis
 from suite.report.words import Words
+
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def compress_headlines(results: Results, words: Words) -> list[str]:
@@ -91,7 +94,35 @@ def _eight_bits(run: CompressRun, study: Study, words: Words) -> str:
         "compress.headline_int8",
         name=method_name(run.method, words),
         share=_share(run, study),
+        of_half=_of_half(run, study, words),
         change=told(times, change_text, words),
+        best=_no_latent_is_as_good(times, study, words),
+    )
+
+
+def _of_half(run: CompressRun, study: Study, words: Words) -> str:
+    """The share of what the model as it is keeps in bfloat16; empty where it keeps no more than that."""
+    full, dtype = study.full_bytes, axis(run.record, "dtype")
+    if not run.cache_bytes or not full or BYTES.get(dtype, 0) <= BYTES["bfloat16"]:
+        return ""
+    half = full * BYTES["bfloat16"] / BYTES[dtype]
+    return words("compress.headline_of_half", dtype=dtype, share=numbers.percent(run.cache_bytes / half))
+
+
+def _no_latent_is_as_good(times: Value, study: Study, words: Words) -> str:
+    """Said where the interval of every latent that leaves something out lies above that of eight bits."""
+    cut = [run for line in study.low_rank for run in line.runs if not study.is_full(run)]
+    changes = [(change, run) for run in cut if (change := times_perplexity(run, study.reference)) is not None]
+    if not changes or times.interval is None or any(one.interval is None for one, _ in changes):
+        return ""
+    if any(one.interval and one.interval.low <= times.interval.high for one, _ in changes):
+        return ""
+    change, best = min(changes, key=lambda one: one[0].mean)
+    return words(
+        "compress.headline_best",
+        name=run_name(best, words),
+        share=_share(best, study),
+        change=change_text(change.mean),
     )
 
 

@@ -4,14 +4,13 @@ What is paired is a window with itself: runs stand in one study where everything
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from suite.records.derived import started_at
-from suite.report.alike import Pairs, differing, grouped
+from suite.report.alike import Pairs, case_key, differing, grouped, named_in
 from suite.report.compress_run import CALIBRATION, METHODS, NONE, RANK, CompressRun, read_compress_run
-from suite.report.quality_run import setting_of
-from suite.report.quality_runs import WITHOUT_EFFECT
+from suite.report.quality_runs import WITHOUT_EFFECT, without_names
 from suite.report.results import CurrentRecord, Results
 from suite.report.timings import axis
 
@@ -70,13 +69,13 @@ class Study:
 def compress_studies(results: Results) -> Sequence[Study]:
     """Those with the most runs first, label by label."""
     records = [one for one in results.records if one.record.case.workload == WORKLOAD]
-    extras = sorted({name for one in records for name in one.record.case.extras} - {*WITHOUT_EFFECT, *OF_A_METHOD})
+    named = named_in((one.record for one in records), ignored=WITHOUT_EFFECT)
     newest: dict[tuple[Pairs, Pairs], CompressRun] = {}
     for current in records:
         run = read_compress_run(current)
         if run is None:
             continue
-        key = _study_key(current, extras), _method_key(run)
+        key = _study_key(current, named), _method_key(run)
         if key not in newest or started_at(run.record) > started_at(newest[key].record):
             newest[key] = run
     by_study = grouped(newest.items(), lambda item: item[0][0])
@@ -110,11 +109,9 @@ def _study(key: Pairs, title: str, runs: Sequence[CompressRun]) -> Study:
     )
 
 
-def _study_key(current: CurrentRecord, extras: Sequence[str]) -> Pairs:
-    record = current.record
-    own = [(name, axis(record, name)) for name in record.case.axes if name not in OF_A_METHOD]
-    own += [(name, setting_of(record, name)) for name in extras if name not in record.case.axes]
-    return (*own, ("label", current.label))
+def _study_key(current: CurrentRecord, named: Iterable[str]) -> Pairs:
+    said = without_names(case_key(current.record, named), OF_A_METHOD)
+    return (*said, ("label", current.label))
 
 
 def _method_key(run: CompressRun) -> Pairs:

@@ -8,16 +8,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from suite.records.case import as_typed
 from suite.records.derived import constant
 from suite.records.quality_metrics import CACHED, DECODE, KNOCKED_OUT, below
 from suite.records.record import STEP, Reading, Record, Status
 from suite.records.rl_metrics import EVALUATE
+from suite.report.alike import setting_of
 from suite.report.results import CurrentRecord
 from suite.report.timings import PLAUSIBLE_S, axis
-from suite.report.watched import cut
 
 ALL = ""
 """Stands for questions of every kind together."""
@@ -98,7 +96,7 @@ class QualityRun:
     def setting(self, name: str) -> str:
         """As the record resolved it, whether somebody named it or not; empty where it is none of this case, or at its
         default."""
-        return setting_of(self.record, name)
+        return setting_of(self.record, name, DEFAULTS)
 
     @property
     def asked(self) -> str:
@@ -139,34 +137,10 @@ def read_quality_run(current: CurrentRecord) -> QualityRun | None:
         recoverable=recoverable,
         updates=_updates(readings),
         questions=math.fsum(found) if (found := [one.value for one in _of_step(readings, "questions")]) else None,
-        decode_s=decoded_s(readings, is_cpu=axis(current.record, "device") == "cpu"),
+        decode_s=decoded_s(readings, is_cpu=axis(current.record, "device") == "cpu")
+        if current.is_of_one_machine
+        else None,
     )
-
-
-def setting_of(record: Record, name: str) -> str:
-    """See QualityRun.setting."""
-    extras = record.case.extras
-    if name in extras:
-        return _text(name, extras[name])
-    value: Any = record.settings
-    group, _, field = name.partition(".")
-    for part in filter(None, (group, field)):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    # A size that makes the variant what it is, as MQA's single head, is none that somebody chose.
-    fixed = _fixed(record) if group == "attention" else ()
-    return "" if field in fixed else _text(name, value)
-
-
-def _fixed(record: Record) -> Sequence[Any]:
-    attention = record.settings.get("attention")
-    found = attention.get("fixed") if isinstance(attention, Mapping) else None
-    return found if isinstance(found, list) else ()
-
-
-def _text(name: str, value: Any) -> str:
-    is_plain = value is not None and isinstance(value, str | int | float | bool)
-    text = cut(as_typed(value)) if is_plain else ""
-    return "" if text == DEFAULTS.get(name) else text
 
 
 def _kind(span: str) -> str | None:

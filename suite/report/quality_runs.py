@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from suite.records.derived import started_at
-from suite.report.alike import Pairs, differing, grouped
+from suite.report.alike import Pairs, case_key, differing, grouped, named_in
 from suite.report.facets import name_facets
 from suite.report.palette import rank
 from suite.report.quality_run import (
@@ -25,10 +25,8 @@ from suite.report.quality_run import (
     UNEVENLY,
     QualityRun,
     read_quality_run,
-    setting_of,
 )
 from suite.report.results import CurrentRecord, Results
-from suite.report.timings import axis
 
 WORKLOAD, TIERS_TASK, RECALL, PLAYS = "quality", "tiers", "recall", "plays"
 TASKS = (TIERS_TASK, RECALL, "two_hop", "copying", "counting", PLAYS)
@@ -186,7 +184,7 @@ def studies(results: Results) -> Sequence[Study]:
 
 def arms_of(records: Sequence[CurrentRecord]) -> list[Arm]:
     """Of records that somebody named differently and that are the same, the newest counts."""
-    names = sorted({name for one in records for name in one.record.case.extras} - {"seed", *WITHOUT_EFFECT})
+    names = named_in((one.record for one in records), ignored=("seed", *WITHOUT_EFFECT))
     runs: dict[tuple[Pairs, str], QualityRun] = {}
     failed: Counter[Pairs] = Counter()
     for current in records:
@@ -218,13 +216,14 @@ def titles_of(keys: Sequence[Pairs], *, has_labels: bool) -> dict[Pairs, str]:
     titles = {}
     for key in keys:
         said = dict(key)
-        differ = differing([other for other in keys if dict(other).get("task") == said.get("task")])
+        alike = [other for other in keys if dict(other).get("task") == said.get("task")]
+        differ = differing(alike)
         parts = [said.get("task", "")] + ([said.get("label", "")] if has_labels else [])
         parts += [
-            f"{name.removeprefix('task.')}={value or DEFAULTS.get(name, '')}"
-            for name, value in key
-            if name in differ and (name, value) not in UNSAID and name not in ("task", "label")
-            if value or name in DEFAULTS
+            f"{name.removeprefix('task.')}={value}"
+            for name in dict.fromkeys(name for other in alike for name, _ in other)
+            if name in differ and name not in ("task", "label")
+            if (value := said.get(name) or DEFAULTS.get(name, "")) and (name, value) not in UNSAID
         ]
         titles[key] = " · ".join(filter(None, parts))
     return titles
@@ -277,11 +276,9 @@ def whole_of(text: str) -> int | None:
     return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None
 
 
-def _key(current: CurrentRecord, names: Sequence[str]) -> Pairs:
-    record = current.record
-    own = [(name, axis(record, name)) for name in record.case.axes if name != "seed"]
-    own += [(name, setting_of(record, name)) for name in names if name not in record.case.axes]
-    return (*own, ("label", current.label))
+def _key(current: CurrentRecord, names: Iterable[str]) -> Pairs:
+    said = without_names(case_key(current.record, names, DEFAULTS), ("seed",))
+    return (*said, ("label", current.label))
 
 
 def _updates(study: Study) -> float:

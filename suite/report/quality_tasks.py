@@ -17,7 +17,6 @@ from suite.report.quality_runs import (
     number_of,
     order,
     studies,
-    with_value,
     without_names,
 )
 from suite.report.results import Results
@@ -151,7 +150,7 @@ def contrasts_of(found: Sequence[Study]) -> list[Contrast]:
         by_variant = {arm.variant: arm for arm in study.arms if arm.is_latent}
         for variant, arm in by_variant.items():
             for name, value in TAKEN_AWAY.items():
-                with_it = by_variant.get(with_value(variant, name, ""))
+                with_it = by_variant.get(without_names(variant, [name]))
                 if dict(variant).get(name) == value and with_it is not None:
                     contrasts.append(Contrast(study=study, name=name, without=arm, with_it=with_it))
     return contrasts

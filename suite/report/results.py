@@ -1,7 +1,7 @@
 """Several results folders side by side: which record of a case counts, and what could not be read."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from suite.records.derived import started_at
 from suite.records.record import Record
 from suite.records.store import Contents, Damage, StoredRecord, read_contents
 from suite.report.judgements import Judged, find_judgements
+from suite.report.machine_labels import machine_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +19,15 @@ class CurrentRecord:
     """The newest record of a case under a label."""
 
     label: str
+    """The folder's, and where that holds records of several machines, the machine's."""
     record: Record
     folder: Path
     superseded: int
     """Older records of the same case under the same label, which are not shown."""
     settings_changed: bool
     """Another record of the same id, under any label, has other settings."""
+    is_of_one_machine: bool = True
+    """The label's records are all of one machine, so that their times may be compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +66,18 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = ()) -> Results
     contents = {label: read_contents([folder]) for label, folder in zip(named, folders, strict=True)}
     judged = {label: find_judgements(label, folder) for label, folder in zip(named, folders, strict=True)}
     changed = _changed_ids(item.record for part in contents.values() for item in part.stored)
+    labelled = {label: machine_labels(label, part.stored) for label, part in contents.items()}
+    shown = [label for label in named if not _is_gates(contents[label], *judged[label])]
     return Results(
-        labels=[label for label in named if not _is_gates(contents[label], *judged[label])],
-        records=[current for label, part in contents.items() for current in _current(label, part, changed)],
-        every=[(label, item.record) for label, part in contents.items() for item in part.stored],
+        labels=[one for label in shown for one in _labels(label, contents[label], labelled[label])],
+        records=[
+            current for label, part in contents.items() for current in _current(part.stored, labelled[label], changed)
+        ],
+        every=[
+            (one, item.record)
+            for label, part in contents.items()
+            for (one, _), item in zip(labelled[label], part.stored, strict=True)
+        ],
         damaged=[
             _unread(label, damage.folder, damage.reason)
             for label, part in contents.items()
@@ -74,6 +86,14 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = ()) -> Results
         unfinished=[_unread(label, folder) for label, part in contents.items() for folder in part.unfinished],
         judgements=[one for found, _ in judged.values() for one in found],
     )
+
+
+def _labels(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> list[str]:
+    """Return the labels of a folder, its own only where something stands under it; the most records first."""
+    counts = Counter(one for one, _ in labelled)
+    if not counts or contents.damaged or contents.unfinished:
+        counts[label] += 0
+    return [one for one, _ in counts.most_common()]
 
 
 def _is_gates(contents: Contents, judgements: Sequence[Judged], damaged: Sequence[Damage]) -> bool:
@@ -104,11 +124,13 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return named
 
 
-def _current(label: str, contents: Contents, changed: set[str]) -> Iterable[CurrentRecord]:
-    by_case: dict[str, list[StoredRecord]] = defaultdict(list)
-    for stored in contents.stored:
-        by_case[stored.record.case.id].append(stored)
-    for case_id, runs in by_case.items():
+def _current(
+    every: Sequence[StoredRecord], labelled: Sequence[tuple[str, bool]], changed: set[str]
+) -> Iterable[CurrentRecord]:
+    by_case: dict[tuple[str, str, bool], list[StoredRecord]] = defaultdict(list)
+    for stored, (label, is_of_one_machine) in zip(every, labelled, strict=True):
+        by_case[stored.record.case.id, label, is_of_one_machine].append(stored)
+    for (case_id, label, is_of_one_machine), runs in by_case.items():
         newest = max(runs, key=lambda run: (started_at(run.record), run.folder.name))
         yield CurrentRecord(
             label=label,
@@ -116,6 +138,7 @@ def _current(label: str, contents: Contents, changed: set[str]) -> Iterable[Curr
             folder=newest.folder,
             superseded=len(runs) - 1,
             settings_changed=case_id in changed,
+            is_of_one_machine=is_of_one_machine,
         )
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from suite.report.alike import Pairs, differing, grouped
+from suite.report.alike import Pairs, case_key, defaults_in, differing, grouped, named_in
 from suite.report.facets import case_facets
 from suite.report.results import Results
 from suite.report.rl_memory import MODEL, Holding, all_of, read_holding
@@ -70,7 +70,10 @@ def setups(results: Results) -> Sequence[Setup]:
     """The projected ones first, of either the largest model first, and of a model those with the most arms."""
     holdings = [one for current in results.records if (one := read_holding(current)) is not None]
     bound = _bound_to_an_algorithm(holdings)
-    found = grouped(holdings, lambda holding: _shared(holding, bound))
+    records = [holding.record for holding in holdings]
+    named = named_in(records)
+    defaults = defaults_in(records, named)
+    found = grouped(holdings, lambda holding: _shared(holding, case_key(holding.record, named, defaults), bound))
     settings = settings_of(list(found))
     names = _arm_names([_own(holding, bound) for holding in holdings])
     made = [
@@ -95,10 +98,10 @@ def _bound_to_an_algorithm(holdings: Sequence[Holding]) -> set[str]:
     return ({name for _, name in given} & {name for _, name in empty}) - sometimes
 
 
-def _shared(holding: Holding, bound: set[str]) -> Pairs:
+def _shared(holding: Holding, said: Pairs, bound: set[str]) -> Pairs:
     silent = {*OWN, *UNSAID, *bound, *OF_A_RECORD}
     pairs = [("evidence", str(holding.record.evidence)), ("label", holding.current.label)]
-    pairs += [(name, value) for name, value in all_of(holding.record).items() if name not in silent]
+    pairs += [(name, value) for name, value in said if name not in silent]
     return (("workload", holding.record.case.workload), *pairs)
 
 
@@ -137,7 +140,7 @@ def _title(key: Pairs, settings: Sequence[str], *, has_labels: bool) -> str:
 
 def _own(holding: Holding, bound: set[str]) -> Pairs:
     own = {*OWN, *bound} - {*UNSAID}
-    pairs = [(name, value) for name, value in all_of(holding.record).items() if name in own]
+    pairs = [(name, value) for name, value in all_of(holding.record).items() if name in own and value]
     return (("workload", holding.record.case.workload), *pairs)
 
 

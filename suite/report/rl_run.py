@@ -5,11 +5,12 @@ A record may be old or foreign: what it lacks is absent here, and nothing but an
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.records.record import STEP, Reading, Record, Status
 from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.report.alike import Pairs, case_key
 from suite.report.results import CurrentRecord
 from suite.report.timings import axis, own_extras
 from suite.report.watched import cut
@@ -55,6 +56,8 @@ class Curve:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Run:
     current: CurrentRecord
+    key: Pairs
+    """What its case says, by `case_key`."""
     curve: Curve | None
     """None where nothing was evaluated, or the run did not end well."""
     of_step: Mapping[str, Mapping[int, float]]
@@ -107,12 +110,14 @@ class Run:
         return next(found, None)
 
 
-def read_run(current: CurrentRecord) -> Run:
+def read_run(current: CurrentRecord, named: Iterable[str]) -> Run:
+    """Read a run whose settings of these names are compared with those of others."""
     of_step: dict[str, dict[int, float]] = defaultdict(dict)
     evaluated: dict[str, dict[int, float]] = defaultdict(dict)
     timed: dict[str, list[Reading]] = defaultdict(list)
     for reading in current.record.readings:
-        if not 0 <= reading.step < MOST_STEPS:
+        is_of_machine = reading.metric in (LATENCY, COUNTED[JOULES])
+        if not 0 <= reading.step < MOST_STEPS or (is_of_machine and not current.is_of_one_machine):
             continue
         if reading.metric == LATENCY:
             timed[reading.span].append(reading)
@@ -125,6 +130,7 @@ def read_run(current: CurrentRecord) -> Run:
     is_ok = current.record.status is Status.OK
     return Run(
         current=current,
+        key=case_key(current.record, named, DEFAULTS),
         curve=_curve(of_step, evaluated, timed) if is_ok else None,
         of_step=of_step,
         evaluated=evaluated,

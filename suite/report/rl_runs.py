@@ -6,14 +6,14 @@ and the completions that were planned agree; what then differs between them is t
 
 import functools
 import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from suite.records.case import as_typed
 from suite.records.derived import started_at
-from suite.report.alike import Pairs, differing, grouped
+from suite.report.alike import Pairs, differing, grouped, named_in
 from suite.report.facets import name_facets
 from suite.report.palette import shown
 from suite.report.results import Results
@@ -31,7 +31,6 @@ from suite.report.rl_run import (
     tracks_memory,
 )
 from suite.report.timings import axis
-from suite.report.watched import cut
 from suite.report.words import Words
 
 WORKLOAD = "rl"
@@ -158,23 +157,32 @@ def contestants(results: Results) -> list[Run]:
 @functools.lru_cache(maxsize=1)
 def runs_of(results: Results) -> Sequence[Run]:
     """Without those that held memory by owner, which take longer for it: their seconds are no algorithm's. Of runs that
-    differ in nothing but whether they name a default, the newest.
+    differ in nothing but whether they name a default, the one that was taken with most of its experiment, so that
+    seconds are of one sitting; else the newest.
     """
     records = [one for one in results.records if one.record.case.workload == WORKLOAD]
-    found: dict[tuple[Pairs, Pairs, str], Run] = {}
-    for run in (read_run(one) for one in records if not tracks_memory(one.record)):
-        key = (together_of(run), apart_of(run), run.seed)
-        if key not in found or started_at(run.record) > started_at(found[key].record):
-            found[key] = run
-    return list(found.values())
+    named = named_in((one.record for one in records), ignored=("track_memory",))
+    runs = [read_run(one, named) for one in records if not tracks_memory(one.record)]
+    at_commit = Counter((together_of(run), _commit(run)) for run in runs)
+
+    def weight(run: Run) -> tuple[int, str]:
+        return at_commit[together_of(run), _commit(run)], started_at(run.record)
+
+    found: dict[tuple[Pairs, Pairs, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        found[together_of(run), apart_of(run), run.seed].append(run)
+    return [max(same, key=weight) for same in found.values()]
+
+
+def _commit(run: Run) -> str:
+    return str(run.record.provenance.get("commit"))
 
 
 def together_of(run: Run) -> Pairs:
     """What the runs of one comparison agree in."""
-    axes, extras = run.record.case.axes, run.record.case.extras
-    shared = [(name, _text(axes.get(name))) for name in TOGETHER]
-    shared += [(name, _text(value)) for name, value in sorted(extras.items()) if name.startswith(TOGETHER_BELOW)]
-    return (*shared, ("completions", _planned(axes)), ("label", run.current.label))
+    shared = [pair for pair in run.key if _is_shared(pair[0])]
+    planned = _planned(run.record.case.axes)
+    return (*shared, *([("completions", planned)] if planned else []), ("label", run.current.label))
 
 
 def arms_of(runs: Iterable[Run], lead: str = ALGORITHM) -> list[Arm]:
@@ -199,10 +207,11 @@ def arms_of(runs: Iterable[Run], lead: str = ALGORITHM) -> list[Arm]:
 
 def titles_of(keys: Sequence[Pairs], has_labels: bool) -> dict[Pairs, str]:
     """Each comparison by its task, policy and attention, and by what else tells it from the others."""
-    differ = differing(keys)
     titles = {}
     for key in keys:
         said = dict(key)
+        # Another task has other settings: they tell it from no other of its own.
+        differ = differing([other for other in keys if dict(other).get("task") == said.get("task")])
         parts = [said.get("task", ""), said.get("policy", ""), shown(said.get("attention", ""))]
         parts += [shown_algorithm(said[ALGORITHM])] if ALGORITHM in said else []
         parts += [said.get("label", "")] if has_labels else []
@@ -236,14 +245,11 @@ def budget_name(budget: str, words: Words) -> str:
 
 def apart_of(run: Run) -> Pairs:
     """What tells arms of one comparison apart."""
-    axes, extras = run.record.case.axes, run.record.case.extras
-    own = [(name, _text(value)) for name, value in axes.items() if name not in (*TOGETHER, SEED)]
-    own += [
-        (name, _text(value))
-        for name, value in sorted(extras.items())
-        if name != SEED and not name.startswith(TOGETHER_BELOW) and value != DEFAULTS.get(name, ())
-    ]
-    return tuple(own)
+    return tuple(pair for pair in run.key if pair[0] != SEED and not _is_shared(pair[0]))
+
+
+def _is_shared(name: str) -> bool:
+    return name in TOGETHER or name.startswith(TOGETHER_BELOW)
 
 
 def _value(key: Pairs, name: str) -> str:
@@ -287,11 +293,6 @@ def _alike(said: Mapping[str, str], name: str, keys: Sequence[Pairs]) -> list[Pa
     """The arms that share what an axis follows from."""
     shared = SHAPE if name == "steps" else ("algorithm",)
     return [key for key in keys if all(dict(key).get(one) == said.get(one) for one in shared)]
-
-
-@functools.lru_cache(maxsize=1024, typed=True)
-def _text(value: Any) -> str:
-    return "" if value is None else cut(as_typed(value))
 
 
 def _as_number(seed: str) -> tuple[float, str]:

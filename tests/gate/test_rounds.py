@@ -21,8 +21,9 @@ from suite.gate.rounds import (
     Rounds,
     Surroundings,
 )
-from suite.records.nvml import State
+from suite.records.nvml import FoundGpus, State
 from suite.records.record import CorruptRecordError
+from tests.fake_nvml.driver import FIRST, SECOND, device, needs_gcc
 
 TWO = [Benchmark(case="a", span="layer", clock="thread_cpu"), Benchmark(case="b", span="kernel", clock="wall")]
 CLOCKS = {"wall_s": 0.25, "thread_cpu_s": 0.5, "process_cpu_s": 0.75, "involuntary_switches": 3, "calls": 7}
@@ -206,10 +207,18 @@ def test_a_kernel_that_tells_no_pressure_leaves_it_open(content, tmp_path):
 
 def test_without_a_gpu_nothing_is_said_of_it_and_none_is_asked_on_a_cpu(monkeypatch):
     asked = []
-    monkeypatch.setattr(rounds, "opened", lambda: asked.append(1) or (State.NO_DRIVER, "no driver"))
+    nothing = FoundGpus(state=State.NO_DRIVER, why="no driver")
+    monkeypatch.setattr(rounds, "find_gpus", lambda: asked.append(1) or nothing)
     around = rounds.look_around(1, 2, 3.0, of_gpu=False)
     assert not asked
     assert (around.launch, around.round, around.measured_s) == (1, 2, 3.0)
     around = rounds.look_around(1, 2, 3.0, of_gpu=True)
     assert asked
     assert (around.gpu_clock_hz, around.gpu_temperature_c, around.gpu_event_reasons) == (None, None, None)
+
+
+@needs_gcc
+def test_what_a_gpu_does_not_say_costs_the_rest_nothing(play):
+    play(device(FIRST), device(SECOND), "lost 0 0", "error nvmlDeviceGetTemperature 3", "reasons 1 0:4")
+    around = rounds.look_around(1, 2, 3.0, of_gpu=True)
+    assert (around.gpu_clock_hz, around.gpu_temperature_c, around.gpu_event_reasons) == (1.755e9, None, 4)

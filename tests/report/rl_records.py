@@ -57,6 +57,7 @@ def rl_record(
     status: Status = Status.OK,
     reason: str | None = None,
     extras: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
     provenance: dict[str, Any] | None = None,
     **axes: Any,
 ) -> Record:
@@ -70,7 +71,7 @@ def rl_record(
         status=status,
         reason=reason,
         evidence=Evidence.MEASURED,
-        settings={},
+        settings=settings or {},
         environment=ENVIRONMENT,
         provenance=PROVENANCE | {"clock": "process_cpu"} | (provenance or {}),
         readings=list(_readings(axes, run)) if status is Status.OK else [],

@@ -99,9 +99,9 @@ def test_two_machines_of_one_name_and_label_are_told_apart(tmp_path):
     rows = rows_of(section_of(tmp_path, build(), build(threads=2), other).tables[0])
     measured = {row["Device"] for row in rows if row["Evidence"] == "measured"}
     assert measured == {
-        "A processor · threads=1 · a1b2c3d4",
-        "A processor · threads=2 · a1b2c3d4",
-        "A processor · threads=1 · ffffffff",
+        "results (A processor, a1b2) · threads=1",
+        "results (A processor, a1b2) · threads=2",
+        "results (A processor, ffff)",
     }
 
 
@@ -111,4 +111,4 @@ def test_rows_whose_long_names_are_cut_alike_stay_apart(tmp_path):
         tmp_path, *[build(environment=card, batch=1, extras={"attention.x": n}) for n, card in enumerate(cards)]
     ).figures
     rows = [row for row in figure.views[0].figure["layout"]["yaxis"]["categoryarray"] if row.startswith("●")]
-    assert rows == ["● A processor with a …", "● A processor with a … (2)", "● A processor with a … (3)"]
+    assert rows == ["● results (A processo…", "● results (A processo… (2)", "● results (A processo… (3)"]

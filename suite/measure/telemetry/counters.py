@@ -7,11 +7,16 @@ from typing import Any
 
 import pynvml
 
-from suite.measure.telemetry.devices import handle_of, is_split
+from suite.measure.telemetry.devices import is_same_gpu, is_split
 from suite.measure.telemetry.rapl import POWERCAP, packages
-from suite.records.nvml import State, opened
+from suite.records.nvml import State, find_gpus, reason_of
 
 MILLI = 1e-3
+WHY_NO_ENERGY = {
+    State.MISSING_COUNTER: "this GPU has no energy counter",
+    State.NO_PERMISSION: "this user may not read the GPU's energy counter",
+    State.LOST: "the GPU is lost",
+}
 
 
 class CounterLostError(Exception):
@@ -44,22 +49,21 @@ def _of_packages(powercap: Path) -> EnergyCounter | NoCounter:
 
 
 def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
-    state, why = opened()
-    if state is not State.MEASURED:
-        return NoCounter(state=state, why=why)
+    found = find_gpus()
+    if found.state is not State.MEASURED:
+        return NoCounter(state=found.state, why=found.why)
+    handle = next((gpu.handle for gpu in found.readable if is_same_gpu(identity, gpu)), None)
+    if handle is None:
+        unread = "".join(f"; {label}: {reason}" for label, reason in found.unread.items())
+        why = f"NVML shows no GPU with the UUID or PCI bus of torch's device{unread}"
+        return NoCounter(state=State.NO_DEVICE, why=why)
     try:
-        handle = handle_of(identity)
-        if handle is None:
-            return NoCounter(state=State.NO_DEVICE, why="NVML shows no GPU with the UUID or PCI bus of torch's device")
         if is_split(handle):
             return NoCounter(state=State.MIG, why="the GPU is split by MIG: its energy is the whole card's")
         pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except pynvml.NVMLError_NotSupported:
-        return NoCounter(state=State.MISSING_COUNTER, why="this GPU has no energy counter")
-    except pynvml.NVMLError_NoPermission:
-        return NoCounter(state=State.NO_PERMISSION, why="this user may not read the GPU's energy counter")
     except pynvml.NVMLError as error:
-        return NoCounter(state=State.FAILED, why=f"the NVIDIA driver does not answer: {error}")
+        state = State(reason_of(error).partition(":")[0])
+        return NoCounter(state=state, why=WHY_NO_ENERGY.get(state, f"the NVIDIA driver does not answer: {error}"))
 
     def read_j() -> float:
         try:

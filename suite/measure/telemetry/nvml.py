@@ -12,7 +12,7 @@ import pynvml
 from suite.measure.telemetry.devices import is_same_gpu, is_split
 from suite.measure.telemetry.library import loaded_library
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.nvml import State, opened
+from suite.records.nvml import ShownGpu, State, find_gpus, reason_of
 
 GA100_PCI_IDS = range(0x2080, 0x2100)
 MILLI, KILO, MEGA, PERCENT = 1e-3, 1e3, 1e6, 1e-2
@@ -59,54 +59,57 @@ SLOW_READS: Mapping[str, Read] = {
 
 
 class Gpu:
-    """One GPU by NVML's index, and what of it can be read. Raises NVMLError where not even its name can be."""
+    """One GPU, and what of it can be read."""
 
-    def __init__(self, index: int) -> None:
-        self.label = f"gpu{index}"
-        self._handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        self.name: str = pynvml.nvmlDeviceGetName(self._handle)
-        self.uuid: str = pynvml.nvmlDeviceGetUUID(self._handle)
-        pci = pynvml.nvmlDeviceGetPciInfo(self._handle)
-        self.pci = f"{pci.domain:08x}:{pci.bus:02x}:{pci.device:02x}"
-        averages = self._averages_power(pci.pciDeviceId >> 16)
-        self._reads: dict[str, Read] = {"power_instant_w": _instant_power_w, **READS}
-        if averages:
-            self._reads["power_average_w"] = _power_usage_w
-        else:
-            self._reads["power_instant_w"] = _power_usage_w
-        self._slow_reads = dict(SLOW_READS)
-        self.state = State.MIG if is_split(self._handle) else State.MEASURED
-        self.power_usage_is = "average over 1 s" if averages else "instant"
-        self.missing: dict[str, str] = {}
+    def __init__(self, shown: ShownGpu) -> None:
+        self.shown, self.label = shown, shown.label
+        self._handle = shown.handle
+        self.state, self.missing = shown.state, dict(shown.missing)
         self.other_processes: int | None = None
+        self.power_usage_is: str | None = None
+        self._reads: dict[str, Read] = {"power_instant_w": _instant_power_w, **READS}
+        if not shown.is_readable:
+            return
+        if self._read("mig", is_split):
+            self.state = State.MIG
+        averages = self._averages_power()
+        if averages is None:
+            self.missing["power_average_w"] = f"{State.FAILED}: NVML does not say over what the power is averaged"
+        else:
+            self._reads["power_average_w" if averages else "power_instant_w"] = _power_usage_w
+        self.power_usage_is = {True: "average over 1 s", False: "instant", None: "unknown"}[averages]
 
     def begin(self) -> None:
         self.other_processes = None
 
     def sample(self, *, pid: int | None, is_used: bool, is_slow_tick: bool) -> Iterable[Seen]:
-        reads = self._reads | self._slow_reads if is_used and is_slow_tick else self._reads
-        for quantity, read in tuple(reads.items()):
-            if self.state is State.LOST:
+        reads = {**self._reads, **SLOW_READS} if is_used and is_slow_tick else self._reads
+        for quantity, read in reads.items():
+            if not self._answers:
                 return
             value = self._read(quantity, read)
             if value is not None:
                 yield Seen(self.label, quantity, value)
-        if is_slow_tick and self.state is not State.LOST:
+        if is_slow_tick and self._answers:
             count = self._read("other_processes", lambda handle: self._count_others(handle, pid, is_used=is_used))
             if count is not None:
                 self.other_processes = max(self.other_processes or 0, int(count))
                 yield Seen(self.label, "other_processes", count)
 
     def facts(self, *, is_used: bool) -> dict[str, Any]:
-        others = {} if self.other_processes is None else {"other_processes": self.other_processes}
-        return {
-            "name": self.name,
+        facts = {
+            "name": self.shown.name,
             "used": is_used,
             "state": str(self.state),
             "power_usage_is": self.power_usage_is,
             "missing": dict(self.missing),
-            **others,
+            "other_processes": self.other_processes,
         }
+        return {name: fact for name, fact in facts.items() if fact is not None}
+
+    @property
+    def _answers(self) -> bool:
+        return self.state in (State.MEASURED, State.MIG)
 
     def _read(self, quantity: str, read: Read) -> float | None:
         """The value now; None, and never asked again, where it cannot be read."""
@@ -114,23 +117,26 @@ class Gpu:
             return None
         try:
             return read(self._handle)
-        except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_ResetRequired):
-            self.state = State.LOST
-        except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
-            self.missing[quantity] = State.MISSING_COUNTER
-        except pynvml.NVMLError_NoPermission:
-            self.missing[quantity] = State.NO_PERMISSION
         except pynvml.NVMLError as error:
-            self.missing[quantity] = f"{State.FAILED}: {error}"
+            reason = reason_of(error)
+            if reason == State.LOST:
+                self.state = State.LOST
+            else:
+                self.missing[quantity] = reason
         return None
 
-    def _averages_power(self, pci_id: int) -> bool:
+    def _averages_power(self) -> bool | None:
+        """Return whether the power that NVML gives is an average; None where that cannot be told."""
         try:
             architecture: int = pynvml.nvmlDeviceGetArchitecture(self._handle)
-        except pynvml.NVMLError:
+        except pynvml.NVMLError_FunctionNotFound:  # a library older than Ampere
             return False
-        is_known_to_average = pynvml.NVML_DEVICE_ARCH_AMPERE <= architecture != pynvml.NVML_DEVICE_ARCH_UNKNOWN
-        return is_known_to_average and pci_id not in GA100_PCI_IDS
+        except pynvml.NVMLError:
+            return None
+        if architecture != pynvml.NVML_DEVICE_ARCH_AMPERE:
+            is_known = architecture != pynvml.NVML_DEVICE_ARCH_UNKNOWN
+            return architecture > pynvml.NVML_DEVICE_ARCH_AMPERE if is_known else None
+        return None if self.shown.pci is None else self.shown.pci.pciDeviceId >> 16 not in GA100_PCI_IDS
 
     @staticmethod
     def _count_others(handle: Any, pid: int | None, *, is_used: bool) -> float:
@@ -146,17 +152,11 @@ class Nvml(Source):
 
     def __init__(self) -> None:
         super().__init__()
-        self._gpus: list[Gpu] = []
-        self.state, self.why = opened()
-        if self.state is not State.MEASURED:
-            return
-        try:
-            self._gpus = [Gpu(index) for index in range(pynvml.nvmlDeviceGetCount())]
-            self._library = {**loaded_library("libnvidia-ml.so"), "driver": pynvml.nvmlSystemGetDriverVersion()}
-        except pynvml.NVMLError_NoPermission:
-            self.state, self.why = State.NO_PERMISSION, "the NVIDIA driver lets this user see no GPU"
-        except pynvml.NVMLError as error:
-            self.state, self.why = State.FAILED, f"the NVIDIA driver does not answer: {error}"
+        found = find_gpus()
+        self.state, self.why = found.state, found.why
+        self._gpus = [Gpu(shown) for shown in found.gpus]
+        if self._gpus:
+            self._library = {**loaded_library("libnvidia-ml.so"), "driver": _driver_version()}
 
     def begin(self) -> None:
         for gpu in self._gpus:
@@ -176,5 +176,13 @@ class Nvml(Source):
         }
 
 
+def _driver_version() -> str:
+    """Return the driver's version, or in its place the reason why it has none."""
+    try:
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError as error:
+        return reason_of(error)
+
+
 def _is_used(gpu: Gpu, target: Target) -> bool:
-    return any(is_same_gpu(identity, uuid=gpu.uuid, pci=gpu.pci) for identity in target.cuda_devices)
+    return any(is_same_gpu(identity, gpu.shown) for identity in target.cuda_devices)

@@ -13,6 +13,7 @@ from suite.report.charts import figure_text, layout, log_axis, time_ticks
 from suite.report.devices import Compared, Mark, Place, compared
 from suite.report.facets import case_facets, trace_facets
 from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, title_of
+from suite.report.machine_labels import plain_name
 from suite.report.palette import line_style, rank, shown
 from suite.report.results import Results
 from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
@@ -60,6 +61,8 @@ def _names(one: Compared) -> dict[Place, str]:
     for place in measured:
         alike = [other for other in measured if (other.label, other.name) == (place.label, place.name)]
         parts = [place.label if has_labels else "", place.name or numbers.NOTHING]
+        if has_labels and place.name and plain_name(place.name) in place.label:
+            parts.pop()  # a label of one of several machines says it
         if len({other.threads for other in alike}) > 1 and place.threads:
             parts.append(f"threads={place.threads}")
         if len({other.machine for other in alike}) > 1:

@@ -23,6 +23,7 @@ ENVIRONMENT_FACTS = (
     "memory_bytes",
     "cgroup_memory_bytes",
     "gpus",
+    "gpus_unread",
     "os",
     "python",
     "packages",

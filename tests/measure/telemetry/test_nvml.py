@@ -3,14 +3,12 @@
 import hashlib
 import time
 
-import pynvml
 import pytest
 
-from suite.measure.telemetry.counters import NoCounter, energy_counter
-from suite.measure.telemetry.devices import handle_of
+from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
 from suite.measure.telemetry.nvml import Nvml
 from suite.measure.telemetry.source import Target
-from suite.records.nvml import State, opened
+from suite.records.nvml import FoundGpus, State, find_gpus
 from suite.records.telemetry import QUANTITIES
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import AMPERE, FIRST, SECOND, TURING, device
@@ -75,16 +73,107 @@ def test_average_power_is_never_called_instant(play, architecture, pci_id, quant
         (["error nvmlInitWithFlags 4"], State.NO_PERMISSION, "does not let this user ask"),
         (["error nvmlInitWithFlags 999"], State.FAILED, "Unknown Error"),
         ([], State.NO_DEVICE, "but no GPU"),
-        ([device(), "error nvmlDeviceGetHandleByIndex_v2 4"], State.NO_PERMISSION, "see no GPU"),
-        ([device(), "error nvmlDeviceGetName 999"], State.FAILED, "does not answer"),
+        ([device(), "error nvmlDeviceGetHandleByIndex_v2 4"], State.NO_PERMISSION, "gpu0: no_permission"),
+        ([device(), "error nvmlDeviceGetCount_v2 999"], State.FAILED, "does not answer"),
+        ([device(), "lost 0 0"], State.LOST, "gpu0: lost"),
     ],
 )
 def test_why_there_is_no_gpu_has_a_name(play, lines, state, why):
     play(device())  # so that the stand-in is known to be loaded
     play(*lines)
     nvml = Nvml()
-    assert (nvml.state, seen(nvml), nvml.facts(IN_USE)) == (state, {}, {})
+    assert (nvml.state, seen(nvml)) == (state, {})
     assert why in nvml.why
+
+
+TWO = (device(FIRST, "0:17:0"), device(SECOND, "0:ca:0"))
+ON_SECOND = Target(pid=100, cuda_devices=[{"uuid": SECOND, "pci": None}])
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("lost 0 0", "lost"),
+        ("error nvmlDeviceGetHandleByIndex_v2 15 0", "lost"),
+        ("error nvmlDeviceGetHandleByIndex_v2 4 0", "no_permission"),
+        ("error nvmlDeviceGetHandleByIndex_v2 999 0", "failed: Unknown Error"),
+        ("error nvmlDeviceGetName 15 0", "lost"),
+    ],
+)
+def test_a_gpu_that_cannot_be_read_takes_no_other_with_it(play, line, state):
+    play(*TWO, line)
+    nvml = Nvml()
+    assert nvml.state is State.MEASURED
+    assert {label for label, _ in seen(nvml, ON_SECOND)} == {"gpu1"}
+    unread, other = nvml.facts(ON_SECOND)["devices"].values()
+    assert (unread["state"], unread["used"]) == (state, False)
+    assert (other["name"], other["state"], other["used"], other["missing"]) == ("Test GPU", "measured", True, {})
+    assert isinstance(energy_counter({"uuid": SECOND, "pci": None}), EnergyCounter)
+    counter = energy_counter({"uuid": FIRST, "pci": None})
+    assert isinstance(counter, NoCounter)
+    assert counter.why.endswith(f"; gpu0: {state}")
+
+
+@pytest.mark.parametrize(
+    ("symbol", "missing", "identity"),
+    [
+        ("nvmlDeviceGetName", "name", {"uuid": SECOND, "pci": None}),
+        ("nvmlDeviceGetPciInfo_v3", "pci", {"uuid": SECOND, "pci": "0:ca:0"}),
+        ("nvmlDeviceGetUUID", "uuid", {"uuid": SECOND, "pci": "0:ca:0"}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("code", "state"), [(3, "missing_counter"), (13, "missing_counter"), (999, "failed: Unknown Error")]
+)
+def test_what_a_gpu_does_not_say_of_itself_is_all_that_is_missing(play, symbol, missing, identity, code, state):
+    play(*TWO, f"error {symbol} {code}")  # 13: the library has no such function
+    target = Target(cuda_devices=[identity])
+    nvml = Nvml()
+    assert len(seen(nvml, target)) > 20
+    first, second = nvml.facts(target)["devices"].values()
+    assert first["missing"] == second["missing"] == {missing: state}
+    assert [gpu["used"] for gpu in (first, second)] == [False, True]
+    assert isinstance(energy_counter(identity), EnergyCounter)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "line"),
+    [
+        (driver.HOPPER, "error nvmlDeviceGetArchitecture 999"),
+        (0xFFFFFFFF, ""),
+        (AMPERE, "error nvmlDeviceGetPciInfo_v3 13"),  # an A100's would be instant
+    ],
+)
+def test_power_of_which_nobody_says_over_what_it_averages_is_not_read(play, architecture, line):
+    play(device(architecture=architecture), "power 0 0:100", line)
+    nvml = Nvml()
+    found = seen(nvml)
+    assert found["gpu0", "power_instant_w"] == 100  # field 186
+    assert ("gpu0", "power_average_w") not in found
+    gpu = nvml.facts(IN_USE)["devices"]["gpu0"]
+    assert gpu["power_usage_is"] == "unknown"
+    assert gpu["missing"]["power_average_w"] == "failed: NVML does not say over what the power is averaged"
+
+
+def test_a_library_older_than_ampere_gives_instant_power(play):
+    play(device(), "power 0 0:100", "error nvmlDeviceGetArchitecture 13")
+    assert Nvml().facts(IN_USE)["devices"]["gpu0"]["power_usage_is"] == "instant"
+
+
+def test_a_driver_without_a_version_costs_the_version_alone(play):
+    play(device(), "error nvmlSystemGetDriverVersion 999")
+    nvml = Nvml()
+    assert len(seen(nvml)) > 10
+    assert nvml.facts(IN_USE)["nvml"]["driver"] == "failed: Unknown Error"
+
+
+@pytest.mark.parametrize(("code", "state"), [(3, State.MEASURED), (999, State.FAILED)])
+def test_energy_of_a_gpu_that_may_be_split_is_nobodys(play, code, state):
+    play(device(), "power 0 0:100", f"error nvmlDeviceGetMigMode {code}")
+    counter = energy_counter({"uuid": FIRST, "pci": None})
+    assert getattr(counter, "state", State.MEASURED) is state
+    missing = {} if code == 3 else {"mig": "failed: Unknown Error"}
+    assert Nvml().facts(IN_USE)["devices"]["gpu0"]["missing"] == missing
 
 
 def test_a_machine_without_the_library_says_so(play, monkeypatch):
@@ -146,10 +235,12 @@ def test_a_split_gpu_says_so_and_gives_no_energy_to_a_case(play):
 )
 def test_torchs_device_is_found_by_uuid_or_bus_though_the_numbers_differ(play, identity):
     # CUDA numbers the second one 0 where CUDA_VISIBLE_DEVICES hides the first.
-    play(device(FIRST, "0:17:0"), device(SECOND, "0:ca:0"), "power 0 0:100", "power 1 0:300")
+    script = play(*TWO, "power 0 0:100", "power 1 0:300", "update 0.001")
     devices = Nvml().facts(Target(cuda_devices=[identity]))["devices"]
     assert {label: gpu["used"] for label, gpu in devices.items()} == {"gpu0": False, "gpu1": True}
-    assert pynvml.nvmlDeviceGetUUID(handle_of(identity)) == SECOND
+    counter = energy_counter(identity)
+    time.sleep(0.05)
+    assert counter.read_j() - 123456.789 == pytest.approx(300 * (time.monotonic() - script.epoch_s), rel=0.5)
 
 
 def test_a_device_that_nvml_does_not_show_has_no_counter(play):
@@ -196,6 +287,6 @@ def test_gpus_of_other_makers_explain_that_there_is_no_driver(play, monkeypatch,
     play(device())
     monkeypatch.delenv("FAKE_NVML")
     (tmp_path / "amdgpu" / "0000:03:00.0").mkdir(parents=True)
-    assert opened("linux", tmp_path)[0] is State.AMD
-    assert opened("darwin", tmp_path / "none")[0] is State.APPLE
-    assert opened("linux", tmp_path / "none") == (State.NO_DRIVER, "no NVIDIA driver")
+    assert find_gpus("linux", tmp_path).state is State.AMD
+    assert find_gpus("darwin", tmp_path / "none").state is State.APPLE
+    assert find_gpus("linux", tmp_path / "none") == FoundGpus(state=State.NO_DRIVER, why="no NVIDIA driver")

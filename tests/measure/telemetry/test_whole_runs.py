@@ -21,22 +21,30 @@ def suite(tmp_path, *arguments):
 
 
 @driver.needs_gcc
-def test_a_run_beside_a_throttled_gpu_and_one_that_is_lost_shows_both_from_the_record_to_the_page(tmp_path):
-    gpus = [device(FIRST, "0:17:0"), device(SECOND, "0:ca:0"), "power 0 0:90 2:350", "power 1 0:70"]
-    script = [*gpus, "reasons 0 0:0x4", "lost 1 0.8"]
+def test_throttled_and_lost_gpus_are_named_from_record_to_page(tmp_path):
+    gpus = [device(FIRST, "0:17:0"), device(SECOND, "0:ca:0"), device("GPU-c", "0:cb:0")]
+    states = ["reasons 0 0:0x4", "lost 1 0.8", "error nvmlDeviceGetHandleByIndex_v2 999 2"]
+    script = [*gpus, "power 0 0:90 2:350", "power 1 0:70", *states]
     # Time zero is when the run first opens NVML: long before its worker has loaded torch.
     (tmp_path / "script").write_text("\n".join(script) + "\n")
     said = suite(tmp_path, "run", *SMALL, f"hydra.run.dir={tmp_path / 'results'}")
     (stored,) = read_contents([tmp_path / "results"]).stored
     assert "gpu0 Test GPU (not used, charged nothing), gpu1 Test GPU (not used, charged nothing, lost)" in said
+    assert "gpu2 without a name (not used, charged nothing, failed: Unknown Error)" in said
     record, series = stored.record, read_series(stored.record, stored.folder)
     assert record.status is Status.OK
     assert record.environment["gpus"] == ["Test GPU", "Test GPU"]
+    assert record.environment["gpus_unread"] == {"gpu2": "failed: Unknown Error"}
     assert telemetry_of(record)["nvml"]["driver"] == "0.0-fake"
     assert {sample.device for sample in series} == {"gpu0", "gpu1", "cpu", "worker"}
     assert {sample.phase for sample in series} >= {"ceilings"}
     assert {sample.mark for sample in series if sample.device == "gpu0"} == {Mark.THROTTLED}
-    assert [(gpu["used"], gpu["state"]) for gpu in gpus_of(record).values()] == [(False, "measured"), (False, "lost")]
+    assert {label: gpu["state"] for label, gpu in gpus_of(record).items()} == {
+        "gpu0": "measured",
+        "gpu1": "lost",
+        "gpu2": "failed: Unknown Error",
+    }
+    assert not any(gpu["used"] for gpu in gpus_of(record).values())
     ends = {label: max(sample.time_s for sample in series if sample.device == label) for label in ("gpu0", "gpu1")}
     assert 0 < ends["gpu1"] < ends["gpu0"]
     # What a GPU that it does not use has spent is none of the case's.
@@ -46,5 +54,8 @@ def test_a_run_beside_a_throttled_gpu_and_one_that_is_lost_shows_both_from_the_r
     power = page[page.index('<section id="power"') :]
     assert "Power and energy" in power
     assert "gpu0" in power
-    assert "lost" in power
+    assert "the device was lost" in power
+    assert "gpu2" in power
+    assert "Unknown Error" in power
+    assert "GPUs that cannot be read" in page
     assert str(tmp_path) not in (stored.folder / "record.json").read_text()

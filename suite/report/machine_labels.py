@@ -1,0 +1,77 @@
+"""A label for each machine of a folder: times of different machines never stand in one line or one median.
+
+A repeated arm, seed by seed, may have been spread over machines. What its runs learnt is compared all the same, under
+the folder's own label, and their times are left out.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from suite.records.privacy import scrub
+from suite.records.record import Record
+from suite.records.store import StoredRecord
+
+SEED = "seed"
+SHORT_ID, LONGEST_NAME = 4, 60
+MARKETING = ("(R)", "(TM)", "(r)", "(tm)")
+
+
+def machine_labels(label: str, stored: Sequence[StoredRecord]) -> list[tuple[str, bool]]:
+    """Return for each record its label, and whether its times may stand beside others of that label.
+
+    A folder of one machine keeps its label. Of several, each adds its name, and what tells it from another of its name.
+    """
+    machines = [_machine_id(one.record) for one in stored]
+    if len(set(machines)) < 2:
+        return [(label, True)] * len(stored)
+    names = _names({machine: one.record for machine, one in zip(machines, stored, strict=True)})
+    spread = _spread_workloads([one.record for one in stored], machines)
+    return [
+        (label, False)
+        if one.record.case.workload in spread
+        else (f"{label} ({names[machine]})" if names[machine] else label, True)
+        for machine, one in zip(machines, stored, strict=True)
+    ]
+
+
+def _machine_id(record: Record) -> str:
+    return str(record.environment.get("machine_id") or "")
+
+
+def _names(first: Mapping[str, Record]) -> dict[str, str]:
+    """By machine; empty for records that do not say theirs."""
+    plain = {machine: _name(record) for machine, record in first.items()}
+    names = {}
+    for machine, name in plain.items():
+        is_shared = list(plain.values()).count(name) > 1
+        names[machine] = ", ".join(filter(None, [name, machine[:SHORT_ID] if is_shared or not name else ""]))
+    return {machine: name if machine else "" for machine, name in names.items()}
+
+
+def _name(record: Record) -> str:
+    """Return the processor's name and the first GPU's."""
+    cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
+    said = [cpu, *(gpus[:1] if isinstance(gpus, list) else [])]
+    return plain_name(", ".join(one for one in said if isinstance(one, str) and one))
+
+
+def plain_name(name: str) -> str:
+    """Return a processor's name as a label writes it: Intel Xeon, not Intel(R) Xeon(R)."""
+    for mark in MARKETING:
+        name = name.replace(mark, "")
+    return scrub(" ".join(name.split()))[:LONGEST_NAME]
+
+
+def _spread_workloads(records: Sequence[Record], machines: Sequence[str]) -> set[str]:
+    """Return the workloads of which an arm has its seeds on several machines, and on none of them all."""
+    seeds: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for record, machine in zip(records, machines, strict=True):
+        case = record.case
+        if SEED in case.axes:
+            arm = str([(name, value) for name, value in (*case.axes.items(), *case.extras.items()) if name != SEED])
+            seeds[case.workload, arm][machine].add(str(case.axes[SEED]))
+    return {
+        workload
+        for (workload, _), of_arm in seeds.items()
+        if all(found < set[str]().union(*of_arm.values()) for found in of_arm.values())
+    }

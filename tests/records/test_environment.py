@@ -1,0 +1,65 @@
+"""What a record says of this machine's GPUs, over the stand-in for NVML."""
+
+import pytest
+
+from suite.records import environment
+from suite.records.environment import gpu_memory_bytes, machine_id
+from tests.fake_nvml import driver
+from tests.fake_nvml.driver import FIRST, SECOND, device
+
+pytestmark = driver.needs_gcc
+TWO = (device(FIRST, "0:17:0"), device(SECOND, "0:ca:0"))
+CACHED = (environment.environment, environment.gpus, environment.gpu_memory_bytes, environment.machine_id)
+
+
+def forget():
+    for function in CACHED:
+        function.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _forgotten():
+    """Remember nothing of this machine's own GPUs here, and nothing of these tests' afterwards."""
+    forget()
+    yield
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("lost 1 0", "lost"),
+        ("error nvmlDeviceGetHandleByIndex_v2 999 1", "failed: Unknown Error"),
+        ("error nvmlDeviceGetName 15 1", "lost"),
+    ],
+)
+def test_a_lost_gpu_is_named_beside_the_other(play, line, state):
+    play(*TWO, line)
+    facts = environment.environment()
+    assert (facts["gpus"], facts["gpus_unread"]) == (["Test GPU"], {"gpu1": state})
+    assert gpu_memory_bytes() == 80 << 30
+
+
+def test_gpus_that_all_answer_leave_nothing_to_say(play):
+    play(*TWO)
+    facts = environment.environment()
+    assert facts["gpus"] == ["Test GPU", "Test GPU"]
+    assert "gpus_unread" not in facts
+
+
+def test_a_gpu_without_a_name_is_still_counted(play):
+    play(*TWO, "error nvmlDeviceGetName 3 0")
+    assert environment.environment()["gpus"] == ["a GPU that does not give its name", "Test GPU"]
+
+
+def test_memory_is_that_of_the_gpus_that_tell_theirs(play):
+    play(*TWO, "error nvmlDeviceGetMemoryInfo 3 0")
+    assert gpu_memory_bytes() == 80 << 30
+
+
+def test_a_machine_keeps_its_identity_without_a_bus_number(play):
+    play(*TWO)
+    whole = machine_id()
+    forget()
+    play(*TWO, "error nvmlDeviceGetPciInfo_v3 13")
+    assert machine_id() == whole
