@@ -92,6 +92,17 @@ def test_an_error_just_above_twice_eagers_own_and_the_bound_is_incorrect(dtype):
         workload.check()
 
 
+@pytest.mark.parametrize("dtype", LARGEST)
+def test_a_layer_that_is_off_by_just_more_than_the_bound_is_incorrect(dtype):
+    workload = prepared(dtype=dtype)
+    layer, right = workload.work.layer, workload.work.layer.output
+    layer.output = lambda o_BHSv: right(o_BHSv) * (1 + 0.9 * LARGEST[dtype])
+    assert workload.check()
+    layer.output = lambda o_BHSv: right(o_BHSv) * (1 + 1.1 * LARGEST[dtype])
+    with pytest.raises(IncorrectError, match="relative error of the layer's output"):
+        workload.check()
+
+
 def test_a_factor_on_the_scores_that_is_off_by_more_than_rounding_is_incorrect():
     workload = prepared()
     workload.work.layer.scale *= 1 + 3e-13
