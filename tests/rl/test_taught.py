@@ -30,4 +30,4 @@ def test_micro_batches_of_texts_of_any_length_do_not_matter():
     (whole, seen), (parts, seen_in_parts) = taught(), taught(micro_batch=2)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-8)
     assert seen["gradient_norm"] > 0
-    assert seen_in_parts == pytest.approx(seen, rel=1e-12)
+    assert seen_in_parts == pytest.approx(seen, rel=1e-7)  # shares of the texts are float32
