@@ -1,6 +1,7 @@
 """Runs carried in one file: what is packed can be merged, and what was tampered with takes nothing else along."""
 
 import io
+import os
 import tarfile
 
 import pytest
@@ -92,3 +93,13 @@ def test_runs_for_which_there_is_no_room_are_counted_and_no_user_is_named(packed
     assert pack(root, [], root / "small.tar.gz", most_bytes=archive.ENDING_BYTES + 1) == 2
     with tarfile.open(packed) as tar:
         assert {(member.uname, member.uid) for member in tar} == {("", 0)}
+
+
+def test_the_oldest_runs_are_packed_first(tmp_path):
+    runs = store(tmp_path / "runs", *(build(seq_len=length) for length in (1, 2, 3)))
+    for age, run in zip((2, 3, 1), runs, strict=True):
+        os.utime(run / "record.json", (1e9 - age, 1e9 - age))
+    pack(tmp_path, [], tmp_path / "all.tar.gz")
+    with tarfile.open(tmp_path / "all.tar.gz") as tar:
+        packed = [name.split("/")[1] for name in tar.getnames() if name.endswith("record.json")]
+    assert packed == [runs[1].name, runs[0].name, runs[2].name]

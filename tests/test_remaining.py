@@ -1,7 +1,7 @@
 """The time left comes from what like cases took."""
 
 from suite.records.case import Case
-from suite.remaining import remaining_s
+from suite.remaining import MOST_LOOKED_AT, remaining_s
 
 
 def case(attention, seq_len):
@@ -25,3 +25,8 @@ def test_a_case_takes_what_those_that_share_most_axes_took():
 def test_a_thousand_cases_are_estimated_from_some():
     done = [(case("mla", length), 2.0) for length in range(1000)]
     assert remaining_s([case("mla", -length) for length in range(1, 2001)], done) == 4000.0
+
+
+def test_of_many_like_cases_the_latest_count():
+    done = [(case("mla", length), 1.0 if length < 100 else 3.0) for length in range(100 + MOST_LOOKED_AT)]
+    assert remaining_s([case("mla", -1)], done) == 3.0

@@ -69,6 +69,47 @@ def test_a_kernel_that_reads_past_the_length_is_incorrect_even_if_it_hardly_show
         workload.check()
 
 
+LARGEST = {"float64": 1e-13, "float32": 1e-5, "bfloat16": 3e-2, "float16": 5e-3}
+
+
+@pytest.mark.parametrize("dtype", LARGEST)
+def test_an_error_just_above_twice_eagers_own_and_the_bound_is_incorrect(dtype):
+    workload = prepared(dtype=dtype)
+    problem = workload.work.problem
+
+    def off_by(share):
+        def kernel(q, k, v):
+            exact = check.reference_rows(q, k, v, ~hidden(problem), problem.scale)
+            eagers = check.relative_error(attend(q, k, v, scale=problem.scale, hidden_ST=None), exact)
+            return (exact * (1 + share * min(2 * eagers + 1e-6, LARGEST[dtype]))).to(q.dtype)
+
+        return kernel
+
+    workload.work.backend = off_by(0.8)
+    assert workload.check()
+    workload.work.backend = off_by(1.1)
+    with pytest.raises(IncorrectError, match="relative error"):
+        workload.check()
+
+
+@pytest.mark.parametrize("dtype", LARGEST)
+def test_a_layer_that_is_off_by_just_more_than_the_bound_is_incorrect(dtype):
+    workload = prepared(dtype=dtype)
+    layer, right = workload.work.layer, workload.work.layer.output
+    layer.output = lambda o_BHSv: right(o_BHSv) * (1 + 0.9 * LARGEST[dtype])
+    assert workload.check()
+    layer.output = lambda o_BHSv: right(o_BHSv) * (1 + 1.1 * LARGEST[dtype])
+    with pytest.raises(IncorrectError, match="relative error of the layer's output"):
+        workload.check()
+
+
+def test_a_factor_on_the_scores_that_is_off_by_more_than_rounding_is_incorrect():
+    workload = prepared()
+    workload.work.layer.scale *= 1 + 3e-13
+    with pytest.raises(IncorrectError, match="factor on the scores"):
+        workload.check()
+
+
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mqa", "mla", "mla_latent", "mla_expanded"])
 @pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3), ("train", 1)])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
@@ -169,6 +210,14 @@ def test_streamed_keys_give_what_all_keys_at_once_give(monkeypatch):
     whole = check.reference_rows(q, k, v, visible, 0.2)
     monkeypatch.setattr(check, "KEY_BLOCK", 7)
     assert check.relative_error(check.reference_rows(q, k, v, visible, 0.2), whole) < 1e-14
+
+
+def test_every_row_is_compared_below_so_many_scores_and_some_from_there_on():
+    problem = replace(prepared(phase="prefill").work.problem, heads=16, seq_len=2048)
+    few, many = (replace(problem, query_len=count) for count in (2047, 2048))
+    chance = torch.Generator().manual_seed(0)
+    assert check._positions(few, chance).tolist() == list(range(2047))
+    assert len(check._positions(many, chance)) <= 64
 
 
 def test_sampled_rows_of_a_long_prefill_hold_its_ends_and_its_middle(monkeypatch):

@@ -47,6 +47,13 @@ def test_an_adapter_lies_on_every_linear_map_of_the_blocks():
     assert [one.up_OR.shape[0] for one in model.adapters] == [len(one) for one in maps]
 
 
+def test_an_adapters_first_matrix_keeps_the_size_of_its_input():
+    model = decoder("gqa")
+    adapt(model, 400)
+    for one in model.adapters:
+        assert float(one.down_RI.detach().std()) == pytest.approx(one.down_RI.shape[1] ** -0.5, rel=0.05)
+
+
 def test_decoding_with_a_cache_is_adapted_too():
     model = decoder("gqa")
     adapt(model, 2)

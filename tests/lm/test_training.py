@@ -3,7 +3,17 @@ import math
 import pytest
 import torch
 
-from suite.lm.training import LAST_RATE, Example, Limits, NotFiniteError, Optimiser, batch_of, token_loss, train_on
+from suite.lm.training import (
+    FORMS,
+    LAST_RATE,
+    Example,
+    Limits,
+    NotFiniteError,
+    Optimiser,
+    batch_of,
+    token_loss,
+    train_on,
+)
 from tests.lm.decoders import VOCABULARY, decoder, tokens
 
 CPU = torch.device("cpu")
@@ -80,3 +90,19 @@ def test_an_optimiser_goes_on_from_its_state_as_if_it_had_not_stopped():
     second.restore(first.state())
     trained(broken, second, batches[3:])
     assert all(torch.equal(*pair) for pair in zip(unbroken.parameters(), broken.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_updates_are_those_of_adamw_from_clipped_gradients(form):
+    weight = torch.nn.Linear(2, 1, bias=False, dtype=torch.float64)
+    value = weight.weight.detach().clone()
+    optimiser = Optimiser(weight, lr=0.1, limits=Limits(warmup_updates=2, max_grad_norm=1.0), form=form)
+    first, second = torch.zeros(2, 1, 2, dtype=torch.float64)
+    for count, (rate, gradient) in enumerate([(0.05, [3.0, 4.0]), (0.1, [0.1, -0.2]), (0.1, [0.0, 0.5])], start=1):
+        weight.weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        norm = optimiser.update("it")
+        assert norm == pytest.approx(math.hypot(*gradient))
+        clipped = torch.tensor([gradient], dtype=torch.float64) / max(1.0, norm)
+        first, second = 0.9 * first + 0.1 * clipped, 0.95 * second + 0.05 * clipped**2
+        value -= rate * (first / (1 - 0.9**count)) / ((second / (1 - 0.95**count)).sqrt() + 1e-8)
+        torch.testing.assert_close(weight.weight.detach(), value, rtol=1e-6, atol=0)  # torch adds 1e-6 to the norm

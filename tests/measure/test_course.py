@@ -6,7 +6,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from suite.measure import course
-from suite.measure.course import CourseFailedError, run_course
+from suite.measure.course import CourseFailedError, StepEnergy, run_course
+from suite.measure.meter import Meter
 from suite.measure.telemetry.counters import CounterLostError, EnergyCounter
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading, Status
@@ -125,3 +126,12 @@ def test_a_counter_that_is_lost_costs_the_joules_and_not_the_run(run, monkeypatc
     ran = run(no_energy=None)
     assert ran.rewards == [0, 1, 3, 6]
     assert ran.facts["energy"]["state"] == "lost"
+
+
+def test_a_counter_is_read_once_the_device_is_idle(monkeypatch):
+    log = []
+    counter = EnergyCounter(source="nvml", read_j=lambda: log.append("read") or 1.0)
+    monkeypatch.setattr(course, "energy_counter", lambda identity: counter)
+    with StepEnergy(None, None, lambda: log.append("finished")).of_step(Meter()):
+        log.append("step")
+    assert log == ["finished", "read", "step", "finished", "read"]

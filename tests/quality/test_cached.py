@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from suite.quality import cached
 from suite.quality.cached import recoverable
 from tests.quality.decoders import prepared
 
@@ -41,3 +42,8 @@ def test_a_detail_in_the_keys_alone_is_found():
         attention.w_v[:, OF_SECOND_ATTRIBUTE] = 0
         attention.w_k[0, OF_SECOND_ATTRIBUTE] = torch.tensor([1.0, -1.0], dtype=torch.float64)
     assert recoverable(model, task) == [1.0, 1.0, 1.0]
+
+
+def test_a_reader_finds_what_differs_by_less_than_its_mean():
+    numbers, classes = torch.tensor([[1.0], [2.0]]).double(), torch.tensor([0, 1])
+    assert cached._read(numbers.repeat(3072, 1), classes.repeat(3072)) == 1.0

@@ -1,5 +1,8 @@
 """A case's id is its identity: readable, in one order, and equal for equal cases."""
 
+import pytest
+
+from suite.records import environment
 from suite.records.case import Case, case_from, comparable, run_key, without_inapplicable
 
 SETTINGS = {
@@ -51,6 +54,21 @@ def test_the_run_key_follows_the_settings():
     case = Case(workload="attention", axes={})
     assert run_key(case, {"a": 1}) == run_key(case, {"a": 1})
     assert run_key(case, {"a": 1}) != run_key(case, {"a": 2})
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [("platform.node", "another host"), ("cpu_model", "another CPU"), ("gpus", ({"name": "one", "uuid": "GPU-1"},))],
+)
+def test_the_run_key_follows_the_machine(monkeypatch, part, other):
+    case = Case(workload="attention", axes={})
+    before = run_key(case, {})
+    monkeypatch.setattr(f"suite.records.environment.{part}", lambda: other)
+    environment.machine_id.cache_clear()
+    elsewhere = run_key(case, {})
+    monkeypatch.undo()
+    environment.machine_id.cache_clear()
+    assert elsewhere != before == run_key(case, {})
 
 
 def test_how_it_was_measured_and_what_a_configuration_says_of_settings_do_not_count_between_records():

@@ -67,6 +67,17 @@ def test_a_file_that_is_no_python_or_does_not_exist_stops_nothing(package):
     assert digest_of("lent_package.layer.Layer", "no.such.thing") != digest_of("lent_package.alone.Layer")
 
 
+def test_another_version_of_an_imported_distribution_changes_the_digest(package, monkeypatch):
+    (package / "layer.py").write_text("import torch\n")
+    digests = []
+    for version in ("1.0", "2.0"):
+        monkeypatch.setattr(code, "_version", {"torch": version}.get)
+        digests.append([digest_of(f"lent_package.{module}.Layer") for module in ("layer", "alone")])
+    (layer, alone), (layer_later, alone_later) = digests
+    assert layer != layer_later
+    assert alone == alone_later
+
+
 def test_what_is_not_reached_by_a_workload_does_not_re_run_it():
     reached = code_digest({"workload": {"_target_": "suite.attention.workload.AttentionWorkload", "plan": PLAN}})
     assert reached != code_digest({"workload": {"plan": PLAN}})  # a projection runs no kernel

@@ -1,5 +1,7 @@
 import psutil
+import pytest
 
+from suite.records import limits
 from suite.records.limits import (
     available_bytes,
     capacity_bytes,
@@ -60,8 +62,10 @@ def test_kills_for_want_of_memory_are_counted(tmp_path):
     assert oom_kills(tmp_path) == before + 3
 
 
-def test_half_a_cpu_still_allows_one_thread(tmp_path):
-    assert most_threads(cgroup(tmp_path, cpu_dot_max="50000 100000")) == 1
+@pytest.mark.parametrize(("quota_us", "threads"), [(50_000, 1), (100_000, 1), (150_000, 2), (900_000, 4)])
+def test_a_part_of_a_cpu_allows_one_thread_more_up_to_the_usable_ones(tmp_path, monkeypatch, quota_us, threads):
+    monkeypatch.setattr(limits, "usable_cpus", lambda: 4)
+    assert most_threads(cgroup(tmp_path, cpu_dot_max=f"{quota_us} 100000")) == threads
 
 
 def test_all_the_memory_there_could_be_is_the_machines_or_the_cgroups(tmp_path):

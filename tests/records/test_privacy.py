@@ -33,6 +33,11 @@ def test_a_scrubbed_path_keeps_its_last_part_since_that_helps(planted):
     assert "<path>/model.bin" in scrub(planted)
 
 
+def test_a_secret_that_holds_another_is_replaced_whole(planted, monkeypatch):
+    monkeypatch.setenv("A_TOKEN", SECRET[:8])
+    assert scrub(f"with {SECRET}") == "with <SERVICE_TOKEN>"
+
+
 def test_windows_paths_are_scrubbed_too():
     assert scrub(r"cannot open C:\Users\me\data.txt") == "cannot open <path>/data.txt"
 

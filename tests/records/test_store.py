@@ -9,7 +9,15 @@ import pytest
 
 from suite.records.derived import by_launch
 from suite.records.record import CorruptRecordError, Reading, Status
-from suite.records.store import LONGEST_RECORD_BYTES, READINGS, SAMPLES, load, read_contents, read_record
+from suite.records.store import (
+    LONGEST_RECORD_BYTES,
+    READINGS,
+    SAMPLES,
+    load,
+    read_contents,
+    read_record,
+    write_record,
+)
 from tests.records.factory import build, store
 
 
@@ -111,6 +119,15 @@ def test_a_folder_without_its_record_is_unfinished_and_never_read(tmp_path):
     assert [stored.folder for stored in contents.stored] == [whole]
     assert contents.unfinished == [half]
     assert contents.damaged == []
+
+
+@pytest.mark.parametrize("name", ["samples.parquet", "trace.json"])
+def test_there_is_no_record_until_all_that_lies_beside_it_is_there(tmp_path, name):
+    (tmp_path / name).mkdir()  # so that the file cannot be put in place
+    with pytest.raises(OSError, match=name):
+        write_record(build(), tmp_path, {"trace.json": b"{}"})
+    assert not (tmp_path / "record.json").exists()
+    assert read_contents([tmp_path]).unfinished == [tmp_path]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.nn.utils import parameters_to_vector
 
 from suite.configuration import choices
 from suite.lm.sampling import Prompts
@@ -123,6 +124,18 @@ def test_a_critic_on_the_policys_trunk_moves_it_and_has_no_optimiser_of_its_own(
     assert "critic_gradient_norm" not in seen[0]
     assert not torch.equal(policy.embedding, before)
     assert "critic_optimiser" not in one.state()
+
+
+def test_policy_and_critic_each_move_at_their_own_rate():
+    wanted, one = learner("ppo", minibatch=16, lr=1e-3, critic_lr=1e-2, warmup_updates=2)
+    learnable, _ = one.scored(gather(wanted, one.policy, Meter()).kept)
+    models = [one.policy, one.critic]
+    before = [parameters_to_vector(model.parameters()).detach() for model in models]
+    one.update(learnable, "test")
+    after = [parameters_to_vector(model.parameters()).detach() for model in models]
+    moved = [float((new - old).abs().max()) for new, old in zip(after, before, strict=True)]
+    # AdamW's first step is the rate itself wherever there is a gradient; of two warm-up updates the first has half.
+    assert moved == pytest.approx([0.5e-3, 0.5e-2], rel=1e-4)
 
 
 def test_the_first_update_is_on_policy():

@@ -15,6 +15,8 @@ from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.rl_metrics import PHASES
 from suite.records.store import read_contents
+from suite.rl.tasks.sorting import Sorting
+from suite.rl.tasks.task import is_held_out
 from suite.run import compose, job_of, main
 from tests.measure import courses
 from tests.rl.cases import TINY_RL, recipe, seeded, settings
@@ -51,6 +53,34 @@ def in_process(folder, algorithm="grpo", *, until=None, **changes):
     """Its outcome, what follows from its seed, and its facts."""
     outcome, readings, facts = courses.in_process(settings(algorithm, **changes), folder, until=until)
     return outcome, [reading for reading in readings if METRICS[reading.metric].seeded], facts
+
+
+class Watched(Sorting):
+    """Notes of each content that it is asked about whether it is held out."""
+
+    read, written, scored = [], [], []
+
+    def document(self, item, generator):
+        self.read.append(is_held_out(item.content))
+        return super().document(item, generator)
+
+    def solution(self, item, generator):
+        self.written.append(is_held_out(item.content))
+        return super().solution(item, generator)
+
+    def score(self, item, completion):
+        self.scored.append(is_held_out(item.content))
+        return super().score(item, completion)
+
+
+def test_what_is_held_out_is_evaluated_and_never_learnt_from(tmp_path):
+    stages = [{"kind": kind, "share": 0.5} for kind in ("sft", "rl")]
+    asked = {"steps": 2, "recipe": {"stages": stages, "examples": 8}, "eval_every": 2}
+    outcome, _, _ = in_process(tmp_path, **asked, task={"_target_": f"{__name__}.Watched", "digits": 3})
+    assert outcome == (Status.OK, None)
+    assert Watched.read == [False] * 24  # three updates of the base
+    assert Watched.written == [False] * 8
+    assert Watched.scored == [True] * 16 + [False] * 16 + [True] * 8  # before each stage, the rollout, at the end
 
 
 def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_is_not(tmp_path):

@@ -1,9 +1,14 @@
 """Every size of a geometry can be set, and reaches the layer."""
 
+from dataclasses import replace
+
 import pytest
 
 from suite.configuration import read_choice, read_yaml
+from suite.records.derived import cost_per_million_tokens, joules_per_token
+from suite.records.record import constant_readings
 from suite.theory.attention_plan import AttentionPlan
+from tests.records.factory import build
 
 GROUPED = {"hidden_size": 1024, "num_heads": 16, "num_kv_heads": 16, "head_dim": 32, "rope_theta": 7}
 LATENT = {
@@ -19,10 +24,24 @@ LATENT = {
 }
 
 
-def shape_of(attention, geometry, **sizes):
+def plan_of(attention, geometry, sizes, **changes):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     settings = {"attention": read_choice("attention", attention), "geometry": read_choice("geometry", geometry) | sizes}
-    return AttentionPlan(run | settings | {"dtype": "float32"}).shape
+    return AttentionPlan(run | settings | {"dtype": "float32"} | changes)
+
+
+def shape_of(attention, geometry, **sizes):
+    return plan_of(attention, geometry, sizes).shape
+
+
+@pytest.mark.parametrize(("phase", "tokens"), [("decode", 3 * 2), ("prefill", 3 * 40), ("train", 3 * 40)])
+def test_joules_and_cost_are_those_of_a_steps_new_tokens(phase, tokens):
+    plan = plan_of("mla", "tiny", {}, phase=phase, batch=3, query_len=2, seq_len=40)
+    record = build(settings={"price_per_device_hour": 3.6})
+    quantities = {**plan.constants(), "layer": {"energy_j": 12.0}}
+    record = replace(record, readings=constant_readings(quantities))
+    assert joules_per_token(record, "layer") == 12.0 / tokens
+    assert cost_per_million_tokens(record, 0.5) == pytest.approx(1e6 * 0.001 * 0.5 / tokens)
 
 
 @pytest.mark.parametrize(

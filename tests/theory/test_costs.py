@@ -179,6 +179,7 @@ def test_a_working_set_is_held_against_the_level_that_can_hold_it():
     measured = MeasuredCeilings(flops_per_s=1.0, bytes_per_s_by_size={100: 9.0, 1000: 4.0, 10000: 5.0})
     assert measured.at(50).bytes_per_s == 9.0
     assert measured.at(150).bytes_per_s == 9.0
+    assert measured.at(1000).bytes_per_s == 5.0
     assert measured.at(2000).bytes_per_s == 5.0  # a larger set was read faster, so this rate can be reached
     assert measured.at(99999).bytes_per_s == 5.0
 

@@ -4,18 +4,57 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from suite.measure.devices import device_for
-from suite.measure.devices.cuda_ceilings import sizes_tried
+from suite.measure.devices.cuda_ceilings import measure_cuda_ceilings, sizes_tried
 from suite.measure.devices.cuda_graph import SHORT_S, agrees, short_spans, timed_turns
 from suite.measure.devices.cuda_memory import short_kernel_name
 from suite.measure.meter import Meter
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading
 from suite.theory.roofline import MeasuredCeilings
+from tests.measure.test_ceilings import BYTES_PER_S, FLOPS_PER_S, Machine
 
 H100_LIKE = MeasuredCeilings(flops_per_s=6e14, bytes_per_s_by_size={1 << 28: 3e12, 1 << 30: 2.9e12})
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+class OnNoDevice(TorchFunctionMode):
+    """What is to be made on a GPU is made without memory."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        asked = kwargs or {}
+        return func(*args, **(asked | ({"device": "meta"} if asked.get("device") == "cuda" else {})))
+
+
+class Event:
+    """Of a device whose clock is a Machine's."""
+
+    machine = None
+
+    def __init__(self, *, enable_timing):
+        assert enable_timing
+
+    def record(self):
+        self.at_s = self.machine.now
+
+    def synchronize(self):
+        pass
+
+    def elapsed_time(self, end):
+        return (end.at_s - self.at_s) * 1e3
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_ceilings_are_what_was_computed_and_moved_between_two_events(monkeypatch, dtype):
+    properties = SimpleNamespace(L2_cache_size=50 << 20, total_memory=80 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda: properties)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    with OnNoDevice(), Machine() as Event.machine:
+        measured = measure_cuda_ceilings(dtype)
+    assert measured.flops_per_s == pytest.approx(FLOPS_PER_S)
+    assert measured.bytes_per_s_by_size == pytest.approx(dict.fromkeys((1 << 28, 1 << 30, 1 << 32), BYTES_PER_S))
 
 
 def timed(span, value, thread_cpu_s):

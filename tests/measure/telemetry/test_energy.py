@@ -3,9 +3,11 @@
 import itertools
 import time
 from statistics import median
+from types import SimpleNamespace
 
 import pytest
 
+from suite.measure import energy
 from suite.measure.energy import Part, energy_of, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
 from suite.measure.telemetry.turns import EnergyTurns
@@ -43,6 +45,20 @@ def test_a_step_longer_than_the_counters_pace_is_charged_once(play):
         100 * energy.window_s / energy.steps, rel=0.2
     )  # 5 ms of 200 at either end, more on a busy machine
     assert energy.steps in (2, 3)
+
+
+def test_the_window_begins_and_ends_where_the_counter_changes(monkeypatch):
+    now_us = itertools.count()
+
+    def passed(microseconds):
+        return next(itertools.islice(now_us, microseconds, None))
+
+    # Five calls a change; after 105 ms a window that asks for so many is in the middle of one.
+    monkeypatch.setattr(energy, "time", SimpleNamespace(perf_counter=lambda: passed(0) * 1e-6))
+    part = Part(work=lambda: passed(2000), call_s=0.002)
+    taken = energy_of(part, lambda: passed(0) // 10_000 * 1.0, NOTHING_TO_WAIT_FOR, seconds=0.105)
+    assert taken.window_s == pytest.approx(0.11, rel=3e-3)
+    assert (taken.power_w, taken.step_j) == pytest.approx((100, 0.2), rel=3e-3)
 
 
 @driver.needs_gcc

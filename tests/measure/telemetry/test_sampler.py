@@ -57,6 +57,24 @@ def ramp_j(until_s, steps=20_000):
     return total
 
 
+class Counter(Source):
+    name = "counter"
+
+    def __init__(self):
+        super().__init__()
+        self.looks = itertools.count()
+
+    def sample(self, target, *, is_slow_tick):
+        yield Seen("cpu", "energy_j", float(next(self.looks)))
+
+
+def test_a_case_is_sampled_as_it_begins_and_once_more_as_it_ends():
+    with Watch([Counter()], period_s=1000.0) as watch:
+        while not watch.samples:
+            time.sleep(0.001)
+    assert [sample.value for sample in watch.samples] == [0.0, 1.0]
+
+
 @driver.needs_gcc
 def test_samples_under_a_throttle_are_marked_exactly_and_none_is_dropped(play):
     # 0x1 is an idle GPU and 0x2 a set clock: neither is a throttle.

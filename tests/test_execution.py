@@ -1,0 +1,17 @@
+"""Which record answers a case, so that it is not run again."""
+
+from types import SimpleNamespace
+
+from suite.execution import answer_of
+from suite.records.record import Status
+from tests.records.factory import build, store
+
+
+def test_the_newest_whole_record_of_a_key_answers_unless_it_failed(tmp_path):
+    job = SimpleNamespace(run_key=build().run_key, refusal=None)
+    first, second = store(tmp_path, build(), build())
+    assert answer_of(job, tmp_path).folder == second
+    (second / "record.json").write_text("{")
+    assert answer_of(job, tmp_path).folder == first
+    store(tmp_path, build(status=Status.FAILED, reason="broke"))
+    assert answer_of(job, tmp_path) is None
