@@ -240,7 +240,7 @@ def _no_second_look(self: Sweeper, batch: Any) -> None:
 
 
 def _with_full_names(argument: str) -> str:
-    """`hardware=h100,l4` with the names of files in place of their aliases."""
+    """Write `hardware=h100,l4` with the names of files in place of their aliases."""
     written = OPTIONS.fullmatch(argument)
     if written is None or not choices(written["group"]):
         return argument
@@ -248,7 +248,7 @@ def _with_full_names(argument: str) -> str:
 
 
 def _in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`dtype=bf16` as bfloat16 and `seq_len=4k` as 4096, also where points are left out."""
+    """Read `dtype=bf16` as bfloat16 and `seq_len=4k` as 4096, also where points are left out."""
     full = {key: _in_full_of(key, value) for key, value in settings.items()}
     if isinstance(points := settings.get("leave_out"), list):
         full["leave_out"] = [_in_full(point) if isinstance(point, Mapping) else point for point in points]
@@ -278,12 +278,12 @@ def _typed(arguments: Sequence[str]) -> set[str]:
 
 
 def _settings(arguments: Sequence[str]) -> list[Override]:
-    """What the arguments set or take away, without Hydra's flags and what follows them, as the `job` of `--cfg job`."""
+    """Return what the arguments set or take away, without Hydra's flags and their values, as `job` in `--cfg job`."""
     return _overrides(one for one in arguments if "=" in one or one.startswith("~"))
 
 
 def _known(arguments: Sequence[str]) -> list[str]:
-    """Dotted keys of what is composed where each group has the first of the options that the arguments give it."""
+    """Return the dotted keys there are where each group has the first of the options that the arguments give it."""
     taken = []
     for override in _settings(arguments):
         group = str(override.key_or_group)
@@ -315,7 +315,7 @@ def _forced(argument: str) -> str:
 
 
 def _unknown_key(error: Exception) -> str | None:
-    """The key that Hydra could not override; None where it says something else."""
+    """Return the key that Hydra could not override; None where it says something else."""
     text = str(error).strip().partition("\n")[0]
     if "is not in struct" not in text and "Could not override" not in text:
         return None

@@ -37,12 +37,12 @@ def read_choice(group: str, name: str) -> dict[str, Any]:
 
 
 def no_choice(group: str, name: str, options: Sequence[str]) -> str:
-    """That a name is none of a group's options, and which it may have been meant to be."""
+    """Say that a name is none of a group's options, and which of them may have been meant."""
     return f"{group} must be one of {', '.join(options)}; got {name!r}{did_you_mean(name, options)}"
 
 
 def full_name(group: str, name: str) -> str:
-    """An option's name by one of the `aliases` in its file; else the name as it is."""
+    """Return an option's name by one of the `aliases` in its file; else the name as it is."""
     if name not in choices(group):
         for option in choices(group):
             if name in read_yaml(f"{group}/{option}.yaml").get("aliases", ()):
@@ -51,7 +51,7 @@ def full_name(group: str, name: str) -> str:
 
 
 def did_you_mean(name: str, options: Iterable[str], before: str = "") -> str:
-    """`; did you mean seq_len?`, or nothing where no option is close to the name. `before`: stands before options."""
+    """Write `; did you mean seq_len?`, or nothing where no option is near the name. `before`: stands before options."""
     options = sorted(set(options) - {name})
     close = [option for option in options if option.startswith(name)][:MOST_MEANT] if len(name) > 1 else []
     close = close or difflib.get_close_matches(name, options, n=2, cutoff=CLOSE)

@@ -19,9 +19,9 @@ def _default_dtype(device: Any) -> str:
 
 
 def _dtype_of(hardware: Mapping[str, Any] | None) -> str:
-    """What one would compute in on a device of conf/hardware; of no device the first choice."""
+    """Return the dtype in which one computes on a device of conf/hardware: the first that it has a peak of."""
     peaks = DEVICE_DTYPES if hardware is None else hardware_from(hardware).dense_flops_per_s
-    return next((dtype for dtype in DEVICE_DTYPES if dtype in peaks), DEVICE_DTYPES[-1])
+    return next((dtype for dtype in DEVICE_DTYPES if dtype in peaks), DEVICE_DTYPES[0])
 
 
 def _divided(whole: int, by: int) -> int:

@@ -27,13 +27,13 @@ OF_EVERY_PLAN = ("device", "dtype", "threads", "seed")
 
 
 def used_by(workload: Mapping[str, Any]) -> set[str]:
-    """Settings and groups that a workload uses beside those of its own file, by what its YAML says."""
+    """Return the settings and groups that a workload uses, by its YAML, beside those of its own file."""
     of_kind = () if "_target_" not in workload else OF_A_COURSE if workload.get("course") else OF_A_TIMED_CASE
     return {*workload["axes"], *workload.get("only", {}), *workload.get("uses", ()), *of_kind}
 
 
 def has_use_for(point: Composed, key: str) -> bool:
-    """Whether a setting that is in the suite's configuration can change what a point measures or how."""
+    """Tell whether a setting can change what a point measures, or how; one that nobody knows is refused elsewhere."""
     place = _place(key)
     name, workload = group_of(place), point.settings["workload"]
     is_own = name in used_by(workload) or name in map(group_of, point.of_workload)
@@ -43,14 +43,14 @@ def has_use_for(point: Composed, key: str) -> bool:
 
 
 def unused_of(point: Composed) -> list[str]:
-    """Settings that are null in a case of this point, since its workload has no use for them."""
+    """Return the settings that are null in a case of this point, since its workload has no use for them."""
     used = used_by(point.settings["workload"]).union(map(group_of, point.of_workload))
     kept = {*used, *NEVER_IN_ID, *OF_EVERY_PLAN, "workload"}
     return [name for name in point.settings if name in _shared(point) and name not in kept]
 
 
 def without_the_unused(points: Sequence[Composed]) -> list[Composed]:
-    """The points with what was named in vain added to `strange`. A null never is: it says that there is none."""
+    """Return the points with what was named in vain among `strange`. A null says that there is none."""
     return [replace(one, strange=[*one.strange, *filter(one.is_set, _in_vain(one))]) for one in points]
 
 
@@ -69,7 +69,7 @@ def strange_to_all(points: Sequence[Composed]) -> list[str]:
 
 
 def is_why(typed: Collection[str], key: str, points: Sequence[Composed]) -> bool:
-    """Whether what the command line sets can have made strange what a sweep's file names."""
+    """Tell whether what the command line sets can have made strange what a sweep's file names."""
     needs = {other for one in points for other in unmet(one.settings, group_of(key))}
     # What only a workload's own settings have, an option may set, as an algorithm its estimator.
     groups = {group for one in points for group in one.chosen} if needs - _of_run() else set()
@@ -85,7 +85,7 @@ def refusal_of(key: str, points: Sequence[Composed]) -> str:
 
 
 def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
-    """Of a key that there is not: who has it, else what it may have been meant to be among those that are known."""
+    """Say that there is no such key, and who has it, or which of the `known` keys may have been meant."""
     group, _, name = key.partition(".")
     of_options = {option: leaves(read_choice(group, option)) for option in choices(group)} if name else {}
     having = [option for option, names in of_options.items() if name in names]
@@ -100,7 +100,7 @@ def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
 
 
 def workloads_with(name: str) -> list[str]:
-    """The suite's workloads that use a setting or a group."""
+    """Return those of the suite's workloads that use a setting or a group."""
     return [one for one in choices("workload") if name in used_by(_definition(one)) | set(_own_settings(one))]
 
 
@@ -134,7 +134,7 @@ def _in_vain(one: Composed) -> list[str]:
 
 
 def _said_of(key: str, points: Sequence[Composed]) -> str:
-    """Why none of these points has a use for a setting, and what to set in its place."""
+    """Say why none of these points has a use for a setting, and what to set in its place."""
     place, point = _place(key), points[0]
     name, workload = group_of(place), point.settings["workload"]
     ours = _listed("workload", sorted({one.chosen["workload"] for one in points}))
@@ -156,18 +156,18 @@ def _said_of(key: str, points: Sequence[Composed]) -> str:
 
 
 def _listed(name: str, values: Sequence[Any]) -> str:
-    """`workload=rl`, `phase=decode or prefill`."""
+    """Write `workload=rl`, `phase=decode or prefill`."""
     *some, last = map(as_typed, values)
     return f"{name}={', '.join(some)} or {last}" if some else f"{name}={last}"
 
 
 def _place(key: str) -> str:
-    """Where a key's settings are: behind an @, if not under its own name."""
+    """Return where a key's settings are: behind an @, if not under its own name."""
     return key.rpartition("@")[2]
 
 
 def _shared(point: Composed) -> set[str]:
-    """Names that workloads share: the keys of run.yaml, and the groups."""
+    """Return the names that workloads share: the keys of run.yaml, and the groups."""
     return {*_of_run(), *point.chosen}
 
 

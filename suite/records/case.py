@@ -58,7 +58,7 @@ class Case:
 
 
 def _pairs(case: Case) -> dict[str, Any]:
-    """All that the id says, in its order."""
+    """Return all that the id says, in its order."""
     return {"workload": case.workload, **case.axes, **dict(sorted(case.extras.items()))}
 
 
@@ -69,7 +69,7 @@ def telling_apart(cases: Sequence[Case]) -> list[str]:
 
 
 def shared(cases: Sequence[Case]) -> str:
-    """The axes and settings that do not differ between cases, in the words of an id."""
+    """Write the axes and settings that do not differ between cases, in the words of an id."""
     differing = telling_apart(cases)
     pairs = {name: value for case in cases for name, value in _pairs(case).items() if name not in differing}
     return " ".join(f"{name}={as_typed(value)}" for name, value in pairs.items())
@@ -90,8 +90,8 @@ def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
-    """What the workload's `only` or `named_only` asks of other settings for this one to apply, and is not so: their
-    values, any of which will do."""
+    """Return what the workload's `only` or `named_only` asks of other settings for this one to apply, and is not so:
+    their values, any of which will do."""
     workload = settings["workload"]
     needs = {**workload.get("only", {}), **workload.get("named_only", {})}.get(name, {})
     asked = {other: value if isinstance(value, list) else [value] for other, value in needs.items()}
