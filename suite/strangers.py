@@ -90,6 +90,7 @@ def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
     of_options = {option: leaves(read_choice(group, option)) for option in choices(group)} if name else {}
     having = [option for option, names in of_options.items() if name in names]
     beside = [one for names in of_options.values() for one in names]
+    beside += [one.partition(".")[2] for one in known if group_of(one) == group]
     meant = did_you_mean(name, beside, before=f"{group}.") if name else did_you_mean(key, known)
     owners = workloads_with(group) if group not in map(group_of, known) else []
     if owners:
@@ -150,6 +151,8 @@ def _said_of(key: str, points: Sequence[Composed]) -> str:
     if others and "workload" not in point.named:
         add = f"add {_listed('workload', others)}"
         return f"{key} is a setting of {_listed('workload', others)}, and none of {ours}, which is the default: {add}"
+    if len({one.chosen["workload"] for one in points}) > 1:
+        return f"{key} is no setting of {ours}"
     *some, last = dict.fromkeys([*workload["axes"], *sorted(used_by(workload))])
     more = f" and what conf/settings/{point.chosen['workload']}.yaml has" if point.of_workload else ""
     return f"{key} is no setting of {ours}, which has {', '.join(some)}{',' if more else ' and'} {last}{more}"
