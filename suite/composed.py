@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from suite.records.case import value_under
+
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
 IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
 
@@ -26,6 +28,10 @@ class Composed:
     """Settings that only this workload has, from its file in the group `settings`."""
     of_task: Sequence[str] = ()
     """Settings that the task's file sets, which only its own workload may have."""
+
+    def is_set(self, key: str) -> bool:
+        """Whether a named key has a value, or an option is taken in a named group."""
+        return key in self.chosen or value_under(self.settings, key.rpartition("@")[2]) is not None
 
     @property
     def fixed(self) -> list[str]:

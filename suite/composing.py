@@ -24,10 +24,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from suite.composed import NO_SUCH_SETTING, Composed, group_of, leaves
-from suite.configuration import conf_dir
+from suite.composed import Composed, leaves
+from suite.configuration import choices, conf_dir, full_name, no_choice
 from suite.resolvers import RESOLVERS
-from suite.strangers import Alone, as_if_not_named, refusal_of, strange_to_all, without_strangers
+from suite.strangers import (
+    Alone,
+    as_if_not_named,
+    is_why,
+    no_such_setting,
+    refusal_of,
+    strange_to_all,
+    without_strangers,
+    without_the_unused,
+)
 from suite.sweep_parts import bare, checked_parts, overrides_of
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
@@ -35,6 +44,11 @@ REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
 PLACES_OF_PARTS = ("sweep", "parts")
 MULTIRUN = {"-m", "--multirun"}
+OPTIONS = re.compile(r"(?P<before>\+{0,2}(?P<group>\w+)=)(?P<names>[\w.,-]+)")
+DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
+OF_TOKENS = re.compile(r"(_len|_length|_tokens)$|^window$")
+"""Settings that count tokens, by their names."""
+THOUSANDS = re.compile(r"(\d+)([kKmM])")
 BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
 
 
@@ -43,31 +57,41 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
 
     In a sweep a setting of one option may stand beside others that do not have it, or fix it, as in
     `attention=mha,gqa,mla attention.kv_heads=2,4`: it is null for those. What the command line sets wins over a part's
-    value, and applies to the parts that know it.
+    value, and applies to the parts that know it. What is named and used by no point is refused, unless a sweep's file
+    names it and the command line is why.
     """
-    parts = _parts(arguments)
-    alone = _alone([one for one in arguments if one.startswith("hydra.searchpath")])
-    if parts:
-        return _compose_parts(parts, arguments, alone)
-    composed = _cross_product(arguments, alone)
+    arguments = [_with_full_names(argument) for argument in arguments]
+    _refuse_taken_away(arguments)
+    try:
+        parts = _parts(arguments)
+        alone = _alone([one for one in arguments if one.startswith("hydra.searchpath")])
+        if parts:
+            return _compose_parts(parts, arguments, alone)
+        composed = _cross_product(arguments, alone)
+    except ConfigCompositionException as error:
+        if (key := _unknown_key(error)) is None:
+            raise
+        raise ValueError(no_such_setting(key, _known(arguments))) from error
+    typed = _typed(arguments)
     for key in strange_to_all(composed):
-        raise ValueError(refusal_of(key, composed))
+        if key in typed or not is_why(typed, key, composed):
+            raise ValueError(refusal_of(key, composed))
     return composed
 
 
 def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str], alone: Alone) -> list[Composed]:
     """One part after the other; what is strange to all of a part is refused unless the command line is why."""
-    typed = {bare(_key(override)) for override in _overrides(arguments)}
+    typed = _typed(arguments)
     composed: list[Composed] = []
     unknown: list[set[str]] = []
     for part in parts:
         # Forced at once: a part that Hydra gave up half way would be composed twice.
-        own = map(_forced, overrides_of(part, typed=typed))
+        own = (_forced(_with_full_names(one)) for one in overrides_of(part, typed=typed))
         rest = (one for one in arguments if one not in MULTIRUN)
         points = _cross_product(["-m", *own, *rest], alone, is_part=True, after=len(composed))
         strange = set(strange_to_all(points))
         for key in sorted(strange - typed):
-            if group_of(key) not in typed:
+            if not is_why(typed, key, points):
                 raise ValueError(refusal_of(key, points))
         composed += as_if_not_named(points, strange & typed)
         unknown.append(strange & typed)
@@ -101,8 +125,8 @@ def _cross_product(arguments: Sequence[str], alone: Alone, *, is_part: bool = Fa
             raise
         composed = _composed(forced, is_part=is_part, after=after)
     if composed and composed[0].is_sweep and any(one.forced or one.fixed for one in composed):
-        return without_strangers(composed, alone)
-    return composed
+        composed = without_strangers(composed, alone)
+    return without_the_unused(composed)
 
 
 def _alone(searchpath: Sequence[str]) -> Alone:
@@ -146,7 +170,7 @@ def _composed(arguments: Sequence[str], *, is_part: bool = False, after: int = 0
             return
         composed.append(
             Composed(
-                settings={str(key): value for key, value in settings.items()},
+                settings=_in_full({str(key): value for key, value in settings.items()}),
                 chosen=chosen,
                 named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(_key, overrides)],
                 forced=[_key(override) for override in overrides if override.is_force_add()],
@@ -215,6 +239,66 @@ def _no_second_look(self: Sweeper, batch: Any) -> None:
     pass
 
 
+def _with_full_names(argument: str) -> str:
+    """Write `hardware=h100,l4` with the names of files in place of their aliases."""
+    written = OPTIONS.fullmatch(argument)
+    if written is None or not choices(written["group"]):
+        return argument
+    return written["before"] + ",".join(full_name(written["group"], name) for name in written["names"].split(","))
+
+
+def _in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Read `dtype=bf16` as bfloat16 and `seq_len=4k` as 4096, also where points are left out."""
+    full = {key: _in_full_of(key, value) for key, value in settings.items()}
+    if isinstance(points := settings.get("leave_out"), list):
+        full["leave_out"] = [_in_full(point) if isinstance(point, Mapping) else point for point in points]
+    return full
+
+
+def _in_full_of(key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if key == "dtype":
+        return DTYPES.get(value, value)
+    tokens = THOUSANDS.fullmatch(value) if OF_TOKENS.search(key) else None
+    return int(tokens[1]) * 1024 ** (1 + (tokens[2] in "mM")) if tokens else value
+
+
+def _refuse_taken_away(arguments: Sequence[str]) -> None:
+    for override in _settings(arguments):
+        group = str(override.key_or_group)
+        is_null = not override.is_sweep_override() and override.value() is None
+        if (options := choices(group)) and (override.is_delete() or is_null):
+            got = f"~{group}, which takes it away" if override.is_delete() else "null"
+            raise ValueError(f"{group} must be one of {', '.join(options)}; got {got}")
+
+
+def _typed(arguments: Sequence[str]) -> set[str]:
+    return {bare(_key(override)) for override in _settings(arguments)}
+
+
+def _settings(arguments: Sequence[str]) -> list[Override]:
+    """Return what the arguments set or take away, without Hydra's flags and their values, as `job` in `--cfg job`."""
+    return _overrides(one for one in arguments if "=" in one or one.startswith("~"))
+
+
+def _known(arguments: Sequence[str]) -> list[str]:
+    """Return the dotted keys there are where each group has the first of the options that the arguments give it."""
+    taken = []
+    for override in _settings(arguments):
+        group = str(override.key_or_group)
+        if group == "hydra.searchpath":
+            taken.append(str(override.input_line))
+        elif choices(group):
+            swept = override.sweep_string_iterator() if override.is_sweep_override() else iter([override.value()])
+            taken.append(f"{group}={next(swept)}")
+    with hydra.initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
+        config = hydra.compose(config_name="run", overrides=taken)
+    content = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(content, dict)
+    return leaves(content)
+
+
 def _key(override: Override) -> str:
     """`policy@recipe.teacher.policy` for an option that is put at another place than its group's."""
     key = str(override.key_or_group).replace("/", ".")
@@ -230,6 +314,14 @@ def _forced(argument: str) -> str:
     return f"++{argument}" if BELOW_A_GROUP.match(argument) else argument
 
 
+def _unknown_key(error: Exception) -> str | None:
+    """Return the key that Hydra could not override; None where it says something else."""
+    text = str(error).strip().partition("\n")[0]
+    if "is not in struct" not in text and "Could not override" not in text:
+        return None
+    return text.split("'")[1] if "'" in text else text
+
+
 def sentence(error: Exception) -> str:
     """Hydra's refusal, shortened to what a person needs to mend the call."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -238,9 +330,9 @@ def sentence(error: Exception) -> str:
     options = getattr(error, "options", None)
     if missing and options:
         group, _, name = str(missing).rpartition("/")
-        return f"{group} must be one of {', '.join(options)}; got {name!r}"
-    if "is not in struct" in text or "Could not override" in text:
-        return NO_SUCH_SETTING.format(text.split("'")[1] if "'" in text else text)
+        return no_choice(group, name, options)
+    if (key := _unknown_key(error)) is not None:
+        return no_such_setting(key)
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r} as key=value ({text.partition(' expecting ')[0]})"
     if text.startswith("Ambiguous value"):

@@ -4,13 +4,16 @@
 files: this module reads those with PyYAML, so that it works where neither Hydra nor torch is installed.
 """
 
+import difflib
 import functools
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+CLOSE, MOST_MEANT = 0.66, 4
 
 
 def conf_dir() -> Path:
@@ -29,8 +32,30 @@ def choices(group: str) -> tuple[str, ...]:
 def read_choice(group: str, name: str) -> dict[str, Any]:
     """Contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
     if name not in choices(group):
-        raise ValueError(f"{group} must be one of {', '.join(choices(group))}; got {name!r}")
+        raise ValueError(no_choice(group, name, choices(group)))
     return read_yaml(f"{group}/{name}.yaml")
+
+
+def no_choice(group: str, name: str, options: Sequence[str]) -> str:
+    """Say that a name is none of a group's options, and which of them may have been meant."""
+    return f"{group} must be one of {', '.join(options)}; got {name!r}{did_you_mean(name, options)}"
+
+
+def full_name(group: str, name: str) -> str:
+    """Return an option's name by one of the `aliases` in its file; else the name as it is."""
+    if name not in choices(group):
+        for option in choices(group):
+            if name in read_yaml(f"{group}/{option}.yaml").get("aliases", ()):
+                return option
+    return name
+
+
+def did_you_mean(name: str, options: Iterable[str], before: str = "") -> str:
+    """Write `; did you mean seq_len?`, or nothing where no option is near the name. `before`: stands before options."""
+    options = sorted(set(options) - {name})
+    close = [option for option in options if option.startswith(name)][:MOST_MEANT] if len(name) > 1 else []
+    close = close or difflib.get_close_matches(name, options, n=2, cutoff=CLOSE)
+    return f"; did you mean {' or '.join(before + option for option in close)}?" if close else ""
 
 
 def read_yaml(relative: str) -> dict[str, Any]:

@@ -5,11 +5,18 @@ from pathlib import Path
 from suite.report.command import report
 from suite.run import main as run
 
-SWEEPS = ("demo", "demo_prefill", "demo_rl", "demo_quality")
+TIMED, LEARNT = ("demo", "demo_prefill"), ("demo_rl", "demo_quality")
 PRECISELY = ("measure=precise", "measure.max_seconds=20")
 RESULTS, PAGE = Path("results/demo"), Path("reports/index.html")
 REFERENCE = Path("results/reference/cpu")
 """A part of a checkout, not of an installed package."""
+
+
+def arguments_of(sweep: str, *, full: bool, again: bool) -> list[str]:
+    """Return what `suite run` is told for one of the sweeps. Only timed ones can be measured precisely."""
+    precisely = PRECISELY if full and sweep in TIMED else ()
+    anew = ("resume=false",) if again else ()
+    return ["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", "report=false", *anew, *precisely]
 
 
 def demo(*, full: bool = False, again: bool = False) -> int:
@@ -17,10 +24,9 @@ def demo(*, full: bool = False, again: bool = False) -> int:
 
     `full` measures precisely, for minutes. `again` measures what is recorded already, too.
     """
-    asked = ("report=false", *(PRECISELY if full else ()), *(("resume=false",) if again else ()))
     codes = []
-    for sweep in SWEEPS:
-        code = run(["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", *asked])
+    for sweep in (*TIMED, *LEARNT):
+        code = run(arguments_of(sweep, full=full, again=again))
         if code in (2, 130):
             return code
         codes.append(code)

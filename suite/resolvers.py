@@ -6,13 +6,22 @@ from typing import Any
 from suite.records.limits import most_threads
 from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_of, of_trial
+from suite.theory.hardware import hardware_from
 
 DEFAULT_DTYPES = {"cuda": "bfloat16"}
 """Of a device; elsewhere float32."""
+DEVICE_DTYPES = ("bfloat16", "float16", "float32")
+"""What a projection is of by default: the first that the device has a published peak of."""
 
 
 def _default_dtype(device: Any) -> str:
     return DEFAULT_DTYPES.get(device, "float32")
+
+
+def _dtype_of(hardware: Mapping[str, Any] | None) -> str:
+    """Return the dtype in which one computes on a device of conf/hardware: the first that it has a peak of."""
+    peaks = DEVICE_DTYPES if hardware is None else hardware_from(hardware).dense_flops_per_s
+    return next((dtype for dtype in DEVICE_DTYPES if dtype in peaks), DEVICE_DTYPES[0])
 
 
 def _divided(whole: int, by: int) -> int:
@@ -33,6 +42,7 @@ def _at_most_cpus(count: int) -> int:
 
 RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "default_dtype": _default_dtype,
+    "dtype_of": _dtype_of,
     "divided": _divided,
     "at_most_cpus": _at_most_cpus,
     "picked": _picked,

@@ -11,11 +11,9 @@ from suite.execution import INTERRUPTED, execute
 from suite.job import Job, job_for
 from suite.records.case import case_from, value_under, without_inapplicable
 from suite.side_by_side import refuse_workers
+from suite.strangers import OF_THE_COMMAND, no_such_setting, unused_of
 
 __all__ = ["compose", "is_left_out", "job_of", "main", "sentence"]
-
-OF_THE_COMMAND = ("leave_out", "parts", "resume", "report", "workers")
-"""Settings that no case has."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         composed = compose(arguments)
+        _refuse_of_a_sweep(composed)
         jobs = [job_of(one) for one in without_left_out(composed)]
         resume, wants_page = (all(_is_on(one, name) for one in composed) for name in ("resume", "report"))
         workers = _workers(composed)
@@ -56,6 +55,13 @@ def _run(arguments: Sequence[str]) -> int:
         written, reported = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
         print(f"page: {written}{', which names damaged folders' if reported else ''}", flush=True)
     return code
+
+
+def _refuse_of_a_sweep(composed: Sequence[Composed]) -> None:
+    for one in composed:
+        for name, effectless in (("leave_out", []), ("report", False)):
+            if not one.is_sweep and name in one.named and one.settings.get(name) != effectless:
+                raise ValueError(f"{name} is of a sweep, which needs -m")
 
 
 def without_left_out(composed: Sequence[Composed]) -> list[Composed]:
@@ -98,7 +104,7 @@ def job_of(composed: Composed) -> Job:
     for key in composed.fixed if not composed.is_sweep else ():
         raise ValueError(IS_FIXED.format(key=key, option=composed.chosen[group_of(key)]))
     of_case = {key: value for key, value in composed.settings.items() if key not in OF_THE_COMMAND}
-    settings = without_inapplicable(of_case)
+    settings = {**without_inapplicable(of_case), **dict.fromkeys(unused_of(composed))}
     return job_for(
         case_from(settings, chosen=composed.chosen, named=composed.named, strange=composed.strange), settings
     )
@@ -107,7 +113,7 @@ def job_of(composed: Composed) -> Job:
 def _unknown(key: str, composed: Composed) -> str:
     """Why a setting is none of a case's."""
     if key not in composed.of_task:
-        return NO_SUCH_SETTING.format(key)
+        return no_such_setting(key)
     task, workload = composed.chosen["task"], composed.chosen["workload"]
     return f"task={task} sets {key}, which is none of workload={workload}'s settings: it is another workload's task"
 

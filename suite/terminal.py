@@ -21,7 +21,7 @@ from suite.compressed import compressed_briefly
 from suite.learnt import learnt_briefly
 from suite.projected import projected_briefly
 from suite.records import numbers
-from suite.records.case import Case, telling_apart, value_of
+from suite.records.case import Case, shared, telling_apart, value_of
 from suite.records.derived import constant, started_at, warnings_of
 from suite.records.record import Record, Status
 from suite.records.store import RECORD, StoredRecord
@@ -43,7 +43,7 @@ class Terminal:
     def __init__(self, cases: Sequence[Case], *, is_sweep: bool, workers: int = 1) -> None:
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep, self._workers = len(cases), is_sweep, workers
-        self._names = telling_apart(cases)
+        self._names, self._shared = telling_apart(cases), shared(cases)
         self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
         is_terminal = sys.stdout.isatty()
         self._colour = is_terminal and not os.environ.get("NO_COLOR")
@@ -62,6 +62,8 @@ class Terminal:
         self._is_live = is_terminal and not console.is_dumb_terminal
 
     def __enter__(self) -> "Terminal":
+        if self._is_sweep:
+            print(self._shared, flush=True)
         if self._is_live:
             self._live.start()
         return self

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from suite.configuration import choices, conf_dir, locate, read_choice, read_yaml
+from suite.configuration import choices, conf_dir, did_you_mean, full_name, locate, read_choice, read_yaml
 from suite.theory.geometry import geometry_names, load_geometry
 from suite.theory.hardware import hardware_names, load_hardware
 
@@ -30,6 +30,27 @@ def test_a_device_loads_and_names_its_sources(name):
     device = load_hardware(name)
     assert device.bytes_per_s > 0
     assert device.dense_flops_per_s
+
+
+def test_an_alias_of_a_device_means_one_and_hides_none():
+    aliases = [alias for name in hardware_names() for alias in read_choice("hardware", name).get("aliases", ())]
+    assert len(set(aliases)) == len(aliases)
+    assert not set(aliases) & set(hardware_names())
+    assert full_name("hardware", "h100") == "h100-sxm5-80gb"
+    assert full_name("hardware", "a100") == "a100"  # two of SXM form
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("seq_lem", "; did you mean seq_len?"),
+        ("a100", "; did you mean a100-40gb or a100-80gb?"),
+        ("colour", ""),
+        ("seq_len", ""),
+    ],
+)
+def test_only_a_near_name_is_suggested(name, said):
+    assert did_you_mean(name, ("seq_len", "a10", "a100-40gb", "a100-80gb", "batch")) == said
 
 
 @pytest.mark.parametrize("key", ["_target_", "shape", "plan"])

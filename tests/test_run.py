@@ -112,7 +112,6 @@ def test_a_projection_runs_nothing_and_says_that_it_is_one(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["workload=projection", "hardware=t4", "dtype=bfloat16"], "no published bfloat16 peak"),
         (["cache_dtype=fp8"], "no backend reads a quantised cache"),
         (["match=cache", "attention=mha"], "has none"),
         (["backend=flex", "phase=train"], "no backward pass"),
@@ -125,6 +124,19 @@ def test_what_is_right_but_cannot_be_done_is_unsupported_with_its_reason(tmp_pat
     assert words in record.reason
 
 
+def test_a_projection_of_what_a_device_has_no_peak_of_is_unsupported(tmp_path):
+    code, (record,) = run(tmp_path, "workload=projection", "hardware=t4", "dtype=bfloat16")
+    assert (code, record.status) == (3, Status.UNSUPPORTED)
+    assert record.reason == "t4 has no published bfloat16 peak; it has float32, float16"
+
+
+@pytest.mark.parametrize(("hardware", "dtype"), [("h100", "bfloat16"), ("t4", "float16")])
+def test_a_projection_is_of_the_devices_own_dtype(hardware, dtype):
+    (job,) = cases("workload=projection", f"hardware={hardware}")
+    assert (job.case.axes["dtype"], job.settings["dtype"], job.plan.dtype) == (dtype, dtype, dtype)
+    assert job.plan.refusal is None
+
+
 def test_a_match_moves_a_size_and_the_record_says_by_how_much_it_misses(tmp_path, capsys):
     _, (record,) = run(tmp_path, *SMALL, "geometry=llama-3.2-1b", "match=cache")
     assert record.provenance["match"].startswith("kv_lora_rank set to 992: +0.0%")
@@ -133,7 +145,8 @@ def test_a_match_moves_a_size_and_the_record_says_by_how_much_it_misses(tmp_path
 
 
 def test_an_id_that_a_sweep_repeats_runs_once(tmp_path):
-    code, records = run(tmp_path, "-m", *SMALL, "phase=prefill", "query_len=1,2")
+    asked = ("phase=prefill,decode", "query_len=1,2", "leave_out=[{phase: decode}]")
+    code, records = run(tmp_path, "-m", *SMALL, *asked)
     assert (code, len(records)) == (0, 1)
     assert records[0].settings["query_len"] is None
 

@@ -115,7 +115,7 @@ def test_an_error_in_one_thread_ends_the_others_and_is_raised():
 
 def test_more_than_one_worker_is_for_courses_on_the_cpu_and_for_no_more_than_there_are_cpus():
     (attention,), (projection,) = jobs_of(*SMALL), jobs_of("workload=projection", "hardware=l4")
-    (foreign,) = jobs_of(*ELSEWHERE, "workload=behaving", "+workload.course=true")
+    (foreign,) = jobs_of(ELSEWHERE[0], "workload=behaving", "+workload.course=true")
     most = most_threads()
     refuse_workers([attention, projection, foreign], 1)
     refuse_workers([foreign], most)

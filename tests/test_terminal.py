@@ -38,7 +38,12 @@ def test_elsewhere_than_in_a_terminal_there_are_plain_lines_and_a_table(capsys):
     swept(took(build(), 2.0), took(build(attention="gqa"), 3.0), failed, stored=[build(seq_len=64)])
     said = capsys.readouterr().out
     assert "\x1b" not in said
-    assert said.splitlines()[0] == "1 of 4 was recorded before (resume=false measures again)"
+    shared, recorded, *_ = said.splitlines()
+    assert shared == (
+        "workload=attention geometry=deepseek-v2-lite match=heads phase=decode query_len=1 batch=1 tp=1 dtype=bfloat16 "
+        "cache_dtype=null backend=auto device=cpu threads=1"
+    )
+    assert recorded == "1 of 4 was recorded before (resume=false measures again)"
     assert "[3/4]  gqa        4096     ok  layer 1.49 ms" in said
     assert [line.split() for line in said.splitlines()[-7:]] == [
         ["attention", "cases", "ok", "failed", "skipped", "took"],
@@ -67,7 +72,7 @@ def test_two_that_run_side_by_side_have_one_header_a_line_each_at_their_end_and_
         terminal.starting(third.case)
         terminal.finished(first, Path("results") / "x")
     said = capsys.readouterr().out
-    lines = [line.split()[:2] for line in said.splitlines() if " done: " not in line]
+    lines = [line.split()[:2] for line in said.splitlines()[1:] if " done: " not in line]
     assert lines == [["attention", "result"], ["[1/3]", "gqa"], ["[2/3]", "mla"]]
     assert "1 of 3 done: 1 ok; about 30 s left" in said  # two of 30 s, at once
 

@@ -32,7 +32,7 @@ NEVER_IN_ID = (
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
 
 
-OF_CONFIGURATION = ("axes", "only", "unused", "fixed", "reaches")
+OF_CONFIGURATION = ("axes", "only", "named_only", "uses", "unused", "instead", "fixed", "reaches", "aliases")
 """What an option of a group says of settings, its own or others, or of code; it is none itself."""
 CAME_LATER = {
     "recipe": {"stages": [{"kind": "rl", "share": 1.0}]},
@@ -54,37 +54,48 @@ class Case:
 
     @property
     def id(self) -> str:
-        pairs = {"workload": self.workload, **self.axes, **dict(sorted(self.extras.items()))}
-        return " ".join(f"{name}={as_typed(value)}" for name, value in pairs.items())
+        return " ".join(f"{name}={as_typed(value)}" for name, value in _pairs(self).items())
+
+
+def _pairs(case: Case) -> dict[str, Any]:
+    """Return all that the id says, in its order."""
+    return {"workload": case.workload, **case.axes, **dict(sorted(case.extras.items()))}
 
 
 def telling_apart(cases: Sequence[Case]) -> list[str]:
     """The axes and settings that differ between cases; the id has them all."""
-    names = dict.fromkeys(name for case in cases for name in ("workload", *case.axes, *case.extras))
+    names = dict.fromkeys(name for case in cases for name in _pairs(case))
     return [name for name in names if len({value_of(case, name) for case in cases}) > 1]
+
+
+def shared(cases: Sequence[Case]) -> str:
+    """Write the axes and settings that do not differ between cases, in the words of an id."""
+    differing = telling_apart(cases)
+    pairs = {name: value for case in cases for name, value in _pairs(case).items() if name not in differing}
+    return " ".join(f"{name}={as_typed(value)}" for name, value in pairs.items())
 
 
 def value_of(case: Case, name: str) -> str:
     """The value under a name of `telling_apart`, as a table shows it."""
-    value = {"workload": case.workload, **case.axes, **case.extras}.get(name)
+    value = _pairs(case).get(name)
     return "-" if value is None else str(value)
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with null for each axis that does not apply, so that equal cases have equal settings."""
     workload = settings["workload"]
-    inapplicable = [
-        axis
-        for axis, needs in workload.get("only", {}).items()
-        if any(settings[other] not in _several(value) for other, value in needs.items())
-    ]
+    inapplicable = [axis for axis in workload.get("only", {}) if unmet(settings, axis)]
     unused = [name for name in workload.get("unused", ()) if name in settings]
     return {**settings, **dict.fromkeys([*inapplicable, *unused])}
 
 
-def _several(value: Any) -> Any:
-    """What `only` asks of a setting, as a list: of the one value, or of those of which any will do."""
-    return value if isinstance(value, list) else [value]
+def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
+    """Return what the workload's `only` or `named_only` asks of other settings for this one to apply, and is not so:
+    their values, any of which will do."""
+    workload = settings["workload"]
+    needs = {**workload.get("only", {}), **workload.get("named_only", {})}.get(name, {})
+    asked = {other: value if isinstance(value, list) else [value] for other, value in needs.items()}
+    return {other: values for other, values in asked.items() if settings[other] not in values}
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:

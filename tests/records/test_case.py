@@ -3,7 +3,7 @@
 import pytest
 
 from suite.records import environment
-from suite.records.case import Case, case_from, comparable, run_key, without_inapplicable
+from suite.records.case import Case, case_from, comparable, run_key, shared, without_inapplicable
 
 SETTINGS = {
     "workload": {
@@ -27,6 +27,13 @@ def test_a_setting_that_came_later_is_at_its_former_value_as_one_that_is_not_the
     assert comparable(new) == comparable(old)
     for changed in ({"reward_from": "majority"}, {"recipe": {"stages": []}}, {"task": {"digits": 4, "corrections": 1}}):
         assert comparable({**new, **changed}) != comparable(old)
+
+
+def test_what_cases_share_is_said_in_the_words_of_an_id():
+    first = Case(workload="rl", axes={"seed": 0, "lam": None}, extras={"steps": 2, "base.lr": 0.1})
+    second = Case(workload="rl", axes={"seed": 1, "lam": None}, extras={"steps": 2, "base.lr": 0.1})
+    assert shared([first, second]) == "workload=rl lam=null base.lr=0.1 steps=2"
+    assert shared([first]) == first.id
 
 
 def test_an_axis_that_does_not_apply_is_null():
