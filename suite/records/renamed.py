@@ -1,0 +1,49 @@
+"""What older records call by a name that means something else now, and what it is called today.
+
+It is applied when a record is read and when settings are compared: files stay as they are.
+
+`attention=mla` was absorbed in every phase and said no mode. It now is what one deploys, which absorbs in decode alone:
+in a prefill and in training the older one is today's `mla_absorbed`, in decode both are the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from suite.records.case import Case
+
+MODES = {
+    "suite.attention.latent.AbsorbedLatentAttention": "absorbed",
+    "suite.attention.latent.ReexpandingLatentAttention": "latent",
+    "suite.attention.latent.ExpandedLatentAttention": "expanded",
+}
+"""By the code that it ran, the mode of a case that does not say its own."""
+NAMES = {
+    ("mla", "prefill"): "mla_absorbed",
+    ("mla", "train"): "mla_absorbed",
+}
+"""By variant and phase, the variant of a case that does not say its mode."""
+
+
+def as_named_now(case: "Case", settings: Mapping[str, Any]) -> "Case":
+    """The case with its variant by the name of today."""
+    name = NAMES.get((str(case.axes.get("attention")), str(case.axes.get("phase"))))
+    return case if name is None or says_mode(settings) else replace(case, axes={**case.axes, "attention": name})
+
+
+def with_mode(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings with the mode that today's would say. A language model with `attention=mla` says none, since it
+    trains expanded and decodes absorbed; it has no phase."""
+    attention = settings.get("attention")
+    if not isinstance(attention, Mapping) or says_mode(settings):
+        return settings
+    mode = MODES.get(str(attention.get("_target_")))
+    if mode is None or (mode == "absorbed" and settings.get("phase") is None):
+        return settings
+    return {**settings, "attention": {**attention, "mode": mode}}
+
+
+def says_mode(settings: Mapping[str, Any]) -> bool:
+    attention = settings.get("attention")
+    return isinstance(attention, Mapping) and "mode" in attention
