@@ -129,6 +129,14 @@ class Comparison:
             Verdict(case=one.id, outcome=Outcome.MISSING, reason="a case of the sweep before, and none now")
             for one in found.gone
         ]
+        self.verdicts += [
+            Verdict(
+                case=new.id,
+                outcome=Outcome.INCOMPARABLE,
+                reason=f"settings changed, so nothing is alike: {_meant(old)}",
+            )
+            for old, new in found.redefined
+        ]
         both = [*found.both, *self._asked_for(arms, found.added)]
         return [Contender(id=new.id, settings=(old.settings, new.settings)) for old, new in both]
 
@@ -138,7 +146,10 @@ class Comparison:
         for one in added:
             try:
                 (old,) = expanded_from(arms[BEFORE].ask("expand", arguments=command_of(one.case, self.chosen)))
-                pairs.append((old, one))
+                if old.called:
+                    self.verdicts.append(Verdict(case=one.id, outcome=Outcome.NEW, reason=_meant(old)))
+                else:
+                    pairs.append((old, one))
             except FailedError as error:
                 reason = f"the revision before cannot compose it: {error}"
                 self.verdicts.append(Verdict(case=one.id, outcome=Outcome.NEW, reason=reason))
@@ -224,6 +235,10 @@ def _exact(built: Mapping[str, Any]) -> Exact:
         for span, of_span in built["readings"].items()
     }
     return Exact(readings=exact, operators=built["operators"])
+
+
+def _meant(old: Expanded) -> str:
+    return f"by this the revision before means what is now called {old.id}"
 
 
 def _told(verdicts: Sequence[Verdict]) -> str:

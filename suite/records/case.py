@@ -15,7 +15,7 @@ from suite.configuration import in_phase
 from suite.records.code import code_digest
 from suite.records.environment import machine_id
 from suite.records.privacy import scrub
-from suite.records.renamed import with_mode
+from suite.records.renamed import by_one_name, with_mode
 
 NEVER_IN_ID = (
     "measure",
@@ -136,7 +136,7 @@ def case_from(
     axes = {axis: _plain(chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
     told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
     extras = {key: None if key in strange else _plain(_chosen_or_set(settings, chosen, key)) for key in told_apart}
-    return Case(workload=workload["name"], axes=axes, extras=extras)
+    return by_one_name(Case(workload=workload["name"], axes=axes, extras=extras))
 
 
 def run_key(case: Case, settings: Mapping[str, Any]) -> str:

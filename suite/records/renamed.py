@@ -1,9 +1,9 @@
-"""What older records call by a name that means something else now, and what it is called today.
+"""What has two names has one here, and what older records call by a name that means something else now has today's.
 
-It is applied when a record is read and when settings are compared: files stay as they are.
+It is applied when a case is made or read, and when settings are compared: files stay as they are.
 
 `attention=mla` was absorbed in every phase and said no mode. It now is what one deploys, which absorbs in decode alone:
-in a prefill and in training the older one is today's `mla_absorbed`, in decode both are the same.
+in a prefill and in training the older one is today's `mla_absorbed`. In decode all of them are one case, `mla`.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,26 @@ NAMES = {
     ("mla", "train"): "mla_absorbed",
 }
 """By variant and phase, the variant of a case that does not say its mode."""
+SAME = {("mla_absorbed", "decode"): "mla"}
+"""By variant and phase, the variant whose case it is."""
+
+
+def by_one_name(case: "Case") -> "Case":
+    """The case with its variant by the one name of what has two."""
+    return _called(case, SAME.get(_asked(case)))
 
 
 def as_named_now(case: "Case", settings: Mapping[str, Any]) -> "Case":
-    """The case with its variant by the name of today."""
-    name = NAMES.get((str(case.axes.get("attention")), str(case.axes.get("phase"))))
-    return case if name is None or says_mode(settings) else replace(case, axes={**case.axes, "attention": name})
+    """A case that may be old with its variant by the name of today."""
+    return case if says_mode(settings) else _called(case, NAMES.get(_asked(case)))
+
+
+def _asked(case: "Case") -> tuple[str, str]:
+    return str(case.axes.get("attention")), str(case.axes.get("phase"))
+
+
+def _called(case: "Case", variant: str | None) -> "Case":
+    return case if variant is None else replace(case, axes={**case.axes, "attention": variant})
 
 
 def with_mode(settings: Mapping[str, Any]) -> Mapping[str, Any]:
