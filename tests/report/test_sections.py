@@ -152,7 +152,7 @@ def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_t
     assert [one.title for one in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · cpu"]
     others = table_of(results, "latency", 2)
     assert {row["Group"] for row in others} == {"deepseek-v2-lite · decode · bfloat16 · cpu · query_len=16"}
-    assert sorted(row["Variant"] for row in others) == ["MLA", "MLA latent"]
+    assert sorted(row["Variant"] for row in others) == ["MLA", "MLA, latent"]
 
 
 def test_what_auto_chose_at_each_context_is_one_line(tmp_path):
