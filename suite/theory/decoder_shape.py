@@ -67,8 +67,8 @@ def decoder_shape(
     """
     if attention.get("mode") == AbsorbedShape.mode:
         raise ValueError(
-            "a language model trains MLA expanded and decodes it absorbed, with the same weights, which is attention=mla; "
-            "got attention=mla_absorbed"
+            "a language model trains MLA expanded and decodes it absorbed, with the same weights, which is "
+            "attention=mla; got attention=mla_absorbed"
         )
     sizes = {"tie_embeddings": True, "qkv_bias": False, "norm_eps": NORM_EPS, **sizes}
     geometry = geometry_from(sizes, where=where)

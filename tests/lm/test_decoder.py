@@ -70,7 +70,7 @@ def test_a_decoders_layers_are_matched_as_a_layer_alone_is():
 def test_a_decoder_that_is_absorbed_in_every_phase_is_refused():
     sizes, absorbed = read_choice("policy", "small"), read_choice("attention", "mla_absorbed")
     with pytest.raises(
-        ValueError, match="language model trains MLA expanded .* attention=mla; got attention=mla_absorbed"
+        ValueError, match=r"language model trains MLA expanded .* attention=mla; got attention=mla_absorbed"
     ):
         decoder_shape(sizes, absorbed, vocab_size=VOCABULARY, where="policy.")
 
