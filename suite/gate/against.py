@@ -133,7 +133,7 @@ class Comparison:
             Verdict(
                 case=new.id,
                 outcome=Outcome.INCOMPARABLE,
-                reason=f"settings changed, so nothing is alike: {_meant(old)}",
+                reason=f"settings changed: {_meant(old)}",
             )
             for old, new in found.redefined
         ]
@@ -238,7 +238,7 @@ def _exact(built: Mapping[str, Any]) -> Exact:
 
 
 def _meant(old: Expanded) -> str:
-    return f"by this the revision before means what is now called {old.id}"
+    return f"the revision before means another case by this name, which is now called {old.id}"
 
 
 def _told(verdicts: Sequence[Verdict]) -> str:
