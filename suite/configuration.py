@@ -48,7 +48,7 @@ def read_settings(workload: str) -> dict[str, Any]:
 
 
 def in_phase(option: Mapping[str, Any], phase: str | None) -> dict[str, Any]:
-    """An option of a group with what its own `in_phase` says of a phase in the place of what it says otherwise."""
+    """Return an option of a group as it is in a phase: what its own `in_phase` says of that replaces the rest."""
     of_phases: Mapping[str | None, Mapping[str, Any]] = option.get("in_phase", {})
     return {key: value for key, value in option.items() if key != "in_phase"} | dict(of_phases.get(phase, {}))
 

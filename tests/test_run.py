@@ -167,6 +167,8 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         (["seq_len=["], ["cannot read 'seq_len=['"]),
         (["sweep=demo"], ["needs -m"]),
         (["attention=mla,gqa"], ["several values", "needs -m"]),
+        (["attention=mla", "attention._target_=a.B"], ["attention._target_", "what makes mla what it is"]),
+        (["attention=mla_latent", "attention.mode=absorbed"], ["attention.mode must be latent", "'absorbed'"]),
         (["measure.max_seconds=inf"], ["must be finite"]),
         (["~seq_len"], ["seq_len must have a value"]),
         (["seq_len=${nowhere}"], ["nowhere"]),

@@ -238,6 +238,7 @@ def _exact(built: Mapping[str, Any]) -> Exact:
 
 
 def _meant(old: Expanded) -> str:
+    """Say that an older revision means another case by a name."""
     return f"the revision before means another case by this name, which is now called {old.id}"
 
 

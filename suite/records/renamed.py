@@ -1,9 +1,9 @@
-"""What has two names has one here, and what older records call by a name that means something else now has today's.
+"""Names of variants that changed their meaning, and one name for what has two.
 
-It is applied when a case is made or read, and when settings are compared: files stay as they are.
+They are applied when a case is made or read, and when settings are compared; files stay as they are.
 
 `attention=mla` was absorbed in every phase and said no mode. It now is what one deploys, which absorbs in decode alone:
-in a prefill and in training the older one is today's `mla_absorbed`. In decode all of them are one case, `mla`.
+in a prefill and in training an older record of it is read as `mla_absorbed`. In decode all of them are one case, `mla`.
 """
 
 from collections.abc import Mapping
@@ -18,23 +18,23 @@ MODES = {
     "suite.attention.latent.ReexpandingLatentAttention": "latent",
     "suite.attention.latent.ExpandedLatentAttention": "expanded",
 }
-"""By the code that it ran, the mode of a case that does not say its own."""
+"""Mode of a case that does not say its own, by the code that it ran."""
 NAMES = {
     ("mla", "prefill"): "mla_absorbed",
     ("mla", "train"): "mla_absorbed",
 }
-"""By variant and phase, the variant of a case that does not say its mode."""
+"""Today's name of a variant, by its name and phase in a case that does not say its mode."""
 SAME = {("mla_absorbed", "decode"): "mla"}
-"""By variant and phase, the variant whose case it is."""
+"""The one name of a case that has two, by variant and phase."""
 
 
 def by_one_name(case: "Case") -> "Case":
-    """The case with its variant by the one name of what has two."""
+    """Return the case under its one name, where it has two."""
     return _called(case, SAME.get(_asked(case)))
 
 
 def as_named_now(case: "Case", settings: Mapping[str, Any]) -> "Case":
-    """A case that may be old with its variant by the name of today."""
+    """Return a case, which may be an old one, under the name of today."""
     return case if says_mode(settings) else _called(case, NAMES.get(_asked(case)))
 
 
@@ -47,8 +47,8 @@ def _called(case: "Case", variant: str | None) -> "Case":
 
 
 def with_mode(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The settings with the mode that today's would say. A language model with `attention=mla` says none, since it
-    trains expanded and decodes absorbed; it has no phase."""
+    """Add the mode that today's settings say. A language model with `attention=mla`, which has no phase, says none: it
+    trains expanded and decodes absorbed."""
     attention = settings.get("attention")
     if not isinstance(attention, Mapping) or says_mode(settings):
         return settings
