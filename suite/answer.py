@@ -46,7 +46,7 @@ def answer(record: Record, status: str) -> list[str]:
     facts = record.provenance
     reason = f": {record.reason}" if record.reason else ""
     lines = [row("status", f"{status}{reason}")]
-    lines += [row(name, facts[name]) for name in ("shape", "match") if name in facts]
+    lines += [row(name, facts[name]) for name in ("shape", "mode", "match") if name in facts]
     lines += _what_ran(record)
     lines += _checks(record)
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]

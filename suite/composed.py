@@ -8,6 +8,7 @@ from typing import Any
 from suite.records.case import value_under
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
+CODE = ("_target_", "shape")
 IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
 
 
@@ -52,4 +53,7 @@ def leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
 
 
 def _fixed_by(option: Any) -> Sequence[str]:
-    return option.get("fixed", ()) if isinstance(option, Mapping) else ()
+    """Return what an option does not let go: what it says so of, and the code that it puts in place by phase."""
+    if not isinstance(option, Mapping):
+        return ()
+    return [*option.get("fixed", ()), *(CODE if "in_phase" in option else ())]

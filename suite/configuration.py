@@ -72,6 +72,12 @@ def read_settings(workload: str) -> dict[str, Any]:
     return {key: value for name in taken for key, value in read_settings(name).items()} | content
 
 
+def in_phase(option: Mapping[str, Any], phase: str | None) -> dict[str, Any]:
+    """Return an option of a group as it is in a phase: what its own `in_phase` says of that replaces the rest."""
+    of_phases: Mapping[str | None, Mapping[str, Any]] = option.get("in_phase", {})
+    return {key: value for key, value in option.items() if key != "in_phase"} | dict(of_phases.get(phase, {}))
+
+
 TEXTS = Path(__file__).resolve().parent / "texts"
 
 

@@ -166,4 +166,5 @@ def test_tab_completion_of_the_one_word_command_knows_the_choices():
     program = "import sys; from suite.__main__ import run_alone; sys.exit(run_alone())"
     command = [sys.executable, "-c", program, "--shell-completion", "query=bash"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
-    assert ended.stdout.split() == ["attention=mla", "attention=mla_expanded", "attention=mla_latent"], ended.stderr
+    modes = ["attention=mla_absorbed", "attention=mla_expanded", "attention=mla_latent"]
+    assert ended.stdout.split() == ["attention=mla", *modes], ended.stderr

@@ -50,10 +50,12 @@ def test_a_case_leaves_one_record_with_its_readings(tmp_path, capsys):
     shown = capsys.readouterr().out
     for words in ("what ran", "check", "median of", "roofline", "that MHA keeps", "record.json"):
         assert words in shown
+    assert "mode       absorbed into the query and the output, attention on the latent itself; the cache" in shown
+    assert record.settings["attention"]["mode"] == "absorbed"
 
 
 def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path, capsys):
-    _, records = run(tmp_path, "-m", *SMALL, "attention=mha,gqa,mqa,mla")
+    _, records = run(tmp_path, "-m", *SMALL, "phase=prefill", "attention=mha,gqa,mqa,mla,mla_absorbed")
     # What telemetry saw is the same for all, and said once.
     assert capsys.readouterr().out.count("telemetry: ") == 1
     for record in records:
@@ -84,7 +86,9 @@ def test_a_record_tells_cold_from_warm_and_keeps_a_trace_when_asked(tmp_path, ca
 
 
 def test_training_checks_every_gradient_and_keeps_no_cache(tmp_path):
-    _, records = run(tmp_path, "-m", *SMALL, "phase=train", "attention=gqa,mla,mla_expanded")
+    _, records = run(tmp_path, "-m", *SMALL, "phase=train", "attention=gqa,mla,mla_absorbed")
+    modes = {record.case.axes["attention"]: record.settings["attention"].get("mode") for record in records}
+    assert modes == {"gqa": None, "mla": "expanded", "mla_absorbed": "absorbed"}
     for record in records:
         metrics = {reading.metric for reading in record.readings}
         assert {"relative_error_dq", "relative_error_dk", "flops_with_recomputation"} <= metrics
@@ -177,6 +181,8 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         (["seq_len=["], ["cannot read 'seq_len=['"]),
         (["sweep=demo"], ["needs -m"]),
         (["attention=mla,gqa"], ["several values", "needs -m"]),
+        (["attention=mla", "attention._target_=a.B"], ["attention._target_", "what makes mla what it is"]),
+        (["attention=mla_latent", "attention.mode=absorbed"], ["attention.mode must be latent", "'absorbed'"]),
         (["measure.max_seconds=inf"], ["must be finite"]),
         (["~seq_len"], ["seq_len must have a value"]),
         (["seq_len=${nowhere}"], ["nowhere"]),

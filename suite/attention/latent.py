@@ -1,17 +1,19 @@
-"""Multi-head latent attention in its three modes: one set of weights, three ways to use them.
+"""Multi-head latent attention in its modes: one set of weights, several ways to use them.
 
 DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C.
 
 - Absorbed: the latent is cached and attended to directly. W_UK is folded into the query and W_UV into the output at run
   time, so the kernel sees one key-value head of width c + d_r whose first c columns are also the value.
 - Expanded: every head's key and value are written out once, and cached side by side as [k without rotary | rotary | v].
+- Expanded once: keys and values of a whole prompt are made for one pass, and the latent is what is cached. This is the
+  prefill of what one deploys, whose decode is absorbed.
 - Re-expanding: the latent is cached, and all of it is expanded again at every step. The value is then a window of the
   up-projection's own output, and only the keys are put together.
 
 Two departures, for asking what they are good for: without a rotary part (d_r = 0) queries and keys have one part, and
 without its norm the latent is cached as it is projected.
 
-In training there is no cache: keys and values are made once and not written anywhere, which makes the last two one.
+In training there is no cache: keys and values are made once and not written anywhere, which makes the last three one.
 
 W_kvb is kept as [H, d_n + d_v, c]: per head the key's rows, then the value's. The softmax scale is that of the
 unabsorbed head, (d_n + d_r)^-0.5, in every mode, times YaRN's factor where the geometry has one.
@@ -196,7 +198,7 @@ class ExpandedLatentAttention(LatentAttention):
         return with_rotary(k_n, k_r), v_BHSv
 
 
-class ReexpandingLatentAttention(ExpandedLatentAttention):
+class ExpandedOnceLatentAttention(ExpandedLatentAttention):
     definition = ExpandedDefinition
 
     @property
@@ -206,6 +208,17 @@ class ReexpandingLatentAttention(ExpandedLatentAttention):
     @property
     def cache_widths(self) -> tuple[int, ...]:
         return (self.shape.latent_elements,)
+
+    def cached_keys_and_values(
+        self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
+    ) -> tuple[Tensor, Tensor]:
+        assert new.start == 0, "what came before would have to be expanded again"
+        write_latent(latent_BSc, k_r_BSr, cache, new)
+        return self.keys_and_values(latent_BSc, k_r_BSr)
+
+
+class ReexpandingLatentAttention(ExpandedOnceLatentAttention):
+    definition = ExpandedDefinition
 
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice

@@ -25,7 +25,7 @@ class AttentionWorkload:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = AttentionPlan(settings)
-        self._layer_class = locate(settings["attention"]["_target_"])
+        self._layer_class = locate(self.plan.attention["_target_"])
         self._backend_for = locate(settings["backend"]["_target_"])
 
     def prepare(self) -> None:

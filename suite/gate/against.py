@@ -140,6 +140,14 @@ class Comparison:
             Verdict(case=one.id, outcome=Outcome.MISSING, reason="a case of the sweep before, and none now")
             for one in found.gone
         ]
+        self.verdicts += [
+            Verdict(
+                case=new.id,
+                outcome=Outcome.INCOMPARABLE,
+                reason=f"settings changed: {_meant(old)}",
+            )
+            for old, new in found.redefined
+        ]
         both = [*found.both, *self._asked_for(arms, found.added)]
         return [
             Contender(id=new.id, settings=(old.settings, new.settings))
@@ -172,7 +180,10 @@ class Comparison:
         for one in added:
             try:
                 (old,) = expanded_from(arms[BEFORE].ask("expand", arguments=command_of(one.case, self.chosen)))
-                pairs.append((old, one))
+                if old.called:
+                    self.verdicts.append(Verdict(case=one.id, outcome=Outcome.NEW, reason=_meant(old)))
+                else:
+                    pairs.append((old, one))
             except FailedError as error:
                 reason = f"the revision before cannot compose it: {error}"
                 self.verdicts.append(Verdict(case=one.id, outcome=Outcome.NEW, reason=reason))
@@ -295,6 +306,11 @@ def _exact(built: Mapping[str, Any]) -> Exact:
         for span, of_span in built["readings"].items()
     }
     return Exact(readings=exact, operators=built["operators"])
+
+
+def _meant(old: Expanded) -> str:
+    """Say that an older revision means another case by a name."""
+    return f"the revision before means another case by this name, which is now called {old.id}"
 
 
 def _told(verdicts: Sequence[Verdict]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.records.case import Case, comparable
+from suite.records.renamed import as_named_now
 
 BY_SEED = ("rl", "quality", "compress")
 """Workloads whose steps follow from one another, or are no repeats: their runs are judged by their records alone."""
@@ -20,9 +21,12 @@ class Expanded:
     """A case as a worker composed it."""
 
     case: Case
+    """By the names of today, which its tree may be older than."""
     settings: Mapping[str, Any]
     code: Mapping[str, str | None]
     """Modules that the settings name code of, each with its file in the tree; None for one that lies elsewhere."""
+    called: str | None = None
+    """Its id in its own tree, where that is another."""
 
     @property
     def id(self) -> str:
@@ -32,20 +36,26 @@ class Expanded:
 @dataclass(frozen=True, kw_only=True)
 class Paired:
     both: Sequence[tuple[Expanded, Expanded]]
+    redefined: Sequence[tuple[Expanded, Expanded]]
+    """Called alike in both trees, which mean different things by it."""
     gone: Sequence[Expanded]
     added: Sequence[Expanded]
 
 
 def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
     """The cases of a worker's answer to `expand`."""
-    return [
-        Expanded(
-            case=Case(workload=one["workload"], axes=one["axes"], extras=one["extras"]),
-            settings=one["settings"],
-            code=one["code"],
-        )
-        for one in answer["cases"]
-    ]
+    return [_expanded(one) for one in answer["cases"]]
+
+
+def _expanded(one: Mapping[str, Any]) -> Expanded:
+    called = Case(workload=one["workload"], axes=one["axes"], extras=one["extras"])
+    case = as_named_now(called, one["settings"])
+    return Expanded(
+        case=case,
+        settings=one["settings"],
+        code=one["code"],
+        called=None if case.id == called.id else called.id,
+    )
 
 
 def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
@@ -58,7 +68,7 @@ def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
 
 
 def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
-    """Every case once: in both trees, only before, or only after."""
+    """Every case once: in both trees, in both with another meaning, only before, or only after."""
     by_id = {one.id: one for one in before}
     both, added = [], []
     for one in after:
@@ -71,7 +81,10 @@ def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
         if len(alike) == len(rivals) == 1:
             both.append((by_id.pop(alike[0].id), one))
             added.remove(one)
-    return Paired(both=both, gone=list(by_id.values()), added=added)
+    by_call = {one.called: one for one in by_id.values() if one.called}
+    redefined = [(by_id.pop(by_call[one.id].id), one) for one in added if one.id in by_call]
+    added = [one for one in added if one.id not in by_call]
+    return Paired(both=both, redefined=redefined, gone=list(by_id.values()), added=added)
 
 
 def _agree(one: Case, other: Case) -> bool:

@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from suite.configuration import in_phase
 from suite.records.code import code_digest
 from suite.records.environment import machine_id
 from suite.records.privacy import scrub
+from suite.records.renamed import by_one_name, with_mode
 
 NEVER_IN_ID = (
     "measure",
@@ -82,11 +84,14 @@ def value_of(case: Case, name: str) -> str:
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with null for each axis that does not apply, so that equal cases have equal settings."""
+    """The settings with null for each axis that does not apply and with each option as it is in the case's phase, so
+    that equal cases have equal settings."""
     workload = settings["workload"]
     inapplicable = [axis for axis in workload.get("only", {}) if unmet(settings, axis)]
     unused = [name for name in workload.get("unused", ()) if name in settings]
-    return {**settings, **dict.fromkeys([*inapplicable, *unused])}
+    applied = {**settings, **dict.fromkeys([*inapplicable, *unused])}
+    phase = applied.get("phase")
+    return {key: in_phase(value, phase) if isinstance(value, Mapping) else value for key, value in applied.items()}
 
 
 def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
@@ -100,7 +105,8 @@ def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What two records of one id must agree in: how they were measured does not count, and a setting that does not
-    apply, or is at what it was before it came, is as one that an older record did not have yet."""
+    apply, or is at what it was before it came, is as one that an older record did not have yet. An older one has the
+    mode that its code had."""
     return {
         key: {
             name: inner
@@ -109,7 +115,7 @@ def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
         }
         if isinstance(value, Mapping)
         else value
-        for key, value in settings.items()
+        for key, value in with_mode(settings).items()
         if key not in NEVER_IN_ID and value is not None and CAME_LATER.get(key) != value
     }
 
@@ -141,7 +147,7 @@ def case_from(
     axes = {axis: _plain(chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
     told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
     extras = {key: None if key in strange else _plain(_chosen_or_set(settings, chosen, key)) for key in told_apart}
-    return Case(workload=workload["name"], axes=axes, extras=extras)
+    return by_one_name(Case(workload=workload["name"], axes=axes, extras=extras))
 
 
 def run_key(case: Case, settings: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from suite.records.case import Case
+from suite.records.renamed import as_named_now
 
 SCHEMA = 1
 REFUSED_UNRUN = "refused_before_it_ran"
@@ -108,7 +109,7 @@ class CorruptRecordError(Exception):
 def record_from_json(content: Any) -> Record:
     """Check and build a record, without its readings. Raises CorruptRecordError.
 
-    A record is data, possibly hostile, and never instantiated.
+    Its case has the names of today. A record is data, possibly hostile, and never instantiated.
     """
     if not isinstance(content, dict):
         raise CorruptRecordError("record.json holds no object")
@@ -129,13 +130,14 @@ def record_from_json(content: Any) -> Record:
     )
     if case.get("id") != built.id:
         raise CorruptRecordError("case.id does not follow from its axes")
+    settings = _object(content, "settings")
     return Record(
-        case=built,
+        case=as_named_now(built, settings),
         run_key=_text(content, "run_key"),
         status=status,
         reason=reason,
         evidence=evidence,
-        settings=_object(content, "settings"),
+        settings=settings,
         environment=_object(content, "environment"),
         provenance=_object(content, "provenance"),
         files=_files(content),

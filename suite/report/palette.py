@@ -21,6 +21,7 @@ STYLES = {
     "gqa": Style(colour=GREEN, dash="dashdot", marker="square"),
     "mqa": Style(colour=ORANGE, dash="dot", marker="diamond"),
     "mla": Style(colour=BLUE, dash="solid", marker="triangle-up"),
+    "mla_absorbed": Style(colour=BLUE, dash="dot", marker="pentagon"),
     "mla_latent": Style(colour=SKY, dash="longdash", marker="triangle-down"),
     "mla_expanded": Style(colour=PURPLE, dash="longdashdot", marker="cross"),
 }
@@ -31,9 +32,9 @@ FILLS = ("", "-open", "-dot", "-open-dot")
 
 
 def shown(variant: str) -> str:
-    """A variant's name for people: MLA, and MLA latent for `mla_latent`."""
+    """A variant's name for people: MLA, and MLA, latent for `mla_latent`."""
     kind, _, mode = variant.partition("_")
-    return f"{kind.upper()} {mode.replace('_', ' ')}".rstrip()
+    return f"{kind.upper()}, {mode.replace('_', ' ')}" if mode else kind.upper()
 
 
 def rank(variant: str) -> tuple[int, str]:

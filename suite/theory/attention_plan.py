@@ -7,7 +7,7 @@ from the same object.
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import locate, one_of, whole_number
+from suite.configuration import in_phase, locate, one_of, whole_number
 from suite.theory import shapes
 from suite.theory.geometry import Geometry, geometry_from
 from suite.theory.matching import MATCHES, Match, UnmatchedError, matched
@@ -16,7 +16,7 @@ from suite.theory.roofline import MeasuredCeilings
 ELEMENT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 PHASES = ("prefill", "decode", "train")
 SPANS = ("layer", "kernel")
-NO_SIZES = ("_target_", "shape", "cache_size", "fixed")
+NO_SIZES = ("_target_", "shape", "cache_size", "fixed", "mode", "in_phase")
 """Keys under `attention` that are no sizes of the variant."""
 
 
@@ -46,11 +46,12 @@ class AttentionPlan:
             is_training=self.phase == "train",
         )
         geometry = geometry_from(settings["geometry"])
+        self.attention = in_phase(settings["attention"], self.phase)
         self.hidden_size = geometry.hidden_size
         self.refusal: str | None = None
         """Why a case that is right in itself cannot be laid out; it then has no shape."""
         try:
-            self.match = laid_over(match, geometry, settings["attention"], tp)
+            self.match = laid_over(match, geometry, self.attention, tp)
         except UnmatchedError as error:
             self.refusal = str(error)
         self.mha_shape = shapes.grouped_shape(geometry, tp=tp, kv_heads="all")
@@ -84,9 +85,9 @@ class AttentionPlan:
         return {"kernel": kernel, "layer": layer, "case": case}
 
     def facts(self) -> dict[str, Any]:
-        """How the variant was laid over the geometry, for a record's provenance."""
-        described = {} if self.match.described is None else {"match": self.match.described}
-        return {"shape": self.shape.describe(), **described}
+        """How the variant was laid over the geometry, and computes, for a record's provenance."""
+        facts = {"shape": self.shape.describe(), "mode": self.shape.describe_mode(self.forward)}
+        return {name: told for name, told in {**facts, "match": self.match.described}.items() if told is not None}
 
     def least_bytes(self) -> float:
         """Weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
@@ -110,6 +111,11 @@ def laid_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: 
     sizes = {key: value for key, value in attention.items() if key not in NO_SIZES}
     build = locate(attention["shape"])
     try:
-        return matched(match, build, geometry, tp=tp, cache_size=attention.get("cache_size"), sizes=sizes)
+        laid = matched(match, build, geometry, tp=tp, cache_size=attention.get("cache_size"), sizes=sizes)
     except TypeError as error:
         raise ValueError(f"the settings under attention do not fit {attention['shape']} ({error})") from error
+    if (mode := attention.get("mode")) not in (None, laid.shape.mode):
+        raise ValueError(
+            f"attention.mode must be {laid.shape.mode}, which is how {attention['shape']} computes; got {mode!r}"
+        )
+    return laid

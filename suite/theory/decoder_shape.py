@@ -7,7 +7,7 @@ from typing import Any
 from suite.configuration import one_of, positive_number, whole_number
 from suite.theory.attention_plan import laid_over
 from suite.theory.geometry import geometry_from
-from suite.theory.latent_shapes import LatentShape
+from suite.theory.latent_shapes import AbsorbedShape, LatentShape
 from suite.theory.shapes import LayerShape
 
 NORM_EPS = 1e-6
@@ -65,6 +65,11 @@ def decoder_shape(
 
     Raises ValueError, in one sentence, for sizes that are wrong in themselves, UnmatchedError where no size matches.
     """
+    if attention.get("mode") == AbsorbedShape.mode:
+        raise ValueError(
+            "a language model trains MLA expanded and decodes it absorbed, with the same weights, which is "
+            "attention=mla; got attention=mla_absorbed"
+        )
     sizes = {"tie_embeddings": True, "qkv_bias": False, "norm_eps": NORM_EPS, **sizes}
     geometry = geometry_from(sizes, where=where)
     laid = laid_over(match, geometry, attention, 1)

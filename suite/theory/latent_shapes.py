@@ -1,17 +1,19 @@
-"""MLA's three modes: the same weights and outputs, with different work, traffic and cache.
+"""MLA's modes: the same weights and outputs, with different work, traffic and cache.
 
 Symbols: c the latent's width, d_n and d_r the parts of a query-key head without and with rotary embedding, d_v the
 value head. Source of the forms: DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C. Which mode is
-cheaper depends on the phase, so they are three variants and not one.
+cheaper depends on the phase, so each is a variant, and what one deploys changes from phase to phase.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from suite.configuration import one_of, whole_number
 from suite.theory.geometry import Geometry
 from suite.theory.shapes import LayerShape, Pass, Rows, rank_share
+
+EXPANDED = "expanded keys and values"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,14 @@ class LatentShape(LayerShape):
     v_head_dim: int
     latent_norm: bool
     """The latent is normed before it is cached, as DeepSeek's is."""
+    keeps: ClassVar[str] = "the latent"
+    """What the cache keeps, for people."""
+    computes: ClassVar[str]
+    trains: ClassVar[str] = EXPANDED
+    """How it computes with a cache and, in training, without one, for people."""
+
+    def describe_mode(self, forward: Pass) -> str:
+        return self.trains if forward.is_training else f"{self.computes}; the cache keeps {self.keeps}"
 
     @property
     def qk_head_dim(self) -> int:
@@ -87,6 +97,9 @@ class LatentShape(LayerShape):
 class AbsorbedShape(LatentShape):
     """The latent is cached, and attention runs in its space as if there were one wide key-value head."""
 
+    mode = "absorbed"
+    computes = trains = "absorbed into the query and the output, attention on the latent itself"
+
     @property
     def qk_dim(self) -> int:
         return self.latent_elements
@@ -103,6 +116,10 @@ class AbsorbedShape(LatentShape):
 @dataclass(frozen=True, kw_only=True)
 class ExpandedShape(LatentShape):
     """Keys and values of all heads are written out once and cached: DeepSeek-V3's own code calls it naive."""
+
+    mode = "expanded"
+    computes = EXPANDED
+    keeps = "them"
 
     @property
     def qk_dim(self) -> int:
@@ -122,8 +139,13 @@ class ExpandedShape(LatentShape):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReexpandedShape(ExpandedShape):
-    """The latent is cached, and all of it is expanded to keys and values again at every step."""
+class ExpandedOnceShape(ExpandedShape):
+    """Keys and values of all heads are made for one pass over a whole prompt, and only the latent is kept.
+
+    This is how MLA is deployed in a prefill, and, with nothing kept at all, in training.
+    """
+
+    keeps = "the latent"
 
     @property
     def cache_rows(self) -> Sequence[Rows]:
@@ -131,6 +153,19 @@ class ReexpandedShape(ExpandedShape):
 
     def kernel_bytes_per_token(self, forward: Pass) -> int:
         return self.expanded_elements * forward.element_bytes
+
+    def layer_bytes_per_token(self, forward: Pass) -> int:
+        """The kernel's reads and, in a prefill, the latent written beside them."""
+        kept = 0 if forward.is_training else self.cache_bytes_per_token(forward)
+        return self.kernel_bytes_per_token(forward) + kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReexpandedShape(ExpandedOnceShape):
+    """The latent is cached, and all of it is expanded to keys and values again at every step."""
+
+    mode = "latent"
+    computes = "keys and values expanded again at every step"
 
     def layer_bytes_per_token(self, forward: Pass) -> int:
         """The latent read, the heads' own keys and values written and read again."""
@@ -157,6 +192,13 @@ def reexpanded_shape(
 ) -> ReexpandedShape:
     """MLA that re-expands its latent, over a geometry; see `_sizes` for how it is laid."""
     return ReexpandedShape(**_sizes(geometry, tp, latent_norm, sizes))
+
+
+def expanded_once_shape(
+    geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None
+) -> ExpandedOnceShape:
+    """MLA as it is deployed for whole prompts, over a geometry; see `_sizes` for how it is laid."""
+    return ExpandedOnceShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 
 def expanded_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> ExpandedShape:

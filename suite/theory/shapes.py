@@ -15,6 +15,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from suite.configuration import whole_number
 from suite.theory.geometry import Geometry
@@ -84,6 +85,12 @@ class LayerShape(ABC):
     rope: Rope
     rule: str
     """How the shape was laid over its geometry, for people."""
+    mode: ClassVar[str | None] = None
+    """The way in which it computes, of a variant that has several."""
+
+    def describe_mode(self, forward: Pass) -> str | None:
+        """The mode in a sentence; None where there is one way only."""
+        return self.mode
 
     @property
     @abstractmethod

@@ -110,14 +110,14 @@ def test_a_factor_on_the_scores_that_is_off_by_more_than_rounding_is_incorrect()
         workload.check()
 
 
-@pytest.mark.parametrize("attention", ["mha", "gqa", "mqa", "mla", "mla_latent", "mla_expanded"])
+@pytest.mark.parametrize("attention", ["mha", "gqa", "mqa", "mla", "mla_absorbed", "mla_latent", "mla_expanded"])
 @pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3), ("train", 1)])
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 def test_right_kernels_pass(attention, phase, query_len, dtype):
     readings = prepared(attention=attention, phase=phase, query_len=query_len, dtype=dtype).check()
     values = {reading.metric: reading.value for reading in readings}
     checked = [metric for metric in values if metric.startswith("relative_error")]
-    by_gradient = 0 if phase != "train" else 2 if attention == "mla" else 3
+    by_gradient = 0 if phase != "train" else 2 if attention == "mla_absorbed" else 3
     assert len(checked) == len(("kernel", "q", "k", "v", "y", "scale")) + by_gradient
     assert all(0 <= values[metric] <= values[metric.replace("relative", "allowed")] for metric in checked)
 
@@ -125,7 +125,7 @@ def test_right_kernels_pass(attention, phase, query_len, dtype):
 BARE = {"qk_rope_head_dim": 0, "latent_norm": False}
 
 
-@pytest.mark.parametrize("attention", ["mla", "mla_latent", "mla_expanded"])
+@pytest.mark.parametrize("attention", ["mla", "mla_absorbed", "mla_latent", "mla_expanded"])
 @pytest.mark.parametrize(("phase", "query_len"), [("prefill", 1), ("decode", 1), ("decode", 3), ("train", 1)])
 @pytest.mark.parametrize("backend", ["auto", "eager", "sdpa", "sdpa_folded"])
 def test_mla_without_rotary_part_and_norm_passes_too(attention, phase, query_len, backend):
@@ -165,7 +165,7 @@ def test_the_kernel_whose_gradients_are_checked_is_the_one_that_is_timed(seq_len
     assert work.checked_backend.problem.seq_len < 300
 
 
-@pytest.mark.parametrize(("attention", "letter"), [("gqa", "q"), ("gqa", "k"), ("gqa", "v"), ("mla", "k")])
+@pytest.mark.parametrize(("attention", "letter"), [("gqa", "q"), ("gqa", "k"), ("gqa", "v"), ("mla_absorbed", "k")])
 def test_a_wrong_gradient_is_incorrect_though_the_output_is_right(attention, letter):
     workload = prepared(attention=attention, phase="train")
     right = workload.work.checked_backend
@@ -180,7 +180,7 @@ def test_a_wrong_gradient_is_incorrect_though_the_output_is_right(attention, let
 
 
 def test_the_gradient_of_a_key_that_is_the_value_too_holds_both():
-    problem = prepared(phase="train").work.problem
+    problem = prepared(attention="mla_absorbed", phase="train").work.problem
     _, k, v = check.leaves(*(torch.randn(1, 1, 2, width) for width in (40, 40, 32)), problem)
     (only_value,) = torch.autograd.grad(v.sum(), k)
     assert only_value.sum() == 2 * problem.v_dim
@@ -222,7 +222,9 @@ def test_every_row_is_compared_below_so_many_scores_and_some_from_there_on():
 
 def test_sampled_rows_of_a_long_prefill_hold_its_ends_and_its_middle(monkeypatch):
     monkeypatch.setattr(check, "WHOLE_BELOW_SCORES", 1)
-    problem = replace(prepared(phase="prefill").work.problem, heads=16, query_len=1000, seq_len=1000)
+    problem = replace(
+        prepared(attention="mla_absorbed", phase="prefill").work.problem, heads=16, query_len=1000, seq_len=1000
+    )
     positions = check._positions(problem, torch.Generator().manual_seed(0)).tolist()
     assert {0, 499, 500, 999} <= set(positions)
     assert len(positions) * 16 <= 64

@@ -11,13 +11,20 @@ from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.definition import ExpandedDefinition, GroupedDefinition
 from suite.attention.grouped import GroupedAttention
-from suite.attention.latent import AbsorbedLatentAttention, ExpandedLatentAttention, ReexpandingLatentAttention
+from suite.attention.latent import (
+    AbsorbedLatentAttention,
+    ExpandedLatentAttention,
+    ExpandedOnceLatentAttention,
+    ReexpandingLatentAttention,
+)
 from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import (
     AbsorbedShape,
+    ExpandedOnceShape,
     ExpandedShape,
     ReexpandedShape,
     absorbed_shape,
+    expanded_once_shape,
     expanded_shape,
     reexpanded_shape,
 )
@@ -43,10 +50,13 @@ SHAPES = {
     "mla_latent_yarn": reexpanded_shape(SCALED),
     "mla_expanded_yarn": expanded_shape(SCALED),
 }
+OF_WHOLE_PROMPTS = {"mla_deployed": expanded_once_shape(TINY), "mla_deployed_yarn": expanded_once_shape(SCALED)}
+ALL_SHAPES = SHAPES | OF_WHOLE_PROMPTS
 CLASSES = {
     AbsorbedShape: AbsorbedLatentAttention,
     ReexpandedShape: ReexpandingLatentAttention,
     ExpandedShape: ExpandedLatentAttention,
+    ExpandedOnceShape: ExpandedOnceLatentAttention,
     GroupedShape: GroupedAttention,
 }
 BACKENDS = [Eager, Sdpa, SdpaFolded]
@@ -56,7 +66,7 @@ CPU = torch.device("cpu")
 
 def layer_of(variant, dtype=torch.float64, positions=64):
     generator = torch.Generator().manual_seed(7)
-    shape = SHAPES[variant]
+    shape = ALL_SHAPES[variant]
     return CLASSES[type(shape)](shape, positions=positions, dtype=dtype, device=CPU, generator=generator)
 
 
@@ -101,7 +111,7 @@ def error(candidate, reference):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("variant", SHAPES)
+@pytest.mark.parametrize("variant", ALL_SHAPES)
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_a_prefill_equals_the_definition(variant, backend, dtype):
     layer = layer_of(variant, dtype)
@@ -125,6 +135,19 @@ def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens, dty
     assert error(torch.cat(parts, dim=1), by_definition(layer, x_BSD)) < BOUNDS[dtype]
 
 
+@pytest.mark.parametrize("variant", ["mla", "mla_yarn"])
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_absorbed_decoding_goes_on_from_what_a_deployed_prefill_keeps(variant, dtype):
+    prefill, decode = layer_of(variant.replace("mla", "mla_deployed"), dtype), layer_of(variant, dtype)
+    x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64).to(dtype)
+    cache = prefill.new_cache(a_pass(9, 9))
+    parts = [forward(prefill, SdpaFolded, x_BSD[:, :7], cache, 0, 7)]
+    parts += [forward(decode, SdpaFolded, x_BSD[:, at : at + 1], cache, at, at + 1) for at in (7, 8)]
+    assert error(torch.cat(parts, dim=1), by_definition(decode, x_BSD)) < BOUNDS[dtype]
+    with pytest.raises(AssertionError, match="expanded again"):
+        prefill.project(x_BSD[:, 7:], cache, 7)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_gqa_with_a_key_value_head_for_each_query_head_is_mha(backend, dtype):
@@ -142,7 +165,7 @@ def test_gqa_with_a_key_value_head_for_each_query_head_is_mha(backend, dtype):
     assert torch.equal(*outs)
 
 
-@pytest.mark.parametrize("variant", SHAPES)
+@pytest.mark.parametrize("variant", ALL_SHAPES)
 def test_positions_may_have_gaps_and_a_pass_without_a_cache_equals_one_with(variant):
     layer, positions = layer_of(variant, positions=2000), torch.tensor([0, 1, 2, 700, 701, 1999])
     x_BSD = torch.randn(2, 6, 64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -160,7 +183,7 @@ def test_without_norm_and_rotary_part_what_is_cached_is_the_projection_itself():
     assert not hasattr(layer, "kv_norm")
 
 
-@pytest.mark.parametrize("variant", SHAPES)
+@pytest.mark.parametrize("variant", ALL_SHAPES)
 def test_parameters_and_cache_are_as_many_as_the_closed_forms_say(variant):
     layer, forward_pass = layer_of(variant), a_pass(1, 33)
     assert sum(parameter.numel() for parameter in layer.parameters()) == layer.shape.parameter_count

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.gate.pairing import Expanded, changed_settings, command_of, paired
+from suite.gate.pairing import Expanded, changed_settings, command_of, expanded_from, paired
 from suite.records.case import Case
 
 FOREIGN = Path(__file__).parents[1] / "foreign" / "conf"
@@ -32,6 +32,28 @@ def test_an_axis_that_only_one_tree_has_does_not_part_them():
         assert ids(found.both) == [(before.id, after.id)]
         assert not found.gone
         assert not found.added
+
+
+def of_mla(variant, phase, **attention):
+    axes = {"attention": variant, "phase": phase}
+    one = {"workload": "attention", "axes": axes, "extras": {}, "settings": {"phase": phase, "attention": attention}}
+    return expanded_from({"cases": [one]})[0]
+
+
+def test_a_case_finds_what_means_the_same_in_a_tree_with_older_names():
+    absorbed = {"_target_": "suite.attention.latent.AbsorbedLatentAttention"}
+    before = [of_mla("mla", phase, **absorbed) for phase in ("decode", "prefill", "train")]
+    decode, prefill = (of_mla(*named, mode="absorbed") for named in (("mla", "decode"), ("mla_absorbed", "prefill")))
+    other = of_mla("mla", "train", mode="expanded")
+    found = paired(before, [decode, prefill, other])
+    assert found.both == [(before[0], decode), (before[1], prefill)]
+    assert found.redefined == [(before[2], other)]
+    assert not found.gone
+    assert not found.added
+    assert not changed_settings(
+        before[0].settings, decode.settings | {"attention": absorbed | decode.settings["attention"]}
+    )
+    assert (before[1].called, before[1].id) == ("workload=attention attention=mla phase=prefill", prefill.id)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,14 @@ def test_a_decoders_layers_are_matched_as_a_layer_alone_is():
         decoder_shape(sizes, read_choice("attention", "mqa"), vocab_size=VOCABULARY, where="policy.", match="cache")
 
 
+def test_a_decoder_that_is_absorbed_in_every_phase_is_refused():
+    sizes, absorbed = read_choice("policy", "small"), read_choice("attention", "mla_absorbed")
+    with pytest.raises(
+        ValueError, match=r"language model trains MLA expanded .* attention=mla; got attention=mla_absorbed"
+    ):
+        decoder_shape(sizes, absorbed, vocab_size=VOCABULARY, where="policy.")
+
+
 def test_absorbed_mla_trains_expanded_and_decodes_absorbed_with_the_same_weights():
     model = decoder("mla", dtype=torch.float64)
     assert model.modes() == {"trained": "ExpandedLatentAttention", "decoded": "AbsorbedLatentAttention"}

@@ -2,6 +2,7 @@
 
 import pytest
 
+from suite.configuration import in_phase, read_choice
 from suite.records import environment
 from suite.records.case import Case, case_from, comparable, run_key, shared, without_inapplicable
 
@@ -39,6 +40,25 @@ def test_what_cases_share_is_said_in_the_words_of_an_id():
 def test_an_axis_that_does_not_apply_is_null():
     case = case_from(without_inapplicable(SETTINGS), chosen={"attention": "mla"}, named=[])
     assert case.id == "workload=attention attention=mla phase=prefill query_len=null"
+
+
+def test_absorbed_mla_is_one_case_in_decode_under_both_of_its_names():
+    ids = {}
+    for phase in ("decode", "prefill", "train"):
+        for variant in ("mla", "mla_absorbed", "mla_latent"):
+            settings = without_inapplicable(
+                {**SETTINGS, "attention": read_choice("attention", variant), "phase": phase}
+            )
+            case = case_from(settings, chosen={"attention": variant}, named=[])
+            ids.setdefault((phase, case.id), set()).add(variant)
+    assert sorted(map(sorted, ids.values())) == sorted(
+        [["mla", "mla_absorbed"], *[["mla"], ["mla_absorbed"]] * 2, *[["mla_latent"]] * 3]
+    )
+    both = [
+        run_key(Case(workload="attention", axes={}), in_phase(read_choice("attention", name), "decode"))
+        for name in ("mla", "mla_absorbed")
+    ]
+    assert both[0] == both[1]
 
 
 def test_an_axis_that_applies_under_several_values_of_another_is_null_elsewhere():

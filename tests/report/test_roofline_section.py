@@ -60,7 +60,8 @@ def test_of_many_memory_ceilings_the_fastest_and_the_slowest_are_drawn(tmp_path)
 
 
 def test_phases_differ_by_the_filling_and_variants_by_colour(tmp_path):
-    section = section_of(tmp_path, build(), build(phase="prefill"), build(attention="mha"))
+    deployed = {"attention": {"mode": "expanded"}}
+    section = section_of(tmp_path, build(), build(phase="prefill", settings=deployed), build(attention="mha"))
     mha, decode, prefill = points_of(section.figures[0])
     assert (decode["name"], prefill["name"]) == ("MLA · decode", "MLA · prefill")
     assert prefill["marker"]["symbol"] == decode["marker"]["symbol"] + "-open"

@@ -24,19 +24,19 @@ LATENT = {
 }
 
 
-def plan_of(attention, geometry, sizes, **changes):
+def plan_of(variant, model, **settings):
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
-    settings = {"attention": read_choice("attention", attention), "geometry": read_choice("geometry", geometry) | sizes}
-    return AttentionPlan(run | settings | {"dtype": "float32"} | changes)
+    chosen = {"attention": read_choice("attention", variant), "geometry": read_choice("geometry", model)}
+    return AttentionPlan(run | {"dtype": "float32"} | chosen | settings)
 
 
 def shape_of(attention, geometry, **sizes):
-    return plan_of(attention, geometry, sizes).shape
+    return plan_of(attention, geometry, geometry=read_choice("geometry", geometry) | sizes).shape
 
 
 @pytest.mark.parametrize(("phase", "tokens"), [("decode", 3 * 2), ("prefill", 3 * 40), ("train", 3 * 40)])
 def test_joules_and_cost_are_those_of_a_steps_new_tokens(phase, tokens):
-    plan = plan_of("mla", "tiny", {}, phase=phase, batch=3, query_len=2, seq_len=40)
+    plan = plan_of("mla", "tiny", phase=phase, batch=3, query_len=2, seq_len=40)
     record = build(settings={"price_per_device_hour": 3.6})
     quantities = {**plan.constants(), "layer": {"energy_j": 12.0}}
     record = replace(record, readings=constant_readings(quantities))
@@ -63,3 +63,31 @@ def test_yarns_fields_too(field):
     scaling = read_choice("geometry", "deepseek-v2-lite")["rope_scaling"]
     changed = shape_of("mla", "deepseek-v2-lite", rope_scaling=scaling | {field: scaling[field] * 2})
     assert changed.rope != shape_of("mla", "deepseek-v2-lite").rope
+
+
+KEEPS_LATENT, KEEPS_ALL = "; the cache keeps the latent", "; the cache keeps them"
+EXPANDED, AGAIN = "expanded keys and values", "keys and values expanded again at every step"
+ABSORBED = "absorbed into the query and the output, attention on the latent itself"
+
+
+@pytest.mark.parametrize(
+    ("attention", "decode", "prefill", "train"),
+    [
+        ("mla", ABSORBED + KEEPS_LATENT, EXPANDED + KEEPS_LATENT, EXPANDED),
+        ("mla_absorbed", ABSORBED + KEEPS_LATENT, ABSORBED + KEEPS_LATENT, ABSORBED),
+        ("mla_latent", AGAIN + KEEPS_LATENT, AGAIN + KEEPS_LATENT, EXPANDED),
+        ("mla_expanded", EXPANDED + KEEPS_ALL, EXPANDED + KEEPS_ALL, EXPANDED),
+        ("gqa", None, None, None),
+    ],
+)
+def test_a_plan_says_how_mla_computes_in_its_phase(attention, decode, prefill, train):
+    for phase, told in (("decode", decode), ("prefill", prefill), ("train", train)):
+        plan = plan_of(attention, "tiny", phase=phase)
+        assert plan.facts().get("mode") == told
+        assert plan.attention.get("mode") == plan.shape.mode
+
+
+def test_a_mode_that_is_not_the_variants_own_is_refused():
+    false = read_choice("attention", "mla_latent") | {"mode": "absorbed"}
+    with pytest.raises(ValueError, match=r"attention\.mode must be latent, .*; got 'absorbed'"):
+        plan_of("mla_latent", "tiny", attention=false)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from suite.theory.geometry import load_geometry
-from suite.theory.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
+from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops, layer_bytes, layer_flops
 
 TINY = load_geometry("tiny")
@@ -20,6 +20,7 @@ VARIANTS = {
     "mla of query rank 24": lambda geometry: absorbed_shape(geometry, q_lora_rank=24, v_head_dim=5),
     "mla_latent": lambda geometry: reexpanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
     "mla_expanded": lambda geometry: expanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
+    "mla_deployed": lambda geometry: expanded_once_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
 }
 PASSES = list(itertools.product((1, 3), (1, 2, 5), (0, 4, 11), (None, "fp8"))) + list(
     itertools.product((1, 3), (1, 5), ("training",), (None,))
@@ -113,10 +114,13 @@ class Counter:
 def expected(variant, shape, forward):
     counter = Counter(variant, shape, forward)
     element, passes = forward.element_bytes, 3 if forward.is_training else 1
-    reads = len(counter.attended()) * element if variant == "mla_latent" or not forward.cache_dtype else None
+    is_apart = variant in ("mla_latent", "mla_deployed")  # what the kernel reads is not what the cache keeps
+    reads = len(counter.attended()) * element if is_apart or not forward.cache_dtype else None
     reads = counter.kept_bytes() if reads is None else reads
     kernel = passes * (reads + counter.queries_and_outputs() * element)
     layer = kernel + passes * shape.parameter_count * element
+    if variant == "mla_deployed" and not forward.is_training:  # what is kept is written beside what the kernel reads
+        layer += counter.kept_bytes()
     if variant == "mla_latent":  # the latent is read, what is expanded is written first; the rotary key is not expanded
         tokens, s = forward.batch * forward.seq_len, shape
         made = 2 * tokens * s.num_heads * (s.qk_nope_head_dim + s.v_head_dim) * element
@@ -135,6 +139,8 @@ def expected(variant, shape, forward):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_closed_form_is_what_counting_gives(variant, geometry, batch, query_len, context, cache_dtype):
     is_training = context == "training"
+    if variant == "mla_deployed" and context not in (0, "training"):
+        context = 0  # it is a form of whole prompts
     forward = Pass(
         batch=batch,
         query_len=query_len,

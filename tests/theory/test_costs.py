@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from suite.theory.geometry import load_geometry
-from suite.theory.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
+from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings, MeasuredCeilings
-from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, layer_flops
+from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, layer_bytes, layer_flops
 
 V3 = load_geometry("deepseek-v3")
 
@@ -72,6 +72,19 @@ def test_the_modes_differ_in_what_they_keep_and_move_and_not_in_their_weights():
     forward = Pass(batch=1, query_len=1, seq_len=8, element_bytes=2)
     assert [one.kernel_bytes_per_token(forward) for one in (absorbed, reexpanded, expanded)] == [1152, 81_920, 81_920]
     assert reexpanded.layer_bytes_per_token(forward) == 2 * (576 + 2 * 128 * (128 + 128))
+
+
+def test_a_deployed_prefill_computes_as_expanded_mla_and_keeps_what_absorbed_mla_does():
+    deployed, absorbed, expanded = expanded_once_shape(V3), absorbed_shape(V3), expanded_shape(V3)
+    prompt = Pass(batch=2, query_len=512, seq_len=512, element_bytes=2)
+    assert layer_flops(deployed, prompt) == layer_flops(expanded, prompt) < layer_flops(absorbed, prompt)
+    assert cache_bytes(deployed, prompt) == cache_bytes(absorbed, prompt) == 2 * 512 * 576 * 2
+    assert layer_bytes(deployed, prompt) - layer_bytes(expanded, prompt) == cache_bytes(deployed, prompt)
+    training = replace(prompt, is_training=True)
+    assert (layer_flops(deployed, training), layer_bytes(deployed, training)) == (
+        layer_flops(expanded, training),
+        layer_bytes(expanded, training),
+    )
 
 
 @pytest.mark.parametrize(

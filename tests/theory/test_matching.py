@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from suite.theory.geometry import Geometry, load_geometry
-from suite.theory.latent_shapes import absorbed_shape, expanded_shape
+from suite.theory.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
 from suite.theory.matching import LARGEST_RESIDUAL, UnmatchedError, matched
 from suite.theory.rope import Rope
 from suite.theory.shapes import grouped_shape
@@ -53,6 +53,16 @@ def test_on_a_grouped_geometry_the_latent_takes_what_the_groups_keep():
     found = match("cache", absorbed_shape, load_geometry("llama-3.1-8b"), "kv_lora_rank")
     assert (found.shape.kv_lora_rank, found.residual) == (2 * 8 * 128 - 64, 0.0)
     assert found.shape.cache_elements_per_token == 2048
+
+
+@pytest.mark.parametrize("rule", ["params", "cache"])
+@pytest.mark.parametrize("geometry", ["llama-3.1-8b", "deepseek-v3"])
+def test_what_is_deployed_is_matched_alike_in_every_phase(rule, geometry):
+    decode, prompt = (
+        match(rule, build, load_geometry(geometry), "kv_lora_rank") for build in (absorbed_shape, expanded_once_shape)
+    )
+    assert vars(prompt.shape) == vars(decode.shape)
+    assert (prompt.residual, prompt.described) == (decode.residual, decode.described)
 
 
 def test_a_latent_without_a_rotary_part_takes_its_share_of_the_cache_too():

@@ -6,14 +6,14 @@ from itertools import pairwise
 import pytest
 
 from suite.configuration import read_choice
-from suite.theory.geometry import geometry_from, load_geometry
+from suite.theory.geometry import geometry_from, geometry_names, load_geometry
 from suite.theory.rope import Llama3, Rope, Yarn
 
-V3, V2 = load_geometry("deepseek-v3").rope, load_geometry("deepseek-v2").rope
+V3, V2, K2 = (load_geometry(name).rope for name in ("deepseek-v3", "deepseek-v2", "kimi-k2"))
 PLAIN = Rope(theta=V3.theta)
 
 
-@pytest.mark.parametrize(("rope", "mscale"), [(V3, 1.36889), (V2, 1.26080)])
+@pytest.mark.parametrize(("rope", "mscale"), [(V3, 1.36889), (V2, 1.26080), (K2, 1.34657)])
 def test_yarns_temperature_enters_the_softmax_scale_squared(rope, mscale):
     assert rope.score_factor == pytest.approx(mscale**2, abs=2e-5)
     assert rope.rotation_factor == 1.0
@@ -26,6 +26,24 @@ def test_yarn_keeps_fast_pairs_slows_slow_ones_and_blends_between():
     # Pairs that turn 32 times and once over 4,096 positions: 10.4 and 22.5 of 32, rounded outwards.
     assert [ratio == pytest.approx(1.0) for ratio in ratios].index(False) == 11
     assert [ratio == pytest.approx(1 / 40) for ratio in ratios].index(True) == 23
+
+
+def test_every_model_that_ships_with_scaled_rotary_frequencies_has_them():
+    scaled = {name: rope.scaling for name in geometry_names() if (rope := load_geometry(name).rope).scaling}
+    assert {name: (type(scaling), scaling.factor) for name, scaling in scaled.items()} == {
+        **dict.fromkeys(("deepseek-v2", "deepseek-v2-lite", "deepseek-v3"), (Yarn, 40)),
+        "kimi-k2": (Yarn, 32),
+        **dict.fromkeys(("llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b"), (Llama3, 8)),
+        **dict.fromkeys(("llama-3.2-1b", "llama-3.2-3b"), (Llama3, 32)),
+    }
+
+
+def test_equal_bounds_of_yarns_ramp_leave_no_pair_between():
+    ratios = [
+        scaled / plain for scaled, plain in zip(K2.frequencies(64), Rope(theta=K2.theta).frequencies(64), strict=True)
+    ]
+    # One turn over 4,096 positions: 19.2 of 32, rounded to 19 and 20.
+    assert ratios == pytest.approx([1.0] * 20 + [1 / 32] * 12)
 
 
 def test_llama3_keeps_short_waves_and_slows_long_ones():

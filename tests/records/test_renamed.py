@@ -1,0 +1,66 @@
+"""Every committed record means what it meant when it was written, by the names of today."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from suite.configuration import in_phase, read_choice
+from suite.records.case import comparable
+from suite.records.record import record_from_json
+from suite.records.renamed import with_mode
+
+RESULTS = Path(__file__).parents[2] / "results"
+PHASES = ("decode", "prefill", "train")
+MODES = {
+    ("mla", "decode"): "absorbed",
+    ("mla", None): None,  # a language model: expanded in training, absorbed in decoding
+    **{(f"mla_{mode}", phase): mode for mode in ("absorbed", "latent", "expanded") for phase in PHASES},
+}
+
+
+@cache
+def of_mla():
+    """Content and record of every committed run of MLA."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted(RESULTS.rglob("record.json")))
+    contents = [json.loads(text) for text in texts if " attention=mla" in text]
+    return [(content, record_from_json(content)) for content in contents]
+
+
+def test_an_old_record_of_mla_is_absorbed_where_todays_mla_is_not():
+    found = {}
+    for content, record in of_mla():
+        axes = content["case"]["axes"]
+        assert {**record.case.axes, "attention": None} == {**axes, "attention": None}
+        found.setdefault((axes["attention"], axes.get("phase")), set()).add(record.case.axes["attention"])
+    absorbed = {("mla", "prefill"): {"mla_absorbed"}, ("mla", "train"): {"mla_absorbed"}}
+    assert len(found) == 9
+    assert found == {(name, phase): absorbed.get((name, phase), {name}) for name, phase in found}
+
+
+def test_an_old_record_may_be_compared_with_a_new_one_of_its_name():
+    for content, record in of_mla():
+        axes, settings = record.case.axes, record.settings
+        sizes = {key: value for key, value in settings["attention"].items() if f"attention.{key}" in record.case.extras}
+        today = in_phase(read_choice("attention", axes["attention"]), settings.get("phase")) | sizes
+        assert comparable({**settings, "attention": today}) == comparable(settings), content["case"]["id"]
+        assert with_mode(settings)["attention"].get("mode") == MODES[axes["attention"], axes.get("phase")]
+
+
+@pytest.mark.parametrize("phase", ["prefill", "train"])
+def test_todays_mla_is_no_old_one(phase):
+    content, record = next(pair for pair in of_mla() if pair[0]["case"]["axes"].get("phase") == phase)
+    today = in_phase(read_choice("attention", "mla"), phase)
+    new = record_from_json(
+        {**content, "case": as_mla(content), "settings": {**content["settings"], "attention": today}}
+    )
+    assert new.case.axes["attention"] == "mla"
+    assert new.case.id != record.case.id
+    assert comparable(new.settings) != comparable(record.settings)
+
+
+def as_mla(content):
+    before = content["case"]["axes"]["attention"]
+    renamed = content["case"]["id"].replace(f" attention={before} ", " attention=mla ")
+    return {**content["case"], "id": renamed, "axes": {**content["case"]["axes"], "attention": "mla"}}
