@@ -23,7 +23,7 @@ from suite.report.compress_names import (
     told,
     with_origin,
 )
-from suite.report.compress_rulings import RISE, FirstRise, first_rise, ranking_told
+from suite.report.compress_rulings import RISE, FirstRise, first_rises, ranking_told
 from suite.report.compress_run import CLASSES, INT8, CompressRun
 from suite.report.compress_runs import Line, Study
 from suite.report.quality_run import ALL
@@ -31,7 +31,7 @@ from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
 from suite.report.timings import axis
 from suite.report.verdicts import loss_verdict
 from suite.report.words import Words
-from suite.statistics.paired import NATS_MARGIN, changes
+from suite.statistics.paired import NATS_MARGIN, Comparison, Outcome, changes, judge_together
 
 ROUNDING = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 """By dtype: relative changes of logits up to which sums in another order, over some dozens of layers, explain them."""
@@ -68,7 +68,7 @@ def _table(
 
 
 def _first_losses(study: Study, words: Words, is_lone: bool) -> Table | None:
-    lines = [(line, first_rise(line, study.reference)) for line in study.lines] if study.reference else []
+    rises = first_rises(study)
     return _table(
         study,
         words,
@@ -83,10 +83,15 @@ def _first_losses(study: Study, words: Words, is_lone: bool) -> Table | None:
         ],
         [
             [line_name(line, words), *cells]
-            for line, found in lines
-            for cells in (_no_rise(line, study, words) if found is None else _of_first(found, study, words))
+            for line in (study.lines if study.reference else [])
+            for cells in (_of_first(rises[line], study, words) if line in rises else _no_rise(line, study, words))
         ],
-        note=words("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(study, words)),
+        note=words("punctuation.sentence").join(
+            [
+                words("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(study, words)),
+                words("verdict.note"),
+            ]
+        ),
     )
 
 
@@ -132,7 +137,7 @@ def _checks(study: Study, words: Words, is_lone: bool) -> Table | None:
         ],
         [
             *([run_name(run, words), *_unchanged(run, words)] for run in whole),
-            *([run_name(run, words), *_nearly(run, study, words)] for run in eight),
+            *([run_name(run, words), *cells] for run, cells in zip(eight, _nearly(eight, study, words), strict=True)),
         ],
         note=words("compress.checks_note"),
     )
@@ -145,12 +150,25 @@ def _unchanged(run: CompressRun, words: Words) -> list[str]:
     return [words("compress.logits_by", change=f"{change:.1e}"), words(f"compress.check.{outcome}", dtype=dtype)]
 
 
-def _nearly(run: CompressRun, study: Study, words: Words) -> list[str]:
-    times = times_perplexity(run, study.reference)
-    less = changes([-nats for nats in added(run, study.reference, ALL)], margin=NATS_MARGIN)
-    if times is None or less is None:
-        return [numbers.NOTHING] * 2
-    return [words("compress.perplexity_by", change=told(times, change_text, words)), loss_verdict(less, words)]
+def _nearly(runs: Sequence[CompressRun], study: Study, words: Words) -> list[list[str]]:
+    """Return for each run the change of its perplexity and what may be said of it, all of them judged together."""
+    less = [changes([-nats for nats in added(run, study.reference, ALL)], margin=NATS_MARGIN) for run in runs]
+    judged = iter(judge_together([one for one in less if one is not None]))
+    found = [
+        (times_perplexity(run, study.reference), one and next(judged)) for run, one in zip(runs, less, strict=True)
+    ]
+    return [
+        [numbers.NOTHING] * 2
+        if times is None or one is None
+        else [words("compress.perplexity_by", change=told(times, change_text, words)), _of_windows(one, words)]
+        for times, one in found
+    ]
+
+
+def _of_windows(one: Comparison, words: Words) -> str:
+    if one.outcome is Outcome.FEW:
+        return words("compress.check.few", count=one.pairs)
+    return loss_verdict(one, words)
 
 
 def _by_method(study: Study, words: Words, is_lone: bool) -> Table | None:

@@ -37,8 +37,8 @@ def said(one: Comparison, words: Words) -> str:
     for budget in (COMPLETIONS, clock_of(one.drawn[0])):
         fought = [contest for contest in contests(one) if contest.budget == budget]
         # Arms that were picked by their scores cannot be judged by them.
-        if fought and not one.is_picked:
-            told = _told([(contest.arm.name, contest.outcome) for contest in fought], words)
+        told = _told([(contest.arm.name, contest.outcome) for contest in fought], words)
+        if told and not one.is_picked:
             held, reference = words(f"rl_efficiency.at_equal.{budget}"), fought[0].reference.name
             parts.append(words("rl_efficiency.outcome", held=held, reference=reference, told=told))
     return words("punctuation.sentence").join(parts)
@@ -50,8 +50,7 @@ def _of_stages(results: Results, words: Words) -> list[str]:
         reference = reference_recipe(one)
         fought = [] if reference is None else contests_against(reference, one, STEPS)
         outcomes = [(each.arm.name, each.outcome) for each in fought if each.budget == STEPS]
-        if reference is not None and outcomes:
-            told = _told(outcomes, words)
+        if reference is not None and (told := _told(outcomes, words)):
             return [words("rl_stages.headline", title=one.title, reference=reference.name, told=told)]
     return []
 
@@ -80,13 +79,15 @@ def _of_feedback(results: Results, words: Words) -> list[str]:
             for one, contest in contests_of(contrasts_of(results, name), name)
             if contest.budget == COMPLETIONS
         ]
-        if fought:
-            parts.append(words(f"rl_feedback.headline.{name}", told=_told(fought, words)))
+        if told := _told(fought, words):
+            parts.append(words(f"rl_feedback.headline.{name}", told=told))
     return [words("rl_feedback.headline", told=words("punctuation.notes").join(parts))] if parts else []
 
 
 def _told(outcomes: Sequence[tuple[str, Outcome]], words: Words) -> str:
-    """Names by their outcome, the open ones said to be open."""
+    """Tell names by their outcome; nothing where none of them has pairs enough."""
+    if all(outcome is Outcome.FEW for _, outcome in outcomes):
+        return ""
     by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
     parts = [
         words(f"verdict.of.{outcome}", names=words("punctuation.list").join(names))

@@ -55,9 +55,7 @@ def by_bootstrap(drawn: np.ndarray, generator: np.random.Generator) -> float:
 def main() -> None:
     """Print both tables as Markdown."""
     print(f"Called higher or lower where nothing differs, of {TABLES:,} simulated comparisons or tables of {TABLE}:\n")
-    print(
-        "| spread of the pairs' differences | pairs | percentile bootstrap | the rule, one comparison | any of a table |"
-    )
+    print("| spread of the differences | pairs | percentile bootstrap | the rule, one comparison | any of a table |")
     print("|---|---|---|---|---|")
     for name, draw in SPREADS.items():
         for pairs in PAIRS:
