@@ -31,7 +31,7 @@ from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
 from suite.report.timings import axis
 from suite.report.verdicts import loss_verdict
 from suite.report.words import Words
-from suite.statistics.paired import NATS_MARGIN, Comparison, Outcome, changes, judge_together
+from suite.statistics.paired import NATS_MARGIN, Outcome, changes
 
 ROUNDING = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 """By dtype: relative changes of logits up to which sums in another order, over some dozens of layers, explain them."""
@@ -137,7 +137,7 @@ def _checks(study: Study, words: Words, is_lone: bool) -> Table | None:
         ],
         [
             *([run_name(run, words), *_unchanged(run, words)] for run in whole),
-            *([run_name(run, words), *cells] for run, cells in zip(eight, _nearly(eight, study, words), strict=True)),
+            *([run_name(run, words), *_nearly(run, study, words)] for run in eight),
         ],
         note=words("compress.checks_note"),
     )
@@ -150,25 +150,15 @@ def _unchanged(run: CompressRun, words: Words) -> list[str]:
     return [words("compress.logits_by", change=f"{change:.1e}"), words(f"compress.check.{outcome}", dtype=dtype)]
 
 
-def _nearly(runs: Sequence[CompressRun], study: Study, words: Words) -> list[list[str]]:
-    """Return for each run the change of its perplexity and what may be said of it, all of them judged together."""
-    less = [changes([-nats for nats in added(run, study.reference, ALL)], margin=NATS_MARGIN) for run in runs]
-    judged = iter(judge_together([one for one in less if one is not None]))
-    found = [
-        (times_perplexity(run, study.reference), one and next(judged)) for run, one in zip(runs, less, strict=True)
-    ]
-    return [
-        [numbers.NOTHING] * 2
-        if times is None or one is None
-        else [words("compress.perplexity_by", change=told(times, change_text, words)), _of_windows(one, words)]
-        for times, one in found
-    ]
-
-
-def _of_windows(one: Comparison, words: Words) -> str:
-    if one.outcome is Outcome.FEW:
-        return words("compress.check.few", count=one.pairs)
-    return loss_verdict(one, words)
+def _nearly(run: CompressRun, study: Study, words: Words) -> list[str]:
+    """Return the change of perplexity and what may be said of it; a study has one run in eight bits, so it is alone."""
+    times = times_perplexity(run, study.reference)
+    less = changes([-nats for nats in added(run, study.reference, ALL)], margin=NATS_MARGIN)
+    if times is None or less is None:
+        return [numbers.NOTHING] * 2
+    is_few = less.outcome is Outcome.FEW
+    said = words("compress.check.few", count=less.pairs) if is_few else loss_verdict(less, words)
+    return [words("compress.perplexity_by", change=told(times, change_text, words)), said]
 
 
 def _by_method(study: Study, words: Words, is_lone: bool) -> Table | None:

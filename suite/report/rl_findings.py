@@ -1,6 +1,7 @@
 """What the seeds of a comparison say in a sentence for each budget, and which differences they leave open; and what an
 algorithm without a critic saves of PPO's memory."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from suite.records import numbers
@@ -75,11 +76,17 @@ def _of_feedback(results: Results, words: Words) -> list[str]:
     parts = []
     for name in COMPARED:
         fought = [
-            (one.title, contest.outcome)
+            (one, contest)
             for one, contest in contests_of(contrasts_of(results, name), name)
             if contest.budget == COMPLETIONS
         ]
-        if told := _told(fought, words):
+        # Arms are named where a comparison has several.
+        several = [one for one, count in Counter(one for one, _ in fought).items() if count > 1]
+        outcomes = [
+            (f"{one.title} ({contest.arm.name})" if one in several else one.title, contest.outcome)
+            for one, contest in fought
+        ]
+        if told := _told(outcomes, words):
             parts.append(words(f"rl_feedback.headline.{name}", told=told))
     return [words("rl_feedback.headline", told=words("punctuation.notes").join(parts))] if parts else []
 

@@ -379,6 +379,33 @@ def test_the_headlines_say_what_is_kept_and_how_tasks_end():
     assert second.endswith("3 contests: lower in 3.")
 
 
+def test_a_table_of_many_asks_more_of_each_and_all_places_say_the_same():
+    # 10 to 50 points lower: p is 0.0132 alone, and five times as much among five.
+    mha, narrow = recall([0.9] * 5, attention="mha"), recall([0.8, 0.7, 0.6, 0.5, 0.4], **mla(16))
+    others = [one for rank in (4, 8, 24, 32) for one in recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(rank))]
+    for records, p, outcome, said, count in (
+        ([*mha, *narrow], "0.013", "lower", "lower", 1),
+        ([*mha, *narrow, *others], "0.066", OPEN, "not told apart", 5),
+    ):
+        section = section_of(quality, *records)
+        (row,) = [row for row in table_of(section, "recall: by variant") if row["Variant"] == "MLA rank 16"]
+        assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == (outcome, p, "0.062")
+        (figure,) = [one for one in section.figures if one.title.startswith("Task by task")]
+        (trace,) = [one for one in figure.views[0].figure["data"] if one["name"] == "MLA rank 16"]
+        assert trace["hovertext"][0].endswith(f", {outcome}")
+        assert (
+            f"of {count}: {said} in {count}" in table_of(section, "What the article claims")[0]["What the records say"]
+        )
+        assert headlines(in_memory(*records), EN)[-1].endswith(f"{count} contests: {said} in {count}.")
+
+
+def test_the_rule_is_said_once_a_section():
+    for module in SECTIONS:
+        notes = [table.note for table in section_of(module, *study()).tables]
+        assert sum("after Holm’s correction" in note for note in notes) == 1
+        assert sum("p (flips) counts all sign flips" in note for note in notes) == 1
+
+
 def test_several_results_stand_side_by_side_and_are_never_pooled():
     results = in_memory(before=tiers(0.2, **mla(16)), after=tiers(0.9, **mla(16)))
     assert [len(family.main.arms[0].runs) for family in families(results)] == [5, 5]

@@ -138,6 +138,23 @@ def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
     assert headlines(results, EN)[0].startswith(f"sort · small · MHA: {told}")
 
 
+def test_among_many_arms_more_is_asked_of_each_and_all_places_say_the_same(tmp_path):
+    # 10 to 50 points higher: p is 0.0132, at two budgets; of two it is twice, of eight eight times as much.
+    ours = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
+    others = dict.fromkeys(("rloo", "dr_grpo", "grpo_token_mean"), (0.15, 0.05, 0.1, 0.15, 0.06))
+    for finals, p, outcome, told in (
+        (ours, "0.026", "higher", "GRPO higher."),
+        (ours | others, "0.106", "not told apart (5 pairs)", "GRPO, GRPO token mean, Dr. GRPO, RLOO not told apart."),
+    ):
+        results = results_of(tmp_path / str(len(finals)), *arms(finals))
+        section = rl_efficiency.build(results, EN)
+        (row, at_cpu) = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
+        assert (row["In words"], row["p (t, Holm)"], at_cpu["In words"]) == (outcome, p, outcome)
+        assert f"At equal completions, against PPO: {told}" in section.figures[0].caption
+        assert f"At equal completions, against PPO: {told}" in headlines(results, EN)[0]
+        assert [table.note.count("after Holm’s correction") for table in section.tables] == [1, 0]
+
+
 def test_ppo_on_grouped_prompts_is_the_reference_before_ppo_on_lone_ones(tmp_path):
     lone = [run([0.1, 0.2], algorithm="ppo", seed=seed, prompts_per_step=10, num_generations=1) for seed in (0, 1)]
     grouped = [run([0.1, 0.3], algorithm="ppo", seed=seed) for seed in (0, 1)]
