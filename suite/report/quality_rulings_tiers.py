@@ -56,7 +56,7 @@ def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
 
 
 def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
-    """Latents that hold what is asked often and drop what is asked rarely; and whether other narrow caches do too.
+    """Rule whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
 
     What a real model loses stands beside it and decides nothing: it was not trained with its latent.
     """
@@ -86,8 +86,10 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
 
 
 def grading_automatic(evidence: Evidence, words: Words) -> Ruling | None:
-    """Whether the grading follows what training asks, by itself; that a trained decoder does not regrade is arithmetic,
-    and told by how many points it loses where the questions are swapped."""
+    """Rule whether the grading follows what training asks, by itself.
+
+    That a trained decoder does not regrade is arithmetic, and told by what it loses where the questions are swapped.
+    """
     said: list[str] = []
     follows: list[Contest] = []
     fixed: list[Arm] = []

@@ -91,7 +91,7 @@ def pairs_table(found: Sequence[Study], words: Words) -> Table | None:
 
 
 def contrasts_table(found: Sequence[Study], words: Words) -> Table | None:
-    """`found`: the tiers too, of which the tier that is asked rarely is told."""
+    """Compare MLA without a part with itself. `found`: the tiers too, of which the one that is asked rarely is told."""
     rows = [
         (one, kind)
         for one in contrasts_of(found)

@@ -31,7 +31,7 @@ def rl_headlines(results: Results, words: Words) -> list[str]:
 
 
 def said(one: Comparison, words: Words) -> str:
-    """How many seeds there are, and the outcome at each budget that is held equal."""
+    """Say how many seeds there are, and the outcome at each budget that is held equal."""
     counts = sorted({len(arm.ended) for arm in one.chosen})
     seeds = words("rl.range", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0])
     parts = [words("rl_efficiency.seeds", arms=len(one.chosen), seeds=seeds)]
@@ -46,7 +46,7 @@ def said(one: Comparison, words: Words) -> str:
 
 
 def _of_stages(results: Results, words: Words) -> list[str]:
-    """The recipes of the task with the most of them."""
+    """Say how recipes end on the task with the most of them."""
     for one in recipe_comparisons(results):
         reference = reference_recipe(one)
         fought = [] if reference is None else contests_against(reference, one, STEPS)
@@ -72,7 +72,7 @@ def _changed(arms: Sequence[Arm], metric: str, words: Words) -> str:
 
 
 def _of_feedback(results: Results, words: Words) -> list[str]:
-    """Over every task, at equal completions."""
+    """Say what rewards are worth over every task, at equal completions."""
     parts = []
     for name in COMPARED:
         fought = [
