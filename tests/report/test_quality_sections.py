@@ -13,12 +13,15 @@ from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.report.findings import headlines
 from suite.report.quality_pareto import front_of, standings
+from suite.report.quality_rulings_tiers import gradings_of
 from suite.report.quality_run import TIERS
 from suite.report.quality_runs import studies
-from suite.report.quality_tasks import tasks_of
+from suite.report.quality_tasks import against_pairs, tasks_of
 from suite.report.quality_tiers_family import SHARES, families
+from suite.report.quality_tiers_tables import form_contests, found_in_cache
 from suite.report.sections import quality, quality_tiers
 from suite.report.words import load_words
+from suite.statistics.holm import holm
 from tests.records.factory import build
 from tests.report.quality_records import arm, in_memory, mla, mqa, quality_record
 from tests.report.reading import rows_of
@@ -343,13 +346,15 @@ def test_a_setting_of_a_task_with_several_values_is_a_line_a_variant():
 def test_mla_without_rope_and_without_its_norm_stands_beside_itself():
     records = [
         *recall([0.9, 0.91, 0.9, 0.9, 0.91], **mla(16)),
-        *recall([0.8, 0.82, 0.8, 0.81, 0.8], **mla(16, **{"attention.qk_rope_head_dim": 0})),
+        *recall([0.7, 0.8, 0.75, 0.72, 0.6], **mla(16, **{"attention.qk_rope_head_dim": 0})),
         *recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(16, **{"attention.latent_norm": False})),
         *recall([0.1] * 5, **mla(8)),
     ]
     found = table_of(section_of(quality, *records), "MLA without RoPE")
     told = {row["Without"]: row for row in found}
-    assert (told["RoPE"]["Difference (points)"].split()[0], told["RoPE"]["In words"]) == ("-9.8", "lower")
+    assert (told["RoPE"]["Difference (points)"].split()[0], told["RoPE"]["In words"]) == ("-19.0", "lower")
+    # -20, -11, -15, -18, -31: t is 5.65 and p 0.0048 alone, of two contrasts twice.
+    assert told["RoPE"]["p (t, Holm)"] == "0.010"
     assert told["RoPE"]["Cache (B / token)"] == "64 / 96"
     assert told["norm"]["In words"] == OPEN
 
@@ -397,6 +402,36 @@ def test_a_table_of_many_asks_more_of_each_and_all_places_say_the_same():
             f"of {count}: {said} in {count}" in table_of(section, "What the article claims")[0]["What the records say"]
         )
         assert headlines(in_memory(*records), EN)[-1].endswith(f"{count} contests: {said} in {count}.")
+
+
+def thirds(finals, cached=None, **said):
+    """Seeds that answer the first two tiers, and these shares of the third."""
+    return [
+        quality_record((1.0, 1.0, third), seed=seed, cached=(1.0, 1.0, cached[seed]) if cached else None, **said)
+        for seed, third in enumerate(finals)
+    ]
+
+
+def test_all_that_an_experiment_compares_is_judged_together():
+    often, seldom, wide = (0.9, 0.8, 0.95, 0.7, 0.85), (0.2, 0.3, 0.25, 0.4, 0.1), (0.5, 0.3, 0.45, 0.35, 0.6)
+    records = [
+        *thirds(seldom, wide, **mla(16)),
+        *thirds(wide, often, **mla(24)),
+        *thirds(often, **mqa(12)),
+        *thirds((0.6, 0.7, 0.4, 0.5, 0.9), **mqa(16)),
+        *thirds(wide, **asked("evenly", **mla(16))),
+        *thirds(often, **asked("swapped", **mla(16))),
+    ]
+    (family,) = families(in_memory(*records))
+    for found in (
+        [one.found for _, one in against_pairs(family.main, kinds=TIERS)],
+        [one.found for one in form_contests(family).values()],
+        found_in_cache(family).values(),
+        gradings_of(family.main).values(),
+    ):
+        tested = [one for one in found if one.is_tested]
+        assert len(tested) > 1
+        assert [one.adjusted_p for one in tested] == holm([one.p for one in tested]) != [one.p for one in tested]
 
 
 def test_the_rule_is_said_once_a_section():

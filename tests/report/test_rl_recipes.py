@@ -7,10 +7,12 @@ import plotly.graph_objects
 
 from suite.configuration import languages
 from suite.records.record import Reading
+from suite.report import rl_thoughts
 from suite.report.findings import headlines
 from suite.report.rl_runs import comparisons
 from suite.report.sections import rl_evolution, rl_feedback, rl_stages
 from suite.report.words import load_words
+from suite.statistics.holm import holm
 from tests.report.reading import results_of, rows_of
 from tests.report.test_hostile import EVIL, texts
 from tests.report.test_rl_sections import run
@@ -82,6 +84,8 @@ def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
     # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90, and t(4, 97.5 %) = 2.776.
     assert (second["Before"], second["After"]) == ("38 % (24–52 %)", "90 % (90–90 %)")
     assert (second["Added (points)"], second["In words"]) == ("+52.0 (+38.4 to +65.6)", "higher")
+    # t is 7.76 and p 0.0015, the third of four.
+    assert (first["In words"], first["p (t, Holm)"]) == ("higher", "0.003")
     # Two seeds end where they began.
     assert (sft["Added (points)"], sft["In words"]) == ("+12.0 (-1.6 to +25.6)", OPEN)
     # A step takes one CPU second and ten completions in one update; a stage of R1 has two of them.
@@ -186,6 +190,9 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
     records = [thinking([2.0, 3.0, 4.0 + seed % 2], [0.1, 0.3, 0.6], [0.5, 0.5, 0.25], seed=seed) for seed in range(5)]
     results = results_of(tmp_path, *records, run([0.1, 0.2, 0.3], algorithm="ppo"))
     section = rl_evolution.build(results, EN)
+    ((arm,),) = rl_thoughts.thinking(results).values()
+    changed = rl_thoughts.changes_of([arm]).values()
+    assert [one.adjusted_p for one in changed] == holm([one.p for one in changed])
     (row,) = rows_of(section.tables[0])
     assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50 % → 25 %", "3 → 3")
     # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.

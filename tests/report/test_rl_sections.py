@@ -155,6 +155,13 @@ def test_among_many_arms_more_is_asked_of_each_and_all_places_say_the_same(tmp_p
         assert [table.note.count("after Holm’s correction") for table in section.tables] == [1, 0]
 
 
+def test_arms_whose_interval_lies_within_two_points_are_alike(tmp_path):
+    # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5 %) = 2.776.
+    records = arms({"grpo": (0.6, 0.61, 0.7, 0.6, 0.65), "ppo": (0.6, 0.6, 0.71, 0.6, 0.65)})
+    row = rows(rl_efficiency, tmp_path, *records)[0]
+    assert (row["Difference (points)"], row["In words"]) == ("+0.0 (-0.9 to +0.9)", "alike (within 2 points)")
+
+
 def test_ppo_on_grouped_prompts_is_the_reference_before_ppo_on_lone_ones(tmp_path):
     lone = [run([0.1, 0.2], algorithm="ppo", seed=seed, prompts_per_step=10, num_generations=1) for seed in (0, 1)]
     grouped = [run([0.1, 0.3], algorithm="ppo", seed=seed) for seed in (0, 1)]
