@@ -142,6 +142,37 @@ def test_hydra_is_imported_by_composing_alone():
     assert importers == {"suite/composing.py"}
 
 
+JUDGES = {
+    "compress_rulings",
+    "compress_tables",
+    "quality_contests",
+    "quality_rulings_tiers",
+    "quality_tiers_tables",
+    "rl_contests",
+    "rl_gains",
+    "rl_thoughts",
+}
+"""Modules of the report that hold arms against each other, all by suite.statistics.paired."""
+INTERVALS = {"mean_of_seeds": {"verdicts"}, "stratified_bootstrap": {"rl_curves", "rl_tasks"}}
+"""Intervals of one arm, and who makes them: for bands of curves, profiles, and the cells of means."""
+
+
+def test_the_report_judges_arms_by_the_one_rule_alone():
+    judging = set()
+    for path in (ROOT / "suite" / "report").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module == "suite.statistics.paired":
+                judging |= {path.stem for one in node.names if one.name in ("compare", "changes")}
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("suite.statistics"):
+                assert node.module not in ("suite.statistics.student", "suite.statistics.holm"), path
+                assert all(path.stem in INTERVALS.get(one.name, {path.stem}) for one in node.names), path
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                ends = [side for side in sides if isinstance(side, ast.Attribute) and side.attr in ("low", "high")]
+                assert not ends or not any(isinstance(side, ast.Constant) and side.value == 0 for side in sides), path
+    assert judging == JUDGES
+
+
 @needs_fork
 def test_the_command_and_the_package_import_nothing_dear():
     for names in imported_by(["suite", "suite.__main__"]).values():

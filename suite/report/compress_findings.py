@@ -5,7 +5,7 @@ import math
 from suite.records import numbers
 from suite.report.compress_losses import Value, times_perplexity
 from suite.report.compress_names import change_text, line_name, method_name, nats_text, run_name, share_text, told
-from suite.report.compress_rulings import RISE, FirstRise, first_rise, holds_until, ranking_told
+from suite.report.compress_rulings import RISE, FirstRise, first_rises, holds_until, ranking_told
 from suite.report.compress_run import INT8, CompressRun
 from suite.report.compress_runs import Line, Study, compress_studies
 from suite.report.quality_run import ALL
@@ -33,7 +33,7 @@ def _of_study(study: Study, words: Words) -> str:
     line = best_line(study)
     if line is not None:
         parts.append(_holds(line, study, words))
-        parts.append(what_goes_first(first_rise(line, reference), words))
+        parts.append(what_goes_first(first_rises(study).get(line), words))
     told_parts = list(filter(None, parts))
     if not told_parts:
         return ""
@@ -49,9 +49,10 @@ def best_line(study: Study) -> Line | None:
     """The way to choose a latent whose perplexity holds with the fewest bytes; of several the one that rises least
     behind it."""
     known = [line for line in study.low_rank if any(times_perplexity(run, study.reference) for run in line.runs)]
+    rises = first_rises(study)
 
     def cost(line: Line) -> tuple[float, float]:
-        held, rise = holds_until(line, study.reference), first_rise(line, study.reference)
+        held, rise = holds_until(line, study.reference), rises.get(line)
         # That full rank holds is no merit of one of them.
         kept = held.cache_bytes if held else study.full_bytes
         return kept or math.inf, rise.times.mean if rise else 0.0
@@ -76,7 +77,7 @@ def what_goes_first(found: FirstRise | None, words: Words) -> str:
 def compressed_told(study: Study, words: Words) -> str:
     """The same as a sentence beside a claim, of the best way to choose a latent."""
     line = best_line(study)
-    told_first = what_goes_first(first_rise(line, study.reference), words) if line else ""
+    told_first = what_goes_first(first_rises(study).get(line), words) if line else ""
     if not line or not told_first:
         return ""
     return words(

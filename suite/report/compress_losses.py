@@ -1,7 +1,7 @@
 """What a smaller cache costs on the same text: perplexity, and the loss added to each class of words.
 
 Each window is held against itself under the model as it is, so that what makes a window hard cancels. A value is the
-ratio of two sums over windows; "no difference seen" is what an interval that holds zero leaves, and no proof.
+ratio of two sums over windows. What may be said of a difference, suite.statistics.paired decides.
 """
 
 import math

@@ -1,13 +1,13 @@
 """Which words a smaller cache loses first: by rule, at the widest cache under which perplexity rises noticeably."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from suite.records import numbers
 from suite.report.compress_losses import ByWindow, Value, added, added_share, less, times_perplexity, value_of
 from suite.report.compress_names import told
 from suite.report.compress_run import CLASSES, OTHER, CompressRun
-from suite.report.compress_runs import Line
+from suite.report.compress_runs import Line, Study
 from suite.report.words import Words
 from suite.statistics.paired import Comparison, Outcome, changes, judge_together
 
@@ -45,16 +45,32 @@ class FirstRise:
     """By the share of a class's own loss, which tokens that are no words have too."""
 
 
-def first_rise(line: Line, reference: CompressRun | None) -> FirstRise | None:
+def first_rises(study: Study) -> dict[Line, FirstRise]:
+    """Return where each way of making the cache smaller first costs more than RISE, of those that do.
+
+    Holm's correction goes over the rankings of all of them, which stand in one table.
+    """
+    found = {line: rise for line in study.lines if (rise := _first_rise(line, study.reference)) is not None}
+    rankings = [one for rise in found.values() for one in (rise.a_word, rise.a_share)]
+    judged = iter(judge_together([one.gap for one in rankings if one and one.gap]))
+    together = [replace(one, gap=next(judged)) if one and one.gap else one for one in rankings]
+    return {
+        line: replace(rise, a_word=a_word, a_share=a_share)
+        for (line, rise), a_word, a_share in zip(found.items(), together[::2], together[1::2], strict=True)
+    }
+
+
+def _first_rise(line: Line, reference: CompressRun | None) -> FirstRise | None:
     for run in line.runs:
         times = times_perplexity(run, reference)
         if times is not None and times.mean > 1 + RISE:
-            rankings = [
-                ranking({name: added(run, reference, name) for name in WORDS}),
-                ranking({name: added_share(run, reference, name) for name in CLASSES}),
-            ]
-            a_word, a_share = _together(rankings)
-            return FirstRise(line=line, run=run, times=times, a_word=a_word, a_share=a_share)
+            return FirstRise(
+                line=line,
+                run=run,
+                times=times,
+                a_word=ranking({name: added(run, reference, name) for name in WORDS}),
+                a_share=ranking({name: added_share(run, reference, name) for name in CLASSES}),
+            )
     return None
 
 
@@ -80,12 +96,6 @@ def ranking(by_class: Mapping[str, ByWindow]) -> Ranking | None:
     return Ranking(values={name: values[name] for name in names}, gap=gap)
 
 
-def _together(rankings: Sequence[Ranking | None]) -> list[Ranking | None]:
-    """Holm's correction goes over both rankings, which stand in one table."""
-    judged = iter(judge_together([one.gap for one in rankings if one and one.gap]))
-    return [replace(one, gap=next(judged)) if one and one.gap else one for one in rankings]
-
-
 def ranking_told(found: Ranking | None, text: Callable[[float], str], words: Words, *, is_brief: bool = False) -> str:
     """Say which class most, and the next one, or that the two are not told apart; unless `is_brief` by how much."""
     if found is None:
@@ -98,7 +108,7 @@ def ranking_told(found: Ranking | None, text: Callable[[float], str], words: Wor
         first_value=text(first.mean),
         second=words(f"compress.class.{found.second}"),
         second_value=text(second.mean),
-        count=first.interval.runs if first.interval else 1,
+        count=found.gap.pairs if found.gap else 0,
     )
     if is_brief or found.gap is None or found.gap.interval is None:
         return said

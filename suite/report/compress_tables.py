@@ -23,7 +23,7 @@ from suite.report.compress_names import (
     told,
     with_origin,
 )
-from suite.report.compress_rulings import RISE, FirstRise, first_rise, ranking_told
+from suite.report.compress_rulings import RISE, FirstRise, first_rises, ranking_told
 from suite.report.compress_run import CLASSES, INT8, CompressRun
 from suite.report.compress_runs import Line, Study
 from suite.report.quality_run import ALL
@@ -31,7 +31,7 @@ from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
 from suite.report.timings import axis
 from suite.report.verdicts import loss_verdict
 from suite.report.words import Words
-from suite.statistics.paired import NATS_MARGIN, changes
+from suite.statistics.paired import NATS_MARGIN, Outcome, changes
 
 ROUNDING = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
 """By dtype: relative changes of logits up to which sums in another order, over some dozens of layers, explain them."""
@@ -68,7 +68,7 @@ def _table(
 
 
 def _first_losses(study: Study, words: Words, is_lone: bool) -> Table | None:
-    lines = [(line, first_rise(line, study.reference)) for line in study.lines] if study.reference else []
+    rises = first_rises(study)
     return _table(
         study,
         words,
@@ -83,10 +83,15 @@ def _first_losses(study: Study, words: Words, is_lone: bool) -> Table | None:
         ],
         [
             [line_name(line, words), *cells]
-            for line, found in lines
-            for cells in (_no_rise(line, study, words) if found is None else _of_first(found, study, words))
+            for line in (study.lines if study.reference else [])
+            for cells in (_of_first(rises[line], study, words) if line in rises else _no_rise(line, study, words))
         ],
-        note=words("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(study, words)),
+        note=words("punctuation.sentence").join(
+            [
+                words("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(study, words)),
+                words("verdict.note"),
+            ]
+        ),
     )
 
 
@@ -146,11 +151,14 @@ def _unchanged(run: CompressRun, words: Words) -> list[str]:
 
 
 def _nearly(run: CompressRun, study: Study, words: Words) -> list[str]:
+    """Return the change of perplexity and what may be said of it; a study has one run in eight bits, so it is alone."""
     times = times_perplexity(run, study.reference)
     less = changes([-nats for nats in added(run, study.reference, ALL)], margin=NATS_MARGIN)
     if times is None or less is None:
         return [numbers.NOTHING] * 2
-    return [words("compress.perplexity_by", change=told(times, change_text, words)), loss_verdict(less, words)]
+    is_few = less.outcome is Outcome.FEW
+    said = words("compress.check.few", count=less.pairs) if is_few else loss_verdict(less, words)
+    return [words("compress.perplexity_by", change=told(times, change_text, words)), said]
 
 
 def _by_method(study: Study, words: Words, is_lone: bool) -> Table | None:

@@ -78,7 +78,7 @@ def _tiers_told(arm: Arm, family: Family, words: Words) -> str:
 
 
 def _of_tasks(results: Results, label: str, words: Words) -> str:
-    """Of plain latents at MHA's width, over all studies, each by its longest training."""
+    """Count how plain latents at MHA's width end, over all studies, each by its longest training."""
     found: list[Contest] = []
     tasks: dict[str, None] = {}
     held = [

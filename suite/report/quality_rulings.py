@@ -50,7 +50,7 @@ def by_lower(contests: Sequence[Contest]) -> str:
 
 
 def counted(titled: Sequence[Titled], words: Words) -> str:
-    """How many ended how, and which were lower or higher by most."""
+    """Count how many ended how, and name those that were lower or higher by most."""
     parts = []
     for outcome in Outcome:
         found = sorted((pair for pair in titled if pair[1].outcome is outcome), key=_largest_first)

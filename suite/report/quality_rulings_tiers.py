@@ -16,7 +16,7 @@ from suite.report.quality_runs import Arm, Study
 from suite.report.quality_tiers_family import MIXES, Family, Form, mix_share, tier_share
 from suite.report.quality_tiers_tables import form_contests
 from suite.report.words import Words
-from suite.statistics.paired import FEWEST_PAIRS, Comparison, Outcome, changes, compare, judge_together
+from suite.statistics.paired import JUDGED, Comparison, Outcome, changes, compare, judge_together
 
 OFTEN = TIERS[0]
 LEAST_GAP = 0.05
@@ -26,19 +26,17 @@ FEWEST_FIRST = 2
 
 
 def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
-    """Whether for each attribute one head carries most of it, and not one head all of them."""
-    parts, outcomes = [], []
+    """Rule whether for each attribute one head carries most of it, and not one head all of them."""
+    parts, compared = [], []
     for arm in [arm for family in evidence.families for arm in family.looked_into]:
         found = [falls for falls in falls_by_seed(arm.runs) if falls.share is not None]
         shares = [falls.share or 0.0 for falls in found]
-        if not shares:
-            continue
-        first = fmean(falls.first_heads for falls in found)
         carried = changes(shares, less=MOST_OF_IT)
         several = changes([float(falls.first_heads) for falls in found], less=FEWEST_FIRST)
-        assert carried is not None
-        assert several is not None
-        outcomes.append(_specialised(carried, several))
+        if carried is None or several is None:
+            continue
+        first = fmean(falls.first_heads for falls in found)
+        compared += [carried, several]
         parts.append(
             words(
                 "claim.heads.of",
@@ -52,11 +50,13 @@ def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
         )
     if not parts:
         return None
+    judged = judge_together(compared)
+    outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
     return Ruling(outcome=_together(outcomes), said=words("claim.heads", told=words("punctuation.notes").join(parts)))
 
 
 def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
-    """Latents that hold what is asked often and drop what is asked rarely; and whether other narrow caches do too.
+    """Rule whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
 
     What a real model loses stands beside it and decides nothing: it was not trained with its latent.
     """
@@ -71,7 +71,8 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
         others = [arm for arm in family.main.arms if not arm.is_latent]
         graded_others = [arm for arm in others if is_graded(gradings.get(arm))]
         pairs = rare_pairs(family)
-        outcomes.append(_graded_outcome([gradings.get(arm) for arm in latents], graded_others, pairs))
+        of_latents, of_others = ([gradings.get(arm) for arm in arms] for arms in (latents, others))
+        outcomes.append(_graded_outcome(of_latents, of_others, pairs))
         said.append(words("claim.tiers.graded", names=_named(graded, words), of=len(latents)))
         if others:
             said.append(words("claim.tiers.others", names=_named(graded_others, words), of=len(others)))
@@ -85,8 +86,10 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
 
 
 def grading_automatic(evidence: Evidence, words: Words) -> Ruling | None:
-    """Whether the grading follows what training asks, by itself; that a trained decoder does not regrade is arithmetic,
-    and told by how many points it loses where the questions are swapped."""
+    """Rule whether the grading follows what training asks, by itself.
+
+    That a trained decoder does not regrade is arithmetic, and told by what it loses where the questions are swapped.
+    """
     said: list[str] = []
     follows: list[Contest] = []
     fixed: list[Arm] = []
@@ -131,25 +134,33 @@ def _specialised(carried: Comparison, several: Comparison) -> str:
 
 
 def _graded_outcome(
-    latents: Sequence[Comparison | None], graded_others: Sequence[Arm], pairs: Sequence[Contest]
+    latents: Sequence[Comparison | None], others: Sequence[Comparison | None], pairs: Sequence[Contest]
 ) -> str:
-    told = [one for one in latents if one is not None and one.pairs >= FEWEST_PAIRS]
+    """Rule whether latents grade, and whether they do so more than other caches: what each does is no doing of MLA's.
+
+    That others do not grade needs evidence, too.
+    """
+    told, told_others = ([one for one in gradings if one and one.is_tested] for gradings in (latents, others))
     if not any(map(is_graded, told)):
         return FAILS if told and all(one.rules_out_higher for one in told) else LEFT_OPEN
-    # What every narrow cache does is no doing of MLA's.
-    is_own = not graded_others or (pairs and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs))
-    return HOLDS if is_own else MIXED
+    is_own = len(told_others) == len(others) and all(one.rules_out_higher for one in told_others)
+    is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
+    return HOLDS if is_own or is_more else MIXED
 
 
 def _follows_outcome(follows: Sequence[Contest], fixed: Sequence[Arm]) -> str:
     """Rule by the tier asked rarely: it follows training where it is higher once it is asked most."""
     if of_outcome(follows, Outcome.HIGHER):
         return MIXED if fixed else LEFT_OPEN
-    return FAILS if all(one.found.rules_out_higher for one in follows) else LEFT_OPEN
+    judged = of_outcome(follows, *JUDGED)
+    return FAILS if judged and all(one.found.rules_out_higher for one in judged) else LEFT_OPEN
 
 
 def _together(outcomes: Sequence[str]) -> str:
-    return outcomes[0] if len(set(outcomes)) == 1 else MIXED
+    """Rule over several arms or families: it holds in part where it holds of some, and fails where it fails of all."""
+    if len(set(outcomes)) == 1:
+        return outcomes[0]
+    return MIXED if {HOLDS, MIXED} & set(outcomes) else LEFT_OPEN
 
 
 def _followed(

@@ -21,7 +21,7 @@ from suite.report.quality_tasks import (
 )
 from suite.report.rl_numbers import with_range
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
-from suite.report.verdicts import p_cells, p_columns, with_rule
+from suite.report.verdicts import p_cells, p_columns
 from suite.report.watched import cut
 from suite.report.words import Words
 
@@ -85,13 +85,13 @@ def pairs_table(found: Sequence[Study], words: Words) -> Table | None:
         ],
         rows=[_pair_row(study, pair, one, words) for study, pair, one in rows],
         row_facets=[{"label": study.label} for study, _, _ in rows],
-        note=with_rule(words("quality.pairs_note"), words),
+        note=words("quality.pairs_note"),
         folded=len(rows) > MOST_ROWS_OPEN,
     )
 
 
 def contrasts_table(found: Sequence[Study], words: Words) -> Table | None:
-    """`found`: the tiers too, of which the tier that is asked rarely is told."""
+    """Compare MLA without a part with itself. `found`: the tiers too, of which the one that is asked rarely is told."""
     rows = [
         (one, kind)
         for one in contrasts_of(found)
@@ -119,7 +119,7 @@ def contrasts_table(found: Sequence[Study], words: Words) -> Table | None:
         ],
         rows=[_contrast_row(one, kind, against, words) for one, kind, against in told],
         row_facets=[one.without.facets for one, _, _ in told],
-        note=with_rule(words("quality.contrasts_note"), words),
+        note=words("quality.contrasts_note"),
         folded=len(told) > MOST_ROWS_OPEN,
     )
 
@@ -147,7 +147,7 @@ def _of_task(of_task: Sequence[Study], words: Words) -> Table:
         ],
         rows=[_row(study, arm, contests.get(arm), words, has_loss=has_loss) for study, arm in rows],
         row_facets=[arm.facets for _, arm in rows],
-        note=with_rule(_note(of_task[0], words), words),
+        note=_note(of_task[0], words),
         folded=len(rows) > MOST_ROWS_OPEN,
     )
 

@@ -16,7 +16,7 @@ from suite.report.quality_tiers_family import MIXES, Family, mix_share, tier_sha
 from suite.report.quality_tiers_figures import recoverable_share
 from suite.report.rl_numbers import points, with_range
 from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
-from suite.report.verdicts import p_cells, p_columns, verdict, with_rule
+from suite.report.verdicts import p_cells, p_columns, verdict
 from suite.report.words import Words
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, Comparison, Outcome, compare, judge_together
 
@@ -33,9 +33,9 @@ def tables_of(family: Family, words: Words, *, is_lone: bool) -> list[Table]:
 
 
 def tier_contests(family: Family) -> list[tuple[Pair, Contest]]:
-    """Compare latents with grouped heads, the rarest tier first; without those that both answer."""
+    """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
     found = against_pairs(family.main, kinds=[*reversed(family.tiers)])
-    return [(pair, one) for pair, one in found if one.kind == RARELY or one.outcome is not Outcome.CEILING]
+    return [(pair, one) for pair, one in found if one.kind == RARELY or one.found.at_bounds is not Outcome.CEILING]
 
 
 def form_contests(family: Family) -> dict[tuple[Arm, Arm], Contest]:
@@ -91,7 +91,7 @@ def _pairs(family: Family, words: Words) -> Table | None:
             ]
             for pair, one in rows
         ],
-        note=with_rule(words("quality_tiers.pairs_note"), words),
+        note=words("quality_tiers.pairs_note"),
         row_facets=[{"label": pair.latent.label} for pair, _ in rows],
     )
 
@@ -152,7 +152,7 @@ def _forms(family: Family, words: Words) -> Table | None:
             for arm, form, first in rows
         ],
         row_facets=[form.arm.facets for _, form, _ in rows],
-        note=with_rule(words("quality_tiers.forms_note"), words),
+        note=words("quality_tiers.forms_note"),
     )
 
 
@@ -224,7 +224,7 @@ def _cached(family: Family, words: Words) -> Table | None:
             for arm, tier in rows
         ],
         row_facets=[arm.facets for arm, _ in rows],
-        note=with_rule(words("quality_tiers.cached_note"), words),
+        note=words("quality_tiers.cached_note"),
         folded=True,
     )
 
@@ -235,7 +235,11 @@ def found_in_cache(family: Family) -> dict[tuple[Arm, str], Comparison]:
         (arm, tier): one
         for arm in family.main.arms
         for tier in family.tiers
-        if (one := compare(*map(arm.by_seed, (recoverable_share(tier), tier_share(tier))), margin=SHARE_MARGIN))
+        if (
+            one := compare(
+                *map(arm.by_seed, (recoverable_share(tier), tier_share(tier))), bounds=(None, 1.0), margin=SHARE_MARGIN
+            )
+        )
     }
     return dict(zip(found, judge_together([*found.values()]), strict=True))
 

@@ -12,7 +12,7 @@ from suite.report.words import Words
 
 
 def contest_columns(words: Words) -> list[Column]:
-    """Of `contest_row`."""
+    """Return the head of `contest_row`."""
     return [
         Column(title=words("rl.arm")),
         Column(title=words("rl_efficiency.held")),

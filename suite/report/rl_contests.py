@@ -47,14 +47,14 @@ def reference_of(comparison: Comparison) -> Arm | None:
 
 
 def contests(comparison: Comparison) -> Sequence[Contest]:
-    """Every arm against the reference, budget by budget."""
+    """Compare every arm with the reference, budget by budget."""
     reference = reference_of(comparison)
     return [] if reference is None else contests_against(reference, comparison)
 
 
 @functools.lru_cache(maxsize=64)
 def contests_against(reference: Arm, comparison: Comparison, counted: str = COMPLETIONS) -> Sequence[Contest]:
-    """Every other arm against this one, at equal `counted`, at equal seconds and at equal joules, as far as known.
+    """Compare every other arm with this one, at equal `counted`, at equal seconds and at equal joules, as far as known.
 
     Holm's correction goes over all of them together.
     """
@@ -94,7 +94,7 @@ def _contest(arm: Arm, reference: Arm, budget: str, held: float) -> Contest:
 
 
 def _scores(arm: Arm, budget: str, held: float) -> dict[str, float]:
-    """By seed the accuracy at the last evaluation before more was spent."""
+    """Return by seed the accuracy at the last evaluation before more was spent."""
     return {seed: score for seed, curve in arm.by_seed.items() if (score := score_at(curve, budget, held)) is not None}
 
 

@@ -1,6 +1,7 @@
 """What the seeds of a comparison say in a sentence for each budget, and which differences they leave open; and what an
 algorithm without a critic saves of PPO's memory."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from suite.records import numbers
@@ -30,28 +31,27 @@ def rl_headlines(results: Results, words: Words) -> list[str]:
 
 
 def said(one: Comparison, words: Words) -> str:
-    """How many seeds there are, and the outcome at each budget that is held equal."""
+    """Say how many seeds there are, and the outcome at each budget that is held equal."""
     counts = sorted({len(arm.ended) for arm in one.chosen})
     seeds = words("rl.range", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0])
     parts = [words("rl_efficiency.seeds", arms=len(one.chosen), seeds=seeds)]
     for budget in (COMPLETIONS, clock_of(one.drawn[0])):
         fought = [contest for contest in contests(one) if contest.budget == budget]
         # Arms that were picked by their scores cannot be judged by them.
-        if fought and not one.is_picked:
-            told = _told([(contest.arm.name, contest.outcome) for contest in fought], words)
+        told = _told([(contest.arm.name, contest.outcome) for contest in fought], words)
+        if told and not one.is_picked:
             held, reference = words(f"rl_efficiency.at_equal.{budget}"), fought[0].reference.name
             parts.append(words("rl_efficiency.outcome", held=held, reference=reference, told=told))
     return words("punctuation.sentence").join(parts)
 
 
 def _of_stages(results: Results, words: Words) -> list[str]:
-    """The recipes of the task with the most of them."""
+    """Say how recipes end on the task with the most of them."""
     for one in recipe_comparisons(results):
         reference = reference_recipe(one)
         fought = [] if reference is None else contests_against(reference, one, STEPS)
         outcomes = [(each.arm.name, each.outcome) for each in fought if each.budget == STEPS]
-        if reference is not None and outcomes:
-            told = _told(outcomes, words)
+        if reference is not None and (told := _told(outcomes, words)):
             return [words("rl_stages.headline", title=one.title, reference=reference.name, told=told)]
     return []
 
@@ -72,21 +72,29 @@ def _changed(arms: Sequence[Arm], metric: str, words: Words) -> str:
 
 
 def _of_feedback(results: Results, words: Words) -> list[str]:
-    """Over every task, at equal completions."""
+    """Say what rewards are worth over every task, at equal completions."""
     parts = []
     for name in COMPARED:
         fought = [
-            (one.title, contest.outcome)
+            (one, contest)
             for one, contest in contests_of(contrasts_of(results, name), name)
             if contest.budget == COMPLETIONS
         ]
-        if fought:
-            parts.append(words(f"rl_feedback.headline.{name}", told=_told(fought, words)))
+        # Arms are named where a comparison has several.
+        several = [one for one, count in Counter(one for one, _ in fought).items() if count > 1]
+        outcomes = [
+            (f"{one.title} ({contest.arm.name})" if one in several else one.title, contest.outcome)
+            for one, contest in fought
+        ]
+        if told := _told(outcomes, words):
+            parts.append(words(f"rl_feedback.headline.{name}", told=told))
     return [words("rl_feedback.headline", told=words("punctuation.notes").join(parts))] if parts else []
 
 
 def _told(outcomes: Sequence[tuple[str, Outcome]], words: Words) -> str:
-    """Names by their outcome, the open ones said to be open."""
+    """Tell names by their outcome; nothing where none of them has pairs enough."""
+    if all(outcome is Outcome.FEW for _, outcome in outcomes):
+        return ""
     by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
     parts = [
         words(f"verdict.of.{outcome}", names=words("punctuation.list").join(names))

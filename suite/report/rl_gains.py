@@ -57,7 +57,7 @@ def gains_of(arms: Iterable[Arm]) -> dict[Arm, list[Gain]]:
 
 
 def _gains(arm: Arm) -> list[Gain]:
-    """Stage by stage; empty where no run says its stages, or none was evaluated at their ends."""
+    """Return gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
     staged = [(run, curve, stages) for run in arm.runs if (curve := run.curve) and (stages := stages_of(run))]
     if not staged:
         return []

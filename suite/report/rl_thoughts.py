@@ -75,7 +75,10 @@ def sequence_mean(arms: Sequence[Arm]) -> Arm:
 
 
 def at_levels(arms: Sequence[Arm]) -> list[AtLevel]:
-    """Level by level, arm by arm, against `sequence_mean`; levels that no run reaches are left out."""
+    """Return level by level and arm by arm the length of thought, less that of `sequence_mean`, all judged together.
+
+    Levels that no run reaches are left out.
+    """
     reference = sequence_mean(arms)
     found = []
     for level in LEVELS:

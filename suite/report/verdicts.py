@@ -1,9 +1,10 @@
 """Outcomes of suite.statistics.paired in words and numbers, the same for every section."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from suite.records import numbers
-from suite.report.section import Column, Kind
+from suite.report.section import Column, Kind, Table
 from suite.report.words import Words
 from suite.statistics.paired import Comparison
 from suite.statistics.scores import Estimate
@@ -50,9 +51,16 @@ def p_cells(found: Comparison) -> list[str]:
     return [_p_text(by_t), _p_text(found.sign_flip_p)]
 
 
-def with_rule(note: str, words: Words) -> str:
-    """Return a table's note, and behind it how its verdicts come about."""
-    return words("punctuation.sentence").join([note, words("verdict.note")])
+def with_rule(tables: Sequence[Table], words: Words) -> list[Table]:
+    """Return a section's tables; the first that judges arms says in its note how all verdicts come about."""
+    heads = [[column.title for column in table.columns] for table in tables]
+    first = next((place for place, titles in enumerate(heads) if words("rl_efficiency.in_words") in titles), None)
+    if first is None:
+        return list(tables)
+    told = [words("verdict.note")]
+    told += [words("verdict.flips_note")] if any(words("verdict.flips") in titles for titles in heads) else []
+    note = words("punctuation.sentence").join(filter(None, [tables[first].note, *told]))
+    return [replace(table, note=note) if place == first else table for place, table in enumerate(tables)]
 
 
 def _p_text(p: float | None) -> str:

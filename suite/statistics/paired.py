@@ -115,17 +115,28 @@ class Comparison:
         return sign_flip_p(self.differences) if self.pairs <= MOST_FLIPPED else None
 
     @property
+    def at_bounds(self) -> Outcome | None:
+        """Return CEILING or FLOOR where both arms are there, however many the pairs are."""
+        chance, best = self.bounds
+        means = [math.fsum(values) / self.pairs for values in (self.ours, self.theirs)]
+        if best is not None and min(means) >= best - ALL_BUT:
+            return Outcome.CEILING
+        if chance is not None and max(means) <= chance + ABOVE_CHANCE:
+            return Outcome.FLOOR
+        return None
+
+    @property
     def is_tested(self) -> bool:
         """Return whether the pairs are enough and the task can tell."""
-        return self.pairs >= FEWEST_PAIRS and self._at_bounds is None
+        return self.pairs >= FEWEST_PAIRS and self.at_bounds is None
 
     @functools.cached_property
     def outcome(self) -> Outcome:
         """Return what may be said, by the rule above."""
         if self.pairs < FEWEST_PAIRS:
             return Outcome.FEW
-        if self._at_bounds is not None:
-            return self._at_bounds
+        if self.at_bounds is not None:
+            return self.at_bounds
         p = self.p if self.adjusted_p is None else self.adjusted_p
         assert p is not None
         assert self.interval is not None
@@ -149,16 +160,6 @@ class Comparison:
     def _interval(self) -> Estimate:
         assert self.interval is not None
         return self.interval
-
-    @property
-    def _at_bounds(self) -> Outcome | None:
-        chance, best = self.bounds
-        means = [math.fsum(values) / self.pairs for values in (self.ours, self.theirs)]
-        if best is not None and min(means) >= best - ALL_BUT:
-            return Outcome.CEILING
-        if chance is not None and max(means) <= chance + ABOVE_CHANCE:
-            return Outcome.FLOOR
-        return None
 
 
 def compare(

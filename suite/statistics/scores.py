@@ -104,8 +104,8 @@ def stratified_bootstrap(
 ) -> Estimate:
     """The statistic of one matrix, or of several, with a percentile interval over other runs on these same tasks.
 
-    Runs are drawn again within each task by itself, and in each matrix by itself, so it suits arms that share nothing;
-    for arms that share seeds see paired_bootstrap. The same seed gives the same interval. A statistic with a setting is
+    Runs are drawn again within each task by itself, and in each matrix by itself: for bands of curves and for profiles.
+    Arms are compared by suite.statistics.paired. The same seed gives the same interval. A statistic with a setting is
     passed as functools.partial(optimality_gap, gamma=0.9).
 
     A bootstrap of few runs is too narrow, since it takes their spread about their own mean for the whole spread. An
@@ -120,37 +120,6 @@ def stratified_bootstrap(
     generator = _generator(level, resamples, seed)
     drawn = [_drawn(one_RT, _choices(one_RT, resamples, generator)) for one_RT in matrices]
     return _estimate(statistic(*matrices), statistic(*drawn), level, min(len(one_RT) for one_RT in matrices))
-
-
-def paired_bootstrap(
-    statistic: Statistic,
-    candidate: ArrayLike,
-    baseline: ArrayLike,
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> Estimate:
-    """statistic(candidate) - statistic(baseline), where a row of both is one seed: one base model, the same prompts.
-
-    A seed is drawn with its runs of both arms, within each task by itself, so what the seed gives to both cancels. Too
-    narrow with few seeds, as stratified_bootstrap is.
-
-    Raises ValueError unless both are finite matrices of one shape with at least two runs.
-    """
-    candidate_RT, baseline_RT = _runs(candidate, "candidate"), _runs(baseline, "baseline")
-    if candidate_RT.shape != baseline_RT.shape:
-        raise ValueError(
-            "candidate and baseline must have the same runs and tasks, row by row; "
-            f"got {candidate_RT.shape} and {baseline_RT.shape}"
-        )
-    choices_BRT = _choices(candidate_RT, resamples, _generator(level, resamples, seed))
-    return _estimate(
-        statistic(candidate_RT) - statistic(baseline_RT),
-        statistic(_drawn(candidate_RT, choices_BRT)) - statistic(_drawn(baseline_RT, choices_BRT)),
-        level,
-        len(candidate_RT),
-    )
 
 
 def bootstrap_profile(

@@ -12,7 +12,7 @@ AXES = {
     "method": "none",
     "rank": None,
     "window": 51,
-    "windows": 3,
+    "windows": 5,
     "calibration_windows": None,
     "dtype": "float32",
     "device": "cpu",
@@ -23,8 +23,8 @@ COUNTS = {"frequent": (20, 20), "common": (12, 10), "rare": (10, 5), "other": (8
 """Tokens and words of each class in a window: 50 tokens in all."""
 OWN = {"frequent": 2.0, "common": 4.0, "rare": 8.0, "other": 1.0}
 """Nats a word, or a token of `other`: 128 nats a window."""
-HARDER = (1.0, 1.5, 0.5)
-"""What a window multiplies them by."""
+HARDER = (1.0, 1.5, 0.5, 1.25, 0.75)
+"""What a window multiplies them by: 1 on average."""
 BYTES_OF_RANK, FULL_RANK = 4.0, 384
 
 
@@ -34,7 +34,7 @@ def compress_record(
     *,
     added: Mapping[str, float | Sequence[float]] | None = None,
     counts: Sequence[Mapping[str, tuple[int, int]]] | None = None,
-    windows: int = 3,
+    windows: int = 5,
     kept: Sequence[float] = (),
     logits_change: float | None = None,
     cache_bytes: float | None = None,

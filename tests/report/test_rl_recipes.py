@@ -7,17 +7,19 @@ import plotly.graph_objects
 
 from suite.configuration import languages
 from suite.records.record import Reading
+from suite.report import rl_thoughts
 from suite.report.findings import headlines
 from suite.report.rl_runs import comparisons
 from suite.report.sections import rl_evolution, rl_feedback, rl_stages
 from suite.report.words import load_words
+from suite.statistics.holm import holm
 from tests.report.reading import results_of, rows_of
 from tests.report.test_hostile import EVIL, texts
 from tests.report.test_rl_sections import run
 
 EN = load_words("en")
 SECTIONS = (rl_stages, rl_evolution, rl_feedback)
-OPEN = "no difference seen with 2 seeds"
+OPEN = "not told apart (5 pairs)"
 
 
 def named(record, *, stages=None, teacher=None, started_at="", **extras):
@@ -34,15 +36,17 @@ def staged(recipe, accuracies, *kinds, seed=0, teacher=None, more=None, **axes):
     return named(run(accuracies, seed=seed, more=more, **axes), stages=stages, teacher=teacher, recipe=recipe)
 
 
-def recipes(**axes):
-    """Three recipes with two seeds each, and what they are held against."""
+def recipes(seeds=2, **axes):
+    """Three recipes with two seeds each, or more that are like these in turn, and what they are held against."""
     return [
         record
-        for seed in (0, 1)
+        for seed in range(seeds)
         for record in (
-            staged("r1_zero", [0.0, 0.1, 0.2, 0.3, 0.4 + 0.1 * seed], "rl", seed=seed, **axes),
-            staged("r1", [0.0, 0.1, 0.3 + 0.2 * seed, 0.6, 0.9], "sft", "rl", seed=seed, **axes),
-            staged("sft", [0.0, 0.1, 0.1, 0.1, 0.2 - 0.2 * seed], "sft", seed=seed, more={"examples": 10}, **axes),
+            staged("r1_zero", [0.0, 0.1, 0.2, 0.3, 0.4 + 0.1 * (seed % 2)], "rl", seed=seed, **axes),
+            staged("r1", [0.0, 0.1, 0.3 + 0.2 * (seed % 2), 0.6, 0.9], "sft", "rl", seed=seed, **axes),
+            staged(
+                "sft", [0.0, 0.1, 0.1, 0.1, 0.2 - 0.2 * (seed % 2)], "sft", seed=seed, more={"examples": 10}, **axes
+            ),
         )
     ]
 
@@ -73,14 +77,17 @@ def test_without_recipes_thoughts_or_two_rewards_there_are_no_such_sections(tmp_
 
 
 def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
-    section = section_of(rl_stages, tmp_path, *recipes())
+    section = section_of(rl_stages, tmp_path, *recipes(5))
     sft, zero, first, second = rows_of(section.tables[0])
     assert [row["Recipe"] for row in (sft, zero, first, second)] == ["SFT", "R1-Zero", "R1", "R1"]
     assert (first["Stage"], second["Stage"], zero["Stage"]) == ("1 of 2: SFT", "2 of 2: RL", "1 of 1: RL")
-    assert (second["Before"], second["After"]) == ("40 % (30–50 %)", "90 % (90–90 %)")
-    assert (second["Added (points)"], second["In words"]) == ("+50.0 (+40.0 to +60.0)", "higher")
-    # One seed ends where it began.
-    assert (sft["Added (points)"], sft["In words"]) == ("+10.0 (+0.0 to +20.0)", OPEN)
+    # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90, and t(4, 97.5 %) = 2.776.
+    assert (second["Before"], second["After"]) == ("38 % (24–52 %)", "90 % (90–90 %)")
+    assert (second["Added (points)"], second["In words"]) == ("+52.0 (+38.4 to +65.6)", "higher")
+    # t is 7.76 and p 0.0015, the third of four.
+    assert (first["In words"], first["p (t, Holm)"]) == ("higher", "0.003")
+    # Two seeds end where they began.
+    assert (sft["Added (points)"], sft["In words"]) == ("+12.0 (-1.6 to +25.6)", OPEN)
     # A step takes one CPU second and ten completions in one update; a stage of R1 has two of them.
     spent = ("Steps", "CPU seconds", "Completions", "Updates", "Examples")
     assert [[row[name] for name in spent] for row in (first, second)] == [["2", "2.00 s", "20", "2", "–"]] * 2
@@ -91,21 +98,19 @@ def test_recipes_are_held_against_r1_zero_after_as_many_steps_and_a_task_that_do
     barren = [
         staged(recipe, [0.0] * 5, *kinds, seed=seed, task="addition")
         for recipe, kinds in {"r1": ("sft", "rl"), "r1_zero": ("rl",)}.items()
-        for seed in (0, 1)
+        for seed in range(5)
     ]
-    results = results_of(tmp_path, *recipes(), *barren)
+    results = results_of(tmp_path, *recipes(5), *barren)
     section = rl_stages.build(results, EN)
     contests = next(table for table in section.tables if table.title == "Recipes against R1-Zero")
     at_steps = [row for row in rows_of(contests) if row["Held equal"].startswith("Training steps")]
     assert [(row["Group"].split(" · ")[0], row["Arm"], row["In words"]) for row in at_steps] == [
         ("sort", "SFT", "lower"),
         ("sort", "R1", "higher"),
-        ("addition", "R1", OPEN),
+        ("addition", "R1", "neither learnt it"),
     ]
-    assert (at_steps[1]["Difference (points)"], at_steps[1]["P(arm > ref.)"]) == (
-        "+45.0 (+40.0 to +50.0)",
-        "1.00 (1.00–1.00)",
-    )
+    # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45.
+    assert (at_steps[1]["Difference (points)"], at_steps[1]["P(arm > ref.)"]) == ("+46.0 (+39.2 to +52.8)", "1.00")
     assert [view.title for view in section.figures[-1].views] == [
         "sort · small · MHA · GRPO",
         "addition · small · MHA · GRPO",
@@ -182,12 +187,16 @@ def test_r1_zero_with_another_question_stays_out_of_the_recipes(tmp_path):
 
 
 def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
-    records = [thinking([2.0, 3.0, 4.0 + seed], [0.1, 0.3, 0.6], [0.5, 0.5, 0.25], seed=seed) for seed in (0, 1)]
+    records = [thinking([2.0, 3.0, 4.0 + seed % 2], [0.1, 0.3, 0.6], [0.5, 0.5, 0.25], seed=seed) for seed in range(5)]
     results = results_of(tmp_path, *records, run([0.1, 0.2, 0.3], algorithm="ppo"))
     section = rl_evolution.build(results, EN)
+    ((arm,),) = rl_thoughts.thinking(results).values()
+    changed = rl_thoughts.changes_of([arm]).values()
+    assert [one.adjusted_p for one in changed] == holm([one.p for one in changed])
     (row,) = rows_of(section.tables[0])
-    assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.5", "50 % → 25 %", "3 → 3")
-    assert section.tables[0].rows[0][3:5] == ["+2.50 (+2.00 to +3.00)", "higher"]
+    assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50 % → 25 %", "3 → 3")
+    # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.
+    assert section.tables[0].rows[0][3:5] == ["+2.40 (+1.72 to +3.08)", "higher"]
     assert section.tables[0].rows[0][6:8] == ["-25.0 (-25.0 to -25.0)", "lower"]
     assert [view.title for view in section.figures[0].views] == [
         "Thought",
@@ -208,10 +217,11 @@ def test_comparisons_in_which_a_thought_corrects_itself_come_first(tmp_path):
     assert ["Corrections" in [view.title for view in figure.views] for figure in section.figures] == [True, False]
 
 
-def test_a_single_seed_is_no_headline(tmp_path):
-    alone = [one for one in recipes() if one.case.axes["seed"] == 0 or one.case.extras["recipe"] != "r1"]
-    (said,) = headlines(results_of(tmp_path, *alone), EN)
-    assert said.endswith("against R1-Zero: SFT lower.")
+def test_few_seeds_are_no_headline_and_beside_others_said_to_be_few(tmp_path):
+    few = [one for one in recipes(5) if one.case.axes["seed"] == 0 or one.case.extras["recipe"] != "r1"]
+    (said,) = headlines(results_of(tmp_path / "beside", *few), EN)
+    assert said.endswith("against R1-Zero: SFT lower; R1 (few seeds).")
+    assert headlines(results_of(tmp_path / "alone", *recipes(2)), EN) == []
 
 
 def test_thought_at_equal_accuracy_is_that_of_the_evaluation_that_first_reaches_it(tmp_path):
@@ -221,7 +231,7 @@ def test_thought_at_equal_accuracy_is_that_of_the_evaluation_that_first_reaches_
             ("grpo", [2.0, 6.0, 8.0], [0.1, 0.3, 0.6]),
             ("grpo_token_mean", [2.0, 4.0, 9.0], [0.1, 0.55, 0.4]),
         )
-        for seed in (0, 1)
+        for seed in range(5)
     ]
     section = section_of(rl_evolution, tmp_path, *records)
     quarter, of_token_mean, half, late = rows_of(section.tables[1])
@@ -232,15 +242,15 @@ def test_thought_at_equal_accuracy_is_that_of_the_evaluation_that_first_reaches_
         "-2.00 (-2.00 to -2.00)",
     )
     # The level counts as reached however long it is held.
-    assert (half["Arrived"], late["Thought there (tokens)"], late["In words"]) == ("2 of 2", "4 (4 to 4)", "lower")
+    assert (half["Arrived"], late["Thought there (tokens)"], late["In words"]) == ("5 of 5", "4 (4 to 4)", "lower")
 
 
 def test_what_a_reward_is_of_is_held_against_the_other_with_all_else_the_same(tmp_path):
     records = [
-        *fed("supervision", "outcome", (0.6, 0.5)),
-        *fed("supervision", "process", (0.8, 0.7)),
-        *fed("reward_from", "majority", (0.5, 0.6), task="addition"),
-        *(run([0.1, 0.2, final], seed=seed, task="addition") for seed, final in enumerate((0.6, 0.5))),
+        *fed("supervision", "outcome", (0.6, 0.5, 0.6, 0.5, 0.6)),
+        *fed("supervision", "process", (0.8, 0.7, 0.8, 0.7, 0.8)),
+        *fed("reward_from", "majority", (0.5, 0.6, 0.5, 0.6, 0.55), task="addition"),
+        *(run([0.1, 0.2, final], seed=seed, task="addition") for seed, final in enumerate((0.6, 0.5, 0.6, 0.5, 0.55))),
         *fed("reward_from", "majority", (0.5, 0.6), task="alone"),
     ]
     results = results_of(tmp_path, *records)
@@ -256,7 +266,7 @@ def test_what_a_reward_is_of_is_held_against_the_other_with_all_else_the_same(tm
     assert [row["Group"].split(" · ")[0] for row in majority] == ["addition", "addition"]
     assert majority[0]["In words"] == OPEN
     paid = "process against outcome supervision: sort · small · MHA · GRPO higher"
-    voted = "majority vote against the key: addition · small · MHA · GRPO no difference seen"
+    voted = "majority vote against the key: addition · small · MHA · GRPO not told apart"
     assert f"At equal completions: {paid}; {voted}." in headlines(results, EN)
 
 

@@ -31,7 +31,6 @@ from tests.report.test_hostile import EVIL, page_of, parsed, texts
 
 EN = load_words("en")
 SECTIONS = (rl_efficiency, rl_cost, rl_stability, rl_attention, rl_conformance)
-ALONE = "one seed, so nothing can be said"
 
 
 def run(accuracies, *, cpu_s=(0.25, 0.25, 0.5), each=10, energy_j=None, forms=None, more=None, **axes):
@@ -109,19 +108,19 @@ def test_a_budget_with_a_gap_is_none(tmp_path):
 
 
 def test_arms_are_held_against_ppo_by_how_often_and_by_how_much(tmp_path):
-    records = arms({"grpo": (0.6, 0.7, 0.8), "ppo": (0.5, 0.6, 0.7)})
+    records = arms({"grpo": (0.6, 0.65, 0.7, 0.75, 0.8), "ppo": (0.5, 0.55, 0.6, 0.65, 0.7)})
     first, at_cpu = rows(rl_efficiency, tmp_path, *records)
-    # Of nine pairs GRPO wins six and draws two, one of them twice: 6/9 + 2/9/2.
-    assert (first["Arm"], first["P(arm > ref.)"].split()[0]) == ("GRPO", "0.78")
+    # Of 25 pairs GRPO wins 19 and draws three: 19/25 + 3/25/2.
+    assert (first["Arm"], first["P(arm > ref.)"]) == ("GRPO", "0.82")
     assert first["Difference (points)"] == "+10.0 (+10.0 to +10.0)"
-    assert (first["Accuracy"], first["Reference"], first["Pairs"]) == ("70 %", "60 %", "3")
+    assert (first["Accuracy"], first["Reference"], first["Pairs"]) == ("70 %", "60 %", "5")
     assert (first["Held equal"], at_cpu["Held equal"]) == ("Completions: 20", "CPU seconds: 2.00 s")
     assert first["In words"] == "higher"
 
 
 def test_at_equal_cpu_seconds_the_slower_arm_counts_by_an_earlier_evaluation(tmp_path):
-    slow = [run([0.1, 0.4, 0.9], algorithm="ppo", seed=seed, cpu_s=(0.5, 0.5, 1.0)) for seed in (0, 1)]
-    fast = [run([0.1, 0.3, 0.6], algorithm="grpo", seed=seed) for seed in (0, 1)]
+    slow = [run([0.1, 0.4, 0.9], algorithm="ppo", seed=seed, cpu_s=(0.5, 0.5, 1.0)) for seed in range(5)]
+    fast = [run([0.1, 0.3, 0.6], algorithm="grpo", seed=seed) for seed in range(5)]
     at_completions, at_cpu = rows(rl_efficiency, tmp_path, *slow, *fast)
     assert at_completions["Difference (points)"].startswith("-30.0")
     # Two CPU seconds are all of GRPO's run and the first step of PPO's.
@@ -129,14 +128,38 @@ def test_at_equal_cpu_seconds_the_slower_arm_counts_by_an_earlier_evaluation(tmp
     assert (at_completions["In words"], at_cpu["In words"]) == ("lower", "higher")
 
 
-def test_where_the_interval_holds_zero_no_difference_is_seen(tmp_path):
-    records = arms({"grpo": (0.6, 0.5, 0.7), "ppo": (0.5, 0.6, 0.7)})
+def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
+    records = arms({"grpo": (0.6, 0.5, 0.7, 0.65, 0.6), "ppo": (0.5, 0.6, 0.7, 0.6, 0.65)})
     results = results_of(tmp_path, *records)
     section = rl_efficiency.build(results, EN)
-    assert rows_of(section.tables[0])[0]["In words"] == "no difference seen with 3 seeds"
-    told = "Arms: 2; seeds of each: 3. At equal completions, against PPO: GRPO no difference seen."
+    assert rows_of(section.tables[0])[0]["In words"] == "not told apart (5 pairs)"
+    told = "Arms: 2; seeds of each: 5. At equal completions, against PPO: GRPO not told apart."
     assert told in section.figures[0].caption
     assert headlines(results, EN)[0].startswith(f"sort · small · MHA: {told}")
+
+
+def test_among_many_arms_more_is_asked_of_each_and_all_places_say_the_same(tmp_path):
+    # 10 to 50 points higher: p is 0.0132, at two budgets; of two it is twice, of eight eight times as much.
+    ours = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
+    others = dict.fromkeys(("rloo", "dr_grpo", "grpo_token_mean"), (0.15, 0.05, 0.1, 0.15, 0.06))
+    for finals, p, outcome, told in (
+        (ours, "0.026", "higher", "GRPO higher."),
+        (ours | others, "0.106", "not told apart (5 pairs)", "GRPO, GRPO token mean, Dr. GRPO, RLOO not told apart."),
+    ):
+        results = results_of(tmp_path / str(len(finals)), *arms(finals))
+        section = rl_efficiency.build(results, EN)
+        (row, at_cpu) = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
+        assert (row["In words"], row["p (t, Holm)"], at_cpu["In words"]) == (outcome, p, outcome)
+        assert f"At equal completions, against PPO: {told}" in section.figures[0].caption
+        assert f"At equal completions, against PPO: {told}" in headlines(results, EN)[0]
+        assert [table.note.count("after Holm’s correction") for table in section.tables] == [1, 0]
+
+
+def test_arms_whose_interval_lies_within_two_points_are_alike(tmp_path):
+    # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5 %) = 2.776.
+    records = arms({"grpo": (0.6, 0.61, 0.7, 0.6, 0.65), "ppo": (0.6, 0.6, 0.71, 0.6, 0.65)})
+    row = rows(rl_efficiency, tmp_path, *records)[0]
+    assert (row["Difference (points)"], row["In words"]) == ("+0.0 (-0.9 to +0.9)", "alike (within 2 points)")
 
 
 def test_ppo_on_grouped_prompts_is_the_reference_before_ppo_on_lone_ones(tmp_path):
@@ -150,17 +173,18 @@ def test_ppo_on_grouped_prompts_is_the_reference_before_ppo_on_lone_ones(tmp_pat
 def test_a_single_seed_has_no_interval_and_decides_nothing(tmp_path):
     section = section_of(rl_efficiency, tmp_path, *arms({"grpo": (0.6,), "ppo": (0.5,)}))
     row = rows_of(section.tables[0])[0]
-    assert (row["P(arm > ref.)"], row["Difference (points)"], row["In words"]) == ("1.00", "+10.0", ALONE)
+    assert (row["P(arm > ref.)"], row["Difference (points)"], row["In words"]) == ("1.00", "+10.0", "few seeds (1)")
+    assert "At equal completions" not in section.figures[0].caption
     assert all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
     assert "single seed" in section.figures[0].caption
 
 
-def test_arms_without_a_shared_seed_are_compared_unpaired(tmp_path):
+def test_arms_without_a_shared_seed_are_not_judged(tmp_path):
     ours = [run([0.1, final], algorithm="grpo", seed=seed) for seed, final in ((5, 0.8), (6, 0.9))]
     theirs = [run([0.1, final], algorithm="ppo", seed=seed) for seed, final in ((0, 0.2), (1, 0.3))]
     row = rows(rl_efficiency, tmp_path, *ours, *theirs)[0]
-    assert (row["Pairs"], row["Difference (points)"], row["P(arm > ref.)"]) == ("0", "–", "1.00 (1.00–1.00)")
-    assert row["In words"] == "higher"
+    assert (row["Pairs"], row["Difference (points)"], row["P(arm > ref.)"]) == ("0", "–", "1.00")
+    assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == ("–", "–", "–")
 
 
 def test_a_level_costs_the_median_of_all_seeds_those_that_never_arrived_included(tmp_path):
@@ -285,13 +309,14 @@ def test_attention_variants_stand_side_by_side_where_at_least_two_were_trained(t
     assert section_of(rl_attention, tmp_path, *alone) is None
     both = [
         run([0.1, final], seed=seed, attention=attention)
-        for attention, finals in (("mla", (0.4, 0.6)), ("mha", (0.6, 0.8)))
+        for attention, finals in (("mla", (0.4, 0.6, 0.5)), ("mha", (0.6, 0.8, 0.7)))
         for seed, final in enumerate(finals)
     ]
     section = section_of(rl_attention, tmp_path / "both", *alone, *both)
     mha, mla = rows_of(section.tables[0])
-    assert (mha["Arm"], mha["Variant"], mha["Final accuracy"], mha["Interval"]) == ("GRPO", "MHA", "70 %", "60–80 %")
-    assert (mla["Variant"], mla["Final accuracy"], mla["Seeds"]) == ("MLA", "50 %", "2")
+    # t(2, 97.5 %) = 4.303, and a standard error of 10 / √3 points.
+    assert (mha["Arm"], mha["Variant"], mha["Final accuracy"], mha["Interval"]) == ("GRPO", "MHA", "70 %", "45–95 %")
+    assert (mla["Variant"], mla["Final accuracy"], mla["Seeds"]) == ("MLA", "50 %", "3")
     assert (mla["CPU seconds / 1,000 completions"], mla["Parameters of the policy"]) == ("100 s", "1,000")
     accuracy, cost = section.figures[0].views
     assert [(bar["name"], bar["x"], bar["y"]) for bar in accuracy.figure["data"]] == [

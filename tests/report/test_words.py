@@ -5,7 +5,6 @@ from pathlib import Path
 
 import suite.report
 from suite.configuration import languages, read_yaml
-from suite.report.rl_findings import OUTCOMES
 from suite.report.rl_gains import COUNTED
 from suite.report.sections.rl_evolution import VIEWS
 from suite.report.sections.rl_stability import MEASURES
@@ -30,21 +29,29 @@ def test_no_sentence_is_left_over():
     code = "".join(path.read_text(encoding="utf-8") for pattern in ("*.py", "*.html") for path in folder.rglob(pattern))
     composed = ("status.", "evidence.", "clock.", "span.", "phase.", "regime.", "fact.", "cache.", "column.", "mark.")
     composed += tuple(f"rl_memory.{part}" for part in ("owner.", "kind.", "over.", "view.", "what.", "alike.", "by_"))
-    composed += ("state.", "power.quantity.", "power.phase.", "power.source.", "published.pass.", "outcome.")
+    composed += (
+        "state.",
+        "power.quantity.",
+        "power.phase.",
+        "power.source.",
+        "published.pass.",
+        "outcome.",
+        "verdict.",
+    )
     composed += ("rl.budget.", "rl.clock.", "rl.phase.", "rl_efficiency.axis.", "rl_efficiency.at_equal.")
-    composed += ("rl_efficiency.told.", "rl_stability.view.", "rl_stability.axis.", "rl_conformance.metric.")
-    composed += ("rl_conformance.family.", *(f"rl_efficiency.{outcome}" for outcome in OUTCOMES))
+    composed += ("rl_stability.view.", "rl_stability.axis.", "rl_conformance.metric.")
+    composed += ("rl_conformance.family.",)
     composed += ("rl_stages.kind.", "rl_evolution.view.", "rl_evolution.axis.")
     composed += ("rl_feedback.table.", "rl_feedback.note.", "rl_feedback.headline.")
     composed += tuple(f"rl_stages.{metric}" for metric in COUNTED)
     composed += tuple(f"rl_evolution.{metric}" for metric in VIEWS)
     composed += tuple(f"rl_stability.{measure.metric}" for measure in MEASURES)
     composed += tuple(f"quality_tiers.{part}." for part in ("asked", "tier", "mix", "form", "cached"))
-    composed += tuple(f"quality.{part}." for part in ("outcome", "loss_outcome", "match", "part", "line", "axis"))
+    composed += tuple(f"quality.{part}." for part in ("match", "part", "line", "axis"))
     composed += tuple(
         f"compress.{part}." for part in ("method", "class", "view", "axis", "table", "ranking", "check", "added", "by")
     )
-    composed += ("claim.count.", "claim.outcome.", "claim.ceiling.", "claim.needs.")
+    composed += ("claim.outcome.", "claim.ceiling.", "claim.needs.")
     composed += tuple(f"claim.{claim['id']}" for claim in read_yaml("claims.yaml")["claims"])
     unused = [key for key in load_words("en").sentences if key not in code and not key.startswith(composed)]
     assert unused == []

@@ -54,6 +54,10 @@ def test_alike_needs_an_interval_within_the_margin():
     assert arms(*differences, margin=0.02).outcome is Outcome.ALIKE
     assert arms(*differences, margin=0.004).outcome is Outcome.OPEN
     assert arms(*differences).outcome is Outcome.OPEN
+    # -1.9 points, -4.5 to +0.7: within two points above, and not below.
+    one_sided = (-0.05, -0.01, -0.03, 0.005, -0.01)
+    assert arms(*one_sided, margin=0.02).outcome is Outcome.OPEN
+    assert arms(*(-d for d in one_sided), margin=0.02).outcome is Outcome.OPEN
 
 
 def test_equal_values_are_alike_and_not_higher():
@@ -68,11 +72,13 @@ def test_a_task_at_its_bounds_tells_nothing_apart():
 
 
 def test_what_does_not_fall_as_far_as_matters_is_ruled_out():
-    steady, wide = arms(0.0, 0.01, 0.005, -0.005, 0.002, margin=0.02), arms(-0.7, 0.3, 0.1, -0.2, -0.1, margin=0.02)
+    steady = arms(0.0, 0.01, 0.005, -0.005, 0.002, margin=0.02)
     assert steady.rules_out_lower
     assert steady.rules_out_higher
-    assert not wide.rules_out_lower
-    assert not wide.rules_out_higher
+    for differences in ((-0.7, 0.3, 0.1, -0.2, -0.1), (-0.7, 0.7, 0.1, -0.1, 0.0)):
+        wide = arms(*differences, margin=0.02)
+        assert not wide.rules_out_lower
+        assert not wide.rules_out_higher
     assert not arms(0.0, 0.0, 0.0, margin=0.02).rules_out_lower
 
 

@@ -12,7 +12,6 @@ from suite.statistics.scores import (
     mean,
     median,
     optimality_gap,
-    paired_bootstrap,
     performance_profile,
     probability_of_improvement,
     stratified_bootstrap,
@@ -142,22 +141,6 @@ def test_matrices_may_differ_in_runs_and_the_fewest_are_told():
     assert stratified_bootstrap(probability_of_improvement, normal(11, 6, 2), normal(12, 4, 2)).runs == 4
 
 
-def test_pairs_cancel_what_their_seed_gives_to_both():
-    of_seeds = 10 * normal(13, 8, 3)
-    baseline = of_seeds + 0.1 * normal(14, 8, 3)
-    paired = paired_bootstrap(mean, of_seeds + 0.5, baseline)
-    assert 0.3 < paired.low < paired.estimate < paired.high < 0.7
-    apart = stratified_bootstrap(lambda x, y: mean(x) - mean(y), of_seeds + 0.5, baseline)
-    assert apart.estimate == pytest.approx(paired.estimate)
-    assert apart.high - apart.low > 20 * (paired.high - paired.low)
-
-
-def test_a_paired_arm_differs_from_itself_by_nothing():
-    scores = normal(15, 5, 3)
-    paired = paired_bootstrap(iqm, scores, scores)
-    assert (paired.low, paired.estimate, paired.high) == (0, 0, 0)
-
-
 def test_a_profiles_interval_encloses_it_at_every_threshold():
     scores, thresholds = normal(16, 6, 2), np.linspace(-2, 2, 9)
     profile = bootstrap_profile(scores, thresholds)
@@ -173,7 +156,6 @@ def test_a_seed_repeats_its_interval_and_another_gives_another():
     for draw in (
         partial(stratified_bootstrap, iqm, x),
         partial(stratified_bootstrap, probability_of_improvement, x, y, resamples=1999),
-        partial(paired_bootstrap, iqm, x, y),
     ):
         assert draw(seed=1) == draw(seed=1)
         assert draw(seed=1) != draw(seed=2)
@@ -222,11 +204,9 @@ def test_one_run_gives_no_interval():
         stratified_bootstrap(iqm, [[1.0, 2.0]])
 
 
-def test_tasks_or_pairs_that_do_not_match_are_refused():
+def test_tasks_that_do_not_match_are_refused():
     with pytest.raises(ValueError, match="the same tasks; got 2 and 3"):
         probability_of_improvement(np.ones((4, 2)), np.ones((4, 3)))
-    with pytest.raises(ValueError, match="row by row; got"):
-        paired_bootstrap(mean, np.ones((4, 2)), np.ones((5, 2)))
 
 
 @pytest.mark.parametrize(

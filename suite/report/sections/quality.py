@@ -10,6 +10,7 @@ from suite.report.quality_tasks import tasks_of
 from suite.report.quoted import quoted_tables
 from suite.report.results import Results
 from suite.report.section import Section
+from suite.report.verdicts import with_rule
 from suite.report.words import Words
 
 PUBLISHED = "published_quality"
@@ -26,8 +27,13 @@ def build(results: Results, words: Words) -> Section | None:
         figures=figures_of(found, words),
         tables=[
             claims_table(evidence_of(results), words),
-            *task_tables(found, words),
-            *filter(None, (pairs_table(found, words), contrasts_table(every, words))),
+            *with_rule(
+                [
+                    *task_tables(found, words),
+                    *filter(None, (pairs_table(found, words), contrasts_table(every, words))),
+                ],
+                words,
+            ),
             *quoted_tables(
                 PUBLISHED, words, title="quality.published", row="quality.quoted", note="quality.published_note"
             ),

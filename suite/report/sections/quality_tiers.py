@@ -10,6 +10,7 @@ from suite.report.quality_tiers_figures import figures_of
 from suite.report.quality_tiers_tables import tables_of
 from suite.report.results import Results
 from suite.report.section import Section
+from suite.report.verdicts import with_rule
 from suite.report.words import Words
 
 MOST_FAMILIES = 4
@@ -25,5 +26,5 @@ def build(results: Results, words: Words) -> Section | None:
         title=words("quality_tiers.title"),
         explanation=words("quality_tiers.explanation"),
         figures=[one for family in found[:MOST_FAMILIES] for one in figures_of(family, words, is_lone=is_lone)],
-        tables=[one for family in found for one in tables_of(family, words, is_lone=is_lone)],
+        tables=with_rule([one for family in found for one in tables_of(family, words, is_lone=is_lone)], words),
     )

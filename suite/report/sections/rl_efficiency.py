@@ -36,6 +36,7 @@ def build(results: Results, words: Words) -> Section | None:
     found = [one for one in comparisons(results) if one.drawn]
     if not found:
         return None
+    fought = [one for one in found if contests(one)]
     sets = task_sets(found, several=results.several)
     return Section(
         id="rl_efficiency",
@@ -46,7 +47,7 @@ def build(results: Results, words: Words) -> Section | None:
             *(_profiles(one, words) for one in sets),
         ],
         tables=[
-            *(_contests(one, words, is_first=one is found[0]) for one in found if contests(one)),
+            *with_rule([_contests(one, words, is_first=one is fought[0]) for one in fought], words),
             *(_arrivals(one, words, is_first=one is found[0]) for one in found),
             *(table for one in found if (table := _tuning(one, words)) is not None),
             *(_tasks_table(one, words) for one in sets),
@@ -112,7 +113,7 @@ def _contests(one: Comparison, words: Words, *, is_first: bool) -> Table:
         columns=contest_columns(words),
         rows=[contest_row(contest, words) for contest in fought],
         row_facets=[contest.arm.facets for contest in fought],
-        note=with_rule(words("rl_efficiency.contests_note"), words) if is_first else "",
+        note=words("rl_efficiency.contests_note") if is_first else "",
         folded=not is_first or one.is_picked,
     )
 

@@ -44,10 +44,13 @@ def build(results: Results, words: Words) -> Section | None:
         title=words("rl_evolution.title"),
         explanation=words("rl_evolution.explanation"),
         figures=[_figure(one, arms, words) for one, arms in list(found.items())[:MOST_FIGURES]],
-        tables=[
-            *(_changes(one, arms, words, is_first=place == 0) for place, (one, arms) in enumerate(found.items())),
-            *(_levels(one, rows, words, is_first=place == 0) for place, (one, rows) in enumerate(levels.items())),
-        ],
+        tables=with_rule(
+            [
+                *(_changes(one, arms, words, is_first=place == 0) for place, (one, arms) in enumerate(found.items())),
+                *(_levels(one, rows, words, is_first=place == 0) for place, (one, rows) in enumerate(levels.items())),
+            ],
+            words,
+        ),
     )
 
 
@@ -97,13 +100,13 @@ def _changes(one: Comparison, arms: Sequence[Arm], words: Words, *, is_first: bo
             for arm in arms
         ],
         row_facets=[arm.facets for arm in arms],
-        note=with_rule(words("rl_evolution.changes_note"), words) if is_first else "",
+        note=words("rl_evolution.changes_note") if is_first else "",
         folded=not is_first or len(arms) > MOST_ROWS_OPEN,
     )
 
 
 def _change(found: Paired | None, metric: str, words: Words) -> list[str]:
-    """First and last, their difference with its interval, and what may be said of it."""
+    """Return first and last, their difference with its interval, and what may be said of it."""
     if found is None:
         return [numbers.NOTHING] * 3
     text = signed if metric == LENGTH else points
@@ -143,7 +146,7 @@ def _levels(one: Comparison, rows: Sequence[AtLevel], words: Words, *, is_first:
         ],
         rows=[_level_row(row, words) for row in rows],
         row_facets=[row.arm.facets for row in rows],
-        note=with_rule(words("rl_evolution.levels_note"), words) if is_first else "",
+        note=words("rl_evolution.levels_note") if is_first else "",
         folded=not is_first or len(rows) > MOST_ROWS_OPEN,
     )
 
@@ -154,9 +157,7 @@ def _level_row(row: AtLevel, words: Words) -> list[str]:
         row.arm.name,
         numbers.percent(row.level),
         words("rl_efficiency.arrived_of", arrived=len(lengths), runs=row.runs),
-        with_range(fmean(lengths), mean_interval(lengths), plain, words("rl.to"), words)
-        if lengths
-        else numbers.NOTHING,
+        _mean(lengths, words),
         with_range(less.mean, less.interval, signed, words("rl.to"), words) if less else numbers.NOTHING,
         numbers.count(less.pairs if less else 0),
         *([verdict(less, words), *p_cells(less)] if less else [numbers.NOTHING] * 3),

@@ -34,7 +34,10 @@ def build(results: Results, words: Words) -> Section | None:
         title=words("rl_feedback.title"),
         explanation=words("rl_feedback.explanation"),
         figures=[figure for name, one in drawn[:MOST_FIGURES] if (figure := _figure(name, one, words)).views],
-        tables=[_table(name, contests, words) for name, ones in found.items() if (contests := contests_of(ones, name))],
+        tables=with_rule(
+            [_table(name, contests, words) for name, ones in found.items() if (contests := contests_of(ones, name))],
+            words,
+        ),
     )
 
 
@@ -72,6 +75,6 @@ def _table(name: str, contests: Sequence[tuple[Comparison, Contest]], words: Wor
         columns=[Column(title=words("column.group")), *contest_columns(words)],
         rows=[[one.title, *contest_row(contest, words)] for one, contest in contests],
         row_facets=[contest.arm.facets for _, contest in contests],
-        note=with_rule(words(f"rl_feedback.note.{name}"), words),
+        note=words(f"rl_feedback.note.{name}"),
         folded=len(contests) > MOST_ROWS_OPEN,
     )

@@ -43,8 +43,16 @@ def build(results: Results, words: Words) -> Section | None:
             _added(found, words),
         ],
         tables=[
-            *(_table(one, gains, words, is_first=place == 0) for place, (one, gains) in enumerate(found.items())),
-            *_contests(found, words),
+            *with_rule(
+                [
+                    *(
+                        _table(one, gains, words, is_first=place == 0)
+                        for place, (one, gains) in enumerate(found.items())
+                    ),
+                    *_contests(found, words),
+                ],
+                words,
+            ),
             *quoted_tables(
                 PUBLISHED,
                 words,
@@ -116,7 +124,7 @@ def _table(one: Comparison, gains: Gains, words: Words, *, is_first: bool) -> Ta
             for gain in rows
         ],
         row_facets=[gain.arm.facets for gain in rows],
-        note=with_rule(words("rl_stages.note"), words) if is_first else "",
+        note=words("rl_stages.note") if is_first else "",
         folded=not is_first or len(rows) > MOST_ROWS_OPEN,
     )
 
@@ -159,6 +167,6 @@ def _contests(found: Iterable[Comparison], words: Words) -> list[Table]:
             columns=[Column(title=words("column.group")), *contest_columns(words)],
             rows=[[one.title, *contest_row(contest, words)] for one, contest in rows],
             row_facets=[contest.arm.facets for _, contest in rows],
-            note=with_rule(words("rl_stages.contests_note"), words),
+            note=words("rl_stages.contests_note"),
         )
     ]
