@@ -104,7 +104,8 @@ def job_of(composed: Composed) -> Job:
     for key in composed.fixed if not composed.is_sweep else ():
         raise ValueError(IS_FIXED.format(key=key, option=composed.chosen[group_of(key)]))
     of_case = {key: value for key, value in composed.settings.items() if key not in OF_THE_COMMAND}
-    settings = {**without_inapplicable(of_case), **dict.fromkeys(unused_of(composed))}
+    # First: an option is as the phase has it, and a workload may have none.
+    settings = without_inapplicable({**of_case, **dict.fromkeys(unused_of(composed))})
     return job_for(
         case_from(settings, chosen=composed.chosen, named=composed.named, strange=composed.strange), settings
     )

@@ -5,6 +5,7 @@ import pytest
 from suite.configuration import in_phase, read_choice
 from suite.records import environment
 from suite.records.case import Case, case_from, comparable, run_key, shared, without_inapplicable
+from suite.records.nvml import FoundGpus, ShownGpu, State
 
 SETTINGS = {
     "workload": {
@@ -83,9 +84,12 @@ def test_the_run_key_follows_the_settings():
     assert run_key(case, {"a": 1}) != run_key(case, {"a": 2})
 
 
+ANOTHER_GPU = FoundGpus(state=State.MEASURED, why="", gpus=[ShownGpu(label="gpu0", state="measured", uuid="GPU-1")])
+
+
 @pytest.mark.parametrize(
     ("part", "other"),
-    [("platform.node", "another host"), ("cpu_model", "another CPU"), ("gpus", ({"name": "one", "uuid": "GPU-1"},))],
+    [("platform.node", "another host"), ("cpu_model", "another CPU"), ("gpus", ANOTHER_GPU)],
 )
 def test_the_run_key_follows_the_machine(monkeypatch, part, other):
     case = Case(workload="attention", axes={})
