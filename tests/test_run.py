@@ -266,6 +266,13 @@ def test_a_later_launch_that_dies_is_said_in_the_record(tmp_path):
     assert {one.launch for one in record.readings if one.metric == "latency_s"} == {0}
 
 
+def test_a_later_launch_that_is_wrong_leaves_no_timing(tmp_path):
+    code, (record,) = in_launches(tmp_path, "WrongInALaterLaunch", "measure.launches=3")
+    assert (code, record.status) == (1, Status.INCORRECT)
+    assert record.reason == "launch 2 of 3: the sum is off"
+    assert "latency_s" not in {reading.metric for reading in record.readings}
+
+
 @needs_process_groups
 def test_a_case_cut_short_in_a_later_launch_is_interrupted(tmp_path):
     code, (record,) = in_launches(tmp_path, "InterruptedLater", "measure.launches=3")

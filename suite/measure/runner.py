@@ -1,7 +1,7 @@
 """One case from its settings to its readings, inside the worker: prepare, check, time warm and cold, check, profile.
 
-Its first launch does all of this. The later ones prepare anew, in a process of their own where the device allows, and
-repeat the warm step.
+Its first launch does all of this. The later ones prepare anew, in a process of their own where the device allows, check
+and repeat the warm step.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -86,17 +86,26 @@ def measure_launch(
     send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, launch: int, launches: int
 ) -> tuple[Status, str | None]:
     """Time a case's warm step once more, with inputs and allocations of this launch alone. Sends and returns as
-    `measure_case` does; what the first launch has checked and said of the case is not said again."""
+    `measure_case` does; what the first launch has said of the case is not said again.
+
+    It checks as the first one does, and not for its inputs' sake alone: what a check frees stays with the allocator.
+    Without it a prefill of 128 tokens took 994 page faults a step in place of one, and 13 % longer in its kernel.
+    """
     workload, device, _ = _set_up({**settings, "seed": seed_of(settings["seed"], "launch", launch)})
     try:
         with timed(send, "prepare"):
             workload.prepare()
+        with timed(send, "check"):
+            workload.check()
         with timed(send, "measure"):
             setup = device.timed(workload, ceilings)
             meter = Meter(*setup.probes, launch=launch)
             _repeat(send, workload, setup, meter, Effort.from_settings(settings).of_one_launch(launches), ceilings)
     except UnsupportedError as error:
         return Status.UNSUPPORTED, str(error)
+    except IncorrectError as error:
+        send(withdraw=TIMINGS, readings=list(error.readings))
+        return Status.INCORRECT, error.reason
     return Status.OK, None
 
 

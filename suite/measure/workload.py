@@ -50,7 +50,7 @@ class Plan(Protocol):
 
 class Workload(Protocol):
     """Constructed with the resolved settings, anew in each launch of a case and with another seed; allocates in
-    `prepare`, where it may also raise UnsupportedError. Only the first launch checks."""
+    `prepare`, where it may also raise UnsupportedError."""
 
     plan: Plan
 

@@ -106,6 +106,13 @@ class Wrong(Behaving):
         raise IncorrectError("the sum is off", [Reading(step=0, span="work", metric="relative_error", value=0.5)])
 
 
+class WrongInALaterLaunch(Wrong):
+    def check(self):
+        if self.settings["seed"] != 0:
+            super().check()
+        return []
+
+
 class WrongLater(Wrong):
     def check(self):
         if self.steps:

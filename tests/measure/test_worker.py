@@ -86,4 +86,4 @@ def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome
     told = {reading.metric: reading.value for reading in readings}
     assert {reading.launch for reading in readings} == {2}
     assert (told["pid"], told["seed"]) == (pid, seed_of(0, "launch", 2) % 1009)
-    assert [message["phase"] for message in messages if "phase" in message] == ["prepare", "measure"]
+    assert [message["phase"] for message in messages if "phase" in message] == ["prepare", "check", "measure"]
