@@ -90,7 +90,10 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
         (["task=sort"], "task is a setting of workload=quality or rl"),
         (["hardware=h100"], "hardware is a setting of workload=projection, and"),
         (["method=svd"], "no setting 'method' of this workload; workload=compress has it"),
-        (["attention=gqa", "attention.kv_lora_rank=4"], "attention=mla, mla_absorbed, mla_expanded or mla_latent has it"),
+        (
+            ["attention=gqa", "attention.kv_lora_rank=4"],
+            "attention=mla, mla_absorbed, mla_expanded or mla_latent has it",
+        ),
         (["attention=gqa", "attention.kv_head=4"], "no setting 'attention.kv_head'; did you mean attention.kv_heads?"),
         (["sequ_len=64"], "there is no setting 'sequ_len'; did you mean seq_len or query_len?"),
         (["geometry=deepseek-v2-lit"], "got 'deepseek-v2-lit'; did you mean deepseek-v2-lite"),

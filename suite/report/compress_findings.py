@@ -3,9 +3,9 @@
 import math
 
 from suite.records import numbers
-from suite.report.compress_losses import Value, times_perplexity
+from suite.report.compress_losses import times_perplexity
 from suite.report.compress_names import change_text, line_name, method_name, nats_text, run_name, share_text, told
-from suite.report.compress_rulings import RISE, FirstRise, first_rises, holds_until, ranking_told
+from suite.report.compress_rulings import RISE, FirstRise, all_lose_more, first_rises, holds_until, ranking_told
 from suite.report.compress_run import INT8, CompressRun
 from suite.report.compress_runs import Line, Study, compress_studies
 from suite.report.quality_run import ALL
@@ -97,7 +97,7 @@ def _eight_bits(run: CompressRun, study: Study, words: Words) -> str:
         share=_share(run, study),
         of_half=_of_half(run, study, words),
         change=told(times, change_text, words),
-        best=_no_latent_is_as_good(times, study, words),
+        best=_no_latent_is_as_good(run, study, words),
     )
 
 
@@ -110,14 +110,12 @@ def _of_half(run: CompressRun, study: Study, words: Words) -> str:
     return words("compress.headline_of_half", dtype=dtype, share=numbers.percent(run.cache_bytes / half))
 
 
-def _no_latent_is_as_good(times: Value, study: Study, words: Words) -> str:
-    """Said where the interval of every latent that leaves something out lies above that of eight bits."""
-    cut = [run for line in study.low_rank for run in line.runs if not study.is_full(run)]
-    changes = [(change, run) for run in cut if (change := times_perplexity(run, study.reference)) is not None]
-    if not changes or times.interval is None or any(one.interval is None for one, _ in changes):
+def _no_latent_is_as_good(run: CompressRun, study: Study, words: Words) -> str:
+    """Said where every latent that leaves something out loses more than eight bits, by the rule of evidence."""
+    cut = [other for line in study.low_rank for other in line.runs if not study.is_full(other)]
+    if not cut or not all_lose_more(cut, run, study.reference):
         return ""
-    if any(one.interval and one.interval.low <= times.interval.high for one, _ in changes):
-        return ""
+    changes = [(change, other) for other in cut if (change := times_perplexity(other, study.reference)) is not None]
     change, best = min(changes, key=lambda one: one[0].mean)
     return words(
         "compress.headline_best",

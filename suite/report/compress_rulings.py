@@ -1,6 +1,6 @@
 """Which words a smaller cache loses first: by rule, at the widest cache under which perplexity rises noticeably."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from suite.records import numbers
@@ -8,6 +8,7 @@ from suite.report.compress_losses import ByWindow, Value, added, added_share, le
 from suite.report.compress_names import told
 from suite.report.compress_run import CLASSES, OTHER, CompressRun
 from suite.report.compress_runs import Line, Study
+from suite.report.quality_run import ALL
 from suite.report.words import Words
 from suite.statistics.paired import Comparison, Outcome, changes, judge_together
 
@@ -84,6 +85,14 @@ def holds_until(line: Line, reference: CompressRun | None) -> CompressRun | None
             return held
         held = run
     return held
+
+
+def all_lose_more(runs: Sequence[CompressRun], than: CompressRun, reference: CompressRun | None) -> bool:
+    """Return whether each of these adds more to the loss of a token than another, window by window."""
+    theirs = added(than, reference, ALL)
+    found = [changes(less(added(run, reference, ALL), theirs)) for run in runs]
+    known = [one for one in found if one is not None]
+    return len(known) == len(runs) and all(one.outcome is Outcome.HIGHER for one in judge_together(known))
 
 
 def ranking(by_class: Mapping[str, ByWindow]) -> Ranking | None:

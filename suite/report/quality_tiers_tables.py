@@ -230,30 +230,34 @@ def _cached(family: Family, words: Words) -> Table | None:
 
 
 def found_in_cache(family: Family) -> dict[tuple[Arm, str], Comparison]:
-    """Compare what is found in the cache with what is answered, by arm and tier; all of a family together."""
+    """Compare what is found in the cache with what is answered, by arm and tier; all of a family together.
+
+    Where nearly all is answered nothing is asked of the cache, so those are no part of what Holm corrects.
+    """
     found = {
         (arm, tier): one
         for arm in family.main.arms
         for tier in family.tiers
-        if (
-            one := compare(
-                *map(arm.by_seed, (recoverable_share(tier), tier_share(tier))), bounds=(None, 1.0), margin=SHARE_MARGIN
-            )
-        )
+        if (one := compare(*map(arm.by_seed, (recoverable_share(tier), tier_share(tier))), margin=SHARE_MARGIN))
     }
-    return dict(zip(found, judge_together([*found.values()]), strict=True))
+    asked = {key: one for key, one in found.items() if not _is_answered(one)}
+    return found | dict(zip(asked, judge_together([*asked.values()]), strict=True))
+
+
+def _is_answered(less: Comparison) -> bool:
+    return fmean(less.theirs) >= 1 - ALL_BUT
 
 
 def _found_less(less: Comparison | None, words: Words) -> list[str]:
     if less is None:
         return [numbers.NOTHING] * 4
     told = with_range(less.mean, less.interval, points, words("rl.to"), words)
-    return [told, cached_verdict(less, words), *p_cells(less)]
+    return [told, cached_verdict(less, words), *([numbers.NOTHING] * 2 if _is_answered(less) else p_cells(less))]
 
 
 def cached_verdict(less: Comparison, words: Words) -> str:
     """Return whether more, less or as much is in the cache as is answered; or that nearly all of it is answered."""
-    if fmean(less.theirs) >= 1 - ALL_BUT:
+    if _is_answered(less):
         return words("quality_tiers.cached.answered")
     return words.either(f"quality_tiers.cached.{less.outcome}", verdict(less, words))
 

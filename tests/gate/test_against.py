@@ -137,7 +137,7 @@ def workload(name, is_old):
     target = f"somebodys.{TARGETS.get(name, name.capitalize())}"
     axes = ["seq_len", "batch"] if name == "wider" and not is_old else ["seq_len"]
     size = 2 if name == "resized" and not is_old else 1
-    return {"name": name, "_target_": target, "plan": "somebodys.Plan", "axes": axes, "size": size}
+    return {"name": name, "_target_": target, "plan": "somebodys.Plan", "axes": axes, "uses": ["batch"], "size": size}
 
 
 EDITABLE = """

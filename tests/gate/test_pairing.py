@@ -36,7 +36,8 @@ def test_an_axis_that_only_one_tree_has_does_not_part_them():
 
 def of_mla(variant, phase, **attention):
     axes = {"attention": variant, "phase": phase}
-    one = {"workload": "attention", "axes": axes, "extras": {}, "settings": {"phase": phase, "attention": attention}}
+    settings = {"phase": phase, "attention": attention}
+    one = {"workload": "attention", "axes": axes, "extras": {}, "settings": settings, "code": {}}
     return expanded_from({"cases": [one]})[0]
 
 

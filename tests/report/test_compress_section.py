@@ -293,7 +293,9 @@ def test_the_headline_says_what_is_held_and_what_goes_first():
 
 
 def test_eight_bits_are_the_best_only_where_no_latent_comes_near():
-    (said,) = headlines(in_memory(*study(), compress_record("svd", 320, added={"rare": (0.01, 0.0, -0.01)})), EN)
+    (said,) = headlines(
+        in_memory(*study(), compress_record("svd", 320, added={"rare": (0.01, 0.0, -0.01, 0.02, -0.02)})), EN
+    )
     assert "int8 in 27 %" in said
     assert "less than any latent" not in said
 
