@@ -75,10 +75,10 @@ def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
 def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> Interval:
     """The median of all samples and an interval for what further launches would have; of one launch, within it.
 
-    The wider of two, both on a logarithmic scale: Student's t over the launches' medians, and what holds as large a
-    share of the single samples, by their quartiles. The second is a floor, for launches of one run share its seconds,
-    and three of them may be alike by chance. Where launches are independent draws, it only adds to the level; on a busy
-    machine, where they are not, t alone fell short of it (tests/benchmarks/launch_coverage.py).
+    Two reaches on a logarithmic scale, as the sides of a right angle: Student's t over the launches' medians, and what
+    holds as large a share of the single samples, by their quartiles. Where launches are independent draws the first is
+    enough. But those of one run share its seconds: three of them may be alike by chance, and a machine drifts over
+    minutes. t alone held 78 of 96, the wider of the two 87 of 96 (tests/benchmarks/launch_coverage.py).
     Raises ValueError for no launches, one without samples, or of several launches a sample that is not above zero.
     """
     taken = [np.asarray(samples, dtype=float) for samples in launches]
@@ -92,7 +92,8 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
     logs = [np.log(one) for one in taken]
     medians = np.array([np.median(one) for one in logs])
     error = np.std(medians, ddof=1) / math.sqrt(len(medians))
-    half = max(t_quantile((1 + level) / 2, len(medians) - 1) * error, _reach_of_samples(logs, medians, level))
+    of_launches = t_quantile((1 + level) / 2, len(medians) - 1) * error
+    half = math.hypot(of_launches, _reach_of_samples(logs, medians, level))
     median = float(np.median(np.concatenate(taken)))
     return Interval(
         median=median,

@@ -102,6 +102,15 @@ def test_launches_alike_by_chance_are_no_narrower_than_samples():
     assert interval.relative_half_width == pytest.approx(1.96 * 0.04, rel=0.2)
 
 
+def test_what_launches_differ_by_and_what_samples_do_both_widen_the_interval():
+    one = np.exp(np.random.default_rng(5).normal(scale=0.04, size=201))
+    still, noisy = ([of * shift for shift in (0.98, 1.0, 1.02)] for of in (np.full(201, 1.0), one))
+    alone, samples, both = (
+        np.log(launched_interval(of).high / launched_interval(of).median) for of in (still, [one] * 3, noisy)
+    )
+    assert both == pytest.approx(np.hypot(alone, samples), rel=1e-6)
+
+
 def test_the_interval_over_launches_lies_about_its_median():
     interval = launched_interval([[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]])
     assert interval.median == 2.0
