@@ -1,6 +1,7 @@
-"""Who may import whom: each module is imported in a process of its own, and sys.modules is looked at."""
+"""Who may import whom: by the import lines that run, all that they reach, and what stands in sys.modules then."""
 
 import ast
+import functools
 import importlib.util
 import json
 import os
@@ -98,29 +99,69 @@ def foreign(layer, found):
     return {name for name in found if name.startswith("suite.") and layer_of(name) not in allowed}
 
 
-@needs_fork
-def test_layers_without_torch_import_only_what_lies_below_them_and_neither_torch_nor_hydra():
-    layers = [layer for layer in MAY_IMPORT if layer not in NEEDS_TORCH]
+def imported_at_once(body):
+    """What statements import when they run, as dotted names; not what a function or a type checker would."""
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ClassDef | ast.Try | ast.With | ast.If):
+            is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+            handlers = [one for handler in getattr(node, "handlers", ()) for one in handler.body]
+            yield from imported_at_once([*([] if is_for_types else node.body), *handlers, *getattr(node, "orelse", ())])
+
+
+@functools.cache
+def imports_of(module):
+    """A module's own imports and those of the packages around it: modules of the suite, and other packages' names."""
+    path = ROOT.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found = set()
+    for name in imported_at_once(ast.parse(path.read_text(encoding="utf-8")).body):
+        while name.startswith("suite.") and not (ROOT / name.replace(".", "/")).is_dir() and not is_module(name):
+            name = name.rpartition(".")[0]
+        found.add(name if name.startswith("suite") else name.partition(".")[0])
+    parents = [module.rsplit(".", count)[0] for count in range(1, module.count(".") + 1)]
+    return found | {name for name in parents if name != "suite"}
+
+
+def is_module(name):
+    return ROOT.joinpath(*name.split(".")).with_suffix(".py").exists()
+
+
+def reached_from(module):
+    """All that importing a module imports, by its own lines and those of the suite's modules that it reaches."""
+    reached, left = set(), {module}
+    while left:
+        name = left.pop()
+        reached.add(name)
+        left |= imports_of(name) - reached - {"suite"} if name.startswith("suite.") else set()
+    return reached
+
+
+@pytest.mark.parametrize("layer", MAY_IMPORT)
+def test_a_layer_imports_only_what_lies_below_it(layer):
+    forbidden = {"hydra", "omegaconf"} if layer in NEEDS_TORCH else RUNS_ONLY
+    modules = modules_of(layer)
+    assert modules
+    for module in modules:
+        reached = reached_from(module)
+        assert not foreign(layer, reached), module
+        assert not forbidden & reached, module
+
+
+@pytest.mark.parametrize("has_torch", [False, True])
+def test_no_package_brings_what_layers_may_not_import(has_torch):
+    layers = [layer for layer in MAY_IMPORT if (layer in NEEDS_TORCH) is has_torch]
     modules = [module for layer in layers for module in modules_of(layer)]
-    dear = ["pandas", "pyarrow.parquet", "plotly.graph_objects", "psutil", "yaml", "jinja2", "pynvml", "getpass"]
-    found = imported_by(modules, preloaded=[*dear, "statistics", "tomllib", "xml.etree.ElementTree"])
-    assert len(found) == len(modules) > 10
-    for module, names in found.items():
-        assert isinstance(names, list), names
-        assert not foreign(layer_of(module), names), module
-        assert not RUNS_ONLY & set(names), module
-
-
-@needs_fork
-def test_measure_does_not_know_attention_and_neither_knows_the_report_or_hydra():
-    modules = [module for layer in NEEDS_TORCH for module in modules_of(layer)]
-    dear = ["torch", "torch._dynamo", "torch._inductor.cpp_builder", "psutil", "pyarrow.parquet", "yaml", "filelock"]
-    found = imported_by(modules, preloaded=[*dear, "numpy.typing"])
-    assert len(found) == len(modules) > 10
-    for module, names in found.items():
-        assert isinstance(names, list), names
-        assert not foreign(layer_of(module), names), module
-        assert not {"hydra", "omegaconf"} & set(names), module
+    look = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+    command = [sys.executable, "-W", "ignore", "-c", look, *modules]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found = set(ended.stdout.split())
+    assert set(modules) <= found
+    assert not ({"hydra", "omegaconf"} if has_torch else RUNS_ONLY) & found
 
 
 @needs_fork
