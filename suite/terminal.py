@@ -22,7 +22,7 @@ from suite.learnt import learnt_briefly
 from suite.projected import projected_briefly
 from suite.records import numbers
 from suite.records.case import Case, shared, telling_apart, value_of
-from suite.records.derived import constant, started_at, warnings_of
+from suite.records.derived import IMPRECISE, constant, started_at, warnings_of
 from suite.records.record import Record, Status
 from suite.records.store import RECORD, StoredRecord
 from suite.remaining import remaining_s
@@ -224,7 +224,8 @@ def _brief(record: Record) -> str:
     spans = [text for span in SPANS if (text := _span_text(record, span))]
     briefs = (learnt_briefly, projected_briefly, answered_briefly, compressed_briefly)
     others = [text for brief in briefs if (text := brief(record)) is not None]
-    return "   ".join([*spans, *others, *(f"! {warning}" for warning in warnings_of(record))])
+    warnings = [f"! {warning}" for warning in warnings_of(record) if not warning.startswith(IMPRECISE)]
+    return "   ".join([*spans, *others, *warnings])
 
 
 def _span_text(record: Record, span: str) -> str | None:

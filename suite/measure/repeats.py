@@ -13,7 +13,7 @@ from typing import Any
 
 from suite.configuration import positive_number, whole_number
 from suite.measure.meter import Meter
-from suite.records.derived import by_launch
+from suite.records.derived import IMPRECISE, by_launch
 from suite.records.record import Reading
 from suite.statistics.intervals import Interval, launched_interval
 
@@ -114,7 +114,7 @@ def shortfall(readings: Iterable[Reading], effort: Effort, *, predicted_s: float
         return None
     among = f" in {widest.launches} launches" if widest.launches > 1 else ""
     reached = f"the widest interval is ±{_width(widest):.1%} of its median" if _width(widest) < math.inf else TOO_FEW
-    return f"less precise than measure.precision = {effort.precision:g} at n = {widest.count}{among}: {reached}"
+    return f"{IMPRECISE} = {effort.precision:g} at n = {widest.count}{among}: {reached}"
 
 
 def _widest(readings: Iterable[Reading]) -> Interval:

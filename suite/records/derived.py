@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from suite.records.record import Reading, Record
 from suite.theory.roofline import Ceilings
 
+IMPRECISE = "less precise than measure.precision"
+"""How the warning begins that an interval is wider than was asked for; a line that says the width leaves it out."""
+
 
 def noted(record: Record, span: str, metric: str) -> float | None:
     """A quantity that a record notes once, where it is a finite number."""

@@ -32,9 +32,9 @@ FILLS = ("", "-open", "-dot", "-open-dot")
 
 
 def shown(variant: str) -> str:
-    """A variant's name for people: MLA, and MLA, latent for `mla_latent`."""
+    """A variant's name for people: MLA, and MLA (latent) for `mla_latent`."""
     kind, _, mode = variant.partition("_")
-    return f"{kind.upper()}, {mode.replace('_', ' ')}" if mode else kind.upper()
+    return f"{kind.upper()} ({mode.replace('_', ' ')})" if mode else kind.upper()
 
 
 def rank(variant: str) -> tuple[int, str]:

@@ -73,7 +73,7 @@ def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
 
 
 def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> Interval:
-    """The median of all samples and an interval for what further launches would have; of one launch, within it.
+    """Return the median of all samples and an interval for what launches have in common; of one launch, within it.
 
     Two reaches on a logarithmic scale, as the sides of a right angle: Student's t over the launches' medians, and what
     holds as large a share of the single samples, by their quartiles. Where launches are independent draws the first is

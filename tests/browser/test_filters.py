@@ -42,9 +42,9 @@ def seen(page):
 
 def test_a_variant_leaves_its_lines_and_its_rows(page):
     every = seen(page)
-    choose(page, "variant", "MLA, latent")
-    assert set(page.evaluate(ROWS_BY_FACET, "variant")) == {"MLA, latent"}
-    wait_for_names(page, "latency", ["MLA, latent · after", "MLA, latent · before"])
+    choose(page, "variant", "MLA (latent)")
+    assert set(page.evaluate(ROWS_BY_FACET, "variant")) == {"MLA (latent)"}
+    wait_for_names(page, "latency", ["MLA (latent) · after", "MLA (latent) · before"])
     said = page.locator(".filters output").inner_text()
     figures, all_figures, rows, all_rows = (int(text.replace(",", "")) for text in re.fullmatch(COUNTED, said).groups())
     assert (figures, all_figures) == (seen(page)[0], every[0])
@@ -77,7 +77,7 @@ def test_a_geometry_leaves_its_points_of_a_trace(page):
 def test_a_label_leaves_its_lines_and_its_rows(page):
     choose(page, "label", "before")
     assert set(page.evaluate(ROWS_BY_FACET, "label")) == {"before"}
-    wait_for_names(page, "latency", ["GQA · before", "MLA · before", "MLA, latent · before"])
+    wait_for_names(page, "latency", ["GQA · before", "MLA · before", "MLA (latent) · before"])
 
 
 def test_choices_hold_together_and_reset_restores_everything(page):

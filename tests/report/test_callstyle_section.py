@@ -67,7 +67,7 @@ def test_modes_left_to_auto_are_tabled_and_not_drawn(tmp_path):
     auto = [form(asked="auto"), form("mla_expanded", "eager", 5e-4, asked="auto")]
     section = section_of(tmp_path, *auto)
     assert section.figures == []
-    assert [row[1] for row in section.tables[0].rows] == ["MLA · sdpa_folded", "MLA, expanded · eager"]
+    assert [row[1] for row in section.tables[0].rows] == ["MLA · sdpa_folded", "MLA (expanded) · eager"]
 
 
 def test_a_form_that_auto_chose_and_somebody_named_is_shown_once(tmp_path):

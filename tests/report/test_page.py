@@ -90,7 +90,7 @@ def test_what_all_rows_share_is_said_once_for_the_table():
 
 def test_facets_are_what_people_see():
     record = build(attention="mla_latent", phase="train", geometry=None)
-    assert record_facets(record, EN) == {"variant": "MLA, latent", "phase": "training", "dtype": "bfloat16"}
+    assert record_facets(record, EN) == {"variant": "MLA (latent)", "phase": "training", "dtype": "bfloat16"}
 
 
 def test_every_trace_is_about_something_that_can_be_chosen(tmp_path):

@@ -190,7 +190,7 @@ def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_t
     assert [one.title for one in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · cpu"]
     others = table_of(results, "latency", 2)
     assert {row["Group"] for row in others} == {"deepseek-v2-lite · decode · bfloat16 · cpu · query_len=16"}
-    assert sorted(row["Variant"] for row in others) == ["MLA", "MLA, latent"]
+    assert sorted(row["Variant"] for row in others) == ["MLA", "MLA (latent)"]
 
 
 def test_no_line_joins_an_old_absorbed_prefill_with_one_that_expands(tmp_path):
@@ -203,7 +203,7 @@ def test_no_line_joins_an_old_absorbed_prefill_with_one_that_expands(tmp_path):
     ]
     (section,) = [one for one in build_sections(read(tmp_path, *records), load_words("en")) if one.id == "latency"]
     drawn = {trace["name"]: list(trace["x"]) for trace in section.figures[0].views[0].figure["data"]}
-    assert drawn == {"MLA": [4096], "MLA, absorbed": [1024, 4096], "MLA, latent": [1024]}
+    assert drawn == {"MLA": [4096], "MLA (absorbed)": [1024, 4096], "MLA (latent)": [1024]}
 
 
 def test_what_auto_chose_at_each_context_is_one_line(tmp_path):
