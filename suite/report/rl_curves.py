@@ -43,13 +43,13 @@ class Evaluated:
     def spent(self, budget: str) -> float:
         return fmean(curve.by(budget)[place] for curve, place in self.runs)
 
-    def hover(self, budget: str, words: Words) -> str:
+    def hover(self, budget: str, interval: Estimate | None, words: Words) -> str:
         return words(
             "rl_efficiency.hover",
             spent=amount(budget, self.spent(budget)),
             budget=budget_name(budget, words),
             accuracy=numbers.percent(fmean(self.scores)),
-            interval=percent_range(self.interval),
+            interval=percent_range(interval),
             count=len(self.scores),
         )
 
@@ -84,5 +84,5 @@ def _band(arm: Arm, points: Sequence[Evaluated], budget: str, words: Words) -> B
         y=[fmean(point.scores) for point in points],
         low=[interval.low for interval in known] if is_known else None,
         high=[interval.high for interval in known] if is_known else None,
-        hover=[point.hover(budget, words) for point in points],
+        hover=[point.hover(budget, point.interval, words) for point in points],
     )

@@ -13,6 +13,7 @@ from suite.report.rl_numbers import SECONDS, points, with_range
 from suite.report.rl_palette import arm_style
 from suite.report.rl_run import STEPS
 from suite.report.rl_runs import Arm
+from suite.report.verdicts import share_interval
 from suite.report.words import Words
 
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
@@ -80,6 +81,7 @@ def _marks(arm: Arm, gains: Sequence[Gain], budget: str, style: Mapping[str, Any
     said = {gain.stage.ends: stage_name(gain.stage, words) if gain.of > 1 else "" for gain in gains}
     said = {gains[0].stage.begins: "", **said}
     found = [one for one in evaluations(arm) if one.step in said]
+    intervals = [share_interval(one.scores) for one in found]
     return {
         "type": "scatter",
         "mode": "markers+text",
@@ -87,11 +89,18 @@ def _marks(arm: Arm, gains: Sequence[Gain], budget: str, style: Mapping[str, Any
         "legendgroup": figure_text(arm.name),
         "x": [short(one.spent(budget)) for one in found],
         "y": [short(fmean(one.scores)) for one in found],
-        **error_bars("y", [(fmean(one.scores), one.interval) for one in found], colour=style["marker"]["color"]),
+        **error_bars(
+            "y",
+            [(fmean(one.scores), interval) for one, interval in zip(found, intervals, strict=True)],
+            colour=style["marker"]["color"],
+        ),
         "text": [figure_text(said[one.step]) for one in found],
         "textposition": [SIDES[place % len(SIDES)] for place in range(len(found))],
         "textfont": {"size": 10, "color": style["marker"]["color"]},
-        "hovertext": [figure_text(f"{said[one.step]} {one.hover(budget, words)}".strip()) for one in found],
+        "hovertext": [
+            figure_text(f"{said[one.step]} {one.hover(budget, interval, words)}".strip())
+            for one, interval in zip(found, intervals, strict=True)
+        ],
         "hovertemplate": HOVER,
         "marker": {**style["marker"], "size": 9},
         **trace_facets(**arm.facets),
