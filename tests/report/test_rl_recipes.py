@@ -125,7 +125,8 @@ def test_marks_stand_where_stages_end_and_name_them_where_there_are_several(tmp_
     marks = {trace["name"]: trace for trace in figure.views[0].figure["data"] if trace["mode"] == "markers+text"}
     assert (marks["R1"]["x"], marks["R1"]["y"], marks["R1"]["text"]) == ([0, 2, 4], [0, 0.4, 0.9], ["", "SFT", "RL"])
     assert (marks["R1-Zero"]["x"], marks["R1-Zero"]["text"]) == ([0, 4], ["", ""])
-    assert marks["R1-Zero"]["error_y"]["array"] == [0, 0.05]
+    # Two seeds 10 points apart: Student's t makes 12.7 standard errors of it, cut at 100 %.
+    assert marks["R1-Zero"]["error_y"]["array"] == [0, 0.55]
 
 
 def test_distillation_stands_beside_rl_on_the_same_small_model_and_its_teacher_in_a_column(tmp_path):
