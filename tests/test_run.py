@@ -275,7 +275,8 @@ def test_a_later_launch_that_is_wrong_leaves_no_timing(tmp_path):
 
 @needs_process_groups
 def test_a_case_cut_short_in_a_later_launch_is_interrupted(tmp_path):
-    code, (record,) = in_launches(tmp_path, "InterruptedLater", "measure.launches=3")
+    with heard(signal.SIGINT):
+        code, (record,) = in_launches(tmp_path, "InterruptedLater", "measure.launches=3")
     assert (code, record.status) == (130, Status.INTERRUPTED)
     assert {one.launch for one in record.readings if one.metric == "latency_s"} == {0}
 
