@@ -36,6 +36,16 @@ def test_unsteady_steps_go_on_until_the_interval_is_narrow():
     assert len(meter.readings) > 20
 
 
+def test_the_widest_span_decides():
+    spans = {"steady": [1.0] * 9, "noisy": [1.0, 2.0, 3.0] * 3}
+    readings = [
+        Reading(step=step, span=span, metric="latency_s", value=value)
+        for span, values in spans.items()
+        for step, value in enumerate(values)
+    ]
+    assert "±50.0%" in shortfall(readings, PATIENT, predicted_s=0.0)
+
+
 def test_a_spent_budget_is_said_with_the_width_that_was_reached():
     effort = Effort(precision=1e-9, launches=1, max_seconds=60, min_steps=3, max_steps=9, cold_steps=0)
     warning, meter = repeated(Readings([1.0, 2.0]), effort)
