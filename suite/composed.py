@@ -31,7 +31,7 @@ class Composed:
     """Settings that the task's file sets, which only its own workload may have."""
 
     def is_set(self, key: str) -> bool:
-        """Whether a named key has a value, or an option is taken in a named group."""
+        """Return whether a named key has a value, or an option is taken in a named group."""
         return key in self.chosen or value_under(self.settings, key.rpartition("@")[2]) is not None
 
     @property

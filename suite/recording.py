@@ -186,7 +186,7 @@ def _measure(lane: Lane, job: Job, complaints: Path, received: _Received, watch:
 
 
 def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
-    """What launches a case had, and how far neighbouring samples of one are alike, by span."""
+    """Return what launches a case had, and how far neighbouring samples of one are alike, by span."""
     timed = [reading for reading in readings if reading.metric == "latency_s"]
     spans = {span: by_launch(one for one in timed if one.span == span) for span in {one.span for one in timed}}
     alike = {span: lag1_autocorrelation(values) for span, values in sorted(spans.items())}

@@ -156,7 +156,7 @@ class Comparison:
         ]
 
     def _is_held(self, case: str, old: Code, new: Code) -> bool:
-        """Whether both revisions hold what the case runs. Where one does not, that is its verdict."""
+        """Return whether both revisions hold what the case runs; where one does not, note that as its verdict."""
         self.installed |= {name for code in (old, new) for name in _held(code)[1]}
         if unheld := _unheld(case, old, new):
             self.verdicts.append(unheld)

@@ -57,8 +57,10 @@ class Effort:
         return effort
 
     def launches_for(self, predicted_s: float) -> int:
-        """As many as were asked for, or fewer that leave each the time of a step by prediction: one where that leaves
-        too few to tell their spread."""
+        """Return as many as were asked for, or fewer that leave each the time of a step by prediction.
+
+        One where that leaves too few to tell their spread.
+        """
         count = self.launches if predicted_s <= 0 else min(self.launches, int(self.max_seconds / predicted_s))
         return count if count >= min(FEWEST_LAUNCHES, self.launches) else 1
 
@@ -103,7 +105,7 @@ def repeat(
 
 
 def shortfall(readings: Iterable[Reading], effort: Effort, *, predicted_s: float) -> str | None:
-    """What a reader must know of a case's timings in all launches; None where they are as narrow as wanted."""
+    """Say what a reader must know of a case's timings in all launches; None where they are as narrow as wanted."""
     widest = _widest(readings)
     if predicted_s > effort.max_seconds:
         return (

@@ -179,7 +179,7 @@ def interval_level(interval: Interval, words: Words) -> str:
 
 
 def one_launch_reach() -> str:
-    """How far a median within one launch is taken to reach where it is compared, as a share."""
+    """Return how far a median within one launch is taken to reach where it is compared, as a share."""
     return numbers.percent(ONE_LAUNCH_REACH - 1)
 
 

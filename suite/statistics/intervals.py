@@ -78,7 +78,7 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
     Two reaches on a logarithmic scale, as the sides of a right angle: Student's t over the launches' medians, and what
     holds as large a share of the single samples, by their quartiles. Where launches are independent draws the first is
     enough. But those of one run share its seconds: three of them may be alike by chance, and a machine drifts over
-    minutes. t alone held 78 of 96, the wider of the two 87 of 96 (tests/benchmarks/launch_coverage.py).
+    minutes. tests/benchmarks/launch_coverage.py shows how often it holds.
     Raises ValueError for no launches, one without samples, or of several launches a sample that is not above zero.
     """
     taken = [np.asarray(samples, dtype=float) for samples in launches]
@@ -106,7 +106,7 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
 
 
 def _reach_of_samples(launches: Sequence[NDArray[np.float64]], medians: NDArray[np.float64], level: float) -> float:
-    """How far from their launch's median as large a share of samples lies, were they normal."""
+    """Return how far from their launch's median as large a share of samples lies, were they normal."""
     rests = np.concatenate([one - median for one, median in zip(launches, medians, strict=True)])
     left = len(rests) - len(medians)  # each launch's median took a degree of freedom
     if left == 0:

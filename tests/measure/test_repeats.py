@@ -46,6 +46,11 @@ def test_the_widest_span_decides():
     assert "±50.0%" in shortfall(readings, PATIENT, predicted_s=0.0)
 
 
+def test_each_of_several_launches_is_to_be_twice_as_narrow_as_all():
+    assert PATIENT.of_one_launch(1).precision == 0.05
+    assert PATIENT.of_one_launch(3).precision == 0.025
+
+
 def test_a_spent_budget_is_said_with_the_width_that_was_reached():
     effort = Effort(precision=1e-9, launches=1, max_seconds=60, min_steps=3, max_steps=9, cold_steps=0)
     warning, meter = repeated(Readings([1.0, 2.0]), effort)
