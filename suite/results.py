@@ -18,11 +18,13 @@ from suite.records import numbers
 from suite.records.case import telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, claim_folder
 from suite.records.derived import started_at
+from suite.records.environment import machine_id
 from suite.records.plain_text import PLAINER
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError, Status
 from suite.records.store import (
     PART,
+    PRIVATE_PARTS,
     RECORD,
     SAMPLES,
     Contents,
@@ -226,9 +228,11 @@ def _faults(one: StoredRecord) -> Iterable[str]:
     if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
         yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
     yield from _faults_of_files(one)
-    for name, part in (("environment", record.environment), ("provenance", record.provenance)):
-        if scrubbed(part) != part:
-            yield f"{name} holds a path, a name or a secret of this machine"
+    is_ours = record.environment.get("machine_id") == machine_id()
+    parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
+    for name, part in scrubbed(parts, is_ours=is_ours).items():
+        if part != parts[name]:
+            yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
     if record.status is not Status.OK and not record.reason:
         yield f"status {record.status} has no reason"
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from suite.records.environment import machine_id
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.results import list_runs, merge, show, verify
@@ -126,3 +127,23 @@ def test_a_folder_that_is_not_there_and_a_file_to_merge_into_are_refused(tmp_pat
     ):
         with pytest.raises(ValueError, match=r"nowhere|file"):
             command()
+
+
+def test_another_machines_words_that_are_names_here_are_no_fault_and_a_path_is_one_anywhere(
+    tmp_path, capsys, monkeypatch
+):
+    (theirs,) = store(tmp_path / "a", build(reason="pytorch gave bench no memory", status=Status.OUT_OF_MEMORY))
+    ours = {"machine_id": machine_id()}
+    (own,) = store(tmp_path / "b", build(reason="pytorch gave in", status=Status.FAILED, environment=ours))
+    monkeypatch.setattr("getpass.getuser", lambda: "bench")
+    monkeypatch.setattr("platform.node", lambda: "pytorch")
+    assert verify([tmp_path / "a"]) == 0
+    assert verify([tmp_path / "b"]) == 4
+    assert "reason holds a path, a name or a secret of this machine" in capsys.readouterr().out
+
+    record = json.loads((theirs / "record.json").read_text())
+    record["settings"] = {"policy": {"checkpoint": "alice/model"}}
+    (theirs / "record.json").write_text(json.dumps(record))
+    assert verify([tmp_path / "a"]) == 4
+    assert f"{theirs.name}: settings holds a path or a secret\n" in capsys.readouterr().out
+    assert own.is_dir()

@@ -27,7 +27,7 @@ def readings_csv(results: Results) -> str:
 
 def _rows(label: str, record: Record) -> Iterable[dict[str, Any]]:
     for row in reading_rows(record):
-        row["reason"] = scrub(row["reason"] or "")
+        row["reason"] = scrub(row["reason"] or "", is_ours=False)
         yield {"label": label, "started_at": started_at(record)} | row
 
 
