@@ -1,6 +1,8 @@
 """`suite results` lists, shows, verifies and merges what lies in a folder, and names what is damaged."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,7 @@ from suite.records.environment import machine_id
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.results import list_runs, merge, show, verify
+from tests.hostile_texts import TEXTS, harmful
 from tests.records.factory import build, store
 
 
@@ -147,3 +150,24 @@ def test_another_machines_words_that_are_names_here_are_no_fault_and_a_path_is_o
     assert verify([tmp_path / "a"]) == 4
     assert f"{theirs.name}: settings holds a path or a secret\n" in capsys.readouterr().out
     assert own.is_dir()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes no such names")
+def test_no_text_or_name_of_a_folder_commands_whoever_lists_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in TEXTS:
+        root = Path(text.replace("/", "-").replace("\x00", "")[:100])
+        facts = {"warnings": [text], "shape": text, "commit": text, "started_at": text}
+        around = {"cpu": text, "gpus": [text], "machine_id": text, "packages": {text: text}}
+        hostile = build(attention=text, reason=text, status=Status.FAILED, provenance=facts, environment=around)
+        folder, damaged, unfinished = store(root, hostile, build(), build())
+        (damaged / "record.json").write_text("{")
+        (unfinished / "record.json").unlink()
+        list_runs([root], status=None, as_json=False)
+        list_runs([root], status=None, as_json=True)
+        show(str(folder), [root])
+        show(str(damaged), [root])
+        verify([root])
+        merge([root], tmp_path / "all")
+        said = capsys.readouterr()
+        assert harmful(said.out) == harmful(said.err) == []
