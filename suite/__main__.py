@@ -77,7 +77,9 @@ def _guarded(command: "Callable[[], int]") -> int:
         print(f"suite: runs need {error.name}, which is not installed here; see `suite doctor`", file=sys.stderr)
         return CANNOT_JUDGE
     except ValueError as error:
-        print(f"suite: {error}", file=sys.stderr)
+        from suite.records.plain_text import complain
+
+        complain(f"suite: {error}")
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED

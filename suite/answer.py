@@ -21,6 +21,7 @@ from suite.records.derived import (
     warnings_of,
 )
 from suite.records.nvml import State
+from suite.records.plain_text import one_line
 from suite.records.record import Record
 from suite.records.telemetry import gpus_of, source_states
 from suite.statistics.intervals import Interval, launched_interval
@@ -45,7 +46,7 @@ def answer(record: Record, status: str) -> list[str]:
     """Lines of a name and a text. `status` is the status as it is to be shown."""
     facts = record.provenance
     reason = f": {record.reason}" if record.reason else ""
-    lines = [row("status", f"{status}{reason}")]
+    lines = [row("status", "") + status + one_line(reason)]
     lines += [row(name, facts[name]) for name in ("shape", "mode", "match") if name in facts]
     lines += _what_ran(record)
     lines += _checks(record)
@@ -93,7 +94,7 @@ def _use(gpu: Mapping[str, Any]) -> str:
 
 
 def row(name: str, text: str) -> str:
-    return f"{name:<10} {text}"
+    return f"{name:<10} {one_line(str(text))}"
 
 
 def _what_ran(record: Record) -> Sequence[str]:

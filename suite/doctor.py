@@ -21,6 +21,7 @@ import suite
 from suite.configuration import choices, conf_dir
 from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, gpus, machine_id
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.plain_text import json_text, one_line, say
 from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.records.store import read_contents
@@ -38,7 +39,7 @@ NEEDED_FOR_RUNS = {"torch": "torch", "hydra-core": "hydra"}
 def doctor(*, as_json: bool) -> int:
     """Print what was found. Returns 0 where runs are possible, 3 where torch or Hydra is missing or broken."""
     facts = examine()
-    print(json.dumps(facts, indent=1, sort_keys=True) if as_json else as_text(facts))
+    say(json_text(facts, sort_keys=True) if as_json else as_text(facts))
     return RUNS if facts["runs_possible"] else CANNOT_RUN
 
 
@@ -127,7 +128,11 @@ def _row(name: str, text: str) -> str:
     """A label and its text, broken into lines that stay in their column."""
     label = f"{name:<{LABEL_WIDTH}} "
     return textwrap.fill(
-        label + text, LINE_WIDTH, subsequent_indent=" " * len(label), break_long_words=False, break_on_hyphens=False
+        label + one_line(text),
+        LINE_WIDTH,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

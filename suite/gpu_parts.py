@@ -17,6 +17,7 @@ from typing import Any
 from suite.archive import MOST_PACKED_BYTES, pack
 from suite.configuration import choices, read_yaml
 from suite.lm.checkpoint.place import PACKAGES, is_package, missing
+from suite.records.plain_text import one_line, say
 from suite.records.record import Status
 from suite.records.store import read_contents
 
@@ -72,7 +73,7 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
             print(f"{place} begins with {max(0.0, budget.left_s):.0f} s left", flush=True)
             one = _part(part, plan["backends"], out, budget, device, checkpoint)
             ended.append(one)
-            print(f"{place}: {one.how}, {one.said}", flush=True)
+            say(one_line(f"{place}: {one.how}, {one.said}"))
             left_out = _packed(out)
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")

@@ -4,9 +4,7 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 """
 
 import hashlib
-import json
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,11 +16,13 @@ from suite.records import numbers
 from suite.records.case import telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, claim_folder
 from suite.records.derived import started_at
-from suite.records.plain_text import PLAINER
+from suite.records.environment import machine_id
+from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError, Status
 from suite.records.store import (
     PART,
+    PRIVATE_PARTS,
     RECORD,
     SAMPLES,
     Contents,
@@ -51,7 +51,7 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     unread = [(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged if status in (None, DAMAGED)]
     unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
     if as_json:
-        print(json.dumps([*map(_as_json, wanted), *(_unread_json(*one) for one in unread)], indent=1))
+        say(json_text([*map(_as_json, wanted), *(_unread_json(*one) for one in unread)]))
     else:
         _print_table(_listed(wanted, unread))
         print(f"{len(wanted)} runs, {len(contents.damaged)} damaged, {len(contents.unfinished)} unfinished")
@@ -69,9 +69,9 @@ def show(name: str, folders: Sequence[Path]) -> int:
     try:
         record = read_record(folder)
     except CorruptRecordError as error:
-        print(f"suite results: the run is damaged: {error}", file=sys.stderr)
+        complain(f"suite results: the run is damaged: {error}")
         return BROKEN
-    print(record.case.id.translate(PLAINER))
+    say(one_line(record.case.id))
     environment, provenance = record.environment, record.provenance
     gpus = environment.get("gpus")
     machine = [_said(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
@@ -86,7 +86,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
         row("readings", numbers.count(len(record.readings))),
         row("record", str(folder / RECORD)),
     ]
-    print("\n".join(line.translate(PLAINER) for line in lines))
+    say(*map(one_line, lines))
     return DONE
 
 
@@ -96,9 +96,9 @@ def verify(folders: Sequence[Path]) -> int:
     wrong = [(damage.folder, damage.reason) for damage in contents.damaged]
     wrong += [(one.folder, reason) for one in contents.stored for reason in _faults(one)]
     for folder, reason in wrong:
-        print(f"{folder}: {reason}".translate(PLAINER))
+        say(one_line(f"{folder}: {reason}"))
     for folder in contents.unfinished:
-        print(f"{folder}: unfinished, not read; the same command takes it over")
+        say(one_line(f"{folder}: unfinished, not read; the same command takes it over"))
     readings = sum(len(one.record.readings) for one in contents.stored)
     whole = len(contents.stored) - len({folder for folder, _ in wrong} & {one.folder for one in contents.stored})
     print(f"{whole} runs with {numbers.count(readings)} readings are whole; {len(wrong)} faults")
@@ -151,10 +151,10 @@ def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) ->
             there.add(digest)
             copied += 1
     for damage in damaged:
-        print(f"left out, damaged: {shown(damage.folder)}: {damage.reason}".translate(PLAINER), file=sys.stderr)
+        complain(f"left out, damaged: {shown(damage.folder)}: {damage.reason}")
     for folder in contents.unfinished:
-        print(f"left out, unfinished: {shown(folder)}", file=sys.stderr)
-    print(f"{copied} runs copied into {into}; {known} were there already")
+        complain(f"left out, unfinished: {shown(folder)}")
+    say(one_line(f"{copied} runs copied into {into}; {known} were there already"))
     return BROKEN if damaged else DONE
 
 
@@ -179,10 +179,10 @@ def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, st
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    plain = [[cell.translate(PLAINER) for cell in cells] for cells in rows]
+    plain = [list(map(one_line, cells)) for cells in rows]
     widths = [max(map(len, column)) for column in zip(*plain, strict=True)]
     for *cells, last in plain:
-        print("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip())
+        say("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip())
 
 
 def _as_json(one: StoredRecord) -> dict[str, Any]:
@@ -226,9 +226,11 @@ def _faults(one: StoredRecord) -> Iterable[str]:
     if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
         yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
     yield from _faults_of_files(one)
-    for name, part in (("environment", record.environment), ("provenance", record.provenance)):
-        if scrubbed(part) != part:
-            yield f"{name} holds a path, a name or a secret of this machine"
+    is_ours = record.environment.get("machine_id") == machine_id()
+    parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
+    for name, part in scrubbed(parts, is_ours=is_ours).items():
+        if part != parts[name]:
+            yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
     if record.status is not Status.OK and not record.reason:
         yield f"status {record.status} has no reason"
 

@@ -10,6 +10,7 @@ from suite.configuration import read_yaml, whole_number
 from suite.execution import INTERRUPTED, execute
 from suite.job import Job, job_for
 from suite.records.case import case_from, value_under, without_inapplicable
+from suite.records.plain_text import complain, one_line, say
 from suite.side_by_side import refuse_workers
 from suite.strangers import OF_THE_COMMAND, no_such_setting, unused_of
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads us left: the command line ends quietly
         raise
     except OSError as error:
-        print(f"suite run: cannot write the results: {error.strerror} ({error.filename})", file=sys.stderr)
+        complain(f"suite run: cannot write the results: {error.strerror} ({error.filename})")
         return 4
     except KeyboardInterrupt:
         return 130
@@ -40,7 +41,7 @@ def _run(arguments: Sequence[str]) -> int:
         workers = _workers(composed)
         refuse_workers(jobs, workers)
     except REFUSALS as error:
-        print(f"suite run: {sentence(error)}", file=sys.stderr)
+        complain(f"suite run: {sentence(error)}")
         return 2
     if not composed:  # Hydra answered by itself, as with --cfg
         return 0
@@ -53,7 +54,7 @@ def _run(arguments: Sequence[str]) -> int:
         from suite.report.command import report  # a third of a second, which the gate's workers need not wait for
 
         written, reported = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
-        print(f"page: {written}{', which names damaged folders' if reported else ''}", flush=True)
+        say(one_line(f"page: {written}{', which names damaged folders' if reported else ''}"))
     return code
 
 

@@ -23,6 +23,7 @@ from suite.projected import projected_briefly
 from suite.records import numbers
 from suite.records.case import Case, shared, telling_apart, value_of
 from suite.records.derived import IMPRECISE, constant, started_at, warnings_of
+from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
 from suite.records.store import RECORD, StoredRecord
 from suite.remaining import remaining_s
@@ -63,7 +64,7 @@ class Terminal:
 
     def __enter__(self) -> "Terminal":
         if self._is_sweep:
-            print(self._shared, flush=True)
+            say(one_line(self._shared))
         if self._is_live:
             self._live.start()
         return self
@@ -81,44 +82,44 @@ class Terminal:
             self._take(one.record, was_there=True)
         if self._is_sweep and stored:
             said = "was" if len(stored) == 1 else "were"
-            print(f"{len(stored)} of {self._total} {said} recorded {when} (resume=false measures again)", flush=True)
+            say(f"{len(stored)} of {self._total} {said} recorded {when} (resume=false measures again)")
         for one in stored if not self._is_sweep else ():
-            print(one.record.case.id)
+            say(one_line(one.record.case.id))
             again = row("recorded", f"{started_at(one.record)}, not measured again; resume=false does")
-            print("\n".join([*self._whole(one.record, one.folder), again]), flush=True)
+            say(*self._whole(one.record, one.folder), again)
 
     def held_elsewhere(self, case: Case) -> None:
         """A case that another process runs into the same folder. Said once, however often it is found so."""
         if case.id not in self._elsewhere:
             del self._waiting[case.id]
             self._elsewhere.add(case.id)
-            print(f"another process is running {case.id}", flush=True)
+            say(one_line(f"another process is running {case.id}"))
 
     def starting(self, case: Case) -> None:
         if not self._is_sweep:
-            print(case.id, flush=True)
+            say(one_line(case.id))
         elif not self._has_header:
             self._has_header = True
-            print(self._in_columns(" " * len(self._count()), self._names, "result"), flush=True)
+            say(self._in_columns(" " * len(self._count()), self._names, "result"))
         self._running[case.id] = case, time.monotonic()
         self._live.refresh()
 
     def finished(self, record: Record, folder: Path) -> None:
         del self._running[record.case.id]
         self._take(record, was_there=False)
-        print("\n".join([self._one_line(record)] if self._is_sweep else self._whole(record, folder)), flush=True)
+        say(*([self._line(record)] if self._is_sweep else self._whole(record, folder)))
         now = time.monotonic()
         if self._is_sweep and not self._is_live and self._waiting and now - self._said_at > PLAIN_PROGRESS_EVERY_S:
             self._said_at = now
-            print(self._progress(), flush=True)
+            say(self._progress())
 
     def summary(self, folder: Path) -> None:
         if not self._is_sweep:
             return
-        print("\n".join(["", *self._table(), *self._reasons(), *self._watched()]))
+        say("", *self._table(), *self._reasons(), *self._watched())
         if self._waiting:
-            print(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
-        print(f"records: {folder}", flush=True)
+            say(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
+        say(one_line(f"records: {folder}"))
 
     def _take(self, record: Record, *, was_there: bool) -> None:
         self._waiting.pop(record.case.id, None)
@@ -134,7 +135,7 @@ class Terminal:
         ]
         # What does not fit into the line is cut off at its end: the names of several, rather than how far they are.
         parts = [*parts, *running] if self._workers > 1 else [*running, *parts]
-        return Text(" · ".join(filter(None, parts)), style="dim", no_wrap=True, overflow="ellipsis")
+        return Text(one_line(" · ".join(filter(None, parts))), style="dim", no_wrap=True, overflow="ellipsis")
 
     def _progress(self) -> str:
         """`7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left`."""
@@ -154,7 +155,7 @@ class Terminal:
         groups = dict.fromkeys(value_of(record.case, by) for record, _ in self._ended) if by else {}
         statuses = [status for status in Status if any(record.status is status for record, _ in self._ended)]
         columns = [*statuses, *([SKIPPED] if any(was_there for _, was_there in self._ended) else [])]
-        rows = [[by, "cases", *columns, "took"]]
+        rows = [[one_line(by), "cases", *columns, "took"]]
         rows += [_counted(group, self._of(by, group), columns) for group in groups]
         if len(groups) != 1:
             rows.append(_counted("all", self._ended, columns))
@@ -172,24 +173,26 @@ class Terminal:
     def _reasons(self) -> list[str]:
         """Why cases are not ok, each reason once: they have scrolled away."""
         reasons = Counter((record.status, record.reason or "") for record, _ in self._ended if record.reason)
-        lines = [f"{count} {self._status(status)}: {reason}" for (status, reason), count in reasons.most_common()]
+        lines = [
+            f"{count} {self._status(status)}: {one_line(reason)}" for (status, reason), count in reasons.most_common()
+        ]
         more = [f"and {len(lines) - MOST_REASONS} other reasons, in their records"] if len(lines) > MOST_REASONS else []
         return lines[:MOST_REASONS] + more
 
     def _watched(self) -> list[str]:
         """What telemetry saw, each thing once, over the cases that ran now."""
         texts = dict.fromkeys(watched(record) for record, was_there in self._ended if not was_there)
-        return [f"telemetry: {text}" for text in texts if text is not None]
+        return [one_line(f"telemetry: {text}") for text in texts if text is not None]
 
-    def _one_line(self, record: Record) -> str:
+    def _line(self, record: Record) -> str:
         values = [value_of(record.case, name) for name in self._names]
-        return self._in_columns(self._count(), values, f"{self._status(record.status)}  {_brief(record)}")
+        return self._in_columns(self._count(), values, f"{self._status(record.status)}  {one_line(_brief(record))}")
 
     def _count(self) -> str:
         return f"[{self._total - len(self._waiting):>{len(str(self._total))}}/{self._total}]"
 
     def _in_columns(self, first: str, values: Sequence[str], last: str) -> str:
-        padded = [value.ljust(width) for value, width in zip(values, self._widths, strict=True)]
+        padded = [one_line(value).ljust(width) for value, width in zip(values, self._widths, strict=True)]
         return "  ".join([first, *padded, last]).rstrip()
 
     def _status(self, status: Status) -> str:
@@ -205,7 +208,7 @@ def _counted(name: str, ended: Sequence[tuple[Record, bool]], columns: Sequence[
     counts[SKIPPED] = sum(was_there for _, was_there in ended)
     numbered = [len(ended), *(counts[column] for column in columns)]
     took_s = sum(_cost_s(record) for record, was_there in ended if not was_there)
-    return [name, *(str(count) if count else "-" for count in numbered), numbers.duration(took_s)]
+    return [one_line(name), *(str(count) if count else "-" for count in numbered), numbers.duration(took_s)]
 
 
 def _cost_s(record: Record) -> float:

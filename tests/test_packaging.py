@@ -138,7 +138,7 @@ def test_the_sdist_carries_everything_that_a_build_and_a_test_need(built):
     with tarfile.open(built[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert configuration_files() <= names
-    assert {"Makefile", "LICENSE", "README.md", "suite/__main__.py", "tests/test_packaging.py"} <= names
+    assert {"Makefile", "LICENSE", "README.md", "SECURITY.md", "suite/__main__.py", "tests/test_packaging.py"} <= names
 
 
 def test_an_installed_wheel_runs_a_case_from_any_folder(built, tmp_path):
@@ -177,3 +177,46 @@ def test_the_reading_group_is_what_the_package_needs_but_for_runs():
 
     needed = names(PYPROJECT["project"]["dependencies"])
     assert needed - names(PYPROJECT["dependency-groups"]["reading"]) == {"torch", "hydra-core", "rich"}
+
+
+# --- what others' code gets to run, and under which terms
+
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.y*ml"))
+
+
+@pytest.fixture(params=WORKFLOWS, ids=lambda path: path.name)
+def workflow(request):
+    return yaml.safe_load(request.param.read_text(encoding="utf-8"))
+
+
+def steps_of(workflow):
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+def test_every_action_is_pinned_by_its_commit_and_says_its_version():
+    lines = [line for path in WORKFLOWS for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line]
+    assert len(lines) > 5
+    for line in lines:
+        assert re.fullmatch(r" *- uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
+
+
+def test_no_checkout_leaves_its_token_behind_and_a_workflow_may_only_read(workflow):
+    checkouts = [step for step in steps_of(workflow) if step.get("uses", "").startswith("actions/checkout@")]
+    assert checkouts
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not any("permissions" in job for job in workflow["jobs"].values())
+
+
+def test_no_script_of_a_workflow_has_a_text_put_into_it(workflow):
+    assert not [step["run"] for step in steps_of(workflow) if "${{" in step.get("run", "")]
+
+
+def test_the_licence_names_who_holds_the_rights():
+    (author,) = PYPROJECT["project"]["authors"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert [author["name"]] == [one["name"] for one in citation["authors"]]
+    licence = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert re.search(rf"^ *Copyright \d{{4}} {author['name']}$", licence, re.MULTILINE)
+    assert "[yyyy]" not in licence

@@ -1,12 +1,16 @@
 """`suite results` lists, shows, verifies and merges what lies in a folder, and names what is damaged."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
+from suite.records.environment import machine_id
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.results import list_runs, merge, show, verify
+from tests.hostile_texts import TEXTS, harmful
 from tests.records.factory import build, store
 
 
@@ -126,3 +130,44 @@ def test_a_folder_that_is_not_there_and_a_file_to_merge_into_are_refused(tmp_pat
     ):
         with pytest.raises(ValueError, match=r"nowhere|file"):
             command()
+
+
+def test_another_machines_words_that_are_names_here_are_no_fault_and_a_path_is_one_anywhere(
+    tmp_path, capsys, monkeypatch
+):
+    (theirs,) = store(tmp_path / "a", build(reason="pytorch gave bench no memory", status=Status.OUT_OF_MEMORY))
+    ours = {"machine_id": machine_id()}
+    (own,) = store(tmp_path / "b", build(reason="pytorch gave in", status=Status.FAILED, environment=ours))
+    monkeypatch.setattr("getpass.getuser", lambda: "bench")
+    monkeypatch.setattr("platform.node", lambda: "pytorch")
+    assert verify([tmp_path / "a"]) == 0
+    assert verify([tmp_path / "b"]) == 4
+    assert "reason holds a path, a name or a secret of this machine" in capsys.readouterr().out
+
+    record = json.loads((theirs / "record.json").read_text())
+    record["settings"] = {"policy": {"checkpoint": "alice/model"}}
+    (theirs / "record.json").write_text(json.dumps(record))
+    assert verify([tmp_path / "a"]) == 4
+    assert f"{theirs.name}: settings holds a path or a secret\n" in capsys.readouterr().out
+    assert own.is_dir()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes no such names")
+def test_no_text_or_name_of_a_folder_commands_whoever_lists_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in TEXTS:
+        root = Path(text.replace("/", "-").replace("\x00", "")[:100])
+        facts = {"warnings": [text], "shape": text, "commit": text, "started_at": text}
+        around = {"cpu": text, "gpus": [text], "machine_id": text, "packages": {text: text}}
+        hostile = build(attention=text, reason=text, status=Status.FAILED, provenance=facts, environment=around)
+        folder, damaged, unfinished = store(root, hostile, build(), build())
+        (damaged / "record.json").write_text("{")
+        (unfinished / "record.json").unlink()
+        list_runs([root], status=None, as_json=False)
+        list_runs([root], status=None, as_json=True)
+        show(str(folder), [root])
+        show(str(damaged), [root])
+        verify([root])
+        merge([root], tmp_path / "all")
+        said = capsys.readouterr()
+        assert harmful(said.out) == harmful(said.err) == []

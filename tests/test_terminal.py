@@ -12,6 +12,7 @@ import pytest
 from suite.records.record import Status
 from suite.records.store import StoredRecord
 from suite.terminal import Terminal
+from tests.hostile_texts import SPACED, TEXTS, harmful
 from tests.records.factory import build
 
 ROOT = Path(__file__).parents[1]
@@ -109,3 +110,19 @@ def test_in_a_terminal_a_live_line_says_what_runs_and_leaves_nothing_behind(tmp_
     assert "of 2 done" in text
     assert "\x1b[32mok" in text
     assert text.rstrip().endswith(f"records: {tmp_path}")
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.FAILED])
+def test_no_text_of_a_record_moves_the_cursor_or_commands_a_ci_system(status, capsys):
+    for text in (*TEXTS, SPACED):
+        facts = {"shape": text, "mode": text, "match": text, "backend": text, "backend_form": text, "clock": text}
+        facts |= {"operators": {"kernel": [text]}, "warnings": [text]}
+        facts |= {"telemetry": {"sources": {"nvml": {"state": text, "why": text}}}}
+        records = [
+            build(status=status, reason=text, provenance=facts, attention=f"{text} {number}") for number in range(2)
+        ]
+        swept(records[0], stored=[records[1]])
+        with Terminal([records[0].case], is_sweep=False) as alone:
+            alone.starting(records[0].case)
+            alone.finished(records[0], Path("results") / text)
+        assert harmful(capsys.readouterr().out) == []

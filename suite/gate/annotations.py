@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from suite.gate.sentences import CUT_SHORT, NOTHING_JUDGED, change, quantity
 from suite.gate.short_names import short_names
 from suite.gate.verdict import Judgement, Outcome, Verdict
-from suite.records.plain_text import PLAINER
+from suite.records.plain_text import obeyed_by_nobody, one_line
 
 LEVELS = {
     "error": (Outcome.BROKEN, Outcome.MISSING, Outcome.SLOWER),
@@ -81,4 +81,4 @@ def _command(level: str, one: Annotation) -> str:
 def _escaped(text: str, signs: Mapping[int, str]) -> str:
     """Escaped first: a line end is said, and only other characters that move a cursor are taken away."""
     cut = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
-    return cut.translate(signs).translate(PLAINER)
+    return obeyed_by_nobody(one_line(cut.translate(signs)))

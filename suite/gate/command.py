@@ -30,6 +30,7 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.interruptions import Interruptions
 from suite.records.environment import cpu_model, environment, source_digest
+from suite.records.plain_text import complain, one_line, say
 
 RESULTS = Path("results/gate")
 THREADS = 1
@@ -44,16 +45,14 @@ def reported(judge: Callable[[], int]) -> int:
     try:
         return judge()
     except (CorruptNoiseError, CorruptAcceptancesError, ArmError, FailedError, UnsupportedHereError) as error:
-        print(f"suite gate: {error}", file=sys.stderr)
+        complain(f"suite gate: {error}")
     except subprocess.CalledProcessError as error:
         said = os.fsdecode(error.stderr or b"").strip().splitlines()
-        print(f"suite gate: git failed: {said[-1] if said else error}", file=sys.stderr)
+        complain(f"suite gate: git failed: {said[-1] if said else error}")
     except BrokenPipeError:  # whoever reads us left: the command line ends quietly
         raise
     except OSError as error:
-        print(
-            f"suite gate: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}", file=sys.stderr
-        )
+        complain(f"suite gate: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}")
     return BROKEN
 
 
@@ -111,8 +110,8 @@ def gate_accept(case: str, *, span: str, metric: str, reason: str, ceiling: floa
         expires=expires,
         today=datetime.date.today(),
     )
-    print(f"accepted until {entry.expires}, up to {entry.ceiling:g} times as much: {entry.name}")
-    print(f"Written: {ACCEPTED}, to be reviewed and committed like code")
+    _say(f"accepted until {entry.expires}, up to {entry.ceiling:g} times as much: {entry.name}")
+    _say(f"Written: {ACCEPTED}, to be reviewed and committed like code")
     return PASSED
 
 
@@ -126,8 +125,8 @@ def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
         )
     with Interruptions():
         runs = selftest(plan, out, _say)
-    print("\n".join(["", *table(runs)]))
-    print(f"every run and sample: {out}")
+    say("", *map(one_line, table(runs)))
+    _say(f"every run and sample: {out}")
     if save:
         path = noise_path(machine_kind(environment(), THREADS))
         made = {
@@ -138,7 +137,7 @@ def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
             "source_digest": source_digest(),
         }
         save_noise(path, noise_of(runs), machine={"cpu": cpu_model(), "threads": THREADS}, made=made)
-        print(f"Written: {path}, which raises the floors of noisy benchmarks on this kind of machine")
+        _say(f"Written: {path}, which raises the floors of noisy benchmarks on this kind of machine")
     return BROKEN if any(run["broken"] for run in runs) else PASSED
 
 
@@ -167,8 +166,8 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
     is_terminal = sys.stdout.isatty()
     colour = is_terminal and not os.environ.get("NO_COLOR")
     width = shutil.get_terminal_size().columns if is_terminal else 120
-    print("\n".join(["", *lines(judgement, width=width, colour=colour)]))
-    print(f"Written: {folder / JUDGEMENT}, with summary.md and junit.xml beside it", flush=True)
+    say("", *lines(judgement, width=width, colour=colour))
+    _say(f"Written: {folder / JUDGEMENT}, with summary.md and junit.xml beside it")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(annotations(without_secrets(judgement))), flush=True)
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -198,4 +197,4 @@ def _check_seconds(seconds: float) -> None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    say(one_line(text))

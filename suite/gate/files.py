@@ -53,7 +53,7 @@ def without_secrets(judgement: Judgement) -> Judgement:
         after=_side(judgement.after),
         verdicts=[_verdict(verdict) for verdict in judgement.verdicts],
         differences=scrubbed(judgement.differences),
-        warnings=scrubbed(list(judgement.warnings)),
+        warnings=scrubbed(list(judgement.warnings), is_free=True),
         facts=scrubbed(judgement.facts),
         inconclusive_fails=judgement.inconclusive_fails,
         interrupted=judgement.interrupted,
@@ -61,15 +61,11 @@ def without_secrets(judgement: Judgement) -> Judgement:
 
 
 def _side(side: Side) -> Side:
-    # A revision is chosen, and a CI system tells its name in an innocent variable.
-    return Side(**scrubbed(asdict(side), is_choice=True))
+    return Side(**scrubbed(asdict(side)))
 
 
 def _verdict(verdict: Verdict) -> Verdict:
-    """Its names are chosen, like a side's; only its sentences may quote what a program said."""
-    said = asdict(verdict)
-    free = scrubbed({"reason": said["reason"], "notes": list(said["notes"])})
-    return Verdict(**{**scrubbed(said, is_choice=True), **free, "outcome": verdict.outcome})
+    return Verdict(**{**scrubbed(asdict(verdict)), "outcome": verdict.outcome})
 
 
 def _finite(value: Any) -> Any:

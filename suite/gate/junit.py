@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 from suite.gate.sentences import CUT_SHORT, NOTHING_JUDGED, change, compared, quantity
 from suite.gate.verdict import Judgement, Outcome, Verdict
+from suite.records.plain_text import one_line
 
 FAILURE, ERROR, SKIPPED, PASSED = "failure", "error", "skipped", "passed"
 RESULTS = {
@@ -85,4 +86,5 @@ def _said(verdict: Verdict) -> dict[str, str]:
 
 
 def _text(text: str) -> str:
-    return FORBIDDEN.sub("\ufffd", text)
+    """On as many lines as it has: a viewer may be a terminal or a log."""
+    return "\n".join(map(one_line, FORBIDDEN.sub("\ufffd", text).split("\n")))

@@ -9,15 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from suite.gate.verdict import Side
+from suite.records.git import git
 
-NO_LOCKS = {"GIT_OPTIONAL_LOCKS": "0"}
-"""git may otherwise refresh the index while it only looks."""
 WORKING_TREE = "working tree"
 
 
@@ -33,7 +31,7 @@ def repository(start: Path) -> Path:
         # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
         raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
     try:
-        return Path(_git(start, "rev-parse", "--show-toplevel"))
+        return Path(git(start, "rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError as error:
         said = " ".join(os.fsdecode(error.stderr or b"").split())
         raise ValueError(f"--against needs a git checkout around this folder; git says {said!r}") from error
@@ -45,10 +43,10 @@ def resolved(top: Path, revision: str) -> str:
     """The commit that a revision names, as git understands it. Raises ValueError where it names none."""
     with suppress(subprocess.CalledProcessError):
         # First as typed: what follows `:/` is a text to look for, to its end.
-        named = _git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
+        named = git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
         if not named.startswith("^"):  # so git writes what is to be left out
-            return _git(top, "rev-parse", "--verify", "--quiet", f"{named}^{{commit}}")
-    shallow = _git(top, "rev-parse", "--is-shallow-repository") == "true"
+            return git(top, "rev-parse", "--verify", "--quiet", f"{named}^{{commit}}")
+    shallow = git(top, "rev-parse", "--is-shallow-repository") == "true"
     hint = "; this clone is shallow, so fetch more of its history (in a CI checkout: fetch-depth: 0)"
     raise ValueError(f"against must be a revision that git knows here; got {revision!r}{hint * shallow}")
 
@@ -57,10 +55,9 @@ def before(top: Path, revision: str, into: Path) -> Tree:
     """A clone at a revision. Raises OSError where git cannot read all of it."""
     commit = resolved(top, revision)
     folder = into / "before"
-    _git(top, "clone", "--quiet", "--shared", "--no-checkout", "--", str(top), str(folder))
-    # The clone's own configuration must not run the user's hooks or filters of a checkout.
-    _git(folder, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", commit)
-    if gone := _git(folder, "ls-files", "--deleted"):  # where an object is damaged, git says so and still ends with 0
+    git(top, "clone", "--quiet", "--shared", "--no-checkout", "--", str(top), str(folder))
+    git(folder, "checkout", "--quiet", "--detach", commit)
+    if gone := git(folder, "ls-files", "--deleted"):  # where an object is damaged, git says so and still ends with 0
         raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {gone.splitlines()[0]}")
     return Tree(side=Side(label=revision, commit=commit), folder=folder)
 
@@ -68,24 +65,11 @@ def before(top: Path, revision: str, into: Path) -> Tree:
 def after(top: Path, into: Path) -> Tree:
     """A copy of the working tree: all that git tracks or would, as it lies there now."""
     folder = into / "after"
-    names = _git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate").split("\0")
+    names = git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate").split("\0")
     for name in filter(None, names):
         source, target = top / name, folder / name
         if source.is_file() or source.is_symlink():  # what is deleted but not yet committed is gone
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
-    dirty = _git(top, "status", "--porcelain") != ""
+    dirty = git(top, "status", "--porcelain") != ""
     return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    """What git prints. Raises CalledProcessError where it fails."""
-    command = ["git", "-C", str(folder), *arguments]
-    ended = subprocess.run(command, capture_output=True, check=True, env=_environment())
-    return os.fsdecode(ended.stdout).rstrip("\n")
-
-
-def _environment() -> Mapping[str, str]:
-    """Without what a hook or a script may have set: GIT_DIR and the like would lead git elsewhere."""
-    named = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
-    return {name: value for name, value in os.environ.items() if name not in named} | NO_LOCKS

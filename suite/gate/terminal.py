@@ -22,7 +22,7 @@ from suite.gate.sentences import (
 )
 from suite.gate.short_names import shared_settings, short_names
 from suite.gate.verdict import Judgement, Outcome, Verdict
-from suite.records.plain_text import one_line
+from suite.records.plain_text import obeyed_by_nobody, one_line
 
 RED, YELLOW, GREEN = "31", "33", "32"
 COLOURS = {
@@ -46,7 +46,7 @@ WIDEST_NAME, NARROWEST = 0.55, 40
 def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
     """The whole answer, without line ends."""
     width = max(width, NARROWEST)
-    return [
+    told = [
         *_wrapped(compared(judgement), width),
         *_wrapped(tally(judgement), width),
         *_surroundings(judgement, width),
@@ -55,6 +55,7 @@ def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
         "",
         *_end(judgement, width),
     ]
+    return list(map(obeyed_by_nobody, told))
 
 
 def _surroundings(judgement: Judgement, width: int) -> list[str]:

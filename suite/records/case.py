@@ -14,7 +14,7 @@ from typing import Any
 from suite.configuration import in_phase
 from suite.records.code import code_digest
 from suite.records.environment import machine_id
-from suite.records.privacy import scrub
+from suite.records.privacy import of_setting
 from suite.records.renamed import by_one_name, with_mode
 
 NEVER_IN_ID = (
@@ -144,9 +144,9 @@ def case_from(
     names, as dotted keys. `strange`: those of them that do not apply, and so are null.
     """
     workload = settings["workload"]
-    axes = {axis: _plain(chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
+    axes = {axis: _plain(axis, chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
     told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
-    extras = {key: None if key in strange else _plain(_chosen_or_set(settings, chosen, key)) for key in told_apart}
+    extras = {key: None if key in strange else _plain(key, _chosen_or_set(settings, chosen, key)) for key in told_apart}
     return by_one_name(Case(workload=workload["name"], axes=axes, extras=extras))
 
 
@@ -171,10 +171,10 @@ def value_under(settings: Mapping[str, Any], key: str) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
+def _plain(name: str, value: Any) -> Any:
     """A value that may stand in an id: one line, and the same on every machine, so without its paths."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
-    return value if text is None else scrub(" ".join(text.split()), is_choice=True)
+    return value if text is None else of_setting(name, " ".join(text.split()))
 
 
 def as_typed(value: Any) -> str:

@@ -19,9 +19,11 @@ import psutil
 import pynvml
 
 from suite.configuration import conf_dir
+from suite.records.git import git
 from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.nvml import FoundGpus, find_gpus
 
+GIT_TIMEOUT_S = 10
 UNNAMED_GPU = "a GPU that does not give its name"
 RECORDED_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -94,8 +96,8 @@ def commit() -> dict[str, Any]:
     if not (root / ".git").exists():
         return {}
     try:
-        sha = _git(root, "rev-parse", "HEAD")
-        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=no"))
+        sha = git(root, "rev-parse", "HEAD", timeout_s=GIT_TIMEOUT_S)
+        dirty = bool(git(root, "status", "--porcelain", "--untracked-files=no", timeout_s=GIT_TIMEOUT_S))
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": sha, "dirty": dirty}
@@ -142,8 +144,3 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

@@ -1,19 +1,50 @@
-"""Text from records, made harmless where people read it: on a terminal and in Markdown. A record may be anybody's."""
+"""Text from records, made harmless where people and CI systems read it: on a terminal, in a log and in Markdown. A
+record may be anybody's."""
 
 import html
+import json
+import re
+import sys
+from typing import Any, TextIO
 
-MOVING = (range(32), range(127, 160), range(0x202A, 0x202F), range(0x2066, 0x206A), range(0xD800, 0xE000))
+MOVING = (
+    *(range(32), range(127, 160)),  # control characters, which move a cursor
+    *(range(0x200B, 0x2010), range(0x2028, 0x202F), range(0x2060, 0x2070), range(0xFFF9, 0xFFFC)),  # turn, join, break
+    *(range(0xAD, 0xAE), range(0x061C, 0x061D), range(0x180E, 0x180F), range(0xFEFF, 0xFF00)),  # likewise, unseen
+    *(range(0xD800, 0xE000), range(0xE0000, 0xE0080)),  # halves of pairs cannot be printed; tags are never seen
+)
 PLAINER = dict.fromkeys((code for codes in MOVING for code in codes), " ")
-"""A foreign record's control characters would move the cursor of whoever lists it or turn its text round, and halves of
-surrogate pairs cannot be printed."""
+"""A foreign record's control characters would move the cursor of whoever lists it or turn its text round."""
 MARKUP = str.maketrans({character: "\\" + character for character in "\\|`*_[]#~$"})
 MENTION = "@&#8203;"
 """A space of no width behind the sign: GitHub tells nobody that a benchmark was named after them."""
+COMMAND = re.compile(r"^\s*:+(?=:)|(?<=#)#(?=\w*\[)", re.MULTILINE)
+"""How GitHub, Azure and TeamCity know a line of a log that they are to obey: it begins with `::` or has `##[`."""
 
 
 def one_line(text: str) -> str:
     """For a terminal: no line ends, and nothing that moves the cursor."""
     return text.translate(PLAINER)
+
+
+def obeyed_by_nobody(line: str) -> str:
+    """A whole line, or several, as a log of CI may have it: as long, with a space for what would make it a command."""
+    return COMMAND.sub(lambda found: re.sub("[:#]", " ", found[0]), line)
+
+
+def say(*lines: str, to: TextIO | None = None) -> None:
+    """Print lines that may hold somebody's text, made harmless by `one_line` where that came in; flushed."""
+    print("\n".join(map(obeyed_by_nobody, lines)), file=to or sys.stdout, flush=True)
+
+
+def complain(text: str) -> None:
+    """Print a sentence that may quote anything to standard error, on one line."""
+    say(one_line(text), to=sys.stderr)
+
+
+def json_text(value: Any, *, sort_keys: bool = False) -> str:
+    """Plain data as JSON that a log may have: the same value, and no command in it."""
+    return json.dumps(value, indent=1, sort_keys=sort_keys).replace("##", "#\\u0023")
 
 
 def in_markdown(text: str) -> str:

@@ -1,51 +1,138 @@
-"""Keeps paths, names of people and machines, and the environment's values out of what is written and forwarded."""
+"""Keeps paths, names of people and machines, and secrets out of what is written and forwarded, and leaves facts alone.
+
+A fact is what the suite itself wrote, such as an operator's, a device's or a package's name, and a setting is what
+somebody chose. Both are compared, so no variable that happens to hold the same word may change them: they lose only
+what is private wherever it is found. A free text quotes what a program said, which may be anything, and loses what is
+private here besides.
+"""
 
 import getpass
 import os
 import platform
 import re
-from collections.abc import Mapping
-from pathlib import PurePath
+from collections.abc import Iterator, Mapping
+from pathlib import PureWindowsPath
 from typing import Any
 
-from suite.records.environment import RECORDED_VARIABLES
-
+FREE_TEXTS = (
+    "reason",
+    "notes",
+    "warnings",
+    "stderr",
+    "traceback",
+    "failure",
+    "why",
+    "missing",
+    "gpus_unread",
+    "cuda_graph",
+)
+"""The keys under which records and judgements quote what a person or a program said."""
+PATH_SETTINGS = ("checkpoint",)
+"""Settings that may hold a path, which then may be a relative one."""
 SHORTEST_SECRET = 8
-"""Shorter values of the environment ("1", "en_US") are words that mean nothing by themselves."""
-ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<])(?:/[\w.@+~-]+){2,}/?|\b[A-Za-z]:\\[^\s'\"<>|]+")
+"""Shorter values of variables ("1", "en_US") are words that mean nothing by themselves."""
+SHORTEST_UNMISTAKABLE = 12
+ANYBODY = ("root", "user", "runner", "ubuntu", "docker", "admin", "localhost")
+"""Names of users and hosts that name nobody."""
+SECRET_NAME = re.compile(
+    r"(?:TOKEN|SECRET|PASSW(?:OR)?D|PASSPHRASE|CREDENTIAL|APIKEY)S?(?:_|$)"
+    r"|(?<!CACHE)(?:^|_)KEYS?(?:_|$)|(?:^|_)(?:PASS|AUTH|PAT)(?:_|$)|_PWD$",
+    re.IGNORECASE,
+)
+TOKEN = re.compile(
+    r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|hf_[A-Za-z0-9]{20,}|npm_[A-Za-z0-9]{30,}"
+    r"|sk-[\w-]{20,}|xox[abeprs]-[\w-]{10,}|pypi-[\w-]{40,}|AIza[\w-]{35}|(?:AKIA|ASIA)[A-Z0-9]{16}"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+    r"|(?i:(?<=\bbearer )[\w.~+/=-]{16,})"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*+(?:-----END [A-Z ]*PRIVATE KEY-----)?"
+)
+"""What services give out as secrets, by its shape."""
+_FLAG = r"(?<=[\s'\"=,]-[A-Za-z])|(?<=^-[A-Za-z])"
+"""As a compiler is told a folder, with nothing between."""
+_PART = r"(?:\\[^\\/]|[^\s/\\'\"`<>|])++"
+_WINDOWS_PART = r"[^\s\\/:*?\"'`<>|]"
+_ON_WINDOWS = rf"(?:[\\/]++(?:{_WINDOWS_PART}++(?=/)|[^\\/:*?\"'`<>|\r\n]++(?=\\)))*+[\\/]++{_WINDOWS_PART}*+"
+PATH = re.compile(
+    r"(?P<url>\b[A-Za-z][\w+.-]+://[^\s'\"`<>|]*+)"
+    r"|(?<=['\"`])~?(?:/++[^'\"`/\r\n]++){2,}+/*+(?=['\"`])"  # in quotes it may have spaces
+    rf"|(?:(?<![\w.)\]/])|(?<=[\w.)\]]/)|{_FLAG})(?:/++{_PART}){{2,}}+/*+"
+    rf"|(?:(?<![\w~])|{_FLAG})~(?:[A-Za-z_][\w.-]*+)?(?:[\\/]++{_PART})++/*+"
+    rf"|(?:(?<![\w./\\])|{_FLAG})(?:\.\.[\\/]++)++(?:{_PART}[\\/]*+)*+"
+    rf"|(?:\b|{_FLAG})[A-Za-z]:{_ON_WINDOWS}"
+    rf"|(?:(?<![\w\\])|{_FLAG})\\{{2,}}+{_WINDOWS_PART}++{_ON_WINDOWS}"
+)
+"""A path in a text, or an address, which is none unless it leads to a file."""
+_SIGNED = re.compile(r"(?<=://)[^/@\s]*:[^/\s]*@")
 
 
-SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASS|CREDENTIAL|AUTH", re.IGNORECASE)
+def scrub(text: str, *, is_ours: bool = True) -> str:
+    """Return a free text without paths, secrets and the names of the user and the host.
 
-
-def scrub(text: str, *, is_choice: bool = False) -> str:
-    """Replace absolute paths, the user's and the host's name and environment values in a text.
-
-    `is_choice`: the text is a setting. It may equal an innocent variable by chance, and must then stay what it is, so
-    only variables that are named like secrets count. One that is a path, spaces and all, keeps its last part.
+    `is_ours`: it was written on this machine. Another's may have this one's names as words, and loses only what is
+    private beyond doubt.
     """
-    if is_choice and PurePath(text).is_absolute():
-        text = f"<path>/{PurePath(text).name}"
-    for name, value in sorted(os.environ.items(), key=lambda item: -len(item[1])):
-        counts = len(value) >= SHORTEST_SECRET and name not in RECORDED_VARIABLES
-        if counts and (SECRET_NAME.search(name) or not is_choice):
-            text = text.replace(value, f"<{name}>")
-    text = ABSOLUTE_PATH.sub(lambda match: "<path>/" + re.split(r"[/\\]", match.group().rstrip("/"))[-1], text)
-    for private, stand_in in ((_user(), "<user>"), (platform.node(), "<host>")):
-        if len(private) >= 4:
-            text = re.sub(rf"\b{re.escape(private)}\b", stand_in, text)
+    text = _without_secrets(text, is_ours=is_ours)
+    text = PATH.sub(_without_place, text)
+    for private, stand_in in _names() if is_ours else ():
+        text = re.sub(rf"\b{re.escape(private)}\b", stand_in, text)
     return text
 
 
-def scrubbed(value: Any, *, is_choice: bool = False) -> Any:
-    """The same plain data with every text in it scrubbed; keys are ours and stay."""
+def without_paths(text: str) -> str:
+    """Return a fact or a setting without paths and what is a secret beyond doubt."""
+    text = _without_secrets(text, is_ours=False)
+    return _last_part(text) if _is_path(text) else PATH.sub(_without_place, text)
+
+
+def of_setting(name: str, text: str) -> str:
+    """Return a setting's value likewise; of one that may be a path, the last part."""
+    is_path = name.rpartition(".")[2] in PATH_SETTINGS and re.search(r"[\\/]", text)
+    return _last_part(text) if is_path and "://" not in text else without_paths(text)
+
+
+def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
+    """Return the same plain data with every text in it as it may leave this machine; keys are ours and stay.
+
+    `is_free`: texts in it are free ones, as they are anyhow below a key that holds such. `is_ours`: see `scrub`.
+    """
     if isinstance(value, str):
-        return scrub(value, is_choice=is_choice)
+        return scrub(value, is_ours=is_ours) if is_free else without_paths(value)
     if isinstance(value, Mapping):
-        return {key: scrubbed(item, is_choice=is_choice) for key, item in value.items()}
+        return {
+            key: of_setting(key, item)
+            if isinstance(item, str) and key in PATH_SETTINGS
+            else scrubbed(item, is_free=is_free or key in FREE_TEXTS, is_ours=is_ours)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [scrubbed(item, is_choice=is_choice) for item in value]
+        return [scrubbed(item, is_free=is_free, is_ours=is_ours) for item in value]
     return value
+
+
+def _without_secrets(text: str, *, is_ours: bool) -> str:
+    for name, value in _secrets():
+        if is_ours or _is_unmistakable(value):
+            text = text.replace(value, f"<{name}>")
+    return TOKEN.sub("<secret>", text)
+
+
+def _secrets() -> list[tuple[str, str]]:
+    """Return variables that are named like secrets with their values, a longer one before one that it holds."""
+    named = [(name, value) for name, value in os.environ.items() if SECRET_NAME.search(name)]
+    return sorted((one for one in named if len(one[1]) >= SHORTEST_SECRET), key=lambda one: -len(one[1]))
+
+
+def _is_unmistakable(value: str) -> bool:
+    """Tell a secret from a word or a model's name, which a variable named like a secret may hold too."""
+    has = [re.search(signs, value) for signs in ("[A-Za-z]", "[0-9]")]
+    return len(value) >= SHORTEST_UNMISTAKABLE and all(has) and not re.search(r"\s", value)
+
+
+def _names() -> Iterator[tuple[str, str]]:
+    host = platform.node()
+    for private, stand_in in ((_user(), "<user>"), (host, "<host>"), (host.partition(".")[0], "<host>")):
+        if len(private) >= 4 and private not in ANYBODY:
+            yield private, stand_in
 
 
 def _user() -> str:
@@ -53,3 +140,26 @@ def _user() -> str:
         return getpass.getuser()
     except (OSError, KeyError):
         return ""
+
+
+def _is_path(text: str) -> bool:
+    """Tell whether a text as a whole, spaces and all, is a path that says where something lies."""
+    parts = re.split(r"[\\/]", text)
+    leads = ".." in parts or (len(parts) > 1 and re.fullmatch(r"~(?:[A-Za-z_][\w.-]*)?", parts[0]) is not None)
+    is_absolute = text.startswith("/") or PureWindowsPath(text).is_absolute()
+    return "\n" not in text and "://" not in text and (leads or is_absolute)
+
+
+def _without_place(found: re.Match[str]) -> str:
+    text = found.group()
+    scheme, _, rest = text.partition("://")
+    if found["url"] and scheme.lower() != "file" and not rest.startswith("/"):
+        return _SIGNED.sub("<secret>@", text)
+    return _last_part(rest if found["url"] else text)
+
+
+def _last_part(path: str) -> str:
+    """Return a path's last part, which helps and says nothing; a home's last part is a person's name."""
+    parts = [part for part in re.split(r"[\\/]+", path) if part]
+    is_home = len(parts) > 1 and parts[-2].lower() in ("home", "users") and len(parts) <= 3
+    return "<path>" if is_home or not parts else f"<path>/{parts[-1]}"

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 RECORD, SAMPLES, LOCK = "record.json", "samples.parquet", "claim.lock"
 JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
 """What the gate writes, the summary first. Its folder is no run, however far the writing came."""
+PRIVATE_PARTS = ("reason", "settings", "environment", "provenance")
+"""Parts of a record that may hold something private, until it is written."""
 PART = ".part"
 """Ends the name of a file until it is whole."""
 LONGEST_RECORD_BYTES = 4 << 20
@@ -77,9 +79,7 @@ def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = Mapp
     beside = {**files, SAMPLES: READINGS.content(record.readings)}
     digests = {name: hashlib.sha256(written).hexdigest() for name, written in beside.items()}
     content = replace(record, files=digests).as_json()
-    for part in ("reason", "environment", "provenance"):
-        content[part] = scrubbed(content[part])
-    content["settings"] = scrubbed(content["settings"], is_choice=True)
+    content |= scrubbed({part: content[part] for part in PRIVATE_PARTS})
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     for name, written in {**beside, RECORD: text.encode()}.items():
         write_whole(folder / name, written)

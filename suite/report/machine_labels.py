@@ -7,7 +7,7 @@ the folder's own label, and their times are left out.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from suite.records.privacy import scrub
+from suite.records.privacy import without_paths
 from suite.records.record import Record
 from suite.records.store import StoredRecord
 
@@ -59,7 +59,7 @@ def plain_name(name: str) -> str:
     """Return a processor's name as a label writes it: Intel Xeon, not Intel(R) Xeon(R)."""
     for mark in MARKETING:
         name = name.replace(mark, "")
-    return scrub(" ".join(name.split()))[:LONGEST_NAME]
+    return without_paths(" ".join(name.split()))[:LONGEST_NAME]
 
 
 def _spread_workloads(records: Sequence[Record], machines: Sequence[str]) -> set[str]:

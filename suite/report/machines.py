@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from suite.records.privacy import scrub
+from suite.records.privacy import without_paths
 from suite.records.record import Record
 from suite.report.charts import LONGEST_TEXT
 from suite.report.results import CurrentRecord
@@ -13,11 +13,11 @@ def machine_name(record: Record) -> str:
     """The GPU's or the processor's own name, where the record has it."""
     device, gpus, used = axis(record, "device"), record.environment.get("gpus"), record.provenance.get("device")
     if device.startswith("cuda") and isinstance(used, Mapping) and used.get("name"):
-        return scrub(str(used["name"]))[:LONGEST_TEXT]  # of several GPUs the one that the case ran on
+        return without_paths(str(used["name"]))[:LONGEST_TEXT]  # of several GPUs the one that the case ran on
     if device.startswith("cuda") and isinstance(gpus, list) and gpus:
-        return scrub(str(gpus[0]))[:LONGEST_TEXT]
+        return without_paths(str(gpus[0]))[:LONGEST_TEXT]
     cpu = record.environment.get("cpu")
-    return scrub(str(cpu))[:LONGEST_TEXT] if cpu and device == "cpu" else device
+    return without_paths(str(cpu))[:LONGEST_TEXT] if cpu and device == "cpu" else device
 
 
 def machine_id(current: CurrentRecord) -> str:

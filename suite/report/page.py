@@ -9,6 +9,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,22 @@ from suite.report.section import Section
 from suite.report.words import Words
 
 HERE = Path(__file__).parent
+COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
+MIT = """\
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated \
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the \
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit \
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the \
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE \
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR \
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR \
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""
+"""What plotly.js names as its licence and does not hold."""
 PLOTLY_CONFIG = {
     "showSendToCloud": False,
     "plotlyServerURL": "",
@@ -57,6 +74,8 @@ def page(sections: Sequence[Section], results: Results, words: Words) -> str:
         choices=choices(sections),
         script=Markup(script),
         plotly=_packed(plotly_js) if has_figures else "",
+        plotly_version=_plotly_version(plotly_js),
+        notices=_notices(plotly_js) if has_figures else "",
         policy=_policy([script, *([plotly_js] if has_figures else [])]),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         config=in_script(PLOTLY_CONFIG),
@@ -90,6 +109,18 @@ def _plotly_js() -> str:
     # A browser hashes a script with its line ends made \n.
     source: str = get_plotlyjs().replace("\r\n", "\n")
     return source
+
+
+def _plotly_version(source: str) -> str:
+    """As its own first comment gives it; empty where it does not."""
+    found = re.search(r"plotly\.js v(\S+)", source[:1000])
+    return found[1] if found else ""
+
+
+def _notices(source: str) -> str:
+    """The licences that plotly.js and what is bundled in it come under: packed as it is, nobody could read them."""
+    told = [one for one in COMMENT.findall(source) if re.search("licen[cs]e|copyright", one, re.IGNORECASE)]
+    return "\n\n".join([*(one.replace("\\n", "\n") for one in told), MIT])
 
 
 def _packed(source: str) -> str:

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from suite.records.derived import started_at
+from suite.records.plain_text import one_line
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.records.store import reading_rows
 from suite.report.results import Results
 
-RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A text cell that begins so is a formula to a spreadsheet program (OWASP, CSV injection)."""
+RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""A text cell that begins so, behind spaces or not, is a formula to a spreadsheet program (OWASP, CSV injection)."""
 
 
 def readings_csv(results: Results) -> str:
@@ -27,9 +28,12 @@ def readings_csv(results: Results) -> str:
 
 def _rows(label: str, record: Record) -> Iterable[dict[str, Any]]:
     for row in reading_rows(record):
-        row["reason"] = scrub(row["reason"] or "")
+        row["reason"] = scrub(row["reason"] or "", is_ours=False)
         yield {"label": label, "started_at": started_at(record)} | row
 
 
 def _safe(cell: Any) -> Any:
-    return "'" + cell if isinstance(cell, str) and cell.startswith(RUNS_IN_A_SPREADSHEET) else cell
+    if not isinstance(cell, str):
+        return cell
+    plain = one_line(cell)
+    return "'" + plain if plain.lstrip().startswith(RUNS_IN_A_SPREADSHEET) else plain

@@ -120,7 +120,7 @@ def share(value: Any) -> float | None:
 
 def cut(text: Any, longest: int = LONGEST_TEXT) -> str:
     """Text of a record as a table or a figure may show it."""
-    return scrub(text)[:longest] if isinstance(text, str) else ""
+    return scrub(text, is_ours=False)[:longest] if isinstance(text, str) else ""
 
 
 def _is_possible(sample: Sample) -> bool:

@@ -5,6 +5,7 @@ import re
 from suite.gate.annotations import annotations
 from suite.gate.verdict import Outcome
 from tests.gate.judgements import case_id, hostile, judgement, mixed, timing
+from tests.hostile_texts import TEXTS, harmful
 
 
 def level(line):
@@ -62,3 +63,12 @@ def test_hostile_text_begins_no_command_of_its_own():
     told = annotations(hostile())
     assert all(line.isprintable() and re.match("::(error|warning|notice) title=[^:,]*::", line) for line in told)
     "\n".join(told).encode()
+
+
+def test_no_text_ends_an_annotation_or_begins_another():
+    for text in TEXTS:
+        told = annotations(judgement(timing(Outcome.SLOWER, case=text, span=text, reason=text), warnings=[text]))
+        assert len(told) == 2
+        for line in told:
+            assert harmful(line.removeprefix("::")) == []
+            assert re.match("::(error|warning) title=[^:,]*::", line)

@@ -18,8 +18,11 @@ from suite.gate import command
 from suite.gate.acceptances import ACCEPTED, read_acceptances
 from suite.gate.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import Outcome
+from suite.records.record import Status
 from tests.conftest import heard
 from tests.gate.repositories import light, repository
+from tests.gate.stored_runs import run, stored
+from tests.hostile_texts import TEXTS, harmful
 
 ROOT = Path(__file__).parents[2]
 needs_pipes = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
@@ -283,3 +286,27 @@ def test_judgements_of_one_second_do_not_overwrite_each_other(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     now = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
     assert [command._new_folder(now).name for _ in range(3)] == [f"20261125T120000Z{end}" for end in ("", "-2", "-3")]
+
+
+def test_under_github_no_stored_text_commands_the_runner_and_the_gates_own_annotations_do(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
+    before, after = (
+        [
+            run(attention=text, environment={"cpu": f"{side}{text}", "packages": {"torch": text + side}})
+            for text in TEXTS
+        ]
+        for side in ("", "x")
+    )
+    folders = stored(tmp_path, [*before, run()], [*after, run(reason="::error::x", status=Status.FAILED)])
+    sides = ("--baseline", str(folders[0]), "--candidate", str(folders[1]))
+    assert called(monkeypatch, *sides, "--out", str(tmp_path / "out")) == 4
+    said = capsys.readouterr()
+    own = [line for line in said.out.splitlines() if line.startswith("::")]
+    assert {line.split(" title=")[0] for line in own} >= {"::error", "::warning"}
+    assert harmful(said.err) == []
+    assert all(line in own for line in harmful(said.out))
+    assert not any("##[" in line for line in own)

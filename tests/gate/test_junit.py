@@ -7,6 +7,7 @@ import pytest
 from suite.gate.junit import junit
 from suite.gate.verdict import Outcome
 from tests.gate.judgements import case_id, hostile, judgement, mixed, timing, whole
+from tests.hostile_texts import SEQUENCES
 
 
 def suite_of(judged):
@@ -86,3 +87,10 @@ def test_characters_that_xml_forbids_are_replaced_and_the_rest_is_read_back():
     (case,) = [case for case in suite if case.get("classname").endswith("slower")]
     assert '<a href="https://evil.example">x</a>' in case.get("classname")
     assert "\ufffd[2J\ufffd\ufffd" in case.find("failure").text
+
+
+def test_no_text_moves_the_cursor_of_whoever_prints_the_file():
+    for text in SEQUENCES:
+        told = junit(judgement(timing(Outcome.SLOWER, case=text, span=text, reason=text, notes=[text], code=text)))
+        assert all(line.isprintable() for line in told.decode().splitlines())
+        ET.fromstring(told)

@@ -5,6 +5,7 @@ import re
 from suite.gate.markdown import markdown
 from suite.gate.verdict import Outcome
 from tests.gate.judgements import case_id, hostile, judgement, mixed, timing
+from tests.hostile_texts import TEXTS
 
 
 def rows(text):
@@ -69,3 +70,13 @@ def test_a_summary_that_github_would_not_take_is_cut_and_says_so():
 def test_rows_are_cut_at_no_less_than_a_hundred_ordinary_cases():
     many = [timing(Outcome.SLOWER, 1.1, case=case_id(seq_len=n)) for n in range(500)]
     assert "left out" not in markdown(judgement(*many))
+
+
+def test_no_text_breaks_a_row_or_begins_a_line_of_its_own():
+    plain = markdown(judgement(timing(Outcome.SLOWER, case="x", reason="x"), warnings=["x"])).splitlines()
+    for text in TEXTS:
+        judged = judgement(timing(Outcome.SLOWER, case=text, reason=text), warnings=[text])
+        told = markdown(judged).splitlines()
+        assert len(told) == len(plain)
+        assert all(line.isprintable() for line in told)
+        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows("\n".join(told))} == {9}

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from suite.gate.terminal import lines
-from suite.gate.verdict import Outcome
+from suite.gate.verdict import Outcome, Side
 from tests.gate.judgements import case_id, exact, hostile, judgement, mixed, timing, whole
+from tests.hostile_texts import SPACED, TEXTS, harmful
 
 
 def text_of(judged, *, width=200, colour=False):
@@ -94,3 +95,26 @@ def test_hostile_text_cannot_move_the_cursor_or_begin_a_line():
     assert not any(line.startswith("::") for line in told)
     short = judgement(whole(case="\x1b[2J", reason="\x1b[2J"))
     assert all(line.isprintable() for line in lines(short, width=200, colour=False))
+
+
+def full_of(text):
+    """A judgement with a text wherever it can have one, once alone and once among many."""
+    many = [whole(outcome, case=f"{text} {n}", reason=text) for outcome in Outcome for n in range(6)]
+    said = {
+        "before": Side(label=text, commit=text),
+        "after": Side(label=text, commit=text),
+        "differences": {text: [text, text]},
+        "warnings": [text],
+        "facts": dict.fromkeys(("sweep", "code", "clock"), text),
+    }
+    alone = timing(Outcome.SLOWER, case=text, span=text, metric=text, reason=text, notes=[text])
+    return [judgement(alone, form=text, **said), judgement(*many, form=text, **said)]
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_line_commands_a_ci_system_however_it_is_wrapped(width):
+    for text in (*TEXTS, SPACED):
+        for judged in full_of(text):
+            told = lines(judged, width=width, colour=False)
+            assert harmful("\n".join(told)) == []
+            assert harmful(re.sub("\x1b\\[\\d*m", "", text_of(judged, width=width, colour=True))) == []

@@ -1,12 +1,14 @@
 """`suite report` writes what was asked for, whatever lies in the results."""
 
 import csv
+import io
 from pathlib import Path
 
 import pytest
 
 from suite.records.record import Status
 from suite.report.command import default_folders, report
+from tests.hostile_texts import FORMULAS
 from tests.records.factory import build, store
 
 
@@ -93,6 +95,15 @@ def test_csv_holds_every_reading_and_no_formula(tmp_path):
     }
     assert rows[-1]["reason"].startswith("'=cmd")
     assert rows[-1]["backend"] == "'@SUM(1)"
+
+
+def test_no_cell_of_the_csv_is_a_formula_behind_spaces_or_in_wide_signs_either(tmp_path):
+    for number, text in enumerate(FORMULAS):
+        store(tmp_path / "results", build(status=Status.FAILED, reason=text, seq_len=number, attention=text))
+    text, _ = pages(tmp_path, [tmp_path / "results"], format="csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == len(FORMULAS)
+    assert all(row[name].startswith("'") for row in rows for name in ("reason", "attention"))
 
 
 def test_the_page_can_be_had_in_chinese(tmp_path):

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pytest
 from plotly.offline import get_plotlyjs
 
 from suite.records.record import Status
@@ -47,6 +48,17 @@ def test_plotly_stands_in_the_page_compressed_and_whole(tmp_path):
     (packed,) = re.findall(r'id="plotly">(.*?)</script>', page)
     assert gzip.decompress(base64.b64decode(packed)).decode() == get_plotlyjs()
     assert len(packed) < 0.45 * len(get_plotlyjs())
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_licences_of_what_the_page_holds_are_there_to_read(tmp_path, lang):
+    page = page_of(tmp_path, build(), lang=lang)
+    (version, notices) = re.search(
+        r"plotly\.js (\d+\.\d+\.\d+).*?</summary><pre lang=\"en\">(.*?)</pre>", page, re.DOTALL
+    ).groups()
+    assert f"plotly.js v{version}" in get_plotlyjs()[:100]
+    for text in ("Copyright 2012", "Plotly, Inc.", "MapLibre", "Permission is hereby granted", "WITHOUT WARRANTY"):
+        assert text in notices
 
 
 def test_a_page_that_is_written_twice_is_the_same(tmp_path):

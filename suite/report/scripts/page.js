@@ -39,6 +39,6 @@ if (form) {
 }
 // On paper nothing opens.
 window.addEventListener("beforeprint", () => {
-  document.querySelectorAll("details").forEach((details) => (details.open = true));
+  document.querySelectorAll("main details").forEach((details) => (details.open = true));
   tables.forEach((table) => table.showAll());
 });

@@ -1,5 +1,5 @@
 // Rows of text as files and on the clipboard, safe for spreadsheets.
-const RUNS_IN_A_SPREADSHEET = /^[=+\-@\t\r\n]/;
+const RUNS_IN_A_SPREADSHEET = /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/;
 const PLAIN_NUMBER = /^[+-]?\d[\d,]*(\.\d+)?(e[+-]?\d+)?$/i;
 
 // A text cell that begins as a formula does gets an apostrophe, as in suite/report/spreadsheet.py.

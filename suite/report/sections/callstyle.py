@@ -11,7 +11,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import operators_of
-from suite.records.privacy import scrub
+from suite.records.privacy import without_paths
 from suite.records.record import Record
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
 from suite.report.facets import case_facets, trace_facets
@@ -279,4 +279,4 @@ def _ran(form: Form, words: Words) -> str:
     name = attention_operator(operators)
     if name is None:
         return words("callstyle.separate")
-    return words("callstyle.math", operator=name) if name == MATH_PATH else scrub(name)
+    return words("callstyle.math", operator=name) if name == MATH_PATH else without_paths(name)

@@ -79,7 +79,7 @@ def _refused_row(current: CurrentRecord, results: Results, words: Words) -> list
     record = current.record
     return [
         words(f"status.{record.status}"),
-        scrub(record.reason or numbers.NOTHING),
+        scrub(record.reason or numbers.NOTHING, is_ours=False),
         *([current.label] if results.several else []),
     ]
 
@@ -92,7 +92,7 @@ def _damaged(results: Results, words: Words) -> Table:
             Column(title=words("column.folder"), kind=Kind.CODE),
             Column(title=words("column.wrong"), kind=Kind.LONG),
         ],
-        rows=[[unread.label, unread.name, scrub(unread.reason)] for unread in results.damaged],
+        rows=[[unread.label, unread.name, scrub(unread.reason, is_ours=False)] for unread in results.damaged],
         note=words("coverage.damaged_note"),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from suite.records import numbers
 from suite.records.derived import operators_of
-from suite.records.privacy import scrub
+from suite.records.privacy import without_paths
 from suite.report.palette import rank, shown
 from suite.report.ran import MATH_PATH
 from suite.report.results import Results
@@ -73,7 +73,7 @@ def _row(key: Key, timings: Sequence[Timing], results: Results, words: Words) ->
         *([label] if results.several else []),
         dtype or numbers.NOTHING,
         words("operators.math") if MATH_PATH in ran else "",
-        scrub(", ".join(ran)) or numbers.NOTHING,
+        without_paths(", ".join(ran)) or numbers.NOTHING,
         _geometries(timings, words),
         _contexts(timings),
         numbers.count(len(timings)),

@@ -97,7 +97,7 @@ def _dates(records: Sequence[Record]) -> str:
 def _joined(values: Iterable[Any]) -> str:
     """Every different value once; several machines under one label are all named."""
     texts = list(dict.fromkeys(text for text in map(_plain, values) if text))
-    whole = scrub("; ".join(texts)) or numbers.NOTHING
+    whole = scrub("; ".join(texts), is_ours=False) or numbers.NOTHING
     return whole if len(whole) <= LONGEST_FACT else whole[: LONGEST_FACT - 1] + "…"
 
 
@@ -116,7 +116,7 @@ def _warnings(results: Results, words: Words) -> Table:
         for warning in warnings_of(current.record):
             kind = current.label, NUMBER.sub("", warning)
             found[kind] += 1
-            first.setdefault(kind, scrub(warning))
+            first.setdefault(kind, scrub(warning, is_ours=False))
     return Table(
         title=words("provenance.warnings"),
         columns=[
