@@ -23,6 +23,7 @@ from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, g
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.privacy import scrub
 from suite.records.record import Status
+from suite.records.derived import started_at
 from suite.records.store import read_contents
 
 RUNS, CANNOT_RUN = 0, 3
@@ -176,10 +177,9 @@ def last_runs(results: Path) -> dict[str, str]:
         record = stored.record
         if record.status is not Status.OK or record.environment.get("machine_id") != machine_id():
             continue
-        started_at = record.provenance.get("started_at")
         for name in (record.provenance.get("backend"), record.case.axes.get("backend")):
-            if isinstance(name, str) and isinstance(started_at, str):
-                ran[name] = max(ran.get(name, ""), started_at)
+            if isinstance(name, str) and (started := started_at(record)):
+                ran[name] = max(ran.get(name, ""), started)
     return ran
 
 

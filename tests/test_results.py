@@ -93,7 +93,7 @@ def test_verifying_names_damage_swapped_files_foreign_names_and_private_text(res
     for words in (
         f"{first.name}: samples.parquet is not the file that record.json was written with",
         "renamed: the folder's name is not how its run key begins",
-        f"{third.name}: trace.json.gz is not the file",
+        f"{third.name}: trace.json.gz cannot be read (FileNotFoundError)",
         f"{third.name}: provenance holds a path",
         "-4: record.json cannot be read",
         "-5: unfinished",

@@ -13,8 +13,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from suite.measure.allocator import quiet_standard_error
 from suite.measure.meter import Meter, Seen
+from suite.records.record import TRACE as TRACE
 
-TRACE = "trace.json.gz"
 
 
 def trace_of(step: Callable[[Meter], None], device: str) -> bytes:

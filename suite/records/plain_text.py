@@ -2,7 +2,7 @@
 
 import html
 
-MOVING = (range(32), range(127, 160), range(0x202A, 0x202F), range(0x2066, 0x206A), range(0xD800, 0xE000))
+MOVING = (range(32), range(127, 160), range(0x2028, 0x202F), range(0x2066, 0x206A), range(0xD800, 0xE000))
 PLAINER = dict.fromkeys((code for codes in MOVING for code in codes), " ")
 """A foreign record's control characters would move the cursor of whoever lists it or turn its text round, and halves of
 surrogate pairs cannot be printed."""

@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_opened(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", failing)
-    assert is_broken(judged(before, after), "a folder below before cannot be opened: Permission denied")
+    assert is_broken(judged(before, after), "before/closed cannot be read: the folder cannot be listed (PermissionError)")
 
 
 def test_a_case_that_vanished(tmp_path):

@@ -121,11 +121,11 @@ def test_a_folder_without_its_record_is_unfinished_and_never_read(tmp_path):
     assert contents.damaged == []
 
 
-@pytest.mark.parametrize("name", ["samples.parquet", "trace.json"])
+@pytest.mark.parametrize("name", ["samples.parquet", "trace.json.gz"])
 def test_there_is_no_record_until_all_that_lies_beside_it_is_there(tmp_path, name):
     (tmp_path / name).mkdir()  # so that the file cannot be put in place
     with pytest.raises(OSError, match=name):
-        write_record(build(), tmp_path, {"trace.json": b"{}"})
+        write_record(build(), tmp_path, {"trace.json.gz": b"{}"})
     assert not (tmp_path / "record.json").exists()
     assert read_contents([tmp_path]).unfinished == [tmp_path]
 
@@ -162,7 +162,7 @@ def test_a_file_written_before_there_were_launches_reads_as_one(tmp_path):
     folder = store(tmp_path, build(latencies_s=(2e-3, 3e-3)))[0]
     table = pq.read_table(folder / SAMPLES).drop_columns("launch")
     pq.write_table(table, folder / SAMPLES)
-    rows = READINGS.rows_of((folder / SAMPLES).read_bytes())
+    rows = list(READINGS.rows_of((folder / SAMPLES).read_bytes()))
     assert {row["launch"] for row in rows} == {None}
     assert by_launch(Reading(**row) for row in rows if row["metric"] == "latency_s" and row["span"] == "layer") == [
         [2e-3, 3e-3]
