@@ -19,11 +19,11 @@ import psutil
 
 import suite
 from suite.configuration import choices, conf_dir
+from suite.records.derived import started_at
 from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, gpus, machine_id
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.privacy import scrub
 from suite.records.record import Status
-from suite.records.derived import started_at
 from suite.records.store import read_contents
 
 RUNS, CANNOT_RUN = 0, 3

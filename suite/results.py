@@ -68,9 +68,9 @@ def show(name: str, folders: Sequence[Path]) -> int:
     Raises ValueError where there is no such run, or more than one.
     """
     folder = Path(name)
-    if not os.path.lexists(folder / RECORD):
-        folder = _only(name, _read(folders))
     try:
+        if not os.path.lexists(folder / RECORD):
+            folder = _only(name, _read(folders))
         record = read_record(folder)
     except CorruptRecordError as error:
         print(f"suite results: the run is damaged: {error}", file=sys.stderr)
@@ -221,6 +221,7 @@ def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
 
 
 def _only(name: str, contents: Contents) -> Path:
+    """Raises CorruptRecordError where it is damaged, and ValueError where there is no such run or more than one."""
     found = [
         one.folder
         for one in contents.stored
@@ -228,9 +229,9 @@ def _only(name: str, contents: Contents) -> Path:
     ]
     if len(found) == 1:
         return found[0]
-    damaged = [damage.folder for damage in contents.damaged if _may_be_named(damage.folder, name)]
+    damaged = [damage.reason for damage in contents.damaged if _may_be_named(damage.folder, name)]
     if damaged and not found:
-        return damaged[0]
+        raise CorruptRecordError(damaged[0])
     if found:
         raise ValueError(f"run must name one run; {name!r} names {', '.join(map(str, found))}")
     raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")

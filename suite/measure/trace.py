@@ -16,7 +16,6 @@ from suite.measure.meter import Meter, Seen
 from suite.records.record import TRACE as TRACE
 
 
-
 def trace_of(step: Callable[[Meter], None], device: str) -> bytes:
     """The compressed trace of one step, without the host's name and the path that the profiler writes into it."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]

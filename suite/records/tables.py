@@ -87,6 +87,8 @@ class TableFile:
             raise CorruptRecordError(f"{self.name} cannot be read ({error.__class__.__name__})") from error
 
     def _opened(self, content: bytes) -> pq.ParquetFile:
+        if not content.endswith(b"PAR1"):
+            raise CorruptRecordError(f"{self.name} is no whole table")
         if int.from_bytes(content[-8:-4], "little") > LARGEST_FOOTER_BYTES:
             raise CorruptRecordError(f"{self.name} has a footer of more than {LARGEST_FOOTER_BYTES} bytes")
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=self._texts, pre_buffer=False)

@@ -57,7 +57,9 @@ def hostile_record(text: str, part: int) -> Any:
         build(attention=named, geometry=named, provenance=facts),
         build(status=Status.FAILED, reason=text, phase=named),
         build(extras={"seed": named}, environment={"cpu": text, "gpus": [text], "packages": {text: text}}),
-        build(dtype=named, backend=named, provenance={"match": text, "shape": text}, settings={"geometry": {text: text}}),
+        build(
+            dtype=named, backend=named, provenance={"match": text, "shape": text}, settings={"geometry": {text: text}}
+        ),
     )[part]
 
 
