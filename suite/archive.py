@@ -6,17 +6,23 @@ is run.
 
 import gzip
 import io
+import shutil
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO, Self
 
 from suite.records.record import CorruptRecordError
 from suite.records.store import RECORD, write_whole
+from suite.records.walk import MOST_LEVELS
 
 MOST_PACKED_BYTES = 16 << 20
 """What can be carried anywhere, as through a paste or a mail."""
 MOST_UNPACKED_BYTES, MOST_FILES = 512 << 20, 100_000
+LARGEST_HEADER_BYTES = 64 << 10
+"""Of one that says a long name or a time, which take hundreds of bytes."""
+FURTHER = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 ENDING_BYTES = 256 << 10
 """Left for what the compressor still holds back, and for the archive's end."""
 
@@ -53,13 +59,18 @@ def unpacked(archive: Path, into: Path) -> Path:
     """The folder `into` with the archive's files. Raises CorruptRecordError for what is damaged, or not ours."""
     into.mkdir(parents=True)
     try:
+        if archive.stat().st_size > MOST_UNPACKED_BYTES:
+            raise CorruptRecordError(f"it is larger than {MOST_UNPACKED_BYTES >> 20} MiB")
         with archive.open("rb") as file, gzip.open(file) as content:
-            for name, data in _files(_Limited(content)):
+            for name, member in _files(_Limited(content)):
                 target = into.joinpath(*name.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
+                with target.open("wb") as written:
+                    shutil.copyfileobj(member, written)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CorruptRecordError(f"it is torn, or no archive of runs ({error})") from error
+    except RecursionError as error:  # each header that only says more of the next is read within the one before
+        raise CorruptRecordError("it holds a chain of headers without a file") from error
     except (OSError, ValueError) as error:  # a file where a folder should be, or a name that no file can have
         raise CorruptRecordError(f"it cannot be unpacked ({type(error).__name__})") from error
     return into
@@ -79,19 +90,33 @@ class _Limited(io.RawIOBase):
         return data
 
 
-def _files(content: _Limited) -> Iterator[tuple[PurePosixPath, bytes]]:
+class _Member(tarfile.TarInfo):
+    """A header, of which those that only say more of the next one are read whole, so that their size is bounded."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type == tarfile.XGLTYPE or (member.type in FURTHER and member.size > LARGEST_HEADER_BYTES):
+            raise CorruptRecordError(f"it holds a header for all files, or of more than {LARGEST_HEADER_BYTES} bytes")
+        return member
+
+
+def _files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
     """Name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no file."""
-    with tarfile.open(fileobj=content, mode="r|") as tar:
+    with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as tar:
         for number, member in enumerate(tar):
+            tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
             name = PurePosixPath(member.name)
+            if number >= MOST_FILES:
+                raise CorruptRecordError(f"it holds more than {MOST_FILES} files and folders")
             if name.is_absolute() or ".." in name.parts or "\\" in member.name or ":" in member.name:
                 raise CorruptRecordError("it names a place outside its own folder")
+            if len(name.parts) > MOST_LEVELS:
+                raise CorruptRecordError(f"it holds folders more than {MOST_LEVELS} levels deep")
             if member.isdir():
                 continue
             if not member.isreg() or member.issparse():
                 raise CorruptRecordError("it holds a link or another thing that is no file")
-            if number >= MOST_FILES:
-                raise CorruptRecordError(f"it holds more than {MOST_FILES} files")
             file = tar.extractfile(member)
             assert file is not None
-            yield name, file.read()
+            yield name, file

@@ -19,6 +19,7 @@ import psutil
 
 import suite
 from suite.configuration import choices, conf_dir
+from suite.records.derived import started_at
 from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, gpus, machine_id
 from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.plain_text import json_text, one_line, say
@@ -181,10 +182,9 @@ def last_runs(results: Path) -> dict[str, str]:
         record = stored.record
         if record.status is not Status.OK or record.environment.get("machine_id") != machine_id():
             continue
-        started_at = record.provenance.get("started_at")
         for name in (record.provenance.get("backend"), record.case.axes.get("backend")):
-            if isinstance(name, str) and isinstance(started_at, str):
-                ran[name] = max(ran.get(name, ""), started_at)
+            if isinstance(name, str) and (started := started_at(record)):
+                ran[name] = max(ran.get(name, ""), started)
     return ran
 
 

@@ -1,5 +1,6 @@
 """Which jobs run, and what came of all: what an earlier run of the same key has answered is not run again."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -86,7 +87,7 @@ def answer_of(job: Job, folder: Path) -> StoredRecord | None:
     """
     for run_folder in reversed(list(takewhile(Path.exists, run_folders(folder, job.run_key)))):
         try:
-            record = read_record(run_folder) if (run_folder / RECORD).exists() else None
+            record = read_record(run_folder) if os.path.lexists(run_folder / RECORD) else None
         except CorruptRecordError:
             continue
         if record is not None and record.run_key == job.run_key:

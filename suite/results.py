@@ -3,10 +3,11 @@
 Records are data: they are read, shown and copied, and nothing in them is run.
 """
 
-import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,26 @@ from suite.answer import answer, row
 from suite.archive import unpacked
 from suite.records import numbers
 from suite.records.case import telling_apart, value_of
-from suite.records.claim import NAME_LENGTH, claim_folder
-from suite.records.derived import started_at
+from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
+from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.environment import machine_id
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.privacy import scrubbed
-from suite.records.record import CorruptRecordError, Status
+from suite.records.record import TELEMETRY, CorruptRecordError, Status
 from suite.records.store import (
     PART,
     PRIVATE_PARTS,
     RECORD,
     SAMPLES,
     Contents,
-    Damage,
     StoredRecord,
+    digest_of,
+    each_run,
     read_contents,
     read_record,
 )
+from suite.records.telemetry import check_series
+from suite.records.walk import Damage
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY = 4
@@ -45,7 +49,7 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     choices = [*map(str, Status), DAMAGED, UNFINISHED]
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
-    contents = _read(folders, with_readings=False)
+    contents = _read(folders)
     stored = sorted(contents.stored, key=lambda one: (started_at(one.record), one.folder))
     wanted = [one for one in stored if status in (None, one.record.status)]
     unread = [(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged if status in (None, DAMAGED)]
@@ -64,9 +68,9 @@ def show(name: str, folders: Sequence[Path]) -> int:
     Raises ValueError where there is no such run, or more than one.
     """
     folder = Path(name)
-    if not (folder / RECORD).exists():
-        folder = _only(name, _read(folders, with_readings=False))
     try:
+        if not os.path.lexists(folder / RECORD):
+            folder = _only(name, _read(folders))
         record = read_record(folder)
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
@@ -91,18 +95,21 @@ def show(name: str, folders: Sequence[Path]) -> int:
 
 
 def verify(folders: Sequence[Path]) -> int:
-    """Read every run whole and print what is wrong. Returns 4 where something is, else 0."""
-    contents = _read(folders)
-    wrong = [(damage.folder, damage.reason) for damage in contents.damaged]
-    wrong += [(one.folder, reason) for one in contents.stored for reason in _faults(one)]
-    for folder, reason in wrong:
-        say(one_line(f"{folder}: {reason}"))
-    for folder in contents.unfinished:
-        say(one_line(f"{folder}: unfinished, not read; the same command takes it over"))
-    readings = sum(len(one.record.readings) for one in contents.stored)
-    whole = len(contents.stored) - len({folder for folder, _ in wrong} & {one.folder for one in contents.stored})
-    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {len(wrong)} faults")
-    return BROKEN if wrong else DONE
+    """Read every run whole, one at a time, and print what is wrong. Returns 4 where something is, else 0."""
+    faults = whole = readings = 0
+    for found in each_run(_checked(folders)):
+        if isinstance(found, Path):
+            say(one_line(f"{found}: unfinished, not read; the same command takes it over"))
+            continue
+        reasons = [found.reason] if isinstance(found, Damage) else list(_faults(found))
+        faults += len(reasons)
+        for reason in reasons:
+            say(one_line(f"{found.folder}: {reason}"))
+        if isinstance(found, StoredRecord):
+            readings += len(found.record.readings)
+            whole += not reasons
+    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {faults} faults")
+    return BROKEN if faults else DONE
 
 
 def merge(sources: Sequence[Path], into: Path) -> int:
@@ -126,43 +133,52 @@ def merge(sources: Sequence[Path], into: Path) -> int:
                 folders[folder] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))
-        return _merged(folders, torn, into)
+        with alone_in(into):
+            return _merged(folders, torn, into)
 
 
 def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
     """`folders`: by the folder that is read, the source that it stands for."""
-    contents = read_contents(folders)
 
     def shown(folder: Path) -> Path:
         of = next((read for read in folders if folder.is_relative_to(read)), None)
         return folder if of is None else folders[of] / folder.relative_to(of)
 
-    there = {_digest(one.folder) for one in read_contents([into], with_readings=False).stored}
-    copied, known, damaged = 0, 0, [*torn, *contents.damaged]
-    for one in contents.stored:
-        faults = list(_faults_of_files(one))
-        damaged += [Damage(folder=one.folder, reason=fault) for fault in faults]
-        if faults:
+    copied, known, damaged = 0, 0, bool(torn)
+    there = {digest_of(one.folder / RECORD) for one in _whole([into])} if into.exists() else set()
+    for found in chain(torn, each_run(folders)):
+        if isinstance(found, Path):
+            complain(f"left out, unfinished: {shown(found)}")
             continue
-        if (digest := _digest(one.folder)) in there:
+        reasons = [found.reason] if isinstance(found, Damage) else list(_faults(found))
+        for reason in reasons:
+            complain(f"left out, damaged: {shown(found.folder)}: {reason}")
+        damaged = damaged or bool(reasons)
+        if isinstance(found, Damage) or reasons:
+            continue
+        if (digest := digest_of(found.folder / RECORD)) in there:
             known += 1
-        else:
-            _copy(one, into)
-            there.add(digest)
-            copied += 1
-    for damage in damaged:
-        complain(f"left out, damaged: {shown(damage.folder)}: {damage.reason}")
-    for folder in contents.unfinished:
-        complain(f"left out, unfinished: {shown(folder)}")
+            continue
+        _copy(found, into)
+        there.add(digest)
+        copied += 1
     say(one_line(f"{copied} runs copied into {into}; {known} were there already"))
     return BROKEN if damaged else DONE
 
 
-def _read(folders: Sequence[Path], *, with_readings: bool = True) -> Contents:
+def _whole(folders: Iterable[Path]) -> Iterable[StoredRecord]:
+    return (found for found in each_run(folders, with_readings=False) if isinstance(found, StoredRecord))
+
+
+def _read(folders: Sequence[Path]) -> Contents:
+    return read_contents(_checked(folders), with_readings=False)
+
+
+def _checked(folders: Sequence[Path]) -> Sequence[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
-    return read_contents(folders, with_readings=with_readings)
+    return folders
 
 
 def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, str]]) -> list[list[str]]:
@@ -205,6 +221,7 @@ def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
 
 
 def _only(name: str, contents: Contents) -> Path:
+    """Raises CorruptRecordError where it is damaged, and ValueError where there is no such run or more than one."""
     found = [
         one.folder
         for one in contents.stored
@@ -212,12 +229,16 @@ def _only(name: str, contents: Contents) -> Path:
     ]
     if len(found) == 1:
         return found[0]
-    damaged = [damage.folder for damage in contents.damaged if damage.folder.name == name]
-    if damaged:
-        return damaged[0]
+    damaged = [damage.reason for damage in contents.damaged if _may_be_named(damage.folder, name)]
+    if damaged and not found:
+        raise CorruptRecordError(damaged[0])
     if found:
         raise ValueError(f"run must name one run; {name!r} names {', '.join(map(str, found))}")
     raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
+
+
+def _may_be_named(folder: Path, name: str) -> bool:
+    return folder.name == name or (len(name) >= SHORTEST_KEY and folder.name.startswith(name))
 
 
 def _faults(one: StoredRecord) -> Iterable[str]:
@@ -233,32 +254,29 @@ def _faults(one: StoredRecord) -> Iterable[str]:
             yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
     if record.status is not Status.OK and not record.reason:
         yield f"status {record.status} has no reason"
+    if record.provenance.get("started_at") is not None and not started_at(record):
+        yield f"started_at is no time between {FIRST_YEAR} and now, so that any other run counts as newer"
 
 
 def _faults_of_files(one: StoredRecord) -> Iterable[str]:
     """Of files beside the samples, which reading has compared already."""
     for name, digest in one.record.files.items():
-        if name != SAMPLES and not _has_digest(one.folder / name, digest):
-            yield f"{name} is not the file that {RECORD} was written with"
-
-
-def _has_digest(path: Path, digest: str) -> bool:
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest
-
-
-def _digest(folder: Path) -> str:
-    return hashlib.sha256((folder / RECORD).read_bytes()).hexdigest()
+        try:
+            if name == TELEMETRY:
+                check_series(one.record, one.folder)
+            elif name != SAMPLES and digest_of(one.folder / name) != digest:
+                yield f"{name} is not the file that {RECORD} was written with"
+        except CorruptRecordError as error:
+            yield str(error)
 
 
 def _copy(one: StoredRecord, into: Path) -> None:
-    claim = claim_folder(into, one.record.run_key)
-    if claim is None:
-        raise ValueError(f"another process is writing the run {one.record.run_key[:NAME_LENGTH]} into {str(into)!r}")
-    with claim:
-        for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):  # the record last: it is the commit point
-            beside = claim.folder / (name + PART)
-            shutil.copyfile(one.folder / name, beside)
-            beside.replace(claim.folder / name)
+    """Into a folder that is new, so that nothing is overwritten; the record last: it is the commit point."""
+    with claim_new_folder(into, one.record.run_key) as claim:
+        for name in dict.fromkeys((SAMPLES, *one.record.files)):
+            shutil.copyfile(one.folder / name, claim.folder / name)
+        shutil.copyfile(one.folder / RECORD, claim.folder / (RECORD + PART))
+        (claim.folder / (RECORD + PART)).replace(claim.folder / RECORD)
 
 
 def _said(facts: Mapping[str, Any], name: str) -> str:

@@ -1,5 +1,6 @@
 """Runs carried in one file: what is packed can be merged, and what was tampered with takes nothing else along."""
 
+import gzip
 import io
 import os
 import tarfile
@@ -103,3 +104,58 @@ def test_the_oldest_runs_are_packed_first(tmp_path):
     with tarfile.open(tmp_path / "all.tar.gz") as tar:
         packed = [name.split("/")[1] for name in tar.getnames() if name.endswith("record.json")]
     assert packed == [runs[1].name, runs[0].name, runs[2].name]
+
+
+def headers(path, *members, ending=()):
+    """An archive of these headers with their contents, and of bytes after them."""
+    with gzip.open(path, "wb") as file:
+        for member, content in members:
+            file.write(member.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512))
+        file.write(b"".join(ending) + bytes(1024))
+    return path
+
+
+def header(name, kind=tarfile.REGTYPE, content=b""):
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, len(content)
+    return member, content
+
+
+def test_folders_without_end_in_an_archive_are_refused(tmp_path):
+    path = headers(
+        tmp_path / "deep.tar.gz", header("./@LongLink", tarfile.GNUTYPE_LONGNAME, b"d/" * 1500 + b"\0"), header("d")
+    )
+    with pytest.raises(CorruptRecordError, match="more than 32 levels deep"):
+        unpacked(path, tmp_path / "into")
+    assert not list((tmp_path / "into").iterdir())
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_that_is_huge_and_a_chain_of_them_are_refused(tmp_path, kind):
+    said = b"30 comment=nothing is said by\n" if kind == tarfile.XHDTYPE else b"a name\0"
+    chain = headers(tmp_path / "chain.tar.gz", *[header("x", kind, said)] * 2000, header("run/record.json"))
+    with pytest.raises(CorruptRecordError, match="a chain of headers"):
+        unpacked(chain, tmp_path / "chain")
+    huge = headers(tmp_path / "huge.tar.gz", header("x", kind, bytes(1 << 20)), header("run/record.json"))
+    with pytest.raises(CorruptRecordError, match="more than 65536 bytes"):
+        unpacked(huge, tmp_path / "huge")
+
+
+def test_a_header_for_all_files_is_refused(tmp_path):
+    path = headers(tmp_path / "global.tar.gz", header("x", tarfile.XGLTYPE, b"20 comment=for all\n\n"))
+    with pytest.raises(CorruptRecordError, match="a header for all files"):
+        unpacked(path, tmp_path / "into")
+
+
+def test_folders_count_among_what_an_archive_may_hold(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_FILES", 10)
+    path = headers(tmp_path / "many.tar.gz", *[header("d", tarfile.DIRTYPE)] * 11)
+    with pytest.raises(CorruptRecordError, match="more than 10 files and folders"):
+        unpacked(path, tmp_path / "into")
+
+
+def test_an_archive_that_is_itself_too_large_is_refused_unread(tmp_path):
+    with (tmp_path / "sparse.tar.gz").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CorruptRecordError, match="larger than 512 MiB"):
+        unpacked(tmp_path / "sparse.tar.gz", tmp_path / "into")

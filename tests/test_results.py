@@ -1,11 +1,16 @@
 """`suite results` lists, shows, verifies and merges what lies in a folder, and names what is damaged."""
 
+import hashlib
 import json
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from suite.records import walk
+from suite.records.claim import claim_folder
 from suite.records.environment import machine_id
 from suite.records.record import Status
 from suite.records.store import read_contents
@@ -97,7 +102,7 @@ def test_verifying_names_damage_swapped_files_foreign_names_and_private_text(res
     for words in (
         f"{first.name}: samples.parquet is not the file that record.json was written with",
         "renamed: the folder's name is not how its run key begins",
-        f"{third.name}: trace.json.gz is not the file",
+        f"{third.name}: trace.json.gz cannot be read (FileNotFoundError)",
         f"{third.name}: provenance holds a path",
         "-4: record.json cannot be read",
         "-5: unfinished",
@@ -171,3 +176,141 @@ def test_no_text_or_name_of_a_folder_commands_whoever_lists_it(tmp_path, capsys,
         merge([root], tmp_path / "all")
         said = capsys.readouterr()
         assert harmful(said.out) == harmful(said.err) == []
+
+
+def change(folder, **parts):
+    path = folder / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | parts))
+
+
+def everything_below(root):
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_merging_writes_nowhere_but_into_new_folders_of_runs(tmp_path, capsys):
+    out, elsewhere, up, foreign, whole = store(tmp_path / "bad", *[build() for _ in range(5)])
+    target = tmp_path / "home" / "results"
+    target.mkdir(parents=True)
+    (tmp_path / "home" / "suite").mkdir()
+    (tmp_path / "home" / "suite" / "__init__.py").write_text("mine")
+    (foreign / "__init__.py").write_text("theirs")
+    change(out, run_key="../suite")
+    change(elsewhere, run_key=str(tmp_path / "home" / "suite"))
+    change(up, run_key="..")
+    change(foreign, files={"__init__.py": hashlib.sha256(b"theirs").hexdigest()})
+    assert merge([tmp_path / "bad"], target) == 4
+    said = capsys.readouterr()
+    assert said.out.startswith("1 runs copied")
+    assert said.err.count("run_key must be 64 hexadecimal digits") == 3
+    assert "files must hold digests of samples.parquet, telemetry.parquet, trace.json.gz alone" in said.err
+    copied = {f"results/{whole.name[:16]}/{name}" for name in ("record.json", "samples.parquet")}
+    assert set(everything_below(tmp_path / "home")) == {*copied, "suite/__init__.py", "results/.merge.lock"}
+    assert (tmp_path / "home" / "suite" / "__init__.py").read_text() == "mine"
+
+
+def test_merging_changes_no_file_that_is_there_and_goes_through_no_link(tmp_path):
+    (folder,) = store(tmp_path / "theirs", build())
+    mine = tmp_path / "mine" / folder.name
+    mine.mkdir(parents=True)
+    (tmp_path / "notes").write_text("notes")
+    (mine / "notes").write_text("notes")
+    for name in ("samples.parquet", "samples.parquet.part", "record.json.part"):
+        (mine / name).symlink_to(tmp_path / "notes")
+    assert merge([tmp_path / "theirs"], tmp_path / "mine") == 0
+    assert (tmp_path / "notes").read_text() == "notes"
+    (copied,) = read_contents([tmp_path / "mine"]).stored
+    assert copied.folder.name == f"{folder.name}-2"
+
+
+def test_what_verify_finds_is_not_merged(tmp_path, capsys):
+    renamed, private, late, link, whole = store(tmp_path / "from", *[build() for _ in range(5)])
+    change(private, provenance={"note": "read from /home/alice/model"})
+    change(late, provenance={"started_at": "9999-01-01T00:00:00+00:00"})
+    (link / "trace.json.gz").symlink_to(whole / "record.json")
+    record = json.loads((link / "record.json").read_text())
+    change(
+        link,
+        files=record["files"] | {"trace.json.gz": hashlib.sha256((whole / "record.json").read_bytes()).hexdigest()},
+    )
+    renamed.rename(tmp_path / "from" / "renamed")
+    assert verify([tmp_path / "from"]) == 4
+    faults = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()[:-1]]
+    assert sorted(faults) == [
+        "provenance holds a path or a secret",
+        "started_at is no time between 2020 and now, so that any other run counts as newer",
+        "the folder's name is not how its run key begins, 0123456789abcdef",
+        "trace.json.gz is a link",
+    ]
+    assert merge([tmp_path / "from"], tmp_path / "to") == 4
+    said = capsys.readouterr()
+    assert said.out.startswith("1 runs copied")
+    assert all(fault in said.err for fault in faults)
+
+
+def test_merges_at_once_into_one_folder_wait_for_each_other_and_double_nothing(tmp_path):
+    store(tmp_path / "from", *[build(seq_len=length) for length in range(1, 7)])
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(lambda _: merge([tmp_path / "from"], tmp_path / "to"), range(4)))
+    assert codes == [0] * 4
+    assert len(read_contents([tmp_path / "to"]).stored) == 6
+
+
+def test_a_merge_is_not_kept_waiting_by_a_run_of_the_same_key(tmp_path):
+    (folder,) = store(tmp_path / "from", build())
+    with claim_folder(tmp_path / "to", build().run_key) as running:
+        assert merge([tmp_path / "from"], tmp_path / "to") == 0
+        assert sorted(path.name for path in running.folder.iterdir()) == ["claim.lock"]
+    assert (tmp_path / "to" / f"{folder.name}-2" / "record.json").exists()
+
+
+def test_what_cannot_be_listed_is_named_by_every_command(tmp_path, capsys, monkeypatch):
+    store(tmp_path / "results", build())
+    (tmp_path / "results" / "full").mkdir()
+    for number in range(4):
+        (tmp_path / "results" / "full" / str(number)).touch()
+    monkeypatch.setattr(walk, "MOST_ENTRIES", 3)
+    results = [tmp_path / "results"]
+    for command in (
+        lambda: verify(results),
+        lambda: list_runs(results, status=None, as_json=False),
+        lambda: merge(results, tmp_path / "all"),
+        lambda: show("full", results),
+    ):
+        assert command() == 4
+        said = capsys.readouterr()
+        assert "more than 3 entries" in said.out + said.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_names_that_are_no_text_are_printed_without_what_moves_a_cursor(tmp_path, capfd):
+    (folder,) = store(tmp_path / "results", build())
+    for name, file in ((b"\xff\x1b[2J", "record.json"), (b"new\nline\xfe", "record.json.part")):
+        odd = tmp_path / "results" / os.fsdecode(name)
+        odd.mkdir()
+        (odd / file).write_text("{")
+    folder.rename(tmp_path / "results" / os.fsdecode(b"\xff"))
+    results = [tmp_path / "results"]
+    assert [verify(results), list_runs(results, status=None, as_json=False), merge(results, tmp_path / "all")] == [
+        4
+    ] * 3
+    said = "".join(capfd.readouterr())
+    assert "new line" in said
+    assert not {"\x1b", "\ufffd"} & set(said)
+
+
+def test_a_damaged_run_is_shown_to_be_so_by_how_its_name_begins(tmp_path, capsys):
+    (folder,) = store(tmp_path, build())
+    (folder / "record.json").unlink()
+    (folder / "record.json").symlink_to(folder / "nowhere")
+    assert show("0123456789", [tmp_path]) == 4
+    assert show(str(folder), [tmp_path]) == 4
+    assert capsys.readouterr().err.count("the run is damaged: record.json is a link") == 2
+
+
+def test_telemetry_that_cannot_be_read_is_a_fault(tmp_path, capsys):
+    (folder,) = store(tmp_path, build())
+    (folder / "telemetry.parquet").write_bytes(b"PAR1 and nothing more")
+    digests = json.loads((folder / "record.json").read_text())["files"]
+    change(folder, files=digests | {"telemetry.parquet": hashlib.sha256(b"PAR1 and nothing more").hexdigest()})
+    assert verify([tmp_path]) == 4
+    assert "telemetry.parquet is no whole table" in capsys.readouterr().out

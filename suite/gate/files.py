@@ -16,7 +16,7 @@ from suite.gate.verdict import CorruptJudgementError, Judgement, Side, Verdict, 
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError
 from suite.records.store import JUDGEMENT as JUDGEMENT
-from suite.records.store import JUNIT, SUMMARY, read_file, write_whole
+from suite.records.store import JUNIT, LETTER_BYTES, SUMMARY, VALUE_BYTES, Room, read_file, write_whole
 
 LARGEST_JUDGEMENT_BYTES = 16 << 20
 """A verdict is about a kilobyte. What is larger is none of ours, and is not loaded."""
@@ -36,13 +36,14 @@ def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, byt
         write_whole(folder / name, written)
 
 
-def read_judgement(folder: Path) -> Judgement:
-    """Raises CorruptJudgementError, with what is wrong, for a damaged or foreign folder."""
+def read_judgement(folder: Path, room: Room | None = None) -> Judgement:
+    """Raises CorruptJudgementError, with what is wrong, for a damaged or foreign folder, and where there is no room."""
+    room = room or Room()
     try:
         text = read_file(folder / JUDGEMENT, LARGEST_JUDGEMENT_BYTES)
+        return judgement_from_json(text, lambda values: room.take(VALUE_BYTES * values + LETTER_BYTES * len(text)))
     except CorruptRecordError as error:
         raise CorruptJudgementError(str(error)) from error
-    return judgement_from_json(text)
 
 
 def without_secrets(judgement: Judgement) -> Judgement:

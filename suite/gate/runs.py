@@ -3,17 +3,18 @@
 What cannot be read is kept by name, since a run that is passed over in silence is a regression that nobody sees.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from suite.records.derived import started_at
 from suite.records.record import Record, Status
-from suite.records.store import StoredRecord, read_contents
+from suite.records.store import Contents, Room, StoredRecord, read_contents
 
 ALWAYS_BAD = (Status.FAILED, Status.INCORRECT, Status.OUT_OF_MEMORY)
 """They stay bad when the same code succeeds in another run: what comes and goes is not sound."""
+
+NOTHING = Contents(stored=(), damaged=(), unfinished=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +35,15 @@ class Runs:
     """Names of folders in which a run was begun and not ended."""
 
 
-def read_runs(root: Path) -> Runs:
-    """Every run below a folder. One that is not there, or empty, has none; nothing found there raises."""
+def read_runs(root: Path, room: Room) -> Runs:
+    """Every run below a folder, as far as there is room. One that is not there, or empty, has none; nothing found there
+    raises."""
     label = root.resolve().name
 
     def name(folder: Path) -> str:
         return "/".join((label, *folder.relative_to(root).parts))
 
-    closed: list[OSError] = []
-    for _ in os.walk(root, onerror=closed.append):
-        pass
-    contents = read_contents([root])
+    contents = read_contents([root], room=room) if root.is_dir() else NOTHING
     runs = [Run(record=stored.record, name=name(stored.folder)) for stored in _oldest_first(contents.stored)]
     by_case: dict[str, list[Run]] = {}
     for run in runs:
@@ -53,10 +52,7 @@ def read_runs(root: Path) -> Runs:
         label=label,
         exists=root.is_dir(),
         by_case=by_case,
-        unreadable=[
-            *(f"{name(damage.folder)} cannot be read: {damage.reason}" for damage in contents.damaged),
-            *(f"a folder below {label} cannot be opened: {error.strerror}" for error in closed if root.is_dir()),
-        ],
+        unreadable=[f"{name(damage.folder)} cannot be read: {damage.reason}" for damage in contents.damaged],
         unfinished=[name(folder) for folder in contents.unfinished],
     )
 

@@ -21,6 +21,7 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records.derived import started_at
 from suite.records.record import Record
+from suite.records.store import Room
 from suite.statistics.paired import FEWEST_PAIRS
 
 
@@ -38,7 +39,8 @@ def judge_stored(
     Below a folder lie any number of runs. Several of one case are repeats: of the candidate the newest and those of
     its run key count, of the baseline all of them are the spread. `accepted`: a file of acceptances.
     """
-    before, after = read_runs(baseline), read_runs(candidate)
+    room = Room()
+    before, after = read_runs(baseline, room), read_runs(candidate, room)
     broken = [*_not_comparable(baseline, candidate, before, after), *_unreadable(before, after)]
     found = _found(before.by_case, after.by_case, tolerances) if before.by_case and after.by_case else []
     if found and not any(one.pairs for one in found):

@@ -3,18 +3,20 @@
 Directions are one-way: a ratio is after over before, so above 1 is slower or more.
 """
 
-import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from suite.records.metric import Better
 from suite.records.metrics import METRICS
+from suite.records.strict_json import strict_json
 
 SCHEMA = 1
+MOST_VALUES = 500_000
+"""A verdict has about 20, and a thousand cases ten verdicts each."""
 PASSED, WORSE, CANNOT_JUDGE, BROKEN, INTERRUPTED = 0, 1, 3, 4, 130
 
 
@@ -162,10 +164,14 @@ class CorruptJudgementError(Exception):
     """A judgement that cannot be read; the message says what is wrong with it."""
 
 
-def judgement_from_json(text: str | bytes) -> Judgement:
-    """Raises CorruptJudgementError for what `as_json` did not write. A judgement is data, possibly hostile."""
+def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values: None) -> Judgement:
+    """Raises CorruptJudgementError for what `as_json` did not write. A judgement is data, possibly hostile.
+
+    `take`: told how many values it has before it is kept.
+    """
     try:
-        content = json.loads(text)
+        content, values = strict_json(text, most_values=MOST_VALUES)
+        take(values)
         if content["schema"] != SCHEMA:
             raise CorruptJudgementError(f"schema must be {SCHEMA}; got {content['schema']!r}")
         return Judgement(

@@ -13,8 +13,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from suite.measure.allocator import quiet_standard_error
 from suite.measure.meter import Meter, Seen
-
-TRACE = "trace.json.gz"
+from suite.records.record import TRACE as TRACE
 
 
 def trace_of(step: Callable[[Meter], None], device: str) -> bytes:

@@ -5,18 +5,21 @@ whose lock is free was left half-written, and the next run of the same key takes
 """
 
 import itertools
+import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from suite.records.record import RUN_KEY
 from suite.records.store import LOCK, RECORD
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+MERGE_LOCK = ".merge.lock"
 NAME_LENGTH = 16
 """Hexadecimal digits of the run key in a folder's name."""
 
@@ -39,32 +42,76 @@ class Claim:
 
 def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
     """Where runs of this key lie, the first one first: without end, whether they exist or not."""
+    assert RUN_KEY.fullmatch(run_key), f"a run key has 64 hexadecimal digits; got {run_key!r}"
     for number in itertools.count(1):
-        yield parent / (run_key[:NAME_LENGTH] if number == 1 else f"{run_key[:NAME_LENGTH]}-{number}")
+        folder = parent / (run_key[:NAME_LENGTH] if number == 1 else f"{run_key[:NAME_LENGTH]}-{number}")
+        assert folder.parent == parent
+        yield folder
 
 
 def claim_folder(parent: Path, run_key: str) -> Claim | None:
     """The folder for a new run of this key, made where it is not there. None where a living process holds it.
 
-    A folder with a record is never touched again: a further run gets the next number.
+    A folder with a record is never touched again: a further run gets the next number. Nor is a link.
     """
-    from filelock import FileLock, Timeout  # here, since whoever only reads records needs none
-
     parent.mkdir(parents=True, exist_ok=True)
     for folder in run_folders(parent, run_key):
         with suppress(FileExistsError):
             folder.mkdir()
-        if not folder.is_dir() or (folder / RECORD).exists():
+        is_elsewhere = folder.is_symlink() or (folder / LOCK).is_symlink()
+        if is_elsewhere or not folder.is_dir() or _has_record(folder):
             continue
-        lock = FileLock(folder / LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return None
-        if not (folder / RECORD).exists():
-            return Claim(folder=folder, lock=lock)
-        _give_up(folder, lock)  # its holder finished between the two looks
+        claim = _hold(folder)
+        if claim is None or not _has_record(folder):
+            return claim
+        _give_up(folder, claim.lock)  # its holder finished between the two looks
     raise AssertionError("run_folders has no end")
+
+
+def claim_new_folder(parent: Path, run_key: str) -> Claim:
+    """The first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for folder in run_folders(parent, run_key):
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        claim = _hold(folder)
+        if claim is not None and not _has_record(folder):
+            return claim
+        if claim is not None:  # somebody took it in between, and is done
+            _give_up(folder, claim.lock)
+    raise AssertionError("run_folders has no end")
+
+
+@contextmanager
+def alone_in(parent: Path) -> Iterator[None]:
+    """Wait until no other process is within for this folder, which is made where it is not there."""
+    from filelock import FileLock
+
+    parent.mkdir(parents=True, exist_ok=True)
+    path = parent / MERGE_LOCK
+    if path.is_symlink():
+        raise ValueError(f"{MERGE_LOCK} must not be a link, as it is in {str(parent)!r}")
+    # The file stays: whoever waits for it would not see that it was removed.
+    with FileLock(path):
+        yield
+
+
+def _hold(folder: Path) -> Claim | None:
+    """None where a living process holds it."""
+    from filelock import FileLock, Timeout  # here, since whoever only reads records needs none
+
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    return Claim(folder=folder, lock=lock)
+
+
+def _has_record(folder: Path) -> bool:
+    return os.path.lexists(folder / RECORD)
 
 
 def _give_up(folder: Path, lock: "BaseFileLock") -> None:

@@ -6,10 +6,14 @@ A record may be old or foreign: what it lacks is None or empty, and so is what i
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 
 from suite.records.record import Reading, Record
 from suite.theory.roofline import Ceilings
 
+FIRST_YEAR = 2020
+CLOCKS_DIFFER = timedelta(days=1)
+"""How far another machine's clock may be ahead."""
 IMPRECISE = "less precise than measure.precision"
 """How the warning begins that an interval is wider than was asked for; a line that says the width leaves it out."""
 
@@ -53,9 +57,21 @@ def roofline(record: Record, span: str, median_s: float) -> tuple[float | None, 
 
 
 def started_at(record: Record) -> str:
-    """ISO text, which sorts as time does; empty where a record does not say."""
-    started = record.provenance.get("started_at")
-    return started if isinstance(started, str) else ""
+    """ISO text, which sorts as time does; empty where a record does not say, or says what cannot be."""
+    return possible_time(record.provenance.get("started_at"))
+
+
+def possible_time(said: object) -> str:
+    """The time in UTC; empty for what is none, or lies before there was a suite or in the future. Whoever writes a time
+    that cannot be would else be the newest of all."""
+    try:
+        time = datetime.fromisoformat(said) if isinstance(said, str) else None
+    except ValueError:
+        return ""
+    if time is None or not FIRST_YEAR <= time.year <= datetime.now(UTC).year + 1:
+        return ""
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    return "" if time > datetime.now(UTC) + CLOCKS_DIFFER else time.isoformat(timespec="seconds")
 
 
 def warnings_of(record: Record) -> list[str]:

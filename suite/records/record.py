@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from suite.records.case import Case
+from suite.records.plain_text import one_line
 from suite.records.renamed import as_named_now
 
 SCHEMA = 1
@@ -18,7 +19,12 @@ REFUSED_UNRUN = "refused_before_it_ran"
 """A fact of a record that was refused for what the machine has, which may be more another time."""
 STEP = "step"
 """The span of what belongs to a whole step and is not timed."""
-PLAIN_NAME = re.compile(r"\w[\w.-]*")
+PLAIN_NAME = re.compile(r"\w[\w.-]{0,199}")
+RUN_KEY = DIGEST = re.compile(r"[0-9a-f]{64}")
+SAMPLES, TELEMETRY, TRACE = FILES = ("samples.parquet", "telemetry.parquet", "trace.json.gz")
+"""All that may lie beside a record."""
+LONGEST_REASON, LONGEST_ID = 300, 4096
+"""Ids of ours have at most 339 letters."""
 
 
 class Status(StrEnum):
@@ -103,7 +109,10 @@ class Record:
 
 
 class CorruptRecordError(Exception):
-    """A record that cannot be read; the message says what is wrong with it."""
+    """A record that cannot be read; the message says what is wrong with it, and quotes it no longer than a line."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason[:LONGEST_REASON])
 
 
 def record_from_json(content: Any) -> Record:
@@ -131,6 +140,8 @@ def record_from_json(content: Any) -> Record:
     if case.get("id") != built.id:
         raise CorruptRecordError("case.id does not follow from its axes")
     settings = _object(content, "settings")
+    environment = _object(content, "environment")
+    _check_identities(built, _text(content, "run_key"), environment.get("machine_id"))
     return Record(
         case=as_named_now(built, settings),
         run_key=_text(content, "run_key"),
@@ -138,19 +149,31 @@ def record_from_json(content: Any) -> Record:
         reason=reason,
         evidence=evidence,
         settings=settings,
-        environment=_object(content, "environment"),
+        environment=environment,
         provenance=_object(content, "provenance"),
         files=_files(content),
     )
 
 
 def _files(content: Mapping[str, Any]) -> dict[str, str]:
-    """Names and digests; records of version 0.1 have none. A name that leads elsewhere is no file beside a record."""
+    """Names and digests; records of version 0.1 have none."""
     files = _object(content, "files") if "files" in content else {}
     for name, digest in files.items():
-        if not isinstance(digest, str) or not PLAIN_NAME.fullmatch(name):
-            raise CorruptRecordError("files must hold plain names and their digests")
+        if name not in FILES or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+            raise CorruptRecordError(f"files must hold digests of {', '.join(FILES)} alone; got {name!r}")
     return files
+
+
+def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
+    """What runs are joined by is shown, sorted and made into names of folders: one line, and no way out of one."""
+    if not RUN_KEY.fullmatch(run_key):
+        raise CorruptRecordError(f"run_key must be 64 hexadecimal digits in lower case; got {run_key[:80]!r}")
+    if not PLAIN_NAME.fullmatch(case.workload):
+        raise CorruptRecordError(f"case.workload must be a plain name; got {case.workload[:80]!r}")
+    if machine_id is not None and not (isinstance(machine_id, str) and PLAIN_NAME.fullmatch(machine_id)):
+        raise CorruptRecordError(f"environment.machine_id must be a plain name; got {str(machine_id)[:80]!r}")
+    if len(case.id) > LONGEST_ID or one_line(case.id) != case.id:
+        raise CorruptRecordError(f"case.id must be one line of at most {LONGEST_ID} letters without control characters")
 
 
 def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -19,21 +19,24 @@ import pyarrow as pa
 
 from suite.records.metrics import METRICS
 from suite.records.privacy import scrubbed
-from suite.records.record import CorruptRecordError, Reading, Record, record_from_json
+from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
+from suite.records.record import SAMPLES as SAMPLES
+from suite.records.strict_json import strict_json
 from suite.records.tables import LARGEST_TABLE_BYTES, TableFile, schema_of
+from suite.records.walk import Damage, folders_below
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD, SAMPLES, LOCK = "record.json", "samples.parquet", "claim.lock"
+RECORD, LOCK = "record.json", "claim.lock"
 JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
 """What the gate writes, the summary first. Its folder is no run, however far the writing came."""
 PRIVATE_PARTS = ("reason", "settings", "environment", "provenance")
 """Parts of a record that may hold something private, until it is written."""
 PART = ".part"
 """Ends the name of a file until it is whole."""
-LONGEST_RECORD_BYTES = 4 << 20
-"""A record is a few kilobytes. What is larger is none of ours, and is not loaded."""
+LONGEST_RECORD_BYTES, LARGEST_TRACE_BYTES = 1 << 20, 1 << 30
+"""A record is at most 8 kilobytes, and a trace is never loaded. What is larger is none of ours."""
 READINGS = TableFile(
     name=SAMPLES,
     rows="readings",
@@ -59,10 +62,21 @@ class StoredRecord:
     folder: Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Damage:
-    folder: Path
-    reason: str
+@dataclass(kw_only=True)
+class Room:
+    """What one command may still hold of records and readings, as they lie in memory: about 3,300 runs like ours."""
+
+    left: int = 640 << 20
+
+    def take(self, nbytes: int) -> None:
+        """Raises CorruptRecordError where there is no room left, and takes nothing then."""
+        if nbytes > self.left:
+            raise CorruptRecordError("what was read before it is all that one command holds; name fewer folders")
+        self.left -= nbytes
+
+
+READING_BYTES, VALUE_BYTES, LETTER_BYTES = 300, 250, 4
+"""What a reading, a value of JSON and a letter take at the most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +89,8 @@ class Contents:
 
 
 def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
-    """Write a run's files into its folder, the record last. `files`: further ones, by name."""
+    """Write a run's files into its folder, the record last. `files`: further ones of FILES, by name."""
+    assert set(files) <= set(FILES), f"a run has the files {FILES}; got {list(files)}"
     beside = {**files, SAMPLES: READINGS.content(record.readings)}
     digests = {name: hashlib.sha256(written).hexdigest() for name, written in beside.items()}
     content = replace(record, files=digests).as_json()
@@ -88,49 +103,86 @@ def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = Mapp
 def write_whole(path: Path, content: bytes) -> None:
     """Put a file in place in one step: whoever looks sees all of it or none."""
     beside = path.with_name(path.name + PART)
-    with beside.open("wb") as file:
+    beside.unlink(missing_ok=True)  # what was left there may be a link
+    with beside.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
 
 
-def read_record(folder: Path, *, with_readings: bool = True) -> Record:
-    """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder."""
+def read_record(folder: Path, *, with_readings: bool = True, room: Room | None = None) -> Record:
+    """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder, and where there is
+    no room for it."""
+    room = room or Room()
+    left = room.left
     try:
-        content = json.loads(read_file(folder / RECORD, LONGEST_RECORD_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise CorruptRecordError(f"{RECORD} cannot be read ({error.__class__.__name__})") from error
-    record = record_from_json(content)
-    if not with_readings:
-        return record
-    samples = read_file(folder / SAMPLES, LARGEST_TABLE_BYTES)
-    if record.files.get(SAMPLES) not in (None, hashlib.sha256(samples).hexdigest()):
+        record = _record_in(folder, room)
+        return replace(record, readings=_readings_in(folder, record, room)) if with_readings else record
+    except CorruptRecordError:
+        room.left = left
+        raise
+
+
+def _record_in(folder: Path, room: Room) -> Record:
+    text = read_file(folder / RECORD, LONGEST_RECORD_BYTES)
+    try:
+        content, values = strict_json(text)
+    except ValueError as error:
+        raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
+    room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
+    return record_from_json(content)
+
+
+def _readings_in(folder: Path, record: Record, room: Room) -> list[Reading]:
+    content = read_file(folder / SAMPLES, LARGEST_TABLE_BYTES)
+    if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
-    return replace(record, readings=[Reading(**row) for row in READINGS.rows_of(samples)])
+    return [Reading(**row) for row in READINGS.rows_of(content, take=lambda rows: room.take(READING_BYTES * rows))]
 
 
-def read_contents(roots: Iterable[Path], *, with_readings: bool = True) -> Contents:
-    """Every run below the given folders, in a stable order. Nothing found there stops the rest."""
+def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:
+    """Every run below the given folders, in a stable order. Nothing found there stops the rest.
+
+    `room`: for all that a command reads, where it calls this more than once.
+    """
     stored, damaged, unfinished = [], [], []
-    for folder in sorted({folder for root in roots for folder in _run_folders(root)}):
-        if not (folder / RECORD).exists():
-            unfinished.append(folder)
-            continue
-        try:
-            stored.append(StoredRecord(record=read_record(folder, with_readings=with_readings), folder=folder))
-        except CorruptRecordError as error:
-            damaged.append(Damage(folder=folder, reason=str(error)))
+    room = room or Room()
+    for found in each_run(roots, with_readings=with_readings, room=room):
+        match found:
+            case StoredRecord():
+                stored.append(found)
+            case Damage():
+                damaged.append(found)
+            case _:
+                unfinished.append(found)
     return Contents(stored=stored, damaged=damaged, unfinished=unfinished)
 
 
-def _run_folders(root: Path) -> Iterable[Path]:
-    """Folders in which a run was begun. Links to other folders are not followed."""
-    for folder, folders, files in os.walk(root):
-        is_gates = any(name.removesuffix(PART) in (JUDGEMENT, SUMMARY) for name in files)
-        is_begun = any(name.endswith(PART) for name in files) and not is_gates
-        if not {RECORD, SAMPLES, LOCK}.isdisjoint([*files, *folders]) or is_begun:
-            yield Path(folder)
+def each_run(
+    roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None
+) -> Iterator[StoredRecord | Damage | Path]:
+    """The same one by one, for whoever keeps none of them: a record, or why there is none, or an unfinished folder."""
+    damaged: list[Damage] = []
+    begun = {folder: names for root in roots for folder, names in folders_below(root, damaged) if _is_begun(names)}
+    yield from damaged
+    for folder in sorted(begun):
+        if RECORD not in begun[folder]:
+            yield folder
+            continue
+        try:
+            record = read_record(folder, with_readings=with_readings, room=room)
+        except CorruptRecordError as error:
+            yield Damage(folder=folder, reason=str(error))
+        else:
+            yield StoredRecord(record=record, folder=folder)
+
+
+def _is_begun(names: Iterable[str]) -> bool:
+    """A run was begun in a folder with these names."""
+    found = {name for name in names if name in (RECORD, SAMPLES, LOCK) or name.endswith(PART)}
+    is_gates = any(name.removesuffix(PART) in (JUDGEMENT, SUMMARY) for name in names)
+    return not found.isdisjoint((RECORD, SAMPLES, LOCK)) or (bool(found) and not is_gates)
 
 
 def load(path: str | Path) -> "pd.DataFrame":
@@ -165,20 +217,37 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
     }
     if not record.readings:
         yield {**common, "metric": None}
+    names = [field.name for field in fields(Reading)]
     for reading in record.readings:
         metric = METRICS.get(reading.metric)
-        numbers = {field.name: getattr(reading, field.name) for field in fields(Reading)}
+        numbers = {name: getattr(reading, name) for name in names}
         yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
 def read_file(path: Path, most_bytes: int) -> bytes:
     """A file's content. Raises CorruptRecordError for what is no file, or too large to be ours."""
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
-            raise CorruptRecordError(f"{path.name} is no file")
-        if found.st_size > most_bytes:
-            raise CorruptRecordError(f"{path.name} is larger than {most_bytes} bytes")
+        _check_file(path, most_bytes)
         return path.read_bytes()
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
+
+
+def digest_of(path: Path) -> str:
+    """sha256 of a file beside a record, which may be larger than memory. Raises CorruptRecordError as `read_file`."""
+    try:
+        _check_file(path, LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES)
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
+
+
+def _check_file(path: Path, most_bytes: int) -> None:
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):  # it may lead anywhere
+        raise CorruptRecordError(f"{path.name} is a link")
+    if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
+        raise CorruptRecordError(f"{path.name} is no file")
+    if found.st_size > most_bytes:
+        raise CorruptRecordError(f"{path.name} is larger than {most_bytes} bytes")

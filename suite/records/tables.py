@@ -1,16 +1,37 @@
-"""A run's tables as columns: written in parquet, and read so that a hostile file costs no more than a refusal."""
+"""A run's tables as columns: written in parquet, and read so that a hostile file costs no more than a refusal.
 
+What a file takes in memory is bounded before it is taken. Its size, its rows and its pages are; one text is held once,
+however many rows have it; and only what our writer uses is decoded, since other codecs and encodings make gigabytes of
+a few bytes. Reading starts no threads: one of Arrow's may still let go of a buffer of Python's when the interpreter
+ends, and that aborts it (apache/arrow#34314).
+"""
+
+import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from suite.records.pages import page_bytes
+from suite.records.plain_text import one_line
 from suite.records.record import SCHEMA, CorruptRecordError
 
-LARGEST_TABLE_BYTES, MOST_ROWS = 256 << 20, 4_000_000
+LARGEST_TABLE_BYTES, MOST_ROWS = 96 << 20, 2_000_000
+"""The largest of results/reference have 446 kB and 36,899 rows: telemetry of 20 quantities, ten times a second, for
+three minutes. A row takes at most 50 bytes in the file."""
+MOST_TEXTS, LONGEST_TEXT, MOST_TEXT_BYTES = 10_000, 200, 32 << 20
+"""Different ones in a column, letters of each, and bytes of all pages of the column. Ours have at most 38 letters."""
+BYTES_A_LETTER = 4
+"""In UTF-8, at most."""
+UNCHECKED_BYTES = 4 << 20
+"""Snappy makes at most 22 bytes of one, so that pages of a smaller file need no look."""
+CODECS = ("SNAPPY", "UNCOMPRESSED")
+BATCH_ROWS = 1 << 16
+LARGEST_FOOTER_BYTES = 1 << 20
+"""Ours have 3 kB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,40 +57,98 @@ class TableFile:
         pq.write_table(pa.table(columns, schema=self.columns), written)
         return written.getvalue()
 
-    def rows_of(self, content: bytes) -> list[dict[str, Any]]:
-        """Raises CorruptRecordError for a file that is none of ours."""
-        try:
-            file = pq.ParquetFile(io.BytesIO(content))
-            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-            # Compressed well, a small file can hold more than memory does.
-            if file.metadata.num_rows > MOST_ROWS or sum(group.total_byte_size for group in groups) > (
-                LARGEST_TABLE_BYTES
-            ):
-                raise CorruptRecordError(
-                    f"{self.name} holds more than {MOST_ROWS} {self.rows} or {LARGEST_TABLE_BYTES} bytes"
-                )
-            if not any(file.schema_arrow.equals(known, check_metadata=True) for known in (self.columns, self._older)):
-                raise CorruptRecordError(
-                    f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.columns.names)}"
-                )
-            table = file.read()
+    def rows_of(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Iterator[dict[str, Any]]:
+        """The rows one by one. Raises CorruptRecordError, on the way too, for a file that is none of ours.
+
+        `take`: told of so many rows before they are made.
+        """
+        for batch in self.batches_of(content):
+            take(batch.num_rows)
             columns = {
-                name: table.column(name).to_pylist() if name in table.column_names else [None] * table.num_rows
+                name: _values(batch.column(name)) if name in batch.schema.names else [None] * batch.num_rows
                 for name in self.columns.names
             }
-        except (OSError, pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
+            for row in zip(*columns.values(), strict=True):
+                yield dict(zip(columns, row, strict=True))
+
+    def batches_of(self, content: bytes) -> Iterator[pa.RecordBatch]:
+        """The same in columns, some rows at a time, and texts as dictionaries."""
+        try:
+            rows = 0
+            for batch in self._opened(content).iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+                rows += batch.num_rows
+                if rows > MOST_ROWS:
+                    raise CorruptRecordError(f"{self.name} holds more than {MOST_ROWS:,} {self.rows}")
+                self._check(batch)
+                yield batch
+        except UnicodeDecodeError as error:
+            raise CorruptRecordError(f"{self.name} holds text that is none") from error
+        except (OSError, pa.ArrowException, OverflowError, MemoryError) as error:
             raise CorruptRecordError(f"{self.name} cannot be read ({error.__class__.__name__})") from error
-        if any(None in columns[name] for name in self.required):
+
+    def _opened(self, content: bytes) -> pq.ParquetFile:
+        if not content.endswith(b"PAR1"):
+            raise CorruptRecordError(f"{self.name} is no whole table")
+        if int.from_bytes(content[-8:-4], "little") > LARGEST_FOOTER_BYTES:
+            raise CorruptRecordError(f"{self.name} has a footer of more than {LARGEST_FOOTER_BYTES} bytes")
+        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=self._texts, pre_buffer=False)
+        if not any(file.schema_arrow.equals(known, check_metadata=True) for known in self._as_read):
+            raise CorruptRecordError(
+                f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.columns.names)}"
+            )
+        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
+        if any(chunk.compression not in CODECS for chunk in chunks):
+            raise CorruptRecordError(f"{self.name} must be compressed as {' or '.join(CODECS)}")
+        # Each is read for itself, so that chunks which lie in one place would count again and again.
+        if sum(chunk.total_compressed_size for chunk in chunks) > len(content):
+            raise CorruptRecordError(f"{self.name} has columns that overlap")
+        for chunk in chunks if len(content) > UNCHECKED_BYTES else ():
+            if sum(page_bytes(content, chunk)) > MOST_TEXT_BYTES and chunk.path_in_schema in self._texts:
+                raise CorruptRecordError(f"{self.name} holds more than {MOST_TEXT_BYTES} bytes of text")
+        return file
+
+    def _check(self, batch: pa.RecordBatch) -> None:
+        if any(batch.column(name).null_count for name in self.required):
             *others, last = self.required
             raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(others)} or {last}")
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        for name in self._texts:
+            held = batch.column(name).dictionary
+            is_many = len(held) > MOST_TEXTS or held.nbytes > MOST_TEXTS * BYTES_A_LETTER * LONGEST_TEXT
+            texts = [] if is_many else [text for text in held.to_pylist() if text is not None]
+            if is_many or any(len(text) > LONGEST_TEXT for text in texts):
+                raise CorruptRecordError(
+                    f"{self.name} has a {name} of more than {LONGEST_TEXT} letters, or more than {MOST_TEXTS:,} of them"
+                )
+            if any(one_line(text) != text for text in texts):
+                raise CorruptRecordError(f"{self.name} has a {name} with control characters")
 
-    @property
-    def _older(self) -> pa.Schema:
-        kept = [column for column in self.columns if column.name not in self.later]
-        return pa.schema(kept, metadata=self.columns.metadata)
+    @functools.cached_property
+    def _texts(self) -> list[str]:
+        return [column.name for column in self.columns if column.type == pa.string()]
+
+    @functools.cached_property
+    def _as_read(self) -> tuple[pa.Schema, pa.Schema]:
+        """The schema today, and that of older files."""
+        columns = [
+            column.with_type(pa.dictionary(pa.int32(), pa.string())) if column.name in self._texts else column
+            for column in self.columns
+        ]
+        older = [column for column in columns if column.name not in self.later]
+        return pa.schema(columns, self.columns.metadata), pa.schema(older, self.columns.metadata)
 
 
 def schema_of(*columns: tuple[str, pa.DataType]) -> pa.Schema:
     """Columns with the version that every file carries."""
     return pa.schema(list(columns), metadata={"schema": str(SCHEMA)})
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """As objects of Python, one for each different text."""
+    if isinstance(column, pa.DictionaryArray):
+        texts = column.dictionary.to_pylist()
+        return [None if index is None else texts[index] for index in _values(column.indices)]
+    if column.null_count == len(column):
+        return [None] * len(column)
+    values: list[Any] = column.to_pylist() if column.null_count else column.to_numpy(zero_copy_only=False).tolist()
+    return values

@@ -13,11 +13,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from suite.records.record import TELEMETRY as TELEMETRY
 from suite.records.record import CorruptRecordError, Record
 from suite.records.store import read_file
 from suite.records.tables import LARGEST_TABLE_BYTES, TableFile, schema_of
 
-TELEMETRY = "telemetry.parquet"
 SERIES = TableFile(
     name=TELEMETRY,
     rows="samples",
@@ -86,12 +86,25 @@ def series_bytes(samples: Sequence[Sample]) -> bytes:
 
 def read_series(record: Record, folder: Path) -> list[Sample]:
     """The samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its own."""
+    content = _series_content(record, folder)
+    return [Sample(**row) for row in SERIES.rows_of(content)] if content else []
+
+
+def check_series(record: Record, folder: Path) -> None:
+    """Raises what `read_series` does, and keeps nothing."""
+    if content := _series_content(record, folder):
+        for _ in SERIES.batches_of(content):
+            pass
+
+
+def _series_content(record: Record, folder: Path) -> bytes:
+    """Empty where the run took none."""
     if TELEMETRY not in record.files:
-        return []
+        return b""
     content = read_file(folder / TELEMETRY, LARGEST_TABLE_BYTES)
     if record.files[TELEMETRY] != hashlib.sha256(content).hexdigest():
         raise CorruptRecordError(f"{TELEMETRY} is not the file that its record was written with")
-    return [Sample(**row) for row in SERIES.rows_of(content)]
+    return content
 
 
 def telemetry_of(record: Record) -> Mapping[str, Any]:

@@ -1,7 +1,7 @@
 """`suite report`: read results, build what was asked for, write it in one step."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from suite.configuration import locate, read_yaml
@@ -57,33 +57,34 @@ def build_sections(results: Results, words: Words) -> list[Section]:
     return [section for build in builders if (section := build(results, words))]
 
 
-def _html(results: Results, words: Words) -> str:
-    return page(build_sections(results, words), results, words)
+def _html(results: Results, words: Words) -> Iterable[str]:
+    return [page(build_sections(results, words), results, words)]
 
 
-def _markdown(results: Results, words: Words) -> str:
+def _markdown(results: Results, words: Words) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
-    return markdown([section for section in build_sections(results, words) if section.id in wanted])
+    return [markdown([section for section in build_sections(results, words) if section.id in wanted])]
 
 
-def _csv(results: Results, words: Words) -> str:
+def _csv(results: Results, words: Words) -> Iterable[str]:
     return readings_csv(results)
 
 
-WRITERS: dict[str, tuple[str, Callable[[Results, Words], str]]] = {
+WRITERS: dict[str, tuple[str, Callable[[Results, Words], Iterable[str]]]] = {
     "html": ("index.html", _html),
     "markdown": ("index.md", _markdown),
     "csv": ("readings.csv", _csv),
 }
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, parts: Iterable[str]) -> None:
     """Put the file in place whole: a reader sees the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-        beside.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+        with beside.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.writelines(parts)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

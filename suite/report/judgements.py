@@ -1,13 +1,14 @@
 """Judgements of the gate below a results folder: the newest is shown whole, older ones by a line each."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from suite.gate.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import CorruptJudgementError, Judgement
-from suite.records.store import Damage
+from suite.records.derived import possible_time
+from suite.records.store import Room
+from suite.records.walk import Damage, folders_below
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +21,17 @@ class Judged:
 
     @property
     def at(self) -> str:
-        """When it began, as ISO text that is not yet fit to show; empty where it does not say."""
-        said = self.judgement.facts.get("started_at")
-        return said if isinstance(said, str) else ""
+        """When it began, as ISO text; empty where it does not say, or says what cannot be."""
+        return possible_time(self.judgement.facts.get("started_at"))
 
 
-def find_judgements(label: str, root: Path) -> tuple[list[Judged], list[Damage]]:
-    """Every judgement below a folder, the newest first, and what could not be read. Links are not followed."""
+def find_judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[Damage]]:
+    """Every judgement below a folder, the newest first, and which could not be read. Links are not followed; folders
+    that cannot be listed are named by whoever looks for runs there."""
     found, damaged = [], []
-    for folder in sorted(Path(folder) for folder, _, files in os.walk(root) if JUDGEMENT in files):
+    for folder in sorted(folder for folder, names in folders_below(root, []) if JUDGEMENT in names):
         try:
-            found.append(Judged(label=label, folder=folder, judgement=read_judgement(folder)))
+            found.append(Judged(label=label, folder=folder, judgement=read_judgement(folder, room)))
         except CorruptJudgementError as error:
             damaged.append(Damage(folder=folder, reason=str(error)))
     return sorted(found, key=lambda one: (one.at, one.folder.name), reverse=True), damaged

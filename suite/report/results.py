@@ -9,7 +9,8 @@ from pathlib import Path
 from suite.records.case import comparable
 from suite.records.derived import started_at
 from suite.records.record import Record
-from suite.records.store import Contents, Damage, StoredRecord, read_contents
+from suite.records.store import Contents, Room, StoredRecord, read_contents
+from suite.records.walk import Damage
 from suite.report.judgements import Judged, find_judgements
 from suite.report.machine_labels import machine_labels
 
@@ -63,8 +64,9 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = ()) -> Results
         if not folder.is_dir():
             raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
     named = _checked(labels, folders) if labels else _names(folders)
-    contents = {label: read_contents([folder]) for label, folder in zip(named, folders, strict=True)}
-    judged = {label: find_judgements(label, folder) for label, folder in zip(named, folders, strict=True)}
+    room = Room()
+    contents = {label: read_contents([folder], room=room) for label, folder in zip(named, folders, strict=True)}
+    judged = {label: find_judgements(label, folder, room) for label, folder in zip(named, folders, strict=True)}
     changed = _changed_ids(item.record for part in contents.values() for item in part.stored)
     labelled = {label: machine_labels(label, part.stored) for label, part in contents.items()}
     shown = [label for label in named if not _is_gates(contents[label], *judged[label])]

@@ -1,8 +1,7 @@
 """Every reading as CSV, with the label of its results: columns as `suite.load` gives them."""
 
 import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from suite.records.derived import started_at
@@ -16,20 +15,29 @@ RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A text cell that begins so, behind spaces or not, is a formula to a spreadsheet program (OWASP, CSV injection)."""
 
 
-def readings_csv(results: Results) -> str:
-    rows = [row for label, record in results.every for row in _rows(label, record)]
-    columns = dict.fromkeys(name for row in rows for name in row) or {"label": None}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([_safe(name) for name in columns])
-    writer.writerows([_safe(row.get(name)) for name in columns] for row in rows)
-    return text.getvalue()
+def readings_csv(results: Results) -> Iterator[str]:
+    """Line by line, since a page of every reading would be larger than what it is made of."""
+    first = [next(iter(_rows(label, record))) for label, record in results.every]
+    columns = dict.fromkeys(name for row in first for name in row) or {"label": None}
+    writer = csv.writer(_Lines(), lineterminator="\n")
+    yield str(writer.writerow([_safe(name) for name in columns]))
+    for label, record in results.every:
+        for row in _rows(label, record):
+            yield str(writer.writerow([_safe(row.get(name)) for name in columns]))
+
+
+class _Lines:
+    """What a writer writes to, and hands back."""
+
+    def write(self, line: str) -> str:
+        return line
 
 
 def _rows(label: str, record: Record) -> Iterable[dict[str, Any]]:
+    said = {"label": label, "started_at": started_at(record)}
+    reason = scrub(record.reason or "", is_ours=False)
     for row in reading_rows(record):
-        row["reason"] = scrub(row["reason"] or "", is_ours=False)
-        yield {"label": label, "started_at": started_at(record)} | row
+        yield said | row | {"reason": reason}
 
 
 def _safe(cell: Any) -> Any:

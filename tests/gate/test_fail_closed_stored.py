@@ -86,7 +86,17 @@ def test_a_folder_that_cannot_be_opened(tmp_path, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", failing)
-    assert is_broken(judged(before, after), "a folder below before cannot be opened: Permission denied")
+    assert is_broken(
+        judged(before, after), "before/closed cannot be read: the folder cannot be listed (PermissionError)"
+    )
+
+
+def test_a_record_that_is_a_link(tmp_path):
+    before, after = stored(tmp_path, five(), AFTER)
+    (linked,) = after.rglob("record.json")
+    linked.rename(after / "whole")
+    linked.symlink_to(after / "nowhere")
+    assert is_broken(judged(before, after), f"after/{linked.parent.name} cannot be read: record.json is a link")
 
 
 def test_a_case_that_vanished(tmp_path):

@@ -154,6 +154,13 @@ def test_the_newest_run_s_code_is_the_candidate(tmp_path):
     assert {verdict.outcome for verdict in judgement.verdicts} == {Outcome.SAME}
 
 
+def test_a_run_whose_time_cannot_be_is_never_the_newest(tmp_path):
+    late = with_reading(run(9e-3, minute=NOW), "flops", 9e9)
+    late = replace(late, run_key="f" * 64, provenance={**late.provenance, "started_at": "9999-12-31T23:59:59+00:00"})
+    judgement = judged(tmp_path, five(), [run(1.001e-3, minute=NOW + 1), late])
+    assert {verdict.outcome for verdict in judgement.verdicts} == {Outcome.SAME}
+
+
 @pytest.mark.parametrize("metric", ["flops", "cache_bytes", "peak_bytes"])
 def test_one_more_of_an_exact_quantity_fails_with_a_single_stored_run(tmp_path, metric):
     before, after = (with_reading(run(minute=at), metric, value) for at, value in ((0, 1000.0), (NOW, 1001.0)))

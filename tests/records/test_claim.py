@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from suite.records.claim import claim_folder
+from suite.records.claim import claim_folder, claim_new_folder, run_folders
 from suite.records.store import LOCK, read_contents, write_record
 from tests.records.factory import build, store
 
@@ -60,3 +60,33 @@ def test_a_file_where_the_folder_should_be_is_stepped_over(tmp_path):
     (tmp_path / KEY[:16]).write_text("")
     with claim_folder(tmp_path, KEY) as claim:
         assert claim.folder.name == f"{KEY[:16]}-2"
+
+
+@pytest.mark.parametrize("key", ["../../suite", "0123", KEY.upper(), f"{KEY}\n", "/" + KEY[1:]])
+def test_a_key_that_is_none_names_no_folder(tmp_path, key):
+    with pytest.raises(AssertionError, match="64 hexadecimal digits"):
+        next(run_folders(tmp_path, key))
+
+
+def test_a_link_in_place_of_a_folder_a_lock_or_a_record_is_stepped_over(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine").write_text("mine")
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / KEY[:16]).symlink_to(elsewhere)
+    for number, name in ((2, LOCK), (3, "record.json")):
+        (results / f"{KEY[:16]}-{number}").mkdir()
+        (results / f"{KEY[:16]}-{number}" / name).symlink_to(elsewhere / "mine")
+    (results / f"{KEY[:16]}-4").mkdir()
+    (results / f"{KEY[:16]}-4" / "record.json").symlink_to(elsewhere / "nowhere")
+    with claim_folder(results, KEY) as claim:
+        assert claim.folder.name == f"{KEY[:16]}-5"
+    assert [path.name for path in elsewhere.iterdir()] == ["mine"]
+    assert (elsewhere / "mine").read_text() == "mine"
+
+
+def test_a_new_folder_is_none_that_was_there(tmp_path):
+    (tmp_path / KEY[:16]).mkdir()
+    with claim_new_folder(tmp_path, KEY) as claim, claim_new_folder(tmp_path, KEY) as other:
+        assert [claim.folder.name, other.folder.name] == [f"{KEY[:16]}-2", f"{KEY[:16]}-3"]

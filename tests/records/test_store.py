@@ -1,7 +1,10 @@
 """What is written is what is read, and nothing that lies about stops the rest."""
 
 import json
+import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,10 +16,12 @@ from suite.records.store import (
     LONGEST_RECORD_BYTES,
     READINGS,
     SAMPLES,
+    Room,
     load,
     read_contents,
     read_record,
     write_record,
+    write_whole,
 )
 from tests.records.factory import build, store
 
@@ -81,7 +86,121 @@ def write_text_that_is_no_text(folder):
     pq.write_table(pa.table(row, schema=READINGS.columns), folder / "samples.parquet")
 
 
+def put(part, value):
+    """Set a value, inside another by a dotted name, in the text of a record: JSON has no word for some of them."""
+
+    def spoil(folder):
+        path = folder / "record.json"
+        content = json.loads(path.read_text())
+        *outer, last = part.split(".")
+        inner = content
+        for name in outer:
+            inner = inner[name]
+        inner[last] = "PUT HERE"
+        path.write_text(json.dumps(content).replace('"PUT HERE"', value))
+
+    spoil.__name__ = f"{part}={value[:20]}"
+    return spoil
+
+
+def rename(axis, value):
+    """Give an axis another name or value, and the case the id that follows from it."""
+
+    def spoil(folder):
+        path = folder / "record.json"
+        content = json.loads(path.read_text())
+        case = content["case"]
+        case["axes"] = {axis: value}
+        case["id"] = f"workload=attention {axis}={value}"
+        path.write_text(json.dumps(content))
+
+    spoil.__name__ = f"axis {axis[:8]!r}={value[:8]!r}"
+    return spoil
+
+
+def say_a_key_twice(folder):
+    path = folder / "record.json"
+    path.write_text(path.read_text().replace('"status": "ok"', '"status": "failed", "status": "ok"'))
+
+
+def put_elsewhere(name):
+    """Let a file be a link to one that is whole."""
+
+    def spoil(folder):
+        (folder / name).rename(folder / "whole")
+        (folder / name).symlink_to(folder / "whole")
+
+    spoil.__name__ = f"{name} is a link"
+    return spoil
+
+
+def leave_a_dangling_link(folder):
+    (folder / "record.json").unlink()
+    (folder / "record.json").symlink_to(folder / "nowhere")
+
+
+def make_the_record_a_folder(folder):
+    (folder / "record.json").unlink()
+    (folder / "record.json").mkdir()
+
+
+def make_the_record_a_pipe(folder):
+    (folder / "record.json").unlink()
+    os.mkfifo(folder / "record.json")
+
+
+def swap_the_samples(name, *, rows=2, metric="latency_s", **how):
+    """Write another table under its own digest."""
+
+    def spoil(folder):
+        columns = {
+            column: pa.array([1] * rows, READINGS.columns.field(column).type)
+            for column in READINGS.columns.names
+            if column not in ("span", "metric")
+        }
+        columns |= {"span": pa.array(["layer"] * rows), "metric": pa.array([metric] * rows)}
+        pq.write_table(pa.table(columns, schema=READINGS.columns), folder / SAMPLES, **how)
+        change(folder, files={})
+
+    spoil.__name__ = name
+    return spoil
+
+
+OF_IDENTITIES = [
+    *(put("run_key", value) for value in ('"../../suite"', '"/tmp/x"', '""', f'"{"A" * 64}"', f'"{"a" * 64}\\n"')),
+    *(put("environment.machine_id", value) for value in ('"a/b"', '"a\\nb"', '"\\ud800"', "7")),
+    *(put("case.workload", value) for value in ('"a/b"', '"a\\u0000b"')),
+    *(rename("seed", value) for value in ("a\nb", "\0", "\x1b[2J", "\ud800", "\u2028", "x" * 5000)),
+    *(rename(name, "1") for name in ("a\nb", "\ud800", "\u202e")),
+]
+OF_JSON = [
+    *(put("provenance.x", value) for value in ("NaN", "Infinity", "-Infinity", "1e999", "1" * 21, "-" + "1" * 5000)),
+    put("provenance.x", "[" * 800 + "]" * 800),
+    put("provenance.x", "[" + "{}," * 60_000 + "1]"),
+    put("files", '{"__init__.py": "' + "0" * 64 + '"}'),
+    put("files", '{"samples.parquet": "short"}'),
+    say_a_key_twice,
+]
+OF_FILES = [
+    put_elsewhere("record.json"),
+    put_elsewhere("samples.parquet"),
+    leave_a_dangling_link,
+    make_the_record_a_folder,
+    *([make_the_record_a_pipe] if sys.platform != "win32" else []),
+]
+OF_TABLES = [
+    swap_the_samples("zstd", compression="zstd"),
+    swap_the_samples("one_long_text", metric="x" * 100_000),
+    swap_the_samples("a_line_end", metric="latency\n_s"),
+    swap_the_samples(
+        "delta", use_dictionary=False, column_encoding={"metric": "DELTA_BYTE_ARRAY", "span": "DELTA_LENGTH_BYTE_ARRAY"}
+    ),
+]
 DAMAGES = [
+    *OF_IDENTITIES,
+    *OF_JSON,
+    *OF_FILES,
+    *OF_TABLES,
     cut_short,
     give_wrong_types,
     make_status_a_list,
@@ -121,11 +240,11 @@ def test_a_folder_without_its_record_is_unfinished_and_never_read(tmp_path):
     assert contents.damaged == []
 
 
-@pytest.mark.parametrize("name", ["samples.parquet", "trace.json"])
+@pytest.mark.parametrize("name", ["samples.parquet", "trace.json.gz"])
 def test_there_is_no_record_until_all_that_lies_beside_it_is_there(tmp_path, name):
     (tmp_path / name).mkdir()  # so that the file cannot be put in place
     with pytest.raises(OSError, match=name):
-        write_record(build(), tmp_path, {"trace.json": b"{}"})
+        write_record(build(), tmp_path, {"trace.json.gz": b"{}"})
     assert not (tmp_path / "record.json").exists()
     assert read_contents([tmp_path]).unfinished == [tmp_path]
 
@@ -162,7 +281,7 @@ def test_a_file_written_before_there_were_launches_reads_as_one(tmp_path):
     folder = store(tmp_path, build(latencies_s=(2e-3, 3e-3)))[0]
     table = pq.read_table(folder / SAMPLES).drop_columns("launch")
     pq.write_table(table, folder / SAMPLES)
-    rows = READINGS.rows_of((folder / SAMPLES).read_bytes())
+    rows = list(READINGS.rows_of((folder / SAMPLES).read_bytes()))
     assert {row["launch"] for row in rows} == {None}
     assert by_launch(Reading(**row) for row in rows if row["metric"] == "latency_s" and row["span"] == "layer") == [
         [2e-3, 3e-3]
@@ -174,3 +293,47 @@ def test_a_launch_is_kept_with_its_reading(tmp_path):
     launched = [replace(reading, launch=reading.step) for reading in record.readings]
     folder = store(tmp_path, replace(record, readings=launched))[0]
     assert [reading.launch for reading in read_record(folder).readings] == [one.launch for one in launched]
+
+
+def test_what_one_command_holds_has_a_bound_and_the_rest_is_named(tmp_path):
+    store(tmp_path, build(), build(seq_len=8192), build(seq_len=16384))
+    contents = read_contents([tmp_path], room=Room(left=40_000))
+    assert len(contents.stored) == 1
+    assert ["all that one command holds" in damage.reason for damage in contents.damaged] == [True, True]
+    room = Room(left=40_000)
+    assert not read_contents([tmp_path], room=room).unfinished
+    before = room.left
+    assert not read_contents([tmp_path], room=room).stored
+    assert room.left == before, "what is refused takes nothing"
+
+
+def test_a_file_is_put_in_place_beside_a_link_and_never_through_it(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "new.part").symlink_to(tmp_path / "mine")
+    write_whole(tmp_path / "new", b"theirs")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "new").read_text() == "theirs"
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_named(tmp_path):
+    folders = store(tmp_path, build(), build(), build(), build())
+    (folders[1] / "record.json").chmod(0)
+    folders[2].chmod(0o600)
+    folders[3].chmod(0)
+    try:
+        contents = read_contents([tmp_path])
+        with pytest.warns(UserWarning, match="left out as damaged: .*; .*; .*"):
+            assert len(load(tmp_path)) == 26
+    finally:
+        for folder in folders:
+            folder.chmod(0o700)
+    assert [stored.folder for stored in contents.stored] == folders[:1]
+    assert {damage.folder for damage in contents.damaged} == set(folders[1:])
+
+
+def test_what_is_committed_is_far_from_every_bound():
+    records = sorted((Path(__file__).parents[2] / "results" / "reference").glob("*/*/*/record.json"))
+    largest = max(records, key=lambda path: path.stat().st_size)
+    assert largest.stat().st_size * 20 < LONGEST_RECORD_BYTES
+    assert read_record(largest.parent, room=Room(left=Room.left // 100)).readings

@@ -50,7 +50,7 @@ def test_a_setting_that_says_something_still_does():
 
 
 def test_of_two_alike_the_one_taken_with_the_others_counts():
-    once, later = {"commit": "aaaaaaa"}, {"commit": "bbbbbbb", "started_at": "2027-01-01T10:00:00+00:00"}
+    once, later = {"commit": "aaaaaaa"}, {"commit": "bbbbbbb", "started_at": "2026-03-02T10:00:00+00:00"}
     first = [rl_record(algorithm=name, provenance=once) for name in ("grpo", "rloo")]
     again = rl_record(extras={"attention.kv_heads": None}, provenance=later)
     (found,) = comparisons(in_memory(*first, again))

@@ -137,6 +137,13 @@ def test_of_several_the_newest_is_shown_whole_and_the_older_ones_by_a_line(tmp_p
     ]
 
 
+def test_a_judgement_whose_time_cannot_be_is_never_the_newest(tmp_path):
+    never = judgement(timing(Outcome.FASTER, 0.5), facts=FACTS | {"started_at": "9999-12-31T10:00:00+00:00"})
+    newest = judgement(timing(Outcome.SLOWER, 1.1), facts=FACTS | {"started_at": "2026-03-01T10:00:00+00:00"})
+    section = section_of(tmp_path, never, newest)
+    assert [row["Verdicts"] for row in rows_of(section.tables[-1])] == ["1 faster"]
+
+
 def test_each_results_folder_has_its_newest(tmp_path):
     for label in ("one", "two"):
         write_judgement(judgement(timing(), after=Side(label=f"after {label}")), tmp_path / label / "gate", {})

@@ -104,9 +104,10 @@ def test_a_wall_time_far_above_the_judged_one_is_said(tmp_path):
 def test_the_newest_record_of_a_case_is_shown_and_the_older_are_counted(tmp_path):
     new = build(latencies_s=(1e-3,) * 6, provenance={"started_at": "2026-05-01T00:00:00+00:00"})
     old = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "2026-04-01T00:00:00+00:00"})
-    (row,) = table_of(read(tmp_path, new, old), "latency")
+    never = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "9999-12-31T00:00:00+00:00"})
+    (row,) = table_of(read(tmp_path, new, old, never), "latency")
     assert row["Median"] == "1.00 ms"
-    assert row["Notes"] == "newest shown, 1 older superseded"
+    assert row["Notes"] == "newest shown, 2 older superseded"
 
 
 def test_one_id_with_other_settings_is_said_but_ways_of_measuring_do_not_count(tmp_path):
