@@ -249,6 +249,7 @@ def _faults(one: StoredRecord) -> Iterable[str]:
     yield from _faults_of_files(one)
     is_ours = record.environment.get("machine_id") == machine_id()
     parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
+    parts["case"] = {**record.case.axes, **record.case.extras}
     for name, part in scrubbed(parts, is_ours=is_ours).items():
         if part != parts[name]:
             yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"

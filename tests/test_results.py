@@ -154,6 +154,9 @@ def test_another_machines_words_that_are_names_here_are_no_fault_and_a_path_is_o
     (theirs / "record.json").write_text(json.dumps(record))
     assert verify([tmp_path / "a"]) == 4
     assert f"{theirs.name}: settings holds a path or a secret\n" in capsys.readouterr().out
+    (chosen,) = store(tmp_path / "c", build(extras={"policy.checkpoint": "alice/model"}))
+    assert verify([tmp_path / "c"]) == 4
+    assert f"{chosen.name}: case holds a path or a secret\n" in capsys.readouterr().out
     assert own.is_dir()
 
 

@@ -6,6 +6,7 @@ what is private wherever it is found. A free text quotes what a program said, wh
 private here besides.
 """
 
+import functools
 import getpass
 import os
 import platform
@@ -99,8 +100,8 @@ def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
         return scrub(value, is_ours=is_ours) if is_free else without_paths(value)
     if isinstance(value, Mapping):
         return {
-            key: of_setting(key, item)
-            if isinstance(item, str) and key in PATH_SETTINGS
+            key: of_setting(str(key), item)
+            if isinstance(item, str) and not is_free and key not in FREE_TEXTS
             else scrubbed(item, is_free=is_free or key in FREE_TEXTS, is_ours=is_ours)
             for key, item in value.items()
         }
@@ -118,8 +119,13 @@ def _without_secrets(text: str, *, is_ours: bool) -> str:
 
 def _secrets() -> list[tuple[str, str]]:
     """Return variables that are named like secrets with their values, a longer one before one that it holds."""
-    named = [(name, value) for name, value in os.environ.items() if SECRET_NAME.search(name)]
+    named = [(name, os.environ[name]) for name in os.environ if _is_named_secret(name)]
     return sorted((one for one in named if len(one[1]) >= SHORTEST_SECRET), key=lambda one: -len(one[1]))
+
+
+@functools.cache
+def _is_named_secret(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
 
 
 def _is_unmistakable(value: str) -> bool:
@@ -153,7 +159,8 @@ def _is_path(text: str) -> bool:
 def _without_place(found: re.Match[str]) -> str:
     text = found.group()
     scheme, _, rest = text.partition("://")
-    if found["url"] and scheme.lower() != "file" and not rest.startswith("/"):
+    leads = rest.startswith("/") or (scheme.lower() == "file" and re.search(r"[\\/]", rest) is not None)
+    if found["url"] and not leads:
         return _SIGNED.sub("<secret>@", text)
     return _last_part(rest if found["url"] else text)
 

@@ -135,6 +135,7 @@ def test_a_home_is_named_like_its_user():
         "about ~1/2 of it",
         "deepseek-ai/DeepSeek-V3@9b4e978:inference/configs/config_16B.json",
         "aten::add",
+        "hydra.searchpath=[file://conf]",
         "c = 4d, d_r = d/2",
         "Intel(R) Xeon(R) Processor @ 2.80GHz",
     ],
