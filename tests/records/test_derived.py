@@ -15,7 +15,7 @@ from tests.records.factory import build
         "9999-12-31T23:59:59-14:00",
         "0001-01-01T00:00:00+14:00",
         "2019-12-31T23:59:59+00:00",
-        (datetime.now(UTC) + timedelta(days=2)).isoformat(),
+        timedelta(days=2),
         "zzzz",
         "",
         7,
@@ -24,6 +24,7 @@ from tests.records.factory import build
     ],
 )
 def test_a_time_that_cannot_be_is_older_than_any_other(said):
+    said = (datetime.now(UTC) + said).isoformat() if isinstance(said, timedelta) else said
     assert started_at(build(provenance={"started_at": said})) == ""
 
 
