@@ -77,7 +77,8 @@ def run_course(
 ) -> tuple[Status, str | None]:
     """Run one case from its beginning, or from the checkpoint where there is one. Sends what measure_case sends.
 
-    `run_key`: a checkpoint of another is not gone on from. `no_energy`: the named state that keeps the joules from being taken; None takes them where there is a counter.
+    `run_key`: a checkpoint of another is not gone on from. `no_energy`: the named state that keeps the joules from
+    being taken; None takes them where there is a counter.
     """
     course: Course = locate(settings["workload"]["_target_"])(settings)
     device = device_for(course.plan.device, course.plan.threads)

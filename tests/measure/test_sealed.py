@@ -115,8 +115,13 @@ def test_a_write_that_fails_leaves_the_file_before_it(tmp_path, monkeypatch):
 
 def test_only_these_warnings_go_into_the_record():
     sent = []
-    with pytest.warns(UserWarning, match="of another package") as others, warnings_sent(lambda **one: sent.append(one)):
-        warnings.warn("x.pt is empty: begun anew", BegunAnewWarning, stacklevel=1)
-        warnings.warn("of another package", UserWarning, stacklevel=1)
+
+    def warn():
+        with warnings_sent(lambda **one: sent.append(one)):
+            warnings.warn("x.pt is empty: begun anew", BegunAnewWarning, stacklevel=1)
+            warnings.warn("of another package", UserWarning, stacklevel=1)
+
+    with pytest.warns(UserWarning, match="of another package") as others:
+        warn()
     assert sent == [{"warning": "x.pt is empty: begun anew"}]
     assert len(others) == 1

@@ -114,7 +114,7 @@ def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
     place = place_of(SMOLLM2)
     theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
     ours = loaded(SMOLLM2)
-    words = words_of(place)
+    words = words_of(place, vocab_size=49_152)
     tokens_BS = torch.tensor([words.asked("Be brief.", ("What is the capital of France?",))])
     assert difference(ours, theirs, tokens_BS) < CLOSE
     assert packs(ours)
@@ -130,7 +130,7 @@ def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
 def test_smollm2_is_asked_in_words_by_its_own_template_and_nothing_it_says_is_cleaned():
     vocabulary, task = CheckpointVocabulary(SMOLLM2, 49_152), Sorting({"digits": 3})
     item = task.item(random.Random(5))
-    asked = words_of(place_of(SMOLLM2)).decode(vocabulary.prompt(task, item))
+    asked = words_of(place_of(SMOLLM2), vocab_size=49_152).decode(vocabulary.prompt(task, item))
     assert asked.startswith(f"<|im_start|>system\n{FORM}<|im_end|>\n<|im_start|>user\nSort the digits of ")
     assert asked.endswith(f"{task.question(item)}<|im_end|>\n<|im_start|>assistant\n")
     said = "<think> A1</think>\n<answer>1 2</answer>"
