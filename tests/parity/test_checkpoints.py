@@ -152,6 +152,44 @@ def folder(tmp_path):
     return path
 
 
+END = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<end>"}
+MODEL = {"type": "BPE", "vocab": {"a": 0, "<end>": 1}, "merges": []}
+STRANGE = {
+    "no JSON": ({"tokenizer.json": "{"}, "JSONDecodeError"),
+    "too deep": ({"tokenizer.json": "[" * 100_000}, "RecursionError"),
+    "a list": ({"tokenizer.json": []}, "no tokenizer that transformers reads"),
+    "merges of nothing": ({"tokenizer.json": {"added_tokens": [], "model": {**MODEL, "merges": [["a", "z"]]}}}, "`z`"),
+    "tokens below 0": ({"tokenizer.json": {"added_tokens": [], "model": {**MODEL, "vocab": {"a": -1}}}}, "`-1`"),
+    "settings that are a list": ({"tokenizer_config.json": []}, "no tokenizer that transformers reads"),
+    "an end that is a number": ({"tokenizer_config.json": {**END, "eos_token": 7}}, "no tokenizer that"),
+    "no end": ({"tokenizer_config.json": {**END, "eos_token": None}}, "names no eos_token"),
+    "code of its own": (
+        {"tokenizer_config.json": {**END, "tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}},
+        "contains custom code",
+    ),
+    "a length of a text": ({"tokenizer_config.json": {**END, "model_max_length": "x"}}, "tokenizer fails"),
+    "a template that fails": ({"chat_template.jinja": "{% for %}"}, "chat template fails"),
+    "a template that looks around": ({"chat_template.jinja": "{{ ''.__class__.__mro__ }}"}, r"template fails \(Sec"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "words"), STRANGE.values(), ids=STRANGE)
+def test_a_strangers_tokenizer_is_refused_in_a_sentence_and_its_code_is_not_run(files, words, folder):
+    (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
+    for name, content in files.items():
+        (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(UnsupportedError, match=words) as caught:
+        words_of(place_of(str(folder)), vocab_size=320).asked("Be brief.", ("What?",))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (folder / "ran").exists()
+
+
+def test_a_token_that_the_weights_do_not_have_is_refused(folder):
+    words_of(place_of(str(folder)), vocab_size=258).encode("\xff")
+    with pytest.raises(UnsupportedError, match=r"has a token 9[0-9], and its weights are of 90 tokens"):
+        words_of(place_of(str(folder)), vocab_size=90).encode("~")
+
+
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
 def test_a_run_begins_as_the_checkpoint_and_its_record_does_not_say_where_that_lies(algorithm, folder, tmp_path):
     out = tmp_path / "out"

@@ -1,6 +1,6 @@
 """A published model's own tokens, by transformers' tokenizer of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from suite.lm.checkpoint.folder import check_folder
@@ -19,7 +19,7 @@ class Words:
 
     def encode(self, text: str) -> list[int]:
         """The text's tokens and no others."""
-        return self._known(self._tokenizer.encode(text, add_special_tokens=False))
+        return self._known(_tried("tokenizer", lambda: self._tokenizer.encode(text, add_special_tokens=False)))
 
     def encode_with_places(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """The same, and where in the text the characters of each token begin and end; a space may be a word's first.
@@ -28,25 +28,25 @@ class Words:
         """
         if not self._tokenizer.is_fast:
             raise UnsupportedError("the checkpoint's tokenizer does not say which characters a token is of")
-        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        asked = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+        encoded = _tried("tokenizer", lambda: self._tokenizer(text, **asked))
         return self._known(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
 
     def asked(self, instruction: str, said: Sequence[str]) -> list[int]:
         """An instruction and what a user and the model said in turns, up to where the model goes on: by its chat
         template, or as paragraphs where it has none."""
         if self._tokenizer.chat_template is None:
-            return self._known(self._tokenizer.encode("".join(f"{text}\n\n" for text in (instruction, *said))))
+            paragraphs = "".join(f"{text}\n\n" for text in (instruction, *said))
+            return self._known(_tried("tokenizer", lambda: self._tokenizer.encode(paragraphs)))
         turns = [{"role": ROLES[number % 2], "content": text} for number, text in enumerate(said)]
         turns = [{"role": "system", "content": instruction}, *turns]
-        try:
-            text = self._tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
-        except Exception as error:  # a stranger's program in jinja2, which can fail in any way
-            raise UnsupportedError(f"the checkpoint's chat template fails ({_first_line(error)})") from error
-        return self.encode(text)
+        templated = {"add_generation_prompt": True, "tokenize": False}
+        return self.encode(_tried("chat template", lambda: self._tokenizer.apply_chat_template(turns, **templated)))
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text as it stands, its special tokens and spaces included."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        asked = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return str(_tried("tokenizer", lambda: self._tokenizer.decode(list(ids), **asked)))
 
     def _known(self, ids: Iterable[int]) -> list[int]:
         found = list(ids)
@@ -75,6 +75,14 @@ def words_of(place: Place, *, vocab_size: int) -> Words:
     if end is None:
         raise UnsupportedError(f"the tokenizer of {place.name} names no eos_token, so that no completion would end")
     return Words(tokenizer, vocab_size)
+
+
+def _tried(what: str, do: Callable[[], Any]) -> Any:
+    """What a stranger's files make of it. Raises UnsupportedError where they fail, as they can in any way."""
+    try:
+        return do()
+    except Exception as error:
+        raise UnsupportedError(f"the checkpoint's {what} fails ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:
