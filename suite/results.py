@@ -7,7 +7,6 @@ import hashlib
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from suite.records.store import (
     read_contents,
     read_record,
 )
+from suite.temporary import remove_abandoned, temporary_folder
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY = 4
@@ -117,12 +117,14 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     for source in sources:
         if not source.is_dir() and not source.is_file():
             raise ValueError(f"results must be folders or archives that exist; got {str(source)!r}")
-    with tempfile.TemporaryDirectory(prefix="suite-merge-") as unpacked_here:
+    if removed := remove_abandoned():
+        print(removed)
+    with temporary_folder("merge") as unpacked_here:
         folders: dict[Path, Path] = {}
         torn = []
         for number, source in enumerate(sources):
             try:
-                folder = source if source.is_dir() else unpacked(source, Path(unpacked_here) / str(number))
+                folder = source if source.is_dir() else unpacked(source, unpacked_here / str(number))
                 folders[folder] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))
