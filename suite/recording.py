@@ -49,6 +49,11 @@ class Kept:
     measuring_ceilings: Lock = field(default_factory=Lock)
     """Once for all, and not one beside the other."""
 
+    def say(self, text: str) -> None:
+        """A line of its own for whoever watches, from any thread."""
+        with self.saying:
+            print(text, flush=True)
+
 
 @dataclass(kw_only=True)
 class Lane:
