@@ -142,8 +142,7 @@ class Worker:
         server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
         running = self._running or self._kept
         worker = running.process.pid if running is not None else None
-        named = {server: f"the fork server {server}", worker: f"the worker {worker}"}
-        return {number: name for number, name in named.items() if number is not None}
+        return {number: name for number, name in ((server, "the fork server"), (worker, "the worker")) if number}
 
     def interrupt(self) -> None:
         """End the task that runs, and every later one, from any thread: its `run` raises TaskInterruptedError."""
