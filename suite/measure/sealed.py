@@ -41,7 +41,11 @@ def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
         file.write(_head("0" * _DIGEST_LENGTH))
         digested = _Digested(file)
         digested.write(f"{key}\n".encode())
-        torch.save(content, digested)  # type: ignore[arg-type]
+        try:
+            torch.save(content, digested)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            # torch tells of the place that its zip has reached, and not of the disk that is full.
+            raise digested.failure or error from error
         file.seek(0)
         file.write(_head(digested.digest.hexdigest()))
         file.flush()
@@ -121,10 +125,15 @@ class _Digested:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.digest = file, hashlib.sha256()
+        self.failure: OSError | None = None
 
     def write(self, block: bytes) -> int:
         self.digest.update(block)
-        return self._file.write(block)
+        try:
+            return self._file.write(block)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def flush(self) -> None:
         self._file.flush()

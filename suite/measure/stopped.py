@@ -68,7 +68,7 @@ class StoppedWatch:
         if now.looks * LOOK_EVERY_S >= SAID_AFTER_S and number not in _SAID:
             _SAID.add(number)
             self._say(
-                f"{name}, process {number}, has been stopped for {SAID_AFTER_S:g} s: kill -CONT {number} lets it go on; "
+                f"{name}, process {number}, has been stopped for {SAID_AFTER_S:g} s: kill -CONT {number} wakes it; "
                 f"after {GIVEN_UP_AFTER_S:g} s it is given up"
             )
         if now.looks * LOOK_EVERY_S >= GIVEN_UP_AFTER_S or self._hurry.is_set():

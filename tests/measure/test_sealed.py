@@ -113,6 +113,19 @@ def test_a_write_that_fails_leaves_the_file_before_it(tmp_path, monkeypatch):
     assert read_sealed(path, KEY) == {"step": 1}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows limits no file's size")
+def test_a_disk_without_room_is_said_as_the_system_says_it(tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_sealed(tmp_path / "one.pt", KEY, {"weights": torch.ones(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def test_only_these_warnings_go_into_the_record():
     sent = []
 

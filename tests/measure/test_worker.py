@@ -123,8 +123,7 @@ def test_a_worker_that_is_stopped_is_said_then_given_up_and_the_next_case_runs(o
     assert status is Status.FAILED
     assert re.fullmatch(r"the worker was stopped for 0\.2\d* s and given up", reason)
     assert impatient == [
-        f"the worker, process {pid}, has been stopped for 0.1 s: kill -CONT {pid} lets it go on; after 0.2 s it is "
-        "given up"
+        f"the worker, process {pid}, has been stopped for 0.1 s: kill -CONT {pid} wakes it; after 0.2 s it is given up"
     ]
     assert outcome_of("Behaving")[0] == (Status.OK, None)
 
