@@ -13,8 +13,8 @@ from suite.recording import Kept, Lane, run_and_record
 from suite.records.claim import claim_folder, run_folders
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.store import RECORD, StoredRecord, read_record
+from suite.records.temporary import remove_abandoned
 from suite.side_by_side import JobQueue, run_all
-from suite.temporary import remove_abandoned
 from suite.terminal import Terminal
 
 INTERRUPTED = 130

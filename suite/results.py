@@ -30,7 +30,7 @@ from suite.records.store import (
     read_contents,
     read_record,
 )
-from suite.temporary import remove_abandoned, temporary_folder
+from suite.records.temporary import remove_abandoned, temporary_folder
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY = 4

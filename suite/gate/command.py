@@ -29,7 +29,7 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.interruptions import Interruptions
 from suite.records.environment import cpu_model, environment, source_digest
-from suite.temporary import remove_abandoned, temporary_folder
+from suite.records.temporary import remove_abandoned, temporary_folder
 
 RESULTS = Path("results/gate")
 THREADS = 1

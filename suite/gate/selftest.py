@@ -29,7 +29,7 @@ from suite.gate.selftest_table import table
 from suite.gate.tolerances import Tolerances
 from suite.records.environment import commit, environment, source_digest
 from suite.records.store import write_whole
-from suite.temporary import remove_abandoned, temporary_folder
+from suite.records.temporary import remove_abandoned, temporary_folder
 
 ABOUT, RUNS = "selftest.json", "runs.jsonl"
 SHARES = (0.03, 0.05, 0.10)

@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from suite.measure.allocator import quiet_standard_error
 from suite.measure.meter import Meter, Seen
-from suite.temporary import temporary_folder
+from suite.records.temporary import temporary_folder
 
 TRACE = "trace.json.gz"
 

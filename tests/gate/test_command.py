@@ -19,7 +19,7 @@ from suite.gate import command
 from suite.gate.acceptances import ACCEPTED, read_acceptances
 from suite.gate.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import Outcome
-from suite.temporary import remove_abandoned
+from suite.records.temporary import remove_abandoned
 from tests.conftest import heard
 from tests.gate.repositories import light, repository
 

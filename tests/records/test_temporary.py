@@ -8,12 +8,12 @@ import tempfile
 
 import pytest
 
-from suite.temporary import LOCK, MARK, MARKED, remove_abandoned, temporary_folder
+from suite.records.temporary import LOCK, MARK, MARKED, remove_abandoned, temporary_folder
 from tests.test_run import ROOT
 
 HOLDER = """
 import sys, time
-from suite.temporary import temporary_folder
+from suite.records.temporary import temporary_folder
 with temporary_folder("gate") as folder:
     (folder / "before").mkdir()
     (folder / "before" / "file").write_text("text")
