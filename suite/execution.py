@@ -14,6 +14,7 @@ from suite.recording import Kept, Lane, run_and_record
 from suite.records.claim import claim_folder, run_folders
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.store import RECORD, StoredRecord, read_record
+from suite.records.temporary import remove_abandoned
 from suite.side_by_side import JobQueue, run_all
 from suite.terminal import Terminal
 
@@ -39,7 +40,7 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool, 
     )
     for record in records:
         kept.turns.took(record)
-    lanes = [Lane(kept=kept, worker=Worker(preload=preload)) for _ in range(workers)]
+    lanes = [Lane(kept=kept, worker=Worker(preload=preload, say=kept.say)) for _ in range(workers)]
 
     def follow(lane: Lane) -> None:
         with lane.worker:
@@ -55,6 +56,8 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool, 
     was_interrupted = False
     with Interruptions() as interruptions, terminal:
         try:
+            if removed := remove_abandoned():
+                kept.say(removed)
             terminal.recorded(list(answered.values()))
             run_all([partial(follow, lane) for lane in lanes], stop=stop, interruptions=interruptions)
         except KeyboardInterrupt:

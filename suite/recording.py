@@ -49,6 +49,11 @@ class Kept:
     measuring_ceilings: Lock = field(default_factory=Lock)
     """Once for all, and not one beside the other."""
 
+    def say(self, text: str) -> None:
+        """A line of its own for whoever watches, from any thread."""
+        with self.saying:
+            print(text, flush=True)
+
 
 @dataclass(kw_only=True)
 class Lane:
@@ -202,7 +207,13 @@ def _of_course(kept: Kept, job: Job, folder: Path) -> dict[str, Any]:
     # A counter has the energy of all that runs beside it.
     is_off = job.projects or job.settings["telemetry"]["energy"] == "none"
     no_energy = "off" if is_off else "side_by_side" if kept.workers > 1 else None
-    return {"settings": job.settings, "shared": folder, "checkpoint": checkpoint, "no_energy": no_energy}
+    return {
+        "settings": job.settings,
+        "shared": folder,
+        "checkpoint": checkpoint,
+        "run_key": job.run_key,
+        "no_energy": no_energy,
+    }
 
 
 def _record(job: Job, received: _Received, started_at: datetime, duration_s: float) -> Record:

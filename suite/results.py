@@ -5,7 +5,6 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -34,6 +33,7 @@ from suite.records.store import (
     read_record,
 )
 from suite.records.telemetry import check_series
+from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.records.walk import Damage
 
 DONE, BROKEN = 0, 4
@@ -124,12 +124,14 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     for source in sources:
         if not source.is_dir() and not source.is_file():
             raise ValueError(f"results must be folders or archives that exist; got {str(source)!r}")
-    with tempfile.TemporaryDirectory(prefix="suite-merge-") as unpacked_here:
+    if removed := remove_abandoned():
+        print(removed)
+    with temporary_folder("merge") as unpacked_here:
         folders: dict[Path, Path] = {}
         torn = []
         for number, source in enumerate(sources):
             try:
-                folder = source if source.is_dir() else unpacked(source, Path(unpacked_here) / str(number))
+                folder = source if source.is_dir() else unpacked(source, unpacked_here / str(number))
                 folders[folder] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))

@@ -5,15 +5,19 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from suite.gate.worker import PROTOCOL
 
 LONGEST_ANSWER_S = 600.0
 LONGEST_COMPLAINT, LONGEST_LINE = 600, 80
+MOST_AT_ONCE_BYTES = 1 << 16
 STEADY_ALLOCATOR = {
     # glibc adapts its thresholds to what was freed before, so that one process may return a buffer to the system at
     # every step, and fault it in again, and the next keep it: seen to make launches of one code differ by 16 %.
@@ -112,11 +116,7 @@ class Arm:
         return answer
 
     def _received(self) -> dict[str, Any]:
-        stdout = self._pipe(self._process.stdout)
-        if not select.select([stdout], [], [], LONGEST_ANSWER_S)[0]:
-            self._process.kill()  # what it answers later would be taken for the answer to something else
-            raise ArmError(f"the worker did not answer within {LONGEST_ANSWER_S:g} s")
-        line = stdout.readline()
+        line = self._line()
         if not line.endswith(b"\n"):
             raise ArmError(self._death())
         try:
@@ -127,6 +127,26 @@ class Arm:
             self._process.kill()
             raise ArmError(f"the worker's answer is no JSON object: {line[:LONGEST_LINE].decode(errors='replace')!r}")
         return answer
+
+    def _line(self) -> bytes:
+        """What it says up to the end of a line, or of it. A part of one is no answer: it may be stopped there."""
+        descriptor, said = self._pipe(self._process.stdout).fileno(), b""
+        until_s = time.monotonic() + LONGEST_ANSWER_S
+        while not said.endswith(b"\n"):
+            if not select.select([descriptor], [], [], max(0.0, until_s - time.monotonic()))[0]:
+                how = " and is stopped, as by SIGSTOP" if self._is_stopped() else ""
+                self._process.kill()  # what it answers later would be taken for the answer to something else
+                raise ArmError(f"the worker did not answer within {LONGEST_ANSWER_S:g} s{how}")
+            part = os.read(descriptor, MOST_AT_ONCE_BYTES)
+            if not part:
+                break
+            said += part
+        return said
+
+    def _is_stopped(self) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
+        return False
 
     def _death(self) -> str:
         with suppress(subprocess.TimeoutExpired):

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -31,6 +30,7 @@ from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.interruptions import Interruptions
 from suite.records.environment import cpu_model, environment, source_digest
 from suite.records.plain_text import complain, one_line, say
+from suite.records.temporary import remove_abandoned, temporary_folder
 
 RESULTS = Path("results/gate")
 THREADS = 1
@@ -64,17 +64,19 @@ def gate_against(
     top, tolerances = revisions.repository(Path.cwd()), _tolerances()
     with (
         Interruptions() as interruptions,
-        tempfile.TemporaryDirectory(prefix="suite-gate-", ignore_cleanup_errors=True) as name,
+        temporary_folder("gate") as folder,
     ):
-        before = revisions.before(top, revision, Path(name))
+        if removed := remove_abandoned():
+            _say(removed)
+        before = revisions.before(top, revision, folder)
         comparison = Comparison(
             before=before,
-            after=revisions.after(top, Path(name)),
+            after=revisions.after(top, folder),
             sweep=sweep,
             chosen=chosen,
             seconds=seconds,
             tolerances=tolerances,
-            folder=Path(name),
+            folder=folder,
         )
         _say(
             f"the working tree against {revision} ({(before.side.commit or '')[:9]}), sweep={sweep}: at most "

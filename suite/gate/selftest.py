@@ -9,7 +9,6 @@ was cut off.
 import json
 import os
 import random
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -30,6 +29,7 @@ from suite.gate.selftest_table import table
 from suite.gate.tolerances import Tolerances
 from suite.records.environment import commit, environment, source_digest
 from suite.records.store import write_whole
+from suite.records.temporary import remove_abandoned, temporary_folder
 
 ABOUT, RUNS = "selftest.json", "runs.jsonl"
 SHARES = (0.03, 0.05, 0.10)
@@ -85,8 +85,10 @@ def kinds(plan: Plan, seed: int = 0) -> list[Kind]:
 def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """Make what is missing of the plan's runs and return all of them. Raises ValueError for another plan's folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="suite-gate-") as name, ExitStack() as stack:
-        sides = _sides(Path(name))
+    if removed := remove_abandoned():
+        say(removed)
+    with temporary_folder("gate") as trees, ExitStack() as stack:
+        sides = _sides(trees)
         contenders, benchmarks = _expanded(sides, plan.sweep)
         if plan.slowed_runs and any(one.clock == "device" for one in benchmarks):
             raise ValueError(f"sweep must have cases of a CPU, where a slowdown can be injected; got {plan.sweep!r}")

@@ -11,17 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from suite.configuration import locate
 from suite.measure.devices import device_for
 from suite.measure.meter import Meter
 from suite.measure.phases import Send, timed
 from suite.measure.precision import set_matmul_precision
+from suite.measure.sealed import read_or_warn, warnings_sent, write_sealed
 from suite.measure.telemetry.counters import CounterLostError, NoCounter, energy_counter
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import STEP, Reading, Status
-from suite.records.store import PART
 
 
 class CourseFailedError(Exception):
@@ -75,11 +73,12 @@ class Course(Protocol):
 
 
 def run_course(
-    send: Send, *, settings: Mapping[str, Any], shared: Path, checkpoint: Path, no_energy: str | None
+    send: Send, *, settings: Mapping[str, Any], shared: Path, checkpoint: Path, run_key: str, no_energy: str | None
 ) -> tuple[Status, str | None]:
     """Run one case from its beginning, or from the checkpoint where there is one. Sends what measure_case sends.
 
-    `no_energy`: the named state that keeps the joules from being taken; None takes them where there is a counter.
+    `run_key`: a checkpoint of another is not gone on from. `no_energy`: the named state that keeps the joules from
+    being taken; None takes them where there is a counter.
     """
     course: Course = locate(settings["workload"]["_target_"])(settings)
     device = device_for(course.plan.device, course.plan.threads)
@@ -89,15 +88,16 @@ def run_course(
         send(cuda_device=identity, facts=device.facts())
     clock, probe = device.course_clock()
     meter, energy = Meter(probe), StepEnergy(identity, no_energy, device.finish)
-    kept = Checkpoint(checkpoint)
+    kept = Checkpoint(checkpoint, run_key)
     try:
-        with timed(send, "prepare"):
+        with timed(send, "prepare"), warnings_sent(send):
             course.prepare(shared)
         send(readings=list(course.constants()))
         facts = {**course.plan.facts(), **course.facts()}
         send(facts={**facts, "clock": clock, "float32_matmul": precision})
         with timed(send, "measure"):
-            meter.step = kept.resume(send, course)
+            with warnings_sent(send):
+                meter.step = kept.resume(send, course)
             while meter.step < course.steps:
                 with energy.of_step(meter):
                     course.step(meter)
@@ -122,17 +122,18 @@ def run_course(
 class Checkpoint:
     """The file from which a killed run goes on. Written whole or not at all, and never unpickled into objects."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, run_key: str) -> None:
+        self._path, self._run_key = path, run_key
         self._readings: list[Reading] = []
         self._resumed_at: list[int] = []
         self._saved_at_s = time.perf_counter()
 
     def resume(self, send: Send, course: Course) -> int:
-        """The step to begin with. What the unfinished run had read is sent as if it were read now."""
-        if not self._path.exists():
+        """The step to begin with. What the unfinished run had read is sent as if it were read now; a file that is
+        damaged is none, with a BegunAnewWarning."""
+        saved = read_or_warn(self._path, self._run_key)
+        if saved is None:
             return 0
-        saved = torch.load(self._path, weights_only=True)
         course.restore(saved["state"])
         self._readings = [Reading(**row) for row in saved["readings"]]
         self._resumed_at = [*saved["resumed_at_steps"], saved["step"]]
@@ -150,9 +151,7 @@ class Checkpoint:
             "resumed_at_steps": self._resumed_at,
         }
         self._path.parent.mkdir(exist_ok=True)
-        part = self._path.with_suffix(PART)
-        torch.save(content, part)
-        part.replace(self._path)
+        write_sealed(self._path, self._run_key, content)
         self._saved_at_s = time.perf_counter()
 
     def remove(self) -> None:

@@ -5,22 +5,21 @@ Spans are ranges in it. On CUDA they are NVTX ranges in every pass, so that nsys
 
 import gzip
 import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from suite.measure.allocator import quiet_standard_error
 from suite.measure.meter import Meter, Seen
 from suite.records.record import TRACE as TRACE
+from suite.records.temporary import temporary_folder
 
 
 def trace_of(step: Callable[[Meter], None], device: str) -> bytes:
     """The compressed trace of one step, without the host's name and the path that the profiler writes into it."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
-    with tempfile.TemporaryDirectory(prefix="suite-trace-") as folder:
-        path = Path(folder) / "trace.json"
+    with temporary_folder("trace") as folder:
+        path = folder / "trace.json"
         with quiet_standard_error():
             with profile(activities=activities, record_shapes=True) as profiler:
                 step(Meter(_named_range))

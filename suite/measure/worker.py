@@ -8,15 +8,17 @@ import multiprocessing
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from suite.measure.stopped import StoppedWatch
 from suite.records.limits import oom_kills
 from suite.records.record import Status
 
@@ -32,6 +34,10 @@ from each other (CPython's Popen.poll has no lock): so one at a time is started 
 
 class TaskInterruptedError(Exception):
     """The task was ended by `Worker.interrupt`."""
+
+
+class _NotStartedError(Exception):
+    """Why there is no process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +60,12 @@ class Worker:
     """Runs tasks one after another, each in a process of its own, or all that may stay in one. Several side by side
     each have a thread of the parent.
 
-    `preload`: modules that the tasks will need, loaded once before the first fork. Use as a context manager: its end
-    is that of a process that stayed.
+    `preload`: modules that the tasks will need, loaded once before the first fork. `say`: told, from any thread, of a
+    process that was stopped. Use as a context manager: its end is that of a process that stayed.
     """
 
-    def __init__(self, preload: Iterable[str] = ()) -> None:
+    def __init__(self, preload: Iterable[str] = (), say: Callable[[str], None] = print) -> None:
+        self._say = say
         self._context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self._kept: _Child | None = None
         self._running: _Child | None = None
@@ -72,7 +79,8 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end_kept()
+        with self._watch():
+            self._end_kept()
 
     def run(
         self, task: str, arguments: Mapping[str, Any], *, threads: int, complaints: Path, stays: bool = False
@@ -86,14 +94,24 @@ class Worker:
         if self._interrupted.is_set():
             raise TaskInterruptedError
         complaints.write_text("")
+        with self._watch() as watch:
+            yield from self._watched(watch, (task, dict(arguments), threads, complaints), stays)
+
+    def _watched(
+        self, watch: StoppedWatch, request: tuple[str, dict[str, Any], int, Path], stays: bool
+    ) -> Iterator[dict[str, Any]]:
         kills_before = oom_kills()
-        child = self._running = self._child(stays=stays)
+        try:
+            child = self._running = self._child(stays=stays)
+        except _NotStartedError as error:
+            yield {"outcome": (Status.FAILED, next(iter(watch.given_up.values()), str(error))), "facts": {}}
+            return
         if self._interrupted.is_set():  # while there was no process to end
             child.process.kill()
         finished = ends = False
         try:
             with suppress(BrokenPipeError):  # it died meanwhile: there is nothing to receive either
-                child.connection.send((task, dict(arguments), threads, complaints))
+                child.connection.send(request)
             while not finished:
                 try:
                     message = child.connection.recv()
@@ -112,7 +130,19 @@ class Worker:
         if not finished:
             if self._interrupted.wait(A_MOMENT_S):
                 raise TaskInterruptedError
-            yield _death(child.process.exitcode, oom_kills() > kills_before, complaints)
+            given_up = watch.given_up.get(child.process.pid or 0)
+            yield _death(child.process.exitcode, oom_kills() > kills_before, request[-1], given_up)
+
+    def _watch(self) -> StoppedWatch:
+        return StoppedWatch(self._processes, self._say, self._interrupted)
+
+    def _processes(self) -> Mapping[int, str]:
+        """Those that are waited for, each with what it is called."""
+        # It has no public name. A fork is started and waited for through it, so that both end when it does.
+        server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
+        running = self._running or self._kept
+        worker = running.process.pid if running is not None else None
+        return {number: name for number, name in ((server, "the fork server"), (worker, "the worker")) if number}
 
     def interrupt(self) -> None:
         """End the task that runs, and every later one, from any thread: its `run` raises TaskInterruptedError."""
@@ -132,9 +162,12 @@ class Worker:
             with _STARTS_AND_ENDS:
                 process.start()
         except (EOFError, OSError) as error:
+            ours.close()
+            theirs.close()
             if self._interrupted.wait(A_MOMENT_S):  # Ctrl-C ends a fork server that is still loading
                 raise TaskInterruptedError from error
-            raise
+            why = str(error) or "the fork server has ended"
+            raise _NotStartedError(f"the worker cannot be started: {why}") from error
         theirs.close()
         child = _Child(process=process, connection=ours)
         if stays:
@@ -159,17 +192,26 @@ def _run_child(connection: Connection, stays: bool) -> None:
     child.run(connection, stays)
 
 
-def _death(exit_code: int | None, memory_ran_out: bool, complaints: Path) -> dict[str, Any]:
+def _signal_name(number: int) -> str:
+    """`SIGKILL`; of the real-time signals, which have no names of their own, `signal 40`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _death(exit_code: int | None, memory_ran_out: bool, complaints: Path, given_up: str | None) -> dict[str, Any]:
     said = ""
     with suppress(OSError):
         said = complaints.read_text(errors="replace")[-LONGEST_COMPLAINT:].strip()
     facts = {"stderr": said} if said else {}
+    if given_up is not None:
+        return {"outcome": (Status.FAILED, given_up), "facts": facts}
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
         if memory_ran_out and -exit_code == getattr(signal, "SIGKILL", None):
             return {
                 "outcome": (Status.OUT_OF_MEMORY, "the system killed the worker for want of memory"),
                 "facts": facts,
             }
-        return {"outcome": (Status.FAILED, f"the worker was killed by {name}"), "facts": facts}
+        return {"outcome": (Status.FAILED, f"the worker was killed by {_signal_name(-exit_code)}"), "facts": facts}
     return {"outcome": (Status.FAILED, f"the worker ended with exit code {exit_code} and no result"), "facts": facts}

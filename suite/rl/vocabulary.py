@@ -74,7 +74,7 @@ class CheckpointVocabulary:
     def _words(self) -> Any:
         from suite.lm.checkpoint.words import words_of  # with torch, which no plan may bring
 
-        return words_of(place_of(self._checkpoint))
+        return words_of(place_of(self._checkpoint), vocab_size=self.vocab_size)
 
     @property
     def end(self) -> int:

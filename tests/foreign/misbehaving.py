@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -145,3 +147,24 @@ class Meeting(Behaving):
 class Exhausting(Behaving):
     def prepare(self):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB")
+
+
+class KilledInRealTime(Behaving):
+    def work(self):
+        os.kill(os.getpid(), 40)
+
+
+class Stopped(Behaving):
+    def work(self):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class StoppedNowAndThen(Behaving):
+    """As cpulimit does it to a process, which computes between."""
+
+    def prepare(self):
+        super().prepare()
+        code = "import os, sys, time\nfor number in [19, 18] * 8: os.kill(int(sys.argv[1]), number); time.sleep(0.05)"
+        other = subprocess.Popen([sys.executable, "-S", "-c", code, str(os.getpid())])
+        while other.poll() is None:
+            self.values.sum()

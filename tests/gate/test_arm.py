@@ -6,6 +6,7 @@ import sys
 import time
 from contextlib import contextmanager
 
+import psutil
 import pytest
 
 from suite.gate import arm as module
@@ -100,6 +101,25 @@ def test_a_late_answer_is_never_taken_for_the_next_one(tmp_path, monkeypatch):
         with pytest.raises(ArmError, match=r"did not answer within 0\.05 s"):
             arm.ask("sample", id=id, span="work")
         assert arm._process.wait(timeout=5) < 0
+
+
+@pytest.mark.parametrize("said", [b"", b'{"protocol"'], ids=["nothing", "half an answer"])
+def test_a_worker_that_is_stopped_is_not_waited_for_without_end(tmp_path, monkeypatch, said):
+    script = tmp_path / "worker.py"
+    script.write_text(f"import os, signal\nos.write(1, {said!r})\nos.kill(os.getpid(), signal.SIGSTOP)\n")
+    with started(tmp_path, {}, script) as arm:
+        until_stopped(arm._process.pid)
+        monkeypatch.setattr(module, "LONGEST_ANSWER_S", 0.05)
+        with pytest.raises(ArmError, match=r"did not answer within 0\.05 s and is stopped, as by SIGSTOP$"):
+            arm.greet()
+        assert arm._process.wait(timeout=5) < 0
+
+
+def until_stopped(pid):
+    deadline = time.monotonic() + 30
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < deadline, "it was not stopped"
+        time.sleep(0.005)
 
 
 def test_workers_get_one_thread_and_a_steady_allocator_unless_the_user_says_otherwise(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from suite.gate.acceptances import ACCEPTED, read_acceptances
 from suite.gate.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import Outcome
 from suite.records.record import Status
+from suite.records.temporary import remove_abandoned
 from tests.conftest import heard
 from tests.gate.repositories import light, repository
 from tests.gate.stored_runs import run, stored
@@ -157,7 +159,7 @@ def test_what_is_inconclusive_passes_unless_it_is_asked_to_fail(tmp_path, monkey
 
 
 @needs_pipes
-def test_ctrl_c_and_a_kill_leave_the_checkout_as_it_was_and_no_worker(tmp_path):
+def test_ctrl_c_and_a_kill_leave_the_checkout_as_it_was_and_no_worker(tmp_path, monkeypatch):
     told = {"cases": {"one": {"sample": "hang"}}}
     repo = light(tmp_path / "checkout", told, told)
     digest = repo.digest()
@@ -176,6 +178,10 @@ def test_ctrl_c_and_a_kill_leave_the_checkout_as_it_was_and_no_worker(tmp_path):
     assert json.loads((tmp_path / "a" / "out" / JUDGEMENT).read_text())["exit_code"] == 130
     assert not (tmp_path / "b" / "out").exists()
     assert not list((tmp_path / "a").glob("suite-gate-*"))
+    (left,) = (tmp_path / "b").glob("suite-gate-*")
+    monkeypatch.setattr(tempfile, "tempdir", str(left.parent))
+    assert remove_abandoned() == f"removed a temporary folder that a killed run left: {left.name}"
+    assert not left.exists()
 
 
 @contextmanager

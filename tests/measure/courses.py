@@ -17,7 +17,7 @@ def in_process(settings, folder, *, until=None):
             if until == 0:
                 raise KeyboardInterrupt
 
-    asked = {"settings": settings, "shared": folder, "no_energy": "off"}
+    asked = {"settings": settings, "shared": folder, "run_key": "a run", "no_energy": "off"}
     try:
         outcome = run_course(send, **asked, checkpoint=folder / "checkpoint.pt")
     except KeyboardInterrupt:

@@ -52,17 +52,19 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "counting", ModuleType("counting"))
     sys.modules["counting"].Counting = Counting
 
-    def run_(ends=None, no_energy="off"):
+    def run_(ends=None, no_energy="off", run_key="this run"):
         monkeypatch.setattr(Counting, "ends", ends)
-        sent = {"readings": [], "facts": {}}
+        sent = {"readings": [], "facts": {}, "warnings": []}
 
         def send(**message):
             sent["readings"] += message.get("readings", [])
             sent["facts"] |= message.get("facts", {})
+            sent["warnings"] += [message["warning"]] if "warning" in message else []
 
         checkpoint = tmp_path / "checkpoints" / "one.pt"
+        asked = {"settings": SETTINGS, "shared": tmp_path, "checkpoint": checkpoint, "run_key": run_key}
         try:
-            outcome = run_course(send, settings=SETTINGS, shared=tmp_path, checkpoint=checkpoint, no_energy=no_energy)
+            outcome = run_course(send, **asked, no_energy=no_energy)
         except KeyboardInterrupt:
             outcome = None
         rewards = [one.value for one in sent["readings"] if one.metric == "reward"]
@@ -92,6 +94,27 @@ def test_after_a_death_it_goes_on_from_the_last_checkpoint_with_what_was_read(ru
     went_on = run()
     assert went_on.rewards == [0, 1, 3, 6]
     assert went_on.facts["resumed_at_steps"] == [2]
+
+
+def test_a_damaged_checkpoint_is_said_and_the_run_begins_anew_and_ends_as_an_undisturbed_one(run):
+    undisturbed = run()
+    died = run(ends=KeyboardInterrupt())
+    written = died.checkpoint.read_bytes()
+    died.checkpoint.write_bytes(written[: len(written) // 2])
+    anew = run()
+    assert anew.outcome == (Status.OK, None)
+    assert anew.warnings == ["one.pt is not as it was written: its sha256 differs: begun anew"]
+    assert anew.readings == undisturbed.readings
+    assert "resumed_at_steps" not in anew.facts
+    assert not anew.checkpoint.exists()
+
+
+def test_a_checkpoint_of_another_case_is_not_gone_on_from(run):
+    run(ends=KeyboardInterrupt(), run_key="another run")
+    anew = run()
+    assert anew.warnings == ["one.pt is of another case: begun anew"]
+    assert anew.rewards == [0, 1, 3, 6]
+    assert "resumed_at_steps" not in anew.facts
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,19 @@
 """A worker that stays, as one on a GPU does, shown with tasks on the CPU."""
 
+import os
+import re
+import signal
 import sys
+import threading
+from multiprocessing import forkserver
 from pathlib import Path
 
+import psutil
 import pytest
 
+from suite.measure import stopped
 from suite.measure.streams import seed_of
-from suite.measure.worker import Worker
+from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.record import Status
 from suite.theory.roofline import MeasuredCeilings
 
@@ -36,11 +43,11 @@ def worker():
 def outcome_of(worker, tmp_path):
     """Runs a case in the process that stays: its outcome and that process's number."""
 
-    def run(workload):
+    def run(workload, started=True):
         complaints = tmp_path / "worker.log"
         arguments = {"settings": settings(workload), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
         messages = list(worker.run("case", arguments, threads=1, complaints=complaints, stays=True))
-        return messages[-1]["outcome"], messages[0]["pid"]
+        return messages[-1]["outcome"], messages[0]["pid"] if started else None
 
     return run
 
@@ -64,8 +71,6 @@ def test_exhausted_memory_and_an_error_leave_the_process_to_the_next_case(outcom
 
 
 def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outcome_of, tmp_path):
-    import psutil
-
     _, pid = outcome_of("Behaving")
     arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
     messages = worker.run("case", arguments, threads=1, complaints=Path(tmp_path / "log"), stays=True)
@@ -87,3 +92,75 @@ def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome
     assert {reading.launch for reading in readings} == {2}
     assert (told["pid"], told["seed"]) == (pid, seed_of(0, "launch", 2) % 1009)
     assert [message["phase"] for message in messages if "phase" in message] == ["prepare", "check", "measure"]
+
+
+needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
+needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here")
+
+
+@pytest.fixture
+def impatient(monkeypatch, worker):
+    """What the worker says of stopped processes, of which it is told in no time."""
+    for name, seconds in (("LOOK_EVERY_S", 0.01), ("SAID_AFTER_S", 0.1), ("GIVEN_UP_AFTER_S", 0.2)):
+        monkeypatch.setattr(stopped, name, seconds)
+    said = []
+    monkeypatch.setattr(worker, "_say", said.append)
+    return said
+
+
+def stop_server():
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGSTOP)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such signals")
+def test_a_signal_without_a_name_is_told_by_its_number(outcome_of):
+    assert outcome_of("KilledInRealTime")[0] == (Status.FAILED, "the worker was killed by signal 40")
+
+
+@needs_stops
+def test_a_worker_that_is_stopped_is_said_then_given_up_and_the_next_case_runs(outcome_of, impatient):
+    (status, reason), pid = outcome_of("Stopped")
+    assert status is Status.FAILED
+    assert re.fullmatch(r"the worker was stopped for 0\.2\d* s and given up", reason)
+    assert impatient == [
+        f"the worker, process {pid}, has been stopped for 0.1 s: kill -CONT {pid} wakes it; after 0.2 s it is given up"
+    ]
+    assert outcome_of("Behaving")[0] == (Status.OK, None)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the numbers of these signals are Linux's")
+def test_a_worker_that_computes_between_stops_is_not_given_up(outcome_of, impatient):
+    assert outcome_of("StoppedNowAndThen")[0] == (Status.OK, None)
+    assert impatient == []
+
+
+@needs_forks
+def test_a_fork_server_that_is_stopped_is_given_up_and_the_next_case_has_another(outcome_of, impatient):
+    outcome_of("Killed")
+    stop_server()
+    (status, reason), _ = outcome_of("Behaving", started=False)
+    assert status is Status.FAILED
+    assert re.fullmatch(r"the fork server was stopped for 0\.2\d* s and given up", reason)
+    assert outcome_of("Behaving")[0] == (Status.OK, None)
+
+
+@needs_forks
+def test_an_interruption_does_not_wait_for_a_fork_server_that_is_stopped(worker, outcome_of, impatient, monkeypatch):
+    monkeypatch.setattr(stopped, "GIVEN_UP_AFTER_S", 60.0)
+    outcome_of("Killed")
+    stop_server()
+    threading.Timer(0.1, worker.interrupt).start()
+    with pytest.raises(TaskInterruptedError):
+        outcome_of("Behaving")
+
+
+@needs_forks
+def test_a_fork_server_that_is_killed_is_replaced(outcome_of):
+    outcome_of("Behaving")
+    server = psutil.Process(forkserver._forkserver._forkserver_pid)
+    server.kill()
+    while server.status() != psutil.STATUS_ZOMBIE:
+        pass
+    assert outcome_of("Killed")[0][0] is Status.FAILED  # in the process that stayed
+    assert outcome_of("Behaving")[0] == (Status.OK, None)
+    assert forkserver._forkserver._forkserver_pid != server.pid

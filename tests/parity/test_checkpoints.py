@@ -114,7 +114,7 @@ def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
     place = place_of(SMOLLM2)
     theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
     ours = loaded(SMOLLM2)
-    words = words_of(place)
+    words = words_of(place, vocab_size=49_152)
     tokens_BS = torch.tensor([words.asked("Be brief.", ("What is the capital of France?",))])
     assert difference(ours, theirs, tokens_BS) < CLOSE
     assert packs(ours)
@@ -130,7 +130,7 @@ def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
 def test_smollm2_is_asked_in_words_by_its_own_template_and_nothing_it_says_is_cleaned():
     vocabulary, task = CheckpointVocabulary(SMOLLM2, 49_152), Sorting({"digits": 3})
     item = task.item(random.Random(5))
-    asked = words_of(place_of(SMOLLM2)).decode(vocabulary.prompt(task, item))
+    asked = words_of(place_of(SMOLLM2), vocab_size=49_152).decode(vocabulary.prompt(task, item))
     assert asked.startswith(f"<|im_start|>system\n{FORM}<|im_end|>\n<|im_start|>user\nSort the digits of ")
     assert asked.endswith(f"{task.question(item)}<|im_end|>\n<|im_start|>assistant\n")
     said = "<think> A1</think>\n<answer>1 2</answer>"
@@ -150,6 +150,44 @@ def folder(tmp_path):
     tokenizer.decoder = decoders.ByteLevel()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>").save_pretrained(path)
     return path
+
+
+END = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<end>"}
+MODEL = {"type": "BPE", "vocab": {"a": 0, "<end>": 1}, "merges": []}
+STRANGE = {
+    "no JSON": ({"tokenizer.json": "{"}, "JSONDecodeError"),
+    "too deep": ({"tokenizer.json": "[" * 100_000}, "RecursionError"),
+    "a list": ({"tokenizer.json": []}, "no tokenizer that transformers reads"),
+    "merges of nothing": ({"tokenizer.json": {"added_tokens": [], "model": {**MODEL, "merges": [["a", "z"]]}}}, "`z`"),
+    "tokens below 0": ({"tokenizer.json": {"added_tokens": [], "model": {**MODEL, "vocab": {"a": -1}}}}, "`-1`"),
+    "settings that are a list": ({"tokenizer_config.json": []}, "no tokenizer that transformers reads"),
+    "an end that is a number": ({"tokenizer_config.json": {**END, "eos_token": 7}}, "no tokenizer that"),
+    "no end": ({"tokenizer_config.json": {**END, "eos_token": None}}, "names no eos_token"),
+    "code of its own": (
+        {"tokenizer_config.json": {**END, "tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}},
+        "contains custom code",
+    ),
+    "a length of a text": ({"tokenizer_config.json": {**END, "model_max_length": "x"}}, "tokenizer fails"),
+    "a template that fails": ({"chat_template.jinja": "{% for %}"}, "chat template fails"),
+    "a template that looks around": ({"chat_template.jinja": "{{ ''.__class__.__mro__ }}"}, r"template fails \(Sec"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "words"), STRANGE.values(), ids=STRANGE)
+def test_a_strangers_tokenizer_is_refused_in_a_sentence_and_its_code_is_not_run(files, words, folder):
+    (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
+    for name, content in files.items():
+        (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(UnsupportedError, match=words) as caught:
+        words_of(place_of(str(folder)), vocab_size=320).asked("Be brief.", ("What?",))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not (folder / "ran").exists()
+
+
+def test_a_token_that_the_weights_do_not_have_is_refused(folder):
+    words_of(place_of(str(folder)), vocab_size=258).encode("\xff")
+    with pytest.raises(UnsupportedError, match=r"has a token 9[0-9], and its weights are of 90 tokens"):
+        words_of(place_of(str(folder)), vocab_size=90).encode("~")
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])

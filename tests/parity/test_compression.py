@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(lacking is not None, reason=str(lacking))
 
 @pytest.fixture(scope="module")
 def words():
-    return words_of(place_of(SMOLLM2))
+    return words_of(place_of(SMOLLM2), vocab_size=49_152)
 
 
 def smollm2():

@@ -211,6 +211,29 @@ def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(tmp_path):
     assert not list(broken.glob(f"{CHECKPOINTS}/*"))
 
 
+def test_a_base_and_a_checkpoint_that_are_damaged_are_said_and_change_nothing(tmp_path, capsys):
+    _, unbroken, _ = in_process(tmp_path / "unbroken")
+    broken = tmp_path / "broken"
+    run(broken, "algorithm=grpo", "steps=1")
+    (base,) = (broken / "bases").glob("*.pt")
+    base.write_bytes(base.read_bytes()[:-1])
+    (composed,) = compose([*TINY_RL, "algorithm=grpo"])
+    checkpoint = broken / CHECKPOINTS / f"{job_of(composed).run_key[:16]}.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.write_bytes(b"")
+    code, records = run(broken, "algorithm=grpo")
+    (record,) = (one for one in records if one.settings["steps"] == 3)
+    assert (code, seeded(record)) == (0, unbroken)
+    warnings = [
+        f"{base.name} is not as it was written: its sha256 differs: begun anew",
+        f"{checkpoint.name} is empty: begun anew",
+    ]
+    assert [one for one in record.provenance["warnings"] if "begun anew" in one] == warnings
+    said = capsys.readouterr().out
+    assert all(one in said for one in warnings)
+    assert not checkpoint.exists()
+
+
 def test_a_base_that_is_no_number_fails_the_run_and_says_so(tmp_path):
     outcome, _, _ = in_process(tmp_path, base={"updates": 2, "batch": 2, "lr": 1e38}, warmup_updates=0)
     assert outcome[0] is Status.FAILED

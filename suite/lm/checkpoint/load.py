@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.grouped import GroupedAttention
-from suite.lm.checkpoint.place import Place, missing, place_of
+from suite.lm.checkpoint.place import Place, missing, place_of, shortened
 from suite.lm.checkpoint.sizes import shape_from, sizes_of
 from suite.lm.checkpoint.tensors import tensors_of
 from suite.lm.decoder import Block, Decoder, Made
@@ -37,16 +37,20 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
 def fill(decoder: Decoder, place: Place) -> None:
     """Copy the checkpoint's weights into the decoder.
 
-    Raises UnsupportedError where one is missing, of another size, or has no place in this decoder: what the checkpoint
-    says would then rest on more than was loaded.
+    Raises UnsupportedError where one is missing, of another size, holds a number that is not finite, or has no place in
+    this decoder: what the checkpoint says would then rest on more than was loaded.
     """
     wanted = named_weights(decoder)
     strange, head = [], None
-    for name, tensor in tensors_of(place):
-        if name == HEAD and decoder.head is None:
-            head = tensor
-        elif name in wanted and wanted[name].shape == tensor.shape:
-            wanted.pop(name).copy_(tensor)
+    for name, stored in tensors_of(place):
+        if name == HEAD and decoder.head is None and stored.shape == decoder.embedding.shape:
+            head = stored.read()
+        elif name in wanted and wanted[name].shape == stored.shape:
+            weight = wanted.pop(name).copy_(stored.read())
+            if not weight.isfinite().all():
+                raise UnsupportedError(
+                    f"{name} of {place.name} has numbers that are not finite as {decoder.made.dtype}"
+                )
         elif not name.endswith(_FREQUENCIES):
             strange.append(name)
     if head is not None and not torch.equal(head.to(decoder.embedding), decoder.embedding):
@@ -89,6 +93,6 @@ def _of_block(block: Block) -> Mapping[str, Tensor]:
 
 
 def _some(names: Iterable[str]) -> str:
-    names = sorted(names)
+    names = sorted(shortened(name)[1:-1] for name in names)
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

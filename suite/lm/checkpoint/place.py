@@ -2,13 +2,18 @@
 
 import hashlib
 import importlib.util
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 READERS = {"transformers": "transformers", "gguf": "gguf"}
 """Modules of the extra `models`, by what pip calls them."""
+WEIGHTS = ".safetensors"
 _BLOCK_BYTES = 1 << 20
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,7 @@ class Place:
 
     def weight_files(self) -> list[Path]:
         """Sorted; none where the folder has no weights."""
-        return [self.folder / self.gguf] if self.gguf else sorted(self.folder.glob("*.safetensors"))
+        return [self.folder / self.gguf] if self.gguf else sorted(self.folder.glob(f"*{WEIGHTS}"))
 
     def digest(self) -> str:
         """sha256 over names and contents of all that a decoder and its tokens are read from."""
@@ -61,6 +66,11 @@ class Place:
                 while block := file.read(_BLOCK_BYTES):
                     digest.update(block)
         return digest.hexdigest()
+
+
+def shortened(value: Any) -> str:
+    """A value of a stranger's file as a sentence may have it: however long or deep it is, some of it."""
+    return _SHORT.repr(value)
 
 
 def is_package(checkpoint: str) -> bool:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration import read_choice
-from suite.lm.checkpoint.place import PACKAGES, is_package
+from suite.lm.checkpoint.place import PACKAGES, is_package, shortened
+from suite.records.record import CorruptRecordError
+from suite.records.store import read_file
 from suite.theory.decoder_shape import DecoderShape, decoder_shape
 
 CONFIG = "config.json"
@@ -25,6 +27,17 @@ PLAIN: Mapping[str, tuple[Any, ...]] = {
     "quantization_config": (None,),
 }
 """Settings that change what a decoder computes, with the values that this one has; absent is as the first."""
+SIZES = {
+    "num_layers": "num_hidden_layers",
+    "intermediate_size": "intermediate_size",
+    "vocab_size": "vocab_size",
+    "max_position": "max_position_embeddings",
+}
+MOST = 1 << 31
+"""Of any size or factor: no model is near it, and what follows from two of them is a number yet."""
+MOST_CONFIG_BYTES, LONGEST_TOLD = 1 << 20, 200
+FULL = "full_attention"
+"""The kind of a layer, where a file says it of each."""
 ROPE_KINDS = ("default", "llama3")
 DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
 """Of both families, for a file that leaves them out."""
@@ -37,15 +50,17 @@ def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
     """
     if is_package(checkpoint):
         return read_choice("policy", PACKAGES[checkpoint].policy)
-    folder = Path(checkpoint)
-    path = folder / CONFIG
-    if not path.is_file():
-        choices = ", ".join(PACKAGES)
-        raise ValueError(f"{where} must be {choices} or a folder with a {CONFIG} and safetensors; got {checkpoint!r}")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{where} has a {CONFIG} that is no JSON ({error})") from error
+        content = read_file(Path(checkpoint) / CONFIG, MOST_CONFIG_BYTES)
+    except CorruptRecordError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            choices = f"{', '.join(PACKAGES)} or a folder with a {CONFIG} and safetensors"
+            raise ValueError(f"{where} must be {choices}; got {checkpoint!r}") from error
+        raise ValueError(f"{where} must have a {CONFIG} that can be read: {error}") from error
+    try:
+        config = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where} has a {CONFIG} that is no JSON ({str(error)[:LONGEST_TOLD]})") from error
     return sizes_from(config, where)
 
 
@@ -56,54 +71,86 @@ def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict
     return decoder_shape(named, attention, vocab_size=sizes["vocab_size"], where=f"{where}."), attention
 
 
-def sizes_from(config: Mapping[str, Any], where: str) -> dict[str, Any]:
+def sizes_from(config: Any, where: str) -> dict[str, Any]:
     """Sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this decoder."""
+    if not isinstance(config, Mapping):
+        raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {shortened(config)}")
     family = config.get("model_type")
-    if family not in FAMILIES or config.get("architectures", [FAMILIES[family]]) != [FAMILIES[family]]:
-        named = ", ".join(config.get("architectures") or [str(family)])
+    known = FAMILIES.get(family) if isinstance(family, str) else None
+    if known is None or config.get("architectures", [known]) != [known]:
+        named = _listed(config.get("architectures") or [family])
         raise ValueError(f"{where} must hold one of {', '.join(FAMILIES.values())}; its {CONFIG} says {named}")
     for name, values in PLAIN.items():
         if config.get(name, values[0]) not in values:
-            raise ValueError(f"{where} has {name}={config[name]!r}, which this decoder does not have")
-    kinds = set(config.get("layer_types") or ()) - {"full_attention"}
-    if kinds:
-        raise ValueError(f"{where} has layers of {', '.join(sorted(kinds))}, which this decoder does not have")
-    try:
-        heads, hidden = config["num_attention_heads"], config["hidden_size"]
-        return {
-            "attention": "gqa",
-            "hidden_size": hidden,
-            "num_layers": config["num_hidden_layers"],
-            "num_heads": heads,
-            "num_kv_heads": config.get("num_key_value_heads") or heads,
-            "head_dim": config.get("head_dim") or hidden // heads,
-            "intermediate_size": config["intermediate_size"],
-            "vocab_size": config["vocab_size"],
-            "max_position": config["max_position_embeddings"],
-            "tie_embeddings": config.get("tie_word_embeddings", False),
-            "qkv_bias": family == "qwen2",
-            "norm_eps": config.get("rms_norm_eps", DEFAULT_EPS),
-            **_rope(config, where),
-        }
-    except KeyError as error:
-        raise ValueError(f"{where} has a {CONFIG} that does not say {error.args[0]}") from error
+            raise ValueError(f"{where} has {name}={shortened(config[name])}, which this decoder does not have")
+    kinds = config.get("layer_types") or []
+    others = [kind for kind in kinds if kind != FULL] if isinstance(kinds, list) else kinds
+    if others:
+        raise ValueError(f"{where} has layers of {_listed(others)}, which this decoder does not have")
+    heads, hidden = (_whole(config, name, where) for name in ("num_attention_heads", "hidden_size"))
+    of_head = {"num_key_value_heads": heads, "head_dim": hidden // heads}
+    given = {**config, **{name: config.get(name) or follows for name, follows in of_head.items()}}
+    tied = config.get("tie_word_embeddings", False)
+    if not isinstance(tied, bool):
+        raise ValueError(f"{where} has tie_word_embeddings={shortened(tied)}, which must be true or false")
+    return {
+        "attention": "gqa",
+        "hidden_size": hidden,
+        "num_heads": heads,
+        "num_kv_heads": _whole(given, "num_key_value_heads", where),
+        "head_dim": _whole(given, "head_dim", where),
+        **{name: _whole(config, theirs, where) for name, theirs in SIZES.items()},
+        "tie_embeddings": tied,
+        "qkv_bias": family == "qwen2",
+        "norm_eps": _number({"rms_norm_eps": DEFAULT_EPS, **config}, "rms_norm_eps", where),
+        **_rope(config, where),
+    }
 
 
 def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Newer files have `rope_parameters` with all of it, older ones `rope_theta` and `rope_scaling`."""
-    given = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
-    theta = given.get("rope_theta", config.get("rope_theta", DEFAULT_THETA))
+    given = {"rope_theta": config.get("rope_theta", DEFAULT_THETA)}
+    for name in ("rope_scaling", "rope_parameters"):
+        part = config.get(name) or {}
+        if not isinstance(part, Mapping):
+            raise ValueError(f"{where} has {name}={shortened(part)}, which names no settings")
+        given |= part
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROPE_KINDS or given.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError(
-            f"{where} has a rotary embedding of kind {kind!r}, or of a part of a head; this decoder has "
+            f"{where} has a rotary embedding of kind {shortened(kind)}, or of a part of a head; this decoder has "
             f"{' and '.join(ROPE_KINDS)}, of whole heads"
         )
+    theta = _number(given, "rope_theta", where)
     if kind == "default":
         return {"rope_theta": theta, "rope_scaling": None}
-    scaling = {
-        "type": kind,
-        "original_max_position": given["original_max_position_embeddings"],
-        **{name: given[name] for name in ("factor", "low_freq_factor", "high_freq_factor")},
-    }
-    return {"rope_theta": theta, "rope_scaling": scaling}
+    factors = {name: _number(given, name, where) for name in ("factor", "low_freq_factor", "high_freq_factor")}
+    if factors["low_freq_factor"] >= factors["high_freq_factor"]:
+        raise ValueError(f"{where} has a rotary embedding whose low_freq_factor is not below its high_freq_factor")
+    original = _number(given, "original_max_position_embeddings", where)
+    return {"rope_theta": theta, "rope_scaling": {"type": kind, "original_max_position": original, **factors}}
+
+
+def _whole(config: Mapping[str, Any], name: str, where: str) -> int:
+    value = _said(config, name, where)
+    if type(value) is not int or not 1 <= value <= MOST:
+        raise ValueError(f"{where} has {name}={shortened(value)}, which must be a whole number from 1 to {MOST}")
+    return value
+
+
+def _number(config: Mapping[str, Any], name: str, where: str) -> float:
+    value = _said(config, name, where)
+    if type(value) not in (int, float) or not 0 < value <= MOST:
+        raise ValueError(f"{where} has {name}={shortened(value)}, which must be a number above 0 and at most {MOST}")
+    return value  # type: ignore[no-any-return]
+
+
+def _said(config: Mapping[str, Any], name: str, where: str) -> Any:
+    if name not in config:
+        raise ValueError(f"{where} has a {CONFIG} that does not say {name}")
+    return config[name]
+
+
+def _listed(names: Any) -> str:
+    is_plain = isinstance(names, list) and all(isinstance(one, str) for one in names)
+    return ", ".join(dict.fromkeys(names))[:LONGEST_TOLD] if is_plain else shortened(names)

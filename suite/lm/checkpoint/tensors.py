@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from suite.lm.checkpoint.folder import check_folder
 from suite.lm.checkpoint.place import Place
+from suite.lm.checkpoint.weight_file import Stored, stored_in
 from suite.measure.workload import UnsupportedError
 
 GGUF_FAMILY = "llama"
@@ -31,24 +33,22 @@ _OF_BLOCK = {
 _BLOCK = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 
-def tensors_of(place: Place) -> Iterator[tuple[str, Tensor]]:
+def tensors_of(place: Place) -> Iterator[tuple[str, Stored]]:
     """Names and tensors, in the precision that they are stored in. Raises UnsupportedError, in one sentence."""
+    check_folder(place)
     files = place.weight_files()
     if not files:
         raise UnsupportedError(f"the checkpoint {place.name} has no safetensors")
     for path in files:
-        yield from _of_gguf(path) if place.gguf else _of_safetensors(path)
+        yield from _of_gguf(path) if place.gguf else stored_in(path)
 
 
-def _of_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        for name in file.keys():  # noqa: SIM118 - it is no mapping
-            yield name, file.get_tensor(name)
+def _of_gguf(path: Path) -> Iterator[tuple[str, Stored]]:
+    for name, weight in _dequantised(path):
+        yield name, Stored(shape=tuple(weight.shape), read=lambda weight=weight: weight)  # type: ignore[misc]
 
 
-def _of_gguf(path: Path) -> Iterator[tuple[str, Tensor]]:
+def _dequantised(path: Path) -> Iterator[tuple[str, Tensor]]:
     from gguf import GGUFReader
     from gguf.quants import dequantize
 

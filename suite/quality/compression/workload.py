@@ -44,7 +44,8 @@ class CompressionWorkload:
     @torch.no_grad()
     def prepare(self, shared: Path) -> None:
         plan = self.plan
-        self._tokens, self._others = words_of(place_of(plan.checkpoint)), plays.other_plays()
+        self._tokens = words_of(place_of(plan.checkpoint), vocab_size=plan.shape.vocab_size)
+        self._others = plays.other_plays()
         frequencies = Frequencies.in_texts(play.text for play in self._others)
         cut = read_windows(plays.held_out_plays(), self._tokens, frequencies, plan.window)
         self._windows = evenly(cut, plan.windows, "windows")

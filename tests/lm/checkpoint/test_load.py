@@ -7,6 +7,7 @@ from suite.lm.checkpoint import load
 from suite.lm.checkpoint.load import EMBEDDING, HEAD, fill, named_weights
 from suite.lm.checkpoint.place import Place, missing, place_of
 from suite.lm.checkpoint.tensors import _halves
+from suite.lm.checkpoint.weight_file import Stored
 from suite.measure.workload import UnsupportedError
 from tests.lm.decoders import decoder, tokens
 
@@ -17,7 +18,9 @@ def filled(monkeypatch, tmp_path, model, changes):
     """The model filled with another's weights, of which some are changed; None takes one away."""
     other = decoder("gqa", seed=5)
     given = {**{name: weight.clone() for name, weight in named_weights(other).items()}, **changes(other)}
-    monkeypatch.setattr(load, "tensors_of", lambda place: [one for one in given.items() if one[1] is not None])
+    held = [(name, tensor) for name, tensor in given.items() if tensor is not None]
+    stored = [(name, Stored(shape=tuple(one.shape), read=lambda one=one: one)) for name, one in held]
+    monkeypatch.setattr(load, "tensors_of", lambda place: stored)
     fill(model, Place(folder=tmp_path))
     return other
 

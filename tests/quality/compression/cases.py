@@ -55,7 +55,7 @@ def lend(monkeypatch, folder):
         (plays, "missing", lambda: None),
         (plays, "held_out_plays", lambda: HELD_OUT),
         (plays, "other_plays", lambda: OTHERS),
-        (workload, "words_of", lambda place: Characters()),
+        (workload, "words_of", lambda place, vocab_size: Characters()),
         (workload, "load_decoder", loaded),
     ):
         monkeypatch.setattr(where, name, lent)

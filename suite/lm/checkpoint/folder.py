@@ -1,0 +1,76 @@
+"""That a stranger's folder can be read: what is in it, before anything of it is opened.
+
+A pipe would be waited for without end, a link may lead to any file of whoever reads, and an index may name one. Nothing
+of a folder is ever run: weights are safetensors, tokenizers are JSON, and code that comes with a model is left alone.
+"""
+
+import json
+import stat
+from pathlib import Path
+
+from suite.lm.checkpoint.place import WEIGHTS, Place, shortened
+from suite.measure.workload import UnsupportedError
+
+INDEX = ".safetensors.index.json"
+TEMPLATES = "additional_chat_templates"
+_BESIDE = (".json", ".txt", ".model", ".jinja")
+MOST_BESIDE_BYTES = 24 << 20
+"""Of a file that holds no weights. Llama 3's tokenizer has 17 MB at most; JSON that is made to harm takes 35 times its
+size in memory."""
+SNAPSHOTS, BLOBS = "snapshots", "blobs"
+"""Of the cache of huggingface_hub, in which a snapshot's files are links to blobs."""
+
+
+def check_folder(place: Place) -> None:
+    """Raises UnsupportedError, in one sentence, for what is no file, is too large or leads out of the folder."""
+    if place.gguf:
+        return
+    for path in _readable(place.folder):
+        if (fault := _fault_of(path, place.folder)) is not None:
+            raise UnsupportedError(f"{_told(path)} of the checkpoint {place.name} {fault}")
+    weights = {one.name for one in place.weight_files()}
+    for path in sorted(place.folder.glob(f"*{INDEX}")):
+        if (fault := _fault_of_index(path, weights)) is not None:
+            raise UnsupportedError(f"{_told(path)} of the checkpoint {place.name} {fault}")
+
+
+def _told(path: Path) -> str:
+    return shortened(path.name)[1:-1]
+
+
+def _readable(folder: Path) -> list[Path]:
+    """What a decoder and its tokens may be read from, by this package or by transformers."""
+    try:
+        below = [path for within in (folder, folder / TEMPLATES) if within.is_dir() for path in within.iterdir()]
+    except OSError as error:
+        raise UnsupportedError(f"the checkpoint {folder.name} cannot be read ({error.strerror or error})") from error
+    return sorted(path for path in below if path.suffix in (*_BESIDE, WEIGHTS) or path.name == TEMPLATES)
+
+
+def _fault_of(path: Path, folder: Path) -> str | None:
+    try:
+        found, leads_to = path.stat(), path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # the latter of links in a circle
+        return f"cannot be read ({error.__class__.__name__})"
+    top = folder.resolve()
+    blobs = top.parents[1] / BLOBS if len(top.parents) > 1 and top.parent.name == SNAPSHOTS else top
+    if path.is_symlink() and not any(leads_to.is_relative_to(within) for within in (top, blobs)):
+        return "is a link that leads out of it"
+    if path.name == TEMPLATES:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        return "is no file"
+    if path.suffix != WEIGHTS and found.st_size > MOST_BESIDE_BYTES:
+        return f"is larger than {MOST_BESIDE_BYTES} bytes"
+    return None
+
+
+def _fault_of_index(path: Path, weights: set[str]) -> str | None:
+    """Weights are read from all files that lie there, so it only has to name no others."""
+    try:
+        index = json.loads(path.read_bytes())
+        named = set(index["weight_map"].values())
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        return f"is no index of weights ({error.__class__.__name__})"
+    strangers = sorted(shortened(name) for name in named - weights)
+    return f"names {strangers[0]}, which is none of its files" if strangers else None

@@ -1,0 +1,158 @@
+"""Files that runs write for themselves and each other: a checkpoint, a base model. Whole, of this key, or not read.
+
+A disk that is full, a machine that loses power and a copy that was cut off leave files behind that look like ours. So
+the first line holds the sha256 digest of all that follows: the key, and what torch.save has written. It is checked
+before torch sees a byte, and what is damaged is made anew, which gives the same bits, only later.
+"""
+
+import hashlib
+import io
+import os
+import pickle
+import stat
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from suite.records.store import PART
+
+FORM = b"suite-sealed 1 "
+"""Begins the first line; the digest in hexadecimal and the key's line follow."""
+_DIGEST_LENGTH = 64
+_BLOCK_BYTES = 1 << 20
+
+
+class DamagedFileError(Exception):
+    """What is wrong with a file, in a few words."""
+
+
+class BegunAnewWarning(UserWarning):
+    """A file that could not be used, and that its work is done again."""
+
+
+def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
+    """Tensors and plain data, in place in one step and on the disk: whoever looks sees all of it or none."""
+    part = path.with_suffix(PART)
+    with part.open("wb") as file:
+        file.write(_head("0" * _DIGEST_LENGTH))
+        digested = _Digested(file)
+        digested.write(f"{key}\n".encode())
+        try:
+            torch.save(content, digested)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            # torch tells of the place that its zip has reached, and not of the disk that is full.
+            raise digested.failure or error from error
+        file.seek(0)
+        file.write(_head(digested.digest.hexdigest()))
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
+    """What was written for this key; None where there is nothing. Raises DamagedFileError for anything else."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
+            raise DamagedFileError("is no file")
+        with path.open("rb") as file:
+            return _checked(file, key, device)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DamagedFileError(f"cannot be read ({error.strerror or error})") from error
+
+
+def read_or_warn(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
+    """The same, or None where the file is damaged: a BegunAnewWarning names it, and it is removed."""
+    try:
+        return read_sealed(path, key, device=device)
+    except DamagedFileError as error:
+        warnings.warn(f"{path.name} {error}: begun anew", BegunAnewWarning, stacklevel=2)
+        path.unlink()
+        return None
+
+
+@contextmanager
+def warnings_sent(send: Callable[..., None]) -> Iterator[None]:
+    """Let each BegunAnewWarning within become a warning of the run's record; others go where they went before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", BegunAnewWarning)
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *more: Any, **named: Any) -> None:
+            if issubclass(category, BegunAnewWarning):
+                send(warning=str(message))
+            else:
+                shown(message, category, *more, **named)
+
+        warnings.showwarning = show
+        yield
+
+
+def _checked(file: IO[bytes], key: str, device: str | None) -> dict[str, Any]:
+    head = file.read(len(_head("0" * _DIGEST_LENGTH)))
+    if not head:
+        raise DamagedFileError("is empty")
+    if not head.startswith(FORM):
+        raise DamagedFileError("holds no digest, as another version writes it")
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    if head != _head(digest.hexdigest()):
+        raise DamagedFileError("is not as it was written: its sha256 differs")
+    file.seek(len(head))
+    found = file.readline().decode(errors="replace").rstrip("\n")
+    if found != key:
+        raise DamagedFileError("is of another case")
+    try:
+        content = torch.load(_Behind(file, file.tell()), weights_only=True, map_location=device)  # type: ignore[arg-type]
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise DamagedFileError("holds more than tensors and plain data") from error
+    assert isinstance(content, dict)
+    return content
+
+
+def _head(digest: str) -> bytes:
+    return FORM + digest.encode() + b"\n"
+
+
+class _Digested:
+    """Writes into a file and keeps the digest of what was written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+        self.failure: OSError | None = None
+
+    def write(self, block: bytes) -> int:
+        self.digest.update(block)
+        try:
+            return self._file.write(block)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+class _Behind(io.RawIOBase):
+    """The part of a file from an offset on, as a file: torch looks for its zip's end and beginning."""
+
+    def __init__(self, file: IO[bytes], offset: int) -> None:
+        self._file, self._offset = file, offset
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._file.seek(offset + (self._offset if whence == os.SEEK_SET else 0), whence) - self._offset
+
+    def tell(self) -> int:
+        return self._file.tell() - self._offset
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)  # type: ignore[attr-defined,no-any-return]

@@ -1,0 +1,77 @@
+"""A worker that was stopped, as SIGSTOP and a debugger's detach leave one, would be waited for without end.
+
+It is said after a while, and given up later. One that computes, sleeps or waits is left alone however long it takes:
+only a process that was seen stopped at every look, and took no CPU time in between, was stopped all the time. Looks are
+counted rather than seconds, so that the time for which this process was stopped too, as by Ctrl-Z, is none of it.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+
+import psutil
+
+LOOK_EVERY_S = 1.0
+SAID_AFTER_S, GIVEN_UP_AFTER_S = 60.0, 600.0
+_SAID: set[int] = set()
+"""Processes of which it was said, by whichever of several watches looked first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    looks: int
+    cpu_s: float
+
+
+class StoppedWatch:
+    """A thread that looks at processes while a task runs, and ends one that is given up. Use as a context manager."""
+
+    def __init__(
+        self, processes: Callable[[], Mapping[int, str]], say: Callable[[str], None], hurry: threading.Event
+    ) -> None:
+        """`processes`: by number, what each is to be called. `hurry`: once it is set, what is stopped ends at once."""
+        self.given_up: dict[int, str] = {}
+        """By process, why."""
+        self._processes, self._say, self._hurry = processes, say, hurry
+        self._seen: dict[int, _Seen] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look_on, name="stopped", daemon=True)
+
+    def __enter__(self) -> "StoppedWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look_on(self) -> None:
+        while not self._over.wait(LOOK_EVERY_S):
+            for number, name in self._processes().items():
+                with suppress(psutil.Error):  # it has ended
+                    self._look(psutil.Process(number), name)
+
+    def _look(self, process: psutil.Process, name: str) -> None:
+        number = process.pid
+        if process.status() != psutil.STATUS_STOPPED:
+            self._seen.pop(number, None)
+            _SAID.discard(number)
+            return
+        times = process.cpu_times()
+        before = self._seen.get(number, _Seen(looks=0, cpu_s=times.user + times.system))
+        goes_on = before.cpu_s == times.user + times.system
+        now = self._seen[number] = _Seen(looks=before.looks + 1 if goes_on else 1, cpu_s=times.user + times.system)
+        if now.looks * LOOK_EVERY_S >= SAID_AFTER_S and number not in _SAID:
+            _SAID.add(number)
+            self._say(
+                f"{name}, process {number}, has been stopped for {SAID_AFTER_S:g} s: kill -CONT {number} wakes it; "
+                f"after {GIVEN_UP_AFTER_S:g} s it is given up"
+            )
+        if now.looks * LOOK_EVERY_S >= GIVEN_UP_AFTER_S or self._hurry.is_set():
+            self.given_up[number] = f"{name} was stopped for {now.looks * LOOK_EVERY_S:g} s and given up"
+            process.kill()
+            _SAID.discard(number)

@@ -1,0 +1,62 @@
+"""Temporary folders that do not pile up: a kill leaves them behind, and the next command removes what it left.
+
+A folder is its owner's while the lock in it is held, which the system gives up however the owner dies. It is removed by
+others only if it carries the mark, which is written once the lock is held, and belongs to the same user.
+"""
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "suite-"
+LOCK, MARK = "owner.lock", "owner.mark"
+MARKED = b"a temporary folder of mla-grpo-suite, removed once nobody holds owner.lock\n"
+
+
+@contextmanager
+def temporary_folder(kind: str) -> Iterator[Path]:
+    """A folder of this process, named by what it is for; removed at the end with all that is in it."""
+    from filelock import FileLock  # here, since few commands need one
+
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-"))
+    try:
+        with FileLock(folder / LOCK):
+            (folder / MARK).write_bytes(MARKED)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # a worker that ends may still write there
+
+
+def remove_abandoned() -> str | None:
+    """Remove the folders whose owner is no longer alive; as a sentence, what was removed, or None."""
+    removed = [folder.name for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")) if _remove(folder)]
+    if not removed:
+        return None
+    folders = "a temporary folder" if len(removed) == 1 else f"{len(removed)} temporary folders"
+    return f"removed {folders} that a killed run left: {', '.join(removed)}"
+
+
+def _remove(folder: Path) -> bool:
+    """Whether the folder was abandoned, and is gone."""
+    from filelock import FileLock, Timeout
+
+    if not _is_ours(folder):
+        return False
+    with suppress(OSError, Timeout):  # it is held, or its owner is just removing it
+        with FileLock(folder / LOCK, timeout=0):
+            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)  # the lock too, where an open file stays
+    return not folder.exists()
+
+
+def _is_ours(folder: Path) -> bool:
+    with suppress(OSError):
+        found, lock, mark = (path.lstat() for path in (folder, folder / LOCK, folder / MARK))
+        is_marked = stat.S_ISREG(mark.st_mode) and stat.S_ISREG(lock.st_mode) and mark.st_size == len(MARKED)
+        is_own = not hasattr(os, "getuid") or {one.st_uid for one in (found, lock, mark)} == {os.getuid()}
+        return stat.S_ISDIR(found.st_mode) and is_marked and is_own and (folder / MARK).read_bytes() == MARKED
+    return False
