@@ -30,6 +30,7 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.interruptions import Interruptions
 from suite.records.environment import cpu_model, environment, source_digest
+from suite.streams import ReaderLeftError, complain, said_by_system
 
 RESULTS = Path("results/gate")
 THREADS = 1
@@ -44,16 +45,14 @@ def reported(judge: Callable[[], int]) -> int:
     try:
         return judge()
     except (CorruptNoiseError, CorruptAcceptancesError, ArmError, FailedError, UnsupportedHereError) as error:
-        print(f"suite gate: {error}", file=sys.stderr)
+        complain("suite gate", error)
     except subprocess.CalledProcessError as error:
         said = os.fsdecode(error.stderr or b"").strip().splitlines()
-        print(f"suite gate: git failed: {said[-1] if said else error}", file=sys.stderr)
-    except BrokenPipeError:  # whoever reads us left: the command line ends quietly
+        complain("suite gate", f"git failed: {said[-1] if said else error}")
+    except ReaderLeftError:  # the command line ends quietly
         raise
     except OSError as error:
-        print(
-            f"suite gate: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}", file=sys.stderr
-        )
+        complain("suite gate", said_by_system(error))
     return BROKEN
 
 
