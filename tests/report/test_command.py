@@ -1,6 +1,7 @@
 """`suite report` writes what was asked for, whatever lies in the results."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -144,3 +145,16 @@ def test_without_a_folder_runs_that_lie_directly_in_results_are_shown(tmp_path, 
     monkeypatch.chdir(tmp_path)
     store(tmp_path / "results", build())
     assert default_folders() == [Path("results")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_page_replaces_no_pipe_and_follows_a_link(tmp_path):
+    store(tmp_path / "results", build())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="out must be a file"):
+        report([tmp_path / "results"], [], format="csv", out=tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to("page")
+    report([tmp_path / "results"], [], format="csv", out=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert "latency_s" in (tmp_path / "page").read_text()
