@@ -12,6 +12,7 @@ from suite.job import Job, job_for
 from suite.records.case import case_from, value_under, without_inapplicable
 from suite.side_by_side import refuse_workers
 from suite.strangers import OF_THE_COMMAND, no_such_setting, unused_of
+from suite.streams import ReaderLeftError, complain, ended, said_by_system
 
 __all__ = ["compose", "is_left_out", "job_of", "main", "sentence"]
 
@@ -20,12 +21,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments say; returns the exit code."""
     try:
         return _run(sys.argv[1:] if argv is None else argv)
-    except SystemExit as ended:  # Hydra's own --help
-        return ended.code if isinstance(ended.code, int) else 0
-    except BrokenPipeError:  # whoever reads us left: the command line ends quietly
+    except SystemExit as asked:  # Hydra's own --help
+        return asked.code if isinstance(asked.code, int) else 0
+    except ReaderLeftError:  # the command line ends quietly
         raise
     except OSError as error:
-        print(f"suite run: cannot write the results: {error.strerror} ({error.filename})", file=sys.stderr)
+        complain("suite run", f"cannot write the results: {said_by_system(error)}")
         return 4
     except KeyboardInterrupt:
         return 130
@@ -40,12 +41,12 @@ def _run(arguments: Sequence[str]) -> int:
         workers = _workers(composed)
         refuse_workers(jobs, workers)
     except REFUSALS as error:
-        print(f"suite run: {sentence(error)}", file=sys.stderr)
+        complain("suite run", sentence(error))
         return 2
     if not composed:  # Hydra answered by itself, as with --cfg
         return 0
     if not jobs:
-        print("suite run: leave_out leaves no case to run", file=sys.stderr)
+        complain("suite run", "leave_out leaves no case to run")
         return 2
     folder, is_sweep = composed[0].folder, composed[0].is_sweep
     code = execute(jobs, folder=folder, is_sweep=is_sweep, resume=resume, workers=workers)
@@ -103,6 +104,10 @@ def job_of(composed: Composed) -> Job:
         raise ValueError(f"{missing[0]} must have a value; got none")
     for key in composed.fixed if not composed.is_sweep else ():
         raise ValueError(IS_FIXED.format(key=key, option=composed.chosen[group_of(key)]))
+    for name in composed.settings["workload"]["axes"]:
+        if name not in composed.chosen and isinstance(value := composed.settings.get(name), list | dict):
+            raise ValueError(f"{name} must be one value; got {value!r}")
+    _is_on(composed, "profile")
     of_case = {key: value for key, value in composed.settings.items() if key not in OF_THE_COMMAND}
     # First: an option is as the phase has it, and a workload may have none.
     settings = without_inapplicable({**of_case, **dict.fromkeys(unused_of(composed))})
@@ -134,4 +139,4 @@ def _workers(composed: Sequence[Composed]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))
