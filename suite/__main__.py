@@ -4,7 +4,6 @@ Every worker process imports this module again, as `__mp_main__`, and `suite` al
 imported up here but what every Python has loaded anyway.
 """
 
-import io
 import sys
 
 TYPE_CHECKING = False  # typing's own costs an import
@@ -25,37 +24,31 @@ Further: suite gate (what a change made slower), suite report, suite results, su
 rest does not), suite --help.
 """
 
-DONE, USAGE, CANNOT_JUDGE, INTERRUPTED = 0, 2, 3, 130
-ONLY_RUNS_NEED = ("torch", "hydra", "omegaconf")
+DONE = 0
 
 
 def main() -> int:
     """Run the command line in sys.argv and return its exit code."""
-    arguments = sys.argv[1:]
-    # A stream in an old encoding, as a redirected one on Windows, shows a stand-in for what it cannot hold.
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    if not arguments:
-        return _guarded(_welcome)
-    if arguments[0] == "run":
-        # Before typer sees it: what follows is in Hydra's grammar, `--help` and `--` included.
-        return _guarded(lambda: _run(arguments[1:]))
-    try:
-        _application()(arguments, prog_name="suite")
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else DONE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return DONE
+    from suite.streams import ended
+
+    return ended(lambda: _command(sys.argv[1:]))
 
 
 def run_alone() -> int:
     """`suite-run`: the same as `suite run` under one word, since Hydra's tab completion needs that."""
-    return _guarded(lambda: _run(sys.argv[1:]))
+    from suite.streams import ended
+
+    return ended(lambda: _run(sys.argv[1:]))
 
 
-def _welcome() -> int:
-    print(WELCOME, end="")
+def _command(arguments: list[str]) -> int:
+    if not arguments:
+        print(WELCOME, end="")
+    elif arguments[0] == "run":
+        # Before typer sees it: what follows is in Hydra's grammar, `--help` and `--` included.
+        return _run(arguments[1:])
+    else:
+        _application()(arguments, prog_name="suite")
     return DONE
 
 
@@ -63,32 +56,6 @@ def _run(overrides: list[str]) -> int:
     from suite.run import main as run
 
     return run(overrides)
-
-
-def _guarded(command: "Callable[[], int]") -> int:
-    """A command's exit code, with what a user can cause said in one sentence."""
-    try:
-        code = command()
-        sys.stdout.flush()
-        return code
-    except ModuleNotFoundError as error:
-        if error.name not in ONLY_RUNS_NEED:
-            raise
-        print(f"suite: runs need {error.name}, which is not installed here; see `suite doctor`", file=sys.stderr)
-        return CANNOT_JUDGE
-    except ValueError as error:
-        from suite.records.plain_text import complain
-
-        complain(f"suite: {error}")
-        return USAGE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output left, as `head` does. The interpreter would complain again when it flushes at exit.
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERRUPTED
 
 
 def _application() -> "typer.Typer":
@@ -100,6 +67,7 @@ def _application() -> "typer.Typer":
 
     import suite
     from suite.gate.options import gate_application
+    from suite.streams import refusing
 
     class Language(StrEnum):
         en = "en"
@@ -121,7 +89,7 @@ def _application() -> "typer.Typer":
     )
 
     def finish(command: "Callable[[], int]") -> None:
-        raise SystemExit(_guarded(command))
+        raise SystemExit(refusing(command))
 
     def show_version(asked: bool) -> None:
         if asked:

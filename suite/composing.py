@@ -4,20 +4,23 @@ Its task function merely collects, so that a sweep is known whole, and refused w
 sweep is one cross product, as Hydra's own sweeper makes it, or several: see suite.sweep_parts.
 """
 
+import errno
 import functools
 import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 from hydra.errors import ConfigCompositionException, HydraException, OverrideParseException
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +29,7 @@ from rich.console import Console
 
 from suite.composed import Composed, leaves
 from suite.configuration import choices, conf_dir, full_name, no_choice
+from suite.records.case import OF_CONFIGURATION
 from suite.resolvers import RESOLVERS
 from suite.strangers import (
     Alone,
@@ -48,7 +52,10 @@ OPTIONS = re.compile(r"(?P<before>\+{0,2}(?P<group>\w+)=)(?P<names>[\w.,-]+)")
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "fp64": "float64"}
 OF_TOKENS = re.compile(r"(_len|_length|_tokens)$|^window$")
 """Settings that count tokens, by their names."""
-THOUSANDS = re.compile(r"(\d+)([kKmM])")
+THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
+LONGEST_NAME = 200
+OF_CODE = (*OF_CONFIGURATION, "in_phase", "name", "plan")
+"""What an option says of settings or of code in its file, which no command line sets."""
 BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
 
 
@@ -60,8 +67,9 @@ def compose(arguments: Sequence[str]) -> list[Composed]:
     value, and applies to the parts that know it. What is named and used by no point is refused, unless a sweep's file
     names it and the command line is why.
     """
+    _check_flags(arguments)
     arguments = [_with_full_names(argument) for argument in arguments]
-    _refuse_taken_away(arguments)
+    _check_options(_settings(arguments))
     try:
         parts = _parts(arguments)
         alone = _alone([one for one in arguments if one.startswith("hydra.searchpath")])
@@ -86,7 +94,8 @@ def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str],
     unknown: list[set[str]] = []
     for part in parts:
         # Forced at once: a part that Hydra gave up half way would be composed twice.
-        own = (_forced(_with_full_names(one)) for one in overrides_of(part, typed=typed))
+        own = [_forced(_with_full_names(one)) for one in overrides_of(part, typed=typed)]
+        _check_options(_settings(own))
         rest = (one for one in arguments if one not in MULTIRUN)
         points = _cross_product(["-m", *own, *rest], alone, is_part=True, after=len(composed))
         strange = set(strange_to_all(points))
@@ -143,43 +152,16 @@ def _alone(searchpath: Sequence[str]) -> Alone:
 
 def _composed(arguments: Sequence[str], *, is_part: bool = False, after: int = 0) -> list[Composed]:
     composed: list[Composed] = []
-    refused: list[OmegaConfBaseException | ValueError] = []
+    refused: list[Exception] = []
     is_multirun = bool(MULTIRUN & set(arguments))
     # A point takes Hydra nearly a tenth of a second, and a sweep may have thousands. Seen in a terminal only.
     notice = Console(stderr=True).status("composing the sweep")
 
     def collect(config: DictConfig) -> None:
-        runtime = HydraConfig.get()
-        is_sweep = str(runtime.mode).endswith("MULTIRUN")
-        written = OmegaConf.to_container(runtime.overrides.task)  # unresolved: an override may be an interpolation
-        assert isinstance(written, list)
-        overrides = _overrides(written)
-        chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
-        if not is_sweep and "sweep" in chosen:
-            name = chosen["sweep"]
-            refused.append(ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}"))
-            return
         try:
-            settings = OmegaConf.to_container(config, resolve=True)
-        except OmegaConfBaseException as error:
+            composed.append(_point(config, is_part=is_part))
+        except Exception as error:
             refused.append(error)  # raised in here, Hydra would print its own line first
-            return
-        assert isinstance(settings, dict)
-        if settings.get("parts") and not is_part:
-            refused.append(ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m"))
-            return
-        composed.append(
-            Composed(
-                settings=_in_full({str(key): value for key, value in settings.items()}),
-                chosen=chosen,
-                named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(_key, overrides)],
-                forced=[_key(override) for override in overrides if override.is_force_add()],
-                folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
-                is_sweep=is_sweep,
-                of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
-                of_task=_named_in("task", chosen, runtime.runtime.config_sources),
-            )
-        )
         if is_multirun:
             notice.update(f"composing the sweep: {after + len(composed)} points")
 
@@ -192,7 +174,7 @@ def _composed(arguments: Sequence[str], *, is_part: bool = False, after: int = 0
     for name, resolver in RESOLVERS.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
     try:
-        with notice if is_multirun else nullcontext():
+        with notice if is_multirun else nullcontext(), _hydras_refusals():
             hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="run")(collect)()
     finally:
         sys.argv = before_argv
@@ -206,6 +188,51 @@ def _composed(arguments: Sequence[str], *, is_part: bool = False, after: int = 0
         # Hydra leaves its own settings in the sweep's folder; they hold this machine's paths, and records must not.
         (composed[0].folder / "multirun.yaml").unlink(missing_ok=True)
     return composed
+
+
+def _point(config: DictConfig, *, is_part: bool) -> Composed:
+    """What Hydra composed. Raises OmegaConf's errors, or ValueError."""
+    runtime = HydraConfig.get()
+    is_sweep = str(runtime.mode).endswith("MULTIRUN")
+    written = OmegaConf.to_container(runtime.overrides.task)  # unresolved: an override may be an interpolation
+    assert isinstance(written, list)
+    overrides = _overrides(written)
+    _check_options(overrides)
+    chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
+    if not is_sweep and "sweep" in chosen:
+        name = chosen["sweep"]
+        raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)
+    if settings.get("parts") and not is_part:
+        raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
+    return Composed(
+        settings=_in_full({str(key): value for key, value in settings.items()}),
+        chosen=chosen,
+        named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(_key, overrides)],
+        forced=[_key(override) for override in overrides if override.is_force_add()],
+        folder=Path(runtime.sweep.dir if is_sweep else runtime.run.dir),
+        is_sweep=is_sweep,
+        of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
+        of_task=_named_in("task", chosen, runtime.runtime.config_sources),
+    )
+
+
+@contextmanager
+def _hydras_refusals() -> Iterator[None]:
+    """What Hydra stumbles over is what a person wrote, whatever it raises: ValueError. Not its trouble with a disk."""
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="provider=hydra.searchpath")
+            yield
+    except REFUSALS:
+        raise
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise ValueError(f"a name is too long for a file: {error.filename}") from error
+    except Exception as error:
+        raise ValueError(f"Hydra cannot compose these settings ({type(error).__name__}: {error})") from error
 
 
 def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> list[str]:
@@ -264,13 +291,49 @@ def _in_full_of(key: str, value: Any) -> Any:
     return int(tokens[1]) * 1024 ** (1 + (tokens[2] in "mM")) if tokens else value
 
 
-def _refuse_taken_away(arguments: Sequence[str]) -> None:
-    for override in _settings(arguments):
-        group = str(override.key_or_group)
-        is_null = not override.is_sweep_override() and override.value() is None
-        if (options := choices(group)) and (override.is_delete() or is_null):
-            got = f"~{group}, which takes it away" if override.is_delete() else "null"
-            raise ValueError(f"{group} must be one of {', '.join(options)}; got {got}")
+def _check_flags(arguments: Sequence[str]) -> None:
+    """Raise ValueError for a flag that Hydra does not have, and for the one that unpickles a file."""
+    parser = get_args_parser()
+    parser.error = _refuse_flag
+    if parser.parse_args(list(arguments)).experimental_rerun is not None:
+        raise ValueError("--experimental-rerun unpickles a file, which can run anything; give the settings instead")
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    raise ValueError(f"{message}; see suite run --help")
+
+
+def _check_options(overrides: Iterable[Override]) -> None:
+    """Raise ValueError for a group without one of its options, and for what an option says of other settings."""
+    for override in overrides:
+        key = str(override.key_or_group)
+        group, _, name = key.partition(".")
+        options = choices(group)
+        if not options:
+            continue
+        if name.partition(".")[0] in OF_CODE:
+            raise ValueError(f"{key} is what makes each {group} what it is, and must not be set")
+        if name:
+            continue
+        if override.is_delete():
+            raise ValueError(f"{group} must be one of {', '.join(options)}; got ~{group}, which takes it away")
+        for value in _values_of(override):
+            if not _may_be_option(value):
+                got = "null" if value is None else repr(value)
+                raise ValueError(f"{group} must be one of {', '.join(options)}; got {got}")
+
+
+def _values_of(override: Override) -> Iterable[Any]:
+    """What an override sets, one after the other in a sweep; a pattern's are files that there are."""
+    value = override.value()
+    if not override.is_sweep_override():
+        return [value]
+    return [] if isinstance(value, Glob) else value.list if isinstance(value, ChoiceSweep) else [override.input_line]
+
+
+def _may_be_option(value: Any) -> bool:
+    """Whether a group may have an option of this name: a file's, without its ending, so that a case has one id."""
+    return isinstance(value, str) and "/" not in value and not value.endswith(".yaml") and len(value) <= LONGEST_NAME
 
 
 def _typed(arguments: Sequence[str]) -> set[str]:
@@ -306,7 +369,10 @@ def _key(override: Override) -> str:
 
 
 def _overrides(written: Iterable[str]) -> list[Override]:
-    return list(OverridesParser.create().parse_overrides([one for one in written if not one.startswith("-")]))
+    try:
+        return list(OverridesParser.create().parse_overrides([one for one in written if not one.startswith("-")]))
+    except RecursionError as error:
+        raise ValueError("a value has too many brackets within brackets") from error
 
 
 def _forced(argument: str) -> str:

@@ -10,7 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from suite.records.plain_text import complain
+from suite.streams import ended
+
 BUDGET_S = 360.0
+DAY_S = 86_400
 CANNOT_JUDGE = 3
 NEEDED = (
     *("torch", "hydra", "omegaconf", "rich", "numpy", "pandas", "pyarrow", "plotly", "jinja2", "yaml", "psutil"),
@@ -28,8 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        print(f"suite.gpu: this Python lacks {', '.join(missing)}, and nothing is installed here", file=sys.stderr)
+        complain(f"suite.gpu: this Python lacks {', '.join(missing)}, and nothing is installed here")
         return CANNOT_JUDGE
+    if not 0 <= options.budget_s < DAY_S:
+        raise ValueError(f"budget-s must be a number of seconds from 0 to below {DAY_S}; got {options.budget_s:g}")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"out must be a folder; got {str(options.out)!r}")
     from suite.gpu_parts import Budget, run_parts
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -37,4 +45,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

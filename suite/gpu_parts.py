@@ -19,7 +19,7 @@ from suite.configuration import choices, read_yaml
 from suite.lm.checkpoint.place import PACKAGES, is_package, missing
 from suite.records.plain_text import one_line, say
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.store import read_contents, write_whole
 
 DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
 ARCHIVE, DOCTOR = "gpu.tar.gz", "doctor.json"
@@ -99,7 +99,7 @@ def _examine(out: Path, budget: Budget) -> dict[str, Any]:
     except (subprocess.TimeoutExpired, ValueError):
         print("doctor: it gave no answer")
         return {}
-    (out / DOCTOR).write_text(said, encoding="utf-8")
+    write_whole(out / DOCTOR, said.encode())
     print(
         f"doctor: {', '.join(facts['gpus']) or facts['no_gpu_because']}, torch {(facts['torch'] or {}).get('version')}"
     )

@@ -1,6 +1,6 @@
 """A case that is to run, known to be right in itself, and what is known of it before it does."""
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,9 @@ from suite.records.case import Case, run_key
 from suite.records.environment import gpu_memory_bytes
 from suite.records.limits import capacity_bytes, most_threads
 from suite.theory.roofline import MeasuredCeilings
+
+LARGEST = 2**63 - 1
+"""What an integer of a table, or a generator's seed, can hold."""
 
 
 class PlannedWork(Protocol):
@@ -89,11 +92,19 @@ class Job:
 
 def job_for(case: Case, settings: Mapping[str, Any]) -> Job:
     """Raises ValueError, before anything is allocated, for settings that are wrong in themselves."""
-    try:
-        json.dumps(settings, allow_nan=False)
-    except ValueError as error:
-        raise ValueError("every number among the settings must be finite; got inf or nan") from error
+    _check_numbers(settings)
     Effort.from_settings(settings)
     one_of(settings, "matmul_precision", (None, *MATMUL_PRECISIONS))
     checked(settings)
     return Job(case=case, settings=settings, plan=locate(settings["workload"]["plan"])(settings))
+
+
+def _check_numbers(value: Any, key: str = "") -> None:
+    """Raise ValueError for a number, however deep, that no table and no tensor's size can hold."""
+    if isinstance(value, Mapping | list):
+        for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            _check_numbers(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key} must be finite; got {value}")
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError(f"{key} must be a number of at most 2^63 - 1; got {value}")

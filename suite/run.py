@@ -13,6 +13,7 @@ from suite.records.case import case_from, value_under, without_inapplicable
 from suite.records.plain_text import complain, one_line, say
 from suite.side_by_side import refuse_workers
 from suite.strangers import OF_THE_COMMAND, no_such_setting, unused_of
+from suite.streams import ReaderLeftError, ended, said_by_system
 
 __all__ = ["compose", "is_left_out", "job_of", "main", "sentence"]
 
@@ -21,12 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments say; returns the exit code."""
     try:
         return _run(sys.argv[1:] if argv is None else argv)
-    except SystemExit as ended:  # Hydra's own --help
-        return ended.code if isinstance(ended.code, int) else 0
-    except BrokenPipeError:  # whoever reads us left: the command line ends quietly
+    except SystemExit as asked:  # Hydra's own --help
+        return asked.code if isinstance(asked.code, int) else 0
+    except ReaderLeftError:  # the command line ends quietly
         raise
     except OSError as error:
-        complain(f"suite run: cannot write the results: {error.strerror} ({error.filename})")
+        complain(f"suite run: cannot write the results: {said_by_system(error)}")
         return 4
     except KeyboardInterrupt:
         return 130
@@ -46,7 +47,7 @@ def _run(arguments: Sequence[str]) -> int:
     if not composed:  # Hydra answered by itself, as with --cfg
         return 0
     if not jobs:
-        print("suite run: leave_out leaves no case to run", file=sys.stderr)
+        complain("suite run: leave_out leaves no case to run")
         return 2
     folder, is_sweep = composed[0].folder, composed[0].is_sweep
     code = execute(jobs, folder=folder, is_sweep=is_sweep, resume=resume, workers=workers)
@@ -104,6 +105,10 @@ def job_of(composed: Composed) -> Job:
         raise ValueError(f"{missing[0]} must have a value; got none")
     for key in composed.fixed if not composed.is_sweep else ():
         raise ValueError(IS_FIXED.format(key=key, option=composed.chosen[group_of(key)]))
+    for name in composed.settings["workload"]["axes"]:
+        if name not in composed.chosen and isinstance(value := composed.settings.get(name), list | dict):
+            raise ValueError(f"{name} must be one value; got {value!r}")
+    _is_on(composed, "profile")
     of_case = {key: value for key, value in composed.settings.items() if key not in OF_THE_COMMAND}
     # First: an option is as the phase has it, and a workload may have none.
     settings = without_inapplicable({**of_case, **dict.fromkeys(unused_of(composed))})
@@ -135,4 +140,4 @@ def _workers(composed: Sequence[Composed]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

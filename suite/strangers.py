@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.composed import IS_FIXED, NO_SUCH_SETTING, Composed, group_of, leaves
-from suite.configuration import choices, conf_dir, did_you_mean, read_choice, read_settings, read_yaml
+from suite.configuration import choices, did_you_mean, groups, read_choice, read_settings, read_yaml
 from suite.records.case import NEVER_IN_ID, as_typed, unmet, without
 
 Alone = Callable[[Path, str, str], Any]
@@ -176,8 +176,7 @@ def _shared(point: Composed) -> set[str]:
 
 @functools.cache
 def _of_run() -> frozenset[str]:
-    folders = {path.name for path in conf_dir().iterdir() if path.is_dir()}
-    return frozenset(folders | set(read_yaml("run.yaml")) - {"defaults"})
+    return groups() | set(read_yaml("run.yaml")) - {"defaults"}
 
 
 def _definition(workload: str) -> Mapping[str, Any]:

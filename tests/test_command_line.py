@@ -159,6 +159,25 @@ def test_report_of_a_folder_that_is_not_there_ends_with_2(monkeypatch, capsys, t
     assert "nowhere" in capsys.readouterr().err
 
 
+def test_what_cannot_be_written_or_named_is_one_sentence_and_its_code(monkeypatch, capsys, tmp_path):
+    store(tmp_path / "results", build())
+    results, below = str(tmp_path / "results"), str(tmp_path / "file" / "x")
+    (tmp_path / "file").touch()
+    for code, arguments in (
+        (4, ("report", "--results", results, "--format", "csv", "--out", below)),
+        (4, ("results", "merge", results, "--into", below)),
+        (2, ("report", "--results", results, "--out", str(tmp_path))),
+        (2, ("results", "list", "n" * 10_000)),
+        (2, ("results", "show", "n" * 10_000, "--results", results)),
+    ):
+        assert called(monkeypatch, *arguments) == code
+        said = capsys.readouterr().err
+        assert said.startswith("suite: ")
+        assert said.count("\n") == 1
+        assert len(said) < 500
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "results"]
+
+
 def test_tab_completion_of_the_one_word_command_knows_the_choices():
     pytest.importorskip("hydra")
     line = "suite-run attention=mla"

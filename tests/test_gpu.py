@@ -89,3 +89,13 @@ def test_the_budget_keeps_some_seconds_to_end_in():
     budget = Budget(60)
     assert 50 < budget.left_s < 60
     assert budget.spent_s < 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--budget-s=nan"], "budget-s must be"), (["--budget-s=-1"], "budget-s must be"), ([], "out must be a folder")],
+)
+def test_a_wrong_budget_or_a_folder_that_is_a_file_is_refused(arguments, words, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=words):
+        main(["--out", str(tmp_path / "file"), "--device", "cpu", *arguments])

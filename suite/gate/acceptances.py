@@ -20,7 +20,7 @@ from suite.records.metric import Better
 from suite.records.metrics import METRICS
 from suite.records.numbers import times
 from suite.records.record import CorruptRecordError
-from suite.records.store import read_file, write_whole
+from suite.records.store import read_file, write_named
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
 SCHEMA = 1
@@ -130,7 +130,7 @@ def accept(
     entries[position : position + 1] = [entry]
     content = {"schema": SCHEMA, "accepted": [asdict(one) for one in entries]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, (ABOUT + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)).encode())
+    write_named(path, (ABOUT + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)).encode())
     return entry
 
 

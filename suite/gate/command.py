@@ -31,6 +31,7 @@ from suite.interruptions import Interruptions
 from suite.records.environment import cpu_model, environment, source_digest
 from suite.records.plain_text import complain, one_line, say
 from suite.records.temporary import remove_abandoned, temporary_folder
+from suite.streams import ReaderLeftError, said_by_system
 
 RESULTS = Path("results/gate")
 THREADS = 1
@@ -49,10 +50,10 @@ def reported(judge: Callable[[], int]) -> int:
     except subprocess.CalledProcessError as error:
         said = os.fsdecode(error.stderr or b"").strip().splitlines()
         complain(f"suite gate: git failed: {said[-1] if said else error}")
-    except BrokenPipeError:  # whoever reads us left: the command line ends quietly
+    except ReaderLeftError:  # the command line ends quietly
         raise
     except OSError as error:
-        complain(f"suite gate: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}")
+        complain(f"suite gate: {said_by_system(error)}")
     return BROKEN
 
 

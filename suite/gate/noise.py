@@ -9,7 +9,7 @@ import yaml
 
 from suite.records.privacy import scrubbed
 from suite.records.record import CorruptRecordError
-from suite.records.store import read_file, write_whole
+from suite.records.store import read_file, write_named
 
 SCHEMA = 1
 NOISE = Path("results/baseline/noise")
@@ -53,7 +53,7 @@ def save_noise(
     content = {"schema": SCHEMA, "machine": scrubbed(dict(machine)), "made": scrubbed(dict(made)), "noise": rows}
     text = ABOUT + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.encode())
+    write_named(path, text.encode())
 
 
 def read_noise(path: Path) -> dict[Quantity, float]:

@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes
 from suite.measure.meter import Meter
+from suite.records.store import write_named
+from suite.streams import ended
 
 TOLERANCE = 0.03
 STEPS = 100
@@ -43,7 +45,7 @@ def main(out: Path | None) -> int:
         print(f"do_bench: {name} ours {ours:.4f} ms, theirs {theirs:.4f} ms, ratio {one['ratio']:.3f}")
     if out is not None:
         content = {"schema": 1, "gpu": torch.cuda.get_device_name(), "tolerance": TOLERANCE, "kernels": compared}
-        out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_named(out, (json.dumps(content, indent=1) + "\n").encode())
     return AGREES if all(abs(one["ratio"] - 1) <= TOLERANCE for one in compared.values()) else IS_OFF
 
 
@@ -74,4 +76,4 @@ def _compared(kernel: Callable[[], object], do_bench: Callable[..., Any]) -> dic
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
-    sys.exit(main(parser.parse_args().out))
+    sys.exit(ended(lambda: main(parser.parse_args().out)))

@@ -18,6 +18,8 @@ PLAINER = dict.fromkeys((code for codes in MOVING for code in codes), " ")
 MARKUP = str.maketrans({character: "\\" + character for character in "\\|`*_[]#~$"})
 MENTION = "@&#8203;"
 """A space of no width behind the sign: GitHub tells nobody that a benchmark was named after them."""
+LONG_WORD = re.compile(r"(\S{120})\S{120,}(\S{40})")
+"""Of a path or a value that nobody reads to its end."""
 COMMAND = re.compile(r"^\s*:+(?=:)|(?<=#)#(?=\w*\[)", re.MULTILINE)
 """How GitHub, Azure and TeamCity know a line of a log that they are to obey: it begins with `::` or has `##[`."""
 
@@ -39,7 +41,7 @@ def say(*lines: str, to: TextIO | None = None) -> None:
 
 def complain(text: str) -> None:
     """Print a sentence that may quote anything to standard error, on one line."""
-    say(one_line(text), to=sys.stderr)
+    say(LONG_WORD.sub(r"\1…\2", one_line(text)), to=sys.stderr)
 
 
 def json_text(value: Any, *, sort_keys: bool = False) -> str:

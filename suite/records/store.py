@@ -4,6 +4,7 @@
 folder without it is an unfinished run, which is listed and never read.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -100,15 +101,30 @@ def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = Mapp
         write_whole(folder / name, written)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place in one step: whoever looks sees all of it or none."""
-    beside = path.with_name(path.name + PART)
-    beside.unlink(missing_ok=True)  # what was left there may be a link
-    with beside.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "") -> None:
+    """Put a file in place in one step: whoever looks sees all of it or none.
+
+    Raises OSError for what cannot be written, and leaves nothing behind then; also for a place that a folder, a device
+    or a pipe has taken, which stays. A link is replaced, not followed: nothing outside a run's folder is touched.
+    """
+    if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
+        raise OSError(errno.EINVAL, "no plain file, and left as it is", str(path))
+    beside = path.with_name(path.name + mark + PART)
+    beside.unlink(missing_ok=True)  # it may be a link
+    try:
+        with beside.open("xb") as file:
+            file.writelines([content] if isinstance(content, bytes) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """The same for a file that a person named: what a link points to is written, and the link stays."""
+    write_whole(Path(os.path.realpath(path)), content, mark=f".{os.getpid()}")
 
 
 def read_record(folder: Path, *, with_readings: bool = True, room: Room | None = None) -> Record:

@@ -1,11 +1,10 @@
 """`suite report`: read results, build what was asked for, write it in one step."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from suite.configuration import locate, read_yaml
-from suite.records.store import RECORD
+from suite.records.store import RECORD, write_named
 from suite.report.markdown import markdown
 from suite.report.page import page
 from suite.report.results import Results, read_results
@@ -36,11 +35,13 @@ def report(
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
     default, write = WRITERS[format]
     path = out or Path("reports") / default
-    if path.is_dir():
-        raise ValueError(f"out must be a file, not a folder; got {str(path)!r}")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
     words = load_words(lang)
     read = read_results(results, labels)
-    _replace(path, write(read, words))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
+    write_named(path, (part.encode(errors="replace") for part in write(read, words)))
     return path, BROKEN if read.damaged else DONE
 
 
@@ -75,16 +76,3 @@ WRITERS: dict[str, tuple[str, Callable[[Results, Words], Iterable[str]]]] = {
     "markdown": ("index.md", _markdown),
     "csv": ("readings.csv", _csv),
 }
-
-
-def _replace(path: Path, parts: Iterable[str]) -> None:
-    """Put the file in place whole: a reader sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-        with beside.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.writelines(parts)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ import pytest
 from suite.records.derived import by_launch
 from suite.records.record import CorruptRecordError, Reading, Status
 from suite.records.store import (
+    LOCK,
     LONGEST_RECORD_BYTES,
     READINGS,
     SAMPLES,
@@ -20,6 +21,7 @@ from suite.records.store import (
     load,
     read_contents,
     read_record,
+    write_named,
     write_record,
     write_whole,
 )
@@ -242,10 +244,12 @@ def test_a_folder_without_its_record_is_unfinished_and_never_read(tmp_path):
 
 @pytest.mark.parametrize("name", ["samples.parquet", "trace.json.gz"])
 def test_there_is_no_record_until_all_that_lies_beside_it_is_there(tmp_path, name):
+    (tmp_path / LOCK).touch()  # as whoever runs the case has it
     (tmp_path / name).mkdir()  # so that the file cannot be put in place
     with pytest.raises(OSError, match=name):
         write_record(build(), tmp_path, {"trace.json.gz": b"{}"})
     assert not (tmp_path / "record.json").exists()
+    assert not list(tmp_path.glob("*.part"))
     assert read_contents([tmp_path]).unfinished == [tmp_path]
 
 
@@ -337,3 +341,38 @@ def test_what_is_committed_is_far_from_every_bound():
     largest = max(records, key=lambda path: path.stat().st_size)
     assert largest.stat().st_size * 20 < LONGEST_RECORD_BYTES
     assert read_record(largest.parent, room=Room(left=Room.left // 100)).readings
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_is_no_plain_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(OSError, match="no plain file"):
+            write_whole(tmp_path / name, b"")
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
+
+
+def test_a_link_is_followed_where_a_person_named_it_and_nowhere_else(tmp_path):
+    (tmp_path / "kept").write_bytes(b"before")
+    (tmp_path / "link").symlink_to("kept")
+    write_named(tmp_path / "link", b"after")
+    assert ((tmp_path / "link").is_symlink(), (tmp_path / "kept").read_bytes()) == (True, b"after")
+    (tmp_path / "link.part").symlink_to("kept")
+    write_whole(tmp_path / "link", b"own")
+    assert ((tmp_path / "link").is_symlink(), (tmp_path / "kept").read_bytes()) == (False, b"after")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "link"]
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
+    resource = pytest.importorskip("resource", reason="needs a limit of a file's size")
+    (tmp_path / "page").write_bytes(b"before")
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, usual[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_whole(tmp_path / "page", b"x" * 2048)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("page", b"before")]

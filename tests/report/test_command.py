@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_csv_holds_every_reading_and_no_formula(tmp_path):
 
 def test_no_cell_of_the_csv_is_a_formula_behind_spaces_or_in_wide_signs_either(tmp_path):
     for number, text in enumerate(FORMULAS):
-        store(tmp_path / "results", build(status=Status.FAILED, reason=text, seq_len=number, attention=text))
+        store(tmp_path / "results", build(status=Status.FAILED, reason=text, seq_len=number, attention=text.strip()))
     text, _ = pages(tmp_path, [tmp_path / "results"], format="csv")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(FORMULAS)
@@ -155,3 +156,16 @@ def test_without_a_folder_runs_that_lie_directly_in_results_are_shown(tmp_path, 
     monkeypatch.chdir(tmp_path)
     store(tmp_path / "results", build())
     assert default_folders() == [Path("results")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_page_replaces_no_pipe_and_follows_a_link(tmp_path):
+    store(tmp_path / "results", build())
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="out must be a file"):
+        report([tmp_path / "results"], [], format="csv", out=tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+    (tmp_path / "link").symlink_to("page")
+    report([tmp_path / "results"], [], format="csv", out=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert "latency_s" in (tmp_path / "page").read_text()

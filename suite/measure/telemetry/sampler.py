@@ -39,6 +39,11 @@ def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
         )
     positive_number(telemetry, "energy_seconds", where="telemetry.")
     one_of(telemetry, "energy", ENERGY, where="telemetry.")
+    sources = telemetry.get("sources")
+    if not isinstance(sources, list) or not all(isinstance(dotted, str) for dotted in sources):
+        raise ValueError(f"telemetry.sources must be a list of names, as [module.Source]; got {sources!r}")
+    for dotted in sources:
+        locate(dotted)
     if settings["price_per_device_hour"] is not None:
         positive_number(settings, "price_per_device_hour")
     return telemetry

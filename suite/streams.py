@@ -1,0 +1,146 @@
+"""The one way out of every command: its exit code, what is wrong in one sentence, and streams that cannot be written.
+
+A closed terminal, a full disk and a reader that left are looked after here. What is measured meanwhile is recorded all
+the same, and the exit code says that output was lost. Imports nothing but what every Python has loaded.
+"""
+
+import errno
+import io
+import os
+import sys
+
+TYPE_CHECKING = False  # typing's own costs an import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+DONE, USAGE, CANNOT_JUDGE, BROKEN, FAULT, INTERRUPTED = 0, 2, 3, 4, 70, 130
+"""FAULT: of the suite itself, whose traceback is shown. Python's own 1 would say slower."""
+ONLY_RUNS_NEED = ("torch", "hydra", "omegaconf")
+
+
+class ReaderLeftError(BrokenPipeError):
+    """Whoever read standard output is gone, as `head` is after ten lines: the command ends quietly."""
+
+
+class _Kept(io.FileIO):
+    """A standard stream that goes on taking what it cannot write, and remembers why."""
+
+    def __init__(self, descriptor: int, failure: OSError | None) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self.failure = failure
+        self.has_lost = False
+
+    def write(self, data: "Any") -> int:
+        try:
+            while self.failure is None:
+                if (written := super().write(data)) is not None:
+                    return written
+                self._wait()
+        except OSError as error:
+            self.failure = error
+            if self.fileno() == 1 and isinstance(error, BrokenPipeError):
+                raise ReaderLeftError(*error.args) from error
+        self.has_lost = True
+        return len(data)
+
+    def _wait(self) -> None:
+        """Until a pipe that does not block has room again."""
+        import select
+
+        select.select([], [self], [])
+
+
+def ended(command: "Callable[[], int]") -> int:
+    """A command's exit code, once what it says is written or known to be lost."""
+    _fill_gaps()
+    usual = sys.stdout, sys.stderr
+    out, _ = _keep("stdout", 1), _keep("stderr", 2)
+    try:
+        code = refusing(command)
+        return code if out is None else _code_with(*out, code)
+    finally:
+        sys.stdout, sys.stderr = usual
+
+
+def refusing(command: "Callable[[], int]") -> int:
+    """A command's exit code, with what a user can cause said in one sentence."""
+    try:
+        return command()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else DONE
+    except (KeyboardInterrupt, ReaderLeftError):
+        return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name not in ONLY_RUNS_NEED:
+            return _fault()
+        _complain(f"suite: runs need {error.name}, which is not installed here; see `suite doctor`")
+        return CANNOT_JUDGE
+    except ValueError as error:
+        _complain(f"suite: {error}")
+        return USAGE
+    except OSError as error:
+        _complain(f"suite: {said_by_system(error)}")
+        return USAGE if error.errno == errno.ENAMETOOLONG else BROKEN
+    except Exception:
+        return _fault()
+
+
+def _complain(why: str) -> None:
+    from suite.records.plain_text import complain  # only where something is wrong
+
+    complain(why)
+
+
+def said_by_system(error: OSError) -> str:
+    """Write `No space left on device (reports/index.html)`."""
+    return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+
+
+def _fault() -> int:
+    import traceback
+
+    traceback.print_exc()
+    return FAULT
+
+
+def _fill_gaps() -> None:
+    """Open what was closed, for children too: the next file, even a record, would get a standard stream's number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
+def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None":
+    """Put a stream that is kept in the place of the usual one; None where a test or a notebook has its own there."""
+    usual = getattr(sys, name)
+    if usual is not getattr(sys, f"__{name}__"):
+        return None
+    closed = OSError(errno.EBADF, "it is closed") if usual is None else None
+    raw = _Kept(descriptor, closed)
+    kept = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=getattr(usual, "encoding", "utf-8"),
+        # An old encoding, as a redirected stream's on Windows, shows a stand-in for what it cannot hold.
+        errors="replace" if descriptor == 1 else "backslashreplace",
+        line_buffering=descriptor == 2 or getattr(usual, "line_buffering", True),
+        write_through=getattr(usual, "write_through", False),
+    )
+    setattr(sys, name, kept)
+    return kept, raw
+
+
+def _code_with(out: io.TextIOWrapper, raw: _Kept, code: int) -> int:
+    """The exit code where standard output may have been lost: not 0, and no verdict."""
+    try:
+        out.flush()
+    except ReaderLeftError:
+        return INTERRUPTED
+    if isinstance(raw.failure, BrokenPipeError):
+        return INTERRUPTED
+    if raw.failure is None or not raw.has_lost:
+        return code
+    _complain(f"suite: standard output cannot be written: {said_by_system(raw.failure)}")
+    return code if code in (USAGE, FAULT, INTERRUPTED) else BROKEN
