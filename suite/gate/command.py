@@ -30,7 +30,7 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.interruptions import Interruptions
 from suite.records.environment import cpu_model, environment, source_digest
-from suite.streams import ReaderLeftError, complain, said_by_system
+from suite.streams import ReaderLeftError, code_of_system, complain, said_by_system
 
 RESULTS = Path("results/gate")
 THREADS = 1
@@ -53,6 +53,7 @@ def reported(judge: Callable[[], int]) -> int:
         raise
     except OSError as error:
         complain("suite gate", said_by_system(error))
+        return code_of_system(error)
     return BROKEN
 
 
