@@ -203,7 +203,8 @@ def _point(config: DictConfig, *, is_part: bool) -> Composed:
         name = chosen["sweep"]
         raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
     settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)
+    if not isinstance(settings, dict) or not isinstance(settings.get("workload"), dict) or "leave_out" not in settings:
+        raise ValueError("the configuration must have all that conf/run.yaml has, workload and leave_out among it")
     if settings.get("parts") and not is_part:
         raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
     return Composed(
@@ -232,7 +233,8 @@ def _hydras_refusals() -> Iterator[None]:
             raise
         raise ValueError(f"a name is too long for a file: {error.filename}") from error
     except Exception as error:
-        raise ValueError(f"Hydra cannot compose these settings ({type(error).__name__}: {error})") from error
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"Hydra cannot compose these settings ({type(error).__name__}: {said})") from error
 
 
 def _named_in(group: str, chosen: Mapping[str, str], sources: Iterable[Any]) -> list[str]:

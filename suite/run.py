@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the arguments say; returns the exit code."""
     try:
         return _run(sys.argv[1:] if argv is None else argv)
-    except SystemExit as asked:  # Hydra's own --help
-        return asked.code if isinstance(asked.code, int) else 0
+    except SystemExit as asked:  # Hydra's own --help, and its 1 for what it does not find
+        return 2 if asked.code else 0
     except ReaderLeftError:  # the command line ends quietly
         raise
     except OSError as error:
@@ -80,7 +80,8 @@ def is_left_out(composed: Composed) -> bool:
     """Whether this is a point of a sweep that its `leave_out` names, by a few of its settings; one that its options do
     not have is null. Raises ValueError for a name that is none."""
     points = composed.settings["leave_out"]
-    if not isinstance(points, list) or not all(isinstance(point, dict) and point for point in points):
+    is_list = isinstance(points, list) and all(isinstance(point, dict) and point for point in points)
+    if not is_list or not all(isinstance(name, str) for point in points for name in point):
         raise ValueError(f"leave_out must be a list of points, as [{{phase: prefill, seq_len: 16384}}]; got {points!r}")
     for point in points if composed.is_sweep else ():
         unknown = sorted(name for name in point if group_of(name) not in composed.settings | composed.chosen)

@@ -81,7 +81,7 @@ def refusing(command: "Callable[[], int]") -> int:
         return USAGE
     except OSError as error:
         _complain(f"suite: {said_by_system(error)}")
-        return USAGE if error.errno == errno.ENAMETOOLONG else BROKEN
+        return code_of_system(error)
     except Exception:
         return _fault()
 
@@ -95,6 +95,11 @@ def _complain(why: str) -> None:
 def said_by_system(error: OSError) -> str:
     """Write `No space left on device (reports/index.html)`."""
     return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+
+
+def code_of_system(error: OSError) -> int:
+    """A name that no file can have is the user's mistake."""
+    return USAGE if error.errno == errno.ENAMETOOLONG else BROKEN
 
 
 def _fault() -> int:

@@ -168,11 +168,12 @@ def test_what_cannot_be_written_or_named_is_one_sentence_and_its_code(monkeypatc
         (4, ("results", "merge", results, "--into", below)),
         (2, ("report", "--results", results, "--out", str(tmp_path))),
         (2, ("results", "list", "n" * 10_000)),
+        (2, ("gate", "--baseline", results, "--candidate", "n" * 10_000)),
         (2, ("results", "show", "n" * 10_000, "--results", results)),
     ):
         assert called(monkeypatch, *arguments) == code
         said = capsys.readouterr().err
-        assert said.startswith("suite: ")
+        assert said.startswith("suite")
         assert said.count("\n") == 1
         assert len(said) < 500
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "results"]

@@ -198,12 +198,12 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         (["-m", "workers=1,2"], ["workers must be one number for the whole sweep; got 1, 2"]),
         (["-m", "leave_out=decode"], ["leave_out must be a list of points", "'decode'"]),
         (["-m", "leave_out=[{phase: decode}]"], ["leaves no case"]),
+        (["-m", "leave_out=[{5: 5}]"], ["leave_out must be a list of points"]),
         (["-m", "attention=mha,mla", "batch=0,1"], ["batch", "at least 1"]),
         (["attention=mla.yaml"], ["attention must be one of", "'mla.yaml'"]),
         (["attention=./mla"], ["attention must be one of", "'./mla'"]),
         (["-m", "attention=gqa,../attention/mla"], ["attention must be one of", "'../attention/mla'"]),
         (["-m", "parts=[{attention: mla.yaml}]"], ["attention must be one of", "'mla.yaml'"]),
-        (["-m", "+hydra.sweeper.params={attention: ./mla}"], ["attention must be one of", "'./mla'"]),
         (["geometry=[]"], ["geometry must be one of", "got []"]),
         (["measure=[1]"], ["measure must be one of", "got [1]"]),
         (["backend=5"], ["backend must be one of", "got 5"]),
@@ -222,6 +222,7 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         ([f"seq_len={'[' * 500}{']' * 500}"], ["too many brackets"]),
         (["hydra.job.env_copy=[NOWHERE]"], ["Hydra cannot compose these settings (KeyError: 'NOWHERE')"]),
         (["hydra.searchpath=[file:///nowhere]"], ["/nowhere is not available"]),
+        (["--cfg", "job", "--package", "nowhere"], ["package 'nowhere' not found"]),
         (["--nowhere"], ["unrecognized arguments: --nowhere"]),
         (["--experimental-rerun", "job.pickle"], ["unpickles a file"]),
         (["--exp=job.pickle"], ["unpickles a file"]),
@@ -233,6 +234,11 @@ def test_what_is_wrong_in_itself_is_one_sentence_and_nothing_runs(tmp_path, caps
     assert (code, records) == (2, [])
     assert len(said.splitlines()) == 1
     assert all(word in said for word in words), said
+
+
+def test_another_configuration_than_that_of_runs_is_refused(tmp_path, capsys):
+    assert main(["--config-name", "gate", f"hydra.run.dir={tmp_path}"]) == 2
+    assert "the configuration must have all that conf/run.yaml has" in capsys.readouterr().err
 
 
 def test_every_geometry_named_in_the_refusal_exists(tmp_path, capsys):

@@ -31,7 +31,7 @@ from suite.interruptions import Interruptions
 from suite.records.environment import cpu_model, environment, source_digest
 from suite.records.plain_text import complain, one_line, say
 from suite.records.temporary import remove_abandoned, temporary_folder
-from suite.streams import ReaderLeftError, said_by_system
+from suite.streams import ReaderLeftError, code_of_system, said_by_system
 
 RESULTS = Path("results/gate")
 THREADS = 1
@@ -54,6 +54,7 @@ def reported(judge: Callable[[], int]) -> int:
         raise
     except OSError as error:
         complain(f"suite gate: {said_by_system(error)}")
+        return code_of_system(error)
     return BROKEN
 
 
