@@ -69,7 +69,7 @@ class Room:
     """Of axes and settings: each is a column of tables."""
 
     def name(self, names: Iterable[str]) -> None:
-        """Raises CorruptRecordError where these are too many together with those of other records, and adds none then."""
+        """Raises CorruptRecordError where these and those of other records are too many, and adds none then."""
         together = self.names.union(names)
         if len(together) > MOST_NAMES:
             raise CorruptRecordError(f"the cases of one command have at most {MOST_NAMES} axes and settings together")
