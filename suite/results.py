@@ -37,7 +37,7 @@ from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.records.walk import Damage
 
 DONE, BROKEN = 0, 4
-SHORTEST_KEY = 4
+SHORTEST_KEY, LONGEST_CELL = 4, 200
 DAMAGED, UNFINISHED = "damaged", "unfinished"
 
 
@@ -189,7 +189,7 @@ def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, st
     rows = [["run", "status", "started", *(names or ["case"]), ""]]
     for one in stored:
         record = one.record
-        told = [value_of(record.case, name) for name in names] or [record.case.id]
+        told = [value_of(record.case, name)[:LONGEST_CELL] for name in names] or [record.case.id]
         started = started_at(record)[:16].replace("T", " ")
         rows.append([str(one.folder), str(record.status), started, *told, record.reason or ""])
     nothing = [""] * (len(rows[0]) - 3)

@@ -298,6 +298,7 @@ def test_names_that_are_no_text_are_printed_without_what_moves_a_cursor(tmp_path
     ] * 3
     said = "".join(capfd.readouterr())
     assert "new line" in said
+    assert "new\nline" not in said
     assert not {"\x1b", "\ufffd"} & set(said)
 
 

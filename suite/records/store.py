@@ -11,7 +11,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,15 @@ class Room:
     """What one command may still hold of records and readings, as they lie in memory: about 3,300 runs like ours."""
 
     left: int = 640 << 20
+    names: set[str] = field(default_factory=set)
+    """Of axes and settings: each is a column of tables."""
+
+    def name(self, names: Iterable[str]) -> None:
+        """Raises CorruptRecordError where these and those of other records are too many, and adds none then."""
+        together = self.names.union(names)
+        if len(together) > MOST_NAMES:
+            raise CorruptRecordError(f"the cases of one command have at most {MOST_NAMES} axes and settings together")
+        self.names = together
 
     def take(self, nbytes: int) -> None:
         """Raises CorruptRecordError where there is no room left, and takes nothing then."""
@@ -76,6 +85,8 @@ class Room:
         self.left -= nbytes
 
 
+MOST_NAMES = 300
+"""All cases of results/reference have 63."""
 READING_BYTES, VALUE_BYTES, LETTER_BYTES = 300, 250, 4
 """What a reading, a value of JSON and a letter take at the most."""
 
@@ -147,7 +158,9 @@ def _record_in(folder: Path, room: Room) -> Record:
     except ValueError as error:
         raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
     room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
-    return record_from_json(content)
+    record = record_from_json(content)
+    room.name([*record.case.axes, *record.case.extras])
+    return record
 
 
 def _readings_in(folder: Path, record: Record, room: Room) -> list[Reading]:
@@ -233,7 +246,7 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
     }
     if not record.readings:
         yield {**common, "metric": None}
-    names = [field.name for field in fields(Reading)]
+    names = [one.name for one in fields(Reading)]
     for reading in record.readings:
         metric = METRICS.get(reading.metric)
         numbers = {name: getattr(reading, name) for name in names}

@@ -311,6 +311,13 @@ def test_what_one_command_holds_has_a_bound_and_the_rest_is_named(tmp_path):
     assert room.left == before, "what is refused takes nothing"
 
 
+def test_all_cases_of_a_command_have_so_many_names_and_no_more(tmp_path):
+    whole, other = store(tmp_path, *[build(extras={f"{letter}{n}": 1 for n in range(200)}) for letter in "ab"])
+    contents = read_contents([tmp_path])
+    assert [stored.folder for stored in contents.stored] == [whole]
+    assert [(damage.folder, "at most 300 axes" in damage.reason) for damage in contents.damaged] == [(other, True)]
+
+
 def test_a_file_is_put_in_place_beside_a_link_and_never_through_it(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "new.part").symlink_to(tmp_path / "mine")
