@@ -65,7 +65,8 @@ class StoredRecord:
 
 @dataclass(kw_only=True)
 class Room:
-    """What one command may still hold of records and readings, as they lie in memory: about 3,300 runs like ours."""
+    """What one command may still hold of records and readings, as they lie in memory. It grows with what is read, so
+    that many honest runs fit, and a small file that unpacks to gigabytes does not."""
 
     left: int = 640 << 20
     names: set[str] = field(default_factory=set)
@@ -78,6 +79,9 @@ class Room:
             raise CorruptRecordError(f"the cases of one command have at most {MOST_NAMES} axes and settings together")
         self.names = together
 
+    def grow(self, read_bytes: int) -> None:
+        self.left += HELD_A_BYTE * read_bytes
+
     def take(self, nbytes: int) -> None:
         """Raises CorruptRecordError where there is no room left, and takes nothing then."""
         if nbytes > self.left:
@@ -85,6 +89,8 @@ class Room:
         self.left -= nbytes
 
 
+HELD_A_BYTE = 32
+"""Bytes in memory of one in a file: 14 on average in results/reference, and 25 in its longest table."""
 MOST_NAMES = 300
 """All cases of results/reference have 63."""
 READING_BYTES, VALUE_BYTES, LETTER_BYTES = 300, 250, 4
@@ -157,6 +163,7 @@ def _record_in(folder: Path, room: Room) -> Record:
         content, values = strict_json(text)
     except ValueError as error:
         raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
+    room.grow(len(text))
     room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
     record = record_from_json(content)
     room.name([*record.case.axes, *record.case.extras])
@@ -167,6 +174,7 @@ def _readings_in(folder: Path, record: Record, room: Room) -> list[Reading]:
     content = read_file(folder / SAMPLES, LARGEST_TABLE_BYTES)
     if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
+    room.grow(len(content))
     return [Reading(**row) for row in READINGS.rows_of(content, take=lambda rows: room.take(READING_BYTES * rows))]
 
 

@@ -17,6 +17,8 @@ from suite.records.nvml import State
 from suite.records.telemetry import Mark, Sample
 
 SLOW_EVERY_TICKS = 10
+SLOWER_EVERY_SAMPLES = 250_000
+"""After so many the period doubles, so that a run of three days still has a table that is read (2 million rows)."""
 SHORTEST_PERIOD_S = 0.02
 """At 10 to 20 ms a sampling thread begins to slow its process down."""
 ENERGY = ("one_backend", "every", "none")
@@ -107,6 +109,8 @@ class Watch:
             "marked_share": marked_shares(self.samples),
             "event_reasons_share": event_reason_shares(self.samples),
         }
+        if self._period_now_s > self._period_s:
+            facts["last_period_s"] = self._period_now_s
         if self._failure:
             facts["failure"] = self._failure
         for source in self._sources:
@@ -132,12 +136,17 @@ class Watch:
                 found.append(f"{label} {HELD_AGAINST[gpu['state']]}")
         return found
 
+    @property
+    def _period_now_s(self) -> float:
+        return float(self._period_s * 2 ** (len(self.samples) // SLOWER_EVERY_SAMPLES))
+
     def _run(self) -> None:
         begun = time.monotonic()
         try:
             while True:
                 self._tick(begun)
-                due_s = (int((time.monotonic() - begun) / self._period_s) + 1) * self._period_s
+                period_s = self._period_now_s
+                due_s = (int((time.monotonic() - begun) / period_s) + 1) * period_s
                 if self._stop.wait(begun + due_s - time.monotonic()):
                     break
             self._tick(begun)  # so that the counters' differences cover the whole case

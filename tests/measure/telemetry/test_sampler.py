@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from suite.measure.telemetry import sampler
 from suite.measure.telemetry.nvml import Nvml
 from suite.measure.telemetry.sampler import Telemetry, Watch, checked
 from suite.measure.telemetry.source import Seen, Source
@@ -154,6 +155,17 @@ def test_a_source_that_breaks_ends_the_series_with_a_warning_and_not_the_run():
         time.sleep(0.05)
     (warning,) = watch.warnings()
     assert "telemetry stopped early: RuntimeError: no such file" in warning
+
+
+def test_a_long_run_is_sampled_ever_more_slowly(monkeypatch):
+    monkeypatch.setattr(sampler, "SLOWER_EVERY_SAMPLES", 4)
+    watch = Watch([Ticking()], PERIOD_S)
+    with watch:
+        time.sleep(0.3)
+    times_s = [sample.time_s for sample in watch.samples]
+    # Ticks lie on a grid of the period: 0.02 s at first, from the fifth sample on 0.04 s and more.
+    assert all(later - earlier > PERIOD_S * 1.5 for earlier, later in itertools.pairwise(times_s[8:-1]))
+    assert watch.facts()["last_period_s"] == PERIOD_S * 2 ** (len(times_s) // 4)
 
 
 def test_without_sources_nothing_is_watched():
