@@ -17,7 +17,10 @@ from tests.records.factory import build, store
 
 PERIOD_S = 0.02
 USED = {"cuda_device": {"uuid": FIRST, "pci": None}}
-SETTINGS = {"telemetry": {"period_s": 0.1, "energy": "none", "energy_seconds": 1.0}, "price_per_device_hour": None}
+SETTINGS = {
+    "telemetry": {"sources": [], "period_s": 0.1, "energy": "none", "energy_seconds": 1.0},
+    "price_per_device_hour": None,
+}
 
 
 def watched(seconds, *messages):
