@@ -54,6 +54,7 @@ OF_TOKENS = re.compile(r"(_len|_length|_tokens)$|^window$")
 """Settings that count tokens, by their names."""
 THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
 LONGEST_NAME = 200
+TOO_MANY_BRACKETS = "a value has too many brackets within brackets"
 OF_CODE = (*OF_CONFIGURATION, "in_phase", "name", "plan")
 """What an option says of settings or of code in its file, which no command line sets."""
 BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
@@ -228,6 +229,8 @@ def _hydras_refusals() -> Iterator[None]:
             yield
     except REFUSALS:
         raise
+    except RecursionError as error:
+        raise ValueError(TOO_MANY_BRACKETS) from error
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -374,7 +377,7 @@ def _overrides(written: Iterable[str]) -> list[Override]:
     try:
         return list(OverridesParser.create().parse_overrides([one for one in written if not one.startswith("-")]))
     except RecursionError as error:
-        raise ValueError("a value has too many brackets within brackets") from error
+        raise ValueError(TOO_MANY_BRACKETS) from error
 
 
 def _forced(argument: str) -> str:

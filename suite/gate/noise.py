@@ -61,7 +61,7 @@ def read_noise(path: Path) -> dict[Quantity, float]:
     if not path.exists():
         return {}
     try:
-        content = yaml.safe_load(read_file(path.resolve(), MOST_BYTES))
+        content = yaml.safe_load(read_file(path, MOST_BYTES, may_be_link=True))
         if content["schema"] != SCHEMA or content["schema"] is True:  # which equals 1
             raise ValueError(f"schema must be {SCHEMA}; got {content['schema']!r}")
         found: dict[Quantity, float] = {}

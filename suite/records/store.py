@@ -261,10 +261,13 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
         yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
-def read_file(path: Path, most_bytes: int) -> bytes:
-    """A file's content. Raises CorruptRecordError for what is no file, or too large to be ours."""
+def read_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
+    """A file's content. Raises CorruptRecordError for what is no file, or too large to be ours.
+
+    `may_be_link`: a person named it, or keeps it elsewhere.
+    """
     try:
-        _check_file(path, most_bytes)
+        _check_file(path, most_bytes, may_be_link=may_be_link)
         return path.read_bytes()
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
@@ -280,8 +283,8 @@ def digest_of(path: Path) -> str:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
 
 
-def _check_file(path: Path, most_bytes: int) -> None:
-    found = path.lstat()
+def _check_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> None:
+    found = path.stat() if may_be_link else path.lstat()
     if stat.S_ISLNK(found.st_mode):  # it may lead anywhere
         raise CorruptRecordError(f"{path.name} is a link")
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end

@@ -176,7 +176,7 @@ def test_measuring_time_adds_up_over_launches_and_leaves_out_what_is_between_the
 def test_tables_come_back_as_they_were_written():
     made = taken([FakeArm(), FakeArm()])
     for file, rows in ((SAMPLES, made.samples), (SURROUNDINGS, made.surroundings)):
-        found = file.rows_of(file.content(rows))
+        found = list(file.rows_of(file.content(rows)))
         assert found == [{name: getattr(row, name) for name in file.columns.names} for row in rows]
         assert set(file.columns.names) == set(type(rows[0]).__dataclass_fields__)
 
@@ -188,7 +188,7 @@ def test_a_table_without_a_time_is_refused():
     rows = [*SURROUNDINGS.rows_of(SURROUNDINGS.content(made.surroundings))]
     bare = [Surroundings(**row | {"measured_s": None}) for row in rows]
     with pytest.raises(CorruptRecordError, match="measured_s"):
-        SURROUNDINGS.rows_of(SURROUNDINGS.content(bare))
+        list(SURROUNDINGS.rows_of(SURROUNDINGS.content(bare)))
 
 
 def test_pressure_is_the_share_of_the_last_ten_seconds(tmp_path):

@@ -237,6 +237,7 @@ def outcome(change, folder):
             settings=settings,
             shared=Path(folder),
             checkpoint=Path(folder) / "checkpoint",
+            run_key="0" * 64,
             no_energy="off",
         )
         return f"{status}: {reason}"

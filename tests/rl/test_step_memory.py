@@ -192,7 +192,7 @@ def test_a_tracked_run_says_so_and_that_its_times_are_not_comparable(shared, tmp
         facts.update(message.get("facts", {}))
         readings.extend(message.get("readings", ()))
 
-    asked = {"shared": shared, "checkpoint": tmp_path / "checkpoint.pt", "no_energy": "off"}
+    asked = {"shared": shared, "checkpoint": tmp_path / "checkpoint.pt", "run_key": "0" * 64, "no_energy": "off"}
     assert run_course(send, settings=settings(track_memory=True, steps=1), **asked) == (Status.OK, None)
     assert facts["memory"] == {"tracked": True, "times": "not comparable: every operator was watched"}
     assert any(one.span == span_of("update", "policy", "activations") for one in readings)

@@ -263,7 +263,7 @@ def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
         ("num_generations=1", "num_generations must be at least 2"),
         ("micro_batch=9", "micro_batch must be at most minibatch"),
         ("task=countdown", "there is no setting 'task.digits'"),
-        ("lr=nan", "every number among the settings must be finite"),
+        ("lr=nan", "lr must be finite; got nan"),
         ("algorithm=grop", "algorithm must be one of"),
         ("recipe=r2", "recipe must be one of base, cold_start, distill, r1, r1_zero, sft"),
         ("recipe=r1", "steps must be enough for each of the recipe's 4 stages"),

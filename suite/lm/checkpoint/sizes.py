@@ -51,7 +51,7 @@ def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
     if is_package(checkpoint):
         return read_choice("policy", PACKAGES[checkpoint].policy)
     try:
-        content = read_file(Path(checkpoint) / CONFIG, MOST_CONFIG_BYTES)
+        content = read_file(Path(checkpoint) / CONFIG, MOST_CONFIG_BYTES, may_be_link=True)
     except CorruptRecordError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             choices = f"{', '.join(PACKAGES)} or a folder with a {CONFIG} and safetensors"
