@@ -101,8 +101,10 @@ def read_text(text: str, lang: str) -> dict[str, Any]:
     return content
 
 
-def locate(dotted: str) -> Any:
+def locate(dotted: Any) -> Any:
     """The object behind a dotted name, such as a `_target_`. Raises ValueError where there is none."""
+    if not isinstance(dotted, str):
+        raise ValueError(f"cannot load {dotted!r}, which is no dotted name")
     module_name, _, attribute = dotted.rpartition(".")
     try:
         return getattr(importlib.import_module(module_name), attribute)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from suite.configuration import locate
 
@@ -82,8 +82,8 @@ def names_in(folder: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in paths if path.stem != "__init__"))
 
 
-def _check(setting: str, folder: str, name: str) -> None:
-    package, dot, _ = name.partition(".")
+def _check(setting: str, folder: str, name: Any) -> None:
+    package, dot, _ = name.partition(".") if isinstance(name, str) else ("", "", "")
     found = bool(package) and importlib.util.find_spec(package) is not None if dot else name in names_in(folder)
     if not found:
         raise ValueError(

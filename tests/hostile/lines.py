@@ -151,7 +151,8 @@ def all_lines() -> Iterator[list[str]]:
         yield from (["run", flag], ["run", flag, "seq_len=64"], ["run", "-m", flag, "seq_len=64,128"])
     for key in OF_HYDRA:
         for value in VALUES:
-            yield ["run", f"hydra.{key}={value}", "geometry=tiny"]
+            if not value.startswith(("/", "../")):  # a person may have folders made wherever they say
+                yield ["run", f"hydra.{key}={value}", "geometry=tiny"]
     for value in VALUES:
         for name in ("leave_out", "parts", "sweep", "workers"):
             yield ["run", "-m", f"{name}={value}", "seq_len=64,128", "report=false"]

@@ -265,6 +265,8 @@ def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
         ("task=countdown", "there is no setting 'task.digits'"),
         ("lr=nan", "lr must be finite; got nan"),
         ("algorithm=grop", "algorithm must be one of"),
+        ("policy_loss=0.1", "policy_loss must be one of"),
+        ("attention.shape=[1,2]", "cannot load [1, 2], which is no dotted name"),
         ("recipe=r2", "recipe must be one of base, cold_start, distill, r1, r1_zero, sft"),
         ("recipe=r1", "steps must be enough for each of the recipe's 4 stages"),
     ],
