@@ -141,7 +141,10 @@ def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "")
 
 def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
     """The same for a file that a person named: what a link points to is written, and the link stays."""
-    write_whole(Path(os.path.realpath(path)), content, mark=f".{os.getpid()}")
+    place = Path(os.path.realpath(path))
+    if place.is_symlink():  # it leads in a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    write_whole(place, content, mark=f".{os.getpid()}")
 
 
 def read_record(folder: Path, *, with_readings: bool = True, room: Room | None = None) -> Record:

@@ -91,11 +91,15 @@ class TableFile:
             raise CorruptRecordError(f"{self.name} is no whole table")
         if int.from_bytes(content[-8:-4], "little") > LARGEST_FOOTER_BYTES:
             raise CorruptRecordError(f"{self.name} has a footer of more than {LARGEST_FOOTER_BYTES} bytes")
-        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=self._texts, pre_buffer=False)
+        of_another = CorruptRecordError(
+            f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.columns.names)}"
+        )
+        try:
+            file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=self._texts, pre_buffer=False)
+        except KeyError as error:  # one of the texts is no column there
+            raise of_another from error
         if not any(file.schema_arrow.equals(known, check_metadata=True) for known in self._as_read):
-            raise CorruptRecordError(
-                f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.columns.names)}"
-            )
+            raise of_another
         groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
         chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
         if any(chunk.compression not in CODECS for chunk in chunks):

@@ -366,6 +366,11 @@ def test_a_link_is_followed_where_a_person_named_it_and_nowhere_else(tmp_path):
     (tmp_path / "kept").write_bytes(b"before")
     (tmp_path / "link").symlink_to("kept")
     write_named(tmp_path / "link", b"after")
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(OSError, match="[Tt]oo many"):
+        write_named(tmp_path / "circle", b"after")
+    assert (tmp_path / "circle").is_symlink()
+    (tmp_path / "circle").unlink()
     assert ((tmp_path / "link").is_symlink(), (tmp_path / "kept").read_bytes()) == (True, b"after")
     (tmp_path / "link.part").symlink_to("kept")
     write_whole(tmp_path / "link", b"own")

@@ -65,6 +65,13 @@ def test_a_footer_and_texts_without_end_are_refused(monkeypatch):
     assert "more than 2 of them" in refused(content)
 
 
+def test_a_table_of_other_columns_or_of_none_is_refused():
+    for table in (pa.table({}), pa.table({"x": [1]})):
+        file = pa.BufferOutputStream()
+        pq.write_table(table, file)
+        assert refused(file.getvalue().to_pybytes()).startswith("samples.parquet must be of schema 1")
+
+
 def test_columns_that_lie_in_one_place_are_refused():
     content = READINGS.content([Reading(step=step, span="layer", metric="m", value=step / 3) for step in range(300)])
     group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)
