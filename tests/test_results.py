@@ -15,7 +15,7 @@ from suite.records.environment import machine_id
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.results import list_runs, merge, show, verify
-from tests.hostile_texts import TEXTS, harmful
+from tests.hostile.texts import TEXTS, harmful
 from tests.records.factory import build, store
 
 

@@ -12,7 +12,7 @@ import pytest
 from suite.records.record import Status
 from suite.records.store import StoredRecord
 from suite.terminal import Terminal
-from tests.hostile_texts import SPACED, TEXTS, harmful
+from tests.hostile.texts import SPACED, TEXTS, harmful
 from tests.records.factory import build
 
 ROOT = Path(__file__).parents[1]

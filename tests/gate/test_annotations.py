@@ -5,7 +5,7 @@ import re
 from suite.gate.annotations import annotations
 from suite.gate.verdict import Outcome
 from tests.gate.judgements import case_id, hostile, judgement, mixed, timing
-from tests.hostile_texts import TEXTS, harmful
+from tests.hostile.texts import TEXTS, harmful
 
 
 def level(line):

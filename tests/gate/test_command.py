@@ -24,7 +24,7 @@ from suite.records.temporary import remove_abandoned
 from tests.conftest import heard
 from tests.gate.repositories import light, repository
 from tests.gate.stored_runs import run, stored
-from tests.hostile_texts import TEXTS, harmful
+from tests.hostile.texts import TEXTS, harmful
 
 ROOT = Path(__file__).parents[2]
 needs_pipes = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")

@@ -5,7 +5,7 @@ import re
 from suite.gate.markdown import markdown
 from suite.gate.verdict import Outcome
 from tests.gate.judgements import case_id, hostile, judgement, mixed, timing
-from tests.hostile_texts import TEXTS
+from tests.hostile.texts import TEXTS
 
 
 def rows(text):

@@ -67,7 +67,7 @@ def _attempt(what: str, make: Callable[[Path], bytes]) -> Attempt:
         (folder / "hostile.tar.gz").write_bytes(make(folder))
 
     merged = command("results", "merge", "hostile.tar.gz", "--into", "into")
-    return Attempt(what=what, run=merged, prepare=prepare, codes=CODES)
+    return Attempt(what=what, run=merged, prepare=prepare, codes=CODES, shows_texts=True)
 
 
 def _catalogue() -> Iterator[tuple[str, Callable[[Path], bytes]]]:

@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.hostile.texts import harmful
+
 CODES, INTERRUPTED = (0, 2, 3, 4), 130
 """1 says that something is slower or wrong, which no attempt here can find."""
 LONGEST_S, MOST_BYTES, HARD_BYTES = 30.0, 1 << 30, 4 << 30
@@ -41,6 +43,8 @@ class Attempt:
     codes: Sequence[int] = CODES
     says_why: bool = True
     """Whether it can."""
+    shows_texts: bool = False
+    """Whether it may show a stranger's texts: then no line of it may do anything."""
     is_watched: bool = True
     """Whether its writes are looked at: not where it becomes another process, or is asked to write elsewhere."""
     keeps: Sequence[str] = ()
@@ -89,6 +93,7 @@ def tried(attempt: Attempt) -> Ended:
     ended.faults += ["it hung"] if was_late else [f"it ended with {code}"] if code not in attempt.codes else []
     ended.faults += [words for words in ("Traceback (most", "Exception ignored") if words in errors]
     ended.faults += ["no sentence says why"] if attempt.says_why and code in (2, 3, 4) and not said.strip() else []
+    ended.faults += [f"shown: {line[:60]!r}" for line in harmful(said)[:1] if attempt.shows_texts]
     ended.faults += [f"{name} is another thing now" for name in lost]
     ended.faults += [f"it took {peak_bytes >> 20} MiB"] if peak_bytes > MOST_BYTES else []
     ended.faults += [f"outside: {line}" for line in dict.fromkeys(outside)]

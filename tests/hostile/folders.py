@@ -68,7 +68,11 @@ def _attempt(name: str, what: str, prepare: Prepare, *, is_damaged: bool) -> Att
 
     codes = (4,) if is_damaged else (*CODES, 1) if name.startswith("gate") else CODES
     return Attempt(
-        what=f"{name}, {what}", run=_loaded if name == "load" else command(*COMMANDS[name]), prepare=whole, codes=codes
+        what=f"{name}, {what}",
+        run=_loaded if name == "load" else command(*COMMANDS[name]),
+        prepare=whole,
+        codes=codes,
+        shows_texts=True,
     )
 
 

@@ -14,51 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from suite.records.store import RECORD, SAMPLES
+from tests.hostile import texts
 
 ALL, WHOLE, VERIFY, NOBODY = "all", "whoever reads runs whole", "verify", "nobody"
 Change = Callable[[Path], object]
 """Damages one run's folder."""
 DEEP, HUGE = 100_000, int("9" * 400)
 TEXTS = (
-    *(
-        "",
-        " ",
-        "x" * 100_000,
-        "../../outside",
-        "/etc/passwd",
-        "a/b",
-        "a\\b",
-        "..",
-        ".",
-        "-",
-        "~",
-        "CON",
-        "a\x00b",
-        "\ud800",
-    ),
-    *(
-        "\u202egnp",
-        "\x1b[2J",
-        "\x9b31m",
-        "a\nb",
-        "\r\n::error::x",
-        "::error::x",
-        "##[group]x",
-        "=1+1",
-        "|a|b|",
-        "<script>",
-    ),
-    *(
-        "{{7*7}}",
-        "${oc.env:HOME}",
-        "null",
-        "NaN",
-        "ok",
-        "2026-11-26",
-        "9999-12-31T23:59:59+00:00",
-        "0001-01-01",
-        "é" * 300,
-    ),
+    *texts.TEXTS,
+    *("", " ", "x" * 100_000, "../../outside", "/etc/passwd", "a/b", "a\\b", "..", ".", "-", "~", "CON", "a\x00b"),
+    *("\ud800", "a\nb", "|a|b|", "<script>", "{{7*7}}", "${oc.env:HOME}", "null", "NaN", "ok", "2026-11-26", "é" * 300),
+    *("9999-12-31T23:59:59+00:00", "0001-01-01"),
 )
 OTHERS = (
     *(None, True, False, 0, -1, 1, 2**63, 2**64, -(2**63), HUGE, -HUGE, 1e308, -1e308, 5e-324, 0.1),

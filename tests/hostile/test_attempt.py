@@ -86,6 +86,14 @@ def test_a_change_outside_of_its_folder_is_named(tmp_path, change):
     assert f"{tmp_path}" in " ".join(tried(Attempt(what="", run=run)).faults)
 
 
+def test_a_line_that_commands_whoever_reads_it_is_named():
+    def run():
+        print("::error::x")
+        return 0
+
+    assert "::error::x" in " ".join(tried(Attempt(what="", run=run, shows_texts=True)).faults)
+
+
 def test_a_thing_that_was_replaced_is_named():
     def run():
         Path("own").rename("pipe")

@@ -9,7 +9,7 @@ import pytest
 
 from suite.records.record import Status
 from suite.report.command import default_folders, report
-from tests.hostile_texts import FORMULAS
+from tests.hostile.texts import FORMULAS
 from tests.records.factory import build, store
 
 
