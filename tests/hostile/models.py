@@ -85,7 +85,7 @@ def _load() -> int:
 
     try:
         load_decoder("hostile", positions=16, dtype=torch.float32, device=torch.device("cpu"))
-        words_of(place_of("hostile")).encode("abc")
+        words_of(place_of("hostile"), vocab_size=VOCABULARY).encode("abc")
     except (ValueError, UnsupportedError) as error:
         print(error)
         return 3

@@ -3,6 +3,7 @@
 tests/parity holds its logits against transformers'.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from suite.attention.grouped import GroupedAttention
 from suite.lm.checkpoint.place import Place, missing, place_of, shortened
-from suite.lm.checkpoint.sizes import shape_from, sizes_of
+from suite.lm.checkpoint.sizes import CONFIG, shape_from, sizes_of
 from suite.lm.checkpoint.tensors import tensors_of
 from suite.lm.decoder import Block, Decoder, Made
 from suite.measure.workload import UnsupportedError
@@ -18,6 +19,7 @@ from suite.measure.workload import UnsupportedError
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _FREQUENCIES = ".rotary_emb.inv_freq"
 """Some older files keep them; they follow from the sizes."""
+FAR_BEYOND = 4
 MOST_NAMED = 3
 """Of the weights that do not fit, in a sentence."""
 
@@ -27,10 +29,24 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
     if (sentence := missing(checkpoint)) is not None:
         raise UnsupportedError(sentence)
     shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
+    place = place_of(checkpoint)
+    if place.gguf is None:
+        _check_size(place, shape.parameter_count)
     made = Made(dtype=dtype, device=device, generator=torch.Generator(device))
     decoder = Decoder(shape, attention, positions=positions, made=made)
-    fill(decoder, place_of(checkpoint))
+    fill(decoder, place)
     return decoder
+
+
+def _check_size(place: Place, parameter_count: int) -> None:
+    """Raise UnsupportedError for sizes that ask for far more than is stored, before they take memory. A few weights
+    that are missing are named later."""
+    stored_count = sum(math.prod(stored.shape) for _, stored in tensors_of(place))
+    if parameter_count > FAR_BEYOND * stored_count:
+        raise UnsupportedError(
+            f"the weights of {place.name} are not those of its sizes: {stored_count:,} numbers, where its {CONFIG} "
+            f"asks for {parameter_count:,}"
+        )
 
 
 @torch.no_grad()
