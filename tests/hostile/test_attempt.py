@@ -61,7 +61,7 @@ def test_what_ends_well_has_no_fault():
     ],
 )
 def test_a_fault_is_named(monkeypatch, run, named):
-    monkeypatch.setattr(attempt, "LONGEST_S", 1.0)
+    monkeypatch.setattr(attempt, "LONGEST_S", 0.5)
     monkeypatch.setattr(attempt, "MOST_BYTES", attempt.MOST_BYTES if run is not greedy else 150 << 20)
     assert named in " ".join(tried(Attempt(what="", run=run)).faults)
 

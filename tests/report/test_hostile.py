@@ -15,8 +15,10 @@ from suite.configuration import read_yaml
 from suite.records.record import Status
 from suite.records.telemetry import Sample
 from suite.report.charts import figure_text
-from suite.report.command import report
+from suite.report.command import build_sections, report
 from suite.report.page import in_script
+from suite.report.results import read_results
+from suite.report.words import load_words
 from tests.records.factory import build, store
 
 EVIL = '</script><script>alert(1)</script><a href="https://evil.example">x</a><!--<b onclick=f()>%{x}'
@@ -157,27 +159,32 @@ def test_every_figure_is_one_that_plotly_accepts(tmp_path):
         plotly.graph_objects.Figure(figure)
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
-        build(seq_len=10**19),
-        build(seq_len=None),
-        build(seq_len="many"),
-        build(attention=None, geometry=None),
-        build(latencies_s=(float("nan"), float("inf"), -1.0, 0.0, 1e300)),
-        build(latencies_s=(float("nan"), 1e-3)),
-        build(environment={"memory_bytes": 10**19, "gpus": {"a": [1]}, "packages": 3}),
-        build(provenance={"warnings": "none", "clock": 3, "backend": ["x"], "started_at": 7, "commit": 5}),
-        build(settings={"anything": [1, {"a": None}]}),
-        build(status=Status.FAILED, reason="half a pair \ud800"),
-        *(build(provenance=watched(said)) for said in (None, True, -1, 10**19, 1e308, "half \ud800", [1], {"a": [2]})),
-        build(provenance={"telemetry": "none", "energy": 3}),
-        build(provenance={"telemetry": {"devices": [1], "sources": {"nvml": 3}, "marked_share": [0.5]}}),
-    ],
-    ids=range(20),
+ODD = (
+    build(seq_len=10**19),
+    build(seq_len=None),
+    build(seq_len="many"),
+    build(attention=None, geometry=None),
+    build(latencies_s=(float("nan"), float("inf"), -1.0, 0.0, 1e300)),
+    build(latencies_s=(float("nan"), 1e-3)),
+    build(environment={"memory_bytes": 10**19, "gpus": {"a": [1]}, "packages": 3}),
+    build(provenance={"warnings": "none", "clock": 3, "backend": ["x"], "started_at": 7, "commit": 5}),
+    build(settings={"anything": [1, {"a": None}]}),
+    build(status=Status.FAILED, reason="half a pair \ud800"),
+    *(build(provenance=watched(said)) for said in (None, True, -1, 10**19, 1e308, "half \ud800", [1], {"a": [2]})),
+    build(provenance={"telemetry": "none", "energy": 3}),
+    build(provenance={"telemetry": {"devices": [1], "sources": {"nvml": 3}, "marked_share": [0.5]}}),
 )
-def test_an_odd_record_is_shown_and_breaks_nothing(tmp_path, record):
-    assert "Coverage" in page_of(tmp_path, record)
+
+
+@pytest.mark.parametrize("record", ODD, ids=range(len(ODD)))
+def test_an_odd_record_breaks_no_section(tmp_path, record):
+    store(tmp_path / "results", record)
+    sections = build_sections(read_results([tmp_path / "results"]), load_words("en"))
+    assert sections[0].id == "coverage"
+
+
+def test_odd_records_are_shown_and_break_no_page(tmp_path):
+    assert "Coverage" in page_of(tmp_path, *ODD)
 
 
 def test_a_hostile_series_is_shown_as_far_as_it_makes_sense(tmp_path):
