@@ -25,7 +25,7 @@ from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes,
 from suite.records.plain_text import json_text, one_line, say
 from suite.records.privacy import scrub
 from suite.records.record import Status
-from suite.records.store import read_contents
+from suite.records.store import Contents, read_contents
 
 RUNS, CANNOT_RUN = 0, 3
 SLOW_BELOW = 0.1
@@ -52,6 +52,7 @@ def examine() -> dict[str, Any]:
     if torch_problem is not None:
         problems.insert(0, torch_problem)
     why_not = "; ".join(problems) or None
+    backends, (ran, damaged) = _runnable("backend", torch and torch["backends"], why_not), last_runs(RESULTS)
     return {
         "schema": 1,
         "suite": suite.__version__,
@@ -75,7 +76,8 @@ def examine() -> dict[str, Any]:
         "gpus_unread": gpus().unread,
         "no_gpu_because": gpus().why or None,
         "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
-        "backends": _with_last_runs(_runnable("backend", torch and torch["backends"], why_not)),
+        "backends": {name: {**one, "last_run": ran.get(name)} for name, one in backends.items()},
+        "damaged_runs": damaged,
         "workloads": _runnable("workload", torch and torch["workloads"], why_not),
         "runs_possible": why_not is None,
         "why_no_runs": why_not,
@@ -107,6 +109,8 @@ def as_text(facts: dict[str, Any]) -> str:
             )
             for index, (name, one) in enumerate(facts[group].items())
         ]
+    if facts["damaged_runs"]:
+        rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
     rows.append(("verdict", _verdict(facts)))
     return "\n".join(_row(name, text) for name, text in rows)
 
@@ -169,23 +173,23 @@ def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str |
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
 
 
-def _with_last_runs(backends: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    ran = last_runs(RESULTS)
-    return {name: {**one, "last_run": ran.get(name)} for name, one in backends.items()}
-
-
-def last_runs(results: Path) -> dict[str, str]:
-    """When each backend last gave a result on this machine, by the records below a folder. One that chose another, as
-    `auto` does, ran too."""
+def last_runs(results: Path) -> tuple[dict[str, str], int]:
+    """Return when each backend last gave a result on this machine, by the records below a folder, and how many of them
+    are damaged. One that chose another, as `auto` does, ran too."""
     ran: dict[str, str] = {}
-    for stored in read_contents([results], with_readings=False).stored:
+    contents = (
+        read_contents([results], with_readings=False)
+        if results.is_dir()
+        else Contents(stored=(), damaged=(), unfinished=())
+    )
+    for stored in contents.stored:
         record = stored.record
         if record.status is not Status.OK or record.environment.get("machine_id") != machine_id():
             continue
         for name in (record.provenance.get("backend"), record.case.axes.get("backend")):
             if isinstance(name, str) and (started := started_at(record)):
                 ran[name] = max(ran.get(name, ""), started)
-    return ran
+    return ran, len(contents.damaged)
 
 
 def _said_of(one: dict[str, Any]) -> str:

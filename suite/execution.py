@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import takewhile
 from pathlib import Path
@@ -12,6 +12,7 @@ from suite.job import Job
 from suite.measure.worker import Worker
 from suite.recording import Kept, Lane, run_and_record
 from suite.records.claim import claim_folder, run_folders
+from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.store import RECORD, StoredRecord, read_record
 from suite.records.temporary import remove_abandoned
@@ -70,7 +71,7 @@ def _record_of(lane: Lane, job: Job, folder: Path, *, resume: bool) -> Record | 
     """Of a case that is run now, unless another process has just done so; None where that is still at it."""
     saying, terminal = lane.kept.saying, lane.kept.terminal
     # Looked for again: another process may be running the same sweep into the same folder.
-    if resume and (stored := answer_of(job, folder)):
+    if resume and (stored := answer_of(job, folder, say=lane.kept.say)):
         with saying:
             terminal.recorded([stored], when="meanwhile, by another process")
         return stored.record
@@ -83,15 +84,18 @@ def _record_of(lane: Lane, job: Job, folder: Path, *, resume: bool) -> Record | 
         return run_and_record(lane, job, claim)
 
 
-def answer_of(job: Job, folder: Path) -> StoredRecord | None:
+def answer_of(job: Job, folder: Path, say: Callable[[str], None] | None = None) -> StoredRecord | None:
     """The newest whole record of the job's run key, if it answers it.
 
     What failed, ran out of memory or was cut short does not; nor what was refused unrun and would not be refused now.
+    `say`: told of a record that cannot be read.
     """
     for run_folder in reversed(list(takewhile(Path.exists, run_folders(folder, job.run_key)))):
         try:
             record = read_record(run_folder) if os.path.lexists(run_folder / RECORD) else None
-        except CorruptRecordError:
+        except CorruptRecordError as error:
+            if say is not None:
+                say(one_line(f"{run_folder}: damaged, so the case is run again: {error}"))
             continue
         if record is not None and record.run_key == job.run_key:
             is_overtaken = record.provenance.get(REFUSED_UNRUN) is True and job.refusal is None

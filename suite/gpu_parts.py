@@ -177,8 +177,10 @@ def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
 
 def _counted(folder: Path) -> str:
     """How many runs of each status lie in a folder."""
-    counts = Counter(stored.record.status for stored in read_contents([folder], with_readings=False).stored)
-    return ", ".join(f"{counts[status]} {status}" for status in Status if counts[status]) or "no run"
+    contents = read_contents([folder], with_readings=False)
+    counts = Counter[str](stored.record.status for stored in contents.stored)
+    counts["damaged"] = len(contents.damaged)
+    return ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
 
 
 def _last_line(log: Path) -> str:

@@ -19,6 +19,7 @@ from suite.records.claim import NAME_LENGTH, Claim
 from suite.records.code import code_digest
 from suite.records.derived import by_launch
 from suite.records.environment import commit, environment, source_digest
+from suite.records.plain_text import say
 from suite.records.record import REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
 from suite.records.store import write_record
 from suite.records.telemetry import TELEMETRY, series_bytes
@@ -52,7 +53,7 @@ class Kept:
     def say(self, text: str) -> None:
         """A line of its own for whoever watches, from any thread."""
         with self.saying:
-            print(text, flush=True)
+            say(text)
 
 
 @dataclass(kw_only=True)

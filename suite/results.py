@@ -21,7 +21,6 @@ from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.privacy import scrubbed
 from suite.records.record import TELEMETRY, CorruptRecordError, Status
 from suite.records.store import (
-    PART,
     PRIVATE_PARTS,
     RECORD,
     SAMPLES,
@@ -31,12 +30,14 @@ from suite.records.store import (
     each_run,
     read_contents,
     read_record,
+    write_whole,
 )
 from suite.records.telemetry import check_series
 from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.records.walk import Damage
 
 DONE, BROKEN = 0, 4
+BLOCK_BYTES = 1 << 20
 SHORTEST_KEY, LONGEST_CELL = 4, 200
 DAMAGED, UNFINISHED = "damaged", "unfinished"
 
@@ -274,12 +275,16 @@ def _faults_of_files(one: StoredRecord) -> Iterable[str]:
 
 
 def _copy(one: StoredRecord, into: Path) -> None:
-    """Into a folder that is new, so that nothing is overwritten; the record last: it is the commit point."""
+    """Into a folder that is new, so that nothing is overwritten; the record last: it is the commit point. What cannot
+    be copied whole leaves nothing."""
     with claim_new_folder(into, one.record.run_key) as claim:
-        for name in dict.fromkeys((SAMPLES, *one.record.files)):
-            shutil.copyfile(one.folder / name, claim.folder / name)
-        shutil.copyfile(one.folder / RECORD, claim.folder / (RECORD + PART))
-        (claim.folder / (RECORD + PART)).replace(claim.folder / RECORD)
+        try:
+            for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):
+                with (one.folder / name).open("rb") as file:
+                    write_whole(claim.folder / name, iter(lambda: file.read(BLOCK_BYTES), b""))
+        except BaseException:
+            shutil.rmtree(claim.folder, ignore_errors=True)
+            raise
 
 
 def _said(facts: Mapping[str, Any], name: str) -> str:

@@ -131,6 +131,13 @@ def ran(monkeypatch, tmp_path):
         factory.store(tmp_path / "results" / str(number), record)
 
 
+def test_runs_that_are_damaged_are_counted(probed, ran, tmp_path):
+    assert "damaged" not in as_text(examine())
+    (folder,) = factory.store(tmp_path / "results" / "torn", factory.build())
+    (folder / "record.json").write_text("{")
+    assert "1 damaged, and not read; suite results verify names them" in as_text(examine())
+
+
 def test_a_backend_that_never_gave_a_result_on_this_machine_is_told_apart(probed, ran):
     facts = examine()
     assert facts["backends"]["eager"] == {"runs": True, "why_not": None, "last_run": "2026-03-01T10:00:00+00:00"}

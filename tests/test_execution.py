@@ -12,6 +12,9 @@ def test_the_newest_whole_record_of_a_key_answers_unless_it_failed(tmp_path):
     first, second = store(tmp_path, build(), build())
     assert answer_of(job, tmp_path).folder == second
     (second / "record.json").write_text("{")
-    assert answer_of(job, tmp_path).folder == first
+    told = []
+    assert answer_of(job, tmp_path, say=told.append).folder == first
+    (line,) = told
+    assert f"{second.name}: damaged, so the case is run again: record.json cannot be read" in line
     store(tmp_path, build(status=Status.FAILED, reason="broke"))
     assert answer_of(job, tmp_path) is None

@@ -250,6 +250,19 @@ def test_what_verify_finds_is_not_merged(tmp_path, capsys):
     assert all(fault in said.err for fault in faults)
 
 
+def test_a_merge_that_a_full_disk_ends_leaves_nothing_half_copied(tmp_path):
+    resource = pytest.importorskip("resource", reason="needs a limit of a file's size")
+    (folder,) = store(tmp_path / "from", build())
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((folder / "samples.parquet").stat().st_size - 1, usual[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            merge([tmp_path / "from"], tmp_path / "to")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert [path.name for path in (tmp_path / "to").iterdir()] == [".merge.lock"]
+
+
 def test_merges_at_once_into_one_folder_wait_for_each_other_and_double_nothing(tmp_path):
     store(tmp_path / "from", *[build(seq_len=length) for length in range(1, 7)])
     with ThreadPoolExecutor(4) as pool:

@@ -54,7 +54,10 @@ def _trials(folder: str) -> Sequence[Record]:
     """Read once, though a sweep asks for three settings at each of its points."""
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
-    records = [stored.record for stored in read_contents([Path(folder)]).stored]
+    contents = read_contents([Path(folder)])
+    for damage in contents.damaged:  # a trial that is left out could have been the best
+        raise ValueError(f"{folder} must hold whole trials; {damage.folder.name} is damaged: {damage.reason}")
+    records = [stored.record for stored in contents.stored]
     return [record for record in records if isinstance(record.case.extras.get(TRIAL), int)]
 
 

@@ -60,6 +60,14 @@ def test_a_trial_that_is_missing_for_a_seed_is_refused(tmp_path):
         best_of(str(tmp_path), "grpo", "lr")
 
 
+def test_a_trial_that_is_damaged_is_named_and_not_left_out(tmp_path):
+    trials(tmp_path, {(0, 0): [0.5], (1, 0): [0.6]})
+    damaged = sorted(tmp_path.iterdir())[0]
+    (damaged / "record.json").write_text("{")
+    with pytest.raises(ValueError, match=f"{damaged.name} is damaged: record.json cannot be read"):
+        best_of(str(tmp_path), "grpo", "lr")
+
+
 def test_a_sweep_whose_trials_are_not_there_is_refused_in_a_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["-m", *TINY_RL, "lr=${best_of:results/rl_tuned,grpo,lr}"]) == 2
