@@ -25,8 +25,11 @@ KINDS = {
     "archives": archives.attempts,
     "models": models.attempts,
 }
-LOADED = ("suite.run", "suite.results", "suite.report.command", "suite.gate.command", "suite.explain", "suite.doctor")
-"""Imported before the first fork, with pandas and plotly, so that no attempt takes a second for it."""
+LOADED = (
+    *("suite.run", "suite.results", "suite.report.command", "suite.gate.command", "suite.explain", "suite.doctor"),
+    *("pandas", "plotly.graph_objects", "typer"),
+)
+"""Imported before the first fork, so that no attempt takes a second for it."""
 
 
 def main() -> int:
@@ -36,9 +39,9 @@ def main() -> int:
     parser.add_argument("--attempts", type=int, help="of each kind, however long they take")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    for module in (*LOADED, "pandas", "plotly.graph_objects", "typer"):
-        importlib.import_module(module)
     kinds = asked.kinds or list(KINDS)
+    for module in (*LOADED, *(models.LOADED if "models" in kinds else ())):
+        importlib.import_module(module)
     failed = [_failures(kind, asked, 60 * asked.minutes / len(kinds)) for kind in kinds]
     return 1 if any(failed) else 0
 

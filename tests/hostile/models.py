@@ -12,6 +12,10 @@ from unittest import mock
 from tests.hostile.attempt import CODES, Attempt, command
 from tests.hostile.mutations import KINDS_OF_FILE, OTHERS, TEXTS
 
+CAN_LOAD = importlib.util.find_spec("transformers") is not None
+LOADED = ("torch", "transformers", "suite.lm.checkpoint.load", "suite.lm.checkpoint.words") if CAN_LOAD else ()
+"""As in `tests.hostile.__main__`."""
+UNCHANGED = "nothing changed"
 CONFIG, WEIGHTS, TOKENS, INDEX = "config.json", "model.safetensors", "tokenizer.json", "model.safetensors.index.json"
 WIDTH, HEADS, INNER, VOCABULARY = 8, 2, 12, 11
 SIZES = {
@@ -23,7 +27,7 @@ SIZES = {
     "num_key_value_heads": 1,
     "intermediate_size": INNER,
     "vocab_size": VOCABULARY,
-    "max_position_embeddings": 32,
+    "max_position_embeddings": 2048,
     "tie_word_embeddings": True,
 }
 TENSORS: Mapping[str, tuple[int, ...]] = {
@@ -41,7 +45,10 @@ TENSORS: Mapping[str, tuple[int, ...]] = {
 }
 TOKENIZER: dict[str, Any] = {
     "version": "1.0",
-    "added_tokens": [{"id": 10, "content": "</s>", "special": True}],
+    "added_tokens": [
+        {"id": 10, "content": "</s>", "special": True}
+        | dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    ],
     "model": {"type": "BPE", "vocab": {chr(97 + number): number for number in range(10)}, "merges": []},
 }
 NUMBERS = (*OTHERS, 10**12, 10**18, 2**31, "8", 8.5, "")
@@ -60,18 +67,22 @@ def attempts(chance: random.Random) -> Iterator[Attempt]:
 
 
 def _composed(what: str, change: Callable[[Path], object]) -> Attempt:
-    typed = command("run", "workload=compress", "checkpoint=hostile")
+    typed = command("run", "workload=compress", "checkpoint=hostile", "rank=2")
 
     def unmeasured() -> int:
         with mock.patch("suite.run.execute", return_value=0):
             return typed()
 
-    return Attempt(what=f"composed, {what}", run=unmeasured, prepare=_prepared(change), codes=CODES)
+    return Attempt(what=f"composed, {what}", run=unmeasured, prepare=_prepared(change), codes=_codes(what))
 
 
 def _loaded(what: str, change: Callable[[Path], object]) -> Iterator[Attempt]:
-    if importlib.util.find_spec("transformers") is not None:
-        yield Attempt(what=f"loaded, {what}", run=_load, prepare=_prepared(change), codes=CODES)
+    if CAN_LOAD:
+        yield Attempt(what=f"loaded, {what}", run=_load, prepare=_prepared(change), codes=_codes(what))
+
+
+def _codes(what: str) -> tuple[int, ...]:
+    return (0,) if what == UNCHANGED else CODES
 
 
 def _load() -> int:
@@ -123,7 +134,7 @@ def _safetensors(tensors: Mapping[str, tuple[int, ...]], **header: Any) -> bytes
 
 
 def _catalogue() -> Iterator[tuple[str, Callable[[Path], object]]]:
-    yield "nothing changed", lambda model: None
+    yield UNCHANGED, lambda model: None
     for name in (CONFIG, WEIGHTS, TOKENS):
         for what, make in KINDS_OF_FILE.items():
             yield f"{name} is {what}", _file(name, make)
@@ -149,7 +160,7 @@ def _catalogue() -> Iterator[tuple[str, Callable[[Path], object]]]:
                 lambda model, name=name, content=content: (model / name).write_bytes(content),
             )
     for what, content in HEADERS.items():
-        yield f"its weights have {what}", lambda model, content=content: (model / WEIGHTS).write_bytes(content)
+        yield f"its weights have {what}", lambda model, content=content: (model / WEIGHTS).write_bytes(content())
     for named in ("../../../../etc/passwd", "/etc/passwd", "nope.safetensors", "", "\0"):
         yield (
             f"its index names {named!r}",
@@ -214,26 +225,26 @@ def _one(**described: Any) -> bytes:
     )
 
 
-HEADERS = {
-    "no header": b"",
-    "a header of 2^63 bytes": (1 << 63).to_bytes(8, "little") + b"{}",
-    "a header longer than the file": (1 << 20).to_bytes(8, "little") + b"{}",
-    "a header that is no JSON": (2).to_bytes(8, "little") + b"{{",
-    "a header that is a list": (2).to_bytes(8, "little") + b"[]",
-    "a header that is deep": (100_000).to_bytes(8, "little") + b"[" * 100_000,
-    "an unknown dtype": _one(dtype="F3"),
-    "another dtype": _one(dtype="I64"),
-    "a negative shape": _one(shape=[-8]),
-    "a huge shape": _one(shape=[1 << 62, 1 << 62]),
-    "a shape that is text": _one(shape="x"),
-    "offsets behind the end": _one(data_offsets=[0, 1 << 62]),
-    "offsets that go back": _one(data_offsets=[32, 0]),
-    "negative offsets": _one(data_offsets=[-32, 0]),
-    "offsets that overlap": _one(data_offsets=[0, 32]),
-    "one tensor less": _safetensors(dict(list(TENSORS.items())[:-1])),
-    "one tensor more": _safetensors({**TENSORS, "evil": (2,)}),
-    "a tensor of another size": _safetensors({**TENSORS, "model.norm.weight": (WIDTH + 1,)}),
-    "names that are no plain text": _safetensors({**TENSORS, "a\0\u202e/../x": (2,)}),
-    "metadata that is huge": _safetensors(TENSORS, __metadata__={"x": "y" * (20 << 20)}),
-    "a million tensors": _safetensors({**TENSORS, **{f"t{number}": (0,) for number in range(1_000_000)}}),
+HEADERS: Mapping[str, Callable[[], bytes]] = {
+    "no header": lambda: b"",
+    "a header of 2^63 bytes": lambda: (1 << 63).to_bytes(8, "little") + b"{}",
+    "a header longer than the file": lambda: (1 << 20).to_bytes(8, "little") + b"{}",
+    "a header that is no JSON": lambda: (2).to_bytes(8, "little") + b"{{",
+    "a header that is a list": lambda: (2).to_bytes(8, "little") + b"[]",
+    "a header that is deep": lambda: (100_000).to_bytes(8, "little") + b"[" * 100_000,
+    "an unknown dtype": lambda: _one(dtype="F3"),
+    "another dtype": lambda: _one(dtype="I64"),
+    "a negative shape": lambda: _one(shape=[-8]),
+    "a huge shape": lambda: _one(shape=[1 << 62, 1 << 62]),
+    "a shape that is text": lambda: _one(shape="x"),
+    "offsets behind the end": lambda: _one(data_offsets=[0, 1 << 62]),
+    "offsets that go back": lambda: _one(data_offsets=[32, 0]),
+    "negative offsets": lambda: _one(data_offsets=[-32, 0]),
+    "offsets that overlap": lambda: _one(data_offsets=[0, 32]),
+    "one tensor less": lambda: _safetensors(dict(list(TENSORS.items())[:-1])),
+    "one tensor more": lambda: _safetensors({**TENSORS, "evil": (2,)}),
+    "a tensor of another size": lambda: _safetensors({**TENSORS, "model.norm.weight": (WIDTH + 1,)}),
+    "names that are no plain text": lambda: _safetensors({**TENSORS, "a\0\u202e/../x": (2,)}),
+    "metadata that is huge": lambda: _safetensors(TENSORS, __metadata__={"x": "y" * (20 << 20)}),
+    "a million tensors": lambda: _safetensors({**TENSORS, **{f"t{number}": (0,) for number in range(1_000_000)}}),
 }
