@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from suite.records.pages import page_bytes
+from suite.records.pages import chunks_of, page_bytes
 from suite.records.plain_text import one_line
 from suite.records.record import SCHEMA, CorruptRecordError
 
@@ -28,10 +28,7 @@ BYTES_A_LETTER = 4
 """In UTF-8, at most."""
 UNCHECKED_BYTES = 4 << 20
 """Snappy makes at most 22 bytes of one, so that pages of a smaller file need no look."""
-CODECS = ("SNAPPY", "UNCOMPRESSED")
 BATCH_ROWS = 1 << 16
-LARGEST_FOOTER_BYTES = 1 << 20
-"""Ours have 3 kB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +84,16 @@ class TableFile:
             raise CorruptRecordError(f"{self.name} cannot be read ({error.__class__.__name__})") from error
 
     def _opened(self, content: bytes) -> pq.ParquetFile:
-        if not content.endswith(b"PAR1"):
-            raise CorruptRecordError(f"{self.name} is no whole table")
-        if int.from_bytes(content[-8:-4], "little") > LARGEST_FOOTER_BYTES:
-            raise CorruptRecordError(f"{self.name} has a footer of more than {LARGEST_FOOTER_BYTES} bytes")
+        try:
+            chunks = chunks_of(content)
+        except CorruptRecordError as error:
+            raise CorruptRecordError(f"{self.name} is no whole table: {error}") from error
+        # Each is read for itself, so that chunks which lie in one place would count again and again.
+        if sum(chunk.nbytes for chunk in chunks) > len(content):
+            raise CorruptRecordError(f"{self.name} has columns that overlap")
+        for chunk in chunks if len(content) > UNCHECKED_BYTES else ():
+            if sum(page_bytes(content, chunk)) > MOST_TEXT_BYTES and chunk.column in self._texts:
+                raise CorruptRecordError(f"{self.name} holds more than {MOST_TEXT_BYTES} bytes of text")
         of_another = CorruptRecordError(
             f"{self.name} must be of schema {SCHEMA}, with the columns {', '.join(self.columns.names)}"
         )
@@ -100,16 +103,6 @@ class TableFile:
             raise of_another from error
         if not any(file.schema_arrow.equals(known, check_metadata=True) for known in self._as_read):
             raise of_another
-        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-        chunks = [group.column(index) for group in groups for index in range(group.num_columns)]
-        if any(chunk.compression not in CODECS for chunk in chunks):
-            raise CorruptRecordError(f"{self.name} must be compressed as {' or '.join(CODECS)}")
-        # Each is read for itself, so that chunks which lie in one place would count again and again.
-        if sum(chunk.total_compressed_size for chunk in chunks) > len(content):
-            raise CorruptRecordError(f"{self.name} has columns that overlap")
-        for chunk in chunks if len(content) > UNCHECKED_BYTES else ():
-            if sum(page_bytes(content, chunk)) > MOST_TEXT_BYTES and chunk.path_in_schema in self._texts:
-                raise CorruptRecordError(f"{self.name} holds more than {MOST_TEXT_BYTES} bytes of text")
         return file
 
     def _check(self, batch: pa.RecordBatch) -> None:
@@ -117,6 +110,7 @@ class TableFile:
             *others, last = self.required
             raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(others)} or {last}")
         for name in self._texts:
+            batch.column(name).validate(full=True)  # an index may lead out of its dictionary
             held = batch.column(name).dictionary
             is_many = len(held) > MOST_TEXTS or held.nbytes > MOST_TEXTS * BYTES_A_LETTER * LONGEST_TEXT
             texts = [] if is_many else [text for text in held.to_pylist() if text is not None]

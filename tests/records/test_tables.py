@@ -1,11 +1,15 @@
 """What a table takes in memory is known before it is taken."""
 
+import os
+import sys
+from contextlib import suppress
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from suite.records import pages, tables
-from suite.records.pages import page_bytes
+from suite.records.pages import chunks_of, page_bytes
 from suite.records.record import CorruptRecordError, Reading
 from suite.records.store import READINGS
 
@@ -30,12 +34,41 @@ def test_a_table_reads_back_over_several_batches_with_each_text_held_once(monkey
 
 def test_pages_are_as_large_as_the_file_says_of_each_column():
     content = READINGS.content(readings(50_000))
-    metadata = pq.ParquetFile(pa.BufferReader(content)).metadata
-    for index in range(metadata.num_columns):
-        chunk = metadata.row_group(0).column(index)
+    group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)
+    chunks = {chunk.column: chunk for chunk in chunks_of(content)}
+    assert list(chunks) == READINGS.columns.names
+    for index in range(group.num_columns):
+        theirs = group.column(index)
+        chunk = chunks[theirs.path_in_schema]
+        assert (chunk.nbytes, chunk.begin) == (
+            theirs.total_compressed_size,
+            min(theirs.data_page_offset, theirs.dictionary_page_offset or theirs.data_page_offset),
+        )
         sizes = list(page_bytes(content, chunk))
         assert len(sizes) > 1
-        assert 0 <= chunk.total_uncompressed_size - sum(sizes) <= 200 * len(sizes), "what is left are their headers"
+        assert 0 <= theirs.total_uncompressed_size - sum(sizes) <= 200 * len(sizes), "what is left are their headers"
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd", "brotli", "lz4"])
+def test_another_codec_is_refused_before_arrow_sees_it(codec):
+    file = pa.BufferOutputStream()
+    pq.write_table(pa.table({"x": [1]}), file, compression=codec)
+    assert refused(file.getvalue().to_pybytes()).endswith("it is not compressed as ours are")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_no_bit_of_a_table_that_is_turned_ends_the_process():
+    content = READINGS.content(readings(20))
+    process = os.fork()
+    if not process:
+        for place in range(0, 8 * len(content), 11):
+            turned = bytearray(content)
+            turned[place // 8] ^= 1 << place % 8
+            with suppress(CorruptRecordError):
+                list(READINGS.rows_of(bytes(turned)))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
 def test_a_large_page_is_refused_before_it_is_unpacked(monkeypatch):
@@ -58,7 +91,7 @@ def test_rows_are_counted_as_they_come(monkeypatch):
 
 def test_a_footer_and_texts_without_end_are_refused(monkeypatch):
     content = READINGS.content(readings(10))
-    monkeypatch.setattr(tables, "LARGEST_FOOTER_BYTES", 100)
+    monkeypatch.setattr(pages, "LARGEST_FOOTER_BYTES", 100)
     assert "footer" in refused(content)
     monkeypatch.undo()
     monkeypatch.setattr(tables, "MOST_TEXTS", 2)
@@ -81,7 +114,7 @@ def test_columns_that_lie_in_one_place_are_refused():
     longer = content[:-8].replace(said, more) + (
         int.from_bytes(content[-8:-4], "little") + len(more) - len(said)
     ).to_bytes(4, "little")
-    assert refused(longer + content[-4:]) == "samples.parquet has columns that overlap"
+    assert refused(longer + content[-4:]).endswith("a column lies outside of it")
 
 
 def size_fields(uncompressed, compressed):
