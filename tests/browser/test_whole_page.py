@@ -63,7 +63,7 @@ def test_before_printing_every_figure_is_drawn_every_table_open_and_the_tools_go
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.locator(".plot:not(:has(.main-svg))").count() == 0
-    assert page.locator("details:not([open])").count() == 0
+    assert page.locator("main details:not([open])").count() == 0
     assert page.locator(".more:not([hidden])").count() == 0
     for tools in (".filters", ".tools", "nav", ".views", ".head button"):
         assert not page.locator(tools).first.is_visible()
