@@ -56,7 +56,7 @@ def test_another_codec_is_refused_before_arrow_sees_it(codec):
     assert refused(file.getvalue().to_pybytes()).endswith("it is not compressed as ours are")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="forks")
+@pytest.mark.skipif(sys.platform != "linux", reason="forks with libraries loaded, which others may not survive")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_no_bit_of_a_table_that_is_turned_ends_the_process():
     content = READINGS.content(readings(20))
