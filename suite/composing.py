@@ -192,7 +192,7 @@ def _composed(arguments: Sequence[str], *, is_part: bool = False, after: int = 0
 
 
 def _point(config: DictConfig, *, is_part: bool) -> Composed:
-    """What Hydra composed. Raises OmegaConf's errors, or ValueError."""
+    """Read what Hydra composed. Raises OmegaConf's errors, or ValueError."""
     runtime = HydraConfig.get()
     is_sweep = str(runtime.mode).endswith("MULTIRUN")
     written = OmegaConf.to_container(runtime.overrides.task)  # unresolved: an override may be an interpolation
@@ -222,7 +222,7 @@ def _point(config: DictConfig, *, is_part: bool) -> Composed:
 
 @contextmanager
 def _hydras_refusals() -> Iterator[None]:
-    """What Hydra stumbles over is what a person wrote, whatever it raises: ValueError. Not its trouble with a disk."""
+    """Raise ValueError for whatever Hydra stumbles over, since a person wrote it; not for its trouble with a disk."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="provider=hydra.searchpath")
@@ -329,7 +329,7 @@ def _check_options(overrides: Iterable[Override]) -> None:
 
 
 def _values_of(override: Override) -> Iterable[Any]:
-    """What an override sets, one after the other in a sweep; a pattern's are files that there are."""
+    """Return what an override sets, one after the other in a sweep; a pattern names only files that there are."""
     value = override.value()
     if not override.is_sweep_override():
         return [value]
@@ -337,7 +337,7 @@ def _values_of(override: Override) -> Iterable[Any]:
 
 
 def _may_be_option(value: Any) -> bool:
-    """Whether a group may have an option of this name: a file's, without its ending, so that a case has one id."""
+    """Tell whether a group may have an option of this name: a file's, without its ending, so that a case has one id."""
     return isinstance(value, str) and "/" not in value and not value.endswith(".yaml") and len(value) <= LONGEST_NAME
 
 

@@ -177,11 +177,7 @@ def last_runs(results: Path) -> tuple[dict[str, str], int]:
     """Return when each backend last gave a result on this machine, by the records below a folder, and how many of them
     are damaged. One that chose another, as `auto` does, ran too."""
     ran: dict[str, str] = {}
-    contents = (
-        read_contents([results], with_readings=False)
-        if results.is_dir()
-        else Contents(stored=(), damaged=(), unfinished=())
-    )
+    contents = read_contents([results], with_readings=False) if results.is_dir() else Contents()
     for stored in contents.stored:
         record = stored.record
         if record.status is not Status.OK or record.environment.get("machine_id") != machine_id():

@@ -126,7 +126,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         if not source.is_dir() and not source.is_file():
             raise ValueError(f"results must be folders or archives that exist; got {str(source)!r}")
     if removed := remove_abandoned():
-        print(removed)
+        say(removed)
     with temporary_folder("merge") as unpacked_here:
         folders: dict[Path, Path] = {}
         torn = []
@@ -148,7 +148,7 @@ def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) ->
         return folder if of is None else folders[of] / folder.relative_to(of)
 
     copied, known, damaged = 0, 0, bool(torn)
-    there = {digest_of(one.folder / RECORD) for one in _whole([into])} if into.exists() else set()
+    there = {digest_of(one.folder / RECORD) for one in _whole([into])}
     for found in chain(torn, each_run(folders)):
         if isinstance(found, Path):
             complain(f"left out, unfinished: {shown(found)}")

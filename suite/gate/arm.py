@@ -129,7 +129,7 @@ class Arm:
         return answer
 
     def _line(self) -> bytes:
-        """What it says up to the end of a line, or of it. A part of one is no answer: it may be stopped there."""
+        """Return what it says up to the end of a line, or of it. A part of one is no answer: it may stop there."""
         descriptor, said = self._pipe(self._process.stdout).fileno(), b""
         until_s = time.monotonic() + LONGEST_ANSWER_S
         while not said.endswith(b"\n"):

@@ -14,8 +14,6 @@ from suite.records.store import Contents, Room, StoredRecord, read_contents
 ALWAYS_BAD = (Status.FAILED, Status.INCORRECT, Status.OUT_OF_MEMORY)
 """They stay bad when the same code succeeds in another run: what comes and goes is not sound."""
 
-NOTHING = Contents(stored=(), damaged=(), unfinished=())
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -43,7 +41,7 @@ def read_runs(root: Path, room: Room) -> Runs:
     def name(folder: Path) -> str:
         return "/".join((label, *folder.relative_to(root).parts))
 
-    contents = read_contents([root], room=room) if root.is_dir() else NOTHING
+    contents = read_contents([root], room=room) if root.is_dir() else Contents()
     runs = [Run(record=stored.record, name=name(stored.folder)) for stored in _oldest_first(contents.stored)]
     by_case: dict[str, list[Run]] = {}
     for run in runs:

@@ -13,7 +13,7 @@ KEY_LENGTH = 16
 
 
 def made_once(folder: Path, key: str, *, device: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """What `make` returns, tensors and plain data, on the device; the cases that come meanwhile wait for it.
+    """Return what `make` does, tensors and plain data, on the device; the cases that come meanwhile wait for it.
 
     A file that is damaged is made anew, with a BegunAnewWarning.
     """

@@ -54,7 +54,7 @@ def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """What was written for this key; None where there is nothing. Raises DamagedFileError for anything else."""
+    """Return what was written for this key; None where there is nothing. Raises DamagedFileError for anything else."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             raise DamagedFileError("is no file")

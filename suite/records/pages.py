@@ -1,4 +1,4 @@
-"""How a parquet file is laid out, by its own bytes: what Arrow would believe of it, and allocate or die of.
+"""Reads how a parquet file is laid out from its own bytes: what Arrow would believe of it, and allocate or die of.
 
 Arrow allocates what a page's header says, has no bound on it, and ends the whole process at a codec that it does not
 know. So the footer and the headers are read here first. Both are structs of Thrift's compact protocol, with the field
@@ -48,7 +48,7 @@ def chunks_of(content: bytes) -> list[Chunk]:
         found = [
             Chunk(
                 column=b".".join(meta[3]).decode(),
-                begin=min(at for at in (meta[9], meta.get(11) or meta[9])),
+                begin=min(int(meta[9]), int(meta.get(11) or meta[9])),
                 nbytes=int(meta[7]),
             )
             for meta in metas

@@ -101,9 +101,9 @@ READING_BYTES, VALUE_BYTES, LETTER_BYTES = 300, 250, 4
 class Contents:
     """What lies below a results folder."""
 
-    stored: Sequence[StoredRecord]
-    damaged: Sequence[Damage]
-    unfinished: Sequence[Path]
+    stored: Sequence[StoredRecord] = ()
+    damaged: Sequence[Damage] = ()
+    unfinished: Sequence[Path] = ()
 
 
 def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:

@@ -142,7 +142,7 @@ def schema_of(*columns: tuple[str, pa.DataType]) -> pa.Schema:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """As objects of Python, one for each different text."""
+    """Return objects of Python, one for each different text."""
     if isinstance(column, pa.DictionaryArray):
         texts = column.dictionary.to_pylist()
         return [None if index is None else texts[index] for index in _values(column.indices)]

@@ -41,7 +41,7 @@ def remove_abandoned() -> str | None:
 
 
 def _remove(folder: Path) -> bool:
-    """Whether the folder was abandoned, and is gone."""
+    """Tell whether the folder was abandoned, and is gone."""
     from filelock import FileLock, Timeout
 
     if not _is_ours(folder):

@@ -112,7 +112,7 @@ def _plotly_js() -> str:
 
 
 def _plotly_version(source: str) -> str:
-    """As its own first comment gives it; empty where it does not."""
+    """Return it as its own first comment gives it; empty where it does not."""
     found = re.search(r"plotly\.js v(\S+)", source[:1000])
     return found[1] if found else ""
 

@@ -58,16 +58,20 @@ def test_another_codec_is_refused_before_arrow_sees_it(codec):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks with libraries loaded, which others may not survive")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_no_bit_of_a_table_that_is_turned_ends_the_process():
+def test_no_bit_of_a_table_that_is_turned_ends_the_process_or_breaks_its_reader():
     content = READINGS.content(readings(20))
+    indices = range(8 * 200, 8 * 310)  # which may lead out of their dictionary
     process = os.fork()
     if not process:
-        for place in range(0, 8 * len(content), 11):
-            turned = bytearray(content)
-            turned[place // 8] ^= 1 << place % 8
-            with suppress(CorruptRecordError):
-                list(READINGS.rows_of(bytes(turned)))
-        os._exit(0)
+        try:
+            for place in (*range(0, 8 * len(content), 11), *indices):
+                turned = bytearray(content)
+                turned[place // 8] ^= 1 << place % 8
+                with suppress(CorruptRecordError):
+                    list(READINGS.rows_of(bytes(turned)))
+            os._exit(0)
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
 
 
@@ -103,6 +107,16 @@ def test_a_table_of_other_columns_or_of_none_is_refused():
         file = pa.BufferOutputStream()
         pq.write_table(table, file)
         assert refused(file.getvalue().to_pybytes()).startswith("samples.parquet must be of schema 1")
+
+
+def test_a_footer_whose_fields_are_of_other_kinds_is_none():
+    content = READINGS.content(readings(20))
+    footer_bytes = int.from_bytes(content[-8:-4], "little")
+    for place in range(8 * (len(content) - 8 - footer_bytes), 8 * (len(content) - 8), 3):
+        turned = bytearray(content)
+        turned[place // 8] ^= 1 << place % 8
+        with suppress(CorruptRecordError):
+            chunks_of(bytes(turned))
 
 
 def test_columns_that_lie_in_one_place_are_refused():

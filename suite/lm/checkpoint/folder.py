@@ -39,7 +39,7 @@ def _told(path: Path) -> str:
 
 
 def _readable(folder: Path) -> list[Path]:
-    """What a decoder and its tokens may be read from, by this package or by transformers."""
+    """List what a decoder and its tokens may be read from, by this package or by transformers."""
     try:
         below = [path for within in (folder, folder / TEMPLATES) if within.is_dir() for path in within.iterdir()]
     except OSError as error:

@@ -5,7 +5,6 @@ bytes lie behind the header, one after another and without a gap. All of that is
 that a file that was cut off, changed or made to harm is refused in a sentence, whatever its header asks for.
 """
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from suite.lm.checkpoint.place import shortened
 from suite.measure.workload import UnsupportedError
+from suite.records.strict_json import strict_json
 
 TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 """Those that hold weights as they are. Others are of quantised models, which this decoder does not have."""
@@ -75,19 +75,12 @@ def _header(file: IO[bytes], size: int) -> Mapping[str, Any]:
             f"its header would have {length} bytes, of at most {MOST_HEADER_BYTES} and a file of {size}"
         )
     try:
-        header = json.loads(file.read(length).decode(), object_pairs_hook=_once_each)
-    except (ValueError, RecursionError) as error:
-        raise _MisstatedError(f"its header is no JSON ({error.__class__.__name__})") from error
+        header, _ = strict_json(file.read(length), most_values=MOST_HEADER_BYTES)
+    except ValueError as error:
+        raise _MisstatedError(f"its header {error}") from error
     if not isinstance(header, dict):
         raise _MisstatedError("its header names no tensors")
     return header
-
-
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _MisstatedError("its header says a thing twice")
-    return found
 
 
 def _entry(name: str, about: Any) -> _Entry:

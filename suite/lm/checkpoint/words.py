@@ -78,7 +78,7 @@ def words_of(place: Place, *, vocab_size: int) -> Words:
 
 
 def _tried(what: str, do: Callable[[], Any]) -> Any:
-    """What a stranger's files make of it. Raises UnsupportedError where they fail, as they can in any way."""
+    """Return what a stranger's files make of it. Raises UnsupportedError where they fail, as they can in any way."""
     try:
         return do()
     except Exception as error:
