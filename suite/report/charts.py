@@ -11,12 +11,14 @@ from suite.records import numbers
 
 LONGEST_TEXT = 80
 MOST_TICKS = 7
-NO_TAGS = str.maketrans({"<": "‹", ">": "›", "%": "％", "$": "＄", "\n": " ", "\r": " ", "\t": " "})
+NO_TAGS = str.maketrans({"<": "‹", ">": "›", "{": "｛", "}": "｝", "$": "＄", "\n": " ", "\r": " ", "\t": " "})
 """Plotly reads tags, %{variables} and, with MathJax, $TeX$. Look-alikes stay what they are however often decoded."""
 
 
-def figure_text(text: str) -> str:
-    """Text from a record for use inside a figure."""
+def figure_text(text: Any) -> Any:
+    """Return text from a record for use inside a figure; what has yet to be said is made harmless once it is."""
+    if not isinstance(text, str):
+        return text
     cut = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
     return html.escape(cut.translate(NO_TAGS), quote=False)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from suite.configuration import locate, read_yaml
 from suite.records.store import RECORD, write_named
-from suite.report.markdown import markdown
-from suite.report.page import page
+from suite.report.blocks import BuildSection, Section
+from suite.report.page.csv import readings_csv
+from suite.report.page.markdown import markdown
+from suite.report.page.page import page
+from suite.report.page.texts import Texts, load_texts
 from suite.report.results import Results, read_results
-from suite.report.section import BuildSection, Section
-from suite.report.spreadsheet import readings_csv
-from suite.report.words import Words, load_words
 
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")
@@ -37,11 +37,11 @@ def report(
     path = out or Path("reports") / default
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
-    words = load_words(lang)
+    texts = load_texts(lang)
     read = read_results(results, labels)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-    write_named(path, (part.encode(errors="replace") for part in write(read, words)))
+    write_named(path, (part.encode(errors="replace") for part in write(read, texts)))
     return path, BROKEN if read.damaged else DONE
 
 
@@ -52,26 +52,26 @@ def default_folders() -> list[Path]:
     return [RESULTS] if runs_lie_directly_here or not folders else folders
 
 
-def build_sections(results: Results, words: Words) -> list[Section]:
+def build_sections(results: Results, texts: Texts) -> list[Section]:
     """The sections of conf/report.yaml that have something to say."""
     builders: list[BuildSection] = [locate(dotted) for dotted in read_yaml("report.yaml")["sections"]]
-    return [section for build in builders if (section := build(results, words))]
+    return [texts.section(section) for build in builders if (section := build(results))]
 
 
-def _html(results: Results, words: Words) -> Iterable[str]:
-    return [page(build_sections(results, words), results, words)]
+def _html(results: Results, texts: Texts) -> Iterable[str]:
+    return [page(build_sections(results, texts), results, texts)]
 
 
-def _markdown(results: Results, words: Words) -> Iterable[str]:
+def _markdown(results: Results, texts: Texts) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
-    return [markdown([section for section in build_sections(results, words) if section.id in wanted])]
+    return [markdown([section for section in build_sections(results, texts) if section.id in wanted])]
 
 
-def _csv(results: Results, words: Words) -> Iterable[str]:
+def _csv(results: Results, texts: Texts) -> Iterable[str]:
     return readings_csv(results)
 
 
-WRITERS: dict[str, tuple[str, Callable[[Results, Words], Iterable[str]]]] = {
+WRITERS: dict[str, tuple[str, Callable[[Results, Texts], Iterable[str]]]] = {
     "html": ("index.html", _html),
     "markdown": ("index.md", _markdown),
     "csv": ("readings.csv", _csv),

@@ -3,6 +3,7 @@
 import math
 
 from suite.records import numbers
+from suite.report.blocks import Text, joined, say
 from suite.report.compress_losses import times_perplexity
 from suite.report.compress_names import change_text, line_name, method_name, nats_text, run_name, share_text, told
 from suite.report.compress_rulings import RISE, FirstRise, all_lose_more, first_rises, holds_until, ranking_told
@@ -11,37 +12,36 @@ from suite.report.compress_runs import Line, Study, compress_studies
 from suite.report.quality_run import ALL
 from suite.report.results import Results
 from suite.report.timings import axis
-from suite.report.words import Words
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 
 
-def compress_headlines(results: Results, words: Words) -> list[str]:
+def compress_headlines(results: Results) -> list[Text]:
     """A sentence for each label, of its study with the most runs."""
     first: dict[str, Study] = {}
     for study in compress_studies(results):
         first.setdefault(study.label, study)
-    found = [(label, sentence) for label, study in first.items() if (sentence := _of_study(study, words))]
-    return [f"{label}: {sentence}" if results.several else sentence for label, sentence in found]
+    found = [(label, sentence) for label, study in first.items() if (sentence := _of_study(study))]
+    return [joined(": ", [label, sentence]) if results.several else sentence for label, sentence in found]
 
 
-def _of_study(study: Study, words: Words) -> str:
+def _of_study(study: Study) -> Text:
     reference = study.reference
     if reference is None:
         return ""
-    parts = [_eight_bits(run, study, words) for run in study.runs if run.method == INT8]
+    parts = [_eight_bits(run, study) for run in study.runs if run.method == INT8]
     line = best_line(study)
     if line is not None:
-        parts.append(_holds(line, study, words))
-        parts.append(what_goes_first(first_rises(study).get(line), words))
+        parts.append(_holds(line, study))
+        parts.append(what_goes_first(first_rises(study).get(line)))
     told_parts = list(filter(None, parts))
     if not told_parts:
         return ""
-    return words(
+    return say(
         "compress.headline",
         weights=reference.weights or numbers.NOTHING,
         windows=numbers.count(len(reference.text[ALL])),
-        told=words("punctuation.notes").join(told_parts),
+        told=joined("notes", told_parts),
     )
 
 
@@ -60,81 +60,81 @@ def best_line(study: Study) -> Line | None:
     return min(known, key=cost, default=None)
 
 
-def what_goes_first(found: FirstRise | None, words: Words) -> str:
+def what_goes_first(found: FirstRise | None) -> Text:
     """At the first rank where perplexity rises; empty where it does not."""
     if found is None or found.a_word is None or found.a_share is None:
         return ""
-    return words(
+    return say(
         "compress.headline_first",
-        name=line_name(found.line, words),
+        name=line_name(found.line),
         rank=found.run.rank or numbers.NOTHING,
         change=change_text(found.times.mean),
-        a_word=ranking_told(found.a_word, nats_text, words, is_brief=True),
-        a_share=ranking_told(found.a_share, share_text, words, is_brief=True),
+        a_word=ranking_told(found.a_word, nats_text, is_brief=True),
+        a_share=ranking_told(found.a_share, share_text, is_brief=True),
     )
 
 
-def compressed_told(study: Study, words: Words) -> str:
+def compressed_told(study: Study) -> Text:
     """The same as a sentence beside a claim, of the best way to choose a latent."""
     line = best_line(study)
-    told_first = what_goes_first(first_rises(study).get(line), words) if line else ""
+    told_first = what_goes_first(first_rises(study).get(line)) if line else ""
     if not line or not told_first:
         return ""
-    return words(
+    return say(
         "claim.tiers.compressed",
         weights=line.runs[0].weights or numbers.NOTHING,
         told=told_first,
     )
 
 
-def _eight_bits(run: CompressRun, study: Study, words: Words) -> str:
+def _eight_bits(run: CompressRun, study: Study) -> Text:
     times = times_perplexity(run, study.reference)
     if times is None:
         return ""
-    return words(
+    return say(
         "compress.headline_int8",
-        name=method_name(run.method, words),
+        name=method_name(run.method),
         share=_share(run, study),
-        of_half=_of_half(run, study, words),
-        change=told(times, change_text, words),
-        best=_no_latent_is_as_good(run, study, words),
+        of_half=_of_half(run, study),
+        change=told(times, change_text),
+        best=_no_latent_is_as_good(run, study),
     )
 
 
-def _of_half(run: CompressRun, study: Study, words: Words) -> str:
+def _of_half(run: CompressRun, study: Study) -> Text:
     """The share of what the model as it is keeps in bfloat16; empty where it keeps no more than that."""
     full, dtype = study.full_bytes, axis(run.record, "dtype")
     if not run.cache_bytes or not full or BYTES.get(dtype, 0) <= BYTES["bfloat16"]:
         return ""
     half = full * BYTES["bfloat16"] / BYTES[dtype]
-    return words("compress.headline_of_half", dtype=dtype, share=numbers.percent(run.cache_bytes / half))
+    return say("compress.headline_of_half", dtype=dtype, share=numbers.percent(run.cache_bytes / half))
 
 
-def _no_latent_is_as_good(run: CompressRun, study: Study, words: Words) -> str:
+def _no_latent_is_as_good(run: CompressRun, study: Study) -> Text:
     """Said where every latent that leaves something out loses more than eight bits, by the rule of evidence."""
     cut = [other for line in study.low_rank for other in line.runs if not study.is_full(other)]
     if not cut or not all_lose_more(cut, run, study.reference):
         return ""
     changes = [(change, other) for other in cut if (change := times_perplexity(other, study.reference)) is not None]
     change, best = min(changes, key=lambda one: one[0].mean)
-    return words(
+    return say(
         "compress.headline_best",
-        name=run_name(best, words),
+        name=run_name(best),
         share=_share(best, study),
         change=change_text(change.mean),
     )
 
 
-def _holds(line: Line, study: Study, words: Words) -> str:
+def _holds(line: Line, study: Study) -> Text:
     run = holds_until(line, study.reference)
     times = times_perplexity(run, study.reference) if run else None
     if run is None or times is None:
         return ""
     if study.is_full(run):
-        return words("compress.headline_only_full", name=line_name(line, words), rise=numbers.percent(RISE))
-    return words(
+        return say("compress.headline_only_full", name=line_name(line), rise=numbers.percent(RISE))
+    return say(
         "compress.headline_holds",
-        name=line_name(line, words),
+        name=line_name(line),
         rise=numbers.percent(RISE),
         share=_share(run, study),
         rank=run.rank or numbers.NOTHING,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from suite.records import numbers
+from suite.report.blocks import Text, dotted, joined, say, say_or
 from suite.report.compress_losses import Value
 from suite.report.compress_run import (
     ACTIVATION_SVD,
@@ -19,7 +20,6 @@ from suite.report.compress_run import (
 from suite.report.compress_runs import Line, Study
 from suite.report.palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.palette import OTHER as UNKNOWN
-from suite.report.words import Words
 
 METHOD_STYLES = {
     NONE: Style(colour=VERMILION, dash="dash", marker="circle"),
@@ -43,31 +43,29 @@ def method_style(method: str) -> Style:
     return METHOD_STYLES.get(method, UNKNOWN)
 
 
-def method_name(method: str, words: Words) -> str:
-    return words.either(f"compress.method.{method}", method)
+def method_name(method: str) -> Text:
+    return say_or(f"compress.method.{method}", method)
 
 
-def line_name(line: Line, words: Words) -> str:
-    name = method_name(line.method, words)
-    return words("compress.calibrated", name=name, windows=line.calibration) if line.calibration else name
+def line_name(line: Line) -> Text:
+    name = method_name(line.method)
+    return say("compress.calibrated", name=name, windows=line.calibration) if line.calibration else name
 
 
-def run_name(run: CompressRun, words: Words) -> str:
-    name = method_name(run.method, words)
-    return words("compress.name", name=name, rank=run.rank) if run.is_low_rank and run.rank else name
+def run_name(run: CompressRun) -> Text:
+    name = method_name(run.method)
+    return say("compress.name", name=name, rank=run.rank) if run.is_low_rank and run.rank else name
 
 
-def with_origin(text: str, study: Study, words: Words) -> str:
+def with_origin(text: str, study: Study) -> Text:
     """A caption or a note, and behind it what the weights are that its numbers stand on."""
     said = list(dict.fromkeys(run.weights for run in study.runs if run.weights))
-    origin = (
-        words("compress.origin", weights=words("punctuation.notes").join(said)) if said else words("compress.no_origin")
-    )
-    return words("punctuation.sentence").join([text, origin])
+    origin = say("compress.origin", weights=joined("notes", said)) if said else say("compress.no_origin")
+    return joined("sentence", [text, origin])
 
 
-def titled(title: str, study: Study, *, is_lone: bool) -> str:
-    return title if is_lone or not study.title else f"{title} · {study.title}"
+def titled(title: str, study: Study, *, is_lone: bool) -> Text:
+    return title if is_lone or not study.title else dotted(title, study.title)
 
 
 def perplexity_text(value: float) -> str:
@@ -93,7 +91,7 @@ def plain_nats(nats: float) -> str:
     return f"{nats:.2f}"
 
 
-def told(value: Value | None, text: Callable[[float], str], words: Words) -> str:
+def told(value: Value | None, text: Callable[[float], str]) -> Text:
     """With its interval, whose unit is said once; a dash for none."""
     if value is None:
         return numbers.NOTHING
@@ -102,4 +100,4 @@ def told(value: Value | None, text: Callable[[float], str], words: Words) -> str
     low, high = text(value.interval.low), text(value.interval.high)
     if high.endswith(PERCENT):
         low = low.removesuffix(PERCENT)
-    return words("rl.with_range", value=text(value.mean), low=low, to=words("rl.to"), high=high)
+    return say("rl.with_range", value=text(value.mean), low=low, to=say("rl.to"), high=high)

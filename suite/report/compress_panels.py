@@ -4,6 +4,7 @@ class of words: which of them pays first, and most."""
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from suite.report.blocks import joined, say
 from suite.report.charts import byte_ticks, figure_text, layout, log_axis
 from suite.report.compress_losses import ByWindow, Value, is_near, value_of
 from suite.report.compress_names import CLASS_STYLES, line_name, run_name
@@ -12,7 +13,6 @@ from suite.report.compress_runs import Line, Study
 from suite.report.facets import trace_facets
 from suite.report.quality_panels import axis_name, domain_of, panel_title
 from suite.report.rl_charts import error_bars, short
-from suite.report.words import Words
 
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
 ZERO = {"color": "#808080", "width": 1}
@@ -21,14 +21,7 @@ Drawn = tuple[CompressRun, Value]
 
 
 def classes_plot(
-    study: Study,
-    added: Added,
-    said: Callable[[Value], str],
-    axis_title: str,
-    ticks: str,
-    words: Words,
-    *,
-    is_close_up: bool = False,
+    study: Study, added: Added, said: Callable[[Value], str], axis_title: str, ticks: str, *, is_close_up: bool = False
 ) -> dict[str, Any]:
     """`said`: a value as hovering says it; `ticks`: plotly's format. No data where nothing is paired."""
 
@@ -42,7 +35,7 @@ def classes_plot(
         for name in CLASSES:
             for runs, is_aside in ((shown(line), False), (aside, True)):
                 if drawn := _drawn(runs, study, added, name):
-                    traces.append(_trace(drawn, name, place, said, study, words, is_aside=is_aside))
+                    traces.append(_trace(drawn, name, place, said, study, is_aside=is_aside))
     bytes_drawn = [value for trace in traces for value in trace["x"]]
     middle = len(panels) // 2
     axes = {
@@ -60,12 +53,12 @@ def classes_plot(
         "data": traces,
         "layout": layout(
             xaxis={
-                **log_axis(words("quality.axis.bytes"), byte_ticks(bytes_drawn or [1.0])),
+                **log_axis(say("quality.axis.bytes"), byte_ticks(bytes_drawn or [1.0])),
                 "anchor": axis_name("y", len(panels) - 1),
             },
             **axes,
             shapes=[_zero(place) for place in range(len(panels))],
-            annotations=[_title(line, place, panels, words) for place, line in enumerate(panels)],
+            annotations=[_title(line, place, panels) for place, line in enumerate(panels)],
             hovermode="closest",
         ),
     }
@@ -77,17 +70,10 @@ def _drawn(runs: Sequence[CompressRun], study: Study, added: Added, name: str) -
 
 
 def _trace(
-    drawn: Sequence[Drawn],
-    name: str,
-    place: int,
-    said: Callable[[Value], str],
-    study: Study,
-    words: Words,
-    *,
-    is_aside: bool,
+    drawn: Sequence[Drawn], name: str, place: int, said: Callable[[Value], str], study: Study, *, is_aside: bool
 ) -> dict[str, Any]:
     style = CLASS_STYLES[name]
-    shown = figure_text(words(f"compress.class.{name}"))
+    shown = figure_text(say(f"compress.class.{name}"))
     return {
         "type": "scatter",
         "mode": "markers" if is_aside else "lines+markers",
@@ -98,7 +84,7 @@ def _trace(
         "x": [run.cache_bytes for run, _ in drawn],
         "y": [short(value.mean) for _, value in drawn],
         **error_bars("y", [(value.mean, value.interval) for _, value in drawn], colour=style.colour),
-        "hovertext": [figure_text(f"{run_name(run, words)}: {said(value)}") for run, value in drawn],
+        "hovertext": [figure_text(joined(": ", [run_name(run), said(value)])) for run, value in drawn],
         "hovertemplate": HOVER,
         "line": {"color": style.colour, "dash": style.dash, "width": 2},
         "marker": {"color": style.colour, "symbol": style.marker + ("-open" if is_aside else ""), "size": 8},
@@ -106,8 +92,8 @@ def _trace(
     }
 
 
-def _title(line: Line, place: int, panels: Sequence[Line], words: Words) -> dict[str, Any]:
-    return panel_title(figure_text(line_name(line, words)), place, len(panels), is_on_top=True)
+def _title(line: Line, place: int, panels: Sequence[Line]) -> dict[str, Any]:
+    return panel_title(figure_text(line_name(line)), place, len(panels), is_on_top=True)
 
 
 def _zero(place: int) -> dict[str, Any]:

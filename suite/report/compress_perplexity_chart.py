@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
+from suite.report.blocks import Text, say
 from suite.report.charts import byte_ticks, decimal_ticks, figure_text, layout, log_axis
 from suite.report.compress_losses import Value, is_near, perplexity, times_perplexity
 from suite.report.compress_names import change_text, line_name, method_style, perplexity_text, told
@@ -14,7 +15,6 @@ from suite.report.compress_runs import Line, Study
 from suite.report.facets import trace_facets
 from suite.report.palette import FILLS
 from suite.report.rl_charts import axis, error_bars, short
-from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
@@ -28,7 +28,7 @@ class Mark:
     hover: str
 
 
-def perplexity_plot(study: Study, words: Words) -> dict[str, Any]:
+def perplexity_plot(study: Study) -> dict[str, Any]:
     """With intervals of the comparison: those of the ratio, times the perplexity of the model as it is."""
     own = perplexity(study.reference) if study.reference else None
 
@@ -42,15 +42,15 @@ def perplexity_plot(study: Study, words: Words) -> dict[str, Any]:
         )
         return Value(mean=found.mean, interval=interval)
 
-    return _plot(study, value, words("compress.axis.perplexity"), own.mean if own else None, words)
+    return _plot(study, value, say("compress.axis.perplexity"), own.mean if own else None)
 
 
-def ratio_plot(study: Study, words: Words, *, is_close_up: bool = False) -> dict[str, Any]:
+def ratio_plot(study: Study, *, is_close_up: bool = False) -> dict[str, Any]:
     def value(run: CompressRun) -> Value | None:
         is_left_out = is_close_up and not is_near(run, study.reference)
         return None if is_left_out else times_perplexity(run, study.reference)
 
-    return _plot(study, value, words("compress.axis.ratio"), 1.0, words, is_linear=is_close_up)
+    return _plot(study, value, say("compress.axis.ratio"), 1.0, is_linear=is_close_up)
 
 
 def _plot(
@@ -58,12 +58,11 @@ def _plot(
     value: Callable[[CompressRun], Value | None],
     axis_title: str,
     level: float | None,
-    words: Words,
     *,
     is_linear: bool = False,
 ) -> dict[str, Any]:
     alone = [Line(method=study.reference.method, calibration="", runs=[study.reference])] if study.reference else []
-    lines = [(line, _marks(line, study, value, words)) for line in (*study.lines, *alone)]
+    lines = [(line, _marks(line, study, value)) for line in (*study.lines, *alone)]
     lines = [(line, marks) for line, marks in lines if marks]
     means = [mark.value.mean for _, marks in lines for mark in marks]
     sizes = [mark.run.cache_bytes or 1.0 for _, marks in lines for mark in marks]
@@ -80,11 +79,9 @@ def _plot(
         else log_axis(axis_title, decimal_ticks(means, numbers.plain_tick))
     )
     return {
-        "data": [
-            _trace(line, marks, _ordinal(line, study), study, words, has_ranks=line is top) for line, marks in lines
-        ],
+        "data": [_trace(line, marks, _ordinal(line, study), study, has_ranks=line is top) for line, marks in lines],
         "layout": layout(
-            xaxis=log_axis(words("quality.axis.bytes"), byte_ticks(sizes)),
+            xaxis=log_axis(say("quality.axis.bytes"), byte_ticks(sizes)),
             yaxis=yaxis,
             shapes=[_level(level)] if level is not None else [],
             hovermode="closest",
@@ -96,21 +93,21 @@ def _has_rank(line: Line) -> bool:
     return line.runs[0].is_low_rank
 
 
-def _marks(line: Line, study: Study, value: Callable[[CompressRun], Value | None], words: Words) -> list[Mark]:
+def _marks(line: Line, study: Study, value: Callable[[CompressRun], Value | None]) -> list[Mark]:
     found = [(run, value(run)) for run in line.runs if run.cache_bytes]
-    return [Mark(run=run, value=of, hover=_hover(run, study, words)) for run, of in found if of is not None]
+    return [Mark(run=run, value=of, hover=_hover(run, study)) for run, of in found if of is not None]
 
 
-def _hover(run: CompressRun, study: Study, words: Words) -> str:
+def _hover(run: CompressRun, study: Study) -> Text:
     own, times = perplexity(run), times_perplexity(run, study.reference)
-    said = words(
+    said = say(
         "compress.hover",
         perplexity=perplexity_text(own.mean) if own else numbers.NOTHING,
-        change=told(times if run is not study.reference else None, change_text, words),
+        change=told(times if run is not study.reference else None, change_text),
         bytes=numbers.count(run.cache_bytes or 0),
         decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
     )
-    return words("compress.hover_rank", rank=run.rank, said=said) if run.rank else said
+    return say("compress.hover_rank", rank=run.rank, said=said) if run.rank else said
 
 
 def _ordinal(line: Line, study: Study) -> int:
@@ -119,14 +116,12 @@ def _ordinal(line: Line, study: Study) -> int:
     return alike.index(line) if line in alike else 0
 
 
-def _trace(
-    line: Line, marks: Sequence[Mark], ordinal: int, study: Study, words: Words, *, has_ranks: bool
-) -> dict[str, Any]:
+def _trace(line: Line, marks: Sequence[Mark], ordinal: int, study: Study, *, has_ranks: bool) -> dict[str, Any]:
     style, is_line = method_style(line.method), _has_rank(line)
     return {
         "type": "scatter",
         "mode": "+".join(filter(None, ["lines" if is_line else "", "markers", "text" if has_ranks else ""])),
-        "name": figure_text(line_name(line, words)),
+        "name": figure_text(line_name(line)),
         "x": [mark.run.cache_bytes for mark in marks],
         "y": [short(mark.value.mean) for mark in marks],
         **error_bars("y", [(mark.value.mean, mark.value.interval) for mark in marks], colour=style.colour),

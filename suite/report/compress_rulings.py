@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from suite.records import numbers
+from suite.report.blocks import Text, say
 from suite.report.compress_losses import ByWindow, Value, added, added_share, less, times_perplexity, value_of
 from suite.report.compress_names import told
 from suite.report.compress_run import CLASSES, OTHER, CompressRun
 from suite.report.compress_runs import Line, Study
 from suite.report.quality_run import ALL
-from suite.report.words import Words
 from suite.statistics.paired import Comparison, Outcome, changes, judge_together
 
 RISE = 0.10
@@ -105,21 +105,21 @@ def ranking(by_class: Mapping[str, ByWindow]) -> Ranking | None:
     return Ranking(values={name: values[name] for name in names}, gap=gap)
 
 
-def ranking_told(found: Ranking | None, text: Callable[[float], str], words: Words, *, is_brief: bool = False) -> str:
+def ranking_told(found: Ranking | None, text: Callable[[float], str], *, is_brief: bool = False) -> Text:
     """Say which class most, and the next one, or that the two are not told apart; unless `is_brief` by how much."""
     if found is None:
         return numbers.NOTHING
     outcome = found.gap.outcome if found.gap else Outcome.FEW
     first, second = found.values[found.first], found.values[found.second]
-    said = words(
+    said = say(
         f"compress.ranking.{outcome}",
-        first=words(f"compress.class.{found.first}"),
+        first=say(f"compress.class.{found.first}"),
         first_value=text(first.mean),
-        second=words(f"compress.class.{found.second}"),
+        second=say(f"compress.class.{found.second}"),
         second_value=text(second.mean),
         count=found.gap.pairs if found.gap else 0,
     )
     if is_brief or found.gap is None or found.gap.interval is None:
         return said
     gap = Value(mean=found.gap.mean, interval=found.gap.interval)
-    return words("compress.ranking.by", said=said, gap=told(gap, text, words))
+    return say("compress.ranking.by", said=said, gap=told(gap, text))

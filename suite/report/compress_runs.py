@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from suite.records.derived import started_at
 from suite.report.alike import Pairs, case_key, differing, grouped, named_in
+from suite.report.blocks import joined
 from suite.report.compress_run import CALIBRATION, METHODS, NONE, RANK, CompressRun, read_compress_run
 from suite.report.quality_runs import WITHOUT_EFFECT, without_names
 from suite.report.results import CurrentRecord, Results
@@ -122,10 +123,13 @@ def _titles(keys: Sequence[Pairs], *, has_labels: bool) -> dict[Pairs, str]:
     """Each by what tells it from the others."""
     differ = differing(keys)
     return {
-        key: " · ".join(
-            value if name in ("checkpoint", "label") else f"{name}={value}"
-            for name, value in key
-            if name in differ and value and (name != "label" or has_labels)
+        key: joined(
+            " · ",
+            (
+                value if name in ("checkpoint", "label") else f"{name}={value}"
+                for name, value in key
+                if name in differ and value and (name != "label" or has_labels)
+            ),
         )
         for key in keys
     }

@@ -7,25 +7,24 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.record import Record
+from suite.report.blocks import Section, Table, Text, say_or
 from suite.report.charts import figure_text
 from suite.report.palette import shown
 from suite.report.rl_palette import shown_algorithm
-from suite.report.section import Section, Table
-from suite.report.words import Words
 
 FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label")
 """Each is called as its column is: column.variant and so on."""
 
 
-def case_facets(axes: Mapping[str, Any], words: Words) -> dict[str, str]:
+def case_facets(axes: Mapping[str, Any]) -> dict[str, str]:
     """What a group of cases has in common, of the axes that are facets."""
     named = {name: str(axes.get(name) or "") for name in ("geometry", "phase", "dtype")}
-    named["phase"] = words.either(f"phase.{named['phase']}", named["phase"])
+    named["phase"] = say_or(f"phase.{named['phase']}", named["phase"])
     return {name: text for name, text in named.items() if text}
 
 
-def record_facets(record: Record, words: Words) -> dict[str, str]:
-    return case_facets(record.case.axes, words) | name_facets(record.case.axes)
+def record_facets(record: Record) -> dict[str, str]:
+    return case_facets(record.case.axes) | name_facets(record.case.axes)
 
 
 def name_facets(axes: Mapping[str, Any]) -> dict[str, str]:
@@ -39,7 +38,7 @@ def trace_facets(**facets: str | Sequence[str]) -> dict[str, Any]:
     """A trace's own: one text for all of it, or one for each point. They are written as all text in figures is."""
     return {
         "meta": {
-            name: figure_text(value) if isinstance(value, str) else [figure_text(one) for one in value]
+            name: [figure_text(one) for one in value] if isinstance(value, list | tuple) else figure_text(value)
             for name, value in facets.items()
         }
     }
@@ -51,7 +50,7 @@ def point_facets(about: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     return trace_facets(**{name: [one.get(name, "") for one in about] for name in said})
 
 
-def told(table: Table) -> tuple[Mapping[str, str], Sequence[Mapping[str, str | Sequence[str]]]]:
+def told(table: Table) -> tuple[Mapping[Text, Text], Sequence[Mapping[Text, Text | Sequence[Text]]]]:
     """What a table's rows are about: what they all share, said once, and for each row the rest."""
     first, *others = table.row_facets or [{}]
     shared = {

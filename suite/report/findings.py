@@ -10,6 +10,7 @@ from itertools import pairwise
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
+from suite.report.blocks import Text, joined, say, say_or
 from suite.report.compress_findings import compress_headlines
 from suite.report.lines import worth_drawing
 from suite.report.quality_findings import quality_headlines
@@ -17,7 +18,6 @@ from suite.report.results import Results
 from suite.report.rl_findings import rl_headlines
 from suite.report.rl_memory_findings import memory_headlines
 from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras
-from suite.report.words import Words
 from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal
 
 BASELINE = "mha"
@@ -29,7 +29,7 @@ SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 
 
-def headlines(results: Results, words: Words) -> list[str]:
+def headlines(results: Results) -> list[str]:
     """At most a handful of sentences; none where no two variants stand side by side."""
     every = groups(results)
     most = max(FEWEST_OF_A_LABEL, MOST // max(1, len(results.labels)))
@@ -41,13 +41,13 @@ def headlines(results: Results, words: Words) -> list[str]:
         telling = [ranked for ranked in of_label if len(ranked) >= min(FEW_VARIANTS, longest) > 0]
         found += sorted(telling, key=lambda ranked: -len(ranked))[:most]
     settings = settings_shown([ranked[0] for ranked in found], besides=SAID, extras_of=shared_extras)
-    sentences = [_sentence(ranked, said, results, words) for ranked, said in zip(found, settings, strict=True)]
+    sentences = [_sentence(ranked, said, results) for ranked, said in zip(found, settings, strict=True)]
     return [
         *sentences,
-        *quality_headlines(results, words),
-        *compress_headlines(results, words),
-        *rl_headlines(results, words),
-        *memory_headlines(results, words),
+        *quality_headlines(results),
+        *compress_headlines(results),
+        *rl_headlines(results),
+        *memory_headlines(results),
     ]
 
 
@@ -62,39 +62,39 @@ def _ranked(timings: Sequence[Timing]) -> list[Timing]:
     return sorted(best[max(shared)].values(), key=lambda timing: timing.interval.median) if shared else []
 
 
-def _sentence(ranked: Sequence[Timing], settings: str, results: Results, words: Words) -> str:
+def _sentence(ranked: Sequence[Timing], settings: str, results: Results) -> Text:
     first = ranked[0]
     phase = axis(first.record, "phase")
-    sentence = words(
+    sentence = say(
         "finding.latency",
         tokens=numbers.count(first.seq_len or 0),
         geometry=axis(first.record, "geometry"),
         dtype=axis(first.record, "dtype"),
-        settings=words("finding.settings", settings=settings) if settings else "",
-        phase=words.either(f"phase.{phase}", phase),
-        clock=clock_names(ranked, words),
-        ranking=words("punctuation.list").join(_items(ranked, words)),
+        settings=say("finding.settings", settings=settings) if settings else "",
+        phase=say_or(f"phase.{phase}", phase),
+        clock=clock_names(ranked),
+        ranking=joined("list", _items(ranked)),
     )
-    parts = [f"{first.label}: {sentence}" if results.several else sentence]
+    parts = [joined(": ", [first.label, sentence]) if results.several else sentence]
     neighbours = [(faster.interval, slower.interval) for faster, slower in pairwise(ranked)]
     near = [both for both in neighbours if may_be_equal(*both)]
     if near:
-        parts.append(words("finding.overlap"))
+        parts.append(say("finding.overlap"))
     level = min(timing.interval.level for timing in ranked)
     if any(timing.interval.count == 1 for timing in ranked):
-        parts.append(words("finding.single"))
+        parts.append(say("finding.single"))
     elif level < WANTED_LEVEL:
-        parts.append(words("finding.few", level=numbers.percent(level)))
+        parts.append(say("finding.few", level=numbers.percent(level)))
     if any(interval.launches == 1 for both in near for interval in both):
-        parts.append(words("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1)))
-    return words("punctuation.sentence").join(parts)
+        parts.append(say("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1)))
+    return joined("sentence", parts)
 
 
-def _items(ranked: Sequence[Timing], words: Words) -> Iterable[str]:
+def _items(ranked: Sequence[Timing]) -> Iterable[str]:
     """Each variant with its time and what it keeps of MHA's cache."""
     for timing in ranked:
         kept, kept_mha = (constant(timing.record, "case", name) for name in ("cache_bytes", "cache_bytes_mha"))
-        item = f"{timing.sized_variant} {numbers.seconds(timing.interval.median)}"
+        item: Text = f"{timing.sized_variant} {numbers.seconds(timing.interval.median)}"
         if kept and kept_mha and timing.variant != BASELINE:
-            item = words("finding.item", item=item, share=numbers.percent(kept / kept_mha))
+            item = say("finding.item", item=item, share=numbers.percent(kept / kept_mha))
         yield item

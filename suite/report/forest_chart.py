@@ -9,12 +9,11 @@ from suite.gate.sentences import POINTS, change, finite, percent
 from suite.gate.short_names import settings_of
 from suite.gate.verdict import Outcome, Verdict
 from suite.records import numbers
+from suite.report.blocks import Figure, Text, View, joined, say
 from suite.report.charts import figure_text, layout
 from suite.report.facets import case_facets, name_facets, point_facets
 from suite.report.palette import GREEN, ORANGE, PURPLE, SKY, VERMILION
-from suite.report.section import Figure, View
 from suite.report.watched import cut
-from suite.report.words import Words
 
 MOST_DRAWN, ROW_PX, NAME_SHIFT_PX = 40, 36, 14
 PLAUSIBLE = (1e-3, 1e3)
@@ -60,7 +59,7 @@ class Row:
         return [self.low, self.high, *([] if self.allowed is None else [self.allowed])]
 
 
-def forest_figures(named: Sequence[tuple[Verdict, str]], label: str, titled: Titled, words: Words) -> list[Figure]:
+def forest_figures(named: Sequence[tuple[Verdict, str]], label: str, titled: Titled) -> list[Figure]:
     """Of verdicts and what they are called, worst first, those that have a ratio.
 
     Exact quantities have a figure of their own: they change by much or, mostly, not at all, which is not drawn. What
@@ -71,23 +70,23 @@ def forest_figures(named: Sequence[tuple[Verdict, str]], label: str, titled: Tit
     timed = [row for row in rows if row.verdict.low is not None]
     exact = [row for row in rows if row.verdict.low is None and row.ratio != 1]
     figures = [
-        _figure(timed, label, titled("gate.timed"), words("gate.timed_caption"), words),
-        _figure(exact, label, titled("gate.exact"), words("gate.exact_caption"), words),
+        _figure(timed, label, titled("gate.timed"), say("gate.timed_caption")),
+        _figure(exact, label, titled("gate.exact"), say("gate.exact_caption")),
     ]
     return [figure for figure in figures if figure is not None]
 
 
-def _figure(rows: Sequence[Row], label: str, title: str, said: str, words: Words) -> Figure | None:
+def _figure(rows: Sequence[Row], label: str, title: str, said: str) -> Figure | None:
     drawn = rows[:MOST_DRAWN]
     if not drawn:
         return None
-    caption = [said, words("gate.caption")]
+    caption = [said, say("gate.caption")]
     if len(rows) > len(drawn):
-        caption.append(words("signmap.not_drawn", count=numbers.count(len(rows) - len(drawn))))
+        caption.append(say("signmap.not_drawn", count=numbers.count(len(rows) - len(drawn))))
     return Figure(
         title=title,
-        caption=words("punctuation.sentence").join(caption),
-        views=[View(title="", figure=_forest(drawn, label, words))],
+        caption=joined("sentence", caption),
+        views=[View(title="", figure=_forest(drawn, label))],
         height_px=110 + ROW_PX * len(drawn),
         wide=True,
     )
@@ -108,7 +107,7 @@ def _plausible(value: float | None) -> float | None:
     return known if known is not None and PLAUSIBLE[0] <= known <= PLAUSIBLE[1] else None
 
 
-def _forest(rows: Sequence[Row], label: str, words: Words) -> dict[str, Any]:
+def _forest(rows: Sequence[Row], label: str) -> dict[str, Any]:
     ends = [end for row in rows for end in row.ends]
     low, high = min([1 / LEAST_REACH, *ends]), max([LEAST_REACH, *ends])
     room = (high / low) ** ((ROOM - 1) / 2)
@@ -116,14 +115,14 @@ def _forest(rows: Sequence[Row], label: str, words: Words) -> dict[str, Any]:
     ticks = _ticks(low, high)
     present = [outcome for outcome in Outcome if any(row.verdict.outcome is outcome for row in rows)]
     return {
-        "data": [*_allowed(rows, words), *(_points(outcome, rows, label, words) for outcome in present)],
+        "data": [*_allowed(rows), *(_points(outcome, rows, label) for outcome in present)],
         "layout": layout(
             xaxis={
                 "type": "log",
                 "range": [math.log10(low), math.log10(high)],
                 "tickvals": ticks,
                 "ticktext": [_tick(value, high / low) for value in ticks],
-                "title": {"text": words("gate.axis"), "standoff": 10},
+                "title": {"text": say("gate.axis"), "standoff": 10},
                 "automargin": True,
                 "zeroline": False,
             },
@@ -161,7 +160,7 @@ def _name(text: str, place: int) -> dict[str, Any]:
     }
 
 
-def _allowed(rows: Sequence[Row], words: Words) -> list[dict[str, Any]]:
+def _allowed(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A piece for each row, below its name; together they are one dashed line where all are allowed the same."""
     known = [(place, row.allowed) for place, row in enumerate(rows) if row.allowed is not None]
     if not known:
@@ -170,7 +169,7 @@ def _allowed(rows: Sequence[Row], words: Words) -> list[dict[str, Any]]:
         {
             "type": "scatter",
             "mode": "lines",
-            "name": words("gate.allowed"),
+            "name": say("gate.allowed"),
             "x": [value for _, allowed in known for value in (allowed, allowed, None)],
             "y": [value for place, _ in known for value in (place - 0.15, place + 0.5, None)],
             "line": {"color": GREY, "dash": "dash", "width": 1.25},
@@ -179,14 +178,14 @@ def _allowed(rows: Sequence[Row], words: Words) -> list[dict[str, Any]]:
     ]
 
 
-def _points(outcome: Outcome, rows: Sequence[Row], label: str, words: Words) -> dict[str, Any]:
+def _points(outcome: Outcome, rows: Sequence[Row], label: str) -> dict[str, Any]:
     own = [(place, row) for place, row in enumerate(rows) if row.verdict.outcome is outcome]
     colour, symbol = MARKERS[outcome]
-    about = [_about(row.verdict, label, words) for _, row in own]
+    about = [_about(row.verdict, label) for _, row in own]
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": words(f"outcome.{outcome}"),
+        "name": say(f"outcome.{outcome}"),
         "x": [row.ratio for _, row in own],
         "y": [place for place, _ in own],
         "error_x": {
@@ -199,25 +198,25 @@ def _points(outcome: Outcome, rows: Sequence[Row], label: str, words: Words) -> 
             "width": 4,
         },
         "marker": {"color": colour, "symbol": symbol, "size": 10, "line": {"width": 1.5, "color": colour}},
-        "hovertext": [_hover(row, words) for _, row in own],
+        "hovertext": [_hover(row) for _, row in own],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         **point_facets(about),
     }
 
 
-def _hover(row: Row, words: Words) -> str:
+def _hover(row: Row) -> Text:
     allowed = numbers.NOTHING if row.allowed is None else percent(row.allowed)
-    return words("gate.hover", name=row.name, change=change(row.verdict, to=words("gate.to")), allowed=allowed)
+    return say("gate.hover", name=row.name, change=change(row.verdict, to=say("gate.to")), allowed=allowed)
 
 
-def _about(verdict: Verdict, label: str, words: Words) -> dict[str, str]:
-    return verdict_facets(verdict, words) | {"label": label}
+def _about(verdict: Verdict, label: str) -> dict[str, str]:
+    return verdict_facets(verdict) | {"label": label}
 
 
-def verdict_facets(verdict: Verdict, words: Words) -> dict[str, str]:
+def verdict_facets(verdict: Verdict) -> dict[str, str]:
     """What a verdict is about, as far as its case's id says."""
     settings = {name: cut(value) for name, value in settings_of(verdict.case).items()}
-    return case_facets(settings, words) | name_facets(settings)
+    return case_facets(settings) | name_facets(settings)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -6,13 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from suite.report.blocks import Text, View, joined, say, say_or
 from suite.report.charts import figure_text, layout, log_axis, token_ticks
 from suite.report.facets import trace_facets
 from suite.report.palette import line_style, rank, shown
 from suite.report.results import Results
-from suite.report.section import View
 from suite.report.timings import Timing
-from suite.report.words import Words
 
 SPANS_FIRST = ("layer", "kernel")
 IN_TITLE = ("geometry", "phase", "dtype", "device")
@@ -33,17 +32,17 @@ class Point:
     high: float | None = None
 
 
-def title_of(group: Group, others: Sequence[Group], words: Words) -> str:
+def title_of(group: Group, others: Sequence[Group]) -> Text:
     axes = dict(group)
     alike = [dict(other) for other in others if all(dict(other).get(name) == axes.get(name) for name in IN_TITLE)]
-    axes["phase"] = words.either(f"phase.{axes.get('phase')}", axes.get("phase", ""))
+    axes["phase"] = say_or(f"phase.{axes.get('phase')}", axes.get("phase", ""))
     parts = [axes[name] for name in IN_TITLE if axes.get(name)]
     for name, value in group:
         # An axis that a case lacks differs from one it has only where nothing before it tells the two apart.
         given = {dict(other).get(name) or value for other in others} | {other.get(name, "") for other in alike}
         if name not in IN_TITLE and value and len(given) > 1:
             parts.append(f"{name}={value}")
-    return " · ".join(parts)
+    return joined(" · ", parts)
 
 
 def worth_drawing(found: Mapping[Group, Sequence[Timing]]) -> list[Group]:
@@ -90,16 +89,14 @@ def spans_of(timings: Sequence[Timing]) -> list[str]:
     return [span for span in SPANS_FIRST if span in present] + sorted(present - set(SPANS_FIRST))
 
 
-def span_title(span: str, words: Words) -> str:
-    return words.either(f"span.{span}", span)
+def span_title(span: str) -> Text:
+    return say_or(f"span.{span}", span)
 
 
-def span_views(
-    timings: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]], words: Words
-) -> list[View]:
+def span_views(timings: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:
     """One view for each span, drawn from that span's timings."""
     return [
-        View(title=span_title(span, words), figure=draw([timing for timing in timings if timing.span == span]))
+        View(title=span_title(span), figure=draw([timing for timing in timings if timing.span == span]))
         for span in spans_of(timings)
     ]
 
@@ -111,7 +108,7 @@ def height_px(views: Sequence[View]) -> int:
     return HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
 
 
-def plot(points: Sequence[Point], results: Results, words: Words, *, yaxis: Mapping[str, Any]) -> dict[str, Any]:
+def plot(points: Sequence[Point], results: Results, *, yaxis: Mapping[str, Any]) -> dict[str, Any]:
     """A line for each variant and what else tells its points apart. Every point's context must be known."""
     lines: dict[tuple[str, ...], list[Point]] = defaultdict(list)
     for point in points:
@@ -125,7 +122,7 @@ def plot(points: Sequence[Point], results: Results, words: Words, *, yaxis: Mapp
     return {
         "data": traces,
         "layout": layout(
-            xaxis=log_axis(words("latency.context"), token_ticks([point.timing.seq_len or 0 for point in points])),
+            xaxis=log_axis(say("latency.context"), token_ticks([point.timing.seq_len or 0 for point in points])),
             yaxis=yaxis,
             hovermode="closest",
         ),
@@ -141,7 +138,7 @@ def _trace(variant: str, rest: Sequence[str], ordinal: int, line: Sequence[Point
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": figure_text(" · ".join([shown(variant), *rest])),
+        "name": figure_text(joined(" · ", [shown(variant), *rest])),
         "x": [point.timing.seq_len for point in line],
         "y": [point.value for point in line],
         **_bars(line),

@@ -5,37 +5,36 @@ from collections.abc import Sequence
 from typing import Any
 
 from suite.records import numbers
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Table, Text, View, cell, joined, say
 from suite.report.charts import figure_text, layout
 from suite.report.facets import case_facets, trace_facets
 from suite.report.pairs import Pair, heads_of, series_of, told_apart
 from suite.report.ratio_colours import NEUTRAL, REACH, ratio_colours, ratio_text
 from suite.report.results import Results
-from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Table, View, cell
 from suite.report.timings import axis, one_launch_reach
-from suite.report.words import Words
 
 PAIR_PX = 54
 MOST_DRAWN = 24
 
 
-def pair_figure(pairs: Sequence[Pair], results: Results, words: Words) -> Figure:
+def pair_figure(pairs: Sequence[Pair], results: Results) -> Figure:
     """The longest context of each series."""
     longest = list({series_of(pair): pair for pair in pairs}.values())
     drawn = longest[:MOST_DRAWN]
-    caption = [words("signmap.measured_caption", reach=one_launch_reach())]
+    caption = [say("signmap.measured_caption", reach=one_launch_reach())]
     if len(longest) > len(drawn):
-        caption.append(words("signmap.not_drawn", count=len(longest) - len(drawn)))
+        caption.append(say("signmap.not_drawn", count=len(longest) - len(drawn)))
     return Figure(
-        title=words("signmap.measured"),
-        caption=words("punctuation.sentence").join(caption),
-        views=[View(title="", figure=_dumbbells(drawn, results, words))],
+        title=say("signmap.measured"),
+        caption=joined("sentence", caption),
+        views=[View(title="", figure=_dumbbells(drawn, results))],
         height_px=100 + PAIR_PX * len(drawn),
         wide=True,
     )
 
 
-def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[str, Any]:
-    rows, names = list(range(len(pairs))), [figure_text(name) for name in _row_names(pairs, results, words)]
+def _dumbbells(pairs: Sequence[Pair], results: Results) -> dict[str, Any]:
+    rows, names = list(range(len(pairs))), [figure_text(name) for name in _row_names(pairs, results)]
     ends = [[math.log2(end) for end in pair.ends] for pair in pairs]
     predicted = [(row, math.log2(ratio)) for row, pair in enumerate(pairs) if (ratio := pair.predicted) is not None]
     measured = [math.log2(pair.measured) for pair in pairs]
@@ -50,7 +49,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
         "showscale": False,
         **ratio_colours(),
     }
-    disc = _points(words("signmap.measured_ratio"), rows, measured, names, filled=True) | _facets(pairs, words)
+    disc = _points(say("signmap.measured_ratio"), rows, measured, names, filled=True) | _facets(pairs)
     disc["error_x"] = {
         "type": "data",
         "symmetric": False,
@@ -61,8 +60,8 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
         "width": 4,
     }
     foreseen = [row for row, _ in predicted]
-    ring = _points(words("signmap.predicted"), foreseen, [x for _, x in predicted], names, filled=False)
-    ring |= _facets([pairs[row] for row in foreseen], words)
+    ring = _points(say("signmap.predicted"), foreseen, [x for _, x in predicted], names, filled=False)
+    ring |= _facets([pairs[row] for row in foreseen])
     return {
         "data": [background, *([ring] if predicted else []), disc],
         "layout": layout(
@@ -71,7 +70,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results, words: Words) -> dict[st
                 "range": [-reach, reach],
                 "tickvals": (ticks := _ticks(reach)),
                 "ticktext": [f"{2.0**tick:g}×" for tick in ticks],
-                "title": {"text": words("signmap.scale"), "standoff": 10},
+                "title": {"text": say("signmap.scale"), "standoff": 10},
                 "automargin": True,
                 "zeroline": True,
             },
@@ -110,25 +109,27 @@ def _points(
         "x": list(ratios),
         "y": list(rows),
         "marker": marker if filled else hollow,
-        "hovertext": [f"{names[row]}: {ratio_text(2.0**ratio)}" for row, ratio in zip(rows, ratios, strict=True)],
+        "hovertext": [
+            joined(": ", [names[row], ratio_text(2.0**ratio)]) for row, ratio in zip(rows, ratios, strict=True)
+        ],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
     }
 
 
-def _facets(pairs: Sequence[Pair], words: Words) -> dict[str, Any]:
-    about = [case_facets(pair.record.case.axes, words) | {"label": pair.mla.label} for pair in pairs]
+def _facets(pairs: Sequence[Pair]) -> dict[str, Any]:
+    about = [case_facets(pair.record.case.axes) | {"label": pair.mla.label} for pair in pairs]
     names = ("geometry", "phase", "dtype", "label")
     return trace_facets(**{name: [one.get(name, "") for one in about] for name in names})
 
 
-def _row_names(pairs: Sequence[Pair], results: Results, words: Words) -> list[str]:
+def _row_names(pairs: Sequence[Pair], results: Results) -> list[Text]:
     names = []
     for pair, settings in zip(pairs, told_apart(pairs), strict=True):
-        sizes = words("signmap.row", count=axis(pair.record, "query_len"), context=_context(pair))
+        sizes = say("signmap.row", count=axis(pair.record, "query_len"), context=_context(pair))
         # On a narrow screen the end is cut off.
         parts = [axis(pair.record, "geometry"), sizes, settings, pair.mla.label if results.several else ""]
         parts.append(axis(pair.record, "dtype"))
-        names.append(" · ".join(filter(None, parts)))
+        names.append(joined(" · ", filter(None, parts)))
     return names
 
 
@@ -136,24 +137,24 @@ def _context(pair: Pair) -> str:
     return numbers.count(pair.mla.seq_len or 0)
 
 
-def pair_table(pairs: Sequence[Pair], results: Results, words: Words) -> Table:
+def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
     settings = told_apart(pairs)
     counted = ("signmap.rank_heads", "signmap.rank_kv_heads", "signmap.new_tokens", "signmap.tp", "latency.context")
     ratios = ("signmap.predicted", "signmap.measured_ratio", "signmap.range")
     return Table(
-        title=words("signmap.measured_table"),
+        title=say("signmap.measured_table"),
         columns=[
-            Column(title=words("column.geometry")),
-            *(Column(title=words(name), kind=Kind.NUMBER) for name in counted),
-            Column(title=words("column.dtype")),
-            *(Column(title=words(name), kind=Kind.NUMBER) for name in ratios),
-            Column(title=words("column.backend"), kind=Kind.CODE),
-            Column(title=words("column.settings"), kind=Kind.CODE),
-            *([Column(title=words("column.label"), facet="label")] if results.several else []),
+            Column(title=say("column.geometry")),
+            *(Column(title=say(name), kind=Kind.NUMBER) for name in counted),
+            Column(title=say("column.dtype")),
+            *(Column(title=say(name), kind=Kind.NUMBER) for name in ratios),
+            Column(title=say("column.backend"), kind=Kind.CODE),
+            Column(title=say("column.settings"), kind=Kind.CODE),
+            *([Column(title=say("column.label"), facet="label")] if results.several else []),
         ],
         rows=[_row(pair, told, results) for pair, told in zip(pairs, settings, strict=True)],
-        row_facets=[case_facets(pair.record.case.axes, words) for pair in pairs],
-        note=words("signmap.measured_note", reach=one_launch_reach()),
+        row_facets=[case_facets(pair.record.case.axes) for pair in pairs],
+        note=say("signmap.measured_note", reach=one_launch_reach()),
         folded=len(pairs) > MOST_ROWS_OPEN,
     )
 
@@ -173,7 +174,7 @@ def _row(pair: Pair, settings: str, results: Results) -> list[str]:
         cell(pair.predicted, numbers.times),
         numbers.times(pair.measured),
         f"{numbers.times(low).rstrip('×')}–{numbers.times(high)}",
-        " / ".join(lines),
+        joined(" / ", lines),
         settings,
         *([pair.mla.label] if results.several else []),
     ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from suite.records import numbers
+from suite.report.blocks import say
 from suite.report.charts import figure_text, layout
 from suite.report.facets import trace_facets
 from suite.report.palette import line_style, shown
@@ -15,7 +16,6 @@ from suite.report.quality_runs import Arm
 from suite.report.quality_tasks import OF_A_TASK, Axis, arrivals_of, variants_of
 from suite.report.rl_charts import axis, error_bars, short
 from suite.report.verdicts import share_interval
-from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
@@ -23,34 +23,32 @@ Drawn = tuple[float, Estimate | None, str]
 """A value, its interval, and what is said of it."""
 
 
-def answered_over(over: Axis, words: Words) -> dict[str, Any]:
+def answered_over(over: Axis) -> dict[str, Any]:
     def drawn(arm: Arm) -> Drawn | None:
         values = arm.values(QualityRun.final)
         interval = share_interval(values)
-        said = words("quality.share_hover", share=share_text(values, words), count=len(values))
+        said = say("quality.share_hover", share=share_text(values), count=len(values))
         return (sum(values) / len(values), interval, said)
 
-    yaxis = axis(words("quality.axis.answered"), tickformat=".0%", range=[0, 1.03], automargin=True, zeroline=False)
-    return _plot(over, drawn, yaxis, words)
+    yaxis = axis(say("quality.axis.answered"), tickformat=".0%", range=[0, 1.03], automargin=True, zeroline=False)
+    return _plot(over, drawn, yaxis)
 
 
-def arrival_over(over: Axis, words: Words) -> dict[str, Any]:
+def arrival_over(over: Axis) -> dict[str, Any]:
     """Where half of the seeds or more arrived."""
 
     def drawn(arm: Arm) -> Drawn | None:
         found = arrivals_of(arm)
         if found is None or found.median is None:
             return None
-        said = words(
-            "quality.arrival_hover", updates=numbers.count(found.median), arrived=found.arrived, runs=found.runs
-        )
+        said = say("quality.arrival_hover", updates=numbers.count(found.median), arrived=found.arrived, runs=found.runs)
         return found.median, None, said
 
-    yaxis = axis(words("quality.axis.arrival"), rangemode="tozero", separatethousands=True, automargin=True)
-    return _plot(over, drawn, yaxis, words)
+    yaxis = axis(say("quality.axis.arrival"), rangemode="tozero", separatethousands=True, automargin=True)
+    return _plot(over, drawn, yaxis)
 
 
-def _plot(over: Axis, drawn: Callable[[Arm], Drawn | None], yaxis: dict[str, Any], words: Words) -> dict[str, Any]:
+def _plot(over: Axis, drawn: Callable[[Arm], Drawn | None], yaxis: dict[str, Any]) -> dict[str, Any]:
     places = {id(study): value for value, study in over.studies}
     values = sorted({value for value, _ in over.studies})
     traces = []
@@ -60,7 +58,7 @@ def _plot(over: Axis, drawn: Callable[[Arm], Drawn | None], yaxis: dict[str, Any
         alike = [other[0][1] for other in by_variant if other[0][1].attention == arm.attention]
         points = sorted((places[id(study)], found) for study, one in items if (found := drawn(one)) is not None)
         if points:
-            traces.append(_trace(arm, alike, points, words))
+            traces.append(_trace(arm, alike, points))
     return {
         "data": traces,
         "layout": layout(
@@ -77,12 +75,12 @@ def _plot(over: Axis, drawn: Callable[[Arm], Drawn | None], yaxis: dict[str, Any
     }
 
 
-def _trace(arm: Arm, alike: Sequence[Arm], points: Sequence[tuple[float, Drawn]], words: Words) -> dict[str, Any]:
+def _trace(arm: Arm, alike: Sequence[Arm], points: Sequence[tuple[float, Drawn]]) -> dict[str, Any]:
     marker = line_style(arm.attention, list(alike).index(arm))["marker"]
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": figure_text(variant_name(arm, words)),
+        "name": figure_text(variant_name(arm)),
         "x": [place for place, _ in points],
         "y": [short(value) for _, (value, _, _) in points],
         **error_bars("y", [(value, interval) for _, (value, interval, _) in points], colour=marker["color"]),

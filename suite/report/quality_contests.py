@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from suite.report.blocks import Text, say
 from suite.report.quality_run import ALL, QualityRun
 from suite.report.quality_runs import Arm, Value
 from suite.report.rl_numbers import points, with_range
 from suite.report.verdicts import loss_verdict, verdict
-from suite.report.words import Words
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN, Comparison, Outcome, compare, judge_together
 from suite.statistics.scores import Estimate
 
@@ -47,19 +47,19 @@ class Contest:
     def outcome(self) -> Outcome:
         return self.found.outcome
 
-    def said(self, words: Words) -> str:
+    def said(self) -> Text:
         """Return the outcome as a cell says it; a lower loss is called better, so that nobody takes it for worse."""
-        return (verdict if self.is_share else loss_verdict)(self.found, words)
+        return (verdict if self.is_share else loss_verdict)(self.found)
 
-    def told(self, words: Words) -> str:
+    def told(self) -> Text:
         """Return the difference in points, with its interval."""
-        return with_range(self.mean, self.interval, points, words("rl.to"), words)
+        return with_range(self.mean, self.interval, points, say("rl.to"))
 
-    def told_loss(self, words: Words) -> str:
+    def told_loss(self) -> Text:
         """Return how the loss itself moved, in nats, where the values are losses with their sign turned."""
         own = self.interval
         turned = None if own is None else replace(own, estimate=-own.estimate, low=-own.high, high=-own.low)
-        return with_range(-self.mean, turned, _nats, words("rl.to"), words)
+        return with_range(-self.mean, turned, _nats, say("rl.to"))
 
 
 def contest(

@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
+from suite.report.blocks import say
 from suite.report.charts import figure_text, layout
 from suite.report.facets import trace_facets
 from suite.report.palette import shown
@@ -14,27 +15,26 @@ from suite.report.quality_numbers import share_text
 from suite.report.quality_run import ALL
 from suite.report.quality_runs import Arm
 from suite.report.rl_charts import axis, short
-from suite.report.words import Words
 
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
 
 
-def curves_plot(arms: Sequence[Arm], words: Words, *, kind: str = ALL) -> dict[str, Any]:
+def curves_plot(arms: Sequence[Arm], *, kind: str = ALL) -> dict[str, Any]:
     """An arm whose evaluations have no number of updates is left out."""
     lines = {arm: points for arm in arms if (points := mean_curve(arm, kind))}
     of_variant = {arm.attention: [other for other in lines if other.attention == arm.attention] for arm in lines}
     return {
-        "data": [_line(arm, points, of_variant[arm.attention], words) for arm, points in lines.items()],
+        "data": [_line(arm, points, of_variant[arm.attention]) for arm, points in lines.items()],
         "layout": layout(
             xaxis=axis(
-                words("quality.axis.updates"),
+                say("quality.axis.updates"),
                 separatethousands=True,
                 rangemode="tozero",
                 automargin=True,
                 zeroline=False,
             ),
             yaxis=axis(
-                words("quality.axis.answered"), tickformat=".0%", range=[0, 1.03], automargin=True, zeroline=False
+                say("quality.axis.answered"), tickformat=".0%", range=[0, 1.03], automargin=True, zeroline=False
             ),
             hovermode="closest",
         ),
@@ -48,20 +48,20 @@ def mean_curve(arm: Arm, kind: str) -> list[tuple[float, list[float]]]:
     return [(spent, [curve[spent] for curve in curves]) for spent in shared]
 
 
-def _line(arm: Arm, points: Sequence[tuple[float, list[float]]], alike: Sequence[Arm], words: Words) -> dict[str, Any]:
+def _line(arm: Arm, points: Sequence[tuple[float, list[float]]], alike: Sequence[Arm]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": figure_text(variant_name(arm, words)),
+        "name": figure_text(variant_name(arm)),
         "x": [short(spent) for spent, _ in points],
         "y": [short(fmean(shares)) for _, shares in points],
         **fading(arm, alike),
         "hovertext": [
             figure_text(
-                words(
+                say(
                     "quality.curve_hover",
                     updates=numbers.count(spent),
-                    share=share_text(shares, words),
+                    share=share_text(shares),
                     count=len(shares),
                 )
             )

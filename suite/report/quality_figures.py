@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from suite.report.blocks import Figure, View, joined, say
 from suite.report.quality_axis_chart import answered_over, arrival_over
 from suite.report.quality_difference_chart import Row, differences_plot, height_px
 from suite.report.quality_numbers import caption
@@ -9,19 +10,17 @@ from suite.report.quality_pareto import pareto_plot, standings
 from suite.report.quality_runs import Study
 from suite.report.quality_tasks import against_mha, against_pairs, axes_of
 from suite.report.rl_charts import height_px as plot_height_px
-from suite.report.section import Figure, View
-from suite.report.words import Words
 
 MOST_ROWS, MOST_AXES, MOST_TASKS = 10, 4, 8
 FEWEST = 2
 
 
-def figures_of(found: Sequence[Study], words: Words) -> list[Figure]:
-    differences = _differences(found, words)
-    return [*([differences] if differences else []), *_axes(found, words), *_pareto(found, words)]
+def figures_of(found: Sequence[Study]) -> list[Figure]:
+    differences = _differences(found)
+    return [*([differences] if differences else []), *_axes(found), *_pareto(found)]
 
 
-def _differences(found: Sequence[Study], words: Words) -> Figure | None:
+def _differences(found: Sequence[Study]) -> Figure | None:
     """Three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
     by_question = {
         "heads": [_row(study) for study in found if study.match == "heads"],
@@ -40,21 +39,21 @@ def _differences(found: Sequence[Study], words: Words) -> Figure | None:
     if not drawn:
         return None
     shown = {name: rows[:MOST_ROWS] for name, rows in drawn.items()}
-    said = [words("quality.differences_caption")]
+    said = [say("quality.differences_caption")]
     if any(len(rows) > MOST_ROWS for rows in drawn.values()):
-        said.append(words("quality.not_drawn"))
+        said.append(say("quality.not_drawn"))
     arms = [one.arm for rows in shown.values() for row in rows for one in row.contests]
     return Figure(
-        title=words("quality.differences"),
-        caption=caption(words("punctuation.sentence").join(said), arms, words),
+        title=say("quality.differences"),
+        caption=caption(joined("sentence", said), arms),
         views=[
             View(
-                title=words(f"quality.match.{name}"),
-                figure=differences_plot(rows, words(f"quality.axis.{name}"), words),
+                title=say(f"quality.match.{name}"),
+                figure=differences_plot(rows, say(f"quality.axis.{name}")),
             )
             for name, rows in shown.items()
         ],
-        height_px=max(height_px(rows, words) for rows in shown.values()),
+        height_px=max(height_px(rows) for rows in shown.values()),
         wide=True,
     )
 
@@ -64,19 +63,17 @@ def _row(study: Study) -> Row:
     return Row(title=study.title, contests=plain)
 
 
-def _axes(found: Sequence[Study], words: Words) -> list[Figure]:
+def _axes(found: Sequence[Study]) -> list[Figure]:
     figures = []
     for over in axes_of(found)[:MOST_AXES]:
-        views = [View(title=words("quality.answered"), figure=answered_over(over, words))]
-        arrivals = arrival_over(over, words)
+        views = [View(title=say("quality.answered"), figure=answered_over(over))]
+        arrivals = arrival_over(over)
         if arrivals["data"]:
-            views.append(View(title=words("quality.arrival"), figure=arrivals))
+            views.append(View(title=say("quality.arrival"), figure=arrivals))
         figures.append(
             Figure(
                 title=over.title,
-                caption=caption(
-                    words("quality.axis_caption"), [arm for _, study in over.studies for arm in study.arms], words
-                ),
+                caption=caption(say("quality.axis_caption"), [arm for _, study in over.studies for arm in study.arms]),
                 views=views,
                 height_px=plot_height_px(len(views[0].figure["data"])),
             )
@@ -84,7 +81,7 @@ def _axes(found: Sequence[Study], words: Words) -> list[Figure]:
     return figures
 
 
-def _pareto(found: Sequence[Study], words: Words) -> list[Figure]:
+def _pareto(found: Sequence[Study]) -> list[Figure]:
     """Of each task and label the study with the most arms, and of as many the last: the most pairs are the hardest."""
     best: dict[tuple[str, str], Study] = {}
     for study in found:
@@ -96,9 +93,9 @@ def _pareto(found: Sequence[Study], words: Words) -> list[Figure]:
         return []
     return [
         Figure(
-            title=words("quality.pareto"),
-            caption=caption(words("quality.pareto_caption"), [arm for study in drawn for arm in study.arms], words),
-            views=[View(title=study.title, figure=pareto_plot(study, words)) for study in drawn],
+            title=say("quality.pareto"),
+            caption=caption(say("quality.pareto_caption"), [arm for study in drawn for arm in study.arms]),
+            views=[View(title=study.title, figure=pareto_plot(study)) for study in drawn],
             height_px=plot_height_px(6),
             wide=True,
         )

@@ -3,6 +3,7 @@
 from statistics import fmean
 
 from suite.records import numbers
+from suite.report.blocks import Text, joined, say
 from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_names import variant_name
 from suite.report.quality_rulings_tiers import graded_of
@@ -12,22 +13,19 @@ from suite.report.quality_runs import Arm, longest_trained
 from suite.report.quality_tasks import against_mha, tasks_of
 from suite.report.quality_tiers_family import EVENLY, Family, families, tier_share
 from suite.report.results import Results
-from suite.report.words import Words
 from suite.statistics.paired import Outcome
 
 
-def quality_headlines(results: Results, words: Words) -> list[str]:
+def quality_headlines(results: Results) -> list[Text]:
     """A sentence on the tiers and one on the other tasks for each label."""
-    sentences = [
-        (family.main.label, sentence) for family in families(results) if (sentence := _of_tiers(family, words))
-    ]
+    sentences = [(family.main.label, sentence) for family in families(results) if (sentence := _of_tiers(family))]
     for label in dict.fromkeys(study.label for study in tasks_of(results)):
-        if sentence := _of_tasks(results, label, words):
+        if sentence := _of_tasks(results, label):
             sentences.append((label, sentence))
-    return [f"{label}: {sentence}" if results.several else sentence for label, sentence in sentences]
+    return [joined(": ", [label, sentence]) if results.several else sentence for label, sentence in sentences]
 
 
-def _of_tiers(family: Family, words: Words) -> str:
+def _of_tiers(family: Family) -> Text:
     """Of the latent that has other forms of training, else the widest that grades: what it and its like answer."""
     with_forms = [arm for arm, _ in family.with_forms if arm.is_latent]
     chosen = next(iter([*with_forms, *graded_of(family)]), None)
@@ -35,49 +33,49 @@ def _of_tiers(family: Family, words: Words) -> str:
         return ""
     reference = family.main.reference
     compared = [chosen, *([reference] if reference is not None else [])]
-    told = words("punctuation.notes").join(_tiers_told(arm, family, words) for arm in compared)
+    told = joined("notes", [_tiers_told(arm, family) for arm in compared])
     parts = [
-        words(
+        say(
             "quality_tiers.headline",
             told=told,
             updates=numbers.count(family.usual_updates or 0),
             seeds=len(chosen.runs),
         )
     ]
-    parts += _of_other_forms(chosen, family, words)
+    parts += _of_other_forms(chosen, family)
     for one in [pair for pair in rare_pairs(family) if pair.arm is chosen][:1]:
         parts.append(
-            words(
+            say(
                 "quality_tiers.headline_pair",
-                other=variant_name(one.other, words),
-                name=variant_name(chosen, words),
+                other=variant_name(one.other),
+                name=variant_name(chosen),
                 share=numbers.percent(fmean(one.theirs)),
-                said=one.said(words),
+                said=one.said(),
             )
         )
-    return words("punctuation.sentence").join(parts)
+    return joined("sentence", parts)
 
 
-def _of_other_forms(arm: Arm, family: Family, words: Words) -> list[str]:
+def _of_other_forms(arm: Arm, family: Family) -> list[str]:
     """What it answers of the rarest where that was asked as often as the rest, and where it was trained for longer."""
     told = [
-        words("quality_tiers.headline_form", form=form.said(words), share=numbers.percent(fmean(shares)))
+        say("quality_tiers.headline_form", form=form.said(), share=numbers.percent(fmean(shares)))
         for form in family.forms_of(arm)
         if (form.asked == EVENLY and form.times == 1) or (form.asked == UNEVENLY and form.times > 1)
         if (shares := form.arm.values(tier_share(RARELY)))
     ]
     if not told:
         return []
-    name, forms = variant_name(arm, words), words("punctuation.notes").join(told)
-    return [words("quality_tiers.headline_forms", name=name, forms=forms)]
+    name, forms = variant_name(arm), joined("notes", told)
+    return [say("quality_tiers.headline_forms", name=name, forms=forms)]
 
 
-def _tiers_told(arm: Arm, family: Family, words: Words) -> str:
+def _tiers_told(arm: Arm, family: Family) -> Text:
     shares = [numbers.percent(fmean(values)) for tier in family.tiers if (values := arm.values(tier_share(tier)))]
-    return f"{variant_name(arm, words)} {' / '.join(shares)}"
+    return joined(" ", [variant_name(arm), " / ".join(shares)])
 
 
-def _of_tasks(results: Results, label: str, words: Words) -> str:
+def _of_tasks(results: Results, label: str) -> Text:
     """Count how plain latents at MHA's width end, over all studies, each by its longest training."""
     found: list[Contest] = []
     tasks: dict[str, None] = {}
@@ -95,13 +93,16 @@ def _of_tasks(results: Results, label: str, words: Words) -> str:
                 tasks[study.task] = None
     if not found:
         return ""
-    return words(
+    return say(
         "quality.headline",
         count=len(found),
-        tasks=words("punctuation.list").join(tasks),
-        told=words("punctuation.list").join(
-            words(f"verdict.count.{outcome}", count=len(ended))
-            for outcome in Outcome
-            if (ended := of_outcome(found, outcome))
+        tasks=joined("list", tasks),
+        told=joined(
+            "list",
+            [
+                say(f"verdict.count.{outcome}", count=len(ended))
+                for outcome in Outcome
+                if (ended := of_outcome(found, outcome))
+            ],
         ),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from suite.report.blocks import dotted, say
 from suite.report.charts import figure_text
 from suite.report.facets import point_facets
 from suite.report.palette import shown
@@ -13,7 +14,6 @@ from suite.report.quality_tier_style import TIER_MARKS
 from suite.report.quality_tiers_family import Form, tier_share
 from suite.report.rl_charts import axis, error_bars, row_layout, short
 from suite.report.verdicts import share_interval
-from suite.report.words import Words
 
 APART = 0.14
 """Between the tiers of one row, which often agree."""
@@ -22,17 +22,17 @@ HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
 Row = tuple[Arm, Form]
 
 
-def forms_plot(rows: Sequence[Row], tiers: Sequence[str], words: Words) -> dict[str, Any]:
-    names = [f"{variant_name(arm, words)} · {form.said(words)}" for arm, form in rows]
+def forms_plot(rows: Sequence[Row], tiers: Sequence[str]) -> dict[str, Any]:
+    names = [dotted(variant_name(arm), form.said()) for arm, form in rows]
     return {
-        "data": [_of_tier(tier, place - (len(tiers) - 1) / 2, rows, words) for place, tier in enumerate(tiers)],
+        "data": [_of_tier(tier, place - (len(tiers) - 1) / 2, rows) for place, tier in enumerate(tiers)],
         "layout": row_layout(
-            names, xaxis=axis(words("quality.axis.answered"), tickformat=".0%", range=[-0.02, 1.04]), shift_px=19
+            names, xaxis=axis(say("quality.axis.answered"), tickformat=".0%", range=[-0.02, 1.04]), shift_px=19
         ),
     }
 
 
-def _of_tier(tier: str, offset: float, rows: Sequence[Row], words: Words) -> dict[str, Any]:
+def _of_tier(tier: str, offset: float, rows: Sequence[Row]) -> dict[str, Any]:
     colour, symbol = TIER_MARKS[tier]
     taken = tier_share(tier)
     known = [
@@ -41,16 +41,16 @@ def _of_tier(tier: str, offset: float, rows: Sequence[Row], words: Words) -> dic
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": words(f"quality_tiers.tier.{tier}"),
+        "name": say(f"quality_tiers.tier.{tier}"),
         "x": [short(mean) for _, _, mean in known],
         "y": [place + APART * offset for place, _, _ in known],
         **error_bars("x", [(mean, share_interval(form.arm.values(taken))) for _, form, mean in known], colour=colour),
         "hovertext": [
             figure_text(
-                words(
+                say(
                     "quality_tiers.hover",
-                    name=words(f"quality_tiers.tier.{tier}"),
-                    share=share_text(form.arm.values(taken), words),
+                    name=say(f"quality_tiers.tier.{tier}"),
+                    share=share_text(form.arm.values(taken)),
                     count=len(form.arm.values(taken)),
                 )
             )

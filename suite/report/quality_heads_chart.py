@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from suite.report.blocks import Text, say
 from suite.report.charts import figure_text, layout
 from suite.report.palette import BLUE
 from suite.report.quality_heads import Falls
-from suite.report.words import Words
 
 OPACITY = 0.75
 """Text in the page's own colour stays readable on it, in light and in dark."""
@@ -16,10 +16,10 @@ def height_px(heads: int) -> int:
     return FRAME_PX + ROW_PX * heads
 
 
-def heads_map(falls: Falls, words: Words) -> dict[str, Any]:
-    columns = [words("quality_tiers.attribute", number=name.rpartition(" ")[2]) for name in falls.attributes]
+def heads_map(falls: Falls) -> dict[str, Any]:
+    columns = [say("quality_tiers.attribute", number=name.rpartition(" ")[2]) for name in falls.attributes]
     layers = {name.split()[1] for name in falls.heads}
-    rows = [_head_name(name, words, has_layers=len(layers) > 1) for name in falls.heads]
+    rows = [_head_name(name, has_layers=len(layers) > 1) for name in falls.heads]
     cells = {
         "type": "heatmap",
         "x": columns,
@@ -27,7 +27,7 @@ def heads_map(falls: Falls, words: Words) -> dict[str, Any]:
         "z": [[round(100 * value, 1) for value in row] for row in falls.fall],
         "hovertext": [
             [
-                figure_text(words("quality_tiers.fall_hover", head=row, attribute=column, points=_points(value)))
+                figure_text(say("quality_tiers.fall_hover", head=row, attribute=column, points=_points(value)))
                 for column, value in zip(columns, values, strict=True)
             ]
             for row, values in zip(rows, falls.fall, strict=True)
@@ -58,7 +58,7 @@ def heads_map(falls: Falls, words: Words) -> dict[str, Any]:
                 "type": "category",
                 "side": "top",
                 "range": [-0.5, len(columns) - 0.5],
-                "title": {"text": words("quality_tiers.attributes"), "standoff": 4},
+                "title": {"text": say("quality_tiers.attributes"), "standoff": 4},
                 "automargin": True,
                 "showgrid": False,
                 "ticks": "",
@@ -78,11 +78,11 @@ def _points(fall: float) -> str:
     return f"{100 * fall:.0f}".replace("-0", "0")
 
 
-def _head_name(name: str, words: Words, *, has_layers: bool) -> str:
+def _head_name(name: str, *, has_layers: bool) -> Text:
     _, layer, _, head = name.split()
     if has_layers:
-        return words("quality_tiers.head_of", layer=int(layer) + 1, head=int(head) + 1)
-    return words("quality_tiers.head", head=int(head) + 1)
+        return say("quality_tiers.head_of", layer=int(layer) + 1, head=int(head) + 1)
+    return say("quality_tiers.head", head=int(head) + 1)
 
 
 def _faint(colour: str) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.report.alike import Pairs
+from suite.report.blocks import Text, say
 from suite.report.palette import shown, style_of
 from suite.report.quality_names import variant_name
 from suite.report.quality_run import HEAD_DIM, KV_HEADS, LATENT_NORM, ROPE_DIM
 from suite.report.quality_runs import Arm
 from suite.report.rl_palette import DASHES
-from suite.report.words import Words
 
 FAINTEST = 0.45
 
@@ -27,16 +27,16 @@ def ordinals_of(lines: Mapping[Pairs, Sequence[Arm]]) -> dict[Pairs, int]:
     }
 
 
-def line_name(arm: Arm, line: Sequence[Arm], words: Words) -> str:
+def line_name(arm: Arm, line: Sequence[Arm]) -> Text:
     if len(line) == 1:
-        return variant_name(arm, words)
+        return variant_name(arm)
     sizes, name = dict(arm.variant), shown(arm.attention)
     if sizes.get(ROPE_DIM) == "0":
-        name = words("quality.name.no_rope", name=name)
+        name = say("quality.name.no_rope", name=name)
     if sizes.get(LATENT_NORM) == "false":
-        name = words("quality.name.no_norm", name=name)
+        name = say("quality.name.no_norm", name=name)
     what = "rank" if arm.is_latent else "groups" if _has_groups(line) else "width" if _has_widths(line) else ""
-    return words(f"quality.line.{what}", name=name) if what else name
+    return say(f"quality.line.{what}", name=name) if what else name
 
 
 def size_text(arm: Arm, line: Sequence[Arm]) -> str:

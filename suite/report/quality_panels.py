@@ -12,7 +12,6 @@ from suite.report.quality_lines import line_key, line_name, ordinals_of, size_te
 from suite.report.quality_numbers import bytes_axis
 from suite.report.quality_runs import Arm
 from suite.report.rl_charts import error_bars, short
-from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
 PANEL_PX, FRAME_PX, GAP = 190, 130, 0.035
@@ -44,13 +43,13 @@ def height_px(panels: int) -> int:
     return FRAME_PX + PANEL_PX * panels
 
 
-def panels_plot(panels: Sequence[Panel], axis_title: str, words: Words) -> dict[str, Any]:
+def panels_plot(panels: Sequence[Panel], axis_title: str) -> dict[str, Any]:
     """Arms must have a known cache."""
     arms = list(dict.fromkeys(mark.arm for panel in panels for mark in panel.marks))
     lines = grouped(arms, line_key)
     ordinals = ordinals_of(lines)
     traces = [
-        _trace(line, ordinals[key], panel, place, words, is_second=is_second)
+        _trace(line, ordinals[key], panel, place, is_second=is_second)
         for place, panel in enumerate(panels)
         for key, line in sorted(lines.items(), key=lambda item: (rank(item[1][0].attention), item[0]))
         for is_second in (False, True)
@@ -72,7 +71,7 @@ def panels_plot(panels: Sequence[Panel], axis_title: str, words: Words) -> dict[
     return {
         "data": traces,
         "layout": layout(
-            xaxis={**bytes_axis(arms, words), "anchor": axis_name("y", len(panels) - 1)},
+            xaxis={**bytes_axis(arms), "anchor": axis_name("y", len(panels) - 1)},
             **axes,
             shapes=guesses,
             annotations=[panel_title(panel.title, place, len(panels)) for place, panel in enumerate(panels)],
@@ -81,9 +80,7 @@ def panels_plot(panels: Sequence[Panel], axis_title: str, words: Words) -> dict[
     }
 
 
-def _trace(
-    line: Sequence[Arm], ordinal: int, panel: Panel, place: int, words: Words, *, is_second: bool
-) -> dict[str, Any]:
+def _trace(line: Sequence[Arm], ordinal: int, panel: Panel, place: int, *, is_second: bool) -> dict[str, Any]:
     marks = [mark for mark in panel.marks if mark.arm in line and mark.is_second is is_second]
     marks = sorted(marks, key=lambda mark: mark.arm.cache_bytes or 0)
     style = line_style(line[0].attention, ordinal)
@@ -92,7 +89,7 @@ def _trace(
             "line": {**style["line"], "dash": "dot", "width": 1},
             "marker": {**style["marker"], "symbol": f"{style['marker']['symbol'].removesuffix('-open')}-open"},
         }
-    name = line_name(line[0], line, words)
+    name = line_name(line[0], line)
     is_named = place == 0 and not is_second
     # Beside second marks the names of sizes would lie over each other.
     is_labelled = not any(mark.is_second for mark in panel.marks)

@@ -7,6 +7,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.alike import grouped
+from suite.report.blocks import Text, say
 from suite.report.charts import figure_text, layout
 from suite.report.facets import trace_facets
 from suite.report.palette import rank, shown, style_of
@@ -17,7 +18,6 @@ from suite.report.quality_run import QualityRun
 from suite.report.quality_runs import Arm, Study
 from suite.report.quality_tasks import is_by_loss
 from suite.report.rl_charts import axis, short
-from suite.report.words import Words
 
 SMALLEST_PX, LARGEST_PX = 9, 24
 GREY = "#808080"
@@ -53,7 +53,7 @@ def front_of(found: Sequence[Standing]) -> list[Standing]:
     return front
 
 
-def pareto_plot(study: Study, words: Words) -> dict[str, Any]:
+def pareto_plot(study: Study) -> dict[str, Any]:
     found, by_loss = standings(study), is_by_loss(study)
     front = front_of(found)
     arms = [one.arm for one in found]
@@ -61,23 +61,23 @@ def pareto_plot(study: Study, words: Words) -> dict[str, Any]:
     ordinals = ordinals_of(lines)
     sizes = _sizes_px(arms)
     ys = {one.arm: -one.quality if by_loss else one.quality for one in found}
-    yaxis = axis(words("quality.axis.loss"), autorange="reversed") if by_loss else _share_axis(words)
+    yaxis = axis(say("quality.axis.loss"), autorange="reversed") if by_loss else _share_axis()
     traces = [
-        _trace(line, ordinals[key], ys, [one.arm for one in front], sizes, by_loss, words)
+        _trace(line, ordinals[key], ys, [one.arm for one in front], sizes, by_loss)
         for key, line in sorted(lines.items(), key=lambda item: (rank(item[1][0].attention), item[0]))
     ]
     return {
-        "data": [_front(front, ys, words), *traces],
+        "data": [_front(front, ys), *traces],
         "layout": layout(
-            xaxis=bytes_axis(arms, words),
+            xaxis=bytes_axis(arms),
             yaxis={"automargin": True, "zeroline": False, **yaxis},
             hovermode="closest",
         ),
     }
 
 
-def _share_axis(words: Words) -> dict[str, Any]:
-    return axis(words("quality.axis.answered"), tickformat=".0%")
+def _share_axis() -> dict[str, Any]:
+    return axis(say("quality.axis.answered"), tickformat=".0%")
 
 
 def _sizes_px(arms: Sequence[Arm]) -> Mapping[Arm, float]:
@@ -95,11 +95,11 @@ def _sizes_px(arms: Sequence[Arm]) -> Mapping[Arm, float]:
     }
 
 
-def _front(front: Sequence[Standing], ys: Mapping[Arm, float], words: Words) -> dict[str, Any]:
+def _front(front: Sequence[Standing], ys: Mapping[Arm, float]) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": figure_text(words("quality.front")),
+        "name": figure_text(say("quality.front")),
         "x": [one.cost for one in front],
         "y": [short(ys[one.arm]) for one in front],
         "line": {"color": GREY, "dash": "dot", "width": 1.5, "shape": "hv"},
@@ -114,21 +114,20 @@ def _trace(
     front: Sequence[Arm],
     sizes: Mapping[Arm, float],
     by_loss: bool,
-    words: Words,
 ) -> dict[str, Any]:
     style = style_of(line[0].attention)
     solid = style.marker + ("-dot" if ordinal else "")
     return {
         "type": "scatter",
         "mode": "markers+text",
-        "name": figure_text(line_name(line[0], line, words)),
+        "name": figure_text(line_name(line[0], line)),
         "x": [arm.cache_bytes for arm in line],
         "y": [short(ys[arm]) for arm in line],
         "text": [figure_text(size_text(arm, line)) for arm in line],
         "textposition": "top center" if line[0].is_latent else "bottom center",
         "textfont": {"size": 10, "color": style.colour},
         "cliponaxis": False,
-        "hovertext": [figure_text(_hover(arm, arm in front, by_loss, words)) for arm in line],
+        "hovertext": [figure_text(_hover(arm, arm in front, by_loss)) for arm in line],
         "hovertemplate": HOVER,
         "marker": {
             "color": style.colour,
@@ -141,17 +140,13 @@ def _trace(
     }
 
 
-def _hover(arm: Arm, is_front: bool, by_loss: bool, words: Words) -> str:
-    value = (
-        loss_text(arm.values(QualityRun.final_loss), words)
-        if by_loss
-        else share_text(arm.values(QualityRun.final), words)
-    )
-    said = words(
+def _hover(arm: Arm, is_front: bool, by_loss: bool) -> Text:
+    value = loss_text(arm.values(QualityRun.final_loss)) if by_loss else share_text(arm.values(QualityRun.final))
+    said = say(
         "quality.pareto_hover",
-        name=variant_name(arm, words),
+        name=variant_name(arm),
         value=value,
         bytes=numbers.count(arm.cache_bytes or 0),
         decode=numbers.NOTHING if arm.decode_s is None else numbers.seconds(arm.decode_s),
     )
-    return words("quality.on_front", said=said) if is_front else said
+    return say("quality.on_front", said=said) if is_front else said

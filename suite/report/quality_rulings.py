@@ -7,12 +7,12 @@ answer. Those that told nothing apart, since both answer all or neither learnt i
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from suite.report.blocks import Text, joined, say
 from suite.report.compress_runs import Study as CompressStudy
 from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_names import listed, variant_name
 from suite.report.quality_runs import Study
 from suite.report.quality_tiers_family import Family
-from suite.report.words import Words
 from suite.statistics.paired import JUDGED, TOLD_APART, Outcome
 
 HOLDS, FAILS, MIXED, LEFT_OPEN = "holds", "fails", "mixed", "open"
@@ -49,17 +49,17 @@ def by_lower(contests: Sequence[Contest]) -> str:
     return FAILS if judged and all(one.found.rules_out_lower for one in judged) else LEFT_OPEN
 
 
-def counted(titled: Sequence[Titled], words: Words) -> str:
+def counted(titled: Sequence[Titled]) -> Text:
     """Count how many ended how, and name those that were lower or higher by most."""
     parts = []
     for outcome in Outcome:
         found = sorted((pair for pair in titled if pair[1].outcome is outcome), key=_largest_first)
-        names = [f"{title}: {variant_name(one.arm, words)} {_size_of(one, words)}" for title, one in found]
+        names = [joined("", [title, ": ", variant_name(one.arm), " ", _size_of(one)]) for title, one in found]
         if found:
-            said = words(f"verdict.count.{outcome}", count=len(found))
+            said = say(f"verdict.count.{outcome}", count=len(found))
             is_named = outcome in TOLD_APART
-            parts.append(words("claim.named", said=said, names=listed(names, words)) if is_named else said)
-    return words("claim.counted", total=len(titled), parts=words("punctuation.notes").join(parts))
+            parts.append(say("claim.named", said=said, names=listed(names)) if is_named else said)
+    return say("claim.counted", total=len(titled), parts=joined("notes", parts))
 
 
 def _largest_first(titled: Titled) -> tuple[bool, float]:
@@ -67,7 +67,7 @@ def _largest_first(titled: Titled) -> tuple[bool, float]:
     return not titled[1].is_share, -abs(titled[1].mean)
 
 
-def _size_of(one: Contest, words: Words) -> str:
+def _size_of(one: Contest) -> Text:
     if one.is_share:
-        return words("claim.points", points=f"{100 * one.mean:+.1f}")
-    return words("claim.nats", nats=f"{-one.mean:+.3f}")
+        return say("claim.points", points=f"{100 * one.mean:+.1f}")
+    return say("claim.nats", nats=f"{-one.mean:+.3f}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from suite.records import numbers
+from suite.report.blocks import Text, joined, say
 from suite.report.compress_findings import compressed_told
 from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_heads import MOST_OF_IT, falls_by_seed
@@ -15,7 +16,6 @@ from suite.report.quality_run import TIERS
 from suite.report.quality_runs import Arm, Study
 from suite.report.quality_tiers_family import MIXES, Family, Form, mix_share, tier_share
 from suite.report.quality_tiers_tables import form_contests
-from suite.report.words import Words
 from suite.statistics.paired import JUDGED, Comparison, Outcome, changes, compare, judge_together
 
 OFTEN = TIERS[0]
@@ -25,7 +25,7 @@ FEWEST_FIRST = 2
 """Heads that must be somebody's first, or one head does all the work."""
 
 
-def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
+def heads_specialise(evidence: Evidence) -> Ruling | None:
     """Rule whether for each attribute one head carries most of it, and not one head all of them."""
     parts, compared = [], []
     for arm in [arm for family in evidence.families for arm in family.looked_into]:
@@ -38,10 +38,10 @@ def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
         first = fmean(falls.first_heads for falls in found)
         compared += [carried, several]
         parts.append(
-            words(
+            say(
                 "claim.heads.of",
-                name=variant_name(arm, words),
-                share=share_text(shares, words),
+                name=variant_name(arm),
+                share=share_text(shares),
                 alike=numbers.percent(1 / len(found[0].heads)),
                 first=f"{first:.1f}",
                 heads=len(found[0].heads),
@@ -52,10 +52,10 @@ def heads_specialise(evidence: Evidence, words: Words) -> Ruling | None:
         return None
     judged = judge_together(compared)
     outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
-    return Ruling(outcome=_together(outcomes), said=words("claim.heads", told=words("punctuation.notes").join(parts)))
+    return Ruling(outcome=_together(outcomes), said=say("claim.heads", told=joined("notes", parts)))
 
 
-def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
+def information_tiers(evidence: Evidence) -> Ruling | None:
     """Rule whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
 
     What a real model loses stands beside it and decides nothing: it was not trained with its latent.
@@ -73,19 +73,19 @@ def information_tiers(evidence: Evidence, words: Words) -> Ruling | None:
         pairs = rare_pairs(family)
         of_latents, of_others = ([gradings.get(arm) for arm in arms] for arms in (latents, others))
         outcomes.append(_graded_outcome(of_latents, of_others, pairs))
-        said.append(words("claim.tiers.graded", names=_named(graded, words), of=len(latents)))
+        said.append(say("claim.tiers.graded", names=_named(graded), of=len(latents)))
         if others:
-            said.append(words("claim.tiers.others", names=_named(graded_others, words), of=len(others)))
+            said.append(say("claim.tiers.others", names=_named(graded_others), of=len(others)))
         if pairs:
-            titled = [(variant_name(one.other, words), one) for one in pairs]
-            said.append(words("claim.tiers.pairs", counted=counted(titled, words)))
+            titled = [(variant_name(one.other), one) for one in pairs]
+            said.append(say("claim.tiers.pairs", counted=counted(titled)))
         else:
-            said.append(words("claim.tiers.no_pairs"))
-    said += filter(None, [compressed_told(study, words) for study in evidence.compressed])
-    return Ruling(outcome=_together(outcomes), said=words("punctuation.sentence").join(said))
+            said.append(say("claim.tiers.no_pairs"))
+    said += filter(None, [compressed_told(study) for study in evidence.compressed])
+    return Ruling(outcome=_together(outcomes), said=joined("sentence", said))
 
 
-def grading_automatic(evidence: Evidence, words: Words) -> Ruling | None:
+def grading_automatic(evidence: Evidence) -> Ruling | None:
     """Rule whether the grading follows what training asks, by itself.
 
     That a trained decoder does not regrade is arithmetic, and told by what it loses where the questions are swapped.
@@ -96,15 +96,15 @@ def grading_automatic(evidence: Evidence, words: Words) -> Ruling | None:
     for family in evidence.families:
         contests, gradings = form_contests(family), gradings_of(family.main)
         for arm, forms in [pair for pair in family.with_forms if pair[0].is_latent]:
-            told, found = _followed(forms, contests, words)
+            told, found = _followed(forms, contests)
             follows += found
             fixed += [arm] if is_graded(gradings.get(arm)) else []
             if told:
-                said.append(words("claim.grading.of", name=variant_name(arm, words), told=told))
+                said.append(say("claim.grading.of", name=variant_name(arm), told=told))
     if not follows:
         return None
-    said += [_asked_differently(arm, words) for arm in fixed]
-    return Ruling(outcome=_follows_outcome(follows, fixed), said=words("punctuation.sentence").join(said))
+    said += [_asked_differently(arm) for arm in fixed]
+    return Ruling(outcome=_follows_outcome(follows, fixed), said=joined("sentence", said))
 
 
 def gradings_of(study: Study) -> dict[Arm, Comparison]:
@@ -122,8 +122,8 @@ def is_graded(grading: Comparison | None) -> bool:
     return grading is not None and grading.outcome is Outcome.HIGHER and grading.mean >= LEAST_GAP
 
 
-def _named(arms: Sequence[Arm], words: Words) -> str:
-    return listed([variant_name(arm, words) for arm in arms], words) if arms else words("claim.none")
+def _named(arms: Sequence[Arm]) -> Text:
+    return listed([variant_name(arm) for arm in arms]) if arms else say("claim.none")
 
 
 def _specialised(carried: Comparison, several: Comparison) -> str:
@@ -163,9 +163,7 @@ def _together(outcomes: Sequence[str]) -> str:
     return MIXED if {HOLDS, MIXED} & set(outcomes) else LEFT_OPEN
 
 
-def _followed(
-    forms: Sequence[Form], contests: Mapping[tuple[Arm, Arm], Contest], words: Words
-) -> tuple[str, list[Contest]]:
+def _followed(forms: Sequence[Form], contests: Mapping[tuple[Arm, Arm], Contest]) -> tuple[Text, list[Contest]]:
     """Say what other forms make of the tier that is asked rarely where asking is uneven; return the swapped ones."""
     first, parts, follows = forms[0], [], []
     for form in forms[1:]:
@@ -173,24 +171,24 @@ def _followed(
         if one is None:
             continue
         parts.append(
-            words(
+            say(
                 "claim.grading.form",
-                form=form.said(words),
+                form=form.said(),
                 share=numbers.percent(fmean(one.ours)),
                 first=numbers.percent(fmean(one.theirs)),
-                said=one.said(words),
+                said=one.said(),
             )
         )
         if form.asked == "swapped" and form.times == 1:
             follows.append(one)
-    return words("punctuation.notes").join(parts), follows
+    return joined("notes", parts), follows
 
 
-def _asked_differently(arm: Arm, words: Words) -> str:
+def _asked_differently(arm: Arm) -> Text:
     trained, swapped = (mean_of(arm, mix_share(MIXES[name])) or 0.0 for name in ("trained", "swapped"))
-    return words(
+    return say(
         "claim.grading.asked",
-        name=variant_name(arm, words),
+        name=variant_name(arm),
         trained=numbers.percent(trained),
         swapped=numbers.percent(swapped),
     )

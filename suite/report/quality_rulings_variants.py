@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from suite.report.blocks import joined, say
 from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_rulings import FAILS, HOLDS, MIXED, Evidence, Ruling, Titled, by_lower, counted
 from suite.report.quality_run import TIERS
@@ -9,7 +10,6 @@ from suite.report.quality_runs import RECALL, Arm, Study, longest_trained
 from suite.report.quality_tasks import against_mha, against_pairs
 from suite.report.quality_tiers_family import Family
 from suite.report.quality_tiers_tables import tier_contests
-from suite.report.words import Words
 from suite.statistics.paired import JUDGED
 
 FULL_CONTEXT = ("two_hop", "copying", "counting")
@@ -19,40 +19,40 @@ RARELY = TIERS[-1]
 Chosen = Callable[[Arm], bool]
 
 
-def lower_ceiling(evidence: Evidence, words: Words) -> Ruling | None:
+def lower_ceiling(evidence: Evidence) -> Ruling | None:
     """MLA against MHA, by its usual rank and by smaller ones, and against other caches of its size."""
-    usual = [*_against_mha(evidence, lambda arm: _is_mla(arm) and arm.has_default_rank, words)]
-    narrow = [*_against_mha(evidence, lambda arm: _is_mla(arm) and not arm.has_default_rank, words)]
-    level = [*_at_equal_cache(evidence, words)]
+    usual = [*_against_mha(evidence, lambda arm: _is_mla(arm) and arm.has_default_rank)]
+    narrow = [*_against_mha(evidence, lambda arm: _is_mla(arm) and not arm.has_default_rank)]
+    level = [*_at_equal_cache(evidence)]
     if not usual and not narrow:
         return None
     told = (("usual", usual), ("narrow", narrow), ("level", level))
-    said = [words(f"claim.ceiling.{name}", counted=counted(titled, words)) for name, titled in told if titled]
+    said = [say(f"claim.ceiling.{name}", counted=counted(titled)) for name, titled in told if titled]
     outcome = by_lower([one for _, one in (*usual, *narrow)])
     if not of_outcome([one for _, one in usual], *JUDGED):
         # A latent that was starved on purpose says nothing of one that was not.
-        said.append(words("claim.ceiling.no_usual"))
+        said.append(say("claim.ceiling.no_usual"))
         outcome = MIXED if outcome == HOLDS else outcome
-    return Ruling(outcome=outcome, said=words("punctuation.sentence").join(said))
+    return Ruling(outcome=outcome, said=joined("sentence", said))
 
 
-def gqa_between(evidence: Evidence, words: Words) -> Ruling | None:
+def gqa_between(evidence: Evidence) -> Ruling | None:
     """GQA and MQA with heads as wide as MHA's."""
-    titled = [*_against_mha(evidence, lambda arm: arm.attention in ("gqa", "mqa") and arm.is_wide, words)]
+    titled = [*_against_mha(evidence, lambda arm: arm.attention in ("gqa", "mqa") and arm.is_wide)]
     if not titled:
         return None
-    return Ruling(outcome=by_lower([one for _, one in titled]), said=counted(titled, words))
+    return Ruling(outcome=by_lower([one for _, one in titled]), said=counted(titled))
 
 
-def full_context(evidence: Evidence, words: Words) -> Ruling | None:
+def full_context(evidence: Evidence) -> Ruling | None:
     """MLA against MHA on tasks that need the whole context; weaker there means: and not on recall of single pairs."""
     titled = [*_of_tasks(evidence.tasks, _is_mla, lambda study: study.task in FULL_CONTEXT)]
-    recall = [*_of_tasks(evidence.tasks, _is_mla, lambda study: study.task == RECALL), *_one_hop(evidence, words)]
+    recall = [*_of_tasks(evidence.tasks, _is_mla, lambda study: study.task == RECALL), *_one_hop(evidence)]
     if not titled:
         return None
-    said = [words("claim.context.full", counted=counted(titled, words))]
-    said += [words("claim.context.recall", counted=counted(recall, words))] if recall else []
-    return Ruling(outcome=_context_outcome(titled, recall), said=words("punctuation.sentence").join(said))
+    said = [say("claim.context.full", counted=counted(titled))]
+    said += [say("claim.context.recall", counted=counted(recall))] if recall else []
+    return Ruling(outcome=_context_outcome(titled, recall), said=joined("sentence", said))
 
 
 def _context_outcome(titled: list[Titled], recall: list[Titled]) -> str:
@@ -63,26 +63,26 @@ def _context_outcome(titled: list[Titled], recall: list[Titled]) -> str:
     return HOLDS if of_recall and by_lower(of_recall) == FAILS else MIXED
 
 
-def _one_hop(evidence: Evidence, words: Words) -> Iterable[Titled]:
+def _one_hop(evidence: Evidence) -> Iterable[Titled]:
     """The same contexts as two hops, asked for what one look-up finds."""
     for study in evidence.tasks:
         for one in against_mha(study, kind=ONE_HOP):
             if _is_mla(one.arm):
-                yield words("claim.one_hop", title=study.title), one
+                yield say("claim.one_hop", title=study.title), one
 
 
 def _is_mla(arm: Arm) -> bool:
     return arm.is_latent and arm.is_plain
 
 
-def _against_mha(evidence: Evidence, chosen: Chosen, words: Words) -> Iterable[Titled]:
+def _against_mha(evidence: Evidence, chosen: Chosen) -> Iterable[Titled]:
     """On every task, and in the tier of task=tiers that is asked rarely."""
     yield from _of_tasks(evidence.tasks, chosen, lambda _: True)
     for family in evidence.families:
         for study, arm in _longest_others(family.uneven):
             for one in against_mha(study, kind=RARELY):
                 if one.arm is arm and chosen(arm):
-                    yield words("claim.rarely", title=study.task), one
+                    yield say("claim.rarely", title=study.task), one
 
 
 def _of_tasks(tasks: Iterable[Study], chosen: Chosen, fits: Callable[[Study], bool]) -> Iterable[Titled]:
@@ -97,14 +97,14 @@ def _longest_others(found: Iterable[Study]) -> list[tuple[Study, Arm]]:
     return longest_trained((study, arm) for study in found if study.reference is not None for arm in study.others)
 
 
-def _at_equal_cache(evidence: Evidence, words: Words) -> Iterable[Titled]:
+def _at_equal_cache(evidence: Evidence) -> Iterable[Titled]:
     for study in evidence.tasks:
         for pair, one in against_pairs(study, by_loss=True):
             if pair.is_equal:
                 yield study.title, one
     for family in evidence.families:
         for one in rare_pairs(family):
-            yield words("claim.rarely", title=family.main.task), one
+            yield say("claim.rarely", title=family.main.task), one
 
 
 def rare_pairs(family: Family) -> list[Contest]:

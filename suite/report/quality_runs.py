@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from suite.records.derived import started_at
 from suite.report.alike import Pairs, case_key, differing, grouped, named_in
+from suite.report.blocks import Text, joined
 from suite.report.facets import name_facets
 from suite.report.palette import rank
 from suite.report.quality_run import (
@@ -211,7 +212,7 @@ def arms_of(records: Sequence[CurrentRecord]) -> list[Arm]:
     ]
 
 
-def titles_of(keys: Sequence[Pairs], *, has_labels: bool) -> dict[Pairs, str]:
+def titles_of(keys: Sequence[Pairs], *, has_labels: bool) -> dict[Pairs, Text]:
     """Each by its task, and by what else tells it from others of its task."""
     titles = {}
     for key in keys:
@@ -225,7 +226,7 @@ def titles_of(keys: Sequence[Pairs], *, has_labels: bool) -> dict[Pairs, str]:
             if name in differ and name not in ("task", "label")
             if (value := said.get(name) or DEFAULTS.get(name, "")) and (name, value) not in UNSAID
         ]
-        titles[key] = " · ".join(filter(None, parts))
+        titles[key] = joined(" · ", filter(None, parts))
     return titles
 
 

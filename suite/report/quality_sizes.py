@@ -3,25 +3,25 @@
 from collections.abc import Iterable
 
 from suite.records import numbers
+from suite.report.blocks import Text, say
 from suite.report.quality_runs import Study
-from suite.report.words import Words
 
 
-def what_it_shows(found: Iterable[Study], words: Words) -> str:
+def what_it_shows(found: Iterable[Study]) -> Text:
     """The fixed sentence, with the sizes of these studies filled in."""
     runs = [run for study in found for arm in study.arms for run in arm.runs]
     parameters = [value for run in runs if (value := run.constant("model_parameter_count")) is not None]
     questions = [run.questions for run in runs if run.questions]
-    return words(
+    return say(
         "quality.small",
-        parameters=_range(parameters, words),
-        questions=_range(questions, words),
+        parameters=_range(parameters),
+        questions=_range(questions),
         runs=numbers.count(len(runs)),
     )
 
 
-def _range(values: list[float], words: Words) -> str:
+def _range(values: list[float]) -> Text:
     if not values:
         return numbers.NOTHING
     low, high = numbers.count(min(values)), numbers.count(max(values))
-    return low if low == high else words("rl.range", low=low, high=high)
+    return low if low == high else say("rl.range", low=low, high=high)

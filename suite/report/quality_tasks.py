@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.report.alike import Pairs, differing, grouped
+from suite.report.blocks import Text, joined
 from suite.report.quality_contests import Contest, contest, judged
 from suite.report.quality_pairs import Pair, pairs_of
 from suite.report.quality_run import ALL, LATENT_NORM, ROPE_DIM, QualityRun
@@ -116,12 +117,12 @@ def axes_of(found: Sequence[Study]) -> list[Axis]:
         for of_rest in grouped(found, functools.partial(_but, name)).values():
             numbered = [(value, study) for study in of_rest if (value := number_of(study.value(name))) is not None]
             if len(numbered) > 1:
-                title = " · ".join([study_title(of_rest[0], found, but=name), name.removeprefix(OF_A_TASK)])
+                title = joined(" · ", [study_title(of_rest[0], found, but=name), name.removeprefix(OF_A_TASK)])
                 axes.append(Axis(name=name, title=title, studies=sorted(numbered, key=lambda pair: pair[0])))
     return sorted(axes, key=lambda axis: -len(axis.studies))
 
 
-def study_title(study: Study, found: Sequence[Study], *, but: str) -> str:
+def study_title(study: Study, found: Sequence[Study], *, but: str) -> Text:
     """Without one setting's value."""
     differ = differing([other.setting for other in found if other.task == study.task])
     parts = [
@@ -129,7 +130,7 @@ def study_title(study: Study, found: Sequence[Study], *, but: str) -> str:
         for name, value in study.setting
         if name in differ and value and (name, value) not in UNSAID and name not in ("task", "label", but)
     ]
-    return " · ".join([study.task, *parts])
+    return joined(" · ", [study.task, *parts])
 
 
 def variants_of(found: Sequence[Study]) -> dict[Pairs, list[tuple[Study, Arm]]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.report.alike import grouped
+from suite.report.blocks import Text, say, say_or
 from suite.report.quality_run import ASKED, TIERS, UNEVENLY, QualityRun
 from suite.report.quality_runs import (
     TIERS_TASK,
@@ -24,7 +25,6 @@ from suite.report.quality_runs import (
     without_names,
 )
 from suite.report.results import Results
-from suite.report.words import Words
 
 SHARES = (0.85, 0.12, 0.03)
 """Of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""
@@ -43,9 +43,9 @@ class Form:
     times: float
     """Its updates over the family's usual ones."""
 
-    def said(self, words: Words) -> str:
-        form = words.either(f"quality_tiers.form.{self.asked}", self.asked)
-        return form if self.times == 1 else words("quality_tiers.longer", form=form, times=f"{self.times:.3g}")
+    def said(self) -> Text:
+        form = say_or(f"quality_tiers.form.{self.asked}", self.asked)
+        return form if self.times == 1 else say("quality_tiers.longer", form=form, times=f"{self.times:.3g}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

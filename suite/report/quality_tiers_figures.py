@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from suite.records import numbers
+from suite.report.blocks import Figure, Text, View, dotted, say
 from suite.report.quality_curves import curves_plot
 from suite.report.quality_forms_chart import forms_plot
 from suite.report.quality_heads import falls_by_seed
@@ -17,27 +18,25 @@ from suite.report.quality_run import QualityRun
 from suite.report.quality_runs import Arm, Value
 from suite.report.quality_tiers_family import MIXES, Family, mix_share, tier_share
 from suite.report.rl_charts import height_px, rows_height_px
-from suite.report.section import Figure, View
 from suite.report.verdicts import share_interval
-from suite.report.words import Words
 
 MOST_MAPS, MOST_VIEWS, MOST_TOGETHER = 6, 8, 2
 
 
-def figures_of(family: Family, words: Words, *, is_lone: bool) -> list[Figure]:
+def figures_of(family: Family, *, is_lone: bool) -> list[Figure]:
     """`is_lone`: no other family stands on the page, so none need be named."""
 
-    def titled(key: str) -> str:
-        return words(key) if is_lone else f"{words(key)} · {family.title}"
+    def titled(key: str) -> Text:
+        return say(key) if is_lone else dotted(say(key), family.title)
 
     return list(
         filter(
             None,
             (
-                _by_bytes(family, titled("quality_tiers.by_bytes"), words),
-                _forms(family, titled("quality_tiers.forms"), words),
-                _heads(family, titled("quality_tiers.heads"), words),
-                _curves(family, titled("quality_tiers.curves"), words),
+                _by_bytes(family, titled("quality_tiers.by_bytes")),
+                _forms(family, titled("quality_tiers.forms")),
+                _heads(family, titled("quality_tiers.heads")),
+                _curves(family, titled("quality_tiers.curves")),
             ),
         )
     )
@@ -50,62 +49,60 @@ def recoverable_share(tier: str) -> Value:
     return found
 
 
-def _by_bytes(family: Family, title: str, words: Words) -> Figure | None:
+def _by_bytes(family: Family, title: str) -> Figure | None:
     arms = [arm for arm in family.main.arms if arm.cache_bytes]
     tiers = family.tiers
     if not arms or not tiers:
         return None
     chances = {tier: arms[0].runs[0].chance(tier) for tier in tiers}
     by_tier = [
-        Panel(title=_tier_title(tier, words), marks=list(_marks(arms, tier_share(tier), words)), chance=chances[tier])
+        Panel(title=_tier_title(tier), marks=list(_marks(arms, tier_share(tier))), chance=chances[tier])
         for tier in tiers
     ]
-    views = [View(title=words("quality_tiers.view.tiers"), figure=panels_plot(by_tier, _answered(words), words))]
+    views = [View(title=say("quality_tiers.view.tiers"), figure=panels_plot(by_tier, _answered()))]
     if any(arm.values(recoverable_share(tier)) for arm in arms for tier in tiers):
         in_cache = [
             Panel(
                 title=panel.title,
-                marks=[*panel.marks, *_marks(arms, recoverable_share(tier), words, is_second=True)],
+                marks=[*panel.marks, *_marks(arms, recoverable_share(tier), is_second=True)],
                 chance=panel.chance,
             )
             for tier, panel in zip(tiers, by_tier, strict=True)
         ]
         views.append(
             View(
-                title=words("quality_tiers.view.cached"),
-                figure=panels_plot(in_cache, words("quality_tiers.axis.cached"), words),
+                title=say("quality_tiers.view.cached"),
+                figure=panels_plot(in_cache, say("quality_tiers.axis.cached")),
             )
         )
     mixes = [
-        Panel(title=words(f"quality_tiers.mix.{name}"), marks=list(_marks(arms, mix_share(shares), words)))
+        Panel(title=say(f"quality_tiers.mix.{name}"), marks=list(_marks(arms, mix_share(shares))))
         for name, shares in MIXES.items()
     ]
     if all(panel.marks for panel in mixes):
-        views.append(View(title=words("quality_tiers.view.mixes"), figure=panels_plot(mixes, _answered(words), words)))
+        views.append(View(title=say("quality_tiers.view.mixes"), figure=panels_plot(mixes, _answered())))
     return Figure(
         title=title,
-        caption=caption(
-            words("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates or 0)), arms, words
-        ),
+        caption=caption(say("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates or 0)), arms),
         views=views,
         height_px=panels_height_px(len(tiers)),
         wide=True,
     )
 
 
-def _marks(arms: Iterable[Arm], value: Value, words: Words, *, is_second: bool = False) -> Iterable[Mark]:
+def _marks(arms: Iterable[Arm], value: Value, *, is_second: bool = False) -> Iterable[Mark]:
     for arm in arms:
         if values := arm.values(value):
-            what = words("quality_tiers.in_cache" if is_second else "quality_tiers.answered")
+            what = say("quality_tiers.in_cache" if is_second else "quality_tiers.answered")
             yield Mark(
                 arm=arm,
                 share=fmean(values),
                 interval=share_interval(values),
-                hover=words(
+                hover=say(
                     "quality_tiers.mark_hover",
-                    name=variant_name(arm, words),
+                    name=variant_name(arm),
                     what=what,
-                    share=share_text(values, words),
+                    share=share_text(values),
                     count=len(values),
                     bytes=numbers.count(arm.cache_bytes or 0),
                 ),
@@ -113,7 +110,7 @@ def _marks(arms: Iterable[Arm], value: Value, words: Words, *, is_second: bool =
             )
 
 
-def _forms(family: Family, title: str, words: Words) -> Figure | None:
+def _forms(family: Family, title: str) -> Figure | None:
     found = [[(arm, form) for form in forms] for arm, forms in family.with_forms]
     if not found:
         return None
@@ -121,11 +118,11 @@ def _forms(family: Family, title: str, words: Words) -> Figure | None:
     parts = [[row for rows in found for row in rows]] if len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
     return Figure(
         title=title,
-        caption=caption(words("quality_tiers.forms_caption"), [form.arm for rows in parts for _, form in rows], words),
+        caption=caption(say("quality_tiers.forms_caption"), [form.arm for rows in parts for _, form in rows]),
         views=[
             View(
-                title=variant_name(rows[0][0], words) if len(parts) > 1 else "",
-                figure=forms_plot(rows, family.tiers, words),
+                title=variant_name(rows[0][0]) if len(parts) > 1 else "",
+                figure=forms_plot(rows, family.tiers),
             )
             for rows in parts
         ],
@@ -134,37 +131,37 @@ def _forms(family: Family, title: str, words: Words) -> Figure | None:
     )
 
 
-def _heads(family: Family, title: str, words: Words) -> Figure | None:
+def _heads(family: Family, title: str) -> Figure | None:
     shown = [(arm, falls[0]) for arm in family.looked_into if (falls := falls_by_seed(arm.runs))][:MOST_MAPS]
     if not shown:
         return None
     return Figure(
         title=title,
-        caption=words("quality_tiers.heads_caption", seed=shown[0][1].seed),
-        views=[View(title=variant_name(arm, words), figure=heads_map(falls, words)) for arm, falls in shown],
+        caption=say("quality_tiers.heads_caption", seed=shown[0][1].seed),
+        views=[View(title=variant_name(arm), figure=heads_map(falls)) for arm, falls in shown],
         height_px=heads_height_px(max(len(falls.heads) for _, falls in shown)),
     )
 
 
-def _curves(family: Family, title: str, words: Words) -> Figure | None:
+def _curves(family: Family, title: str) -> Figure | None:
     views = [
-        View(title=words(f"quality_tiers.tier.{tier}"), figure=figure)
+        View(title=say(f"quality_tiers.tier.{tier}"), figure=figure)
         for tier in reversed(family.tiers)
-        if (figure := curves_plot(family.main.arms, words, kind=tier))["data"]
+        if (figure := curves_plot(family.main.arms, kind=tier))["data"]
     ]
     if not views:
         return None
     return Figure(
         title=title,
-        caption=caption(words("quality_tiers.curves_caption"), family.main.arms, words),
+        caption=caption(say("quality_tiers.curves_caption"), family.main.arms),
         views=views,
         height_px=height_px(len(family.main.arms)),
     )
 
 
-def _tier_title(tier: str, words: Words) -> str:
-    return words(f"quality_tiers.asked.{tier}")
+def _tier_title(tier: str) -> Text:
+    return say(f"quality_tiers.asked.{tier}")
 
 
-def _answered(words: Words) -> str:
-    return words("quality.axis.answered")
+def _answered() -> Text:
+    return say("quality.axis.answered")

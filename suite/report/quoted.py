@@ -2,22 +2,21 @@
 
 from suite.configuration import choices, read_choice
 from suite.records import numbers
-from suite.report.section import Column, Kind, Table
-from suite.report.words import Words
+from suite.report.blocks import Column, Kind, Table, say
 
 
-def quoted_tables(group: str, words: Words, *, title: str, row: str, note: str) -> list[Table]:
+def quoted_tables(group: str, *, title: str, row: str, note: str) -> list[Table]:
     """One for each file of the group. `title`, `row`, `note`: keys, with {what}, of the row heads, with {source}."""
-    return [_table(group, name, words, title, row, note) for name in choices(group)]
+    return [_table(group, name, title, row, note) for name in choices(group)]
 
 
-def _table(group: str, name: str, words: Words, title: str, row: str, note: str) -> Table:
+def _table(group: str, name: str, title: str, row: str, note: str) -> Table:
     said = read_choice(group, name)
     return Table(
-        title=words(title, what=said["what"]),
-        columns=[Column(title=words(row)), *(Column(title=one, kind=Kind.NUMBER) for one in said["columns"])],
+        title=say(title, what=said["what"]),
+        columns=[Column(title=say(row)), *(Column(title=one, kind=Kind.NUMBER) for one in said["columns"])],
         rows=[[head, *map(_printed, values)] for head, values in said["rows"].items()],
-        note=words(note, source=said["source"]),
+        note=say(note, source=said["source"]),
         folded=True,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from suite.report.blocks import joined
 from suite.report.charts import figure_text, layout
 from suite.report.facets import trace_facets
 from suite.report.rl_palette import arm_style, band_colour
@@ -122,7 +123,7 @@ def _line(band: Band, ordinal: int) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": figure_text(" · ".join(filter(None, [band.arm.name, band.second]))),
+        "name": figure_text(joined(" · ", filter(None, [band.arm.name, band.second]))),
         "legendgroup": figure_text(band.arm.name),
         "showlegend": not band.second,
         "x": [short(value) for value in band.x],

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from suite.records import numbers
+from suite.report.blocks import Text, View, say
 from suite.report.rl_charts import Band, axis, band_plot
 from suite.report.rl_numbers import SECONDS, amount, percent_range
 from suite.report.rl_run import JOULES, Curve
 from suite.report.rl_runs import Arm, Comparison, budget_name
-from suite.report.section import View
-from suite.report.words import Words
 from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
 
@@ -43,21 +42,21 @@ class Evaluated:
     def spent(self, budget: str) -> float:
         return fmean(curve.by(budget)[place] for curve, place in self.runs)
 
-    def hover(self, budget: str, interval: Estimate | None, words: Words) -> str:
-        return words(
+    def hover(self, budget: str, interval: Estimate | None) -> Text:
+        return say(
             "rl_efficiency.hover",
             spent=amount(budget, self.spent(budget)),
-            budget=budget_name(budget, words),
+            budget=budget_name(budget),
             accuracy=numbers.percent(fmean(self.scores)),
             interval=percent_range(interval),
             count=len(self.scores),
         )
 
 
-def budget_views(one: Comparison, words: Words) -> list[View]:
+def budget_views(one: Comparison) -> list[View]:
     """A figure for each budget that every curve has."""
     found = {arm: evaluations(arm) for arm in one.chosen}
-    return [View(title=budget_name(budget, words), figure=_curves(found, budget, words)) for budget in one.budgets]
+    return [View(title=budget_name(budget), figure=_curves(found, budget)) for budget in one.budgets]
 
 
 def evaluations(arm: Arm) -> list[Evaluated]:
@@ -66,16 +65,16 @@ def evaluations(arm: Arm) -> list[Evaluated]:
     return [Evaluated.at(step, arm.curves) for step in shared]
 
 
-def _curves(evaluated: Mapping[Arm, Sequence[Evaluated]], budget: str, words: Words) -> dict[str, Any]:
+def _curves(evaluated: Mapping[Arm, Sequence[Evaluated]], budget: str) -> dict[str, Any]:
     suffix = {"ticksuffix": " s"} if budget in SECONDS else {"ticksuffix": " J"} if budget == JOULES else {}
     return band_plot(
-        [_band(arm, points, budget, words) for arm, points in evaluated.items()],
-        xaxis=axis(words(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix),
-        yaxis=axis(words("rl_efficiency.axis"), tickformat=".0%", rangemode="tozero"),
+        [_band(arm, points, budget) for arm, points in evaluated.items()],
+        xaxis=axis(say(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix),
+        yaxis=axis(say("rl_efficiency.axis"), tickformat=".0%", rangemode="tozero"),
     )
 
 
-def _band(arm: Arm, points: Sequence[Evaluated], budget: str, words: Words) -> Band:
+def _band(arm: Arm, points: Sequence[Evaluated], budget: str) -> Band:
     known = [point.interval for point in points if point.interval is not None]
     is_known = len(known) == len(points)
     return Band(
@@ -84,5 +83,5 @@ def _band(arm: Arm, points: Sequence[Evaluated], budget: str, words: Words) -> B
         y=[fmean(point.scores) for point in points],
         low=[interval.low for interval in known] if is_known else None,
         high=[interval.high for interval in known] if is_known else None,
-        hover=[point.hover(budget, point.interval, words) for point in points],
+        hover=[point.hover(budget, point.interval) for point in points],
     )

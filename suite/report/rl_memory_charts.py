@@ -25,6 +25,7 @@ from suite.records.holdings import (
     OWNERS,
     PARAMETERS,
 )
+from suite.report.blocks import joined, Text, View, say
 from suite.report.charts import figure_text, layout, log_axis
 from suite.report.facets import point_facets
 from suite.report.palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
@@ -34,8 +35,6 @@ from suite.report.rl_memory_savings import PARAMETERS as MODEL_SIZE
 from suite.report.rl_memory_savings import Line, Saving
 from suite.report.rl_memory_setups import Setup
 from suite.report.rl_palette import DASHES
-from suite.report.section import View
-from suite.report.words import Words
 
 GREY = "#8c959f"
 STRIPS = dict(zip(OWNERS, ("#57606a", "#afb8c1", "#818b98", "#c8d1da", "#6e7781"), strict=True))
@@ -64,12 +63,12 @@ MOST_TICKS = 5
 COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 
 
-def bar_views(setup: Setup, words: Words) -> list[View]:
+def bar_views(setup: Setup) -> list[View]:
     """The peak of a step, then each of its phases."""
     phases = list(dict.fromkeys(phase for arm in setup.arms for phase in arm.holding.phases))
-    views = [View(title=words("rl_memory.peak"), figure=_bars(setup, None, words))]
+    views = [View(title=say("rl_memory.peak"), figure=_bars(setup, None))]
     if len(phases) > 1:
-        views += [View(title=words(f"rl.phase.{phase}"), figure=_bars(setup, phase, words)) for phase in phases]
+        views += [View(title=say(f"rl.phase.{phase}"), figure=_bars(setup, phase)) for phase in phases]
     return views
 
 
@@ -80,25 +79,25 @@ def bars_height_px(views: Sequence[View]) -> int:
     return int(FRAME_PX + ROW_PX * rows + LEGEND_ROW_PX * ceil(entries / 2))
 
 
-def _bars(setup: Setup, phase: str | None, words: Words) -> dict[str, Any]:
+def _bars(setup: Setup, phase: str | None) -> dict[str, Any]:
     """Of a phase, or where it is None of the phase that holds most."""
     shown = [(arm.name, arm.holding, phase or arm.holding.peak_phase) for arm in setup.arms]
     drawn = [(name, holding, at) for name, holding, at in shown if at in holding.phases]
     longest = max(holding.phases[at].peak for _, holding, at in drawn)
     parts = [_drawn_parts(holding.phases[at].parts, longest) for _, holding, at in drawn]
     facets = [holding.facets for _, holding, _ in drawn]
-    names = [_row_name(name, holding, at, words, says_phase=phase is None) for name, holding, at in drawn]
+    names = [_row_name(name, holding, at, says_phase=phase is None) for name, holding, at in drawn]
     present = [(owner, kind) for owner in (*OWNERS, NOBODY) for kind in (*KINDS, OTHER)]
     present = [part for part in present if any(part in one for one in parts)]
     first = {kind: owner for owner, kind in reversed(present)}
     return {
         "data": [
-            *(_segment(part, parts, facets, words, in_legend=first[part[1]] == part[0]) for part in present),
-            *(_strip(owner, parts, facets, words) for owner in OWNERS if any(owner == one for one, _ in present)),
+            *(_segment(part, parts, facets, in_legend=first[part[1]] == part[0]) for part in present),
+            *(_strip(owner, parts, facets) for owner in OWNERS if any(owner == one for one, _ in present)),
         ],
         "layout": row_layout(
             names,
-            xaxis=axis(words("rl_memory.axis"), range=[0, 1.02 * longest], **_byte_ticks(longest)),
+            xaxis=axis(say("rl_memory.axis"), range=[0, 1.02 * longest], **_byte_ticks(longest)),
             shift_px=NAME_SHIFT_PX,
             barmode="stack",
             uniformtext={"mode": "hide", "minsize": 10},
@@ -107,12 +106,12 @@ def _bars(setup: Setup, phase: str | None, words: Words) -> dict[str, Any]:
     }
 
 
-def _row_name(name: str, holding: Holding, phase: str, words: Words, *, says_phase: bool) -> str:
+def _row_name(name: str, holding: Holding, phase: str, *, says_phase: bool) -> Text:
     peak = numbers.bytes_iec(holding.phases[phase].peak)
     return (
-        words("rl_memory.row", name=name, peak=peak)
+        say("rl_memory.row", name=name, peak=peak)
         if not says_phase
-        else words("rl_memory.row_phase", name=name, peak=peak, phase=words(f"rl.phase.{phase}"))
+        else say("rl_memory.row_phase", name=name, peak=peak, phase=say(f"rl.phase.{phase}"))
     )
 
 
@@ -126,12 +125,7 @@ def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, floa
 
 
 def _segment(
-    part: Part,
-    parts: Sequence[Mapping[Part, float]],
-    facets: Sequence[Mapping[str, str]],
-    words: Words,
-    *,
-    in_legend: bool,
+    part: Part, parts: Sequence[Mapping[Part, float]], facets: Sequence[Mapping[str, str]], *, in_legend: bool
 ) -> dict[str, Any]:
     owner, kind = part
     colour, pattern = STYLES[kind]
@@ -139,15 +133,15 @@ def _segment(
     return {
         "type": "bar",
         "orientation": "h",
-        "name": words(f"rl_memory.kind.{kind}"),
+        "name": say(f"rl_memory.kind.{kind}"),
         "legendgroup": kind,
         "showlegend": in_legend,
         "x": [short(parts[row][part]) for row in rows],
         "y": rows,
         "hovertext": [
-            words(
+            say(
                 "rl_memory.hover",
-                owner=words(f"rl_memory.owner.{owner}"),
+                owner=say(f"rl_memory.owner.{owner}"),
                 size=numbers.bytes_iec(parts[row][part]),
                 share=numbers.percent(parts[row][part] / sum(parts[row].values())),
             )
@@ -160,12 +154,10 @@ def _segment(
     }
 
 
-def _strip(
-    owner: str, parts: Sequence[Mapping[Part, float]], facets: Sequence[Mapping[str, str]], words: Words
-) -> dict[str, Any]:
+def _strip(owner: str, parts: Sequence[Mapping[Part, float]], facets: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     sums = [sum(value for (one, _), value in held.items() if one == owner) for held in parts]
     rows = [row for row, value in enumerate(sums) if value > 0]
-    name = words(f"rl_memory.owner.{owner}")
+    name = say(f"rl_memory.owner.{owner}")
     return {
         "type": "bar",
         "orientation": "h",
@@ -173,7 +165,7 @@ def _strip(
         "showlegend": False,
         "x": [short(sums[row]) for row in rows],
         "y": [row + STRIP_DOWN for row in rows],
-        "text": [f"{name} {numbers.bytes_iec(sums[row])}" for row in rows],
+        "text": [joined(" ", [name, numbers.bytes_iec(sums[row])]) for row in rows],
         "textposition": "inside",
         "insidetextanchor": "middle",
         "textangle": 0,
@@ -194,14 +186,14 @@ def _byte_ticks(most: float) -> dict[str, Any]:
     return {"tickvals": [value * size for value in values], "ticktext": [f"{value:,} {unit}" for value in values]}
 
 
-def saving_curves(over: str, lines: Sequence[Line], words: Words) -> dict[str, Any]:
+def saving_curves(over: str, lines: Sequence[Line]) -> dict[str, Any]:
     xs = [x for line in lines for one in line.points if (x := one.at(over)) is not None]
     ticks = _size_ticks(xs) if over == MODEL_SIZE else [(x, numbers.count(x)) for x in sorted(set(xs))]
     return {
-        "data": [_curve(over, line, place, words) for place, line in enumerate(lines)],
+        "data": [_curve(over, line, place) for place, line in enumerate(lines)],
         "layout": layout(
-            xaxis=log_axis(words(f"rl_memory.over.{over}"), ticks),
-            yaxis=axis(words("rl_memory.saving_axis"), tickformat=".0%", rangemode="tozero", automargin=True),
+            xaxis=log_axis(say(f"rl_memory.over.{over}"), ticks),
+            yaxis=axis(say("rl_memory.saving_axis"), tickformat=".0%", rangemode="tozero", automargin=True),
             hovermode="closest",
             showlegend=len(lines) > 1,
         ),
@@ -213,24 +205,24 @@ def _size_ticks(sizes: Sequence[float]) -> list[tuple[float, str]]:
     return [(value, parameters(value)) for power in powers for value in (10.0**power, 3 * 10.0**power)]
 
 
-def _curve(over: str, line: Line, place: int, words: Words) -> dict[str, Any]:
+def _curve(over: str, line: Line, place: int) -> dict[str, Any]:
     colour = LINE_COLOURS[place % len(LINE_COLOURS)]
     return {
         "type": "scatter",
         "mode": "lines+markers",
-        "name": figure_text(line.name or words("rl_memory.usual")),
+        "name": figure_text(line.name or say("rl_memory.usual")),
         "x": [one.at(over) for one in line.points],
         "y": [short(one.share) for one in line.points],
-        "hovertext": [_saving_text(one, words) for one in line.points],
+        "hovertext": [_saving_text(one) for one in line.points],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         "line": {"color": colour, "dash": DASHES[place % len(DASHES)], "width": 2},
         "marker": {"color": colour, "symbol": MARKERS[place % len(MARKERS)], "size": 8},
-        **point_facets([one.setup.facets(words) for one in line.points]),
+        **point_facets([one.setup.facets() for one in line.points]),
     }
 
 
-def _saving_text(one: Saving, words: Words) -> str:
-    return words(
+def _saving_text(one: Saving) -> Text:
+    return say(
         "rl_memory.saving_hover",
         model=figure_text(one.setup.first.model),
         share=numbers.percent(one.share),

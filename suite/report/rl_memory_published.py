@@ -5,54 +5,53 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import noted
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Kind, Table, Text, say
 from suite.report.rl_memory import Holding, all_of, devices_needed
 from suite.report.rl_memory_savings import Saving
 from suite.report.rl_memory_setups import Setup, unusual, usual_of
-from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table
-from suite.report.words import Words
 from suite.theory.published_memory import NEEDS, PEAK, SAVING, PublishedMemory, published_memory
 
 ANY, SHARDS = "any", "shards"
 
 
-def published_table(found: Sequence[Setup], saved: Sequence[Saving], words: Words) -> Table:
+def published_table(found: Sequence[Setup], saved: Sequence[Saving]) -> Table:
     figures = published_memory()
     return Table(
-        title=words("rl_memory.published"),
+        title=say("rl_memory.published"),
         columns=[
-            Column(title=words("rl_memory.what")),
-            Column(title=words("published.problem"), kind=Kind.LONG),
-            Column(title=words("published.figure"), kind=Kind.NUMBER),
-            Column(title=words("rl_memory.ours"), kind=Kind.NUMBER),
-            Column(title=words("rl_memory.our_settings"), kind=Kind.LONG),
-            Column(title=words("published.source"), kind=Kind.LONG),
-            Column(title=words("column.notes"), kind=Kind.LONG),
+            Column(title=say("rl_memory.what")),
+            Column(title=say("published.problem"), kind=Kind.LONG),
+            Column(title=say("published.figure"), kind=Kind.NUMBER),
+            Column(title=say("rl_memory.ours"), kind=Kind.NUMBER),
+            Column(title=say("rl_memory.our_settings"), kind=Kind.LONG),
+            Column(title=say("published.source"), kind=Kind.LONG),
+            Column(title=say("column.notes"), kind=Kind.LONG),
         ],
         rows=[
             [
-                words(f"rl_memory.what.{figure.kind}"),
+                say(f"rl_memory.what.{figure.kind}"),
                 figure.problem,
-                _published(figure, words),
-                *_ours(figure, found, saved, words),
+                _published(figure),
+                *_ours(figure, found, saved),
                 figure.source,
                 figure.note,
             ]
             for figure in figures
         ],
-        note=words("rl_memory.published_note"),
+        note=say("rl_memory.published_note"),
         folded=len(figures) > MOST_ROWS_OPEN,
     )
 
 
-def _published(figure: PublishedMemory, words: Words) -> str:
+def _published(figure: PublishedMemory) -> Text:
     return {
-        NEEDS: words("rl_memory.set", count=figure.count, size=figure.gpu_gb),
+        NEEDS: say("rl_memory.set", count=figure.count, size=figure.gpu_gb),
         PEAK: figure.peak,
         SAVING: numbers.percent(figure.share),
     }[figure.kind]
 
 
-def _ours(figure: PublishedMemory, found: Sequence[Setup], saved: Sequence[Saving], words: Words) -> tuple[str, str]:
+def _ours(figure: PublishedMemory, found: Sequence[Setup], saved: Sequence[Saving]) -> tuple[Text, Text]:
     """Of the most usual of the comparable projections, and its settings; dashes where there is none."""
     if figure.like is None:
         return numbers.NOTHING, numbers.NOTHING
@@ -68,7 +67,7 @@ def _ours(figure: PublishedMemory, found: Sequence[Setup], saved: Sequence[Savin
             (len(unusual(setup.key, usual)), text, arm.holding)
             for setup in found
             for arm in setup.arms
-            if (text := _text(figure, arm.holding, words))
+            if (text := _text(figure, arm.holding))
         ]
     fitting = [one for one in said if _is_like(one[2], figure.like)]
     if not fitting:
@@ -77,10 +76,10 @@ def _ours(figure: PublishedMemory, found: Sequence[Setup], saved: Sequence[Savin
     return text, ", ".join(f"{name}={value}" for name, value in all_of(holding.record).items() if value)
 
 
-def _text(figure: PublishedMemory, holding: Holding, words: Words) -> str:
+def _text(figure: PublishedMemory, holding: Holding) -> Text:
     if figure.kind == NEEDS:
         count = devices_needed(holding, figure.gpu_gb)
-        return words("rl_memory.set", count=count, size=figure.gpu_gb) if count is not None else ""
+        return say("rl_memory.set", count=count, size=figure.gpu_gb) if count is not None else ""
     shards = (figure.like or {}).get(SHARDS, 1)
     peak = noted(holding.record, f"shards_{shards}", "peak_bytes_per_device")
     return numbers.bytes_iec(peak) if peak is not None else ""

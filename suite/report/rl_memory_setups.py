@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from suite.report.alike import Pairs, case_key, defaults_in, differing, grouped, named_in
+from suite.report.blocks import Text, joined
 from suite.report.facets import case_facets
 from suite.report.results import Results
 from suite.report.rl_memory import MODEL, Holding, all_of, read_holding
 from suite.report.rl_palette import ALGORITHM, lead_rank, shown_algorithm
-from suite.report.words import Words
 
 OF_A_RECORD = ("workload", "evidence", "label")
 TITLED = {*OF_A_RECORD, *MODEL}
@@ -58,9 +58,9 @@ class Setup:
     def parameters(self) -> float:
         return max(arm.holding.parameters or 0.0 for arm in self.arms)
 
-    def facets(self, words: Words) -> dict[str, str]:
+    def facets(self) -> dict[str, str]:
         """What every arm is about."""
-        return case_facets(self.first.record.case.axes, words) | {
+        return case_facets(self.first.record.case.axes) | {
             name: text for name, text in self.first.facets.items() if name != "algorithm"
         }
 
@@ -131,11 +131,11 @@ def _by_workload(keys: Sequence[Pairs]) -> list[list[Pairs]]:
     return list(grouped(dict.fromkeys(keys), lambda key: key[:1]).values())
 
 
-def _title(key: Pairs, settings: Sequence[str], *, has_labels: bool) -> str:
+def _title(key: Pairs, settings: Sequence[str], *, has_labels: bool) -> Text:
     values = dict(key)
     model = next(filter(None, (values.get(name) for name in MODEL)), "")
     label = values["label"] if has_labels else ""
-    return " · ".join(filter(None, [model, *settings, label]))
+    return joined(" · ", filter(None, [model, *settings, label]))
 
 
 def _own(holding: Holding, bound: set[str]) -> Pairs:
@@ -154,14 +154,14 @@ def _arms(holdings: Mapping[Pairs, Holding], names: Mapping[Pairs, str], bound: 
     return sorted(arms, key=lambda arm: (lead_rank(ALGORITHM, arm.holding.algorithm), arm.name))
 
 
-def _arm_names(keys: Iterable[Pairs]) -> dict[Pairs, str]:
+def _arm_names(keys: Iterable[Pairs]) -> dict[Pairs, Text]:
     """An algorithm by its name, and by what tells it from others of that name in any setup."""
     names = {}
     for alike in grouped(dict.fromkeys(keys), lambda key: key[:2]).values():
         differ = differing(alike)
         for key in alike:
             algorithm = shown_algorithm(dict(key).get("algorithm", ""))
-            names[key] = " · ".join(filter(None, [algorithm, *_written(key, differ)]))
+            names[key] = joined(" · ", filter(None, [algorithm, *_written(key, differ)]))
     return names
 
 

@@ -11,6 +11,7 @@ from suite.records.derived import noted
 from suite.records.holdings import KINDS, NOBODY, OTHER, OWNERS
 from suite.records.rl_metrics import PHASES
 from suite.report.alike import Pairs
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Kind, Table, Text, cell, joined, say
 from suite.report.facets import record_facets
 from suite.report.results import Results
 from suite.report.rl_memory import Holding, devices_needed
@@ -18,19 +19,17 @@ from suite.report.rl_memory_charts import parameters
 from suite.report.rl_memory_checks import checks
 from suite.report.rl_memory_savings import Saving
 from suite.report.rl_memory_setups import Arm, Setup, alike_in, own_settings, settings_of
-from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
-from suite.report.words import Words
 
 GPUS_GB = (24, 40, 80, 141)
 RESERVE = "reserve_bytes_per_device"
 
 
-def evidence_of(holding: Holding, words: Words) -> str:
-    return words("evidence.measured" if holding.is_measured else "evidence.projected")
+def evidence_of(holding: Holding) -> Text:
+    return say("evidence.measured" if holding.is_measured else "evidence.projected")
 
 
-def own_sentences(arms: Iterable[Arm], words: Words) -> list[str]:
-    return [words("rl_memory.own", arm=arm, settings=settings) for arm, settings in own_settings(arms).items()]
+def own_sentences(arms: Iterable[Arm]) -> list[Text]:
+    return [say("rl_memory.own", arm=arm, settings=settings) for arm, settings in own_settings(arms).items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,6 @@ class _Cases:
     keys: Sequence[Pairs]
     """Of the setups."""
     results: Results
-    words: Words
     has_evidence: bool = False
 
     @cached_property
@@ -48,13 +46,12 @@ class _Cases:
         return settings_of(self.keys)
 
     def columns(self) -> list[Column]:
-        words = self.words
         return [
-            Column(title=words("column.model")),
-            Column(title=words("column.algorithm")),
-            *([Column(title=words("column.settings"), kind=Kind.LONG)] if any(self.settings.values()) else []),
-            *([Column(title=words("fact.evidence"))] if self.has_evidence else []),
-            *([Column(title=words("column.label"), facet="label")] if self.results.several else []),
+            Column(title=say("column.model")),
+            Column(title=say("column.algorithm")),
+            *([Column(title=say("column.settings"), kind=Kind.LONG)] if any(self.settings.values()) else []),
+            *([Column(title=say("fact.evidence"))] if self.has_evidence else []),
+            *([Column(title=say("column.label"), facet="label")] if self.results.several else []),
         ]
 
     def cells(self, key: Pairs, arm: Arm) -> list[str]:
@@ -62,37 +59,37 @@ class _Cases:
             arm.holding.model,
             arm.name,
             *([", ".join(self.settings[key]) or numbers.NOTHING] if any(self.settings.values()) else []),
-            *([evidence_of(arm.holding, self.words)] if self.has_evidence else []),
+            *([evidence_of(arm.holding)] if self.has_evidence else []),
             *([arm.holding.current.label] if self.results.several else []),
         ]
 
-    def noted(self, note: str, arms: Iterable[Arm]) -> str:
+    def noted(self, note: str, arms: Iterable[Arm]) -> Text:
         """A note, with what all cases agree in and what an arm alone has, which no row says."""
         alike = [
-            self.words(f"rl_memory.alike.{workload}", settings=", ".join(settings))
+            say(f"rl_memory.alike.{workload}", settings=", ".join(settings))
             for workload, settings in alike_in(self.keys).items()
             if settings
         ]
-        return self.words("punctuation.sentence").join([note, *alike, *own_sentences(arms, self.words)])
+        return joined("sentence", [note, *alike, *own_sentences(arms)])
 
 
 def _each(found: Sequence[Setup]) -> list[tuple[Setup, Arm]]:
     return [(setup, arm) for setup in found for arm in setup.arms]
 
 
-def _facets(rows: Sequence[tuple[Setup, Arm]], words: Words) -> list[Mapping[str, str | Sequence[str]]]:
-    return [record_facets(arm.holding.record, words) | {"label": arm.holding.current.label} for _, arm in rows]
+def _facets(rows: Sequence[tuple[Setup, Arm]]) -> list[Mapping[str, str | Sequence[str]]]:
+    return [record_facets(arm.holding.record) | {"label": arm.holding.current.label} for _, arm in rows]
 
 
-def fits(drawn: Sequence[Setup], found: Sequence[Setup], results: Results, words: Words) -> list[Table]:
+def fits(drawn: Sequence[Setup], found: Sequence[Setup], results: Results) -> list[Table]:
     """Of the setups that are drawn, and folded of all."""
     rows = _distinct(_each([setup for setup in drawn if not setup.is_measured]))
     every = _distinct(_each([setup for setup in found if not setup.is_measured]))
     if not any(devices_needed(arm.holding, size) for _, arm in every for size in GPUS_GB):
         return []
-    tables = [_fits_table(words("rl_memory.fits"), rows, results, words, folded=False)]
+    tables = [_fits_table(say("rl_memory.fits"), rows, results, folded=False)]
     if len(every) > len(rows):
-        tables.append(_fits_table(words("rl_memory.fits_all"), every, results, words, folded=True))
+        tables.append(_fits_table(say("rl_memory.fits_all"), every, results, folded=True))
     return tables
 
 
@@ -108,49 +105,47 @@ def _but_shards(key: Pairs) -> Pairs:
     return tuple(pair for pair in key if pair[0] != "shards")
 
 
-def _fits_table(
-    title: str, rows: Sequence[tuple[Setup, Arm]], results: Results, words: Words, *, folded: bool
-) -> Table:
-    cases = _Cases(keys=[_but_shards(setup.key) for setup, _ in rows], results=results, words=words)
-    reserve = _reserve([arm.holding for _, arm in rows], words)
+def _fits_table(title: str, rows: Sequence[tuple[Setup, Arm]], results: Results, *, folded: bool) -> Table:
+    cases = _Cases(keys=[_but_shards(setup.key) for setup, _ in rows], results=results)
+    reserve = _reserve([arm.holding for _, arm in rows])
     return Table(
         title=title,
         columns=[
             *cases.columns(),
-            Column(title=words("rl_memory.on_one"), kind=Kind.NUMBER),
-            *(Column(title=words("rl_memory.gpu", size=size), kind=Kind.NUMBER) for size in GPUS_GB),
-            Column(title=words("rl_memory.smallest"), kind=Kind.NUMBER),
+            Column(title=say("rl_memory.on_one"), kind=Kind.NUMBER),
+            *(Column(title=say("rl_memory.gpu", size=size), kind=Kind.NUMBER) for size in GPUS_GB),
+            Column(title=say("rl_memory.smallest"), kind=Kind.NUMBER),
         ],
         rows=[
             [
                 *cases.cells(_but_shards(setup.key), arm),
                 cell(noted(arm.holding.record, "shards_1", "peak_bytes_per_device"), numbers.bytes_iec),
                 *(cell(devices_needed(arm.holding, size), numbers.count) for size in GPUS_GB),
-                _smallest(arm.holding, words),
+                _smallest(arm.holding),
             ]
             for setup, arm in rows
         ],
-        note=cases.noted(words("rl_memory.fits_note", reserve=reserve), [arm for _, arm in rows]),
+        note=cases.noted(say("rl_memory.fits_note", reserve=reserve), [arm for _, arm in rows]),
         folded=folded,
-        row_facets=_facets(rows, words),
+        row_facets=_facets(rows),
     )
 
 
-def _smallest(holding: Holding, words: Words) -> str:
+def _smallest(holding: Holding) -> Text:
     """The set with the least memory together; of equal ones the fewest devices."""
     sets = [(count * size, count, size) for size in GPUS_GB if (count := devices_needed(holding, size)) is not None]
     if not sets:
         return numbers.NOTHING
     _, count, size = min(sets)
-    return words("rl_memory.set", count=count, size=size)
+    return say("rl_memory.set", count=count, size=size)
 
 
-def _reserve(holdings: Sequence[Holding], words: Words) -> str:
+def _reserve(holdings: Sequence[Holding]) -> Text:
     stated = {_number(holding.record.settings.get(RESERVE)) for holding in holdings}
     known = sorted(value for value in stated if value is not None)
     if not known:
-        return words("rl_memory.reserve_unknown")
-    return words("rl.to").join(dict.fromkeys(numbers.bytes_iec(value) for value in (known[0], known[-1])))
+        return say("rl_memory.reserve_unknown")
+    return joined("rl.to", dict.fromkeys(numbers.bytes_iec(value) for value in (known[0], known[-1])))
 
 
 def _number(value: Any) -> float | None:
@@ -158,17 +153,17 @@ def _number(value: Any) -> float | None:
     return float(value) if is_number else None
 
 
-def savings_table(found: Sequence[Saving], results: Results, words: Words) -> Table:
-    cases = _Cases(keys=[one.setup.key for one in found], results=results, words=words, has_evidence=True)
+def savings_table(found: Sequence[Saving], results: Results) -> Table:
+    cases = _Cases(keys=[one.setup.key for one in found], results=results, has_evidence=True)
     return Table(
-        title=words("rl_memory.savings"),
+        title=say("rl_memory.savings"),
         columns=[
             *cases.columns(),
-            Column(title=words("rl_memory.parameters"), kind=Kind.NUMBER),
-            Column(title=words("rl_memory.against")),
-            Column(title=words("rl_memory.baseline_peak"), kind=Kind.NUMBER),
-            Column(title=words("rl_memory.peak"), kind=Kind.NUMBER),
-            Column(title=words("rl_memory.saved"), kind=Kind.NUMBER),
+            Column(title=say("rl_memory.parameters"), kind=Kind.NUMBER),
+            Column(title=say("rl_memory.against")),
+            Column(title=say("rl_memory.baseline_peak"), kind=Kind.NUMBER),
+            Column(title=say("rl_memory.peak"), kind=Kind.NUMBER),
+            Column(title=say("rl_memory.saved"), kind=Kind.NUMBER),
         ],
         rows=[
             [
@@ -181,34 +176,34 @@ def savings_table(found: Sequence[Saving], results: Results, words: Words) -> Ta
             ]
             for one in found
         ],
-        note=cases.noted(words("rl_memory.savings_note"), [one.baseline for one in found]),
+        note=cases.noted(say("rl_memory.savings_note"), [one.baseline for one in found]),
         folded=len(found) > MOST_ROWS_OPEN,
-        row_facets=_facets([(one.setup, one.arm) for one in found], words),
+        row_facets=_facets([(one.setup, one.arm) for one in found]),
     )
 
 
-def checks_tables(found: Sequence[Setup], results: Results, words: Words) -> list[Table]:
+def checks_tables(found: Sequence[Setup], results: Results) -> list[Table]:
     rows = checks(found)
     if not rows:
         return []
-    cases = _Cases(keys=[row.setup.key for row in rows], results=results, words=words)
+    cases = _Cases(keys=[row.setup.key for row in rows], results=results)
     return [
         Table(
-            title=words("rl_memory.checks"),
+            title=say("rl_memory.checks"),
             columns=[
                 *cases.columns(),
-                Column(title=words("column.phase")),
-                Column(title=words("rl_memory.measured"), kind=Kind.NUMBER),
-                Column(title=words("rl_memory.projected"), kind=Kind.NUMBER),
-                Column(title=words("rl_memory.projected_tokens"), kind=Kind.NUMBER),
-                Column(title=words("rl_memory.over_projected"), kind=Kind.NUMBER),
-                Column(title=words("rl_memory.allocator"), kind=Kind.NUMBER),
-                Column(title=words("rl_memory.over_held"), kind=Kind.NUMBER),
+                Column(title=say("column.phase")),
+                Column(title=say("rl_memory.measured"), kind=Kind.NUMBER),
+                Column(title=say("rl_memory.projected"), kind=Kind.NUMBER),
+                Column(title=say("rl_memory.projected_tokens"), kind=Kind.NUMBER),
+                Column(title=say("rl_memory.over_projected"), kind=Kind.NUMBER),
+                Column(title=say("rl_memory.allocator"), kind=Kind.NUMBER),
+                Column(title=say("rl_memory.over_held"), kind=Kind.NUMBER),
             ],
             rows=[
                 [
                     *cases.cells(row.setup.key, row.arm),
-                    words(f"rl.phase.{row.phase}"),
+                    say(f"rl.phase.{row.phase}"),
                     numbers.bytes_iec(row.measured),
                     cell(row.projected, numbers.bytes_iec),
                     row.projected_tokens or numbers.NOTHING,
@@ -218,9 +213,9 @@ def checks_tables(found: Sequence[Setup], results: Results, words: Words) -> lis
                 ]
                 for row in rows
             ],
-            note=cases.noted(words("rl_memory.checks_note"), [row.arm for row in rows]),
+            note=cases.noted(say("rl_memory.checks_note"), [row.arm for row in rows]),
             folded=len(rows) > MOST_ROWS_OPEN,
-            row_facets=_facets([(row.setup, row.arm) for row in rows], words),
+            row_facets=_facets([(row.setup, row.arm) for row in rows]),
         )
     ]
 
@@ -229,7 +224,7 @@ def _over(amount: float | None, over: float | None) -> float | None:
     return None if amount is None or over is None else amount / over
 
 
-def peaks(found: Sequence[Setup], results: Results, words: Words, *, by_kind: bool) -> Table:
+def peaks(found: Sequence[Setup], results: Results, *, by_kind: bool) -> Table:
     """Each phase's peak and the whole's by owner, or the whole's by kind."""
     rows = _each(found)
     names = (*KINDS, OTHER) if by_kind else (*OWNERS, NOBODY)
@@ -237,14 +232,14 @@ def peaks(found: Sequence[Setup], results: Results, words: Words, *, by_kind: bo
     present = [name for name in names if any(sums[arm].get(name) for _, arm in rows)]
     phases = [] if by_kind else PHASES
     word = "kind" if by_kind else "owner"
-    cases = _Cases(keys=[setup.key for setup in found], results=results, words=words, has_evidence=True)
+    cases = _Cases(keys=[setup.key for setup in found], results=results, has_evidence=True)
     return Table(
-        title=words(f"rl_memory.by_{word}"),
+        title=say(f"rl_memory.by_{word}"),
         columns=[
             *cases.columns(),
-            Column(title=words("rl_memory.peak"), kind=Kind.NUMBER),
-            *(Column(title=words(f"rl.phase.{phase}"), kind=Kind.NUMBER) for phase in phases),
-            *(Column(title=words(f"rl_memory.{word}.{name}"), kind=Kind.NUMBER) for name in present),
+            Column(title=say("rl_memory.peak"), kind=Kind.NUMBER),
+            *(Column(title=say(f"rl.phase.{phase}"), kind=Kind.NUMBER) for phase in phases),
+            *(Column(title=say(f"rl_memory.{word}.{name}"), kind=Kind.NUMBER) for name in present),
         ],
         rows=[
             [
@@ -255,9 +250,9 @@ def peaks(found: Sequence[Setup], results: Results, words: Words, *, by_kind: bo
             ]
             for setup, arm in rows
         ],
-        note=cases.noted(words(f"rl_memory.by_{word}_note"), [arm for _, arm in rows]),
+        note=cases.noted(say(f"rl_memory.by_{word}_note"), [arm for _, arm in rows]),
         folded=True,
-        row_facets=_facets(rows, words),
+        row_facets=_facets(rows),
     )
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from suite.records import numbers
+from suite.report.blocks import Text, say
 from suite.report.rl_run import CPU, JOULES, WALL
-from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
 SECONDS = (CPU, WALL)
@@ -31,7 +31,7 @@ def percent_range(interval: Estimate | None) -> str:
     return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
 
 
-def with_range(value: float, interval: Estimate | None, text: Callable[[float], str], joined: str, words: Words) -> str:
+def with_range(value: float, interval: Estimate | None, text: Callable[[float], str], joined: str) -> Text:
     if interval is None:
         return text(value)
-    return words("rl.with_range", value=text(value), low=text(interval.low), to=joined, high=text(interval.high))
+    return say("rl.with_range", value=text(value), low=text(interval.low), to=joined, high=text(interval.high))

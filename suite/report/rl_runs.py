@@ -14,6 +14,7 @@ from typing import Any
 
 from suite.records.derived import started_at
 from suite.report.alike import Pairs, differing, grouped, named_in
+from suite.report.blocks import Text, joined, say
 from suite.report.facets import name_facets
 from suite.report.palette import shown
 from suite.report.results import Results
@@ -31,7 +32,6 @@ from suite.report.rl_run import (
     tracks_memory,
 )
 from suite.report.timings import axis
-from suite.report.words import Words
 
 WORKLOAD = "rl"
 SHAPE = ("prompts_per_step", "num_generations")
@@ -205,7 +205,7 @@ def arms_of(runs: Iterable[Run], lead: str = ALGORITHM) -> list[Arm]:
     return arms
 
 
-def titles_of(keys: Sequence[Pairs], has_labels: bool) -> dict[Pairs, str]:
+def titles_of(keys: Sequence[Pairs], has_labels: bool) -> dict[Pairs, Text]:
     """Each comparison by its task, policy and attention, and by what else tells it from the others."""
     titles = {}
     for key in keys:
@@ -220,7 +220,7 @@ def titles_of(keys: Sequence[Pairs], has_labels: bool) -> dict[Pairs, str]:
             for name, value in key
             if name in differ and value and name not in ("task", "policy", "attention", "label", ALGORITHM)
         ]
-        titles[key] = " · ".join(filter(None, parts))
+        titles[key] = joined(" · ", filter(None, parts))
     return titles
 
 
@@ -239,8 +239,8 @@ def numbers_of(runs: Iterable[Run], value: Callable[[Run], float | None]) -> lis
     return [found for run in runs if (found := value(run)) is not None]
 
 
-def budget_name(budget: str, words: Words) -> str:
-    return words(f"rl.budget.{budget}")
+def budget_name(budget: str) -> Text:
+    return say(f"rl.budget.{budget}")
 
 
 def apart_of(run: Run) -> Pairs:
@@ -263,7 +263,7 @@ def _planned(axes: Mapping[str, Any]) -> str:
     return str(math.prod(known)) if len(known) == len(factors) else ""
 
 
-def _arm_names(keys: Sequence[Pairs], lead: str) -> dict[Pairs, str]:
+def _arm_names(keys: Sequence[Pairs], lead: str) -> dict[Pairs, Text]:
     differ, names = differing(keys), {}
     for key in keys:
         said = dict(key)
@@ -277,7 +277,7 @@ def _arm_names(keys: Sequence[Pairs], lead: str) -> dict[Pairs, str]:
             for name, value in key
             if value and name in differ and name not in (lead, *SHAPE, *silent)
         ]
-        names[key] = " · ".join(filter(None, parts))
+        names[key] = joined(" · ", filter(None, parts))
     return names
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from statistics import fmean
 
 from suite.records import numbers
+from suite.report.blocks import say
 from suite.report.rl_charts import Band
 from suite.report.rl_run import Run
 from suite.report.rl_runs import Arm
-from suite.report.words import Words
 
 MOST_POINTS = 80
 
@@ -16,7 +16,6 @@ def seeds_band(
     arm: Arm,
     series_of: Callable[[Run], Iterable[tuple[int, float]]],
     text: Callable[[float], str],
-    words: Words,
     *,
     has_extremes: bool = True,
     second: str = "",
@@ -38,7 +37,7 @@ def seeds_band(
         low=[min(of) for of in values] if is_banded else None,
         high=[max(of) for of in values] if is_banded else None,
         hover=[
-            words(
+            say(
                 "rl_stability.hover",
                 step=numbers.count(step),
                 value=text(fmean(of)),

@@ -2,52 +2,51 @@
 
 from suite.records import numbers
 from suite.records.record import Record
+from suite.report.blocks import Column, Kind, Text, cell, joined, say, say_or
 from suite.report.palette import rank, shown
 from suite.report.rl_palette import shown_algorithm
-from suite.report.section import Column, Kind, cell
 from suite.report.timings import MOST_TOKENS, axis, extras
 from suite.report.watched import CPU, Watched, cut
-from suite.report.words import Words
 
 OF_TRAINING = ("algorithm", "task", "policy", "steps", "prompts_per_step", "num_generations", "seed")
 
 
-def device_name(run: Watched, device: str) -> str:
+def device_name(run: Watched, device: str) -> Text:
     """By its own name where the record has it: gpu0 · NVIDIA H100."""
     cpu = cut(run.current.record.environment.get("cpu")) if device == CPU else ""
     named = run.name_of(device) or cpu
-    return " · ".join(filter(None, [device, named]))
+    return joined(" · ", filter(None, [device, named]))
 
 
-def run_cells(record: Record, words: Words) -> list[str]:
+def run_cells(record: Record) -> list[str]:
     """Which run a row is about."""
     phase = axis(record, "phase")
     return [
         axis(record, "geometry") or numbers.NOTHING,
         shown(axis(record, "attention")) or numbers.NOTHING,
-        words.either(f"phase.{phase}", phase) or numbers.NOTHING,
+        say_or(f"phase.{phase}", phase) or numbers.NOTHING,
         cell(tokens_of(record), numbers.count),
     ]
 
 
-def run_columns(words: Words) -> list[Column]:
+def run_columns() -> list[Column]:
     return [
-        Column(title=words("column.geometry")),
-        Column(title=words("column.variant"), facet="variant"),
-        Column(title=words("column.phase")),
-        Column(title=words("latency.context"), kind=Kind.NUMBER),
+        Column(title=say("column.geometry")),
+        Column(title=say("column.variant"), facet="variant"),
+        Column(title=say("column.phase")),
+        Column(title=say("latency.context"), kind=Kind.NUMBER),
     ]
 
 
-def run_name(record: Record, words: Words) -> list[str]:
+def run_name(record: Record) -> list[Text]:
     """The same in a figure, without the variant: model, phase, context; of a training run its algorithm and seed."""
     algorithm = axis(record, "algorithm")
     if algorithm:
-        about = words("rl.run", algorithm=shown_algorithm(algorithm), seed=axis(record, "seed") or numbers.NOTHING)
+        about = say("rl.run", algorithm=shown_algorithm(algorithm), seed=axis(record, "seed") or numbers.NOTHING)
         return [part for part in (axis(record, "task"), about) if part]
     phase, tokens = axis(record, "phase"), tokens_of(record)
-    context = words("callstyle.tokens", tokens=numbers.count(tokens)) if tokens is not None else ""
-    return [part for part in (axis(record, "geometry"), words.either(f"phase.{phase}", phase), context) if part]
+    context = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens is not None else ""
+    return [part for part in (axis(record, "geometry"), say_or(f"phase.{phase}", phase), context) if part]
 
 
 def tokens_of(record: Record) -> int | None:

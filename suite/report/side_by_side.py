@@ -7,13 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from suite.records import numbers
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Kind, Table, cell, dotted, joined, say
 from suite.report.facets import case_facets
 from suite.report.lines import SPANS_FIRST, span_title
 from suite.report.palette import shown
 from suite.report.results import Results
-from suite.report.section import MOST_ROWS_OPEN, Column, Kind, Table, cell
 from suite.report.timings import Timing, one_launch_reach
-from suite.report.words import Words
 
 Row = dict[str, tuple[str, Timing]]
 """By label: the group's title and the timing."""
@@ -24,7 +23,6 @@ def side_by_side(
     span: str,
     timings: Sequence[tuple[str, Timing]],
     results: Results,
-    words: Words,
     *,
     value: Callable[[Timing], float | None],
     text: Callable[[float], str],
@@ -42,15 +40,15 @@ def side_by_side(
     has_groups = any(group for row in shared for group, _ in row.values())
     return [
         Table(
-            title=words("side_by_side.title", title=f"{title} · {span_title(span, words)}"),
+            title=say("side_by_side.title", title=dotted(title, span_title(span))),
             columns=[
-                *([Column(title=words("column.group"))] if has_groups else []),
-                Column(title=words("latency.context"), kind=Kind.NUMBER),
-                Column(title=words("column.variant"), facet="variant"),
-                Column(title=words("column.settings"), kind=Kind.CODE),
+                *([Column(title=say("column.group"))] if has_groups else []),
+                Column(title=say("latency.context"), kind=Kind.NUMBER),
+                Column(title=say("column.variant"), facet="variant"),
+                Column(title=say("column.settings"), kind=Kind.CODE),
                 *(Column(title=label, kind=Kind.NUMBER) for label in labels),
                 *(
-                    Column(title=words("side_by_side.over", label=label, first=labels[0]), kind=Kind.NUMBER)
+                    Column(title=say("side_by_side.over", label=label, first=labels[0]), kind=Kind.NUMBER)
                     for label in labels[1:]
                 ),
             ],
@@ -63,13 +61,14 @@ def side_by_side(
                 ]
                 for row in shared
             ],
-            row_facets=[case_facets(_first(row)[1].record.case.axes, words) for row in shared],
-            note=words("punctuation.sentence").join(
+            row_facets=[case_facets(_first(row)[1].record.case.axes) for row in shared],
+            note=joined(
+                "sentence",
                 [
-                    words("side_by_side.note", label=labels[0]),
-                    *([words("side_by_side.open", reach=one_launch_reach())] if may_be_equal else []),
-                    words("side_by_side.next"),
-                ]
+                    say("side_by_side.note", label=labels[0]),
+                    *([say("side_by_side.open", reach=one_launch_reach())] if may_be_equal else []),
+                    say("side_by_side.next"),
+                ],
             ),
             folded=span != SPANS_FIRST[0] or len(shared) > MOST_ROWS_OPEN,
         )

@@ -12,9 +12,9 @@ import numpy as np
 from suite.records import numbers
 from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Evidence, Reading, Record, Status
+from suite.report.blocks import joined, Text, say, say_or
 from suite.report.palette import rank, shown
 from suite.report.results import CurrentRecord, Results
-from suite.report.words import Words
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
 
 LINE_AXES = ("attention", "backend", "seq_len")
@@ -166,16 +166,16 @@ def in_order(timings: Iterable[Timing]) -> list[Timing]:
     return sorted(timings, key=lambda timing: (timing.seq_len or 0, rank(timing.variant), timing.line, timing.label))
 
 
-def clock_names(timings: Sequence[Timing], words: Words) -> str:
-    return " / ".join(sorted({words.either(f"clock.{timing.clock}", timing.clock) for timing in timings}))
+def clock_names(timings: Sequence[Timing]) -> str:
+    return joined(" / ", [say_or(f"clock.{name}", name) for name in sorted({timing.clock for timing in timings})])
 
 
-def interval_level(interval: Interval, words: Words) -> str:
+def interval_level(interval: Interval) -> Text:
     """The confidence that an interval reaches, and what it holds for: `95.0 % over 3 launches`."""
     level = f"{100 * interval.level:.1f} %"
     if interval.launches > 1:
-        return words("interval.launches", level=level, count=interval.launches)
-    return words("interval.one_launch", level=level)
+        return say("interval.launches", level=level, count=interval.launches)
+    return say("interval.one_launch", level=level)
 
 
 def one_launch_reach() -> str:

@@ -1,16 +1,13 @@
 """Outcomes of suite.statistics.paired in words and numbers, the same for every section."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from suite.records import numbers
-from suite.report.section import Column, Kind, Table
-from suite.report.words import Words
+from suite.report.blocks import Column, Kind, Table, Text, joined, say, say_or
 from suite.statistics.paired import Comparison
 from suite.statistics.scores import Estimate
 from suite.statistics.seeds import mean_of_seeds
-
-Text = Callable[[float], str]
 
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:
@@ -27,20 +24,19 @@ def share_interval(values: Sequence[float]) -> Estimate | None:
     return Estimate(estimate=found.estimate, low=low, high=high, level=found.level, runs=found.runs)
 
 
-def verdict(found: Comparison, words: Words) -> str:
+def verdict(found: Comparison) -> Text:
     """Return the outcome as a cell or a sentence says it, in terms of shares."""
-    return _in_unit(found, "points", 100 * (found.margin or 0.0), words)
+    return _in_unit(found, "points", 100 * (found.margin or 0.0))
 
 
-def loss_verdict(found: Comparison, words: Words) -> str:
+def loss_verdict(found: Comparison) -> Text:
     """Return the outcome of values that are losses with their sign turned: higher is better."""
-    said = words.either(f"verdict.loss.{found.outcome}", "")
-    return said or _in_unit(found, "nats", found.margin or 0.0, words)
+    return say_or(f"verdict.loss.{found.outcome}", _in_unit(found, "nats", found.margin or 0.0))
 
 
-def p_columns(words: Words) -> list[Column]:
+def p_columns() -> list[Column]:
     """Return the head of `p_cells`."""
-    return [Column(title=words(f"verdict.{name}"), kind=Kind.NUMBER) for name in ("p", "flips")]
+    return [Column(title=say(f"verdict.{name}"), kind=Kind.NUMBER) for name in ("p", "flips")]
 
 
 def p_cells(found: Comparison) -> list[str]:
@@ -51,15 +47,15 @@ def p_cells(found: Comparison) -> list[str]:
     return [_p_text(by_t), _p_text(found.sign_flip_p)]
 
 
-def with_rule(tables: Sequence[Table], words: Words) -> list[Table]:
+def with_rule(tables: Sequence[Table]) -> list[Table]:
     """Return a section's tables; the first that judges arms says in its note how all verdicts come about."""
     heads = [[column.title for column in table.columns] for table in tables]
-    first = next((place for place, titles in enumerate(heads) if words("rl_efficiency.in_words") in titles), None)
+    first = next((place for place, titles in enumerate(heads) if say("rl_efficiency.in_words") in titles), None)
     if first is None:
         return list(tables)
-    told = [words("verdict.note")]
-    told += [words("verdict.flips_note")] if any(words("verdict.flips") in titles for titles in heads) else []
-    note = words("punctuation.sentence").join(filter(None, [tables[first].note, *told]))
+    told = [say("verdict.note")]
+    told += [say("verdict.flips_note")] if any(say("verdict.flips") in titles for titles in heads) else []
+    note = joined("sentence", filter(None, [tables[first].note, *told]))
     return [replace(table, note=note) if place == first else table for place, table in enumerate(tables)]
 
 
@@ -67,6 +63,6 @@ def _p_text(p: float | None) -> str:
     return numbers.NOTHING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _in_unit(found: Comparison, unit: str, margin: float, words: Words) -> str:
-    said = words(f"verdict.within.{unit}", margin=f"{margin:g}")
-    return words(f"verdict.{found.outcome}", count=found.pairs, margin=said)
+def _in_unit(found: Comparison, unit: str, margin: float) -> Text:
+    said = say(f"verdict.within.{unit}", margin=f"{margin:g}")
+    return say(f"verdict.{found.outcome}", count=found.pairs, margin=said)

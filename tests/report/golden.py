@@ -7,52 +7,48 @@ a folder as an argument receives each section as JSON, to look at what differs.
 import hashlib
 import json
 import sys
-from dataclasses import asdict, is_dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from suite.report.command import build_sections
-from suite.report.findings import headlines
+from suite.report.page.texts import load_texts
 from suite.report.results import read_results
-from suite.report.words import load_words
 
 KEPT = Path(__file__).with_suffix(".json")
 REFERENCE = Path(__file__).parents[2] / "results/reference"
 NAMES = ("cpu", "cpu_rl_feedback", "cpu_rl_tuned")
 LANGUAGES = ("en", "zh")
+DIGITS = 4
+LOOK = ("thickness", "width", "size", "standoff", "opacity", "automargin", "zeroline", "margin", "pad", "height_px")
+"""How a figure looks, which may become one for all."""
 
 
 def sections() -> dict[str, str]:
     """Return each section's JSON by `<language>.<id>`."""
     results = read_results([REFERENCE / name for name in NAMES], labels=NAMES)
-    found = {}
-    for lang in LANGUAGES:
-        words = load_words(lang)
-        found[f"{lang}.headlines"] = _json(headlines(results, words))
-        found |= {f"{lang}.{section.id}": _json(section) for section in build_sections(results, words)}
-    return found
+    return {
+        f"{lang}.{section.id}": json.dumps(plain(asdict(section)), ensure_ascii=False, indent=1, sort_keys=True)
+        for lang in LANGUAGES
+        for section in build_sections(results, load_texts(lang))
+    }
 
 
-def digests(found: dict[str, str]) -> dict[str, str]:
+def digests(found: Mapping[str, str]) -> dict[str, str]:
     """Return a short digest of each section."""
     return {name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in found.items()}
 
 
-def _json(value: Any) -> str:
-    return json.dumps(_plain(value), ensure_ascii=False, indent=1, sort_keys=True)
-
-
-def _plain(value: Any) -> Any:
-    """Return the value as JSON holds it, numbers rounded to what any order of a sum agrees on."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+def plain(value: Any) -> Any:
+    """Return what a reader sees of it: numbers to four digits, and neither widths nor margins."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items() if key not in LOOK and item not in ("", [], (), {})}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
-        return float(f"{value:.12g}")
-    return value
+        return float(f"{value:.{DIGITS}g}")
+    return value.replace("％", "%") if isinstance(value, str) else value
 
 
 if __name__ == "__main__":

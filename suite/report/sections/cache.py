@@ -5,12 +5,11 @@ from typing import Any
 
 from suite.configuration import read_choice
 from suite.records import numbers
+from suite.report.blocks import Column, Figure, Kind, Section, Table, View, say
 from suite.report.charts import layout
 from suite.report.facets import trace_facets
 from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
-from suite.report.section import Column, Figure, Kind, Section, Table, View
-from suite.report.words import Words
 from suite.theory.geometry import geometry_from, geometry_names
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.shapes import grouped_shape
@@ -46,22 +45,22 @@ class ModelCache:
         return self.name + (" †" if self.sliding_window else "")
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     models = published_caches()
     return Section(
         id="cache",
-        title=words("cache.title"),
-        explanation=words("cache.explanation"),
+        title=say("cache.title"),
+        explanation=say("cache.explanation"),
         figures=[
             Figure(
-                title=words("cache.figure"),
-                caption=words("cache.caption"),
-                views=[View(title="", figure=_bars(models, words))],
+                title=say("cache.figure"),
+                caption=say("cache.caption"),
+                views=[View(title="", figure=_bars(models))],
                 height_px=90 + 19 * len(models),
                 wide=True,
             )
         ],
-        tables=[_table(models, words), _fits_table(models, words)],
+        tables=[_table(models), _fits_table(models)],
     )
 
 
@@ -86,7 +85,7 @@ def _model(name: str) -> ModelCache | None:
     )
 
 
-def _bars(models: list[ModelCache], words: Words) -> dict[str, Any]:
+def _bars(models: list[ModelCache]) -> dict[str, Any]:
     traces = []
     for variant in sorted({model.variant for model in models}, key=rank):
         own = [model for model in models if model.variant == variant]
@@ -110,7 +109,7 @@ def _bars(models: list[ModelCache], words: Words) -> dict[str, Any]:
         "data": traces,
         "layout": layout(
             bargap=0.3,
-            xaxis={"title": {"text": words("cache.axis"), "standoff": 10}, "automargin": True, "rangemode": "tozero"},
+            xaxis={"title": {"text": say("cache.axis"), "standoff": 10}, "automargin": True, "rangemode": "tozero"},
             yaxis={
                 "categoryorder": "array",
                 "categoryarray": order,
@@ -125,17 +124,17 @@ def _bars(models: list[ModelCache], words: Words) -> dict[str, Any]:
     }
 
 
-def _table(models: list[ModelCache], words: Words) -> Table:
+def _table(models: list[ModelCache]) -> Table:
     number_columns = ("elements", "layers", "per_token", "long_context", "mha_long_context", "of_mha")
     return Table(
-        title=words("cache.table"),
+        title=say("cache.table"),
         columns=[
-            Column(title=words("column.model")),
-            Column(title=words("column.variant"), facet="variant"),
-            *(Column(title=words(f"cache.{name}"), kind=Kind.NUMBER) for name in number_columns),
+            Column(title=say("column.model")),
+            Column(title=say("column.variant"), facet="variant"),
+            *(Column(title=say(f"cache.{name}"), kind=Kind.NUMBER) for name in number_columns),
         ],
         rows=[_row(model) for model in models],
-        note=words("cache.note"),
+        note=say("cache.note"),
         folded=True,
     )
 
@@ -155,13 +154,13 @@ def _row(model: ModelCache) -> list[str]:
     ]
 
 
-def _fits_table(models: list[ModelCache], words: Words) -> Table:
+def _fits_table(models: list[ModelCache]) -> Table:
     return Table(
-        title=words("cache.fits"),
+        title=say("cache.fits"),
         columns=[
-            Column(title=words("column.model")),
-            Column(title=words("column.variant"), facet="variant"),
-            *(Column(title=words("cache.fits_in", size=size), kind=Kind.NUMBER) for size in MEMORY_GB),
+            Column(title=say("column.model")),
+            Column(title=say("column.variant"), facet="variant"),
+            *(Column(title=say("cache.fits_in", size=size), kind=Kind.NUMBER) for size in MEMORY_GB),
         ],
         rows=[
             [
@@ -171,6 +170,6 @@ def _fits_table(models: list[ModelCache], words: Words) -> Table:
             ]
             for model in models
         ],
-        note=words("cache.fits_note"),
+        note=say("cache.fits_note"),
         folded=True,
     )

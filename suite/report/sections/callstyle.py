@@ -13,15 +13,14 @@ from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
 from suite.records.record import Record
+from suite.report.blocks import Column, Figure, Kind, Section, Table, Text, View, cell, joined, say, say_or
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
 from suite.report.facets import case_facets, trace_facets
 from suite.report.lines import SPANS_FIRST, span_title
 from suite.report.palette import OTHER, rank, shown, style_of
 from suite.report.ran import MATH_PATH, attention_operator
 from suite.report.results import CurrentRecord, Results
-from suite.report.section import Column, Figure, Kind, Section, Table, View, cell
 from suite.report.timings import Timing, axis, clock_names, extras, is_timed, settings_shown, timings_of
-from suite.report.words import Words
 
 OURS, FOREIGN = "attention", "transformers"
 AGREE = ("match", "seq_len", "query_len", "batch", "tp", "cache_dtype", "device", "threads")
@@ -73,34 +72,34 @@ class Subject:
     phase: str
     dtype: str
 
-    def title(self, words: Words, *more: str) -> str:
-        parts = [shown(self.family), self.geometry, words.either(f"phase.{self.phase}", self.phase)]
-        return " · ".join(part for part in (*parts, *more, self.dtype) if part)
+    def title(self, *more: str) -> Text:
+        parts = [shown(self.family), self.geometry, say_or(f"phase.{self.phase}", self.phase)]
+        return joined(" · ", (part for part in (*parts, *more, self.dtype) if part))
 
-    def facets(self, words: Words) -> dict[str, str]:
-        return case_facets({"geometry": self.geometry, "phase": self.phase, "dtype": self.dtype}, words)
+    def facets(self) -> dict[str, str]:
+        return case_facets({"geometry": self.geometry, "phase": self.phase, "dtype": self.dtype})
 
 
 Forms = Sequence[Form]
 """Of one computation under one label, the worst first."""
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     found = {subject: found for subject, found in _by_subject(results).items() if found}
     if not found:
         return None
     figures = [
-        _figure(subject, forms, found[subject], results, words)
+        _figure(subject, forms, found[subject], results)
         for subject in found
         for label in results.labels
         if (forms := _most_telling([forms for forms in found[subject] if forms[0].current.label == label]))
     ]
     return Section(
         id="callstyle",
-        title=words("callstyle.title"),
-        explanation=words("callstyle.explanation"),
+        title=say("callstyle.title"),
+        explanation=say("callstyle.explanation"),
         figures=figures,
-        tables=[_table(subject, sets, results, words) for subject, sets in found.items()],
+        tables=[_table(subject, sets, results) for subject, sets in found.items()],
     )
 
 
@@ -152,23 +151,21 @@ def _is_telling(forms: Forms) -> bool:
     return any(form.is_chosen for form in forms) and len({form.any_timing.backend for form in forms}) > 1
 
 
-def _figure(subject: Subject, forms: Forms, others: Sequence[Forms], results: Results, words: Words) -> Figure:
+def _figure(subject: Subject, forms: Forms, others: Sequence[Forms], results: Results) -> Figure:
     settings = _settings([one[0].any_timing for one in others])
     setting = next(text for text, one in zip(settings, others, strict=True) if one is forms)
     tokens = forms[0].any_timing.seq_len
-    more = [words("callstyle.tokens", tokens=numbers.count(tokens))] if tokens else []
+    more = [say("callstyle.tokens", tokens=numbers.count(tokens))] if tokens else []
     label = [forms[0].current.label] if results.several else []
     by_span = {span: _worst_first([form for form in forms if span in form.timings], span) for span in SPANS_FIRST}
     return Figure(
-        title=" · ".join(part for part in (subject.title(words, *more), setting, *label) if part),
-        caption=words("callstyle.caption_foreign" if any(form.is_foreign for form in forms) else "callstyle.caption"),
+        title=joined(" · ", (part for part in (subject.title(*more), setting, *label) if part)),
+        caption=say("callstyle.caption_foreign" if any(form.is_foreign for form in forms) else "callstyle.caption"),
         views=[
-            View(title=span_title(span, words), figure=_bars(part, span, words))
-            for span, part in by_span.items()
-            if len(part) > 1
+            View(title=span_title(span), figure=_bars(part, span)) for span, part in by_span.items() if len(part) > 1
         ],
         height_px=80 + 34 * len(forms),
-        facets=subject.facets(words) | {"label": forms[0].current.label},
+        facets=subject.facets() | {"label": forms[0].current.label},
     )
 
 
@@ -176,10 +173,10 @@ def _settings(timings: Sequence[Timing]) -> list[str]:
     return settings_shown(timings, besides=("attention", "backend", "geometry", "phase", "dtype", "seq_len"))
 
 
-def _bars(forms: Forms, span: str, words: Words) -> dict[str, Any]:
+def _bars(forms: Forms, span: str) -> dict[str, Any]:
     medians = [form.timings[span].interval.median for form in forms]
     names = [figure_text(form.name) for form in forms]
-    clock = clock_names([form.timings[span] for form in forms], words)
+    clock = clock_names([form.timings[span] for form in forms])
     first, last = math.log10(min(medians) / 2), math.log10(max(medians))
     ends = [first, last + ROOM_FOR_TEXT * (last - first)]
     # Ticks as for a decade at least: the plot is narrow beside its long names.
@@ -191,7 +188,7 @@ def _bars(forms: Forms, span: str, words: Words) -> dict[str, Any]:
                 "orientation": "h",
                 "y": names,
                 "x": medians,
-                "text": [_ratio(median, min(medians), words) for median in medians],
+                "text": [_ratio(median, min(medians)) for median in medians],
                 "textposition": "outside",
                 "textfont": {"size": 11},
                 "cliponaxis": False,
@@ -207,7 +204,7 @@ def _bars(forms: Forms, span: str, words: Words) -> dict[str, Any]:
             bargap=0.35,
             showlegend=False,
             xaxis={
-                **log_axis(words("callstyle.axis", clock=figure_text(clock)), ticks),
+                **log_axis(say("callstyle.axis", clock=figure_text(clock)), ticks),
                 "range": ends,
             },
             yaxis={
@@ -227,22 +224,22 @@ def _colour(form: Form) -> str:
     return (OTHER if form.is_foreign else style_of(form.any_timing.variant)).colour
 
 
-def _ratio(value: float, best: float, words: Words) -> str:
-    return words("callstyle.best") if value == best else words("callstyle.ratio", ratio=numbers.times(value / best))
+def _ratio(value: float, best: float) -> Text:
+    return say("callstyle.best") if value == best else say("callstyle.ratio", ratio=numbers.times(value / best))
 
 
-def _table(subject: Subject, sets: Sequence[Forms], results: Results, words: Words) -> Table:
+def _table(subject: Subject, sets: Sequence[Forms], results: Results) -> Table:
     settings = _settings([forms[0].any_timing for forms in sets])
     columns = [
-        Column(title=words("latency.context"), kind=Kind.NUMBER),
-        *([Column(title=words("column.settings"), kind=Kind.CODE)] if any(settings) else []),
-        *([Column(title=words("column.label"), facet="label")] if results.several else []),
-        Column(title=words("callstyle.form")),
-        Column(title=span_title(LAYER, words), kind=Kind.NUMBER),
-        Column(title=words("callstyle.over_best"), kind=Kind.NUMBER),
-        Column(title=span_title(KERNEL, words), kind=Kind.NUMBER),
-        Column(title=words("callstyle.over_best"), kind=Kind.NUMBER),
-        Column(title=words("callstyle.ran"), kind=Kind.CODE),
+        Column(title=say("latency.context"), kind=Kind.NUMBER),
+        *([Column(title=say("column.settings"), kind=Kind.CODE)] if any(settings) else []),
+        *([Column(title=say("column.label"), facet="label")] if results.several else []),
+        Column(title=say("callstyle.form")),
+        Column(title=span_title(LAYER), kind=Kind.NUMBER),
+        Column(title=say("callstyle.over_best"), kind=Kind.NUMBER),
+        Column(title=span_title(KERNEL), kind=Kind.NUMBER),
+        Column(title=say("callstyle.over_best"), kind=Kind.NUMBER),
+        Column(title=say("callstyle.ran"), kind=Kind.CODE),
     ]
     rows = []
     for forms, setting in zip(sets, settings, strict=True):
@@ -250,33 +247,33 @@ def _table(subject: Subject, sets: Sequence[Forms], results: Results, words: Wor
         for form in forms:
             shared = [*([setting or numbers.NOTHING] if any(settings) else [])]
             shared += [form.current.label] if results.several else []
-            rows.append([cell(form.any_timing.seq_len, numbers.count), *shared, *_cells(form, best, words)])
+            rows.append([cell(form.any_timing.seq_len, numbers.count), *shared, *_cells(form, best)])
     foreign = any(form.is_foreign for forms in sets for form in forms)
     return Table(
-        title=subject.title(words),
+        title=subject.title(),
         columns=columns,
         rows=rows,
-        note=words("callstyle.note_foreign" if foreign else "callstyle.note"),
+        note=say("callstyle.note_foreign" if foreign else "callstyle.note"),
         folded=True,
-        facets=subject.facets(words),
+        facets=subject.facets(),
         row_facets=[{"variant": form.variant} for forms in sets for form in forms],
     )
 
 
-def _cells(form: Form, best: Mapping[str, float | None], words: Words) -> list[str]:
+def _cells(form: Form, best: Mapping[str, float | None]) -> list[str]:
     cells = [form.name]
     for span in SPANS_FIRST:
         median_s, best_s = form.median_s(span), best[span]
         ratio = median_s / best_s if median_s and best_s else None
         cells += [cell(median_s, numbers.seconds), cell(ratio, numbers.times)]
-    return [*cells, _ran(form, words)]
+    return [*cells, _ran(form)]
 
 
-def _ran(form: Form, words: Words) -> str:
+def _ran(form: Form) -> Text:
     operators = operators_of(form.record, KERNEL) or operators_of(form.record, LAYER)
     if not operators:
         return numbers.NOTHING
     name = attention_operator(operators)
     if name is None:
-        return words("callstyle.separate")
-    return words("callstyle.math", operator=name) if name == MATH_PATH else without_paths(name)
+        return say("callstyle.separate")
+    return say("callstyle.math", operator=name) if name == MATH_PATH else without_paths(name)

@@ -5,14 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from suite.records import numbers
+from suite.report.blocks import Column, Figure, Kind, Section, Table, Text, View, joined, say
 from suite.report.charts import MOST_TICKS, figure_text, layout, log_axis, token_ticks
 from suite.report.contests import Bracket, Contest, measured_contests, series_of
 from suite.report.facets import case_facets, trace_facets
 from suite.report.palette import BLUE, GREEN, ORANGE, PURPLE, VERMILION
 from suite.report.results import Results
-from suite.report.section import Column, Figure, Kind, Section, Table, View
 from suite.report.timings import axis
-from suite.report.words import Words
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.crossover import flops_crossover, roofline_crossover
 from suite.theory.geometry import load_geometry
@@ -29,22 +28,20 @@ MODEL_STYLES = (("dot", {"symbol": "circle", "size": 5}), ("dash", {"symbol": "c
 NEUTRAL, BROAD_PX = "rgba(128, 128, 128, 0.45)", 7
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     contests = measured_contests(results)
-    views = [View(title=words("crossover.specifications"), figure=_plot(_specified(words), CONTEXTS, words))]
-    tables = [_specified_table(words)]
+    views = [View(title=say("crossover.specifications"), figure=_plot(_specified(), CONTEXTS))]
+    tables = [_specified_table()]
     if contests:
-        tables.insert(0, _measured_table(contests, results, words))
-        if traces := _measured(contests, results, words):
-            figure = _plot(traces, [contest.seq_len for contest in contests], words)
-            views.insert(0, View(title=words("crossover.these_records"), figure=figure))
+        tables.insert(0, _measured_table(contests, results))
+        if traces := _measured(contests, results):
+            figure = _plot(traces, [contest.seq_len for contest in contests])
+            views.insert(0, View(title=say("crossover.these_records"), figure=figure))
     return Section(
         id="crossover",
-        title=words("crossover.title"),
-        explanation=words("crossover.explanation"),
-        figures=[
-            Figure(title=words("crossover.figure"), caption=words("crossover.caption"), views=views, height_px=420)
-        ],
+        title=say("crossover.title"),
+        explanation=say("crossover.explanation"),
+        figures=[Figure(title=say("crossover.figure"), caption=say("crossover.caption"), views=views, height_px=420)],
         tables=tables,
     )
 
@@ -64,20 +61,20 @@ def _specified_rows() -> list[tuple[str, str, int, int | None, int | None]]:
     return rows
 
 
-def _specified(words: Words) -> list[dict[str, Any]]:
+def _specified() -> list[dict[str, Any]]:
     lines: dict[tuple[str, str], list[tuple[int, int | None]]] = defaultdict(list)
     by_flops: dict[int, int | None] = {}
     for name, device, tokens, flops, bound in _specified_rows():
         lines[name, device].append((tokens, bound))
         by_flops[tokens] = flops
-    traces = [_flops_line(sorted(by_flops.items()), words)]
+    traces = [_flops_line(sorted(by_flops.items()))]
     for (name, device), points in lines.items():
         colour, (dash, marker) = COLOURS[DEVICES.index(device)], MODEL_STYLES[GEOMETRIES.index(name)]
         traces.append(_line(f"{device} · {name}", points, colour, dash) | {"marker": {"color": colour, **marker}})
     return traces
 
 
-def _measured(contests: Sequence[Contest], results: Results, words: Words) -> list[dict[str, Any]]:
+def _measured(contests: Sequence[Contest], results: Results) -> list[dict[str, Any]]:
     by_series: dict[tuple[str, ...], list[Contest]] = defaultdict(list)
     for contest in contests:
         by_series[series_of(contest.one)].append(contest)
@@ -85,15 +82,15 @@ def _measured(contests: Sequence[Contest], results: Results, words: Words) -> li
     traces: dict[str, dict[str, Any]] = {}
     for ordinal, (series, points) in enumerate(by_series.items()):
         colour, symbol = COLOURS[ordinal % len(COLOURS)], SYMBOLS[ordinal % len(SYMBOLS)]
-        name = figure_text(" · ".join(_name(series, alike, results)))
+        name = figure_text(joined(" · ", _name(series, alike, results)))
         predicted = [(contest.seq_len, *contest.predicted()) for contest in points]
-        flops = _flops_line([(tokens, by_flops) for tokens, by_flops, _ in predicted], words)
+        flops = _flops_line([(tokens, by_flops) for tokens, by_flops, _ in predicted])
         traces.setdefault(str(flops["x"]) + str(flops["y"]), flops)
         bounds = [(tokens, bound) for tokens, _, bound in predicted]
         one = points[0].one
-        about = trace_facets(**case_facets(one.record.case.axes, words), label=one.label)
-        traces[f"{ordinal} bound"] = _line(words("crossover.bound", series=name), bounds, colour, "dash") | about
-        traces[f"{ordinal} points"] = _points(words("crossover.points", series=name), points, colour, symbol) | about
+        about = trace_facets(**case_facets(one.record.case.axes), label=one.label)
+        traces[f"{ordinal} bound"] = _line(say("crossover.bound", series=name), bounds, colour, "dash") | about
+        traces[f"{ordinal} points"] = _points(say("crossover.points", series=name), points, colour, symbol) | about
     return [trace for trace in traces.values() if any(count is not None for count in trace["y"])]
 
 
@@ -105,9 +102,9 @@ def _name(series: Sequence[str], alike: Collection[str], results: Results) -> li
     return [*([label] if results.several else []), axes.get("geometry", ""), axes.get("dtype", ""), *others]
 
 
-def _flops_line(points: Sequence[tuple[int, int | None]], words: Words) -> dict[str, Any]:
+def _flops_line(points: Sequence[tuple[int, int | None]]) -> dict[str, Any]:
     broad = {"color": NEUTRAL, "width": BROAD_PX}
-    return _line(words("crossover.flops"), points, NEUTRAL, "solid") | {"mode": "lines", "line": broad}
+    return _line(say("crossover.flops"), points, NEUTRAL, "solid") | {"mode": "lines", "line": broad}
 
 
 def _line(name: str, points: Sequence[tuple[int, int | None]], colour: str, dash: str) -> dict[str, Any]:
@@ -155,7 +152,7 @@ def _hover(counts: Sequence[float | None]) -> dict[str, Any]:
     }
 
 
-def _plot(traces: Sequence[Mapping[str, Any]], contexts: Sequence[int], words: Words) -> dict[str, Any]:
+def _plot(traces: Sequence[Mapping[str, Any]], contexts: Sequence[int]) -> dict[str, Any]:
     counts = [count for trace in traces for count in trace["y"] if count is not None]
     steps = [float(f"{step}e{power}") for power in range(16) for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7)]
     ticks = [(count, numbers.count(count)) for count in steps if min(counts) / 2 < count < 2 * max(counts)]
@@ -163,54 +160,54 @@ def _plot(traces: Sequence[Mapping[str, Any]], contexts: Sequence[int], words: W
     return {
         "data": list(traces),
         "layout": layout(
-            xaxis=log_axis(words("latency.context"), token_ticks(tokens[:: 1 + len(tokens) // MOST_TICKS])),
-            yaxis=log_axis(words("crossover.new_tokens"), ticks),
+            xaxis=log_axis(say("latency.context"), token_ticks(tokens[:: 1 + len(tokens) // MOST_TICKS])),
+            yaxis=log_axis(say("crossover.new_tokens"), ticks),
             hovermode="closest",
         ),
     }
 
 
-def _specified_table(words: Words) -> Table:
+def _specified_table() -> Table:
     return Table(
-        title=words("crossover.specified_table"),
+        title=say("crossover.specified_table"),
         columns=[
-            Column(title=words("column.geometry")),
-            Column(title=words("crossover.device"), kind=Kind.CODE),
-            Column(title=words("latency.context"), kind=Kind.NUMBER),
-            Column(title=words("crossover.by_flops"), kind=Kind.NUMBER),
-            Column(title=words("crossover.by_roofline"), kind=Kind.NUMBER),
+            Column(title=say("column.geometry")),
+            Column(title=say("crossover.device"), kind=Kind.CODE),
+            Column(title=say("latency.context"), kind=Kind.NUMBER),
+            Column(title=say("crossover.by_flops"), kind=Kind.NUMBER),
+            Column(title=say("crossover.by_roofline"), kind=Kind.NUMBER),
         ],
         rows=[
             [name, device, numbers.count(tokens), _shown(by_flops), _shown(bound)]
             for name, device, tokens, by_flops, bound in _specified_rows()
         ],
-        note=words("crossover.specified_note"),
+        note=say("crossover.specified_note"),
         folded=True,
     )
 
 
-def _measured_table(contests: Sequence[Contest], results: Results, words: Words) -> Table:
+def _measured_table(contests: Sequence[Contest], results: Results) -> Table:
     return Table(
-        title=words("crossover.measured_table"),
+        title=say("crossover.measured_table"),
         columns=[
-            Column(title=words("column.geometry")),
-            Column(title=words("column.dtype")),
-            Column(title=words("column.backend"), kind=Kind.CODE),
-            *([Column(title=words("column.label"), facet="label")] if results.several else []),
-            Column(title=words("latency.context"), kind=Kind.NUMBER),
-            Column(title=words("crossover.by_flops"), kind=Kind.NUMBER),
-            Column(title=words("crossover.by_measured_ceilings"), kind=Kind.NUMBER),
-            Column(title=words("crossover.measured"), kind=Kind.NUMBER),
-            Column(title=words("crossover.between"), kind=Kind.NUMBER),
-            Column(title=words("crossover.tried"), kind=Kind.LONG),
+            Column(title=say("column.geometry")),
+            Column(title=say("column.dtype")),
+            Column(title=say("column.backend"), kind=Kind.CODE),
+            *([Column(title=say("column.label"), facet="label")] if results.several else []),
+            Column(title=say("latency.context"), kind=Kind.NUMBER),
+            Column(title=say("crossover.by_flops"), kind=Kind.NUMBER),
+            Column(title=say("crossover.by_measured_ceilings"), kind=Kind.NUMBER),
+            Column(title=say("crossover.measured"), kind=Kind.NUMBER),
+            Column(title=say("crossover.between"), kind=Kind.NUMBER),
+            Column(title=say("crossover.tried"), kind=Kind.LONG),
         ],
-        rows=[_measured_row(contest, results, words) for contest in contests],
-        row_facets=[case_facets(contest.one.record.case.axes, words) for contest in contests],
-        note=words("crossover.measured_note"),
+        rows=[_measured_row(contest, results) for contest in contests],
+        row_facets=[case_facets(contest.one.record.case.axes) for contest in contests],
+        note=say("crossover.measured_note"),
     )
 
 
-def _measured_row(contest: Contest, results: Results, words: Words) -> list[str]:
+def _measured_row(contest: Contest, results: Results) -> list[str]:
     record, found = contest.one.record, contest.measured
     between = numbers.NOTHING
     if found and found.low is not None and found.high is not None:
@@ -223,19 +220,19 @@ def _measured_row(contest: Contest, results: Results, words: Words) -> list[str]
         *([contest.one.label] if results.several else []),
         numbers.count(contest.seq_len),
         *map(_shown, contest.predicted()),
-        _said(found, words),
+        _said(found),
         between,
-        words("punctuation.list").join(map(numbers.count, contest.query_lens)),
+        joined("list", map(numbers.count, contest.query_lens)),
     ]
 
 
-def _said(found: Bracket | None, words: Words) -> str:
+def _said(found: Bracket | None) -> Text:
     if found is None:
         return numbers.NOTHING
     if found.low is None:
-        return words("crossover.below", count=_shown(found.high))
+        return say("crossover.below", count=_shown(found.high))
     if found.high is None:
-        return words("crossover.above", count=_shown(found.low))
+        return say("crossover.above", count=_shown(found.low))
     return _shown(found.at)
 
 

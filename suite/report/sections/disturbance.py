@@ -10,15 +10,27 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.telemetry import Mark
+from suite.report.blocks import (
+    MOST_ROWS_OPEN,
+    Column,
+    Figure,
+    Kind,
+    Section,
+    Table,
+    Text,
+    View,
+    cell,
+    joined,
+    say,
+    say_or,
+)
 from suite.report.charts import figure_text, layout
 from suite.report.facets import case_facets, point_facets, record_facets
 from suite.report.palette import PURPLE, SKY, VERMILION, shown
 from suite.report.results import Results
 from suite.report.run_rows import run_cells, run_columns, run_name, settings_cell
-from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.timings import axis
 from suite.report.watched import CPU, Watched, cut, mapping, share, watched
-from suite.report.words import Words
 
 TELLING = 0.05
 """A run with a larger share of marked samples is to be compared with care."""
@@ -47,19 +59,19 @@ class Disturbed:
         return max(self.shares.values(), default=0.0)
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     runs = watched(results)
     samples = sum(run.moments or _ticks(run) for run in runs)
     if not samples:
         return None
     found = sorted((one for run in runs for one in _disturbed(run)), key=lambda one: (-one.worst, -one.others))
-    said = [words("disturbance.explanation"), _warning(found, runs, samples, words), *_cost(runs, words)]
+    said = [say("disturbance.explanation"), _warning(found, runs, samples), *_cost(runs)]
     return Section(
         id="disturbance",
-        title=words("disturbance.title"),
-        explanation=words("punctuation.sentence").join(said),
-        figures=[_figure(found, words)] if any(one.shares for one in found) else [],
-        tables=[_table(found, results, words)] if found else [],
+        title=say("disturbance.title"),
+        explanation=joined("sentence", said),
+        figures=[_figure(found)] if any(one.shares for one in found) else [],
+        tables=[_table(found, results)] if found else [],
     )
 
 
@@ -85,44 +97,44 @@ def _disturbed(run: Watched) -> list[Disturbed]:
     return found
 
 
-def _warning(found: Sequence[Disturbed], runs: Sequence[Watched], samples: int, words: Words) -> str:
+def _warning(found: Sequence[Disturbed], runs: Sequence[Watched], samples: int) -> Text:
     if not found:
-        return words("disturbance.nothing", samples=numbers.count(samples), runs=numbers.count(len(runs)))
+        return say("disturbance.nothing", samples=numbers.count(samples), runs=numbers.count(len(runs)))
     told = {id(one.run) for one in found if one.worst > TELLING}
     key = "disturbance.warning" if told else "disturbance.little"
-    return words(key, count=numbers.count(len(told)), runs=numbers.count(len(runs)), share=numbers.percent(TELLING))
+    return say(key, count=numbers.count(len(told)), runs=numbers.count(len(runs)), share=numbers.percent(TELLING))
 
 
-def _cost(runs: Sequence[Watched], words: Words) -> list[str]:
+def _cost(runs: Sequence[Watched]) -> list[str]:
     """What the watching itself took, of one CPU."""
     shares = [value for run in runs if (value := share(run.said.get("sampler_cpu_share"))) is not None]
-    return [words("disturbance.cost", share=numbers.percent(median(shares)))] if shares else []
+    return [say("disturbance.cost", share=numbers.percent(median(shares)))] if shares else []
 
 
-def _figure(found: Sequence[Disturbed], words: Words) -> Figure:
+def _figure(found: Sequence[Disturbed]) -> Figure:
     with_shares = [one for one in found if one.shares]
     drawn = with_shares[:MOST_DRAWN]
-    caption = [words("disturbance.caption")]
+    caption = [say("disturbance.caption")]
     if len(with_shares) > len(drawn):
-        caption.append(words("signmap.not_drawn", count=numbers.count(len(with_shares) - len(drawn))))
+        caption.append(say("signmap.not_drawn", count=numbers.count(len(with_shares) - len(drawn))))
     return Figure(
-        title=words("disturbance.figure"),
-        caption=words("punctuation.sentence").join(caption),
-        views=[View(title="", figure=_bars(drawn, words))],
+        title=say("disturbance.figure"),
+        caption=joined("sentence", caption),
+        views=[View(title="", figure=_bars(drawn))],
         height_px=110 + ROW_PX * len(drawn),
         wide=True,
     )
 
 
-def _bars(drawn: Sequence[Disturbed], words: Words) -> dict[str, Any]:
+def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
     several = len({one.run.current.label for one in drawn}) > 1
-    names = [figure_text(_row_name(one, words, names_label=several)) for one in drawn]
+    names = [figure_text(_row_name(one, names_label=several)) for one in drawn]
     marks = dict.fromkeys(mark for one in drawn for mark in one.shares)
     return {
-        "data": [_trace(mark, drawn, names, words) for mark in marks],
+        "data": [_trace(mark, drawn, names) for mark in marks],
         "layout": layout(
             xaxis={
-                "title": {"text": words("disturbance.axis"), "standoff": 10},
+                "title": {"text": say("disturbance.axis"), "standoff": 10},
                 "range": [0, 1.05 * max(100 * one.worst for one in drawn)],
                 "ticksuffix": " %",
                 "automargin": True,
@@ -147,18 +159,16 @@ def _bars(drawn: Sequence[Disturbed], words: Words) -> dict[str, Any]:
     }
 
 
-def _trace(mark: str, drawn: Sequence[Disturbed], names: Sequence[str], words: Words) -> dict[str, Any]:
+def _trace(mark: str, drawn: Sequence[Disturbed], names: Sequence[str]) -> dict[str, Any]:
     rows = [row for row, one in enumerate(drawn) if mark in one.shares]
-    about = [
-        record_facets(drawn[row].run.current.record, words) | {"label": drawn[row].run.current.label} for row in rows
-    ]
+    about = [record_facets(drawn[row].run.current.record) | {"label": drawn[row].run.current.label} for row in rows]
     return {
         "type": "bar",
         "orientation": "h",
-        "name": figure_text(words.either(f"mark.{mark}", mark)),
+        "name": figure_text(say_or(f"mark.{mark}", mark)),
         "x": [100 * drawn[row].shares[mark] for row in rows],
         "y": rows,
-        "hovertext": [f"{names[row]}: {numbers.percent(drawn[row].shares[mark])}" for row in rows],
+        "hovertext": [joined(": ", [names[row], numbers.percent(drawn[row].shares[mark])]) for row in rows],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         "marker": {"color": COLOURS.get(mark, "#808080")},
         "width": BAR,
@@ -167,29 +177,29 @@ def _trace(mark: str, drawn: Sequence[Disturbed], names: Sequence[str], words: W
     }
 
 
-def _row_name(one: Disturbed, words: Words, *, names_label: bool) -> str:
+def _row_name(one: Disturbed, *, names_label: bool) -> Text:
     record = one.run.current.record
     label = [one.run.current.label] if names_label else []
-    return " · ".join([one.device, shown(axis(record, "attention")), *run_name(record, words), *label])
+    return joined(" · ", [one.device, shown(axis(record, "attention")), *run_name(record), *label])
 
 
-def _table(found: Sequence[Disturbed], results: Results, words: Words) -> Table:
+def _table(found: Sequence[Disturbed], results: Results) -> Table:
     marks = [mark for mark in (*Mark, STEAL) if any(mark in one.shares for one in found)]
     has_reasons, has_others = any(map(_reasons, found)), any(one.others for one in found)
     return Table(
-        title=words("disturbance.table"),
+        title=say("disturbance.table"),
         columns=[
-            *run_columns(words),
-            *([Column(title=words("column.label"), facet="label")] if results.several else []),
-            Column(title=words("signmap.device"), kind=Kind.CODE),
-            *(Column(title=words(f"mark.{mark}").capitalize(), kind=Kind.NUMBER) for mark in marks),
-            *([Column(title=words("disturbance.reasons"), kind=Kind.CODE)] if has_reasons else []),
-            *([Column(title=words("disturbance.others"), kind=Kind.NUMBER)] if has_others else []),
-            Column(title=words("column.settings"), kind=Kind.CODE),
+            *run_columns(),
+            *([Column(title=say("column.label"), facet="label")] if results.several else []),
+            Column(title=say("signmap.device"), kind=Kind.CODE),
+            *(Column(title=say(f"disturbance.mark.{mark}"), kind=Kind.NUMBER) for mark in marks),
+            *([Column(title=say("disturbance.reasons"), kind=Kind.CODE)] if has_reasons else []),
+            *([Column(title=say("disturbance.others"), kind=Kind.NUMBER)] if has_others else []),
+            Column(title=say("column.settings"), kind=Kind.CODE),
         ],
         rows=[
             [
-                *run_cells(one.run.current.record, words),
+                *run_cells(one.run.current.record),
                 *([one.run.current.label] if results.several else []),
                 one.device,
                 *(cell(one.shares.get(mark), numbers.percent) for mark in marks),
@@ -199,8 +209,8 @@ def _table(found: Sequence[Disturbed], results: Results, words: Words) -> Table:
             ]
             for one in found
         ],
-        row_facets=[case_facets(one.run.current.record.case.axes, words) for one in found],
-        note=words("disturbance.note" if has_reasons or has_others else "disturbance.note_short"),
+        row_facets=[case_facets(one.run.current.record.case.axes) for one in found],
+        note=say("disturbance.note" if has_reasons or has_others else "disturbance.note_short"),
         folded=len(found) > MOST_ROWS_OPEN,
     )
 

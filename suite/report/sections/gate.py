@@ -10,18 +10,17 @@ from suite.gate.sentences import COMMIT_LENGTH, change, differences, facts, most
 from suite.gate.short_names import shared_settings, short_names
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, joined, say
 from suite.report.forest_chart import Titled, forest_figures, verdict_facets
 from suite.report.judgements import Judged, newest
 from suite.report.results import Results
-from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table
 from suite.report.watched import cut
-from suite.report.words import Words
 
 LONGEST_NAME, LONGEST_REASON, DATE_LENGTH = 300, 1000, 16
 LATENCY = "latency_s"
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     latest = newest(results.judgements)
     if not latest:
         return None
@@ -29,46 +28,44 @@ def build(results: Results, words: Words) -> Section | None:
     earlier = [one for one in results.judgements if one not in latest]
     return Section(
         id="gate",
-        title=words("gate.title"),
-        explanation=words("punctuation.sentence").join(
-            [words("gate.explanation"), *(_said(one, words, several=several) for one in latest)]
-        ),
-        figures=[figure for one in latest for figure in _figures(one, words, several=several)],
+        title=say("gate.title"),
+        explanation=joined("sentence", [say("gate.explanation"), *(_said(one, several=several) for one in latest)]),
+        figures=[figure for one in latest for figure in _figures(one, several=several)],
         tables=[
-            *(table for one in latest for table in _tables(one, words, several=several)),
-            *([_earlier(earlier, words)] if earlier else []),
+            *(table for one in latest for table in _tables(one, several=several)),
+            *([_earlier(earlier)] if earlier else []),
         ],
     )
 
 
-def _said(one: Judged, words: Words, *, several: bool) -> str:
+def _said(one: Judged, *, several: bool) -> Text:
     judgement = one.judgement
-    counts = words("punctuation.list").join(_counts(judgement, words)) or numbers.NOTHING
-    at = words("gate.at", at=_date(one)) if one.at else ""
-    before, after = (_side(side, words) for side in (judgement.before, judgement.after))
+    counts = joined("list", _counts(judgement)) or numbers.NOTHING
+    at = say("gate.at", at=_date(one)) if one.at else ""
+    before, after = (_side(side) for side in (judgement.before, judgement.after))
     said = [
-        words("gate.compared", after=after, before=before, at=at, counts=counts),
-        *([words("gate.interrupted")] if judgement.interrupted else []),
-        *([words("gate.judged_nothing")] if judgement.judged_nothing else []),
+        say("gate.compared", after=after, before=before, at=at, counts=counts),
+        *([say("gate.interrupted")] if judgement.interrupted else []),
+        *([say("gate.judged_nothing")] if judgement.judged_nothing else []),
     ]
-    text = words("punctuation.sentence").join(said)
-    return words("gate.of", label=one.label, said=text) if several else text
+    text = joined("sentence", said)
+    return say("gate.of", label=one.label, said=text) if several else text
 
 
-def _counts(judgement: Judgement, words: Words) -> list[str]:
+def _counts(judgement: Judgement) -> list[Text]:
     counts = judgement.counts
     return [
-        words("gate.count", count=numbers.count(counts[outcome]), outcome=words(f"outcome.{outcome}"))
+        say("gate.count", count=numbers.count(counts[outcome]), outcome=say(f"outcome.{outcome}"))
         for outcome in Outcome
         if counts[outcome]
     ]
 
 
-def _side(side: Side, words: Words) -> str:
+def _side(side: Side) -> Text:
     label, commit = cut(side.label), cut(side.commit)[:COMMIT_LENGTH]
     about = [commit] if commit and not label.startswith(commit) else []
-    about += [words("gate.uncommitted")] if side.dirty else []
-    return words("gate.side", label=label, about=words("punctuation.list").join(about)) if about else label
+    about += [say("gate.uncommitted")] if side.dirty else []
+    return say("gate.side", label=label, about=joined("list", about)) if about else label
 
 
 def _date(one: Judged) -> str:
@@ -76,19 +73,19 @@ def _date(one: Judged) -> str:
     return cut(one.at)[:DATE_LENGTH].replace("T", " ")
 
 
-def _titled(one: Judged, words: Words, *, several: bool) -> Titled:
-    return lambda key: " · ".join([*([one.label] if several else []), words(key)])
+def _titled(one: Judged, *, several: bool) -> Titled:
+    return lambda key: joined(" · ", [*([one.label] if several else []), say(key)])
 
 
-def _figures(one: Judged, words: Words, *, several: bool) -> list[Figure]:
+def _figures(one: Judged, *, several: bool) -> list[Figure]:
     cases = _names(one.judgement)
     # Nearly every timing is a latency, and a narrow screen has no room to say so in each row.
     plain = [
         replace(verdict, metric="") if verdict.metric == LATENCY else verdict for verdict in one.judgement.worst_first
     ]
-    names = [" · ".join(filter(None, _row_name(verdict, cases))) for verdict in plain]
+    names = [joined(" · ", filter(None, _row_name(verdict, cases))) for verdict in plain]
     named = list(zip(one.judgement.worst_first, names, strict=True))
-    return forest_figures(named, one.label, _titled(one, words, several=several), words)
+    return forest_figures(named, one.label, _titled(one, several=several))
 
 
 def _names(judgement: Judgement) -> Mapping[str, str]:
@@ -101,97 +98,97 @@ def _row_name(verdict: Verdict, cases: Mapping[str, str]) -> Sequence[str]:
     return [cases[verdict.case], cut(quantity(verdict), LONGEST_NAME)]
 
 
-def _tables(one: Judged, words: Words, *, several: bool) -> list[Table]:
-    titled = _titled(one, words, several=several)
+def _tables(one: Judged, *, several: bool) -> list[Table]:
+    titled = _titled(one, several=several)
     every = one.judgement.worst_first
     same = [verdict for verdict in every if verdict.outcome is Outcome.SAME]
     others = [verdict for verdict in every if verdict.outcome is not Outcome.SAME]
     found = [
-        _verdicts(others, titled("gate.table"), one, words, folded=len(others) > MOST_ROWS_OPEN),
-        _verdicts(same, titled("gate.same"), one, words, folded=bool(others) or len(same) > MOST_ROWS_OPEN),
-        _differences(one, titled("gate.differences"), words),
-        _warnings(one, titled("gate.warnings"), words),
+        _verdicts(others, titled("gate.table"), one, folded=len(others) > MOST_ROWS_OPEN),
+        _verdicts(same, titled("gate.same"), one, folded=bool(others) or len(same) > MOST_ROWS_OPEN),
+        _differences(one, titled("gate.differences")),
+        _warnings(one, titled("gate.warnings")),
     ]
     return [table for table in found if table.rows]
 
 
-def _differences(one: Judged, title: str, words: Words) -> Table:
+def _differences(one: Judged, title: str) -> Table:
     return Table(
         title=title,
-        columns=[Column(title=words(name)) for name in ("column.fact", "gate.before", "gate.after")],
+        columns=[Column(title=say(name)) for name in ("column.fact", "gate.before", "gate.after")],
         rows=[[cut(text, LONGEST_REASON) for text in row] for row in differences(one.judgement)],
         facets={"label": one.label},
     )
 
 
-def _warnings(one: Judged, title: str, words: Words) -> Table:
+def _warnings(one: Judged, title: str) -> Table:
     return Table(
         title=title,
-        columns=[Column(title=words("gate.warning"), kind=Kind.LONG)],
+        columns=[Column(title=say("gate.warning"), kind=Kind.LONG)],
         rows=[[cut(warning, LONGEST_REASON)] for warning in one.judgement.warnings],
         facets={"label": one.label},
     )
 
 
-def _verdicts(verdicts: Sequence[Verdict], title: str, one: Judged, words: Words, *, folded: bool) -> Table:
+def _verdicts(verdicts: Sequence[Verdict], title: str, one: Judged, *, folded: bool) -> Table:
     cases = _names(one.judgement)
     return Table(
         title=title,
         columns=[
-            Column(title=words("gate.verdict")),
-            Column(title=words("column.case")),
-            Column(title=words("gate.quantity"), kind=Kind.CODE),
-            Column(title=words("gate.change"), kind=Kind.NUMBER),
-            Column(title=words("gate.most"), kind=Kind.NUMBER),
-            Column(title=words("column.reason"), kind=Kind.LONG),
-            Column(title=words("gate.before"), kind=Kind.NUMBER),
-            Column(title=words("gate.after"), kind=Kind.NUMBER),
+            Column(title=say("gate.verdict")),
+            Column(title=say("column.case")),
+            Column(title=say("gate.quantity"), kind=Kind.CODE),
+            Column(title=say("gate.change"), kind=Kind.NUMBER),
+            Column(title=say("gate.most"), kind=Kind.NUMBER),
+            Column(title=say("column.reason"), kind=Kind.LONG),
+            Column(title=say("gate.before"), kind=Kind.NUMBER),
+            Column(title=say("gate.after"), kind=Kind.NUMBER),
         ],
-        rows=[_verdict(verdict, cases, words) for verdict in verdicts],
-        row_facets=[verdict_facets(verdict, words) for verdict in verdicts],
-        note=words("punctuation.sentence").join(_how(one.judgement, words)),
+        rows=[_verdict(verdict, cases) for verdict in verdicts],
+        row_facets=[verdict_facets(verdict) for verdict in verdicts],
+        note=joined("sentence", _how(one.judgement)),
         folded=folded,
         facets={"label": one.label},
     )
 
 
-def _how(judgement: Judgement, words: Words) -> list[str]:
+def _how(judgement: Judgement) -> list[str]:
     """What all cases share, and how they were judged, as far as it is known."""
     shared = cut(shared_settings(verdict.case for verdict in judgement.verdicts), LONGEST_REASON)
-    known = words("punctuation.list").join(cut(fact) for fact in facts(judgement))
+    known = joined("list", (cut(fact) for fact in facts(judgement)))
     return [
-        *([words("gate.shared", settings=shared)] if shared else []),
-        *([words("gate.judged_with", facts=known)] if known else []),
+        *([say("gate.shared", settings=shared)] if shared else []),
+        *([say("gate.judged_with", facts=known)] if known else []),
     ]
 
 
-def _verdict(verdict: Verdict, cases: Mapping[str, str], words: Words) -> list[str]:
+def _verdict(verdict: Verdict, cases: Mapping[str, str]) -> list[str]:
     name, what = _row_name(verdict, cases)
     return [
-        words(f"outcome.{verdict.outcome}"),
+        say(f"outcome.{verdict.outcome}"),
         name,
         what or numbers.NOTHING,
-        change(verdict, to=words("gate.to")) or numbers.NOTHING,
+        change(verdict, to=say("gate.to")) or numbers.NOTHING,
         most(verdict) or numbers.NOTHING,
-        cut(words("punctuation.notes").join([verdict.reason, *verdict.notes]), LONGEST_REASON),
+        cut(joined("notes", [verdict.reason, *verdict.notes]), LONGEST_REASON),
         *values(verdict),
     ]
 
 
-def _earlier(earlier: Sequence[Judged], words: Words) -> Table:
+def _earlier(earlier: Sequence[Judged]) -> Table:
     names = ("gate.date", "column.label", "gate.before", "gate.after", "gate.counts")
     return Table(
-        title=words("gate.earlier"),
+        title=say("gate.earlier"),
         columns=[
-            *(Column(title=words(name), facet="label" if name == "column.label" else "") for name in names),
-            Column(title=words("gate.exit_code"), kind=Kind.NUMBER),
+            *(Column(title=say(name), facet="label" if name == "column.label" else "") for name in names),
+            Column(title=say("gate.exit_code"), kind=Kind.NUMBER),
         ],
         rows=[
             [
                 _date(one) or numbers.NOTHING,
                 one.label,
-                *(_side(side, words) for side in (one.judgement.before, one.judgement.after)),
-                words("punctuation.list").join(_counts(one.judgement, words)) or numbers.NOTHING,
+                *(_side(side) for side in (one.judgement.before, one.judgement.after)),
+                joined("list", _counts(one.judgement)) or numbers.NOTHING,
                 str(one.judgement.exit_code),
             ]
             for one in earlier

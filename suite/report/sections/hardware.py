@@ -9,6 +9,7 @@ from math import inf, log10
 from typing import Any
 
 from suite.records import numbers
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell, dotted, joined, say
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
 from suite.report.devices import Compared, Mark, Place, compared
 from suite.report.facets import case_facets, trace_facets
@@ -16,9 +17,7 @@ from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, ti
 from suite.report.machine_labels import plain_name
 from suite.report.palette import line_style, rank, shown
 from suite.report.results import Results
-from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.timings import PLAUSIBLE_S
-from suite.report.words import Words
 
 FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 140, 22, 13, 7
 ROOM_DECADES = 0.2
@@ -26,22 +25,22 @@ LONGEST_ROW_NAME = 20
 GREY = "#808080"
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     found = compared(results)
     if not found:
         return None
-    titled = [(_title(group, list(found), one, words), one) for group, one in found.items()]
+    titled = [(_title(group, list(found), one), one) for group, one in found.items()]
     return Section(
         id="hardware",
-        title=words("hardware.title"),
-        explanation=words("hardware.explanation"),
-        figures=[_figure(title, one, words) for title, one in titled],
-        tables=[_table(title, one, span, words) for title, one in titled for span in _spans(one)],
+        title=say("hardware.title"),
+        explanation=say("hardware.explanation"),
+        figures=[_figure(title, one) for title, one in titled],
+        tables=[_table(title, one, span) for title, one in titled for span in _spans(one)],
     )
 
 
-def _title(group: Group, others: Sequence[Group], one: Compared, words: Words) -> str:
-    return f"{title_of(group, others, words)} · {words('callstyle.tokens', tokens=numbers.count(one.tokens))}"
+def _title(group: Group, others: Sequence[Group], one: Compared) -> str:
+    return dotted(title_of(group, others), say("callstyle.tokens", tokens=numbers.count(one.tokens)))
 
 
 def _spans(one: Compared) -> list[str]:
@@ -67,7 +66,7 @@ def _names(one: Compared) -> dict[Place, str]:
             parts.append(f"threads={place.threads}")
         if len({other.machine for other in alike}) > 1:
             parts.append(place.machine[:8])
-        names[place] = " · ".join(filter(None, parts))
+        names[place] = joined(" · ", filter(None, parts))
     return names | {mark.place: mark.place.name for mark in one.marks if not mark.place.is_measured}
 
 
@@ -90,10 +89,10 @@ def _ordered(marks: Sequence[Mark]) -> list[Place]:
     return sorted(least_s, key=lambda place: (not place.is_measured, least_s[place], place.name))
 
 
-def _figure(title: str, one: Compared, words: Words) -> Figure:
+def _figure(title: str, one: Compared) -> Figure:
     names = _names(one)
     views = [
-        View(title=span_title(span, words), figure=_dots(_usable(one, span), names, words))
+        View(title=span_title(span), figure=_dots(_usable(one, span), names))
         for span in _spans(one)
         if _usable(one, span)
     ]
@@ -101,15 +100,15 @@ def _figure(title: str, one: Compared, words: Words) -> Figure:
     entries = max(len({mark.sized_variant for mark in _usable(one, span)}) for span in _spans(one)) + 2
     return Figure(
         title=title,
-        caption=words("hardware.caption"),
+        caption=say("hardware.caption"),
         views=views,
         height_px=FRAME_PX + ROW_PX * rows + LEGEND_ROW_PX * -(-entries // 2),
         wide=True,
-        facets=case_facets(one.axes, words),
+        facets=case_facets(one.axes),
     )
 
 
-def _dots(marks: Sequence[Mark], names: Mapping[Place, str], words: Words) -> dict[str, Any]:
+def _dots(marks: Sequence[Mark], names: Mapping[Place, str]) -> dict[str, Any]:
     places, rows = _ordered(marks), _row_names(names)
     series: dict[tuple[str, str], list[Mark]] = defaultdict(list)
     for mark in sorted(marks, key=lambda mark: (rank(mark.variant), mark.sized_variant)):
@@ -120,14 +119,14 @@ def _dots(marks: Sequence[Mark], names: Mapping[Place, str], words: Words) -> di
             drawn = [mark for mark in part if mark.place.is_measured is is_measured]
             if drawn:
                 first = not any(trace["legendgroup"] == figure_text(name) for trace in traces)
-                traces.append(_trace(variant, name, drawn, names, rows, ordinal, first, words))
+                traces.append(_trace(variant, name, drawn, names, rows, ordinal, first))
     ends = [log10(min(mark.time_s for mark in marks)) - ROOM_DECADES]
     ends.append(log10(max(mark.time_s for mark in marks)) + ROOM_DECADES)
     return {
-        "data": [*traces, *_meaning(words)],
+        "data": [*traces, *_meaning()],
         "layout": layout(
             xaxis={
-                **log_axis(words("hardware.axis"), time_ticks([10**end for end in ends])),
+                **log_axis(say("hardware.axis"), time_ticks([10**end for end in ends])),
                 "range": ends,
                 "tickfont": {"size": 10},
             },
@@ -153,12 +152,11 @@ def _trace(
     rows: Mapping[Place, str],
     ordinal: int,
     first: bool,
-    words: Words,
 ) -> dict[str, Any]:
     """The later lies on the earlier: smaller, so that both are seen where they coincide."""
     is_measured = drawn[0].place.is_measured
     marker = line_style(variant, 0 if is_measured else 1)["marker"]
-    said = words("evidence.measured" if is_measured else "evidence.projected")
+    said = say("evidence.measured" if is_measured else "evidence.projected")
     return {
         "type": "scatter",
         "mode": "markers",
@@ -167,19 +165,19 @@ def _trace(
         "showlegend": first,
         "x": [mark.time_s for mark in drawn],
         "y": [rows[mark.place] for mark in drawn],
-        "hovertext": [figure_text(f"{numbers.seconds(mark.time_s)} {said}, {names[mark.place]}") for mark in drawn],
+        "hovertext": [joined("", [numbers.seconds(mark.time_s), " ", said, ", ", names[mark.place]]) for mark in drawn],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         "marker": {**marker, "size": max(LEAST_PX, LARGEST_PX - ordinal)},
         **trace_facets(variant=shown(variant)),
     }
 
 
-def _meaning(words: Words) -> list[dict[str, Any]]:
+def _meaning() -> list[dict[str, Any]]:
     return [
         {
             "type": "scatter",
             "mode": "markers",
-            "name": words(key),
+            "name": say(key),
             "x": [None],
             "y": [None],
             "hoverinfo": "skip",
@@ -189,28 +187,28 @@ def _meaning(words: Words) -> list[dict[str, Any]]:
     ]
 
 
-def _table(title: str, one: Compared, span: str, words: Words) -> Table:
+def _table(title: str, one: Compared, span: str) -> Table:
     marks, names = _usable(one, span), _names(one)
     known = {(mark.variant, mark.sized_variant) for mark in marks}
     variants = [name for _, name in sorted(known, key=lambda pair: (rank(pair[0]), pair[1]))]
     times = {(mark.place, mark.sized_variant): mark.time_s for mark in marks}
     places = _ordered(marks)
     return Table(
-        title=f"{title} · {span_title(span, words)}",
+        title=dotted(title, span_title(span)),
         columns=[
-            Column(title=words("signmap.device"), kind=Kind.CODE),
-            Column(title=words("fact.evidence")),
+            Column(title=say("signmap.device"), kind=Kind.CODE),
+            Column(title=say("fact.evidence")),
             *(Column(title=name, kind=Kind.NUMBER) for name in variants),
         ],
         rows=[
             [
                 names[place],
-                words("evidence.measured" if place.is_measured else "evidence.projected"),
+                say("evidence.measured" if place.is_measured else "evidence.projected"),
                 *(cell(times.get((place, name)), numbers.seconds) for name in variants),
             ]
             for place in places
         ],
-        note=words("hardware.note"),
+        note=say("hardware.note"),
         folded=span != SPANS_FIRST[0] or len(places) > MOST_ROWS_OPEN,
-        facets=case_facets(one.axes, words),
+        facets=case_facets(one.axes),
     )

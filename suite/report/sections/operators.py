@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
+from suite.report.blocks import Column, Kind, Section, Table, Text, cell, joined, say, say_or
 from suite.report.palette import rank, shown
 from suite.report.ran import MATH_PATH
 from suite.report.results import Results
-from suite.report.section import Column, Kind, Section, Table, cell
 from suite.report.timings import Timing, axis, is_timed, timings_of
-from suite.report.words import Words
 
 SPAN = "kernel"
 MOST_NAMES = 2
@@ -21,7 +20,7 @@ Key = tuple[tuple[str, ...], str, str, str, str]
 """Operators, phase, backend, dtype and label."""
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     found: dict[Key, list[Timing]] = defaultdict(list)
     for current in results.records:
         timing = next(iter(timings_of(current)), None) if is_timed(current) else None
@@ -35,46 +34,46 @@ def build(results: Results, words: Words) -> Section | None:
     ordered = sorted(found.items(), key=lambda item: (MATH_PATH not in item[0][0], _widest(item[1]), item[0][1:]))
     return Section(
         id="operators",
-        title=words("operators.title"),
-        explanation=words("operators.explanation"),
+        title=say("operators.title"),
+        explanation=say("operators.explanation"),
         tables=[
             Table(
-                title=words("operators.table"),
-                columns=_columns(results, words),
-                rows=[_row(key, timings, results, words) for key, timings in ordered],
+                title=say("operators.table"),
+                columns=_columns(results),
+                rows=[_row(key, timings, results) for key, timings in ordered],
                 row_facets=[_facets(timings) for _, timings in ordered],
             )
         ],
     )
 
 
-def _columns(results: Results, words: Words) -> list[Column]:
+def _columns(results: Results) -> list[Column]:
     return [
-        Column(title=words("column.variant")),
-        Column(title=words("column.phase"), facet="phase"),
-        Column(title=words("column.backend"), kind=Kind.CODE),
-        *([Column(title=words("column.label"), facet="label")] if results.several else []),
-        Column(title=words("column.dtype"), facet="dtype"),
-        Column(title=words("operators.flag")),
-        Column(title=words("operators.ran")),
-        Column(title=words("column.geometry")),
-        Column(title=words("latency.context"), kind=Kind.NUMBER),
-        Column(title=words("column.cases"), kind=Kind.NUMBER),
+        Column(title=say("column.variant")),
+        Column(title=say("column.phase"), facet="phase"),
+        Column(title=say("column.backend"), kind=Kind.CODE),
+        *([Column(title=say("column.label"), facet="label")] if results.several else []),
+        Column(title=say("column.dtype"), facet="dtype"),
+        Column(title=say("operators.flag")),
+        Column(title=say("operators.ran")),
+        Column(title=say("column.geometry")),
+        Column(title=say("latency.context"), kind=Kind.NUMBER),
+        Column(title=say("column.cases"), kind=Kind.NUMBER),
     ]
 
 
-def _row(key: Key, timings: Sequence[Timing], results: Results, words: Words) -> list[str]:
+def _row(key: Key, timings: Sequence[Timing], results: Results) -> list[str]:
     ran, phase, backend, dtype, label = key
     variants = sorted({timing.variant for timing in timings}, key=rank)
     return [
-        words("punctuation.list").join(map(shown, variants)) or numbers.NOTHING,
-        words.either(f"phase.{phase}", phase or numbers.NOTHING),
+        joined("list", map(shown, variants)) or numbers.NOTHING,
+        say_or(f"phase.{phase}", phase or numbers.NOTHING),
         backend or numbers.NOTHING,
         *([label] if results.several else []),
         dtype or numbers.NOTHING,
-        words("operators.math") if MATH_PATH in ran else "",
+        say("operators.math") if MATH_PATH in ran else "",
         without_paths(", ".join(ran)) or numbers.NOTHING,
-        _geometries(timings, words),
+        _geometries(timings),
         _contexts(timings),
         numbers.count(len(timings)),
     ]
@@ -91,14 +90,14 @@ def _widest(timings: Sequence[Timing]) -> tuple[int, str]:
     return min(rank(timing.variant) for timing in timings)
 
 
-def _geometries(timings: Sequence[Timing], words: Words) -> str:
+def _geometries(timings: Sequence[Timing]) -> Text:
     names = sorted({axis(timing.record, "geometry") or numbers.NOTHING for timing in timings})
     if len(names) > MOST_NAMES:
-        return words("operators.geometries", count=len(names))
-    return words("punctuation.list").join(names)
+        return say("operators.geometries", count=len(names))
+    return joined("list", names)
 
 
-def _contexts(timings: Sequence[Timing]) -> str:
+def _contexts(timings: Sequence[Timing]) -> Text:
     known = {timing.seq_len for timing in timings if timing.seq_len}
     ends = sorted({min(known), max(known)}) if known else [None]
-    return "–".join(cell(end, numbers.count) for end in ends)
+    return joined("–", (cell(end, numbers.count) for end in ends))

@@ -9,9 +9,8 @@ from suite.records import numbers
 from suite.records.derived import started_at, warnings_of
 from suite.records.privacy import scrub
 from suite.records.record import Record
+from suite.report.blocks import Joined, Say, joined, Column, Kind, Section, Table, Text, say, say_or
 from suite.report.results import Results
-from suite.report.section import Column, Kind, Section, Table
-from suite.report.words import Words
 
 LONGEST_FACT = 400
 LONGEST_IDENTIFIER = 12
@@ -35,19 +34,19 @@ NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")
 """Warnings that differ in nothing else are one."""
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     if not results.records:
         return None
-    tables = [_facts(results, words), _warnings(results, words)]
+    tables = [_facts(results), _warnings(results)]
     return Section(
         id="provenance",
-        title=words("provenance.title"),
-        explanation=words("provenance.explanation"),
+        title=say("provenance.title"),
+        explanation=say("provenance.explanation"),
         tables=[table for table in tables if table.rows],
     )
 
 
-def _facts(results: Results, words: Words) -> Table:
+def _facts(results: Results) -> Table:
     by_label = [[c.record for c in results.records if c.label == label] for label in results.labels]
     facts: dict[str, Callable[[Record], Any]] = {
         name: lambda record, name=name: _environment_fact(record, name)  # type: ignore[misc]
@@ -55,17 +54,17 @@ def _facts(results: Results, words: Words) -> Table:
     }
     facts |= {
         "suite_version": lambda record: record.provenance.get("suite_version"),
-        "commit": lambda record: _commit(record, words),
+        "commit": lambda record: _commit(record),
         "source_digest": lambda record: _short(record.provenance.get("source_digest")),
-        "clock": lambda record: _clock(record, words),
-        "evidence": lambda record: words(f"evidence.{record.evidence}"),
+        "clock": lambda record: _clock(record),
+        "evidence": lambda record: say(f"evidence.{record.evidence}"),
     }
-    rows = [[words(f"fact.{name}"), *(_joined(map(fact, part)) for part in by_label)] for name, fact in facts.items()]
+    rows = [[say(f"fact.{name}"), *(_joined(map(fact, part)) for part in by_label)] for name, fact in facts.items()]
     rows = [row for row in rows if any(cell != numbers.NOTHING for cell in row[1:])]
-    rows.append([words("fact.dates"), *(_dates(part) for part in by_label)])
-    rows.append([words("fact.records"), *(numbers.count(len(part)) for part in by_label)])
-    columns = [Column(title=words("column.fact")), *(Column(title=label, kind=Kind.LONG) for label in results.labels)]
-    return Table(title=words("provenance.facts"), columns=columns, rows=rows)
+    rows.append([say("fact.dates"), *(_dates(part) for part in by_label)])
+    rows.append([say("fact.records"), *(numbers.count(len(part)) for part in by_label)])
+    columns = [Column(title=say("column.fact")), *(Column(title=label, kind=Kind.LONG) for label in results.labels)]
+    return Table(title=say("provenance.facts"), columns=columns, rows=rows)
 
 
 def _environment_fact(record: Record, name: str) -> Any:
@@ -75,14 +74,14 @@ def _environment_fact(record: Record, name: str) -> Any:
     return value
 
 
-def _commit(record: Record, words: Words) -> str | None:
+def _commit(record: Record) -> str | None:
     sha = _short(record.provenance.get("commit"))
-    return f"{sha} {words('provenance.dirty')}" if sha and record.provenance.get("dirty") is True else sha
+    return joined(" ", [sha, say("provenance.dirty")]) if sha and record.provenance.get("dirty") is True else sha
 
 
-def _clock(record: Record, words: Words) -> str | None:
+def _clock(record: Record) -> Text | None:
     clock = record.provenance.get("clock")
-    return words.either(f"clock.{clock}", str(clock)) if clock else None
+    return say_or(f"clock.{clock}", str(clock)) if clock else None
 
 
 def _short(value: Any) -> str | None:
@@ -97,6 +96,8 @@ def _dates(records: Sequence[Record]) -> str:
 def _joined(values: Iterable[Any]) -> str:
     """Every different value once; several machines under one label are all named."""
     texts = list(dict.fromkeys(text for text in map(_plain, values) if text))
+    if not all(isinstance(text, str) for text in texts):
+        return joined("; ", texts)
     whole = scrub("; ".join(texts), is_ours=False) or numbers.NOTHING
     return whole if len(whole) <= LONGEST_FACT else whole[: LONGEST_FACT - 1] + "…"
 
@@ -106,10 +107,10 @@ def _plain(value: Any) -> str:
         return ", ".join(f"{name} {item}" for name, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
-    return "" if value is None else str(value)
+    return "" if value is None else value if isinstance(value, Say | Joined) else str(value)
 
 
-def _warnings(results: Results, words: Words) -> Table:
+def _warnings(results: Results) -> Table:
     found: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], str] = {}
     for current in results.records:
@@ -118,11 +119,11 @@ def _warnings(results: Results, words: Words) -> Table:
             found[kind] += 1
             first.setdefault(kind, scrub(warning, is_ours=False))
     return Table(
-        title=words("provenance.warnings"),
+        title=say("provenance.warnings"),
         columns=[
-            Column(title=words("column.warning"), kind=Kind.LONG),
-            Column(title=words("column.label"), facet="label"),
-            Column(title=words("column.records"), kind=Kind.NUMBER),
+            Column(title=say("column.warning"), kind=Kind.LONG),
+            Column(title=say("column.label"), facet="label"),
+            Column(title=say("column.records"), kind=Kind.NUMBER),
         ],
         rows=[[first[kind], kind[0], numbers.count(number)] for kind, number in found.most_common()],
     )

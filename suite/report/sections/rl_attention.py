@@ -7,6 +7,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.alike import Pairs
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, View, cell, say
 from suite.report.charts import figure_text
 from suite.report.facets import trace_facets
 from suite.report.palette import rank, shown, style_of
@@ -16,10 +17,8 @@ from suite.report.rl_numbers import percent_range
 from suite.report.rl_palette import shown_algorithm
 from suite.report.rl_run import Run
 from suite.report.rl_runs import Arm, arms_of, clock_of, contestants, numbers_of, titles_of, together_of
-from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
 from suite.report.sections.rl_cost import cost_of
 from suite.report.verdicts import share_interval
-from suite.report.words import Words
 from suite.statistics.scores import Estimate
 
 AXIS, OF_A_VARIANT = "attention", "attention."
@@ -42,16 +41,16 @@ class Trained:
     parameters: float | None
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     found = _found(results)
     if not found:
         return None
     return Section(
         id="rl_attention",
-        title=words("rl_attention.title"),
-        explanation=words("rl_attention.explanation"),
-        figures=[_figure(title, trained, words) for title, trained in found.items()],
-        tables=[_table(title, trained, words) for title, trained in found.items()],
+        title=say("rl_attention.title"),
+        explanation=say("rl_attention.explanation"),
+        figures=[_figure(title, trained) for title, trained in found.items()],
+        tables=[_table(title, trained) for title, trained in found.items()],
     )
 
 
@@ -103,28 +102,28 @@ def _trained(runs: Sequence[Run]) -> list[Trained]:
     return found
 
 
-def _figure(title: str, trained: Sequence[Trained], words: Words) -> Figure:
-    clock = words(f"rl.clock.{clock_of(trained[0].arm)}")
-    views = [View(title=words("rl_attention.accuracy"), figure=_bars(trained, words, of_cost=False))]
+def _figure(title: str, trained: Sequence[Trained]) -> Figure:
+    clock = say(f"rl.clock.{clock_of(trained[0].arm)}")
+    views = [View(title=say("rl_attention.accuracy"), figure=_bars(trained, of_cost=False))]
     if any(one.cost_s for one in trained):
-        views.append(View(title=words("rl_attention.cost", clock=clock), figure=_bars(trained, words, of_cost=True)))
+        views.append(View(title=say("rl_attention.cost", clock=clock), figure=_bars(trained, of_cost=True)))
     rows, variants = len({one.algorithm for one in trained}), len({one.variant for one in trained})
     return Figure(
         title=title,
-        caption=words("rl_attention.caption", clock=clock),
+        caption=say("rl_attention.caption", clock=clock),
         views=views,
         height_px=FRAME_PX + rows * (NAME_PX + BAR_PX * variants),
         wide=True,
     )
 
 
-def _bars(trained: Sequence[Trained], words: Words, *, of_cost: bool) -> dict[str, Any]:
+def _bars(trained: Sequence[Trained], *, of_cost: bool) -> dict[str, Any]:
     rows = list(dict.fromkeys(one.algorithm for one in trained))
     variants = list(dict.fromkeys(one.variant for one in trained))
-    clock = words(f"rl.clock.{clock_of(trained[0].arm)}")
-    xaxis = axis(words("rl_attention.cost", clock=clock), ticksuffix=" s", rangemode="tozero")
+    clock = say(f"rl.clock.{clock_of(trained[0].arm)}")
+    xaxis = axis(say("rl_attention.cost", clock=clock), ticksuffix=" s", rangemode="tozero")
     if not of_cost:
-        xaxis = axis(words("rl_attention.accuracy"), tickformat=".0%", rangemode="tozero")
+        xaxis = axis(say("rl_attention.accuracy"), tickformat=".0%", rangemode="tozero")
     drawn = [one for one in trained if one.cost_s is not None or not of_cost]
     # A row's bars lie side by side under its name, which takes as much of the row as NAME_PX of its pixels.
     bar = BAR_PX / (NAME_PX + BAR_PX * len(variants))
@@ -135,7 +134,6 @@ def _bars(trained: Sequence[Trained], words: Words, *, of_cost: bool) -> dict[st
                 [one for one in drawn if one.variant == variant],
                 rows,
                 {"width": 0.8 * bar, "offset": bar * (place - len(variants) / 2) + bar / 10},
-                words,
                 of_cost=of_cost,
             )
             for place, variant in enumerate(variants)
@@ -146,13 +144,7 @@ def _bars(trained: Sequence[Trained], words: Words, *, of_cost: bool) -> dict[st
 
 
 def _trace(
-    variant: str,
-    drawn: Sequence[Trained],
-    rows: Sequence[str],
-    place: Mapping[str, float],
-    words: Words,
-    *,
-    of_cost: bool,
+    variant: str, drawn: Sequence[Trained], rows: Sequence[str], place: Mapping[str, float], *, of_cost: bool
 ) -> dict[str, Any]:
     colour = style_of(drawn[0].arm.attention).colour
     values = [one.cost_s or 0.0 if of_cost else fmean(one.scores) for one in drawn]
@@ -165,7 +157,7 @@ def _trace(
         "y": [rows.index(one.algorithm) for one in drawn],
         **({} if of_cost else error_bars("x", known)),
         **place,
-        "hovertext": [figure_text(_hover(one, words)) for one in drawn],
+        "hovertext": [figure_text(_hover(one)) for one in drawn],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         "marker": {"color": colour},
         **trace_facets(
@@ -176,8 +168,8 @@ def _trace(
     }
 
 
-def _hover(one: Trained, words: Words) -> str:
-    return words(
+def _hover(one: Trained) -> Text:
+    return say(
         "rl_attention.hover",
         accuracy=numbers.percent(fmean(one.scores)),
         interval=percent_range(one.interval),
@@ -186,18 +178,18 @@ def _hover(one: Trained, words: Words) -> str:
     )
 
 
-def _table(title: str, trained: Sequence[Trained], words: Words) -> Table:
-    clock = words(f"rl.clock.{clock_of(trained[0].arm)}")
+def _table(title: str, trained: Sequence[Trained]) -> Table:
+    clock = say(f"rl.clock.{clock_of(trained[0].arm)}")
     return Table(
-        title=words("rl_attention.table", title=title),
+        title=say("rl_attention.table", title=title),
         columns=[
-            Column(title=words("rl.arm")),
-            Column(title=words("column.variant")),
-            Column(title=words("rl.seeds"), kind=Kind.NUMBER),
-            Column(title=words("rl_attention.accuracy"), kind=Kind.NUMBER),
-            Column(title=words("column.interval"), kind=Kind.NUMBER),
-            Column(title=words("rl_attention.cost", clock=clock), kind=Kind.NUMBER),
-            Column(title=words("rl_attention.parameters"), kind=Kind.NUMBER),
+            Column(title=say("rl.arm")),
+            Column(title=say("column.variant")),
+            Column(title=say("rl.seeds"), kind=Kind.NUMBER),
+            Column(title=say("rl_attention.accuracy"), kind=Kind.NUMBER),
+            Column(title=say("column.interval"), kind=Kind.NUMBER),
+            Column(title=say("rl_attention.cost", clock=clock), kind=Kind.NUMBER),
+            Column(title=say("rl_attention.parameters"), kind=Kind.NUMBER),
         ],
         rows=[
             [
@@ -212,6 +204,6 @@ def _table(title: str, trained: Sequence[Trained], words: Words) -> Table:
             for one in trained
         ],
         row_facets=[one.arm.facets for one in trained],
-        note=words("rl_attention.note"),
+        note=say("rl_attention.note"),
         folded=len(trained) > MOST_ROWS_OPEN,
     )

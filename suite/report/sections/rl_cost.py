@@ -10,6 +10,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell, joined, say
 from suite.report.charts import layout
 from suite.report.facets import point_facets
 from suite.report.machines import machine_id
@@ -18,8 +19,6 @@ from suite.report.results import Results
 from suite.report.rl_charts import axis, row_layout, rows_height_px, short
 from suite.report.rl_run import WALL, Run
 from suite.report.rl_runs import Arm, Comparison, clock_of, comparisons, numbers_of, seconds_of
-from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
-from suite.report.words import Words
 
 THOUSAND = 1000.0
 MOST_FIGURES = 6
@@ -52,20 +51,20 @@ class Cost:
         return sum(self.phases_s.values())
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     found = {one: costs for one in comparisons(results) if (costs := costs_of(one))}
     if not found:
         return None
     return Section(
         id="rl_cost",
-        title=words("rl_cost.title"),
-        explanation=words("rl_cost.explanation"),
+        title=say("rl_cost.title"),
+        explanation=say("rl_cost.explanation"),
         figures=[
-            _figure(one, drawn, words)
+            _figure(one, drawn)
             for one, costs in list(found.items())[:MOST_FIGURES]
             if (drawn := [cost for cost in costs if cost.arm in one.chosen])
         ],
-        tables=[_table(one, costs, words, is_first=place == 0) for place, (one, costs) in enumerate(found.items())],
+        tables=[_table(one, costs, is_first=place == 0) for place, (one, costs) in enumerate(found.items())],
     )
 
 
@@ -109,32 +108,32 @@ def _tokens_per_s(run: Run, clock: str) -> float | None:
     return tokens / seconds if tokens and seconds else None
 
 
-def _machines(comparison: Comparison, words: Words) -> list[str]:
+def _machines(comparison: Comparison) -> list[str]:
     """Seconds of two machines are no comparison."""
     machines = {machine_id(run.current) for arm in comparison.arms for run in arm.runs}
-    return [words("rl_cost.machines", count=len(machines))] if len(machines) > 1 else []
+    return [say("rl_cost.machines", count=len(machines))] if len(machines) > 1 else []
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _figure(comparison: Comparison, costs: Sequence[Cost], words: Words) -> Figure:
+def _figure(comparison: Comparison, costs: Sequence[Cost]) -> Figure:
     clock = clock_of(costs[0].arm)
     return Figure(
         title=comparison.title,
-        caption=words("rl_cost.caption", clock=words(f"rl.clock.{clock}")),
-        views=[View(title="", figure=_bars(costs, clock, words))],
+        caption=say("rl_cost.caption", clock=say(f"rl.clock.{clock}")),
+        views=[View(title="", figure=_bars(costs, clock))],
         height_px=rows_height_px(len(costs)),
         facets=comparison.facets,
     )
 
 
-def _bars(costs: Sequence[Cost], clock: str, words: Words) -> dict[str, Any]:
-    title = words("rl_cost.axis", clock=words(f"rl.clock.{clock}"))
+def _bars(costs: Sequence[Cost], clock: str) -> dict[str, Any]:
+    title = say("rl_cost.axis", clock=say(f"rl.clock.{clock}"))
     most = max(cost.total_s for cost in costs)
     return {
-        "data": [_trace(phase, costs, words) for phase in PHASES],
+        "data": [_trace(phase, costs) for phase in PHASES],
         "layout": row_layout(
             [cost.arm.name for cost in costs],
             xaxis=axis(title, range=[0, 1.05 * most], zeroline=True),
@@ -144,15 +143,15 @@ def _bars(costs: Sequence[Cost], clock: str, words: Words) -> dict[str, Any]:
     }
 
 
-def _trace(phase: str, costs: Sequence[Cost], words: Words) -> dict[str, Any]:
+def _trace(phase: str, costs: Sequence[Cost]) -> dict[str, Any]:
     return {
         "type": "bar",
         "orientation": "h",
-        "name": words(f"rl.phase.{phase}"),
+        "name": say(f"rl.phase.{phase}"),
         "x": [short(cost.phases_s[phase]) for cost in costs],
         "y": list(range(len(costs))),
         "hovertext": [
-            words(
+            say(
                 "rl_cost.hover",
                 time=numbers.seconds(cost.phases_s[phase]),
                 share=numbers.percent(cost.phases_s[phase] / cost.total_s),
@@ -169,26 +168,26 @@ def _trace(phase: str, costs: Sequence[Cost], words: Words) -> dict[str, Any]:
     }
 
 
-def _table(comparison: Comparison, costs: Sequence[Cost], words: Words, *, is_first: bool) -> Table:
+def _table(comparison: Comparison, costs: Sequence[Cost], *, is_first: bool) -> Table:
     clock = clock_of(costs[0].arm)
-    unit = words(f"rl.clock.{clock}")
+    unit = say(f"rl.clock.{clock}")
     has_joules = any(cost.joules is not None for cost in costs)
     has_wall = clock != WALL
     least = min(cost.total_s for cost in costs)
     return Table(
-        title=words("rl_cost.table", title=comparison.title),
+        title=say("rl_cost.table", title=comparison.title),
         columns=[
-            Column(title=words("rl.arm")),
-            Column(title=words("column.runs"), kind=Kind.NUMBER),
-            Column(title=words("rl_cost.per_thousand", clock=unit), kind=Kind.NUMBER),
-            Column(title=words("rl_cost.over_least"), kind=Kind.NUMBER),
-            Column(title=words("rl_cost.range"), kind=Kind.NUMBER),
-            *(Column(title=words(f"rl.phase.{phase}"), kind=Kind.NUMBER) for phase in PHASES),
-            Column(title=words("rl_cost.tokens_per_s"), kind=Kind.NUMBER),
-            *([Column(title=words("rl_cost.wall"), kind=Kind.NUMBER)] if has_wall else []),
-            *([Column(title=words("rl_cost.joules"), kind=Kind.NUMBER)] if has_joules else []),
-            Column(title=words("rl_cost.whole"), kind=Kind.NUMBER),
-            Column(title=words("rl_cost.evaluation"), kind=Kind.NUMBER),
+            Column(title=say("rl.arm")),
+            Column(title=say("column.runs"), kind=Kind.NUMBER),
+            Column(title=say("rl_cost.per_thousand", clock=unit), kind=Kind.NUMBER),
+            Column(title=say("rl_cost.over_least"), kind=Kind.NUMBER),
+            Column(title=say("rl_cost.range"), kind=Kind.NUMBER),
+            *(Column(title=say(f"rl.phase.{phase}"), kind=Kind.NUMBER) for phase in PHASES),
+            Column(title=say("rl_cost.tokens_per_s"), kind=Kind.NUMBER),
+            *([Column(title=say("rl_cost.wall"), kind=Kind.NUMBER)] if has_wall else []),
+            *([Column(title=say("rl_cost.joules"), kind=Kind.NUMBER)] if has_joules else []),
+            Column(title=say("rl_cost.whole"), kind=Kind.NUMBER),
+            Column(title=say("rl_cost.evaluation"), kind=Kind.NUMBER),
         ],
         rows=[
             [
@@ -207,8 +206,6 @@ def _table(comparison: Comparison, costs: Sequence[Cost], words: Words, *, is_fi
             for cost in costs
         ],
         row_facets=[cost.arm.facets for cost in costs],
-        note=words("punctuation.sentence").join(
-            [*([words("rl_cost.note", clock=unit)] if is_first else []), *_machines(comparison, words)]
-        ),
+        note=joined("sentence", [*([say("rl_cost.note", clock=unit)] if is_first else []), *_machines(comparison)]),
         folded=not is_first or len(costs) > MOST_ROWS_OPEN,
     )

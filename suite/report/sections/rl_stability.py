@@ -9,13 +9,12 @@ from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, View, cell, joined, say
 from suite.report.results import Results
 from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
 from suite.report.rl_run import Run, is_share
 from suite.report.rl_runs import Arm, Comparison, comparisons, numbers_of
 from suite.report.rl_series import plain, seeds_band
-from suite.report.section import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell
-from suite.report.words import Words
 from suite.statistics.learning import is_collapsed, worst_drawdown
 
 FORMED, UNLEARNT = 0.9, 0.1
@@ -58,22 +57,20 @@ MEASURES = (
 )
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     found = comparisons(results)
     if not found:
         return None
-    figures = [_figure(one, words) for one in found if any(run.of_step for arm in one.arms for run in arm.runs)]
+    figures = [_figure(one) for one in found if any(run.of_step for arm in one.arms for run in arm.runs)]
     hacked = [(one, arm, run) for one in found for arm in one.arms for run in arm.ended if is_form_alone(run)]
     return Section(
         id="rl_stability",
-        title=words("rl_stability.title"),
-        explanation=words("punctuation.sentence").join(
-            [words("rl_stability.explanation"), _said(found, len(hacked), words)]
-        ),
+        title=say("rl_stability.title"),
+        explanation=joined("sentence", [say("rl_stability.explanation"), _said(found, len(hacked))]),
         figures=[figure for figure in figures if figure.views][:MOST_FIGURES],
         tables=[
-            *([_hacked(hacked, words)] if hacked else []),
-            *(_table(one, words, is_first=one is found[0]) for one in found),
+            *([_hacked(hacked)] if hacked else []),
+            *(_table(one, is_first=one is found[0]) for one in found),
         ],
     )
 
@@ -93,9 +90,9 @@ def _last(run: Run, metric: str) -> float | None:
     return values[max(values)] if values else None
 
 
-def _said(found: Sequence[Comparison], hacked: int, words: Words) -> str:
+def _said(found: Sequence[Comparison], hacked: int) -> Text:
     arms = [arm for one in found for arm in one.arms]
-    return words(
+    return say(
         "rl_stability.said",
         runs=numbers.count(sum(len(arm.runs) for arm in arms)),
         failed=numbers.count(sum(arm.failed for arm in arms)),
@@ -104,17 +101,17 @@ def _said(found: Sequence[Comparison], hacked: int, words: Words) -> str:
     )
 
 
-def _hacked(hacked: Sequence[tuple[Comparison, Arm, Run]], words: Words) -> Table:
+def _hacked(hacked: Sequence[tuple[Comparison, Arm, Run]]) -> Table:
     return Table(
-        title=words("rl_stability.hacked"),
+        title=say("rl_stability.hacked"),
         columns=[
-            Column(title=words("column.group")),
-            Column(title=words("rl.arm")),
-            Column(title=words("rl.seed"), kind=Kind.NUMBER),
-            Column(title=words("rl_stability.best"), kind=Kind.NUMBER),
-            Column(title=words("rl_stability.accuracy"), kind=Kind.NUMBER),
-            Column(title=words("rl_stability.format"), kind=Kind.NUMBER),
-            Column(title=words("rl_stability.completion_length"), kind=Kind.NUMBER),
+            Column(title=say("column.group")),
+            Column(title=say("rl.arm")),
+            Column(title=say("rl.seed"), kind=Kind.NUMBER),
+            Column(title=say("rl_stability.best"), kind=Kind.NUMBER),
+            Column(title=say("rl_stability.accuracy"), kind=Kind.NUMBER),
+            Column(title=say("rl_stability.format"), kind=Kind.NUMBER),
+            Column(title=say("rl_stability.completion_length"), kind=Kind.NUMBER),
         ],
         rows=[
             [
@@ -129,37 +126,37 @@ def _hacked(hacked: Sequence[tuple[Comparison, Arm, Run]], words: Words) -> Tabl
             for one, arm, run in hacked
         ],
         row_facets=[arm.facets for _, arm, _ in hacked],
-        note=words("rl_stability.hacked_note", form=numbers.percent(FORMED), accuracy=numbers.percent(UNLEARNT)),
+        note=say("rl_stability.hacked_note", form=numbers.percent(FORMED), accuracy=numbers.percent(UNLEARNT)),
         folded=len(hacked) > MOST_ROWS_OPEN,
     )
 
 
-def _table(one: Comparison, words: Words, *, is_first: bool) -> Table:
+def _table(one: Comparison, *, is_first: bool) -> Table:
     rows = {arm: [_measured(arm, measure) for measure in MEASURES] for arm in one.arms}
     kept = [place for place in range(len(MEASURES)) if any(values[place] is not None for values in rows.values())]
     return Table(
-        title=words("rl_stability.table", title=one.title),
+        title=say("rl_stability.table", title=one.title),
         columns=[
-            Column(title=words("rl.arm")),
+            Column(title=say("rl.arm")),
             *(
-                Column(title=words(name), kind=Kind.NUMBER)
+                Column(title=say(name), kind=Kind.NUMBER)
                 for name in ("column.runs", "rl_stability.failed", "rl_stability.collapsed", "rl_stability.drawdown")
             ),
-            *(Column(title=words(f"rl_stability.{MEASURES[place].metric}"), kind=Kind.NUMBER) for place in kept),
+            *(Column(title=say(f"rl_stability.{MEASURES[place].metric}"), kind=Kind.NUMBER) for place in kept),
         ],
         rows=[
             [
                 arm.name,
                 numbers.count(len(arm.runs)),
                 numbers.count(arm.failed),
-                words("rl_efficiency.arrived_of", arrived=collapsed(arm), runs=len(arm.ended)),
+                say("rl_efficiency.arrived_of", arrived=collapsed(arm), runs=len(arm.ended)),
                 cell(max((worst_drawdown(curve.accuracy) for curve in arm.curves), default=None), _drawdown),
                 *(cell(values[place], MEASURES[place].text) for place in kept),
             ]
             for arm, values in rows.items()
         ],
         row_facets=[arm.facets for arm in rows],
-        note=words("rl_stability.note", share=numbers.percent(ENDING)) if is_first else "",
+        note=say("rl_stability.note", share=numbers.percent(ENDING)) if is_first else "",
         folded=not is_first or len(rows) > MOST_ROWS_OPEN,
     )
 
@@ -189,18 +186,19 @@ def _series(run: Run, metric: str) -> list[tuple[int, float]]:
     return [(step, value) for step, value in series if is_share(value)] if metric in SHARES else series
 
 
-def _figure(one: Comparison, words: Words) -> Figure:
-    views = {metric: _view(one, metric, words) for metric in VIEWS}
+def _figure(one: Comparison) -> Figure:
+    views = {metric: _view(one, metric) for metric in VIEWS}
     return Figure(
         title=one.title,
-        caption=words("punctuation.sentence").join(
+        caption=joined(
+            "sentence",
             [
-                words("rl_stability.caption" if one.most_seeds > 1 else "rl_stability.caption_single"),
-                *([words("rl.best_drawn")] if one.is_picked else []),
-            ]
+                say("rl_stability.caption" if one.most_seeds > 1 else "rl_stability.caption_single"),
+                *([say("rl.best_drawn")] if one.is_picked else []),
+            ],
         ),
         views=[
-            View(title=words(f"rl_stability.view.{metric}"), figure=figure)
+            View(title=say(f"rl_stability.view.{metric}"), figure=figure)
             for metric, figure in views.items()
             if figure["data"]
         ],
@@ -210,24 +208,23 @@ def _figure(one: Comparison, words: Words) -> Figure:
     )
 
 
-def _view(one: Comparison, metric: str, words: Words) -> dict[str, Any]:
-    bands = [band for arm in one.chosen if (band := _band(arm, metric, words)) is not None]
+def _view(one: Comparison, metric: str) -> dict[str, Any]:
+    bands = [band for arm in one.chosen if (band := _band(arm, metric)) is not None]
     if metric == "format":
-        accuracy = (_band(arm, "accuracy", words, second=words("rl_stability.accuracy")) for arm in one.chosen)
+        accuracy = (_band(arm, "accuracy", second=say("rl_stability.accuracy")) for arm in one.chosen)
         bands += [band for band in accuracy if band is not None]
     return band_plot(
         bands,
-        xaxis=axis(words("rl_stability.step"), separatethousands=True),
-        yaxis=axis(words(f"rl_stability.axis.{metric}"), **(IN_PERCENT if metric in SHARES else {})),
+        xaxis=axis(say("rl_stability.step"), separatethousands=True),
+        yaxis=axis(say(f"rl_stability.axis.{metric}"), **(IN_PERCENT if metric in SHARES else {})),
     )
 
 
-def _band(arm: Arm, metric: str, words: Words, *, second: str = "") -> Band | None:
+def _band(arm: Arm, metric: str, *, second: str = "") -> Band | None:
     return seeds_band(
         arm,
         lambda run: _series(run, metric),
         numbers.percent if metric in SHARES else plain,
-        words,
         has_extremes=metric not in ("format", "accuracy"),
         second=second,
     )

@@ -9,15 +9,14 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
+from suite.report.blocks import Column, Figure, Kind, Section, Table, Text, cell, dotted, joined, say, say_or
 from suite.report.charts import decimal_ticks, figure_text, layout, log_axis
 from suite.report.facets import trace_facets
 from suite.report.lines import span_title, span_views, spans_of
 from suite.report.machines import machine_id, machine_name
 from suite.report.palette import rank, shown, style_of
 from suite.report.results import Results
-from suite.report.section import Column, Figure, Kind, Section, Table, cell
 from suite.report.timings import Timing, axis, in_order, is_timed, plausible_rate, settings_shown, timings_of
-from suite.report.words import Words
 
 FILLINGS = {"decode": "", "prefill": "-open", "train": "-open-dot"}
 UNKNOWN_FILLING = "-dot"
@@ -31,26 +30,26 @@ AXES_OF_COLUMNS = ("attention", "backend", "geometry", "phase", "seq_len", "dtyp
 Machine = tuple[str, ...]
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     figures, tables = [], []
     for title, timings in _by_machine(results).items():
         drawn = [timing for timing in timings if timing.flops_per_s and timing.flops_per_byte]
         if drawn:
-            views = span_views(drawn, lambda part: _plot(part, results, words), words)
+            views = span_views(drawn, lambda part: _plot(part, results))
             several = len({timing.label for timing in drawn}) > 1
-            caption = words("roofline.caption_several" if several else "roofline.caption")
+            caption = say("roofline.caption_several" if several else "roofline.caption")
             facets = {"dtype": axis(drawn[0].record, "dtype")}
             figures.append(Figure(title=title, caption=caption, views=views, height_px=500, facets=facets))
         tables += [
-            _table(title, span, [timing for timing in timings if timing.span == span], results, words)
+            _table(title, span, [timing for timing in timings if timing.span == span], results)
             for span in spans_of(timings)
         ]
     if not tables:
         return None
     return Section(
         id="roofline",
-        title=words("roofline.title"),
-        explanation=words("roofline.explanation"),
+        title=say("roofline.title"),
+        explanation=say("roofline.explanation"),
         figures=figures,
         tables=tables,
     )
@@ -72,27 +71,27 @@ def _by_machine(results: Results) -> dict[str, list[Timing]]:
     }
 
 
-def _title(key: Machine) -> str:
+def _title(key: Machine) -> Text:
     device, dtype, threads, _ = key
-    return " · ".join(part for part in (device, dtype, f"threads={threads}" if threads else "") if part)
+    return joined(" · ", (part for part in (device, dtype, f"threads={threads}" if threads else "") if part))
 
 
-def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str, Any]:
+def _plot(timings: Sequence[Timing], results: Results) -> dict[str, Any]:
     series: dict[tuple[str, str, str], list[Timing]] = defaultdict(list)
     for timing in timings:
         series[timing.variant, axis(timing.record, "phase"), timing.label].append(timing)
     keys = sorted(series, key=lambda key: (rank(key[0]), key))
     sizes = _sizes(timings, results)
-    roof = _roof(timings, words)
-    drawn = [*roof, *(_points(*key, series[key], sizes, words) for key in keys)]
+    roof = _roof(timings)
+    drawn = [*roof, *(_points(*key, series[key], sizes) for key in keys)]
     return {
-        "data": [*_legend(keys, sizes, words), *drawn],
+        "data": [*_legend(keys, sizes), *drawn],
         "layout": layout(
             xaxis=log_axis(
-                words("roofline.intensity"), decimal_ticks([x for one in drawn for x in one["x"]], numbers.plain_tick)
+                say("roofline.intensity"), decimal_ticks([x for one in drawn for x in one["x"]], numbers.plain_tick)
             ),
             yaxis=log_axis(
-                words("roofline.achieved"), decimal_ticks([y for one in drawn for y in one["y"]], numbers.plain_tick)
+                say("roofline.achieved"), decimal_ticks([y for one in drawn for y in one["y"]], numbers.plain_tick)
             ),
             hovermode="closest",
         ),
@@ -100,19 +99,19 @@ def _plot(timings: Sequence[Timing], results: Results, words: Words) -> dict[str
 
 
 def _points(
-    variant: str, phase: str, label: str, timings: Sequence[Timing], sizes: Mapping[str, int], words: Words
+    variant: str, phase: str, label: str, timings: Sequence[Timing], sizes: Mapping[str, int]
 ) -> dict[str, Any]:
-    name = [shown(variant), words.either(f"phase.{phase}", phase), *([label] if len(sizes) > 1 else [])]
+    name = [shown(variant), say_or(f"phase.{phase}", phase), *([label] if len(sizes) > 1 else [])]
     style = style_of(variant)
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": figure_text(" · ".join(name)),
+        "name": figure_text(joined(" · ", name)),
         "legendgroup": figure_text(shown(variant)),
         "showlegend": False,
         "x": [timing.flops_per_byte for timing in timings],
         "y": [(timing.flops_per_s or 0) / 1e9 for timing in timings],
-        "hovertext": [figure_text(_hover(timing, words)) for timing in timings],
+        "hovertext": [figure_text(_hover(timing)) for timing in timings],
         "hovertemplate": "%{hovertext}<extra>%{fullData.name}</extra>",
         "marker": {
             "color": style.colour,
@@ -122,15 +121,15 @@ def _points(
         },
         **trace_facets(
             variant=shown(variant),
-            phase=words.either(f"phase.{phase}", phase),
+            phase=say_or(f"phase.{phase}", phase),
             label=label,
             geometry=[axis(timing.record, "geometry") for timing in timings],
         ),
     }
 
 
-def _hover(timing: Timing, words: Words) -> str:
-    return words(
+def _hover(timing: Timing) -> Text:
+    return say(
         "roofline.hover",
         tokens=cell(timing.seq_len, numbers.count),
         geometry=axis(timing.record, "geometry"),
@@ -146,7 +145,7 @@ def _sizes(timings: Sequence[Timing], results: Results) -> dict[str, int]:
     return {label: SIZES[place % len(SIZES)] for place, label in enumerate(ordered)}
 
 
-def _legend(series: Sequence[tuple[str, str, str]], sizes: Mapping[str, int], words: Words) -> list[dict[str, Any]]:
+def _legend(series: Sequence[tuple[str, str, str]], sizes: Mapping[str, int]) -> list[dict[str, Any]]:
     """What colour, filling and size mean, once each: a line for every series would be dozens."""
     variants, phases, _ = (list(dict.fromkeys(part)) for part in zip(*series, strict=True))
     entries = [
@@ -154,7 +153,7 @@ def _legend(series: Sequence[tuple[str, str, str]], sizes: Mapping[str, int], wo
     ]
     for phase in phases:
         symbol = "circle" + FILLINGS.get(phase, UNKNOWN_FILLING)
-        entries.append(_entry("phase", words.either(f"phase.{phase}", phase), symbol=symbol))
+        entries.append(_entry("phase", say_or(f"phase.{phase}", phase), symbol=symbol))
     if len(sizes) > 1:
         entries += [_entry("label", label, symbol="circle", size=size) for label, size in sizes.items()]
     return entries
@@ -173,7 +172,7 @@ def _entry(facet: str, name: str, *, symbol: str, colour: str = GREY, size: int 
     }
 
 
-def _roof(timings: Sequence[Timing], words: Words) -> list[dict[str, Any]]:
+def _roof(timings: Sequence[Timing]) -> list[dict[str, Any]]:
     """The measured ceilings: the best arithmetic one level, the fastest and the slowest memory rising to it."""
     ceilings = [found for timing in timings if (found := ceilings_of(timing.record, timing.span))]
     peaks = [rate for one in ceilings if (rate := plausible_rate(one.flops_per_s))]
@@ -186,12 +185,10 @@ def _roof(timings: Sequence[Timing], words: Words) -> list[dict[str, Any]]:
     first = min(*intensities, peak / fastest) / 2
     last = max(*intensities, peak / slowest) * 2
     level = _line(
-        words("roofline.arithmetic", rate=numbers.giga(peak)), [peak / fastest, last], [peak, peak], dash="solid"
+        say("roofline.arithmetic", rate=numbers.giga(peak)), [peak / fastest, last], [peak, peak], dash="solid"
     )
     rising = [
-        _line(
-            words("roofline.memory", rate=numbers.giga(speed)), [first, peak / speed], [speed * first, peak], dash=dash
-        )
+        _line(say("roofline.memory", rate=numbers.giga(speed)), [first, peak / speed], [speed * first, peak], dash=dash)
         for speed, dash in zip(drawn, ("dash", "dot"), strict=False)
     ]
     return [level, *rising]
@@ -209,39 +206,39 @@ def _line(name: str, x: Sequence[float], y: Sequence[float], *, dash: str) -> di
     }
 
 
-def _table(title: str, span: str, timings: Sequence[Timing], results: Results, words: Words) -> Table:
+def _table(title: str, span: str, timings: Sequence[Timing], results: Results) -> Table:
     ordered = sorted(in_order(timings), key=lambda t: (axis(t.record, "geometry"), axis(t.record, "phase")))
     settings = settings_shown(ordered, besides=AXES_OF_COLUMNS)
     columns = [
-        Column(title=words("latency.context"), kind=Kind.NUMBER),
-        *([Column(title=words("column.settings"), kind=Kind.CODE)] if any(settings) else []),
-        Column(title=words("column.geometry"), facet="geometry"),
-        Column(title=words("column.phase"), facet="phase"),
-        Column(title=words("column.variant"), facet="variant"),
-        Column(title=words("column.backend"), kind=Kind.CODE),
-        *([Column(title=words("column.label"), facet="label")] if results.several else []),
-        Column(title=words("roofline.warm"), kind=Kind.NUMBER),
-        Column(title=words("roofline.cold"), kind=Kind.NUMBER),
-        Column(title=words("roofline.cold_over_warm"), kind=Kind.NUMBER),
+        Column(title=say("latency.context"), kind=Kind.NUMBER),
+        *([Column(title=say("column.settings"), kind=Kind.CODE)] if any(settings) else []),
+        Column(title=say("column.geometry"), facet="geometry"),
+        Column(title=say("column.phase"), facet="phase"),
+        Column(title=say("column.variant"), facet="variant"),
+        Column(title=say("column.backend"), kind=Kind.CODE),
+        *([Column(title=say("column.label"), facet="label")] if results.several else []),
+        Column(title=say("roofline.warm"), kind=Kind.NUMBER),
+        Column(title=say("roofline.cold"), kind=Kind.NUMBER),
+        Column(title=say("roofline.cold_over_warm"), kind=Kind.NUMBER),
         Column(title="GFLOP/s", kind=Kind.NUMBER),
         Column(title="GB/s", kind=Kind.NUMBER),
-        Column(title=words("column.roofline"), kind=Kind.NUMBER),
-        Column(title=words("column.regime")),
+        Column(title=say("column.roofline"), kind=Kind.NUMBER),
+        Column(title=say("column.regime")),
     ]
     return Table(
-        title=f"{title} · {span_title(span, words)}",
+        title=dotted(title, span_title(span)),
         columns=columns,
         rows=[
-            _row(timing, setting if any(settings) else None, results, words)
+            _row(timing, setting if any(settings) else None, results)
             for timing, setting in zip(ordered, settings, strict=True)
         ],
-        note=words("roofline.note"),
+        note=say("roofline.note"),
         folded=True,
         facets={"dtype": axis(timings[0].record, "dtype")},
     )
 
 
-def _row(timing: Timing, setting: str | None, results: Results, words: Words) -> list[str]:
+def _row(timing: Timing, setting: str | None, results: Results) -> list[str]:
     phase, median_s, cold_s = axis(timing.record, "phase"), timing.interval.median, timing.cold_s
     told = {"as_warm": "roofline.as_warm", "every_run": "roofline.every_run"}.get(
         str(timing.record.provenance.get("cold"))
@@ -250,15 +247,15 @@ def _row(timing: Timing, setting: str | None, results: Results, words: Words) ->
         cell(timing.seq_len, numbers.count),
         *([setting or numbers.NOTHING] if setting is not None else []),
         axis(timing.record, "geometry") or numbers.NOTHING,
-        words.either(f"phase.{phase}", phase or numbers.NOTHING),
+        say_or(f"phase.{phase}", phase or numbers.NOTHING),
         shown(timing.variant) or numbers.NOTHING,
         timing.backend or numbers.NOTHING,
         *([timing.label] if results.several else []),
         numbers.seconds(median_s),
-        words(told) if told else cell(cold_s, numbers.seconds),
+        say(told) if told else cell(cold_s, numbers.seconds),
         numbers.NOTHING if told or cold_s is None else numbers.times(cold_s / median_s),
         cell(timing.flops_per_s, numbers.giga),
         cell(timing.bytes_per_s, numbers.giga),
         cell(timing.roofline_share, numbers.percent),
-        words(f"regime.{timing.regime}") if timing.regime else numbers.NOTHING,
+        say(f"regime.{timing.regime}") if timing.regime else numbers.NOTHING,
     ]

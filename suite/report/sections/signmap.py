@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
+from suite.report.blocks import dotted, Column, Figure, Kind, Section, Table, Text, View, joined, say
 from suite.report.charts import figure_text, layout
 from suite.report.map_rows import Machine, cell_of, machines
 from suite.report.pair_chart import pair_figure, pair_table
 from suite.report.pairs import Pair, measured_pairs
 from suite.report.ratio_colours import ratio_colours, ratio_text
 from suite.report.results import Results
-from suite.report.section import Column, Figure, Kind, Section, Table, View
 from suite.report.timings import axis
-from suite.report.words import Words
 from suite.theory.hardware import hardware_names, load_hardware
 from suite.theory.roofline import Ceilings
 from suite.theory.sign_map import CONTEXT_TOKENS, DTYPE, Duel, duel
@@ -25,23 +24,23 @@ QUERY_LENS = (1, 2, 4, 8, 16)
 ROW_PX = 19
 
 
-def build(results: Results, words: Words) -> Section | None:
+def build(results: Results) -> Section | None:
     devices = known_devices()
     pairs = measured_pairs(results)
     measured = machines(pairs)
     elsewhere = [pair for pair in pairs if cell_of(pair) is None]
-    explanation = [words("signmap.explanation", context=numbers.count(CONTEXT_TOKENS))]
+    explanation = [say("signmap.explanation", context=numbers.count(CONTEXT_TOKENS))]
     if not pairs:
-        explanation.append(words("signmap.no_pairs"))
+        explanation.append(say("signmap.no_pairs"))
     if measured:
-        explanation.append(words("signmap.on_map"))
-    figures = [_map(devices, measured, tp, words) for tp in RANKS]
+        explanation.append(say("signmap.on_map"))
+    figures = [_map(devices, measured, tp) for tp in RANKS]
     return Section(
         id="signmap",
-        title=words("signmap.title"),
-        explanation=words("punctuation.sentence").join(explanation),
-        figures=[*figures, *([pair_figure(elsewhere, results, words)] if elsewhere else [])],
-        tables=[*([pair_table(pairs, results, words)] if pairs else []), _map_table(devices, words)],
+        title=say("signmap.title"),
+        explanation=joined("sentence", explanation),
+        figures=[*figures, *([pair_figure(elsewhere, results)] if elsewhere else [])],
+        tables=[*([pair_table(pairs, results)] if pairs else []), _map_table(devices)],
     )
 
 
@@ -52,14 +51,12 @@ def known_devices() -> list[tuple[str, Ceilings]]:
     return sorted(having, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
 
 
-def _map(devices: Sequence[tuple[str, Ceilings]], measured: Sequence[Machine], tp: int, words: Words) -> Figure:
-    views = {heads: _rows(devices, heads, tp, words) + _machine_rows(measured, heads, tp, words) for heads in HEADS}
+def _map(devices: Sequence[tuple[str, Ceilings]], measured: Sequence[Machine], tp: int) -> Figure:
+    views = {heads: _rows(devices, heads, tp) + _machine_rows(measured, heads, tp) for heads in HEADS}
     return Figure(
-        title=words("signmap.alone") if tp == 1 else words("signmap.rank", tp=tp),
-        caption=words("signmap.caption"),
-        views=[
-            View(title=words("signmap.heads", heads=heads), figure=_heat(rows, words)) for heads, rows in views.items()
-        ],
+        title=say("signmap.alone") if tp == 1 else say("signmap.rank", tp=tp),
+        caption=say("signmap.caption"),
+        views=[View(title=say("signmap.heads", heads=heads), figure=_heat(rows)) for heads, rows in views.items()],
         height_px=110 + ROW_PX * max(map(len, views.values())),
     )
 
@@ -73,17 +70,17 @@ class Row:
     hovers: Sequence[str]
 
 
-def _rows(devices: Sequence[tuple[str, Ceilings]], heads: int, tp: int, words: Words) -> list[Row]:
+def _rows(devices: Sequence[tuple[str, Ceilings]], heads: int, tp: int) -> list[Row]:
     rows = []
     for name, ceilings in devices:
         named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
         duels = [duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
-        hovers = [_hover(named, count, one, words) for count, one in zip(QUERY_LENS, duels, strict=True)]
+        hovers = [_hover(named, count, one) for count, one in zip(QUERY_LENS, duels, strict=True)]
         rows.append(Row(name=named, ratios=[one.speedup for one in duels], hovers=hovers))
     return rows
 
 
-def _machine_rows(measured: Sequence[Machine], heads: int, tp: int, words: Words) -> list[Row]:
+def _machine_rows(measured: Sequence[Machine], heads: int, tp: int) -> list[Row]:
     """What a measured machine's own ceilings say of its cells and, above it, since rows are drawn upwards, what came of
     it. A gap sets it off."""
     rows: list[Row] = []
@@ -92,26 +89,26 @@ def _machine_rows(measured: Sequence[Machine], heads: int, tp: int, words: Words
         if not any(pairs):
             continue
         name = figure_text(machine.name)
-        computed, seen = words("signmap.row_computed", name=name), words("signmap.row_measured", name=name)
+        computed, seen = say("signmap.row_computed", name=name), say("signmap.row_measured", name=name)
         if machine.ridge_flops_per_byte is not None:
-            computed += f" · {machine.ridge_flops_per_byte:.0f}"
+            computed = dotted(computed, f"{machine.ridge_flops_per_byte:.0f}")
         predicted = [None if pair is None else pair.predicted for pair in pairs]
         ratios = [None if pair is None else pair.measured for pair in pairs]
         rows.append(Row(name=" " * (1 + len(rows)), ratios=[None] * len(pairs), hovers=[""] * len(pairs)))
         rows.append(Row(name=computed, ratios=predicted, hovers=[_said(computed, ratio) for ratio in predicted]))
-        rows.append(Row(name=seen, ratios=ratios, hovers=[_measured_hover(seen, pair, words) for pair in pairs]))
+        rows.append(Row(name=seen, ratios=ratios, hovers=[_measured_hover(seen, pair) for pair in pairs]))
     return rows
 
 
 def _said(name: str, ratio: float | None) -> str:
-    return "" if ratio is None else f"{name}: {ratio_text(ratio)}"
+    return "" if ratio is None else joined(": ", [name, ratio_text(ratio)])
 
 
-def _measured_hover(name: str, pair: Pair | None, words: Words) -> str:
+def _measured_hover(name: str, pair: Pair | None) -> Text:
     if pair is None:
         return ""
     low, high = pair.ends
-    return words(
+    return say(
         "signmap.hover_measured",
         row=name,
         ratio=ratio_text(pair.measured),
@@ -122,7 +119,7 @@ def _measured_hover(name: str, pair: Pair | None, words: Words) -> str:
     )
 
 
-def _heat(rows: Sequence[Row], words: Words) -> dict[str, Any]:
+def _heat(rows: Sequence[Row]) -> dict[str, Any]:
     columns, names = [str(count) for count in QUERY_LENS], [row.name for row in rows]
     cells = {
         "type": "heatmap",
@@ -145,7 +142,7 @@ def _heat(rows: Sequence[Row], words: Words) -> dict[str, Any]:
             "tickvals": [-2, -1, 0, 1, 2],
             "ticktext": ["0.25×", "0.5×", "1×", "2×", "4×"],
             "tickfont": {"size": 11},
-            "title": {"text": words("signmap.scale"), "side": "bottom", "font": {"size": 11}},
+            "title": {"text": say("signmap.scale"), "side": "bottom", "font": {"size": 11}},
         },
     }
     # A heat map's own text has one colour for all cells; that of a scatter follows the page.
@@ -167,7 +164,7 @@ def _heat(rows: Sequence[Row], words: Words) -> dict[str, Any]:
                 "type": "category",
                 "side": "top",
                 "range": [-0.5, len(columns) - 0.5],
-                "title": {"text": words("signmap.new_tokens"), "standoff": 4},
+                "title": {"text": say("signmap.new_tokens"), "standoff": 4},
                 "automargin": True,
                 "showgrid": False,
                 "ticks": "",
@@ -186,24 +183,24 @@ def _heat(rows: Sequence[Row], words: Words) -> dict[str, Any]:
     }
 
 
-def _hover(row: str, query_len: int, one: Duel, words: Words) -> str:
-    return words(
+def _hover(row: str, query_len: int, one: Duel) -> Text:
+    return say(
         "signmap.hover",
         row=row,
         count=query_len,
         ratio=ratio_text(one.speedup),
-        mla=words(f"regime.{one.mla_regime}"),
-        gqa=words(f"regime.{one.gqa_regime}"),
+        mla=say(f"regime.{one.mla_regime}"),
+        gqa=say(f"regime.{one.gqa_regime}"),
     )
 
 
-def _map_table(devices: Sequence[tuple[str, Ceilings]], words: Words) -> Table:
-    counted = [words("signmap.ridge"), words("signmap.rank_heads"), words("signmap.tp")]
-    counted += [words("signmap.with_new", count=count) for count in QUERY_LENS]
+def _map_table(devices: Sequence[tuple[str, Ceilings]]) -> Table:
+    counted = [say("signmap.ridge"), say("signmap.rank_heads"), say("signmap.tp")]
+    counted += [say("signmap.with_new", count=count) for count in QUERY_LENS]
     return Table(
-        title=words("signmap.table"),
+        title=say("signmap.table"),
         columns=[
-            Column(title=words("signmap.device"), kind=Kind.CODE),
+            Column(title=say("signmap.device"), kind=Kind.CODE),
             *(Column(title=title, kind=Kind.NUMBER) for title in counted),
         ],
         rows=[
@@ -218,6 +215,6 @@ def _map_table(devices: Sequence[tuple[str, Ceilings]], words: Words) -> Table:
             for tp in RANKS
             for name, ceilings in devices
         ],
-        note=words("signmap.note"),
+        note=say("signmap.note"),
         folded=True,
     )

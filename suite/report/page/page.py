@@ -19,12 +19,12 @@ from markupsafe import Markup
 
 from suite import __version__
 from suite.records import numbers
+from suite.report.blocks import Section
 from suite.report.charts import figure_text
 from suite.report.facets import choices, told
 from suite.report.findings import headlines
+from suite.report.page.texts import Texts
 from suite.report.results import Results
-from suite.report.section import Section
-from suite.report.words import Words
 
 HERE = Path(__file__).parent
 COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
@@ -57,7 +57,7 @@ SAFE_IN_SCRIPT = str.maketrans(
 )
 
 
-def page(sections: Sequence[Section], results: Results, words: Words) -> str:
+def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
     """The whole page, as text."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -66,10 +66,10 @@ def page(sections: Sequence[Section], results: Results, words: Words) -> str:
     plotly_js = _plotly_js() if has_figures else ""
     script = _script()
     return environment.get_template("page.html").render(
-        words=words,
+        words=texts,
         version=__version__,
-        intro=_intro(results, words),
-        headlines=headlines(results, words),
+        intro=_intro(results, texts),
+        headlines=[texts.said(one) for one in headlines(results)],
         sections=sections,
         choices=choices(sections),
         script=Markup(script),
@@ -90,11 +90,11 @@ def in_script(value: Any) -> Markup:
     return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False).translate(SAFE_IN_SCRIPT))
 
 
-def _intro(results: Results, words: Words) -> str:
+def _intro(results: Results, texts: Texts) -> str:
     if not results.records:
-        return words("page.no_records")
-    labels = words("punctuation.list").join(results.labels)
-    return words("page.intro", records=numbers.count(len(results.records)), labels=labels)
+        return texts("page.no_records")
+    labels = texts("punctuation.list").join(results.labels)
+    return texts("page.intro", records=numbers.count(len(results.records)), labels=labels)
 
 
 def _script() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from suite.records.plain_text import in_markdown
-from suite.report.section import Kind, Section, Table
+from suite.report.blocks import Kind, Section, Table
 
 
 def markdown(sections: Sequence[Section]) -> str:

@@ -1,0 +1,142 @@
+"""What a section gives to the page: text, figures and tables. Nothing here is in a language: a sentence is the key of
+one in suite/texts/report/, and what is to be filled in. page/texts.py says it.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from suite.records import numbers
+from suite.report.results import Results
+
+
+@dataclass(frozen=True)
+class Say:
+    """A sentence that has yet to be said in a language."""
+
+    key: str
+    fields: tuple[tuple[str, object], ...] = ()
+    otherwise: "Text | None" = None
+    """What stands for a key that no language has: a name from a record that we do not know."""
+
+    def __str__(self) -> str:
+        raise TypeError(f"{self.key} is no text before page/texts.py has said it")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Texts one after the other, as a language joins the parts of a list, or sentences."""
+
+    by: str
+    """One of PUNCTUATION, or what stands between them in every language."""
+    parts: tuple["Text", ...]
+
+    def __str__(self) -> str:
+        raise TypeError("joined texts are no text before page/texts.py has said them")
+
+
+Text = str | Say | Joined
+PUNCTUATION = ("list", "notes", "sentence")
+"""What parts are joined by in a language's own way."""
+
+
+def say(key: str, **fields: object) -> Say:
+    """Return the sentence under `key`, to be filled in with texts and plain values."""
+    return Say(key, tuple(fields.items()))
+
+
+def say_or(key: str, otherwise: Text) -> Text:
+    """Return the sentence under `key`, or `otherwise` for a name from a record that we do not know; of none nothing."""
+    return Say(key, otherwise=otherwise) if otherwise else ""
+
+
+def joined(by: str, parts: Iterable[Text]) -> Text:
+    """Join texts by the `punctuation` of a language (list, notes, sentence) or by a mark; without empty ones."""
+    kept = tuple(part for part in parts if part != "")
+    if by not in PUNCTUATION and all(isinstance(part, str) for part in kept):
+        return by.join(map(str, kept))
+    return kept[0] if len(kept) == 1 else Joined(by, kept) if kept else ""
+
+
+def dotted(*parts: Text) -> Text:
+    """Join the parts of a title or a name."""
+    return joined(" · ", parts)
+
+
+MOST_ROWS_OPEN = 16
+"""A longer table is a line that opens: the figures have said it already."""
+
+
+class Kind(StrEnum):
+    """How a column's cells are set."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    CODE = "code"
+    """A short identifier."""
+    CASE = "case"
+    """A case's id: an identifier that takes several lines."""
+    LONG = "long"
+    """Sentences."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    title: Text
+    kind: Kind = Kind.TEXT
+    facet: str = ""
+    """One of `facets.FACETS`, where a cell is what its row is about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    title: Text
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Text]]
+    note: Text = ""
+    folded: bool = False
+    """Shown as a line that opens: for a table beside a more important one."""
+    facets: Mapping[str, Text] = field(default_factory=dict)
+    """What every row is about."""
+    row_facets: Sequence[Mapping[str, Text | Sequence[Text]]] = ()
+    """For each row what no column of its own says: a text, or all that hold for it."""
+
+
+def cell(value: float | None, text: Callable[[float], Text]) -> Text:
+    """A number in a table: a dash where it is unknown, or none that can be shown."""
+    return numbers.NOTHING if value is None or not math.isfinite(value) else text(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One state of a figure: plotly data and layout, as plain data. Colours of text and grid are the page's."""
+
+    title: Text
+    figure: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    title: Text
+    caption: Text
+    """One plain sentence that says what the figure shows."""
+    views: Sequence[View]
+    height_px: int
+    wide: bool = False
+    facets: Mapping[str, Text] = field(default_factory=dict)
+    """What every view of it is about; a trace says the rest by `facets.trace_facets`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    id: str
+    title: Text
+    explanation: Text
+    figures: Sequence[Figure] = ()
+    tables: Sequence[Table] = ()
+
+
+BuildSection = Callable[[Results], Section | None]
+"""None where there is nothing to say."""
