@@ -27,8 +27,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from suite.composed import Composed, leaves
-from suite.configuration import choices, conf_dir, full_name, no_choice
+from suite.composed import NO_SUCH_SETTING, Composed, leaves
+from suite.configuration import LOOK, choices, conf_dir, full_name, no_choice
 from suite.records.case import OF_CONFIGURATION
 from suite.resolvers import RESOLVERS
 from suite.strangers import (
@@ -55,7 +55,7 @@ OF_TOKENS = re.compile(r"(_len|_length|_tokens)$|^window$")
 THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
 LONGEST_NAME = 200
 TOO_MANY_BRACKETS = "a value has too many brackets within brackets"
-OF_CODE = (*OF_CONFIGURATION, "in_phase", "name", "plan")
+OF_CODE = (*OF_CONFIGURATION, "in_phase", "name", "plan", LOOK)
 """What an option says of settings or of code in its file, which no command line sets."""
 BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
 
@@ -199,6 +199,8 @@ def _point(config: DictConfig, *, is_part: bool) -> Composed:
     assert isinstance(written, list)
     overrides = _overrides(written)
     _check_options(overrides)
+    if looks := [key for key in map(_key, overrides) if key.partition(".")[0] == LOOK]:
+        raise ValueError(NO_SUCH_SETTING.format(looks[0]))
     chosen = {group: name for group, name in runtime.runtime.choices.items() if isinstance(name, str)}
     if not is_sweep and "sweep" in chosen:
         name = chosen["sweep"]
@@ -209,7 +211,7 @@ def _point(config: DictConfig, *, is_part: bool) -> Composed:
     if settings.get("parts") and not is_part:
         raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
     return Composed(
-        settings=_in_full({str(key): value for key, value in settings.items()}),
+        settings=_in_full(_without_looks(settings)),
         chosen=chosen,
         named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(_key, overrides)],
         forced=[_key(override) for override in overrides if override.is_force_add()],
@@ -218,6 +220,15 @@ def _point(config: DictConfig, *, is_part: bool) -> Composed:
         of_workload=_named_in("settings", chosen, runtime.runtime.config_sources),
         of_task=_named_in("task", chosen, runtime.runtime.config_sources),
     )
+
+
+def _without_looks(settings: Mapping[Any, Any]) -> dict[str, Any]:
+    """Leave out how an option is called and drawn, which is none of what is measured."""
+    return {
+        str(key): {name: inner for name, inner in value.items() if name != LOOK} if isinstance(value, dict) else value
+        for key, value in settings.items()
+        if key != LOOK
+    }
 
 
 @contextmanager

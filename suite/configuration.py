@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 
 CLOSE, MOST_MEANT = 0.66, 4
+LOOK = "shown"
+"""In an option's file: how it is called and drawn."""
 
 
 def conf_dir() -> Path:
@@ -39,7 +41,12 @@ def read_choice(group: str, name: str) -> dict[str, Any]:
     """Contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
     if name not in choices(group):
         raise ValueError(no_choice(group, name, choices(group)))
-    return read_yaml(f"{group}/{name}.yaml")
+    return {key: value for key, value in read_yaml(f"{group}/{name}.yaml").items() if key != LOOK}
+
+
+def read_look(group: str, name: str) -> dict[str, Any] | None:
+    """Return how an option is called and drawn, which is no setting; None where its file does not say."""
+    return read_yaml(f"{group}/{name}.yaml").get(LOOK)
 
 
 def no_choice(group: str, name: str, options: Sequence[str]) -> str:
@@ -89,16 +96,29 @@ TEXTS = Path(__file__).resolve().parent / "texts"
 
 @functools.cache
 def languages(text: str) -> tuple[str, ...]:
-    """Languages in which a text of the suite (`report` or `explain`) exists, sorted."""
-    return tuple(sorted(path.stem for path in (TEXTS / text).glob("*.yaml")))
+    """Return the languages in which a text of the suite (`report` or `explain`) exists, sorted."""
+    return tuple(sorted(path.stem for path in (TEXTS / text).iterdir()))
 
 
 def read_text(text: str, lang: str) -> dict[str, Any]:
-    """A text's sentences in one language. Raises ValueError, naming the choices, for a language it does not have."""
+    """Return a text's sentences in one language: of a file, or of the files of a folder.
+
+    Raises ValueError, naming the choices, for a language it does not have.
+    """
     one_of({"lang": lang}, "lang", languages(text))
-    content = yaml.safe_load((TEXTS / text / f"{lang}.yaml").read_text(encoding="utf-8"))
-    assert isinstance(content, dict), (text, lang)
-    return content
+    folder = TEXTS / text / lang
+    return read_sentences(folder if folder.is_dir() else folder.with_suffix(".yaml"))
+
+
+def read_sentences(path: Path) -> dict[str, Any]:
+    """Return the sentences of a file, or of all files of a folder; two of one key are a fault."""
+    found: dict[str, Any] = {}
+    for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        assert isinstance(content, dict), file
+        assert not found.keys() & content.keys(), file
+        found |= content
+    return found
 
 
 def locate(dotted: Any) -> Any:

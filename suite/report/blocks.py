@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from suite.records import numbers
-from suite.report.results import Results
+from suite.report.model.results import Results
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def dotted(*parts: Text) -> Text:
     return joined(" · ", parts)
 
 
+LONGEST_TITLE = 90
+"""Characters that a title or a headline stays below, in every language."""
 MOST_ROWS_OPEN = 16
 """A longer table is a line that opens: the figures have said it already."""
 
@@ -83,19 +85,27 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class Head:
+    """What stands above a column."""
+
     title: Text
     kind: Kind = Kind.TEXT
     facet: str = ""
-    """One of `facets.FACETS`, where a cell is what its row is about."""
+    """One of `labels.FACETS`, where a cell is what its row is about."""
+
+
+Column = Head
+"""Until every table is built by table.py."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
     title: Text
-    columns: Sequence[Column]
+    columns: Sequence[Head]
     rows: Sequence[Sequence[Text]]
     note: Text = ""
+    settings: Text = ""
+    """What tells it from tables of the same title."""
     folded: bool = False
     """Shown as a line that opens: for a table beside a more important one."""
     facets: Mapping[str, Text] = field(default_factory=dict)
@@ -125,8 +135,20 @@ class Figure:
     views: Sequence[View]
     height_px: int
     wide: bool = False
+    settings: Text = ""
+    """What tells it from figures of the same title."""
     facets: Mapping[str, Text] = field(default_factory=dict)
     """What every view of it is about; a trace says the rest by `facets.trace_facets`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """What a section has found, for the top of the page."""
+
+    text: Text
+    """The point, in fewer than LONGEST_TITLE characters."""
+    detail: Text = ""
+    """The numbers behind it, with their conditions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +158,26 @@ class Section:
     explanation: Text
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
+    headlines: Sequence[Headline] = ()
+
+
+def section(
+    id: str,
+    *,
+    explanation: Text | None = None,
+    figures: Iterable[Figure | None] = (),
+    tables: Iterable[Table | None] = (),
+    headlines: Iterable[Headline | None] = (),
+) -> Section:
+    """Lay out a section, whose title and explanation stand under its id in the texts. What is empty is left out."""
+    return Section(
+        id=id,
+        title=say(f"{id}.title"),
+        explanation=say(f"{id}.explanation") if explanation is None else explanation,
+        figures=[figure for figure in figures if figure is not None and figure.views],
+        tables=[table for table in tables if table is not None and table.rows],
+        headlines=[headline for headline in headlines if headline is not None],
+    )
 
 
 BuildSection = Callable[[Results], Section | None]

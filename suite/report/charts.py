@@ -2,25 +2,15 @@
 light or dark setting; text that comes from records is made harmless here, since Plotly reads tags and links in it.
 """
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from suite.records import numbers
+from suite.report.plot.text import LONGEST_TEXT as LONGEST_TEXT
+from suite.report.plot.text import figure_text as figure_text
 
-LONGEST_TEXT = 80
 MOST_TICKS = 7
-NO_TAGS = str.maketrans({"<": "‹", ">": "›", "{": "｛", "}": "｝", "$": "＄", "\n": " ", "\r": " ", "\t": " "})
-"""Plotly reads tags, %{variables} and, with MathJax, $TeX$. Look-alikes stay what they are however often decoded."""
-
-
-def figure_text(text: Any) -> Any:
-    """Return text from a record for use inside a figure; what has yet to be said is made harmless once it is."""
-    if not isinstance(text, str):
-        return text
-    cut = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
-    return html.escape(cut.translate(NO_TAGS), quote=False)
 
 
 def layout(**parts: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from suite.report.page.csv import readings_csv
 from suite.report.page.markdown import markdown
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, load_texts
-from suite.report.results import Results, read_results
+from suite.report.model.results import Results, read_results
 
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")

@@ -13,7 +13,7 @@ from suite.records.record import Reading, Record, Status
 from suite.report.alike import setting_of
 from suite.report.quality_run import ALL, MOST, MOST_STEPS, decoded_s
 from suite.report.quality_runs import whole_of
-from suite.report.results import CurrentRecord
+from suite.report.model.results import CurrentRecord
 from suite.report.timings import axis
 from suite.report.watched import cut
 

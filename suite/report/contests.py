@@ -9,7 +9,7 @@ from statistics import median
 
 from suite.records.derived import ceilings_of
 from suite.records.record import Evidence
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.timings import MOST_TOKENS, Timing, axis, extras, groups
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.crossover import flops_crossover, roofline_crossover

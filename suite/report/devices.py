@@ -13,7 +13,7 @@ from suite.records.derived import constant
 from suite.records.record import Evidence, Record
 from suite.report.lines import Group
 from suite.report.machines import machine_id, machine_name
-from suite.report.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results
 from suite.report.timings import Timing, axis, is_timed, shared_extras, timings_of
 from suite.theory.hardware import Hardware, hardware_names, load_hardware
 

@@ -14,7 +14,7 @@ from suite.report.blocks import Text, joined, say, say_or
 from suite.report.compress_findings import compress_headlines
 from suite.report.lines import worth_drawing
 from suite.report.quality_findings import quality_headlines
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_findings import rl_headlines
 from suite.report.rl_memory_findings import memory_headlines
 from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from suite.records.privacy import without_paths
 from suite.records.record import Record
 from suite.report.charts import LONGEST_TEXT
-from suite.report.results import CurrentRecord
+from suite.report.model.results import CurrentRecord
 from suite.report.timings import axis
 
 

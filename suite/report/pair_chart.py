@@ -10,7 +10,7 @@ from suite.report.charts import figure_text, layout
 from suite.report.facets import case_facets, trace_facets
 from suite.report.pairs import Pair, heads_of, series_of, told_apart
 from suite.report.ratio_colours import NEUTRAL, REACH, ratio_colours, ratio_text
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.timings import axis, one_launch_reach
 
 PAIR_PX = 54

@@ -7,7 +7,7 @@ from itertools import product
 
 from suite.records.derived import ceilings_of, constant
 from suite.records.record import Evidence, Record
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.timings import PLAUSIBLE_S, Timing, axis, extras, groups, shared_extras
 from suite.statistics.intervals import comparable_interval
 

@@ -5,7 +5,7 @@ from suite.report.quality_rulings import Evidence
 from suite.report.quality_runs import studies
 from suite.report.quality_tasks import tasks_of
 from suite.report.quality_tiers_family import families
-from suite.report.results import Results
+from suite.report.model.results import Results
 
 
 def evidence_of(results: Results) -> dict[str, Evidence]:

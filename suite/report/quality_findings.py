@@ -12,7 +12,7 @@ from suite.report.quality_run import UNEVENLY
 from suite.report.quality_runs import Arm, longest_trained
 from suite.report.quality_tasks import against_mha, tasks_of
 from suite.report.quality_tiers_family import EVENLY, Family, families, tier_share
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.statistics.paired import Outcome
 
 

@@ -14,7 +14,7 @@ from suite.records.quality_metrics import CACHED, DECODE, KNOCKED_OUT, below
 from suite.records.record import STEP, Reading, Record, Status
 from suite.records.rl_metrics import EVALUATE
 from suite.report.alike import setting_of
-from suite.report.results import CurrentRecord
+from suite.report.model.results import CurrentRecord
 from suite.report.timings import PLAUSIBLE_S, axis
 
 ALL = ""

@@ -27,7 +27,7 @@ from suite.report.quality_run import (
     QualityRun,
     read_quality_run,
 )
-from suite.report.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results
 
 WORKLOAD, TIERS_TASK, RECALL, PLAYS = "quality", "tiers", "recall", "plays"
 TASKS = (TIERS_TASK, RECALL, "two_hop", "copying", "counting", PLAYS)

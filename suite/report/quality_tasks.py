@@ -20,7 +20,7 @@ from suite.report.quality_runs import (
     studies,
     without_names,
 )
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
 
 LEVEL = 0.95

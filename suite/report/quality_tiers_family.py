@@ -24,7 +24,7 @@ from suite.report.quality_runs import (
     titles_of,
     without_names,
 )
-from suite.report.results import Results
+from suite.report.model.results import Results
 
 SHARES = (0.85, 0.12, 0.03)
 """Of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""

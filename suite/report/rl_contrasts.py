@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from suite.report.alike import Pairs, grouped
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_contests import Contest, contests_against
 from suite.report.rl_run import DEFAULTS, Run
 from suite.report.rl_runs import Arm, Comparison, apart_of, arms_of, runs_of, titles_of, together_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from suite.records import numbers
 from suite.report.blocks import Text, joined, say
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_contests import contests, contests_against
 from suite.report.rl_contrasts import contests_of, contrasts_of
 from suite.report.rl_recipes import recipe_comparisons, reference_recipe

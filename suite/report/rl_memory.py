@@ -16,7 +16,7 @@ from suite.records.holdings import KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REF
 from suite.records.record import Evidence, Record, Status
 from suite.records.rl_metrics import PHASES
 from suite.report.facets import name_facets
-from suite.report.results import CurrentRecord
+from suite.report.model.results import CurrentRecord
 from suite.report.watched import cut
 
 WORKLOADS = ("rl_memory", "rl")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from suite.records import numbers
 from suite.report.blocks import Text, joined, say
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_memory_savings import Saving, savings, telling_pairs
 from suite.report.rl_memory_setups import drawn_setups, setups
 

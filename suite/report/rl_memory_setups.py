@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from suite.report.alike import Pairs, case_key, defaults_in, differing, grouped, named_in
 from suite.report.blocks import Text, joined
 from suite.report.facets import case_facets
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_memory import MODEL, Holding, all_of, read_holding
 from suite.report.rl_palette import ALGORITHM, lead_rank, shown_algorithm
 

@@ -13,7 +13,7 @@ from suite.records.rl_metrics import PHASES
 from suite.report.alike import Pairs
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Kind, Table, Text, cell, joined, say
 from suite.report.facets import record_facets
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_memory import Holding, devices_needed
 from suite.report.rl_memory_charts import parameters
 from suite.report.rl_memory_checks import checks

@@ -3,47 +3,15 @@ in greyscale too."""
 
 from typing import Any
 
-from suite.report.palette import BLUE, FILLS, GREEN, ORANGE, PURPLE, SKY, VERMILION, Style
+from suite.report.model.labels import looks
+from suite.report.palette import BLUE, FILLS, GREEN, VERMILION, Style
 
-NAMES = {
-    "ppo": "PPO",
-    "ppo_lam95": "PPO λ 0.95",
-    "grpo": "GRPO",
-    "grpo_token_mean": "GRPO token mean",
-    "dr_grpo": "Dr. GRPO",
-    "dapo": "DAPO",
-    "gspo": "GSPO",
-    "rloo": "RLOO",
-    "reinforce_plus_plus": "REINFORCE++",
-    "reinforce_plus_plus_baseline": "REINFORCE++ baseline",
-}
-"""In the order of tables and legends. An algorithm that is not here is called as its file is."""
-RECIPES = {
-    "base": "Base",
-    "sft": "SFT",
-    "r1_zero": "R1-Zero",
-    "cold_start": "Cold start",
-    "r1": "R1",
-    "distill": "Distilled",
-}
+NAMES = {name: look.label for name, look in looks("algorithm").items()}
+RECIPES = {name: look.label for name, look in looks("recipe").items()}
 ALGORITHM, RECIPE = "algorithm", "recipe"
 STYLES = {
-    "ppo": Style(colour=VERMILION, dash="solid", marker="circle"),
-    "ppo_lam95": Style(colour=ORANGE, dash="dash", marker="diamond"),
-    "grpo": Style(colour=BLUE, dash="solid", marker="square"),
-    "grpo_token_mean": Style(colour=SKY, dash="dash", marker="triangle-up"),
-    "dr_grpo": Style(colour=GREEN, dash="dashdot", marker="triangle-down"),
-    "dapo": Style(colour=SKY, dash="dot", marker="pentagon"),
-    "gspo": Style(colour=BLUE, dash="longdash", marker="hexagon"),
-    "rloo": Style(colour=PURPLE, dash="longdashdot", marker="cross"),
-    "reinforce_plus_plus": Style(colour=GREEN, dash="longdash", marker="star"),
-    "reinforce_plus_plus_baseline": Style(colour=PURPLE, dash="dot", marker="hourglass"),
-    "recipe=base": Style(colour=ORANGE, dash="dot", marker="diamond"),
-    "recipe=sft": Style(colour=GREEN, dash="dashdot", marker="square"),
-    "recipe=r1_zero": Style(colour=BLUE, dash="solid", marker="circle"),
-    "recipe=cold_start": Style(colour=SKY, dash="longdashdot", marker="pentagon"),
-    "recipe=r1": Style(colour=VERMILION, dash="dash", marker="triangle-up"),
-    "recipe=distill": Style(colour=PURPLE, dash="longdash", marker="cross"),
+    **{name: look.style for name, look in looks("algorithm").items()},
+    **{f"recipe={name}": look.style for name, look in looks("recipe").items()},
     "supervision=outcome": Style(colour=BLUE, dash="solid", marker="circle"),
     "supervision=process": Style(colour=VERMILION, dash="dash", marker="square"),
     "reward_from=key": Style(colour=BLUE, dash="solid", marker="circle"),

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from suite.report.alike import Pairs, grouped
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_contrasts import default_of
 from suite.report.rl_palette import RECIPE
 from suite.report.rl_run import DEFAULTS, MOST, Run

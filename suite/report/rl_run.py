@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from suite.records.record import STEP, Reading, Record, Status
 from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.report.alike import Pairs, case_key
-from suite.report.results import CurrentRecord
+from suite.report.model.results import CurrentRecord
 from suite.report.timings import axis, own_extras
 from suite.report.watched import cut
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_run import MOST, Run, is_share
 from suite.report.rl_runs import Arm, Comparison, comparisons
 from suite.statistics.learning import to_threshold

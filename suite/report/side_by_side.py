@@ -11,7 +11,7 @@ from suite.report.blocks import MOST_ROWS_OPEN, Column, Kind, Table, cell, dotte
 from suite.report.facets import case_facets
 from suite.report.lines import SPANS_FIRST, span_title
 from suite.report.palette import shown
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.timings import Timing, one_launch_reach
 
 Row = dict[str, tuple[str, Timing]]

@@ -16,7 +16,7 @@ from suite.records.privacy import scrub
 from suite.records.record import CorruptRecordError
 from suite.records.telemetry import Sample, read_series, telemetry_of
 from suite.report.charts import LONGEST_TEXT
-from suite.report.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results
 
 POWER, AVERAGE_POWER, ENERGY, STEAL = "power_instant_w", "power_average_w", "energy_j", "steal_share"
 MOST_W, MOST_S, MOST_J = 1e6, 1e9, 1e15

@@ -24,7 +24,7 @@ from suite.gate.terminal import lines
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome
 from suite.records.record import Reading, Status
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 from suite.report.sections.gate import build as build_section
 from suite.report.words import load_words
 from tests.gate.judgements import judgement as judgement_of

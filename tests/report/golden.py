@@ -14,15 +14,16 @@ from typing import Any
 
 from suite.report.command import build_sections
 from suite.report.page.texts import load_texts
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 
 KEPT = Path(__file__).with_suffix(".json")
 REFERENCE = Path(__file__).parents[2] / "results/reference"
 NAMES = ("cpu", "cpu_rl_feedback", "cpu_rl_tuned")
 LANGUAGES = ("en", "zh")
 DIGITS = 4
-LOOK = ("thickness", "width", "size", "standoff", "opacity", "automargin", "zeroline", "margin", "pad", "height_px")
-"""How a figure looks, which may become one for all."""
+OF_TRACE = ("type", "name", "x", "y", "z", "text", "hovertext", "meta", "orientation", "fill")
+OF_LAYOUT = ("type", "tickvals", "ticktext", "tickformat", "ticksuffix", "range", "meta", "barmode")
+"""What a figure says. How it looks may become one for all."""
 
 
 def sections() -> dict[str, str]:
@@ -41,14 +42,40 @@ def digests(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """Return what a reader sees of it: numbers to four digits, and neither widths nor margins."""
+    """Return what a reader sees of it, numbers to four digits."""
+    if isinstance(value, dict) and "figure" in value:
+        return {"title": value["title"], "data": list(map(_trace, value["figure"]["data"])), **_layout(value["figure"])}
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items() if key not in LOOK and item not in ("", [], (), {})}
+        return {
+            str(key): plain(item)
+            for key, item in value.items()
+            if key not in ("height_px", "wide") and item not in ("", [], (), {})
+        }
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     return value.replace("％", "%") if isinstance(value, str) else value
+
+
+def _trace(trace: dict[str, Any]) -> dict[str, Any]:
+    said = {name: trace[name] for name in OF_TRACE if name in trace}
+    marker, line = trace.get("marker", {}), trace.get("line", {})
+    drawn = {"colour": marker.get("color"), "symbol": marker.get("symbol"), "dash": line.get("dash")}
+    bars = {name: (trace[name]["array"], trace[name]["arrayminus"]) for name in ("error_x", "error_y") if name in trace}
+    return plain(said | {name: item for name, item in drawn.items() if item} | bars)
+
+
+def _layout(figure: dict[str, Any]) -> dict[str, Any]:
+    layout = figure["layout"]
+    axes = {
+        name: {"title": axis.get("title", {}).get("text", ""), **{one: axis[one] for one in OF_LAYOUT if one in axis}}
+        for name, axis in layout.items()
+        if name[1:5] == "axis"
+    }
+    texts = [one["text"] for one in layout.get("annotations", ())]
+    rest = {name: layout[name] for name in OF_LAYOUT if name in layout}
+    return plain({"axes": axes, "annotations": texts, "shapes": len(layout.get("shapes", ())), **rest})
 
 
 if __name__ == "__main__":

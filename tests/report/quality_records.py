@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
-from suite.report.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results
 from tests.records.factory import ENVIRONMENT, PROVENANCE
 
 AXES = {

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from suite.records.record import Record
 from suite.records.telemetry import Sample
-from suite.report.results import Results, read_results
-from suite.report.section import Table
+from suite.report.blocks import Section, Table
+from suite.report.model.results import Results, read_results
+from suite.report.page.texts import load_texts
 from tests.records.factory import store
 
 
@@ -52,3 +53,8 @@ def telemetry(**said) -> dict:
     gpu = {"name": "Test GPU", "used": True, "state": "measured", "power_usage_is": "average over 1 s"}
     sources = {"nvml": {"state": "measured"}, "rapl": {"state": "not_here", "why": "there is no powercap"}}
     return {"telemetry": {"ticks": 57, "sources": sources, "devices": {"gpu0": gpu}} | said}
+
+
+def said(section: Section | None, lang: str = "en") -> Section | None:
+    """A section in a language; None of none."""
+    return None if section is None else load_texts(lang).section(section)

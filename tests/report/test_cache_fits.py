@@ -1,6 +1,6 @@
 """How much context a device's memory holds."""
 
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 from suite.report.sections import cache
 from suite.report.words import load_words
 

@@ -7,7 +7,7 @@ import pytest
 
 from suite.configuration import read_choice
 from suite.report.contests import Bracket, bracket
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 from suite.report.sections import crossover
 from suite.report.words import load_words
 from tests.records.factory import build, store

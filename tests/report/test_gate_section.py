@@ -9,7 +9,7 @@ import pytest
 from suite.gate.files import JUDGEMENT, write_judgement
 from suite.gate.verdict import Outcome, Side
 from suite.report.command import report
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 from suite.report.sections.gate import build as build_section
 from suite.report.words import load_words
 from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole

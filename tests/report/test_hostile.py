@@ -17,7 +17,7 @@ from suite.records.telemetry import Sample
 from suite.report.charts import figure_text
 from suite.report.command import build_sections, report
 from suite.report.page import in_script
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 from suite.report.words import load_words
 from tests.records.factory import build, store
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from suite.report.quality_runs import studies
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 from suite.report.rl_runs import comparisons
 from suite.report.sections.latency import build as build_latency
 from suite.report.words import load_words

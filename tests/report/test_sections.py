@@ -8,7 +8,7 @@ from suite.records import numbers
 from suite.records.record import Reading
 from suite.report.command import build_sections
 from suite.report.findings import headlines
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 from suite.report.sections.cache import published_caches
 from suite.report.words import load_words
 from tests.records.factory import build, store

@@ -11,7 +11,7 @@ import pytest
 from suite.configuration import read_choice
 from suite.records.record import Evidence, Reading
 from suite.report import pair_chart
-from suite.report.results import read_results
+from suite.report.model.results import read_results
 from suite.report.sections import signmap
 from suite.report.words import load_words
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops

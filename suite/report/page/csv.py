@@ -9,7 +9,7 @@ from suite.records.plain_text import one_line
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.records.store import reading_rows
-from suite.report.results import Results
+from suite.report.model.results import Results
 
 RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A text cell that begins so, behind spaces or not, is a formula to a spreadsheet program (OWASP, CSV injection)."""

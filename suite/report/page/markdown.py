@@ -21,4 +21,5 @@ def _table(table: Table) -> str:
     ]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     note = f"\n{in_markdown(table.note)}\n" if table.note else ""
-    return f"### {in_markdown(table.title)}\n\n{body}\n{note}"
+    settings = f"\n{in_markdown(table.settings)}\n" if table.settings else ""
+    return f"### {in_markdown(table.title)}\n{settings}\n{body}\n{note}"

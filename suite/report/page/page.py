@@ -19,12 +19,12 @@ from markupsafe import Markup
 
 from suite import __version__
 from suite.records import numbers
-from suite.report.blocks import Section
-from suite.report.charts import figure_text
-from suite.report.facets import choices, told
+from suite.report.blocks import Headline, Section
 from suite.report.findings import headlines
+from suite.report.model.results import Results
+from suite.report.page.filters import choices, told
 from suite.report.page.texts import Texts
-from suite.report.results import Results
+from suite.report.plot.text import figure_text
 
 HERE = Path(__file__).parent
 COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
@@ -69,7 +69,10 @@ def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
         words=texts,
         version=__version__,
         intro=_intro(results, texts),
-        headlines=[texts.said(one) for one in headlines(results)],
+        headlines=[
+            *(Headline(text="", detail=texts.said(one)) for one in headlines(results)),
+            *(one for section in sections for one in section.headlines),
+        ],
         sections=sections,
         choices=choices(sections),
         script=Markup(script),

@@ -17,9 +17,9 @@ from suite.report.blocks import Column, Figure, Kind, Section, Table, Text, View
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
 from suite.report.facets import case_facets, trace_facets
 from suite.report.lines import SPANS_FIRST, span_title
+from suite.report.model.results import CurrentRecord, Results
 from suite.report.palette import OTHER, rank, shown, style_of
 from suite.report.ran import MATH_PATH, attention_operator
-from suite.report.results import CurrentRecord, Results
 from suite.report.timings import Timing, axis, clock_names, extras, is_timed, settings_shown, timings_of
 
 OURS, FOREIGN = "attention", "transformers"

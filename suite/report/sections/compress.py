@@ -4,7 +4,7 @@ from suite.report.blocks import Section, joined, say
 from suite.report.compress_figures import figures_of
 from suite.report.compress_runs import compress_studies
 from suite.report.compress_tables import tables_of
-from suite.report.results import Results
+from suite.report.model.results import Results
 
 MOST_STUDIES = 4
 

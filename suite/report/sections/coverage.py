@@ -7,7 +7,7 @@ from suite.records.privacy import scrub
 from suite.records.record import Status
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Kind, Section, Table, joined, say
 from suite.report.facets import record_facets
-from suite.report.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results
 from suite.report.rl_run import tracks_memory
 
 

@@ -9,8 +9,8 @@ from suite.report.blocks import Column, Figure, Kind, Section, Table, Text, View
 from suite.report.charts import MOST_TICKS, figure_text, layout, log_axis, token_ticks
 from suite.report.contests import Bracket, Contest, measured_contests, series_of
 from suite.report.facets import case_facets, trace_facets
+from suite.report.model.results import Results
 from suite.report.palette import BLUE, GREEN, ORANGE, PURPLE, VERMILION
-from suite.report.results import Results
 from suite.report.timings import axis
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.crossover import flops_crossover, roofline_crossover

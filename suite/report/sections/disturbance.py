@@ -26,8 +26,8 @@ from suite.report.blocks import (
 )
 from suite.report.charts import figure_text, layout
 from suite.report.facets import case_facets, point_facets, record_facets
+from suite.report.model.results import Results
 from suite.report.palette import PURPLE, SKY, VERMILION, shown
-from suite.report.results import Results
 from suite.report.run_rows import run_cells, run_columns, run_name, settings_cell
 from suite.report.timings import axis
 from suite.report.watched import CPU, Watched, cut, mapping, share, watched

@@ -24,8 +24,8 @@ from suite.report.lines import (
     title_of,
     worth_drawing,
 )
+from suite.report.model.results import Results
 from suite.report.palette import shown
-from suite.report.results import Results
 from suite.report.timings import Timing, groups, in_order
 from suite.report.watched import cut
 

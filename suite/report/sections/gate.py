@@ -12,8 +12,8 @@ from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, joined, say
 from suite.report.forest_chart import Titled, forest_figures, verdict_facets
-from suite.report.judgements import Judged, newest
-from suite.report.results import Results
+from suite.report.model.judgements import Judged, newest
+from suite.report.model.results import Results
 from suite.report.watched import cut
 
 LONGEST_NAME, LONGEST_REASON, DATE_LENGTH = 300, 1000, 16

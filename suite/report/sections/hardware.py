@@ -14,9 +14,9 @@ from suite.report.charts import figure_text, layout, log_axis, time_ticks
 from suite.report.devices import Compared, Mark, Place, compared
 from suite.report.facets import case_facets, trace_facets
 from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, title_of
-from suite.report.machine_labels import plain_name
+from suite.report.model.machine_labels import plain_name
+from suite.report.model.results import Results
 from suite.report.palette import line_style, rank, shown
-from suite.report.results import Results
 from suite.report.timings import PLAUSIBLE_S
 
 FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 140, 22, 13, 7

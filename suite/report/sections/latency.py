@@ -19,8 +19,8 @@ from suite.report.lines import (
     title_of,
     worth_drawing,
 )
+from suite.report.model.results import Results
 from suite.report.palette import shown
-from suite.report.results import Results
 from suite.report.side_by_side import side_by_side
 from suite.report.timings import Timing, clock_names, groups, in_order, interval_level
 from suite.statistics.intervals import may_be_equal

@@ -7,9 +7,9 @@ from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
 from suite.report.blocks import Column, Kind, Section, Table, Text, cell, joined, say, say_or
+from suite.report.model.results import Results
 from suite.report.palette import rank, shown
 from suite.report.ran import MATH_PATH
-from suite.report.results import Results
 from suite.report.timings import Timing, axis, is_timed, timings_of
 
 SPAN = "kernel"

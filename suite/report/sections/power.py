@@ -23,9 +23,9 @@ from suite.report.blocks import (
 )
 from suite.report.facets import case_facets
 from suite.report.lines import HEIGHT_PX, LEGEND_ROW_PX
+from suite.report.model.results import Results
 from suite.report.palette import rank, shown
 from suite.report.power_chart import is_thinned, power_plot
-from suite.report.results import Results
 from suite.report.run_rows import device_name, run_cells, run_columns, run_order, settings_cell
 from suite.report.timings import axis
 from suite.report.watched import AVERAGE_POWER, CPU, POWER, Power, Watched, cut, mapping, watched

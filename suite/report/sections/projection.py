@@ -10,14 +10,14 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import constant
-from suite.report.blocks import dotted, MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, cell, joined, say
+from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, cell, dotted, joined, say
 from suite.report.charts import figure_text, layout, log_axis, time_ticks
 from suite.report.devices import compared, projected_groups
 from suite.report.facets import case_facets, trace_facets
 from suite.report.findings import BASELINE
 from suite.report.lines import LEGEND_ROW_PX, SPANS_FIRST, Group, span_title, span_views, title_of
+from suite.report.model.results import Results
 from suite.report.palette import line_style, shown
-from suite.report.results import Results
 from suite.report.timings import Timing, axis, in_order, own_extras
 
 FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 120, 22, 12, 7

@@ -9,8 +9,8 @@ from suite.records import numbers
 from suite.records.derived import started_at, warnings_of
 from suite.records.privacy import scrub
 from suite.records.record import Record
-from suite.report.blocks import Joined, Say, joined, Column, Kind, Section, Table, Text, say, say_or
-from suite.report.results import Results
+from suite.report.blocks import Column, Joined, Kind, Say, Section, Table, Text, joined, say, say_or
+from suite.report.model.results import Results
 
 LONGEST_FACT = 400
 LONGEST_IDENTIFIER = 12

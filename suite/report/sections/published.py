@@ -2,7 +2,7 @@
 
 from suite.records import numbers
 from suite.report.blocks import Column, Kind, Section, Table, Text, cell, say
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.theory.published import PublishedFigure, published_figures
 
 

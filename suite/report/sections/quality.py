@@ -2,6 +2,7 @@
 
 from suite.report.blocks import Section, joined, say
 from suite.report.claims import claims_table
+from suite.report.model.results import Results
 from suite.report.quality_evidence import evidence_of
 from suite.report.quality_figures import figures_of
 from suite.report.quality_runs import studies
@@ -9,7 +10,6 @@ from suite.report.quality_sizes import what_it_shows
 from suite.report.quality_tables import contrasts_table, pairs_table, task_tables
 from suite.report.quality_tasks import tasks_of
 from suite.report.quoted import quoted_tables
-from suite.report.results import Results
 from suite.report.verdicts import with_rule
 
 PUBLISHED = "published_quality"

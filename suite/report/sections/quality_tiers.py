@@ -6,10 +6,10 @@ questions that the tables answer by rule.
 """
 
 from suite.report.blocks import Section, say
+from suite.report.model.results import Results
 from suite.report.quality_tiers_family import families
 from suite.report.quality_tiers_figures import figures_of
 from suite.report.quality_tiers_tables import tables_of
-from suite.report.results import Results
 from suite.report.verdicts import with_rule
 
 MOST_FAMILIES = 4

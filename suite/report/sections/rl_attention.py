@@ -10,8 +10,8 @@ from suite.report.alike import Pairs
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, View, cell, say
 from suite.report.charts import figure_text
 from suite.report.facets import trace_facets
+from suite.report.model.results import Results
 from suite.report.palette import rank, shown, style_of
-from suite.report.results import Results
 from suite.report.rl_charts import axis, error_bars, row_layout, short
 from suite.report.rl_numbers import percent_range
 from suite.report.rl_palette import shown_algorithm

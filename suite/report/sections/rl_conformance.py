@@ -8,7 +8,7 @@ from suite.records import numbers
 from suite.records.metrics import METRICS
 from suite.records.record import Record
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Kind, Section, Table, Text, cell, joined, say, say_or
-from suite.report.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results
 from suite.report.timings import axis, extras
 from suite.report.watched import cut
 

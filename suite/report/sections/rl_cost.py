@@ -14,8 +14,8 @@ from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, T
 from suite.report.charts import layout
 from suite.report.facets import point_facets
 from suite.report.machines import machine_id
+from suite.report.model.results import Results
 from suite.report.palette import BLUE, GREEN, ORANGE
-from suite.report.results import Results
 from suite.report.rl_charts import axis, row_layout, rows_height_px, short
 from suite.report.rl_run import WALL, Run
 from suite.report.rl_runs import Arm, Comparison, clock_of, comparisons, numbers_of, seconds_of

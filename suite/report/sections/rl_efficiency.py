@@ -10,7 +10,7 @@ from functools import partial
 
 from suite.records import numbers
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, View, cell, joined, say
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
 from suite.report.rl_contest_rows import contest_columns, contest_row
 from suite.report.rl_contests import contests

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, View, say
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_charts import height_px, is_wide
 from suite.report.rl_numbers import points, signed, with_range
 from suite.report.rl_runs import Arm, Comparison

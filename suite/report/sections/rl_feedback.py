@@ -7,7 +7,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Section, Table, View, say
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_charts import axis, band_plot, height_px
 from suite.report.rl_contest_rows import contest_columns, contest_row
 from suite.report.rl_contests import Contest

@@ -7,7 +7,7 @@ column, and stands over the projection of the same model where there is one.
 from collections.abc import Sequence
 
 from suite.report.blocks import Figure, Section, View, joined, say
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_charts import height_px, is_wide
 from suite.report.rl_memory_charts import bar_views, bars_height_px, saving_curves
 from suite.report.rl_memory_published import published_table

@@ -10,7 +10,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, View, cell, joined, say
-from suite.report.results import Results
+from suite.report.model.results import Results
 from suite.report.rl_charts import Band, axis, band_plot, height_px, is_wide
 from suite.report.rl_run import Run, is_share
 from suite.report.rl_runs import Arm, Comparison, comparisons, numbers_of

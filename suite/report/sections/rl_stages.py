@@ -8,8 +8,8 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Section, Table, Text, View, cell, say
+from suite.report.model.results import Results
 from suite.report.quoted import quoted_tables
-from suite.report.results import Results
 from suite.report.rl_charts import height_px, rows_height_px
 from suite.report.rl_contest_rows import contest_columns, contest_row
 from suite.report.rl_contests import contests_against

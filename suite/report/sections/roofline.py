@@ -14,8 +14,8 @@ from suite.report.charts import decimal_ticks, figure_text, layout, log_axis
 from suite.report.facets import trace_facets
 from suite.report.lines import span_title, span_views, spans_of
 from suite.report.machines import machine_id, machine_name
+from suite.report.model.results import Results
 from suite.report.palette import rank, shown, style_of
-from suite.report.results import Results
 from suite.report.timings import Timing, axis, in_order, is_timed, plausible_rate, settings_shown, timings_of
 
 FILLINGS = {"decode": "", "prefill": "-open", "train": "-open-dot"}

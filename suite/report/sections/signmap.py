@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import dotted, Column, Figure, Kind, Section, Table, Text, View, joined, say
+from suite.report.blocks import Column, Figure, Kind, Section, Table, Text, View, dotted, joined, say
 from suite.report.charts import figure_text, layout
 from suite.report.map_rows import Machine, cell_of, machines
+from suite.report.model.results import Results
 from suite.report.pair_chart import pair_figure, pair_table
 from suite.report.pairs import Pair, measured_pairs
 from suite.report.ratio_colours import ratio_colours, ratio_text
-from suite.report.results import Results
 from suite.report.timings import axis
 from suite.theory.hardware import hardware_names, load_hardware
 from suite.theory.roofline import Ceilings

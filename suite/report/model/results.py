@@ -11,8 +11,8 @@ from suite.records.derived import started_at
 from suite.records.record import Record
 from suite.records.store import Contents, Room, StoredRecord, read_contents
 from suite.records.walk import Damage
-from suite.report.judgements import Judged, find_judgements
-from suite.report.machine_labels import machine_labels
+from suite.report.model.judgements import Judged, find_judgements
+from suite.report.model.machine_labels import machine_labels
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,65 @@
+"""Outcomes of suite.statistics.paired in words and in columns, the same for every section."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from suite.records import numbers
+from suite.report.blocks import Table, Text, joined, say, say_or
+from suite.report.model.experiment import Contrast
+from suite.report.model.formats import with_range
+from suite.report.table import Column, column
+from suite.statistics.paired import Comparison
+
+R = TypeVar("R")
+IN_WORDS = "rl_efficiency.in_words"
+
+
+def verdict(found: Comparison, unit: str = "points") -> Text:
+    """Return an outcome as a cell or a sentence says it.
+
+    `unit`: `points` of a share, or `nats` of a loss whose sign was turned, so that higher is better.
+    """
+    margin = f"{(100 if unit == 'points' else 1) * (found.margin or 0.0):g}"
+    said = say(f"verdict.{found.outcome}", count=found.pairs, margin=say(f"verdict.within.{unit}", margin=margin))
+    return say_or(f"verdict.loss.{found.outcome}", said) if unit == "nats" else said
+
+
+def difference(found: Contrast[Any]) -> Text:
+    """Return how far an arm lies from the other, with the interval."""
+    return with_range(found.found.mean, found.found.interval, found.quantity.difference)
+
+
+def verdict_of(found: Contrast[Any]) -> Text:
+    """Return the outcome of an arm against another."""
+    return verdict(found.found, found.quantity.unit or "points")
+
+
+def p_columns(of: Callable[[R], Comparison | None]) -> list[Column[R]]:
+    """Return p by Student's t after Holm's correction, and by sign flips alone; dashes where nothing was tested."""
+
+    def by_t(row: R) -> Text | None:
+        found = of(row)
+        return _p(found.p if found.adjusted_p is None else found.adjusted_p) if found and found.is_tested else None
+
+    def by_flips(row: R) -> Text | None:
+        found = of(row)
+        return _p(found.sign_flip_p) if found and found.is_tested else None
+
+    return [column("verdict.p", by_t, str), column("verdict.flips", by_flips, str)]
+
+
+def with_rule(tables: Sequence[Table]) -> list[Table]:
+    """Return a section's tables; the first that judges arms says in its note how all verdicts come about."""
+    heads = [[head.title for head in table.columns] for table in tables]
+    first = next((place for place, titles in enumerate(heads) if say(IN_WORDS) in titles), None)
+    if first is None:
+        return list(tables)
+    told = [say("verdict.note")]
+    told += [say("verdict.flips_note")] if any(say("verdict.flips") in titles for titles in heads) else []
+    note = joined("sentence", [tables[first].note, *told])
+    return [replace(table, note=note) if place == first else table for place, table in enumerate(tables)]
+
+
+def _p(p: float | None) -> str:
+    return numbers.NOTHING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,265 @@
+"""Records as experiments: runs that repeat each other are an arm, arms that may be compared an experiment.
+
+Runs that differ in their seed alone repeat one arm, and two arms are paired by it: one seed gives the same prompts in
+the same order, whatever the arm. What may be said of their difference, suite.statistics.paired decides.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any, Generic, TypeVar
+
+from suite.records.derived import started_at
+from suite.report.blocks import Text, dotted
+from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, label_of
+from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, number_of
+from suite.statistics.paired import Comparison, Outcome, compare, judge_together
+
+R = TypeVar("R", bound=Run)
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arm(Generic[R]):
+    """Runs that differ in their seed alone. Equal only to itself."""
+
+    key: Pairs
+    """What its runs agree in and those of another arm of its experiment may not."""
+    setting: Pairs
+    """What all runs of its experiment agree in."""
+    runs: Sequence[R]
+    """By seed."""
+    name: Text = ""
+    style: Style = OTHER
+
+    @property
+    def first(self) -> R:
+        """Return a run for what they share: one that ended, if any did."""
+        return next(iter(self.ended), self.runs[0])
+
+    @property
+    def ended(self) -> list[R]:
+        """Return the runs that have what their workload is run for."""
+        return [run for run in self.runs if run.ended]
+
+    @property
+    def failed(self) -> int:
+        """Return how many seeds did not end well."""
+        return len(self.runs) - len(self.ended)
+
+    @property
+    def label(self) -> str:
+        return self.first.label
+
+    @property
+    def facets(self) -> dict[str, Text]:
+        return self.first.facets
+
+    def said(self, name: str) -> str:
+        """Return a setting of its key, or of its experiment; empty where it says nothing."""
+        return {**dict(self.setting), **dict(self.key)}.get(name, "")
+
+    def by_seed(self, value: Callable[[R], float | None]) -> dict[str, float]:
+        """Return a number of each run that has it, by seed."""
+        return {run.seed: found for run in self.runs if (found := value(run)) is not None}
+
+    def values(self, value: Callable[[R], float | None]) -> list[float]:
+        """Return a number of each run that has it."""
+        return list(self.by_seed(value).values())
+
+    def mean(self, value: Callable[[R], float | None]) -> float | None:
+        """Return the mean over its runs; None where no run has the number."""
+        values = self.values(value)
+        return fmean(values) if values else None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Experiment(Generic[R]):
+    """Arms that may be compared. Equal only to itself."""
+
+    key: Pairs
+    """What they agree in."""
+    arms: Sequence[Arm[R]]
+    baseline: Arm[R] | None = None
+    """The arm that others are compared with."""
+    title: Text = ""
+    settings: Text = ""
+    """What tells it from experiments of the same title."""
+
+    @property
+    def name(self) -> Text:
+        """Return both, for a cell or a hover text."""
+        return dotted(self.title, self.settings)
+
+    @property
+    def label(self) -> str:
+        return self.value(LABEL)
+
+    @property
+    def others(self) -> list[Arm[R]]:
+        """Return the arms besides the baseline."""
+        return [arm for arm in self.arms if arm is not self.baseline]
+
+    @property
+    def facets(self) -> dict[str, Text]:
+        """Return what every arm is about."""
+        first, *rest = [arm.facets for arm in self.arms]
+        return {name: text for name, text in first.items() if all(one.get(name) == text for one in rest)}
+
+    def value(self, name: str) -> str:
+        """Return a setting that all arms share; empty where it says nothing."""
+        return dict(self.key).get(name, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design(Generic[R]):
+    """How the records of a workload become experiments."""
+
+    workload: str
+    read: Callable[[CurrentRecord, Pairs], R | None]
+    """Of a record and its key; None for one that takes no part."""
+    is_factor: Callable[[str], bool]
+    """Whether a setting tells arms of one experiment apart; in all others they agree."""
+    ignored: Collection[str] = ()
+    """Settings that change nothing of what is compared."""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """What settings are where nobody names them: to name it says no more than to name none."""
+    heads: Sequence[str] = ()
+    """Settings whose values a title begins with; the first is what experiments of other titles differ in, too."""
+    unsaid: Collection[tuple[str, str]] = ()
+    """What an experiment is where its title says nothing else."""
+
+
+def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None) -> list[R]:
+    """Read a workload's runs. Of several of one key and seed, which differ in what says nothing, the newest counts.
+
+    `weight`: counts in the place of the time; it is given a run and all of them.
+    """
+    current = [one for one in results.records if one.record.case.workload == design.workload]
+    ignored = {SEED, *design.ignored}
+    named = named_in((one.record for one in current), ignored=ignored)
+    keys = [without(case_key(one.record, named, design.defaults), ignored) for one in current]
+    read = [design.read(one, (*key, (LABEL, one.label))) for one, key in zip(current, keys, strict=True)]
+    runs = [run for run in read if run is not None]
+    found = grouped(runs, lambda run: (run.key, run.seed))
+    weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
+    return [max(same, key=lambda run: weigh(run, runs)) for same in found.values()]
+
+
+def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
+    """Group runs that differ in their seed alone, in the order in which they come."""
+    return [
+        Arm(
+            key=tuple(pair for pair in key if is_factor(pair[0])),
+            setting=tuple(pair for pair in key if not is_factor(pair[0])),
+            runs=sorted(same, key=lambda run: (number_of(run.seed) or 0.0, run.seed)),
+        )
+        for key, same in grouped(runs, lambda run: run.key).items()
+    ]
+
+
+def experiments(
+    runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
+) -> list[Experiment[R]]:
+    """Group arms that agree in all but the factors. `named`: gives an experiment's arms their order, names and looks."""
+    found = grouped(arms_of(runs, design.is_factor), lambda arm: arm.setting)
+    titles = titles_of(list(found), design, has_labels=has_labels)
+    return [
+        Experiment(key=key, arms=named(arms), title=titles[key][0], settings=titles[key][1])
+        for key, arms in found.items()
+    ]
+
+
+def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -> dict[Pairs, tuple[Text, Text]]:
+    """Return a title for each experiment, and the settings that tell it from others of the same first head."""
+    heads = [*design.heads, *([LABEL] if has_labels else [])]
+    titles: dict[Pairs, tuple[Text, Text]] = {}
+    for key in keys:
+        said = dict(key)
+        alike = [other for other in keys if not heads or dict(other).get(heads[0]) == said.get(heads[0])]
+        differ = differing(alike) - {*heads, LABEL}
+        names = [name for name in dict.fromkeys(name for other in alike for name, _ in other) if name in differ]
+        values = {name: said.get(name) or design.defaults.get(name, "") for name in names}
+        told = [f"{name}={value}" for name, value in values.items() if value and (name, value) not in design.unsaid]
+        titles[key] = dotted(*(_head(name, said.get(name, "")) for name in heads)), dotted(*told)
+    return titles
+
+
+def differing(keys: Sequence[Pairs]) -> set[str]:
+    """Return the names whose values are not the same in all."""
+    names = {name for key in keys for name, _ in key}
+    return {name for name in names if len({dict(key).get(name, "") for key in keys}) > 1}
+
+
+def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return the items by what they share, in the order in which they come."""
+    found: dict[K, list[T]] = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return dict(found)
+
+
+def without(key: Pairs, names: Collection[str]) -> Pairs:
+    """Return a key but for these settings."""
+    return tuple(pair for pair in key if pair[0] not in names)
+
+
+def with_value(key: Pairs, name: str, value: str) -> Pairs:
+    """Return a key with another value of a setting that it has."""
+    return tuple((one, value if one == name else other) for one, other in key)
+
+
+def _head(name: str, value: str) -> Text:
+    return label_of(name, value) if value and name in (VARIANT, ALGORITHM, RECIPE) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity(Generic[R]):
+    """A number of a run that arms are compared by, and how it is written."""
+
+    name: str
+    value: Callable[[R], float | None]
+    text: Callable[[float], str]
+    difference: Callable[[float], str]
+    unit: str = ""
+    """`points` or `nats`, in which a verdict names its margin."""
+    margin: float | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Contrast(Generic[R]):
+    """An arm less another by one quantity, over the seeds that both have."""
+
+    arm: Arm[R]
+    other: Arm[R]
+    quantity: Quantity[R]
+    found: Comparison
+    about: str = ""
+    """Of several comparisons of the same arms which it is."""
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.found.outcome
+
+
+def contrast(arm: Arm[R], other: Arm[R], quantity: Quantity[R], about: str = "") -> Contrast[R] | None:
+    """Compare two arms; None where no seed has both."""
+    ours, theirs = (one.by_seed(quantity.value) for one in (arm, other))
+    found = compare(ours, theirs, bounds=quantity.bounds, margin=quantity.margin)
+    return None if found is None else Contrast(arm=arm, other=other, quantity=quantity, found=found, about=about)
+
+
+def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
+    """Return those that there are, those of one table, with Holm's correction over all of them."""
+    known = [one for one in contrasts if one is not None]
+    together = judge_together([one.found for one in known])
+    return [replace(one, found=found) for one, found in zip(known, together, strict=True)]
+
+
+def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:
+    """Return the comparisons that ended in one of these ways."""
+    return [one for one in contrasts if one.outcome in outcomes]

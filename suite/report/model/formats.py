@@ -1,0 +1,85 @@
+"""Numbers with what they may be by their interval, written the same in every table, figure and sentence."""
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+
+from suite.records import numbers
+from suite.report.blocks import Text, say
+from suite.statistics.scores import Estimate
+from suite.statistics.seeds import mean_of_seeds
+
+PERCENT = " %"
+
+
+def points(difference: float) -> str:
+    """Write percentage points with their sign; of none at all it is no minus."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
+
+
+def nats(difference: float) -> str:
+    """Write a difference of losses with its sign."""
+    return f"{round(difference, 3) + 0.0:+.3f}"
+
+
+def signed(difference: float) -> str:
+    """Write a difference in the unit that its column names, with its sign."""
+    return f"{difference:+.2f}"
+
+
+def plain(value: float) -> str:
+    """Write a number of no unit with three digits."""
+    return f"{value:,.3g}"
+
+
+def ratio(value: float) -> str:
+    """Write a ratio short enough for the cell of a map."""
+    return f"{value:,.1f}×" if value >= 1 else f"{value:.2f}×"
+
+
+def with_range(value: float, interval: Estimate | None, text: Callable[[float], str], to: Text = "") -> Text:
+    """Write a value with the ends of its interval, whose unit is said once. `to`: stands between them."""
+    if interval is None:
+        return text(value)
+    low, high = text(interval.low), text(interval.high)
+    low = low.removesuffix(PERCENT) if high.endswith(PERCENT) else low
+    return say("rl.with_range", value=text(value), low=low, to=to or say("rl.to"), high=high)
+
+
+def mean_with_range(values: Sequence[float], text: Callable[[float], str], to: Text = "") -> Text | None:
+    """Write the mean over seeds with Student's interval; None for no value."""
+    return with_range(fmean(values), mean_interval(values), text, to) if values else None
+
+
+def share_with_range(values: Sequence[float]) -> Text | None:
+    """Write the mean share over seeds with its interval; None for no value."""
+    if not values:
+        return None
+    mean, interval = numbers.percent(fmean(values)), share_interval(values)
+    if interval is None:
+        return mean
+    low, high = (f"{100 * end:.0f}" for end in (interval.low, interval.high))
+    return say("quality.with_interval", value=mean, low=low, high=high)
+
+
+def percent_range(interval: Estimate | None) -> str:
+    """Write the ends of an interval of shares; a dash for none."""
+    return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
+
+
+def mean_interval(values: Sequence[float]) -> Estimate | None:
+    """Return Student's interval of a mean over seeds; a single one has none."""
+    return mean_of_seeds(values) if len(values) > 1 else None
+
+
+def share_interval(values: Sequence[float]) -> Estimate | None:
+    """Return the same of a mean of shares, no end of which lies outside of what a share can be."""
+    found = mean_interval(values)
+    if found is None:
+        return None
+    low, high = max(0.0, found.low), min(1.0, found.high)
+    return Estimate(estimate=found.estimate, low=low, high=high, level=found.level, runs=found.runs)
+
+
+def ends_of(interval: Estimate | None, *, factor: float = 1) -> tuple[float, float] | None:
+    """Return an interval's ends for a point of a figure."""
+    return None if interval is None else (factor * interval.low, factor * interval.high)

@@ -1,0 +1,120 @@
+"""How an option is called and drawn: its own YAML says so under `shown`. What no YAML of ours has goes by its name.
+
+Okabe and Ito's colours, each with a dash and a marker, so that lines read in greyscale too. Black and yellow are left
+out: one vanishes on a dark page, the other on a light one.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.configuration import choices, read_look
+from suite.records.record import Record
+from suite.report.blocks import Text, say_or
+
+BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"
+GREY = "#808080"
+COLOURS = {
+    "blue": BLUE,
+    "sky": SKY,
+    "green": GREEN,
+    "orange": ORANGE,
+    "vermilion": VERMILION,
+    "purple": PURPLE,
+    "grey": GREY,
+}
+VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
+FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label")
+"""What a reader can filter the page by. Each is called as its column is: column.variant and so on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """A colour, a dash and a marker."""
+
+    colour: str
+    dash: str = "solid"
+    marker: str = "circle"
+
+
+OTHER = Style(colour=GREY, marker="x")
+"""Any option that no YAML of ours has; its name tells it apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How an option of a configuration group is called and drawn, and where it stands among the others."""
+
+    label: str
+    style: Style
+    place: int
+
+
+@functools.cache
+def looks(group: str) -> Mapping[str, Look]:
+    """Return the looks of a group's options, in their order in tables and legends."""
+    said = {name: read_look(group, name) for name in choices(group)}
+    found = {name: _look(one) for name, one in said.items() if one}
+    return dict(sorted(found.items(), key=lambda item: item[1].place))
+
+
+def _look(said: Mapping[str, Any]) -> Look:
+    style = Style(colour=COLOURS[said["colour"]], dash=said["dash"], marker=said["marker"])
+    return Look(label=said["label"], style=style, place=said["place"])
+
+
+def label_of(group: str, name: str) -> str:
+    """Return what people call an option; of an unknown variant its name as ours are written, of others the name."""
+    known = looks(group).get(name)
+    if known is not None:
+        return known.label
+    kind, _, mode = name.partition("_") if group == VARIANT else (name, "", "")
+    kind = kind.upper() if group == VARIANT else kind
+    return f"{kind} ({mode.replace('_', ' ')})" if mode else kind
+
+
+def style_of(group: str, name: str) -> Style:
+    """Return how an option is drawn."""
+    known = looks(group).get(name)
+    return OTHER if known is None else known.style
+
+
+def rank_of(group: str, name: str) -> tuple[int, str]:
+    """Sort options as their YAML places them, those that we do not know last."""
+    known = looks(group).get(name)
+    return (len(looks(group)) if known is None else known.place, name)
+
+
+def shown(variant: str) -> str:
+    """Return a variant's name for people: MLA, and MLA (latent) for `mla_latent`."""
+    return label_of(VARIANT, variant)
+
+
+def rank(variant: str) -> tuple[int, str]:
+    """Sort variants from the widest cache to the most compressed, those that we do not know last."""
+    return rank_of(VARIANT, variant)
+
+
+def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
+    """Return what a group of cases has in common, of the axes that are facets."""
+    named: dict[str, Text] = {name: str(axes.get(name) or "") for name in ("geometry", "phase", "dtype")}
+    named["phase"] = phase_name(str(axes.get("phase") or ""))
+    return {name: text for name, text in named.items() if text}
+
+
+def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
+    """Return what a case is named by: its attention variant and, where it is a training run, its algorithm."""
+    variant, algorithm = (str(axes.get(name) or "") for name in (VARIANT, ALGORITHM))
+    named: dict[str, Text] = {"algorithm": label_of(ALGORITHM, algorithm), "variant": shown(variant)}
+    return {name: text for name, text in named.items() if text}
+
+
+def record_facets(record: Record) -> dict[str, Text]:
+    """Return both of a record's case."""
+    return case_facets(record.case.axes) | name_facets(record.case.axes)
+
+
+def phase_name(phase: str) -> Text:
+    """Return a pass's name: decode, prefill or train."""
+    return say_or(f"phase.{phase}", phase)

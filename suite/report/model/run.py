@@ -1,0 +1,194 @@
+"""One record as every chapter needs it. What a chapter measures, its own kind of run adds.
+
+A record may be old or foreign: what it lacks, or has in another type, is absent here.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.records.case import CAME_LATER, as_typed, value_under
+from suite.records.derived import constant
+from suite.records.privacy import scrub, without_paths
+from suite.records.record import Evidence, Record, Status
+from suite.report.blocks import Text
+from suite.report.model.labels import record_facets
+from suite.report.model.results import CurrentRecord
+
+Pairs = tuple[tuple[str, str], ...]
+"""Settings and what they are, as a case names them."""
+AS_BEFORE = {name: as_typed(value) for name, value in CAME_LATER.items() if not isinstance(value, Mapping)}
+NO_DEFAULTS: Mapping[str, str] = {}
+SEED, LABEL = "seed", "label"
+LONGEST_TEXT = 80
+MOST = 1e15
+MOST_STEPS = 1 << 20
+MOST_TOKENS = 1 << 53
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Run:
+    """A record that counts, and the label that it stands under. Equal only to itself."""
+
+    current: CurrentRecord
+    key: Pairs = ()
+    """What its case says, but for the seed, and its label at the end."""
+
+    @property
+    def record(self) -> Record:
+        return self.current.record
+
+    @property
+    def label(self) -> str:
+        return self.current.label
+
+    @property
+    def seed(self) -> str:
+        return self.axis(SEED)
+
+    @property
+    def is_ok(self) -> bool:
+        return self.record.status is Status.OK
+
+    @property
+    def ended(self) -> bool:
+        """Return whether it has what its workload is run for."""
+        return self.is_ok
+
+    @property
+    def is_measured(self) -> bool:
+        return self.record.evidence is Evidence.MEASURED
+
+    @property
+    def facets(self) -> dict[str, Text]:
+        return record_facets(self.record) | {LABEL: self.label}
+
+    def axis(self, name: str) -> str:
+        """Return an axis of its case as text; empty where the case has none."""
+        return axis(self.record, name)
+
+    def setting(self, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
+        """Return a setting as the record resolved it; empty where it says nothing."""
+        return setting_of(self.record, name, defaults)
+
+    def constant(self, metric: str, span: str = "case") -> float | None:
+        """Return a size or a rate that is noted once and that a machine could have."""
+        value = constant(self.record, span, metric)
+        return value if value is not None and value < MOST else None
+
+
+def axis(record: Record, name: str) -> str:
+    """Return an axis of a case as text; empty where the case has none."""
+    value = record.case.axes.get(name)
+    return "" if value is None else str(value)
+
+
+def tokens_of(record: Record) -> int | None:
+    """Return the context of a case, where a device could hold it."""
+    tokens = record.case.axes.get("seq_len")
+    return tokens if isinstance(tokens, int) and 0 < tokens < MOST_TOKENS else None
+
+
+def extras(record: Record, prefix: str | None = None) -> list[str]:
+    """Return settings named besides the axes, as `name=value`; without those that do not apply to the case.
+
+    `prefix`: only those below it, without it.
+    """
+    named = [(name, value) for name, value in sorted(record.case.extras.items()) if value is not None]
+    if prefix is not None:
+        named = [(name.removeprefix(prefix), value) for name, value in named if name.startswith(prefix)]
+    return [f"{name}={value}" for name, value in named]
+
+
+def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
+    """Return a setting as the record resolved it, whether its case names it or not; empty where it says nothing."""
+    value = record.case.extras.get(name)
+    if value is None:
+        value = value_under(record.settings, name)
+        group, _, field = name.partition(".")
+        # A size that makes the variant what it is, as MQA's single head, is none that somebody chose.
+        if group == "attention" and field in _fixed(record):
+            return ""
+    text = _text(value)
+    return "" if text in (defaults.get(name), AS_BEFORE.get(name)) else text
+
+
+def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] = NO_DEFAULTS) -> Pairs:
+    """Return the axes of a case, and the settings that it or another case names, without those that say nothing.
+
+    A setting says nothing where it is absent, null, at its default, or at what it was before it came: two cases that
+    differ in which of these it is are one experiment.
+    """
+    axes = record.case.axes
+    said = [(name, _text(axes[name])) for name in axes]
+    said += [(name, setting_of(record, name, defaults)) for name in sorted(set(named) - set(axes))]
+    return tuple((name, value) for name, value in said if value)
+
+
+def named_in(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[str]:
+    """Return the settings besides the axes that at least one of the cases names."""
+    return {name for record in records for name in record.case.extras} - set(ignored)
+
+
+def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, str]:
+    """Return the value that each of these settings has wherever no case names it, of those that have one."""
+    found = {}
+    for name in named:
+        values = {setting_of(record, name) for record in records if name not in record.case.extras} - {""}
+        if len(values) == 1:
+            found[name] = values.pop()
+    return found
+
+
+def cut(text: Any, longest: int = LONGEST_TEXT) -> str:
+    """Return text of a record as a table or a figure may show it."""
+    return scrub(text, is_ours=False)[:longest] if isinstance(text, str) else ""
+
+
+def mapping(said: Any, name: str) -> Mapping[str, Any]:
+    """Return an object inside another; empty where either is something else."""
+    inner = said.get(name) if isinstance(said, Mapping) else None
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def share(value: Any) -> float | None:
+    """Return a number from 0 to 1."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1 else None
+
+
+def number_of(text: str) -> float | None:
+    """Return a setting that is a number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 <= value < MOST else None
+
+
+def machine_name(record: Record) -> str:
+    """Return the GPU's or the processor's own name, where the record has it."""
+    device, gpus = axis(record, "device"), record.environment.get("gpus")
+    if device.startswith("cuda"):
+        used = mapping(record.provenance, "device").get("name")  # of several GPUs the one that the case ran on
+        first = gpus[0] if isinstance(gpus, list) and gpus else None
+        return without_paths(str(used or first))[:LONGEST_TEXT] if used or first else device
+    cpu = record.environment.get("cpu")
+    return without_paths(str(cpu))[:LONGEST_TEXT] if cpu and device == "cpu" else device
+
+
+def machine_id(current: CurrentRecord) -> str:
+    """Return a machine's identity; two results without one may come from two machines."""
+    return str(current.record.environment.get("machine_id") or current.label)
+
+
+def _fixed(record: Record) -> Sequence[Any]:
+    fixed = value_under(record.settings, "attention.fixed")
+    return fixed if isinstance(fixed, list) else ()
+
+
+def _text(value: Any) -> str:
+    return cut(as_typed(value)) if isinstance(value, str | int | float | bool) else ""
+
+
+Value = Callable[[Any], float | None]
+"""A number of a run."""

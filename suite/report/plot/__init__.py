@@ -1,0 +1,1 @@
+"""Plotly figures as plain data: no module here knows an experiment, and no other writes a trace."""

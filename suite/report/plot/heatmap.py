@@ -1,0 +1,69 @@
+"""A map of cells with a number in each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from suite.report.blocks import Text
+from suite.report.plot.marks import texts
+from suite.report.plot.plots import layout
+from suite.report.plot.text import figure_text
+
+
+def heatmap(
+    columns: Sequence[Text],
+    rows: Sequence[Text],
+    *,
+    values: Sequence[Sequence[float | None]],
+    written: Sequence[Sequence[Text]],
+    hovers: Sequence[Sequence[Text]],
+    colours: dict[str, Any],
+    title: Text,
+    text_px: int = 11,
+    upwards: bool = False,
+    **more: Any,
+) -> dict[str, Any]:
+    """Draw rows of cells below their columns' names, the first row on top unless `upwards`.
+
+    `colours`: Plotly's scale, its ends, and a colour bar. `title`: of the columns.
+    """
+    names, heads = ([figure_text(text) for text in of] for of in (rows, columns))
+    cells = {
+        "type": "heatmap",
+        "x": heads,
+        "y": names,
+        "z": [list(row) for row in values],
+        "hovertext": [[figure_text(text) for text in row] for row in hovers],
+        "hoverongaps": False,
+        "hoverinfo": "text",
+        "xgap": 2,
+        "ygap": 2,
+        **colours,
+    }
+    in_rows = [name for name in names for _ in heads]
+    shown = texts(heads * len(names), in_rows, [text for row in written for text in row], size=text_px)
+    ends = [-0.5, len(names) - 0.5]
+    return {
+        "data": [cells, shown],
+        "layout": layout(
+            showlegend=False,
+            xaxis={
+                "type": "category",
+                "side": "top",
+                "range": [-0.5, len(heads) - 0.5],
+                "title": {"text": title, "standoff": 4},
+                "automargin": True,
+                "showgrid": False,
+                "ticks": "",
+            },
+            yaxis={
+                "type": "category",
+                "range": ends if upwards else ends[::-1],
+                "automargin": True,
+                "tickfont": {"size": 10},
+                "dtick": 1,
+                "showgrid": False,
+                "ticks": "",
+            },
+            **more,
+        ),
+    }

@@ -1,0 +1,182 @@
+"""Whole figures of series: over one pair of axes, with bands, and panels under each other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.report.blocks import Text
+from suite.report.model.labels import GREY, Style
+from suite.report.plot.marks import Facets, Series, about, faint, short, trace
+from suite.report.plot.text import figure_text
+
+Axis = dict[str, Any]
+HEIGHT_PX, LEGEND_ROW_PX, LEGEND_COLUMNS = 380, 19, 3
+PANEL_PX, FRAME_PX, GAP = 190, 130, 0.035
+BAND_OPACITY = 0.11
+NARROW_LINES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Band:
+    """What lies between two ends along a line."""
+
+    name: Text
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    style: Style
+    facets: Facets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One of several plots under each other that share their x axis."""
+
+    title: Text
+    series: Sequence[Series]
+    yaxis: Axis
+    level: float | None = None
+    """Where a dotted line lies across, such as what guessing reaches."""
+
+
+def layout(**parts: Any) -> dict[str, Any]:
+    """Return what every figure shares."""
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"size": 12},
+        "margin": {"l": 8, "r": 12, "t": 8, "b": 8, "pad": 2},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "title": {"text": ""},
+        },
+        "showlegend": True,
+        "dragmode": False,
+        "hovermode": "closest",
+        **parts,
+    }
+
+
+def plot(
+    series: Sequence[Series | Mapping[str, Any]],
+    *,
+    xaxis: Axis,
+    yaxis: Axis,
+    bands: Sequence[Band] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    """Draw series over one pair of axes, behind them the bands; what is no Series is a trace already."""
+    return {
+        "data": [*map(_band, bands), *map(_trace, series)],
+        "layout": layout(xaxis=xaxis, yaxis=yaxis, **more),
+    }
+
+
+def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any]:
+    """Draw panels from the top down over one x axis; the middle one bears the title of their y axes."""
+    count = len(found)
+    traces = [
+        _trace(series) | {"yaxis": _axis("y", place), "showlegend": series.in_legend and place == 0}
+        for place, panel in enumerate(found)
+        for series in panel.series
+    ]
+    axes = {
+        _axis("yaxis", place): {
+            "domain": _domain(place, count),
+            **panel.yaxis,
+            **({"title": {"text": title, "standoff": 8}} if place == count // 2 else {"title": {"text": ""}}),
+        }
+        for place, panel in enumerate(found)
+    }
+    return {
+        "data": traces,
+        "layout": layout(
+            xaxis={**xaxis, "anchor": _axis("y", count - 1)},
+            **axes,
+            shapes=[
+                rule(y=panel.level, axis=_axis("y", place))
+                for place, panel in enumerate(found)
+                if panel.level is not None
+            ],
+            annotations=[_panel_title(panel.title, place, count) for place, panel in enumerate(found)],
+        ),
+    }
+
+
+def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", solid: bool = False) -> dict[str, Any]:
+    """Return a straight line across a plot, behind everything: at an x, or at a y of an axis."""
+    line = {"color": GREY, "width": 1.5 if solid else 1.25, "dash": "solid" if solid else "dot"}
+    ends = (
+        {"x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1}
+        if x is not None
+        else {"xref": "paper", "x0": 0, "x1": 1, "yref": axis, "y0": y, "y1": y}
+    )
+    return {"type": "line", **ends, "layer": "below", "line": line}
+
+
+def height_px(entries: int) -> int:
+    """Return the height of a wide plot whose legend has as many entries."""
+    return HEIGHT_PX + LEGEND_ROW_PX * -(-entries // LEGEND_COLUMNS)
+
+
+def is_wide(lines: int) -> bool:
+    """Return whether a plot of so many lines needs the page's whole width."""
+    return lines > NARROW_LINES
+
+
+def panels_height_px(count: int) -> int:
+    """Return the height of as many panels."""
+    return FRAME_PX + PANEL_PX * count
+
+
+def _trace(series: Series | Mapping[str, Any]) -> dict[str, Any]:
+    return trace(series) if isinstance(series, Series) else dict(series)
+
+
+def _band(band: Band) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": figure_text(band.name),
+        "legendgroup": figure_text(band.name),
+        "showlegend": False,
+        "x": [short(value) for value in [*band.x, *reversed(band.x)]],
+        "y": [short(value) for value in [*band.high, *reversed(band.low)]],
+        "fill": "toself",
+        "fillcolor": faint(band.style.colour, BAND_OPACITY),
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        **about(band.facets, ()),
+    }
+
+
+def _axis(name: str, place: int) -> str:
+    """Return Plotly's name: yaxis, yaxis2 and so on."""
+    return f"{name}{place + 1}" if place else name
+
+
+def _domain(place: int, count: int) -> list[float]:
+    each = (1 - GAP * (count - 1)) / count
+    low = max(0.0, 1 - (place + 1) * each - place * GAP)
+    return [round(low, 4), round(min(1.0, low + each), 4)]
+
+
+def _panel_title(text: Text, place: int, count: int) -> dict[str, Any]:
+    """Return an annotation in a panel's lower right corner."""
+    low, _ = _domain(place, count)
+    return {
+        "text": figure_text(text),
+        "xref": "paper",
+        "x": 1,
+        "xanchor": "right",
+        "yref": "paper",
+        "y": low + 0.005,
+        "yanchor": "bottom",
+        "xshift": -4,
+        "showarrow": False,
+        "font": {"size": 12, "weight": "bold"},
+    }

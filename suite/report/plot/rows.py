@@ -1,0 +1,86 @@
+"""Rows from the top, each under its name, since no room is beside a narrow plot: forests, dumbbells and bars."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from suite.report.blocks import Text
+from suite.report.plot.marks import Facets, Point, Series, about, error_bars, hovering, short
+from suite.report.plot.plots import Axis, layout, plot
+from suite.report.plot.text import figure_text
+
+ROW_PX, FRAME_PX, NAME_PX = 44, 140, 15
+
+
+def rows(
+    names: Sequence[Text],
+    series: Sequence[Series | Mapping[str, Any]],
+    *,
+    xaxis: Axis,
+    shift_px: float = NAME_PX,
+    **more: Any,
+) -> dict[str, Any]:
+    """Draw series whose y is a row's place; each row's name stands `shift_px` above its middle."""
+    named = [
+        {
+            "text": figure_text(name),
+            "xref": "paper",
+            "x": 0,
+            "xanchor": "left",
+            "y": row,
+            "yshift": shift_px,
+            "showarrow": False,
+            "font": {"size": 11},
+        }
+        for row, name in enumerate(names)
+    ]
+    yaxis = {"range": [len(names) - 0.5, -0.8], "visible": False}
+    return plot(series, xaxis=xaxis, yaxis=yaxis, annotations=named, **more)
+
+
+def height_px(count: int, row_px: int = ROW_PX) -> int:
+    """Return the height of as many rows."""
+    return FRAME_PX + row_px * count
+
+
+def bars(
+    name: Text,
+    points: Sequence[Point],
+    *,
+    colour: str | Sequence[str],
+    pattern: str = "",
+    width: float | None = None,
+    offset: float | Sequence[float] | None = None,
+    facets: Facets | None = None,
+    in_legend: bool = True,
+    **more: Any,
+) -> dict[str, Any]:
+    """Return bars from zero to each point's x at its y; with intervals where every point has one.
+
+    `pattern` tells parts of a bar apart in greyscale; `width` and `offset` are in rows.
+    """
+    has_hover = any(point.hover for point in points)
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": figure_text(name),
+        "legendgroup": figure_text(name),
+        "showlegend": in_legend,
+        "x": [short(point.x) for point in points],
+        "y": [point.y for point in points],
+        **error_bars(points, "x"),
+        **({"text": [figure_text(point.text) for point in points]} if any(point.text for point in points) else {}),
+        **hovering([point.hover for point in points] if has_hover else []),
+        "marker": {
+            "color": colour,
+            **({"pattern": {"shape": pattern, "fillmode": "overlay", "solidity": 0.2}} if pattern else {}),
+        },
+        **({} if width is None else {"width": width}),
+        **({} if offset is None else {"offset": offset}),
+        **about(facets or {}, [point.facets for point in points]),
+        **more,
+    }
+
+
+def stacked() -> dict[str, Any]:
+    """Return what makes the bars of a row lie end to end, named in the order they lie in."""
+    return {"barmode": "stack", "legend": {**layout()["legend"], "traceorder": "normal"}}

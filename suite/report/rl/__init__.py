@@ -1,0 +1,1 @@
+"""Reinforcement learning: what algorithms and recipes reach, what they spend, and what a step holds."""

@@ -1,0 +1,118 @@
+"""A table is its columns: each has a title, and what it says of a row."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from suite.records import numbers
+from suite.report.blocks import Head, Joined, Kind, Table, Text, say
+
+R = TypeVar("R")
+P = TypeVar("P")
+Cell = Text | float | None
+Said = Callable[[Any], Text]
+MOST_ROWS_OPEN = 16
+"""A longer table is a line that opens: the figures have said it already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column(Generic[R]):
+    """What stands in one column."""
+
+    title: Text
+    cell: Callable[[R], Cell]
+    """Of a row; None and an empty text are a dash, and so is a number that cannot be shown."""
+    text: Said | None = None
+    """How its numbers are written."""
+    kind: Kind = Kind.TEXT
+    facet: str = ""
+    """One of `labels.FACETS`, where a cell is what its row is about."""
+    only_where_known: bool = False
+    """Left out where no row has anything."""
+
+    def written(self, row: R) -> Text:
+        """Return what stands in a row's cell."""
+        found = self.cell(row)
+        if found is None or found == "":
+            return numbers.NOTHING
+        if not isinstance(found, int | float):
+            return found
+        assert self.text is not None, self.title
+        return self.text(found) if math.isfinite(found) else numbers.NOTHING
+
+
+def column(
+    title: str | Text,
+    cell: Callable[[R], Cell],
+    text: Said | None = None,
+    *,
+    kind: Kind | None = None,
+    facet: str = "",
+    only_where_known: bool = False,
+) -> Column[R]:
+    """Describe a column. `title` is a key of the texts; `plain` makes a title of any other text.
+
+    `text` writes the cell's numbers, and makes the column one of numbers.
+    """
+    kind = kind or (Kind.TEXT if text is None else Kind.NUMBER)
+    title = say(title) if isinstance(title, str) else title
+    return Column(title=title, cell=cell, text=text, kind=kind, facet=facet, only_where_known=only_where_known)
+
+
+def plain(text: str) -> Text:
+    """Return a text of a record, or of no language, as a column's title."""
+    return Joined("", (text,))
+
+
+def columns_of(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
+    """Return columns over a part of a row; dashes where a row has no such part."""
+
+    def cell_of(column: Column[P]) -> Callable[[R], Cell]:
+        return lambda row: None if (found := part(row)) is None else column.cell(found)
+
+    return [
+        Column(
+            title=one.title,
+            cell=cell_of(one),
+            text=one.text,
+            kind=one.kind,
+            facet=one.facet,
+            only_where_known=one.only_where_known,
+        )
+        for one in columns
+    ]
+
+
+def table(
+    title: Text,
+    rows: Iterable[R],
+    columns: Iterable[Column[R]],
+    *,
+    note: Text = "",
+    settings: Text = "",
+    folded: bool = False,
+    facets: Mapping[str, Text] | None = None,
+    facets_of: Callable[[R], Mapping[str, Text | Sequence[Text]]] | None = None,
+) -> Table:
+    """Lay rows out under the columns' titles. A long table is folded, whether asked or not.
+
+    `facets` hold for all rows; `facets_of` says of each row what no column of its own does.
+    """
+    shown, kept = list(rows), list(columns)
+    written = [[column.written(row) for row in shown] for column in kept]
+    placed = [
+        place
+        for place, column in enumerate(kept)
+        if not column.only_where_known or any(cell != numbers.NOTHING for cell in written[place])
+    ]
+    return Table(
+        title=title,
+        settings=settings,
+        columns=[Head(title=kept[place].title, kind=kept[place].kind, facet=kept[place].facet) for place in placed],
+        rows=[[written[place][at] for place in placed] for at in range(len(shown))],
+        note=note,
+        folded=folded or len(shown) > MOST_ROWS_OPEN,
+        facets=facets or {},
+        row_facets=[facets_of(row) for row in shown] if facets_of else (),
+    )
