@@ -6,11 +6,11 @@ from pathlib import Path
 from suite.configuration import locate, read_yaml
 from suite.records.store import RECORD, write_named
 from suite.report.blocks import BuildSection, Section
+from suite.report.model.results import Results, read_results
 from suite.report.page.csv import readings_csv
 from suite.report.page.markdown import markdown
 from suite.report.page.page import page
-from suite.report.page.texts import Texts, load_texts
-from suite.report.model.results import Results, read_results
+from suite.report.page.texts import Texts, foreign_sections, load_texts
 
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")
@@ -53,8 +53,9 @@ def default_folders() -> list[Path]:
 
 
 def build_sections(results: Results, texts: Texts) -> list[Section]:
-    """The sections of conf/report.yaml that have something to say."""
-    builders: list[BuildSection] = [locate(dotted) for dotted in read_yaml("report.yaml")["sections"]]
+    """Build the sections that have something to say: those of conf/report.yaml, then those of other packages."""
+    dotted = [*read_yaml("report.yaml")["sections"], *(point.value.replace(":", ".") for point in foreign_sections())]
+    builders: list[BuildSection] = [locate(name) for name in dotted]
     return [texts.section(section) for build in builders if (section := build(results))]
 
 
