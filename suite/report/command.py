@@ -7,7 +7,7 @@ from suite.configuration import locate, read_yaml
 from suite.records.store import RECORD, write_named
 from suite.report.blocks import BuildSection, Section
 from suite.report.model.results import Results, read_results
-from suite.report.page.csv import readings_csv
+from suite.report.page.csv import readings_csv, tables_csv
 from suite.report.page.markdown import markdown
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, foreign_sections, load_texts
@@ -69,11 +69,16 @@ def _markdown(results: Results, texts: Texts) -> Iterable[str]:
 
 
 def _csv(results: Results, texts: Texts) -> Iterable[str]:
+    return tables_csv(build_sections(results, texts))
+
+
+def _readings(results: Results, texts: Texts) -> Iterable[str]:
     return readings_csv(results)
 
 
 WRITERS: dict[str, tuple[str, Callable[[Results, Texts], Iterable[str]]]] = {
     "html": ("index.html", _html),
     "markdown": ("index.md", _markdown),
-    "csv": ("readings.csv", _csv),
+    "csv": ("index.csv", _csv),
+    "readings": ("readings.csv", _readings),
 }
