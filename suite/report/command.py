@@ -5,13 +5,15 @@ from pathlib import Path
 
 from suite.configuration import locate, read_yaml
 from suite.records.store import RECORD, write_named
-from suite.report.blocks import BuildSection, Section
+from suite.report.blocks import Section
 from suite.report.model.results import Results, read_results
 from suite.report.page.csv import readings_csv, tables_csv
 from suite.report.page.markdown import markdown
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, foreign_sections, load_texts
 
+BuildSection = Callable[[Results], Section | None]
+"""None where there is nothing to say."""
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")
 KEPT = ("baseline", "reference")

@@ -6,7 +6,7 @@ What says nothing of a facet stays whatever is chosen.
 from collections.abc import Iterable, Mapping, Sequence
 
 from suite.records import numbers
-from suite.report.blocks import Section, Table, Text
+from suite.report.blocks import Joined, Say, Section, Table, Text
 from suite.report.model.labels import FACETS
 
 Facets = Mapping[str, Text | Sequence[Text]]
@@ -47,4 +47,4 @@ def _said(section: Section) -> Iterable[tuple[str, Text]]:
 
 
 def _each(values: Text | Sequence[Text]) -> Sequence[Text]:
-    return values if isinstance(values, list | tuple) else [values]
+    return [values] if isinstance(values, str | Say | Joined) else values

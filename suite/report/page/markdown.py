@@ -24,14 +24,6 @@ def _lines(table: Table) -> Iterator[str]:
         yield "| " + " | ".join(line) + " |"
 
 
-def _settings(table: Table) -> list[str]:
-    return [_plain(table.settings)] if table.settings else []
-
-
-def _note(table: Table) -> list[str]:
-    return [_plain(table.note)] if table.note else []
-
-
 def _plain(text: Text) -> str:
     assert isinstance(text, str), text
     return in_markdown(text)
