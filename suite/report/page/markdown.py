@@ -12,9 +12,8 @@ def markdown(sections: Sequence[Section]) -> str:
 
 
 def _table(table: Table) -> str:
-    return (
-        "\n\n".join([f"### {_plain(table.title)}", *_settings(table), "\n".join(_lines(table)), *_note(table)]) + "\n"
-    )
+    parts = [f"### {_plain(table.title)}", _plain(table.settings), "\n".join(_lines(table)), _plain(table.note)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _lines(table: Table) -> Iterator[str]:
