@@ -76,8 +76,11 @@ def plot(
     }
 
 
-def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any]:
-    """Draw panels from the top down over one x axis; the middle one bears the title of their y axes."""
+def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: bool = False) -> dict[str, Any]:
+    """Draw panels from the top down over one x axis; the middle one bears the title of their y axes.
+
+    Their own titles stand in their lower right corners, or in the upper ones.
+    """
     count = len(found)
     traces = [
         _trace(series) | {"yaxis": _axis("y", place), "showlegend": series.in_legend and place == 0}
@@ -102,7 +105,10 @@ def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any
                 for place, panel in enumerate(found)
                 if panel.level is not None
             ],
-            annotations=[_panel_title(panel.title, place, count) for place, panel in enumerate(found)],
+            annotations=[
+                _panel_title(panel.title, _domain(place, count), on_top=titles_on_top)
+                for place, panel in enumerate(found)
+            ],
         ),
     }
 
@@ -165,17 +171,17 @@ def _domain(place: int, count: int) -> list[float]:
     return [round(low, 4), round(min(1.0, low + each), 4)]
 
 
-def _panel_title(text: Text, place: int, count: int) -> dict[str, Any]:
-    """Return an annotation in a panel's lower right corner."""
-    low, _ = _domain(place, count)
+def _panel_title(text: Text, domain: Sequence[float], *, on_top: bool) -> dict[str, Any]:
+    """Return an annotation in a panel's right corner."""
+    low, high = domain
     return {
         "text": figure_text(text),
         "xref": "paper",
         "x": 1,
         "xanchor": "right",
         "yref": "paper",
-        "y": low + 0.005,
-        "yanchor": "bottom",
+        "y": high - 0.005 if on_top else low + 0.005,
+        "yanchor": "top" if on_top else "bottom",
         "xshift": -4,
         "showarrow": False,
         "font": {"size": 12, "weight": "bold"},
