@@ -1,6 +1,6 @@
 """Records as experiments: runs that repeat each other are an arm, arms that may be compared an experiment.
 
-Mostly runs that differ in their seed alone repeat one arm, and two arms are paired by it: one seed gives the same prompts in
+Runs that differ in their seed alone repeat one arm, and two arms are paired by it: one seed gives the same prompts in
 the same order, whatever the arm. What may be said of their difference, suite.statistics.paired decides.
 """
 
