@@ -16,8 +16,8 @@ from suite.records.record import Status
 from suite.records.telemetry import Sample
 from suite.report.charts import figure_text
 from suite.report.command import build_sections, report
-from suite.report.page.page import in_script
 from suite.report.model.results import read_results
+from suite.report.page.page import in_script
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import suite.report
 from suite.configuration import languages, read_yaml
+from suite.report.page.texts import load_texts
 from suite.report.rl_gains import COUNTED
 from suite.report.sections.rl_evolution import VIEWS
 from suite.report.sections.rl_stability import MEASURES
-from suite.report.page.texts import load_texts
 
 
 def placeholders(sentence):
@@ -46,12 +46,12 @@ def test_no_sentence_is_left_over():
     composed += tuple(f"rl_stages.{metric}" for metric in COUNTED)
     composed += tuple(f"rl_evolution.{metric}" for metric in VIEWS)
     composed += tuple(f"rl_stability.{measure.metric}" for measure in MEASURES)
-    composed += tuple(f"compress.{name}_{part}" for name in ("perplexity", "classes") for part in ("figure", "caption"))
+    composed += ("compress.table.", "compress.view.", "compress.perplexity_", "compress.classes_")
     composed += tuple(f"quality_tiers.{part}." for part in ("asked", "tier", "mix", "form", "cached"))
     composed += tuple(f"quality.{part}." for part in ("match", "part", "line", "axis"))
     composed += tuple(
         f"compress.{part}."
-        for part in "added axis by check class headline hover method point ranking table view".split()
+        for part in ("added", "axis", "by", "check", "class", "headline", "hover", "method", "point", "ranking")
     )
     composed += ("claim.outcome.", "claim.ceiling.", "claim.needs.")
     composed += tuple(f"claim.{claim['id']}" for claim in read_yaml("claims.yaml")["claims"])

@@ -12,7 +12,7 @@ from suite.report.plot.text import figure_text
 Axis = dict[str, Any]
 HEIGHT_PX, LEGEND_ROW_PX, LEGEND_COLUMNS = 380, 19, 3
 PANEL_PX, FRAME_PX, GAP = 190, 130, 0.035
-BAND_OPACITY = 0.11
+BAND_OPACITY, STRETCH_OPACITY = 0.11, 0.18
 NARROW_LINES = 4
 
 
@@ -122,6 +122,23 @@ def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", sol
         else {"xref": "paper", "x0": 0, "x1": 1, "yref": axis, "y0": y, "y1": y}
     )
     return {"type": "line", **ends, "layer": "below", "line": line}
+
+
+def stretch(begin: float, end: float, colour: str) -> dict[str, Any]:
+    """Return a coloured stretch of the x axis, behind everything."""
+    return {
+        "type": "rect",
+        "xref": "x",
+        "yref": "paper",
+        "x0": begin,
+        "x1": end,
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "line": {"width": 0},
+        "fillcolor": colour,
+        "opacity": STRETCH_OPACITY,
+    }
 
 
 def height_px(entries: int) -> int:
