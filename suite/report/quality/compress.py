@@ -143,11 +143,7 @@ def _plot(study: Study, view: str, value: ValueOf) -> dict[str, Any]:
 def _points(arm: Method, value: ValueOf) -> list[Point]:
     return [
         Point(
-            x=run.cache_bytes,
-            y=found.mean,
-            ends=ends_of(found.interval),
-            text=str(run.rank or ""),
-            hover=_hover(run),
+            x=run.cache_bytes, y=found.mean, ends=ends_of(found.interval), text=str(run.rank or ""), hover=_hover(run)
         )
         for run in arm.runs
         if run.cache_bytes and (found := value(run)) is not None
@@ -165,11 +161,7 @@ def _line(arm: Method, points: Sequence[Point], study: Study, *, has_ranks: bool
         mode="+".join(filter(None, ["lines" if is_line else "", "markers", "text" if has_ranks else ""])),
         facets={"label": study.label},
         size=8 if is_line else 11,
-        more={
-            "textposition": "top right",
-            "textfont": {"size": 10, "color": arm.style.colour},
-            "cliponaxis": False,
-        },
+        more={"textposition": "top right", "textfont": {"size": 10, "color": arm.style.colour}, "cliponaxis": False},
     )
 
 

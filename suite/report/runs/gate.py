@@ -155,11 +155,12 @@ def _figures(shown: Shown) -> list[Figure]:
     """
     drawable = [verdict for verdict in shown.judgement.worst_first if verdict.metric not in POINTS]
     found = [row for verdict in drawable if (row := _row(verdict, shown)) is not None]
-    parts = {
-        "timed": [row for row in found if row.verdict.low is not None],
-        "exact": [row for row in found if row.verdict.low is None and row.ratio != 1],
-    }
-    return [_figure(name, part, shown) for name, part in parts.items() if part]
+    timed = [row for row in found if row.verdict.low is not None]
+    exact = [row for row in found if row.verdict.low is None and row.ratio != 1]
+    return [
+        *([_figure("gate.timed", "gate.timed_caption", timed, shown)] if timed else []),
+        *([_figure("gate.exact", "gate.exact_caption", exact, shown)] if exact else []),
+    ]
 
 
 def _row(verdict: Verdict, shown: Shown) -> Row | None:
@@ -188,13 +189,13 @@ def _quantity(verdict: Verdict) -> str:
     return cut(quantity(verdict), LONGEST_NAME)
 
 
-def _figure(name: str, found: Sequence[Row], shown: Shown) -> Figure:
+def _figure(title: str, caption: str, found: Sequence[Row], shown: Shown) -> Figure:
     drawn = found[:MOST_DRAWN]
     left = len(found) - len(drawn)
     left_out = say("signmap.not_drawn", count=numbers.count(left)) if left else ""
     return Figure(
-        title=shown.titled(f"gate.{name}"),
-        caption=joined("sentence", [say(f"gate.{name}_caption"), say("gate.caption"), left_out]),
+        title=shown.titled(title),
+        caption=joined("sentence", [say(caption), say("gate.caption"), left_out]),
         views=[View(title="", figure=_forest(drawn, shown.judged.label))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
         wide=True,

@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import started_at
-from suite.records.telemetry import Mark
+from suite.records.telemetry import Mark, Sample
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import (
@@ -108,7 +108,7 @@ def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> 
     caption = [
         say("power.caption"),
         say("power.longest") if len(drawn) > len(longest) else "",
-        say("power.thinned") if any(len(power.watts) > MOST_POINTS for _, power in longest.values()) else "",
+        say("power.thinned") if any(len(power.samples) > MOST_POINTS for _, power in longest.values()) else "",
     ]
     names = max(len(view.figure["data"]) for view in views)
     return Figure(
@@ -123,29 +123,27 @@ def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> 
 def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
     """Draw a run's power, its marked samples on it, its phases behind it, and its joules at the right."""
     facets, phases = record_facets(run.record), run.phases[:MOST_PHASES]
-    series = [
-        Series(
-            name=say(f"power.quantity.{power.quantity}"),
-            points=[_point(power, place) for place in _kept(power)],
-            style=Style(colour=BLUE),
-            mode="lines",
-            facets=facets,
-        )
-    ]
-    if len(power.counter_j) > 1:
-        series.append(_energy(power, facets))
-    series += [_marked(power, mark, facets) for mark in dict.fromkeys(power.marks) if mark]
     colours = {phase: PHASE_COLOURS.get(phase, GREY) for phase, _, _ in phases}
+    marks = dict.fromkeys(sample.mark for sample in power.samples if sample.mark)
+    line = Series(
+        name=say(f"power.quantity.{power.quantity}"),
+        points=list(map(_point, _thinned(power.samples))),
+        style=Style(colour=BLUE),
+        mode="lines",
+        facets=facets,
+    )
     return plot(
         [
-            *series,
+            line,
+            *([_energy(power, facets)] if len(power.counter) > 1 else []),
+            *(_marked(power, mark, facets) for mark in marks),
             *(
                 meaning(_phase_name(phase), symbol="square", size=12, color=colour, opacity=0.35)
                 for phase, colour in colours.items()
             ),
         ],
         xaxis=linear(say("power.time"), rangemode="tozero"),
-        yaxis=linear(say("power.axis"), range=[0, HEADROOM * max(*power.watts, 1e-3)]),
+        yaxis=linear(say("power.axis"), range=[0, HEADROOM * max(power.peak_w, 1e-3)]),
         yaxis2=linear(
             say("power.energy_axis"), overlaying="y", side="right", showgrid=False, tickmode="auto", rangemode="tozero"
         ),
@@ -157,48 +155,52 @@ def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
 
 
 def _energy(power: Power, facets: Mapping[str, Text]) -> Series:
-    step = -(-len(power.counter_j) // MOST_POINTS)
-    points = [
-        Point(x=time_s, y=joules, hover=say("power.hover_energy", time=_s(time_s), joules=numbers.joules(joules)))
-        for time_s, joules in zip(power.counter_time_s[::step], power.counter_j[::step], strict=True)
-    ]
-    style = Style(colour=ORANGE, dash="dot")
+    first, step = power.counter[0], -(-len(power.counter) // MOST_POINTS)
+    drawn = [(sample.time_s, sample.value - first.value) for sample in power.counter[::step]]
     return Series(
-        name=say("power.energy"), points=points, style=style, mode="lines", facets=facets, more={"yaxis": "y2"}
+        name=say("power.energy"),
+        points=[
+            Point(x=time_s, y=joules, hover=say("power.hover_energy", time=_s(time_s), joules=numbers.joules(joules)))
+            for time_s, joules in drawn
+        ],
+        style=Style(colour=ORANGE, dash="dot"),
+        mode="lines",
+        facets=facets,
+        more={"yaxis": "y2"},
     )
 
 
 def _marked(power: Power, mark: str, facets: Mapping[str, Text]) -> Series:
-    places = [place for place, found in enumerate(power.marks) if found == mark][:MOST_POINTS]
     return Series(
         name=say_or(f"mark.{mark}", mark),
-        points=[_point(power, place) for place in places],
+        points=[_point(sample) for sample in power.samples if sample.mark == mark][:MOST_POINTS],
         style=MARKS.get(mark, OTHER_MARK),
         facets=facets,
         size=7,
     )
 
 
-def _point(power: Power, place: int) -> Point:
-    phase, mark, watts = power.phases[place], power.marks[place], power.watts[place]
-    time_s, about = power.time_s[place], joined("list", [_phase_name(phase), say_or(f"mark.{mark}", mark)])
-    hover = say("power.hover", time=_s(time_s), watts=numbers.watts(watts), about=about)
-    return Point(x=time_s, y=watts, hover=hover)
+def _point(sample: Sample) -> Point:
+    about = joined("list", [_phase_name(sample.phase), say_or(f"mark.{sample.mark}", sample.mark or "")])
+    hover = say("power.hover", time=_s(sample.time_s), watts=numbers.watts(sample.value), about=about)
+    return Point(x=sample.time_s, y=sample.value, hover=hover)
 
 
 def _phase_name(phase: str) -> Text:
     return say_or(f"power.phase.{phase}", phase or say("power.phase.unnamed"))
 
 
-def _kept(power: Power) -> list[int]:
-    """Return the places that are drawn."""
-    count = len(power.watts)
-    if count <= MOST_POINTS:
-        return list(range(count))
-    size = -(-2 * count // MOST_POINTS)
-    parts = [range(first, min(first + size, count)) for first in range(0, count, size)]
-    watts = power.watts.__getitem__
-    return sorted({place for part in parts for place in (min(part, key=watts), max(part, key=watts))})
+def _thinned(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Return the samples that are drawn."""
+    if len(samples) <= MOST_POINTS:
+        return samples
+    size = -(-2 * len(samples) // MOST_POINTS)
+    parts = [sorted(samples[first : first + size], key=_watts) for first in range(0, len(samples), size)]
+    return [sample for part in parts for sample in sorted({part[0], part[-1]}, key=lambda sample: sample.time_s)]
+
+
+def _watts(sample: Sample) -> float:
+    return sample.value
 
 
 def _s(time_s: float) -> str:
@@ -218,7 +220,7 @@ def _table(powers: Sequence[Drawn], results: Results) -> Table:
             column("signmap.device", lambda drawn: drawn[1].device, kind=Kind.CODE),
             column("power.used", used),
             column("power.mean", lambda drawn: drawn[1].mean_w, numbers.watts),
-            column("power.peak", lambda drawn: max(drawn[1].watts), numbers.watts),
+            column("power.peak", lambda drawn: drawn[1].peak_w, numbers.watts),
             column("power.joules", lambda drawn: drawn[1].joules, numbers.joules),
             column("power.watched", lambda drawn: drawn[1].elapsed_s, numbers.seconds),
             column("power.share", lambda drawn: drawn[1].marked_share, numbers.percent),

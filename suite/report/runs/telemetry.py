@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
+from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
@@ -31,38 +32,41 @@ OF_TRAINING = (ALGORITHM, "task", "policy", "steps", "prompts_per_step", "num_ge
 class Power:
     """One device's power through a run."""
 
-    device: str
-    quantity: str
-    """What the watts come from: one of the two powers, or the counter of joules."""
-    time_s: Sequence[float]
-    watts: Sequence[float]
-    phases: Sequence[str]
-    marks: Sequence[str]
-    """Empty where a sample has none."""
-    counter_time_s: Sequence[float]
-    counter_j: Sequence[float]
-    """Joules since the first sample; empty where the device has no counter, or one that ran backwards."""
+    samples: Sequence[Sample]
+    """Watts by one of the two powers, or by the counter of joules, as the samples' quantity says."""
+    counter: Sequence[Sample]
+    """Joules; empty where the device has no counter, or one that ran backwards."""
+
+    @property
+    def device(self) -> str:
+        return self.samples[0].device
+
+    @property
+    def quantity(self) -> str:
+        return self.samples[0].quantity
 
     @property
     def joules(self) -> float | None:
-        return self.counter_j[-1] if len(self.counter_j) > 1 else None
+        return self.counter[-1].value - self.counter[0].value if len(self.counter) > 1 else None
 
     @property
     def elapsed_s(self) -> float:
-        return self.time_s[-1] - self.time_s[0]
+        return self.samples[-1].time_s - self.samples[0].time_s
+
+    @property
+    def peak_w(self) -> float:
+        return max(sample.value for sample in self.samples)
 
     @property
     def mean_w(self) -> float:
         """Return the mean weighted by time, since samples need not be evenly spaced."""
-        area = sum(
-            (later - sooner) * (first + second) / 2
-            for (sooner, later), (first, second) in zip(pairwise(self.time_s), pairwise(self.watts), strict=True)
-        )
-        return area / self.elapsed_s if self.elapsed_s > 0 else sum(self.watts) / len(self.watts)
+        pairs = pairwise(self.samples)
+        area = sum((last.time_s - first.time_s) * (first.value + last.value) / 2 for first, last in pairs)
+        return area / self.elapsed_s if self.elapsed_s > 0 else fmean(sample.value for sample in self.samples)
 
     @property
     def marked_share(self) -> float:
-        return sum(map(bool, self.marks)) / len(self.marks)
+        return fmean(bool(sample.mark) for sample in self.samples)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,45 +186,28 @@ def _read(current: CurrentRecord, samples: list[Sample], is_unreadable: bool) ->
     return TelemetryRun(
         current=current,
         marked=_marked_as_said(current) or _marked(samples, moments),
-        powers=[power for device, of in sorted(series.items()) if (power := _power(device, of)) is not None],
+        powers=[power for _, of in sorted(series.items()) if (power := _power(of)) is not None],
         phases=_phases(samples),
         moments=max(moments.values(), default=0),
-        steal_share=sum(steal) / len(steal) if steal else None,
+        steal_share=fmean(steal) if steal else None,
         is_unreadable=is_unreadable,
     )
 
 
-def _power(device: str, series: Mapping[str, Sequence[Sample]]) -> Power | None:
-    counter = [one for one in series.get(ENERGY, ()) if 0 <= one.value < MOST_J]
-    if any(later.value < sooner.value for sooner, later in pairwise(counter)):
+def _power(series: Mapping[str, Sequence[Sample]]) -> Power | None:
+    counter = [sample for sample in series.get(ENERGY, ()) if 0 <= sample.value < MOST_J]
+    if any(last.value < first.value for first, last in pairwise(counter)):
         counter = []
-    for quantity in (POWER, AVERAGE_POWER):
-        points = [(one.time_s, one.value, one) for one in series.get(quantity, ()) if 0 <= one.value < MOST_W]
-        if points:
-            return _assembled(device, quantity, points, counter)
     # Between two looks at the counter the mean power is known, and nothing finer.
-    points = [
-        ((first.time_s + last.time_s) / 2, (last.value - first.value) / (last.time_s - first.time_s), last)
+    between = [
+        replace(last, time_s=(first.time_s + last.time_s) / 2, value=(last.value - first.value) / elapsed_s)
         for first, last in pairwise(counter)
-        if last.time_s > first.time_s
+        if (elapsed_s := last.time_s - first.time_s) > 0
     ]
-    points = [point for point in points if point[1] < MOST_W]
-    return _assembled(device, ENERGY, points, counter) if points else None
-
-
-def _assembled(
-    device: str, quantity: str, points: Sequence[tuple[float, float, Sample]], counter: Sequence[Sample]
-) -> Power:
-    return Power(
-        device=device,
-        quantity=quantity,
-        time_s=[time_s for time_s, _, _ in points],
-        watts=[watts for _, watts, _ in points],
-        phases=[sample.phase for _, _, sample in points],
-        marks=[sample.mark or "" for _, _, sample in points],
-        counter_time_s=[sample.time_s for sample in counter],
-        counter_j=[sample.value - counter[0].value for sample in counter],
-    )
+    for samples in (series.get(POWER, ()), series.get(AVERAGE_POWER, ()), between):
+        if possible := [sample for sample in samples if 0 <= sample.value < MOST_W]:
+            return Power(samples=possible, counter=counter)
+    return None
 
 
 def _phases(samples: Sequence[Sample]) -> list[tuple[str, float, float]]:
