@@ -18,7 +18,7 @@ from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, rows
 from suite.report.plot.scales import linear
 from suite.report.runs.telemetry import CPU, TelemetryRun, run_columns, run_name, settings_column, telemetry_runs
-from suite.report.table import column, columns_of, table
+from suite.report.table import Column, column, columns_of, table
 
 TELLING = 0.05
 """A run with a larger share of marked samples is to be compared with care."""
@@ -160,24 +160,7 @@ def _table(found: Sequence[Disturbed], results: Results) -> Table:
         [
             *columns_of(lambda disturbed: disturbed.run, run_columns(results)),
             column("signmap.device", lambda disturbed: disturbed.device, kind=Kind.CODE),
-            column(
-                "disturbance.throttled",
-                lambda disturbed: disturbed.shares.get(Mark.THROTTLED),
-                numbers.percent,
-                only_where_known=True,
-            ),
-            column(
-                "disturbance.pressured",
-                lambda disturbed: disturbed.shares.get(Mark.PRESSURED),
-                numbers.percent,
-                only_where_known=True,
-            ),
-            column(
-                "disturbance.steal",
-                lambda disturbed: disturbed.shares.get(STEAL),
-                numbers.percent,
-                only_where_known=True,
-            ),
+            *map(_share_column, (*Mark, STEAL)),
             column("disturbance.reasons", lambda disturbed: disturbed.reasons, kind=Kind.CODE, only_where_known=True),
             column(
                 "disturbance.others", lambda disturbed: disturbed.others or None, numbers.count, only_where_known=True
@@ -186,4 +169,13 @@ def _table(found: Sequence[Disturbed], results: Results) -> Table:
         ],
         note=say("disturbance.note" if has_more else "disturbance.note_short"),
         facets_of=lambda disturbed: case_facets(disturbed.run.record.case.axes),
+    )
+
+
+def _share_column(mark: str) -> Column[Disturbed]:
+    return column(
+        f"disturbance.mark.{mark}",
+        lambda disturbed: disturbed.shares.get(mark),
+        numbers.percent,
+        only_where_known=True,
     )

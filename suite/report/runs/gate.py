@@ -14,7 +14,7 @@ from suite.gate.sentences import values as before_and_after
 from suite.gate.short_names import settings_of, shared_settings, short_names
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
-from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
 from suite.report.model.judgements import Judged, newest
 from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
 from suite.report.model.results import Results
@@ -58,8 +58,8 @@ class Shown:
     """A judgement as the page has it."""
 
     judged: Judged
-    has_label: bool
-    """Others stand beside it."""
+    label: str
+    """Empty where it stands alone."""
 
     @property
     def judgement(self) -> Judgement:
@@ -70,9 +70,6 @@ class Shown:
         """Return what each case is called."""
         names = short_names(verdict.case for verdict in self.judgement.verdicts)
         return {case: cut(name, LONGEST_NAME) for case, name in names.items()}
-
-    def titled(self, key: str) -> Text:
-        return dotted(self.judged.label if self.has_label else "", say(key))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +93,7 @@ def build(results: Results) -> Section | None:
     latest = newest(results.judgements)
     if not latest:
         return None
-    found = [Shown(judged=judged, has_label=len(latest) > 1) for judged in latest]
+    found = [Shown(judged=judged, label=judged.label if len(latest) > 1 else "") for judged in latest]
     return section(
         "gate",
         explanation=joined("sentence", [say("gate.explanation"), *map(_said, found)]),
@@ -120,7 +117,7 @@ def _said(shown: Shown) -> Text:
             say("gate.judged_nothing") if judgement.judged_nothing else "",
         ],
     )
-    return say("gate.of", label=shown.judged.label, said=said) if shown.has_label else said
+    return say("gate.of", label=shown.label, said=said) if shown.label else said
 
 
 def _counts(judgement: Judgement) -> Text:
@@ -194,7 +191,8 @@ def _figure(title: str, caption: str, found: Sequence[Row], shown: Shown) -> Fig
     left = len(found) - len(drawn)
     left_out = say("signmap.not_drawn", count=numbers.count(left)) if left else ""
     return Figure(
-        title=shown.titled(title),
+        title=say(title),
+        settings=shown.label,
         caption=joined("sentence", [say(caption), say("gate.caption"), left_out]),
         views=[View(title="", figure=_forest(drawn, shown.judged.label))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
@@ -297,7 +295,7 @@ def _tables(shown: Shown) -> list[Table]:
 
 
 def _table(key: str, found: Iterable[R], columns: Iterable[Column[R]], shown: Shown, **more: Any) -> Table:
-    return table(shown.titled(key), found, columns, facets={"label": shown.judged.label}, **more)
+    return table(say(key), found, columns, settings=shown.label, facets={"label": shown.judged.label}, **more)
 
 
 def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bool = False) -> Table:

@@ -112,7 +112,8 @@ def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> 
     ]
     names = max(len(view.figure["data"]) for view in views)
     return Figure(
-        title=dotted(device, label if results.several else ""),
+        title=device,
+        settings=label if results.several else "",
         caption=joined("sentence", caption),
         views=views,
         height_px=HEIGHT_PX + LEGEND_ROW_PX * -(-names // 2),

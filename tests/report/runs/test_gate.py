@@ -154,7 +154,7 @@ def test_each_results_folder_has_its_newest(tmp_path):
     for label in ("one", "two"):
         write_judgement(judgement(timing(), after=Side(label=f"after {label}")), tmp_path / label / "gate", {})
     section = said(build(read_results([tmp_path / "one", tmp_path / "two"])))
-    assert [figure.title.split(" · ")[0] for figure in section.figures] == ["one", "two"]
+    assert [figure.settings for figure in section.figures] == ["one", "two"]
     assert "one: Newest: after one against" in section.explanation
     assert "two: Newest: after two against" in section.explanation
 
