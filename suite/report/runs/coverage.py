@@ -66,10 +66,7 @@ def _refused(results: Results) -> list[Table]:
     cases = table(
         say("coverage.refused"),
         refused,
-        [
-            *columns_of(_reason, columns),
-            column("column.case", lambda current: current.record.case.id, kind=Kind.CASE),
-        ],
+        [*columns_of(_reason, columns), column("column.case", lambda current: current.record.case.id, kind=Kind.CASE)],
         facets_of=lambda current: record_facets(current.record),
     )
     if not cases.folded:
@@ -97,10 +94,7 @@ def _damaged(results: Results) -> Table:
     return table(
         say("coverage.damaged"),
         results.damaged,
-        [
-            *UNREAD_COLUMNS,
-            column("column.wrong", lambda unread: scrub(unread.reason, is_ours=False), kind=Kind.LONG),
-        ],
+        [*UNREAD_COLUMNS, column("column.wrong", lambda unread: scrub(unread.reason, is_ours=False), kind=Kind.LONG)],
         note=say("coverage.damaged_note"),
     )
 

@@ -174,8 +174,5 @@ def _table(found: Sequence[Disturbed], results: Results) -> Table:
 
 def _share_column(mark: str) -> Column[Disturbed]:
     return column(
-        f"disturbance.mark.{mark}",
-        lambda disturbed: disturbed.shares.get(mark),
-        numbers.percent,
-        only_where_known=True,
+        f"disturbance.mark.{mark}", lambda disturbed: disturbed.shares.get(mark), numbers.percent, only_where_known=True
     )

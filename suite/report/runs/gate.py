@@ -329,10 +329,7 @@ def _how(judgement: Judgement) -> Text:
     known = joined("list", map(cut, facts(judgement)))
     return joined(
         "sentence",
-        [
-            say("gate.shared", settings=shared) if shared else "",
-            say("gate.judged_with", facts=known) if known else "",
-        ],
+        [say("gate.shared", settings=shared) if shared else "", say("gate.judged_with", facts=known) if known else ""],
     )
 
 
