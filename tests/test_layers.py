@@ -185,8 +185,8 @@ def test_hydra_is_imported_by_composing_alone():
 
 
 JUDGES = {
-    "compress_rulings",
-    "compress_tables",
+    "compress",
+    "compress_design",
     "quality_contests",
     "quality_rulings_tiers",
     "quality_tiers_tables",

@@ -11,7 +11,6 @@ from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Evidence
 from suite.report.blocks import Text, joined, say, say_or
-from suite.report.compress_findings import compress_headlines
 from suite.report.lines import worth_drawing
 from suite.report.model.results import Results
 from suite.report.quality_findings import quality_headlines
@@ -45,7 +44,6 @@ def headlines(results: Results) -> list[str]:
     return [
         *sentences,
         *quality_headlines(results),
-        *compress_headlines(results),
         *rl_headlines(results),
         *memory_headlines(results),
     ]

@@ -25,8 +25,8 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome
 from suite.records.record import Reading, Status
 from suite.report.model.results import read_results
-from suite.report.sections.gate import build as build_section
-from suite.report.words import load_words
+from suite.report.page.texts import load_texts
+from suite.report.runs.gate import build as build_section
 from tests.gate.judgements import judgement as judgement_of
 from tests.gate.judgements import timing
 from tests.gate.seed_runs import ARM, arm, rl_run
@@ -418,7 +418,7 @@ def test_the_terminal_the_summary_junit_and_annotations_say_accuracies_as_shares
 def test_the_page_lists_accuracies_and_draws_costs_alone(tmp_path):
     """Of an accuracy more is better, and the figure says that further left is."""
     write_judgement(planted(tmp_path), tmp_path / "results" / "gate", {})
-    section = build_section(read_results([tmp_path / "results"]), load_words("en"))
+    section = load_texts("en").section(build_section(read_results([tmp_path / "results"])))
     (row,) = [one for one in rows_of(section.tables[0]) if one["Quantity"] == "last · heldout_accuracy"]
     assert (row["Change"], row["Allowed"]) == ("-0.166 (-0.185 to -0.147)", "-0.020")
     assert (row["Before"], row["After"]) == ("0.760", "0.594")

@@ -14,11 +14,11 @@ import pytest
 from suite.configuration import read_yaml
 from suite.records.record import Status
 from suite.records.telemetry import Sample
-from suite.report.charts import figure_text
 from suite.report.command import build_sections, report
-from suite.report.page.page import in_script
 from suite.report.model.results import read_results
+from suite.report.page.page import in_script
 from suite.report.page.texts import load_texts
+from suite.report.plot.text import figure_text
 from tests.records.factory import build, store
 
 EVIL = '</script><script>alert(1)</script><a href="https://evil.example">x</a><!--<b onclick=f()>%{x}'
