@@ -196,8 +196,9 @@ def _strip(owner: str, parts: Sequence[Mapping[Part, float]], about: Sequence[Ma
         for row, value in enumerate(sums)
         if value > 0
     ]
-    inside: dict[str, Any] = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0, "textfont": {"size": 11}}
-    return bars(name, points, colour=STRIPS[owner], width=STRIP, in_legend=False, **inside)
+    inside: dict[str, Any] = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0}
+    looks: dict[str, Any] = {"colour": STRIPS[owner], "width": STRIP, "in_legend": False, "textfont": {"size": 11}}
+    return bars(name, points, **looks, **inside)
 
 
 def _curves(pair: Sequence[Saving]) -> Figure | None:
@@ -358,7 +359,8 @@ def _reserve(arms: Iterable[MemoryArm]) -> Text:
     known = sorted(value for text in stated if (value := number_of(text)) is not None)
     if not known:
         return say("rl_memory.reserve_unknown")
-    return joined("rl.to", dict.fromkeys(numbers.bytes_iec(value) for value in (known[0], known[-1])))
+    low, high = numbers.bytes_iec(known[0]), numbers.bytes_iec(known[-1])
+    return low if low == high else say("rl.range", low=low, high=high)
 
 
 def _savings_table(found: Sequence[Saving], results: Results) -> Table:
