@@ -207,22 +207,18 @@ def _curves(pair: Sequence[Saving]) -> Figure | None:
     if not plots:
         return None
     arms, most = (pair[0].arm, pair[0].baseline), max(map(len, plots.values()))
-    usual = design.usual_of([one.experiment.key for one in pair])
+    usual = design.usual_of([one.arm.setting for one in pair])
     settings = [f"{name}={usual[name]}" for name, _ in arms[0].setting if usual.get(name) and name not in TITLED]
-    said = [say("rl_memory.saving_caption", **_names(pair[0]))]
+    said = [say("rl_memory.saving_caption", **_fields(pair[0]))]
     said += [say("rl_memory.usual_is", settings=", ".join(settings))] if settings else []
     return Figure(
-        title=say("rl_memory.saving", **_names(pair[0]), evidence=say(f"evidence.{_evidence(arms[0])}")),
+        title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{_evidence(arms[0])}")),
         settings=dotted(*(arm.name for arm in arms if arm.name != _algorithm(arm))),
         caption=joined("sentence", [*said, *_own(arms[1:])]),
         views=[View(title=say(f"rl_memory.view.{over}"), figure=_saving_plot(over, plots[over])) for over in plots],
         height_px=height_px(most),
         wide=is_wide(most),
     )
-
-
-def _names(saving: Saving) -> dict[str, str]:
-    return {"arm": _algorithm(saving.arm), "baseline": _algorithm(saving.baseline)}
 
 
 def _saving_plot(over: str, lines: Sequence[Series]) -> dict[str, Any]:
@@ -265,13 +261,18 @@ def _line_name(key: Pairs, names: Collection[str]) -> Text:
 
 
 def _saving_point(x: float | None, saving: Saving) -> Point:
-    hover = say("rl_memory.saving_hover", **(_in_numbers(saving) | {"share": _share(saving)}))
-    return Point(x=x, y=saving.share, hover=hover, facets=saving.experiment.facets)
+    hover = say("rl_memory.saving_hover", **_fields(saving))
+    facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
+    return Point(x=x, y=saving.share, hover=hover, facets=facets)
 
 
-def _in_numbers(saving: Saving) -> dict[str, Text]:
+def _fields(saving: Saving) -> dict[str, Text]:
+    """Return what sentences on a saving are filled in with."""
     return {
+        "arm": _algorithm(saving.arm),
+        "baseline": _algorithm(saving.baseline),
         "model": saving.arm.first.model,
+        "saved": numbers.percent(saving.share),
         "share": numbers.percent(abs(saving.share)),
         "before": numbers.bytes_iec(saving.baseline.first.peak),
         "after": numbers.bytes_iec(saving.arm.first.peak),
@@ -391,7 +392,7 @@ def _checks_table(found: Sequence[design.Check], results: Results) -> Table:
             column("column.phase", lambda check: say(f"rl.phase.{check.phase}")),
             column("rl_memory.measured", lambda check: check.measured, numbers.bytes_iec),
             column("rl_memory.projected", lambda check: check.projected, numbers.bytes_iec),
-            column("rl_memory.projected_tokens", lambda check: check.projected_tokens, kind=Kind.NUMBER),
+            column("rl_memory.projected_tokens", lambda check: check.tokens, kind=Kind.NUMBER),
             column("rl_memory.over_projected", lambda check: _over(check.measured, check.projected), numbers.times),
             column("rl_memory.allocator", lambda check: check.allocator, numbers.bytes_iec),
             column("rl_memory.over_held", lambda check: _over(check.allocator, check.measured), numbers.times),
@@ -470,7 +471,9 @@ def _ours(
     if like is None:
         return "", ""
     if figure.kind == SAVING:
-        said = [(_share(one), one.arm) for one in saved if one.arm.first.has_reference]
+        said: list[tuple[Text, MemoryArm]] = [
+            (numbers.percent(one.share), one.arm) for one in saved if one.arm.first.has_reference
+        ]
     else:
         said = [(_said_of(figure, arm), arm) for arm in projections]
     fitting = [(text, arm) for text, arm in said if text and _is_like(arm, like)]
@@ -478,10 +481,6 @@ def _ours(
         return "", ""
     text, arm = min(fitting, key=lambda one: len(design.unusual(one[1].setting, usual)))
     return text, ", ".join(f"{name}={value}" for name, value in arm.first.said.items() if value)
-
-
-def _share(saving: Saving) -> Text:
-    return numbers.percent(saving.share)
 
 
 def _said_of(figure: PublishedMemory, arm: MemoryArm) -> Text:
@@ -514,11 +513,10 @@ def _headline(pair: Sequence[Saving], arms: Sequence[MemoryArm]) -> Headline:
         f"rl_memory.headline.{evidence}",
         arm=first.arm.name,
         baseline=first.baseline.name,
-        items=joined("list", [say(f"rl_memory.headline.{_way(one)}", **_in_numbers(one)) for one in alike]),
+        items=joined("list", [say(f"rl_memory.headline.{_way(one)}", **_fields(one)) for one in alike]),
         settings=say("finding.settings", settings=", ".join(settings)) if settings else "",
     )
-    point = say(f"rl_memory.point.{evidence}.{_way(first)}", **(_in_numbers(first) | _names(first)))
-    return Headline(text=point, detail=detail)
+    return Headline(text=say(f"rl_memory.point.{evidence}.{_way(first)}", **_fields(first)), detail=detail)
 
 
 def _way(saving: Saving) -> str:

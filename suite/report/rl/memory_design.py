@@ -150,9 +150,8 @@ def _phase(record: Record, phase: str, peak: float, parts: Mapping[Part, float])
 def memory_experiments(results: Results) -> list[MemoryExperiment]:
     """Return projections, then runs, of either the largest model first, and of a model those with the most arms."""
     found = [experiment for workload in MODELS for experiment in _experiments(results, workload)]
-    return sorted(
-        found, key=lambda one: (first_of(one).is_measured, -(parameters_of(one) or 0.0), -len(one.arms), one.key)
-    )
+    sizes = {one: max(arm.first.parameters or 0.0 for arm in one.arms) for one in found}
+    return sorted(found, key=lambda one: (first_of(one).is_measured, -sizes[one], -len(one.arms), one.key))
 
 
 def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
@@ -219,11 +218,6 @@ def first_of(experiment: MemoryExperiment) -> StepMemory:
     return experiment.arms[0].first
 
 
-def parameters_of(experiment: MemoryExperiment) -> float | None:
-    """Return those of its model."""
-    return max((arm.first.parameters or 0.0 for arm in experiment.arms), default=0.0) or None
-
-
 def drawn_experiments(found: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
     """Return for each model the experiment with the most arms, and of those the most usual; of the largest models,
     those where arms stand side by side before the others."""
@@ -252,7 +246,6 @@ def unusual(key: Pairs, usual: Mapping[str, str]) -> set[str]:
 class Saving:
     """An algorithm without a critic beside PPO."""
 
-    experiment: MemoryExperiment
     baseline: MemoryArm
     arm: MemoryArm
 
@@ -263,15 +256,14 @@ class Saving:
 
     def at(self, over: str) -> float | None:
         """Return the policy's parameters, or a setting that is a number."""
-        is_size = over == PARAMETERS
-        value = parameters_of(self.experiment) if is_size else number_of(self.experiment.value(over))
+        value = self.arm.first.parameters if over == PARAMETERS else number_of(self.arm.said(over))
         return value if value is not None and 0 < value < MOST else None
 
 
 def savings(found: Iterable[MemoryExperiment]) -> list[Saving]:
     """Return each algorithm without a critic beside each PPO of its experiment."""
     return [
-        Saving(experiment=experiment, baseline=baseline, arm=arm)
+        Saving(baseline=baseline, arm=arm)
         for experiment in found
         for baseline in experiment.arms
         if baseline.first.algorithm == BASELINE
@@ -283,7 +275,7 @@ def savings(found: Iterable[MemoryExperiment]) -> list[Saving]:
 def telling_pairs(found: Sequence[Saving]) -> list[list[Saving]]:
     """Return the savings of the algorithm with a reference that most experiments have, and of the one without; the
     projected and the measured ones apart."""
-    kinds = grouped(found, lambda one: (first_of(one.experiment).is_measured, not one.arm.first.has_reference))
+    kinds = grouped(found, lambda one: (one.arm.first.is_measured, not one.arm.first.has_reference))
     return [
         max(grouped(kinds[kind], lambda one: (one.arm.key, one.baseline.key)).values(), key=len)
         for kind in sorted(kinds)
@@ -308,45 +300,36 @@ class Check:
 
     arm: MemoryArm
     phase: str
-    projection: StepMemory | None
+    measured: float
+    allocator: float | None
+    projected: float | None
     """Of the same model and settings, its tokens aside, which a run samples as they come."""
-
-    @property
-    def measured(self) -> float:
-        return self.arm.first.phases[self.phase].peak
-
-    @property
-    def allocator(self) -> float | None:
-        return self.arm.first.phases[self.phase].allocator
-
-    @property
-    def projected(self) -> float | None:
-        held = self.projection.phases.get(self.phase) if self.projection else None
-        return held.peak if held else None
-
-    @property
-    def projected_tokens(self) -> str:
-        """Return the length of a prompt and its completion in the projection."""
-        return self.projection.said.get("seq_len", "") if self.projection else ""
+    tokens: str
+    """Of a prompt and its completion in the projection."""
 
 
 def checks(found: Sequence[MemoryExperiment]) -> list[Check]:
     """Return phases of runs that a projection or an allocator can be compared with, a row for each projection."""
     every = [arm for experiment in found for arm in experiment.arms]
     projections = [arm.first for arm in every if not arm.first.is_measured]
-    rows = [
-        Check(arm=arm, phase=phase, projection=projection)
-        for arm in every
-        if arm.first.is_measured
-        for projection in _alike(arm.first, projections)
-        for phase in arm.first.phases
-    ]
+    rows: list[Check] = []
+    for arm in every:
+        if arm.first.is_measured:
+            alike: list[StepMemory | None] = [one for one in projections if _is_same(arm.first, one)]
+            rows += [_check(arm, phase, one) for one in alike or [None] for phase in arm.first.phases]
     return [row for row in rows if row.projected is not None or row.allocator is not None]
 
 
-def _alike(run: StepMemory, projections: Iterable[StepMemory]) -> Sequence[StepMemory | None]:
-    """Return those of the same model and settings; None alone where there is none."""
-    return [one for one in projections if _is_same(run, one)] or [None]
+def _check(arm: MemoryArm, phase: str, projection: StepMemory | None) -> Check:
+    measured, projected = arm.first.phases[phase], projection.phases.get(phase) if projection else None
+    return Check(
+        arm=arm,
+        phase=phase,
+        measured=measured.peak,
+        allocator=measured.allocator,
+        projected=projected.peak if projected else None,
+        tokens=projection.said.get("seq_len", "") if projection else "",
+    )
 
 
 def _is_same(run: StepMemory, projection: StepMemory) -> bool:

@@ -202,6 +202,8 @@ def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
     }
     assert set(list(fits[1].values())[2:]) == {"–"}
     assert "1.50 GiB are kept back" in section.tables[0].note
+    more = grpo(constants=found, settings={"reserve_bytes_per_device": 2 * GIB})
+    assert "1.50 GiB to 2.00 GiB are kept back" in section_of(tmp_path / "more", *records, more).tables[0].note
 
 
 def test_a_run_is_compared_with_projection_and_allocator(tmp_path):
