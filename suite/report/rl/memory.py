@@ -439,9 +439,12 @@ def _held_at_peak(place: int, name: str, arm: MemoryArm) -> float | None:
 
 
 def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving]) -> Table:
+    """Lay out published figures, each beside the most usual of our comparable projections."""
     projections = [arm for arm in _arms(found) if not arm.first.is_measured]
     usual = design.usual_of([arm.setting for arm in projections])
-    rows = [(figure, _ours(figure, projections, saved, usual)) for figure in published_memory()]
+    projections.sort(key=lambda arm: len(design.unusual(arm.setting, usual)))
+    shares = {one.arm: one.share for one in reversed(saved) if one.arm.first.has_reference}
+    rows = [(figure, _ours(figure, projections, shares)) for figure in published_memory()]
     return table(
         say("rl_memory.published"),
         rows,
@@ -464,39 +467,32 @@ def _published(figure: PublishedMemory) -> Text:
 
 
 def _ours(
-    figure: PublishedMemory, projections: Sequence[MemoryArm], saved: Sequence[Saving], usual: Mapping[str, str]
+    figure: PublishedMemory, projections: Sequence[MemoryArm], shares: Mapping[MemoryArm, float]
 ) -> tuple[Text, Text]:
-    """Return what the most usual of the comparable projections says, and its settings; nothing where none is."""
-    like = figure.like
-    if like is None:
-        return "", ""
+    """Return what the first comparable projection says, and its settings; nothing where none is."""
+    for arm in projections if figure.like is not None else ():
+        if _is_like(arm, figure.like) and (text := _said_of(figure, arm, shares.get(arm))):
+            return text, ", ".join(f"{name}={value}" for name, value in arm.first.said.items() if value)
+    return "", ""
+
+
+def _said_of(figure: PublishedMemory, arm: MemoryArm, share: float | None) -> Text:
+    """Return what a projection says of the quantity of a published figure; nothing where it has none."""
     if figure.kind == SAVING:
-        said: list[tuple[Text, MemoryArm]] = [
-            (numbers.percent(one.share), one.arm) for one in saved if one.arm.first.has_reference
-        ]
-    else:
-        said = [(_said_of(figure, arm), arm) for arm in projections]
-    fitting = [(text, arm) for text, arm in said if text and _is_like(arm, like)]
-    if not fitting:
-        return "", ""
-    text, arm = min(fitting, key=lambda one: len(design.unusual(one[1].setting, usual)))
-    return text, ", ".join(f"{name}={value}" for name, value in arm.first.said.items() if value)
-
-
-def _said_of(figure: PublishedMemory, arm: MemoryArm) -> Text:
+        return "" if share is None else numbers.percent(share)
     if figure.kind == NEEDS:
         count = _needed(figure.gpu_gb, arm)
-        return _set(count, figure.gpu_gb) if count is not None else ""
+        return "" if count is None else _set(count, figure.gpu_gb)
     peak = _peak_of_one((figure.like or {}).get(SHARDS, 1), arm)
-    return numbers.bytes_iec(peak) if peak is not None else ""
+    return "" if peak is None else numbers.bytes_iec(peak)
 
 
-def _is_like(arm: MemoryArm, like: Mapping[str, Any]) -> bool:
+def _is_like(arm: MemoryArm, like: Mapping[str, Any] | None) -> bool:
     """Return whether a projection has these settings; it says its peak for each number of shards, whatever its own."""
     ours = arm.first.said
-    return not arm.first.is_measured and all(
+    return all(
         bool(ours.get(name)) if wanted == ANY else ours.get(name, "") == ("" if wanted is None else str(wanted))
-        for name, wanted in like.items()
+        for name, wanted in (like or {}).items()
         if name != SHARDS
     )
 
