@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from suite.configuration import choices, read_choice
+from suite.configuration import workload_definition
 from suite.records.derived import by_launch
 from suite.records.metrics import METRICS
 from suite.records.record import Reading, Record, Status
@@ -244,8 +244,7 @@ def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
 
 def _quantity(workload: str, span: str | None, metric: str | None) -> Quantity[Run] | None:
     """Return the number that a workload's arms are compared by; None where nobody says which."""
-    option = read_choice("workload", workload) if workload in choices("workload") else {}
-    outcome = option.get("workload", {}).get("outcome", {})
+    outcome = workload_definition(workload).get("outcome", {})
     span, metric = span or outcome.get("span"), metric or outcome.get("metric")
     if span is None or metric is None:
         return None

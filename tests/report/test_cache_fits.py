@@ -1,8 +1,9 @@
 """How much context a device's memory holds."""
 
+from suite.report.words import load_words
+
 from suite.report.model.results import read_results
 from suite.report.sections import cache
-from suite.report.words import load_words
 
 
 def fits(tmp_path):

@@ -4,12 +4,12 @@ import json
 
 import plotly.graph_objects
 import pytest
+from suite.report.words import load_words
 
 from suite.configuration import read_choice
 from suite.report.contests import Bracket, bracket
 from suite.report.model.results import read_results
 from suite.report.sections import crossover
-from suite.report.words import load_words
 from tests.records.factory import build, store
 
 EN = load_words("en")

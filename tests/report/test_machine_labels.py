@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from suite.report.quality_runs import studies
 from suite.report.model.results import read_results
+from suite.report.page.texts import load_texts
+from suite.report.quality_runs import studies
 from suite.report.rl_runs import comparisons
 from suite.report.sections.latency import build as build_latency
-from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record
 from tests.report.rl_records import rl_record

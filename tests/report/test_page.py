@@ -10,11 +10,11 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from suite.records.record import Status
-from suite.report.command import build_sections, report
-from suite.report.page.page import page as written
 from suite.report.blocks import Head, Section, Table
+from suite.report.command import build_sections, report
 from suite.report.model.labels import record_facets
 from suite.report.page.filters import choices, told
+from suite.report.page.page import page as written
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 from tests.report.reading import results_of

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from suite.report.sections.cache import published_caches
 
 from suite.records import numbers
 from suite.records.record import Reading
 from suite.report.command import build_sections
 from suite.report.findings import headlines
 from suite.report.model.results import read_results
-from suite.report.sections.cache import published_caches
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 

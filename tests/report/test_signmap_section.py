@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
+from suite.report.words import load_words
 
 from suite.configuration import read_choice
 from suite.records.record import Evidence, Reading
 from suite.report import pair_chart
 from suite.report.model.results import read_results
 from suite.report.sections import signmap
-from suite.report.words import load_words
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops
 from suite.theory.sign_map import rivals, sized
 from tests.records.factory import build, store
