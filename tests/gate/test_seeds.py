@@ -31,6 +31,7 @@ from tests.gate.judgements import judgement as judgement_of
 from tests.gate.judgements import timing
 from tests.gate.seed_runs import ARM, arm, rl_run
 from tests.gate.stored_runs import five, run, stored
+from tests.report.reading import rows_of
 
 USUAL = (0.78, 0.71, 0.80, 0.74, 0.77)
 NOISE = (0.10, -0.09, 0.08, -0.10, 0.01)
@@ -420,7 +421,7 @@ def test_the_page_lists_accuracies_and_draws_costs_alone(tmp_path):
     """Of an accuracy more is better, and the figure says that further left is."""
     write_judgement(planted(tmp_path), tmp_path / "results" / "gate", {})
     section = load_texts("en").section(build_section(read_results([tmp_path / "results"])))
-    (row,) = [one for one in reading.rows_of(section.tables[0]) if one["Quantity"] == "last · heldout_accuracy"]
+    (row,) = [one for one in rows_of(section.tables[0]) if one["Quantity"] == "last · heldout_accuracy"]
     assert (row["Change"], row["Allowed"]) == ("-0.166 (-0.185 to -0.147)", "-0.020")
     assert (row["Before"], row["After"]) == ("0.760", "0.594")
     (figure,) = section.figures
