@@ -1,0 +1,68 @@
+"""How arms of workload=quality and their differences stand in tables, captions and sentences."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from suite.records import numbers
+from suite.report.blocks import Kind, Text, joined, say
+from suite.report.evidence import difference, p_columns, verdict_of
+from suite.report.model.formats import nats, share_with_range, with_range
+from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes, share_of
+from suite.report.table import Column, column
+
+MOST_NAMED = 3
+
+
+def listed(names: Sequence[Text]) -> Text:
+    """Return the first few of many, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    told = joined("list", names[:MOST_NAMED])
+    return say("quality.and_more", names=told, count=numbers.count(more)) if more > 0 else told
+
+
+def told(found: QualityContrast) -> Text:
+    """Return a difference with its interval; of a loss how the loss itself moved."""
+    own, mean = found.found.interval, found.found.mean
+    if found.quantity is not LOSS:
+        return difference(found)
+    return with_range(-mean, own and replace(own, estimate=-mean, low=-own.high, high=-own.low), nats)
+
+
+def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:
+    """Return the share of questions of a kind, with its interval over seeds."""
+    return share_with_range(arm.values(share_of(kind)))
+
+
+def seeds_text(arm: QualityArm) -> Text:
+    """Return how many seeds ended, and how many did not."""
+    count = numbers.count(len(arm.ended))
+    return say("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count
+
+
+def bytes_text(size: float) -> str:
+    """Write a token's cache."""
+    return f"{size:,.0f}"
+
+
+def caption(text: Text, arms: Iterable[QualityArm]) -> Text:
+    """Return a figure's caption, which says where no arm of it has a second seed."""
+    is_single = all(len(arm.ended) == 1 for arm in arms)
+    return joined("sentence", [text, say("quality.one_seed") if is_single else ""])
+
+
+NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
+CACHE: Column[QualityArm] = column("quality.bytes", cache_bytes, bytes_text)
+SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
+PARAMETERS: Column[QualityArm] = column(
+    "quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count
+)
+JUDGED: list[Column[QualityContrast]] = [
+    column("rl_efficiency.in_words", verdict_of),
+    *p_columns(lambda found: found.found),
+]
+DIFFERENCE: list[Column[QualityContrast]] = [
+    column("quality.difference", told, kind=Kind.NUMBER),
+    column("rl.seeds", lambda found: found.found.pairs, numbers.count),
+    *JUDGED,
+]
+"""Of a contrast by a share."""
