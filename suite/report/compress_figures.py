@@ -6,8 +6,8 @@ from suite.report.compress_names import nats_text, share_text, titled, told, wit
 from suite.report.compress_panels import classes_plot
 from suite.report.compress_perplexity_chart import perplexity_plot, ratio_plot
 from suite.report.compress_runs import Study
-from suite.report.quality_panels import height_px as panels_height_px
-from suite.report.quality_run import ALL
+from suite.report.plot.plots import panels_height_px
+from suite.report.quality.design import ALL
 from suite.report.rl_charts import height_px
 
 FEWEST_NEAR = 2

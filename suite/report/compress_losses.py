@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from suite.report.compress_run import OTHER, CompressRun, Part
-from suite.report.quality_run import ALL
+from suite.report.quality.design import ALL
 from suite.report.verdicts import mean_interval
 from suite.statistics.ratios import ratio_by_cluster
 from suite.statistics.scores import Estimate

@@ -11,7 +11,6 @@ from suite.report.compress_names import CLASS_STYLES, line_name, run_name
 from suite.report.compress_run import CLASSES, CompressRun
 from suite.report.compress_runs import Line, Study
 from suite.report.facets import trace_facets
-from suite.report.quality_panels import axis_name, domain_of, panel_title
 from suite.report.rl_charts import error_bars, short
 
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
@@ -108,4 +107,33 @@ def _zero(place: int) -> dict[str, Any]:
         "y1": 0,
         "layer": "below",
         "line": ZERO,
+    }
+
+
+def axis_name(axis: str, place: int) -> str:
+    """Plotly's: yaxis, yaxis2 and so on."""
+    return f"{axis}{place + 1}" if place else axis
+
+
+def domain_of(place: int, panels: int) -> list[float]:
+    """The first is on top."""
+    each = (1 - 0.035 * (panels - 1)) / panels
+    low = max(0.0, 1 - (place + 1) * each - place * 0.035)
+    return [round(low, 4), round(min(1.0, low + each), 4)]
+
+
+def panel_title(text: str, place: int, panels: int, *, is_on_top: bool = False) -> dict[str, Any]:
+    """An annotation in a panel's right corner: the lower one, or the one on top."""
+    low, high = domain_of(place, panels)
+    return {
+        "text": text,
+        "xref": "paper",
+        "x": 1,
+        "xanchor": "right",
+        "yref": "paper",
+        "y": high - 0.005 if is_on_top else low + 0.005,
+        "yanchor": "top" if is_on_top else "bottom",
+        "xshift": -4,
+        "showarrow": False,
+        "font": {"size": 12, "weight": "bold"},
     }

@@ -9,7 +9,7 @@ from suite.report.compress_losses import ByWindow, Value, added, added_share, le
 from suite.report.compress_names import told
 from suite.report.compress_run import CLASSES, OTHER, CompressRun
 from suite.report.compress_runs import Line, Study
-from suite.report.quality_run import ALL
+from suite.report.quality.design import ALL
 from suite.statistics.paired import Comparison, Outcome, changes, judge_together
 
 RISE = 0.10

@@ -27,7 +27,7 @@ from suite.report.compress_names import (
 from suite.report.compress_rulings import RISE, FirstRise, first_rises, ranking_told
 from suite.report.compress_run import CLASSES, INT8, CompressRun
 from suite.report.compress_runs import Line, Study
-from suite.report.quality_run import ALL
+from suite.report.quality.design import ALL
 from suite.report.timings import axis
 from suite.report.verdicts import loss_verdict
 from suite.statistics.paired import NATS_MARGIN, Outcome, changes

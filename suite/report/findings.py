@@ -13,7 +13,6 @@ from suite.records.record import Evidence
 from suite.report.blocks import Text, joined, say, say_or
 from suite.report.compress_findings import compress_headlines
 from suite.report.lines import worth_drawing
-from suite.report.quality_findings import quality_headlines
 from suite.report.model.results import Results
 from suite.report.rl_findings import rl_headlines
 from suite.report.rl_memory_findings import memory_headlines
@@ -44,7 +43,6 @@ def headlines(results: Results) -> list[str]:
     sentences = [_sentence(ranked, said, results) for ranked, said in zip(found, settings, strict=True)]
     return [
         *sentences,
-        *quality_headlines(results),
         *compress_headlines(results),
         *rl_headlines(results),
         *memory_headlines(results),

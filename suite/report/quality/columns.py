@@ -7,7 +7,7 @@ from suite.records import numbers
 from suite.report.blocks import Kind, Text, joined, say
 from suite.report.evidence import difference, p_columns, verdict_of
 from suite.report.model.formats import nats, share_with_range, with_range
-from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes, share_of
+from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, QualityExperiment, cache_bytes, share_of
 from suite.report.table import Column, column
 
 MOST_NAMED = 3
@@ -51,18 +51,31 @@ def caption(text: Text, arms: Iterable[QualityArm]) -> Text:
 
 
 NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
-CACHE: Column[QualityArm] = column("quality.bytes", cache_bytes, bytes_text)
 SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
-PARAMETERS: Column[QualityArm] = column(
-    "quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count
-)
-JUDGED: list[Column[QualityContrast]] = [
+ARM: list[Column[QualityArm]] = [
+    NAME,
+    column("quality.bytes", cache_bytes, bytes_text),
+    column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
+    SEEDS,
+]
+VERDICT: list[Column[QualityContrast]] = [
     column("rl_efficiency.in_words", verdict_of),
     *p_columns(lambda found: found.found),
 ]
-DIFFERENCE: list[Column[QualityContrast]] = [
-    column("quality.difference", told, kind=Kind.NUMBER),
-    column("rl.seeds", lambda found: found.found.pairs, numbers.count),
-    *JUDGED,
-]
-"""Of a contrast by a share."""
+
+
+def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
+    """Return the columns of a comparison by a share; under the first two titles the arms' own."""
+    return [
+        column(ours, lambda found: share_with_range(found.found.ours), kind=Kind.NUMBER),
+        column(theirs, lambda found: share_with_range(found.found.theirs), kind=Kind.NUMBER),
+        column("quality.difference", told, kind=Kind.NUMBER),
+        column("rl.seeds", lambda found: found.found.pairs, numbers.count),
+        *VERDICT,
+    ]
+
+
+def study_column(found: Iterable[QualityExperiment]) -> Column[QualityArm]:
+    """Return a column that names the experiment of an arm."""
+    names = {arm: experiment.name for experiment in found for arm in experiment.arms}
+    return column("quality.study", lambda arm: names[arm])

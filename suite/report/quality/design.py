@@ -24,6 +24,7 @@ from suite.report.model.experiment import (
     Quantity,
     contrast,
     experiments,
+    grouped,
     judged,
     runs_of,
     with_value,
@@ -260,22 +261,6 @@ def order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
     return rank(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
 
 
-def longest_trained(
-    found: Iterable[tuple[QualityExperiment, QualityArm]],
-) -> list[tuple[QualityExperiment, QualityArm]]:
-    """Return, of arms that differ in their updates alone, the one with the most: what comes late is no ceiling."""
-    longest: dict[tuple[Pairs, Pairs], tuple[QualityExperiment, QualityArm]] = {}
-    for experiment, arm in found:
-        key = without(experiment.key, [UPDATES]), arm.key
-        if key not in longest or _trained(experiment) > _trained(longest[key][0]):
-            longest[key] = experiment, arm
-    return list(longest.values())
-
-
-def _trained(experiment: QualityExperiment) -> float:
-    return number_of(experiment.value(UPDATES)) or 0.0
-
-
 def _named(arms: Sequence[QualityArm]) -> list[QualityArm]:
     named = [replace(arm, name=variant_name(arm), style=style_of(VARIANT, arm.first.attention)) for arm in arms]
     return sorted(named, key=order)
@@ -396,3 +381,18 @@ def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool
     """Compare every other arm with MHA, all of an experiment together; none where MHA is missing."""
     mha = experiment.baseline
     return [] if mha is None else judged(compared(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
+
+
+def longest_against_mha(
+    found: Iterable[QualityExperiment], chosen: Callable[[QualityArm], bool], kind: str = ALL
+) -> list[tuple[QualityExperiment, QualityContrast]]:
+    """Compare arms with MHA, of those that differ in their updates alone the last: what comes late is no ceiling."""
+    others = [(one, arm) for one in found if one.baseline is not None for arm in one.others]
+    alike = grouped(others, lambda one: (without(one[0].key, [UPDATES]), one[1].key))
+    longest = {max(arms, key=lambda one: number_of(one[1].said(UPDATES)) or 0.0)[1] for arms in alike.values()}
+    return [
+        (experiment, one)
+        for experiment in dict.fromkeys(experiment for experiment, _ in others)
+        for one in against_mha(experiment, kind, by_loss=True)
+        if one.arm in longest and chosen(one.arm)
+    ]

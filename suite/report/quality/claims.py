@@ -1,0 +1,355 @@
+"""Claims beside what the records say of them: an id and its literature in conf/claims.yaml, and a function each.
+
+Comparisons of many arms on several tasks are counted, not pooled: that MLA is lower on one task and level on three is
+the answer. Those that told nothing apart, since both answer all or neither learnt it, decide nothing and are counted.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from suite.configuration import locate, read_yaml
+from suite.records import numbers
+from suite.report.blocks import Kind, Table, Text, joined, say
+from suite.report.evidence import verdict_of
+from suite.report.model.experiment import of_outcome
+from suite.report.model.results import Results
+from suite.report.quality.cache import at_nearest_cache, is_same_cache
+from suite.report.quality.columns import listed
+from suite.report.quality.design import (
+    LOSS,
+    RARELY,
+    RECALL,
+    QualityArm,
+    QualityContrast,
+    QualityExperiment,
+    against_mha,
+    has_default_rank,
+    is_latent,
+    is_plain_mla,
+    longest_against_mha,
+    quality_experiments,
+    task_experiments,
+    task_of,
+)
+from suite.report.quality.families import (
+    SWAPPED,
+    Family,
+    Form,
+    families,
+    form_contrasts,
+    gradings_of,
+    is_graded,
+    mix_share,
+    rare_contrasts,
+)
+from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
+from suite.report.table import column, table
+from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, judge_together
+
+HOLDS, FAILS, MIXED, LEFT_OPEN = "holds", "fails", "mixed", "open"
+RULINGS = (HOLDS, FAILS, MIXED, LEFT_OPEN)
+FULL_CONTEXT = ("two_hop", "copying", "counting")
+"""Tasks whose answer needs more than one place of the context."""
+ONE_HOP = "one hop"
+FEWEST_FIRST = 2
+"""Heads that must come first for some attribute, or one head does all the work."""
+FOR, OTHERS = ("for",), ("against", "qualifies")
+Titled = tuple[Text, QualityContrast]
+"""An experiment's name, and a comparison of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """What records say of a claim: an outcome by rule, and the counts behind it in a sentence."""
+
+    outcome: str
+    """One of RULINGS."""
+    said: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a label has for claims to be decided by."""
+
+    families: Sequence[Family]
+    tasks: Sequence[QualityExperiment]
+    compressed: Sequence[Text]
+    """What real models lose whose cache was made smaller."""
+
+
+def evidence_of(results: Results) -> dict[str, Evidence]:
+    """Return the evidence of each label that has runs of workload=quality."""
+    # That chapter draws on this one.
+    from suite.report.compress_findings import compressed_told
+    from suite.report.compress_runs import compress_studies
+
+    return {
+        label: Evidence(
+            families=[family for family in families(results) if family.main.label == label],
+            tasks=[one for one in task_experiments(results) if one.label == label],
+            compressed=[compressed_told(one) for one in compress_studies(results) if one.label == label],
+        )
+        for label in dict.fromkeys(one.label for one in quality_experiments(results))
+    }
+
+
+def claims_table(results: Results) -> Table:
+    """Return a row for each claim and label that says something of it, or one row where none does."""
+    evidence = evidence_of(results)
+    return table(
+        say("claim.table"),
+        [row for claim in read_yaml("claims.yaml")["claims"] for row in _rows(claim, evidence)],
+        [
+            column("claim.claim", lambda row: say(f"claim.{row[0]['id']}"), kind=Kind.LONG),
+            *([column("column.label", lambda row: row[1], facet="label")] if len(evidence) > 1 else []),
+            column(
+                "claim.verdict",
+                lambda row: say(f"claim.outcome.{row[2].outcome}") if row[2] else say("claim.undecided"),
+            ),
+            column(
+                "claim.here", lambda row: row[2].said if row[2] else say(f"claim.needs.{row[0]['id']}"), kind=Kind.LONG
+            ),
+            column("claim.for", lambda row: _literature(row[0], FOR), kind=Kind.LONG),
+            column("claim.against", lambda row: _literature(row[0], OTHERS), kind=Kind.LONG),
+        ],
+        note=say("claim.note"),
+    )
+
+
+def _rows(
+    claim: Mapping[str, Any], evidence: Mapping[str, Evidence]
+) -> list[tuple[Mapping[str, Any], str, Ruling | None]]:
+    decide: Callable[[Evidence], Ruling | None] = locate(claim["decided_by"])
+    decided = [(claim, label, ruling) for label, of in evidence.items() if (ruling := decide(of)) is not None]
+    return [*decided] or [(claim, "", None)]
+
+
+def _literature(claim: Mapping[str, Any], kinds: Sequence[str]) -> Text:
+    told = [one for one in claim.get("literature", ()) if one["says"] in kinds]
+    return joined("notes", [say("claim.source", what=one["what"], source=one["source"]) for one in told])
+
+
+def lower_ceiling(evidence: Evidence) -> Ruling | None:
+    """Rule on MLA below MHA, by its usual rank and by smaller ones, and beside other caches of its size."""
+    usual = _against_mha(evidence, lambda arm: is_plain_mla(arm) and has_default_rank(arm))
+    narrow = _against_mha(evidence, lambda arm: is_plain_mla(arm) and not has_default_rank(arm))
+    if not usual and not narrow:
+        return None
+    told = {"usual": usual, "narrow": narrow, "level": _at_equal_cache(evidence)}
+    said: list[Text] = [say(f"claim.ceiling.{name}", counted=_counted(found)) for name, found in told.items() if found]
+    outcome = _by_lower([*usual, *narrow])
+    if not _judged(usual):
+        # A latent that was starved on purpose says nothing of one that was not.
+        said.append(say("claim.ceiling.no_usual"))
+        outcome = MIXED if outcome == HOLDS else outcome
+    return Ruling(outcome=outcome, said=joined("sentence", said))
+
+
+def gqa_between(evidence: Evidence) -> Ruling | None:
+    """Rule on GQA and MQA, with heads as wide as MHA's, below MHA."""
+    found = _against_mha(evidence, lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide)
+    return Ruling(outcome=_by_lower(found), said=_counted(found)) if found else None
+
+
+def full_context(evidence: Evidence) -> Ruling | None:
+    """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
+    found = _of_tasks([one for one in evidence.tasks if task_of(one) in FULL_CONTEXT], is_plain_mla)
+    look_ups = _of_tasks([one for one in evidence.tasks if task_of(one) == RECALL], is_plain_mla)
+    # The same contexts as two hops, asked for what one look-up finds.
+    one_hop = [(one, found) for one in evidence.tasks for found in against_mha(one, ONE_HOP)]
+    look_ups += [(say("claim.one_hop", title=one.name), found) for one, found in one_hop if is_plain_mla(found.arm)]
+    if not found:
+        return None
+    said = [say("claim.context.full", counted=_counted(found))]
+    said += [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
+    outcome = _by_lower(found)
+    if outcome == HOLDS and _by_lower(look_ups) != FAILS:
+        outcome = MIXED
+    return Ruling(outcome=outcome, said=joined("sentence", said))
+
+
+def heads_specialise(evidence: Evidence) -> Ruling | None:
+    """Rule whether for each attribute one head carries most of it, and not one head all of them."""
+    parts, compared = [], []
+    for arm in [arm for family in evidence.families for arm in family.looked_into]:
+        found = carried(arm)
+        most = changes([falls.share for falls in found], less=MOST_OF_IT)
+        several = changes([float(falls.first_heads) for falls in found], less=FEWEST_FIRST)
+        if most is None or several is None:
+            continue
+        heads = len(found[0].heads)
+        compared += [most, several]
+        parts.append(
+            say(
+                "claim.heads.of",
+                name=arm.name,
+                share=largest_share(found),
+                alike=numbers.percent(1 / heads),
+                first=first_heads(found),
+                heads=heads,
+                count=len(found),
+            )
+        )
+    if not parts:
+        return None
+    judged = judge_together(compared)
+    outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
+    return Ruling(outcome=_together(outcomes), said=say("claim.heads", told=joined("notes", parts)))
+
+
+def information_tiers(evidence: Evidence) -> Ruling | None:
+    """Rule whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
+
+    What a real model loses stands beside it and decides nothing: it was not trained with its latent.
+    """
+    of_latents = [family for family in evidence.families if any(map(is_latent, family.main.arms))]
+    if not of_latents:
+        return None
+    ruled = [_tiers_of(family) for family in of_latents]
+    said = [*(one.said for one in ruled), *evidence.compressed]
+    return Ruling(outcome=_together([one.outcome for one in ruled]), said=joined("sentence", said))
+
+
+def grading_automatic(evidence: Evidence) -> Ruling | None:
+    """Rule whether the grading follows what training asks, by itself.
+
+    That a trained decoder does not regrade is arithmetic, and told by what it loses where the questions are swapped.
+    """
+    said: list[Text] = []
+    follows: list[QualityContrast] = []
+    fixed: list[QualityArm] = []
+    for family in evidence.families:
+        against, gradings = form_contrasts(family), gradings_of(family.main)
+        for first, *forms in [forms for forms in family.with_forms if is_latent(forms[0].arm)]:
+            found = [(form, against[form.arm]) for form in forms if form.arm in against]
+            follows += [one for form, one in found if form.asked == SWAPPED and form.times == 1]
+            fixed += [first.arm] if is_graded(gradings.get(first.arm)) else []
+            told = joined("notes", [_form_told(*one) for one in found])
+            said += [say("claim.grading.of", name=first.arm.name, told=told)] if found else []
+    if not follows:
+        return None
+    said += [_asked_differently(arm) for arm in fixed]
+    return Ruling(outcome=_follows_outcome(follows, fixed), said=joined("sentence", said))
+
+
+def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[Titled]:
+    """Compare arms with MHA on every task, and in the tier of task=tiers that is asked rarely."""
+    rarely = [
+        (say("claim.rarely", title=task_of(experiment)), one)
+        for family in evidence.families
+        for experiment, one in longest_against_mha(family.uneven, chosen, RARELY)
+    ]
+    return [*_of_tasks(evidence.tasks, chosen), *rarely]
+
+
+def _of_tasks(tasks: Iterable[QualityExperiment], chosen: Callable[[QualityArm], bool]) -> list[Titled]:
+    return [(experiment.name, one) for experiment, one in longest_against_mha(tasks, chosen)]
+
+
+def _at_equal_cache(evidence: Evidence) -> list[Titled]:
+    found = [(one.name, pair) for one in evidence.tasks for pair in at_nearest_cache(one, by_loss=True)]
+    rarely = [
+        (say("claim.rarely", title=task_of(family.main)), one)
+        for family in evidence.families
+        for one in rare_contrasts(family)
+    ]
+    return [*((name, one) for name, one in found if is_same_cache(one)), *rarely]
+
+
+def _judged(found: Iterable[Titled]) -> list[QualityContrast]:
+    return of_outcome([one for _, one in found], *JUDGED)
+
+
+def _by_lower(found: Sequence[Titled]) -> str:
+    """Rule on a claim that all of these are lower.
+
+    It fails only on evidence of the contrary: where each that can tell rules out a loss as large as matters.
+    """
+    judged = _judged(found)
+    if lower := of_outcome(judged, Outcome.LOWER):
+        return HOLDS if len(lower) == len(judged) else MIXED
+    return FAILS if judged and all(one.found.rules_out_lower for one in judged) else LEFT_OPEN
+
+
+def _counted(titled: Sequence[Titled]) -> Text:
+    """Count how many ended how, and name those that were lower or higher by most, points before nats."""
+    by_size = sorted(titled, key=lambda pair: (pair[1].quantity is LOSS, -abs(pair[1].found.mean)))
+    parts: list[Text] = []
+    for outcome in Outcome:
+        found = [pair for pair in by_size if pair[1].outcome is outcome]
+        said = say(f"verdict.count.{outcome}", count=len(found))
+        if found and outcome in TOLD_APART:
+            parts.append(say("claim.named", said=said, names=listed([_sized(*pair) for pair in found])))
+        elif found:
+            parts.append(said)
+    return say("claim.counted", total=len(titled), parts=joined("notes", parts))
+
+
+def _sized(title: Text, one: QualityContrast) -> Text:
+    mean = one.found.mean
+    points, of_loss = say("claim.points", points=f"{100 * mean:+.1f}"), say("claim.nats", nats=f"{-mean:+.3f}")
+    return joined("", [title, ": ", one.arm.name, " ", of_loss if one.quantity is LOSS else points])
+
+
+def _tiers_of(family: Family) -> Ruling:
+    """Rule whether latents grade, and whether they do so more than other caches: what each does is no doing of MLA's.
+
+    That others do not grade needs evidence, too.
+    """
+    gradings, pairs = gradings_of(family.main), rare_contrasts(family)
+    latents = [arm for arm in family.main.arms if is_plain_mla(arm)]
+    others = [arm for arm in family.main.arms if not is_latent(arm)]
+    said = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
+    counted = _counted([(one.other.name, one) for one in pairs])
+    said.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
+
+    told, told_others = (
+        [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, others)
+    )
+    is_own = len(told_others) == len(others) and all(one.rules_out_higher for one in told_others)
+    is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
+    if any(map(is_graded, told)):
+        outcome = HOLDS if is_own or is_more else MIXED
+    else:
+        outcome = FAILS if told and all(one.rules_out_higher for one in told) else LEFT_OPEN
+    return Ruling(outcome=outcome, said=joined("sentence", said))
+
+
+def _graded(key: str, arms: Sequence[QualityArm], gradings: Mapping[QualityArm, Comparison]) -> Text:
+    graded = [arm.name for arm in arms if is_graded(gradings.get(arm))]
+    return say(f"claim.tiers.{key}", names=listed(graded) if graded else say("claim.none"), of=len(arms))
+
+
+def _specialised(carried: Comparison, several: Comparison) -> str:
+    """Rule by the share that the most needed head carries, over a half, and by how many heads come first, over two."""
+    if Outcome.LOWER in (carried.outcome, several.outcome):
+        return FAILS
+    return HOLDS if carried.outcome is Outcome.HIGHER and several.mean >= 0 else LEFT_OPEN
+
+
+def _follows_outcome(follows: Sequence[QualityContrast], fixed: Sequence[QualityArm]) -> str:
+    """Rule by the tier asked rarely: it follows training where it is higher once it is asked most."""
+    if of_outcome(follows, Outcome.HIGHER):
+        return MIXED if fixed else LEFT_OPEN
+    judged = of_outcome(follows, *JUDGED)
+    return FAILS if judged and all(one.found.rules_out_higher for one in judged) else LEFT_OPEN
+
+
+def _together(outcomes: Sequence[str]) -> str:
+    """Rule over several arms or families: it holds in part where it holds of some, and fails where it fails of all."""
+    if len(set(outcomes)) == 1:
+        return outcomes[0]
+    return MIXED if {HOLDS, MIXED} & set(outcomes) else LEFT_OPEN
+
+
+def _form_told(form: Form, one: QualityContrast) -> Text:
+    """Say what a form makes of the tier that is asked rarely where asking is uneven."""
+    share, first = (numbers.percent(fmean(values)) for values in (one.found.ours, one.found.theirs))
+    return say("claim.grading.form", form=form.name, share=share, first=first, said=verdict_of(one))
+
+
+def _asked_differently(arm: QualityArm) -> Text:
+    trained, swapped = (numbers.percent(arm.mean(mix_share(mix)) or 0.0) for mix in ("trained", SWAPPED))
+    return say("claim.grading.asked", name=arm.name, trained=trained, swapped=swapped)

@@ -1,0 +1,527 @@
+"""The section on small decoders trained from nothing: recall, two hops, copying, counting, the next character."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.evidence import verdict_of, with_rule
+from suite.report.model.experiment import Quantity, contrast, grouped, judged, of_outcome, titles_of, without
+from suite.report.model.formats import ends_of, mean_with_range, share_interval
+from suite.report.model.labels import GREY
+from suite.report.model.results import Results
+from suite.report.model.run import cut, number_of
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import Axis, height_px, plot, rule
+from suite.report.plot.rows import rows
+from suite.report.plot.scales import linear, shares, ticked
+from suite.report.plot.text import figure_text
+from suite.report.quality.cache import NEAREST, SizeLine, at_nearest_cache, bytes_axis, faded, lines_of
+from suite.report.quality.claims import claims_table
+from suite.report.quality.columns import (
+    ARM,
+    NAME,
+    VERDICT,
+    answered_text,
+    bytes_text,
+    caption,
+    share_columns,
+    study_column,
+    told,
+)
+from suite.report.quality.design import (
+    ALL,
+    DESIGN,
+    LATENT_NORM,
+    LOSS,
+    RARELY,
+    ROPE_DIM,
+    TASK_SETTING,
+    TIERS_TASK,
+    QualityArm,
+    QualityContrast,
+    QualityExperiment,
+    QualityRun,
+    against_mha,
+    cache_bytes,
+    compared,
+    decode_s,
+    is_by_loss,
+    is_latent,
+    is_plain,
+    is_plain_mla,
+    longest_against_mha,
+    order,
+    quality_experiments,
+    share_of,
+    task_experiments,
+    task_of,
+    task_rank,
+)
+from suite.report.quoted import quoted_tables
+from suite.report.table import Column, column, columns_of, plain, table
+from suite.statistics.learning import Arrivals, arrivals, to_threshold
+from suite.statistics.paired import JUDGED, Outcome
+
+LEVEL = 0.95
+TAKEN_AWAY = {ROPE_DIM: "0", LATENT_NORM: "false"}
+"""What MLA can do without, and the value that says so."""
+MOST_KINDS, MOST_ROWS, MOST_SETTINGS, MOST_TASKS, FEWEST = 6, 10, 4, 8, 2
+NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
+SMALLEST_PX, LARGEST_PX = 9, 24
+Row = tuple[Text, Sequence[QualityContrast]]
+"""An experiment's name, and what is compared in it."""
+
+
+def build(results: Results) -> Section | None:
+    """Lay out what the records say of claims, and of every task but the tiers."""
+    every, found = quality_experiments(results), task_experiments(results)
+    if not every:
+        return None
+    by_task = sorted(grouped(found, task_of).items(), key=lambda item: task_rank(item[0]))
+    tables = [one for _, of_task in by_task for one in (_task_table(of_task), _kinds_table(of_task)) if one]
+    tables += [one for one in (_pairs_table(found), _parts_table(every)) if one.rows]
+    return section(
+        "quality",
+        explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
+        figures=[_differences(found), *_over_settings(found, has_labels=results.several), _pareto(found)],
+        tables=[
+            claims_table(results),
+            *with_rule(tables),
+            *quoted_tables(
+                "published_quality", title="quality.published", row="quality.quoted", note="quality.published_note"
+            ),
+        ],
+        headlines=[_headline(found, label, has_label=results.several) for label in results.labels],
+    )
+
+
+def _sizes(found: Iterable[QualityExperiment]) -> Text:
+    """Say how small the decoders are that a claim rests on, and what so small ones can show."""
+    runs = [run for experiment in found for arm in experiment.arms for run in arm.ended]
+    parameters = [value for run in runs if (value := run.constant("model_parameter_count")) is not None]
+    questions = _range([run.questions for run in runs if run.questions])
+    return say("quality.small", parameters=_range(parameters), questions=questions, runs=numbers.count(len(runs)))
+
+
+def _range(values: Sequence[float]) -> Text:
+    if not values:
+        return numbers.NOTHING
+    low, high = numbers.count(min(values)), numbers.count(max(values))
+    return low if low == high else say("rl.range", low=low, high=high)
+
+
+def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
+    """Count how plain latents at MHA's width end, over all experiments, each by its longest training."""
+    of_label = [one for one in found if one.label == label and one.value("match") == "heads"]
+    against = longest_against_mha(of_label, is_plain_mla)
+    if not against:
+        return None
+    contrasts = [one for _, one in against]
+    ended = {outcome: len(of_outcome(contrasts, outcome)) for outcome in Outcome}
+    told = joined("list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in ended.items() if count])
+    tasks = joined("list", dict.fromkeys(task_of(experiment) for experiment, _ in against))
+    detail = say("quality.headline", count=len(contrasts), tasks=tasks, told=told)
+    lower, higher, judged = ended[Outcome.LOWER], ended[Outcome.HIGHER], sum(ended[outcome] for outcome in JUDGED)
+    point = say("quality.point", lower=lower, higher=higher, judged=judged)
+    return Headline(
+        text=point if judged else say("quality.point.none", count=len(contrasts)),
+        detail=joined(": ", [label if has_label else "", detail]),
+    )
+
+
+def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
+    arms = [arm for experiment in of_task for arm in experiment.arms]
+    against = {one.arm: one for experiment in of_task for one in against_mha(experiment, by_loss=True)}
+    baselines = {arm: experiment.baseline for experiment in of_task for arm in experiment.others}
+    by_loss = is_by_loss(arms[0])
+    less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", told, kind=Kind.NUMBER)
+    loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
+    arrived = [
+        column("quality.arrival", lambda found: found.median, numbers.count),
+        column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
+    ]
+    is_told_by_one = arms[0].first.telling != ALL
+    return table(
+        say("quality.task", task=task_of(of_task[0])),
+        arms,
+        [
+            study_column(of_task),
+            *ARM,
+            column("quality.answered", answered_text, kind=Kind.NUMBER),
+            *([loss] if by_loss else []),
+            *columns_of(against.get, [less, *VERDICT]),
+            *columns_of(arrivals_of, arrived),
+            column("quality.later", lambda arm: _later(arm, baselines.get(arm)), kind=Kind.NUMBER),
+        ],
+        note=joined(
+            "sentence",
+            [
+                say("quality.task_note_two_hop") if is_told_by_one else "",
+                say("quality.task_note_loss" if by_loss else "quality.task_note"),
+            ],
+        ),
+        facets_of=lambda arm: arm.facets,
+    )
+
+
+def _loss_text(arm: QualityArm) -> Text | None:
+    return mean_with_range(arm.values(QualityRun.final_loss), "{:.3f}".format, "–")
+
+
+def arrivals_of(arm: QualityArm) -> Arrivals | None:
+    """Return the updates until LEVEL was first answered; None where a seed's updates are not known."""
+    curves = [run.curve() for run in arm.ended]
+    if not all(spent for spent, _ in curves):
+        return None
+    return arrivals([to_threshold(spent, shares, LEVEL) for spent, shares in curves])
+
+
+def _arrived_text(found: Arrivals) -> Text:
+    return say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs)
+
+
+ARRIVAL: Quantity[QualityRun] = Quantity(
+    name="arrival",
+    value=lambda run: to_threshold(*run.curve(), LEVEL),
+    text=numbers.count,
+    difference="{:+,.0f}".format,
+)
+
+
+def _later(arm: QualityArm, mha: QualityArm | None) -> Text | None:
+    """Write how many updates later it reached LEVEL, where every seed of both did: this tells where all is answered."""
+    found = [arrivals_of(one) for one in (arm, mha) if one is not None]
+    if mha is None or any(one is None or one.arrived < one.runs for one in found):
+        return None
+    later = contrast(arm, mha, ARRIVAL)
+    return None if later is None else told(later)
+
+
+def _kinds_table(of_task: Sequence[QualityExperiment]) -> Table | None:
+    """Say the shares of each kind of question, of a task that tells a few apart."""
+    arms = [arm for experiment in of_task for arm in experiment.arms]
+    kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != ALL))
+    if not 1 < len(kinds) <= MOST_KINDS:
+        return None
+    columns = [column(plain(cut(kind)), partial(answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
+    return table(
+        say("quality.kinds", task=task_of(of_task[0])),
+        arms,
+        [study_column(of_task), NAME, *columns],
+        note=say("quality.kinds_note"),
+        folded=True,
+        facets_of=lambda arm: arm.facets,
+    )
+
+
+def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
+    return table(
+        say("quality.pairs"),
+        [one for experiment in found for one in at_nearest_cache(experiment)],
+        [
+            *columns_of(_arm, [study_column(found)]),
+            *NEAREST,
+            *share_columns("quality.answered", "quality.other_answered"),
+        ],
+        note=say("quality.pairs_note"),
+        facets_of=lambda one: {"label": one.arm.label},
+    )
+
+
+def _parts_table(every: Sequence[QualityExperiment]) -> Table:
+    """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
+    names = {arm: experiment.name for experiment in every for arm in experiment.arms}
+    pairs = [(pair, task_of(experiment)) for experiment in every for pair in _without_a_part(experiment)]
+
+    def study(found: QualityContrast) -> Text:
+        name = names[found.arm]
+        return say("claim.rarely", title=name) if found.about else name
+
+    return table(
+        say("quality.contrasts"),
+        judged(
+            compared(*pair, kind) for pair, task in pairs for kind in ([ALL, RARELY] if task == TIERS_TASK else [ALL])
+        ),
+        [
+            column("quality.study", study),
+            column("quality.taken_away", lambda one: say(f"quality.part.{_part(one).rpartition('.')[2]}")),
+            column("column.variant", lambda one: one.other.name),
+            column("quality.bytes", _both_caches, kind=Kind.NUMBER),
+            *share_columns("quality.without", "quality.with_it"),
+        ],
+        note=say("quality.contrasts_note"),
+        facets_of=lambda one: one.arm.facets,
+    )
+
+
+def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, QualityArm]]:
+    """Return latents without a part beside those that agree with them in everything else."""
+    latents = {arm.key: arm for arm in experiment.arms if is_latent(arm)}
+    return [
+        (arm, latents[rest])
+        for key, arm in latents.items()
+        for name, value in TAKEN_AWAY.items()
+        if arm.said(name) == value and (rest := without(key, [name])) in latents
+    ]
+
+
+def _part(found: QualityContrast) -> str:
+    return next(name for name in TAKEN_AWAY if found.arm.said(name) != found.other.said(name))
+
+
+def _both_caches(found: QualityContrast) -> str:
+    sizes = [cache_bytes(arm) for arm in (found.arm, found.other)]
+    return " / ".join(numbers.NOTHING if size is None else bytes_text(size) for size in sizes)
+
+
+def _arm(found: QualityContrast) -> QualityArm:
+    return found.arm
+
+
+def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
+    """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
+    at_cache = [(one.name, at_nearest_cache(one)) for one in found if one.value("match") == "heads"]
+    drawn = {match: _against_matched(found, match) for match in ("heads", "cache", "params")}
+    drawn["cache"] = [*at_cache, *drawn["cache"]]
+    drawn = {match: known for match, rows in drawn.items() if (known := [row for row in rows if row[1]])}
+    if not drawn:
+        return None
+    is_cut = any(len(rows) > MOST_ROWS for rows in drawn.values())
+    drawn = {match: rows[:MOST_ROWS] for match, rows in drawn.items()}
+    said = joined("sentence", [say("quality.differences_caption"), say("quality.not_drawn") if is_cut else ""])
+    return Figure(
+        title=say("quality.differences"),
+        caption=caption(said, [one.arm for rows in drawn.values() for _, contrasts in rows for one in contrasts]),
+        views=[
+            View(title=say(f"quality.match.{match}"), figure=_differences_plot(rows, say(f"quality.axis.{match}")))
+            for match, rows in drawn.items()
+        ],
+        height_px=max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
+        wide=True,
+    )
+
+
+def _against_matched(found: Iterable[QualityExperiment], match: str) -> list[Row]:
+    of_match = [one for one in found if one.value("match") == match]
+    return [(one.name, [arm for arm in against_mha(one) if is_plain(arm.arm)]) for one in of_match]
+
+
+def _by_name(rows: Iterable[Row]) -> dict[Text, QualityArm]:
+    """Return the first arm of each name, in the order of variants."""
+    arms: dict[Text, QualityArm] = {}
+    for arm in sorted((one.arm for _, contrasts in rows for one in contrasts), key=order):
+        arms.setdefault(arm.name, arm)
+    return arms
+
+
+def _differences_plot(found: Sequence[Row], axis_title: Text) -> dict[str, Any]:
+    """Draw a row for each experiment, and in it a dot for each variant."""
+    arms = _by_name(found)
+    each = DOT_PX / (NAME_PX + DOT_PX * len(arms))
+    drawn = [arm.first.attention for arm in arms.values()]
+    return rows(
+        [name for name, _ in found],
+        [
+            Series(
+                name=name,
+                points=_dots(found, name, each * (place - (len(arms) - 1) / 2)),
+                style=arm.style,
+                ordinal=drawn[:place].count(drawn[place]),
+                along="x",
+                size=8,
+                facets=arm.facets,
+            )
+            for place, (name, arm) in enumerate(arms.items())
+        ],
+        xaxis=linear(axis_title),
+        shapes=[rule(x=0, solid=True)],
+        shift_px=DOT_PX * len(arms) / 2 + NAME_PX / 3,
+    )
+
+
+def _dots(found: Sequence[Row], name: Text, offset: float) -> list[Point]:
+    return [
+        Point(
+            x=100 * one.found.mean,
+            y=row + offset,
+            ends=ends_of(one.found.interval, factor=100),
+            hover=say(
+                "quality.difference_hover",
+                title=title,
+                other=one.other.name,
+                difference=told(one),
+                said=verdict_of(one),
+            ),
+        )
+        for row, (title, contrasts) in enumerate(found)
+        for one in contrasts
+        if one.arm.name == name
+    ]
+
+
+def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> list[Figure]:
+    """Draw, for each task and setting of it with several numbers, a line a variant; those with the most values."""
+    names = sorted({name for one in found for name, _ in one.key if name.startswith(TASK_SETTING)})
+    drawn = [
+        (name, title, numbered)
+        for name in names
+        for title, alike in _alike_but(found, name, has_labels=has_labels)
+        if len(numbered := [one for one in alike if number_of(one.value(name)) is not None]) > 1
+    ]
+    return [_over(*one) for one in sorted(drawn, key=lambda one: -len(one[2]))[:MOST_SETTINGS]]
+
+
+def _alike_but(
+    found: Sequence[QualityExperiment], name: str, *, has_labels: bool
+) -> list[tuple[tuple[Text, Text], list[QualityExperiment]]]:
+    """Return experiments that agree in all but one setting, with their title and settings."""
+    by_rest = grouped(found, lambda one: without(one.key, [name]))
+    titles = titles_of([*by_rest], DESIGN, has_labels=has_labels)
+    return [(titles[rest], alike) for rest, alike in by_rest.items()]
+
+
+def _over(name: str, title: tuple[Text, Text], found: Sequence[QualityExperiment]) -> Figure:
+    arms = sorted(
+        ((number_of(one.value(name)) or 0.0, arm) for one in found for arm in one.arms), key=lambda one: one[0]
+    )
+    variants = sorted(grouped(arms, lambda one: one[1].key).values(), key=lambda of_variant: order(of_variant[0][1]))
+    values = sorted({value for value, _ in arms})
+    called = DESIGN.called(name)
+
+    def drawn(point: Callable[[float, QualityArm], Point | None], yaxis: Axis) -> dict[str, Any]:
+        lines = {one[0][1]: [mark for pair in one if (mark := point(*pair)) is not None] for one in variants}
+        return plot(
+            [
+                Series(name=arm.name, points=points, mode="lines+markers", size=8, **faded(arm, [*lines]))
+                for arm, points in lines.items()
+                if points
+            ],
+            xaxis=linear(figure_text(called), **ticked([(value, numbers.plain_tick(value)) for value in values])),
+            yaxis=yaxis,
+        )
+
+    answered = drawn(_answered_point, shares(say("quality.axis.answered"), range=[0, 1.03]))
+    arrived = drawn(_arrival_point, linear(say("quality.axis.arrival"), rangemode="tozero", separatethousands=True))
+    views = [View(title=say("quality.answered"), figure=answered), View(title=say("quality.arrival"), figure=arrived)]
+    return Figure(
+        title=dotted(title[0], called),
+        settings=title[1],
+        caption=caption(say("quality.axis_caption"), [arm for _, arm in arms]),
+        views=[view for view in views if view.figure["data"]],
+        height_px=height_px(len(answered["data"])),
+    )
+
+
+def _answered_point(x: float, arm: QualityArm) -> Point:
+    values = arm.values(share_of(ALL))
+    hover = say("quality.share_hover", share=answered_text(arm), count=len(values))
+    return Point(x=x, y=fmean(values), ends=ends_of(share_interval(values)), hover=hover)
+
+
+def _arrival_point(x: float, arm: QualityArm) -> Point | None:
+    """Return when half of the seeds or more had arrived."""
+    found = arrivals_of(arm)
+    if found is None or found.median is None:
+        return None
+    updates = numbers.count(found.median)
+    hover = say("quality.arrival_hover", updates=updates, arrived=found.arrived, runs=found.runs)
+    return Point(x=x, y=found.median, hover=hover)
+
+
+def _pareto(found: Sequence[QualityExperiment]) -> Figure | None:
+    """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
+    of_task = grouped(found, lambda one: (one.label, task_of(one))).values()
+    best = [max(reversed(alike), key=lambda one: len(one.arms)) for alike in of_task]
+    drawn = [one for one in best if len(qualities(one)) >= FEWEST][:MOST_TASKS]
+    if not drawn:
+        return None
+    return Figure(
+        title=say("quality.pareto"),
+        caption=caption(say("quality.pareto_caption"), [arm for one in drawn for arm in one.arms]),
+        views=[View(title=one.name, figure=_pareto_plot(one)) for one in drawn],
+        height_px=height_px(6),
+        wide=True,
+    )
+
+
+def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
+    """Return the quality of each arm that says its cache: more is better, so a loss has its sign turned."""
+    by_loss = is_by_loss(experiment.arms[0])
+    means = {arm: arm.mean(LOSS.value if by_loss else share_of(ALL)) for arm in experiment.arms if cache_bytes(arm)}
+    return {arm: mean for arm, mean in means.items() if mean is not None}
+
+
+def front_of(found: Mapping[QualityArm, float]) -> list[QualityArm]:
+    """Return arms that no other beats, by less cache and no less quality or as little and more; the cheapest first."""
+    front: list[QualityArm] = []
+    for arm in sorted(found, key=lambda arm: (cache_bytes(arm) or 0.0, -found[arm])):
+        if not front or found[arm] > found[front[-1]]:
+            front.append(arm)
+    return front
+
+
+def _pareto_plot(experiment: QualityExperiment) -> dict[str, Any]:
+    by_loss, found = is_by_loss(experiment.arms[0]), qualities(experiment)
+    front, sizes = front_of(found), _sizes_px([*found])
+    points = {
+        arm: Point(x=cache_bytes(arm), y=abs(quality), hover=_standing(arm, is_on_front=arm in front))
+        for arm, quality in found.items()
+    }
+    beaten_by_none = Series(
+        name=say("quality.front"),
+        points=[replace(points[arm], hover="") for arm in front],
+        mode="lines",
+        more={"line": {"color": GREY, "dash": "dot", "width": 1.5, "shape": "hv"}},
+    )
+    loss_axis = linear(say("quality.axis.loss"), autorange="reversed")
+    return plot(
+        [beaten_by_none, *(_sized(line, points, front, sizes) for line in lines_of(found))],
+        xaxis=bytes_axis(found),
+        yaxis=loss_axis if by_loss else shares(say("quality.axis.answered")),
+    )
+
+
+def _sized(
+    line: SizeLine, points: Mapping[QualityArm, Point], front: Sequence[QualityArm], sizes: Mapping[QualityArm, float]
+) -> Series:
+    """Return marks that are filled on the front, and whose area says how long a token takes."""
+    style = line.arms[0].style
+    filled = style.marker + ("-dot" if line.ordinal else "")
+    return line.series(
+        points,
+        "markers+text",
+        marker={
+            "color": style.colour,
+            "symbol": [filled if arm in front else f"{style.marker}-open" for arm in line.arms],
+            "size": [sizes[arm] for arm in line.arms],
+            "opacity": 1,
+            "line": {"width": 1.5, "color": style.colour},
+        },
+    )
+
+
+def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
+    """Return sizes whose areas grow with the time of a token; all alike where some are not timed."""
+    taken = [decode_s(arm) for arm in arms]
+    known = [seconds for seconds in taken if seconds is not None]
+    if len(known) < len(arms) or min(known) == max(known):
+        return dict.fromkeys(arms, (SMALLEST_PX + LARGEST_PX) / 2)
+    least, most = SMALLEST_PX**2, LARGEST_PX**2
+    shares = [(seconds - min(known)) / (max(known) - min(known)) for seconds in known]
+    return {arm: round((least + (most - least) * share) ** 0.5, 1) for arm, share in zip(arms, shares, strict=True)}
+
+
+def _standing(arm: QualityArm, *, is_on_front: bool) -> Text:
+    taken = decode_s(arm)
+    said = say(
+        "quality.pareto_hover",
+        name=arm.name,
+        value=_loss_text(arm) if is_by_loss(arm) else answered_text(arm),
+        bytes=numbers.count(cache_bytes(arm) or 0),
+        decode=numbers.NOTHING if taken is None else numbers.seconds(taken),
+    )
+    return say("quality.on_front", said=said) if is_on_front else said
