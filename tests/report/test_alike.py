@@ -6,7 +6,7 @@ import pytest
 
 from suite.report.alike import case_key
 from suite.report.compress_runs import compress_studies
-from suite.report.quality_runs import studies
+from suite.report.quality.design import quality_experiments
 from suite.report.rl_contrasts import contrasts_of
 from suite.report.rl_memory_setups import setups
 from suite.report.rl_runs import comparisons
@@ -74,7 +74,7 @@ def test_a_switch_at_its_default_is_no_arm_of_its_own():
 def test_quality_groups_alike():
     plain = quality_record(seed=0, **mla(16))
     other = quality_record(seed=1, **mla(16, **{"attention.kv_heads": None, "task.asked": "unevenly"}))
-    (study,) = studies(in_memory(plain, other))
+    (study,) = quality_experiments(in_memory(plain, other))
     assert [[run.seed for run in arm.runs] for arm in study.arms] == [["0", "1"]]
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import suite.report
 from suite.configuration import languages, read_yaml
+from suite.report.page.texts import load_texts
 from suite.report.rl_gains import COUNTED
 from suite.report.sections.rl_evolution import VIEWS
 from suite.report.sections.rl_stability import MEASURES
-from suite.report.words import load_words
 
 
 def placeholders(sentence):
@@ -17,7 +17,7 @@ def placeholders(sentence):
 
 def test_both_languages_have_the_same_keys_and_placeholders():
     assert languages("report") == ("en", "zh")
-    english, chinese = load_words("en").sentences, load_words("zh").sentences
+    english, chinese = load_texts("en").sentences, load_texts("zh").sentences
     assert list(english) == list(chinese)
     assert {key: placeholders(text) for key, text in english.items()} == {
         key: placeholders(text) for key, text in chinese.items()
@@ -46,12 +46,18 @@ def test_no_sentence_is_left_over():
     composed += tuple(f"rl_stages.{metric}" for metric in COUNTED)
     composed += tuple(f"rl_evolution.{metric}" for metric in VIEWS)
     composed += tuple(f"rl_stability.{measure.metric}" for measure in MEASURES)
-    composed += tuple(f"quality_tiers.{part}." for part in ("asked", "tier", "mix", "form", "cached"))
+    composed += tuple(f"quality_tiers.{part}." for part in ("asked", "tier", "mix", "form", "cached", "point", "view"))
     composed += tuple(f"quality.{part}." for part in ("match", "part", "line", "axis"))
     composed += tuple(
         f"compress.{part}." for part in ("method", "class", "view", "axis", "table", "ranking", "check", "added", "by")
     )
-    composed += ("claim.outcome.", "claim.ceiling.", "claim.needs.")
+    composed += ("claim.outcome.", "claim.ceiling.", "claim.needs.", "claim.tiers.")
     composed += tuple(f"claim.{claim['id']}" for claim in read_yaml("claims.yaml")["claims"])
-    unused = [key for key in load_words("en").sentences if key not in code and not key.startswith(composed)]
+    composed += ("punctuation.",)
+    of_sections = (".title", ".explanation")
+    unused = [
+        key
+        for key in load_texts("en").sentences
+        if key not in code and not key.startswith(composed) and not key.endswith(of_sections)
+    ]
     assert unused == []
