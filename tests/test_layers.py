@@ -188,6 +188,7 @@ JUDGES = {
     "compress_rulings",
     "compress_tables",
     "claims",
+    "experiment",
     "families",
     "tiers",
     "rl_contests",

@@ -9,6 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, count, takewhile
 from statistics import median
 
 from suite.records import numbers
@@ -58,22 +59,21 @@ WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")
 """Settings that change nothing of what is learnt."""
 RATIO_OF_RANK = 4
 """DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/latent_shapes.py)."""
-MOST_HEADS = 1024
 
-ByKind = Mapping[str, Mapping[int, float]]
-"""By kind of question, then by the steps before the evaluation."""
+BySpan = Mapping[str, Mapping[int, float]]
+"""By what stands behind a span, mostly a kind of question; then by the steps before the evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QualityRun(Run):
     """One decoder trained on questions: what it answered of each kind, and when."""
 
-    answered: ByKind
-    loss: ByKind
-    knocked_out: Mapping[str, Mapping[str, float]]
-    """By head, then by kind: the share still answered without it, once trained."""
-    recoverable: Mapping[str, float]
-    """By kind: the share that a linear reader finds in the cache, once trained."""
+    answered: BySpan = field(default_factory=dict)
+    loss: BySpan = field(default_factory=dict)
+    without_heads: BySpan = field(default_factory=dict)
+    """By head and kind, `head/kind`: the share still answered without it."""
+    recoverable: BySpan = field(default_factory=dict)
+    """The share that a linear reader finds in the cache."""
     updates: Mapping[int, float] = field(default_factory=dict)
     """Before each evaluation, as far as known."""
     questions: float | None = None
@@ -107,16 +107,15 @@ class QualityRun(Run):
 
     def final(self, kind: str = ALL) -> float | None:
         """Return the share answered once trained."""
-        return _last(self.answered.get(kind or self.telling))
+        return last(self.answered, kind or self.telling)
 
     def final_loss(self) -> float | None:
         """Return the loss on a held-out answer once trained, in nats."""
-        return _last(self.loss.get(ALL))
+        return last(self.loss, ALL)
 
     def chance(self, kind: str = ALL) -> float | None:
         """Return the share that guessing answers."""
-        kind = kind or self.telling
-        return share(self.constant("chance", f"{EVALUATE}/{kind}" if kind else EVALUATE))
+        return share(self.constant("chance", "/".join(filter(None, [EVALUATE, kind or self.telling]))))
 
     def curve(self, kind: str = ALL) -> tuple[Sequence[float], Sequence[float]]:
         """Return updates and shares of the evaluations whose updates are known, in order."""
@@ -133,25 +132,21 @@ Value = Callable[[QualityRun], float | None]
 
 def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
     """Read a record; one that did not end well, or was never evaluated, gives a run that has nothing."""
-    run = QualityRun(current=current, key=key, answered={}, loss={}, knocked_out={}, recoverable={})
+    run = QualityRun(current=current, key=key)
     readings = [one for one in current.record.readings if 0 <= one.step < MOST_STEPS and abs(one.value) < MOST]
-    shares = sorted((one for one in readings if 0 <= one.value <= 1), key=lambda one: one.step)
-    answered = _by_kind(shares, "answered")
+    shares = [one for one in readings if 0 <= one.value <= 1]
+    answered = _by_span(shares, "answered", EVALUATE)
     if not run.is_ok or ALL not in answered:
         return run
-    asked = [one.value for one in _of_step(readings, "questions")]
+    asked = _by_span(readings, "questions", STEP).get(ALL, {}).values()
     return replace(
         run,
         answered=answered,
-        loss=_by_kind([one for one in readings if one.value >= 0], "answer_loss"),
-        knocked_out=_without_heads(shares),
-        recoverable={
-            kind: one.value
-            for one in shares
-            if one.metric == "recoverable" and (kind := below(one.span, CACHED)) is not None
-        },
-        updates=_updates(readings),
-        questions=math.fsum(asked) if asked else None,
+        loss=_by_span([one for one in readings if one.value >= 0], "answer_loss", EVALUATE),
+        without_heads=_by_span(shares, "answered", KNOCKED_OUT),
+        recoverable=_by_span(shares, "recoverable", CACHED),
+        updates=_updates(_by_span(readings, "updates", STEP).get(ALL, {})),
+        questions=math.fsum(value for value in asked if value >= 0) if asked else None,
         decode_s=decoded_s(readings, is_cpu=run.axis("device") == "cpu") if current.is_of_one_machine else None,
     )
 
@@ -164,40 +159,25 @@ def decoded_s(readings: Sequence[Reading], *, is_cpu: bool) -> float | None:
     return median(usable) if usable else None
 
 
-def _by_kind(readings: Iterable[Reading], metric: str) -> ByKind:
+def last(found: BySpan, kind: str) -> float | None:
+    """Return the number of the last evaluation."""
+    by_step = found.get(kind)
+    return by_step[max(by_step)] if by_step else None
+
+
+def _by_span(readings: Iterable[Reading], metric: str, span: str) -> BySpan:
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for one in readings:
-        kind = ALL if one.span == EVALUATE else below(one.span, EVALUATE)
-        if one.metric == metric and kind is not None:
-            found[kind][one.step] = one.value
+        behind = ALL if one.span == span else below(one.span, span)
+        if one.metric == metric and behind is not None:
+            found[behind][one.step] = one.value
     return dict(found)
 
 
-def _without_heads(shares: Iterable[Reading]) -> Mapping[str, Mapping[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    for one in shares:
-        head, _, kind = (below(one.span, KNOCKED_OUT) or "").partition("/")
-        if one.metric == "answered" and head and (head in found or len(found) < MOST_HEADS):
-            found.setdefault(head, {})[kind] = one.value
-    return found
-
-
-def _of_step(readings: Iterable[Reading], metric: str) -> list[Reading]:
-    found = [one for one in readings if one.span == STEP and one.metric == metric and one.value >= 0]
-    return sorted(found, key=lambda one: one.step)
-
-
-def _updates(readings: Iterable[Reading]) -> dict[int, float]:
-    spent = {0: 0.0}
-    for one in _of_step(readings, "updates"):
-        if one.step not in spent:  # a step is missing, and with it how many updates there were
-            break
-        spent[one.step + 1] = spent[one.step] + one.value
-    return spent
-
-
-def _last(by_step: Mapping[int, float] | None) -> float | None:
-    return by_step[max(by_step)] if by_step else None
+def _updates(by_step: Mapping[int, float]) -> dict[int, float]:
+    """Add the updates of steps up; behind a missing step nobody knows how many there were."""
+    known = takewhile(lambda step: by_step.get(step, -1.0) >= 0, count())
+    return dict(enumerate(accumulate((by_step[step] for step in known), initial=0.0)))
 
 
 DESIGN = Design(

@@ -7,7 +7,7 @@ that some attribute needs most. Falls do not add up exactly: a decoder is not li
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -19,16 +19,16 @@ from suite.report.model.labels import BLUE
 from suite.report.plot.heatmap import heatmap
 from suite.report.plot.marks import faint
 from suite.report.quality.columns import NAME
-from suite.report.quality.design import QualityArm, QualityRun
+from suite.report.quality.design import QualityArm, QualityRun, last
 from suite.report.table import column, columns_of, table
 
 ATTRIBUTE = re.compile(r"attribute ([1-9]\d?)")
-HEAD = re.compile(r"layer (\d{1,3}) head (\d{1,3})")
+ABLATED = re.compile(r"layer \d{1,3} head \d{1,3}/")
 LEAST_FALL = 0.05
 """The falls of an attribute must come to as much together to say who carries it."""
 MOST_OF_IT = 0.5
 """A head with more of an attribute's fall carries it more than all the others do together."""
-MOST_MAPS = 6
+MOST_HEADS, MOST_MAPS = 1024, 6
 OPACITY = 0.75
 """Text in the page's own colour stays readable on it, in light and in dark."""
 ROW_PX, FRAME_PX = 46, 120
@@ -63,16 +63,18 @@ class Falls:
 
 def falls_of(run: QualityRun) -> Falls | None:
     """Return the falls of a run; None where no head was ablated, or there is a single one."""
-    heads = sorted(filter(HEAD.fullmatch, run.knocked_out), key=_numbers)
+    heads = sorted({span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)}, key=_numbers)
+    heads = heads[:MOST_HEADS]
     kinds = [kind for kind in run.answered if ATTRIBUTE.fullmatch(kind)]
-    attributes = sorted((kind for kind in kinds if all(kind in run.knocked_out[head] for head in heads)), key=_numbers)
+    known = (kind for kind in kinds if all(f"{head}/{kind}" in run.without_heads for head in heads))
+    attributes = sorted(known, key=_numbers)
     if len(heads) < 2 or not attributes:
         return None
     return Falls(
         seed=run.seed,
         heads=heads,
         attributes=attributes,
-        fall=[[_fall(run, run.knocked_out[head], kind) for kind in attributes] for head in heads],
+        fall=[[_fall(run, head, kind) for kind in attributes] for head in heads],
     )
 
 
@@ -165,8 +167,8 @@ def _head_name(name: str, *, has_layers: bool) -> Text:
     return say("quality_tiers.head", head=int(head) + 1)
 
 
-def _fall(run: QualityRun, without: Mapping[str, float], kind: str) -> float:
-    return (run.final(kind) or 0.0) - without[kind]
+def _fall(run: QualityRun, head: str, kind: str) -> float:
+    return (run.final(kind) or 0.0) - (last(run.without_heads, f"{head}/{kind}") or 0.0)
 
 
 def _numbers(text: str) -> list[int]:

@@ -40,6 +40,7 @@ from suite.report.quality.design import (
     cache_bytes,
     decode_s,
     is_latent,
+    last,
     share_of,
 )
 from suite.report.quality.families import (
@@ -127,7 +128,7 @@ def _by_bytes(family: Family, settings: Text) -> Figure | None:
 
 def recoverable(tier: str) -> Value:
     """Return what gives the share of a tier that a linear reader finds in a run's cache."""
-    return lambda run: run.recoverable.get(tier)
+    return lambda run: last(run.recoverable, tier)
 
 
 def _marks(arms: Sequence[QualityArm], value: Value, what: Text) -> dict[QualityArm, Point]:
