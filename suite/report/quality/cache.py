@@ -162,9 +162,13 @@ def bytes_axis(arms: Iterable[QualityArm]) -> Axis:
     return byte_axis(say("quality.axis.bytes"), [cache_bytes(arm) or 1.0 for arm in arms])
 
 
-def faded(arm: QualityArm, arms: Sequence[QualityArm]) -> dict[str, Any]:
-    """Return what a series of an arm needs to be told from others of its variant, which fade in their order."""
-    alike = [other for other in arms if other.first.attention == arm.first.attention]
-    place = alike.index(arm)
-    opacity = round(1 - (1 - FAINTEST) * place / max(1, len(alike) - 1), 2)
-    return {"style": arm.style, "ordinal": place, "facets": arm.facets, "more": {"opacity": opacity}}
+def faded(drawn: Mapping[QualityArm, Sequence[Point]], mode: str) -> list[Series]:
+    """Return a series for each arm; those of one variant fade in their order."""
+    series = []
+    for arm, points in drawn.items():
+        alike = [other for other in drawn if other.first.attention == arm.first.attention]
+        place = alike.index(arm)
+        opacity = round(1 - (1 - FAINTEST) * place / max(1, len(alike) - 1), 2)
+        looks: dict[str, Any] = {"style": arm.style, "ordinal": place, "more": {"opacity": opacity}}
+        series.append(Series(name=arm.name, points=points, mode=mode, size=8, facets=arm.facets, **looks))
+    return series

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Kind, Text, joined, say
 from suite.report.evidence import difference, p_columns, verdict_of
-from suite.report.model.formats import nats, share_with_range, with_range
+from suite.report.model.formats import ends_of, nats, share_interval, share_with_range, with_range
+from suite.report.plot.marks import Point
 from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, QualityExperiment, cache_bytes, share_of
 from suite.report.table import Column, column
 
@@ -48,6 +50,13 @@ def caption(text: Text, arms: Iterable[QualityArm]) -> Text:
     """Return a figure's caption, which says where no arm of it has a second seed."""
     is_single = all(len(arm.ended) == 1 for arm in arms)
     return joined("sentence", [text, say("quality.one_seed") if is_single else ""])
+
+
+def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
+    """Return the mean share of the seeds at a place of the other axis. `hover`: a key, with `fields` in it."""
+    mean, told = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
+    x, y = (place, mean) if along == "y" else (mean, place)
+    return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=told)
 
 
 NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)

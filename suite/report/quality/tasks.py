@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.evidence import verdict_of, with_rule
 from suite.report.model.experiment import Quantity, contrast, grouped, judged, of_outcome, titles_of, without
-from suite.report.model.formats import ends_of, mean_with_range, share_interval
+from suite.report.model.formats import ends_of, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
 from suite.report.model.run import cut, number_of
@@ -29,6 +28,7 @@ from suite.report.quality.columns import (
     bytes_text,
     caption,
     share_columns,
+    share_point,
     study_column,
     told,
 )
@@ -366,70 +366,66 @@ def _dots(found: Sequence[Row], name: Text, offset: float) -> list[Point]:
 def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> list[Figure]:
     """Draw, for each task and setting of it with several numbers, a line a variant; those with the most values."""
     names = sorted({name for one in found for name, _ in one.key if name.startswith(TASK_SETTING)})
-    drawn = [
-        (name, title, numbered)
-        for name in names
-        for title, alike in _alike_but(found, name, has_labels=has_labels)
-        if len(numbered := [one for one in alike if number_of(one.value(name)) is not None]) > 1
-    ]
-    return [_over(*one) for one in sorted(drawn, key=lambda one: -len(one[2]))[:MOST_SETTINGS]]
+    figures = [figure for name in names for figure in _over_setting(name, found, has_labels=has_labels)]
+    return [figure for _, figure in sorted(figures, key=lambda one: -one[0])[:MOST_SETTINGS]]
 
 
-def _alike_but(
-    found: Sequence[QualityExperiment], name: str, *, has_labels: bool
-) -> list[tuple[tuple[Text, Text], list[QualityExperiment]]]:
-    """Return experiments that agree in all but one setting, with their title and settings."""
+def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: bool) -> Iterable[tuple[int, Figure]]:
+    """Draw experiments that agree in all but a setting; with how many they are."""
     by_rest = grouped(found, lambda one: without(one.key, [name]))
     titles = titles_of([*by_rest], DESIGN, has_labels=has_labels)
-    return [(titles[rest], alike) for rest, alike in by_rest.items()]
-
-
-def _over(name: str, title: tuple[Text, Text], found: Sequence[QualityExperiment]) -> Figure:
-    arms = sorted(
-        ((number_of(one.value(name)) or 0.0, arm) for one in found for arm in one.arms), key=lambda one: one[0]
-    )
-    variants = sorted(grouped(arms, lambda one: one[1].key).values(), key=lambda of_variant: order(of_variant[0][1]))
-    values = sorted({value for value, _ in arms})
     called = DESIGN.called(name)
-
-    def drawn(point: Callable[[float, QualityArm], Point | None], yaxis: Axis) -> dict[str, Any]:
-        lines = {one[0][1]: [mark for pair in one if (mark := point(*pair)) is not None] for one in variants}
-        return plot(
-            [
-                Series(name=arm.name, points=points, mode="lines+markers", size=8, **faded(arm, [*lines]))
-                for arm, points in lines.items()
-                if points
-            ],
-            xaxis=linear(figure_text(called), **ticked([(value, numbers.plain_tick(value)) for value in values])),
-            yaxis=yaxis,
-        )
-
-    answered = drawn(_answered_point, shares(say("quality.axis.answered"), range=[0, 1.03]))
-    arrived = drawn(_arrival_point, linear(say("quality.axis.arrival"), rangemode="tozero", separatethousands=True))
-    views = [View(title=say("quality.answered"), figure=answered), View(title=say("quality.arrival"), figure=arrived)]
-    return Figure(
-        title=dotted(title[0], called),
-        settings=title[1],
-        caption=caption(say("quality.axis_caption"), [arm for _, arm in arms]),
-        views=[view for view in views if view.figure["data"]],
-        height_px=height_px(len(answered["data"])),
-    )
+    for rest, alike in by_rest.items():
+        by_value = {value: one for one in alike if (value := number_of(one.value(name))) is not None}
+        if len(by_value) > 1:
+            title, settings = titles[rest]
+            views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
+            yield (
+                len(by_value),
+                Figure(
+                    title=dotted(title, called),
+                    settings=settings,
+                    caption=caption(
+                        say("quality.axis_caption"), [arm for one in by_value.values() for arm in one.arms]
+                    ),
+                    views=views,
+                    height_px=height_px(len(views[0].figure["data"])),
+                ),
+            )
 
 
-def _answered_point(x: float, arm: QualityArm) -> Point:
-    values = arm.values(share_of(ALL))
-    hover = say("quality.share_hover", share=answered_text(arm), count=len(values))
-    return Point(x=x, y=fmean(values), ends=ends_of(share_interval(values)), hover=hover)
+def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> list[View]:
+    arms = [(value, arm) for value in sorted(by_value) for arm in by_value[value].arms]
+    variants = sorted(grouped(arms, lambda one: one[1].key).values(), key=lambda alike: order(alike[0][1]))
+    xaxis = linear(called, **ticked([(value, numbers.plain_tick(value)) for value in sorted(by_value)]))
+
+    def drawn(title: str, point: Callable[[float, QualityArm], Point | None], yaxis: Axis) -> View:
+        lines = {alike[0][1]: [mark for one in alike if (mark := point(*one)) is not None] for alike in variants}
+        known = {arm: points for arm, points in lines.items() if points}
+        return View(title=say(title), figure=plot(faded(known, "lines+markers"), xaxis=xaxis, yaxis=yaxis))
+
+    return [
+        drawn("quality.answered", _answered_point, shares(say("quality.axis.answered"), range=[0, 1.03])),
+        drawn(
+            "quality.arrival",
+            _arrival_point,
+            linear(say("quality.axis.arrival"), rangemode="tozero", separatethousands=True),
+        ),
+    ]
 
 
-def _arrival_point(x: float, arm: QualityArm) -> Point | None:
+def _answered_point(value: float, arm: QualityArm) -> Point:
+    return share_point(value, arm.values(share_of(ALL)), "quality.share_hover")
+
+
+def _arrival_point(value: float, arm: QualityArm) -> Point | None:
     """Return when half of the seeds or more had arrived."""
     found = arrivals_of(arm)
     if found is None or found.median is None:
         return None
     updates = numbers.count(found.median)
     hover = say("quality.arrival_hover", updates=updates, arrived=found.arrived, runs=found.runs)
-    return Point(x=x, y=found.median, hover=hover)
+    return Point(x=value, y=found.median, hover=hover)
 
 
 def _pareto(found: Sequence[QualityExperiment]) -> Figure | None:

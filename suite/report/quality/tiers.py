@@ -7,13 +7,14 @@ questions that the tables answer by rule.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
 from suite.report.evidence import p_columns, verdict, verdict_of, with_rule
-from suite.report.model.formats import ends_of, points, share_interval, share_with_range, with_range
+from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.labels import GREY, PURPLE, SKY, Style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
@@ -30,6 +31,7 @@ from suite.report.quality.columns import (
     answered_text,
     caption,
     share_columns,
+    share_point,
     told,
 )
 from suite.report.quality.design import (
@@ -66,6 +68,7 @@ REACH = 1.17
 """Room above 100 % for the names of marks."""
 APART = 0.14
 """Between the tiers of one row, which often agree."""
+Marks = dict[QualityArm, Point]
 TIER_STYLES = {
     "often": Style(colour=GREY),
     "sometimes": Style(colour=SKY, marker="square"),
@@ -80,49 +83,13 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     named = [(family, family.name if len(found) > 1 else "") for family in found]
+    figures = (_by_bytes, _forms_figure, _heads_figure, _curves)
+    tables = (_pairs_table, _forms_table, _variants_table, _mixes_table, _cached_table, _heads_table)
     return section(
         "quality_tiers",
-        figures=[figure for one in named[:MOST_FAMILIES] for figure in _figures(*one)],
-        tables=with_rule([table for one in named for table in _tables(*one) if table.rows]),
+        figures=[figure(*one) for one in named[:MOST_FAMILIES] for figure in figures],
+        tables=with_rule([laid for one in named for table in tables if (laid := table(*one)).rows]),
         headlines=[_headline(family, has_label=results.several) for family in found],
-    )
-
-
-def _figures(family: Family, settings: Text) -> list[Figure | None]:
-    return [
-        _by_bytes(family, settings),
-        _forms_figure(family, settings),
-        heads_figure(family.looked_into, settings),
-        _curves(family, settings),
-    ]
-
-
-def _by_bytes(family: Family, settings: Text) -> Figure | None:
-    arms = [arm for arm in family.main.arms if cache_bytes(arm)]
-    if not arms:
-        return None
-    answered, in_cache = say("quality_tiers.answered"), say("quality_tiers.in_cache")
-    by_tier = [(tier, _marks(arms, share_of(tier), answered)) for tier in family.tiers]
-    cached = [_marks(arms, recoverable(tier), in_cache) for tier in family.tiers]
-    mixes = [_panel(say(f"quality_tiers.mix.{mix}"), _marks(arms, mix_share(mix), answered)) for mix in MIXES]
-
-    def tier_panel(tier: str, *marks: dict[QualityArm, Point]) -> Panel:
-        return _panel(say(f"quality_tiers.asked.{tier}"), *marks, level=arms[0].first.chance(tier))
-
-    views = [_view("tiers", [tier_panel(*one) for one in by_tier], say("quality.axis.answered"), arms)]
-    if any(cached):
-        both = [tier_panel(*one, other) for one, other in zip(by_tier, cached, strict=True)]
-        views.append(_view("cached", both, say("quality_tiers.axis.cached"), arms))
-    if all(panel.series for panel in mixes):
-        views.append(_view("mixes", mixes, say("quality.axis.answered"), arms))
-    updates = numbers.count(family.usual_updates)
-    return Figure(
-        title=say("quality_tiers.by_bytes"),
-        settings=settings,
-        caption=caption(say("quality_tiers.by_bytes_caption", updates=updates), arms),
-        views=views,
-        height_px=panels_height_px(len(by_tier)),
-        wide=True,
     )
 
 
@@ -131,54 +98,72 @@ def recoverable(tier: str) -> Value:
     return lambda run: last(run.recoverable, tier)
 
 
-def _marks(arms: Sequence[QualityArm], value: Value, what: Text) -> dict[QualityArm, Point]:
+def _by_bytes(family: Family, settings: Text) -> Figure | None:
+    arms = [arm for arm in family.main.arms if cache_bytes(arm)]
+    if not arms:
+        return None
+
+    def tier_panel(tier: str, *others: Marks) -> Panel:
+        marks = _marks(arms, share_of(tier), "quality_tiers.answered")
+        return _panel(say(f"quality_tiers.asked.{tier}"), marks, *others, level=arms[0].first.chance(tier))
+
+    cached = [_marks(arms, recoverable(tier), "quality_tiers.in_cache") for tier in family.tiers]
+    mixes = {mix: _marks(arms, mix_share(mix), "quality_tiers.answered") for mix in MIXES}
+    views = {"tiers": list(map(tier_panel, family.tiers))}
+    if any(cached):
+        views["cached"] = list(map(tier_panel, family.tiers, cached))
+    if all(mixes.values()):
+        views["mixes"] = [_panel(say(f"quality_tiers.mix.{mix}"), marks) for mix, marks in mixes.items()]
+    titles = {"cached": say("quality_tiers.axis.cached")}
+    updates = numbers.count(family.usual_updates)
+    return Figure(
+        title=say("quality_tiers.by_bytes"),
+        settings=settings,
+        caption=caption(say("quality_tiers.by_bytes_caption", updates=updates), arms),
+        views=[
+            View(
+                title=say(f"quality_tiers.view.{name}"),
+                figure=panels(found, xaxis=bytes_axis(arms), title=titles.get(name, say("quality.axis.answered"))),
+            )
+            for name, found in views.items()
+        ],
+        height_px=panels_height_px(len(family.tiers)),
+        wide=True,
+    )
+
+
+def _marks(arms: Sequence[QualityArm], value: Value, what: str) -> Marks:
+    sizes = {arm: cache_bytes(arm) or 0.0 for arm in arms if arm.values(value)}
     return {
-        arm: Point(
-            x=cache_bytes(arm),
-            y=fmean(values),
-            ends=ends_of(share_interval(values)),
-            hover=say(
-                "quality_tiers.mark_hover",
-                name=arm.name,
-                what=what,
-                share=share_with_range(values),
-                count=len(values),
-                bytes=numbers.count(cache_bytes(arm) or 0),
-            ),
+        arm: share_point(
+            size,
+            arm.values(value),
+            "quality_tiers.mark_hover",
+            name=arm.name,
+            what=say(what),
+            bytes=numbers.count(size),
         )
-        for arm in arms
-        if (values := arm.values(value))
+        for arm, size in sizes.items()
     }
 
 
-def _panel(
-    title: Text, marks: dict[QualityArm, Point], *open_marks: dict[QualityArm, Point], level: float | None = None
-) -> Panel:
+def _panel(title: Text, marks: Marks, open_marks: Marks | None = None, *, level: float | None = None) -> Panel:
     """Draw a mark for each arm and a line through the sizes of a variant; further marks beside them are open."""
-    mode = "lines+markers" if open_marks else "lines+markers+text"  # names would lie over each other
     series = []
-    for line in lines_of(dict.fromkeys([*marks, *(arm for more in open_marks for arm in more)])):
-        first = line.series(marks, mode)
-        series += [first] if first.points else []
-        for more in open_marks:
-            second = line.series(more, mode)
-            style = replace(second.style, dash="dot")
-            series += [replace(second, style=style, ordinal=1, in_legend=False)] if second.points else []
+    for line in lines_of(dict.fromkeys([*marks, *(open_marks or {})])):
+        # The names of sizes would lie over each other.
+        first = line.series(marks, "lines+markers+text" if open_marks is None else "lines+markers")
+        second = line.series(open_marks or {}, "lines+markers")
+        second = replace(second, style=replace(second.style, dash="dot"), ordinal=1, in_legend=False)
+        series += [one for one in (first, second) if one.points]
     yaxis = linear("", range=[0, REACH], tickvals=TICKS, tickformat=".0%")
     return Panel(title=title, series=series, yaxis=yaxis, level=level or None)
 
 
-def _view(name: str, found: Sequence[Panel], axis_title: Text, arms: Sequence[QualityArm]) -> View:
-    figure = panels(found, xaxis=bytes_axis(arms), title=axis_title)
-    return View(title=say(f"quality_tiers.view.{name}"), figure=figure)
-
-
 def _forms_figure(family: Family, settings: Text) -> Figure | None:
     found = family.with_forms
-    if not found:
-        return None
     # MHA beside one latent is one picture; many variants are a view each.
-    parts = [[form for forms in found for form in forms]] if len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
+    parts = [[form for forms in found for form in forms]] if 0 < len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
     return Figure(
         title=say("quality_tiers.forms"),
         settings=settings,
@@ -187,129 +172,85 @@ def _forms_figure(family: Family, settings: Text) -> Figure | None:
             View(title=forms[0].arm.name if len(parts) > 1 else "", figure=_forms_plot(forms, family.tiers))
             for forms in parts
         ],
-        height_px=rows_height_px(max(map(len, parts))),
+        height_px=rows_height_px(max(map(len, parts), default=0)),
         wide=True,
     )
 
 
 def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
+    offsets = [APART * (place - (len(tiers) - 1) / 2) for place in range(len(tiers))]
     return rows(
-        [joined(" · ", [form.arm.name, form.name]) for form in forms],
+        [dotted(form.arm.name, form.name) for form in forms],
         [
             Series(
-                name=say(f"quality_tiers.tier.{tier}"),
-                points=_tier_points(tier, APART * (place - (len(tiers) - 1) / 2), forms),
+                name=(name := say(f"quality_tiers.tier.{tier}")),
+                points=[
+                    replace(
+                        share_point(row + offset, values, "quality_tiers.hover", along="x", name=name),
+                        facets=form.arm.facets,
+                    )
+                    for row, form in enumerate(forms)
+                    if (values := form.arm.values(share_of(tier)))
+                ],
                 style=TIER_STYLES[tier],
                 along="x",
                 size=10,
             )
-            for place, tier in enumerate(tiers)
+            for tier, offset in zip(tiers, offsets, strict=True)
         ],
         xaxis=shares(say("quality.axis.answered"), range=[-0.02, 1.04]),
         shift_px=19,
     )
 
 
-def _tier_points(tier: str, offset: float, forms: Sequence[Form]) -> list[Point]:
-    name = say(f"quality_tiers.tier.{tier}")
-    return [
-        Point(
-            x=fmean(values),
-            y=row + offset,
-            ends=ends_of(share_interval(values)),
-            hover=say("quality_tiers.hover", name=name, share=share_with_range(values), count=len(values)),
-            facets=form.arm.facets,
-        )
-        for row, form in enumerate(forms)
-        if (values := form.arm.values(share_of(tier)))
-    ]
+def _heads_figure(family: Family, settings: Text) -> Figure | None:
+    return heads_figure(family.looked_into, settings)
 
 
-def _curves(family: Family, settings: Text) -> Figure | None:
+def _curves(family: Family, settings: Text) -> Figure:
     arms = family.main.arms
-    views = [
-        View(title=say(f"quality_tiers.tier.{tier}"), figure=figure)
-        for tier in reversed(family.tiers)
-        if (figure := _curves_plot(arms, tier))["data"]
-    ]
-    if not views:
-        return None
+    drawn = {tier: {arm: curve for arm in arms if (curve := _curve(arm, tier))} for tier in reversed(family.tiers)}
     return Figure(
         title=say("quality_tiers.curves"),
         settings=settings,
         caption=caption(say("quality_tiers.curves_caption"), arms),
-        views=views,
+        views=[
+            View(
+                title=say(f"quality_tiers.tier.{tier}"),
+                figure=plot(
+                    faded(curves, "lines"),
+                    xaxis=linear(say("quality.axis.updates"), separatethousands=True, rangemode="tozero"),
+                    yaxis=shares(say("quality.axis.answered"), range=[0, 1.03]),
+                ),
+            )
+            for tier, curves in drawn.items()
+            if curves
+        ],
         height_px=height_px(len(arms)),
     )
 
 
-def _curves_plot(arms: Sequence[QualityArm], tier: str) -> dict[str, Any]:
-    """Draw the mean of the seeds; an arm whose evaluations have no number of updates is left out."""
-    drawn = {arm: curve for arm in arms if (curve := _curve(arm, tier))}
-    return plot(
-        [Series(name=arm.name, points=curve, mode="lines", **faded(arm, [*drawn])) for arm, curve in drawn.items()],
-        xaxis=linear(say("quality.axis.updates"), separatethousands=True, rangemode="tozero"),
-        yaxis=shares(say("quality.axis.answered"), range=[0, 1.03]),
-    )
-
-
 def _curve(arm: QualityArm, tier: str) -> list[Point]:
-    """Return the mean share at each evaluation that all seeds have."""
+    """Return the mean share at each evaluation that all seeds have, where their updates are known."""
     curves = [dict(zip(*run.curve(tier), strict=True)) for run in arm.ended]
-    shared = {spent: [curve[spent] for curve in curves] for spent in sorted(set.intersection(*map(set, curves)))}
-    return [
-        Point(
-            x=spent,
-            y=fmean(reached),
-            hover=say(
-                "quality.curve_hover",
-                updates=numbers.count(spent),
-                share=share_with_range(reached),
-                count=len(reached),
-            ),
-        )
-        for spent, reached in shared.items()
-    ]
+    reached = {spent: [curve[spent] for curve in curves] for spent in sorted(set.intersection(*map(set, curves)))}
+    points = [share_point(at, reached[at], "quality.curve_hover", updates=numbers.count(at)) for at in reached]
+    return [replace(point, ends=None) for point in points]
 
 
-def _tables(family: Family, settings: Text) -> list[Table]:
-    return [
-        table(
-            say("quality_tiers.pairs"),
-            tier_contrasts(family),
-            [
-                *NEAREST,
-                column("quality_tiers.tier", lambda found: say(f"quality_tiers.tier.{found.about}")),
-                *share_columns("quality.answered", "quality.other_answered"),
-            ],
-            note=say("quality_tiers.pairs_note"),
-            settings=settings,
-            facets_of=lambda found: {"label": found.arm.label},
-        ),
-        _forms_table(family, settings),
-        table(
-            say("quality_tiers.by_variant"),
-            family.main.arms,
-            [
-                *ARM,
-                *_tier_columns(family),
-                column("quality.decode", decode_s, numbers.seconds),
-            ],
-            note=say("quality_tiers.by_variant_note"),
-            settings=settings,
-            facets_of=lambda arm: arm.facets,
-        ),
-        _mixes_table(family, settings),
-        _cached_table(family, settings),
-        heads_table(family.main.arms, settings),
-    ]
-
-
-def _tier_columns(family: Family) -> list[Column[QualityArm]]:
-    def answered(tier: str) -> Column[QualityArm]:
-        return column(f"quality_tiers.tier.{tier}", lambda arm: answered_text(arm, tier), kind=Kind.NUMBER)
-
-    return [answered(tier) for tier in family.tiers]
+def _pairs_table(family: Family, settings: Text) -> Table:
+    return table(
+        say("quality_tiers.pairs"),
+        tier_contrasts(family),
+        [
+            *NEAREST,
+            column("quality_tiers.tier", lambda found: say(f"quality_tiers.tier.{found.about}")),
+            *share_columns("quality.answered", "quality.other_answered"),
+        ],
+        note=say("quality_tiers.pairs_note"),
+        settings=settings,
+        facets_of=lambda found: {"label": found.arm.label},
+    )
 
 
 def _forms_table(family: Family, settings: Text) -> Table:
@@ -330,10 +271,28 @@ def _forms_table(family: Family, settings: Text) -> Table:
     )
 
 
+def _variants_table(family: Family, settings: Text) -> Table:
+    return table(
+        say("quality_tiers.by_variant"),
+        family.main.arms,
+        [*ARM, *_tier_columns(family), column("quality.decode", decode_s, numbers.seconds)],
+        note=say("quality_tiers.by_variant_note"),
+        settings=settings,
+        facets_of=lambda arm: arm.facets,
+    )
+
+
+def _tier_columns(family: Family) -> list[Column[QualityArm]]:
+    return [
+        column(f"quality_tiers.tier.{tier}", partial(answered_text, kind=tier), kind=Kind.NUMBER)
+        for tier in family.tiers
+    ]
+
+
 def _mixes_table(family: Family, settings: Text) -> Table:
     def asked(mix: str) -> Column[QualityArm]:
-        title = f"quality_tiers.mix.{mix}"
-        return column(title, lambda arm: share_with_range(arm.values(mix_share(mix))), kind=Kind.NUMBER)
+        share = mix_share(mix)
+        return column(f"quality_tiers.mix.{mix}", lambda arm: share_with_range(arm.values(share)), kind=Kind.NUMBER)
 
     return table(
         say("quality_tiers.mixes"),
@@ -349,52 +308,49 @@ def _mixes_table(family: Family, settings: Text) -> Table:
 def _swapped_less(arm: QualityArm) -> Text | None:
     """Write the share in the swapped mix less the one as it was trained, every seed against itself."""
     less = compare(*(arm.by_seed(mix_share(mix)) for mix in (SWAPPED, "trained")))
-    return None if less is None else with_range(less.mean, less.interval, points)
+    return None if less is None else _points(less)
+
+
+def _points(less: Comparison) -> Text:
+    return with_range(less.mean, less.interval, points)
 
 
 def _cached_table(family: Family, settings: Text) -> Table:
     found = found_in_cache(family)
-    rows = [
-        (arm, tier)
-        for arm in family.main.arms
-        for tier in family.tiers
-        if arm.values(recoverable(tier)) and arm.values(share_of(tier))
+    less: list[Column[Comparison]] = [
+        column("quality_tiers.found_less", _points, kind=Kind.NUMBER),
+        column("rl_efficiency.in_words", _cached_verdict),
     ]
-
-    def asked_of_cache(row: tuple[QualityArm, str]) -> Comparison | None:
-        less = found.get(row)
-        return None if less is None or _is_answered(less) else less
-
     return table(
         say("quality_tiers.cached"),
-        rows,
         [
-            column("column.variant", lambda row: row[0].name),
+            (arm, tier)
+            for arm in family.main.arms
+            for tier in family.tiers
+            if arm.values(recoverable(tier)) and arm.values(share_of(tier))
+        ],
+        [
+            *columns_of(lambda row: row[0], [NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: answered_text(*row), kind=Kind.NUMBER),
-            column(
-                "quality_tiers.found",
-                lambda row: share_with_range(row[0].values(recoverable(row[1]))),
-                kind=Kind.NUMBER,
-            ),
-            *columns_of(
-                found.get,
-                [
-                    column(
-                        "quality_tiers.found_less",
-                        lambda less: with_range(less.mean, less.interval, points),
-                        kind=Kind.NUMBER,
-                    ),
-                    column("rl_efficiency.in_words", _cached_verdict),
-                ],
-            ),
-            *p_columns(asked_of_cache),
+            column("quality_tiers.found", _found_text, kind=Kind.NUMBER),
+            *columns_of(found.get, less),
+            *p_columns(lambda row: None if row not in found or _is_answered(found[row]) else found[row]),
         ],
         note=say("quality_tiers.cached_note"),
         settings=settings,
         folded=True,
         facets_of=lambda row: row[0].facets,
     )
+
+
+def _found_text(row: tuple[QualityArm, str]) -> Text | None:
+    arm, tier = row
+    return share_with_range(arm.values(recoverable(tier)))
+
+
+def _heads_table(family: Family, settings: Text) -> Table:
+    return heads_table(family.main.arms, settings)
 
 
 def found_in_cache(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
