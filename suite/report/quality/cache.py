@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Kind, Text, say
+from suite.report.blocks import Kind, Table, Text, say
 from suite.report.model.experiment import grouped, judged
 from suite.report.model.labels import rank, shown
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis
-from suite.report.quality.columns import bytes_text
 from suite.report.quality.design import (
     ALL,
     HEAD_DIM,
@@ -32,7 +31,8 @@ from suite.report.quality.design import (
     latent_rank,
     without_parts,
 )
-from suite.report.table import Column, column
+from suite.report.quality.layout import bytes_text, share_columns
+from suite.report.table import Column, column, table
 
 LARGEST_RATIO = 1.5
 """Caches that differ by more are not compared."""
@@ -71,6 +71,25 @@ NEAREST: list[Column[QualityContrast]] = [
         kind=Kind.NUMBER,
     ),
 ]
+
+
+def nearest_table(
+    key: str,
+    found: Iterable[QualityContrast],
+    *,
+    first: Iterable[Column[QualityContrast]] = (),
+    then: Iterable[Column[QualityContrast]] = (),
+    settings: Text = "",
+) -> Table:
+    """Lay out comparisons at the nearest cache. `first` and `then`: columns before and behind the arms."""
+    return table(
+        say(key),
+        found,
+        [*first, *NEAREST, *then, *share_columns("quality.answered", "quality.other_answered")],
+        note=say(f"{key}_note"),
+        settings=settings,
+        facets_of=lambda one: {"label": one.arm.label},
+    )
 
 
 def _nearest(latent: QualityArm, heads: Sequence[QualityArm]) -> list[QualityArm]:

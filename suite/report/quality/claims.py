@@ -4,8 +4,9 @@ Comparisons of many arms on several tasks are counted, not pooled: that MLA is l
 the answer. Those that told nothing apart, since both answer all or neither learnt it, decide nothing and are counted.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -16,7 +17,6 @@ from suite.report.evidence import verdict_of
 from suite.report.model.experiment import of_outcome
 from suite.report.model.results import Results
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
-from suite.report.quality.columns import listed
 from suite.report.quality.design import (
     LOSS,
     RARELY,
@@ -45,6 +45,7 @@ from suite.report.quality.families import (
     rare_contrasts,
 )
 from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
+from suite.report.quality.layout import listed
 from suite.report.table import column, table
 from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, judge_together
 
@@ -56,8 +57,6 @@ ONE_HOP = "one hop"
 FEWEST_FIRST = 2
 """Heads that must come first for some attribute, or one head does all the work."""
 FOR, OTHERS = ("for",), ("against", "qualifies")
-Titled = tuple[Text, QualityContrast]
-"""An experiment's name, and a comparison of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +139,7 @@ def lower_ceiling(evidence: Evidence) -> Ruling | None:
     told = {"usual": usual, "narrow": narrow, "level": _at_equal_cache(evidence)}
     said: list[Text] = [say(f"claim.ceiling.{name}", counted=_counted(found)) for name, found in told.items() if found]
     outcome = _by_lower([*usual, *narrow])
-    if not _judged(usual):
+    if not of_outcome(usual, *JUDGED):
         # A latent that was starved on purpose says nothing of one that was not.
         said.append(say("claim.ceiling.no_usual"))
         outcome = MIXED if outcome == HOLDS else outcome
@@ -155,11 +154,11 @@ def gqa_between(evidence: Evidence) -> Ruling | None:
 
 def full_context(evidence: Evidence) -> Ruling | None:
     """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
-    found = _of_tasks([one for one in evidence.tasks if task_of(one) in FULL_CONTEXT], is_plain_mla)
-    look_ups = _of_tasks([one for one in evidence.tasks if task_of(one) == RECALL], is_plain_mla)
+    found = longest_against_mha([one for one in evidence.tasks if task_of(one) in FULL_CONTEXT], is_plain_mla)
+    look_ups = longest_against_mha([one for one in evidence.tasks if task_of(one) == RECALL], is_plain_mla)
     # The same contexts as two hops, asked for what one look-up finds.
-    one_hop = [(one, found) for one in evidence.tasks for found in against_mha(one, ONE_HOP)]
-    look_ups += [(say("claim.one_hop", title=one.name), found) for one, found in one_hop if is_plain_mla(found.arm)]
+    one_hop = [one for experiment in evidence.tasks for one in against_mha(experiment, ONE_HOP)]
+    look_ups += [one for one in one_hop if is_plain_mla(one.arm)]
     if not found:
         return None
     said = [say("claim.context.full", counted=_counted(found))]
@@ -234,63 +233,55 @@ def grading_automatic(evidence: Evidence) -> Ruling | None:
     return Ruling(outcome=_follows_outcome(follows, fixed), said=joined("sentence", said))
 
 
-def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[Titled]:
+def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[QualityContrast]:
     """Compare arms with MHA on every task, and in the tier of task=tiers that is asked rarely."""
-    rarely = [
-        (say("claim.rarely", title=task_of(experiment)), one)
-        for family in evidence.families
-        for experiment, one in longest_against_mha(family.uneven, chosen, RARELY)
-    ]
-    return [*_of_tasks(evidence.tasks, chosen), *rarely]
+    of_tiers = [longest_against_mha(family.uneven, chosen, RARELY) for family in evidence.families]
+    return [*longest_against_mha(evidence.tasks, chosen), *chain.from_iterable(of_tiers)]
 
 
-def _of_tasks(tasks: Iterable[QualityExperiment], chosen: Callable[[QualityArm], bool]) -> list[Titled]:
-    return [(experiment.name, one) for experiment, one in longest_against_mha(tasks, chosen)]
+def _at_equal_cache(evidence: Evidence) -> list[QualityContrast]:
+    of_tasks = [one for experiment in evidence.tasks for one in at_nearest_cache(experiment, by_loss=True)]
+    return [*filter(is_same_cache, of_tasks), *chain.from_iterable(map(rare_contrasts, evidence.families))]
 
 
-def _at_equal_cache(evidence: Evidence) -> list[Titled]:
-    found = [(one.name, pair) for one in evidence.tasks for pair in at_nearest_cache(one, by_loss=True)]
-    rarely = [
-        (say("claim.rarely", title=task_of(family.main)), one)
-        for family in evidence.families
-        for one in rare_contrasts(family)
-    ]
-    return [*((name, one) for name, one in found if is_same_cache(one)), *rarely]
-
-
-def _judged(found: Iterable[Titled]) -> list[QualityContrast]:
-    return of_outcome([one for _, one in found], *JUDGED)
-
-
-def _by_lower(found: Sequence[Titled]) -> str:
+def _by_lower(found: Sequence[QualityContrast]) -> str:
     """Rule on a claim that all of these are lower.
 
     It fails only on evidence of the contrary: where each that can tell rules out a loss as large as matters.
     """
-    judged = _judged(found)
+    judged = of_outcome(found, *JUDGED)
     if lower := of_outcome(judged, Outcome.LOWER):
         return HOLDS if len(lower) == len(judged) else MIXED
     return FAILS if judged and all(one.found.rules_out_lower for one in judged) else LEFT_OPEN
 
 
-def _counted(titled: Sequence[Titled]) -> Text:
+def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] | None = None) -> Text:
     """Count how many ended how, and name those that were lower or higher by most, points before nats."""
-    by_size = sorted(titled, key=lambda pair: (pair[1].quantity is LOSS, -abs(pair[1].found.mean)))
+    by_size = sorted(contrasts, key=lambda one: (one.quantity is LOSS, -abs(one.found.mean)))
     parts: list[Text] = []
     for outcome in Outcome:
-        found = [pair for pair in by_size if pair[1].outcome is outcome]
+        found = of_outcome(by_size, outcome)
         said = say(f"verdict.count.{outcome}", count=len(found))
         if found and outcome in TOLD_APART:
-            parts.append(say("claim.named", said=said, names=listed([_sized(*pair) for pair in found])))
+            names = [joined("", [(named or _study)(one), ": ", one.arm.name, " ", _size_of(one)]) for one in found]
+            parts.append(say("claim.named", said=said, names=listed(names)))
         elif found:
             parts.append(said)
-    return say("claim.counted", total=len(titled), parts=joined("notes", parts))
+    return say("claim.counted", total=len(contrasts), parts=joined("notes", parts))
 
 
-def _sized(title: Text, one: QualityContrast) -> Text:
-    mean = one.found.mean
-    points, of_loss = say("claim.points", points=f"{100 * mean:+.1f}"), say("claim.nats", nats=f"{-mean:+.3f}")
-    return joined("", [title, ": ", one.arm.name, " ", of_loss if one.quantity is LOSS else points])
+def _study(found: QualityContrast) -> Text:
+    first = found.arm.first
+    if found.about == RARELY:
+        return say("claim.rarely", title=first.task)
+    return say("claim.one_hop", title=first.study) if found.about == ONE_HOP else first.study
+
+
+def _size_of(found: QualityContrast) -> Text:
+    mean = found.found.mean
+    if found.quantity is LOSS:
+        return say("claim.nats", nats=f"{-mean:+.3f}")
+    return say("claim.points", points=f"{100 * mean:+.1f}")
 
 
 def _tiers_of(family: Family) -> Ruling:
@@ -302,7 +293,7 @@ def _tiers_of(family: Family) -> Ruling:
     latents = [arm for arm in family.main.arms if is_plain_mla(arm)]
     others = [arm for arm in family.main.arms if not is_latent(arm)]
     said = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
-    counted = _counted([(one.other.name, one) for one in pairs])
+    counted = _counted(pairs, named=lambda one: one.other.name)
     said.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
 
     told, told_others = (

@@ -82,6 +82,8 @@ class QualityRun(Run):
     """Median time of a new token: CPU time of the process, and on a GPU by its own clock."""
     is_wide: bool = True
     """Whether its heads are as wide as most."""
+    study: Text = ""
+    """What its experiment is called."""
 
     @property
     def ended(self) -> bool:
@@ -203,7 +205,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")
     known = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended]
-    found = experiments(known, DESIGN, has_labels=results.several, named=_named)
+    found = [_named(one) for one in experiments(known, DESIGN, has_labels=results.several, named=list)]
     baselines = {one.key: next(filter(is_mha, one.arms), None) for one in found}
 
     def baseline(key: Pairs) -> QualityArm | None:
@@ -241,9 +243,17 @@ def order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
     return rank(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
 
 
-def _named(arms: Sequence[QualityArm]) -> list[QualityArm]:
-    named = [replace(arm, name=variant_name(arm), style=style_of(VARIANT, arm.first.attention)) for arm in arms]
-    return sorted(named, key=order)
+def _named(experiment: QualityExperiment) -> QualityExperiment:
+    arms = [
+        replace(
+            arm,
+            name=variant_name(arm),
+            style=style_of(VARIANT, arm.first.attention),
+            runs=[replace(run, study=experiment.name) for run in arm.runs],
+        )
+        for arm in experiment.arms
+    ]
+    return replace(experiment, arms=sorted(arms, key=order))
 
 
 def is_latent(arm: QualityArm) -> bool:
@@ -365,13 +375,13 @@ def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool
 
 def longest_against_mha(
     found: Iterable[QualityExperiment], chosen: Callable[[QualityArm], bool], kind: str = ALL
-) -> list[tuple[QualityExperiment, QualityContrast]]:
+) -> list[QualityContrast]:
     """Compare arms with MHA, of those that differ in their updates alone the last: what comes late is no ceiling."""
     others = [(one, arm) for one in found if one.baseline is not None for arm in one.others]
     alike = grouped(others, lambda one: (without(one[0].key, [UPDATES]), one[1].key))
     longest = {max(arms, key=lambda one: number_of(one[1].said(UPDATES)) or 0.0)[1] for arms in alike.values()}
     return [
-        (experiment, one)
+        one
         for experiment in dict.fromkeys(experiment for experiment, _ in others)
         for one in against_mha(experiment, kind, by_loss=True)
         if one.arm in longest and chosen(one.arm)

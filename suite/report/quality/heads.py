@@ -18,9 +18,9 @@ from suite.report.model.formats import share_with_range
 from suite.report.model.labels import BLUE
 from suite.report.plot.heatmap import heatmap
 from suite.report.plot.marks import faint
-from suite.report.quality.columns import NAME
 from suite.report.quality.design import QualityArm, QualityRun, last
-from suite.report.table import column, columns_of, table
+from suite.report.quality.layout import NAME, arm_table
+from suite.report.table import column, columns_of
 
 ATTRIBUTE = re.compile(r"attribute ([1-9]\d?)")
 ABLATED = re.compile(r"layer \d{1,3} head \d{1,3}/")
@@ -89,24 +89,22 @@ def carried(arm: QualityArm) -> list[Falls]:
     return [falls for falls in falls_by_seed(arm) if falls.carriers]
 
 
-def heads_figure(arms: Sequence[QualityArm], settings: Text) -> Figure | None:
+def heads_figure(arms: Sequence[QualityArm], settings: Text) -> Figure:
     """Draw a map of each arm's lowest seed."""
     shown = [(arm, falls[0]) for arm in arms if (falls := falls_by_seed(arm))][:MOST_MAPS]
-    if not shown:
-        return None
     return Figure(
         title=say("quality_tiers.heads"),
         settings=settings,
-        caption=say("quality_tiers.heads_caption", seed=shown[0][1].seed),
+        caption=say("quality_tiers.heads_caption", seed=next((falls.seed for _, falls in shown), "")),
         views=[View(title=arm.name, figure=_map(falls)) for arm, falls in shown],
-        height_px=FRAME_PX + ROW_PX * max(len(falls.heads) for _, falls in shown),
+        height_px=FRAME_PX + ROW_PX * max((len(falls.heads) for _, falls in shown), default=0),
     )
 
 
 def heads_table(arms: Sequence[QualityArm], settings: Text) -> Table:
     """Say of each arm how much the most needed head carries, and how many heads come first."""
-    return table(
-        say("quality_tiers.heads_table"),
+    return arm_table(
+        "quality_tiers.heads_table",
         [(arm, falls) for arm in arms if (falls := carried(arm))],
         [
             *columns_of(lambda row: row[0], [NAME]),
@@ -116,9 +114,8 @@ def heads_table(arms: Sequence[QualityArm], settings: Text) -> Table:
             column("quality_tiers.if_alike", lambda row: 1 / len(row[1][0].heads), numbers.percent),
             column("quality_tiers.first_heads", lambda row: first_heads(row[1]), kind=Kind.NUMBER),
         ],
-        note=say("quality_tiers.heads_note"),
+        lambda row: row[0],
         settings=settings,
-        facets_of=lambda row: row[0].facets,
     )
 
 

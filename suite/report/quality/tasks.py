@@ -18,20 +18,8 @@ from suite.report.plot.plots import Axis, height_px, plot, rule
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares, ticked
 from suite.report.plot.text import figure_text
-from suite.report.quality.cache import NEAREST, SizeLine, at_nearest_cache, bytes_axis, faded, lines_of
+from suite.report.quality.cache import SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.claims import claims_table
-from suite.report.quality.columns import (
-    ARM,
-    NAME,
-    VERDICT,
-    answered_text,
-    bytes_text,
-    caption,
-    share_columns,
-    share_point,
-    study_column,
-    told,
-)
 from suite.report.quality.design import (
     ALL,
     DESIGN,
@@ -61,6 +49,19 @@ from suite.report.quality.design import (
     task_of,
     task_rank,
 )
+from suite.report.quality.layout import (
+    ARM,
+    NAME,
+    STUDY,
+    VERDICT,
+    answered_text,
+    arm_table,
+    bytes_text,
+    figure,
+    share_columns,
+    share_point,
+    told,
+)
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of, plain, table
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
@@ -72,8 +73,6 @@ TAKEN_AWAY = {ROPE_DIM: "0", LATENT_NORM: "false"}
 MOST_KINDS, MOST_ROWS, MOST_SETTINGS, MOST_TASKS, FEWEST = 6, 10, 4, 8, 2
 NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
 SMALLEST_PX, LARGEST_PX = 9, 24
-Row = tuple[Text, Sequence[QualityContrast]]
-"""An experiment's name, and what is compared in it."""
 
 
 def build(results: Results) -> Section | None:
@@ -120,15 +119,14 @@ def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool
     against = longest_against_mha(of_label, is_plain_mla)
     if not against:
         return None
-    contrasts = [one for _, one in against]
-    ended = {outcome: len(of_outcome(contrasts, outcome)) for outcome in Outcome}
+    ended = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
     told = joined("list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in ended.items() if count])
-    tasks = joined("list", dict.fromkeys(task_of(experiment) for experiment, _ in against))
-    detail = say("quality.headline", count=len(contrasts), tasks=tasks, told=told)
+    tasks = joined("list", dict.fromkeys(one.arm.first.task for one in against))
+    detail = say("quality.headline", count=len(against), tasks=tasks, told=told)
     lower, higher, judged = ended[Outcome.LOWER], ended[Outcome.HIGHER], sum(ended[outcome] for outcome in JUDGED)
     point = say("quality.point", lower=lower, higher=higher, judged=judged)
     return Headline(
-        text=point if judged else say("quality.point.none", count=len(contrasts)),
+        text=point if judged else say("quality.point.none", count=len(against)),
         detail=joined(": ", [label if has_label else "", detail]),
     )
 
@@ -145,11 +143,12 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
         column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
     ]
     is_told_by_one = arms[0].first.telling != ALL
+    hops, told_by = say("quality.task_note_two_hop"), say("quality.task_note_loss" if by_loss else "quality.task_note")
     return table(
-        say("quality.task", task=task_of(of_task[0])),
+        say("quality.task", task=arms[0].first.task),
         arms,
         [
-            study_column(of_task),
+            STUDY,
             *ARM,
             column("quality.answered", answered_text, kind=Kind.NUMBER),
             *([loss] if by_loss else []),
@@ -157,13 +156,7 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
             *columns_of(arrivals_of, arrived),
             column("quality.later", lambda arm: _later(arm, baselines.get(arm)), kind=Kind.NUMBER),
         ],
-        note=joined(
-            "sentence",
-            [
-                say("quality.task_note_two_hop") if is_told_by_one else "",
-                say("quality.task_note_loss" if by_loss else "quality.task_note"),
-            ],
-        ),
+        note=joined("sentence", [hops if is_told_by_one else "", told_by]),
         facets_of=lambda arm: arm.facets,
     )
 
@@ -208,54 +201,36 @@ def _kinds_table(of_task: Sequence[QualityExperiment]) -> Table | None:
     if not 1 < len(kinds) <= MOST_KINDS:
         return None
     columns = [column(plain(cut(kind)), partial(answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
-    return table(
-        say("quality.kinds", task=task_of(of_task[0])),
-        arms,
-        [study_column(of_task), NAME, *columns],
-        note=say("quality.kinds_note"),
-        folded=True,
-        facets_of=lambda arm: arm.facets,
-    )
+    rows = [STUDY, NAME, *columns]
+    return arm_table("quality.kinds", arms, rows, lambda arm: arm, folded=True, task=arms[0].first.task)
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
-    return table(
-        say("quality.pairs"),
-        [one for experiment in found for one in at_nearest_cache(experiment)],
-        [
-            *columns_of(_arm, [study_column(found)]),
-            *NEAREST,
-            *share_columns("quality.answered", "quality.other_answered"),
-        ],
-        note=say("quality.pairs_note"),
-        facets_of=lambda one: {"label": one.arm.label},
-    )
+    pairs = [one for experiment in found for one in at_nearest_cache(experiment)]
+    return nearest_table("quality.pairs", pairs, first=columns_of(_arm, [STUDY]))
 
 
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
     """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
-    names = {arm: experiment.name for experiment in every for arm in experiment.arms}
-    pairs = [(pair, task_of(experiment)) for experiment in every for pair in _without_a_part(experiment)]
-
-    def study(found: QualityContrast) -> Text:
-        name = names[found.arm]
-        return say("claim.rarely", title=name) if found.about else name
-
-    return table(
-        say("quality.contrasts"),
-        judged(
-            compared(*pair, kind) for pair, task in pairs for kind in ([ALL, RARELY] if task == TIERS_TASK else [ALL])
-        ),
+    pairs = [pair for experiment in every for pair in _without_a_part(experiment)]
+    kinds = [[ALL, RARELY] if arm.first.task == TIERS_TASK else [ALL] for arm, _ in pairs]
+    return arm_table(
+        "quality.contrasts",
+        judged(compared(*pair, kind) for pair, of_pair in zip(pairs, kinds, strict=True) for kind in of_pair),
         [
-            column("quality.study", study),
+            column("quality.study", _study_and_tier),
             column("quality.taken_away", lambda one: say(f"quality.part.{_part(one).rpartition('.')[2]}")),
             column("column.variant", lambda one: one.other.name),
             column("quality.bytes", _both_caches, kind=Kind.NUMBER),
             *share_columns("quality.without", "quality.with_it"),
         ],
-        note=say("quality.contrasts_note"),
-        facets_of=lambda one: one.arm.facets,
+        _arm,
     )
+
+
+def _study_and_tier(found: QualityContrast) -> Text:
+    study = found.arm.first.study
+    return say("claim.rarely", title=study) if found.about else study
 
 
 def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, QualityArm]]:
@@ -284,58 +259,61 @@ def _arm(found: QualityContrast) -> QualityArm:
 
 def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
-    at_cache = [(one.name, at_nearest_cache(one)) for one in found if one.value("match") == "heads"]
-    drawn = {match: _against_matched(found, match) for match in ("heads", "cache", "params")}
-    drawn["cache"] = [*at_cache, *drawn["cache"]]
-    drawn = {match: known for match, rows in drawn.items() if (known := [row for row in rows if row[1]])}
+    matched = {match: [one for one in found if one.value("match") == match] for match in ("heads", "cache", "params")}
+    drawn = {
+        match: [[one for one in against_mha(experiment) if is_plain(one.arm)] for experiment in of_match]
+        for match, of_match in matched.items()
+    }
+    drawn["cache"] = [*map(at_nearest_cache, matched["heads"]), *drawn["cache"]]
+    drawn = {match: known for match, rows in drawn.items() if (known := [row for row in rows if row])}
     if not drawn:
         return None
     is_cut = any(len(rows) > MOST_ROWS for rows in drawn.values())
     drawn = {match: rows[:MOST_ROWS] for match, rows in drawn.items()}
-    said = joined("sentence", [say("quality.differences_caption"), say("quality.not_drawn") if is_cut else ""])
-    return Figure(
-        title=say("quality.differences"),
-        caption=caption(said, [one.arm for rows in drawn.values() for _, contrasts in rows for one in contrasts]),
-        views=[
+    return figure(
+        "quality.differences",
+        [
             View(title=say(f"quality.match.{match}"), figure=_differences_plot(rows, say(f"quality.axis.{match}")))
             for match, rows in drawn.items()
         ],
-        height_px=max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
+        [one.arm for rows in drawn.values() for row in rows for one in row],
+        max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
         wide=True,
+        more=say("quality.not_drawn") if is_cut else "",
     )
 
 
-def _against_matched(found: Iterable[QualityExperiment], match: str) -> list[Row]:
-    of_match = [one for one in found if one.value("match") == match]
-    return [(one.name, [arm for arm in against_mha(one) if is_plain(arm.arm)]) for one in of_match]
-
-
-def _by_name(rows: Iterable[Row]) -> dict[Text, QualityArm]:
+def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
     """Return the first arm of each name, in the order of variants."""
     arms: dict[Text, QualityArm] = {}
-    for arm in sorted((one.arm for _, contrasts in rows for one in contrasts), key=order):
+    for arm in sorted((one.arm for row in rows for one in row), key=order):
         arms.setdefault(arm.name, arm)
     return arms
 
 
-def _differences_plot(found: Sequence[Row], axis_title: Text) -> dict[str, Any]:
+def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Text) -> dict[str, Any]:
     """Draw a row for each experiment, and in it a dot for each variant."""
     arms = _by_name(found)
     each = DOT_PX / (NAME_PX + DOT_PX * len(arms))
     drawn = [arm.first.attention for arm in arms.values()]
     return rows(
-        [name for name, _ in found],
+        [row[0].arm.first.study for row in found],
         [
             Series(
                 name=name,
-                points=_dots(found, name, each * (place - (len(arms) - 1) / 2)),
+                points=[
+                    _dot(one, place + each * (line - (len(arms) - 1) / 2))
+                    for place, row in enumerate(found)
+                    for one in row
+                    if one.arm.name == name
+                ],
                 style=arm.style,
-                ordinal=drawn[:place].count(drawn[place]),
+                ordinal=drawn[:line].count(drawn[line]),
                 along="x",
                 size=8,
                 facets=arm.facets,
             )
-            for place, (name, arm) in enumerate(arms.items())
+            for line, (name, arm) in enumerate(arms.items())
         ],
         xaxis=linear(axis_title),
         shapes=[rule(x=0, solid=True)],
@@ -343,24 +321,15 @@ def _differences_plot(found: Sequence[Row], axis_title: Text) -> dict[str, Any]:
     )
 
 
-def _dots(found: Sequence[Row], name: Text, offset: float) -> list[Point]:
-    return [
-        Point(
-            x=100 * one.found.mean,
-            y=row + offset,
-            ends=ends_of(one.found.interval, factor=100),
-            hover=say(
-                "quality.difference_hover",
-                title=title,
-                other=one.other.name,
-                difference=told(one),
-                said=verdict_of(one),
-            ),
-        )
-        for row, (title, contrasts) in enumerate(found)
-        for one in contrasts
-        if one.arm.name == name
-    ]
+def _dot(found: QualityContrast, y: float) -> Point:
+    hover = say(
+        "quality.difference_hover",
+        title=found.arm.first.study,
+        other=found.other.name,
+        difference=told(found),
+        said=verdict_of(found),
+    )
+    return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover)
 
 
 def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> list[Figure]:
@@ -380,18 +349,9 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
         if len(by_value) > 1:
             title, settings = titles[rest]
             views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
-            yield (
-                len(by_value),
-                Figure(
-                    title=dotted(title, called),
-                    settings=settings,
-                    caption=caption(
-                        say("quality.axis_caption"), [arm for one in by_value.values() for arm in one.arms]
-                    ),
-                    views=views,
-                    height_px=height_px(len(views[0].figure["data"])),
-                ),
-            )
+            arms, height = [arm for one in alike for arm in one.arms], height_px(len(views[0].figure["data"]))
+            title = dotted(title, called)
+            yield len(by_value), figure("quality.over", views, arms, height, title=title, settings=settings)
 
 
 def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> list[View]:
@@ -428,20 +388,13 @@ def _arrival_point(value: float, arm: QualityArm) -> Point | None:
     return Point(x=value, y=found.median, hover=hover)
 
 
-def _pareto(found: Sequence[QualityExperiment]) -> Figure | None:
+def _pareto(found: Sequence[QualityExperiment]) -> Figure:
     """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
     of_task = grouped(found, lambda one: (one.label, task_of(one))).values()
     best = [max(reversed(alike), key=lambda one: len(one.arms)) for alike in of_task]
     drawn = [one for one in best if len(qualities(one)) >= FEWEST][:MOST_TASKS]
-    if not drawn:
-        return None
-    return Figure(
-        title=say("quality.pareto"),
-        caption=caption(say("quality.pareto_caption"), [arm for one in drawn for arm in one.arms]),
-        views=[View(title=one.name, figure=_pareto_plot(one)) for one in drawn],
-        height_px=height_px(6),
-        wide=True,
-    )
+    views = [View(title=one.name, figure=_pareto_plot(one)) for one in drawn]
+    return figure("quality.pareto", views, [arm for one in drawn for arm in one.arms], height_px(6), wide=True)
 
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:

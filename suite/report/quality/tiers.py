@@ -22,22 +22,12 @@ from suite.report.plot.plots import Panel, height_px, panels, panels_height_px, 
 from suite.report.plot.rows import height_px as rows_height_px
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares
-from suite.report.quality.cache import NEAREST, bytes_axis, faded, lines_of
-from suite.report.quality.columns import (
-    ARM,
-    NAME,
-    SEEDS,
-    VERDICT,
-    answered_text,
-    caption,
-    share_columns,
-    share_point,
-    told,
-)
+from suite.report.quality.cache import bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.design import (
     RARELY,
     UNEVENLY,
     QualityArm,
+    QualityContrast,
     Value,
     cache_bytes,
     decode_s,
@@ -59,7 +49,18 @@ from suite.report.quality.families import (
     tier_contrasts,
 )
 from suite.report.quality.heads import heads_figure, heads_table
-from suite.report.table import Column, column, columns_of, table
+from suite.report.quality.layout import (
+    ARM,
+    NAME,
+    SEEDS,
+    VERDICT,
+    answered_text,
+    arm_table,
+    figure,
+    share_point,
+    told,
+)
+from suite.report.table import Column, column, columns_of
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
 
 MOST_FAMILIES, MOST_VIEWS, MOST_TOGETHER = 4, 8, 2
@@ -87,8 +88,8 @@ def build(results: Results) -> Section | None:
     tables = (_pairs_table, _forms_table, _variants_table, _mixes_table, _cached_table, _heads_table)
     return section(
         "quality_tiers",
-        figures=[figure(*one) for one in named[:MOST_FAMILIES] for figure in figures],
-        tables=with_rule([laid for one in named for table in tables if (laid := table(*one)).rows]),
+        figures=[draw(*one) for one in named[:MOST_FAMILIES] for draw in figures],
+        tables=with_rule([table for one in named for lay_out in tables if (table := lay_out(*one)).rows]),
         headlines=[_headline(family, has_label=results.several) for family in found],
     )
 
@@ -115,21 +116,15 @@ def _by_bytes(family: Family, settings: Text) -> Figure | None:
     if all(mixes.values()):
         views["mixes"] = [_panel(say(f"quality_tiers.mix.{mix}"), marks) for mix, marks in mixes.items()]
     titles = {"cached": say("quality_tiers.axis.cached")}
-    updates = numbers.count(family.usual_updates)
-    return Figure(
-        title=say("quality_tiers.by_bytes"),
-        settings=settings,
-        caption=caption(say("quality_tiers.by_bytes_caption", updates=updates), arms),
-        views=[
-            View(
-                title=say(f"quality_tiers.view.{name}"),
-                figure=panels(found, xaxis=bytes_axis(arms), title=titles.get(name, say("quality.axis.answered"))),
-            )
-            for name, found in views.items()
-        ],
-        height_px=panels_height_px(len(family.tiers)),
-        wide=True,
-    )
+    updates, height = numbers.count(family.usual_updates), panels_height_px(len(family.tiers))
+    drawn = [
+        View(
+            title=say(f"quality_tiers.view.{name}"),
+            figure=panels(found, xaxis=bytes_axis(arms), title=titles.get(name, say("quality.axis.answered"))),
+        )
+        for name, found in views.items()
+    ]
+    return figure("quality_tiers.by_bytes", drawn, arms, height, wide=True, settings=settings, updates=updates)
 
 
 def _marks(arms: Sequence[QualityArm], value: Value, what: str) -> Marks:
@@ -160,21 +155,16 @@ def _panel(title: Text, marks: Marks, open_marks: Marks | None = None, *, level:
     return Panel(title=title, series=series, yaxis=yaxis, level=level or None)
 
 
-def _forms_figure(family: Family, settings: Text) -> Figure | None:
+def _forms_figure(family: Family, settings: Text) -> Figure:
     found = family.with_forms
     # MHA beside one latent is one picture; many variants are a view each.
     parts = [[form for forms in found for form in forms]] if 0 < len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
-    return Figure(
-        title=say("quality_tiers.forms"),
-        settings=settings,
-        caption=caption(say("quality_tiers.forms_caption"), [form.arm for forms in parts for form in forms]),
-        views=[
-            View(title=forms[0].arm.name if len(parts) > 1 else "", figure=_forms_plot(forms, family.tiers))
-            for forms in parts
-        ],
-        height_px=rows_height_px(max(map(len, parts), default=0)),
-        wide=True,
-    )
+    views = [
+        View(title=forms[0].arm.name if len(parts) > 1 else "", figure=_forms_plot(forms, family.tiers))
+        for forms in parts
+    ]
+    arms, height = [form.arm for forms in parts for form in forms], rows_height_px(max(map(len, parts), default=0))
+    return figure("quality_tiers.forms", views, arms, height, wide=True, settings=settings)
 
 
 def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
@@ -203,31 +193,20 @@ def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
     )
 
 
-def _heads_figure(family: Family, settings: Text) -> Figure | None:
+def _heads_figure(family: Family, settings: Text) -> Figure:
     return heads_figure(family.looked_into, settings)
 
 
 def _curves(family: Family, settings: Text) -> Figure:
     arms = family.main.arms
-    drawn = {tier: {arm: curve for arm in arms if (curve := _curve(arm, tier))} for tier in reversed(family.tiers)}
-    return Figure(
-        title=say("quality_tiers.curves"),
-        settings=settings,
-        caption=caption(say("quality_tiers.curves_caption"), arms),
-        views=[
-            View(
-                title=say(f"quality_tiers.tier.{tier}"),
-                figure=plot(
-                    faded(curves, "lines"),
-                    xaxis=linear(say("quality.axis.updates"), separatethousands=True, rangemode="tozero"),
-                    yaxis=shares(say("quality.axis.answered"), range=[0, 1.03]),
-                ),
-            )
-            for tier, curves in drawn.items()
-            if curves
-        ],
-        height_px=height_px(len(arms)),
-    )
+    xaxis = linear(say("quality.axis.updates"), separatethousands=True, rangemode="tozero")
+    yaxis = shares(say("quality.axis.answered"), range=[0, 1.03])
+    views = [
+        View(title=say(f"quality_tiers.tier.{tier}"), figure=plot(faded(curves, "lines"), xaxis=xaxis, yaxis=yaxis))
+        for tier in reversed(family.tiers)
+        if (curves := {arm: curve for arm in arms if (curve := _curve(arm, tier))})
+    ]
+    return figure("quality_tiers.curves", views, arms, height_px(len(arms)), settings=settings)
 
 
 def _curve(arm: QualityArm, tier: str) -> list[Point]:
@@ -239,25 +218,15 @@ def _curve(arm: QualityArm, tier: str) -> list[Point]:
 
 
 def _pairs_table(family: Family, settings: Text) -> Table:
-    return table(
-        say("quality_tiers.pairs"),
-        tier_contrasts(family),
-        [
-            *NEAREST,
-            column("quality_tiers.tier", lambda found: say(f"quality_tiers.tier.{found.about}")),
-            *share_columns("quality.answered", "quality.other_answered"),
-        ],
-        note=say("quality_tiers.pairs_note"),
-        settings=settings,
-        facets_of=lambda found: {"label": found.arm.label},
-    )
+    tier: Column[QualityContrast] = column("quality_tiers.tier", lambda one: say(f"quality_tiers.tier.{one.about}"))
+    return nearest_table("quality_tiers.pairs", tier_contrasts(family), then=[tier], settings=settings)
 
 
 def _forms_table(family: Family, settings: Text) -> Table:
     against = form_contrasts(family)
     less = column("quality_tiers.third_against", told, kind=Kind.NUMBER)
-    return table(
-        say("quality_tiers.forms_table"),
+    return arm_table(
+        "quality_tiers.forms_table",
         [form for forms in family.with_forms for form in forms],
         [
             *columns_of(lambda form: form.arm, [NAME]),
@@ -265,21 +234,14 @@ def _forms_table(family: Family, settings: Text) -> Table:
             *columns_of(lambda form: form.arm, [SEEDS, *_tier_columns(family)]),
             *columns_of(lambda form: against.get(form.arm), [less, *VERDICT]),
         ],
-        note=say("quality_tiers.forms_note"),
+        lambda form: form.arm,
         settings=settings,
-        facets_of=lambda form: form.arm.facets,
     )
 
 
 def _variants_table(family: Family, settings: Text) -> Table:
-    return table(
-        say("quality_tiers.by_variant"),
-        family.main.arms,
-        [*ARM, *_tier_columns(family), column("quality.decode", decode_s, numbers.seconds)],
-        note=say("quality_tiers.by_variant_note"),
-        settings=settings,
-        facets_of=lambda arm: arm.facets,
-    )
+    columns = [*ARM, *_tier_columns(family), column("quality.decode", decode_s, numbers.seconds)]
+    return arm_table("quality_tiers.by_variant", family.main.arms, columns, lambda arm: arm, settings=settings)
 
 
 def _tier_columns(family: Family) -> list[Column[QualityArm]]:
@@ -294,15 +256,9 @@ def _mixes_table(family: Family, settings: Text) -> Table:
         share = mix_share(mix)
         return column(f"quality_tiers.mix.{mix}", lambda arm: share_with_range(arm.values(share)), kind=Kind.NUMBER)
 
-    return table(
-        say("quality_tiers.mixes"),
-        [arm for arm in family.main.arms if arm.values(mix_share("trained"))],
-        [NAME, *map(asked, MIXES), column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)],
-        note=say("quality_tiers.mixes_note"),
-        settings=settings,
-        folded=True,
-        facets_of=lambda arm: arm.facets,
-    )
+    rows = [arm for arm in family.main.arms if arm.values(mix_share("trained"))]
+    columns = [NAME, *map(asked, MIXES), column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
+    return arm_table("quality_tiers.mixes", rows, columns, lambda arm: arm, settings=settings, folded=True)
 
 
 def _swapped_less(arm: QualityArm) -> Text | None:
@@ -321,8 +277,8 @@ def _cached_table(family: Family, settings: Text) -> Table:
         column("quality_tiers.found_less", _points, kind=Kind.NUMBER),
         column("rl_efficiency.in_words", _cached_verdict),
     ]
-    return table(
-        say("quality_tiers.cached"),
+    return arm_table(
+        "quality_tiers.cached",
         [
             (arm, tier)
             for arm in family.main.arms
@@ -337,10 +293,9 @@ def _cached_table(family: Family, settings: Text) -> Table:
             *columns_of(found.get, less),
             *p_columns(lambda row: None if row not in found or _is_answered(found[row]) else found[row]),
         ],
-        note=say("quality_tiers.cached_note"),
+        lambda row: row[0],
         settings=settings,
         folded=True,
-        facets_of=lambda row: row[0].facets,
     )
 
 

@@ -1,17 +1,19 @@
-"""How arms of workload=quality and their differences stand in tables, captions and sentences."""
+"""How arms of workload=quality and their differences stand in tables, figures and sentences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import TypeVar
 
 from suite.records import numbers
-from suite.report.blocks import Kind, Text, joined, say
+from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
 from suite.report.evidence import difference, p_columns, verdict_of
 from suite.report.model.formats import ends_of, nats, share_interval, share_with_range, with_range
 from suite.report.plot.marks import Point
-from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, QualityExperiment, cache_bytes, share_of
-from suite.report.table import Column, column
+from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes, share_of
+from suite.report.table import Column, column, table
 
+R = TypeVar("R")
 MOST_NAMED = 3
 
 
@@ -46,10 +48,54 @@ def bytes_text(size: float) -> str:
     return f"{size:,.0f}"
 
 
-def caption(text: Text, arms: Iterable[QualityArm]) -> Text:
-    """Return a figure's caption, which says where no arm of it has a second seed."""
+def figure(
+    key: str,
+    views: Sequence[View],
+    arms: Iterable[QualityArm],
+    height_px: int,
+    *,
+    wide: bool = False,
+    title: Text = "",
+    settings: Text = "",
+    more: Text = "",
+    **fields: Text,
+) -> Figure:
+    """Lay out a figure whose title and caption stand under `key`; it says where no arm has a second seed.
+
+    `more`: what the caption says besides; `fields` fill it in.
+    """
     is_single = all(len(arm.ended) == 1 for arm in arms)
-    return joined("sentence", [text, say("quality.one_seed") if is_single else ""])
+    said = [say(f"{key}_caption", **fields), more, say("quality.one_seed") if is_single else ""]
+    return Figure(
+        title=title or say(key),
+        settings=settings,
+        caption=joined("sentence", said),
+        views=views,
+        height_px=height_px,
+        wide=wide,
+    )
+
+
+def arm_table(
+    key: str,
+    rows: Iterable[R],
+    columns: Iterable[Column[R]],
+    arm_of: Callable[[R], QualityArm],
+    *,
+    settings: Text = "",
+    folded: bool = False,
+    **fields: Text,
+) -> Table:
+    """Lay out rows about an arm each; the title stands under `key`, filled in with `fields`, and its note beside it."""
+    return table(
+        say(key, **fields),
+        rows,
+        columns,
+        note=say(f"{key}_note"),
+        settings=settings,
+        folded=folded,
+        facets_of=lambda row: arm_of(row).facets,
+    )
 
 
 def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
@@ -59,6 +105,7 @@ def share_point(place: float, values: Sequence[float], hover: str, *, along: str
     return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=told)
 
 
+STUDY: Column[QualityArm] = column("quality.study", lambda arm: arm.first.study)
 NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
 SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
 ARM: list[Column[QualityArm]] = [
@@ -82,9 +129,3 @@ def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
         column("rl.seeds", lambda found: found.found.pairs, numbers.count),
         *VERDICT,
     ]
-
-
-def study_column(found: Iterable[QualityExperiment]) -> Column[QualityArm]:
-    """Return a column that names the experiment of an arm."""
-    names = {arm: experiment.name for experiment in found for arm in experiment.arms}
-    return column("quality.study", lambda arm: names[arm])
