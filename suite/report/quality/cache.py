@@ -15,22 +15,8 @@ from suite.report.model.labels import rank, shown
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis
-from suite.report.quality.design import (
-    ALL,
-    HEAD_DIM,
-    KV_HEADS,
-    LATENT_NORM,
-    ROPE_DIM,
-    QualityArm,
-    QualityContrast,
-    QualityExperiment,
-    cache_bytes,
-    compared,
-    is_latent,
-    is_plain_mla,
-    latent_rank,
-    without_parts,
-)
+from suite.report.quality import design
+from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment
 from suite.report.quality.layout import bytes_text, share_columns
 from suite.report.table import Column, column, table
 
@@ -42,18 +28,18 @@ FAINTEST = 0.45
 
 
 def at_nearest_cache(
-    experiment: QualityExperiment, kinds: Sequence[str] = (ALL,), *, by_loss: bool = False
+    experiment: QualityExperiment, kinds: Sequence[str] = (design.ALL,), *, by_loss: bool = False
 ) -> list[QualityContrast]:
     """Compare every latent with the grouped heads of the nearest cache, or several as near; all of them together."""
-    known = [arm for arm in experiment.arms if cache_bytes(arm)]
-    heads = [arm for arm in known if not is_latent(arm)]
-    pairs = [(latent, arm) for latent in filter(is_plain_mla, known) for arm in _nearest(latent, heads)]
-    return judged(compared(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
+    known = [arm for arm in experiment.arms if design.cache_bytes(arm)]
+    heads = [arm for arm in known if not design.is_latent(arm)]
+    pairs = [(latent, arm) for latent in filter(design.is_plain_mla, known) for arm in _nearest(latent, heads)]
+    return judged(design.compared(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
 
 
 def cache_ratio(found: QualityContrast) -> float:
     """Return the bytes that the other arm caches over this one's."""
-    return (cache_bytes(found.other) or math.nan) / (cache_bytes(found.arm) or math.nan)
+    return (design.cache_bytes(found.other) or math.nan) / (design.cache_bytes(found.arm) or math.nan)
 
 
 def is_same_cache(found: QualityContrast) -> bool:
@@ -63,7 +49,7 @@ def is_same_cache(found: QualityContrast) -> bool:
 
 NEAREST: list[Column[QualityContrast]] = [
     column("quality.latent", lambda found: found.arm.name),
-    column("quality.bytes", lambda found: cache_bytes(found.arm), bytes_text),
+    column("quality.bytes", lambda found: design.cache_bytes(found.arm), bytes_text),
     column("quality.against", lambda found: found.other.name),
     column(
         "quality.bytes_over",
@@ -100,7 +86,7 @@ def _nearest(latent: QualityArm, heads: Sequence[QualityArm]) -> list[QualityArm
 
 
 def _distance(arm: QualityArm, other: QualityArm) -> float:
-    return abs(math.log((cache_bytes(arm) or math.nan) / (cache_bytes(other) or math.nan)))
+    return abs(math.log((design.cache_bytes(arm) or math.nan) / (design.cache_bytes(other) or math.nan)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +103,14 @@ class SizeLine:
         first = self.arms[0]
         if len(self.arms) == 1:
             return first.name
-        name = without_parts(shown(first.first.attention), first)
-        sizes = {"rank": is_latent(first), "groups": self._has_groups, "width": self._has_widths}
+        name = design.without_parts(shown(first.first.attention), first)
+        sizes = {"rank": design.is_latent(first), "groups": self._has_groups, "width": self._has_widths}
         what = next((size for size, is_it in sizes.items() if is_it), "")
         return say(f"quality.line.{what}", name=name) if what else name
 
     @property
     def _has_groups(self) -> bool:
-        return any(arm.said(KV_HEADS) for arm in self.arms)
+        return any(arm.said(design.KV_HEADS) for arm in self.arms)
 
     @property
     def _has_widths(self) -> bool:
@@ -134,10 +120,10 @@ class SizeLine:
         """Return what tells an arm from the others of the line, if there are any."""
         if len(self.arms) == 1:
             return ""
-        if is_latent(arm):
-            return str(latent_rank(arm) or "")
-        width = arm.said(HEAD_DIM) or arm.first.setting(HEAD_DIM)
-        sizes = [arm.said(KV_HEADS) if self._has_groups else "", width if self._has_widths else ""]
+        if design.is_latent(arm):
+            return str(design.latent_rank(arm) or "")
+        width = arm.said(design.HEAD_DIM) or arm.first.setting(design.HEAD_DIM)
+        sizes = [arm.said(design.KV_HEADS) if self._has_groups else "", width if self._has_widths else ""]
         return "×".join(filter(None, sizes))
 
     def series(self, points: Mapping[QualityArm, Point], mode: str, **more: Any) -> Series:
@@ -152,7 +138,7 @@ class SizeLine:
             facets=first.facets,
             more={
                 # Marks of a latent and of grouped heads often lie on each other.
-                "textposition": "top center" if is_latent(first) else "bottom center",
+                "textposition": "top center" if design.is_latent(first) else "bottom center",
                 "textfont": {"size": 10, "color": first.style.colour},
                 "cliponaxis": False,
                 **more,
@@ -163,13 +149,15 @@ class SizeLine:
 def lines_of(arms: Iterable[QualityArm]) -> list[SizeLine]:
     """Group arms of one variant that lack the same parts, in the order of variants."""
     found = sorted(
-        grouped(arms, lambda arm: (arm.first.attention, arm.said(ROPE_DIM), arm.said(LATENT_NORM))).items(),
+        grouped(
+            arms, lambda arm: (arm.first.attention, arm.said(design.ROPE_DIM), arm.said(design.LATENT_NORM))
+        ).items(),
         key=lambda item: (rank(item[0][0]), item[0]),
     )
     variants = [key[0] for key, _ in found]
     return [
         SizeLine(
-            arms=sorted(of_line, key=lambda arm: cache_bytes(arm) or 0.0),
+            arms=sorted(of_line, key=lambda arm: design.cache_bytes(arm) or 0.0),
             ordinal=variants[:place].count(variants[place]),
         )
         for place, (_, of_line) in enumerate(found)
@@ -178,7 +166,7 @@ def lines_of(arms: Iterable[QualityArm]) -> list[SizeLine]:
 
 def bytes_axis(arms: Iterable[QualityArm]) -> Axis:
     """Return an axis of cache bytes of arms that say theirs."""
-    return byte_axis(say("quality.axis.bytes"), [cache_bytes(arm) or 1.0 for arm in arms])
+    return byte_axis(say("quality.axis.bytes"), [design.cache_bytes(arm) or 1.0 for arm in arms])
 
 
 def faded(drawn: Mapping[QualityArm, Sequence[Point]], mode: str) -> list[Series]:

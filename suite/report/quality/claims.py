@@ -16,23 +16,9 @@ from suite.report.blocks import Kind, Table, Text, joined, say
 from suite.report.evidence import verdict_of
 from suite.report.model.experiment import of_outcome
 from suite.report.model.results import Results
+from suite.report.quality import design
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
-from suite.report.quality.design import (
-    LOSS,
-    RARELY,
-    RECALL,
-    QualityArm,
-    QualityContrast,
-    QualityExperiment,
-    against_mha,
-    has_default_rank,
-    is_latent,
-    is_plain_mla,
-    longest_against_mha,
-    quality_experiments,
-    task_experiments,
-    task_of,
-)
+from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment
 from suite.report.quality.families import (
     SWAPPED,
     Family,
@@ -87,10 +73,10 @@ def evidence_of(results: Results) -> dict[str, Evidence]:
     return {
         label: Evidence(
             families=[family for family in families(results) if family.main.label == label],
-            tasks=[one for one in task_experiments(results) if one.label == label],
+            tasks=[one for one in design.task_experiments(results) if one.label == label],
             compressed=[compressed_told(one) for one in compress_studies(results) if one.label == label],
         )
-        for label in dict.fromkeys(one.label for one in quality_experiments(results))
+        for label in dict.fromkeys(one.label for one in design.quality_experiments(results))
     }
 
 
@@ -132,8 +118,8 @@ def _literature(claim: Mapping[str, Any], kinds: Sequence[str]) -> Text:
 
 def lower_ceiling(evidence: Evidence) -> Ruling | None:
     """Rule on MLA below MHA, by its usual rank and by smaller ones, and beside other caches of its size."""
-    usual = _against_mha(evidence, lambda arm: is_plain_mla(arm) and has_default_rank(arm))
-    narrow = _against_mha(evidence, lambda arm: is_plain_mla(arm) and not has_default_rank(arm))
+    usual = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and design.has_default_rank(arm))
+    narrow = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and not design.has_default_rank(arm))
     if not usual and not narrow:
         return None
     told = {"usual": usual, "narrow": narrow, "level": _at_equal_cache(evidence)}
@@ -154,11 +140,15 @@ def gqa_between(evidence: Evidence) -> Ruling | None:
 
 def full_context(evidence: Evidence) -> Ruling | None:
     """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
-    found = longest_against_mha([one for one in evidence.tasks if task_of(one) in FULL_CONTEXT], is_plain_mla)
-    look_ups = longest_against_mha([one for one in evidence.tasks if task_of(one) == RECALL], is_plain_mla)
+    found = design.longest_against_mha(
+        [one for one in evidence.tasks if design.task_of(one) in FULL_CONTEXT], design.is_plain_mla
+    )
+    look_ups = design.longest_against_mha(
+        [one for one in evidence.tasks if design.task_of(one) == design.RECALL], design.is_plain_mla
+    )
     # The same contexts as two hops, asked for what one look-up finds.
-    one_hop = [one for experiment in evidence.tasks for one in against_mha(experiment, ONE_HOP)]
-    look_ups += [one for one in one_hop if is_plain_mla(one.arm)]
+    one_hop = [one for experiment in evidence.tasks for one in design.against_mha(experiment, ONE_HOP)]
+    look_ups += [one for one in one_hop if design.is_plain_mla(one.arm)]
     if not found:
         return None
     said = [say("claim.context.full", counted=_counted(found))]
@@ -203,7 +193,7 @@ def information_tiers(evidence: Evidence) -> Ruling | None:
 
     What a real model loses stands beside it and decides nothing: it was not trained with its latent.
     """
-    of_latents = [family for family in evidence.families if any(map(is_latent, family.main.arms))]
+    of_latents = [family for family in evidence.families if any(map(design.is_latent, family.main.arms))]
     if not of_latents:
         return None
     ruled = [_tiers_of(family) for family in of_latents]
@@ -221,7 +211,7 @@ def grading_automatic(evidence: Evidence) -> Ruling | None:
     fixed: list[QualityArm] = []
     for family in evidence.families:
         against, gradings = form_contrasts(family), gradings_of(family.main)
-        for first, *forms in [forms for forms in family.with_forms if is_latent(forms[0].arm)]:
+        for first, *forms in [forms for forms in family.with_forms if design.is_latent(forms[0].arm)]:
             found = [(form, against[form.arm]) for form in forms if form.arm in against]
             follows += [one for form, one in found if form.asked == SWAPPED and form.times == 1]
             fixed += [first.arm] if is_graded(gradings.get(first.arm)) else []
@@ -235,8 +225,8 @@ def grading_automatic(evidence: Evidence) -> Ruling | None:
 
 def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[QualityContrast]:
     """Compare arms with MHA on every task, and in the tier of task=tiers that is asked rarely."""
-    of_tiers = [longest_against_mha(family.uneven, chosen, RARELY) for family in evidence.families]
-    return [*longest_against_mha(evidence.tasks, chosen), *chain.from_iterable(of_tiers)]
+    of_tiers = [design.longest_against_mha(family.uneven, chosen, design.RARELY) for family in evidence.families]
+    return [*design.longest_against_mha(evidence.tasks, chosen), *chain.from_iterable(of_tiers)]
 
 
 def _at_equal_cache(evidence: Evidence) -> list[QualityContrast]:
@@ -257,7 +247,7 @@ def _by_lower(found: Sequence[QualityContrast]) -> str:
 
 def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] | None = None) -> Text:
     """Count how many ended how, and name those that were lower or higher by most, points before nats."""
-    by_size = sorted(contrasts, key=lambda one: (one.quantity is LOSS, -abs(one.found.mean)))
+    by_size = sorted(contrasts, key=lambda one: (one.quantity is design.LOSS, -abs(one.found.mean)))
     parts: list[Text] = []
     for outcome in Outcome:
         found = of_outcome(by_size, outcome)
@@ -272,14 +262,14 @@ def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContr
 
 def _study(found: QualityContrast) -> Text:
     first = found.arm.first
-    if found.about == RARELY:
+    if found.about == design.RARELY:
         return say("claim.rarely", title=first.task)
     return say("claim.one_hop", title=first.study) if found.about == ONE_HOP else first.study
 
 
 def _size_of(found: QualityContrast) -> Text:
     mean = found.found.mean
-    if found.quantity is LOSS:
+    if found.quantity is design.LOSS:
         return say("claim.nats", nats=f"{-mean:+.3f}")
     return say("claim.points", points=f"{100 * mean:+.1f}")
 
@@ -290,8 +280,8 @@ def _tiers_of(family: Family) -> Ruling:
     That others do not grade needs evidence, too.
     """
     gradings, pairs = gradings_of(family.main), rare_contrasts(family)
-    latents = [arm for arm in family.main.arms if is_plain_mla(arm)]
-    others = [arm for arm in family.main.arms if not is_latent(arm)]
+    latents = [arm for arm in family.main.arms if design.is_plain_mla(arm)]
+    others = [arm for arm in family.main.arms if not design.is_latent(arm)]
     said = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
     counted = _counted(pairs, named=lambda one: one.other.name)
     said.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))

@@ -12,29 +12,9 @@ from suite.report.blocks import Text, dotted, say, say_or
 from suite.report.model.experiment import grouped, judged, titles_of, without
 from suite.report.model.results import Results
 from suite.report.model.run import number_of
+from suite.report.quality import design
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
-from suite.report.quality.design import (
-    ASKED,
-    DESIGN,
-    RARELY,
-    TIERS,
-    TIERS_TASK,
-    UNEVENLY,
-    UPDATES,
-    QualityArm,
-    QualityContrast,
-    QualityExperiment,
-    QualityRun,
-    Value,
-    compared,
-    is_latent,
-    is_mha,
-    is_plain_mla,
-    order,
-    quality_experiments,
-    share_of,
-    task_of,
-)
+from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun, Value
 from suite.statistics.paired import Comparison, Outcome, compare, judge_together
 
 SHARES = (0.85, 0.12, 0.03)
@@ -42,7 +22,7 @@ SHARES = (0.85, 0.12, 0.03)
 EVENLY, SWAPPED = "evenly", "swapped"
 MIXES = {"trained": SHARES, EVENLY: (1 / 3, 1 / 3, 1 / 3), SWAPPED: SHARES[::-1]}
 """Ways to ask a decoder that was trained on uneven questions."""
-FORMS = (UNEVENLY, EVENLY, "evenly_weighted", SWAPPED, "turned")
+FORMS = (design.UNEVENLY, EVENLY, "evenly_weighted", SWAPPED, "turned")
 LEAST_GAP = 0.05
 """Tiers that lie nearer are not graded, however sure it is that they differ."""
 
@@ -81,19 +61,19 @@ class Family:
 
     @property
     def usual_updates(self) -> float:
-        return number_of(self.main.value(UPDATES)) or 0.0
+        return number_of(self.main.value(design.UPDATES)) or 0.0
 
     @property
     def tiers(self) -> list[str]:
         """Return those that an arm has answers of."""
-        return [tier for tier in TIERS if any(arm.values(share_of(tier)) for arm in self.main.arms)]
+        return [tier for tier in design.TIERS if any(arm.values(design.share_of(tier)) for arm in self.main.arms)]
 
     def forms_of(self, arm: QualityArm) -> list[Form]:
         """Return the forms in which the arm's variant was trained, the arm's own first."""
         found = [
-            Form(arm=other, asked=other.said(ASKED) or UNEVENLY, times=updates / self.usual_updates)
+            Form(arm=other, asked=other.said(design.ASKED) or design.UNEVENLY, times=updates / self.usual_updates)
             for other in self.arms
-            if other.key == arm.key and self.usual_updates and (updates := number_of(other.said(UPDATES)))
+            if other.key == arm.key and self.usual_updates and (updates := number_of(other.said(design.UPDATES)))
         ]
         return sorted(found, key=lambda form: (form.arm is not arm, *form.rank))
 
@@ -101,34 +81,36 @@ class Family:
     def with_forms(self) -> list[list[Form]]:
         """Return variants that were trained in several: MHA, then latents, then others, the most forms first."""
         found = [forms for arm in self.main.arms if len(forms := self.forms_of(arm)) > 1]
-        return sorted(found, key=lambda forms: (not is_mha(forms[0].arm), not is_latent(forms[0].arm), -len(forms)))
+        return sorted(
+            found, key=lambda forms: (not design.is_mha(forms[0].arm), not design.is_latent(forms[0].arm), -len(forms))
+        )
 
     @property
     def looked_into(self) -> list[QualityArm]:
         """Return whose heads are shown: MHA, and latents that were trained in several forms, else all of them."""
-        several = [forms[0].arm for forms in self.with_forms if is_latent(forms[0].arm)]
-        return [*filter(is_mha, self.main.arms), *(several or filter(is_plain_mla, self.main.arms))]
+        several = [forms[0].arm for forms in self.with_forms if design.is_latent(forms[0].arm)]
+        return [*filter(design.is_mha, self.main.arms), *(several or filter(design.is_plain_mla, self.main.arms))]
 
 
 @functools.lru_cache(maxsize=1)
 def families(results: Results) -> Sequence[Family]:
     """Return a family of each experiment that was asked unevenly, those with the most variants first."""
-    of_task = [one for one in quality_experiments(results) if task_of(one) == TIERS_TASK]
-    found = grouped(of_task, lambda experiment: without(experiment.key, (ASKED, UPDATES)))
-    titles = titles_of(list(found), DESIGN, has_labels=results.several)
+    of_task = [one for one in design.quality_experiments(results) if design.task_of(one) == design.TIERS_TASK]
+    found = grouped(of_task, lambda experiment: without(experiment.key, (design.ASKED, design.UPDATES)))
+    titles = titles_of(list(found), design.DESIGN, has_labels=results.several)
     made = [_family(dotted(*titles[key]), alike) for key, alike in found.items()]
     return sorted(filter(None, made), key=lambda family: (-len(family.main.arms), family.main.key))
 
 
 def _family(name: Text, alike: Sequence[QualityExperiment]) -> Family | None:
-    uneven = [one for one in alike if not one.value(ASKED)]
+    uneven = [one for one in alike if not one.value(design.ASKED)]
     if not uneven:
         return None
     return Family(
         name=name,
         main=max(uneven, key=lambda one: (len(one.arms), sum(len(arm.ended) for arm in one.arms))),
         uneven=uneven,
-        arms=sorted((arm for one in alike for arm in one.arms), key=order),
+        arms=sorted((arm for one in alike for arm in one.arms), key=design.order),
     )
 
 
@@ -136,8 +118,8 @@ def mix_share(mix: str) -> Value:
     """Return what gives a run's share of questions that are asked in one of MIXES."""
 
     def asked(run: QualityRun) -> float | None:
-        finals = [final for tier in TIERS if (final := run.final(tier)) is not None]
-        if len(finals) < len(TIERS):
+        finals = [final for tier in design.TIERS if (final := run.final(tier)) is not None]
+        if len(finals) < len(design.TIERS):
             return None
         return sum(share * final for share, final in zip(MIXES[mix], finals, strict=True))
 
@@ -147,23 +129,23 @@ def mix_share(mix: str) -> Value:
 def tier_contrasts(family: Family) -> list[QualityContrast]:
     """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
     found = at_nearest_cache(family.main, [*reversed(family.tiers)])
-    return [one for one in found if one.about == RARELY or one.found.at_bounds is not Outcome.CEILING]
+    return [one for one in found if one.about == design.RARELY or one.found.at_bounds is not Outcome.CEILING]
 
 
 def rare_contrasts(family: Family) -> list[QualityContrast]:
     """Compare, in the tier that is asked rarely, latents with grouped heads of the same cache."""
-    return [one for one in tier_contrasts(family) if is_same_cache(one) and one.about == RARELY]
+    return [one for one in tier_contrasts(family) if is_same_cache(one) and one.about == design.RARELY]
 
 
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
     """Compare forms of training with the same variant asked unevenly, in the tier asked rarely there; by their arm."""
     pairs = [(form.arm, forms[0].arm) for forms in family.with_forms for form in forms[1:]]
-    return {one.arm: one for one in judged(compared(*pair, RARELY) for pair in pairs)}
+    return {one.arm: one for one in judged(design.compared(*pair, design.RARELY) for pair in pairs)}
 
 
 def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
     """Compare what each arm answers of the tier asked often with the one asked rarely; all of them together."""
-    often, rarely = (share_of(tier) for tier in (TIERS[0], RARELY))
+    often, rarely = (design.share_of(tier) for tier in (design.TIERS[0], design.RARELY))
     found = {
         arm: one
         for arm in experiment.arms
@@ -180,4 +162,4 @@ def is_graded(grading: Comparison | None) -> bool:
 def graded_latents(family: Family) -> list[QualityArm]:
     """Return latents that grade, the widest first."""
     gradings = gradings_of(family.main)
-    return [arm for arm in filter(is_plain_mla, family.main.arms) if is_graded(gradings.get(arm))]
+    return [arm for arm in filter(design.is_plain_mla, family.main.arms) if is_graded(gradings.get(arm))]

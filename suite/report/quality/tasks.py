@@ -18,57 +18,17 @@ from suite.report.plot.plots import Axis, height_px, plot, rule
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares, ticked
 from suite.report.plot.text import figure_text
+from suite.report.quality import design, layout
 from suite.report.quality.cache import SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.claims import claims_table
-from suite.report.quality.design import (
-    ALL,
-    DESIGN,
-    LATENT_NORM,
-    LOSS,
-    RARELY,
-    ROPE_DIM,
-    TASK_SETTING,
-    TIERS_TASK,
-    QualityArm,
-    QualityContrast,
-    QualityExperiment,
-    QualityRun,
-    against_mha,
-    cache_bytes,
-    compared,
-    decode_s,
-    is_by_loss,
-    is_latent,
-    is_plain,
-    is_plain_mla,
-    longest_against_mha,
-    order,
-    quality_experiments,
-    share_of,
-    task_experiments,
-    task_of,
-    task_rank,
-)
-from suite.report.quality.layout import (
-    ARM,
-    NAME,
-    STUDY,
-    VERDICT,
-    answered_text,
-    arm_table,
-    bytes_text,
-    figure,
-    share_columns,
-    share_point,
-    told,
-)
+from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of, plain, table
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
 from suite.statistics.paired import JUDGED, Outcome
 
 LEVEL = 0.95
-TAKEN_AWAY = {ROPE_DIM: "0", LATENT_NORM: "false"}
+TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
 """What MLA can do without, and the value that says so."""
 MOST_KINDS, MOST_ROWS, MOST_SETTINGS, MOST_TASKS, FEWEST = 6, 10, 4, 8, 2
 NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
@@ -77,10 +37,10 @@ SMALLEST_PX, LARGEST_PX = 9, 24
 
 def build(results: Results) -> Section | None:
     """Lay out what the records say of claims, and of every task but the tiers."""
-    every, found = quality_experiments(results), task_experiments(results)
+    every, found = design.quality_experiments(results), design.task_experiments(results)
     if not every:
         return None
-    by_task = sorted(grouped(found, task_of).items(), key=lambda item: task_rank(item[0]))
+    by_task = sorted(grouped(found, design.task_of).items(), key=lambda item: design.task_rank(item[0]))
     tables = [one for _, of_task in by_task for one in (_task_table(of_task), _kinds_table(of_task)) if one]
     tables += [one for one in (_pairs_table(found), _parts_table(every)) if one.rows]
     return section(
@@ -116,7 +76,7 @@ def _range(values: Sequence[float]) -> Text:
 def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
     """Count how plain latents at MHA's width end, over all experiments, each by its longest training."""
     of_label = [one for one in found if one.label == label and one.value("match") == "heads"]
-    against = longest_against_mha(of_label, is_plain_mla)
+    against = design.longest_against_mha(of_label, design.is_plain_mla)
     if not against:
         return None
     ended = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
@@ -133,26 +93,26 @@ def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool
 
 def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
     arms = [arm for experiment in of_task for arm in experiment.arms]
-    against = {one.arm: one for experiment in of_task for one in against_mha(experiment, by_loss=True)}
+    against = {one.arm: one for experiment in of_task for one in design.against_mha(experiment, by_loss=True)}
     baselines = {arm: experiment.baseline for experiment in of_task for arm in experiment.others}
-    by_loss = is_by_loss(arms[0])
-    less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", told, kind=Kind.NUMBER)
+    by_loss = design.is_by_loss(arms[0])
+    less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.told, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
     arrived = [
         column("quality.arrival", lambda found: found.median, numbers.count),
         column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
     ]
-    is_told_by_one = arms[0].first.telling != ALL
+    is_told_by_one = arms[0].first.telling != design.ALL
     hops, told_by = say("quality.task_note_two_hop"), say("quality.task_note_loss" if by_loss else "quality.task_note")
     return table(
         say("quality.task", task=arms[0].first.task),
         arms,
         [
-            STUDY,
-            *ARM,
-            column("quality.answered", answered_text, kind=Kind.NUMBER),
+            layout.STUDY,
+            *layout.ARM,
+            column("quality.answered", layout.answered_text, kind=Kind.NUMBER),
             *([loss] if by_loss else []),
-            *columns_of(against.get, [less, *VERDICT]),
+            *columns_of(against.get, [less, *layout.VERDICT]),
             *columns_of(arrivals_of, arrived),
             column("quality.later", lambda arm: _later(arm, baselines.get(arm)), kind=Kind.NUMBER),
         ],
@@ -191,38 +151,38 @@ def _later(arm: QualityArm, mha: QualityArm | None) -> Text | None:
     if mha is None or any(one is None or one.arrived < one.runs for one in found):
         return None
     later = contrast(arm, mha, ARRIVAL)
-    return None if later is None else told(later)
+    return None if later is None else layout.told(later)
 
 
 def _kinds_table(of_task: Sequence[QualityExperiment]) -> Table | None:
     """Say the shares of each kind of question, of a task that tells a few apart."""
     arms = [arm for experiment in of_task for arm in experiment.arms]
-    kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != ALL))
+    kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != design.ALL))
     if not 1 < len(kinds) <= MOST_KINDS:
         return None
-    columns = [column(plain(cut(kind)), partial(answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
-    rows = [STUDY, NAME, *columns]
-    return arm_table("quality.kinds", arms, rows, lambda arm: arm, folded=True, task=arms[0].first.task)
+    columns = [column(plain(cut(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
+    rows = [layout.STUDY, layout.NAME, *columns]
+    return layout.arm_table("quality.kinds", arms, rows, lambda arm: arm, folded=True, task=arms[0].first.task)
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
     pairs = [one for experiment in found for one in at_nearest_cache(experiment)]
-    return nearest_table("quality.pairs", pairs, first=columns_of(_arm, [STUDY]))
+    return nearest_table("quality.pairs", pairs, first=columns_of(_arm, [layout.STUDY]))
 
 
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
     """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
     pairs = [pair for experiment in every for pair in _without_a_part(experiment)]
-    kinds = [[ALL, RARELY] if arm.first.task == TIERS_TASK else [ALL] for arm, _ in pairs]
-    return arm_table(
+    kinds = [[design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL] for arm, _ in pairs]
+    return layout.arm_table(
         "quality.contrasts",
-        judged(compared(*pair, kind) for pair, of_pair in zip(pairs, kinds, strict=True) for kind in of_pair),
+        judged(design.compared(*pair, kind) for pair, of_pair in zip(pairs, kinds, strict=True) for kind in of_pair),
         [
             column("quality.study", _study_and_tier),
             column("quality.taken_away", lambda one: say(f"quality.part.{_part(one).rpartition('.')[2]}")),
             column("column.variant", lambda one: one.other.name),
             column("quality.bytes", _both_caches, kind=Kind.NUMBER),
-            *share_columns("quality.without", "quality.with_it"),
+            *layout.share_columns("quality.without", "quality.with_it"),
         ],
         _arm,
     )
@@ -235,7 +195,7 @@ def _study_and_tier(found: QualityContrast) -> Text:
 
 def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, QualityArm]]:
     """Return latents without a part beside those that agree with them in everything else."""
-    latents = {arm.key: arm for arm in experiment.arms if is_latent(arm)}
+    latents = {arm.key: arm for arm in experiment.arms if design.is_latent(arm)}
     return [
         (arm, latents[rest])
         for key, arm in latents.items()
@@ -249,8 +209,8 @@ def _part(found: QualityContrast) -> str:
 
 
 def _both_caches(found: QualityContrast) -> str:
-    sizes = [cache_bytes(arm) for arm in (found.arm, found.other)]
-    return " / ".join(numbers.NOTHING if size is None else bytes_text(size) for size in sizes)
+    sizes = [design.cache_bytes(arm) for arm in (found.arm, found.other)]
+    return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
 
 
 def _arm(found: QualityContrast) -> QualityArm:
@@ -261,7 +221,7 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
     matched = {match: [one for one in found if one.value("match") == match] for match in ("heads", "cache", "params")}
     drawn = {
-        match: [[one for one in against_mha(experiment) if is_plain(one.arm)] for experiment in of_match]
+        match: [[one for one in design.against_mha(experiment) if design.is_plain(one.arm)] for experiment in of_match]
         for match, of_match in matched.items()
     }
     drawn["cache"] = [*map(at_nearest_cache, matched["heads"]), *drawn["cache"]]
@@ -270,7 +230,7 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
         return None
     is_cut = any(len(rows) > MOST_ROWS for rows in drawn.values())
     drawn = {match: rows[:MOST_ROWS] for match, rows in drawn.items()}
-    return figure(
+    return layout.figure(
         "quality.differences",
         [
             View(title=say(f"quality.match.{match}"), figure=_differences_plot(rows, say(f"quality.axis.{match}")))
@@ -286,7 +246,7 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
 def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
     """Return the first arm of each name, in the order of variants."""
     arms: dict[Text, QualityArm] = {}
-    for arm in sorted((one.arm for row in rows for one in row), key=order):
+    for arm in sorted((one.arm for row in rows for one in row), key=design.order):
         arms.setdefault(arm.name, arm)
     return arms
 
@@ -326,7 +286,7 @@ def _dot(found: QualityContrast, y: float) -> Point:
         "quality.difference_hover",
         title=found.arm.first.study,
         other=found.other.name,
-        difference=told(found),
+        difference=layout.told(found),
         said=verdict_of(found),
     )
     return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover)
@@ -334,7 +294,7 @@ def _dot(found: QualityContrast, y: float) -> Point:
 
 def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> list[Figure]:
     """Draw, for each task and setting of it with several numbers, a line a variant; those with the most values."""
-    names = sorted({name for one in found for name, _ in one.key if name.startswith(TASK_SETTING)})
+    names = sorted({name for one in found for name, _ in one.key if name.startswith(design.TASK_SETTING)})
     figures = [figure for name in names for figure in _over_setting(name, found, has_labels=has_labels)]
     return [figure for _, figure in sorted(figures, key=lambda one: -one[0])[:MOST_SETTINGS]]
 
@@ -342,8 +302,8 @@ def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> l
 def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: bool) -> Iterable[tuple[int, Figure]]:
     """Draw experiments that agree in all but a setting; with how many they are."""
     by_rest = grouped(found, lambda one: without(one.key, [name]))
-    titles = titles_of([*by_rest], DESIGN, has_labels=has_labels)
-    called = DESIGN.called(name)
+    titles = titles_of([*by_rest], design.DESIGN, has_labels=has_labels)
+    called = design.DESIGN.called(name)
     for rest, alike in by_rest.items():
         by_value = {value: one for one in alike if (value := number_of(one.value(name))) is not None}
         if len(by_value) > 1:
@@ -351,12 +311,12 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
             views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
             arms, height = [arm for one in alike for arm in one.arms], height_px(len(views[0].figure["data"]))
             title = dotted(title, called)
-            yield len(by_value), figure("quality.over", views, arms, height, title=title, settings=settings)
+            yield len(by_value), layout.figure("quality.over", views, arms, height, title=title, settings=settings)
 
 
 def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> list[View]:
     arms = [(value, arm) for value in sorted(by_value) for arm in by_value[value].arms]
-    variants = sorted(grouped(arms, lambda one: one[1].key).values(), key=lambda alike: order(alike[0][1]))
+    variants = sorted(grouped(arms, lambda one: one[1].key).values(), key=lambda alike: design.order(alike[0][1]))
     xaxis = linear(called, **ticked([(value, numbers.plain_tick(value)) for value in sorted(by_value)]))
 
     def drawn(title: str, point: Callable[[float, QualityArm], Point | None], yaxis: Axis) -> View:
@@ -375,7 +335,7 @@ def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> lis
 
 
 def _answered_point(value: float, arm: QualityArm) -> Point:
-    return share_point(value, arm.values(share_of(ALL)), "quality.share_hover")
+    return layout.share_point(value, arm.values(design.share_of(design.ALL)), "quality.share_hover")
 
 
 def _arrival_point(value: float, arm: QualityArm) -> Point | None:
@@ -390,34 +350,38 @@ def _arrival_point(value: float, arm: QualityArm) -> Point | None:
 
 def _pareto(found: Sequence[QualityExperiment]) -> Figure:
     """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
-    of_task = grouped(found, lambda one: (one.label, task_of(one))).values()
+    of_task = grouped(found, lambda one: (one.label, design.task_of(one))).values()
     best = [max(reversed(alike), key=lambda one: len(one.arms)) for alike in of_task]
     drawn = [one for one in best if len(qualities(one)) >= FEWEST][:MOST_TASKS]
     views = [View(title=one.name, figure=_pareto_plot(one)) for one in drawn]
-    return figure("quality.pareto", views, [arm for one in drawn for arm in one.arms], height_px(6), wide=True)
+    return layout.figure("quality.pareto", views, [arm for one in drawn for arm in one.arms], height_px(6), wide=True)
 
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
     """Return the quality of each arm that says its cache: more is better, so a loss has its sign turned."""
-    by_loss = is_by_loss(experiment.arms[0])
-    means = {arm: arm.mean(LOSS.value if by_loss else share_of(ALL)) for arm in experiment.arms if cache_bytes(arm)}
+    by_loss = design.is_by_loss(experiment.arms[0])
+    means = {
+        arm: arm.mean(design.LOSS.value if by_loss else design.share_of(design.ALL))
+        for arm in experiment.arms
+        if design.cache_bytes(arm)
+    }
     return {arm: mean for arm, mean in means.items() if mean is not None}
 
 
 def front_of(found: Mapping[QualityArm, float]) -> list[QualityArm]:
     """Return arms that no other beats, by less cache and no less quality or as little and more; the cheapest first."""
     front: list[QualityArm] = []
-    for arm in sorted(found, key=lambda arm: (cache_bytes(arm) or 0.0, -found[arm])):
+    for arm in sorted(found, key=lambda arm: (design.cache_bytes(arm) or 0.0, -found[arm])):
         if not front or found[arm] > found[front[-1]]:
             front.append(arm)
     return front
 
 
 def _pareto_plot(experiment: QualityExperiment) -> dict[str, Any]:
-    by_loss, found = is_by_loss(experiment.arms[0]), qualities(experiment)
+    by_loss, found = design.is_by_loss(experiment.arms[0]), qualities(experiment)
     front, sizes = front_of(found), _sizes_px([*found])
     points = {
-        arm: Point(x=cache_bytes(arm), y=abs(quality), hover=_standing(arm, is_on_front=arm in front))
+        arm: Point(x=design.cache_bytes(arm), y=abs(quality), hover=_standing(arm, is_on_front=arm in front))
         for arm, quality in found.items()
     }
     beaten_by_none = Series(
@@ -455,7 +419,7 @@ def _sized(
 
 def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
     """Return sizes whose areas grow with the time of a token; all alike where some are not timed."""
-    taken = [decode_s(arm) for arm in arms]
+    taken = [design.decode_s(arm) for arm in arms]
     known = [seconds for seconds in taken if seconds is not None]
     if len(known) < len(arms) or min(known) == max(known):
         return dict.fromkeys(arms, (SMALLEST_PX + LARGEST_PX) / 2)
@@ -465,12 +429,12 @@ def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
 
 
 def _standing(arm: QualityArm, *, is_on_front: bool) -> Text:
-    taken = decode_s(arm)
+    taken = design.decode_s(arm)
     said = say(
         "quality.pareto_hover",
         name=arm.name,
-        value=_loss_text(arm) if is_by_loss(arm) else answered_text(arm),
-        bytes=numbers.count(cache_bytes(arm) or 0),
+        value=_loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm),
+        bytes=numbers.count(design.cache_bytes(arm) or 0),
         decode=numbers.NOTHING if taken is None else numbers.seconds(taken),
     )
     return say("quality.on_front", said=said) if is_on_front else said

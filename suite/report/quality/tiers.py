@@ -22,19 +22,9 @@ from suite.report.plot.plots import Panel, height_px, panels, panels_height_px, 
 from suite.report.plot.rows import height_px as rows_height_px
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares
+from suite.report.quality import design, layout
 from suite.report.quality.cache import bytes_axis, faded, lines_of, nearest_table
-from suite.report.quality.design import (
-    RARELY,
-    UNEVENLY,
-    QualityArm,
-    QualityContrast,
-    Value,
-    cache_bytes,
-    decode_s,
-    is_latent,
-    last,
-    share_of,
-)
+from suite.report.quality.design import QualityArm, QualityContrast, Value
 from suite.report.quality.families import (
     EVENLY,
     MIXES,
@@ -49,17 +39,6 @@ from suite.report.quality.families import (
     tier_contrasts,
 )
 from suite.report.quality.heads import heads_figure, heads_table
-from suite.report.quality.layout import (
-    ARM,
-    NAME,
-    SEEDS,
-    VERDICT,
-    answered_text,
-    arm_table,
-    figure,
-    share_point,
-    told,
-)
 from suite.report.table import Column, column, columns_of
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
 
@@ -96,16 +75,16 @@ def build(results: Results) -> Section | None:
 
 def recoverable(tier: str) -> Value:
     """Return what gives the share of a tier that a linear reader finds in a run's cache."""
-    return lambda run: last(run.recoverable, tier)
+    return lambda run: design.last(run.recoverable, tier)
 
 
 def _by_bytes(family: Family, settings: Text) -> Figure | None:
-    arms = [arm for arm in family.main.arms if cache_bytes(arm)]
+    arms = [arm for arm in family.main.arms if design.cache_bytes(arm)]
     if not arms:
         return None
 
     def tier_panel(tier: str, *others: Marks) -> Panel:
-        marks = _marks(arms, share_of(tier), "quality_tiers.answered")
+        marks = _marks(arms, design.share_of(tier), "quality_tiers.answered")
         return _panel(say(f"quality_tiers.asked.{tier}"), marks, *others, level=arms[0].first.chance(tier))
 
     cached = [_marks(arms, recoverable(tier), "quality_tiers.in_cache") for tier in family.tiers]
@@ -124,13 +103,13 @@ def _by_bytes(family: Family, settings: Text) -> Figure | None:
         )
         for name, found in views.items()
     ]
-    return figure("quality_tiers.by_bytes", drawn, arms, height, wide=True, settings=settings, updates=updates)
+    return layout.figure("quality_tiers.by_bytes", drawn, arms, height, wide=True, settings=settings, updates=updates)
 
 
 def _marks(arms: Sequence[QualityArm], value: Value, what: str) -> Marks:
-    sizes = {arm: cache_bytes(arm) or 0.0 for arm in arms if arm.values(value)}
+    sizes = {arm: design.cache_bytes(arm) or 0.0 for arm in arms if arm.values(value)}
     return {
-        arm: share_point(
+        arm: layout.share_point(
             size,
             arm.values(value),
             "quality_tiers.mark_hover",
@@ -164,7 +143,7 @@ def _forms_figure(family: Family, settings: Text) -> Figure:
         for forms in parts
     ]
     arms, height = [form.arm for forms in parts for form in forms], rows_height_px(max(map(len, parts), default=0))
-    return figure("quality_tiers.forms", views, arms, height, wide=True, settings=settings)
+    return layout.figure("quality_tiers.forms", views, arms, height, wide=True, settings=settings)
 
 
 def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
@@ -176,11 +155,11 @@ def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
                 name=(name := say(f"quality_tiers.tier.{tier}")),
                 points=[
                     replace(
-                        share_point(row + offset, values, "quality_tiers.hover", along="x", name=name),
+                        layout.share_point(row + offset, values, "quality_tiers.hover", along="x", name=name),
                         facets=form.arm.facets,
                     )
                     for row, form in enumerate(forms)
-                    if (values := form.arm.values(share_of(tier)))
+                    if (values := form.arm.values(design.share_of(tier)))
                 ],
                 style=TIER_STYLES[tier],
                 along="x",
@@ -206,14 +185,14 @@ def _curves(family: Family, settings: Text) -> Figure:
         for tier in reversed(family.tiers)
         if (curves := {arm: curve for arm in arms if (curve := _curve(arm, tier))})
     ]
-    return figure("quality_tiers.curves", views, arms, height_px(len(arms)), settings=settings)
+    return layout.figure("quality_tiers.curves", views, arms, height_px(len(arms)), settings=settings)
 
 
 def _curve(arm: QualityArm, tier: str) -> list[Point]:
     """Return the mean share at each evaluation that all seeds have, where their updates are known."""
     curves = [dict(zip(*run.curve(tier), strict=True)) for run in arm.ended]
     reached = {spent: [curve[spent] for curve in curves] for spent in sorted(set.intersection(*map(set, curves)))}
-    points = [share_point(at, reached[at], "quality.curve_hover", updates=numbers.count(at)) for at in reached]
+    points = [layout.share_point(at, reached[at], "quality.curve_hover", updates=numbers.count(at)) for at in reached]
     return [replace(point, ends=None) for point in points]
 
 
@@ -224,15 +203,15 @@ def _pairs_table(family: Family, settings: Text) -> Table:
 
 def _forms_table(family: Family, settings: Text) -> Table:
     against = form_contrasts(family)
-    less = column("quality_tiers.third_against", told, kind=Kind.NUMBER)
-    return arm_table(
+    less = column("quality_tiers.third_against", layout.told, kind=Kind.NUMBER)
+    return layout.arm_table(
         "quality_tiers.forms_table",
         [form for forms in family.with_forms for form in forms],
         [
-            *columns_of(lambda form: form.arm, [NAME]),
+            *columns_of(lambda form: form.arm, [layout.NAME]),
             column("quality_tiers.form", lambda form: form.name),
-            *columns_of(lambda form: form.arm, [SEEDS, *_tier_columns(family)]),
-            *columns_of(lambda form: against.get(form.arm), [less, *VERDICT]),
+            *columns_of(lambda form: form.arm, [layout.SEEDS, *_tier_columns(family)]),
+            *columns_of(lambda form: against.get(form.arm), [less, *layout.VERDICT]),
         ],
         lambda form: form.arm,
         settings=settings,
@@ -240,13 +219,13 @@ def _forms_table(family: Family, settings: Text) -> Table:
 
 
 def _variants_table(family: Family, settings: Text) -> Table:
-    columns = [*ARM, *_tier_columns(family), column("quality.decode", decode_s, numbers.seconds)]
-    return arm_table("quality_tiers.by_variant", family.main.arms, columns, lambda arm: arm, settings=settings)
+    columns = [*layout.ARM, *_tier_columns(family), column("quality.decode", design.decode_s, numbers.seconds)]
+    return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns, lambda arm: arm, settings=settings)
 
 
 def _tier_columns(family: Family) -> list[Column[QualityArm]]:
     return [
-        column(f"quality_tiers.tier.{tier}", partial(answered_text, kind=tier), kind=Kind.NUMBER)
+        column(f"quality_tiers.tier.{tier}", partial(layout.answered_text, kind=tier), kind=Kind.NUMBER)
         for tier in family.tiers
     ]
 
@@ -257,8 +236,8 @@ def _mixes_table(family: Family, settings: Text) -> Table:
         return column(f"quality_tiers.mix.{mix}", lambda arm: share_with_range(arm.values(share)), kind=Kind.NUMBER)
 
     rows = [arm for arm in family.main.arms if arm.values(mix_share("trained"))]
-    columns = [NAME, *map(asked, MIXES), column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
-    return arm_table("quality_tiers.mixes", rows, columns, lambda arm: arm, settings=settings, folded=True)
+    columns = [layout.NAME, *map(asked, MIXES), column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
+    return layout.arm_table("quality_tiers.mixes", rows, columns, lambda arm: arm, settings=settings, folded=True)
 
 
 def _swapped_less(arm: QualityArm) -> Text | None:
@@ -277,18 +256,18 @@ def _cached_table(family: Family, settings: Text) -> Table:
         column("quality_tiers.found_less", _points, kind=Kind.NUMBER),
         column("rl_efficiency.in_words", _cached_verdict),
     ]
-    return arm_table(
+    return layout.arm_table(
         "quality_tiers.cached",
         [
             (arm, tier)
             for arm in family.main.arms
             for tier in family.tiers
-            if arm.values(recoverable(tier)) and arm.values(share_of(tier))
+            if arm.values(recoverable(tier)) and arm.values(design.share_of(tier))
         ],
         [
-            *columns_of(lambda row: row[0], [NAME]),
+            *columns_of(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
-            column("quality.answered", lambda row: answered_text(*row), kind=Kind.NUMBER),
+            column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
             column("quality_tiers.found", _found_text, kind=Kind.NUMBER),
             *columns_of(found.get, less),
             *p_columns(lambda row: None if row not in found or _is_answered(found[row]) else found[row]),
@@ -317,7 +296,7 @@ def found_in_cache(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
         (arm, tier): one
         for arm in family.main.arms
         for tier in family.tiers
-        if (one := compare(*map(arm.by_seed, (recoverable(tier), share_of(tier))), margin=SHARE_MARGIN))
+        if (one := compare(*map(arm.by_seed, (recoverable(tier), design.share_of(tier))), margin=SHARE_MARGIN))
     }
     asked = {key: one for key, one in found.items() if not _is_answered(one)}
     return found | dict(zip(asked, judge_together([*asked.values()]), strict=True))
@@ -336,7 +315,7 @@ def _cached_verdict(less: Comparison) -> Text:
 
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
     """Say what a latent that has other forms of training, else the widest that grades, answers of each tier."""
-    with_forms = [forms[0].arm for forms in family.with_forms if is_latent(forms[0].arm)]
+    with_forms = [forms[0].arm for forms in family.with_forms if design.is_latent(forms[0].arm)]
     chosen = next(iter([*with_forms, *graded_latents(family)]), None)
     if chosen is None or len(family.tiers) < 2:
         return None
@@ -365,7 +344,7 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
 
 
 def _percents(arm: QualityArm, family: Family) -> list[str]:
-    means = [arm.mean(share_of(tier)) for tier in family.tiers]
+    means = [arm.mean(design.share_of(tier)) for tier in family.tiers]
     return [numbers.percent(mean) for mean in means if mean is not None]
 
 
@@ -374,7 +353,7 @@ def _of_other_forms(arm: QualityArm, family: Family) -> Text:
     told = [
         say("quality_tiers.headline_form", form=form.name, share=numbers.percent(mean))
         for form in family.forms_of(arm)
-        if (form.asked == EVENLY and form.times == 1) or (form.asked == UNEVENLY and form.times > 1)
-        if (mean := form.arm.mean(share_of(RARELY))) is not None
+        if (form.asked == EVENLY and form.times == 1) or (form.asked == design.UNEVENLY and form.times > 1)
+        if (mean := form.arm.mean(design.share_of(design.RARELY))) is not None
     ]
     return say("quality_tiers.headline_forms", name=arm.name, forms=joined("notes", told)) if told else ""
