@@ -36,7 +36,8 @@ from suite.report.table import column, table
 from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, judge_together
 
 HOLDS, FAILS, MIXED, LEFT_OPEN = "holds", "fails", "mixed", "open"
-RULINGS = (HOLDS, FAILS, MIXED, LEFT_OPEN)
+UNDECIDED = "undecided"
+RULINGS = (HOLDS, FAILS, MIXED, LEFT_OPEN, UNDECIDED)
 FULL_CONTEXT = ("two_hop", "copying", "counting")
 """Tasks whose answer needs more than one place of the context."""
 ONE_HOP = "one hop"
@@ -52,6 +53,15 @@ class Ruling:
     outcome: str
     """One of RULINGS."""
     said: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A claim of conf/claims.yaml, and what a label's records say of it."""
+
+    claim: Mapping[str, Any]
+    label: str
+    ruling: Ruling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,30 +95,24 @@ def claims_table(results: Results) -> Table:
     evidence = evidence_of(results)
     return table(
         say("claim.table"),
-        [row for claim in read_yaml("claims.yaml")["claims"] for row in _rows(claim, evidence)],
+        [one for claim in read_yaml("claims.yaml")["claims"] for one in _decide(claim, evidence)],
         [
-            column("claim.claim", lambda row: say(f"claim.{row[0]['id']}"), kind=Kind.LONG),
-            *([column("column.label", lambda row: row[1], facet="label")] if len(evidence) > 1 else []),
-            column(
-                "claim.verdict",
-                lambda row: say(f"claim.outcome.{row[2].outcome}") if row[2] else say("claim.undecided"),
-            ),
-            column(
-                "claim.here", lambda row: row[2].said if row[2] else say(f"claim.needs.{row[0]['id']}"), kind=Kind.LONG
-            ),
-            column("claim.for", lambda row: _literature(row[0], FOR), kind=Kind.LONG),
-            column("claim.against", lambda row: _literature(row[0], OTHERS), kind=Kind.LONG),
+            column("claim.claim", lambda one: say(f"claim.{one.claim['id']}"), kind=Kind.LONG),
+            *([column("column.label", lambda one: one.label, facet="label")] if len(evidence) > 1 else []),
+            column("claim.verdict", lambda one: say(f"claim.outcome.{one.ruling.outcome}")),
+            column("claim.here", lambda one: one.ruling.said, kind=Kind.LONG),
+            column("claim.for", lambda one: _literature(one.claim, FOR), kind=Kind.LONG),
+            column("claim.against", lambda one: _literature(one.claim, OTHERS), kind=Kind.LONG),
         ],
         note=say("claim.note"),
     )
 
 
-def _rows(
-    claim: Mapping[str, Any], evidence: Mapping[str, Evidence]
-) -> list[tuple[Mapping[str, Any], str, Ruling | None]]:
+def _decide(claim: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> list[Decision]:
     decide: Callable[[Evidence], Ruling | None] = locate(claim["decided_by"])
-    decided = [(claim, label, ruling) for label, of in evidence.items() if (ruling := decide(of)) is not None]
-    return [*decided] or [(claim, "", None)]
+    rulings = {label: ruling for label, of_label in evidence.items() if (ruling := decide(of_label)) is not None}
+    missing = Ruling(outcome=UNDECIDED, said=say(f"claim.needs.{claim['id']}"))
+    return [Decision(claim=claim, label=label, ruling=ruling) for label, ruling in (rulings or {"": missing}).items()]
 
 
 def _literature(claim: Mapping[str, Any], kinds: Sequence[str]) -> Text:

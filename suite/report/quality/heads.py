@@ -19,6 +19,7 @@ from suite.report.model.labels import BLUE
 from suite.report.plot.heatmap import heatmap
 from suite.report.plot.marks import faint
 from suite.report.quality.design import QualityArm, QualityRun, last
+from suite.report.quality.families import Family
 from suite.report.quality.layout import NAME, arm_table
 from suite.report.table import column, columns_of
 
@@ -89,9 +90,9 @@ def carried(arm: QualityArm) -> list[Falls]:
     return [falls for falls in falls_by_seed(arm) if falls.carriers]
 
 
-def heads_figure(arms: Sequence[QualityArm], settings: Text) -> Figure:
+def heads_figure(family: Family, settings: Text) -> Figure:
     """Draw a map of each arm's lowest seed."""
-    shown = [(arm, falls[0]) for arm in arms if (falls := falls_by_seed(arm))][:MOST_MAPS]
+    shown = [(arm, falls[0]) for arm in family.looked_into if (falls := falls_by_seed(arm))][:MOST_MAPS]
     return Figure(
         title=say("quality_tiers.heads"),
         settings=settings,
@@ -101,11 +102,11 @@ def heads_figure(arms: Sequence[QualityArm], settings: Text) -> Figure:
     )
 
 
-def heads_table(arms: Sequence[QualityArm], settings: Text) -> Table:
+def heads_table(family: Family, settings: Text) -> Table:
     """Say of each arm how much the most needed head carries, and how many heads come first."""
     return arm_table(
         "quality_tiers.heads_table",
-        [(arm, falls) for arm in arms if (falls := carried(arm))],
+        [(arm, falls) for arm in family.main.arms if (falls := carried(arm))],
         [
             *columns_of(lambda row: row[0], [NAME]),
             column("rl.seeds", lambda row: len(row[1]), numbers.count),

@@ -63,8 +63,8 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     named = [(family, family.name if len(found) > 1 else "") for family in found]
-    figures = (_by_bytes, _forms_figure, _heads_figure, _curves)
-    tables = (_pairs_table, _forms_table, _variants_table, _mixes_table, _cached_table, _heads_table)
+    figures = (_by_bytes, _forms_figure, heads_figure, _curves)
+    tables = (_pairs_table, _forms_table, _variants_table, _mixes_table, _cached_table, heads_table)
     return section(
         "quality_tiers",
         figures=[draw(*one) for one in named[:MOST_FAMILIES] for draw in figures],
@@ -170,10 +170,6 @@ def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
         xaxis=shares(say("quality.axis.answered"), range=[-0.02, 1.04]),
         shift_px=19,
     )
-
-
-def _heads_figure(family: Family, settings: Text) -> Figure:
-    return heads_figure(family.looked_into, settings)
 
 
 def _curves(family: Family, settings: Text) -> Figure:
@@ -283,10 +279,6 @@ def _found_text(row: tuple[QualityArm, str]) -> Text | None:
     return share_with_range(arm.values(recoverable(tier)))
 
 
-def _heads_table(family: Family, settings: Text) -> Table:
-    return heads_table(family.main.arms, settings)
-
-
 def found_in_cache(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
     """Compare what is found in the cache with what is answered, by arm and tier; all of a family together.
 
@@ -345,7 +337,7 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
 
 def _percents(arm: QualityArm, family: Family) -> list[str]:
     means = [arm.mean(design.share_of(tier)) for tier in family.tiers]
-    return [numbers.percent(mean) for mean in means if mean is not None]
+    return [numbers.NOTHING if mean is None else numbers.percent(mean) for mean in means]
 
 
 def _of_other_forms(arm: QualityArm, family: Family) -> Text:
