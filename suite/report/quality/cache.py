@@ -60,18 +60,13 @@ NEAREST: list[Column[QualityContrast]] = [
 
 
 def nearest_table(
-    key: str,
-    found: Iterable[QualityContrast],
-    *,
-    first: Iterable[Column[QualityContrast]] = (),
-    then: Iterable[Column[QualityContrast]] = (),
-    settings: Text = "",
+    key: str, found: Iterable[QualityContrast], of_arms: Sequence[Column[QualityContrast]], settings: Text = ""
 ) -> Table:
-    """Lay out comparisons at the nearest cache. `first` and `then`: columns before and behind the arms."""
+    """Lay out comparisons at the nearest cache. `of_arms`: the columns that say what is compared."""
     return table(
         say(key),
         found,
-        [*first, *NEAREST, *then, *share_columns("quality.answered", "quality.other_answered")],
+        [*of_arms, *share_columns("quality.answered", "quality.other_answered")],
         note=say(f"{key}_note"),
         settings=settings,
         facets_of=lambda one: {"label": one.arm.label},

@@ -52,6 +52,7 @@ class Family:
     """Experiments that differ in how often each tier was asked, and in their updates."""
 
     name: Text
+    """What tells it from others; empty where it stands alone."""
     main: QualityExperiment
     """Asked unevenly, with the number of updates that most variants have."""
     uneven: Sequence[QualityExperiment]

@@ -90,19 +90,19 @@ def carried(arm: QualityArm) -> list[Falls]:
     return [falls for falls in falls_by_seed(arm) if falls.carriers]
 
 
-def heads_figure(family: Family, settings: Text) -> Figure:
+def heads_figure(family: Family) -> Figure:
     """Draw a map of each arm's lowest seed."""
     shown = [(arm, falls[0]) for arm in family.looked_into if (falls := falls_by_seed(arm))][:MOST_MAPS]
     return Figure(
         title=say("quality_tiers.heads"),
-        settings=settings,
+        settings=family.name,
         caption=say("quality_tiers.heads_caption", seed=next((falls.seed for _, falls in shown), "")),
         views=[View(title=arm.name, figure=_map(falls)) for arm, falls in shown],
         height_px=FRAME_PX + ROW_PX * max((len(falls.heads) for _, falls in shown), default=0),
     )
 
 
-def heads_table(family: Family, settings: Text) -> Table:
+def heads_table(family: Family) -> Table:
     """Say of each arm how much the most needed head carries, and how many heads come first."""
     return arm_table(
         "quality_tiers.heads_table",
@@ -116,7 +116,7 @@ def heads_table(family: Family, settings: Text) -> Table:
             column("quality_tiers.first_heads", lambda row: first_heads(row[1]), kind=Kind.NUMBER),
         ],
         lambda row: row[0],
-        settings=settings,
+        settings=family.name,
     )
 
 

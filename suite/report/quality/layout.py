@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
@@ -48,54 +48,22 @@ def bytes_text(size: float) -> str:
     return f"{size:,.0f}"
 
 
-def figure(
-    key: str,
-    views: Sequence[View],
-    arms: Iterable[QualityArm],
-    height_px: int,
-    *,
-    wide: bool = False,
-    title: Text = "",
-    settings: Text = "",
-    more: Text = "",
-    **fields: Text,
-) -> Figure:
+def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption: Text = "", **more: Any) -> Figure:
     """Lay out a figure whose title and caption stand under `key`; it says where no arm has a second seed.
 
-    `more`: what the caption says besides; `fields` fill it in.
+    `caption`: in the place of the one under `key`. `more`: anything else of a Figure.
     """
     is_single = all(len(arm.ended) == 1 for arm in arms)
-    said = [say(f"{key}_caption", **fields), more, say("quality.one_seed") if is_single else ""]
-    return Figure(
-        title=title or say(key),
-        settings=settings,
-        caption=joined("sentence", said),
-        views=views,
-        height_px=height_px,
-        wide=wide,
-    )
+    said = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
+    return Figure(**{"title": say(key), "caption": joined("sentence", said), "views": views, **more})
 
 
 def arm_table(
-    key: str,
-    rows: Iterable[R],
-    columns: Iterable[Column[R]],
-    arm_of: Callable[[R], QualityArm],
-    *,
-    settings: Text = "",
-    folded: bool = False,
-    **fields: Text,
+    key: str, rows: Iterable[R], columns: Iterable[Column[R]], arm_of: Callable[[R], QualityArm], **more: Any
 ) -> Table:
-    """Lay out rows about an arm each; the title stands under `key`, filled in with `fields`, and its note beside it."""
-    return table(
-        say(key, **fields),
-        rows,
-        columns,
-        note=say(f"{key}_note"),
-        settings=settings,
-        folded=folded,
-        facets_of=lambda row: arm_of(row).facets,
-    )
+    """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table."""
+    said = {"title": say(key), "note": say(f"{key}_note"), **more}
+    return table(rows=rows, columns=columns, facets_of=lambda row: arm_of(row).facets, **said)
 
 
 def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:

@@ -19,7 +19,7 @@ from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares, ticked
 from suite.report.plot.text import figure_text
 from suite.report.quality import design, layout
-from suite.report.quality.cache import SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
+from suite.report.quality.cache import NEAREST, SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.claims import claims_table
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
@@ -43,17 +43,13 @@ def build(results: Results) -> Section | None:
     by_task = sorted(grouped(found, design.task_of).items(), key=lambda item: design.task_rank(item[0]))
     tables = [one for _, of_task in by_task for one in (_task_table(of_task), _kinds_table(of_task)) if one]
     tables += [one for one in (_pairs_table(found), _parts_table(every)) if one.rows]
+    told = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
+    quoted = quoted_tables("published_quality", **told)
     return section(
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
         figures=[_differences(found), *_over_settings(found, has_labels=results.several), _pareto(found)],
-        tables=[
-            claims_table(results),
-            *with_rule(tables),
-            *quoted_tables(
-                "published_quality", title="quality.published", row="quality.quoted", note="quality.published_note"
-            ),
-        ],
+        tables=[claims_table(results), *with_rule(tables), *quoted],
         headlines=[_headline(found, label, has_label=results.several) for label in results.labels],
     )
 
@@ -161,13 +157,13 @@ def _kinds_table(of_task: Sequence[QualityExperiment]) -> Table | None:
     if not 1 < len(kinds) <= MOST_KINDS:
         return None
     columns = [column(plain(cut(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
-    rows = [layout.STUDY, layout.NAME, *columns]
-    return layout.arm_table("quality.kinds", arms, rows, lambda arm: arm, folded=True, task=arms[0].first.task)
+    rows, title = [layout.STUDY, layout.NAME, *columns], say("quality.kinds", task=arms[0].first.task)
+    return layout.arm_table("quality.kinds", arms, rows, lambda arm: arm, folded=True, title=title)
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
     pairs = [one for experiment in found for one in at_nearest_cache(experiment)]
-    return nearest_table("quality.pairs", pairs, first=columns_of(_arm, [layout.STUDY]))
+    return nearest_table("quality.pairs", pairs, [*columns_of(_arm, [layout.STUDY]), *NEAREST])
 
 
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
@@ -229,6 +225,7 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     if not drawn:
         return None
     is_cut = any(len(rows) > MOST_ROWS for rows in drawn.values())
+    caption = joined("sentence", [say("quality.differences_caption"), say("quality.not_drawn") if is_cut else ""])
     drawn = {match: rows[:MOST_ROWS] for match, rows in drawn.items()}
     return layout.figure(
         "quality.differences",
@@ -237,9 +234,9 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
             for match, rows in drawn.items()
         ],
         [one.arm for rows in drawn.values() for row in rows for one in row],
-        max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
+        caption,
+        height_px=max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
         wide=True,
-        more=say("quality.not_drawn") if is_cut else "",
     )
 
 
@@ -309,9 +306,10 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
         if len(by_value) > 1:
             title, settings = titles[rest]
             views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
-            arms, height = [arm for one in alike for arm in one.arms], height_px(len(views[0].figure["data"]))
-            title = dotted(title, called)
-            yield len(by_value), layout.figure("quality.over", views, arms, height, title=title, settings=settings)
+            arms = [arm for one in by_value.values() for arm in one.arms]
+            looks = {"title": dotted(title, called), "settings": settings}
+            height = height_px(len(views[0].figure["data"]))
+            yield len(by_value), layout.figure("quality.over", views, arms, height_px=height, **looks)
 
 
 def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> list[View]:
@@ -319,26 +317,21 @@ def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> lis
     variants = sorted(grouped(arms, lambda one: one[1].key).values(), key=lambda alike: design.order(alike[0][1]))
     xaxis = linear(called, **ticked([(value, numbers.plain_tick(value)) for value in sorted(by_value)]))
 
+    def answered(value: float, arm: QualityArm) -> Point:
+        return layout.share_point(value, arm.values(design.share_of(design.ALL)), "quality.share_hover")
+
     def drawn(title: str, point: Callable[[float, QualityArm], Point | None], yaxis: Axis) -> View:
         lines = {alike[0][1]: [mark for one in alike if (mark := point(*one)) is not None] for alike in variants}
         known = {arm: points for arm, points in lines.items() if points}
         return View(title=say(title), figure=plot(faded(known, "lines+markers"), xaxis=xaxis, yaxis=yaxis))
 
     return [
-        drawn("quality.answered", _answered_point, shares(say("quality.axis.answered"), range=[0, 1.03])),
-        drawn(
-            "quality.arrival",
-            _arrival_point,
-            linear(say("quality.axis.arrival"), rangemode="tozero", separatethousands=True),
-        ),
+        drawn("quality.answered", answered, shares(say("quality.axis.answered"), range=[0, 1.03])),
+        drawn("quality.arrival", _arrival, linear(say("quality.axis.arrival"), rangemode="tozero", tickformat=",d")),
     ]
 
 
-def _answered_point(value: float, arm: QualityArm) -> Point:
-    return layout.share_point(value, arm.values(design.share_of(design.ALL)), "quality.share_hover")
-
-
-def _arrival_point(value: float, arm: QualityArm) -> Point | None:
+def _arrival(value: float, arm: QualityArm) -> Point | None:
     """Return when half of the seeds or more had arrived."""
     found = arrivals_of(arm)
     if found is None or found.median is None:
@@ -354,7 +347,8 @@ def _pareto(found: Sequence[QualityExperiment]) -> Figure:
     best = [max(reversed(alike), key=lambda one: len(one.arms)) for alike in of_task]
     drawn = [one for one in best if len(qualities(one)) >= FEWEST][:MOST_TASKS]
     views = [View(title=one.name, figure=_pareto_plot(one)) for one in drawn]
-    return layout.figure("quality.pareto", views, [arm for one in drawn for arm in one.arms], height_px(6), wide=True)
+    arms = [arm for one in drawn for arm in one.arms]
+    return layout.figure("quality.pareto", views, arms, height_px=height_px(6), wide=True)
 
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:

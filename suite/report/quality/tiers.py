@@ -23,7 +23,7 @@ from suite.report.plot.rows import height_px as rows_height_px
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, layout
-from suite.report.quality.cache import bytes_axis, faded, lines_of, nearest_table
+from suite.report.quality.cache import NEAREST, bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.design import QualityArm, QualityContrast, Value
 from suite.report.quality.families import (
     EVENLY,
@@ -62,13 +62,14 @@ def build(results: Results) -> Section | None:
     found = [family for family in families(results) if family.tiers]
     if not found:
         return None
-    named = [(family, family.name if len(found) > 1 else "") for family in found]
+    if len(found) == 1:
+        found = [replace(found[0], name="")]
     figures = (_by_bytes, _forms_figure, heads_figure, _curves)
     tables = (_pairs_table, _forms_table, _variants_table, _mixes_table, _cached_table, heads_table)
     return section(
         "quality_tiers",
-        figures=[draw(*one) for one in named[:MOST_FAMILIES] for draw in figures],
-        tables=with_rule([table for one in named for lay_out in tables if (table := lay_out(*one)).rows]),
+        figures=[draw(family) for family in found[:MOST_FAMILIES] for draw in figures],
+        tables=with_rule([table for family in found for lay_out in tables if (table := lay_out(family)).rows]),
         headlines=[_headline(family, has_label=results.several) for family in found],
     )
 
@@ -78,7 +79,7 @@ def recoverable(tier: str) -> Value:
     return lambda run: design.last(run.recoverable, tier)
 
 
-def _by_bytes(family: Family, settings: Text) -> Figure | None:
+def _by_bytes(family: Family) -> Figure | None:
     arms = [arm for arm in family.main.arms if design.cache_bytes(arm)]
     if not arms:
         return None
@@ -95,7 +96,6 @@ def _by_bytes(family: Family, settings: Text) -> Figure | None:
     if all(mixes.values()):
         views["mixes"] = [_panel(say(f"quality_tiers.mix.{mix}"), marks) for mix, marks in mixes.items()]
     titles = {"cached": say("quality_tiers.axis.cached")}
-    updates, height = numbers.count(family.usual_updates), panels_height_px(len(family.tiers))
     drawn = [
         View(
             title=say(f"quality_tiers.view.{name}"),
@@ -103,7 +103,11 @@ def _by_bytes(family: Family, settings: Text) -> Figure | None:
         )
         for name, found in views.items()
     ]
-    return layout.figure("quality_tiers.by_bytes", drawn, arms, height, wide=True, settings=settings, updates=updates)
+    caption = say("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates))
+    height = panels_height_px(len(family.tiers))
+    return layout.figure(
+        "quality_tiers.by_bytes", drawn, arms, caption, height_px=height, wide=True, settings=family.name
+    )
 
 
 def _marks(arms: Sequence[QualityArm], value: Value, what: str) -> Marks:
@@ -134,7 +138,7 @@ def _panel(title: Text, marks: Marks, open_marks: Marks | None = None, *, level:
     return Panel(title=title, series=series, yaxis=yaxis, level=level or None)
 
 
-def _forms_figure(family: Family, settings: Text) -> Figure:
+def _forms_figure(family: Family) -> Figure:
     found = family.with_forms
     # MHA beside one latent is one picture; many variants are a view each.
     parts = [[form for forms in found for form in forms]] if 0 < len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
@@ -142,8 +146,9 @@ def _forms_figure(family: Family, settings: Text) -> Figure:
         View(title=forms[0].arm.name if len(parts) > 1 else "", figure=_forms_plot(forms, family.tiers))
         for forms in parts
     ]
-    arms, height = [form.arm for forms in parts for form in forms], rows_height_px(max(map(len, parts), default=0))
-    return layout.figure("quality_tiers.forms", views, arms, height, wide=True, settings=settings)
+    arms = [form.arm for forms in parts for form in forms]
+    height = rows_height_px(max(map(len, parts), default=0))
+    return layout.figure("quality_tiers.forms", views, arms, height_px=height, wide=True, settings=family.name)
 
 
 def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
@@ -172,7 +177,7 @@ def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
     )
 
 
-def _curves(family: Family, settings: Text) -> Figure:
+def _curves(family: Family) -> Figure:
     arms = family.main.arms
     xaxis = linear(say("quality.axis.updates"), separatethousands=True, rangemode="tozero")
     yaxis = shares(say("quality.axis.answered"), range=[0, 1.03])
@@ -181,7 +186,7 @@ def _curves(family: Family, settings: Text) -> Figure:
         for tier in reversed(family.tiers)
         if (curves := {arm: curve for arm in arms if (curve := _curve(arm, tier))})
     ]
-    return layout.figure("quality_tiers.curves", views, arms, height_px(len(arms)), settings=settings)
+    return layout.figure("quality_tiers.curves", views, arms, height_px=height_px(len(arms)), settings=family.name)
 
 
 def _curve(arm: QualityArm, tier: str) -> list[Point]:
@@ -192,12 +197,12 @@ def _curve(arm: QualityArm, tier: str) -> list[Point]:
     return [replace(point, ends=None) for point in points]
 
 
-def _pairs_table(family: Family, settings: Text) -> Table:
+def _pairs_table(family: Family) -> Table:
     tier: Column[QualityContrast] = column("quality_tiers.tier", lambda one: say(f"quality_tiers.tier.{one.about}"))
-    return nearest_table("quality_tiers.pairs", tier_contrasts(family), then=[tier], settings=settings)
+    return nearest_table("quality_tiers.pairs", tier_contrasts(family), [*NEAREST, tier], settings=family.name)
 
 
-def _forms_table(family: Family, settings: Text) -> Table:
+def _forms_table(family: Family) -> Table:
     against = form_contrasts(family)
     less = column("quality_tiers.third_against", layout.told, kind=Kind.NUMBER)
     return layout.arm_table(
@@ -210,13 +215,15 @@ def _forms_table(family: Family, settings: Text) -> Table:
             *columns_of(lambda form: against.get(form.arm), [less, *layout.VERDICT]),
         ],
         lambda form: form.arm,
-        settings=settings,
+        settings=family.name,
     )
 
 
-def _variants_table(family: Family, settings: Text) -> Table:
+def _variants_table(family: Family) -> Table:
     columns = [*layout.ARM, *_tier_columns(family), column("quality.decode", design.decode_s, numbers.seconds)]
-    return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns, lambda arm: arm, settings=settings)
+    return layout.arm_table(
+        "quality_tiers.by_variant", family.main.arms, columns, lambda arm: arm, settings=family.name
+    )
 
 
 def _tier_columns(family: Family) -> list[Column[QualityArm]]:
@@ -226,14 +233,14 @@ def _tier_columns(family: Family) -> list[Column[QualityArm]]:
     ]
 
 
-def _mixes_table(family: Family, settings: Text) -> Table:
+def _mixes_table(family: Family) -> Table:
     def asked(mix: str) -> Column[QualityArm]:
         share = mix_share(mix)
         return column(f"quality_tiers.mix.{mix}", lambda arm: share_with_range(arm.values(share)), kind=Kind.NUMBER)
 
     rows = [arm for arm in family.main.arms if arm.values(mix_share("trained"))]
     columns = [layout.NAME, *map(asked, MIXES), column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
-    return layout.arm_table("quality_tiers.mixes", rows, columns, lambda arm: arm, settings=settings, folded=True)
+    return layout.arm_table("quality_tiers.mixes", rows, columns, lambda arm: arm, settings=family.name, folded=True)
 
 
 def _swapped_less(arm: QualityArm) -> Text | None:
@@ -246,7 +253,7 @@ def _points(less: Comparison) -> Text:
     return with_range(less.mean, less.interval, points)
 
 
-def _cached_table(family: Family, settings: Text) -> Table:
+def _cached_table(family: Family) -> Table:
     found = found_in_cache(family)
     less: list[Column[Comparison]] = [
         column("quality_tiers.found_less", _points, kind=Kind.NUMBER),
@@ -269,7 +276,7 @@ def _cached_table(family: Family, settings: Text) -> Table:
             *p_columns(lambda row: None if row not in found or _is_answered(found[row]) else found[row]),
         ],
         lambda row: row[0],
-        settings=settings,
+        settings=family.name,
         folded=True,
     )
 
