@@ -69,7 +69,7 @@ def nearest_table(
         [*of_arms, *share_columns("quality.answered", "quality.other_answered")],
         note=say(f"{key}_note"),
         settings=settings,
-        facets_of=lambda one: {"label": one.arm.label},
+        facets_of=lambda pair: {"label": pair.arm.label},
     )
 
 

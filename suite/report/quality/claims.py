@@ -83,10 +83,10 @@ def evidence_of(results: Results) -> dict[str, Evidence]:
     return {
         label: Evidence(
             families=[family for family in families(results) if family.main.label == label],
-            tasks=[one for one in design.task_experiments(results) if one.label == label],
-            compressed=[compressed_told(one) for one in compress_studies(results) if one.label == label],
+            tasks=[experiment for experiment in design.task_experiments(results) if experiment.label == label],
+            compressed=[compressed_told(study) for study in compress_studies(results) if study.label == label],
         )
-        for label in dict.fromkeys(one.label for one in design.quality_experiments(results))
+        for label in dict.fromkeys(experiment.label for experiment in design.quality_experiments(results))
     }
 
 
@@ -95,14 +95,14 @@ def claims_table(results: Results) -> Table:
     evidence = evidence_of(results)
     return table(
         say("claim.table"),
-        [one for claim in read_yaml("claims.yaml")["claims"] for one in _decide(claim, evidence)],
+        [decision for claim in read_yaml("claims.yaml")["claims"] for decision in _decide(claim, evidence)],
         [
-            column("claim.claim", lambda one: say(f"claim.{one.claim['id']}"), kind=Kind.LONG),
-            *([column("column.label", lambda one: one.label, facet="label")] if len(evidence) > 1 else []),
-            column("claim.verdict", lambda one: say(f"claim.outcome.{one.ruling.outcome}")),
-            column("claim.here", lambda one: one.ruling.said, kind=Kind.LONG),
-            column("claim.for", lambda one: _literature(one.claim, FOR), kind=Kind.LONG),
-            column("claim.against", lambda one: _literature(one.claim, OTHERS), kind=Kind.LONG),
+            column("claim.claim", lambda decision: say(f"claim.{decision.claim['id']}"), kind=Kind.LONG),
+            *([column("column.label", lambda decision: decision.label, facet="label")] if len(evidence) > 1 else []),
+            column("claim.verdict", lambda decision: say(f"claim.outcome.{decision.ruling.outcome}")),
+            column("claim.here", lambda decision: decision.ruling.said, kind=Kind.LONG),
+            column("claim.for", lambda decision: _literature(decision.claim, FOR), kind=Kind.LONG),
+            column("claim.against", lambda decision: _literature(decision.claim, OTHERS), kind=Kind.LONG),
         ],
         note=say("claim.note"),
     )
@@ -116,8 +116,8 @@ def _decide(claim: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> list[
 
 
 def _literature(claim: Mapping[str, Any], kinds: Sequence[str]) -> Text:
-    told = [one for one in claim.get("literature", ()) if one["says"] in kinds]
-    return joined("notes", [say("claim.source", what=one["what"], source=one["source"]) for one in told])
+    told = [work for work in claim.get("literature", ()) if work["says"] in kinds]
+    return joined("notes", [say("claim.source", what=work["what"], source=work["source"]) for work in told])
 
 
 def lower_ceiling(evidence: Evidence) -> Ruling | None:
@@ -145,14 +145,15 @@ def gqa_between(evidence: Evidence) -> Ruling | None:
 def full_context(evidence: Evidence) -> Ruling | None:
     """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
     found = design.longest_against_mha(
-        [one for one in evidence.tasks if design.task_of(one) in FULL_CONTEXT], design.is_plain_mla
+        [experiment for experiment in evidence.tasks if design.task_of(experiment) in FULL_CONTEXT], design.is_plain_mla
     )
     look_ups = design.longest_against_mha(
-        [one for one in evidence.tasks if design.task_of(one) == design.RECALL], design.is_plain_mla
+        [experiment for experiment in evidence.tasks if design.task_of(experiment) == design.RECALL],
+        design.is_plain_mla,
     )
     # The same contexts as two hops, asked for what one look-up finds.
-    one_hop = [one for experiment in evidence.tasks for one in design.against_mha(experiment, ONE_HOP)]
-    look_ups += [one for one in one_hop if design.is_plain_mla(one.arm)]
+    one_hop = [pair for experiment in evidence.tasks for pair in design.against_mha(experiment, ONE_HOP)]
+    look_ups += [pair for pair in one_hop if design.is_plain_mla(pair.arm)]
     if not found:
         return None
     said = [say("claim.context.full", counted=_counted(found))]
@@ -201,8 +202,8 @@ def information_tiers(evidence: Evidence) -> Ruling | None:
     if not of_latents:
         return None
     ruled = [_tiers_of(family) for family in of_latents]
-    said = [*(one.said for one in ruled), *evidence.compressed]
-    return Ruling(outcome=_together([one.outcome for one in ruled]), said=joined("sentence", said))
+    said = [*(ruling.said for ruling in ruled), *evidence.compressed]
+    return Ruling(outcome=_together([ruling.outcome for ruling in ruled]), said=joined("sentence", said))
 
 
 def grading_automatic(evidence: Evidence) -> Ruling | None:
@@ -217,9 +218,9 @@ def grading_automatic(evidence: Evidence) -> Ruling | None:
         against, gradings = form_contrasts(family), gradings_of(family.main)
         for first, *forms in [forms for forms in family.with_forms if design.is_latent(forms[0].arm)]:
             found = [(form, against[form.arm]) for form in forms if form.arm in against]
-            follows += [one for form, one in found if form.asked == SWAPPED and form.times == 1]
+            follows += [pair for form, pair in found if form.asked == SWAPPED and form.times == 1]
             fixed += [first.arm] if is_graded(gradings.get(first.arm)) else []
-            told = joined("notes", [_form_told(*one) for one in found])
+            told = joined("notes", [_form_told(*pair) for pair in found])
             said += [say("claim.grading.of", name=first.arm.name, told=told)] if found else []
     if not follows:
         return None
@@ -234,7 +235,7 @@ def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> li
 
 
 def _at_equal_cache(evidence: Evidence) -> list[QualityContrast]:
-    of_tasks = [one for experiment in evidence.tasks for one in at_nearest_cache(experiment, by_loss=True)]
+    of_tasks = [pair for experiment in evidence.tasks for pair in at_nearest_cache(experiment, by_loss=True)]
     return [*filter(is_same_cache, of_tasks), *chain.from_iterable(map(rare_contrasts, evidence.families))]
 
 
@@ -246,18 +247,18 @@ def _by_lower(found: Sequence[QualityContrast]) -> str:
     judged = of_outcome(found, *JUDGED)
     if lower := of_outcome(judged, Outcome.LOWER):
         return HOLDS if len(lower) == len(judged) else MIXED
-    return FAILS if judged and all(one.found.rules_out_lower for one in judged) else LEFT_OPEN
+    return FAILS if judged and all(pair.found.rules_out_lower for pair in judged) else LEFT_OPEN
 
 
 def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] | None = None) -> Text:
     """Count how many ended how, and name those that were lower or higher by most, points before nats."""
-    by_size = sorted(contrasts, key=lambda one: (one.quantity is design.LOSS, -abs(one.found.mean)))
+    by_size = sorted(contrasts, key=lambda pair: (pair.quantity is design.LOSS, -abs(pair.found.mean)))
     parts: list[Text] = []
     for outcome in Outcome:
         found = of_outcome(by_size, outcome)
         said = say(f"verdict.count.{outcome}", count=len(found))
         if found and outcome in TOLD_APART:
-            names = [joined("", [(named or _study)(one), ": ", one.arm.name, " ", _size_of(one)]) for one in found]
+            names = [joined("", [(named or _study)(pair), ": ", pair.arm.name, " ", _size_of(pair)]) for pair in found]
             parts.append(say("claim.named", said=said, names=listed(names)))
         elif found:
             parts.append(said)
@@ -287,18 +288,18 @@ def _tiers_of(family: Family) -> Ruling:
     latents = [arm for arm in family.main.arms if design.is_plain_mla(arm)]
     others = [arm for arm in family.main.arms if not design.is_latent(arm)]
     said = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
-    counted = _counted(pairs, named=lambda one: one.other.name)
+    counted = _counted(pairs, named=lambda pair: pair.other.name)
     said.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
 
     told, told_others = (
         [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, others)
     )
-    is_own = len(told_others) == len(others) and all(one.rules_out_higher for one in told_others)
+    is_own = len(told_others) == len(others) and all(grading.rules_out_higher for grading in told_others)
     is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
     if any(map(is_graded, told)):
         outcome = HOLDS if is_own or is_more else MIXED
     else:
-        outcome = FAILS if told and all(one.rules_out_higher for one in told) else LEFT_OPEN
+        outcome = FAILS if told and all(grading.rules_out_higher for grading in told) else LEFT_OPEN
     return Ruling(outcome=outcome, said=joined("sentence", said))
 
 
@@ -319,7 +320,7 @@ def _follows_outcome(follows: Sequence[QualityContrast], fixed: Sequence[Quality
     if of_outcome(follows, Outcome.HIGHER):
         return MIXED if fixed else LEFT_OPEN
     judged = of_outcome(follows, *JUDGED)
-    return FAILS if judged and all(one.found.rules_out_higher for one in judged) else LEFT_OPEN
+    return FAILS if judged and all(pair.found.rules_out_higher for pair in judged) else LEFT_OPEN
 
 
 def _together(outcomes: Sequence[str]) -> str:
@@ -329,10 +330,10 @@ def _together(outcomes: Sequence[str]) -> str:
     return MIXED if {HOLDS, MIXED} & set(outcomes) else LEFT_OPEN
 
 
-def _form_told(form: Form, one: QualityContrast) -> Text:
+def _form_told(form: Form, pair: QualityContrast) -> Text:
     """Say what a form makes of the tier that is asked rarely where asking is uneven."""
-    share, first = (numbers.percent(fmean(values)) for values in (one.found.ours, one.found.theirs))
-    return say("claim.grading.form", form=form.name, share=share, first=first, said=verdict_of(one))
+    share, first = (numbers.percent(fmean(values)) for values in (pair.found.ours, pair.found.theirs))
+    return say("claim.grading.form", form=form.name, share=share, first=first, said=verdict_of(pair))
 
 
 def _asked_differently(arm: QualityArm) -> Text:

@@ -135,8 +135,10 @@ Value = Callable[[QualityRun], float | None]
 def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
     """Read a record; one that did not end well, or was never evaluated, gives a run that has nothing."""
     run = QualityRun(current=current, key=key)
-    readings = [one for one in current.record.readings if 0 <= one.step < MOST_STEPS and abs(one.value) < MOST]
-    shares = [one for one in readings if 0 <= one.value <= 1]
+    readings = [
+        reading for reading in current.record.readings if 0 <= reading.step < MOST_STEPS and abs(reading.value) < MOST
+    ]
+    shares = [reading for reading in readings if 0 <= reading.value <= 1]
     answered = _by_span(shares, "answered", EVALUATE)
     if not run.is_ok or ALL not in answered:
         return run
@@ -144,7 +146,7 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
     return replace(
         run,
         answered=answered,
-        loss=_by_span([one for one in readings if one.value >= 0], "answer_loss", EVALUATE),
+        loss=_by_span([reading for reading in readings if reading.value >= 0], "answer_loss", EVALUATE),
         without_heads=_by_span(shares, "answered", KNOCKED_OUT),
         recoverable=_by_span(shares, "recoverable", CACHED),
         updates=_updates(_by_span(readings, "updates", STEP).get(ALL, {})),
@@ -155,8 +157,10 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
 
 def decoded_s(readings: Sequence[Reading], *, is_cpu: bool) -> float | None:
     """Return the median time of a new token, as QualityRun.decode_s has it."""
-    timed = [one for one in readings if one.span == DECODE and one.metric == "latency_s"]
-    taken = [one.process_cpu_s if is_cpu and one.process_cpu_s is not None else one.value for one in timed]
+    timed = [reading for reading in readings if reading.span == DECODE and reading.metric == "latency_s"]
+    taken = [
+        reading.process_cpu_s if is_cpu and reading.process_cpu_s is not None else reading.value for reading in timed
+    ]
     usable = [value for value in taken if PLAUSIBLE_S[0] < value < PLAUSIBLE_S[1]]
     return median(usable) if usable else None
 
@@ -169,10 +173,10 @@ def last(found: BySpan, kind: str) -> float | None:
 
 def _by_span(readings: Iterable[Reading], metric: str, span: str) -> BySpan:
     found: dict[str, dict[int, float]] = defaultdict(dict)
-    for one in readings:
-        behind = ALL if one.span == span else below(one.span, span)
-        if one.metric == metric and behind is not None:
-            found[behind][one.step] = one.value
+    for reading in readings:
+        behind = ALL if reading.span == span else below(reading.span, span)
+        if reading.metric == metric and behind is not None:
+            found[behind][reading.step] = reading.value
     return dict(found)
 
 
@@ -205,27 +209,27 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")
     known = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended]
-    found = [_named(one) for one in experiments(known, DESIGN, has_labels=results.several, named=list)]
-    baselines = {one.key: next(filter(is_mha, one.arms), None) for one in found}
+    found = [_named(experiment) for experiment in experiments(known, DESIGN, has_labels=results.several, named=list)]
+    baselines = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in found}
 
     def baseline(key: Pairs) -> QualityArm | None:
         return baselines[key] or baselines.get(with_value(key, "match", "heads"))
 
     labels = list(results.labels)
     return sorted(
-        (replace(one, baseline=baseline(one.key)) for one in found),
-        key=lambda one: (
-            labels.index(one.label),
-            task_rank(task_of(one)),
-            -len(one.arms),
-            [(name, number_of(value) or 0.0, value) for name, value in one.key],
+        (replace(experiment, baseline=baseline(experiment.key)) for experiment in found),
+        key=lambda experiment: (
+            labels.index(experiment.label),
+            task_rank(task_of(experiment)),
+            -len(experiment.arms),
+            [(name, number_of(value) or 0.0, value) for name, value in experiment.key],
         ),
     )
 
 
 def task_experiments(results: Results) -> list[QualityExperiment]:
     """Return those of tasks other than the tiers."""
-    return [one for one in quality_experiments(results) if task_of(one) != TIERS_TASK]
+    return [experiment for experiment in quality_experiments(results) if task_of(experiment) != TIERS_TASK]
 
 
 def task_of(experiment: QualityExperiment) -> str:
@@ -377,12 +381,13 @@ def longest_against_mha(
     found: Iterable[QualityExperiment], chosen: Callable[[QualityArm], bool], kind: str = ALL
 ) -> list[QualityContrast]:
     """Compare arms with MHA, of those that differ in their updates alone the last: what comes late is no ceiling."""
-    others = [(one, arm) for one in found if one.baseline is not None for arm in one.others]
-    alike = grouped(others, lambda one: (without(one[0].key, [UPDATES]), one[1].key))
-    longest = {max(arms, key=lambda one: number_of(one[1].said(UPDATES)) or 0.0)[1] for arms in alike.values()}
+    known = [experiment for experiment in found if experiment.baseline is not None]
+    others = [arm for experiment in known for arm in experiment.others]
+    alike = grouped(others, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
+    longest = {max(arms, key=lambda arm: number_of(arm.said(UPDATES)) or 0.0) for arms in alike}
     return [
-        one
-        for experiment in dict.fromkeys(experiment for experiment, _ in others)
-        for one in against_mha(experiment, kind, by_loss=True)
-        if one.arm in longest and chosen(one.arm)
+        pair
+        for experiment in known
+        for pair in against_mha(experiment, kind, by_loss=True)
+        if pair.arm in longest and chosen(pair.arm)
     ]

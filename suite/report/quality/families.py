@@ -96,7 +96,11 @@ class Family:
 @functools.lru_cache(maxsize=1)
 def families(results: Results) -> Sequence[Family]:
     """Return a family of each experiment that was asked unevenly, those with the most variants first."""
-    of_task = [one for one in design.quality_experiments(results) if design.task_of(one) == design.TIERS_TASK]
+    of_task = [
+        experiment
+        for experiment in design.quality_experiments(results)
+        if design.task_of(experiment) == design.TIERS_TASK
+    ]
     found = grouped(of_task, lambda experiment: without(experiment.key, (design.ASKED, design.UPDATES)))
     titles = titles_of(list(found), design.DESIGN, has_labels=results.several)
     made = [_family(dotted(*titles[key]), alike) for key, alike in found.items()]
@@ -104,14 +108,14 @@ def families(results: Results) -> Sequence[Family]:
 
 
 def _family(name: Text, alike: Sequence[QualityExperiment]) -> Family | None:
-    uneven = [one for one in alike if not one.value(design.ASKED)]
+    uneven = [experiment for experiment in alike if not experiment.value(design.ASKED)]
     if not uneven:
         return None
     return Family(
         name=name,
-        main=max(uneven, key=lambda one: (len(one.arms), sum(len(arm.ended) for arm in one.arms))),
+        main=max(uneven, key=lambda experiment: (len(experiment.arms), sum(len(arm.ended) for arm in experiment.arms))),
         uneven=uneven,
-        arms=sorted((arm for one in alike for arm in one.arms), key=design.order),
+        arms=sorted((arm for experiment in alike for arm in experiment.arms), key=design.order),
     )
 
 
@@ -130,27 +134,27 @@ def mix_share(mix: str) -> Value:
 def tier_contrasts(family: Family) -> list[QualityContrast]:
     """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
     found = at_nearest_cache(family.main, [*reversed(family.tiers)])
-    return [one for one in found if one.about == design.RARELY or one.found.at_bounds is not Outcome.CEILING]
+    return [pair for pair in found if pair.about == design.RARELY or pair.found.at_bounds is not Outcome.CEILING]
 
 
 def rare_contrasts(family: Family) -> list[QualityContrast]:
     """Compare, in the tier that is asked rarely, latents with grouped heads of the same cache."""
-    return [one for one in tier_contrasts(family) if is_same_cache(one) and one.about == design.RARELY]
+    return [pair for pair in tier_contrasts(family) if is_same_cache(pair) and pair.about == design.RARELY]
 
 
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
     """Compare forms of training with the same variant asked unevenly, in the tier asked rarely there; by their arm."""
     pairs = [(form.arm, forms[0].arm) for forms in family.with_forms for form in forms[1:]]
-    return {one.arm: one for one in judged(design.compared(*pair, design.RARELY) for pair in pairs)}
+    return {pair.arm: pair for pair in judged(design.compared(*pair, design.RARELY) for pair in pairs)}
 
 
 def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
     """Compare what each arm answers of the tier asked often with the one asked rarely; all of them together."""
     often, rarely = (design.share_of(tier) for tier in (design.TIERS[0], design.RARELY))
     found = {
-        arm: one
+        arm: grading
         for arm in experiment.arms
-        if (one := compare(arm.by_seed(often), arm.by_seed(rarely), margin=LEAST_GAP)) is not None
+        if (grading := compare(arm.by_seed(often), arm.by_seed(rarely), margin=LEAST_GAP)) is not None
     }
     return dict(zip(found, judge_together([*found.values()]), strict=True))
 

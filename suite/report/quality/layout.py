@@ -20,8 +20,8 @@ MOST_NAMED = 3
 def listed(names: Sequence[Text]) -> Text:
     """Return the first few of many, and how many more there are."""
     more = len(names) - MOST_NAMED
-    told = joined("list", names[:MOST_NAMED])
-    return say("quality.and_more", names=told, count=numbers.count(more)) if more > 0 else told
+    first = joined("list", names[:MOST_NAMED])
+    return say("quality.and_more", names=first, count=numbers.count(more)) if more > 0 else first
 
 
 def told(found: QualityContrast) -> Text:
@@ -68,9 +68,9 @@ def arm_table(
 
 def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
     """Return the mean share of the seeds at a place of the other axis. `hover`: a key, with `fields` in it."""
-    mean, told = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
+    mean, said = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
     x, y = (place, mean) if along == "y" else (mean, place)
-    return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=told)
+    return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=said)
 
 
 STUDY: Column[QualityArm] = column("quality.study", lambda arm: arm.first.study)

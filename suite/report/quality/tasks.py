@@ -41,8 +41,8 @@ def build(results: Results) -> Section | None:
     if not every:
         return None
     by_task = sorted(grouped(found, design.task_of).items(), key=lambda item: design.task_rank(item[0]))
-    tables = [one for _, of_task in by_task for one in (_task_table(of_task), _kinds_table(of_task)) if one]
-    tables += [one for one in (_pairs_table(found), _parts_table(every)) if one.rows]
+    tables = [table for _, of_task in by_task for table in (_task_table(of_task), _kinds_table(of_task)) if table]
+    tables += [table for table in (_pairs_table(found), _parts_table(every)) if table.rows]
     told = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
     quoted = quoted_tables("published_quality", **told)
     return section(
@@ -71,13 +71,15 @@ def _range(values: Sequence[float]) -> Text:
 
 def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
     """Count how plain latents at MHA's width end, over all experiments, each by its longest training."""
-    of_label = [one for one in found if one.label == label and one.value("match") == "heads"]
+    of_label = [
+        experiment for experiment in found if experiment.label == label and experiment.value("match") == "heads"
+    ]
     against = design.longest_against_mha(of_label, design.is_plain_mla)
     if not against:
         return None
     ended = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
     told = joined("list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in ended.items() if count])
-    tasks = joined("list", dict.fromkeys(one.arm.first.task for one in against))
+    tasks = joined("list", dict.fromkeys(pair.arm.first.task for pair in against))
     detail = say("quality.headline", count=len(against), tasks=tasks, told=told)
     lower, higher, judged = ended[Outcome.LOWER], ended[Outcome.HIGHER], sum(ended[outcome] for outcome in JUDGED)
     point = say("quality.point", lower=lower, higher=higher, judged=judged)
@@ -89,7 +91,7 @@ def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool
 
 def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
     arms = [arm for experiment in of_task for arm in experiment.arms]
-    against = {one.arm: one for experiment in of_task for one in design.against_mha(experiment, by_loss=True)}
+    against = {pair.arm: pair for experiment in of_task for pair in design.against_mha(experiment, by_loss=True)}
     baselines = {arm: experiment.baseline for experiment in of_task for arm in experiment.others}
     by_loss = design.is_by_loss(arms[0])
     less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.told, kind=Kind.NUMBER)
@@ -143,8 +145,8 @@ ARRIVAL: Quantity[QualityRun] = Quantity(
 
 def _later(arm: QualityArm, mha: QualityArm | None) -> Text | None:
     """Write how many updates later it reached LEVEL, where every seed of both did: this tells where all is answered."""
-    found = [arrivals_of(one) for one in (arm, mha) if one is not None]
-    if mha is None or any(one is None or one.arrived < one.runs for one in found):
+    found = [arrivals_of(other) for other in (arm, mha) if other is not None]
+    if mha is None or any(arrived is None or arrived.arrived < arrived.runs for arrived in found):
         return None
     later = contrast(arm, mha, ARRIVAL)
     return None if later is None else layout.told(later)
@@ -162,7 +164,7 @@ def _kinds_table(of_task: Sequence[QualityExperiment]) -> Table | None:
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
-    pairs = [one for experiment in found for one in at_nearest_cache(experiment)]
+    pairs = [pair for experiment in found for pair in at_nearest_cache(experiment)]
     return nearest_table("quality.pairs", pairs, [*columns_of(_arm, [layout.STUDY]), *NEAREST])
 
 
@@ -175,8 +177,8 @@ def _parts_table(every: Sequence[QualityExperiment]) -> Table:
         judged(design.compared(*pair, kind) for pair, of_pair in zip(pairs, kinds, strict=True) for kind in of_pair),
         [
             column("quality.study", _study_and_tier),
-            column("quality.taken_away", lambda one: say(f"quality.part.{_part(one).rpartition('.')[2]}")),
-            column("column.variant", lambda one: one.other.name),
+            column("quality.taken_away", lambda pair: say(f"quality.part.{_part(pair).rpartition('.')[2]}")),
+            column("column.variant", lambda pair: pair.other.name),
             column("quality.bytes", _both_caches, kind=Kind.NUMBER),
             *layout.share_columns("quality.without", "quality.with_it"),
         ],
@@ -215,9 +217,14 @@ def _arm(found: QualityContrast) -> QualityArm:
 
 def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
-    matched = {match: [one for one in found if one.value("match") == match] for match in ("heads", "cache", "params")}
+    matched = {
+        match: [experiment for experiment in found if experiment.value("match") == match]
+        for match in ("heads", "cache", "params")
+    }
     drawn = {
-        match: [[one for one in design.against_mha(experiment) if design.is_plain(one.arm)] for experiment in of_match]
+        match: [
+            [pair for pair in design.against_mha(experiment) if design.is_plain(pair.arm)] for experiment in of_match
+        ]
         for match, of_match in matched.items()
     }
     drawn["cache"] = [*map(at_nearest_cache, matched["heads"]), *drawn["cache"]]
@@ -233,7 +240,7 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
             View(title=say(f"quality.match.{match}"), figure=_differences_plot(rows, say(f"quality.axis.{match}")))
             for match, rows in drawn.items()
         ],
-        [one.arm for rows in drawn.values() for row in rows for one in row],
+        [pair.arm for rows in drawn.values() for row in rows for pair in row],
         caption,
         height_px=max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
         wide=True,
@@ -243,7 +250,7 @@ def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
 def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
     """Return the first arm of each name, in the order of variants."""
     arms: dict[Text, QualityArm] = {}
-    for arm in sorted((one.arm for row in rows for one in row), key=design.order):
+    for arm in sorted((pair.arm for row in rows for pair in row), key=design.order):
         arms.setdefault(arm.name, arm)
     return arms
 
@@ -259,10 +266,10 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
             Series(
                 name=name,
                 points=[
-                    _dot(one, place + each * (line - (len(arms) - 1) / 2))
+                    _dot(pair, place + each * (line - (len(arms) - 1) / 2))
                     for place, row in enumerate(found)
-                    for one in row
-                    if one.arm.name == name
+                    for pair in row
+                    if pair.arm.name == name
                 ],
                 style=arm.style,
                 ordinal=drawn[:line].count(drawn[line]),
@@ -291,22 +298,24 @@ def _dot(found: QualityContrast, y: float) -> Point:
 
 def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> list[Figure]:
     """Draw, for each task and setting of it with several numbers, a line a variant; those with the most values."""
-    names = sorted({name for one in found for name, _ in one.key if name.startswith(design.TASK_SETTING)})
+    names = sorted({name for experiment in found for name, _ in experiment.key if name.startswith(design.TASK_SETTING)})
     figures = [figure for name in names for figure in _over_setting(name, found, has_labels=has_labels)]
-    return [figure for _, figure in sorted(figures, key=lambda one: -one[0])[:MOST_SETTINGS]]
+    return [figure for _, figure in sorted(figures, key=lambda item: -item[0])[:MOST_SETTINGS]]
 
 
 def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: bool) -> Iterable[tuple[int, Figure]]:
     """Draw experiments that agree in all but a setting; with how many they are."""
-    by_rest = grouped(found, lambda one: without(one.key, [name]))
+    by_rest = grouped(found, lambda experiment: without(experiment.key, [name]))
     titles = titles_of([*by_rest], design.DESIGN, has_labels=has_labels)
     called = design.DESIGN.called(name)
     for rest, alike in by_rest.items():
-        by_value = {value: one for one in alike if (value := number_of(one.value(name))) is not None}
+        by_value = {
+            value: experiment for experiment in alike if (value := number_of(experiment.value(name))) is not None
+        }
         if len(by_value) > 1:
             title, settings = titles[rest]
             views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
-            arms = [arm for one in by_value.values() for arm in one.arms]
+            arms = [arm for experiment in by_value.values() for arm in experiment.arms]
             looks = {"title": dotted(title, called), "settings": settings}
             height = height_px(len(views[0].figure["data"]))
             yield len(by_value), layout.figure("quality.over", views, arms, height_px=height, **looks)
@@ -314,14 +323,14 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
 
 def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> list[View]:
     arms = [(value, arm) for value in sorted(by_value) for arm in by_value[value].arms]
-    variants = sorted(grouped(arms, lambda one: one[1].key).values(), key=lambda alike: design.order(alike[0][1]))
+    variants = sorted(grouped(arms, lambda item: item[1].key).values(), key=lambda alike: design.order(alike[0][1]))
     xaxis = linear(called, **ticked([(value, numbers.plain_tick(value)) for value in sorted(by_value)]))
 
     def answered(value: float, arm: QualityArm) -> Point:
         return layout.share_point(value, arm.values(design.share_of(design.ALL)), "quality.share_hover")
 
     def drawn(title: str, point: Callable[[float, QualityArm], Point | None], yaxis: Axis) -> View:
-        lines = {alike[0][1]: [mark for one in alike if (mark := point(*one)) is not None] for alike in variants}
+        lines = {alike[0][1]: [mark for item in alike if (mark := point(*item)) is not None] for alike in variants}
         known = {arm: points for arm, points in lines.items() if points}
         return View(title=say(title), figure=plot(faded(known, "lines+markers"), xaxis=xaxis, yaxis=yaxis))
 
@@ -343,11 +352,11 @@ def _arrival(value: float, arm: QualityArm) -> Point | None:
 
 def _pareto(found: Sequence[QualityExperiment]) -> Figure:
     """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
-    of_task = grouped(found, lambda one: (one.label, design.task_of(one))).values()
-    best = [max(reversed(alike), key=lambda one: len(one.arms)) for alike in of_task]
-    drawn = [one for one in best if len(qualities(one)) >= FEWEST][:MOST_TASKS]
-    views = [View(title=one.name, figure=_pareto_plot(one)) for one in drawn]
-    arms = [arm for one in drawn for arm in one.arms]
+    of_task = grouped(found, lambda experiment: (experiment.label, design.task_of(experiment))).values()
+    best = [max(reversed(alike), key=lambda experiment: len(experiment.arms)) for alike in of_task]
+    drawn = [experiment for experiment in best if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
+    views = [View(title=experiment.name, figure=_pareto_plot(experiment)) for experiment in drawn]
+    arms = [arm for experiment in drawn for arm in experiment.arms]
     return layout.figure("quality.pareto", views, arms, height_px=height_px(6), wide=True)
 
 

@@ -133,7 +133,7 @@ def _panel(title: Text, marks: Marks, open_marks: Marks | None = None, *, level:
         first = line.series(marks, "lines+markers+text" if open_marks is None else "lines+markers")
         second = line.series(open_marks or {}, "lines+markers")
         second = replace(second, style=replace(second.style, dash="dot"), ordinal=1, in_legend=False)
-        series += [one for one in (first, second) if one.points]
+        series += [drawn for drawn in (first, second) if drawn.points]
     yaxis = linear("", range=[0, REACH], tickvals=TICKS, tickformat=".0%")
     return Panel(title=title, series=series, yaxis=yaxis, level=level or None)
 
@@ -198,7 +198,7 @@ def _curve(arm: QualityArm, tier: str) -> list[Point]:
 
 
 def _pairs_table(family: Family) -> Table:
-    tier: Column[QualityContrast] = column("quality_tiers.tier", lambda one: say(f"quality_tiers.tier.{one.about}"))
+    tier: Column[QualityContrast] = column("quality_tiers.tier", lambda pair: say(f"quality_tiers.tier.{pair.about}"))
     return nearest_table("quality_tiers.pairs", tier_contrasts(family), [*NEAREST, tier], settings=family.name)
 
 
@@ -292,12 +292,12 @@ def found_in_cache(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
     Where nearly all is answered nothing is asked of the cache, so those are no part of what Holm corrects.
     """
     found = {
-        (arm, tier): one
+        (arm, tier): less
         for arm in family.main.arms
         for tier in family.tiers
-        if (one := compare(*map(arm.by_seed, (recoverable(tier), design.share_of(tier))), margin=SHARE_MARGIN))
+        if (less := compare(*map(arm.by_seed, (recoverable(tier), design.share_of(tier))), margin=SHARE_MARGIN))
     }
-    asked = {key: one for key, one in found.items() if not _is_answered(one)}
+    asked = {key: less for key, less in found.items() if not _is_answered(less)}
     return found | dict(zip(asked, judge_together([*asked.values()]), strict=True))
 
 
@@ -329,7 +329,7 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
         ),
         _of_other_forms(chosen, family),
     ]
-    against = next((one for one in rare_contrasts(family) if one.arm is chosen), None)
+    against = next((pair for pair in rare_contrasts(family) if pair.arm is chosen), None)
     often, *_, rarely = _percents(chosen, family)
     text = say("quality_tiers.point", name=chosen.name, often=often, rarely=rarely)
     if against is not None:
