@@ -11,6 +11,7 @@ from suite.quality.tasks.tiers import SHARES as ASKED_SHARES
 from suite.quality.tasks.tiers import TIERS as ASKED_TIERS
 from suite.records.case import Case
 from suite.records.record import Reading, Status
+from suite.report.blocks import LONGEST_TITLE
 from suite.report.quality import tasks
 from suite.report.quality import tiers as tiers_section
 from suite.report.quality.cache import at_nearest_cache
@@ -30,6 +31,7 @@ from tests.report.quality_records import (
     section_of,
     study,
     thirds,
+    tiers,
 )
 from tests.report.test_hostile import EVIL, page_of, parsed, texts
 
@@ -146,6 +148,42 @@ def test_a_foreign_axis_or_seed_breaks_nothing():
     assert section_of(tasks, odd, quality_record(seed=10**400)) is not None
 
 
+def test_runs_that_never_ended_are_counted_by_seed():
+    ended = [quality_record(0.5, seed=seed) for seed in (0, 1)]
+    failed = [quality_record(seed=seed, lr=0.1, status=Status.FAILED) for seed in (0, 1)]
+    again = quality_record(seed=1, status=Status.FAILED, extras={"task.asked": "unevenly"})
+    other = quality_record(seed=2, status=Status.FAILED)
+    (study,) = quality_experiments(in_memory(*ended, *failed, again, other))
+    (alone,) = study.arms
+    assert (len(alone.ended), alone.failed) == (2, 1), "a seed that ended once has not failed"
+
+
+def test_a_headline_is_short_in_every_language():
+    for records in (study(2), study(5), tiers(0.6, **mla(16)) + tiers(0.3, **mqa(12)), study(5)[:15]):
+        for module in SECTIONS:
+            for lang in languages("report"):
+                section = section_of(module, *records, lang=lang)
+                for headline in section.headlines if section else ():
+                    assert len(headline.text) < LONGEST_TITLE
+                    assert "=" not in headline.text
+                    assert headline.detail
+
+
+def test_the_point_of_a_headline_needs_evidence():
+    def point(records):
+        return section_of(tiers_section, *records).headlines[0].text
+
+    latents = tiers(0.2, **mla(16)) + tiers(0.98, **asked("evenly", **mla(16)))
+    share = "MLA rank 16 answers 100 % of what is asked often and 20 % of what is asked rarely"
+    assert point(latents) == share
+    assert point(latents + tiers(0.5, **mqa(12))) == (
+        "MLA rank 16 keeps fewer rare details than MQA with heads of 12 with the same cache"
+    )
+    assert point(latents + tiers(0.5, seeds=4, **mqa(12))) == share
+    assert section_of(tasks, *study(5)).headlines[0].text.endswith("lower in 3, higher in 0 of 3 judged")
+    assert section_of(tasks, *study(4)).headlines[0].text.endswith("none of which can be judged")
+
+
 def test_the_headlines_say_what_is_kept_and_how_tasks_end():
     first, second = details(in_memory(*study(5)))
     assert "(400 updates, 5 seeds): MLA rank 16 100 % / 100 % / 20 %; MHA 100 % / 100 % / 100 %." in first
@@ -153,6 +191,6 @@ def test_the_headlines_say_what_is_kept_and_how_tasks_end():
     assert "MQA with heads of 12 with as many cache bytes answers 35 % of the rarest" in first
     assert first.endswith("MLA rank 16 against it: lower.")
     assert second.startswith(
-        "Small decoders at equal width, MLA of every rank against MHA on recall, plays, 3 contests"
+        "Small decoders at equal width, MLA of every rank against MHA on recall, plays (3 compared): lower"
     )
-    assert second.endswith("3 contests: lower in 3.")
+    assert second.endswith("(3 compared): lower in 3.")

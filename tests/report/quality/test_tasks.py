@@ -167,7 +167,7 @@ def test_a_table_of_many_asks_more_and_all_places_agree():
         assert (
             f"of {count}: {said} in {count}" in table_of(section, "What the article claims")[0]["What the records say"]
         )
-        assert details(in_memory(*records))[-1].endswith(f"{count} contests: {said} in {count}.")
+        assert details(in_memory(*records))[-1].endswith(f"({count} compared): {said} in {count}.")
 
 
 def test_a_quoted_table_names_its_source_and_fills_its_columns():
