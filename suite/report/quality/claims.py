@@ -22,7 +22,7 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.report.quality.families import (
     SWAPPED,
     Family,
-    Form,
+    asked_of,
     families,
     form_contrasts,
     gradings_of,
@@ -216,12 +216,12 @@ def grading_automatic(evidence: Evidence) -> Ruling | None:
     fixed: list[QualityArm] = []
     for family in evidence.families:
         against, gradings = form_contrasts(family), gradings_of(family.main)
-        for first, *forms in [forms for forms in family.with_forms if design.is_latent(forms[0].arm)]:
-            found = [(form, against[form.arm]) for form in forms if form.arm in against]
-            follows += [pair for form, pair in found if form.asked == SWAPPED and form.times == 1]
-            fixed += [first.arm] if is_graded(gradings.get(first.arm)) else []
-            told = joined("notes", [_form_told(*pair) for pair in found])
-            said += [say("claim.grading.of", name=first.arm.name, told=told)] if found else []
+        for first, *arms in family.latents_in_forms:
+            found = [against[arm] for arm in arms if arm in against]
+            follows += [pair for pair in found if asked_of(pair.arm) == SWAPPED and family.times(pair.arm) == 1]
+            fixed += [first] if is_graded(gradings.get(first)) else []
+            told = joined("notes", [_form_told(family.form_of(pair.arm), pair) for pair in found])
+            said += [say("claim.grading.of", name=first.name, told=told)] if found else []
     if not follows:
         return None
     said += [_asked_differently(arm) for arm in fixed]
@@ -330,10 +330,10 @@ def _together(outcomes: Sequence[str]) -> str:
     return MIXED if {HOLDS, MIXED} & set(outcomes) else LEFT_OPEN
 
 
-def _form_told(form: Form, pair: QualityContrast) -> Text:
+def _form_told(form: Text, pair: QualityContrast) -> Text:
     """Say what a form makes of the tier that is asked rarely where asking is uneven."""
     share, first = (numbers.percent(fmean(values)) for values in (pair.found.ours, pair.found.theirs))
-    return say("claim.grading.form", form=form.name, share=share, first=first, said=verdict_of(pair))
+    return say("claim.grading.form", form=form, share=share, first=first, said=verdict_of(pair))
 
 
 def _asked_differently(arm: QualityArm) -> Text:

@@ -27,26 +27,6 @@ LEAST_GAP = 0.05
 """Tiers that lie nearer are not graded, however sure it is that they differ."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """An arm of a variant, and how it was trained."""
-
-    arm: QualityArm
-    asked: str
-    times: float
-    """Its updates over the family's usual ones."""
-
-    @property
-    def name(self) -> Text:
-        form = say_or(f"quality_tiers.form.{self.asked}", self.asked)
-        return form if self.times == 1 else say("quality_tiers.longer", form=form, times=f"{self.times:.3g}")
-
-    @property
-    def rank(self) -> tuple[float, int]:
-        """Sort forms as they were asked, those that we do not know last."""
-        return self.times, FORMS.index(self.asked) if self.asked in FORMS else len(FORMS)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Family:
     """Experiments that differ in how often each tier was asked, and in their updates."""
@@ -69,28 +49,45 @@ class Family:
         """Return those that an arm has answers of."""
         return [tier for tier in design.TIERS if any(arm.values(design.share_of(tier)) for arm in self.main.arms)]
 
-    def forms_of(self, arm: QualityArm) -> list[Form]:
-        """Return the forms in which the arm's variant was trained, the arm's own first."""
-        found = [
-            Form(arm=other, asked=other.said(design.ASKED) or design.UNEVENLY, times=updates / self.usual_updates)
-            for other in self.arms
-            if other.key == arm.key and self.usual_updates and (updates := number_of(other.said(design.UPDATES)))
-        ]
-        return sorted(found, key=lambda form: (form.arm is not arm, *form.rank))
+    def times(self, arm: QualityArm) -> float | None:
+        """Return an arm's updates over the usual ones."""
+        updates = number_of(arm.said(design.UPDATES))
+        return updates / self.usual_updates if updates and self.usual_updates else None
+
+    def form_of(self, arm: QualityArm) -> Text:
+        """Return what an arm's training is called."""
+        form, times = say_or(f"quality_tiers.form.{asked_of(arm)}", asked_of(arm)), self.times(arm)
+        return form if times == 1 else say("quality_tiers.longer", form=form, times=f"{times or 0.0:.3g}")
+
+    def forms_of(self, arm: QualityArm) -> list[QualityArm]:
+        """Return an arm and others of its variant, which were trained otherwise."""
+        others = [other for other in self.arms if other.key == arm.key and other is not arm and self.times(other)]
+        return [arm, *sorted(others, key=lambda other: (self.times(other), _rank(asked_of(other))))]
 
     @property
-    def with_forms(self) -> list[list[Form]]:
+    def in_forms(self) -> list[list[QualityArm]]:
         """Return variants that were trained in several: MHA, then latents, then others, the most forms first."""
         found = [forms for arm in self.main.arms if len(forms := self.forms_of(arm)) > 1]
-        return sorted(
-            found, key=lambda forms: (not design.is_mha(forms[0].arm), not design.is_latent(forms[0].arm), -len(forms))
-        )
+        return sorted(found, key=lambda arms: (not design.is_mha(arms[0]), not design.is_latent(arms[0]), -len(arms)))
+
+    @property
+    def latents_in_forms(self) -> list[list[QualityArm]]:
+        return [arms for arms in self.in_forms if design.is_latent(arms[0])]
 
     @property
     def looked_into(self) -> list[QualityArm]:
         """Return whose heads are shown: MHA, and latents that were trained in several forms, else all of them."""
-        several = [forms[0].arm for forms in self.with_forms if design.is_latent(forms[0].arm)]
-        return [*filter(design.is_mha, self.main.arms), *(several or filter(design.is_plain_mla, self.main.arms))]
+        latents = [arms[0] for arms in self.latents_in_forms] or filter(design.is_plain_mla, self.main.arms)
+        return [*filter(design.is_mha, self.main.arms), *latents]
+
+
+def _rank(asked: str) -> int:
+    return FORMS.index(asked) if asked in FORMS else len(FORMS)
+
+
+def asked_of(arm: QualityArm) -> str:
+    """Return how an arm was asked, one of FORMS or a form that we do not know."""
+    return arm.said(design.ASKED) or design.UNEVENLY
 
 
 @functools.lru_cache(maxsize=1)
@@ -144,7 +141,7 @@ def rare_contrasts(family: Family) -> list[QualityContrast]:
 
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
     """Compare forms of training with the same variant asked unevenly, in the tier asked rarely there; by their arm."""
-    pairs = [(form.arm, forms[0].arm) for forms in family.with_forms for form in forms[1:]]
+    pairs = [(arm, first) for first, *arms in family.in_forms for arm in arms]
     return {pair.arm: pair for pair in judged(design.compared(*pair, design.RARELY) for pair in pairs)}
 
 

@@ -30,7 +30,7 @@ from suite.report.quality.families import (
     MIXES,
     SWAPPED,
     Family,
-    Form,
+    asked_of,
     families,
     form_contrasts,
     graded_latents,
@@ -139,32 +139,30 @@ def _panel(title: Text, marks: Marks, open_marks: Marks | None = None, *, level:
 
 
 def _forms_figure(family: Family) -> Figure:
-    found = family.with_forms
+    found = family.in_forms
     # MHA beside one latent is one picture; many variants are a view each.
-    parts = [[form for forms in found for form in forms]] if 0 < len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
-    views = [
-        View(title=forms[0].arm.name if len(parts) > 1 else "", figure=_forms_plot(forms, family.tiers))
-        for forms in parts
-    ]
-    arms = [form.arm for forms in parts for form in forms]
+    parts = [[arm for arms in found for arm in arms]] if 0 < len(found) <= MOST_TOGETHER else found[:MOST_VIEWS]
+    views = [View(title=arms[0].name if len(parts) > 1 else "", figure=_forms_plot(arms, family)) for arms in parts]
+    drawn = [arm for arms in parts for arm in arms]
     height = rows_height_px(max(map(len, parts), default=0))
-    return layout.figure("quality_tiers.forms", views, arms, height_px=height, wide=True, settings=family.name)
+    return layout.figure("quality_tiers.forms", views, drawn, height_px=height, wide=True, settings=family.name)
 
 
-def _forms_plot(forms: Sequence[Form], tiers: Sequence[str]) -> dict[str, Any]:
+def _forms_plot(arms: Sequence[QualityArm], family: Family) -> dict[str, Any]:
+    tiers = family.tiers
     offsets = [APART * (place - (len(tiers) - 1) / 2) for place in range(len(tiers))]
     return rows(
-        [dotted(form.arm.name, form.name) for form in forms],
+        [dotted(arm.name, family.form_of(arm)) for arm in arms],
         [
             Series(
                 name=(name := say(f"quality_tiers.tier.{tier}")),
                 points=[
                     replace(
                         layout.share_point(row + offset, values, "quality_tiers.hover", along="x", name=name),
-                        facets=form.arm.facets,
+                        facets=arm.facets,
                     )
-                    for row, form in enumerate(forms)
-                    if (values := form.arm.values(design.share_of(tier)))
+                    for row, arm in enumerate(arms)
+                    if (values := arm.values(design.share_of(tier)))
                 ],
                 style=TIER_STYLES[tier],
                 along="x",
@@ -207,14 +205,15 @@ def _forms_table(family: Family) -> Table:
     less = column("quality_tiers.third_against", layout.told, kind=Kind.NUMBER)
     return layout.arm_table(
         "quality_tiers.forms_table",
-        [form for forms in family.with_forms for form in forms],
+        [arm for arms in family.in_forms for arm in arms],
         [
-            *columns_of(lambda form: form.arm, [layout.NAME]),
-            column("quality_tiers.form", lambda form: form.name),
-            *columns_of(lambda form: form.arm, [layout.SEEDS, *_tier_columns(family)]),
-            *columns_of(lambda form: against.get(form.arm), [less, *layout.VERDICT]),
+            layout.NAME,
+            column("quality_tiers.form", family.form_of),
+            layout.SEEDS,
+            *_tier_columns(family),
+            *columns_of(against.get, [less, *layout.VERDICT]),
         ],
-        lambda form: form.arm,
+        lambda arm: arm,
         settings=family.name,
     )
 
@@ -314,8 +313,8 @@ def _cached_verdict(less: Comparison) -> Text:
 
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
     """Say what a latent that has other forms of training, else the widest that grades, answers of each tier."""
-    with_forms = [forms[0].arm for forms in family.with_forms if design.is_latent(forms[0].arm)]
-    chosen = next(iter([*with_forms, *graded_latents(family)]), None)
+    in_forms = [arms[0] for arms in family.latents_in_forms]
+    chosen = next(iter([*in_forms, *graded_latents(family)]), None)
     if chosen is None or len(family.tiers) < 2:
         return None
     mha = family.main.baseline
@@ -350,9 +349,13 @@ def _percents(arm: QualityArm, family: Family) -> list[str]:
 def _of_other_forms(arm: QualityArm, family: Family) -> Text:
     """Say what it answers of the rarest where that was asked as often as the rest, or where it was trained longer."""
     told = [
-        say("quality_tiers.headline_form", form=form.name, share=numbers.percent(mean))
-        for form in family.forms_of(arm)
-        if (form.asked == EVENLY and form.times == 1) or (form.asked == design.UNEVENLY and form.times > 1)
-        if (mean := form.arm.mean(design.share_of(design.RARELY))) is not None
+        say("quality_tiers.headline_form", form=family.form_of(other), share=numbers.percent(mean))
+        for other in family.forms_of(arm)[1:]
+        if _is_telling(asked_of(other), family.times(other) or 0.0)
+        if (mean := other.mean(design.share_of(design.RARELY))) is not None
     ]
     return say("quality_tiers.headline_forms", name=arm.name, forms=joined("notes", told)) if told else ""
+
+
+def _is_telling(asked: str, times: float) -> bool:
+    return (asked == EVENLY and times == 1) or (asked == design.UNEVENLY and times > 1)
