@@ -37,14 +37,20 @@ def at_nearest_cache(
     return judged(design.compared(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
 
 
-def cache_ratio(found: QualityContrast) -> float:
+def _nearest(latent: QualityArm, heads: Sequence[QualityArm]) -> list[QualityArm]:
+    distances = {arm: abs(math.log(cache_ratio(latent, arm))) for arm in heads}
+    least = min(distances.values(), default=math.inf)
+    return [arm for arm, distance in distances.items() if distance <= least + 1e-9 and least <= math.log(LARGEST_RATIO)]
+
+
+def cache_ratio(arm: QualityArm, other: QualityArm) -> float:
     """Return the bytes that the other arm caches over this one's."""
-    return (design.cache_bytes(found.other) or math.nan) / (design.cache_bytes(found.arm) or math.nan)
+    return (design.cache_bytes(other) or math.nan) / (design.cache_bytes(arm) or math.nan)
 
 
 def is_same_cache(found: QualityContrast) -> bool:
     """Return whether both arms cache as much."""
-    return abs(math.log(cache_ratio(found))) <= math.log(EQUAL_RATIO)
+    return abs(math.log(cache_ratio(found.arm, found.other))) <= math.log(EQUAL_RATIO)
 
 
 NEAREST: list[Column[QualityContrast]] = [
@@ -53,7 +59,7 @@ NEAREST: list[Column[QualityContrast]] = [
     column("quality.against", lambda found: found.other.name),
     column(
         "quality.bytes_over",
-        lambda found: "=" if is_same_cache(found) else numbers.times(cache_ratio(found)),
+        lambda found: "=" if is_same_cache(found) else numbers.times(cache_ratio(found.arm, found.other)),
         kind=Kind.NUMBER,
     ),
 ]
@@ -71,17 +77,6 @@ def nearest_table(
         settings=settings,
         facets_of=lambda pair: {"label": pair.arm.label},
     )
-
-
-def _nearest(latent: QualityArm, heads: Sequence[QualityArm]) -> list[QualityArm]:
-    least = min((_distance(latent, arm) for arm in heads), default=math.inf)
-    if least > math.log(LARGEST_RATIO):
-        return []
-    return [arm for arm in heads if _distance(latent, arm) <= least + 1e-9]
-
-
-def _distance(arm: QualityArm, other: QualityArm) -> float:
-    return abs(math.log((design.cache_bytes(arm) or math.nan) / (design.cache_bytes(other) or math.nan)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,7 +76,7 @@ class Evidence:
 
 def evidence_of(results: Results) -> dict[str, Evidence]:
     """Return the evidence of each label that has runs of workload=quality."""
-    # That chapter draws on this one.
+    # Compressed models are a section of their own, which is read only where claims are decided.
     from suite.report.compress_findings import compressed_told
     from suite.report.compress_runs import compress_studies
 

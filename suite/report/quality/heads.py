@@ -1,4 +1,4 @@
-"""Whether heads have features of their own: by how many points each attribute falls with one head ablated.
+"""Features of heads: by how many points each attribute falls with one head ablated.
 
 Two numbers tell "each head a feature of its own" from its two contraries. If every head served every attribute alike,
 the head that an attribute needs most would take 1/H of its fall; if one head served all attributes, that share would be
@@ -64,8 +64,8 @@ class Falls:
 
 def falls_of(run: QualityRun) -> Falls | None:
     """Return the falls of a run; None where no head was ablated, or there is a single one."""
-    heads = sorted({span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)}, key=_numbers)
-    heads = heads[:MOST_HEADS]
+    ablated = {span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)}
+    heads = sorted(ablated, key=_numbers)[:MOST_HEADS]
     kinds = [kind for kind in run.answered if ATTRIBUTE.fullmatch(kind)]
     known = (kind for kind in kinds if all(f"{head}/{kind}" in run.without_heads for head in heads))
     attributes = sorted(known, key=_numbers)

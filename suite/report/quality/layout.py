@@ -1,4 +1,4 @@
-"""How arms of workload=quality and their differences stand in tables, figures and sentences."""
+"""Tables, figures and sentences about arms of workload=quality and their differences."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
