@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
-from suite.report.words import load_words
 
 from suite.configuration import languages
 from suite.quality.compression.plan import LOW_RANK as SUITES_LOW_RANK
@@ -19,12 +18,14 @@ from suite.report.compress_run import CLASSES, LOW_RANK, METHODS
 from suite.report.compress_runs import compress_studies
 from suite.report.findings import headlines
 from suite.report.sections import compress
+from suite.report.words import load_words
 from tests.records.factory import build
 from tests.report.compress_records import COUNTS, OWN, WEIGHTS, compress_record
-from tests.report.quality.test_claims import ruling
-from tests.report.quality_records import in_memory, mla, tiers
+from tests.report.quality_records import in_memory, mla
 from tests.report.reading import rows_of
 from tests.report.test_hostile import EVIL, page_of, parsed, texts
+from tests.report.test_quality_claims import ruling
+from tests.report.test_quality_sections import tiers
 
 EN = load_words("en")
 BALANCED = "activation_svd_balanced"
