@@ -92,7 +92,6 @@ def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool
 def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
     arms = [arm for experiment in of_task for arm in experiment.arms]
     against = {pair.arm: pair for experiment in of_task for pair in design.against_mha(experiment, by_loss=True)}
-    baselines = {arm: experiment.baseline for experiment in of_task for arm in experiment.others}
     by_loss = design.is_by_loss(arms[0])
     less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.told, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
@@ -112,7 +111,7 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
             *([loss] if by_loss else []),
             *columns_of(against.get, [less, *layout.VERDICT]),
             *columns_of(arrivals_of, arrived),
-            column("quality.later", lambda arm: _later(arm, baselines.get(arm)), kind=Kind.NUMBER),
+            *columns_of(against.get, [column("quality.later", _later, kind=Kind.NUMBER)]),
         ],
         note=joined("sentence", [hops if is_told_by_one else "", told_by]),
         facets_of=lambda arm: arm.facets,
@@ -143,12 +142,12 @@ ARRIVAL: Quantity[QualityRun] = Quantity(
 )
 
 
-def _later(arm: QualityArm, mha: QualityArm | None) -> Text | None:
+def _later(found: QualityContrast) -> Text | None:
     """Write how many updates later it reached LEVEL, where every seed of both did: this tells where all is answered."""
-    found = [arrivals_of(other) for other in (arm, mha) if other is not None]
-    if mha is None or any(arrived is None or arrived.arrived < arrived.runs for arrived in found):
+    arrived = [arrivals_of(arm) for arm in (found.arm, found.other)]
+    if any(arrival is None or arrival.arrived < arrival.runs for arrival in arrived):
         return None
-    later = contrast(arm, mha, ARRIVAL)
+    later = contrast(found.arm, found.other, ARRIVAL)
     return None if later is None else layout.told(later)
 
 
