@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from suite.report.compress_runs import compress_studies
 
-from suite.report.alike import case_key
-from suite.report.quality_runs import studies
+from suite.report.model.run import case_key
+from suite.report.quality.compress_design import compress_studies, runs_in
+from suite.report.quality.design import quality_experiments
 from suite.report.rl.memory_design import memory_experiments
 from suite.report.rl_contrasts import contrasts_of
 from suite.report.rl_runs import comparisons
@@ -74,14 +74,14 @@ def test_a_switch_at_its_default_is_no_arm_of_its_own():
 def test_quality_groups_alike():
     plain = quality_record(seed=0, **mla(16))
     other = quality_record(seed=1, **mla(16, **{"attention.kv_heads": None, "task.asked": "unevenly"}))
-    (study,) = studies(in_memory(plain, other))
+    (study,) = quality_experiments(in_memory(plain, other))
     assert [[run.seed for run in arm.runs] for arm in study.arms] == [["0", "1"]]
 
 
 def test_compress_groups_alike():
     plain, other = compress_record("none"), compress_record("int8", extras={"decode_len": None, "lines": None})
     (study,) = compress_studies(in_memory(plain, other))
-    assert len(study.runs) == 2
+    assert len(runs_in(study)) == 2
 
 
 @pytest.mark.parametrize("prompt_len", [None, 256])

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from suite.report.model.results import read_results
-from suite.report.page.texts import load_texts
-from suite.report.quality_runs import studies
+from suite.report.quality.design import decode_s, quality_experiments
 from suite.report.rl_runs import comparisons
 from suite.report.sections.latency import build as build_latency
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record
+from tests.report.reading import said
 from tests.report.rl_records import rl_record
 
 EPYC = {"machine_id": "be23c3d5", "cpu": "AMD EPYC"}
@@ -43,7 +43,7 @@ def test_several_machines_stand_apart_and_by_name(read):
     names = ["reference (AMD EPYC)", "reference (Intel Xeon Processor, 1e99)", "reference (Intel Xeon Processor, f033)"]
     assert sorted(results.labels) == names
     assert sorted(one.label for one in results.records) == sorted(names * 2)
-    latency = build_latency(results, load_texts("en"))
+    latency = said(build_latency(results))
     lines = {trace["name"] for trace in latency.figures[0].views[0].figure["data"]}
     assert all(any(name in line for name in names) for line in lines)
 
@@ -79,9 +79,9 @@ def test_an_arm_that_one_machine_has_whole_keeps_its_times(read):
 
 def test_seeds_of_a_trained_decoder_are_one_arm_without_its_decode_time(read):
     results = read(on(EPYC, quality_record(seed=0)), on(XEON, quality_record(seed=1)))
-    (study,) = studies(results)
+    (study,) = quality_experiments(results)
     assert [len(arm.runs) for arm in study.arms] == [2]
-    assert study.arms[0].decode_s is None
+    assert decode_s(study.arms[0]) is None
 
 
 def test_a_record_that_names_no_machine_stands_under_the_folder(read):

@@ -133,6 +133,8 @@ class Design(Generic[R]):
     """Settings whose values a title begins with; the first is what experiments of other titles differ in, too."""
     unsaid: Collection[tuple[str, str]] = ()
     """What an experiment is where its title says nothing else."""
+    called: Callable[[str], str] = str
+    """What a setting is called where experiments are told apart by it."""
 
 
 def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None) -> list[R]:
@@ -185,7 +187,11 @@ def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -
         differ = differing(alike) - {*heads, LABEL}
         names = [name for name in dict.fromkeys(name for other in alike for name, _ in other) if name in differ]
         values = {name: said.get(name) or design.defaults.get(name, "") for name in names}
-        told = [f"{name}={value}" for name, value in values.items() if value and (name, value) not in design.unsaid]
+        told = [
+            f"{design.called(name)}={value}"
+            for name, value in values.items()
+            if value and (name, value) not in design.unsaid
+        ]
         titles[key] = dotted(*(_head(name, said.get(name, "")) for name in heads)), dotted(*told)
     return titles
 

@@ -3,15 +3,26 @@
 import pytest
 
 from suite.configuration import languages, locate, read_yaml
-from suite.report.claims import claims_table
-from suite.report.quality_evidence import evidence_of
-from suite.report.quality_rulings import RULINGS
-from suite.report.words import load_words
-from tests.report.quality_records import arm, in_memory, mla, mqa, quality_record
-from tests.report.reading import rows_of
-from tests.report.test_quality_sections import ALL_HEADS_ALIKE, ONE_FOR_ALL, ONE_HEAD_EACH, asked, recall, thirds, tiers
+from suite.report.page.texts import load_texts
+from suite.report.quality import tasks
+from suite.report.quality.claims import RULINGS
+from tests.report.quality_records import (
+    ALL_HEADS_ALIKE,
+    ONE_FOR_ALL,
+    ONE_HEAD_EACH,
+    arm,
+    asked,
+    in_memory,
+    mla,
+    mqa,
+    quality_record,
+    recall,
+    thirds,
+    tiers,
+)
+from tests.report.reading import rows_of, said
 
-EN = load_words("en")
+EN = load_texts("en")
 CLAIMS = read_yaml("claims.yaml")["claims"]
 HIGH, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
@@ -30,7 +41,7 @@ def row_of(claim, *records, **labelled):
 
 
 def rows_with(claim, *records, **labelled):
-    rows = rows_of(claims_table(evidence_of(in_memory(*records, **labelled)), EN))
+    rows = rows_of(said(tasks.build(in_memory(*records, **labelled))).tables[0])
     return [row for row in rows if row["Claim"] == EN(f"claim.{claim}")]
 
 
@@ -39,7 +50,7 @@ def ruling(claim, *records):
     return row["Here"], row["What the records say"]
 
 
-def test_what_is_answered_after_longer_training_is_merely_late_and_no_lower_ceiling():
+def test_what_comes_after_longer_training_is_no_lower_ceiling():
     short = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
     longer = [*recall(HIGH, attention="mha", updates=4800), *recall(NEAR, updates=4800, **mla(None))]
     assert ruling("mla-lower-ceiling", *short)[0] == "holds here"
@@ -52,7 +63,7 @@ def test_what_is_answered_after_longer_training_is_merely_late_and_no_lower_ceil
     assert "both answer 99 % or more in 1" in ruling("mla-lower-ceiling", *tiers_short, *tiers_longer)[1]
 
 
-def test_each_claim_has_its_words_in_every_language_and_a_function_that_decides_it():
+def test_each_claim_has_its_sentences_and_a_function():
     for claim in CLAIMS:
         assert callable(locate(claim["decided_by"]))
         for one in claim.get("literature", ()):
@@ -60,12 +71,12 @@ def test_each_claim_has_its_words_in_every_language_and_a_function_that_decides_
             assert one["what"]
             assert one["source"]
         for lang in languages("report"):
-            assert {f"claim.{claim['id']}", f"claim.needs.{claim['id']}"} <= load_words(lang).sentences.keys()
+            assert {f"claim.{claim['id']}", f"claim.needs.{claim['id']}"} <= load_texts(lang).sentences.keys()
     assert {f"claim.outcome.{one}" for one in RULINGS} <= EN.sentences.keys()
 
 
 @pytest.mark.parametrize("claim", [claim["id"] for claim in CLAIMS])
-def test_a_claim_without_its_records_is_not_decided_and_says_which_are_missing(claim):
+def test_a_claim_without_its_records_says_which_are_missing(claim):
     here, said = ruling(claim, *recall(HIGH, attention="mha"))
     assert here == "not decided here"
     assert said.startswith("No records of")
@@ -95,13 +106,13 @@ def test_literature_stands_beside_the_verdict_for_and_against():
         (NEAR[:4], NEAR[:4], "open"),
     ],
 )
-def test_mla_is_below_mha_where_all_of_it_is_and_a_starved_rank_alone_does_not_say_so(usual, narrow, here):
+def test_a_starved_rank_alone_puts_no_mla_below_mha(usual, narrow, here):
     records = [*recall(HIGH, attention="mha"), *recall(narrow, **mla(8))]
     records += recall(usual, **mla(None)) if usual else []
     assert ruling("mla-lower-ceiling", *records)[0] == here
 
 
-def test_a_verdict_names_the_largest_differences_and_counts_the_rest():
+def test_a_verdict_names_the_largest_differences():
     _, said = ruling(
         "mla-lower-ceiling", *recall(HIGH, attention="mha"), *recall(LOW, **mla(8)), *recall(NEAR, **mla(None))
     )
@@ -167,7 +178,7 @@ def test_gqa_and_mqa_are_below_mha_or_not(gqa, mqa_, here):
         (WIDE, NEAR, "open"),
     ],
 )
-def test_the_whole_context_is_harder_for_mla_only_where_recall_of_one_pair_is_not(full, one, here):
+def test_the_whole_context_is_harder_only_where_recall_is_not(full, one, here):
     records = [*recall(HIGH, task="copying", attention="mha"), *recall(full, task="copying", **mla(16))]
     records += [*recall(HIGH, attention="mha"), *recall(one, **mla(16))] if one else []
     assert ruling("full-context-tasks", *records)[0] == here
@@ -196,7 +207,7 @@ def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
         (ONE_FOR_ALL, "does not hold here"),
     ],
 )
-def test_heads_specialise_where_each_attribute_has_one_and_not_all_the_same(falls, here):
+def test_heads_specialise_where_each_attribute_has_its_own(falls, here):
     verdict, said = ruling("heads-specialise", *tiers(1.0, attention="mha", falls=falls))
     assert verdict == here
     assert "25 % if all alike" in said
@@ -221,7 +232,7 @@ def test_seeds_that_differ_leave_open_whether_heads_specialise():
     assert ruling("heads-specialise", *wide, *tiers(1.0, **mla(16), falls=ONE_HEAD_EACH))[0] == "holds in part"
 
 
-def test_of_several_arms_more_is_asked_before_heads_are_said_not_to_specialise():
+def test_of_several_arms_more_is_asked_of_heads():
     def below_half(**said):
         """Shares of 30, 35, 45, 48 and 40 %: t is 3.15, p 0.034."""
         return [
@@ -249,7 +260,7 @@ def test_of_several_arms_more_is_asked_before_heads_are_said_not_to_specialise()
         (0.6, 0.3, "holds in part"),
     ],
 )
-def test_mla_grades_on_its_own_where_other_narrow_caches_keep_more(latent, grouped, here):
+def test_mla_grades_where_other_narrow_caches_keep_more(latent, grouped, here):
     records = [*tiers(1.0, attention="mha"), *tiers(latent, **mla(16))]
     records += tiers(grouped, **mqa(12)) if grouped else []
     assert ruling("information-tiers", *records)[0] == here
@@ -282,14 +293,14 @@ def test_that_nothing_as_narrow_was_there_to_compare_is_said():
     ("uneven", "swapped", "here"),
     [(0.2, 0.95, "holds in part"), (0.97, 1.0, "open"), (0.3, 0.3, "does not hold here")],
 )
-def test_the_grading_follows_training_and_does_not_change_once_trained(uneven, swapped, here):
+def test_the_grading_follows_training_and_then_stays(uneven, swapped, here):
     records = [*tiers(uneven, **mla(16)), *tiers(swapped, **asked("swapped", **mla(16)))]
     verdict, said = ruling("grading-automatic", *records)
     assert verdict == here
     assert f"{100 * uneven:.0f} %" in said
 
 
-def test_wide_intervals_leave_open_whether_the_grading_follows_training():
+def test_wide_intervals_leave_open_whether_grading_follows():
     def swapped(finals, rank):
         return thirds(finals, **asked("swapped", **mla(rank)))
 
@@ -301,7 +312,7 @@ def test_wide_intervals_leave_open_whether_the_grading_follows_training():
     assert ruling("grading-automatic", *uneven, *swapped(level[:4], 16))[0] == "open"
 
 
-def test_several_results_have_a_row_each_and_one_that_says_nothing_has_none():
+def test_several_results_have_a_row_each_if_they_say_something():
     told = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
     found = rows_with("mla-lower-ceiling", old=told, new=[*told[:5], *recall(NEAR, **mla(None))], other=told[:1])
     assert [(row["Results"], row["Here"]) for row in found] == [("old", "holds here"), ("new", "does not hold here")]
