@@ -15,7 +15,6 @@ from suite.report.compress_findings import compress_headlines
 from suite.report.lines import worth_drawing
 from suite.report.quality_findings import quality_headlines
 from suite.report.model.results import Results
-from suite.report.rl_findings import rl_headlines
 from suite.report.rl_memory_findings import memory_headlines
 from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras
 from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal
@@ -46,7 +45,6 @@ def headlines(results: Results) -> list[str]:
         *sentences,
         *quality_headlines(results),
         *compress_headlines(results),
-        *rl_headlines(results),
         *memory_headlines(results),
     ]
 

@@ -1,0 +1,170 @@
+"""Arms of reinforcement learning beside a reference on a shared base model, each where both have spent as much."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from suite.records import numbers
+from suite.report.blocks import Kind, Text, joined, say
+from suite.report.evidence import difference, p_columns, verdict_of
+from suite.report.model.experiment import Contrast, Quantity, contrast, judged
+from suite.report.model.formats import points
+from suite.report.rl.curves import amount, budget_name
+from suite.report.rl.design import (
+    COMPLETIONS,
+    JOULES,
+    TrainingArm,
+    TrainingExperiment,
+    TrainingRun,
+    clock_of,
+    curves,
+    drawn,
+    has_budget,
+)
+from suite.report.table import Column, column, columns_of
+from suite.statistics.learning import at_budget
+from suite.statistics.paired import SHARE_MARGIN, Comparison, Outcome
+from suite.statistics.scores import probability_of_improvement
+
+BOUNDS = (0.0, 1.0)
+"""Of an accuracy: the answer to a prompt of these tasks cannot be guessed."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Beside:
+    """An arm by one quantity, beside the reference of its experiment."""
+
+    experiment: TrainingExperiment
+    """Its baseline is the reference."""
+    arm: TrainingArm
+    quantity: Quantity[TrainingRun]
+    held: float
+    """Where both are compared: the amount of a budget, or a level of accuracy."""
+    contrast: Contrast[TrainingRun] | None
+    """None where they share no seed, and of the reference itself."""
+
+    @property
+    def reference(self) -> TrainingArm:
+        assert self.experiment.baseline is not None
+        return self.experiment.baseline
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome.FEW if self.contrast is None else self.contrast.outcome
+
+    @property
+    def found(self) -> Comparison | None:
+        return None if self.contrast is None else self.contrast.found
+
+
+def beside_reference(
+    experiment: TrainingExperiment,
+    arms: Iterable[TrainingArm],
+    quantities: Iterable[tuple[float, Quantity[TrainingRun]]],
+) -> list[Beside]:
+    """Compare arms with the baseline by each quantity in turn, with Holm's correction over all of them together."""
+    reference = experiment.baseline
+    assert reference is not None
+    rows = [(arm, held, quantity) for held, quantity in quantities for arm in arms]
+    found = judged(contrast(arm, reference, quantity) for arm, _, quantity in rows if arm is not reference)
+    of_row = {(one.arm, one.quantity): one for one in found}
+    return [
+        Beside(experiment=experiment, arm=arm, quantity=quantity, held=held, contrast=of_row.get((arm, quantity)))
+        for arm, held, quantity in rows
+    ]
+
+
+def at_equal_budgets(experiment: TrainingExperiment, counted: str = COMPLETIONS) -> list[Beside]:
+    """Compare every other arm with the baseline at equal `counted`, seconds and joules, as far as they are known."""
+    if experiment.baseline is None:
+        return []
+    known = [budget for budget in (counted, clock_of(experiment), JOULES) if has_budget(experiment, budget)]
+    quantities = [(least := _least_spent(experiment, budget), accuracy_at(budget, least)) for budget in known]
+    return beside_reference(
+        experiment, [arm for arm in drawn(experiment) if arm is not experiment.baseline], quantities
+    )
+
+
+def accuracy_at(budget: str, spent: float) -> Quantity[TrainingRun]:
+    """Return the accuracy at the last evaluation before a run had spent more."""
+
+    def value(run: TrainingRun) -> float | None:
+        return None if run.curve is None else at_budget(run.curve.by(budget), run.curve.accuracy, spent)
+
+    return Quantity(
+        name=budget,
+        value=value,
+        text=numbers.percent,
+        difference=points,
+        unit="points",
+        margin=SHARE_MARGIN,
+        bounds=BOUNDS,
+    )
+
+
+def _least_spent(experiment: TrainingExperiment, budget: str) -> float:
+    return min(curve.by(budget)[-1] for arm in drawn(experiment) for curve in curves(arm))
+
+
+def improvement(row: Beside) -> float | None:
+    """Return P(arm > reference), over all pairs of their runs: a description, by which nothing is judged."""
+    scores = [np.asarray(arm.values(row.quantity.value)).reshape(-1, 1) for arm in (row.arm, row.reference)]
+    return float(probability_of_improvement(*scores)) if all(map(len, scores)) else None
+
+
+def budget_columns() -> list[Column[Beside]]:
+    """Return how often an arm beats its reference, by how much, and what may be said of it."""
+    return [
+        column("rl.arm", lambda row: row.arm.name),
+        column("rl_efficiency.held", _held),
+        column("rl_efficiency.improvement", improvement, "{:.2f}".format),
+        *difference_columns(
+            "rl_efficiency.difference",
+            between=[
+                column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
+                column(
+                    "rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent
+                ),
+            ],
+        ),
+    ]
+
+
+def difference_columns(title: str, between: Sequence[Column[Beside]] = ()) -> list[Column[Beside]]:
+    """Return the difference from the reference, over how many pairs, and the verdict, behind other columns."""
+    of_contrast: list[Column[Contrast[TrainingRun]]] = [column(title, difference, kind=Kind.NUMBER)]
+    in_words: list[Column[Contrast[TrainingRun]]] = [column("rl_efficiency.in_words", verdict_of)]
+    return [
+        *columns_of(_contrast, of_contrast),
+        column("rl_efficiency.pairs", lambda row: row.found.pairs if row.found else 0, numbers.count),
+        *between,
+        *columns_of(_contrast, in_words),
+        *p_columns(lambda row: row.found),
+    ]
+
+
+def _contrast(row: Beside) -> Contrast[TrainingRun] | None:
+    return row.contrast
+
+
+def _held(row: Beside) -> Text:
+    budget = row.quantity.name
+    return say("rl_efficiency.equal", amount=amount(budget, row.held), budget=budget_name(budget))
+
+
+def told(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
+    """Tell names by their outcome; nothing where none of them has pairs enough."""
+    if all(outcome is Outcome.FEW for _, outcome in outcomes):
+        return ""
+    by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
+    return joined(
+        "notes",
+        [say(f"verdict.of.{outcome}", names=joined("list", names)) for outcome, names in by_outcome.items() if names],
+    )
+
+
+def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Count outcomes for a headline: which are higher and lower, of those with pairs enough."""
+    known = [outcome for outcome in outcomes if outcome is not Outcome.FEW]
+    return {"higher": known.count(Outcome.HIGHER), "lower": known.count(Outcome.LOWER), "count": len(known)}

@@ -1,0 +1,191 @@
+"""Lines over training: held-out accuracy over what had been spent, and numbers of the steps."""
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from suite.records import numbers
+from suite.report.blocks import Text, View, dotted, say
+from suite.report.model.formats import ends_of, percent_range
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import Axis, banded
+from suite.report.plot.scales import linear, shares
+from suite.report.rl.design import (
+    CPU,
+    JOULES,
+    STEPS,
+    WALL,
+    Curve,
+    TrainingArm,
+    TrainingExperiment,
+    TrainingRun,
+    budgets,
+    chosen,
+    curves,
+)
+from suite.statistics.scores import Estimate, mean, stratified_bootstrap
+
+SUFFIXES = {CPU: " s", WALL: " s", JOULES: " J"}
+MOST_POINTS = 80
+THIN_PX = 1.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """One evaluation that every run of an arm has."""
+
+    step: int
+    runs: Sequence[tuple[Curve, int]]
+    """Each run's curve, and its place there."""
+
+    @functools.cached_property
+    def scores(self) -> Sequence[float]:
+        return [curve.accuracy[place] for curve, place in self.runs]
+
+    @functools.cached_property
+    def interval(self) -> Estimate | None:
+        """Return the percentile bootstrap's interval: a band shows a spread, and judges nothing."""
+        column = np.asarray(self.scores).reshape(-1, 1)
+        return stratified_bootstrap(mean, column) if len(column) > 1 else None
+
+    def point(self, budget: str, interval: Estimate | None) -> Point:
+        """Return the mean accuracy over the mean of what had been spent."""
+        spent, accuracy = fmean(curve.by(budget)[place] for curve, place in self.runs), fmean(self.scores)
+        hover = say(
+            "rl_efficiency.hover",
+            spent=amount(budget, spent),
+            budget=budget_name(budget),
+            accuracy=numbers.percent(accuracy),
+            interval=percent_range(interval),
+            count=len(self.scores),
+        )
+        return Point(x=spent, y=accuracy, ends=ends_of(interval), hover=hover)
+
+
+def evaluations(arm: TrainingArm) -> list[Evaluation]:
+    """Return what all runs were evaluated at. Nothing is interpolated: between two evaluations nobody looked."""
+    every = curves(arm)
+    shared = [at for at in every[0].at if all(at in curve.at for curve in every)]
+    return [Evaluation(step=step, runs=[(curve, curve.at.index(step)) for curve in every]) for step in shared]
+
+
+def budget_views(experiment: TrainingExperiment) -> list[View]:
+    """Draw a figure for each budget that every curve has."""
+    evaluated = {arm: evaluations(arm) for arm in chosen(experiment)}
+    return [
+        View(
+            title=budget_name(budget),
+            figure=banded(
+                [
+                    arm_line(arm, [one.point(budget, one.interval) for one in found], list(evaluated))
+                    for arm, found in evaluated.items()
+                ],
+                xaxis=budget_axis(budget),
+                yaxis=accuracy_axis(),
+            ),
+        )
+        for budget in budgets(experiment)
+    ]
+
+
+def budget_axis(budget: str) -> Axis:
+    """Return the axis of what had been spent."""
+    title = say("rl_stages.axis.steps") if budget == STEPS else say(f"rl_efficiency.axis.{budget}")
+    suffix = {"ticksuffix": SUFFIXES[budget]} if budget in SUFFIXES else {}
+    return linear(title, separatethousands=True, rangemode="tozero", **suffix)
+
+
+def accuracy_axis() -> Axis:
+    """Return the axis of held-out accuracy."""
+    return shares(say("rl_efficiency.axis"), rangemode="tozero")
+
+
+def step_axis() -> Axis:
+    """Return the axis of the steps."""
+    return linear(say("rl_stability.step"), separatethousands=True)
+
+
+def arm_line(arm: TrainingArm, points: Sequence[Point], arms: Sequence[TrainingArm], second: Text = "") -> Series:
+    """Return an arm's line beside those of other arms.
+
+    `second`: what a line shows that is drawn dotted and thin beside the arm's first one; the legend leaves it out.
+    """
+    line = Series(
+        name=dotted(arm.name, second),
+        points=points,
+        style=arm.style,
+        ordinal=ordinal_of(arm, arms),
+        mode="lines",
+        facets=arm.facets,
+        group=arm.name,
+    )
+    dotted_line = {"color": arm.style.colour, "dash": "dot", "width": THIN_PX}
+    return replace(line, in_legend=False, more={"line": dotted_line}) if second else line
+
+
+def ordinal_of(arm: TrainingArm, arms: Sequence[TrainingArm]) -> int:
+    """Return which of the arms of its style an arm is."""
+    return [one for one in arms if one.style == arm.style].index(arm)
+
+
+Steps = Iterable[tuple[int, float]]
+
+
+def by_step(arm: TrainingArm, series_of: Callable[[TrainingRun], Steps]) -> dict[float, list[float]]:
+    """Return a number, seed by seed, at the steps that all seeds with it share; neighbours of many as one mean."""
+    every = [series for run in arm.ended if (series := dict(series_of(run)))]
+    shared = sorted(set.intersection(*map(set, every))) if every else []
+    size = max(1, -(-len(shared) // MOST_POINTS))
+    blocks = [shared[start : start + size] for start in range(0, len(shared), size)]
+    return {fmean(block): [fmean(run[step] for step in block) for run in every] for block in blocks}
+
+
+def step_line(
+    arm: TrainingArm,
+    arms: Sequence[TrainingArm],
+    series_of: Callable[[TrainingRun], Steps],
+    text: Callable[[float], str],
+    *,
+    has_band: bool = True,
+    second: Text = "",
+) -> Series:
+    """Return the mean of an arm's seeds over the steps, between their extremes."""
+    found = by_step(arm, series_of)
+    points = [
+        Point(
+            x=step,
+            y=fmean(values),
+            ends=(min(values), max(values)) if has_band and len(values) > 1 else None,
+            hover=say(
+                "rl_stability.hover",
+                step=numbers.count(step),
+                value=text(fmean(values)),
+                low=text(min(values)),
+                high=text(max(values)),
+                count=len(values),
+            ),
+        )
+        for step, values in found.items()
+    ]
+    return arm_line(arm, points, arms, second)
+
+
+def step_figure(lines: Iterable[Series], yaxis: Axis) -> dict[str, Any]:
+    """Draw numbers over the steps; nothing of a line without points."""
+    return banded([line for line in lines if line.points], xaxis=step_axis(), yaxis=yaxis)
+
+
+def amount(budget: str, value: float) -> str:
+    """Write what was spent of a budget, with its unit."""
+    if budget in (CPU, WALL):
+        return numbers.seconds(value)
+    return numbers.joules(value) if budget == JOULES else numbers.count(value)
+
+
+def budget_name(budget: str) -> Text:
+    """Return what a budget is called."""
+    return say(f"rl.budget.{budget}")
