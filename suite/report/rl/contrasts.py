@@ -10,19 +10,10 @@ from suite.report.blocks import Kind, Text, joined, say
 from suite.report.evidence import difference, p_columns, verdict_of
 from suite.report.model.experiment import Contrast, Quantity, contrast, judged
 from suite.report.model.formats import points
+from suite.report.rl import design
 from suite.report.rl.curves import amount, budget_name
-from suite.report.rl.design import (
-    COMPLETIONS,
-    JOULES,
-    TrainingArm,
-    TrainingExperiment,
-    TrainingRun,
-    clock_of,
-    curves,
-    drawn,
-    has_budget,
-)
-from suite.report.table import Column, column, columns_of
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column
 from suite.statistics.learning import at_budget
 from suite.statistics.paired import SHARE_MARGIN, Comparison, Outcome
 from suite.statistics.scores import probability_of_improvement
@@ -35,36 +26,34 @@ BOUNDS = (0.0, 1.0)
 class Beside:
     """An arm by one quantity, beside the reference of its experiment."""
 
-    experiment: TrainingExperiment
+    experiment: RlExperiment
     """Its baseline is the reference."""
-    arm: TrainingArm
-    quantity: Quantity[TrainingRun]
+    arm: RlArm
+    quantity: Quantity[RlRun]
     held: float
     """Where both are compared: the amount of a budget, or a level of accuracy."""
-    contrast: Contrast[TrainingRun] | None
+    contrast: Contrast[RlRun] | None
     """None where they share no seed, and of the reference itself."""
 
     @property
-    def reference(self) -> TrainingArm:
+    def reference(self) -> RlArm:
         assert self.experiment.baseline is not None
         return self.experiment.baseline
-
-    @property
-    def outcome(self) -> Outcome:
-        return Outcome.FEW if self.contrast is None else self.contrast.outcome
 
     @property
     def found(self) -> Comparison | None:
         return None if self.contrast is None else self.contrast.found
 
+    @property
+    def outcome(self) -> Outcome:
+        return self.found.outcome if self.found else Outcome.FEW
+
 
 def beside_reference(
-    experiment: TrainingExperiment,
-    arms: Iterable[TrainingArm],
-    quantities: Iterable[tuple[float, Quantity[TrainingRun]]],
+    experiment: RlExperiment, arms: Iterable[RlArm], quantities: Iterable[tuple[float, Quantity[RlRun]]]
 ) -> list[Beside]:
     """Compare arms with the baseline by each quantity in turn, with Holm's correction over all of them together."""
-    reference = experiment.baseline
+    reference, arms = experiment.baseline, list(arms)
     assert reference is not None
     rows = [(arm, held, quantity) for held, quantity in quantities for arm in arms]
     found = judged(contrast(arm, reference, quantity) for arm, _, quantity in rows if arm is not reference)
@@ -75,21 +64,25 @@ def beside_reference(
     ]
 
 
-def at_equal_budgets(experiment: TrainingExperiment, counted: str = COMPLETIONS) -> list[Beside]:
+def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS) -> list[Beside]:
     """Compare every other arm with the baseline at equal `counted`, seconds and joules, as far as they are known."""
     if experiment.baseline is None:
         return []
-    known = [budget for budget in (counted, clock_of(experiment), JOULES) if has_budget(experiment, budget)]
-    quantities = [(least := _least_spent(experiment, budget), accuracy_at(budget, least)) for budget in known]
-    return beside_reference(
-        experiment, [arm for arm in drawn(experiment) if arm is not experiment.baseline], quantities
-    )
+    known = [
+        budget
+        for budget in (counted, design.clock_of(experiment), design.JOULES)
+        if design.has_budget(experiment, budget)
+    ]
+    every = [curve for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
+    least = {budget: min(curve.by(budget)[-1] for curve in every) for budget in known}
+    others = [arm for arm in design.drawn(experiment) if arm is not experiment.baseline]
+    return beside_reference(experiment, others, [(held, accuracy_at(budget, held)) for budget, held in least.items()])
 
 
-def accuracy_at(budget: str, spent: float) -> Quantity[TrainingRun]:
+def accuracy_at(budget: str, spent: float) -> Quantity[RlRun]:
     """Return the accuracy at the last evaluation before a run had spent more."""
 
-    def value(run: TrainingRun) -> float | None:
+    def value(run: RlRun) -> float | None:
         return None if run.curve is None else at_budget(run.curve.by(budget), run.curve.accuracy, spent)
 
     return Quantity(
@@ -97,14 +90,9 @@ def accuracy_at(budget: str, spent: float) -> Quantity[TrainingRun]:
         value=value,
         text=numbers.percent,
         difference=points,
-        unit="points",
         margin=SHARE_MARGIN,
         bounds=BOUNDS,
     )
-
-
-def _least_spent(experiment: TrainingExperiment, budget: str) -> float:
-    return min(curve.by(budget)[-1] for arm in drawn(experiment) for curve in curves(arm))
 
 
 def improvement(row: Beside) -> float | None:
@@ -119,33 +107,11 @@ def budget_columns() -> list[Column[Beside]]:
         column("rl.arm", lambda row: row.arm.name),
         column("rl_efficiency.held", _held),
         column("rl_efficiency.improvement", improvement, "{:.2f}".format),
-        *difference_columns(
-            "rl_efficiency.difference",
-            between=[
-                column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
-                column(
-                    "rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent
-                ),
-            ],
-        ),
+        *difference_columns("rl_efficiency.difference")[:2],
+        column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
+        column("rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent),
+        *difference_columns("rl_efficiency.difference")[2:],
     ]
-
-
-def difference_columns(title: str, between: Sequence[Column[Beside]] = ()) -> list[Column[Beside]]:
-    """Return the difference from the reference, over how many pairs, and the verdict, behind other columns."""
-    of_contrast: list[Column[Contrast[TrainingRun]]] = [column(title, difference, kind=Kind.NUMBER)]
-    in_words: list[Column[Contrast[TrainingRun]]] = [column("rl_efficiency.in_words", verdict_of)]
-    return [
-        *columns_of(_contrast, of_contrast),
-        column("rl_efficiency.pairs", lambda row: row.found.pairs if row.found else 0, numbers.count),
-        *between,
-        *columns_of(_contrast, in_words),
-        *p_columns(lambda row: row.found),
-    ]
-
-
-def _contrast(row: Beside) -> Contrast[TrainingRun] | None:
-    return row.contrast
 
 
 def _held(row: Beside) -> Text:
@@ -153,15 +119,30 @@ def _held(row: Beside) -> Text:
     return say("rl_efficiency.equal", amount=amount(budget, row.held), budget=budget_name(budget))
 
 
+def difference_columns(title: str) -> list[Column[Beside]]:
+    """Return the difference from the reference and over how many pairs it is; then the verdict."""
+    return [
+        column(title, lambda row: difference(row.contrast) if row.contrast else None, kind=Kind.NUMBER),
+        column("rl_efficiency.pairs", lambda row: row.found.pairs if row.found else 0, numbers.count),
+        column("rl_efficiency.in_words", lambda row: verdict_of(row.contrast) if row.contrast else None),
+        *p_columns(lambda row: row.found),
+    ]
+
+
+def reference_of(rows: Sequence[Beside], lead: str) -> tuple[str, Text]:
+    """Return the reference as a title says it, by its first name, and what else tells which it is."""
+    reference = rows[0].reference
+    first = design.lead_name(reference, lead)
+    return first, "" if reference.name == first else say("rl.reference_is", arm=reference.name)
+
+
 def told(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
     """Tell names by their outcome; nothing where none of them has pairs enough."""
     if all(outcome is Outcome.FEW for _, outcome in outcomes):
         return ""
     by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
-    return joined(
-        "notes",
-        [say(f"verdict.of.{outcome}", names=joined("list", names)) for outcome, names in by_outcome.items() if names],
-    )
+    parts = [say(f"verdict.of.{one}", names=joined("list", names)) for one, names in by_outcome.items() if names]
+    return joined("notes", parts)
 
 
 def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:

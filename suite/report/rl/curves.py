@@ -2,34 +2,23 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from suite.records import numbers
-from suite.report.blocks import Text, View, dotted, say
+from suite.report.blocks import Text, dotted, say
 from suite.report.model.formats import ends_of, percent_range
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, banded
 from suite.report.plot.scales import linear, shares
-from suite.report.rl.design import (
-    CPU,
-    JOULES,
-    STEPS,
-    WALL,
-    Curve,
-    TrainingArm,
-    TrainingExperiment,
-    TrainingRun,
-    budgets,
-    chosen,
-    curves,
-)
+from suite.report.rl import design
+from suite.report.rl.design import Curve, RlArm, RlExperiment, RlRun
 from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
-SUFFIXES = {CPU: " s", WALL: " s", JOULES: " J"}
+SUFFIXES = {design.CPU: " s", design.WALL: " s", design.JOULES: " J"}
 MOST_POINTS = 80
 THIN_PX = 1.25
 
@@ -42,8 +31,8 @@ class Evaluation:
     runs: Sequence[tuple[Curve, int]]
     """Each run's curve, and its place there."""
 
-    @functools.cached_property
-    def scores(self) -> Sequence[float]:
+    @property
+    def scores(self) -> list[float]:
         return [curve.accuracy[place] for curve, place in self.runs]
 
     @functools.cached_property
@@ -66,35 +55,33 @@ class Evaluation:
         return Point(x=spent, y=accuracy, ends=ends_of(interval), hover=hover)
 
 
-def evaluations(arm: TrainingArm) -> list[Evaluation]:
+def evaluations(arm: RlArm) -> list[Evaluation]:
     """Return what all runs were evaluated at. Nothing is interpolated: between two evaluations nobody looked."""
-    every = curves(arm)
+    every = design.curves_of(arm)
     shared = [at for at in every[0].at if all(at in curve.at for curve in every)]
     return [Evaluation(step=step, runs=[(curve, curve.at.index(step)) for curve in every]) for step in shared]
 
 
-def budget_views(experiment: TrainingExperiment) -> list[View]:
+def over_budgets(experiment: RlExperiment) -> dict[Text, Any]:
     """Draw a figure for each budget that every curve has."""
-    evaluated = {arm: evaluations(arm) for arm in chosen(experiment)}
-    return [
-        View(
-            title=budget_name(budget),
-            figure=banded(
-                [
-                    arm_line(arm, [one.point(budget, one.interval) for one in found], list(evaluated))
-                    for arm, found in evaluated.items()
-                ],
-                xaxis=budget_axis(budget),
-                yaxis=accuracy_axis(),
-            ),
+    evaluated = {arm: evaluations(arm) for arm in design.chosen(experiment)}
+    return {
+        budget_name(budget): banded(
+            [
+                arm_line(arm, [one.point(budget, one.interval) for one in found], list(evaluated))
+                for arm, found in evaluated.items()
+            ],
+            xaxis=budget_axis(budget),
+            yaxis=accuracy_axis(),
         )
-        for budget in budgets(experiment)
-    ]
+        for budget in design.BUDGETS
+        if design.has_budget(experiment, budget)
+    }
 
 
 def budget_axis(budget: str) -> Axis:
     """Return the axis of what had been spent."""
-    title = say("rl_stages.axis.steps") if budget == STEPS else say(f"rl_efficiency.axis.{budget}")
+    title = say("rl_stages.axis.steps") if budget == design.STEPS else say(f"rl_efficiency.axis.{budget}")
     suffix = {"ticksuffix": SUFFIXES[budget]} if budget in SUFFIXES else {}
     return linear(title, separatethousands=True, rangemode="tozero", **suffix)
 
@@ -104,39 +91,34 @@ def accuracy_axis() -> Axis:
     return shares(say("rl_efficiency.axis"), rangemode="tozero")
 
 
-def step_axis() -> Axis:
-    """Return the axis of the steps."""
-    return linear(say("rl_stability.step"), separatethousands=True)
+def budget_name(budget: str) -> Text:
+    """Return what a budget is called."""
+    return say(f"rl.budget.{budget}")
 
 
-def arm_line(arm: TrainingArm, points: Sequence[Point], arms: Sequence[TrainingArm], second: Text = "") -> Series:
-    """Return an arm's line beside those of other arms.
-
-    `second`: what a line shows that is drawn dotted and thin beside the arm's first one; the legend leaves it out.
-    """
-    line = Series(
-        name=dotted(arm.name, second),
-        points=points,
-        style=arm.style,
-        ordinal=ordinal_of(arm, arms),
-        mode="lines",
-        facets=arm.facets,
-        group=arm.name,
-    )
-    dotted_line = {"color": arm.style.colour, "dash": "dot", "width": THIN_PX}
-    return replace(line, in_legend=False, more={"line": dotted_line}) if second else line
+def amount(budget: str, value: float) -> str:
+    """Write what was spent of a budget, with its unit."""
+    write = {design.CPU: numbers.seconds, design.WALL: numbers.seconds, design.JOULES: numbers.joules}
+    return write.get(budget, numbers.count)(value)
 
 
-def ordinal_of(arm: TrainingArm, arms: Sequence[TrainingArm]) -> int:
-    """Return which of the arms of its style an arm is."""
-    return [one for one in arms if one.style == arm.style].index(arm)
+def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], **more: Any) -> Series:
+    """Return an arm's series beside those of other arms: of one style each has a look of its own."""
+    more = {"name": arm.name, "mode": "lines", "facets": arm.facets, **more}
+    ordinal = [one for one in arms if one.style == arm.style].index(arm)
+    return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.name, **more)
 
 
-Steps = Iterable[tuple[int, float]]
+def arm_line(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], second: Text = "") -> Series:
+    """Return an arm's line. `second`: what a line shows that is drawn dotted and thin beside the arm's first one."""
+    if not second:
+        return arm_series(arm, points, arms)
+    line = {"color": arm.style.colour, "dash": "dot", "width": THIN_PX}
+    return arm_series(arm, points, arms, name=dotted(arm.name, second), in_legend=False, more={"line": line})
 
 
-def by_step(arm: TrainingArm, series_of: Callable[[TrainingRun], Steps]) -> dict[float, list[float]]:
-    """Return a number, seed by seed, at the steps that all seeds with it share; neighbours of many as one mean."""
+def by_step(arm: RlArm, series_of: Callable[[RlRun], Iterable[tuple[int, float]]]) -> dict[float, list[float]]:
+    """Return a number, seed by seed, at the steps all seeds with it share; neighbours of many as one mean."""
     every = [series for run in arm.ended if (series := dict(series_of(run)))]
     shared = sorted(set.intersection(*map(set, every))) if every else []
     size = max(1, -(-len(shared) // MOST_POINTS))
@@ -145,47 +127,37 @@ def by_step(arm: TrainingArm, series_of: Callable[[TrainingRun], Steps]) -> dict
 
 
 def step_line(
-    arm: TrainingArm,
-    arms: Sequence[TrainingArm],
-    series_of: Callable[[TrainingRun], Steps],
+    arm: RlArm,
+    arms: Sequence[RlArm],
+    series_of: Callable[[RlRun], Iterable[tuple[int, float]]],
     text: Callable[[float], str],
     *,
     has_band: bool = True,
     second: Text = "",
 ) -> Series:
     """Return the mean of an arm's seeds over the steps, between their extremes."""
-    found = by_step(arm, series_of)
+    found = by_step(arm, series_of).items()
+    ends = {step: (min(values), max(values)) for step, values in found}
     points = [
         Point(
             x=step,
             y=fmean(values),
-            ends=(min(values), max(values)) if has_band and len(values) > 1 else None,
+            ends=ends[step] if has_band and len(values) > 1 else None,
             hover=say(
                 "rl_stability.hover",
                 step=numbers.count(step),
                 value=text(fmean(values)),
-                low=text(min(values)),
-                high=text(max(values)),
+                low=text(ends[step][0]),
+                high=text(ends[step][1]),
                 count=len(values),
             ),
         )
-        for step, values in found.items()
+        for step, values in found
     ]
     return arm_line(arm, points, arms, second)
 
 
-def step_figure(lines: Iterable[Series], yaxis: Axis) -> dict[str, Any]:
+def over_steps(lines: Iterable[Series], yaxis: Axis) -> dict[str, Any]:
     """Draw numbers over the steps; nothing of a line without points."""
-    return banded([line for line in lines if line.points], xaxis=step_axis(), yaxis=yaxis)
-
-
-def amount(budget: str, value: float) -> str:
-    """Write what was spent of a budget, with its unit."""
-    if budget in (CPU, WALL):
-        return numbers.seconds(value)
-    return numbers.joules(value) if budget == JOULES else numbers.count(value)
-
-
-def budget_name(budget: str) -> Text:
-    """Return what a budget is called."""
-    return say(f"rl.budget.{budget}")
+    xaxis = linear(say("rl_stability.step"), separatethousands=True)
+    return banded([line for line in lines if line.points], xaxis=xaxis, yaxis=yaxis)

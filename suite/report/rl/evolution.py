@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, say, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, say, section
 from suite.report.evidence import verdict, with_rule
 from suite.report.model.experiment import Quantity
 from suite.report.model.formats import mean_with_range, plain, points, signed, with_range
@@ -20,17 +20,10 @@ from suite.report.model.run import MOST
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import banded, height_px, is_wide
 from suite.report.plot.scales import linear, shares
+from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, beside_reference, difference_columns, tally, told
-from suite.report.rl.curves import accuracy_axis, arm_line, by_step, step_figure, step_line
-from suite.report.rl.design import (
-    TrainingArm,
-    TrainingExperiment,
-    TrainingRun,
-    algorithms,
-    chosen,
-    most_seeds,
-)
-from suite.report.table import Column, column, columns_of, table
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column, columns_of, told_once
 from suite.statistics.learning import to_threshold
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
@@ -43,7 +36,7 @@ SEQUENCE_MEAN = "grpo"
 """Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
 MOST_FIGURES = 4
 
-Changes = Mapping[tuple[TrainingArm, str], Comparison]
+Changes = Mapping[tuple[RlArm, str], Comparison]
 
 
 def build(results: Results) -> Section | None:
@@ -58,38 +51,38 @@ def build(results: Results) -> Section | None:
         figures=map(_figure, found[:MOST_FIGURES]),
         tables=with_rule(
             [
-                *(_changes(one, of_arms, is_first=one is found[0]) for one, of_arms in changed.items()),
-                *(_levels(rows, is_first=place == 0) for place, rows in enumerate(levels)),
+                *told_once(_changes(one, of_arms) for one, of_arms in changed.items()),
+                *told_once(map(_levels, levels)),
             ]
         ),
         headlines=[_headline(changed)],
     )
 
 
-def thinking(results: Results) -> list[TrainingExperiment]:
+def thinking(results: Results) -> list[RlExperiment]:
     """Return experiments with the arms whose thoughts were measured, of those that figures show, and GRPO as its paper
     has it, else the first arm, as the baseline; those in which any arm corrects itself come first.
     """
     found = []
-    for one in algorithms(results):
-        arms = [arm for arm in chosen(one) if any(held_out(LENGTH, run) for run in arm.ended)]
+    for one in design.algorithms(results):
+        arms = [arm for arm in design.chosen(one) if any(held_out(LENGTH, run) for run in arm.ended)]
         reference = next((arm for arm in arms if arm.said(ALGORITHM) == SEQUENCE_MEAN), next(iter(arms), None))
         found += [replace(one, arms=arms, baseline=reference)] if arms else []
     return sorted(found, key=lambda one: not corrects(one.arms))
 
 
-def corrects(arms: Iterable[TrainingArm]) -> bool:
+def corrects(arms: Iterable[RlArm]) -> bool:
     """Return whether thoughts correct themselves at any step or evaluation, more often than by a slip of sampling."""
     runs = [run for arm in arms for run in arm.ended]
     return any(value >= OFTEN for run in runs for of in (sampled, held_out) for value in of(CORRECTIONS, run).values())
 
 
-def sampled(metric: str, run: TrainingRun) -> dict[int, float]:
+def sampled(metric: str, run: RlRun) -> dict[int, float]:
     """Return a number of the sampled completions, by step."""
     return _sensible(run.of_step.get(metric, {}), metric)
 
 
-def held_out(metric: str, run: TrainingRun) -> dict[int, float]:
+def held_out(metric: str, run: RlRun) -> dict[int, float]:
     """Return a number of the greedy answers to held-out prompts, by step."""
     return _sensible(run.evaluated.get(HELD_OUT + metric, {}), metric)
 
@@ -99,19 +92,19 @@ def _sensible(values: Mapping[int, float], metric: str) -> dict[int, float]:
     return {step: value for step, value in values.items() if 0 <= value <= most}
 
 
-def changes_of(arms: Sequence[TrainingArm]) -> dict[tuple[TrainingArm, str], Comparison]:
+def changes_of(arms: Sequence[RlArm]) -> dict[tuple[RlArm, str], Comparison]:
     """Compare the last evaluation with the first, by arm and metric, each run with itself; all of them together."""
     found = {(arm, metric): one for arm in arms for metric in VIEWS if (one := _change(arm, metric)) is not None}
     return dict(zip(found, judge_together([*found.values()]), strict=True))
 
 
-def _change(arm: TrainingArm, metric: str) -> Comparison | None:
+def _change(arm: RlArm, metric: str) -> Comparison | None:
     series = [sorted(of_run.items()) for run in arm.ended if len(of_run := held_out(metric, run)) > 1]
     firsts, lasts = [values[0][1] for values in series], [values[-1][1] for values in series]
     return changes(lasts, less=firsts, margin=None if metric == LENGTH else SHARE_MARGIN)
 
 
-def at_levels(experiment: TrainingExperiment) -> list[Beside]:
+def at_levels(experiment: RlExperiment) -> list[Beside]:
     """Compare, level by level, the length of thought at the evaluation where an arm's accuracy first reaches it.
 
     Levels that no run reaches are left out.
@@ -121,45 +114,37 @@ def at_levels(experiment: TrainingExperiment) -> list[Beside]:
     return beside_reference(experiment, experiment.arms, reached)
 
 
-def _length_at(level: float) -> Quantity[TrainingRun]:
-    def value(run: TrainingRun) -> float | None:
+def _length_at(level: float) -> Quantity[RlRun]:
+    def value(run: RlRun) -> float | None:
         step = None if run.curve is None else to_threshold(run.curve.at, run.curve.accuracy, level)
         return None if step is None else held_out(LENGTH, run).get(int(step))
 
     return Quantity(name=LENGTH, value=value, text=plain, difference=signed)
 
 
-def _figure(experiment: TrainingExperiment) -> Figure:
+def _figure(experiment: RlExperiment) -> Figure:
     arms = experiment.arms
     metrics = [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]
     figures = {metric: _over_steps(arms, metric) for metric in metrics} | {"path": _path(arms)}
-    return Figure(
-        title=experiment.title,
-        settings=experiment.settings,
-        caption=say("rl_evolution.caption" if most_seeds(experiment) > 1 else "rl_evolution.caption_single"),
-        views=[
-            View(title=say(f"rl_evolution.view.{name}"), figure=figure)
-            for name, figure in figures.items()
-            if figure["data"]
-        ],
-        height_px=height_px(len(arms)),
-        wide=is_wide(len(arms)),
-        facets=experiment.facets,
-    )
+    views: dict[Text, Any] = {say(f"rl_evolution.view.{name}"): figure for name, figure in figures.items()}
+    caption = design.caption_of("rl_evolution", experiment)
+    return design.figure_of(experiment, caption, views, height_px=height_px(len(arms)), wide=is_wide(len(arms)))
 
 
-def _over_steps(arms: Sequence[TrainingArm], metric: str) -> dict[str, Any]:
+def _over_steps(arms: Sequence[RlArm], metric: str) -> dict[str, Any]:
     """Draw sampled completions as a line, greedy answers to held-out prompts dotted beside it."""
-    beside = say("rl_evolution.held_out")
-    title, text = say(f"rl_evolution.axis.{metric}"), _text_of(metric)
-    of_samples = [step_line(arm, arms, _series(sampled, metric), text) for arm in arms]
-    of_held_out = [step_line(arm, arms, _series(held_out, metric), text, has_band=False, second=beside) for arm in arms]
-    return step_figure([*of_samples, *of_held_out], (linear if metric == LENGTH else shares)(title, rangemode="tozero"))
+    text, second = _text_of(metric), say("rl_evolution.held_out")
+    lines = [curves.step_line(arm, arms, _series(sampled, metric), text) for arm in arms]
+    lines += [
+        curves.step_line(arm, arms, _series(held_out, metric), text, has_band=False, second=second) for arm in arms
+    ]
+    scale = linear if metric == LENGTH else shares
+    return curves.over_steps(lines, scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero"))
 
 
 def _series(
-    of_run: Callable[[str, TrainingRun], Mapping[int, float]], metric: str
-) -> Callable[[TrainingRun], Iterable[tuple[int, float]]]:
+    of_run: Callable[[str, RlRun], Mapping[int, float]], metric: str
+) -> Callable[[RlRun], Iterable[tuple[int, float]]]:
     return lambda run: of_run(metric, run).items()
 
 
@@ -167,15 +152,15 @@ def _text_of(metric: str) -> Callable[[float], str]:
     return plain if metric == LENGTH else numbers.percent
 
 
-def _path(arms: Sequence[TrainingArm]) -> dict[str, Any]:
+def _path(arms: Sequence[RlArm]) -> dict[str, Any]:
     """Draw thought against accuracy, evaluation by evaluation: at equal accuracy the lower line thinks less."""
-    lines = [arm_line(arm, _path_points(arm), arms) for arm in arms]
+    lines = [curves.arm_line(arm, _path_points(arm), arms) for arm in arms]
     length = linear(say("rl_evolution.axis.held_out_length"), rangemode="tozero")
-    return banded([line for line in lines if line.points], xaxis=accuracy_axis(), yaxis=length)
+    return banded([line for line in lines if line.points], xaxis=curves.accuracy_axis(), yaxis=length)
 
 
-def _path_points(arm: TrainingArm) -> list[Point]:
-    lengths, accuracies = (by_step(arm, _series(held_out, metric)) for metric in (LENGTH, ACCURACY))
+def _path_points(arm: RlArm) -> list[Point]:
+    lengths, accuracies = (curves.by_step(arm, _series(held_out, metric)) for metric in (LENGTH, ACCURACY))
     return [
         Point(
             x=(accuracy := fmean(accuracies[step])),
@@ -192,29 +177,22 @@ def _path_points(arm: TrainingArm) -> list[Point]:
     ]
 
 
-def _changes(experiment: TrainingExperiment, changed: Changes, *, is_first: bool) -> Table:
+def _changes(experiment: RlExperiment, changed: Changes) -> Table:
     of_metric = [
         one for metric in VIEWS for one in columns_of(partial(_found, changed, metric), _change_columns(metric))
     ]
-    columns: list[Column[TrainingArm]] = [
+    columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
         *of_metric,
         column("rl_evolution.sampled_length", partial(_ends_of_samples, LENGTH), kind=Kind.NUMBER),
         column("rl_evolution.sampled_corrections", partial(_ends_of_samples, CORRECTIONS), kind=Kind.NUMBER),
     ]
-    return table(
-        say("rl_evolution.changes", title=experiment.title),
-        experiment.arms,
-        columns,
-        settings=experiment.settings,
-        facets_of=lambda arm: arm.facets,
-        note=say("rl_evolution.changes_note") if is_first else "",
-        folded=not is_first,
-    )
+    title, note = say("rl_evolution.changes", title=experiment.title), say("rl_evolution.changes_note")
+    return design.table_of(experiment, title, experiment.arms, columns, lambda arm: arm, note=note)
 
 
-def _found(changed: Changes, metric: str, arm: TrainingArm) -> Comparison | None:
+def _found(changed: Changes, metric: str, arm: RlArm) -> Comparison | None:
     return changed.get((arm, metric))
 
 
@@ -232,7 +210,7 @@ def _change_columns(metric: str) -> list[Column[Comparison]]:
     ]
 
 
-def _ends_of_samples(metric: str, arm: TrainingArm) -> Text | None:
+def _ends_of_samples(metric: str, arm: RlArm) -> Text | None:
     """Return the first and the last step's mean over the runs."""
     ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := sampled(metric, run))]
     return _arrow(metric, *(fmean(of_runs) for of_runs in zip(*ends, strict=True))) if ends else None
@@ -243,8 +221,8 @@ def _arrow(metric: str, first: float, last: float) -> Text:
     return say("rl_evolution.arrow", first=text(first), last=text(last))
 
 
-def _levels(found: Sequence[Beside], *, is_first: bool) -> Table:
-    experiment, reference = found[0].experiment, found[0].reference
+def _levels(rows: Sequence[Beside]) -> Table:
+    experiment, reference = rows[0].experiment, rows[0].reference
     columns: list[Column[Beside]] = [
         column("rl.arm", lambda row: row.arm.name),
         column("rl_efficiency.level", lambda row: row.held, numbers.percent),
@@ -252,14 +230,14 @@ def _levels(found: Sequence[Beside], *, is_first: bool) -> Table:
         column("rl_evolution.length_there", _length_there, kind=Kind.NUMBER),
         *difference_columns("rl_evolution.less_reference"),
     ]
-    return table(
+    return design.table_of(
+        experiment,
         say("rl_evolution.levels", title=experiment.title),
-        found,
+        rows,
         columns,
+        lambda row: row.arm,
         settings=dotted(experiment.settings, say("rl.reference_is", arm=reference.name)),
-        facets_of=lambda row: row.arm.facets,
-        note=say("rl_evolution.levels_note") if is_first else "",
-        folded=not is_first,
+        note=say("rl_evolution.levels_note"),
     )
 
 
@@ -272,7 +250,7 @@ def _length_there(row: Beside) -> Text | None:
     return mean_with_range(row.arm.values(row.quantity.value), plain)
 
 
-def _headline(found: Mapping[TrainingExperiment, Changes]) -> Headline | None:
+def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
     """Tell of the first experiment in which the length of thought is judged."""
     for experiment, changed in found.items():
         outcomes = {

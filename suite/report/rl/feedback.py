@@ -4,27 +4,18 @@ other, with every other setting the same.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.blocks import Figure, Headline, Section, Table, Text, dotted, joined, say, section
 from suite.report.evidence import with_rule
 from suite.report.model.results import Results
 from suite.report.model.run import share
 from suite.report.plot.plots import height_px
 from suite.report.plot.scales import shares
+from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, tally, told
-from suite.report.rl.curves import budget_views, step_figure, step_line
-from suite.report.rl.design import (
-    COMPLETIONS,
-    REWARD_FROM,
-    SUPERVISION,
-    TrainingExperiment,
-    TrainingRun,
-    chosen,
-    drawn,
-    most_seeds,
-    values_of,
-)
+from suite.report.rl.design import REWARD_FROM, SUPERVISION, RlExperiment, RlRun
 from suite.report.table import column, table
 
 SETTINGS = (SUPERVISION, REWARD_FROM)
@@ -34,10 +25,10 @@ STEP_REWARD = "step_reward"
 
 def build(results: Results) -> Section | None:
     """Build it from the experiments whose arms differ in what a reward is of."""
-    found = {name: values_of(results, name) for name in SETTINGS}
+    found = {name: design.values_of(results, name) for name in SETTINGS}
     if not any(found.values()):
         return None
-    drawn_ones = [(name, one) for name, of_setting in found.items() for one in of_setting if drawn(one)]
+    drawn_ones = [(name, one) for name, of_setting in found.items() for one in of_setting if design.drawn(one)]
     rows = {name: [row for one in of_setting for row in at_equal_budgets(one)] for name, of_setting in found.items()}
     return section(
         "rl_feedback",
@@ -47,25 +38,18 @@ def build(results: Results) -> Section | None:
     )
 
 
-def _figure(name: str, experiment: TrainingExperiment) -> Figure:
-    arms = chosen(experiment)
+def _figure(name: str, experiment: RlExperiment) -> Figure:
+    arms = design.chosen(experiment)
     # What process supervision pays for, which all arms are told to have whoever is paid for it.
-    steps = step_figure(
-        [step_line(arm, arms, _step_rewards, numbers.percent) for arm in arms],
-        shares(say("rl_feedback.steps_axis"), rangemode="tozero"),
-    )
-    checked = [View(title=say("rl_feedback.steps"), figure=steps)] if steps["data"] else []
-    return Figure(
-        title=dotted(experiment.title, name),
-        settings=experiment.settings,
-        caption=say("rl_efficiency.caption" if most_seeds(experiment) > 1 else "rl_efficiency.caption_single"),
-        views=[*budget_views(experiment), *checked],
-        height_px=height_px(len(arms)),
-        facets=experiment.facets,
-    )
+    steps = [curves.step_line(arm, arms, _step_rewards, numbers.percent) for arm in arms]
+    checked = curves.over_steps(steps, shares(say("rl_feedback.steps_axis"), rangemode="tozero"))
+    views = curves.over_budgets(experiment) | {say("rl_feedback.steps"): checked}
+    caption = design.caption_of("rl_efficiency", experiment)
+    figure = design.figure_of(experiment, caption, views, height_px=height_px(len(arms)))
+    return replace(figure, title=dotted(experiment.title, name))
 
 
-def _step_rewards(run: TrainingRun) -> list[tuple[int, float]]:
+def _step_rewards(run: RlRun) -> list[tuple[int, float]]:
     return [(step, value) for step, value in run.series(STEP_REWARD) if share(value) is not None]
 
 
@@ -83,7 +67,7 @@ def _headline(found: Mapping[str, Sequence[Beside]]) -> Headline | None:
     """Tell what rewards are worth over every task, at equal completions."""
     details, texts = [], []
     for name, rows in found.items():
-        counted = [row for row in rows if row.quantity.name == COMPLETIONS]
+        counted = [row for row in rows if row.quantity.name == design.COMPLETIONS]
         if names := told([(_named(row, counted), row.outcome) for row in counted]):
             details.append(say(f"rl_feedback.headline.{name}", told=names))
             texts.append(say(f"rl_feedback.point.{name}", **tally(row.outcome for row in counted)))

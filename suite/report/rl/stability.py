@@ -4,30 +4,21 @@ An end such as an empty answer in perfect form is a result: it stands here and i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
+from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import share
 from suite.report.plot.plots import height_px, is_wide
 from suite.report.plot.scales import linear, shares
-from suite.report.rl.curves import step_figure, step_line
-from suite.report.rl.design import (
-    TrainingArm,
-    TrainingExperiment,
-    TrainingRun,
-    algorithms,
-    chosen,
-    curves,
-    is_picked,
-    most_seeds,
-)
-from suite.report.table import Column, column, table
+from suite.report.rl import design
+from suite.report.rl.curves import over_steps, step_line
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column, table, told_once
 from suite.statistics.learning import is_collapsed, worst_drawdown
 
 FORMED, UNLEARNT = 0.9, 0.1
@@ -45,83 +36,57 @@ VIEWS = (
     "explained_variance",
 )
 SHARES = ("groups_without_signal", "format", "accuracy", "truncated", "clip_fraction_low", "clip_fraction_high")
+MEASURES = {
+    "entropy": ENDING,
+    "kl_reference": ENDING,
+    "clip_fraction_low": 1.0,
+    "clip_fraction_high": 1.0,
+    "gradient_norm": 1.0,
+    "explained_variance": ENDING,
+    "groups_without_signal": ENDING,
+    "completion_length": ENDING,
+    "truncated": ENDING,
+}
+"""Metrics of the steps in the table, and the last share of the steps that each is a mean over."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """A column of the table: a metric of the steps, at the end of a run or over all of it."""
-
-    metric: str
-    at_end: bool = False
-
-    @property
-    def text(self) -> Callable[[float], str]:
-        return numbers.percent if self.metric in SHARES else plain
-
-    def of_run(self, run: TrainingRun) -> float | None:
-        """Return the mean over the steps, of a run that ended."""
-        series = _series(self.metric, run)
-        if not series or not run.ended:
-            return None
-        last = max(step for step, _ in series)
-        begin = last - ENDING * (last + 1) + 1 if self.at_end else 0
-        return fmean(value for step, value in series if step >= begin or step == last)
-
-    def of_arm(self, arm: TrainingArm) -> float | None:
-        return arm.mean(self.of_run)
-
-
-MEASURES = (
-    Measure(metric="entropy", at_end=True),
-    Measure(metric="kl_reference", at_end=True),
-    Measure(metric="clip_fraction_low"),
-    Measure(metric="clip_fraction_high"),
-    Measure(metric="gradient_norm"),
-    Measure(metric="explained_variance", at_end=True),
-    Measure(metric="groups_without_signal", at_end=True),
-    Measure(metric="completion_length", at_end=True),
-    Measure(metric="truncated", at_end=True),
-)
-
-Hacked = tuple[TrainingExperiment, TrainingArm, TrainingRun]
+Hacked = tuple[RlExperiment, RlArm, RlRun]
 
 
 def build(results: Results) -> Section | None:
     """Build it from all runs, those that failed included."""
-    found = algorithms(results)
+    found = design.algorithms(results)
     if not found:
         return None
     hacked = [(one, arm, run) for one in found for arm in one.arms for run in arm.ended if is_form_alone(run)]
-    figures = [figure for one in found if (figure := _figure(one)) is not None]
     return section(
         "rl_stability",
         explanation=joined("sentence", [say("rl_stability.explanation"), _said(found, len(hacked))]),
-        figures=figures[:MOST_FIGURES],
-        tables=[_hacked(hacked), *(_table(one, is_first=one is found[0]) for one in found)],
+        figures=[figure for figure in map(_figure, found) if figure.views][:MOST_FIGURES],
+        tables=[_hacked(hacked), *told_once(map(_table, found))],
     )
 
 
-def is_form_alone(run: TrainingRun) -> bool:
+def is_form_alone(run: RlRun) -> bool:
     """Return whether a run ends with the asked form and hardly a right answer, on the held-out prompts."""
     form, accuracy = _last("heldout_format", run), _last("heldout_accuracy", run)
     return form is not None and accuracy is not None and form >= FORMED and accuracy < UNLEARNT
 
 
-def _last(metric: str, run: TrainingRun) -> float | None:
+def _last(metric: str, run: RlRun) -> float | None:
     values = run.evaluated.get(metric)
     return values[max(values)] if values else None
 
 
-def _collapsed(arm: TrainingArm) -> int:
-    return sum(is_collapsed(curve.accuracy) for curve in curves(arm))
+def _collapsed(arm: RlArm) -> int:
+    return sum(is_collapsed(curve.accuracy) for curve in design.curves_of(arm))
 
 
-def _failed(arm: TrainingArm) -> int:
-    """Count the runs that gave no result; one without an evaluation may have."""
+def _failed(arm: RlArm) -> int:
+    """Count the runs that gave no result, which one without an evaluation may have given."""
     return sum(not run.is_ok for run in arm.runs)
 
 
-def _said(found: Sequence[TrainingExperiment], hacked: int) -> Text:
+def _said(found: Sequence[RlExperiment], hacked: int) -> Text:
     arms = [arm for one in found for arm in one.arms]
     return say(
         "rl_stability.said",
@@ -142,89 +107,69 @@ def _hacked(hacked: Sequence[Hacked]) -> Table:
         column("rl_stability.format", lambda row: _last("heldout_format", row[2]), numbers.percent),
         column("rl_stability.completion_length", lambda row: _last("heldout_length", row[2]), plain),
     ]
-    return table(
-        say("rl_stability.hacked"),
-        hacked,
-        columns,
-        facets_of=lambda row: row[1].facets,
-        note=say("rl_stability.hacked_note", form=numbers.percent(FORMED), accuracy=numbers.percent(UNLEARNT)),
-    )
+    note = say("rl_stability.hacked_note", form=numbers.percent(FORMED), accuracy=numbers.percent(UNLEARNT))
+    return table(say("rl_stability.hacked"), hacked, columns, facets_of=lambda row: row[1].facets, note=note)
 
 
-def _table(experiment: TrainingExperiment, *, is_first: bool) -> Table:
-    columns: list[Column[TrainingArm]] = [
+def _table(experiment: RlExperiment) -> Table:
+    columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
         column("rl_stability.failed", _failed, numbers.count),
         column("rl_stability.collapsed", _collapsed_of, kind=Kind.NUMBER),
         column("rl_stability.drawdown", _worst_fall, "{:.1f}".format),
         *(
-            column(f"rl_stability.{measure.metric}", measure.of_arm, measure.text, only_where_known=True)
-            for measure in MEASURES
+            column(f"rl_stability.{metric}", partial(_mean, metric, last), _text_of(metric), only_where_known=True)
+            for metric, last in MEASURES.items()
         ),
     ]
-    return table(
-        say("rl_stability.table", title=experiment.title),
-        experiment.arms,
-        columns,
-        settings=experiment.settings,
-        facets_of=lambda arm: arm.facets,
-        note=say("rl_stability.note", share=numbers.percent(ENDING)) if is_first else "",
-        folded=not is_first,
-    )
+    title = say("rl_stability.table", title=experiment.title)
+    note = say("rl_stability.note", share=numbers.percent(ENDING))
+    return design.table_of(experiment, title, experiment.arms, columns, lambda arm: arm, note=note)
 
 
-def _collapsed_of(arm: TrainingArm) -> Text:
+def _collapsed_of(arm: RlArm) -> Text:
     return say("rl_efficiency.arrived_of", arrived=_collapsed(arm), runs=len(arm.ended))
 
 
-def _worst_fall(arm: TrainingArm) -> float | None:
+def _worst_fall(arm: RlArm) -> float | None:
     """Return the largest fall of any seed, in percentage points."""
-    return max((100 * worst_drawdown(curve.accuracy) for curve in curves(arm)), default=None)
+    return max((100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)), default=None)
 
 
-def _series(metric: str, run: TrainingRun) -> list[tuple[int, float]]:
+def _mean(metric: str, last: float, arm: RlArm) -> float | None:
+    """Return the mean over the last share of the steps, of the runs that ended."""
+    every = [series for run in arm.ended if (series := _series(metric, run))]
+    return fmean(fmean(_ending(series, last)) for series in every) if every else None
+
+
+def _ending(series: Sequence[tuple[int, float]], last: float) -> list[float]:
+    end = series[-1][0]
+    return [value for step, value in series if step >= (1 - last) * (end + 1) or step == end]
+
+
+def _series(metric: str, run: RlRun) -> list[tuple[int, float]]:
     series = run.series(metric)
     return [(step, value) for step, value in series if share(value) is not None] if metric in SHARES else series
 
 
-def _figure(experiment: TrainingExperiment) -> Figure | None:
-    arms = chosen(experiment)
-    figures = {metric: _over_steps(arms, metric) for metric in VIEWS}
-    views = [View(title=say(f"rl_stability.view.{name}"), figure=one) for name, one in figures.items() if one["data"]]
-    if not views:
-        return None
-    caption = [
-        say("rl_stability.caption" if most_seeds(experiment) > 1 else "rl_stability.caption_single"),
-        say("rl.best_drawn") if is_picked(experiment) else "",
-    ]
-    return Figure(
-        title=experiment.title,
-        settings=experiment.settings,
-        caption=joined("sentence", caption),
-        views=views,
-        height_px=height_px(len(arms)),
-        wide=is_wide(len(arms)),
-        facets=experiment.facets,
-    )
+def _text_of(metric: str) -> Callable[[float], str]:
+    return numbers.percent if metric in SHARES else plain
 
 
-def _over_steps(arms: Sequence[TrainingArm], metric: str) -> dict[str, Any]:
+def _figure(experiment: RlExperiment) -> Figure:
+    arms = design.chosen(experiment)
+    is_picked = say("rl.best_drawn") if design.is_picked(experiment) else ""
+    caption = joined("sentence", [design.caption_of("rl_stability", experiment), is_picked])
+    views: dict[Text, Any] = {say(f"rl_stability.view.{metric}"): _over_steps(arms, metric) for metric in VIEWS}
+    return design.figure_of(experiment, caption, views, height_px=height_px(len(arms)), wide=is_wide(len(arms)))
+
+
+def _over_steps(arms: Sequence[RlArm], metric: str) -> dict[str, Any]:
     """Draw a metric over the steps; beside the format the accuracy, dotted."""
-    seconds = {"accuracy": say("rl_stability.accuracy")} if metric == "format" else {}
-    title = say(f"rl_stability.axis.{metric}")
-    return step_figure(
-        [
-            step_line(
-                arm,
-                arms,
-                partial(_series, name),
-                numbers.percent if name in SHARES else plain,
-                has_band=metric != "format",
-                second=seconds.get(name, ""),
-            )
-            for name in (metric, *seconds)
-            for arm in arms
-        ],
-        shares(title, rangemode="tozero") if metric in SHARES else linear(title),
-    )
+    title, has_band = say(f"rl_stability.axis.{metric}"), metric != "format"
+    lines = [step_line(arm, arms, partial(_series, metric), _text_of(metric), has_band=has_band) for arm in arms]
+    if metric == "format":
+        second, series = say("rl_stability.accuracy"), partial(_series, "accuracy")
+        lines += [step_line(arm, arms, series, numbers.percent, has_band=False, second=second) for arm in arms]
+    return over_steps(lines, shares(title, rangemode="tozero") if metric in SHARES else linear(title))

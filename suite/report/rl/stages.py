@@ -4,11 +4,11 @@ Every step of every stage trains on as many completions or examples, in as many 
 budgets after as many steps. Tasks on which no recipe learns stay: that a stage adds nothing is a result.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
@@ -18,32 +18,15 @@ from suite.report.model.formats import ends_of, percent_range, points, share_int
 from suite.report.model.labels import RECIPE
 from suite.report.model.results import Results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, cut, mapping
-from suite.report.plot.marks import Point, Series
+from suite.report.plot import rows as plot_rows
+from suite.report.plot.marks import Point
 from suite.report.plot.plots import height_px, plot
-from suite.report.plot.rows import height_px as rows_height_px
-from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear
 from suite.report.quoted import quoted_tables
-from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, tally, told
-from suite.report.rl.curves import accuracy_axis, budget_axis, budget_name, evaluations, ordinal_of
-from suite.report.rl.design import (
-    DEFAULTS,
-    STEPS,
-    TrainingArm,
-    TrainingExperiment,
-    TrainingRun,
-    clock_of,
-    default_arm,
-    drawn,
-    has_budget,
-    lead_name,
-    most_seeds,
-    named,
-    split,
-    tells_arms_apart,
-    training_runs,
-)
-from suite.report.table import Column, column, table
+from suite.report.rl import curves, design
+from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, reference_of, tally, told
+from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column, table, told_once
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
 PUBLISHED = "published_training"
@@ -57,60 +40,57 @@ SIDES = ("top left", "top right")
 """Names of neighbouring stages, of which one may be short, do not lie over each other."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A part of a run's steps."""
+class Stage(NamedTuple):
+    """A part of a run: steps of it before the stage, and before the next."""
 
     kind: str
     begins: int
     ends: int
-    """Steps of the run before it, and before the next."""
-
-    @property
-    def name(self) -> Text:
-        """Return its name; of a kind that another package brought, its own."""
-        return say_or(f"rl_stages.kind.{self.kind}", self.kind)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
     """What one stage of an arm did, over the runs that were evaluated where it begins and where it ends."""
 
-    arm: TrainingArm
+    arm: RlArm
+    stage: Stage
     place: int
     of: int
     """The first stage of one is 1 of 1."""
-    stage: Stage
     added: Comparison
     """Held-out accuracy after the stage less that before, each run against itself."""
-    seconds: float | None
-    """The mean over the runs, by the arm's clock."""
-    spent: Mapping[str, float]
-    """The mean over the runs of what its steps counted, by metric."""
+    spent: Mapping[str, float | None]
+    """The mean over the runs of its seconds, and of what its steps counted, by budget or metric."""
+
+    @property
+    def kind(self) -> Text:
+        """Return what the stage is called; one of a kind that another package brought, by its own name."""
+        return say_or(f"rl_stages.kind.{self.stage.kind}", self.stage.kind)
+
+    @property
+    def placed(self) -> Text:
+        return say("rl_stages.of", place=self.place, of=self.of, kind=self.kind)
 
     @property
     def name(self) -> Text:
         """Return the stage, and where there are several its place among them."""
-        return self.stage.name if self.of == 1 else self.placed
+        return self.kind if self.of == 1 else self.placed
 
     @property
-    def placed(self) -> Text:
-        return say("rl_stages.of", place=self.place, of=self.of, kind=self.stage.name)
-
-    @property
-    def added_text(self) -> Text:
+    def points(self) -> Text:
         return with_range(self.added.mean, self.added.interval, points)
 
 
-Gains = Mapping[TrainingArm, Sequence[Gain]]
+Gains = Mapping[RlArm, Sequence[Gain]]
 
 
 def build(results: Results) -> Section | None:
     """Build it from recipes that agree in every other axis and say what their stages are."""
-    found = {one: gains for one in recipes(results) if any((gains := gains_of(drawn(one))).values())}
+    found = {one: gains for one in recipes(results) if any((gains := gains_of(design.drawn(one))).values())}
     if not found:
         return None
-    contrasts = {one: at_equal_budgets(one, STEPS) for one in found}
+    rows = [row for one in found for row in at_equal_budgets(one, STEPS)]
+    quoted = {"title": "rl_stages.published", "row": "rl_stages.benchmark", "note": "rl_stages.published_note"}
     return section(
         "rl_stages",
         figures=[
@@ -118,248 +98,182 @@ def build(results: Results) -> Section | None:
             _added(found),
         ],
         tables=[
-            *with_rule(
-                [
-                    *(_table(one, gains, is_first=place == 0) for place, (one, gains) in enumerate(found.items())),
-                    *_contrasts([row for rows_of_one in contrasts.values() for row in rows_of_one]),
-                ]
-            ),
-            *quoted_tables(
-                PUBLISHED, title="rl_stages.published", row="rl_stages.benchmark", note="rl_stages.published_note"
-            ),
+            *with_rule([*told_once(_table(one, gains) for one, gains in found.items()), *_contrasts(rows)]),
+            *quoted_tables(PUBLISHED, **quoted),
         ],
-        headlines=[_headline(contrasts)],
+        headlines=[_headline(rows)],
     )
 
 
-def recipes(results: Results) -> list[TrainingExperiment]:
+def recipes(results: Results) -> list[RlExperiment]:
     """Return experiments with recipes that agree in every other axis, the most of them first; none where no run has
     another than R1-Zero.
     """
-    runs = training_runs(results)
+    runs = design.training_runs(results)
     axes = {name for run in runs for name in run.record.case.axes}
 
     def is_factor(name: str) -> bool:
-        return tells_arms_apart(name) and name not in axes
+        return design.tells_arms_apart(name) and name not in axes
 
-    def further(run: TrainingRun) -> Pairs:
+    def further(run: RlRun) -> Pairs:
         return tuple(pair for pair in run.key if is_factor(pair[0]) and pair[0] != RECIPE)
 
     families = grouped(runs, lambda run: tuple(pair for pair in run.key if not is_factor(pair[0])))
     about = []
     for family in families.values():
         # Runs of R1-Zero that ask something else, which no other recipe was asked, stand elsewhere.
-        asked = {further(run) for run in family if run.said(RECIPE) != DEFAULTS[RECIPE]}
+        asked = {further(run) for run in family if run.said(RECIPE) != design.DEFAULTS[RECIPE]}
         about += [run for run in family if further(run) in asked]
-    found = split(results, about, is_factor, partial(named, lead=RECIPE))
-    made = [replace(one, baseline=default_arm(one, RECIPE) or next(iter(drawn(one)), None)) for one in found]
-    return sorted(made, key=lambda one: (-len(drawn(one)), -most_seeds(one), str(one.name)))
+    found = design.split(results, about, is_factor, partial(design.named, lead=RECIPE))
+    made = [
+        replace(one, baseline=design.default_arm(one, RECIPE) or next(iter(design.drawn(one)), None)) for one in found
+    ]
+    return sorted(made, key=lambda one: (-len(design.drawn(one)), -design.most_seeds(one), str(one.name)))
 
 
-def gains_of(arms: Iterable[TrainingArm]) -> dict[TrainingArm, list[Gain]]:
+def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
     """Return every arm's gains, with Holm's correction over all of them together."""
     found = {arm: _gains(arm) for arm in arms}
     together = iter(judge_together([gain.added for gains in found.values() for gain in gains]))
     return {arm: [replace(gain, added=next(together)) for gain in gains] for arm, gains in found.items()}
 
 
-def _gains(arm: TrainingArm) -> list[Gain]:
+def _gains(arm: RlArm) -> list[Gain]:
     """Return gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
     staged = [(run, stages) for run in arm.ended if (stages := stages_of(run))]
-    if not staged:
-        return []
-    stages = staged[0][1]
-    alike = [run for run, said in staged if said == stages]
-    gains = [_gain(arm, place, stages, alike) for place in range(len(stages))]
-    return [gain for gain in gains if gain is not None]
+    gains = []
+    for place, stage in enumerate(staged[0][1] if staged else []):
+        ends = {stage.begins, stage.ends}
+        runs = [run for run, said in staged if said == staged[0][1] and run.curve and ends <= set(run.curve.at)]
+        before, after = (
+            [_at(step, run.curve.at, run.curve.accuracy) for run in runs if run.curve] for step in stage[1:]
+        )
+        if (added := changes(after, less=before, margin=SHARE_MARGIN)) is not None:
+            spent = _spent(stage, runs)
+            gains.append(Gain(arm=arm, stage=stage, place=place + 1, of=len(staged[0][1]), added=added, spent=spent))
+    return gains
 
 
-def stages_of(run: TrainingRun) -> list[Stage]:
+def _at(step: int, at: Sequence[int], values: Sequence[float]) -> float:
+    return values[at.index(step)]
+
+
+def _spent(stage: Stage, runs: Sequence[RlRun]) -> dict[str, float | None]:
+    sums: dict[str, list[float]] = {}
+    for metric in COUNTED:
+        of_runs = [[value for step, value in run.series(metric) if stage.begins <= step < stage.ends] for run in runs]
+        sums[metric] = [sum(values) for values in of_runs if values]
+    clock = runs[0].clock
+    known = [(run.curve.at, run.curve.by(clock)) for run in runs if run.curve and run.curve.has(clock)]
+    sums[clock] = [_at(stage.ends, *by_clock) - _at(stage.begins, *by_clock) for by_clock in known]
+    return {name: fmean(values) if values else None for name, values in sums.items()}
+
+
+def stages_of(run: RlRun) -> list[Stage]:
     """Return the stages of a run; none where a record says something else than stages."""
     said = run.record.provenance.get("stages")
-    if said is None and run.said(RECIPE) == DEFAULTS[RECIPE] and run.curve is not None:
+    if said is None and run.said(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
         said = [{"kind": REINFORCED, "steps": run.curve.at[-1]}]
     stages: list[Stage] = []
     for one in said if isinstance(said, list) and len(said) <= MOST_STAGES else ():
-        begins = stages[-1].ends if stages else 0
-        steps = one.get("steps") if isinstance(one, Mapping) else None
+        begins, steps = stages[-1].ends if stages else 0, one.get("steps") if isinstance(one, Mapping) else None
         if not isinstance(steps, int) or not 0 < steps < MOST_STEPS:
             return []
-        stages.append(Stage(kind=cut(one.get("kind")), begins=begins, ends=begins + steps))
+        stages.append(Stage(cut(one.get("kind")), begins, begins + steps))
     return stages
 
 
-def _gain(arm: TrainingArm, place: int, stages: Sequence[Stage], runs: Sequence[TrainingRun]) -> Gain | None:
-    stage = stages[place]
-    known = [run for run in runs if run.curve and {stage.begins, stage.ends} <= set(run.curve.at)]
-    ends = [(run.curve, run.curve.at.index(stage.begins), run.curve.at.index(stage.ends)) for run in known if run.curve]
-    before = [curve.accuracy[first] for curve, first, _ in ends]
-    added = changes([curve.accuracy[last] for curve, _, last in ends], less=before, margin=SHARE_MARGIN)
-    if added is None:
-        return None
-    clock = arm.first.clock
-    seconds = [curve.by(clock)[last] - curve.by(clock)[first] for curve, first, last in ends if curve.has(clock)]
-    return Gain(
-        arm=arm,
-        place=place + 1,
-        of=len(stages),
-        stage=stage,
-        added=added,
-        seconds=fmean(seconds) if seconds else None,
-        spent=_spent(stage, known),
-    )
-
-
-def _spent(stage: Stage, runs: Sequence[TrainingRun]) -> dict[str, float]:
-    """Return the mean over the runs of what the steps of a stage counted."""
-    spent: dict[str, float] = {}
-    for metric in COUNTED:
-        of_runs = [[value for step, value in run.series(metric) if stage.begins <= step < stage.ends] for run in runs]
-        sums = [sum(values) for values in of_runs if values]
-        spent |= {metric: fmean(sums)} if sums else {}
-    return spent
-
-
-def teacher_seconds(run: TrainingRun) -> float | None:
+def teacher_seconds(run: RlRun) -> float | None:
     """Return the CPU seconds that training a run's teacher took, which are in no budget."""
     seconds = mapping(run.record.provenance, "teacher").get("process_cpu_s")
     return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
 
 
-def _over_training(experiment: TrainingExperiment, gains: Gains, *, is_lone: bool) -> Figure:
+def _over_training(experiment: RlExperiment, gains: Gains, *, is_lone: bool) -> Figure:
     """Draw accuracy over a run with the ends of its stages marked."""
-    budgets = [budget for budget in (STEPS, clock_of(experiment)) if has_budget(experiment, budget)]
-    return Figure(
-        title=experiment.title,
-        settings=experiment.settings,
-        caption=say("rl_stages.caption" if most_seeds(experiment) > 1 else "rl_stages.caption_single"),
-        views=[View(title=budget_name(budget), figure=_marked_lines(gains, budget)) for budget in budgets],
-        height_px=height_px(len(gains)),
-        wide=is_lone,
-        facets=experiment.facets,
-    )
+    budgets = [budget for budget in (STEPS, design.clock_of(experiment)) if design.has_budget(experiment, budget)]
+    views: dict[Text, Any] = {curves.budget_name(budget): _marked_lines(gains, budget) for budget in budgets}
+    caption = design.caption_of("rl_stages", experiment)
+    return design.figure_of(experiment, caption, views, height_px=height_px(len(gains)), wide=is_lone)
 
 
 def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
-    lines = [_line(arm, list(gains), budget) for arm in gains]
-    marks = [_marks(arm, list(gains), of_arm, budget) for arm, of_arm in gains.items() if of_arm]
-    return plot([*lines, *marks], xaxis=budget_axis(budget), yaxis=accuracy_axis())
+    """Draw every evaluation faintly, and marks where stages begin and end; of several each has its name at its end."""
+    arms, lines, marks = list(gains), [], []
+    for arm, of_arm in gains.items():
+        found = curves.evaluations(arm)
+        every = [replace(one.point(budget, None), hover="") for one in found]
+        lines.append(curves.arm_series(arm, every, arms, in_legend=False, more={"opacity": FAINT}))
+        names: dict[int, Text] = {gain.stage.begins: "" for gain in of_arm[:1]}
+        names |= {gain.stage.ends: gain.kind if gain.of > 1 else "" for gain in of_arm}
+        ends = [(one.point(budget, share_interval(one.scores)), names[one.step]) for one in found if one.step in names]
+        points = [replace(point, text=name, hover=joined(" ", [name, point.hover])) for point, name in ends]
+        sides = [SIDES[place % len(SIDES)] for place in range(len(ends))]
+        more = {"textposition": sides, "textfont": {"size": 10, "color": arm.style.colour}}
+        marks += [curves.arm_series(arm, points, arms, mode="markers+text", more=more)] if of_arm else []
+    return plot([*lines, *marks], xaxis=curves.budget_axis(budget), yaxis=curves.accuracy_axis())
 
 
-def _line(arm: TrainingArm, arms: Sequence[TrainingArm], budget: str) -> Series:
-    """Return every evaluation, faintly."""
-    points = [replace(one.point(budget, None), hover="") for one in evaluations(arm)]
-    return Series(
-        name=arm.name,
-        points=points,
-        style=arm.style,
-        ordinal=ordinal_of(arm, arms),
-        mode="lines",
-        facets=arm.facets,
-        in_legend=False,
-        more={"opacity": FAINT},
-    )
-
-
-def _marks(arm: TrainingArm, arms: Sequence[TrainingArm], gains: Sequence[Gain], budget: str) -> Series:
-    """Return where stages begin and end, in the mean of the seeds; of several the name of each stands at its end."""
-    names: dict[int, Text] = {gain.stage.ends: gain.stage.name if gain.of > 1 else "" for gain in gains}
-    names = {gains[0].stage.begins: "", **names}
-    found = [
-        (one.point(budget, share_interval(one.scores)), names[one.step])
-        for one in evaluations(arm)
-        if one.step in names
-    ]
-    return Series(
-        name=arm.name,
-        points=[replace(point, text=name, hover=joined(" ", [name, point.hover])) for point, name in found],
-        style=arm.style,
-        ordinal=ordinal_of(arm, arms),
-        mode="markers+text",
-        facets=arm.facets,
-        more={
-            "textposition": [SIDES[place % len(SIDES)] for place in range(len(found))],
-            "textfont": {"size": 10, "color": arm.style.colour},
-        },
-    )
-
-
-def _added(found: Mapping[TrainingExperiment, Gains]) -> Figure:
-    of_experiment = {one: [gain for of_arm in gains.values() for gain in of_arm] for one, gains in found.items()}
+def _added(found: Mapping[RlExperiment, Gains]) -> Figure:
+    """Draw a row for each stage: its mean gain in points, with the interval."""
+    of_one = {one: [gain for of_arm in gains.values() for gain in of_arm] for one, gains in found.items()}
+    titles = [one.title for one in found]
+    named = {one: one.title if titles.count(one.title) == 1 else one.name for one in found}
     return Figure(
         title=say("rl_stages.added"),
         caption=say("rl_stages.added_caption"),
-        views=[
-            View(title=one.name if len(found) > 1 else "", figure=_added_rows(gains))
-            for one, gains in of_experiment.items()
-        ],
-        height_px=rows_height_px(max(map(len, of_experiment.values()))),
+        views=[View(title=named[one] if len(found) > 1 else "", figure=_rows(of_one[one])) for one in found],
+        height_px=plot_rows.height_px(max(map(len, of_one.values()))),
         wide=True,
     )
 
 
-def _added_rows(gains: Sequence[Gain]) -> dict[str, Any]:
-    """Draw a row for each stage: its mean gain in points, with the interval."""
-    arms = list(dict.fromkeys(gain.arm for gain in gains))
+def _rows(gains: Sequence[Gain]) -> dict[str, Any]:
+    points = grouped(enumerate(gains), lambda item: item[1].arm)
     series = [
-        Series(
-            name=arm.name,
-            points=[_added_point(row, gain) for row, gain in enumerate(gains) if gain.arm is arm],
-            style=arm.style,
-            ordinal=ordinal_of(arm, arms),
-            along="x",
-        )
-        for arm in arms
+        curves.arm_series(arm, [_point(*item) for item in items], list(points), mode="markers", along="x", facets={})
+        for arm, items in points.items()
     ]
-    xaxis = linear(say("rl_stages.added_axis"), zeroline=True)
-    return rows([dotted(gain.arm.name, gain.name) for gain in gains], series, xaxis=xaxis, showlegend=False)
-
-
-def _added_point(row: int, gain: Gain) -> Point:
-    return Point(
-        x=100 * gain.added.mean,
-        y=row,
-        ends=ends_of(gain.added.interval, factor=100),
-        hover=say("rl_stages.added_hover", stage=gain.name, added=gain.added_text, count=gain.added.pairs),
-        facets=gain.arm.facets,
+    names, xaxis = (
+        [dotted(gain.arm.name, gain.name) for gain in gains],
+        linear(say("rl_stages.added_axis"), zeroline=True),
     )
+    return plot_rows.rows(names, series, xaxis=xaxis, showlegend=False)
 
 
-def _table(experiment: TrainingExperiment, gains: Gains, *, is_first: bool) -> Table:
-    shown = [gain for of_arm in gains.values() for gain in of_arm]
-    counted = [name for name in COUNTED if any(gain.spent.get(name) for gain in shown)]
+def _point(row: int, gain: Gain) -> Point:
+    hover = say("rl_stages.added_hover", stage=gain.name, added=gain.points, count=gain.added.pairs)
+    ends = ends_of(gain.added.interval, factor=100)
+    return Point(x=100 * gain.added.mean, y=row, ends=ends, hover=hover, facets=gain.arm.facets)
+
+
+def _table(experiment: RlExperiment, gains: Gains) -> Table:
+    rows = [gain for of_arm in gains.values() for gain in of_arm]
+    clock, counted = design.clock_of(experiment), [name for name in COUNTED if any(gain.spent[name] for gain in rows)]
     columns: list[Column[Gain]] = [
         column("rl_stages.recipe", lambda gain: gain.arm.name),
         column("rl_stages.stage", lambda gain: gain.placed),
         column("rl_stages.steps", lambda gain: gain.stage.ends - gain.stage.begins, numbers.count),
         column("rl_stages.before", lambda gain: _share(gain.added.theirs), kind=Kind.NUMBER),
         column("rl_stages.after", lambda gain: _share(gain.added.ours), kind=Kind.NUMBER),
-        column("rl_stages.points", lambda gain: gain.added_text, kind=Kind.NUMBER),
+        column("rl_stages.points", lambda gain: gain.points, kind=Kind.NUMBER),
         column("rl.seeds", lambda gain: gain.added.pairs, numbers.count),
         column("rl_efficiency.in_words", lambda gain: verdict(gain.added)),
         *p_columns(lambda gain: gain.added),
-        column(budget_name(clock_of(experiment)), lambda gain: gain.seconds, numbers.seconds),
+        column(curves.budget_name(clock), lambda gain: gain.spent[clock], numbers.seconds),
         *(column(f"rl_stages.{name}", partial(_spent_of, name), numbers.count) for name in counted),
-        column(
-            "rl_stages.teacher",
-            lambda gain: gain.arm.mean(teacher_seconds),
-            numbers.seconds,
-            only_where_known=True,
-        ),
+        column("rl_stages.teacher", _teacher, numbers.seconds, only_where_known=True),
     ]
-    return table(
-        say("rl_stages.table", title=experiment.title),
-        shown,
-        columns,
-        settings=experiment.settings,
-        facets_of=lambda gain: gain.arm.facets,
-        note=say("rl_stages.note") if is_first else "",
-        folded=not is_first,
-    )
+    title, note = say("rl_stages.table", title=experiment.title), say("rl_stages.note")
+    return design.table_of(experiment, title, rows, columns, lambda gain: gain.arm, note=note)
 
 
 def _spent_of(metric: str, gain: Gain) -> float | None:
-    return gain.spent.get(metric)
+    return gain.spent[metric]
+
+
+def _teacher(gain: Gain) -> float | None:
+    return gain.arm.mean(teacher_seconds)
 
 
 def _share(scores: Sequence[float]) -> Text:
@@ -367,33 +281,24 @@ def _share(scores: Sequence[float]) -> Text:
     return mean if interval is None else say("rl_stages.with_interval", value=mean, interval=percent_range(interval))
 
 
-def _contrasts(found: Sequence[Beside]) -> list[Table]:
+def _contrasts(rows: Sequence[Beside]) -> list[Table]:
     """Lay out, for all tasks, which recipes differ from the reference where both have made as many steps."""
-    if not found:
+    if not rows:
         return []
-    reference = found[0].reference
-    lead = lead_name(reference, RECIPE)
-    return [
-        table(
-            say("rl_stages.contests", reference=lead),
-            found,
-            [column("column.group", lambda row: row.experiment.name), *budget_columns()],
-            settings="" if reference.name == lead else say("rl.reference_is", arm=reference.name),
-            facets_of=lambda row: row.arm.facets,
-            note=say("rl_stages.contests_note"),
-        )
-    ]
+    reference, settings = reference_of(rows, RECIPE)
+    title, note = say("rl_stages.contests", reference=reference), say("rl_stages.contests_note")
+    columns = [column("column.group", lambda row: row.experiment.name), *budget_columns()]
+    return [table(title, rows, columns, settings=settings, facets_of=lambda row: row.arm.facets, note=note)]
 
 
-def _headline(found: Mapping[TrainingExperiment, Sequence[Beside]]) -> Headline | None:
-    """Tell how recipes end on the task with the most of them."""
-    for experiment, every in found.items():
-        at_steps = [row for row in every if row.quantity.name == STEPS]
+def _headline(rows: Sequence[Beside]) -> Headline | None:
+    """Tell how recipes end on the task with the most of them, of those that are judged."""
+    for experiment, same in grouped(rows, lambda row: row.experiment).items():
+        at_steps = [row for row in same if row.quantity.name == STEPS]
         if names := told([(row.arm.name, row.outcome) for row in at_steps]):
-            reference = at_steps[0].reference
-            point = say(
-                "rl_stages.point", reference=lead_name(reference, RECIPE), **tally(row.outcome for row in at_steps)
-            )
-            detail = say("rl_stages.headline", title=experiment.name, reference=reference.name, told=names)
+            reference, _ = reference_of(at_steps, RECIPE)
+            point = say("rl_stages.point", reference=reference, **tally(row.outcome for row in at_steps))
+            whole = at_steps[0].reference.name
+            detail = say("rl_stages.headline", title=experiment.name, reference=whole, told=names)
             return Headline(text=point, detail=detail)
     return None
