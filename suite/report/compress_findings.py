@@ -9,8 +9,8 @@ from suite.report.compress_names import change_text, line_name, method_name, nat
 from suite.report.compress_rulings import RISE, FirstRise, all_lose_more, first_rises, holds_until, ranking_told
 from suite.report.compress_run import INT8, CompressRun
 from suite.report.compress_runs import Line, Study, compress_studies
-from suite.report.quality_run import ALL
 from suite.report.model.results import Results
+from suite.report.quality_run import ALL
 from suite.report.timings import axis
 
 BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}

@@ -11,9 +11,9 @@ from suite.records.derived import constant, noted
 from suite.records.quality_metrics import TEXT, below
 from suite.records.record import Reading, Record, Status
 from suite.report.alike import setting_of
+from suite.report.model.results import CurrentRecord
 from suite.report.quality_run import ALL, MOST, MOST_STEPS, decoded_s
 from suite.report.quality_runs import whole_of
-from suite.report.model.results import CurrentRecord
 from suite.report.timings import axis
 from suite.report.watched import cut
 

@@ -11,8 +11,8 @@ from suite.records.derived import started_at
 from suite.report.alike import Pairs, case_key, differing, grouped, named_in
 from suite.report.blocks import joined
 from suite.report.compress_run import CALIBRATION, METHODS, NONE, RANK, CompressRun, read_compress_run
-from suite.report.quality_runs import WITHOUT_EFFECT, without_names
 from suite.report.model.results import CurrentRecord, Results
+from suite.report.quality_runs import WITHOUT_EFFECT, without_names
 from suite.report.timings import axis
 
 WORKLOAD = "compress"

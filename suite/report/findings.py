@@ -13,8 +13,8 @@ from suite.records.record import Evidence
 from suite.report.blocks import Text, joined, say, say_or
 from suite.report.compress_findings import compress_headlines
 from suite.report.lines import worth_drawing
-from suite.report.quality_findings import quality_headlines
 from suite.report.model.results import Results
+from suite.report.quality_findings import quality_headlines
 from suite.report.rl_memory_findings import memory_headlines
 from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras
 from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal

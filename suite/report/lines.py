@@ -9,8 +9,8 @@ from typing import Any
 from suite.report.blocks import Text, View, joined, say, say_or
 from suite.report.charts import figure_text, layout, log_axis, token_ticks
 from suite.report.facets import trace_facets
-from suite.report.palette import line_style, rank, shown
 from suite.report.model.results import Results
+from suite.report.palette import line_style, rank, shown
 from suite.report.timings import Timing
 
 SPANS_FIRST = ("layer", "kernel")

@@ -8,9 +8,9 @@ from suite.records import numbers
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Figure, Kind, Table, Text, View, cell, joined, say
 from suite.report.charts import figure_text, layout
 from suite.report.facets import case_facets, trace_facets
+from suite.report.model.results import Results
 from suite.report.pairs import Pair, heads_of, series_of, told_apart
 from suite.report.ratio_colours import NEUTRAL, REACH, ratio_colours, ratio_text
-from suite.report.model.results import Results
 from suite.report.timings import axis, one_launch_reach
 
 PAIR_PX = 54

@@ -25,7 +25,7 @@ from suite.records.holdings import (
     OWNERS,
     PARAMETERS,
 )
-from suite.report.blocks import joined, Text, View, say
+from suite.report.blocks import Text, View, joined, say
 from suite.report.charts import figure_text, layout, log_axis
 from suite.report.facets import point_facets
 from suite.report.palette import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION

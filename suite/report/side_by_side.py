@@ -10,8 +10,8 @@ from suite.records import numbers
 from suite.report.blocks import MOST_ROWS_OPEN, Column, Kind, Table, cell, dotted, joined, say
 from suite.report.facets import case_facets
 from suite.report.lines import SPANS_FIRST, span_title
-from suite.report.palette import shown
 from suite.report.model.results import Results
+from suite.report.palette import shown
 from suite.report.timings import Timing, one_launch_reach
 
 Row = dict[str, tuple[str, Timing]]

@@ -12,9 +12,9 @@ import numpy as np
 from suite.records import numbers
 from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Evidence, Reading, Record, Status
-from suite.report.blocks import joined, Text, say, say_or
-from suite.report.palette import rank, shown
+from suite.report.blocks import Text, joined, say, say_or
 from suite.report.model.results import CurrentRecord, Results
+from suite.report.palette import rank, shown
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
 
 LINE_AXES = ("attention", "backend", "seq_len")

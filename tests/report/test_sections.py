@@ -10,7 +10,7 @@ from suite.report.command import build_sections
 from suite.report.findings import headlines
 from suite.report.model.results import read_results
 from suite.report.sections.cache import published_caches
-from suite.report.words import load_words
+from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 
 
@@ -21,7 +21,7 @@ def read(tmp_path, *records):
 
 def table_of(results, section_id, index=0):
     """Rows of a table as dictionaries by column title."""
-    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == section_id]
+    (section,) = [one for one in build_sections(results, load_texts("en")) if one.id == section_id]
     table = section.tables[index]
     return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
 
@@ -121,7 +121,7 @@ def test_one_id_with_other_settings_is_said_but_ways_of_measuring_do_not_count(t
 
 def test_cases_that_may_not_be_compared_get_figures_of_their_own(tmp_path):
     results = read(tmp_path, build(), build(attention="mha"), build(dtype="float32"), build(batch=8))
-    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
+    (section,) = [one for one in build_sections(results, load_texts("en")) if one.id == "latency"]
     assert sorted(figure.title for figure in section.figures) == [
         "deepseek-v2-lite · decode · bfloat16 · cpu · batch=1",
         "deepseek-v2-lite · decode · bfloat16 · cpu · batch=8",
@@ -137,7 +137,7 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
         build(attention="mha", latencies_s=(2.31e-3,) * 6),
         build(attention="mha", seq_len=16384, latencies_s=(9e-3,) * 6),
     )
-    assert headlines(results, load_words("en")) == [
+    assert headlines(results, load_texts("en")) == [
         "At 4,096 tokens on deepseek-v2-lite in bfloat16, decode of the whole layer takes (thread CPU time): "
         "MLA 1.47 ms at 14 % of MHA’s cache, MHA 2.31 ms."
     ]
@@ -149,7 +149,7 @@ def test_headlines_say_the_dtype_and_what_else_tells_them_apart(tmp_path):
         for attention in ("mla", "mha")
         for dtype, query_len in (("bfloat16", 1), ("float32", 1), ("float32", 16))
     ]
-    said = [one.partition(", decode")[0] for one in headlines(read(tmp_path, *records), load_words("en"))]
+    said = [one.partition(", decode")[0] for one in headlines(read(tmp_path, *records), load_texts("en"))]
     where = "At 4,096 tokens on deepseek-v2-lite in"
     assert said == [f"{where} bfloat16", f"{where} float32", f"{where} float32 (query_len=16)"]
 
@@ -161,7 +161,7 @@ def test_every_label_has_headlines_and_those_of_most_variants_come_first(tmp_pat
     pair = [build(attention=one, dtype="float8") for one in variants[:2]]
     store(tmp_path / "a", *pair, *three, *four)
     store(tmp_path / "b", *pair)
-    said = headlines(read_results([tmp_path / "a", tmp_path / "b"]), load_words("en"))
+    said = headlines(read_results([tmp_path / "a", tmp_path / "b"]), load_texts("en"))
     assert [one[:2] for one in said] == ["a:", "a:", "a:", "b:"]
     assert "MQA" in said[0]
     assert not any("float8" in one for one in said[:3])
@@ -176,7 +176,7 @@ def test_many_backends_of_many_variants_are_drawn_by_one_each(tmp_path):
         for n in range(1, 6)
         for length in ((1024, 4096) if n > 1 else (1024,))
     ]
-    (section,) = [one for one in build_sections(read(tmp_path, *records), load_words("en")) if one.id == "latency"]
+    (section,) = [one for one in build_sections(read(tmp_path, *records), load_texts("en")) if one.id == "latency"]
     (figure,) = section.figures
     # b1 is faster still, but has one context only.
     assert [trace["y"] for trace in figure.views[0].figure["data"]] == [[2e-3, 2e-3]] * 3
@@ -187,7 +187,7 @@ def test_many_backends_of_many_variants_are_drawn_by_one_each(tmp_path):
 def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_table(tmp_path):
     drawn = [build(attention=attention) for attention in ("mla", "mha", "gqa")]
     results = read(tmp_path, *drawn, *[build(attention=one, query_len=16) for one in ("mla", "mla_latent")])
-    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
+    (section,) = [one for one in build_sections(results, load_texts("en")) if one.id == "latency"]
     assert [one.title for one in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · cpu"]
     others = table_of(results, "latency", 2)
     assert {row["Group"] for row in others} == {"deepseek-v2-lite · decode · bfloat16 · cpu · query_len=16"}
@@ -202,7 +202,7 @@ def test_no_line_joins_an_old_absorbed_prefill_with_one_that_expands(tmp_path):
         build(attention="mla_absorbed", phase="prefill", seq_len=4096, settings=absorbed),
         build(attention="mla_latent", phase="prefill", seq_len=1024),
     ]
-    (section,) = [one for one in build_sections(read(tmp_path, *records), load_words("en")) if one.id == "latency"]
+    (section,) = [one for one in build_sections(read(tmp_path, *records), load_texts("en")) if one.id == "latency"]
     drawn = {trace["name"]: list(trace["x"]) for trace in section.figures[0].views[0].figure["data"]}
     assert drawn == {"MLA": [4096], "MLA (absorbed)": [1024, 4096], "MLA (latent)": [1024]}
 
@@ -211,7 +211,7 @@ def test_what_auto_chose_at_each_context_is_one_line(tmp_path):
     chosen = [
         build(seq_len=length, provenance={"backend": name}) for length, name in ((1024, "eager"), (4096, "other"))
     ]
-    (section,) = [one for one in build_sections(read(tmp_path, *chosen), load_words("en")) if one.id == "latency"]
+    (section,) = [one for one in build_sections(read(tmp_path, *chosen), load_texts("en")) if one.id == "latency"]
     (trace,) = section.figures[0].views[0].figure["data"]
     assert (trace["name"], trace["x"]) == ("MLA", [1024, 4096])
     assert [row["Backend"] for row in table_of(read(tmp_path / "b", *chosen), "latency")] == ["eager", "other"]
@@ -220,7 +220,7 @@ def test_what_auto_chose_at_each_context_is_one_line(tmp_path):
 def test_single_contexts_are_not_drawn_beside_lines_and_figures_are_few(tmp_path):
     lines = [build(seq_len=length, tp=tp) for length in (1024, 4096) for tp in range(1, 11)]
     results = read(tmp_path, *lines, build(batch=2))
-    (section,) = [one for one in build_sections(results, load_words("en")) if one.id == "latency"]
+    (section,) = [one for one in build_sections(results, load_texts("en")) if one.id == "latency"]
     assert len(section.figures) == 8
     assert not any("batch=2" in figure.title for figure in section.figures)
     spans = [table for table in section.tables if table.title.startswith("Other cases")]
@@ -236,16 +236,16 @@ def test_warnings_that_differ_in_numbers_alone_are_one(tmp_path):
 
 def test_a_headline_admits_that_intervals_overlap(tmp_path):
     results = read(tmp_path, build(), build(attention="mha"))
-    assert "may be chance" in headlines(results, load_words("en"))[0]
+    assert "may be chance" in headlines(results, load_texts("en"))[0]
 
 
 def test_a_headline_admits_that_samples_are_few(tmp_path):
     results = read(tmp_path, build(latencies_s=(1e-3,) * 3), build(attention="mha", latencies_s=(2e-3,) * 3))
-    assert "reach 75 % confidence only" in headlines(results, load_words("en"))[0]
+    assert "reach 75 % confidence only" in headlines(results, load_texts("en"))[0]
 
 
 def test_there_is_no_headline_without_a_variant_to_compare(tmp_path):
-    assert headlines(read(tmp_path, build()), load_words("en")) == []
+    assert headlines(read(tmp_path, build()), load_texts("en")) == []
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]
 def experiments(
     runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
 ) -> list[Experiment[R]]:
-    """Group arms that agree in all but the factors. `named`: gives an experiment's arms their order, names and looks."""
+    """Group arms that agree in all but the factors. `named`: gives the arms of one their order, names and looks."""
     found = grouped(arms_of(runs, design.is_factor), lambda arm: arm.setting)
     titles = titles_of(list(found), design, has_labels=has_labels)
     return [
