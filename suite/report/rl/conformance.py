@@ -99,7 +99,7 @@ def _value(metric: str, choice: Choice) -> float | None:
 def _label(metric: str) -> Text:
     """Return a metric's name: short where the page has a word for it, else as the table of metrics names it."""
     known = METRICS.get(metric)
-    return say_or(f"rl_conformance.metric.{metric}", known.label if known else cut(metric))
+    return say_or(f"rl_conformance.metric.{metric}", known.label if known else cut(metric) or numbers.NOTHING)
 
 
 def _number(value: float) -> str:

@@ -385,9 +385,9 @@ def clock_of(experiment: RlExperiment) -> str:
     return experiment.arms[0].first.clock
 
 
-def caption_of(section: str, experiment: RlExperiment) -> Text:
-    """Return the caption of a section's figures, which is another for a single seed."""
-    return say(f"{section}.caption" if most_seeds(experiment) > 1 else f"{section}.caption_single")
+def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str) -> Text:
+    """Return one of two captions: of several seeds, or of a single one."""
+    return say(of_seeds if most_seeds(experiment) > 1 else of_one)
 
 
 def figure_of(experiment: RlExperiment, caption: Text, views: Mapping[Text, Any], **more: Any) -> Figure:

@@ -112,7 +112,14 @@ def _said(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
 
 def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
     is_picked = say("rl.best_drawn") if design.is_picked(experiment) else ""
-    caption = joined("sentence", [design.caption_of("rl_efficiency", experiment), is_picked, _said(experiment, rows)])
+    caption = joined(
+        "sentence",
+        [
+            design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single"),
+            is_picked,
+            _said(experiment, rows),
+        ],
+    )
     lines = len(design.chosen(experiment))
     views = curves.over_budgets(experiment)
     return design.figure_of(experiment, caption, views, height_px=height_px(lines), wide=is_wide(lines))

@@ -127,7 +127,7 @@ def _figure(experiment: RlExperiment) -> Figure:
     metrics = [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]
     figures = {metric: _over_steps(arms, metric) for metric in metrics} | {"path": _path(arms)}
     views: dict[Text, Any] = {say(f"rl_evolution.view.{name}"): figure for name, figure in figures.items()}
-    caption = design.caption_of("rl_evolution", experiment)
+    caption = design.caption_of(experiment, "rl_evolution.caption", "rl_evolution.caption_single")
     return design.figure_of(experiment, caption, views, height_px=height_px(len(arms)), wide=is_wide(len(arms)))
 
 

@@ -44,7 +44,7 @@ def _figure(name: str, experiment: RlExperiment) -> Figure:
     steps = [curves.step_line(arm, arms, _step_rewards, numbers.percent) for arm in arms]
     checked = curves.over_steps(steps, shares(say("rl_feedback.steps_axis"), rangemode="tozero"))
     views = curves.over_budgets(experiment) | {say("rl_feedback.steps"): checked}
-    caption = design.caption_of("rl_efficiency", experiment)
+    caption = design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single")
     figure = design.figure_of(experiment, caption, views, height_px=height_px(len(arms)))
     return replace(figure, title=dotted(experiment.title, name))
 

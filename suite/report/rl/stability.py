@@ -160,7 +160,9 @@ def _text_of(metric: str) -> Callable[[float], str]:
 def _figure(experiment: RlExperiment) -> Figure:
     arms = design.chosen(experiment)
     is_picked = say("rl.best_drawn") if design.is_picked(experiment) else ""
-    caption = joined("sentence", [design.caption_of("rl_stability", experiment), is_picked])
+    caption = joined(
+        "sentence", [design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single"), is_picked]
+    )
     views: dict[Text, Any] = {say(f"rl_stability.view.{metric}"): _over_steps(arms, metric) for metric in VIEWS}
     return design.figure_of(experiment, caption, views, height_px=height_px(len(arms)), wide=is_wide(len(arms)))
 

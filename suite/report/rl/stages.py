@@ -193,7 +193,7 @@ def _over_training(experiment: RlExperiment, gains: Gains, *, is_lone: bool) -> 
     """Draw accuracy over a run with the ends of its stages marked."""
     budgets = [budget for budget in (STEPS, design.clock_of(experiment)) if design.has_budget(experiment, budget)]
     views: dict[Text, Any] = {curves.budget_name(budget): _marked_lines(gains, budget) for budget in budgets}
-    caption = design.caption_of("rl_stages", experiment)
+    caption = design.caption_of(experiment, "rl_stages.caption", "rl_stages.caption_single")
     return design.figure_of(experiment, caption, views, height_px=height_px(len(gains)), wide=is_lone)
 
 
