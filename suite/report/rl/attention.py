@@ -54,10 +54,6 @@ def variant_name(arm: RlArm) -> str:
     return shown(arm.said(VARIANT)) + (f" ({', '.join(sizes)})" if sizes else "")
 
 
-def _accuracy(arm: RlArm) -> float | None:
-    return arm.mean(design.final)
-
-
 def _interval(arm: RlArm) -> Estimate | None:
     return share_interval(arm.values(design.final))
 
@@ -66,22 +62,21 @@ def _cost(arm: RlArm) -> float | None:
     return arm.mean(cost_s)
 
 
-def _cost_title(experiment: RlExperiment) -> Text:
-    return say("rl_attention.cost", clock=say(f"rl.clock.{design.clock_of(experiment)}"))
+def _accuracy(arm: RlArm) -> float | None:
+    return arm.mean(design.final)
 
 
 def _figure(experiment: RlExperiment) -> Figure:
-    arms, accuracy, cost = experiment.arms, say("rl_attention.accuracy"), _cost_title(experiment)
-    of_accuracy = _bars(arms, _accuracy, shares(accuracy, rangemode="tozero"), _interval)
-    of_cost = _bars(arms, _cost, linear(cost, ticksuffix=" s", rangemode="tozero"))
+    clock = say(f"rl.clock.{design.clock_of(experiment)}")
+    arms, accuracy, cost = experiment.arms, say("rl_attention.accuracy"), say("rl_attention.cost", clock=clock)
+    views: dict[Text, Any] = {
+        accuracy: _bars(arms, _accuracy, shares(accuracy, rangemode="tozero"), _interval),
+        cost: _bars(arms, _cost, linear(cost, ticksuffix=" s", rangemode="tozero")),
+    }
     names, variants = {arm.name for arm in arms}, set(map(variant_name, arms))
-    return design.figure_of(
-        experiment,
-        say("rl_attention.caption", clock=say(f"rl.clock.{design.clock_of(experiment)}")),
-        {accuracy: of_accuracy, cost: of_cost},
-        height_px=FRAME_PX + len(names) * (NAME_PX + BAR_PX * len(variants)),
-        wide=True,
-    )
+    height_px = FRAME_PX + len(names) * (NAME_PX + BAR_PX * len(variants))
+    caption = say("rl_attention.caption", clock=clock)
+    return design.figure_of(experiment, caption, views, height_px=height_px, wide=True)
 
 
 def _bars(
@@ -94,26 +89,23 @@ def _bars(
     names, variants = list(dict.fromkeys(arm.name for arm in arms)), list(dict.fromkeys(map(variant_name, arms)))
     # A row's name takes as much of the row as NAME_PX of its pixels.
     width = BAR_PX / (NAME_PX + BAR_PX * len(variants))
-    traces = [
-        bars(
-            variant,
-            [
-                Point(
-                    x=value(arm),
-                    y=names.index(arm.name),
-                    ends=ends_of(interval(arm)),
-                    hover=_hover(arm),
-                    facets={ALGORITHM: arm.facets.get(ALGORITHM, "")},
-                )
-                for arm in own
-            ],
-            colour=style_of(VARIANT, own[0].said(VARIANT)).colour,
-            width=0.8 * width,
-            offset=width * (variants.index(variant) - len(variants) / 2) + width / 10,
-            facets={name: text for name, text in own[0].facets.items() if name != ALGORITHM},
-        )
-        for variant, own in grouped((arm for arm in arms if value(arm) is not None), variant_name).items()
-    ]
+    traces = []
+    for variant, own in grouped((arm for arm in arms if value(arm) is not None), variant_name).items():
+        facets = dict(own[0].facets)
+        points = [
+            Point(
+                x=value(arm),
+                y=names.index(arm.name),
+                ends=ends_of(interval(arm)),
+                hover=_hover(arm),
+                facets={ALGORITHM: arm.facets.get(ALGORITHM, "")},
+            )
+            for arm in own
+        ]
+        facets.pop(ALGORITHM, None)
+        colour, place = style_of(VARIANT, own[0].said(VARIANT)).colour, variants.index(variant) - len(variants) / 2
+        offset = width * place + width / 10
+        traces.append(bars(variant, points, colour=colour, width=0.8 * width, offset=offset, facets=facets))
     return rows(names, traces, xaxis=xaxis, shift_px=BAR_PX * len(variants) / 2 + NAME_PX / 3)
 
 
@@ -129,17 +121,18 @@ def _hover(arm: RlArm) -> Text:
 
 
 def _table(experiment: RlExperiment) -> Table:
+    cost = say("rl_attention.cost", clock=say(f"rl.clock.{design.clock_of(experiment)}"))
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("column.variant", variant_name),
         column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
         column("rl_attention.accuracy", _accuracy, numbers.percent),
         column("column.interval", lambda arm: percent_range(_interval(arm)), kind=Kind.NUMBER),
-        column(_cost_title(experiment), _cost, numbers.seconds),
+        column(cost, _cost, numbers.seconds),
         column("rl_attention.parameters", _parameters, numbers.count),
     ]
-    title, note = say("rl_attention.table", title=experiment.title), say("rl_attention.note")
-    return design.table_of(experiment, title, experiment.arms, columns, lambda arm: arm, note=note)
+    note = say("rl_attention.note")
+    return design.table_of(experiment, "rl_attention.table", experiment.arms, columns, note=note)
 
 
 def _parameters(arm: RlArm) -> float | None:

@@ -74,7 +74,7 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
         if design.has_budget(experiment, budget)
     ]
     every = [curve for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
-    least = {budget: min(curve.by(budget)[-1] for curve in every) for budget in known}
+    least = {budget: min(curve.spent[budget][-1] for curve in every) for budget in known}
     others = [arm for arm in design.drawn(experiment) if arm is not experiment.baseline]
     return beside_reference(experiment, others, [(held, accuracy_at(budget, held)) for budget, held in least.items()])
 
@@ -83,15 +83,10 @@ def accuracy_at(budget: str, spent: float) -> Quantity[RlRun]:
     """Return the accuracy at the last evaluation before a run had spent more."""
 
     def value(run: RlRun) -> float | None:
-        return None if run.curve is None else at_budget(run.curve.by(budget), run.curve.accuracy, spent)
+        return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, spent)
 
     return Quantity(
-        name=budget,
-        value=value,
-        text=numbers.percent,
-        difference=points,
-        margin=SHARE_MARGIN,
-        bounds=BOUNDS,
+        name=budget, value=value, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=BOUNDS
     )
 
 

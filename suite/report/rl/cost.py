@@ -10,7 +10,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.rl_metrics import EVALUATE, PHASES
-from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
+from suite.report.blocks import Kind, Section, Table, joined, say, section
 from suite.report.model.labels import BLUE, GREEN, ORANGE
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id
@@ -33,11 +33,19 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     drawn = {one: _timed(design.chosen(one)) for one in list(found)[:MOST_FIGURES]}
-    return section(
-        "rl_cost",
-        figures=[_figure(one, timed) for one, timed in drawn.items() if timed],
-        tables=[_table(one, timed, is_first=place == 0) for place, (one, timed) in enumerate(found.items())],
-    )
+    figures = [
+        design.figure_of(
+            one,
+            say("rl_cost.caption", clock=say(f"rl.clock.{design.clock_of(one)}")),
+            {"": _bars(timed)},
+            height_px=height_px(len(timed)),
+            wide=False,
+        )
+        for one, timed in drawn.items()
+        if timed
+    ]
+    tables = [_table(one, timed, is_first=place == 0) for place, (one, timed) in enumerate(found.items())]
+    return section("rl_cost", figures=figures, tables=tables)
 
 
 def _timed(arms: Sequence[RlArm]) -> list[RlArm]:
@@ -48,23 +56,16 @@ def _timed(arms: Sequence[RlArm]) -> list[RlArm]:
 
 def cost_s(run: RlRun, clock: str = "") -> float | None:
     """Return the seconds of all phases for a thousand completions; None where one of them is not known."""
-    parts = [_phase_s(phase, run, clock) for phase in PHASES]
-    known = [part for part in parts if part is not None]
-    return sum(known) or None if run.is_ok and len(known) == len(parts) else None
+    known = [part for phase in PHASES if (part := _phase_s(phase, run, clock)) is not None]
+    return sum(known) or None if run.is_ok and len(known) == len(PHASES) else None
 
 
 def _phase_s(phase: str, run: RlRun, clock: str = "") -> float | None:
-    return _per_thousand(run, run.seconds(phase, clock))
+    return _over(run.seconds(phase, clock), run.total("completions"), THOUSAND)
 
 
-def _per_thousand(run: RlRun, amount: float | None) -> float | None:
-    completions = run.total("completions")
-    return THOUSAND * amount / completions if amount is not None and completions else None
-
-
-def _tokens_per_s(run: RlRun) -> float | None:
-    tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")
-    return tokens / seconds if tokens and seconds else None
+def _over(amount: float | None, count: float | None, factor: float = 1.0) -> float | None:
+    return factor * amount / count if amount is not None and count else None
 
 
 def _cost(arm: RlArm) -> float:
@@ -79,41 +80,26 @@ def _share(phase: str, arm: RlArm) -> float:
     return _phase(phase, arm) / _cost(arm)
 
 
-def _clock(experiment: RlExperiment) -> Text:
-    return say(f"rl.clock.{design.clock_of(experiment)}")
-
-
-def _figure(experiment: RlExperiment, arms: Sequence[RlArm]) -> Figure:
-    clock = _clock(experiment)
-    caption = say("rl_cost.caption", clock=clock)
-    return design.figure_of(experiment, caption, {"": _bars(arms, clock)}, height_px=height_px(len(arms)))
-
-
-def _bars(arms: Sequence[RlArm], clock: Text) -> dict[str, Any]:
-    phases = [
-        bars(
-            say(f"rl.phase.{phase}"),
-            [_point(row, arm, phase) for row, arm in enumerate(arms)],
-            colour=colour,
-            pattern=pattern,
-            width=0.34,
-        )
-        for phase, (colour, pattern) in LOOKS.items()
-    ]
-    most = max(map(_cost, arms))
-    xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * most], zeroline=True)
-    return rows([arm.name for arm in arms], phases, xaxis=xaxis, **stacked())
-
-
-def _point(row: int, arm: RlArm, phase: str) -> Point:
-    time, share = numbers.seconds(_phase(phase, arm)), numbers.percent(_share(phase, arm))
-    return Point(x=_phase(phase, arm), y=row, hover=say("rl_cost.hover", time=time, share=share), facets=arm.facets)
+def _bars(arms: Sequence[RlArm]) -> dict[str, Any]:
+    """Draw a row for each arm, in which its phases lie end to end."""
+    traces = []
+    for phase, (colour, pattern) in LOOKS.items():
+        points = []
+        for row, arm in enumerate(arms):
+            time, share = numbers.seconds(_phase(phase, arm)), numbers.percent(_share(phase, arm))
+            hover = say("rl_cost.hover", time=time, share=share)
+            points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets))
+        traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
+    title = say("rl_cost.axis", clock=say(f"rl.clock.{arms[0].first.clock}"))
+    xaxis = linear(title, range=[0, 1.05 * max(map(_cost, arms))], zeroline=True)
+    return rows([arm.name for arm in arms], traces, xaxis=xaxis, **stacked())
 
 
 def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) -> Table:
-    clock, least = _clock(experiment), min(map(_cost, timed))
+    used = design.clock_of(experiment)
+    clock, least = say(f"rl.clock.{used}"), min(map(_cost, timed))
     wall: Column[RlArm] = column(
-        "rl_cost.wall", lambda arm: arm.mean(lambda run: cost_s(run, design.WALL)), numbers.seconds
+        "rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=design.WALL)), numbers.seconds
     )
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
@@ -124,14 +110,15 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) 
         *(column(f"rl.phase.{phase}", partial(_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(_tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
-        *([wall] if design.clock_of(experiment) == design.CPU else []),
+        *([wall] if used == design.CPU else []),
         column("rl_cost.joules", lambda arm: arm.mean(_joules), numbers.joules, only_where_known=True),
         column("rl_cost.whole", lambda arm: arm.mean(_whole_s), numbers.seconds),
         column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),
     ]
-    note = joined("sentence", [say("rl_cost.note", clock=clock) if is_first else "", _machines(experiment)])
-    title = say("rl_cost.table", title=experiment.title)
-    return design.table_of(experiment, title, timed, columns, lambda arm: arm, note=note, folded=not is_first)
+    machines = {machine_id(run.current) for arm in experiment.arms for run in arm.runs}
+    several = say("rl_cost.machines", count=len(machines)) if len(machines) > 1 else ""
+    note = joined("sentence", [say("rl_cost.note", clock=clock) if is_first else "", several])
+    return design.table_of(experiment, "rl_cost.table", timed, columns, note=note, folded=not is_first)
 
 
 def _range(arm: RlArm) -> str:
@@ -139,15 +126,13 @@ def _range(arm: RlArm) -> str:
     return numbers.seconds_range(min(values), max(values))
 
 
+def _tokens_per_s(run: RlRun) -> float | None:
+    return _over(run.total("sampled_tokens") or None, run.seconds("rollout"))
+
+
 def _joules(run: RlRun) -> float | None:
-    return _per_thousand(run, run.total("energy_j"))
+    return _over(run.total("energy_j"), run.total("completions"), THOUSAND)
 
 
 def _whole_s(run: RlRun) -> float:
     return sum(run.seconds(phase) or 0.0 for phase in PHASES)
-
-
-def _machines(experiment: RlExperiment) -> Text:
-    """Say where seconds are of several machines, which are no comparison."""
-    machines = {machine_id(run.current) for arm in experiment.arms for run in arm.runs}
-    return say("rl_cost.machines", count=len(machines)) if len(machines) > 1 else ""

@@ -43,7 +43,7 @@ class Evaluation:
 
     def point(self, budget: str, interval: Estimate | None) -> Point:
         """Return the mean accuracy over the mean of what had been spent."""
-        spent, accuracy = fmean(curve.by(budget)[place] for curve, place in self.runs), fmean(self.scores)
+        spent, accuracy = fmean(curve.spent[budget][place] for curve, place in self.runs), fmean(self.scores)
         hover = say(
             "rl_efficiency.hover",
             spent=amount(budget, spent),

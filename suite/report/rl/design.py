@@ -6,21 +6,22 @@ completions that were planned agree. Each section asks one question of them, and
 
 import functools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, TypeVar
 
 from suite.records.derived import started_at
-from suite.records.record import STEP, Record
+from suite.records.record import STEP, Record, Status
 from suite.records.rl_metrics import EVALUATE, PHASES
-from suite.report.blocks import Figure, Table, Text, View, dotted, say
+from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
 from suite.report.model import labels
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, RECIPE, Style, label_of, name_facets, rank_of, style_of
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run
+from suite.report.plot.plots import height_px, is_wide
 from suite.report.table import Column, table
 
 LATENCY = "latency_s"
@@ -54,6 +55,10 @@ REFERENCE = "ppo"
 MOST_LINES = 12
 
 
+OfSteps = Mapping[str, Mapping[int, float]]
+"""Numbers by step, of several metrics or spans."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """Held-out accuracy at the evaluations, and what had been spent before each."""
@@ -62,14 +67,7 @@ class Curve:
     """Training steps before the evaluation."""
     accuracy: Sequence[float]
     spent: Mapping[str, Sequence[float]]
-    """By budget; a budget that is not known at every evaluation is not there."""
-
-    def has(self, budget: str) -> bool:
-        return budget == STEPS or budget in self.spent
-
-    def by(self, budget: str) -> Sequence[float]:
-        """Return what had been spent before each evaluation, of a budget that it has."""
-        return self.at if budget == STEPS else self.spent[budget]
+    """By budget, or STEPS; a budget that is not known at every evaluation is not there."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,11 +76,10 @@ class RlRun(Run):
 
     curve: Curve | None
     """None where nothing was evaluated, or the run did not end well."""
-    of_step: Mapping[str, Mapping[int, float]]
-    """A step's numbers, by metric."""
-    evaluated: Mapping[str, Mapping[int, float]]
-    timed: Mapping[str, Mapping[str, Mapping[int, float]]]
-    """Seconds by clock, span and step; no number where a reading lacks the clock."""
+    of_step: OfSteps
+    evaluated: OfSteps
+    timed: Mapping[str, OfSteps]
+    """Seconds by clock; no number where a reading lacks it."""
 
     @property
     def ended(self) -> bool:
@@ -128,6 +125,7 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
     """Read a run, but for one that tracked its memory: its seconds are no algorithm's."""
     if tracks_memory(current.record):
         return None
+    axes = current.record.case.axes
     numbers: dict[str, dict[str, dict[int, float]]] = {STEP: defaultdict(dict), EVALUATE: defaultdict(dict)}
     timed = {clock: defaultdict[str, dict[int, float]](lambda: defaultdict(float)) for clock in CLOCKS}
     for reading in current.record.readings:
@@ -136,55 +134,37 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
             continue
         if reading.metric == LATENCY:
             for clock, field in CLOCKS.items():
-                timed[clock][reading.span][reading.step] += _sensible(getattr(reading, field))
+                seconds = getattr(reading, field)
+                is_sensible = seconds is not None and 0 <= seconds < MOST
+                timed[clock][reading.span][reading.step] += seconds if is_sensible else math.nan
         elif reading.span in numbers and abs(reading.value) < MOST:
             numbers[reading.span][reading.metric][reading.step] = reading.value
-    of_step = {
-        metric: values
-        for metric, values in numbers[STEP].items()
-        if metric not in COUNTED.values() or min(values.values()) >= 0
-    }
-    planned = _planned(current.record.case.axes)
-    run = RlRun(
-        current=current,
-        key=(*key[:-1], *([(COMPLETIONS, planned)] if planned else []), key[-1]),
-        curve=None,
-        of_step=of_step,
-        evaluated=numbers[EVALUATE],
-        timed=timed,
-    )
-    return replace(run, curve=_curve(run)) if run.is_ok else run
-
-
-def _sensible(seconds: float | None) -> float:
-    return seconds if seconds is not None and 0 <= seconds < MOST else math.nan
-
-
-def _planned(axes: Mapping[str, Any]) -> str:
-    """Return the completions of the whole run, if all goes as it was asked for."""
+    of_step = numbers[STEP]
+    for metric in COUNTED.values():
+        if min(of_step.get(metric, {}).values(), default=0.0) < 0:
+            del of_step[metric]
     factors = [axes.get(name) for name in ("steps", *SHAPE)]
     known = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
-    return str(math.prod(known)) if len(known) == len(factors) else ""
+    planned = [(COMPLETIONS, str(math.prod(known)))] if len(known) == len(factors) else []
+    key = (*key[:-1], *planned, key[-1])
+    evaluated, is_ok = numbers[EVALUATE], current.record.status is Status.OK
+    curve = _curve(of_step, evaluated.get("heldout_accuracy", {}), timed) if is_ok else None
+    return RlRun(current=current, key=key, curve=curve, of_step=of_step, evaluated=evaluated, timed=timed)
 
 
-def _curve(run: RlRun) -> Curve | None:
-    values = run.evaluated.get("heldout_accuracy", {})
-    points = sorted((step, value) for step, value in values.items() if 0 <= value <= 1)
+def _curve(of_step: OfSteps, accuracy: Mapping[int, float], timed: Mapping[str, OfSteps]) -> Curve | None:
+    points = sorted((step, value) for step, value in accuracy.items() if 0 <= value <= 1)
     if not points:
         return None
     at = [step for step, _ in points]
-    by_step = {budget: run.of_step.get(metric, {}) for budget, metric in COUNTED.items()}
-    by_step |= {clock: _of_phases(of_span) for clock, of_span in run.timed.items()}
+    by_step = {budget: of_step.get(metric, {}) for budget, metric in COUNTED.items()}
+    for clock, of_span in timed.items():
+        seconds = Counter[int]()
+        for phase in PHASES:
+            seconds.update(of_span.get(phase, {}))
+        by_step[clock] = {step: value for step, value in seconds.items() if math.isfinite(value)}
     spent = {budget: before for budget in BUDGETS if (before := _before(at, by_step[budget])) is not None}
-    return Curve(at=at, accuracy=[value for _, value in points], spent=spent)
-
-
-def _of_phases(of_span: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
-    """Return the seconds of each step; one with a reading that lacks the clock is left out."""
-    seconds: dict[int, float] = defaultdict(float)
-    for step, value in (item for phase in PHASES for item in of_span.get(phase, {}).items()):
-        seconds[step] += value
-    return {step: value for step, value in seconds.items() if math.isfinite(value)}
+    return Curve(at=at, accuracy=[value for _, value in points], spent={STEPS: at, **spent})
 
 
 def _before(at: Sequence[int], by_step: Mapping[int, float]) -> list[float] | None:
@@ -372,7 +352,7 @@ def is_picked(experiment: RlExperiment) -> bool:
 def has_budget(experiment: RlExperiment, budget: str) -> bool:
     """Return whether every curve has a budget."""
     every = [curve for arm in experiment.arms for curve in curves_of(arm)]
-    return bool(every) and all(curve.has(budget) for curve in every)
+    return bool(every) and all(budget in curve.spent for curve in every)
 
 
 def most_seeds(experiment: RlExperiment) -> int:
@@ -385,31 +365,34 @@ def clock_of(experiment: RlExperiment) -> str:
     return experiment.arms[0].first.clock
 
 
-def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str) -> Text:
-    """Return one of two captions: of several seeds, or of a single one."""
-    return say(of_seeds if most_seeds(experiment) > 1 else of_one)
+def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str, *more: Text) -> Text:
+    """Return one of two captions, of several seeds or of a single one; and whether figures show the best arms alone."""
+    first = say(of_seeds if most_seeds(experiment) > 1 else of_one)
+    return joined("sentence", [first, say("rl.best_drawn") if is_picked(experiment) else "", *more])
 
 
-def figure_of(experiment: RlExperiment, caption: Text, views: Mapping[Text, Any], **more: Any) -> Figure:
+def figure_of(experiment: RlExperiment, caption: Text, views: Mapping[Text, Any], **size: Any) -> Figure:
     """Return a figure of an experiment, with those views in which anything is drawn."""
+    lines = len(chosen(experiment))
     return Figure(
         title=experiment.title,
         settings=experiment.settings,
         caption=caption,
         views=[View(title=title, figure=figure) for title, figure in views.items() if figure["data"]],
         facets=experiment.facets,
-        **more,
+        **{"height_px": height_px(lines), "wide": is_wide(lines), **size},
     )
 
 
 def table_of(
     experiment: RlExperiment,
-    title: Text,
+    title: str | Text,
     rows: Iterable[R],
     columns: Iterable[Column[R]],
-    arm: Callable[[R], RlArm],
+    arm: Callable[[R], Any] = lambda row: row,
     **more: Any,
 ) -> Table:
-    """Return a table of an experiment. `arm`: of a row."""
+    """Return a table of an experiment. `title`: its key, or any other text. `arm`: of a row that is none."""
+    said = say(title, title=experiment.title) if isinstance(title, str) else title
     more = {"settings": experiment.settings, **more}
-    return table(title, rows, columns, facets_of=lambda row: arm(row).facets, **more)
+    return table(said, rows, columns, facets_of=lambda row: arm(row).facets, **more)

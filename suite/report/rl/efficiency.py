@@ -19,7 +19,7 @@ from suite.report.model.formats import percent_range
 from suite.report.model.labels import ALGORITHM, label_of
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import banded, height_px, is_wide
+from suite.report.plot.plots import banded, height_px
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, reference_of, tally, told
@@ -111,30 +111,20 @@ def _said(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
 
 
 def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
-    is_picked = say("rl.best_drawn") if design.is_picked(experiment) else ""
-    caption = joined(
-        "sentence",
-        [
-            design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single"),
-            is_picked,
-            _said(experiment, rows),
-        ],
-    )
-    lines = len(design.chosen(experiment))
-    views = curves.over_budgets(experiment)
-    return design.figure_of(experiment, caption, views, height_px=height_px(lines), wide=is_wide(lines))
+    keys = "rl_efficiency.caption", "rl_efficiency.caption_single"
+    caption = design.caption_of(experiment, *keys, _said(experiment, rows))
+    return design.figure_of(experiment, caption, curves.over_budgets(experiment))
 
 
 def _contrasts(rows: Sequence[Beside]) -> Table:
-    experiment = rows[0].experiment
-    reference, told_besides = reference_of(rows, ALGORITHM)
+    experiment, (reference, whole) = rows[0].experiment, reference_of(rows, ALGORITHM)
     return design.table_of(
         experiment,
         say("rl_efficiency.contests", title=experiment.title, reference=reference),
         rows,
         budget_columns(),
         lambda row: row.arm,
-        settings=dotted(experiment.settings, told_besides),
+        settings=dotted(experiment.settings, whole),
         note=say("rl_efficiency.contests_note"),
         folded=design.is_picked(experiment),
     )
@@ -150,14 +140,8 @@ def _arrivals(experiment: RlExperiment) -> Table:
         column("rl_efficiency.arrived", _arrived, kind=Kind.NUMBER),
         *(column(curves.budget_name(one), partial(_median, one), partial(curves.amount, one)) for one in known),
     ]
-    return design.table_of(
-        experiment,
-        say("rl_efficiency.arrivals", title=experiment.title),
-        [(arm, level) for level in LEVELS for arm in design.drawn(experiment)],
-        columns,
-        lambda row: row[0],
-        note=say("rl_efficiency.arrivals_note"),
-    )
+    rows, note = [(arm, level) for level in LEVELS for arm in design.drawn(experiment)], "rl_efficiency.arrivals_note"
+    return design.table_of(experiment, "rl_efficiency.arrivals", rows, columns, lambda row: row[0], note=say(note))
 
 
 def _arrived(row: tuple[RlArm, float]) -> Text:
@@ -167,7 +151,7 @@ def _arrived(row: tuple[RlArm, float]) -> Text:
 
 def _median(budget: str, row: tuple[RlArm, float]) -> float | None:
     arm, level = row
-    spends = [to_threshold(curve.by(budget), curve.accuracy, level) for curve in design.curves_of(arm)]
+    spends = [to_threshold(curve.spent[budget], curve.accuracy, level) for curve in design.curves_of(arm)]
     return arrivals(spends).median
 
 

@@ -18,7 +18,7 @@ from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
 from suite.report.model.run import MOST
 from suite.report.plot.marks import Point
-from suite.report.plot.plots import banded, height_px, is_wide
+from suite.report.plot.plots import banded
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, beside_reference, difference_columns, tally, told
@@ -50,10 +50,7 @@ def build(results: Results) -> Section | None:
         "rl_evolution",
         figures=map(_figure, found[:MOST_FIGURES]),
         tables=with_rule(
-            [
-                *told_once(_changes(one, of_arms) for one, of_arms in changed.items()),
-                *told_once(map(_levels, levels)),
-            ]
+            [*told_once(_changes(one, of_arms) for one, of_arms in changed.items()), *told_once(map(_levels, levels))]
         ),
         headlines=[_headline(changed)],
     )
@@ -128,7 +125,7 @@ def _figure(experiment: RlExperiment) -> Figure:
     figures = {metric: _over_steps(arms, metric) for metric in metrics} | {"path": _path(arms)}
     views: dict[Text, Any] = {say(f"rl_evolution.view.{name}"): figure for name, figure in figures.items()}
     caption = design.caption_of(experiment, "rl_evolution.caption", "rl_evolution.caption_single")
-    return design.figure_of(experiment, caption, views, height_px=height_px(len(arms)), wide=is_wide(len(arms)))
+    return design.figure_of(experiment, caption, views)
 
 
 def _over_steps(arms: Sequence[RlArm], metric: str) -> dict[str, Any]:
@@ -188,8 +185,8 @@ def _changes(experiment: RlExperiment, changed: Changes) -> Table:
         column("rl_evolution.sampled_length", partial(_ends_of_samples, LENGTH), kind=Kind.NUMBER),
         column("rl_evolution.sampled_corrections", partial(_ends_of_samples, CORRECTIONS), kind=Kind.NUMBER),
     ]
-    title, note = say("rl_evolution.changes", title=experiment.title), say("rl_evolution.changes_note")
-    return design.table_of(experiment, title, experiment.arms, columns, lambda arm: arm, note=note)
+    note = say("rl_evolution.changes_note")
+    return design.table_of(experiment, "rl_evolution.changes", experiment.arms, columns, note=note)
 
 
 def _found(changed: Changes, metric: str, arm: RlArm) -> Comparison | None:
@@ -230,15 +227,11 @@ def _levels(rows: Sequence[Beside]) -> Table:
         column("rl_evolution.length_there", _length_there, kind=Kind.NUMBER),
         *difference_columns("rl_evolution.less_reference"),
     ]
-    return design.table_of(
-        experiment,
-        say("rl_evolution.levels", title=experiment.title),
-        rows,
-        columns,
-        lambda row: row.arm,
-        settings=dotted(experiment.settings, say("rl.reference_is", arm=reference.name)),
-        note=say("rl_evolution.levels_note"),
-    )
+    told_besides = {
+        "settings": dotted(experiment.settings, say("rl.reference_is", arm=reference.name)),
+        "note": say("rl_evolution.levels_note"),
+    }
+    return design.table_of(experiment, "rl_evolution.levels", rows, columns, lambda row: row.arm, **told_besides)
 
 
 def _arrived(row: Beside) -> Text:

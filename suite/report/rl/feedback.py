@@ -11,7 +11,6 @@ from suite.report.blocks import Figure, Headline, Section, Table, Text, dotted, 
 from suite.report.evidence import with_rule
 from suite.report.model.results import Results
 from suite.report.model.run import share
-from suite.report.plot.plots import height_px
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, tally, told
@@ -45,7 +44,7 @@ def _figure(name: str, experiment: RlExperiment) -> Figure:
     checked = curves.over_steps(steps, shares(say("rl_feedback.steps_axis"), rangemode="tozero"))
     views = curves.over_budgets(experiment) | {say("rl_feedback.steps"): checked}
     caption = design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single")
-    figure = design.figure_of(experiment, caption, views, height_px=height_px(len(arms)))
+    figure = design.figure_of(experiment, caption, views)
     return replace(figure, title=dotted(experiment.title, name))
 
 

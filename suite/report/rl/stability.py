@@ -13,7 +13,6 @@ from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say,
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import share
-from suite.report.plot.plots import height_px, is_wide
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
 from suite.report.rl.curves import over_steps, step_line
@@ -27,13 +26,8 @@ ENDING = 0.1
 """The share of the steps that "at the end" means."""
 MOST_FIGURES = 4
 VIEWS = (
-    "entropy",
-    "kl_reference",
-    "groups_without_signal",
-    "completion_length",
-    "format",
-    "gradient_norm",
-    "explained_variance",
+    *("entropy", "kl_reference", "groups_without_signal", "completion_length"),
+    *("format", "gradient_norm", "explained_variance"),
 )
 SHARES = ("groups_without_signal", "format", "accuracy", "truncated", "clip_fraction_low", "clip_fraction_high")
 MEASURES = {
@@ -57,10 +51,18 @@ def build(results: Results) -> Section | None:
     found = design.algorithms(results)
     if not found:
         return None
-    hacked = [(one, arm, run) for one in found for arm in one.arms for run in arm.ended if is_form_alone(run)]
+    runs = [(one, arm, run) for one in found for arm in one.arms for run in arm.runs]
+    hacked = [row for row in runs if is_form_alone(row[2])]
+    said = say(
+        "rl_stability.said",
+        runs=numbers.count(len(runs)),
+        failed=numbers.count(sum(not run.is_ok for *_, run in runs)),
+        collapsed=numbers.count(sum(_collapsed(arm) for one in found for arm in one.arms)),
+        hacked=numbers.count(len(hacked)),
+    )
     return section(
         "rl_stability",
-        explanation=joined("sentence", [say("rl_stability.explanation"), _said(found, len(hacked))]),
+        explanation=joined("sentence", [say("rl_stability.explanation"), said]),
         figures=[figure for figure in map(_figure, found) if figure.views][:MOST_FIGURES],
         tables=[_hacked(hacked), *told_once(map(_table, found))],
     )
@@ -69,7 +71,7 @@ def build(results: Results) -> Section | None:
 def is_form_alone(run: RlRun) -> bool:
     """Return whether a run ends with the asked form and hardly a right answer, on the held-out prompts."""
     form, accuracy = _last("heldout_format", run), _last("heldout_accuracy", run)
-    return form is not None and accuracy is not None and form >= FORMED and accuracy < UNLEARNT
+    return run.ended and (form or 0.0) >= FORMED and accuracy is not None and accuracy < UNLEARNT
 
 
 def _last(metric: str, run: RlRun) -> float | None:
@@ -79,22 +81,6 @@ def _last(metric: str, run: RlRun) -> float | None:
 
 def _collapsed(arm: RlArm) -> int:
     return sum(is_collapsed(curve.accuracy) for curve in design.curves_of(arm))
-
-
-def _failed(arm: RlArm) -> int:
-    """Count the runs that gave no result, which one without an evaluation may have given."""
-    return sum(not run.is_ok for run in arm.runs)
-
-
-def _said(found: Sequence[RlExperiment], hacked: int) -> Text:
-    arms = [arm for one in found for arm in one.arms]
-    return say(
-        "rl_stability.said",
-        runs=numbers.count(sum(len(arm.runs) for arm in arms)),
-        failed=numbers.count(sum(map(_failed, arms))),
-        collapsed=numbers.count(sum(map(_collapsed, arms))),
-        hacked=numbers.count(hacked),
-    )
 
 
 def _hacked(hacked: Sequence[Hacked]) -> Table:
@@ -115,7 +101,8 @@ def _table(experiment: RlExperiment) -> Table:
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
-        column("rl_stability.failed", _failed, numbers.count),
+        # A run without an evaluation may have given a result.
+        column("rl_stability.failed", lambda arm: sum(not run.is_ok for run in arm.runs), numbers.count),
         column("rl_stability.collapsed", _collapsed_of, kind=Kind.NUMBER),
         column("rl_stability.drawdown", _worst_fall, "{:.1f}".format),
         *(
@@ -123,9 +110,8 @@ def _table(experiment: RlExperiment) -> Table:
             for metric, last in MEASURES.items()
         ),
     ]
-    title = say("rl_stability.table", title=experiment.title)
     note = say("rl_stability.note", share=numbers.percent(ENDING))
-    return design.table_of(experiment, title, experiment.arms, columns, lambda arm: arm, note=note)
+    return design.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
 
 
 def _collapsed_of(arm: RlArm) -> Text:
@@ -139,13 +125,11 @@ def _worst_fall(arm: RlArm) -> float | None:
 
 def _mean(metric: str, last: float, arm: RlArm) -> float | None:
     """Return the mean over the last share of the steps, of the runs that ended."""
-    every = [series for run in arm.ended if (series := _series(metric, run))]
-    return fmean(fmean(_ending(series, last)) for series in every) if every else None
-
-
-def _ending(series: Sequence[tuple[int, float]], last: float) -> list[float]:
-    end = series[-1][0]
-    return [value for step, value in series if step >= (1 - last) * (end + 1) or step == end]
+    means = []
+    for series in filter(None, (_series(metric, run) for run in arm.ended)):
+        end = series[-1][0]
+        means.append(fmean(value for step, value in series if step >= (1 - last) * (end + 1) or step == end))
+    return fmean(means) if means else None
 
 
 def _series(metric: str, run: RlRun) -> list[tuple[int, float]]:
@@ -158,20 +142,15 @@ def _text_of(metric: str) -> Callable[[float], str]:
 
 
 def _figure(experiment: RlExperiment) -> Figure:
-    arms = design.chosen(experiment)
-    is_picked = say("rl.best_drawn") if design.is_picked(experiment) else ""
-    caption = joined(
-        "sentence", [design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single"), is_picked]
-    )
-    views: dict[Text, Any] = {say(f"rl_stability.view.{metric}"): _over_steps(arms, metric) for metric in VIEWS}
-    return design.figure_of(experiment, caption, views, height_px=height_px(len(arms)), wide=is_wide(len(arms)))
-
-
-def _over_steps(arms: Sequence[RlArm], metric: str) -> dict[str, Any]:
-    """Draw a metric over the steps; beside the format the accuracy, dotted."""
-    title, has_band = say(f"rl_stability.axis.{metric}"), metric != "format"
-    lines = [step_line(arm, arms, partial(_series, metric), _text_of(metric), has_band=has_band) for arm in arms]
-    if metric == "format":
-        second, series = say("rl_stability.accuracy"), partial(_series, "accuracy")
-        lines += [step_line(arm, arms, series, numbers.percent, has_band=False, second=second) for arm in arms]
-    return over_steps(lines, shares(title, rangemode="tozero") if metric in SHARES else linear(title))
+    """Draw each metric over the steps; beside the format the accuracy, dotted."""
+    arms, views = design.chosen(experiment), dict[Text, Any]()
+    for metric in VIEWS:
+        title, series, text = say(f"rl_stability.axis.{metric}"), partial(_series, metric), _text_of(metric)
+        lines = [step_line(arm, arms, series, text, has_band=metric != "format") for arm in arms]
+        if metric == "format":
+            second, series = say("rl_stability.accuracy"), partial(_series, "accuracy")
+            lines += [step_line(arm, arms, series, text, has_band=False, second=second) for arm in arms]
+        yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
+        views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
+    caption = design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single")
+    return design.figure_of(experiment, caption, views)

@@ -20,7 +20,7 @@ from suite.report.model.results import Results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, cut, mapping
 from suite.report.plot import rows as plot_rows
 from suite.report.plot.marks import Point
-from suite.report.plot.plots import height_px, plot
+from suite.report.plot.plots import plot
 from suite.report.plot.scales import linear
 from suite.report.quoted import quoted_tables
 from suite.report.rl import curves, design
@@ -164,7 +164,7 @@ def _spent(stage: Stage, runs: Sequence[RlRun]) -> dict[str, float | None]:
         of_runs = [[value for step, value in run.series(metric) if stage.begins <= step < stage.ends] for run in runs]
         sums[metric] = [sum(values) for values in of_runs if values]
     clock = runs[0].clock
-    known = [(run.curve.at, run.curve.by(clock)) for run in runs if run.curve and run.curve.has(clock)]
+    known = [(run.curve.at, run.curve.spent[clock]) for run in runs if run.curve and run.clock in run.curve.spent]
     sums[clock] = [_at(stage.ends, *by_clock) - _at(stage.begins, *by_clock) for by_clock in known]
     return {name: fmean(values) if values else None for name, values in sums.items()}
 
@@ -194,7 +194,7 @@ def _over_training(experiment: RlExperiment, gains: Gains, *, is_lone: bool) -> 
     budgets = [budget for budget in (STEPS, design.clock_of(experiment)) if design.has_budget(experiment, budget)]
     views: dict[Text, Any] = {curves.budget_name(budget): _marked_lines(gains, budget) for budget in budgets}
     caption = design.caption_of(experiment, "rl_stages.caption", "rl_stages.caption_single")
-    return design.figure_of(experiment, caption, views, height_px=height_px(len(gains)), wide=is_lone)
+    return design.figure_of(experiment, caption, views, wide=is_lone)
 
 
 def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
@@ -264,8 +264,8 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
         *(column(f"rl_stages.{name}", partial(_spent_of, name), numbers.count) for name in counted),
         column("rl_stages.teacher", _teacher, numbers.seconds, only_where_known=True),
     ]
-    title, note = say("rl_stages.table", title=experiment.title), say("rl_stages.note")
-    return design.table_of(experiment, title, rows, columns, lambda gain: gain.arm, note=note)
+    note = say("rl_stages.note")
+    return design.table_of(experiment, "rl_stages.table", rows, columns, lambda gain: gain.arm, note=note)
 
 
 def _spent_of(metric: str, gain: Gain) -> float | None:
