@@ -129,11 +129,7 @@ def _table(experiment: RlExperiment) -> Table:
         column("rl_attention.accuracy", _accuracy, numbers.percent),
         column("column.interval", lambda arm: percent_range(_interval(arm)), kind=Kind.NUMBER),
         column(cost, _cost, numbers.seconds),
-        column("rl_attention.parameters", _parameters, numbers.count),
+        column("rl_attention.parameters", lambda arm: arm.first.constant("policy_parameter_count"), numbers.count),
     ]
     note = say("rl_attention.note")
     return design.table_of(experiment, "rl_attention.table", experiment.arms, columns, note=note)
-
-
-def _parameters(arm: RlArm) -> float | None:
-    return next(iter(arm.values(lambda run: run.constant("policy_parameter_count"))), None)

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from suite.records import numbers
 from suite.records.metrics import METRICS
 from suite.records.record import Record
 from suite.report.blocks import Section, Table, Text, dotted, joined, say, say_or, section
-from suite.report.model.experiment import grouped
-from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import axis, cut, extras
+from suite.report.model.experiment import grouped, titles_of
+from suite.report.model.results import Results
+from suite.report.model.run import LABEL, case_key, cut, named_in
+from suite.report.rl import design
 from suite.report.table import Column, column, table
 
 WORKLOAD = "rl_conformance"
@@ -32,10 +35,13 @@ def build(results: Results) -> Section | None:
     found = [(one, choices) for one in results.records if (choices := _choices(one.record))]
     if not found:
         return None
-    names = _names([current for current, _ in found], has_labels=results.several)
+    named = named_in(current.record for current, _ in found)
+    keys = [(*case_key(current.record, named), (LABEL, current.label)) for current, _ in found]
+    # What tells each record from the others.
+    titles = titles_of(keys, design.DESIGN, has_labels=results.several)
     tables = [
-        _tables(names[place], current.label, choices, is_first=place == 0)
-        for place, (current, choices) in enumerate(found)
+        _tables(dotted(*titles[key]), current.label, choices, is_first=place == 0)
+        for place, (key, (current, choices)) in enumerate(zip(keys, found, strict=True))
     ]
     return section("rl_conformance", tables=[one for of_record in tables for one in of_record])
 
@@ -49,47 +55,34 @@ def _choices(record: Record) -> list[Choice]:
     return [(span, {reading.metric: reading.value for reading in same}) for span, same in of_span.items()]
 
 
-def _names(records: Sequence[CurrentRecord], *, has_labels: bool) -> list[Text]:
-    """Return what tells each record from the others; nothing where there is one."""
-    axes = dict.fromkeys(name for current in records for name in current.record.case.axes)
-    differ = [name for name in axes if len({axis(current.record, name) for current in records}) > 1]
-    return [
-        dotted(
-            current.label if has_labels else "",
-            *(f"{name}={cut(axis(current.record, name))}" for name in differ),
-            *map(cut, extras(current.record) if len(records) > 1 else []),
-        )
-        for current in records
-    ]
-
-
-def _tables(name: Text, label: str, choices: Sequence[Choice], *, is_first: bool) -> list[Table]:
+def _tables(settings: Text, label: str, choices: Sequence[Choice], *, is_first: bool) -> list[Table]:
     """Lay out each family of choices with a bias, which their first word names; then what must be equal."""
     by_bias = grouped(choices, lambda one: not one[1].keys().isdisjoint(JUDGED))
     families = grouped(by_bias.get(True, []), lambda one: one[0].partition(" ")[0])
-    equal = by_bias.get(False, [])
+    parts = [
+        (
+            say_or(f"rl_conformance.family.{family}", cut(family) or numbers.NOTHING),
+            [(span.partition(" ")[2] or family, values) for span, values in of_family],
+        )
+        for family, of_family in families.items()
+    ]
+    more: dict[str, Any] = {"settings": settings, "facets": {LABEL: label}}
+    tables = [_table(title, rows, **more) for title, rows in parts]
+    equal = _table(say("rl_conformance.equal_table"), by_bias.get(False, []), **more)
     # The last of the open ones says how to read them.
     note = say("rl_conformance.note", exact=f"{EXACT:.0e}") if is_first else ""
-    tables = []
-    for place, (family, of_family) in enumerate(families.items(), start=1):
-        rows = [(span.partition(" ")[2] or family, values) for span, values in of_family]
-        title = say_or(f"rl_conformance.family.{family}", cut(family))
-        noted = note if place == len(families) else ""
-        tables.append(_table(title, name, label, rows, is_open=is_first, note=noted))
-    return [*tables, _table(say("rl_conformance.equal_table"), name, label, equal, is_open=is_first)]
+    tables = [*tables[:-1], *(replace(one, note=note) for one in tables[-1:]), equal]
+    return tables if is_first else [replace(one, folded=True) for one in tables]
 
 
-def _table(
-    title: Text, settings: Text, label: str, choices: Sequence[Choice], *, is_open: bool, note: Text = ""
-) -> Table:
+def _table(title: Text, choices: Sequence[Choice], **more: Any) -> Table:
     metrics = dict.fromkeys(metric for _, values in choices for metric in values)
     columns: list[Column[Choice]] = [
         column("rl_conformance.choice", lambda one: cut(one[0], LONGEST_SPAN)),
         column("rl_efficiency.in_words", lambda one: joined("notes", _verdicts(one[1]))),
         *(column(_label(metric), partial(_value, metric), _number) for metric in metrics),
     ]
-    facets = {"label": label}
-    return table(title, choices, columns, settings=settings, folded=not is_open, note=note, facets=facets)
+    return table(title, choices, columns, **more)
 
 
 def _value(metric: str, choice: Choice) -> float | None:
@@ -107,20 +100,20 @@ def _number(value: float) -> str:
 
 
 def _verdicts(values: Values) -> list[Text]:
-    return [text for judge in (_of_value, _of_gradient, _of_difference) if (text := judge(values)) is not None]
+    """Return what is said of the value, of the gradient and of what must be equal, of those that it has."""
+    said: list[Text] = []
+    if (bias := values.get(VALUE_BIAS)) is not None:
+        biased = say("rl_conformance.value_biased", bias=f"{bias:+.3g}")
+        said.append(biased if abs(bias) > EXACT else say("rl_conformance.value"))
+    if (bias := values.get(GRADIENT_BIAS)) is not None:
+        said.append(_of_gradient(bias, values.get(RATIO), values.get(COSINE)))
+    if (difference := values.get(DIFFERENCE)) is not None:
+        differs = say("rl_conformance.differs", by=f"{difference:.3g}")
+        said.append(say("rl_conformance.equal") if abs(difference) <= EXACT else differs)
+    return said
 
 
-def _of_value(values: Values) -> Text | None:
-    bias = values.get(VALUE_BIAS)
-    if bias is None:
-        return None
-    return say("rl_conformance.value_biased", bias=f"{bias:+.3g}") if abs(bias) > EXACT else say("rl_conformance.value")
-
-
-def _of_gradient(values: Values) -> Text | None:
-    bias, ratio, cosine = (values.get(metric) for metric in (GRADIENT_BIAS, RATIO, COSINE))
-    if bias is None:
-        return None
+def _of_gradient(bias: float, ratio: float | None, cosine: float | None) -> Text:
     if abs(bias) <= EXACT:
         return say("rl_conformance.gradient")
     if ratio is not None and abs(ratio) <= EXACT:
@@ -133,11 +126,3 @@ def _of_gradient(values: Values) -> Text | None:
         return say("rl_conformance.wrong_way")
     # What no learning rate makes up for: the part across the true direction, of the gradient's own length.
     return say("rl_conformance.astray", share=numbers.percent(math.sqrt(max(0.0, 1 - cosine**2))))
-
-
-def _of_difference(values: Values) -> Text | None:
-    difference = values.get(DIFFERENCE)
-    if difference is None:
-        return None
-    is_equal = abs(difference) <= EXACT
-    return say("rl_conformance.equal") if is_equal else say("rl_conformance.differs", by=f"{difference:.3g}")

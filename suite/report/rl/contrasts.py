@@ -127,7 +127,7 @@ def difference_columns(title: str) -> list[Column[Beside]]:
 def reference_of(rows: Sequence[Beside], lead: str) -> tuple[str, Text]:
     """Return the reference as a title says it, by its first name, and what else tells which it is."""
     reference = rows[0].reference
-    first = design.lead_name(reference, lead)
+    first = design.look_of(reference, lead).label
     return first, "" if reference.name == first else say("rl.reference_is", arm=reference.name)
 
 

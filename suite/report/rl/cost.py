@@ -106,7 +106,7 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) 
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
         column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
         column("rl_cost.over_least", lambda arm: _cost(arm) / least, numbers.times),
-        column("rl_cost.range", _range, kind=Kind.NUMBER),
+        column("rl_cost.range", lambda arm: numbers.seconds_range(*_ends(arm.values(cost_s))), kind=Kind.NUMBER),
         *(column(f"rl.phase.{phase}", partial(_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(_tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
@@ -121,9 +121,8 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) 
     return design.table_of(experiment, "rl_cost.table", timed, columns, note=note, folded=not is_first)
 
 
-def _range(arm: RlArm) -> str:
-    values = arm.values(cost_s)
-    return numbers.seconds_range(min(values), max(values))
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
 
 
 def _tokens_per_s(run: RlRun) -> float | None:

@@ -1,7 +1,7 @@
 """Lines over training: held-out accuracy over what had been spent, and numbers of the steps."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -117,47 +117,38 @@ def arm_line(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], second:
     return arm_series(arm, points, arms, name=dotted(arm.name, second), in_legend=False, more={"line": line})
 
 
-def by_step(arm: RlArm, series_of: Callable[[RlRun], Iterable[tuple[int, float]]]) -> dict[float, list[float]]:
+def by_step(arm: RlArm, series_of: Callable[[RlRun], Mapping[int, float]]) -> dict[float, list[float]]:
     """Return a number, seed by seed, at the steps all seeds with it share; neighbours of many as one mean."""
-    every = [series for run in arm.ended if (series := dict(series_of(run)))]
+    every = [series for run in arm.ended if (series := series_of(run))]
     shared = sorted(set.intersection(*map(set, every))) if every else []
     size = max(1, -(-len(shared) // MOST_POINTS))
     blocks = [shared[start : start + size] for start in range(0, len(shared), size)]
     return {fmean(block): [fmean(run[step] for step in block) for run in every] for block in blocks}
 
 
-def step_line(
-    arm: RlArm,
+def step_lines(
     arms: Sequence[RlArm],
-    series_of: Callable[[RlRun], Iterable[tuple[int, float]]],
+    series_of: Callable[[RlRun], Mapping[int, float]],
     text: Callable[[float], str],
     *,
     has_band: bool = True,
     second: Text = "",
-) -> Series:
-    """Return the mean of an arm's seeds over the steps, between their extremes."""
-    found = by_step(arm, series_of).items()
-    ends = {step: (min(values), max(values)) for step, values in found}
-    points = [
-        Point(
-            x=step,
-            y=fmean(values),
-            ends=ends[step] if has_band and len(values) > 1 else None,
-            hover=say(
-                "rl_stability.hover",
-                step=numbers.count(step),
-                value=text(fmean(values)),
-                low=text(ends[step][0]),
-                high=text(ends[step][1]),
-                count=len(values),
-            ),
-        )
-        for step, values in found
-    ]
-    return arm_line(arm, points, arms, second)
+) -> list[Series]:
+    """Return lines of arms over the steps: the mean of the seeds, and where asked a band between their extremes."""
+    lines = []
+    for arm in arms:
+        points = []
+        for step, values in by_step(arm, series_of).items():
+            mean_value, ends = fmean(values), (min(values), max(values))
+            low, high = map(text, ends)
+            said = {"value": text(mean_value), "low": low, "high": high, "count": len(values)}
+            hover = say("rl_stability.hover", step=numbers.count(step), **said)
+            has_ends = has_band and len(values) > 1
+            points.append(Point(x=step, y=mean_value, ends=ends if has_ends else None, hover=hover))
+        lines += [arm_line(arm, points, arms, second)] if points else []
+    return lines
 
 
-def over_steps(lines: Iterable[Series], yaxis: Axis) -> dict[str, Any]:
-    """Draw numbers over the steps; nothing of a line without points."""
-    xaxis = linear(say("rl_stability.step"), separatethousands=True)
-    return banded([line for line in lines if line.points], xaxis=xaxis, yaxis=yaxis)
+def over_steps(lines: Sequence[Series], yaxis: Axis) -> dict[str, Any]:
+    """Draw numbers over the steps."""
+    return banded(lines, xaxis=linear(say("rl_stability.step"), separatethousands=True), yaxis=yaxis)

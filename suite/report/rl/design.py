@@ -16,11 +16,10 @@ from suite.records.derived import started_at
 from suite.records.record import STEP, Record, Status
 from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
-from suite.report.model import labels
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
-from suite.report.model.labels import ALGORITHM, RECIPE, Style, label_of, name_facets, rank_of, style_of
+from suite.report.model.labels import ALGORITHM, BLUE, GREEN, OTHER, RECIPE, VERMILION, Look, Style, looks, name_facets
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run
+from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of
 from suite.report.plot.plots import height_px, is_wide
 from suite.report.table import Column, table
 
@@ -46,10 +45,10 @@ FOLLOWS = {"steps": SHAPE, "kl_coef": (ALGORITHM,), "critic_lr": (ALGORITHM,)}
 OF_ONE_VALUE = {SUPERVISION: ("outcome_as_step",)}
 """Settings that only one value of a setting has: arms that lack them are compared with all that have it."""
 STYLES = {
-    (SUPERVISION, "outcome"): Style(colour=labels.BLUE, dash="solid", marker="circle"),
-    (SUPERVISION, "process"): Style(colour=labels.VERMILION, dash="dash", marker="square"),
-    (REWARD_FROM, "key"): Style(colour=labels.BLUE, dash="solid", marker="circle"),
-    (REWARD_FROM, "majority"): Style(colour=labels.GREEN, dash="dashdot", marker="diamond"),
+    (SUPERVISION, "outcome"): Style(colour=BLUE),
+    (SUPERVISION, "process"): Style(colour=VERMILION, dash="dash", marker="square"),
+    (REWARD_FROM, "key"): Style(colour=BLUE),
+    (REWARD_FROM, "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
 }
 REFERENCE = "ppo"
 MOST_LINES = 12
@@ -97,9 +96,6 @@ class RlRun(Run):
     def said(self, name: str) -> str:
         """Return a setting of its key, or its default."""
         return dict(self.key).get(name) or DEFAULTS.get(name, "")
-
-    def series(self, metric: str) -> list[tuple[int, float]]:
-        return sorted(self.of_step.get(metric, {}).items())
 
     def total(self, metric: str) -> float | None:
         """Return the sum over all steps."""
@@ -236,7 +232,11 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
         functools.partial(named, lead=ALGORITHM),
         lambda arms: len(arms) > 1 or arms[0].setting not in of_recipes,
     )
-    made = [replace(one, baseline=_grouped_ppo(chosen(one))) for one in found]
+    made = []
+    for one in found:
+        # PPO on grouped prompts differs from the others in nothing but the algorithm.
+        ppo = [arm for arm in chosen(one) if arm.said(ALGORITHM) == REFERENCE and arm.said(SHAPE[1]) != "1"]
+        made.append(replace(one, baseline=next(iter([*ppo, *chosen(one)]), None)))
     return sorted(made, key=lambda one: (-len(chosen(one)), -most_seeds(one), str(one.name)))
 
 
@@ -244,12 +244,6 @@ def by_rl_alone(results: Results) -> list[RlRun]:
     """Return the runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
     runs = training_runs(results)
     return [run for run in runs if all(run.said(name) == DEFAULTS[name] for name in (RECIPE, REWARD_FROM))]
-
-
-def _grouped_ppo(arms: Sequence[RlArm]) -> RlArm | None:
-    """Return PPO on grouped prompts, which differs from the others in nothing but the algorithm; else the first arm."""
-    grouped_ppo = [arm for arm in arms if arm.said(ALGORITHM) == REFERENCE and arm.said(SHAPE[1]) != "1"]
-    return next(iter([*grouped_ppo, *arms]), None)
 
 
 def values_of(results: Results, name: str) -> list[RlExperiment]:
@@ -270,54 +264,42 @@ def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lam
 
     `is_said`: whether names may tell a setting.
     """
-    keys = {arm: {name: value for name, value in arm.key if is_said(name)} for arm in arms}
-    told = differing([tuple(key.items()) for key in keys.values()]) - {lead}
+    keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
+    told = differing([tuple(key.items()) for key in keys]) - {lead}
+    found = [(look_of(arm, lead), arm, key) for arm, key in zip(arms, keys, strict=True)]
     made = [
-        replace(
-            arm,
-            name=dotted(lead_name(arm, lead), *_told(key, told, list(keys.values()))),
-            style=_style(lead, arm.first.said(lead)),
-        )
-        for arm, key in keys.items()
+        (look.place, replace(arm, name=dotted(look.label, *_told(key, told, keys)), style=look.style))
+        for look, arm, key in found
     ]
-    return sorted(made, key=lambda arm: (_rank(lead, arm.first.said(lead)), str(arm.name)))
+    return [arm for _, arm in sorted(made, key=lambda item: (item[0], str(item[1].name)))]
 
 
-def lead_name(arm: RlArm, lead: str) -> str:
-    """Return what an arm is called first, by the setting that its experiment is about."""
+def look_of(arm: RlArm, lead: str) -> Look:
+    """Return how an arm is called first and drawn, by the setting that its experiment is about."""
     value = arm.first.said(lead)
-    return label_of(lead, value) if lead in (ALGORITHM, RECIPE) else f"{lead}={value}"
-
-
-def _told(key: Mapping[str, str], told: set[str], keys: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return an arm's shape and settings, of those in which arms differ."""
-    shape = [] if told.isdisjoint(SHAPE) else [" × ".join(key.get(name, "") for name in SHAPE)]
-    said = {name for name in told - set(SHAPE) if name not in FOLLOWS or _differs(name, FOLLOWS[name], key, keys)}
-    return [*shape, *(f"{name}={_brief(value)}" for name, value in key.items() if name in said)]
-
-
-def _differs(name: str, of: Sequence[str], key: Mapping[str, str], keys: Sequence[Mapping[str, str]]) -> bool:
-    """Return whether a setting differs among the arms that agree with one in what it follows from."""
-    alike = [other for other in keys if all(other.get(one) == key.get(one) for one in of)]
-    return len({other.get(name) for other in alike}) > 1
-
-
-def _brief(value: str) -> str:
-    """A drawn rate has seventeen digits."""
-    try:
-        return f"{float(value):.3g}" if "." in value else value
-    except ValueError:
-        return value
-
-
-def _style(lead: str, value: str) -> Style:
-    return style_of(lead, value) if lead in (ALGORITHM, RECIPE) else STYLES.get((lead, value), labels.OTHER)
-
-
-def _rank(lead: str, value: str) -> tuple[int, str]:
     if lead in (ALGORITHM, RECIPE):
-        return rank_of(lead, value)
-    return next((place for place, known in enumerate(STYLES) if known == (lead, value)), len(STYLES)), value
+        return looks(lead).get(value) or Look(label=value, style=OTHER, place=len(looks(lead)))
+    known = {pair: place for place, pair in enumerate(STYLES)}
+    place, style = known.get((lead, value), len(known)), STYLES.get((lead, value), OTHER)
+    return Look(label=f"{lead}={value}", style=style, place=place)
+
+
+def _told(key: Mapping[str, str], told: set[str], keys: Sequence[Mapping[str, str]]) -> Iterable[str]:
+    """Return an arm's shape and settings, of those in which arms differ."""
+    if not told.isdisjoint(SHAPE):
+        yield " × ".join(key.get(name, "") for name in SHAPE)
+    for name, value in key.items():
+        # What follows from other settings is said where arms that agree in those differ in it.
+        alike = [one for one in keys if all(one.get(other) == key.get(other) for other in FOLLOWS.get(name, ()))]
+        if name in told - set(SHAPE) and len({one.get(name) for one in alike}) > 1:
+            # A drawn rate has seventeen digits.
+            is_rate = "." in value and number_of(value) is not None
+            yield f"{name}={float(value):.3g}" if is_rate else f"{name}={value}"
+
+
+def within(values: Mapping[int, float], most: float = 1.0) -> dict[int, float]:
+    """Return the numbers that a share, or a length up to a most, can be."""
+    return {step: value for step, value in values.items() if 0 <= value <= most}
 
 
 def curves_of(arm: RlArm) -> list[Curve]:
@@ -371,16 +353,15 @@ def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str, *more: Text
     return joined("sentence", [first, say("rl.best_drawn") if is_picked(experiment) else "", *more])
 
 
-def figure_of(experiment: RlExperiment, caption: Text, views: Mapping[Text, Any], **size: Any) -> Figure:
+def figure_of(experiment: RlExperiment, caption: Text, views: Mapping[Text, Any], **more: Any) -> Figure:
     """Return a figure of an experiment, with those views in which anything is drawn."""
     lines = len(chosen(experiment))
     return Figure(
-        title=experiment.title,
-        settings=experiment.settings,
         caption=caption,
+        settings=experiment.settings,
         views=[View(title=title, figure=figure) for title, figure in views.items() if figure["data"]],
         facets=experiment.facets,
-        **{"height_px": height_px(lines), "wide": is_wide(lines), **size},
+        **{"title": experiment.title, "height_px": height_px(lines), "wide": is_wide(lines), **more},
     )
 
 

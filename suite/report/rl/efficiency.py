@@ -5,28 +5,28 @@ and no completions.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.evidence import with_rule
 from suite.report.model.experiment import grouped, titles_of
 from suite.report.model.formats import percent_range
 from suite.report.model.labels import ALGORITHM, label_of
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import banded, height_px
+from suite.report.plot.marks import Point
+from suite.report.plot.plots import banded
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, reference_of, tally, told
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.table import Column, column, table, told_once
 from suite.statistics.learning import arrivals, expected_best, to_threshold
-from suite.statistics.scores import Estimate, Profile, bootstrap_profile, iqm, mean, stratified_bootstrap
+from suite.statistics.scores import bootstrap_profile, iqm, mean, stratified_bootstrap
 
 LEVELS = (0.5, 0.7)
 TRIAL, TRIALS, FEWEST_TRIALS = "trial", (1, 2, 4, 8, 16), 2
@@ -34,20 +34,8 @@ TRIAL, TRIALS, FEWEST_TRIALS = "trial", (1, 2, 4, 8, 16), 2
 MOST_FIGURES, FEWEST_SEEDS = 6, 2
 THRESHOLDS = np.linspace(0, 1, 41)
 
-Titles = tuple[Text, Text]
-"""A title, and the settings that tell it from others."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class OverTasks:
-    """One arm on every task of several."""
-
-    arm: RlArm
-    tasks: Sequence[str]
-    scores_RT: NDArray[np.float64]
-    """Final accuracies: a row for each seed that every task has."""
-    iqm: Estimate
-    profile: Profile
+OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
+"""What differs in its task alone, as one experiment; final accuracies of its arms, a row for each seed of all tasks."""
 
 
 def build(results: Results) -> Section | None:
@@ -61,13 +49,13 @@ def build(results: Results) -> Section | None:
         "rl_efficiency",
         figures=[
             *(_figure(one, rows) for one, rows in list(found.items())[:MOST_FIGURES]),
-            *(_profiles(titles, scores) for titles, scores in over_tasks.items()),
+            *(_profiles(one, scores) for one, scores in over_tasks),
         ],
         tables=[
             *with_rule(told_once(map(_contrasts, compared.values()))),
             *told_once(map(_arrivals, found)),
             *map(_tuning, found),
-            *(_tasks_table(titles, scores) for titles, scores in over_tasks.items()),
+            *(_tasks_table(one, scores) for one, scores in over_tasks),
         ],
         headlines=[_headline(compared)],
     )
@@ -183,85 +171,67 @@ def _mean_final(arm: RlArm) -> float:
     return arm.mean(design.final) or 0.0
 
 
-def _over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> dict[Titles, list[OverTasks]]:
-    """Return what differs in its task alone, where at least two arms ran on all of at least two tasks."""
-    alike = grouped(found, lambda one: tuple(pair for pair in one.key if not _is_of_task(pair[0])))
+def _over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[OverTasks]:
+    """Return experiments of which at least two arms ran on all of at least two tasks."""
+    alike = grouped(found, lambda one: tuple(pair for pair in one.key if not _is_of_task(pair)))
     titles = titles_of(list(alike), design.DESIGN, has_labels=has_labels)
-    scored = {titles[key]: _scored(of_tasks) for key, of_tasks in alike.items() if len(of_tasks) > 1}
-    return {title: scores for title, scores in scored.items() if len(scores) > 1}
+    made: list[OverTasks] = []
+    for key, of_tasks in alike.items():
+        scores = _scored(of_tasks)
+        if len(of_tasks) > 1 and len(scores) > 1:
+            title, settings = titles[key]
+            settings = dotted(settings, *map(_task, of_tasks))
+            made.append((replace(of_tasks[0], key=key, arms=list(scores), title=title, settings=settings), scores))
+    return made
 
 
-def _scored(of_tasks: Sequence[RlExperiment]) -> list[OverTasks]:
-    tasks, found = list(map(_task, of_tasks)), []
+def _scored(of_tasks: Sequence[RlExperiment]) -> dict[RlArm, NDArray[np.float64]]:
+    found = {}
     for arm in design.drawn(max(of_tasks, key=lambda one: len(one.arms))):
-        everywhere = [
-            other.by_seed(design.final) for one in of_tasks for other in design.drawn(one) if other.key == arm.key
-        ]
+        same = [other for one in of_tasks for other in design.drawn(one) if other.key == arm.key]
+        everywhere = [other.by_seed(design.final) for other in same]
         seeds = [seed for seed in everywhere[0] if all(seed in scores for scores in everywhere)]
-        if len(everywhere) == len(of_tasks) and len(seeds) >= FEWEST_SEEDS:
-            scores_RT = np.asarray([[scores[seed] for scores in everywhere] for seed in seeds])
-            mid, profile = stratified_bootstrap(iqm, scores_RT), bootstrap_profile(scores_RT, THRESHOLDS)
-            found.append(OverTasks(arm=arm, tasks=tasks, scores_RT=scores_RT, iqm=mid, profile=profile))
+        if len(same) == len(of_tasks) and len(seeds) >= FEWEST_SEEDS:
+            found[arm] = np.asarray([[scores[seed] for scores in everywhere] for seed in seeds])
     return found
 
 
-def _is_of_task(name: str) -> bool:
-    return name.partition(".")[0] == "task"
+def _is_of_task(pair: tuple[str, str]) -> bool:
+    return pair[0].partition(".")[0] == "task"
 
 
 def _task(experiment: RlExperiment) -> str:
-    (_, task), *settings = [pair for pair in experiment.key if _is_of_task(pair[0])]
+    (_, task), *settings = filter(_is_of_task, experiment.key)
     return " ".join([task, *(f"{name}={value}" for name, value in settings)])
 
 
-def _profiles(titles: Titles, found: Sequence[OverTasks]) -> Figure:
-    arms = [one.arm for one in found]
-    figure = banded(
-        [_profile(one, arms) for one in found],
-        xaxis=shares(say("rl_efficiency.threshold"), range=[0, 1]),
-        yaxis=shares(say("rl_efficiency.above"), range=[0, 1.02]),
-    )
-    return Figure(
-        title=say("rl_efficiency.profiles", title=titles[0]),
-        settings=titles[1],
-        caption=say("rl_efficiency.profiles_caption", tasks=joined("list", found[0].tasks)),
-        views=[View(title="", figure=figure)],
-        height_px=height_px(len(found)),
-        wide=True,
-    )
+def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Figure:
+    """Draw the share of all runs and tasks that end above each accuracy."""
+    lines = []
+    for arm, scores_RT in scores.items():
+        profile = bootstrap_profile(scores_RT, THRESHOLDS)
+        columns = (profile.thresholds, profile.shares, profile.low, profile.high)
+        points = []
+        for threshold, share, low, high in zip(*map(np.ndarray.tolist, columns), strict=True):
+            said = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
+            hover = say("rl_efficiency.profiles_hover", **said)
+            points.append(Point(x=threshold, y=share, ends=(low, high), hover=hover))
+        lines.append(curves.arm_line(arm, points, experiment.arms))
+    xaxis = shares(say("rl_efficiency.threshold"), range=[0, 1])
+    figure = banded(lines, xaxis=xaxis, yaxis=shares(say("rl_efficiency.above"), range=[0, 1.02]))
+    title, caption = say("rl_efficiency.profiles", title=experiment.title), say("rl_efficiency.profiles_caption")
+    return design.figure_of(experiment, caption, {"": figure}, title=title, wide=True)
 
 
-def _profile(one: OverTasks, arms: Sequence[RlArm]) -> Series:
-    profile = one.profile
-    places = zip(*map(np.ndarray.tolist, (profile.thresholds, profile.shares, profile.low, profile.high)), strict=True)
-    points = [
-        Point(
-            x=threshold,
-            y=share,
-            ends=(low, high),
-            hover=say(
-                "rl_efficiency.profiles_hover", share=numbers.percent(share), threshold=numbers.percent(threshold)
-            ),
-        )
-        for threshold, share, low, high in places
+def _tasks_table(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Table:
+    mids = {arm: stratified_bootstrap(iqm, scores_RT) for arm, scores_RT in scores.items()}
+    columns: list[Column[RlArm]] = [
+        column("rl.arm", lambda arm: arm.name),
+        column("rl_efficiency.tasks_count", lambda arm: scores[arm].shape[1], numbers.count),
+        column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
+        column("rl_efficiency.iqm", lambda arm: mids[arm].estimate, numbers.percent),
+        column("column.interval", lambda arm: percent_range(mids[arm]), kind=Kind.NUMBER),
+        column("rl_efficiency.mean", lambda arm: float(mean(scores[arm])), numbers.percent),
     ]
-    return curves.arm_line(one.arm, points, arms)
-
-
-def _tasks_table(titles: Titles, found: Sequence[OverTasks]) -> Table:
-    columns: list[Column[OverTasks]] = [
-        column("rl.arm", lambda one: one.arm.name),
-        column("rl_efficiency.tasks_count", lambda one: len(one.tasks), numbers.count),
-        column("rl.seeds", lambda one: len(one.scores_RT), numbers.count),
-        column("rl_efficiency.iqm", lambda one: one.iqm.estimate, numbers.percent),
-        column("column.interval", lambda one: percent_range(one.iqm), kind=Kind.NUMBER),
-        column("rl_efficiency.mean", lambda one: float(mean(one.scores_RT)), numbers.percent),
-    ]
-    return table(
-        say("rl_efficiency.tasks", title=titles[0]),
-        found,
-        columns,
-        settings=titles[1],
-        facets_of=lambda one: one.arm.facets,
-        note=say("rl_efficiency.tasks_note", tasks=joined("list", found[0].tasks)),
-    )
+    note = say("rl_efficiency.tasks_note")
+    return design.table_of(experiment, "rl_efficiency.tasks", experiment.arms, columns, note=note)

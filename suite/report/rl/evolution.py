@@ -6,13 +6,14 @@ The base model already does both as often as its corpus does: what training adds
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from statistics import fmean
 from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, say, section
 from suite.report.evidence import verdict, with_rule
-from suite.report.model.experiment import Quantity
+from suite.report.model.experiment import Quantity, grouped
 from suite.report.model.formats import mean_with_range, plain, points, signed, with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
@@ -36,7 +37,8 @@ SEQUENCE_MEAN = "grpo"
 """Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
 MOST_FIGURES = 4
 
-Changes = Mapping[tuple[RlArm, str], Comparison]
+Changes = Mapping[str, Mapping[RlArm, Comparison]]
+"""By metric and arm."""
 
 
 def build(results: Results) -> Section | None:
@@ -76,29 +78,26 @@ def corrects(arms: Iterable[RlArm]) -> bool:
 
 def sampled(metric: str, run: RlRun) -> dict[int, float]:
     """Return a number of the sampled completions, by step."""
-    return _sensible(run.of_step.get(metric, {}), metric)
+    return design.within(run.of_step.get(metric, {}), MOST if metric == LENGTH else 1.0)
 
 
 def held_out(metric: str, run: RlRun) -> dict[int, float]:
     """Return a number of the greedy answers to held-out prompts, by step."""
-    return _sensible(run.evaluated.get(HELD_OUT + metric, {}), metric)
+    return design.within(run.evaluated.get(HELD_OUT + metric, {}), MOST if metric == LENGTH else 1.0)
 
 
-def _sensible(values: Mapping[int, float], metric: str) -> dict[int, float]:
-    most = MOST if metric == LENGTH else 1.0
-    return {step: value for step, value in values.items() if 0 <= value <= most}
-
-
-def changes_of(arms: Sequence[RlArm]) -> dict[tuple[RlArm, str], Comparison]:
-    """Compare the last evaluation with the first, by arm and metric, each run with itself; all of them together."""
-    found = {(arm, metric): one for arm in arms for metric in VIEWS if (one := _change(arm, metric)) is not None}
-    return dict(zip(found, judge_together([*found.values()]), strict=True))
-
-
-def _change(arm: RlArm, metric: str) -> Comparison | None:
-    series = [sorted(of_run.items()) for run in arm.ended if len(of_run := held_out(metric, run)) > 1]
-    firsts, lasts = [values[0][1] for values in series], [values[-1][1] for values in series]
-    return changes(lasts, less=firsts, margin=None if metric == LENGTH else SHARE_MARGIN)
+def changes_of(arms: Sequence[RlArm]) -> Changes:
+    """Compare the last evaluation with the first, by metric and arm, each run with itself; all of them together."""
+    found = {}
+    for metric, arm in product(VIEWS, arms):
+        series = [sorted(of_run.items()) for run in arm.ended if len(of_run := held_out(metric, run)) > 1]
+        firsts, lasts = [values[0][1] for values in series], [values[-1][1] for values in series]
+        margin = None if metric == LENGTH else SHARE_MARGIN
+        if (changed := changes(lasts, less=firsts, margin=margin)) is not None:
+            found[metric, arm] = changed
+    together = zip(found, judge_together([*found.values()]), strict=True)
+    by_metric = grouped(together, lambda item: item[0][0])
+    return {metric: {arm: one for (_, arm), one in by_metric.get(metric, [])} for metric in VIEWS}
 
 
 def at_levels(experiment: RlExperiment) -> list[Beside]:
@@ -106,43 +105,32 @@ def at_levels(experiment: RlExperiment) -> list[Beside]:
 
     Levels that no run reaches are left out.
     """
-    lengths = [(level, _length_at(level)) for level in LEVELS]
-    reached = [(level, length) for level, length in lengths if any(arm.values(length.value) for arm in experiment.arms)]
+    quantities = [
+        (level, Quantity(name=LENGTH, value=partial(_length_at, level), text=plain, difference=signed))
+        for level in LEVELS
+    ]
+    reached = [both for both in quantities if any(arm.values(both[1].value) for arm in experiment.arms)]
     return beside_reference(experiment, experiment.arms, reached)
 
 
-def _length_at(level: float) -> Quantity[RlRun]:
-    def value(run: RlRun) -> float | None:
-        step = None if run.curve is None else to_threshold(run.curve.at, run.curve.accuracy, level)
-        return None if step is None else held_out(LENGTH, run).get(int(step))
-
-    return Quantity(name=LENGTH, value=value, text=plain, difference=signed)
+def _length_at(level: float, run: RlRun) -> float | None:
+    step = None if run.curve is None else to_threshold(run.curve.at, run.curve.accuracy, level)
+    return None if step is None else held_out(LENGTH, run).get(int(step))
 
 
 def _figure(experiment: RlExperiment) -> Figure:
-    arms = experiment.arms
-    metrics = [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]
-    figures = {metric: _over_steps(arms, metric) for metric in metrics} | {"path": _path(arms)}
-    views: dict[Text, Any] = {say(f"rl_evolution.view.{name}"): figure for name, figure in figures.items()}
+    """Draw sampled completions as a line over the steps, greedy answers to held-out prompts dotted beside it."""
+    arms, views, second = experiment.arms, dict[Text, Any](), say("rl_evolution.held_out")
+    for metric in [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]:
+        text, series, beside = _text_of(metric), partial(sampled, metric), partial(held_out, metric)
+        lines = curves.step_lines(arms, series, text)
+        lines += curves.step_lines(arms, beside, text, has_band=False, second=second)
+        scale = linear if metric == LENGTH else shares
+        yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
+        views[say(f"rl_evolution.view.{metric}")] = curves.over_steps(lines, yaxis)
+    views[say("rl_evolution.view.path")] = _path(arms)
     caption = design.caption_of(experiment, "rl_evolution.caption", "rl_evolution.caption_single")
     return design.figure_of(experiment, caption, views)
-
-
-def _over_steps(arms: Sequence[RlArm], metric: str) -> dict[str, Any]:
-    """Draw sampled completions as a line, greedy answers to held-out prompts dotted beside it."""
-    text, second = _text_of(metric), say("rl_evolution.held_out")
-    lines = [curves.step_line(arm, arms, _series(sampled, metric), text) for arm in arms]
-    lines += [
-        curves.step_line(arm, arms, _series(held_out, metric), text, has_band=False, second=second) for arm in arms
-    ]
-    scale = linear if metric == LENGTH else shares
-    return curves.over_steps(lines, scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero"))
-
-
-def _series(
-    of_run: Callable[[str, RlRun], Mapping[int, float]], metric: str
-) -> Callable[[RlRun], Iterable[tuple[int, float]]]:
-    return lambda run: of_run(metric, run).items()
 
 
 def _text_of(metric: str) -> Callable[[float], str]:
@@ -151,37 +139,27 @@ def _text_of(metric: str) -> Callable[[float], str]:
 
 def _path(arms: Sequence[RlArm]) -> dict[str, Any]:
     """Draw thought against accuracy, evaluation by evaluation: at equal accuracy the lower line thinks less."""
-    lines = [curves.arm_line(arm, _path_points(arm), arms) for arm in arms]
-    length = linear(say("rl_evolution.axis.held_out_length"), rangemode="tozero")
-    return banded([line for line in lines if line.points], xaxis=curves.accuracy_axis(), yaxis=length)
-
-
-def _path_points(arm: RlArm) -> list[Point]:
-    lengths, accuracies = (curves.by_step(arm, _series(held_out, metric)) for metric in (LENGTH, ACCURACY))
-    return [
-        Point(
-            x=(accuracy := fmean(accuracies[step])),
-            y=(length := fmean(of_seeds)),
-            hover=say(
-                "rl_evolution.path_hover",
-                step=numbers.count(step),
-                length=plain(length),
-                accuracy=numbers.percent(accuracy),
-            ),
-        )
-        for step, of_seeds in lengths.items()
-        if step in accuracies
-    ]
+    lines = []
+    for arm in arms:
+        lengths, accuracies = (curves.by_step(arm, partial(held_out, metric)) for metric in (LENGTH, ACCURACY))
+        points_of_arm = []
+        for step in [step for step in lengths if step in accuracies]:
+            length, accuracy = fmean(lengths[step]), fmean(accuracies[step])
+            said = {"step": numbers.count(step), "length": plain(length), "accuracy": numbers.percent(accuracy)}
+            points_of_arm.append(Point(x=accuracy, y=length, hover=say("rl_evolution.path_hover", **said)))
+        lines += [curves.arm_line(arm, points_of_arm, arms)] if points_of_arm else []
+    length_axis = linear(say("rl_evolution.axis.held_out_length"), rangemode="tozero")
+    return banded(lines, xaxis=curves.accuracy_axis(), yaxis=length_axis)
 
 
 def _changes(experiment: RlExperiment, changed: Changes) -> Table:
-    of_metric = [
-        one for metric in VIEWS for one in columns_of(partial(_found, changed, metric), _change_columns(metric))
-    ]
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
-        *of_metric,
+    ]
+    for metric in VIEWS:
+        columns += columns_of(changed[metric].get, _change_columns(metric))
+    columns += [
         column("rl_evolution.sampled_length", partial(_ends_of_samples, LENGTH), kind=Kind.NUMBER),
         column("rl_evolution.sampled_corrections", partial(_ends_of_samples, CORRECTIONS), kind=Kind.NUMBER),
     ]
@@ -189,19 +167,11 @@ def _changes(experiment: RlExperiment, changed: Changes) -> Table:
     return design.table_of(experiment, "rl_evolution.changes", experiment.arms, columns, note=note)
 
 
-def _found(changed: Changes, metric: str, arm: RlArm) -> Comparison | None:
-    return changed.get((arm, metric))
-
-
 def _change_columns(metric: str) -> list[Column[Comparison]]:
     """Return first and last, their difference with its interval, and what may be said of it."""
-    text = signed if metric == LENGTH else points
+    text, title = signed if metric == LENGTH else points, f"rl_evolution.{metric}"
     return [
-        column(
-            f"rl_evolution.{metric}",
-            lambda found: _arrow(metric, fmean(found.theirs), fmean(found.ours)),
-            kind=Kind.NUMBER,
-        ),
+        column(title, lambda found: _arrow(metric, fmean(found.theirs), fmean(found.ours)), kind=Kind.NUMBER),
         column("rl_evolution.change", lambda found: with_range(found.mean, found.interval, text), kind=Kind.NUMBER),
         column("rl_efficiency.in_words", verdict),
     ]
@@ -224,40 +194,29 @@ def _levels(rows: Sequence[Beside]) -> Table:
         column("rl.arm", lambda row: row.arm.name),
         column("rl_efficiency.level", lambda row: row.held, numbers.percent),
         column("rl_efficiency.arrived", _arrived, kind=Kind.NUMBER),
-        column("rl_evolution.length_there", _length_there, kind=Kind.NUMBER),
+        column("rl_evolution.length_there", lambda row: mean_with_range(_lengths(row), plain), kind=Kind.NUMBER),
         *difference_columns("rl_evolution.less_reference"),
     ]
-    told_besides = {
-        "settings": dotted(experiment.settings, say("rl.reference_is", arm=reference.name)),
-        "note": say("rl_evolution.levels_note"),
-    }
-    return design.table_of(experiment, "rl_evolution.levels", rows, columns, lambda row: row.arm, **told_besides)
+    settings = dotted(experiment.settings, say("rl.reference_is", arm=reference.name))
+    more = {"settings": settings, "note": say("rl_evolution.levels_note")}
+    return design.table_of(experiment, "rl_evolution.levels", rows, columns, lambda row: row.arm, **more)
 
 
 def _arrived(row: Beside) -> Text:
-    arrived = len(row.arm.values(row.quantity.value))
-    return say("rl_efficiency.arrived_of", arrived=arrived, runs=len(row.arm.ended))
+    return say("rl_efficiency.arrived_of", arrived=len(_lengths(row)), runs=len(row.arm.ended))
 
 
-def _length_there(row: Beside) -> Text | None:
-    return mean_with_range(row.arm.values(row.quantity.value), plain)
+def _lengths(row: Beside) -> list[float]:
+    return row.arm.values(row.quantity.value)
 
 
 def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
     """Tell of the first experiment in which the length of thought is judged."""
     for experiment, changed in found.items():
-        outcomes = {
-            metric: [(arm.name, one.outcome) for (arm, of), one in changed.items() if of == metric]
-            for metric in (LENGTH, CORRECTIONS)
-        }
-        length, corrections = (told(of_metric) for of_metric in outcomes.values())
+        outcomes = {metric: [(arm.name, one.outcome) for arm, one in same.items()] for metric, same in changed.items()}
+        length, corrections = (told(outcomes[metric]) for metric in (LENGTH, CORRECTIONS))
         if length:
-            counts = {metric: tally(outcome for _, outcome in of_metric) for metric, of_metric in outcomes.items()}
-            detail = say(
-                "rl_evolution.headline",
-                title=experiment.name,
-                length=length,
-                corrections=corrections or numbers.NOTHING,
-            )
-            return Headline(text=say("rl_evolution.point", **counts[LENGTH]), detail=detail)
+            said = {"length": length, "corrections": corrections or numbers.NOTHING}
+            point = say("rl_evolution.point", **tally(outcome for _, outcome in outcomes[LENGTH]))
+            return Headline(text=point, detail=say("rl_evolution.headline", title=experiment.name, **said))
     return None

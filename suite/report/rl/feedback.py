@@ -4,17 +4,15 @@ other, with every other setting the same.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Section, Table, Text, dotted, joined, say, section
 from suite.report.evidence import with_rule
 from suite.report.model.results import Results
-from suite.report.model.run import share
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, tally, told
-from suite.report.rl.design import REWARD_FROM, SUPERVISION, RlExperiment, RlRun
+from suite.report.rl.design import REWARD_FROM, SUPERVISION, RlExperiment
 from suite.report.table import column, table
 
 SETTINGS = (SUPERVISION, REWARD_FROM)
@@ -40,16 +38,11 @@ def build(results: Results) -> Section | None:
 def _figure(name: str, experiment: RlExperiment) -> Figure:
     arms = design.chosen(experiment)
     # What process supervision pays for, which all arms are told to have whoever is paid for it.
-    steps = [curves.step_line(arm, arms, _step_rewards, numbers.percent) for arm in arms]
+    steps = curves.step_lines(arms, lambda run: design.within(run.of_step.get(STEP_REWARD, {})), numbers.percent)
     checked = curves.over_steps(steps, shares(say("rl_feedback.steps_axis"), rangemode="tozero"))
     views = curves.over_budgets(experiment) | {say("rl_feedback.steps"): checked}
     caption = design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single")
-    figure = design.figure_of(experiment, caption, views)
-    return replace(figure, title=dotted(experiment.title, name))
-
-
-def _step_rewards(run: RlRun) -> list[tuple[int, float]]:
-    return [(step, value) for step, value in run.series(STEP_REWARD) if share(value) is not None]
+    return design.figure_of(experiment, caption, views, title=dotted(experiment.title, name))
 
 
 def _table(name: str, rows: Sequence[Beside]) -> Table:

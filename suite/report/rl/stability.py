@@ -3,7 +3,7 @@
 An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -12,10 +12,9 @@ from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
-from suite.report.model.run import share
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
-from suite.report.rl.curves import over_steps, step_line
+from suite.report.rl.curves import over_steps, step_lines
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column, table, told_once
 from suite.statistics.learning import is_collapsed, worst_drawdown
@@ -127,14 +126,14 @@ def _mean(metric: str, last: float, arm: RlArm) -> float | None:
     """Return the mean over the last share of the steps, of the runs that ended."""
     means = []
     for series in filter(None, (_series(metric, run) for run in arm.ended)):
-        end = series[-1][0]
-        means.append(fmean(value for step, value in series if step >= (1 - last) * (end + 1) or step == end))
+        end = max(series)
+        means.append(fmean(value for step, value in series.items() if step >= (1 - last) * (end + 1) or step == end))
     return fmean(means) if means else None
 
 
-def _series(metric: str, run: RlRun) -> list[tuple[int, float]]:
-    series = run.series(metric)
-    return [(step, value) for step, value in series if share(value) is not None] if metric in SHARES else series
+def _series(metric: str, run: RlRun) -> Mapping[int, float]:
+    values = run.of_step.get(metric, {})
+    return design.within(values) if metric in SHARES else values
 
 
 def _text_of(metric: str) -> Callable[[float], str]:
@@ -146,10 +145,10 @@ def _figure(experiment: RlExperiment) -> Figure:
     arms, views = design.chosen(experiment), dict[Text, Any]()
     for metric in VIEWS:
         title, series, text = say(f"rl_stability.axis.{metric}"), partial(_series, metric), _text_of(metric)
-        lines = [step_line(arm, arms, series, text, has_band=metric != "format") for arm in arms]
+        lines = step_lines(arms, series, text, has_band=metric != "format")
         if metric == "format":
             second, series = say("rl_stability.accuracy"), partial(_series, "accuracy")
-            lines += [step_line(arm, arms, series, text, has_band=False, second=second) for arm in arms]
+            lines += step_lines(arms, series, text, has_band=False, second=second)
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
     caption = design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
@@ -40,47 +40,34 @@ SIDES = ("top left", "top right")
 """Names of neighbouring stages, of which one may be short, do not lie over each other."""
 
 
-class Stage(NamedTuple):
-    """A part of a run: steps of it before the stage, and before the next."""
-
-    kind: str
-    begins: int
-    ends: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class Gain:
     """What one stage of an arm did, over the runs that were evaluated where it begins and where it ends."""
 
     arm: RlArm
-    stage: Stage
-    place: int
-    of: int
-    """The first stage of one is 1 of 1."""
+    begins: int
+    ends: int
+    """Steps of the run before the stage, and before the next."""
+    kind: Text
+    placed: Text
+    """Its kind, and its place among the stages."""
+    is_only: bool
     added: Comparison
     """Held-out accuracy after the stage less that before, each run against itself."""
     spent: Mapping[str, float | None]
     """The mean over the runs of its seconds, and of what its steps counted, by budget or metric."""
 
     @property
-    def kind(self) -> Text:
-        """Return what the stage is called; one of a kind that another package brought, by its own name."""
-        return say_or(f"rl_stages.kind.{self.stage.kind}", self.stage.kind)
-
-    @property
-    def placed(self) -> Text:
-        return say("rl_stages.of", place=self.place, of=self.of, kind=self.kind)
-
-    @property
     def name(self) -> Text:
-        """Return the stage, and where there are several its place among them."""
-        return self.kind if self.of == 1 else self.placed
+        return self.kind if self.is_only else self.placed
 
     @property
     def points(self) -> Text:
         return with_range(self.added.mean, self.added.interval, points)
 
 
+Stage = tuple[str, int, int]
+"""A kind, and the steps of the run before the stage, and before the next."""
 Gains = Mapping[RlArm, Sequence[Gain]]
 
 
@@ -141,31 +128,41 @@ def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
 def _gains(arm: RlArm) -> list[Gain]:
     """Return gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
     staged = [(run, stages) for run in arm.ended if (stages := stages_of(run))]
-    gains = []
-    for place, stage in enumerate(staged[0][1] if staged else []):
-        ends = {stage.begins, stage.ends}
-        runs = [run for run, said in staged if said == staged[0][1] and run.curve and ends <= set(run.curve.at)]
+    stages, gains = staged[0][1] if staged else [], []
+    for place, (kind, begins, ends) in enumerate(stages, start=1):
+        runs = [run for run, said in staged if said == stages and run.curve and {begins, ends} <= set(run.curve.at)]
         before, after = (
-            [_at(step, run.curve.at, run.curve.accuracy) for run in runs if run.curve] for step in stage[1:]
+            [run.curve.accuracy[run.curve.at.index(step)] for run in runs if run.curve] for step in (begins, ends)
         )
-        if (added := changes(after, less=before, margin=SHARE_MARGIN)) is not None:
-            spent = _spent(stage, runs)
-            gains.append(Gain(arm=arm, stage=stage, place=place + 1, of=len(staged[0][1]), added=added, spent=spent))
+        if (added := changes(after, less=before, margin=SHARE_MARGIN)) is None:
+            continue
+        # A kind that another package brought goes by its own name.
+        name = say_or(f"rl_stages.kind.{kind}", kind)
+        placed = say("rl_stages.of", place=place, of=len(stages), kind=name)
+        gain = Gain(
+            arm=arm,
+            begins=begins,
+            ends=ends,
+            kind=name,
+            placed=placed,
+            is_only=len(stages) == 1,
+            added=added,
+            spent=_spent(begins, ends, runs),
+        )
+        gains.append(gain)
     return gains
 
 
-def _at(step: int, at: Sequence[int], values: Sequence[float]) -> float:
-    return values[at.index(step)]
-
-
-def _spent(stage: Stage, runs: Sequence[RlRun]) -> dict[str, float | None]:
+def _spent(begins: int, ends: int, runs: Sequence[RlRun]) -> dict[str, float | None]:
     sums: dict[str, list[float]] = {}
     for metric in COUNTED:
-        of_runs = [[value for step, value in run.series(metric) if stage.begins <= step < stage.ends] for run in runs]
-        sums[metric] = [sum(values) for values in of_runs if values]
+        of_runs = [[run.of_step.get(metric, {}).get(step) for step in range(begins, ends)] for run in runs]
+        known = [[value for value in values if value is not None] for values in of_runs]
+        sums[metric] = [sum(values) for values in known if values]
     clock = runs[0].clock
-    known = [(run.curve.at, run.curve.spent[clock]) for run in runs if run.curve and run.clock in run.curve.spent]
-    sums[clock] = [_at(stage.ends, *by_clock) - _at(stage.begins, *by_clock) for by_clock in known]
+    curves_with_clock = [run.curve for run in runs if run.curve and clock in run.curve.spent]
+    by_step = [dict(zip(curve.at, curve.spent[clock], strict=True)) for curve in curves_with_clock]
+    sums[clock] = [spent[ends] - spent[begins] for spent in by_step]
     return {name: fmean(values) if values else None for name, values in sums.items()}
 
 
@@ -176,14 +173,14 @@ def stages_of(run: RlRun) -> list[Stage]:
         said = [{"kind": REINFORCED, "steps": run.curve.at[-1]}]
     stages: list[Stage] = []
     for one in said if isinstance(said, list) and len(said) <= MOST_STAGES else ():
-        begins, steps = stages[-1].ends if stages else 0, one.get("steps") if isinstance(one, Mapping) else None
+        begins, steps = stages[-1][2] if stages else 0, one.get("steps") if isinstance(one, Mapping) else None
         if not isinstance(steps, int) or not 0 < steps < MOST_STEPS:
             return []
-        stages.append(Stage(cut(one.get("kind")), begins, begins + steps))
+        stages.append((cut(one.get("kind")), begins, begins + steps))
     return stages
 
 
-def teacher_seconds(run: RlRun) -> float | None:
+def teacher_s(run: RlRun) -> float | None:
     """Return the CPU seconds that training a run's teacher took, which are in no budget."""
     seconds = mapping(run.record.provenance, "teacher").get("process_cpu_s")
     return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
@@ -204,8 +201,8 @@ def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
         found = curves.evaluations(arm)
         every = [replace(one.point(budget, None), hover="") for one in found]
         lines.append(curves.arm_series(arm, every, arms, in_legend=False, more={"opacity": FAINT}))
-        names: dict[int, Text] = {gain.stage.begins: "" for gain in of_arm[:1]}
-        names |= {gain.stage.ends: gain.kind if gain.of > 1 else "" for gain in of_arm}
+        names: dict[int, Text] = {gain.begins: "" for gain in of_arm[:1]}
+        names |= {gain.ends: "" if gain.is_only else gain.kind for gain in of_arm}
         ends = [(one.point(budget, share_interval(one.scores)), names[one.step]) for one in found if one.step in names]
         points = [replace(point, text=name, hover=joined(" ", [name, point.hover])) for point, name in ends]
         sides = [SIDES[place % len(SIDES)] for place in range(len(ends))]
@@ -253,7 +250,7 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
     columns: list[Column[Gain]] = [
         column("rl_stages.recipe", lambda gain: gain.arm.name),
         column("rl_stages.stage", lambda gain: gain.placed),
-        column("rl_stages.steps", lambda gain: gain.stage.ends - gain.stage.begins, numbers.count),
+        column("rl_stages.steps", lambda gain: gain.ends - gain.begins, numbers.count),
         column("rl_stages.before", lambda gain: _share(gain.added.theirs), kind=Kind.NUMBER),
         column("rl_stages.after", lambda gain: _share(gain.added.ours), kind=Kind.NUMBER),
         column("rl_stages.points", lambda gain: gain.points, kind=Kind.NUMBER),
@@ -262,18 +259,14 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
         *p_columns(lambda gain: gain.added),
         column(curves.budget_name(clock), lambda gain: gain.spent[clock], numbers.seconds),
         *(column(f"rl_stages.{name}", partial(_spent_of, name), numbers.count) for name in counted),
-        column("rl_stages.teacher", _teacher, numbers.seconds, only_where_known=True),
+        column("rl_stages.teacher", lambda gain: gain.arm.mean(teacher_s), numbers.seconds, only_where_known=True),
     ]
     note = say("rl_stages.note")
     return design.table_of(experiment, "rl_stages.table", rows, columns, lambda gain: gain.arm, note=note)
 
 
-def _spent_of(metric: str, gain: Gain) -> float | None:
-    return gain.spent[metric]
-
-
-def _teacher(gain: Gain) -> float | None:
-    return gain.arm.mean(teacher_seconds)
+def _spent_of(name: str, gain: Gain) -> float | None:
+    return gain.spent[name]
 
 
 def _share(scores: Sequence[float]) -> Text:

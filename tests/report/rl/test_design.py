@@ -18,6 +18,7 @@ def test_an_evaluation_stands_at_what_was_spent_before_it(tmp_path):
     (curve,) = design.curves_of(one.arms[0])
     assert curve.accuracy == [0.1, 0.3, 0.6, 0.5]
     assert curve.spent == {
+        "steps": [0, 1, 2, 3],
         "completions": [0, 10, 20, 30],
         "tokens": [0, 50, 100, 150],
         "updates": [0, 1, 2, 3],

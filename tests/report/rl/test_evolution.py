@@ -13,7 +13,7 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
     results = results_of(tmp_path, *records, run([0.1, 0.2, 0.3], algorithm="ppo"))
     section = said(evolution.build(results))
     (experiment,) = evolution.thinking(results)
-    changed = evolution.changes_of(experiment.arms).values()
+    changed = [one for of_arm in evolution.changes_of(experiment.arms).values() for one in of_arm.values()]
     assert [one.adjusted_p for one in changed] == holm([one.p for one in changed])
     (row,) = rows_of(section.tables[0])
     assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50 % → 25 %", "3 → 3")
