@@ -2,18 +2,19 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from suite.records import numbers
-from suite.report.blocks import Kind, Text, joined, say
+from suite.report.blocks import Kind, Table, Text, joined, say
 from suite.report.evidence import difference, p_columns, verdict_of
 from suite.report.model.experiment import Contrast, Quantity, contrast, judged
 from suite.report.model.formats import points
 from suite.report.rl import design
 from suite.report.rl.curves import amount, budget_name
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
-from suite.report.table import Column, column
+from suite.report.table import Column, column, table
 from suite.statistics.learning import at_budget
 from suite.statistics.paired import SHARE_MARGIN, Comparison, Outcome
 from suite.statistics.scores import probability_of_improvement
@@ -122,6 +123,12 @@ def difference_columns(title: str) -> list[Column[Beside]]:
         column("rl_efficiency.in_words", lambda row: verdict_of(row.contrast) if row.contrast else None),
         *p_columns(lambda row: row.found),
     ]
+
+
+def table_of_experiments(title: Text, rows: Sequence[Beside], **more: Any) -> Table:
+    """Return a table of arms of several experiments."""
+    columns = [column("column.group", lambda row: row.experiment.name), *budget_columns()]
+    return table(title, rows, columns, facets_of=lambda row: row.arm.facets, **more)
 
 
 def reference_of(rows: Sequence[Beside], lead: str) -> tuple[str, Text]:

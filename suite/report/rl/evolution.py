@@ -217,6 +217,9 @@ def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
         length, corrections = (told(outcomes[metric]) for metric in (LENGTH, CORRECTIONS))
         if length:
             said = {"length": length, "corrections": corrections or numbers.NOTHING}
-            point = say("rl_evolution.point", **tally(outcome for _, outcome in outcomes[LENGTH]))
-            return Headline(text=point, detail=say("rl_evolution.headline", title=experiment.name, **said))
+            counts = tally(outcome for _, outcome in outcomes[LENGTH])
+            point = "rl_evolution.point" if counts["higher"] or counts["lower"] else "rl_evolution.point_open"
+            return Headline(
+                text=say(point, **counts), detail=say("rl_evolution.headline", title=experiment.name, **said)
+            )
     return None

@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Section, Table, Text, dotted, joined, say, section
+from suite.report.blocks import Figure, Headline, Section, Text, dotted, joined, say, section
 from suite.report.evidence import with_rule
 from suite.report.model.results import Results
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, tally, told
+from suite.report.rl.contrasts import Beside, at_equal_budgets, table_of_experiments, tally, told
 from suite.report.rl.design import REWARD_FROM, SUPERVISION, RlExperiment
-from suite.report.table import column, table
 
 SETTINGS = (SUPERVISION, REWARD_FROM)
 MOST_FIGURES = 6
@@ -30,7 +29,13 @@ def build(results: Results) -> Section | None:
     return section(
         "rl_feedback",
         figures=[_figure(name, one) for name, one in drawn_ones[:MOST_FIGURES]],
-        tables=with_rule([_table(name, of_setting) for name, of_setting in rows.items() if of_setting]),
+        tables=with_rule(
+            [
+                table_of_experiments(say(f"rl_feedback.table.{name}"), of_one, note=say(f"rl_feedback.note.{name}"))
+                for name, of_one in rows.items()
+                if of_one
+            ]
+        ),
         headlines=[_headline(rows)],
     )
 
@@ -43,16 +48,6 @@ def _figure(name: str, experiment: RlExperiment) -> Figure:
     views = curves.over_budgets(experiment) | {say("rl_feedback.steps"): checked}
     caption = design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single")
     return design.figure_of(experiment, caption, views, title=dotted(experiment.title, name))
-
-
-def _table(name: str, rows: Sequence[Beside]) -> Table:
-    return table(
-        say(f"rl_feedback.table.{name}"),
-        rows,
-        [column("column.group", lambda row: row.experiment.name), *budget_columns()],
-        facets_of=lambda row: row.arm.facets,
-        note=say(f"rl_feedback.note.{name}"),
-    )
 
 
 def _headline(found: Mapping[str, Sequence[Beside]]) -> Headline | None:

@@ -24,9 +24,9 @@ from suite.report.plot.plots import plot
 from suite.report.plot.scales import linear
 from suite.report.quoted import quoted_tables
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, reference_of, tally, told
+from suite.report.rl.contrasts import Beside, at_equal_budgets, reference_of, table_of_experiments, tally, told
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
-from suite.report.table import Column, column, table, told_once
+from suite.report.table import Column, column, told_once
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
 PUBLISHED = "published_training"
@@ -77,6 +77,7 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     rows = [row for one in found for row in at_equal_budgets(one, STEPS)]
+    contrasts = [_contrasts(rows)] if rows else []
     quoted = {"title": "rl_stages.published", "row": "rl_stages.benchmark", "note": "rl_stages.published_note"}
     return section(
         "rl_stages",
@@ -85,7 +86,7 @@ def build(results: Results) -> Section | None:
             _added(found),
         ],
         tables=[
-            *with_rule([*told_once(_table(one, gains) for one, gains in found.items()), *_contrasts(rows)]),
+            *with_rule([*told_once(_table(one, gains) for one, gains in found.items()), *contrasts]),
             *quoted_tables(PUBLISHED, **quoted),
         ],
         headlines=[_headline(rows)],
@@ -231,11 +232,8 @@ def _rows(gains: Sequence[Gain]) -> dict[str, Any]:
         curves.arm_series(arm, [_point(*item) for item in items], list(points), mode="markers", along="x", facets={})
         for arm, items in points.items()
     ]
-    names, xaxis = (
-        [dotted(gain.arm.name, gain.name) for gain in gains],
-        linear(say("rl_stages.added_axis"), zeroline=True),
-    )
-    return plot_rows.rows(names, series, xaxis=xaxis, showlegend=False)
+    names, title = [dotted(gain.arm.name, gain.name) for gain in gains], say("rl_stages.added_axis")
+    return plot_rows.rows(names, series, xaxis=linear(title, zeroline=True), showlegend=False)
 
 
 def _point(row: int, gain: Gain) -> Point:
@@ -274,14 +272,11 @@ def _share(scores: Sequence[float]) -> Text:
     return mean if interval is None else say("rl_stages.with_interval", value=mean, interval=percent_range(interval))
 
 
-def _contrasts(rows: Sequence[Beside]) -> list[Table]:
+def _contrasts(rows: Sequence[Beside]) -> Table:
     """Lay out, for all tasks, which recipes differ from the reference where both have made as many steps."""
-    if not rows:
-        return []
     reference, settings = reference_of(rows, RECIPE)
     title, note = say("rl_stages.contests", reference=reference), say("rl_stages.contests_note")
-    columns = [column("column.group", lambda row: row.experiment.name), *budget_columns()]
-    return [table(title, rows, columns, settings=settings, facets_of=lambda row: row.arm.facets, note=note)]
+    return table_of_experiments(title, rows, settings=settings, note=note)
 
 
 def _headline(rows: Sequence[Beside]) -> Headline | None:
