@@ -67,7 +67,7 @@ def _accuracy(arm: RlArm) -> float | None:
 
 
 def _figure(experiment: RlExperiment) -> Figure:
-    clock = say(f"rl.clock.{design.clock_of(experiment)}")
+    clock = design.clock_name(experiment)
     arms, accuracy, cost = experiment.arms, say("rl_attention.accuracy"), say("rl_attention.cost", clock=clock)
     views: dict[Text, Any] = {
         accuracy: _bars(arms, _accuracy, shares(accuracy, rangemode="tozero"), _interval),
@@ -91,7 +91,6 @@ def _bars(
     width = BAR_PX / (NAME_PX + BAR_PX * len(variants))
     traces = []
     for variant, own in grouped((arm for arm in arms if value(arm) is not None), variant_name).items():
-        facets = dict(own[0].facets)
         points = [
             Point(
                 x=value(arm),
@@ -102,7 +101,7 @@ def _bars(
             )
             for arm in own
         ]
-        facets.pop(ALGORITHM, None)
+        facets = {name: text for name, text in own[0].facets.items() if name != ALGORITHM}
         colour, place = style_of(VARIANT, own[0].said(VARIANT)).colour, variants.index(variant) - len(variants) / 2
         offset = width * place + width / 10
         traces.append(bars(variant, points, colour=colour, width=0.8 * width, offset=offset, facets=facets))
@@ -121,7 +120,7 @@ def _hover(arm: RlArm) -> Text:
 
 
 def _table(experiment: RlExperiment) -> Table:
-    cost = say("rl_attention.cost", clock=say(f"rl.clock.{design.clock_of(experiment)}"))
+    cost = say("rl_attention.cost", clock=design.clock_name(experiment))
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("column.variant", variant_name),

@@ -6,11 +6,10 @@ Evaluation is named apart: it costs as much as somebody wants to know, and is no
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from suite.records import numbers
 from suite.records.rl_metrics import EVALUATE, PHASES
-from suite.report.blocks import Kind, Section, Table, joined, say, section
+from suite.report.blocks import Figure, Kind, Section, Table, joined, say, section
 from suite.report.model.labels import BLUE, GREEN, ORANGE
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id
@@ -33,17 +32,7 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     drawn = {one: _timed(design.chosen(one)) for one in list(found)[:MOST_FIGURES]}
-    figures = [
-        design.figure_of(
-            one,
-            say("rl_cost.caption", clock=say(f"rl.clock.{design.clock_of(one)}")),
-            {"": _bars(timed)},
-            height_px=height_px(len(timed)),
-            wide=False,
-        )
-        for one, timed in drawn.items()
-        if timed
-    ]
+    figures = [_figure(one, arms) for one, arms in drawn.items() if arms]
     tables = [_table(one, timed, is_first=place == 0) for place, (one, timed) in enumerate(found.items())]
     return section("rl_cost", figures=figures, tables=tables)
 
@@ -80,9 +69,9 @@ def _share(phase: str, arm: RlArm) -> float:
     return _phase(phase, arm) / _cost(arm)
 
 
-def _bars(arms: Sequence[RlArm]) -> dict[str, Any]:
+def _figure(experiment: RlExperiment, arms: Sequence[RlArm]) -> Figure:
     """Draw a row for each arm, in which its phases lie end to end."""
-    traces = []
+    traces, clock = [], design.clock_name(experiment)
     for phase, (colour, pattern) in LOOKS.items():
         points = []
         for row, arm in enumerate(arms):
@@ -90,14 +79,14 @@ def _bars(arms: Sequence[RlArm]) -> dict[str, Any]:
             hover = say("rl_cost.hover", time=time, share=share)
             points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets))
         traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
-    title = say("rl_cost.axis", clock=say(f"rl.clock.{arms[0].first.clock}"))
-    xaxis = linear(title, range=[0, 1.05 * max(map(_cost, arms))], zeroline=True)
-    return rows([arm.name for arm in arms], traces, xaxis=xaxis, **stacked())
+    xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * max(map(_cost, arms))], zeroline=True)
+    figure = rows([arm.name for arm in arms], traces, xaxis=xaxis, **stacked())
+    size = {"height_px": height_px(len(arms)), "wide": False}
+    return design.figure_of(experiment, say("rl_cost.caption", clock=clock), {"": figure}, **size)
 
 
 def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) -> Table:
-    used = design.clock_of(experiment)
-    clock, least = say(f"rl.clock.{used}"), min(map(_cost, timed))
+    clock, least = design.clock_name(experiment), min(map(_cost, timed))
     wall: Column[RlArm] = column(
         "rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=design.WALL)), numbers.seconds
     )
@@ -110,7 +99,7 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) 
         *(column(f"rl.phase.{phase}", partial(_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(_tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
-        *([wall] if used == design.CPU else []),
+        *([wall] if design.clock_of(experiment) == design.CPU else []),
         column("rl_cost.joules", lambda arm: arm.mean(_joules), numbers.joules, only_where_known=True),
         column("rl_cost.whole", lambda arm: arm.mean(_whole_s), numbers.seconds),
         column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),

@@ -347,6 +347,11 @@ def clock_of(experiment: RlExperiment) -> str:
     return experiment.arms[0].first.clock
 
 
+def clock_name(experiment: RlExperiment) -> Text:
+    """Return what its clock is called."""
+    return say(f"rl.clock.{clock_of(experiment)}")
+
+
 def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str, *more: Text) -> Text:
     """Return one of two captions, of several seeds or of a single one; and whether figures show the best arms alone."""
     first = say(of_seeds if most_seeds(experiment) > 1 else of_one)

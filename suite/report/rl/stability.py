@@ -25,8 +25,13 @@ ENDING = 0.1
 """The share of the steps that "at the end" means."""
 MOST_FIGURES = 4
 VIEWS = (
-    *("entropy", "kl_reference", "groups_without_signal", "completion_length"),
-    *("format", "gradient_norm", "explained_variance"),
+    "entropy",
+    "kl_reference",
+    "groups_without_signal",
+    "completion_length",
+    "format",
+    "gradient_norm",
+    "explained_variance",
 )
 SHARES = ("groups_without_signal", "format", "accuracy", "truncated", "clip_fraction_low", "clip_fraction_high")
 MEASURES = {
