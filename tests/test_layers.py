@@ -190,12 +190,12 @@ JUDGES = {
     "quality_contests",
     "quality_rulings_tiers",
     "quality_tiers_tables",
-    "rl_contests",
-    "rl_gains",
-    "rl_thoughts",
+    "evolution",
+    "experiment",
+    "stages",
 }
 """Modules of the report that hold arms against each other, all by suite.statistics.paired."""
-INTERVALS = {"mean_of_seeds": {"verdicts"}, "stratified_bootstrap": {"rl_curves", "rl_tasks"}}
+INTERVALS = {"mean_of_seeds": {"formats", "verdicts"}, "stratified_bootstrap": {"curves", "efficiency"}}
 """Intervals of one arm, and who makes them: for bands of curves, profiles, and the cells of means."""
 
 

@@ -118,7 +118,7 @@ def table(
     )
 
 
-def told_once(tables: Iterable[Table | None]) -> list[Table]:
+def told_once(tables: Iterable[Table]) -> list[Table]:
     """Return tables of one kind: the first is open and says how to read them, the others are folded."""
-    first, *others = [*filter(None, tables), None]
-    return [first, *(replace(one, note="", folded=True) for one in others if one)] if first else []
+    found = list(tables)
+    return [*found[:1], *(replace(one, note="", folded=True) for one in found[1:])]
