@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -69,26 +70,22 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
     """Compare every other arm with the baseline at equal `counted`, seconds and joules, as far as they are known."""
     if experiment.baseline is None:
         return []
-    known = [
-        budget
-        for budget in (counted, design.clock_of(experiment), design.JOULES)
-        if design.has_budget(experiment, budget)
-    ]
     every = [curve for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
-    least = {budget: min(curve.spent[budget][-1] for curve in every) for budget in known}
+    quantities = []
+    for budget in design.known_budgets(experiment, counted, design.clock_of(experiment), design.JOULES):
+        held = min(curve.spent[budget][-1] for curve in every)
+        value = partial(_accuracy_at, budget, held)
+        in_points = Quantity(
+            name=budget, value=value, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=BOUNDS
+        )
+        quantities.append((held, in_points))
     others = [arm for arm in design.drawn(experiment) if arm is not experiment.baseline]
-    return beside_reference(experiment, others, [(held, accuracy_at(budget, held)) for budget, held in least.items()])
+    return beside_reference(experiment, others, quantities)
 
 
-def accuracy_at(budget: str, spent: float) -> Quantity[RlRun]:
+def _accuracy_at(budget: str, held: float, run: RlRun) -> float | None:
     """Return the accuracy at the last evaluation before a run had spent more."""
-
-    def value(run: RlRun) -> float | None:
-        return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, spent)
-
-    return Quantity(
-        name=budget, value=value, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=BOUNDS
-    )
+    return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, held)
 
 
 def improvement(row: Beside) -> float | None:

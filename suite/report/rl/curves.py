@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
@@ -15,7 +14,7 @@ from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, banded
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
-from suite.report.rl.design import Curve, RlArm, RlExperiment, RlRun
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
 SUFFIXES = {design.CPU: " s", design.WALL: " s", design.JOULES: " J"}
@@ -23,60 +22,44 @@ MOST_POINTS = 80
 THIN_PX = 1.25
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """One evaluation that every run of an arm has."""
+@functools.lru_cache(maxsize=4096)
+def bootstrap_interval(scores: tuple[float, ...]) -> Estimate | None:
+    """Return the percentile bootstrap's interval of a mean: a band shows a spread, and judges nothing."""
+    return stratified_bootstrap(mean, np.asarray(scores).reshape(-1, 1)) if len(scores) > 1 else None
 
-    step: int
-    runs: Sequence[tuple[Curve, int]]
-    """Each run's curve, and its place there."""
 
-    @property
-    def scores(self) -> list[float]:
-        return [curve.accuracy[place] for curve, place in self.runs]
+def evaluations(
+    arm: RlArm, budget: str, interval_of: Callable[[tuple[float, ...]], Estimate | None]
+) -> dict[int, Point]:
+    """Return, by step, the mean accuracy over the mean of what had been spent, where all runs were evaluated.
 
-    @functools.cached_property
-    def interval(self) -> Estimate | None:
-        """Return the percentile bootstrap's interval: a band shows a spread, and judges nothing."""
-        column = np.asarray(self.scores).reshape(-1, 1)
-        return stratified_bootstrap(mean, column) if len(column) > 1 else None
-
-    def point(self, budget: str, interval: Estimate | None) -> Point:
-        """Return the mean accuracy over the mean of what had been spent."""
-        spent, accuracy = fmean(curve.spent[budget][place] for curve, place in self.runs), fmean(self.scores)
+    Nothing is interpolated: between two evaluations nobody looked.
+    """
+    every, points = design.curves_of(arm), {}
+    for step in [step for step in every[0].at if all(step in curve.at for curve in every)]:
+        places = [(curve, curve.at.index(step)) for curve in every]
+        scores = tuple(curve.accuracy[place] for curve, place in places)
+        spent, interval = fmean(curve.spent[budget][place] for curve, place in places), interval_of(scores)
         hover = say(
             "rl_efficiency.hover",
             spent=amount(budget, spent),
             budget=budget_name(budget),
-            accuracy=numbers.percent(accuracy),
+            accuracy=numbers.percent(fmean(scores)),
             interval=percent_range(interval),
-            count=len(self.scores),
+            count=len(scores),
         )
-        return Point(x=spent, y=accuracy, ends=ends_of(interval), hover=hover)
-
-
-def evaluations(arm: RlArm) -> list[Evaluation]:
-    """Return what all runs were evaluated at. Nothing is interpolated: between two evaluations nobody looked."""
-    every = design.curves_of(arm)
-    shared = [at for at in every[0].at if all(at in curve.at for curve in every)]
-    return [Evaluation(step=step, runs=[(curve, curve.at.index(step)) for curve in every]) for step in shared]
+        points[step] = Point(x=spent, y=fmean(scores), ends=ends_of(interval), hover=hover)
+    return points
 
 
 def over_budgets(experiment: RlExperiment) -> dict[Text, Any]:
     """Draw a figure for each budget that every curve has."""
-    evaluated = {arm: evaluations(arm) for arm in design.chosen(experiment)}
-    return {
-        budget_name(budget): banded(
-            [
-                arm_line(arm, [one.point(budget, one.interval) for one in found], list(evaluated))
-                for arm, found in evaluated.items()
-            ],
-            xaxis=budget_axis(budget),
-            yaxis=accuracy_axis(),
-        )
-        for budget in design.BUDGETS
-        if design.has_budget(experiment, budget)
-    }
+    arms, figures = design.chosen(experiment), {}
+    for budget in design.known_budgets(experiment, *design.BUDGETS):
+        points = {arm: evaluations(arm, budget, bootstrap_interval) for arm in arms}
+        lines = [arm_line(arm, list(of_arm.values()), arms) for arm, of_arm in points.items()]
+        figures[budget_name(budget)] = banded(lines, xaxis=budget_axis(budget), yaxis=accuracy_axis())
+    return figures
 
 
 def budget_axis(budget: str) -> Axis:

@@ -331,10 +331,10 @@ def is_picked(experiment: RlExperiment) -> bool:
     return len(chosen(experiment)) < len(drawn(experiment))
 
 
-def has_budget(experiment: RlExperiment, budget: str) -> bool:
-    """Return whether every curve has a budget."""
+def known_budgets(experiment: RlExperiment, *budgets: str) -> list[str]:
+    """Return those that every curve has."""
     every = [curve for arm in experiment.arms for curve in curves_of(arm)]
-    return bool(every) and all(budget in curve.spent for curve in every)
+    return [budget for budget in budgets if every and all(budget in curve.spent for curve in every)]
 
 
 def most_seeds(experiment: RlExperiment) -> int:

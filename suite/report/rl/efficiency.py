@@ -121,7 +121,7 @@ def _contrasts(rows: Sequence[Beside]) -> Table:
 def _arrivals(experiment: RlExperiment) -> Table:
     """Lay out what each level of accuracy cost each arm."""
     told_of = (design.COMPLETIONS, design.TOKENS, design.clock_of(experiment), design.JOULES)
-    known = [budget for budget in told_of if design.has_budget(experiment, budget)]
+    known = design.known_budgets(experiment, *told_of)
     columns: list[Column[tuple[RlArm, float]]] = [
         column("rl.arm", lambda row: row[0].name),
         column("rl_efficiency.level", lambda row: row[1], numbers.percent),

@@ -189,7 +189,7 @@ def teacher_s(run: RlRun) -> float | None:
 
 def _over_training(experiment: RlExperiment, gains: Gains, *, is_lone: bool) -> Figure:
     """Draw accuracy over a run with the ends of its stages marked."""
-    budgets = [budget for budget in (STEPS, design.clock_of(experiment)) if design.has_budget(experiment, budget)]
+    budgets = design.known_budgets(experiment, STEPS, design.clock_of(experiment))
     views: dict[Text, Any] = {curves.budget_name(budget): _marked_lines(gains, budget) for budget in budgets}
     caption = design.caption_of(experiment, "rl_stages.caption", "rl_stages.caption_single")
     return design.figure_of(experiment, caption, views, wide=is_lone)
@@ -199,14 +199,16 @@ def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
     """Draw every evaluation faintly, and marks where stages begin and end; of several each has its name at its end."""
     arms, lines, marks = list(gains), [], []
     for arm, of_arm in gains.items():
-        found = curves.evaluations(arm)
-        every = [replace(one.point(budget, None), hover="") for one in found]
+        every = [replace(point, hover="") for point in curves.evaluations(arm, budget, lambda _: None).values()]
         lines.append(curves.arm_series(arm, every, arms, in_legend=False, more={"opacity": FAINT}))
         names: dict[int, Text] = {gain.begins: "" for gain in of_arm[:1]}
         names |= {gain.ends: "" if gain.is_only else gain.kind for gain in of_arm}
-        ends = [(one.point(budget, share_interval(one.scores)), names[one.step]) for one in found if one.step in names]
-        points = [replace(point, text=name, hover=joined(" ", [name, point.hover])) for point, name in ends]
-        sides = [SIDES[place % len(SIDES)] for place in range(len(ends))]
+        points = [
+            replace(point, text=names[step], hover=joined(" ", [names[step], point.hover]))
+            for step, point in curves.evaluations(arm, budget, share_interval).items()
+            if step in names
+        ]
+        sides = [SIDES[place % len(SIDES)] for place in range(len(points))]
         more = {"textposition": sides, "textfont": {"size": 10, "color": arm.style.colour}}
         marks += [curves.arm_series(arm, points, arms, mode="markers+text", more=more)] if of_arm else []
     return plot([*lines, *marks], xaxis=curves.budget_axis(budget), yaxis=curves.accuracy_axis())
