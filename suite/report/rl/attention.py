@@ -29,7 +29,9 @@ def build(results: Results) -> Section | None:
     """Build it from the algorithms that were trained with at least two variants."""
     runs = [run for run in design.by_rl_alone(results) if run.ended]
     every = design.split(results, runs, lambda name: _is_of_variant(name) or design.tells_arms_apart(name), _named)
-    found = [replace(one, arms=arms) for one in every if (arms := _with_several_variants(one.arms))]
+    found = [
+        replace(experiment, arms=arms) for experiment in every if (arms := _with_several_variants(experiment.arms))
+    ]
     return section("rl_attention", figures=map(_figure, found), tables=map(_table, found)) if found else None
 
 

@@ -32,7 +32,7 @@ Choice = tuple[str, Values]
 
 def build(results: Results) -> Section | None:
     """Build it from the records of its workload."""
-    found = [(one, choices) for one in results.records if (choices := _choices(one.record))]
+    found = [(current, choices) for current in results.records if (choices := _choices(current.record))]
     if not found:
         return None
     named = named_in(current.record for current, _ in found)
@@ -43,7 +43,7 @@ def build(results: Results) -> Section | None:
         _tables(dotted(*titles[key]), current.label, choices, is_first=place == 0)
         for place, (key, (current, choices)) in enumerate(zip(keys, found, strict=True))
     ]
-    return section("rl_conformance", tables=[one for of_record in tables for one in of_record])
+    return section("rl_conformance", tables=[table for of_record in tables for table in of_record])
 
 
 def _choices(record: Record) -> list[Choice]:
@@ -57,8 +57,8 @@ def _choices(record: Record) -> list[Choice]:
 
 def _tables(settings: Text, label: str, choices: Sequence[Choice], *, is_first: bool) -> list[Table]:
     """Lay out each family of choices with a bias, which their first word names; then what must be equal."""
-    by_bias = grouped(choices, lambda one: not one[1].keys().isdisjoint(JUDGED))
-    families = grouped(by_bias.get(True, []), lambda one: one[0].partition(" ")[0])
+    by_bias = grouped(choices, lambda choice: not choice[1].keys().isdisjoint(JUDGED))
+    families = grouped(by_bias.get(True, []), lambda choice: choice[0].partition(" ")[0])
     parts = [
         (
             say_or(f"rl_conformance.family.{family}", cut(family) or numbers.NOTHING),
@@ -71,15 +71,15 @@ def _tables(settings: Text, label: str, choices: Sequence[Choice], *, is_first: 
     equal = _table(say("rl_conformance.equal_table"), by_bias.get(False, []), **more)
     # The last of the open ones says how to read them.
     note = say("rl_conformance.note", exact=f"{EXACT:.0e}") if is_first else ""
-    tables = [*tables[:-1], *(replace(one, note=note) for one in tables[-1:]), equal]
-    return tables if is_first else [replace(one, folded=True) for one in tables]
+    tables = [*tables[:-1], *(replace(table, note=note) for table in tables[-1:]), equal]
+    return tables if is_first else [replace(table, folded=True) for table in tables]
 
 
 def _table(title: Text, choices: Sequence[Choice], **more: Any) -> Table:
     metrics = dict.fromkeys(metric for _, values in choices for metric in values)
     columns: list[Column[Choice]] = [
-        column("rl_conformance.choice", lambda one: cut(one[0], LONGEST_SPAN)),
-        column("rl_efficiency.in_words", lambda one: joined("notes", _verdicts(one[1]))),
+        column("rl_conformance.choice", lambda choice: cut(choice[0], LONGEST_SPAN)),
+        column("rl_efficiency.in_words", lambda choice: joined("notes", _verdicts(choice[1]))),
         *(column(_label(metric), partial(_value, metric), _number) for metric in metrics),
     ]
     return table(title, choices, columns, **more)

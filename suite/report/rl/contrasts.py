@@ -140,7 +140,9 @@ def told(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
     if all(outcome is Outcome.FEW for _, outcome in outcomes):
         return ""
     by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
-    parts = [say(f"verdict.of.{one}", names=joined("list", names)) for one, names in by_outcome.items() if names]
+    parts = [
+        say(f"verdict.of.{outcome}", names=joined("list", names)) for outcome, names in by_outcome.items() if names
+    ]
     return joined("notes", parts)
 
 

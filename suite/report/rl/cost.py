@@ -28,12 +28,12 @@ LOOKS = {"rollout": (BLUE, ""), "score": (ORANGE, "x"), "update": (GREEN, "/")}
 
 def build(results: Results) -> Section | None:
     """Build it from the runs with every phase timed and completions counted."""
-    found = {one: timed for one in design.algorithms(results) if (timed := _timed(one.arms))}
+    found = {experiment: timed for experiment in design.algorithms(results) if (timed := _timed(experiment.arms))}
     if not found:
         return None
-    drawn = {one: _timed(design.chosen(one)) for one in list(found)[:MOST_FIGURES]}
-    figures = [_figure(one, arms) for one, arms in drawn.items() if arms]
-    tables = [_table(one, timed, is_first=place == 0) for place, (one, timed) in enumerate(found.items())]
+    drawn = {experiment: _timed(design.chosen(experiment)) for experiment in list(found)[:MOST_FIGURES]}
+    figures = [_figure(experiment, arms) for experiment, arms in drawn.items() if arms]
+    tables = [_table(experiment, timed, is_first=place == 0) for place, (experiment, timed) in enumerate(found.items())]
     return section("rl_cost", figures=figures, tables=tables)
 
 

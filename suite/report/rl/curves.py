@@ -88,7 +88,7 @@ def amount(budget: str, value: float) -> str:
 def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], **more: Any) -> Series:
     """Return an arm's series beside those of other arms: of one style each has a look of its own."""
     more = {"name": arm.name, "mode": "lines", "facets": arm.facets, **more}
-    ordinal = [one for one in arms if one.style == arm.style].index(arm)
+    ordinal = [other for other in arms if other.style == arm.style].index(arm)
     return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.name, **more)
 
 

@@ -233,11 +233,16 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
         lambda arms: len(arms) > 1 or arms[0].setting not in of_recipes,
     )
     made = []
-    for one in found:
+    for experiment in found:
         # PPO on grouped prompts differs from the others in nothing but the algorithm.
-        ppo = [arm for arm in chosen(one) if arm.said(ALGORITHM) == REFERENCE and arm.said(SHAPE[1]) != "1"]
-        made.append(replace(one, baseline=next(iter([*ppo, *chosen(one)]), None)))
-    return sorted(made, key=lambda one: (-len(chosen(one)), -most_seeds(one), str(one.name)))
+        ppo = [arm for arm in chosen(experiment) if arm.said(ALGORITHM) == REFERENCE and arm.said(SHAPE[1]) != "1"]
+        made.append(replace(experiment, baseline=next(iter([*ppo, *chosen(experiment)]), None)))
+    return most_arms_first(made)
+
+
+def most_arms_first(found: Iterable[RlExperiment]) -> list[RlExperiment]:
+    """Sort experiments by how many arms figures show, then by seeds and name."""
+    return sorted(found, key=lambda one: (-len(chosen(one)), -most_seeds(one), str(one.name)))
 
 
 def by_rl_alone(results: Results) -> list[RlRun]:
@@ -251,7 +256,8 @@ def values_of(results: Results, name: str) -> list[RlExperiment]:
     own = (name, *OF_ONE_VALUE.get(name, ()))
     named_by = functools.partial(named, lead=name)
     found = split(results, training_runs(results), own.__contains__, named_by, lambda arms: len(arms) > 1)
-    return sorted((replace(one, baseline=default_arm(one, name)) for one in found), key=lambda one: str(one.name))
+    made = [replace(experiment, baseline=default_arm(experiment, name)) for experiment in found]
+    return sorted(made, key=lambda experiment: str(experiment.name))
 
 
 def default_arm(experiment: RlExperiment, name: str) -> RlArm | None:
@@ -290,8 +296,8 @@ def _told(key: Mapping[str, str], told: set[str], keys: Sequence[Mapping[str, st
         yield " × ".join(key.get(name, "") for name in SHAPE)
     for name, value in key.items():
         # What follows from other settings is said where arms that agree in those differ in it.
-        alike = [one for one in keys if all(one.get(other) == key.get(other) for other in FOLLOWS.get(name, ()))]
-        if name in told - set(SHAPE) and len({one.get(name) for one in alike}) > 1:
+        alike = [other for other in keys if all(other.get(of) == key.get(of) for of in FOLLOWS.get(name, ()))]
+        if name in told - set(SHAPE) and len({other.get(name) for other in alike}) > 1:
             # A drawn rate has seventeen digits.
             is_rate = "." in value and number_of(value) is not None
             yield f"{name}={float(value):.3g}" if is_rate else f"{name}={value}"

@@ -40,22 +40,23 @@ OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
 
 def build(results: Results) -> Section | None:
     """Build it from the experiments with a curve."""
-    found = {one: at_equal_budgets(one) for one in design.algorithms(results) if design.drawn(one)}
+    every = [experiment for experiment in design.algorithms(results) if design.drawn(experiment)]
+    found = {experiment: at_equal_budgets(experiment) for experiment in every}
     if not found:
         return None
-    compared = {one: rows for one, rows in found.items() if rows}
+    compared = {experiment: rows for experiment, rows in found.items() if rows}
     over_tasks = _over_tasks(list(found), has_labels=results.several)
     return section(
         "rl_efficiency",
         figures=[
-            *(_figure(one, rows) for one, rows in list(found.items())[:MOST_FIGURES]),
-            *(_profiles(one, scores) for one, scores in over_tasks),
+            *(_figure(experiment, rows) for experiment, rows in list(found.items())[:MOST_FIGURES]),
+            *(_profiles(experiment, scores) for experiment, scores in over_tasks),
         ],
         tables=[
             *with_rule(told_once(map(_contrasts, compared.values()))),
             *told_once(map(_arrivals, found)),
             *map(_tuning, found),
-            *(_tasks_table(one, scores) for one, scores in over_tasks),
+            *(_tasks_table(experiment, scores) for experiment, scores in over_tasks),
         ],
         headlines=[_headline(compared)],
     )
@@ -63,7 +64,7 @@ def build(results: Results) -> Section | None:
 
 def _headline(compared: Mapping[RlExperiment, Sequence[Beside]]) -> Headline | None:
     """Tell of the experiment with the most arms. Arms that were picked by their scores cannot be judged by them."""
-    experiment = next((one for one in compared if not design.is_picked(one)), None)
+    experiment = next((experiment for experiment in compared if not design.is_picked(experiment)), None)
     if experiment is None:
         return None
     rows = compared[experiment]
@@ -126,7 +127,10 @@ def _arrivals(experiment: RlExperiment) -> Table:
         column("rl.arm", lambda row: row[0].name),
         column("rl_efficiency.level", lambda row: row[1], numbers.percent),
         column("rl_efficiency.arrived", _arrived, kind=Kind.NUMBER),
-        *(column(curves.budget_name(one), partial(_median, one), partial(curves.amount, one)) for one in known),
+        *(
+            column(curves.budget_name(budget), partial(_median, budget), partial(curves.amount, budget))
+            for budget in known
+        ),
     ]
     rows, note = [(arm, level) for level in LEVELS for arm in design.drawn(experiment)], "rl_efficiency.arrivals_note"
     return design.table_of(experiment, "rl_efficiency.arrivals", rows, columns, lambda row: row[0], note=say(note))
@@ -156,7 +160,10 @@ def _tuning(experiment: RlExperiment) -> Table | None:
     columns: list[Column[list[RlArm]]] = [
         column("column.algorithm", lambda arms: label_of(ALGORITHM, arms[0].said(ALGORITHM)), facet="algorithm"),
         column("rl_efficiency.trials", len, numbers.count),
-        *(column(say("rl_efficiency.best_of", count=one), partial(_best_of, one), numbers.percent) for one in counts),
+        *(
+            column(say("rl_efficiency.best_of", count=count), partial(_best_of, count), numbers.percent)
+            for count in counts
+        ),
         column("rl_efficiency.best_arm", lambda arms: max(arms, key=_mean_final).name),
     ]
     title, note = say("rl_efficiency.tuning", title=experiment.title), say("rl_efficiency.tuning_note")
@@ -173,7 +180,7 @@ def _mean_final(arm: RlArm) -> float:
 
 def _over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[OverTasks]:
     """Return experiments of which at least two arms ran on all of at least two tasks."""
-    alike = grouped(found, lambda one: tuple(pair for pair in one.key if not _is_of_task(pair)))
+    alike = grouped(found, lambda experiment: tuple(pair for pair in experiment.key if not _is_of_task(pair)))
     titles = titles_of(list(alike), design.DESIGN, has_labels=has_labels)
     made: list[OverTasks] = []
     for key, of_tasks in alike.items():
@@ -187,8 +194,8 @@ def _over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[Over
 
 def _scored(of_tasks: Sequence[RlExperiment]) -> dict[RlArm, NDArray[np.float64]]:
     found = {}
-    for arm in design.drawn(max(of_tasks, key=lambda one: len(one.arms))):
-        same = [other for one in of_tasks for other in design.drawn(one) if other.key == arm.key]
+    for arm in design.drawn(max(of_tasks, key=lambda experiment: len(experiment.arms))):
+        same = [other for experiment in of_tasks for other in design.drawn(experiment) if other.key == arm.key]
         everywhere = [other.by_seed(design.final) for other in same]
         seeds = [seed for seed in everywhere[0] if all(seed in scores for scores in everywhere)]
         if len(same) == len(of_tasks) and len(seeds) >= FEWEST_SEEDS:

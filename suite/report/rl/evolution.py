@@ -46,13 +46,16 @@ def build(results: Results) -> Section | None:
     found = thinking(results)
     if not found:
         return None
-    changed = {one: changes_of(one.arms) for one in found}
-    levels = [rows for one in found if (rows := at_levels(one))]
+    changed = {experiment: changes_of(experiment.arms) for experiment in found}
+    levels = [rows for experiment in found if (rows := at_levels(experiment))]
     return section(
         "rl_evolution",
         figures=map(_figure, found[:MOST_FIGURES]),
         tables=with_rule(
-            [*told_once(_changes(one, of_arms) for one, of_arms in changed.items()), *told_once(map(_levels, levels))]
+            [
+                *told_once(_changes(experiment, of_arms) for experiment, of_arms in changed.items()),
+                *told_once(map(_levels, levels)),
+            ]
         ),
         headlines=[_headline(changed)],
     )
@@ -63,11 +66,11 @@ def thinking(results: Results) -> list[RlExperiment]:
     has it, else the first arm, as the baseline; those in which any arm corrects itself come first.
     """
     found = []
-    for one in design.algorithms(results):
-        arms = [arm for arm in design.chosen(one) if any(held_out(LENGTH, run) for run in arm.ended)]
+    for experiment in design.algorithms(results):
+        arms = [arm for arm in design.chosen(experiment) if any(held_out(LENGTH, run) for run in arm.ended)]
         reference = next((arm for arm in arms if arm.said(ALGORITHM) == SEQUENCE_MEAN), next(iter(arms), None))
-        found += [replace(one, arms=arms, baseline=reference)] if arms else []
-    return sorted(found, key=lambda one: not corrects(one.arms))
+        found += [replace(experiment, arms=arms, baseline=reference)] if arms else []
+    return sorted(found, key=lambda experiment: not corrects(experiment.arms))
 
 
 def corrects(arms: Iterable[RlArm]) -> bool:
@@ -97,7 +100,7 @@ def changes_of(arms: Sequence[RlArm]) -> Changes:
             found[metric, arm] = changed
     together = zip(found, judge_together([*found.values()]), strict=True)
     by_metric = grouped(together, lambda item: item[0][0])
-    return {metric: {arm: one for (_, arm), one in by_metric.get(metric, [])} for metric in VIEWS}
+    return {metric: {arm: change for (_, arm), change in by_metric.get(metric, [])} for metric in VIEWS}
 
 
 def at_levels(experiment: RlExperiment) -> list[Beside]:
@@ -213,7 +216,9 @@ def _lengths(row: Beside) -> list[float]:
 def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
     """Tell of the first experiment in which the length of thought is judged."""
     for experiment, changed in found.items():
-        outcomes = {metric: [(arm.name, one.outcome) for arm, one in same.items()] for metric, same in changed.items()}
+        outcomes = {
+            metric: [(arm.name, change.outcome) for arm, change in same.items()] for metric, same in changed.items()
+        }
         length, corrections = (told(outcomes[metric]) for metric in (LENGTH, CORRECTIONS))
         if length:
             said = {"length": length, "corrections": corrections or numbers.NOTHING}

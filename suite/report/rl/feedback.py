@@ -24,20 +24,16 @@ def build(results: Results) -> Section | None:
     found = {name: design.values_of(results, name) for name in SETTINGS}
     if not any(found.values()):
         return None
-    drawn_ones = [(name, one) for name, of_setting in found.items() for one in of_setting if design.drawn(one)]
-    rows = {name: [row for one in of_setting for row in at_equal_budgets(one)] for name, of_setting in found.items()}
-    return section(
-        "rl_feedback",
-        figures=[_figure(name, one) for name, one in drawn_ones[:MOST_FIGURES]],
-        tables=with_rule(
-            [
-                table_of_experiments(say(f"rl_feedback.table.{name}"), of_one, note=say(f"rl_feedback.note.{name}"))
-                for name, of_one in rows.items()
-                if of_one
-            ]
-        ),
-        headlines=[_headline(rows)],
-    )
+    figures, rows = [], dict[str, list[Beside]]()
+    for name, experiments in found.items():
+        figures += [_figure(name, experiment) for experiment in experiments if design.drawn(experiment)]
+        rows[name] = [row for experiment in experiments for row in at_equal_budgets(experiment)]
+    tables = [
+        table_of_experiments(say(f"rl_feedback.table.{name}"), of_setting, note=say(f"rl_feedback.note.{name}"))
+        for name, of_setting in rows.items()
+        if of_setting
+    ]
+    return section("rl_feedback", figures=figures[:MOST_FIGURES], tables=with_rule(tables), headlines=[_headline(rows)])
 
 
 def _figure(name: str, experiment: RlExperiment) -> Figure:
@@ -66,5 +62,5 @@ def _headline(found: Mapping[str, Sequence[Beside]]) -> Headline | None:
 
 def _named(row: Beside, rows: Sequence[Beside]) -> Text:
     """Return an experiment's name, and the arm's where it has several."""
-    has_several = Counter(one.experiment for one in rows)[row.experiment] > 1
+    has_several = Counter(other.experiment for other in rows)[row.experiment] > 1
     return joined(" ", [row.experiment.name, f"({row.arm.name})" if has_several else ""])

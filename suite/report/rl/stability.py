@@ -55,13 +55,13 @@ def build(results: Results) -> Section | None:
     found = design.algorithms(results)
     if not found:
         return None
-    runs = [(one, arm, run) for one in found for arm in one.arms for run in arm.runs]
+    runs = [(experiment, arm, run) for experiment in found for arm in experiment.arms for run in arm.runs]
     hacked = [row for row in runs if is_form_alone(row[2])]
     said = say(
         "rl_stability.said",
         runs=numbers.count(len(runs)),
         failed=numbers.count(sum(not run.is_ok for *_, run in runs)),
-        collapsed=numbers.count(sum(_collapsed(arm) for one in found for arm in one.arms)),
+        collapsed=numbers.count(sum(_collapsed(arm) for experiment in found for arm in experiment.arms)),
         hacked=numbers.count(len(hacked)),
     )
     return section(

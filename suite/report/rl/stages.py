@@ -73,10 +73,11 @@ Gains = Mapping[RlArm, Sequence[Gain]]
 
 def build(results: Results) -> Section | None:
     """Build it from recipes that agree in every other axis and say what their stages are."""
-    found = {one: gains for one in recipes(results) if any((gains := gains_of(design.drawn(one))).values())}
+    every = {experiment: gains_of(design.drawn(experiment)) for experiment in recipes(results)}
+    found = {experiment: gains for experiment, gains in every.items() if any(gains.values())}
     if not found:
         return None
-    rows = [row for one in found for row in at_equal_budgets(one, STEPS)]
+    rows = [row for experiment in found for row in at_equal_budgets(experiment, STEPS)]
     contrasts = [_contrasts(rows)] if rows else []
     quoted = {"title": "rl_stages.published", "row": "rl_stages.benchmark", "note": "rl_stages.published_note"}
     return section(
@@ -86,7 +87,7 @@ def build(results: Results) -> Section | None:
             _added(found),
         ],
         tables=[
-            *with_rule([*told_once(_table(one, gains) for one, gains in found.items()), *contrasts]),
+            *with_rule([*told_once(_table(experiment, gains) for experiment, gains in found.items()), *contrasts]),
             *quoted_tables(PUBLISHED, **quoted),
         ],
         headlines=[_headline(rows)],
@@ -113,10 +114,9 @@ def recipes(results: Results) -> list[RlExperiment]:
         asked = {further(run) for run in family if run.said(RECIPE) != design.DEFAULTS[RECIPE]}
         about += [run for run in family if further(run) in asked]
     found = design.split(results, about, is_factor, partial(design.named, lead=RECIPE))
-    made = [
-        replace(one, baseline=design.default_arm(one, RECIPE) or next(iter(design.drawn(one)), None)) for one in found
-    ]
-    return sorted(made, key=lambda one: (-len(design.drawn(one)), -design.most_seeds(one), str(one.name)))
+    defaults = {experiment: design.default_arm(experiment, RECIPE) for experiment in found}
+    made = [replace(one, baseline=default or next(iter(design.drawn(one)), None)) for one, default in defaults.items()]
+    return design.most_arms_first(made)
 
 
 def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
@@ -173,11 +173,11 @@ def stages_of(run: RlRun) -> list[Stage]:
     if said is None and run.said(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
         said = [{"kind": REINFORCED, "steps": run.curve.at[-1]}]
     stages: list[Stage] = []
-    for one in said if isinstance(said, list) and len(said) <= MOST_STAGES else ():
-        begins, steps = stages[-1][2] if stages else 0, one.get("steps") if isinstance(one, Mapping) else None
+    for stage in said if isinstance(said, list) and len(said) <= MOST_STAGES else ():
+        begins, steps = stages[-1][2] if stages else 0, stage.get("steps") if isinstance(stage, Mapping) else None
         if not isinstance(steps, int) or not 0 < steps < MOST_STEPS:
             return []
-        stages.append((cut(one.get("kind")), begins, begins + steps))
+        stages.append((cut(stage.get("kind")), begins, begins + steps))
     return stages
 
 
@@ -216,13 +216,16 @@ def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
 
 def _added(found: Mapping[RlExperiment, Gains]) -> Figure:
     """Draw a row for each stage: its mean gain in points, with the interval."""
-    of_one = {one: [gain for of_arm in gains.values() for gain in of_arm] for one, gains in found.items()}
-    titles = [one.title for one in found]
+    of_one = {experiment: [gain for of_arm in gains.values() for gain in of_arm] for experiment, gains in found.items()}
+    titles = [experiment.title for experiment in found]
     named = {one: one.title if titles.count(one.title) == 1 else one.name for one in found}
     return Figure(
         title=say("rl_stages.added"),
         caption=say("rl_stages.added_caption"),
-        views=[View(title=named[one] if len(found) > 1 else "", figure=_rows(of_one[one])) for one in found],
+        views=[
+            View(title=named[experiment] if len(found) > 1 else "", figure=_rows(of_one[experiment]))
+            for experiment in found
+        ],
         height_px=plot_rows.height_px(max(map(len, of_one.values()))),
         wide=True,
     )

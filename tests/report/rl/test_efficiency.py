@@ -39,6 +39,7 @@ def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
     told = "Arms: 2; seeds of each: 5. At equal completions, against PPO: GRPO not told apart."
     assert told in section.figures[0].caption
     assert details(section)[0].startswith(f"sort · small · MHA: {told}")
+    assert section.headlines[0].text == "Arms that beat PPO, of 1: 0 at equal completions, 0 at equal CPU seconds"
 
 
 def test_among_many_arms_more_is_asked_of_each(tmp_path):

@@ -38,3 +38,12 @@ def test_settings_of_one_value_keep_the_reference(tmp_path):
     (table,) = section_of(feedback, tmp_path, *records).tables
     arms = [row["Arm"] for row in rows_of(table)]
     assert {"supervision=process", "supervision=process · outcome_as_step=true"} == set(arms)
+
+
+def test_the_rule_is_said_where_one_reward_alone_was_compared(tmp_path):
+    finals = (0.6, 0.5, 0.6, 0.5, 0.6)
+    records = [*fed("reward_from", "key", finals), *fed("reward_from", "majority", finals)]
+    section = section_of(feedback, tmp_path, *records)
+    (table,) = section.tables
+    assert "after Holm’s correction" in table.note
+    assert section.headlines[0].text == "Against the usual reward: votes 0 of 1 higher, 0 lower"
