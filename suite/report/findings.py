@@ -13,7 +13,6 @@ from suite.records.record import Evidence
 from suite.report.blocks import Text, joined, say, say_or
 from suite.report.lines import worth_drawing
 from suite.report.model.results import Results
-from suite.report.rl_findings import rl_headlines
 from suite.report.timings import Timing, axis, clock_names, groups, settings_shown, shared_extras
 from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal
 
@@ -41,7 +40,6 @@ def headlines(results: Results) -> list[str]:
     sentences = [_sentence(ranked, said, results) for ranked, said in zip(found, settings, strict=True)]
     return [
         *sentences,
-        *rl_headlines(results),
     ]
 
 

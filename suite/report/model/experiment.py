@@ -150,7 +150,7 @@ def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R
     runs = [run for run in read if run is not None]
     found = grouped(runs, lambda run: (run.key, run.axis(design.repeats)))
     weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
-    return [max(same, key=lambda run: weigh(run, runs)) for same in found.values()]
+    return [same[0] if len(same) == 1 else max(same, key=lambda run: weigh(run, runs)) for same in found.values()]
 
 
 def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
