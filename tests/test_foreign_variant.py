@@ -76,6 +76,8 @@ def test_foreign_variants_are_checked_measured_and_reported(installed, tmp_path)
         assert values[name]["case", "cache_bytes_counted"] == values[name]["case", "cache_bytes"]
         assert shown(name) in (elsewhere / "reports/index.html").read_text(encoding="utf-8")
     assert values["tied"]["case", "cache_bytes"] == values["gqa"]["case", "cache_bytes"] / 2
+    page = (elsewhere / "reports/index.html").read_text(encoding="utf-8")
+    assert "Kept by tied variants" in page  # the other package's own section, in its own words
 
 
 def read(record):
