@@ -67,3 +67,10 @@ def heatmap(
             **more,
         ),
     }
+
+
+def shading(reach: float, rows: int, colours: dict[str, Any]) -> dict[str, Any]:
+    """Return the colours of a map behind rows of points, as far as `reach` on either side of zero."""
+    shades = [reach * step / 80 for step in range(-80, 81)]
+    ends = [-0.5, rows - 0.5]
+    return {"type": "heatmap", "x": shades, "y": ends, "z": [shades], "hoverinfo": "skip", "showscale": False, **colours}

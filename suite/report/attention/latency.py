@@ -1,0 +1,198 @@
+"""Latency against context: how each variant's time grows, and how far it stays from what the machine allows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from suite.records import numbers
+from suite.report.attention.columns import ROOFLINE
+from suite.report.attention.lines import case_table, line_figure, side_by_side
+from suite.report.attention.timings import (
+    LAYER,
+    Group,
+    Timing,
+    by_key,
+    clock_names,
+    groups,
+    interval_level,
+    settings_shown,
+    spans_of,
+    timings,
+    worth_drawing,
+)
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import phase_name, shown
+from suite.report.model.results import Results
+from suite.report.plot.marks import Point
+from suite.report.plot.scales import time_axis
+from suite.report.table import Column, column
+from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal
+
+BASELINE = "mha"
+MOST_HEADLINES, FEWEST_OF_A_LABEL = 6, 2
+FEW_VARIANTS = 3
+"""What fewer say is left to the section where others say more."""
+SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
+WANTED_LEVEL = 0.95
+
+
+def build(results: Results) -> Section | None:
+    """Build it from every timing that has a context or not; None without any."""
+    found = groups(timings(results), lambda timing: timing.tokens is not None)
+    if not found:
+        return None
+    return section(
+        "latency",
+        figures=[_figure(group, results) for group in found],
+        tables=[
+            table for group in found for span in spans_of(group.timings) for table in _tables(group, span, results)
+        ],
+        headlines=headlines(results),
+    )
+
+
+def _figure(group: Group, results: Results) -> Figure | None:
+    clock = clock_names(group.drawn)
+    return line_figure(
+        group,
+        results,
+        point=_point,
+        yaxis=lambda seconds: time_axis(say("latency.axis", clock=clock), seconds),
+        caption=say("latency.caption", clock=clock),
+    )
+
+
+def _point(timing: Timing) -> Point:
+    interval = timing.interval
+    hover = say(
+        "latency.hover",
+        tokens=numbers.count(timing.tokens or 0),
+        median=numbers.seconds(interval.median),
+        interval=numbers.seconds_range(interval.low, interval.high),
+        level=interval_level(interval),
+        count=interval.count,
+    )
+    return Point(x=timing.tokens, y=interval.median, ends=(interval.low, interval.high), hover=hover)
+
+
+def _tables(group: Group, span: str, results: Results) -> list[Table | None]:
+    """Return what several labels share, then all of it."""
+    of_span = [timing for timing in group.timings if timing.span == span]
+    note = say("latency.table", clock=clock_names(of_span))
+    return [
+        side_by_side(
+            group,
+            span,
+            results,
+            value=lambda timing: timing.median_s,
+            text=numbers.seconds,
+            may_be_equal=lambda first, other: may_be_equal(first.interval, other.interval),
+        ),
+        case_table(group, of_span, results, COLUMNS, span=span, note=note, folded=results.several),
+    ]
+
+
+def _range(timing: Timing) -> str:
+    interval = timing.interval
+    return numbers.seconds_range(interval.low, interval.high) if interval.count > 1 else ""
+
+
+def _level(timing: Timing) -> Text:
+    return interval_level(timing.interval) if timing.interval.count > 1 else ""
+
+
+def _notes(timing: Timing) -> Text:
+    current, wall = timing.current, timing.wall_over_judged
+    notes = {
+        say("note.single"): timing.interval.count == 1,
+        say("note.wall", ratio=numbers.times(wall or 0)): wall is not None,
+        say("note.left_out", count=timing.left_out): timing.left_out,
+        say("note.superseded", count=current.superseded): current.superseded,
+        say("note.settings_changed"): current.settings_changed,
+    }
+    return joined("notes", [note for note, holds in notes.items() if holds])
+
+
+COLUMNS: list[Column[Timing]] = [
+    column("column.median", lambda timing: timing.median_s, numbers.seconds),
+    column("column.interval", _range, kind=Kind.NUMBER),
+    column("column.level", _level, kind=Kind.NUMBER),
+    column("column.count", lambda timing: timing.interval.count, numbers.count),
+    *ROOFLINE,
+    column("column.notes", _notes, kind=Kind.LONG),
+]
+
+
+def headlines(results: Results) -> list[Headline]:
+    """Return who is fastest at the longest context that several variants share; every label has its part of them."""
+    most = max(FEWEST_OF_A_LABEL, MOST_HEADLINES // max(1, len(results.labels)))
+    found: list[Sequence[Timing]] = []
+    for label in results.labels:
+        own = by_key(timing for timing in timings(results) if timing.label == label)
+        ranked = [_ranked(own[key]) for key in worth_drawing(own)]
+        longest = max(map(len, ranked), default=0)
+        telling = [one for one in ranked if len(one) >= min(FEW_VARIANTS, longest) > 0]
+        found += sorted(telling, key=lambda one: -len(one))[:most]
+    settings = settings_shown([ranked[0] for ranked in found], besides=SAID, extras_of=lambda one: one.shared_extras)
+    return [_headline(ranked, settings, results) for ranked in found]
+
+
+def _ranked(found: Iterable[Timing]) -> list[Timing]:
+    """Return at the longest context that at least two variants have the fastest timing of each, the fastest first.
+
+    A variant in sizes of its own counts apart.
+    """
+    measured = [one for one in found if one.span == LAYER and one.tokens is not None and one.is_measured]
+    slowest_first = sorted(measured, key=lambda timing: -timing.median_s)
+    cases = grouped(slowest_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
+    shared = [key for key, case in cases.items() if len({timing.variant for timing in case}) > 1]
+    best = {timing.sized_variant: timing for timing in cases[max(shared)]} if shared else {}
+    return sorted(best.values(), key=lambda timing: timing.median_s)
+
+
+def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results: Results) -> Headline:
+    first, second, *_ = ranked
+    is_open = may_be_equal(first.interval, second.interval)
+    case = {
+        "phase": phase_name(first.axis("phase")),
+        "geometry": first.axis("geometry"),
+        "dtype": first.axis("dtype"),
+        "tokens": numbers.count(first.tokens or 0),
+    }
+    point = say(
+        "finding.latency.open" if is_open else "finding.latency.fastest",
+        variant=shown(first.variant),
+        time=numbers.seconds(first.median_s),
+        **case,
+    )
+    detail = say(
+        "finding.latency",
+        settings=say("finding.settings", settings=settings[first]) if settings[first] else "",
+        clock=clock_names(ranked),
+        ranking=joined("list", map(_item, ranked)),
+        **case,
+    )
+    labelled = joined(": ", [first.label, detail]) if results.several else detail
+    return Headline(text=point, detail=joined("sentence", [labelled, *_reservations(ranked)]))
+
+
+def _reservations(ranked: Sequence[Timing]) -> Iterable[Text]:
+    """Yield what keeps the order from being certain."""
+    neighbours = [(faster.interval, slower.interval) for faster, slower in pairwise(ranked)]
+    near = [both for both in neighbours if may_be_equal(*both)]
+    level = min(timing.interval.level for timing in ranked)
+    if near:
+        yield say("finding.overlap")
+    if any(timing.interval.count == 1 for timing in ranked):
+        yield say("finding.single")
+    elif level < WANTED_LEVEL:
+        yield say("finding.few", level=numbers.percent(level))
+    if any(interval.launches == 1 for both in near for interval in both):
+        yield say("finding.one_launch", gap=numbers.percent(ONE_LAUNCH_GAP - 1))
+
+
+def _item(timing: Timing) -> Text:
+    """Return a variant with its time and what it keeps of MHA's cache."""
+    item, share = f"{timing.sized_variant} {numbers.seconds(timing.median_s)}", timing.cache_share
+    is_told = share is not None and timing.variant != BASELINE
+    return say("finding.item", item=item, share=numbers.percent(share or 0)) if is_told else item
