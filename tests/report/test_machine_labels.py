@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from suite.report.attention.latency import build as build_latency
+from tests.report.reading import said
 
-from suite.report.quality_runs import studies
 from suite.report.model.results import read_results
+from suite.report.quality_runs import studies
 from suite.report.rl_runs import comparisons
-from suite.report.sections.latency import build as build_latency
-from suite.report.words import load_words
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record
 from tests.report.rl_records import rl_record
@@ -43,7 +43,7 @@ def test_several_machines_stand_apart_and_by_name(read):
     names = ["reference (AMD EPYC)", "reference (Intel Xeon Processor, 1e99)", "reference (Intel Xeon Processor, f033)"]
     assert sorted(results.labels) == names
     assert sorted(one.label for one in results.records) == sorted(names * 2)
-    latency = build_latency(results, load_words("en"))
+    latency = said(build_latency(results))
     lines = {trace["name"] for trace in latency.figures[0].views[0].figure["data"]}
     assert all(any(name in line for name in names) for line in lines)
 

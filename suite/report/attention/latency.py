@@ -152,7 +152,8 @@ def _ranked(found: Iterable[Timing]) -> list[Timing]:
 
 def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results: Results) -> Headline:
     first, second, *_ = ranked
-    is_open = may_be_equal(first.interval, second.interval)
+    level = min(first.interval.level, second.interval.level)
+    is_open = may_be_equal(first.interval, second.interval) or level < WANTED_LEVEL
     case = {
         "phase": phase_name(first.axis("phase")),
         "geometry": first.axis("geometry"),

@@ -6,10 +6,9 @@ import plotly.graph_objects
 import pytest
 
 from suite.records.case import Case
-from suite.report.sections.callstyle import build as build_section
-from suite.report.words import load_words
+from suite.report.attention.callstyle import build as build_section
 from tests.records.factory import build
-from tests.report.reading import results_of
+from tests.report.reading import results_of, said
 
 FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 MATH = "_scaled_dot_product_attention_math"
@@ -30,7 +29,7 @@ def foreign(latency_s, **axes):
 
 
 def section_of(tmp_path, *records, **labelled):
-    return build_section(results_of(tmp_path, *records, **labelled), load_words("en"))
+    return said(build_section(results_of(tmp_path, *records, **labelled)))
 
 
 def bars_of(figure, view=0):
@@ -99,7 +98,7 @@ def test_the_figure_shows_the_longest_context_that_has_the_most_forms(tmp_path):
 def test_results_side_by_side_are_compared_within_themselves(tmp_path):
     here = [form(), form(backend="sdpa", latency_s=2e-3)]
     section = section_of(tmp_path, here=here, there=[form(latency_s=4e-3), form(backend="sdpa", latency_s=6e-3)])
-    assert [figure.title.rpartition(" · ")[2] for figure in section.figures] == ["here", "there"]
+    assert [figure.settings for figure in section.figures] == ["here", "there"]
     assert [bars_of(figure)[0][1] for figure in section.figures] == ["2.00× best", "1.50× best"]
     assert [row[1] for row in section.tables[0].rows] == ["here", "here", "there", "there"]
 
@@ -107,7 +106,7 @@ def test_results_side_by_side_are_compared_within_themselves(tmp_path):
 def test_a_setting_that_tells_sets_apart_is_said(tmp_path):
     sets = [form(backend=name, batch=batch) for name in ("sdpa", "eager") for batch in (1, 8)]
     section = section_of(tmp_path, *sets)
-    assert "batch=" in section.figures[0].title
+    assert "batch=" in section.figures[0].settings
     assert {row[1] for row in section.tables[0].rows} == {"batch=1", "batch=8"}
 
 
@@ -129,4 +128,4 @@ def test_forms_that_were_timed_in_no_common_part_are_tabled_and_not_drawn(tmp_pa
 
 def test_a_hostile_name_is_made_harmless_in_the_figure(tmp_path):
     section = section_of(tmp_path, form(), form(backend="<b>%{x}</b>", latency_s=2e-3, seq_len=4096))
-    assert bars_of(section.figures[0])[0][0] == "MLA · ‹b›％{x}‹/b›"
+    assert bars_of(section.figures[0])[0][0] == "MLA · ‹b›%｛x｝‹/b›"

@@ -1,16 +1,15 @@
 """Several results in one table: a label is a column, and only what at least two of them have stands there."""
 
+from suite.report.attention.latency import build as build_latency
 from suite.report.sections.coverage import build as build_coverage
-from suite.report.sections.latency import build as build_latency
-from suite.report.words import load_words
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of
+from tests.report.reading import results_of, rows_of, said
 
 FAST, SLOW = (1e-3,) * 7, (2e-3,) * 7
 
 
 def latency_tables(tmp_path, **labelled):
-    return build_latency(results_of(tmp_path, **labelled), load_words("en")).tables
+    return said(build_latency(results_of(tmp_path, **labelled))).tables
 
 
 def test_a_case_of_two_results_is_a_row_with_a_column_each_and_their_ratio(tmp_path):
@@ -59,5 +58,5 @@ def test_results_that_share_no_case_have_no_such_table(tmp_path):
 
 def test_the_counts_have_a_column_for_each_result(tmp_path):
     results = results_of(tmp_path, a=[build(), build(seq_len=64)], b=[build()])
-    counts, *_ = build_coverage(results, load_words("en")).tables
+    counts, *_ = said(build_coverage(results)).tables
     assert [(row["Runs"], row["a"], row["b"]) for row in rows_of(counts)][:2] == [("Cases", "2", "1"), ("OK", "2", "1")]

@@ -1,16 +1,13 @@
 """Published kernels on the page: every figure, with its share, its source and what is uncertain about it."""
 
-from suite.report.sections.published import build as build_section
-from suite.report.words import load_words
+from suite.report.attention.published import build as build_section
 from suite.theory.published import published_figures
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of
-
-EN = load_words("en")
+from tests.report.reading import results_of, rows_of, said
 
 
 def rows(tmp_path):
-    (table,) = build_section(results_of(tmp_path, build()), EN).tables
+    (table,) = said(build_section(results_of(tmp_path, build()))).tables
     assert table.folded
     return rows_of(table)
 
@@ -35,4 +32,4 @@ def test_where_the_sizes_are_not_stated_the_share_is_of_the_named_ceiling(tmp_pa
 
 def test_a_page_without_records_needs_no_comparison(tmp_path):
     (tmp_path / "results").mkdir()
-    assert build_section(results_of(tmp_path), EN) is None
+    assert said(build_section(results_of(tmp_path))) is None

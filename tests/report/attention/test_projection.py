@@ -9,12 +9,10 @@ import pytest
 
 from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Status
-from suite.report.sections.projection import build as build_section
-from suite.report.words import load_words
+from suite.report.attention.projection import build as build_section
 from tests.records.factory import build
-from tests.report.reading import results_of
+from tests.report.reading import results_of, said
 
-EN = load_words("en")
 AXES = ("attention", "geometry", "match", "phase", "seq_len", "query_len", "batch", "tp", "dtype", "cache_dtype")
 
 
@@ -36,8 +34,8 @@ def without(record, *metrics):
     return replace(record, readings=[one for one in record.readings if one.metric not in metrics])
 
 
-def section_of(tmp_path, *records, words=EN, **labelled):
-    return build_section(results_of(tmp_path, *records, **labelled), words)
+def section_of(tmp_path, *records, lang="en", **labelled):
+    return said(build_section(results_of(tmp_path, *records, **labelled)), lang)
 
 
 def markers(figure, view=0):
@@ -58,11 +56,11 @@ def test_without_projected_records_there_is_no_section(tmp_path):
     assert section_of(tmp_path, build(), refused, claimed) is None
 
 
-@pytest.mark.parametrize(("lang", "said"), [("en", "not measured"), ("zh", "并非实测")])
-def test_everything_says_that_it_is_not_measured_and_a_real_kernel_slower(tmp_path, lang, said):
-    section = section_of(tmp_path, projected(), words=load_words(lang))
+@pytest.mark.parametrize(("lang", "words"), [("en", "not measured"), ("zh", "并非实测")])
+def test_everything_says_that_it_is_not_measured_and_a_real_kernel_slower(tmp_path, lang, words):
+    section = section_of(tmp_path, projected(), lang=lang)
     for text in (section.explanation, section.figures[0].caption, section.tables[0].note):
-        assert said in text
+        assert words in text
         assert ("slower" if lang == "en" else "更慢") in text
 
 
@@ -105,9 +103,9 @@ def test_without_mha_the_slowest_variant_of_the_same_device_and_context_counts(t
 
 def test_cases_that_differ_otherwise_get_figures_whose_titles_tell_them_apart(tmp_path):
     section = section_of(tmp_path, projected(), projected(cache_dtype="fp8"), projected(extras={"x": 1}))
-    titles = {figure.title for figure in section.figures}
+    titles = {(figure.title, figure.settings) for figure in section.figures}
     assert len(titles) == len(section.tables) == 3
-    assert "deepseek-v2-lite · decode · bfloat16 · cache_dtype=fp8 · 4,096 tokens" in titles
+    assert ("deepseek-v2-lite · decode · bfloat16 · 4,096 tokens", "cache_dtype=fp8") in titles
 
 
 def test_results_side_by_side_differ_by_name_and_filling(tmp_path):
@@ -146,6 +144,6 @@ def test_a_context_that_cannot_be_drawn_is_tabled_alone(tmp_path):
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_hostile_text_reaches_the_figures_as_look_alikes(tmp_path, lang):
     evil = '</script><a href="x">%{x}$'
-    section = section_of(tmp_path, projected(evil, evil, geometry=evil), words=load_words(lang))
+    section = section_of(tmp_path, projected(evil, evil, geometry=evil), lang=lang)
     text = json.dumps(section.figures[0].views[0].figure, allow_nan=False, ensure_ascii=False)
     assert not re.search(r"[<>$]|%\{", text.replace("%{hovertext}<extra>%{fullData.name}</extra>", ""))

@@ -5,12 +5,9 @@ from dataclasses import replace
 import pytest
 
 from suite.records.record import Reading
-from suite.report.sections.energy import build as build_section
-from suite.report.words import load_words
+from suite.report.attention.energy import build as build_section
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of
-
-EN = load_words("en")
+from tests.report.reading import results_of, rows_of, said
 
 
 def with_energy(record, layer_j=0.06, kernel_j=0.02, tokens=1.0):
@@ -22,7 +19,7 @@ def with_energy(record, layer_j=0.06, kernel_j=0.02, tokens=1.0):
 
 
 def section_of(tmp_path, *records):
-    return build_section(results_of(tmp_path, *records), EN)
+    return said(build_section(results_of(tmp_path, *records)))
 
 
 def test_without_an_energy_reading_there_is_no_section(tmp_path):

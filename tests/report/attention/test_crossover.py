@@ -6,20 +6,19 @@ import plotly.graph_objects
 import pytest
 
 from suite.configuration import read_choice
-from suite.report.contests import Bracket, bracket
+from suite.report.attention import crossover
+from suite.report.attention.crossover import Bracket, bracket
 from suite.report.model.results import read_results
-from suite.report.sections import crossover
-from suite.report.words import load_words
 from tests.records.factory import build, store
+from tests.report.reading import said
 
-EN = load_words("en")
 SETTINGS = {"geometry": read_choice("geometry", "deepseek-v2-lite"), "attention": {"q_lora_rank": None}}
 
 
-def section_of(tmp_path, *records, words=EN):
+def section_of(tmp_path, *records, lang="en"):
     (tmp_path / "results").mkdir(exist_ok=True)
     store(tmp_path / "results", *records)
-    return crossover.build(read_results([tmp_path / "results"]), words)
+    return said(crossover.build(read_results([tmp_path / "results"])), lang)
 
 
 def rows_of(table):
@@ -66,13 +65,13 @@ def test_a_measured_crossover_lies_between_its_neighbours_and_beside_its_predict
 
 
 @pytest.mark.parametrize(
-    ("ratios", "said"),
+    ("ratios", "words"),
     [({32: 3.0, 256: 1.2}, "above 256"), ({32: 0.9, 256: 0.2}, "below 32"), ({32: 0.9, 256: 1.1}, "–")],
 )
-def test_no_crossover_within_what_was_tried_is_said(tmp_path, ratios, said):
+def test_no_crossover_within_what_was_tried_is_said(tmp_path, ratios, words):
     section = section_of(tmp_path, *both_modes(ratios))
     (row,) = rows_of(section.tables[0])
-    assert (row["Measured"], row["Between"]) == (said, "–")
+    assert (row["Measured"], row["Between"]) == (words, "–")
     assert all(trace["mode"] != "markers" for trace in section.figures[0].views[0].figure["data"])
 
 
@@ -115,9 +114,9 @@ def test_one_mode_alone_or_a_prefill_measures_no_crossover(tmp_path):
     ],
     ids=range(9),
 )
-@pytest.mark.parametrize("words", [EN, load_words("zh")], ids=["en", "zh"])
-def test_an_odd_record_keeps_its_measured_crossover_and_breaks_nothing(tmp_path, words, facts):
-    section = section_of(tmp_path, *both_modes({64: 2.0, 256: 0.5}, **facts), words=words)
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_odd_record_keeps_its_measured_crossover_and_breaks_nothing(tmp_path, lang, facts):
+    section = section_of(tmp_path, *both_modes({64: 2.0, 256: 0.5}, **facts), lang=lang)
     (row,) = section.tables[0].rows
     assert "128" in row
     for view in section.figures[0].views:

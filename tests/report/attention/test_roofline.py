@@ -6,14 +6,13 @@ import plotly.graph_objects
 import pytest
 
 from suite.records.record import Reading
-from suite.report.sections.roofline import build as build_section
-from suite.report.words import load_words
+from suite.report.attention.roofline import build as build_section
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of
+from tests.report.reading import results_of, rows_of, said
 
 
 def section_of(tmp_path, *records, **labelled):
-    return build_section(results_of(tmp_path, *records, **labelled), load_words("en"))
+    return said(build_section(results_of(tmp_path, *records, **labelled)))
 
 
 def with_readings(record, span, metric, *values):
@@ -37,9 +36,9 @@ def lines_of(figure, view=0):
 def test_a_point_stands_at_its_intensity_and_at_what_it_achieved(tmp_path):
     section = section_of(tmp_path, build(latencies_s=(2e-3,) * 6))
     (point,) = points_of(section.figures[0])
-    assert point["x"] == [pytest.approx(2e8 / 3e7)]
+    assert point["x"] == [pytest.approx(2e8 / 3e7, rel=1e-4)]
     assert point["y"] == [pytest.approx(100)]
-    assert section.figures[0].title == "A processor · bfloat16 · threads=1"
+    assert (section.figures[0].title, section.figures[0].settings) == ("A processor · bfloat16", "threads=1")
     assert [view.title for view in section.figures[0].views] == ["Whole layer", "Kernel"]
 
 
@@ -102,11 +101,11 @@ def test_other_machines_dtypes_and_threads_have_figures_of_their_own(tmp_path):
         build(threads=2),
         build(seq_len=8192, environment={"machine_id": "another-machine"}),
     )
-    assert sorted(figure.title for figure in section.figures) == [
-        "A processor · bfloat16 · threads=1 · a1b2c3d4",
-        "A processor · bfloat16 · threads=1 · another-",
-        "A processor · bfloat16 · threads=2",
-        "A processor · float32 · threads=1",
+    assert sorted((figure.title, figure.settings) for figure in section.figures) == [
+        ("A processor · bfloat16", "threads=1 · a1b2c3d4"),
+        ("A processor · bfloat16", "threads=1 · another-"),
+        ("A processor · bfloat16", "threads=2"),
+        ("A processor · float32", "threads=1"),
     ]
 
 

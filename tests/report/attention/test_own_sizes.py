@@ -1,15 +1,12 @@
 """A size of one variant's own is null for the others in a sweep; they are held against each other all the same."""
 
 from suite.records.record import Status
-from suite.report.findings import headlines
-from suite.report.pairs import measured_pairs, told_apart
+from suite.report.attention.duels import measured_pairs, told_apart
+from suite.report.attention.latency import build as build_latency
 from suite.report.sections.coverage import build as build_coverage
-from suite.report.sections.latency import build as build_latency
-from suite.report.words import load_words
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of
+from tests.report.reading import results_of, rows_of, said
 
-EN = load_words("en")
 KV_HEADS = "attention.kv_heads"
 
 
@@ -26,14 +23,14 @@ def ragged(tmp_path):
 
 
 def test_a_headline_names_the_size_of_the_variant_that_has_one(tmp_path):
-    (said,) = headlines(ragged(tmp_path), EN)
-    assert "GQA (kv_heads=1) 1.00 ms" in said
-    assert "GQA (kv_heads=2) 2.00 ms" in said
-    assert "MLA 3.00 ms" in said
+    (headline,) = said(build_latency(ragged(tmp_path))).headlines
+    assert "GQA (kv_heads=1) 1.00 ms" in headline.detail
+    assert "GQA (kv_heads=2) 2.00 ms" in headline.detail
+    assert "MLA 3.00 ms" in headline.detail
 
 
 def test_lines_and_rows_say_the_size_and_never_that_it_is_none(tmp_path):
-    section = build_latency(ragged(tmp_path), EN)
+    section = said(build_latency(ragged(tmp_path)))
     drawn = [trace["name"] for trace in section.figures[0].views[0].figure["data"]]
     assert drawn == ["GQA · attention.kv_heads=1", "GQA · attention.kv_heads=2", "MLA"]
     assert not any("None" in cell for table in section.tables for row in table.rows for cell in row)
@@ -41,7 +38,7 @@ def test_lines_and_rows_say_the_size_and_never_that_it_is_none(tmp_path):
 
 def test_each_size_of_gqa_is_paired_with_mla(tmp_path):
     pairs = measured_pairs(ragged(tmp_path))
-    assert [(told, pair.mla.seq_len) for told, pair in zip(told_apart(pairs), pairs, strict=True)] == [
+    assert [(told, pair.mla.tokens) for pair, told in told_apart(pairs).items()] == [
         ("attention.kv_heads=1", 1024),
         ("attention.kv_heads=1", 4096),
         ("attention.kv_heads=2", 1024),
@@ -51,7 +48,7 @@ def test_each_size_of_gqa_is_paired_with_mla(tmp_path):
 
 def test_of_many_cases_without_a_result_each_reason_stands_once_with_its_number(tmp_path):
     failed = [build(status=Status.FAILED, reason=f"no {n % 2}", batch=n + 1) for n in range(17)]
-    _, reasons, cases = build_coverage(results_of(tmp_path, *failed), EN).tables
+    _, reasons, cases = said(build_coverage(results_of(tmp_path, *failed))).tables
     assert [(row["Reason"], row["Cases"]) for row in rows_of(reasons)] == [("no 0", "9"), ("no 1", "8")]
     assert cases.folded
     assert len(cases.rows) == 17

@@ -3,10 +3,9 @@
 import pytest
 
 from suite.records.record import Status
-from suite.report.sections.operators import build as build_section
-from suite.report.words import load_words
+from suite.report.attention.operators import build as build_section
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of
+from tests.report.reading import results_of, rows_of, said
 
 FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 MATH = "_scaled_dot_product_attention_math"
@@ -17,7 +16,7 @@ def ran(*operators, **axes):
 
 
 def rows(tmp_path, *records, **labelled):
-    section = build_section(results_of(tmp_path, *records, **labelled), load_words("en"))
+    section = said(build_section(results_of(tmp_path, *records, **labelled)))
     return rows_of(section.tables[0])
 
 
@@ -27,13 +26,13 @@ def test_cases_with_equal_operators_share_a_row(tmp_path):
     assert row["Variant"] == "MHA, MLA"
     assert row["Geometry"] == "deepseek-v2-lite, llama-3.2-1b"
     assert (row["Context (tokens)"], row["Cases"]) == ("1,024–16,384", "4")
-    assert (row["Kernel operators"], row["Flag"]) == (FUSED, "")
+    assert (row["Kernel operators"], row["Flag"]) == (FUSED, "–")
 
 
 def test_the_math_path_is_flagged_and_stands_first(tmp_path):
     math, fused = rows(tmp_path, ran(FUSED, attention="mha"), ran("bmm", MATH))
     assert (math["Variant"], math["Flag"]) == ("MLA", "fell to torch’s math path")
-    assert (fused["Variant"], fused["Flag"]) == ("MHA", "")
+    assert (fused["Variant"], fused["Flag"]) == ("MHA", "–")
 
 
 def test_many_geometries_are_counted(tmp_path):
@@ -60,4 +59,4 @@ def test_a_record_that_does_not_say_what_ran_has_a_dash(tmp_path):
 def test_operators_that_are_no_lists_by_span_say_nothing(tmp_path, operators):
     failed = build(status=Status.FAILED, reason="x", seq_len=1)
     results = results_of(tmp_path, build(provenance={"operators": operators}), failed)
-    assert build_section(results, load_words("en")) is None
+    assert said(build_section(results)) is None

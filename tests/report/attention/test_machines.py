@@ -1,4 +1,4 @@
-from suite.report.machines import machine_name
+from suite.report.model.run import machine_name
 from tests.records.factory import build
 
 GPUS = {"gpus": ["NVIDIA A100", "NVIDIA H100"]}

@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 
 from suite.records.record import Reading
-from suite.report.charts import byte_ticks
-from suite.report.sections.memory import build as build_section
-from suite.report.words import load_words
+from suite.report.attention.memory import build as build_section
+from suite.report.plot.scales import byte_ticks
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of
+from tests.report.reading import results_of, rows_of, said
 
 CACHE = 4096 * 576 * 2
 
@@ -21,7 +20,7 @@ def sized(record, *, layer=3 << 20, kernel=1 << 20, counted=CACHE):
 
 
 def section_of(tmp_path, *records, **labelled):
-    return build_section(results_of(tmp_path, *records, **labelled), load_words("en"))
+    return said(build_section(results_of(tmp_path, *records, **labelled)))
 
 
 def test_a_row_holds_the_cache_against_its_formula_and_both_peaks(tmp_path):
@@ -44,7 +43,7 @@ def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
     (figure,) = section_of(tmp_path, *records).figures
     layer = figure.views[0].figure
     assert [(trace["name"], trace["x"]) for trace in layer["data"]] == [("MHA", [1024, 4096]), ("MLA", [1024, 4096])]
-    assert layer["data"][0]["y"] == [3 << 20] * 2
+    assert layer["data"][0]["y"] == pytest.approx([3 << 20] * 2, rel=1e-4)
     assert [view.title for view in figure.views] == ["Whole layer", "Kernel"]
 
 
