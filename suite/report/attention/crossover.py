@@ -2,8 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import ceilings_of
 from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
+from suite.report.attention.groups import axes_of
 from suite.report.attention.timings import LAYER, Timing, row_facets, timings
-from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.blocks import Figure, Kind, Section, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style
 from suite.report.model.results import Results
@@ -20,7 +21,7 @@ from suite.report.model.run import MOST_TOKENS, extras
 from suite.report.plot.marks import Facets, Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
-from suite.report.table import column, columns_of, table
+from suite.report.table import Column, column, columns_of, table
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.crossover import flops_crossover, roofline_crossover
 from suite.theory.geometry import geometry_from, load_geometry
@@ -31,16 +32,18 @@ from suite.theory.roofline import Ceilings
 ABSORBED, REEXPANDED = "mla", "mla_latent"
 FEWEST_TRIED = 2
 """Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""
-GEOMETRIES, DEVICES, DTYPE_OF_DEVICES = ("deepseek-v2-lite", "deepseek-v3"), ("h100-sxm5-80gb", "h20-96gb"), "bfloat16"
+DEVICES, DEVICE_DTYPE = ("h100-sxm5-80gb", "h20-96gb"), "bfloat16"
+GEOMETRIES = {"deepseek-v2-lite": ("dot", "circle", 5), "deepseek-v3": ("dash", "circle-open", 10)}
+"""By dash, marker and size: some lines lie on each other, and are still seen."""
 CONTEXTS = tuple(1 << power for power in range(8, 18))
 COLOURS = (BLUE, VERMILION, PURPLE, ORANGE, GREEN)
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
-GEOMETRY_LOOKS = (("dot", "circle", 5), ("dash", "circle-open", 10))
-"""Some lines lie on each other, and are still seen."""
-BY_FLOPS = {"color": "rgba(128, 128, 128, 0.45)", "width": 7}
+BY_FLOPS = {"color": "rgba(128, 128, 128, 0.45)", "width": 7, "dash": "solid"}
 
-Counts = Sequence[tuple[int, float | None]]
-"""Numbers of new tokens by context."""
+Modes = Mapping[str, Mapping[int, Timing]]
+"""Layer timings of one context, by variant and number of new tokens."""
+Predicted = tuple[int | None, int | None]
+"""The fewest new tokens from which on re-expanding is cheaper, by FLOPs and by the roofline."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,82 +56,135 @@ class Bracket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contest:
-    """Both modes' layer timings at one context, by their number of new tokens."""
+class Crossing:
+    """From how many new tokens on re-expanding is cheaper at one context, computed and measured."""
 
-    absorbed: Mapping[int, Timing]
-    reexpanded: Mapping[int, Timing]
+    series: tuple[str, ...]
+    """What it shares with those at other contexts: of a specification the device and the geometry."""
+    tokens: int
+    predicted: Predicted
+    modes: Modes = field(default_factory=dict)
 
     @property
     def tried(self) -> list[int]:
-        return sorted(set(self.absorbed) & set(self.reexpanded))
+        return _tried(self.modes)
 
     @property
     def first(self) -> Timing:
         """Return a timing for what they share."""
-        return self.absorbed[self.tried[0]]
-
-    @property
-    def tokens(self) -> int:
-        return self.first.tokens or 0
+        return self.modes[ABSORBED][self.tried[0]]
 
     @property
     def measured(self) -> Bracket | None:
-        return bracket(
-            [(count, self.reexpanded[count].median_s / self.absorbed[count].median_s) for count in self.tried]
-        )
-
-    @property
-    def ceilings(self) -> Ceilings | None:
-        """Return the medians of what the records' own runs measured."""
-        found = [ceilings_of(one.record, LAYER) for one in (*self.absorbed.values(), *self.reexpanded.values())]
-        known = [one for one in found if one]
-        if not known:
-            return None
-        return Ceilings(
-            flops_per_s=median(one.flops_per_s for one in known), bytes_per_s=median(one.bytes_per_s for one in known)
-        )
-
-    def predicted(self) -> tuple[int | None, int | None]:
-        """Return it by FLOPs and by the roofline, from the sizes in the record; a foreign one may lack them.
-
-        Neither where `match` moved the sizes or the cache is quantised: the prediction knows only the plain case.
-        """
-        first, axes, settings = self.first, self.first.record.case.axes, self.first.record.settings
-        if first.axis("match") != "heads" or first.axis("cache_dtype"):
-            return None, None
-        try:
-            geometry = geometry_from(settings["geometry"])
-            sizes = {name: settings["attention"].get(name) for name in LATENT_SIZES}
-            sizes["latent_norm"] = settings["attention"].get("latent_norm", True)
-            passed = {"seq_len": self.tokens, "tp": axes["tp"], **sizes}
-            by_flops = flops_crossover(geometry, **passed)
-            if self.ceilings is None:
-                return by_flops, None
-            passed |= {"batch": axes["batch"], "element_bytes": ELEMENT_BYTES[first.axis("dtype")]}
-            return by_flops, roofline_crossover(geometry, self.ceilings, **passed)
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-            return None, None
+        absorbed, reexpanded = self.modes[ABSORBED], self.modes[REEXPANDED]
+        return bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in self.tried])
 
 
-def contests(results: Results) -> list[Contest]:
-    """Return every measured decode case of both modes, by its axes without the new tokens; short contexts first."""
-    found: dict[tuple[str, ...], dict[str, dict[int, Timing]]] = defaultdict(lambda: defaultdict(dict))
+def build(results: Results) -> Section:
+    """Build it from known devices' specifications, and from records that hold both modes."""
+    measured, specified = crossings(results), specifications()
+    views = {"crossover.these_records": _measured(measured, results), "crossover.specifications": _specified(specified)}
+    figure = Figure(
+        title=say("crossover.figure"),
+        caption=say("crossover.caption"),
+        views=[View(title=say(key), figure=_plot(series)) for key, series in views.items() if series],
+        height_px=420,
+    )
+    by_flops: Column[Crossing] = column("crossover.by_flops", lambda one: one.predicted[0], numbers.count)
+    of_records = table(
+        say("crossover.measured_table"),
+        measured,
+        [
+            *columns_of(_first, [GEOMETRY, DTYPE]),
+            column("column.backend", _backends, kind=Kind.CODE),
+            *columns_of(_first, [*label_column(results), CONTEXT]),
+            by_flops,
+            column("crossover.by_measured_ceilings", lambda one: one.predicted[1], numbers.count),
+            column("crossover.measured", lambda one: _said(one.measured), kind=Kind.NUMBER),
+            column("crossover.between", lambda one: _between(one.measured), kind=Kind.NUMBER),
+            column("crossover.tried", lambda one: joined("list", map(numbers.count, one.tried)), kind=Kind.LONG),
+        ],
+        note=say("crossover.measured_note"),
+        facets_of=lambda one: row_facets(one.first),
+    )
+    of_devices = table(
+        say("crossover.specified_table"),
+        specified,
+        [
+            column("column.geometry", lambda one: one.series[1]),
+            column("crossover.device", lambda one: one.series[0], kind=Kind.CODE),
+            column("latency.context", lambda one: one.tokens, numbers.count),
+            by_flops,
+            column("crossover.by_roofline", lambda one: one.predicted[1], numbers.count),
+        ],
+        note=say("crossover.specified_note"),
+        folded=True,
+    )
+    return section("crossover", figures=[figure], tables=[of_records, of_devices])
+
+
+def specifications() -> list[Crossing]:
+    """Return the crossings of a few models on a few devices."""
+    found = []
+    for name in GEOMETRIES:
+        geometry = load_geometry(name)
+        for device in DEVICES:
+            ceilings, size = load_hardware(device).ceilings(DEVICE_DTYPE), ELEMENT_BYTES[DEVICE_DTYPE]
+            assert ceilings is not None, device
+            for tokens in CONTEXTS:
+                bound = roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=size)
+                predicted = flops_crossover(geometry, seq_len=tokens), bound
+                found.append(Crossing(series=(device, name), tokens=tokens, predicted=predicted))
+    return found
+
+
+def crossings(results: Results) -> list[Crossing]:
+    """Return every measured decode case of both modes; short contexts first."""
+    found: dict[tuple[tuple[str, ...], int], dict[str, dict[int, Timing]]] = defaultdict(lambda: defaultdict(dict))
     for timing in timings(results):
-        count = timing.record.case.axes.get("query_len")
-        is_fit = timing.tokens is not None and isinstance(count, int) and 0 < count < MOST_TOKENS
-        if is_fit and timing.span == LAYER and timing.is_measured and timing.axis("phase") == "decode":
-            found[(*series_of(timing), str(timing.tokens))][timing.variant][count] = timing
-    both = [Contest(absorbed=modes[ABSORBED], reexpanded=modes[REEXPANDED]) for modes in found.values()]
-    tried = [contest for contest in both if len(contest.tried) >= FEWEST_TRIED]
-    return sorted(tried, key=lambda contest: (series_of(contest.first), contest.tokens))
+        count, is_layer = timing.record.case.axes.get("query_len"), timing.span == LAYER and timing.is_measured
+        is_decode = is_layer and timing.axis("phase") == "decode"
+        if is_decode and timing.tokens and isinstance(count, int) and 0 < count < MOST_TOKENS:
+            axes = axes_of(timing, ("attention", "query_len", "seq_len"))
+            settings = [f"{name}={value}" for name, value in axes if value]
+            series = (timing.label, *settings, *extras(timing.record))
+            found[series, timing.tokens][timing.variant][count] = timing
+    return [
+        Crossing(series=series, tokens=tokens, predicted=_predicted(modes, tokens), modes=modes)
+        for (series, tokens), modes in sorted(found.items(), key=lambda item: item[0])
+        if len(_tried(modes)) >= FEWEST_TRIED
+    ]
 
 
-def series_of(timing: Timing) -> tuple[str, ...]:
-    """Return what a timing shares with those at other contexts."""
-    axes = timing.record.case.axes
-    shared = [f"{name}={axes[name]}" for name in axes if name not in ("attention", "query_len", "seq_len")]
-    return (timing.label, *shared, *extras(timing.record))
+def _tried(modes: Modes) -> list[int]:
+    """Return the numbers of new tokens that both modes were timed with."""
+    return sorted(set(modes.get(ABSORBED, ())) & set(modes.get(REEXPANDED, ())))
+
+
+def _predicted(modes: Modes, tokens: int) -> Predicted:
+    """Return it from the sizes in a record; a foreign one may lack them.
+
+    Neither where `match` moved the sizes or the cache is quantised: the prediction knows only the plain case.
+    """
+    both = [timing for variant in (ABSORBED, REEXPANDED) for timing in modes[variant].values()]
+    first = both[0]
+    axes, settings = first.record.case.axes, first.record.settings
+    known = [ceilings for timing in both if (ceilings := ceilings_of(timing.record, LAYER))]
+    if first.axis("match") != "heads" or first.axis("cache_dtype"):
+        return None, None
+    try:
+        geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
+        sizes = {name: attention.get(name) for name in LATENT_SIZES}
+        sizes["latent_norm"] = attention.get("latent_norm", True)
+        passed = {"seq_len": tokens, "tp": axes["tp"], **sizes}
+        by_flops = flops_crossover(geometry, **passed)
+        if not known:
+            return by_flops, None
+        flops, traffic = median(one.flops_per_s for one in known), median(one.bytes_per_s for one in known)
+        passed |= {"batch": axes["batch"], "element_bytes": ELEMENT_BYTES[first.axis("dtype")]}
+        return by_flops, roofline_crossover(geometry, Ceilings(flops_per_s=flops, bytes_per_s=traffic), **passed)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+        return None, None
 
 
 def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:
@@ -148,101 +204,48 @@ def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:
     return Bracket(low=passing[0][0][0], at=low * (high / low) ** share, high=passing[-1][1][0])
 
 
-def build(results: Results) -> Section:
-    """Build it from known devices' specifications, and from records that hold both modes."""
-    found = contests(results)
-    specified = specifications()
-    drawn = {"crossover.these_records": _measured(found, results), "crossover.specifications": _specified(specified)}
-    figure = Figure(
-        title=say("crossover.figure"),
-        caption=say("crossover.caption"),
-        views=[View(title=say(key), figure=_plot(series)) for key, series in drawn.items() if series],
-        height_px=420,
-    )
-    return section("crossover", figures=[figure], tables=[_measured_table(found, results), _specified_table(specified)])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Specified:
-    """Crossovers of a model on a device, at one context."""
-
-    geometry: str
-    device: str
-    tokens: int
-    by_flops: int | None
-    by_roofline: int | None
-
-
-def specifications() -> list[Specified]:
-    """Return the crossovers of a few models and devices, by specification."""
-    found = []
-    for name in GEOMETRIES:
-        geometry = load_geometry(name)
-        for device in DEVICES:
-            ceilings = load_hardware(device).ceilings(DTYPE_OF_DEVICES)
-            assert ceilings is not None, device
-            for tokens in CONTEXTS:
-                size = ELEMENT_BYTES[DTYPE_OF_DEVICES]
-                bound = roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=size)
-                by_flops = flops_crossover(geometry, seq_len=tokens)
-                found.append(
-                    Specified(geometry=name, device=device, tokens=tokens, by_flops=by_flops, by_roofline=bound)
-                )
-    return found
-
-
-def _specified(found: Sequence[Specified]) -> list[Series]:
-    series = [_by_flops([(one.tokens, one.by_flops) for one in found[-len(CONTEXTS) :]])]
-    for (geometry, device), line in grouped(found, lambda one: (one.geometry, one.device)).items():
-        dash, marker, size = GEOMETRY_LOOKS[GEOMETRIES.index(geometry)]
+def _specified(found: Sequence[Crossing]) -> list[Series]:
+    series = [_by_flops(found[-len(CONTEXTS) :])]
+    for (device, geometry), line in grouped(found, lambda one: one.series).items():
+        dash, marker, size = GEOMETRIES[geometry]
         style = Style(colour=COLOURS[DEVICES.index(device)], dash=dash, marker=marker)
-        series.append(_line(dotted(device, geometry), [(one.tokens, one.by_roofline) for one in line], style, size))
+        series.append(_by_roofline(dotted(device, geometry), line, style, {}, size))
     return series
 
 
-def _measured(found: Sequence[Contest], results: Results) -> list[Series]:
-    by_series = grouped(found, lambda contest: series_of(contest.first))
-    shared = set.intersection(*map(set, by_series)) if by_series else set()
-    drawn: dict[str, Series] = {}
-    for ordinal, (series, line) in enumerate(by_series.items()):
+def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
+    lines = grouped(found, lambda one: one.series)
+    shared = set.intersection(*map(set, lines)) if lines else set()
+    drawn: dict[object, Series] = {}
+    for ordinal, ((label, *settings), line) in enumerate(lines.items()):
+        first = line[0].first
         style = Style(colour=COLOURS[ordinal % len(COLOURS)], dash="dash", marker=MARKERS[ordinal % len(MARKERS)])
-        name = _name(series, shared, results)
-        predicted = [(contest.tokens, *contest.predicted()) for contest in line]
-        flops = [(tokens, by_flops) for tokens, by_flops, _ in predicted]
-        about = {**row_facets(line[0].first), "label": line[0].first.label}
-        drawn.setdefault(str(flops), _by_flops(flops))
-        bounds = [(tokens, bound) for tokens, _, bound in predicted]
-        drawn[f"{ordinal} bound"] = _line(say("crossover.bound", series=name), bounds, style, 4, about)
-        drawn[f"{ordinal} points"] = Series(
-            name=say("crossover.points", series=name), points=_points(line), style=style, facets=about, size=10
-        )
+        heads = [label if results.several else "", first.axis("geometry"), first.axis("dtype")]
+        # Geometry and type, then what else tells the series from the others.
+        others = [one for one in settings if one not in shared and not one.startswith(("geometry=", "dtype="))]
+        name, about = dotted(*heads, *others), {**row_facets(first), "label": label}
+        drawn.setdefault(str([(one.tokens, one.predicted[0]) for one in line]), _by_flops(line))
+        drawn[ordinal, "bound"] = _by_roofline(say("crossover.bound", series=name), line, style, about)
+        named = say("crossover.points", series=name)
+        drawn[ordinal, "points"] = Series(name=named, points=_points(line), style=style, facets=about, size=10)
     return [series for series in drawn.values() if any(point.y is not None for point in series.points)]
 
 
-def _name(series: Sequence[str], shared: Collection[str], results: Results) -> Text:
-    """Return geometry and type, then what else tells the series from the others."""
-    label, *settings = series
-    axes = dict(setting.partition("=")[::2] for setting in settings)
-    others = [one for one in settings if one not in shared and not one.startswith(("geometry=", "dtype="))]
-    return dotted(label if results.several else "", axes.get("geometry", ""), axes.get("dtype", ""), *others)
+def _by_flops(line: Sequence[Crossing]) -> Series:
+    points = [Point(x=one.tokens, y=one.predicted[0], hover=_shown(one.predicted[0])) for one in line]
+    return Series(name=say("crossover.flops"), points=points, mode="lines", more={"line": BY_FLOPS})
 
 
-def _by_flops(counts: Counts) -> Series:
-    points = [Point(x=tokens, y=count, hover=_shown(count)) for tokens, count in counts]
-    return Series(name=say("crossover.flops"), points=points, mode="lines", more={"line": BY_FLOPS | {"dash": "solid"}})
+def _by_roofline(name: Text, line: Sequence[Crossing], style: Style, about: Facets, size: int = 4) -> Series:
+    points = [Point(x=one.tokens, y=one.predicted[1], hover=_shown(one.predicted[1])) for one in line]
+    return Series(name=name, points=points, style=style, mode="lines+markers", facets=about, size=size)
 
 
-def _line(name: Text, counts: Counts, style: Style, size: int, about: Facets | None = None) -> Series:
-    points = [Point(x=tokens, y=count, hover=_shown(count)) for tokens, count in counts]
-    return Series(name=name, points=points, style=style, mode="lines+markers", facets=about or {}, size=size)
-
-
-def _points(line: Sequence[Contest]) -> list[Point]:
-    found = [(contest.tokens, contest.measured) for contest in line]
+def _points(line: Sequence[Crossing]) -> list[Point]:
     return [
-        Point(x=tokens, y=one.at, ends=(one.low, one.high), hover=_shown(one.at))
-        for tokens, one in found
-        if one and one.low is not None and one.high is not None
+        Point(x=one.tokens, y=found.at, ends=(found.low, found.high), hover=_shown(found.at))
+        for one in line
+        if (found := one.measured) and found.low is not None and found.high is not None
     ]
 
 
@@ -255,62 +258,25 @@ def _plot(series: Sequence[Series]) -> dict[str, Any]:
     return plot(series, xaxis=contexts, yaxis=log(say("crossover.new_tokens"), ticks))
 
 
-def _specified_table(found: Sequence[Specified]) -> Table:
-    return table(
-        say("crossover.specified_table"),
-        found,
-        [
-            column("column.geometry", lambda one: one.geometry),
-            column("crossover.device", lambda one: one.device, kind=Kind.CODE),
-            column("latency.context", lambda one: one.tokens, numbers.count),
-            column("crossover.by_flops", lambda one: one.by_flops, numbers.count),
-            column("crossover.by_roofline", lambda one: one.by_roofline, numbers.count),
-        ],
-        note=say("crossover.specified_note"),
-        folded=True,
-    )
+def _first(one: Crossing) -> Timing:
+    return one.first
 
 
-def _measured_table(found: Sequence[Contest], results: Results) -> Table:
-    return table(
-        say("crossover.measured_table"),
-        found,
-        [
-            *columns_of(_first, [GEOMETRY, DTYPE]),
-            column("column.backend", _backends, kind=Kind.CODE),
-            *columns_of(_first, [*label_column(results), CONTEXT]),
-            column("crossover.by_flops", lambda contest: contest.predicted()[0], numbers.count),
-            column("crossover.by_measured_ceilings", lambda contest: contest.predicted()[1], numbers.count),
-            column("crossover.measured", lambda contest: _said(contest.measured), kind=Kind.NUMBER),
-            column("crossover.between", lambda contest: _between(contest.measured), kind=Kind.NUMBER),
-            column(
-                "crossover.tried", lambda contest: joined("list", map(numbers.count, contest.tried)), kind=Kind.LONG
-            ),
-        ],
-        note=say("crossover.measured_note"),
-        facets_of=lambda contest: row_facets(contest.first),
-    )
-
-
-def _first(contest: Contest) -> Timing:
-    return contest.first
-
-
-def _backends(contest: Contest) -> str:
-    return " / ".join(dict.fromkeys(", ".join(one.line) for one in (contest.first, *contest.reexpanded.values())))
+def _backends(one: Crossing) -> str:
+    return " / ".join(dict.fromkeys(", ".join(one.line) for one in (one.first, *one.modes[REEXPANDED].values())))
 
 
 def _said(found: Bracket | None) -> Text:
-    if found is None:
-        return ""
-    if found.low is None:
-        return say("crossover.below", count=_shown(found.high))
-    return say("crossover.above", count=_shown(found.low)) if found.high is None else _shown(found.at)
+    if found is None or found.at is not None:
+        return _shown(found.at if found else None)
+    is_below = found.low is None
+    return say(
+        "crossover.below" if is_below else "crossover.above", count=_shown(found.high if is_below else found.low)
+    )
 
 
 def _between(found: Bracket | None) -> str:
-    is_known = found is not None and found.low is not None and found.high is not None
-    return f"{_shown(found.low)}–{_shown(found.high)}" if found and is_known else ""
+    return f"{_shown(found.low)}–{_shown(found.high)}" if found and found.at is not None else ""
 
 
 def _shown(count: float | None) -> str:

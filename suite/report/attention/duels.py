@@ -10,13 +10,14 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import ceilings_of
 from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
+from suite.report.attention.groups import told_apart
 from suite.report.attention.timings import KERNEL, Timing, is_plausible_s, one_launch_reach, row_facets, timings
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio
 from suite.report.model.labels import GREY, VARIANT, style_of
 from suite.report.model.results import Results
-from suite.report.model.run import extras
+from suite.report.model.run import extras, mapping
 from suite.report.plot.heatmap import shading
 from suite.report.plot.marks import Point, Series, faint
 from suite.report.plot.rows import rows
@@ -76,10 +77,10 @@ class Pair:
     @property
     def heads(self) -> float | None:
         """Return the query heads of one rank."""
-        geometry, tp = self.gqa.record.settings.get("geometry"), self.gqa.record.case.axes.get("tp")
-        heads = geometry.get("num_heads") if isinstance(geometry, Mapping) else None
+        tp = self.gqa.record.case.axes.get("tp")
+        heads = mapping(self.gqa.record.settings, "geometry").get("num_heads")
         is_known = isinstance(heads, int) and isinstance(tp, int) and tp > 0 and 0 < heads < 1 << 31
-        return heads // tp if is_known else None
+        return int(heads or 0) // int(tp or 1) if is_known else None
 
     @property
     def kv_heads(self) -> float | None:
@@ -118,21 +119,9 @@ def _shared(timing: Timing) -> tuple[str, ...]:
     return (timing.label, *(f"{name}={value}" for name, value in axes if name != "attention"), *timing.shared_extras)
 
 
-def told_apart(pairs: Sequence[Pair]) -> dict[Pair, str]:
-    """Return what else tells each pair from the others, and threads where they are several."""
-    said = {pair: {**pair.mla.record.case.axes, **_named(pair.gqa), **_named(pair.mla)} for pair in pairs}
-    names = [name for name in dict.fromkeys(name for one in said.values() for name in one) if name not in ALWAYS_SHOWN]
-    differing = {name for name in names if len({str(one.get(name)) for one in said.values()}) > 1}
-    told = {}
-    for pair, one in said.items():
-        known = [name for name in names if one.get(name) is not None]
-        kept = [name for name in known if name in differing or (name == "threads" and one[name] != 1)]
-        told[pair] = ", ".join(f"{name}={one[name]}" for name in kept)
-    return told
-
-
-def _named(timing: Timing) -> dict[str, str]:
-    return {name: str(value) for name, value in timing.record.case.extras.items() if value is not None}
+def settings_of(pairs: Sequence[Pair]) -> dict[Pair, str]:
+    """Return what tells each pair from the others, and what is not as usual."""
+    return told_apart({pair: (pair.gqa, pair.mla) for pair in pairs}, besides=ALWAYS_SHOWN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +221,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results) -> dict[str, Any]:
 
 
 def _row_names(pairs: Sequence[Pair], results: Results) -> list[Text]:
-    settings = told_apart(pairs)
+    settings = settings_of(pairs)
     names = []
     for pair in pairs:
         mla = pair.mla
@@ -259,7 +248,7 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
             column("signmap.measured_ratio", lambda pair: pair.measured, numbers.times),
             column("signmap.range", _range, kind=Kind.NUMBER),
             column("column.backend", _backends, kind=Kind.CODE),
-            column("column.settings", told_apart(pairs).get, kind=Kind.CODE),
+            column("column.settings", settings_of(pairs).get, kind=Kind.CODE),
             *columns_of(_mla, label_column(results)),
         ],
         note=say("signmap.measured_note", reach=one_launch_reach()),

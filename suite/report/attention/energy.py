@@ -7,9 +7,10 @@ from functools import partial
 
 from suite.records import numbers
 from suite.records.derived import cost_per_million_tokens, joules_per_token
+from suite.report.attention.groups import Group, groups
 from suite.report.attention.lines import case_table, line_figure
-from suite.report.attention.timings import Group, Timing, groups, spans_of, timings
-from suite.report.blocks import Kind, Section, Table, joined, say, section
+from suite.report.attention.timings import Timing, by_span, timings
+from suite.report.blocks import Figure, Kind, Section, joined, say, section
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import cut, mapping
@@ -22,23 +23,26 @@ PLAUSIBLE_J = (1e-12, 1e12)
 
 def build(results: Results) -> Section | None:
     """Build it from the energies that records note; None where none does."""
-    found = groups(
-        (timing for timing in timings(results) if _joules(timing) is not None), lambda timing: timing.tokens is not None
-    )
-    if not found:
-        return None
-    figures = [
-        line_figure(
-            group,
-            results,
-            point=_point,
-            yaxis=lambda joules: log(say("energy.axis"), decimal_ticks(joules, numbers.joules_tick)),
-            caption=say("energy.caption"),
-        )
+    known = [timing for timing in timings(results) if _joules(timing) is not None]
+    found = groups(known, lambda timing: timing.tokens is not None)
+    costs = say("energy.cost_note") if any(_cost(timing) is not None for timing in known) else ""
+    note = joined("sentence", [say("energy.note"), costs])
+    tables = [
+        case_table(group, of_span, results, COLUMNS, span=span, note=note)
         for group in found
+        for span, of_span in by_span(group.timings).items()
     ]
-    tables = [_table(group, span, results) for group in found for span in spans_of(group.timings)]
-    return section("energy", figures=figures, tables=tables)
+    return section("energy", figures=[_figure(group, results) for group in found], tables=tables) if found else None
+
+
+def _figure(group: Group, results: Results) -> Figure | None:
+    return line_figure(
+        group,
+        results,
+        point=_point,
+        yaxis=lambda joules: log(say("energy.axis"), decimal_ticks(joules, numbers.joules_tick)),
+        caption=say("energy.caption"),
+    )
 
 
 def _joules(timing: Timing) -> float | None:
@@ -53,12 +57,16 @@ def _point(timing: Timing) -> Point:
     return Point(x=timing.tokens, y=joules, hover=hover)
 
 
+def _amount(metric: str, timing: Timing) -> float | None:
+    return timing.amount(metric)
+
+
 def _cost(timing: Timing) -> float | None:
     return cost_per_million_tokens(timing.record, timing.median_s)
 
 
-def _amount(metric: str, timing: Timing) -> float | None:
-    return timing.amount(metric)
+def _source(timing: Timing) -> str:
+    return cut(mapping(timing.record.provenance, "energy").get("source"))
 
 
 COLUMNS: list[Column[Timing]] = [
@@ -67,14 +75,5 @@ COLUMNS: list[Column[Timing]] = [
     column("energy.power", partial(_amount, "energy_power_w"), numbers.watts),
     column("energy.window", partial(_amount, "energy_window_s"), numbers.seconds),
     column("energy.cost", _cost, plain, only_where_known=True),
-    column(
-        "energy.source", lambda timing: cut(mapping(timing.record.provenance, "energy").get("source")), kind=Kind.CODE
-    ),
+    column("energy.source", _source, kind=Kind.CODE),
 ]
-
-
-def _table(group: Group, span: str, results: Results) -> Table:
-    of_span = [timing for timing in group.timings if timing.span == span]
-    has_costs = any(_cost(timing) is not None for timing in of_span)
-    note = joined("sentence", [say("energy.note"), say("energy.cost_note") if has_costs else ""])
-    return case_table(group, of_span, results, COLUMNS, span=span, note=note)

@@ -4,21 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from suite.records import numbers
-from suite.report.attention.columns import ROOFLINE
+from suite.report.attention.columns import REGIME, SHARE
+from suite.report.attention.groups import Group, by_key, groups, told_apart, worth_drawing
 from suite.report.attention.lines import case_table, line_figure, side_by_side
-from suite.report.attention.timings import (
-    LAYER,
-    Group,
-    Timing,
-    by_key,
-    clock_names,
-    groups,
-    interval_level,
-    settings_shown,
-    spans_of,
-    timings,
-    worth_drawing,
-)
+from suite.report.attention.timings import LAYER, Timing, by_span, clock_names, timings
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, shown
@@ -26,27 +15,24 @@ from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.scales import time_axis
 from suite.report.table import Column, column
-from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal
+from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal
 
 BASELINE = "mha"
-MOST_HEADLINES, FEWEST_OF_A_LABEL = 6, 2
-FEW_VARIANTS = 3
-"""What fewer say is left to the section where others say more."""
+MOST_HEADLINES, FEWEST_OF_A_LABEL, FEW_VARIANTS = 6, 2, 3
+"""What fewer variants say is left to the section where others say more."""
 SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 
 
 def build(results: Results) -> Section | None:
-    """Build it from every timing that has a context or not; None without any."""
+    """Build it from every timing; None without any."""
     found = groups(timings(results), lambda timing: timing.tokens is not None)
     if not found:
         return None
     return section(
         "latency",
         figures=[_figure(group, results) for group in found],
-        tables=[
-            table for group in found for span in spans_of(group.timings) for table in _tables(group, span, results)
-        ],
+        tables=[table for group in found for span in by_span(group.timings) for table in _tables(group, span, results)],
         headlines=headlines(results),
     )
 
@@ -69,25 +55,24 @@ def _point(timing: Timing) -> Point:
         tokens=numbers.count(timing.tokens or 0),
         median=numbers.seconds(interval.median),
         interval=numbers.seconds_range(interval.low, interval.high),
-        level=interval_level(interval),
+        level=_level(interval),
         count=interval.count,
     )
     return Point(x=timing.tokens, y=interval.median, ends=(interval.low, interval.high), hover=hover)
 
 
+def _level(interval: Interval) -> Text:
+    """Return the confidence that an interval reaches, and what it holds for: `95.0 % over 3 launches`."""
+    key = "interval.launches" if interval.launches > 1 else "interval.one_launch"
+    return say(key, level=f"{100 * interval.level:.1f} %", count=interval.launches)
+
+
 def _tables(group: Group, span: str, results: Results) -> list[Table | None]:
     """Return what several labels share, then all of it."""
-    of_span = [timing for timing in group.timings if timing.span == span]
+    of_span = by_span(group.timings)[span]
     note = say("latency.table", clock=clock_names(of_span))
     return [
-        side_by_side(
-            group,
-            span,
-            results,
-            value=lambda timing: timing.median_s,
-            text=numbers.seconds,
-            may_be_equal=lambda first, other: may_be_equal(first.interval, other.interval),
-        ),
+        side_by_side(group, span, results, lambda one: one.median_s, numbers.seconds, is_judged=True),
         case_table(group, of_span, results, COLUMNS, span=span, note=note, folded=results.several),
     ]
 
@@ -95,10 +80,6 @@ def _tables(group: Group, span: str, results: Results) -> list[Table | None]:
 def _range(timing: Timing) -> str:
     interval = timing.interval
     return numbers.seconds_range(interval.low, interval.high) if interval.count > 1 else ""
-
-
-def _level(timing: Timing) -> Text:
-    return interval_level(timing.interval) if timing.interval.count > 1 else ""
 
 
 def _notes(timing: Timing) -> Text:
@@ -116,9 +97,10 @@ def _notes(timing: Timing) -> Text:
 COLUMNS: list[Column[Timing]] = [
     column("column.median", lambda timing: timing.median_s, numbers.seconds),
     column("column.interval", _range, kind=Kind.NUMBER),
-    column("column.level", _level, kind=Kind.NUMBER),
+    column("column.level", lambda one: _level(one.interval) if one.interval.count > 1 else "", kind=Kind.NUMBER),
     column("column.count", lambda timing: timing.interval.count, numbers.count),
-    *ROOFLINE,
+    SHARE,
+    REGIME,
     column("column.notes", _notes, kind=Kind.LONG),
 ]
 
@@ -133,7 +115,8 @@ def headlines(results: Results) -> list[Headline]:
         longest = max(map(len, ranked), default=0)
         telling = [one for one in ranked if len(one) >= min(FEW_VARIANTS, longest) > 0]
         found += sorted(telling, key=lambda one: -len(one))[:most]
-    settings = settings_shown([ranked[0] for ranked in found], besides=SAID, extras_of=lambda one: one.shared_extras)
+    first = {ranked[0]: ranked[:1] for ranked in found}
+    settings = told_apart(first, besides=SAID, extras_of=lambda timing: timing.shared_extras)
     return [_headline(ranked, settings, results) for ranked in found]
 
 
@@ -160,12 +143,7 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
         "dtype": first.axis("dtype"),
         "tokens": numbers.count(first.tokens or 0),
     }
-    point = say(
-        "finding.latency.open" if is_open else "finding.latency.fastest",
-        variant=shown(first.variant),
-        time=numbers.seconds(first.median_s),
-        **case,
-    )
+    key = "finding.latency.open" if is_open else "finding.latency.fastest"
     detail = say(
         "finding.latency",
         settings=say("finding.settings", settings=settings[first]) if settings[first] else "",
@@ -174,7 +152,10 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
         **case,
     )
     labelled = joined(": ", [first.label, detail]) if results.several else detail
-    return Headline(text=point, detail=joined("sentence", [labelled, *_reservations(ranked)]))
+    return Headline(
+        text=say(key, variant=shown(first.variant), time=numbers.seconds(first.median_s), **case),
+        detail=joined("sentence", [labelled, *_reservations(ranked)]),
+    )
 
 
 def _reservations(ranked: Sequence[Timing]) -> Iterable[Text]:

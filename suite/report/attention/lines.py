@@ -8,7 +8,8 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.attention.columns import CONTEXT, LINE, VARIANT, label_column
-from suite.report.attention.timings import LAYER, Group, Timing, one_launch_reach, row_facets, span_title, spans_of
+from suite.report.attention.groups import Group
+from suite.report.attention.timings import LAYER, Timing, by_span, one_launch_reach, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import VARIANT as ATTENTION
@@ -18,6 +19,7 @@ from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, plot
 from suite.report.plot.scales import token_axis
 from suite.report.table import Column, column, columns_of, plain, table
+from suite.statistics.intervals import may_be_equal
 
 HEIGHT_PX = 400
 LEGEND_PX, LEGEND_ROW_PX = 480, 19
@@ -43,9 +45,8 @@ def line_figure(
     def draw(part: Sequence[Timing]) -> dict[str, Any]:
         lines = _lines(part, results, point)
         values = [value for line in lines for one in line.points for value in (one.y, *(one.ends or ()))]
-        return plot(
-            lines, xaxis=token_axis(say("latency.context"), [one.tokens or 0 for one in part]), yaxis=yaxis(values)
-        )
+        contexts = [timing.tokens or 0 for timing in part]
+        return plot(lines, xaxis=token_axis(say("latency.context"), contexts), yaxis=yaxis(values))
 
     views = span_views(drawn, draw)
     return Figure(
@@ -60,10 +61,7 @@ def line_figure(
 
 def span_views(found: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:
     """Return a view for each span, drawn from that span's timings."""
-    return [
-        View(title=span_title(span), figure=draw([timing for timing in found if timing.span == span]))
-        for span in spans_of(found)
-    ]
+    return [View(title=span_title(span), figure=draw(of_span)) for span, of_span in by_span(found).items()]
 
 
 def one_backend_each(found: Sequence[Timing]) -> list[Timing]:
@@ -87,21 +85,18 @@ def _lines(found: Sequence[Timing], results: Results, point: Callable[[Timing], 
     """Return a line for each variant and what else tells its points apart."""
     lines = grouped(found, lambda one: (one.variant, *one.chosen_line, *([one.label] if results.several else [])))
     shared = set.intersection(*(set(rest) for _, *rest in lines))
-    ordinals: Counter[str] = Counter()
-    drawn = []
-    for (variant, *rest), line in sorted(lines.items(), key=lambda item: (rank(item[0][0]), item[0])):
-        drawn.append(
-            Series(
-                name=dotted(shown(variant), *(part for part in rest if part not in shared)),
-                points=[point(timing) for timing in sorted(line, key=lambda timing: timing.tokens or 0)],
-                style=style_of(ATTENTION, variant),
-                ordinal=ordinals[variant],
-                mode="lines+markers",
-                facets={"variant": shown(variant), "label": line[0].label},
-            )
+    keys = sorted(lines, key=lambda key: (rank(key[0]), key))
+    return [
+        Series(
+            name=dotted(shown(variant), *(part for part in rest if part not in shared)),
+            points=[point(timing) for timing in sorted(lines[variant, *rest], key=lambda timing: timing.tokens or 0)],
+            style=style_of(ATTENTION, variant),
+            ordinal=[key[0] for key in keys[:place]].count(variant),
+            mode="lines+markers",
+            facets={"variant": shown(variant), "label": lines[variant, *rest][0].label},
         )
-        ordinals[variant] += 1
-    return drawn
+        for place, (variant, *rest) in enumerate(keys)
+    ]
 
 
 def _height_px(views: Sequence[View]) -> int:
@@ -125,7 +120,7 @@ def case_table(
     return table(
         dotted(group.title, span_title(span)),
         found,
-        [*group.columns, CONTEXT, VARIANT, LINE, *label_column(results), *columns],
+        [*_names(group), CONTEXT, VARIANT, LINE, *label_column(results), *columns],
         settings=group.settings,
         note=note,
         folded=folded or span not in (LAYER, ""),
@@ -133,20 +128,27 @@ def case_table(
     )
 
 
+def _names(group: Group) -> list[Column[Timing]]:
+    return [column("column.group", group.names.get)] if group.names else []
+
+
 def side_by_side(
     group: Group,
     span: str,
     results: Results,
-    *,
     value: Callable[[Timing], float | None],
     text: Callable[[float], str],
-    may_be_equal: Callable[[Timing, Timing], bool] | None = None,
+    *,
+    is_judged: bool = False,
 ) -> Table | None:
-    """Lay out the cases that at least two labels have, a label a column, over the first label."""
+    """Lay out the cases that at least two labels have, a label a column, over the first label.
+
+    `is_judged`: medians that may be one are marked.
+    """
     known = [timing for timing in group.timings if timing.span == span and value(timing) is not None]
     cases = grouped(known, lambda timing: timing.record.case.id)
-    shared: list[ByLabel] = [{timing.label: timing for timing in case} for case in cases.values()]
-    shared = [case for case in shared if len(case) > 1]
+    by_label: list[ByLabel] = [{timing.label: timing for timing in case} for case in cases.values()]
+    shared = [case for case in by_label if len(case) > 1]
     if not shared:
         return None
     first, *others = [label for label in results.labels if any(label in case for case in shared)]
@@ -154,24 +156,25 @@ def side_by_side(
     def of_label(label: str, case: ByLabel) -> float | None:
         return value(case[label]) if label in case else None
 
-    def ratio(label: str, case: ByLabel) -> Text | None:
+    def ratio(label: str, case: ByLabel) -> Text:
         over, under = of_label(label, case), of_label(first, case)
         if not over or not under:
-            return None
-        is_open = may_be_equal is not None and may_be_equal(case[first], case[label])
+            return ""
+        is_open = is_judged and may_be_equal(case[first].interval, case[label].interval)
         return f"{'≈ ' * is_open}{numbers.times(over / under)}"
 
+    over = [say("side_by_side.over", label=label, first=first) for label in others]
+    said = say("side_by_side.open", reach=one_launch_reach()) if is_judged else ""
     settings: Column[Timing] = column("column.settings", lambda one: ", ".join(one.chosen_line), kind=Kind.CODE)
-    said = say("side_by_side.open", reach=one_launch_reach()) if may_be_equal else ""
     return table(
         say("side_by_side.title", title=dotted(group.title, span_title(span))),
         shared,
         [
-            *columns_of(_any, [*group.columns, CONTEXT, VARIANT, settings]),
+            *columns_of(_any, [*_names(group), CONTEXT, VARIANT, settings]),
             *(column(plain(label), partial(of_label, label), text) for label in (first, *others)),
             *(
-                column(say("side_by_side.over", label=label, first=first), partial(ratio, label), kind=Kind.NUMBER)
-                for label in others
+                column(title, partial(ratio, label), kind=Kind.NUMBER)
+                for title, label in zip(over, others, strict=True)
             ),
         ],
         settings=group.settings,

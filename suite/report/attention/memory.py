@@ -6,8 +6,9 @@ from functools import partial
 
 from suite.records import numbers
 from suite.records.derived import noted
+from suite.report.attention.groups import Group, groups
 from suite.report.attention.lines import case_table, line_figure, side_by_side
-from suite.report.attention.timings import KERNEL, LAYER, Group, Timing, groups, one_a_record, timings
+from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
 from suite.report.blocks import Section, Table, Text, say, section
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
@@ -23,11 +24,8 @@ def build(results: Results) -> Section | None:
     found = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
     if not any(map(_cases, found)):
         return None
-    figures = [
-        line_figure(group, results, point=_point, yaxis=_axis, caption=say("memory.caption"))
-        for group in found
-        if group.drawn
-    ]
+    caption = say("memory.caption")
+    figures = [line_figure(group, results, point=_point, yaxis=_axis, caption=caption) for group in found]
     tables = [table for group in found if _cases(group) for table in _tables(group, results)]
     return section("memory", figures=figures, tables=[_differing(found, results), *tables])
 
@@ -56,12 +54,9 @@ def _differs(timing: Timing) -> bool:
 
 
 def _point(timing: Timing) -> Point:
-    peak = numbers.bytes_iec(_peak(timing))
-    return Point(
-        x=timing.tokens,
-        y=_peak(timing),
-        hover=say("memory.hover", tokens=numbers.count(timing.tokens or 0), peak=peak),
-    )
+    peak = _peak(timing)
+    hover = say("memory.hover", tokens=numbers.count(timing.tokens or 0), peak=numbers.bytes_iec(peak))
+    return Point(x=timing.tokens, y=peak, hover=hover)
 
 
 def _axis(peaks: Sequence[float]) -> Axis:
@@ -72,10 +67,8 @@ def _axis(peaks: Sequence[float]) -> Axis:
 
 def _tables(group: Group, results: Results) -> list[Table | None]:
     """Return what several labels share, then all of it."""
-    return [
-        side_by_side(group, LAYER, results, value=LAYER_PEAK, text=numbers.bytes_iec),
-        case_table(group, _cases(group), results, COLUMNS, folded=True),
-    ]
+    shared = side_by_side(group, LAYER, results, LAYER_PEAK, numbers.bytes_iec)
+    return [shared, case_table(group, _cases(group), results, COLUMNS, folded=True)]
 
 
 def _equal(timing: Timing) -> Text:

@@ -11,7 +11,7 @@ from suite.report.blocks import Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import rank, shown
 from suite.report.model.results import Results
-from suite.report.table import column, columns_of, table
+from suite.report.table import Column, column, columns_of, table
 
 MATH_PATH = "_scaled_dot_product_attention_math"
 """torch's path of separate operators, taken without a word where no fused kernel fits."""
@@ -50,7 +50,7 @@ def build(results: Results) -> Section | None:
         column("operators.flag", lambda one: say("operators.math") if MATH_PATH in _ran(one) else ""),
         column("operators.ran", lambda one: without_paths(", ".join(_ran(one)))),
     ]
-    columns = [
+    columns: list[Column[Cases]] = [
         column("column.variant", lambda cases: joined("list", map(shown, _variants(cases)))),
         *columns_of(lambda cases: cases[0], shared),
         column("column.geometry", _geometries),

@@ -6,33 +6,24 @@ Nothing on it was measured. A record may be foreign: what it lacks is a dash, an
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
-from math import inf
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.columns import CONTEXT, VARIANT, label_column
+from suite.report.attention.columns import CONTEXT, REGIME, VARIANT, label_column
+from suite.report.attention.groups import titles_of, usual_context
 from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups, time_by_device
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import (
-    OF_A_VARIANT,
-    SPANS,
-    Timing,
-    in_order,
-    row_facets,
-    span_title,
-    titles_of,
-    usual_context,
-)
+from suite.report.attention.timings import OF_A_VARIANT, SPANS, Timing, in_order, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import VARIANT as ATTENTION
 from suite.report.model.labels import shown, style_of
 from suite.report.model.results import Results
-from suite.report.model.run import Pairs, extras
+from suite.report.model.run import extras
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX
 from suite.report.plot.text import figure_text
-from suite.report.table import column, columns_of, table
+from suite.report.table import Column, column, columns_of, table
 
 BASELINE = "mha"
 Spans = Mapping[str, Timing]
@@ -41,11 +32,15 @@ Spans = Mapping[str, Timing]
 
 def build(results: Results) -> Section | None:
     """Build it from projected records; None without any."""
-    found = projected_groups(results)
+    found, beside = projected_groups(results), compared(results)
     if not found:
         return None
     titles = titles_of(found)
-    drawn = [key for key in found if not _is_drawn_beside_measured(key, found[key], results)]
+    drawn = [
+        key
+        for key, of_key in found.items()
+        if key not in beside or all(one.tokens != beside[key].tokens for one in of_key)
+    ]
     moved = say("projection.beside_measured") if len(drawn) < len(found) else ""
     return section(
         "projection",
@@ -53,12 +48,6 @@ def build(results: Results) -> Section | None:
         figures=[_figure(*titles[key], found[key], results) for key in drawn],
         tables=[_table(*titles[key], found[key], results) for key in found],
     )
-
-
-def _is_drawn_beside_measured(key: Pairs, found: Sequence[Timing], results: Results) -> bool:
-    """Return whether hardware.py draws these, at its context."""
-    one = compared(results).get(key)
-    return one is not None and any(timing.tokens == one.tokens for timing in found)
 
 
 def _device(timing: Timing) -> str:
@@ -86,10 +75,7 @@ def _figure(title: Text, settings: Text, found: Sequence[Timing], results: Resul
 
 def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
     """Draw a row for each device, the fastest on top, and a marker for each variant."""
-    least_s: dict[str, float] = defaultdict(lambda: inf)
-    for timing in found:
-        least_s[_device(timing)] = min(least_s[_device(timing)], timing.median_s)
-    devices = sorted(least_s, key=lambda device: (least_s[device], device))
+    fastest_first = sorted(found, key=lambda one: (one.median_s, _device(one)))
     has_labels = len({timing.label for timing in found}) > 1
     lines = grouped(in_order(found), lambda one: (one.sized_variant, one.label))
     series = [
@@ -103,74 +89,57 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
         )
         for place, ((name, label), line) in enumerate(lines.items())
     ]
-    return time_by_device(series, list(map(figure_text, devices)), say("projection.axis"))
+    devices = dict.fromkeys(figure_text(_device(timing)) for timing in fastest_first)
+    return time_by_device(series, list(devices), say("projection.axis"))
 
 
 def _hover(timing: Timing) -> Text:
     time, tokens = numbers.seconds(timing.median_s), numbers.count(timing.tokens or 0)
-    return say("projection.hover", time=time, regime=_regime(timing) or numbers.NOTHING, tokens=tokens)
-
-
-def _regime(timing: Timing) -> Text | None:
-    regime = timing.roofline[1]
-    return say(f"regime.{regime}") if regime else None
+    return say("projection.hover", time=time, regime=REGIME.written(timing), tokens=tokens)
 
 
 def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
     has_mha = any(timing.variant == BASELINE for timing in found)
-    base_s: dict[tuple[object, ...], float] = defaultdict(float)
+    base_s: dict[object, float] = defaultdict(float)
     for timing in found:
         if timing.variant == BASELINE or not has_mha:
             base_s[_place(timing)] = max(base_s[_place(timing)], timing.median_s)
-
-    def speed(timing: Timing) -> float | None:
-        return base_s[_place(timing)] / timing.median_s or None
-
     ordered = sorted(in_order(found), key=lambda one: (one.tokens or 0, _device(one)))
-    cases: list[Spans] = [
-        {one.span: one for one in case} for case in grouped(ordered, lambda one: id(one.current)).values()
-    ]
-    over = "projection.over_mha" if has_mha else "projection.over_slowest"
+    cases = grouped(ordered, lambda one: id(one.current)).values()
     named = [
         CONTEXT,
         column("signmap.device", _device, kind=Kind.CODE),
         VARIANT,
-        column(
-            "column.settings",
-            lambda one: ", ".join(extras(one.record, OF_A_VARIANT)),
-            kind=Kind.CODE,
-            only_where_known=True,
-        ),
+        column("column.settings", _own_sizes, kind=Kind.CODE, only_where_known=True),
         *label_column(results),
     ]
-    kept = [
+    over = "projection.over_mha" if has_mha else "projection.over_slowest"
+    speed: Column[Timing] = column(over, lambda one: base_s[_place(one)] / one.median_s or None, numbers.times)
+    of_spans = []
+    for span in SPANS:
+        time: Column[Timing] = column(span_title(span), lambda one: one.median_s, numbers.seconds)
+        of_spans += columns_of(partial(_of_span, span), [time, speed, REGIME])
+    kept: list[Column[Timing]] = [
         column("projection.cache", lambda one: one.amount("cache_bytes", "case"), numbers.bytes_iec),
         column("projection.of_mha", lambda one: one.cache_share, numbers.percent),
     ]
-    of_span = [
-        columns_of(
-            partial(_of_span, span),
-            [
-                column(span_title(span), lambda one: one.median_s, numbers.seconds),
-                column(over, speed, numbers.times),
-                column("column.regime", _regime),
-            ],
-        )
-        for span in SPANS
-    ]
     return table(
         title,
-        cases,
-        [*columns_of(_any, named), *(one for columns in of_span for one in columns), *columns_of(_any, kept)],
+        [{timing.span: timing for timing in case} for case in cases],
+        [*columns_of(_any, named), *of_spans, *columns_of(_any, kept)],
         settings=settings,
         note=say("projection.note_mha" if has_mha else "projection.note_slowest"),
         facets=row_facets(found[0]),
     )
 
 
-def _place(timing: Timing) -> tuple[object, ...]:
+def _place(timing: Timing) -> object:
     """Return where variants are compared."""
     return timing.tokens, _device(timing), timing.label, timing.span
+
+
+def _own_sizes(timing: Timing) -> str:
+    return ", ".join(extras(timing.record, OF_A_VARIANT))
 
 
 def _of_span(span: str, case: Spans) -> Timing | None:

@@ -10,16 +10,16 @@ import numpy as np
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.columns import BACKEND, CONTEXT, PHASE, ROOFLINE, VARIANT, label_column
+from suite.report.attention.columns import BACKEND, CONTEXT, PHASE, REGIME, SHARE, VARIANT, label_column
+from suite.report.attention.groups import told_apart
 from suite.report.attention.lines import span_views
 from suite.report.attention.timings import (
     Timing,
+    by_span,
     in_order,
     is_plausible_s,
     plausible_rate,
-    settings_shown,
     span_title,
-    spans_of,
     timings,
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, say, section
@@ -42,38 +42,54 @@ AXES_OF_COLUMNS = ("attention", "backend", "geometry", "phase", "seq_len", "dtyp
 
 
 def build(results: Results) -> Section | None:
-    """Build it, a figure for each machine, dtype and number of threads; None where nothing says what it counts."""
+    """Build it, a figure for each machine, dtype and number of threads; None where no record counts its work."""
     machines = grouped(
         timings(results),
         lambda one: (machine_name(one.record), one.axis("dtype"), one.axis("threads"), machine_id(one.current)),
     )
-    named = [key[:3] for key in machines]
+    names = [key[:3] for key in machines]
     figures, tables = [], []
     for (name, dtype, threads, machine), found in machines.items():
-        if any(one.flops_per_s or one.bytes_per_s or cold_s(one) for one in found):
-            is_shared = named.count((name, dtype, threads)) > 1
-            told = [f"threads={threads}" if threads else "", machine[:8] if is_shared else ""]
-            titled = {"title": dotted(name, dtype), "settings": dotted(*told), "facets": {"dtype": dtype}}
-            figures.append(_figure(found, results, titled))
-            tables += [_table(found, span, results, titled) for span in spans_of(found)]
+        if any(_flops_per_s(one) or _bytes_per_s(one) or _cold_s(one) for one in found):
+            is_shared = names.count((name, dtype, threads)) > 1
+            title = dotted(name, dtype)
+            settings = dotted(f"threads={threads}" if threads else "", machine[:8] if is_shared else "")
+            figures.append(_figure(title, settings, found, results))
+            spans = by_span(in_order(found)).items()
+            tables += [_table(dotted(title, span_title(span)), settings, part, results) for span, part in spans]
     return section("roofline", figures=figures, tables=tables) if tables else None
 
 
-def cold_s(timing: Timing) -> float | None:
+def _flops_per_s(timing: Timing) -> float | None:
+    return plausible_rate(timing.amount("flops"), timing.median_s)
+
+
+def _bytes_per_s(timing: Timing) -> float | None:
+    return plausible_rate(timing.amount("traffic_bytes"), timing.median_s)
+
+
+def _intensity(timing: Timing) -> float | None:
+    """Return useful FLOPs a byte of the least traffic."""
+    return plausible_rate(timing.amount("flops"), timing.amount("traffic_bytes"))
+
+
+def _cold_s(timing: Timing) -> float | None:
     """Return the median after the caches were flushed, where that was measured."""
     readings = [one for one in timing.record.readings if (one.span, one.metric) == (timing.span, "cold_latency_s")]
     usable = [reading.value for reading in readings if is_plausible_s(reading.value)]
     return float(np.median(usable)) if usable else None
 
 
-def _figure(found: Sequence[Timing], results: Results, titled: Mapping[str, Any]) -> Figure | None:
-    drawn = [timing for timing in found if timing.flops_per_s and timing.flops_per_byte]
+def _figure(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Figure:
+    drawn = [timing for timing in found if _flops_per_s(timing) and _intensity(timing)]
     several = len({timing.label for timing in drawn}) > 1
     return Figure(
+        title=title,
+        settings=settings,
         caption=say("roofline.caption_several" if several else "roofline.caption"),
         views=span_views(drawn, lambda part: _plot(part, results)),
         height_px=500,
-        **titled,
+        facets={"dtype": found[0].axis("dtype")},
     )
 
 
@@ -94,17 +110,10 @@ def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
 def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     first = found[0]
     variant, phase = shown(first.variant), phase_name(first.axis("phase"))
+    rates = [(one, _intensity(one), (_flops_per_s(one) or 0) / 1e9, one.axis("geometry")) for one in found]
     return Series(
         name=dotted(variant, phase, first.label if len(sizes) > 1 else ""),
-        points=[
-            Point(
-                x=timing.flops_per_byte,
-                y=(timing.flops_per_s or 0) / 1e9,
-                hover=_hover(timing),
-                facets={"geometry": timing.axis("geometry")},
-            )
-            for timing in found
-        ],
+        points=[Point(x=x, y=y, hover=_hover(one), facets={"geometry": name}) for one, x, y, name in rates],
         style=style_of(ATTENTION, first.variant),
         ordinal=FILLINGS.get(first.axis("phase"), UNKNOWN_FILLING),
         facets={"variant": variant, "phase": phase, "label": first.label},
@@ -116,32 +125,25 @@ def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
 
 
 def _hover(timing: Timing) -> Text:
-    def said(value: float | None, text: Any) -> str:
-        return numbers.NOTHING if value is None else text(value)
-
-    return say(
-        "roofline.hover",
-        tokens=said(timing.tokens, numbers.count),
-        geometry=timing.axis("geometry"),
-        flops=said(timing.flops_per_s, numbers.giga),
-        bytes=said(timing.bytes_per_s, numbers.giga),
-        share=said(timing.roofline[0], numbers.percent),
-    )
+    said = {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
+    written = {name: column.written(timing) for name, column in said.items()}
+    return say("roofline.hover", geometry=timing.axis("geometry"), **written)
 
 
 def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return what colour, filling and size mean, once each: a line for every series would be dozens."""
     variants, phases, _ = (dict.fromkeys(part) for part in zip(*keys, strict=True))
-    entries = []
-    for variant in variants:
-        style = style_of(ATTENTION, variant)
-        name = shown(variant)
-        entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
-    for phase in phases:
-        filling = FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
-        entries.append(meaning(phase_name(phase), facets={"phase": phase_name(phase)}, symbol="circle" + filling))
-    of_labels = sizes.items() if len(sizes) > 1 else ()
-    return entries + [meaning(label, facets={"label": label}, symbol="circle", size=size) for label, size in of_labels]
+    styles = [(shown(variant), style_of(ATTENTION, variant)) for variant in variants]
+    fills = [(phase_name(phase), "circle" + FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]) for phase in phases]
+    return [
+        *(meaning(name, facets={"variant": name}, color=one.colour, symbol=one.marker) for name, one in styles),
+        *(meaning(name, facets={"phase": name}, symbol=symbol) for name, symbol in fills),
+        *(
+            meaning(name, facets={"label": name}, symbol="circle", size=px)
+            for name, px in sizes.items()
+            if len(sizes) > 1
+        ),
+    ]
 
 
 def _roof(found: Sequence[Timing]) -> list[Series]:
@@ -152,54 +154,20 @@ def _roof(found: Sequence[Timing]) -> list[Series]:
     if not peaks or not speeds:
         return []
     peak, fastest, slowest = max(peaks), max(speeds), min(speeds)
-    intensities = [timing.flops_per_byte or 1 for timing in found]
+    intensities = [_intensity(timing) or 1 for timing in found]
     first, last = min(*intensities, peak / fastest) / 2, max(*intensities, peak / slowest) * 2
     level = say("roofline.arithmetic", rate=numbers.giga(peak))
-    roof = [_line(level, [(peak / fastest, peak), (last, peak)], "solid")]
-    for speed, dash in zip(
-        [fastest] if fastest < ALIKE * slowest else [fastest, slowest], ("dash", "dot"), strict=False
-    ):
+    roof = [_line(level, "solid", (peak / fastest, peak), (last, peak))]
+    for speed, dash in ((fastest, "dash"), (slowest, "dot"))[: 1 if fastest < ALIKE * slowest else 2]:
         name = say("roofline.memory", rate=numbers.giga(speed))
-        roof.append(_line(name, [(first, speed * first), (peak / speed, peak)], dash))
+        roof.append(_line(name, dash, (first, speed * first), (peak / speed, peak)))
     return roof
 
 
-def _line(name: Text, ends: Iterable[tuple[float, float]], dash: str) -> Series:
+def _line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
     points = [Point(x=intensity, y=rate / 1e9) for intensity, rate in ends]
-    return Series(
-        name=name, points=points, style=Style(colour=GREY, dash=dash), mode="lines", more={"hoverinfo": "name"}
-    )
-
-
-def _table(found: Sequence[Timing], span: str, results: Results, titled: Mapping[str, Any]) -> Table:
-    of_span = [timing for timing in in_order(found) if timing.span == span]
-    of_span = sorted(of_span, key=lambda one: (one.axis("geometry"), one.axis("phase")))
-    return table(
-        rows=of_span,
-        columns=[
-            CONTEXT,
-            column(
-                "column.settings",
-                settings_shown(of_span, besides=AXES_OF_COLUMNS).get,
-                kind=Kind.CODE,
-                only_where_known=True,
-            ),
-            column("column.geometry", lambda one: one.axis("geometry"), facet="geometry"),
-            PHASE,
-            VARIANT,
-            BACKEND,
-            *label_column(results),
-            column("roofline.warm", lambda one: one.median_s, numbers.seconds),
-            column("roofline.cold", lambda one: _told(one) or cold_s(one), numbers.seconds),
-            column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
-            column(plain("GFLOP/s"), lambda one: one.flops_per_s, numbers.giga),
-            column(plain("GB/s"), lambda one: one.bytes_per_s, numbers.giga),
-            *ROOFLINE,
-        ],
-        note=say("roofline.note"),
-        folded=True,
-        **(titled | {"title": dotted(titled["title"], span_title(span))}),
-    )
+    style = Style(colour=GREY, dash=dash)
+    return Series(name=name, points=points, style=style, mode="lines", more={"hoverinfo": "name"})
 
 
 def _told(timing: Timing) -> Text | None:
@@ -209,5 +177,33 @@ def _told(timing: Timing) -> Text | None:
 
 
 def _cold_over_warm(timing: Timing) -> float | None:
-    cold = cold_s(timing)
+    cold = _cold_s(timing)
     return None if _told(timing) or cold is None else cold / timing.median_s
+
+
+FLOPS = column(plain("GFLOP/s"), _flops_per_s, numbers.giga)
+BYTES = column(plain("GB/s"), _bytes_per_s, numbers.giga)
+
+
+def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
+    ordered = sorted(found, key=lambda one: (one.axis("geometry"), one.axis("phase")))
+    told = told_apart({timing: [timing] for timing in ordered}, besides=AXES_OF_COLUMNS)
+    columns = [
+        CONTEXT,
+        column("column.settings", told.get, kind=Kind.CODE, only_where_known=True),
+        column("column.geometry", lambda one: one.axis("geometry"), facet="geometry"),
+        PHASE,
+        VARIANT,
+        BACKEND,
+        *label_column(results),
+        column("roofline.warm", lambda one: one.median_s, numbers.seconds),
+        column("roofline.cold", lambda one: _told(one) or _cold_s(one), numbers.seconds),
+        column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
+        FLOPS,
+        BYTES,
+        SHARE,
+        REGIME,
+    ]
+    facets = {"dtype": found[0].axis("dtype")}
+    note = say("roofline.note")
+    return table(title, ordered, columns, settings=settings, note=note, folded=True, facets=facets)

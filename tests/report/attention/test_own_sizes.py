@@ -1,7 +1,7 @@
 """A size of one variant's own is null for the others in a sweep; they are held against each other all the same."""
 
 from suite.records.record import Status
-from suite.report.attention.duels import measured_pairs, told_apart
+from suite.report.attention.duels import measured_pairs, settings_of
 from suite.report.attention.latency import build as build_latency
 from suite.report.sections.coverage import build as build_coverage
 from tests.records.factory import build
@@ -38,7 +38,7 @@ def test_lines_and_rows_say_the_size_and_never_that_it_is_none(tmp_path):
 
 def test_each_size_of_gqa_is_paired_with_mla(tmp_path):
     pairs = measured_pairs(ragged(tmp_path))
-    assert [(told, pair.mla.tokens) for pair, told in told_apart(pairs).items()] == [
+    assert [(told, pair.mla.tokens) for pair, told in settings_of(pairs).items()] == [
         ("attention.kv_heads=1", 1024),
         ("attention.kv_heads=1", 4096),
         ("attention.kv_heads=2", 1024),
