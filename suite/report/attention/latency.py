@@ -5,17 +5,16 @@ from itertools import pairwise
 
 from suite.records import numbers
 from suite.report.attention.columns import REGIME, SHARE
-from suite.report.attention.groups import Group, by_key, groups, told_apart, worth_drawing
-from suite.report.attention.lines import case_table, line_figure, side_by_side
-from suite.report.attention.timings import LAYER, Timing, by_span, clock_names, timings
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
+from suite.report.attention.groups import by_key, groups, told_apart, worth_drawing
+from suite.report.attention.lines import Metric, interval_level, line_figure, span_tables
+from suite.report.attention.timings import LAYER, Timing, clock_names, timings
+from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, shown
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point
 from suite.report.plot.scales import time_axis
 from suite.report.table import Column, column
-from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal
+from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal
 
 BASELINE = "mha"
 MOST_HEADLINES, FEWEST_OF_A_LABEL, FEW_VARIANTS = 6, 2, 3
@@ -24,62 +23,29 @@ SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 
 
+METRIC = Metric(
+    id="latency", value=lambda timing: timing.median_s, text=numbers.seconds, axis=time_axis, has_intervals=True
+)
+
+
 def build(results: Results) -> Section | None:
     """Build it from every timing; None without any."""
     found = groups(timings(results), lambda timing: timing.tokens is not None)
-    if not found:
-        return None
-    return section(
-        "latency",
-        figures=[_figure(group, results) for group in found],
-        tables=[table for group in found for span in by_span(group.timings) for table in _tables(group, span, results)],
-        headlines=headlines(results),
-    )
-
-
-def _figure(group: Group, results: Results) -> Figure | None:
-    clock = clock_names(group.drawn)
-    return line_figure(
-        group,
-        results,
-        point=_point,
-        yaxis=lambda seconds: time_axis(say("latency.axis", clock=clock), seconds),
-        caption=say("latency.caption", clock=clock),
-    )
-
-
-def _point(timing: Timing) -> Point:
-    interval = timing.interval
-    hover = say(
-        "latency.hover",
-        tokens=numbers.count(timing.tokens or 0),
-        median=numbers.seconds(interval.median),
-        interval=numbers.seconds_range(interval.low, interval.high),
-        level=_level(interval),
-        count=interval.count,
-    )
-    return Point(x=timing.tokens, y=interval.median, ends=(interval.low, interval.high), hover=hover)
-
-
-def _level(interval: Interval) -> Text:
-    """Return the confidence that an interval reaches, and what it holds for: `95.0 % over 3 launches`."""
-    key = "interval.launches" if interval.launches > 1 else "interval.one_launch"
-    return say(key, level=f"{100 * interval.level:.1f} %", count=interval.launches)
-
-
-def _tables(group: Group, span: str, results: Results) -> list[Table | None]:
-    """Return what several labels share, then all of it."""
-    of_span = by_span(group.timings)[span]
-    note = say("latency.table", clock=clock_names(of_span))
-    return [
-        side_by_side(group, span, results, lambda one: one.median_s, numbers.seconds, is_judged=True),
-        case_table(group, of_span, results, COLUMNS, span=span, note=note, folded=results.several),
-    ]
+    tables = []
+    for group in found:
+        note = say("latency.table", clock=clock_names(group.timings))
+        tables += span_tables(METRIC, group, results, COLUMNS, note, results.several)
+    figures = [line_figure(METRIC, group, results) for group in found]
+    return section("latency", figures=figures, tables=tables, headlines=headlines(results)) if found else None
 
 
 def _range(timing: Timing) -> str:
     interval = timing.interval
     return numbers.seconds_range(interval.low, interval.high) if interval.count > 1 else ""
+
+
+def _level(timing: Timing) -> Text:
+    return interval_level(timing.interval) if timing.interval.count > 1 else ""
 
 
 def _notes(timing: Timing) -> Text:
@@ -97,7 +63,9 @@ def _notes(timing: Timing) -> Text:
 COLUMNS: list[Column[Timing]] = [
     column("column.median", lambda timing: timing.median_s, numbers.seconds),
     column("column.interval", _range, kind=Kind.NUMBER),
-    column("column.level", lambda one: _level(one.interval) if one.interval.count > 1 else "", kind=Kind.NUMBER),
+    column(
+        "column.level", lambda one: interval_level(one.interval) if one.interval.count > 1 else "", kind=Kind.NUMBER
+    ),
     column("column.count", lambda timing: timing.interval.count, numbers.count),
     SHARE,
     REGIME,

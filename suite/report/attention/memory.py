@@ -7,11 +7,10 @@ from functools import partial
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.attention.groups import Group, groups
-from suite.report.attention.lines import case_table, line_figure, side_by_side
+from suite.report.attention.lines import Metric, case_table, line_figure, side_by_side
 from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
 from suite.report.blocks import Section, Table, Text, say, section
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis, byte_ticks
 from suite.report.table import Column, column
@@ -22,12 +21,13 @@ MOST_BYTES = 1 << 60
 def build(results: Results) -> Section | None:
     """Build it from the sizes that records note; None where none does."""
     found = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
-    if not any(map(_cases, found)):
-        return None
-    caption = say("memory.caption")
-    figures = [line_figure(group, results, point=_point, yaxis=_axis, caption=caption) for group in found]
-    tables = [table for group in found if _cases(group) for table in _tables(group, results)]
-    return section("memory", figures=figures, tables=[_differing(found, results), *tables])
+    tables: list[Table | None] = [_differing(found, results)]
+    for group in found:
+        layers = [timing for timing in group.timings if timing.span == LAYER]
+        tables.append(side_by_side(METRIC, group, layers, results))
+        tables.append(case_table(group, _cases(group), results, COLUMNS, folded=True))
+    figures = [line_figure(METRIC, group, results) for group in found]
+    return section("memory", figures=figures, tables=tables) if any(map(_cases, found)) else None
 
 
 def _size(span: str, metric: str, timing: Timing) -> float | None:
@@ -39,8 +39,17 @@ BY_FORMULA, COUNTED = partial(_size, "case", "cache_bytes"), partial(_size, "cas
 LAYER_PEAK, KERNEL_PEAK = partial(_size, LAYER, "peak_bytes"), partial(_size, KERNEL, "peak_bytes")
 
 
-def _peak(timing: Timing) -> float:
-    return _size(timing.span, "peak_bytes", timing) or 0
+def _peak(timing: Timing) -> float | None:
+    return _size(timing.span, "peak_bytes", timing)
+
+
+def _axis(title: Text, peaks: Sequence[float]) -> Axis:
+    """Return an axis from tick to tick: peaks often differ little, and so it has two of them at least."""
+    (low, _), *_, (high, _) = byte_ticks(peaks)
+    return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
+
+
+METRIC = Metric(id="memory", value=_peak, text=numbers.bytes_iec, axis=_axis)
 
 
 def _cases(group: Group) -> list[Timing]:
@@ -51,24 +60,6 @@ def _cases(group: Group) -> list[Timing]:
 
 def _differs(timing: Timing) -> bool:
     return None not in (BY_FORMULA(timing), COUNTED(timing)) and BY_FORMULA(timing) != COUNTED(timing)
-
-
-def _point(timing: Timing) -> Point:
-    peak = _peak(timing)
-    hover = say("memory.hover", tokens=numbers.count(timing.tokens or 0), peak=numbers.bytes_iec(peak))
-    return Point(x=timing.tokens, y=peak, hover=hover)
-
-
-def _axis(peaks: Sequence[float]) -> Axis:
-    """Return an axis from tick to tick: peaks often differ little, and so it has two of them at least."""
-    (low, _), *_, (high, _) = byte_ticks(peaks)
-    return byte_axis(say("memory.axis"), peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
-
-
-def _tables(group: Group, results: Results) -> list[Table | None]:
-    """Return what several labels share, then all of it."""
-    shared = side_by_side(group, LAYER, results, LAYER_PEAK, numbers.bytes_iec)
-    return [shared, case_table(group, _cases(group), results, COLUMNS, folded=True)]
 
 
 def _equal(timing: Timing) -> Text:
