@@ -22,8 +22,8 @@ from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_id, machine_name
 from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
-from suite.report.plot.scales import categories, log_ends, time_axis
-from suite.report.plot.text import figure_text
+from suite.report.plot.scales import categories, roomy_time_axis
+from suite.report.plot.text import figure_text, short_names
 from suite.report.table import Column, column, plain, table
 from suite.theory.hardware import Hardware, hardware_names, load_hardware
 
@@ -31,7 +31,6 @@ NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads"
 """Axes that two cases need not share to stand in one figure."""
 MOST_GROUPS, FEWEST_VARIANTS = 2, 2
 FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 140, 22, 13, 7
-LONGEST_ROW_NAME = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,17 +176,6 @@ def _hardware() -> Sequence[Hardware]:
     return [load_hardware(name) for name in hardware_names()]
 
 
-def _row_names(names: Mapping[Place, str]) -> dict[Place, str]:
-    """Return names short enough for a narrow screen; the hover text and the table have the whole name."""
-    short: dict[Place, str] = {}
-    for place, name in names.items():
-        cut = name if len(name) <= LONGEST_ROW_NAME else name[: LONGEST_ROW_NAME - 1] + "…"
-        row = figure_text(f"● {cut}" if place.is_measured else cut)
-        alike = (row, *(f"{row} ({number})" for number in range(2, len(names) + 1)))
-        short[place] = next(one for one in alike if one not in short.values())
-    return short
-
-
 def _ordered(marks: Iterable[Mark]) -> list[Place]:
     """Return measured places first, then by their least time."""
     fastest_first = sorted(marks, key=lambda mark: (not mark.place.is_measured, mark.time_s, mark.place.name))
@@ -195,7 +183,8 @@ def _ordered(marks: Iterable[Mark]) -> list[Place]:
 
 
 def _dots(marks: Sequence[Mark], names: Mapping[Place, str]) -> dict[str, Any]:
-    rows = _row_names(names)
+    short = zip(names, short_names(names.values()), strict=True)
+    rows = {place: figure_text(f"● {name}" if place.is_measured else name) for place, name in short}
     series: list[Series] = []
     variants = sorted({mark.variant for mark in marks})
     ordered = sorted(marks, key=lambda mark: (mark.variant, not mark.place.is_measured))
@@ -220,21 +209,13 @@ def _dots(marks: Sequence[Mark], names: Mapping[Place, str]) -> dict[str, Any]:
         )
         series.append(line)
     keys = [meaning(say("hardware.solid"), symbol="circle"), meaning(say("hardware.hollow"), symbol="circle-open")]
-    return time_by_device(series, [rows[place] for place in _ordered(marks)], say("hardware.axis"), keys)
+    axis = roomy_time_axis(say("hardware.axis"), [mark.time_s for mark in marks])
+    return plot([*series, *keys], xaxis=axis, yaxis=categories([rows[place] for place in _ordered(marks)]))
 
 
 def marker_px(ordinal: int) -> int:
     """Return a size: the later lies on the earlier, and smaller both are seen where they coincide."""
     return max(LEAST_PX, LARGEST_PX - ordinal)
-
-
-def time_by_device(
-    series: Sequence[Series], devices: Sequence[str], title: Text, more: Sequence[Mapping[str, Any]] = ()
-) -> dict[str, Any]:
-    """Draw times along a logarithmic axis, a row for each device."""
-    ends = log_ends(point.x for one in series for point in one.points)
-    axis = time_axis(title, [10**end for end in ends], range=ends, tickfont={"size": 10})
-    return plot([*series, *more], xaxis=axis, yaxis=categories(devices))
 
 
 def _table(title: Text, settings: Text, one: Compared, span: str, facets: Mapping[str, Text]) -> Table:

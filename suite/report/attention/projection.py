@@ -11,7 +11,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.attention.columns import CONTEXT, REGIME, VARIANT, label_column
 from suite.report.attention.groups import titles_of, usual_context
-from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups, time_by_device
+from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
 from suite.report.attention.lines import span_views
 from suite.report.attention.timings import OF_A_VARIANT, SPANS, Timing, in_order, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
@@ -21,7 +21,8 @@ from suite.report.model.labels import shown, style_of
 from suite.report.model.results import Results
 from suite.report.model.run import extras
 from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import LEGEND_ROW_PX
+from suite.report.plot.plots import LEGEND_ROW_PX, plot
+from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text
 from suite.report.table import Column, column, columns_of, table
 
@@ -90,7 +91,8 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
         for place, ((name, label), line) in enumerate(lines.items())
     ]
     devices = dict.fromkeys(figure_text(_device(timing)) for timing in fastest_first)
-    return time_by_device(series, list(devices), say("projection.axis"))
+    axis = roomy_time_axis(say("projection.axis"), [timing.median_s for timing in found])
+    return plot(series, xaxis=axis, yaxis=categories(list(devices)))
 
 
 def _hover(timing: Timing) -> Text:

@@ -1,36 +1,26 @@
 """Who wins where, MLA or GQA: the map that the closed forms draw, and measured pairs beside the same rule."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.duels import (
-    Machine,
-    Pair,
-    cell_of,
-    machines,
-    measured_pairs,
-    pair_figure,
-    pair_table,
-    ratio_colours,
-)
+from suite.report.attention.duels import Machine, Pair, machines, measured_pairs, pair_figure, pair_table, ratio_colours
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.formats import ratio
 from suite.report.model.results import Results
-from suite.report.plot.heatmap import heatmap
+from suite.report.plot.heatmap import colour_bar, heatmap
 from suite.report.plot.text import figure_text
 from suite.report.table import column, table
 from suite.theory.hardware import hardware_names, load_hardware
 from suite.theory.roofline import Ceilings
 from suite.theory.sign_map import CONTEXT_TOKENS, DTYPE, Duel, duel
 
-RANKS = (1, 2, 4, 8)
-HEADS = (128, 64, 32, 16)
-QUERY_LENS = (1, 2, 4, 8, 16)
+RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
 FRAME_PX, ROW_PX = 110, 19
+TICKS = [(-2.0, "0.25×"), (-1.0, "0.5×"), (0.0, "1×"), (1.0, "2×"), (2.0, "4×")]
 
 Device = tuple[str, Ceilings]
 
@@ -53,11 +43,11 @@ def build(results: Results) -> Section:
         "" if pairs else say("signmap.no_pairs"),
         say("signmap.on_map") if measured else "",
     ]
-    elsewhere = [pair for pair in pairs if cell_of(pair) is None]
+    elsewhere = pair_figure([pair for pair in pairs if pair.cell is None], results)
     return section(
         "signmap",
         explanation=joined("sentence", explanation),
-        figures=[*(_map(devices, measured, tp) for tp in RANKS), pair_figure(elsewhere, results)],
+        figures=[*(_map(devices, measured, tp) for tp in RANKS), elsewhere],
         tables=[pair_table(pairs, results), _map_table(devices)],
     )
 
@@ -88,15 +78,9 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
     return rows
 
 
-def _hover(row: str, query_len: int, one: Duel) -> Text:
-    return say(
-        "signmap.hover",
-        row=row,
-        count=query_len,
-        ratio=ratio(one.speedup),
-        mla=say(f"regime.{one.mla_regime}"),
-        gqa=say(f"regime.{one.gqa_regime}"),
-    )
+def _hover(row: str, count: int, one: Duel) -> Text:
+    mla, gqa = say(f"regime.{one.mla_regime}"), say(f"regime.{one.gqa_regime}")
+    return say("signmap.hover", row=row, count=count, ratio=ratio(one.speedup), mla=mla, gqa=gqa)
 
 
 def _machine_rows(measured: Sequence[Machine], heads: int, tp: int) -> list[Row]:
@@ -109,63 +93,32 @@ def _machine_rows(measured: Sequence[Machine], heads: int, tp: int) -> list[Row]
             name, ridge = figure_text(machine.name), machine.ridge_flops_per_byte
             computed = dotted(say("signmap.row_computed", name=name), "" if ridge is None else f"{ridge:.0f}")
             seen = say("signmap.row_measured", name=name)
-            gap: list[None] = [None] * len(pairs)
-            rows.append(Row(name=" " * (1 + len(rows)), ratios=gap, hovers=[""] * len(pairs)))
-            rows.append(_row(computed, pairs, lambda pair: pair.predicted, partial(_said, computed)))
-            rows.append(_row(seen, pairs, lambda pair: pair.measured, partial(_measured_hover, seen)))
+            predicted = [None if pair is None else pair.predicted for pair in pairs]
+            ratios = [None if pair is None else pair.measured for pair in pairs]
+            said = ["" if one is None else joined(": ", [computed, ratio(one)]) for one in predicted]
+            rows.append(Row(name=" " * (1 + len(rows)), ratios=[None] * len(pairs), hovers=[""] * len(pairs)))
+            rows.append(Row(name=computed, ratios=predicted, hovers=said))
+            rows.append(Row(name=seen, ratios=ratios, hovers=[_measured_hover(seen, pair) for pair in pairs]))
     return rows
 
 
-def _row(
-    name: Text,
-    pairs: Sequence[Pair | None],
-    value: Callable[[Pair], float | None],
-    hover: Callable[[Pair], Text],
-) -> Row:
-    return Row(
-        name=name,
-        ratios=[None if pair is None else value(pair) for pair in pairs],
-        hovers=["" if pair is None else hover(pair) for pair in pairs],
-    )
-
-
-def _said(name: Text, pair: Pair) -> Text:
-    return "" if pair.predicted is None else joined(": ", [name, ratio(pair.predicted)])
-
-
-def _measured_hover(name: Text, pair: Pair) -> Text:
+def _measured_hover(name: Text, pair: Pair | None) -> Text:
+    if pair is None:
+        return ""
     low, high = map(ratio, pair.ends)
-    return say(
-        "signmap.hover_measured",
-        row=name,
-        ratio=ratio(pair.measured),
-        count=pair.mla.axis("query_len"),
-        context=numbers.count(pair.mla.tokens or 0),
-        low=low,
-        high=high,
-    )
+    count, context = pair.mla.axis("query_len"), numbers.count(pair.mla.tokens or 0)
+    said = {"ratio": ratio(pair.measured), "count": count, "context": context, "low": low, "high": high}
+    return say("signmap.hover_measured", row=name, **said)
 
 
 def _heat(rows: Sequence[Row]) -> dict[str, Any]:
-    bar = {
-        "orientation": "h",
-        "y": 0,
-        "yref": "container",
-        "yanchor": "bottom",
-        "thickness": 8,
-        "outlinewidth": 0,
-        "tickvals": [-2, -1, 0, 1, 2],
-        "ticktext": ["0.25×", "0.5×", "1×", "2×", "4×"],
-        "tickfont": {"size": 11},
-        "title": {"text": say("signmap.scale"), "side": "bottom", "font": {"size": 11}},
-    }
     return heatmap(
         list(map(str, QUERY_LENS)),
         [row.name for row in rows],
         values=[[None if one is None else round(math.log2(one), 3) for one in row.ratios] for row in rows],
         written=[["" if one is None else ratio(one) for one in row.ratios] for row in rows],
         hovers=[row.hovers for row in rows],
-        colours=ratio_colours() | {"colorbar": bar},
+        colours=ratio_colours() | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),
         upwards=True,
         meta={"log2": "z"},
