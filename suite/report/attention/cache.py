@@ -1,12 +1,14 @@
 """What published models keep a token, from closed forms: the reason why MLA and grouped heads exist."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from suite.configuration import read_choice
 from suite.records import numbers
-from suite.report.blocks import Figure, Section, Table, View, say, section
+from suite.report.blocks import Figure, Section, View, say, section
+from suite.report.model.experiment import grouped
 from suite.report.model.labels import VARIANT, rank, shown, style_of
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
@@ -27,10 +29,11 @@ MEMORY_GB = (24, 40, 80, 141)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCache:
+    """What one layer keeps of a token, and all layers together."""
+
     name: str
     variant: str
     elements: int
-    """A token and layer."""
     elements_mha: int
     layers: int
     sliding_window: bool
@@ -48,10 +51,6 @@ class ModelCache:
     def long_context_gib(self) -> float:
         return self.bytes_per_token * LONG_CONTEXT_TOKENS / 1024**3
 
-    def tokens_in(self, memory_bytes: float) -> int:
-        """Whole tokens of context whose cache fits."""
-        return int(memory_bytes // self.bytes_per_token)
-
     @property
     def marked_name(self) -> str:
         return self.name + (" †" if self.sliding_window else "")
@@ -67,18 +66,19 @@ def build(results: Results) -> Section:
         height_px=90 + 19 * len(models),
         wide=True,
     )
-    return section("cache", figures=[figure], tables=[_table(models), _fits_table(models)])
+    kept = table(say("cache.table"), models, [*NAMED, *KEPT], note=say("cache.note"), folded=True)
+    fits = table(say("cache.fits"), models, [*NAMED, *FITS], note=say("cache.fits_note"), folded=True)
+    return section("cache", figures=[figure], tables=[kept, fits])
 
 
 def published_caches() -> list[ModelCache]:
-    """Every published geometry, the smallest cache first."""
-    return sorted(filter(None, map(_model, geometry_names())), key=lambda model: model.bytes_per_token)
+    """Return every published geometry, the smallest cache first."""
+    said = {name: read_choice("geometry", name) for name in geometry_names()}
+    found = [_model(name, settings) for name, settings in said.items() if settings["family"] != "synthetic"]
+    return sorted(found, key=lambda model: model.bytes_per_token)
 
 
-def _model(name: str) -> ModelCache | None:
-    settings = read_choice("geometry", name)
-    if settings["family"] == "synthetic":
-        return None
+def _model(name: str, settings: Mapping[str, Any]) -> ModelCache:
     geometry = geometry_from(settings)
     shape = absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
     return ModelCache(
@@ -92,31 +92,20 @@ def _model(name: str) -> ModelCache | None:
 
 
 def _bars(models: list[ModelCache]) -> dict[str, Any]:
-    drawn = {
-        variant: [
-            Point(
-                x=model.bytes_per_token / 1024,
-                y=model.marked_name,
-                text=(size := numbers.bytes_iec(model.bytes_per_token)),
-                hover=f"{model.marked_name}: {size}",
-            )
-            for model in models
-            if model.variant == variant
-        ]
-        for variant in sorted({model.variant for model in models}, key=rank)
-    }
+    of_variants = grouped(sorted(models, key=lambda model: rank(model.variant)), lambda model: model.variant)
+    drawn = [
+        bars(
+            shown(variant),
+            list(map(_point, of_variant)),
+            colour=style_of(VARIANT, variant).colour,
+            facets={"variant": shown(variant)},
+            textposition="outside",
+            cliponaxis=False,
+        )
+        for variant, of_variant in of_variants.items()
+    ]
     return plot(
-        [
-            bars(
-                shown(variant),
-                points,
-                colour=style_of(VARIANT, variant).colour,
-                facets={"variant": shown(variant)},
-                textposition="outside",
-                cliponaxis=False,
-            )
-            for variant, points in drawn.items()
-        ],
+        drawn,
         xaxis=linear(say("cache.axis"), rangemode="tozero"),
         yaxis=categories([model.marked_name for model in models], showgrid=False),
         bargap=0.3,
@@ -124,38 +113,30 @@ def _bars(models: list[ModelCache]) -> dict[str, Any]:
     )
 
 
-MODEL_COLUMNS: list[Column[ModelCache]] = [
-    column("column.model", lambda model: model.marked_name),
-    column("column.variant", lambda model: shown(model.variant), facet="variant"),
-]
-
-
-def _table(models: list[ModelCache]) -> Table:
-    return table(
-        say("cache.table"),
-        models,
-        [
-            *MODEL_COLUMNS,
-            column("cache.elements", lambda model: model.elements, numbers.count),
-            column("cache.layers", lambda model: model.layers, numbers.count),
-            column("cache.per_token", lambda model: model.bytes_per_token, numbers.bytes_iec),
-            column("cache.long_context", lambda model: model.long_context_gib, _gib),
-            column("cache.mha_long_context", lambda model: model.long_context_gib / model.share_of_mha, _gib),
-            column("cache.of_mha", lambda model: model.share_of_mha, numbers.percent),
-        ],
-        note=say("cache.note"),
-        folded=True,
-    )
+def _point(model: ModelCache) -> Point:
+    size, name = numbers.bytes_iec(model.bytes_per_token), model.marked_name
+    return Point(x=model.bytes_per_token / 1024, y=name, text=size, hover=f"{name}: {size}")
 
 
 def _gib(size: float) -> str:
     return f"{size:,.2f}"
 
 
-def _fits_table(models: list[ModelCache]) -> Table:
-    fits = [column(say("cache.fits_in", size=gb), partial(_tokens_in, gb), numbers.count) for gb in MEMORY_GB]
-    return table(say("cache.fits"), models, [*MODEL_COLUMNS, *fits], note=say("cache.fits_note"), folded=True)
-
-
 def _tokens_in(size_gb: int, model: ModelCache) -> int:
-    return model.tokens_in(size_gb * 1e9)
+    """Return whole tokens of context whose cache fits."""
+    return int(size_gb * 1e9 // model.bytes_per_token)
+
+
+NAMED: list[Column[ModelCache]] = [
+    column("column.model", lambda model: model.marked_name),
+    column("column.variant", lambda model: shown(model.variant), facet="variant"),
+]
+KEPT: list[Column[ModelCache]] = [
+    column("cache.elements", lambda model: model.elements, numbers.count),
+    column("cache.layers", lambda model: model.layers, numbers.count),
+    column("cache.per_token", lambda model: model.bytes_per_token, numbers.bytes_iec),
+    column("cache.long_context", lambda model: model.long_context_gib, _gib),
+    column("cache.mha_long_context", lambda model: model.long_context_gib / model.share_of_mha, _gib),
+    column("cache.of_mha", lambda model: model.share_of_mha, numbers.percent),
+]
+FITS = [column(say("cache.fits_in", size=gb), partial(_tokens_in, gb), numbers.count) for gb in MEMORY_GB]

@@ -1,10 +1,9 @@
 """When a server should re-expand MLA's latent instead of absorbing: by FLOPs, by the roofline, and measured."""
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
 from statistics import median
 from typing import Any
 
@@ -29,7 +28,6 @@ from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import LATENT_SIZES
 from suite.theory.roofline import Ceilings
 
-ABSORBED, REEXPANDED = "mla", "mla_latent"
 FEWEST_TRIED = 2
 """Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""
 DEVICES, DEVICE_DTYPE = ("h100-sxm5-80gb", "h20-96gb"), "bfloat16"
@@ -40,8 +38,6 @@ COLOURS = (BLUE, VERMILION, PURPLE, ORANGE, GREEN)
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
 BY_FLOPS = {"color": "rgba(128, 128, 128, 0.45)", "width": 7, "dash": "solid"}
 
-Modes = Mapping[str, Mapping[int, Timing]]
-"""Layer timings of one context, by variant and number of new tokens."""
 Predicted = tuple[int | None, int | None]
 """The fewest new tokens from which on re-expanding is cheaper, by FLOPs and by the roofline."""
 
@@ -63,21 +59,10 @@ class Crossing:
     """What it shares with those at other contexts: of a specification the device and the geometry."""
     tokens: int
     predicted: Predicted
-    modes: Modes = field(default_factory=dict)
-
-    @property
-    def tried(self) -> list[int]:
-        return _tried(self.modes)
-
-    @property
-    def first(self) -> Timing:
-        """Return a timing for what they share."""
-        return self.modes[ABSORBED][self.tried[0]]
-
-    @property
-    def measured(self) -> Bracket | None:
-        absorbed, reexpanded = self.modes[ABSORBED], self.modes[REEXPANDED]
-        return bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in self.tried])
+    measured: Bracket | None = None
+    tried: Sequence[int] = ()
+    timings: Sequence[Timing] = ()
+    """Those of both modes; the first for what they share."""
 
 
 def build(results: Results) -> Section:
@@ -105,7 +90,7 @@ def build(results: Results) -> Section:
             column("crossover.tried", lambda one: joined("list", map(numbers.count, one.tried)), kind=Kind.LONG),
         ],
         note=say("crossover.measured_note"),
-        facets_of=lambda one: row_facets(one.first),
+        facets_of=lambda one: row_facets(one.timings[0]),
     )
     of_devices = table(
         say("crossover.specified_table"),
@@ -126,63 +111,67 @@ def build(results: Results) -> Section:
 def specifications() -> list[Crossing]:
     """Return the crossings of a few models on a few devices."""
     found = []
-    for name in GEOMETRIES:
-        geometry = load_geometry(name)
-        for device in DEVICES:
-            ceilings, size = load_hardware(device).ceilings(DEVICE_DTYPE), ELEMENT_BYTES[DEVICE_DTYPE]
-            assert ceilings is not None, device
-            for tokens in CONTEXTS:
-                bound = roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=size)
-                predicted = flops_crossover(geometry, seq_len=tokens), bound
-                found.append(Crossing(series=(device, name), tokens=tokens, predicted=predicted))
+    for name, device, tokens in product(GEOMETRIES, DEVICES, CONTEXTS):
+        geometry, ceilings = load_geometry(name), load_hardware(device).ceilings(DEVICE_DTYPE)
+        assert ceilings is not None, device
+        size = ELEMENT_BYTES[DEVICE_DTYPE]
+        bound = roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=size)
+        by_flops = flops_crossover(geometry, seq_len=tokens)
+        found.append(Crossing(series=(device, name), tokens=tokens, predicted=(by_flops, bound)))
     return found
 
 
 def crossings(results: Results) -> list[Crossing]:
     """Return every measured decode case of both modes; short contexts first."""
-    found: dict[tuple[tuple[str, ...], int], dict[str, dict[int, Timing]]] = defaultdict(lambda: defaultdict(dict))
-    for timing in timings(results):
-        count, is_layer = timing.record.case.axes.get("query_len"), timing.span == LAYER and timing.is_measured
-        is_decode = is_layer and timing.axis("phase") == "decode"
-        if is_decode and timing.tokens and isinstance(count, int) and 0 < count < MOST_TOKENS:
-            axes = axes_of(timing, ("attention", "query_len", "seq_len"))
-            settings = [f"{name}={value}" for name, value in axes if value]
-            series = (timing.label, *settings, *extras(timing.record))
-            found[series, timing.tokens][timing.variant][count] = timing
-    return [
-        Crossing(series=series, tokens=tokens, predicted=_predicted(modes, tokens), modes=modes)
-        for (series, tokens), modes in sorted(found.items(), key=lambda item: item[0])
-        if len(_tried(modes)) >= FEWEST_TRIED
-    ]
+    fit = [one for one in timings(results) if one.span == LAYER and one.is_measured and one.axis("phase") == "decode"]
+    cases = grouped([one for one in fit if one.tokens and _count(one)], lambda one: (_series(one), one.tokens or 0))
+    found = []
+    for (series, tokens), case in sorted(cases.items(), key=lambda item: item[0]):
+        absorbed, reexpanded = (
+            {_count(one): one for one in case if one.variant == variant} for variant in ("mla", "mla_latent")
+        )
+        tried = sorted(absorbed.keys() & reexpanded.keys())
+        if len(tried) >= FEWEST_TRIED:
+            both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
+            measured = bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried])
+            said = _predicted(both, tokens)
+            found.append(
+                Crossing(series=series, tokens=tokens, predicted=said, measured=measured, tried=tried, timings=both)
+            )
+    return found
 
 
-def _tried(modes: Modes) -> list[int]:
-    """Return the numbers of new tokens that both modes were timed with."""
-    return sorted(set(modes.get(ABSORBED, ())) & set(modes.get(REEXPANDED, ())))
+def _series(timing: Timing) -> tuple[str, ...]:
+    axes = axes_of(timing, ("attention", "query_len", "seq_len"))
+    return (timing.label, *(f"{name}={value}" for name, value in axes if value), *extras(timing.record))
 
 
-def _predicted(modes: Modes, tokens: int) -> Predicted:
+def _count(timing: Timing) -> int:
+    """Return how many new tokens a case has; 0 for what is no such number."""
+    count = timing.record.case.axes.get("query_len")
+    return count if isinstance(count, int) and 0 < count < MOST_TOKENS else 0
+
+
+def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
     """Return it from the sizes in a record; a foreign one may lack them.
 
     Neither where `match` moved the sizes or the cache is quantised: the prediction knows only the plain case.
     """
-    both = [timing for variant in (ABSORBED, REEXPANDED) for timing in modes[variant].values()]
-    first = both[0]
-    axes, settings = first.record.case.axes, first.record.settings
-    known = [ceilings for timing in both if (ceilings := ceilings_of(timing.record, LAYER))]
+    first, axes, settings = both[0], both[0].record.case.axes, both[0].record.settings
     if first.axis("match") != "heads" or first.axis("cache_dtype"):
         return None, None
+    known = [ceilings for timing in both[1:] if (ceilings := ceilings_of(timing.record, LAYER))]
     try:
         geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
         sizes = {name: attention.get(name) for name in LATENT_SIZES}
-        sizes["latent_norm"] = attention.get("latent_norm", True)
-        passed = {"seq_len": tokens, "tp": axes["tp"], **sizes}
-        by_flops = flops_crossover(geometry, **passed)
+        sizes |= {"latent_norm": attention.get("latent_norm", True), "tp": axes["tp"]}
+        by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
         if not known:
             return by_flops, None
         flops, traffic = median(one.flops_per_s for one in known), median(one.bytes_per_s for one in known)
-        passed |= {"batch": axes["batch"], "element_bytes": ELEMENT_BYTES[first.axis("dtype")]}
-        return by_flops, roofline_crossover(geometry, Ceilings(flops_per_s=flops, bytes_per_s=traffic), **passed)
+        ceilings, size = Ceilings(flops_per_s=flops, bytes_per_s=traffic), ELEMENT_BYTES[first.axis("dtype")]
+        passed = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": size, **sizes}
+        return by_flops, roofline_crossover(geometry, ceilings, **passed)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None, None
 
@@ -218,7 +207,7 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
     shared = set.intersection(*map(set, lines)) if lines else set()
     drawn: dict[object, Series] = {}
     for ordinal, ((label, *settings), line) in enumerate(lines.items()):
-        first = line[0].first
+        first = line[0].timings[0]
         style = Style(colour=COLOURS[ordinal % len(COLOURS)], dash="dash", marker=MARKERS[ordinal % len(MARKERS)])
         heads = [label if results.several else "", first.axis("geometry"), first.axis("dtype")]
         # Geometry and type, then what else tells the series from the others.
@@ -259,11 +248,11 @@ def _plot(series: Sequence[Series]) -> dict[str, Any]:
 
 
 def _first(one: Crossing) -> Timing:
-    return one.first
+    return one.timings[0]
 
 
 def _backends(one: Crossing) -> str:
-    return " / ".join(dict.fromkeys(", ".join(one.line) for one in (one.first, *one.modes[REEXPANDED].values())))
+    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in one.timings))
 
 
 def _said(found: Bracket | None) -> Text:

@@ -33,16 +33,15 @@ def attention_operator(operators: Sequence[str]) -> str | None:
 
 def build(results: Results) -> Section | None:
     """Build it from the operators that the profiler saw; None where no record names any."""
-    found = grouped(
-        one_a_record(timings(results)),
-        lambda one: (_ran(one), one.axis("phase"), one.backend, one.axis("dtype"), one.label),
-    )
-    if not any(ran for ran, *_ in found):
+
+    def key(one: Timing) -> tuple[tuple[str, ...], str, str, str, str]:
+        return _ran(one), one.axis("phase"), one.backend, one.axis("dtype"), one.label
+
+    cases = one_a_record(timings(results))
+    in_order = sorted(cases, key=lambda one: (MATH_PATH not in _ran(one), rank(one.variant), key(one)[1:]))
+    if not any(map(_ran, in_order)):
         return None
-    ordered = sorted(
-        found.items(), key=lambda item: (MATH_PATH not in item[0][0], rank(_variants(item[1])[0]), item[0][1:])
-    )
-    shared = [
+    shared: list[Column[Timing]] = [
         PHASE,
         BACKEND,
         *label_column(results),
@@ -57,7 +56,7 @@ def build(results: Results) -> Section | None:
         column("latency.context", _contexts, kind=Kind.NUMBER),
         column("column.cases", len, numbers.count),
     ]
-    rows = table(say("operators.table"), [cases for _, cases in ordered], columns, facets_of=_facets)
+    rows = table(say("operators.table"), grouped(in_order, key).values(), columns, facets_of=_facets)
     return section("operators", tables=[rows])
 
 

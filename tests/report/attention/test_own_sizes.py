@@ -1,8 +1,8 @@
 """A size of one variant's own is null for the others in a sweep; they are held against each other all the same."""
 
 from suite.records.record import Status
-from suite.report.attention.duels import measured_pairs, settings_of
 from suite.report.attention.latency import build as build_latency
+from suite.report.attention.signmap import measured_pairs, settings_of
 from suite.report.sections.coverage import build as build_coverage
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said

@@ -10,7 +10,7 @@ import pytest
 
 from suite.configuration import read_choice
 from suite.records.record import Evidence, Reading
-from suite.report.attention import duels, signmap
+from suite.report.attention import signmap
 from suite.report.model.results import read_results
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops
 from suite.theory.sign_map import rivals, sized
@@ -199,7 +199,7 @@ def test_projected_records_and_other_variants_are_no_points(tmp_path):
 def test_hundreds_of_pairs_are_drawn_in_part_and_that_is_said(tmp_path):
     records = [one for batch in range(1, 31) for one in pair(batch=batch)]
     section = section_of(tmp_path, *records)
-    assert len(section.figures[-1].views[0].figure["layout"]["annotations"]) == duels.MOST_DRAWN
+    assert len(section.figures[-1].views[0].figure["layout"]["annotations"]) == signmap.MOST_DRAWN
     assert "6 more are in the table only" in section.figures[-1].caption
     assert len(section.tables[0].rows) == 30
 
