@@ -35,7 +35,6 @@ DAGGER = "†"
 ROOM_FOR_TEXT = 0.55
 """Of the longest bar, to its right, so that its text fits on a narrow screen too."""
 
-
 Form = Mapping[str, Timing]
 """A case as it was called, by span; one at least."""
 Forms = Sequence[Form]
@@ -127,11 +126,6 @@ def _title(form: Form, tokens: int | None = None) -> Text:
     return dotted(shown(_family(form)), geometry, phase_name(phase), said, dtype)
 
 
-def _foreign(key: str, forms: Iterable[Form]) -> Text:
-    """Return a text, or what it says where another library took part."""
-    return say(f"{key}_foreign" if any(map(_is_foreign, forms)) else key)
-
-
 def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Figure:
     first = _any(forms[0])
     by_span = {span: _worst_first([form for form in forms if span in form], span) for span in SPANS}
@@ -139,7 +133,7 @@ def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Fi
     return Figure(
         title=_title(forms[0], first.tokens),
         settings=dotted(_settings(computations)[first], first.label if results.several else ""),
-        caption=_foreign("callstyle.caption", forms),
+        caption=say("callstyle.caption_foreign" if any(map(_is_foreign, forms)) else "callstyle.caption"),
         views=[View(title=span_title(span), figure=_bars(part, span)) for span, part in drawn.items()],
         height_px=80 + 34 * len(forms),
         facets={**row_facets(first), "label": first.label},
@@ -181,6 +175,7 @@ def _ratio(ratio: float) -> Text:
 def _table(computations: Sequence[Forms], results: Results) -> Table:
     rows = [(form, forms) for forms in computations for form in forms]
     settings, first = _settings(computations), computations[0][0]
+    has_foreign = any(_is_foreign(form) for form, _ in rows)
 
     def over_best(span: str, row: tuple[Form, Forms]) -> float | None:
         median_s, known = _median_s(span, row[0]), [form[span].median_s for form in row[1] if span in form]
@@ -202,7 +197,7 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
             *times,
             column("callstyle.ran", lambda row: _ran(_any(row[0])), kind=Kind.CODE),
         ],
-        note=_foreign("callstyle.note", [form for form, _ in rows]),
+        note=say("callstyle.note_foreign" if has_foreign else "callstyle.note"),
         folded=True,
         facets=row_facets(_any(first)),
         facets_of=lambda row: {"variant": shown(_any(row[0]).variant)},

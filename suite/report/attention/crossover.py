@@ -80,9 +80,9 @@ def build(results: Results) -> Section:
         say("crossover.measured_table"),
         measured,
         [
-            *columns_of(_first, [GEOMETRY, DTYPE]),
+            *columns_of(lambda one: one.timings[0], [GEOMETRY, DTYPE]),
             column("column.backend", _backends, kind=Kind.CODE),
-            *columns_of(_first, [*label_column(results), CONTEXT]),
+            *columns_of(lambda one: one.timings[0], [*label_column(results), CONTEXT]),
             by_flops,
             column("crossover.by_measured_ceilings", lambda one: one.predicted[1], numbers.count),
             column("crossover.measured", lambda one: _said(one.measured), kind=Kind.NUMBER),
@@ -247,21 +247,16 @@ def _plot(series: Sequence[Series]) -> dict[str, Any]:
     return plot(series, xaxis=contexts, yaxis=log(say("crossover.new_tokens"), ticks))
 
 
-def _first(one: Crossing) -> Timing:
-    return one.timings[0]
-
-
 def _backends(one: Crossing) -> str:
     return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in one.timings))
 
 
 def _said(found: Bracket | None) -> Text:
-    if found is None or found.at is not None:
-        return _shown(found.at if found else None)
-    is_below = found.low is None
-    return say(
-        "crossover.below" if is_below else "crossover.above", count=_shown(found.high if is_below else found.low)
-    )
+    if found and found.low is None:
+        return say("crossover.below", count=_shown(found.high))
+    if found and found.high is None:
+        return say("crossover.above", count=_shown(found.low))
+    return _shown(found.at if found else None)
 
 
 def _between(found: Bracket | None) -> str:

@@ -42,7 +42,9 @@ def _axis(title: Text, joules: Sequence[float]) -> Axis:
     return log(title, decimal_ticks(joules, numbers.joules_tick))
 
 
-METRIC = Metric(id="energy", value=_joules, text=numbers.joules, axis=_axis)
+METRIC = Metric(
+    caption="energy.caption", title="energy.axis", hover="energy.hover", value=_joules, text=numbers.joules, axis=_axis
+)
 
 
 def _cost(timing: Timing) -> float | None:

@@ -1,6 +1,6 @@
 """Cases that may stand in one figure, how a figure is called, and what tells cases apart."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -71,12 +71,10 @@ def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
     """
     variants = {key: len({timing.variant for timing in of_key}) for key, of_key in found.items()}
     contexts = {key: len({timing.tokens for timing in of_key} - {None}) for key, of_key in found.items()}
-    most: dict[Pairs, int] = defaultdict(int)
-    for key in found:
-        rest = without(key, ["query_len"])
-        most[rest] = max(most[rest], variants[key])
     fewest = min(2, max(contexts.values(), default=0))
-    fit = [key for key in found if contexts[key] >= fewest and variants[key] == most[without(key, ["query_len"])]]
+    alike = grouped(found, lambda key: without(key, ["query_len"])).values()
+    most = {key for keys in alike for key in keys if variants[key] == max(variants[other] for other in keys)}
+    fit = [key for key in found if key in most and contexts[key] >= fewest]
     kept = sorted(fit, key=lambda key: -variants[key])[:MOST_FIGURES]
     return [key for key in fit if key in kept]
 

@@ -19,7 +19,7 @@ from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import VARIANT, case_facets, rank, shown, style_of
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
-from suite.report.model.run import Pairs, machine_id, machine_name
+from suite.report.model.run import Pairs, machine_name
 from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
@@ -41,7 +41,6 @@ class Place:
     is_measured: bool = False
     label: str = ""
     threads: str = ""
-    machine: str = ""
 
     @property
     def evidence(self) -> Text:
@@ -49,7 +48,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
+class DeviceTime:
     """A variant's time at a place, by a timing there or by the closed forms that it holds."""
 
     place: Place
@@ -67,7 +66,7 @@ class Compared:
     """One kind of case at one context."""
 
     tokens: int
-    marks: Mapping[str, Sequence[Mark]]
+    marks: Mapping[str, Sequence[DeviceTime]]
     """By the spans that were measured."""
 
     @property
@@ -78,14 +77,13 @@ class Compared:
         has_labels = len({place.label for place in measured}) > 1
         names = {}
         for place in measured:
-            alike = [other for other in measured if (other.label, other.name) == (place.label, place.name)]
             # A label of one of several machines says its name.
             is_said = has_labels and place.name and plain_name(place.name) in place.label
+            threads = {one.threads for one in measured if (one.label, one.name) == (place.label, place.name)}
             parts = [place.label] if has_labels else []
             parts += [] if is_said else [place.name or numbers.NOTHING]
-            parts += [f"threads={place.threads}"] if len({one.threads for one in alike}) > 1 and place.threads else []
-            parts += [place.machine[:8]] if len({one.machine for one in alike}) > 1 else []
-            names[place] = " · ".join(filter(None, parts))
+            parts += [f"threads={place.threads}"] if len(threads) > 1 and place.threads else []
+            names[place] = " · ".join(parts)
         return names | {place: place.name for place in places if not place.is_measured}
 
 
@@ -144,13 +142,10 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
     tokens = usual_context((timing.tokens, (timing.variant, _place(timing))) for timing in found)
     assert tokens is not None
     at = sorted((one for one in found if one.tokens == tokens), key=lambda one: -one.median_s)
-    marks = [Mark(place=_place(one), timing=one, time_s=one.median_s) for one in at]
+    marks = [DeviceTime(place=_place(one), timing=one, time_s=one.median_s) for one in at]
     marks += [mark for one in at for mark in _by_specification(one)]
-    marks += [
-        Mark(place=Place(name=one.axis("hardware")), timing=one, time_s=one.median_s)
-        for one in projected
-        if one.tokens == tokens
-    ]
+    known = [(Place(name=one.axis("hardware")), one) for one in projected if one.tokens == tokens]
+    marks += [DeviceTime(place=place, timing=one, time_s=one.median_s) for place, one in known]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
     counting = {(mark.place, mark.variant, mark.timing.span): mark for mark in marks if is_plausible_s(mark.time_s)}
     of_spans = {span: [one for one in counting.values() if one.timing.span == span] for span in by_span(at)}
@@ -158,17 +153,18 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
 
 
 def _place(timing: Timing) -> Place:
-    name, machine = machine_name(timing.record), machine_id(timing.current)
-    return Place(name=name, is_measured=True, label=timing.label, threads=timing.axis("threads"), machine=machine)
+    """Return a machine; of several in one folder each has a label of its own."""
+    name, threads = machine_name(timing.record), timing.axis("threads")
+    return Place(name=name, is_measured=True, label=timing.label, threads=threads)
 
 
-def _by_specification(timing: Timing) -> Iterable[Mark]:
+def _by_specification(timing: Timing) -> Iterable[DeviceTime]:
     flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
     for hardware in _hardware():
         ceilings = hardware.ceilings(timing.axis("dtype"))
         if ceilings and flops and traffic:
             least_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
-            yield Mark(place=Place(name=hardware.name), timing=timing, time_s=least_s)
+            yield DeviceTime(place=Place(name=hardware.name), timing=timing, time_s=least_s)
 
 
 @functools.cache
@@ -176,41 +172,38 @@ def _hardware() -> Sequence[Hardware]:
     return [load_hardware(name) for name in hardware_names()]
 
 
-def _ordered(marks: Iterable[Mark]) -> list[Place]:
+def _ordered(marks: Iterable[DeviceTime]) -> list[Place]:
     """Return measured places first, then by their least time."""
     fastest_first = sorted(marks, key=lambda mark: (not mark.place.is_measured, mark.time_s, mark.place.name))
     return list(dict.fromkeys(mark.place for mark in fastest_first))
 
 
-def _dots(marks: Sequence[Mark], names: Mapping[Place, str]) -> dict[str, Any]:
+def _dots(marks: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, Any]:
     short = zip(names, short_names(names.values()), strict=True)
     rows = {place: figure_text(f"● {name}" if place.is_measured else name) for place, name in short}
     series: list[Series] = []
-    variants = sorted({mark.variant for mark in marks})
     ordered = sorted(marks, key=lambda mark: (mark.variant, not mark.place.is_measured))
-    for (variant, is_measured), part in grouped(ordered, lambda mark: (mark.variant, mark.place.is_measured)).items():
-        attention = part[0].timing.variant
-        points = [
-            Point(
-                x=mark.time_s,
-                y=rows[mark.place],
-                hover=joined("", [f"{numbers.seconds(mark.time_s)} ", mark.place.evidence, f", {names[mark.place]}"]),
+    for ordinal, (variant, of_variant) in enumerate(grouped(ordered, lambda mark: mark.variant).items()):
+        attention = of_variant[0].timing.variant
+        for is_measured, part in grouped(of_variant, lambda mark: mark.place.is_measured).items():
+            line = Series(
+                name=variant[1],
+                points=[_point(mark, rows[mark.place], names[mark.place]) for mark in part],
+                style=style_of(VARIANT, attention),
+                ordinal=0 if is_measured else 1,
+                facets={"variant": shown(attention)},
+                in_legend=part[0] is of_variant[0],
+                size=marker_px(ordinal),
             )
-            for mark in part
-        ]
-        line = Series(
-            name=variant[1],
-            points=points,
-            style=style_of(VARIANT, attention),
-            ordinal=0 if is_measured else 1,
-            facets={"variant": shown(attention)},
-            in_legend=not any(one.name == variant[1] for one in series),
-            size=marker_px(variants.index(variant)),
-        )
-        series.append(line)
+            series.append(line)
     keys = [meaning(say("hardware.solid"), symbol="circle"), meaning(say("hardware.hollow"), symbol="circle-open")]
     axis = roomy_time_axis(say("hardware.axis"), [mark.time_s for mark in marks])
     return plot([*series, *keys], xaxis=axis, yaxis=categories([rows[place] for place in _ordered(marks)]))
+
+
+def _point(mark: DeviceTime, row: str, name: str) -> Point:
+    hover = joined("", [f"{numbers.seconds(mark.time_s)} ", mark.place.evidence, f", {name}"])
+    return Point(x=mark.time_s, y=row, hover=hover)
 
 
 def marker_px(ordinal: int) -> int:

@@ -24,7 +24,13 @@ WANTED_LEVEL = 0.95
 
 
 METRIC = Metric(
-    id="latency", value=lambda timing: timing.median_s, text=numbers.seconds, axis=time_axis, has_intervals=True
+    caption="latency.caption",
+    title="latency.axis",
+    hover="latency.hover",
+    value=lambda timing: timing.median_s,
+    text=numbers.seconds,
+    axis=time_axis,
+    has_intervals=True,
 )
 
 

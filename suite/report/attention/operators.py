@@ -37,10 +37,10 @@ def build(results: Results) -> Section | None:
     def key(one: Timing) -> tuple[tuple[str, ...], str, str, str, str]:
         return _ran(one), one.axis("phase"), one.backend, one.axis("dtype"), one.label
 
-    cases = one_a_record(timings(results))
-    in_order = sorted(cases, key=lambda one: (MATH_PATH not in _ran(one), rank(one.variant), key(one)[1:]))
-    if not any(map(_ran, in_order)):
+    found = grouped(one_a_record(timings(results)), key)
+    if not any(ran for ran, *_ in found):
         return None
+    widest = {ran: (MATH_PATH not in ran[0], rank(_variants(cases)[0]), ran[1:]) for ran, cases in found.items()}
     shared: list[Column[Timing]] = [
         PHASE,
         BACKEND,
@@ -56,7 +56,12 @@ def build(results: Results) -> Section | None:
         column("latency.context", _contexts, kind=Kind.NUMBER),
         column("column.cases", len, numbers.count),
     ]
-    rows = table(say("operators.table"), grouped(in_order, key).values(), columns, facets_of=_facets)
+    rows = table(
+        say("operators.table"),
+        [found[ran] for ran in sorted(found, key=widest.__getitem__)],
+        columns,
+        facets_of=_facets,
+    )
     return section("operators", tables=[rows])
 
 

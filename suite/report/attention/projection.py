@@ -5,7 +5,7 @@ Nothing on it was measured. A record may be foreign: what it lacks is a dash, an
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import partial
+from operator import methodcaller
 from typing import Any
 
 from suite.records import numbers
@@ -37,11 +37,8 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     titles = titles_of(found)
-    drawn = [
-        key
-        for key, of_key in found.items()
-        if key not in beside or all(one.tokens != beside[key].tokens for one in of_key)
-    ]
+    contexts = {key: {timing.tokens for timing in of_key} for key, of_key in found.items()}
+    drawn = [key for key in found if key not in beside or beside[key].tokens not in contexts[key]]
     moved = say("projection.beside_measured") if len(drawn) < len(found) else ""
     return section(
         "projection",
@@ -117,10 +114,10 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
     ]
     over = "projection.over_mha" if has_mha else "projection.over_slowest"
     speed: Column[Timing] = column(over, lambda one: base_s[_place(one)] / one.median_s or None, numbers.times)
-    of_spans = []
+    of_spans: list[Column[Spans]] = []
     for span in SPANS:
         time: Column[Timing] = column(span_title(span), lambda one: one.median_s, numbers.seconds)
-        of_spans += columns_of(partial(_of_span, span), [time, speed, REGIME])
+        of_spans += columns_of(methodcaller("get", span), [time, speed, REGIME])
     kept: list[Column[Timing]] = [
         column("projection.cache", lambda one: one.amount("cache_bytes", "case"), numbers.bytes_iec),
         column("projection.of_mha", lambda one: one.cache_share, numbers.percent),
@@ -142,10 +139,6 @@ def _place(timing: Timing) -> object:
 
 def _own_sizes(timing: Timing) -> str:
     return ", ".join(extras(timing.record, OF_A_VARIANT))
-
-
-def _of_span(span: str, case: Spans) -> Timing | None:
-    return case.get(span)
 
 
 def _any(case: Spans) -> Timing:

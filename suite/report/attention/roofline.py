@@ -22,7 +22,7 @@ from suite.report.attention.timings import (
     span_title,
     timings,
 )
-from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, say, section
+from suite.report.blocks import Figure, Kind, Section, Text, dotted, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, rank, shown, style_of
 from suite.report.model.labels import VARIANT as ATTENTION
@@ -31,7 +31,7 @@ from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import decimal_ticks, log
-from suite.report.table import column, plain, table
+from suite.report.table import Column, column, plain, table
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
 SIZES = (10, 7, 5)
@@ -43,21 +43,32 @@ AXES_OF_COLUMNS = ("attention", "backend", "geometry", "phase", "seq_len", "dtyp
 
 def build(results: Results) -> Section | None:
     """Build it, a figure for each machine, dtype and number of threads; None where no record counts its work."""
-    machines = grouped(
-        timings(results),
-        lambda one: (machine_name(one.record), one.axis("dtype"), one.axis("threads"), machine_id(one.current)),
-    )
+    machines = grouped(timings(results), _machine)
     names = [key[:3] for key in machines]
     figures, tables = [], []
     for (name, dtype, threads, machine), found in machines.items():
+        drawn = [timing for timing in found if _flops_per_s(timing) and _intensity(timing)]
         if any(_flops_per_s(one) or _bytes_per_s(one) or _cold_s(one) for one in found):
             is_shared = names.count((name, dtype, threads)) > 1
-            title = dotted(name, dtype)
-            settings = dotted(f"threads={threads}" if threads else "", machine[:8] if is_shared else "")
-            figures.append(_figure(title, settings, found, results))
-            spans = by_span(in_order(found)).items()
-            tables += [_table(dotted(title, span_title(span)), settings, part, results) for span, part in spans]
+            title, several = dotted(name, dtype), len({timing.label for timing in drawn}) > 1
+            about: dict[str, Any] = {
+                "settings": dotted(f"threads={threads}" if threads else "", machine[:8] if is_shared else ""),
+                "facets": {"dtype": dtype},
+            }
+            caption = say("roofline.caption_several" if several else "roofline.caption")
+            views = span_views(drawn, lambda part: _plot(part, results))
+            figures.append(Figure(title=title, caption=caption, views=views, height_px=500, **about))
+            for span, part in by_span(in_order(found)).items():
+                rows = sorted(part, key=lambda one: (one.axis("geometry"), one.axis("phase")))
+                named, note = dotted(title, span_title(span)), say("roofline.note")
+                tables.append(table(named, rows, _columns(rows, results), note=note, folded=True, **about))
     return section("roofline", figures=figures, tables=tables) if tables else None
+
+
+def _machine(timing: Timing) -> tuple[str, str, str, str]:
+    """Return what timings of one figure share: with these their ceilings."""
+    machine = machine_name(timing.record), machine_id(timing.current)
+    return machine[0], timing.axis("dtype"), timing.axis("threads"), machine[1]
 
 
 def _flops_per_s(timing: Timing) -> float | None:
@@ -80,19 +91,6 @@ def _cold_s(timing: Timing) -> float | None:
     return float(np.median(usable)) if usable else None
 
 
-def _figure(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Figure:
-    drawn = [timing for timing in found if _flops_per_s(timing) and _intensity(timing)]
-    several = len({timing.label for timing in drawn}) > 1
-    return Figure(
-        title=title,
-        settings=settings,
-        caption=say("roofline.caption_several" if several else "roofline.caption"),
-        views=span_views(drawn, lambda part: _plot(part, results)),
-        height_px=500,
-        facets={"dtype": found[0].axis("dtype")},
-    )
-
-
 def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
     labels = [label for label in results.labels if any(timing.label == label for timing in found)]
     sizes = {label: SIZES[place % len(SIZES)] for place, label in enumerate(labels)}
@@ -110,10 +108,13 @@ def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
 def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     first = found[0]
     variant, phase = shown(first.variant), phase_name(first.axis("phase"))
-    rates = [(one, _intensity(one), (_flops_per_s(one) or 0) / 1e9, one.axis("geometry")) for one in found]
+    points = []
+    for one in found:
+        rate, about = (_flops_per_s(one) or 0) / 1e9, {"geometry": one.axis("geometry")}
+        points.append(Point(x=_intensity(one), y=rate, hover=_hover(one), facets=about))
     return Series(
         name=dotted(variant, phase, first.label if len(sizes) > 1 else ""),
-        points=[Point(x=x, y=y, hover=_hover(one), facets={"geometry": name}) for one, x, y, name in rates],
+        points=points,
         style=style_of(ATTENTION, first.variant),
         ordinal=FILLINGS.get(first.axis("phase"), UNKNOWN_FILLING),
         facets={"variant": variant, "phase": phase, "label": first.label},
@@ -133,17 +134,15 @@ def _hover(timing: Timing) -> Text:
 def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> list[dict[str, Any]]:
     """Return what colour, filling and size mean, once each: a line for every series would be dozens."""
     variants, phases, _ = (dict.fromkeys(part) for part in zip(*keys, strict=True))
-    styles = [(shown(variant), style_of(ATTENTION, variant)) for variant in variants]
-    fills = [(phase_name(phase), "circle" + FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]) for phase in phases]
-    return [
-        *(meaning(name, facets={"variant": name}, color=one.colour, symbol=one.marker) for name, one in styles),
-        *(meaning(name, facets={"phase": name}, symbol=symbol) for name, symbol in fills),
-        *(
-            meaning(name, facets={"label": name}, symbol="circle", size=px)
-            for name, px in sizes.items()
-            if len(sizes) > 1
-        ),
-    ]
+    entries = []
+    for variant in variants:
+        name, style = shown(variant), style_of(ATTENTION, variant)
+        entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
+    for phase in phases:
+        said, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
+        entries.append(meaning(said, facets={"phase": said}, symbol="circle" + filling))
+    labels = sizes if len(sizes) > 1 else ()
+    return entries + [meaning(name, facets={"label": name}, symbol="circle", size=sizes[name]) for name in labels]
 
 
 def _roof(found: Sequence[Timing]) -> list[Series]:
@@ -185,10 +184,9 @@ FLOPS = column(plain("GFLOP/s"), _flops_per_s, numbers.giga)
 BYTES = column(plain("GB/s"), _bytes_per_s, numbers.giga)
 
 
-def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
-    ordered = sorted(found, key=lambda one: (one.axis("geometry"), one.axis("phase")))
-    told = told_apart({timing: [timing] for timing in ordered}, besides=AXES_OF_COLUMNS)
-    columns = [
+def _columns(found: Sequence[Timing], results: Results) -> list[Column[Timing]]:
+    told = told_apart({timing: [timing] for timing in found}, besides=AXES_OF_COLUMNS)
+    return [
         CONTEXT,
         column("column.settings", told.get, kind=Kind.CODE, only_where_known=True),
         column("column.geometry", lambda one: one.axis("geometry"), facet="geometry"),
@@ -204,6 +202,3 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
         SHARE,
         REGIME,
     ]
-    facets = {"dtype": found[0].axis("dtype")}
-    note = say("roofline.note")
-    return table(title, ordered, columns, settings=settings, note=note, folded=True, facets=facets)

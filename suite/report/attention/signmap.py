@@ -48,7 +48,6 @@ MOST_OF_A_SIZE = 1 << 20
 DISC = {"symbol": "circle", "color": "#ffffff", "line": {"color": "#1b1f24", "width": 2}, "size": 11}
 RING = {"symbol": "circle-open", "color": GREY, "line": {"width": 2.5}, "size": 14}
 
-
 Device = tuple[str, Ceilings]
 Cell = tuple[int, int, int]
 """A cell of the map: heads of the whole layer, ranks and new tokens."""
@@ -116,11 +115,8 @@ class Pair:
 
 def _bound_s(timing: Timing) -> float | None:
     """Return the kernel's least time at the ceilings that its own run measured, where it did."""
-    ceilings, flops, traffic = (
-        ceilings_of(timing.record, KERNEL),
-        timing.amount("flops"),
-        timing.amount("traffic_bytes"),
-    )
+    ceilings = ceilings_of(timing.record, KERNEL)
+    flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic) if ceilings and flops and traffic else 0.0
     return bound_s if is_plausible_s(bound_s) else None
 
