@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
-from suite.report.words import load_words
 
 from suite.configuration import languages
 from suite.quality.compression.plan import LOW_RANK as SUITES_LOW_RANK
@@ -19,6 +18,7 @@ from suite.report.compress_run import CLASSES, LOW_RANK, METHODS
 from suite.report.compress_runs import compress_studies
 from suite.report.findings import headlines
 from suite.report.sections import compress
+from suite.report.words import load_words
 from tests.records.factory import build
 from tests.report.compress_records import COUNTS, OWN, WEIGHTS, compress_record
 from tests.report.quality_records import in_memory, mla

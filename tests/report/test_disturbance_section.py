@@ -1,9 +1,9 @@
 """Which runs were disturbed: the worst first, and a sentence either way."""
 
 import plotly.graph_objects
-from suite.report.words import load_words
 
 from suite.report.sections.disturbance import build as build_section
+from suite.report.words import load_words
 from tests.records.factory import build
 from tests.report.reading import results_of, results_with_series, rows_of, samples, telemetry
 

@@ -5,13 +5,13 @@ import re
 
 import plotly.graph_objects
 import pytest
-from suite.report.words import load_words
 
 from suite.gate.files import JUDGEMENT, write_judgement
 from suite.gate.verdict import Outcome, Side
 from suite.report.command import report
 from suite.report.model.results import read_results
 from suite.report.sections.gate import build as build_section
+from suite.report.words import load_words
 from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole
 from tests.records.factory import build, store
 from tests.report.reading import rows_of

@@ -10,15 +10,15 @@ from html.parser import HTMLParser
 
 import plotly.graph_objects
 import pytest
-from suite.report.words import load_words
 
 from suite.configuration import read_yaml
 from suite.records.record import Status
 from suite.records.telemetry import Sample
 from suite.report.charts import figure_text
 from suite.report.command import build_sections, report
-from suite.report.model.results import read_results
 from suite.report.page import in_script
+from suite.report.model.results import read_results
+from suite.report.words import load_words
 from tests.records.factory import build, store
 
 EVIL = '</script><script>alert(1)</script><a href="https://evil.example">x</a><!--<b onclick=f()>%{x}'

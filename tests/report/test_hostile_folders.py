@@ -6,10 +6,10 @@ import json
 import sys
 
 import pytest
-from suite.report.spreadsheet import RUNS_IN_A_SPREADSHEET
 
 from suite.records.store import read_contents
 from suite.report.command import report
+from suite.report.spreadsheet import RUNS_IN_A_SPREADSHEET
 from suite.results import list_runs, merge, show, verify
 from tests.records.factory import build, store
 from tests.report import hostile_folders

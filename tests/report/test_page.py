@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 
 import pytest
 from plotly.offline import get_plotlyjs
-from suite.report.section import Column, Section, Table
-from suite.report.words import load_words
 
 from suite.records.record import Status
 from suite.report.command import build_sections, report
 from suite.report.facets import choices, record_facets, told
 from suite.report.page import page as written
+from suite.report.section import Column, Section, Table
+from suite.report.words import load_words
 from tests.records.factory import build, store
 from tests.report.reading import results_of
 

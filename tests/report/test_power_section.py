@@ -2,10 +2,10 @@
 
 import plotly.graph_objects
 import pytest
-from suite.report.words import load_words
 
 from suite.report.power_chart import MOST_POINTS
 from suite.report.sections.power import build as build_section
+from suite.report.words import load_words
 from tests.records.factory import build
 from tests.report.reading import results_of, results_with_series, rows_of, samples, telemetry
 

@@ -1,12 +1,12 @@
 """What the page rules of each claim, from runs whose numbers can be added up by hand."""
 
 import pytest
-from suite.report.words import load_words
 
 from suite.configuration import languages, locate, read_yaml
 from suite.report.claims import claims_table
 from suite.report.quality_evidence import evidence_of
 from suite.report.quality_rulings import RULINGS
+from suite.report.words import load_words
 from tests.report.quality_records import arm, in_memory, mla, mqa, quality_record
 from tests.report.reading import rows_of
 from tests.report.test_quality_sections import ALL_HEADS_ALIKE, ONE_FOR_ALL, ONE_HEAD_EACH, asked, recall, thirds, tiers

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
-from suite.report.words import load_words
 
 from suite.configuration import choices, languages, read_choice
 from suite.quality.tasks.tiers import SHARES as ASKED_SHARES
@@ -21,6 +20,7 @@ from suite.report.quality_tasks import against_pairs, tasks_of
 from suite.report.quality_tiers_family import SHARES, families
 from suite.report.quality_tiers_tables import form_contests, found_in_cache
 from suite.report.sections import quality, quality_tiers
+from suite.report.words import load_words
 from suite.statistics.holm import holm
 from tests.records.factory import build
 from tests.report.quality_records import arm, in_memory, mla, mqa, quality_record

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
-from suite.report.words import load_words
 
 from suite.configuration import languages
 from suite.records.record import Evidence, Reading
@@ -14,6 +13,7 @@ from suite.report.findings import headlines
 from suite.report.rl_memory_charts import LEAST_SHARE
 from suite.report.rl_runs import comparisons
 from suite.report.sections import coverage, rl_cost, rl_efficiency, rl_memory, rl_stability
+from suite.report.words import load_words
 from suite.theory.published_memory import published_memory
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of

@@ -4,7 +4,6 @@ import re
 from dataclasses import replace
 
 import plotly.graph_objects
-from suite.report.words import load_words
 
 from suite.configuration import languages
 from suite.records.record import Reading
@@ -12,6 +11,7 @@ from suite.report import rl_thoughts
 from suite.report.findings import headlines
 from suite.report.rl_runs import comparisons
 from suite.report.sections import rl_evolution, rl_feedback, rl_stages
+from suite.report.words import load_words
 from suite.statistics.holm import holm
 from tests.report.reading import results_of, rows_of
 from tests.report.test_hostile import EVIL, texts

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
-from suite.report.words import load_words
 
 from suite.configuration import languages, read_yaml
 from suite.records.case import Case
@@ -24,6 +23,7 @@ from suite.report.sections import (
     rl_efficiency,
     rl_stability,
 )
+from suite.report.words import load_words
 from tests.records.factory import build
 from tests.report.reading import results_of, results_with_series, rows_of, samples, telemetry
 from tests.report.rl_records import only, rl_record, study

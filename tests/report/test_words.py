@@ -3,13 +3,12 @@
 import string
 from pathlib import Path
 
-from suite.report.words import load_words
-
 import suite.report
 from suite.configuration import languages, read_yaml
 from suite.report.rl_gains import COUNTED
 from suite.report.sections.rl_evolution import VIEWS
 from suite.report.sections.rl_stability import MEASURES
+from suite.report.words import load_words
 
 
 def placeholders(sentence):
