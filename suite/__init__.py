@@ -1,22 +1,30 @@
-"""Attention variants (MHA, MQA, GQA, MLA) measured, compared and judged on your own hardware.
+"""Attention variants and RL algorithms measured, compared and judged on your own hardware.
 
-Importing this package loads neither torch nor Hydra nor pandas.
+`suite.load(folder)` gives the records as `Runs`, whose frames are pandas'; `suite.plot` draws them. Importing this
+package loads neither torch nor Hydra nor pandas.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from suite.records.store import load as load
+    from suite import plot as plot
+    from suite.runs import Runs as Runs
+    from suite.runs import load as load
 
-__all__ = ["__version__", "load"]
+LAZY = {"load": "suite.runs", "Runs": "suite.runs", "plot": "suite.plot"}
+"""Fetched when first asked for: pyarrow alone takes a third of a second."""
+__all__ = ["Runs", "__version__", "load", "plot"]
 
 
 def __getattr__(name: str) -> Any:
-    # `suite.load` needs pandas, which costs 0.4 s to import: it is fetched when first asked for.
-    if name == "load":
-        from suite.records.store import load
+    if name not in LAZY:
+        raise AttributeError(f"module 'suite' has no attribute {name!r}")
+    module = importlib.import_module(LAZY[name])
+    return module if name == "plot" else getattr(module, name)
 
-        return load
-    raise AttributeError(f"module 'suite' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

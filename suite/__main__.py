@@ -77,6 +77,7 @@ def _application() -> "typer.Typer":
         html = "html"
         markdown = "markdown"
         csv = "csv"
+        readings = "readings"
 
     application = typer.Typer(
         # Plain help and errors: they read the same in a terminal, a log and under NO_COLOR.
@@ -130,7 +131,9 @@ def _application() -> "typer.Typer":
             list[Path] | None, typer.Option(help="A folder of results, by default each in results/; may be repeated.")
         ] = None,
         label: Annotated[list[str] | None, typer.Option(help="A name for each folder, in order.")] = None,
-        format: Annotated[Format, typer.Option(help="What to write.")] = Format.html,
+        format: Annotated[Format, typer.Option(help="The page, its tables as Markdown or CSV, or every reading.")] = (
+            Format.html
+        ),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
     ) -> None:

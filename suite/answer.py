@@ -3,11 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from suite.answered import answered
-from suite.compressed import compressed
-from suite.decoded import decoded
-from suite.learnt import learnt
-from suite.projected import projected
 from suite.records import numbers
 from suite.records.derived import (
     by_launch,
@@ -25,6 +20,7 @@ from suite.records.plain_text import one_line
 from suite.records.record import Record
 from suite.records.telemetry import gpus_of, source_states
 from suite.statistics.intervals import Interval, launched_interval
+from suite.summary import Summary
 
 SPANS = ("layer", "kernel")
 BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
@@ -42,8 +38,8 @@ def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | 
     return launched_interval(launches) if launches else None
 
 
-def answer(record: Record, status: str) -> list[str]:
-    """Lines of a name and a text. `status` is the status as it is to be shown."""
+def answer(record: Record, status: str, summary: Summary) -> list[str]:
+    """Return lines of a name and a text. `status` is the status as it is to be shown."""
     facts = record.provenance
     reason = f": {record.reason}" if record.reason else ""
     lines = [row("status", "") + status + one_line(reason)]
@@ -51,8 +47,7 @@ def answer(record: Record, status: str) -> list[str]:
     lines += _what_ran(record)
     lines += _checks(record)
     lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
-    told = (*learnt(record), *projected(record), *answered(record), *compressed(record), *decoded(record))
-    lines += [row(name, text) for name, text in told]
+    lines += [row(name, text) for name, text in summary.lines]
     if (cold := str(facts.get("cold"))) in COLD:
         lines.append(row("cold", COLD[cold]))
     cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))

@@ -2,19 +2,26 @@
 
 from collections.abc import Iterator, Mapping
 
+from suite.decoded import decoded
 from suite.learnt import cpu_s
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.quality_metrics import TRAIN, below, within
 from suite.records.record import STEP, Record
 from suite.records.rl_metrics import EVALUATE
+from suite.summary import Summary
 
 MOST_KINDS = 6
 """Of question that are named."""
 
 
-def answered(record: Record) -> list[tuple[str, str]]:
-    """Names and texts of lines; none for what is asked nothing, or has answered nothing yet."""
+def summary(record: Record) -> Summary:
+    """Tell what a decoder of workload=quality answers, and what its tokens cost."""
+    return Summary(lines=[*_lines(record), *decoded(record)], brief=_brief(record))
+
+
+def _lines(record: Record) -> list[tuple[str, str]]:
+    """Return names and texts; none of what has answered nothing yet."""
     lines = list(_shares(record))
     losses = _last(record, "answer_loss")
     if lines and EVALUATE in losses:
@@ -26,7 +33,7 @@ def answered(record: Record) -> list[tuple[str, str]]:
     return lines
 
 
-def answered_briefly(record: Record) -> str | None:
+def _brief(record: Record) -> str | None:
     shares = _last(record, "answered")
     told = _named(shares, _groups(record)) or ([numbers.percent(shares[EVALUATE])] if EVALUATE in shares else [])
     return f"answered {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None

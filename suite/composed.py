@@ -29,6 +29,8 @@ class Composed:
     """Settings that only this workload has, from its file in the group `settings`."""
     of_task: Sequence[str] = ()
     """Settings that the task's file sets, which only its own workload may have."""
+    summary: str | None = None
+    """Dotted name of what tells this workload's records."""
 
     def is_set(self, key: str) -> bool:
         """Return whether a named key has a value, or an option is taken in a named group."""

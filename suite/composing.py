@@ -28,8 +28,8 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from suite.composed import NO_SUCH_SETTING, Composed, leaves
-from suite.configuration import LOOK, choices, conf_dir, full_name, no_choice
-from suite.records.case import OF_CONFIGURATION
+from suite.configuration import LOOK, OF_ITS_RECORDS, choices, conf_dir, full_name, no_choice
+from suite.records.case import OF_CONFIGURATION, without
 from suite.resolvers import RESOLVERS
 from suite.strangers import (
     Alone,
@@ -55,7 +55,7 @@ OF_TOKENS = re.compile(r"(_len|_length|_tokens)$|^window$")
 THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
 LONGEST_NAME = 200
 TOO_MANY_BRACKETS = "a value has too many brackets within brackets"
-OF_CODE = (*OF_CONFIGURATION, "in_phase", "name", "plan", LOOK)
+OF_CODE = (*OF_CONFIGURATION, "in_phase", "name", "plan", LOOK, *OF_ITS_RECORDS)
 """What an option says of settings or of code in its file, which no command line sets."""
 BELOW_A_GROUP = re.compile(r"(?!hydra\b)\w+\.[\w.]+=")
 
@@ -211,7 +211,8 @@ def _point(config: DictConfig, *, is_part: bool) -> Composed:
     if settings.get("parts") and not is_part:
         raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
     return Composed(
-        settings=_in_full(_without_looks(settings)),
+        settings=_in_full(_measured(settings)),
+        summary=settings["workload"].get("summary"),
         chosen=chosen,
         named=[*_named_in("sweep", chosen, runtime.runtime.config_sources), *map(_key, overrides)],
         forced=[_key(override) for override in overrides if override.is_force_add()],
@@ -222,13 +223,10 @@ def _point(config: DictConfig, *, is_part: bool) -> Composed:
     )
 
 
-def _without_looks(settings: Mapping[Any, Any]) -> dict[str, Any]:
-    """Leave out how an option is called and drawn, which is none of what is measured."""
-    return {
-        str(key): {name: inner for name, inner in value.items() if name != LOOK} if isinstance(value, dict) else value
-        for key, value in settings.items()
-        if key != LOOK
-    }
+def _measured(settings: Mapping[Any, Any]) -> dict[str, Any]:
+    """Leave out how options are shown, and how a workload's records are read: neither changes what is measured."""
+    shown = {key: without(value, [LOOK]) if isinstance(value, dict) else value for key, value in settings.items()}
+    return without({**shown, "workload": without(shown["workload"], OF_ITS_RECORDS)}, [LOOK])
 
 
 @contextmanager

@@ -2,17 +2,23 @@
 
 import math
 
+from suite.decoded import decoded
 from suite.records import numbers
 from suite.records.derived import constant, noted
 from suite.records.quality_metrics import TEXT, below
 from suite.records.record import Record
+from suite.summary import Summary
 
 LONGEST_EXPONENT = 700.0
 """Above it a perplexity is no number that a float holds."""
 
 
-def compressed(record: Record) -> list[tuple[str, str]]:
-    """Names and texts of lines; none for what reads no text, or has read none yet."""
+def summary(record: Record) -> Summary:
+    """Tell what a model of workload=compress makes of text, and what its cache keeps."""
+    return Summary(lines=[*_lines(record), *decoded(record)], brief=_brief(record))
+
+
+def _lines(record: Record) -> list[tuple[str, str]]:
     perplexity = _perplexity(record)
     if perplexity is None:
         return []
@@ -28,7 +34,7 @@ def compressed(record: Record) -> list[tuple[str, str]]:
     return lines
 
 
-def compressed_briefly(record: Record) -> str | None:
+def _brief(record: Record) -> str | None:
     perplexity, kept = _perplexity(record), constant(record, "case", "cache_bytes_per_token")
     if perplexity is None or kept is None:
         return None

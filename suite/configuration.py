@@ -6,8 +6,9 @@ files: this module reads those with PyYAML, so that it works where neither Hydra
 
 import difflib
 import functools
-import importlib
-from collections.abc import Iterable, Mapping, Sequence
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ import yaml
 CLOSE, MOST_MEANT = 0.66, 4
 LOOK = "shown"
 """In an option's file: how it is called and drawn."""
+CONFS = "mla_grpo_suite.conf"
+"""The group of entry points of other packages' configuration."""
+OF_ITS_RECORDS = ("summary", "judged_by", "outcome")
+"""In a workload's file: how its records are told, judged and compared. Like LOOK these are no settings of a case."""
 
 
 def conf_dir() -> Path:
@@ -47,6 +52,22 @@ def read_choice(group: str, name: str) -> dict[str, Any]:
 def read_look(group: str, name: str) -> dict[str, Any] | None:
     """Return how an option is called and drawn, which is no setting; None where its file does not say."""
     return read_yaml(f"{group}/{name}.yaml").get(LOOK)
+
+
+@functools.cache
+def workload_definition(name: str) -> Mapping[str, Any]:
+    """Return what a workload's file says of it; nothing of one that neither the suite nor an installed package has."""
+    folders = [*_foreign_confs(), conf_dir()]
+    files = {path.stem: path for folder in folders for path in (folder / "workload").glob("*.yaml")}
+    content: dict[str, Any] = yaml.safe_load(files[name].read_text(encoding="utf-8")) if name in files else {}
+    return content.get("workload") or content
+
+
+def _foreign_confs() -> Iterator[Path]:
+    """Find the packages with groups of options in them, which they name as entry points: `mine = "package"`."""
+    for point in entry_points(group=CONFS):
+        spec = importlib.util.find_spec(point.value)
+        yield from map(Path, spec.submodule_search_locations or () if spec else ())
 
 
 def no_choice(group: str, name: str, options: Sequence[str]) -> str:

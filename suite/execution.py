@@ -33,7 +33,8 @@ def execute(jobs: Sequence[Job], *, folder: Path, is_sweep: bool, resume: bool, 
     answered = {id: stored for id, job in unique.items() if resume and (stored := answer_of(job, folder))}
     missing = [job for id, job in unique.items() if id not in answered]
     records = [stored.record for stored in answered.values()]
-    terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep, workers=workers)
+    summaries = {job.case.workload: job.summarise for job in unique.values()}
+    terminal = Terminal([job.case for job in unique.values()], is_sweep=is_sweep, workers=workers, summaries=summaries)
     kept, queue, preload = (
         Kept(terminal=terminal, workers=workers, resume=resume),
         JobQueue(missing),

@@ -14,6 +14,7 @@ from suite.records import numbers
 from suite.records.case import Case, run_key
 from suite.records.environment import gpu_memory_bytes
 from suite.records.limits import capacity_bytes, most_threads
+from suite.summary import Summarise, plain, summary_by
 from suite.theory.roofline import MeasuredCeilings
 
 LARGEST = 2**63 - 1
@@ -45,6 +46,8 @@ class Job:
     case: Case
     settings: Mapping[str, Any]
     plan: PlannedWork
+    summarise: Summarise = plain
+    """Tells what its record comes to."""
 
     @property
     def is_projection(self) -> bool:
@@ -90,13 +93,14 @@ class Job:
         return self.plan.device == "cuda"
 
 
-def job_for(case: Case, settings: Mapping[str, Any]) -> Job:
+def job_for(case: Case, settings: Mapping[str, Any], summary: str | None = None) -> Job:
     """Raises ValueError, before anything is allocated, for settings that are wrong in themselves."""
     _check_numbers(settings)
     Effort.from_settings(settings)
     one_of(settings, "matmul_precision", (None, *MATMUL_PRECISIONS))
     checked(settings)
-    return Job(case=case, settings=settings, plan=locate(settings["workload"]["plan"])(settings))
+    plan = locate(settings["workload"]["plan"])(settings)
+    return Job(case=case, settings=settings, plan=plan, summarise=summary_by(summary))
 
 
 def _check_numbers(value: Any, key: str = "") -> None:

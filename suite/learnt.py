@@ -6,14 +6,19 @@ from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.record import STEP, Record
 from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.summary import Summary
 
 SHOWN = {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
 MOST_PARTS = 4
 """Of a peak's memory that are named; there may be a dozen."""
 
 
-def learnt(record: Record) -> list[tuple[str, str]]:
-    """Names and texts of lines; none for what is no such run or has learnt nothing yet."""
+def summary(record: Record) -> Summary:
+    """Tell what a run of workload=rl learnt; nothing of one that has learnt nothing yet."""
+    return Summary(lines=_lines(record), brief=_brief(record))
+
+
+def _lines(record: Record) -> list[tuple[str, str]]:
     changes = [f"{name} {change}" for metric, name in SHOWN.items() if (change := _change(record, metric))]
     if not changes:
         return []
@@ -27,7 +32,7 @@ def learnt(record: Record) -> list[tuple[str, str]]:
     return [("learnt", ", ".join(changes)), *_stages(record), *_teacher(record), *cost, *_memory(record)]
 
 
-def learnt_briefly(record: Record) -> str | None:
+def _brief(record: Record) -> str | None:
     change = _change(record, "heldout_accuracy")
     if change is None:
         return None

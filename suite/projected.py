@@ -5,33 +5,28 @@ from collections.abc import Mapping
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.record import Record
+from suite.summary import Summary
 
 MOST_PARTS = 6
 GPU, SHARDS = "gpu_", "shards_"
 """In a span, before the gigabytes of one GPU, and before how many devices there are."""
 
 
-def projected(record: Record) -> list[tuple[str, str]]:
-    """Names and texts of lines; none for what projects no memory."""
+def summary(record: Record) -> Summary:
+    """Tell what a case of workload=rl_memory holds, and which GPUs fit; nothing where it projects no memory."""
     sets, peaks = fitting(record), _peaks(record)
     if not peaks or not _is_projection(record):
-        return []
+        return Summary()
     phase = max(peaks, key=lambda name: peaks[name])
+    fits = sets_in_words(sets, most_devices(record))
     parts = sorted(_parts(record, phase).items(), key=lambda part: -part[1])[:MOST_PARTS]
     shards = record.case.axes.get("shards")
     where = "on one device" if shards == 1 else f"on each of {shards} devices"
     others = ", ".join(f"{numbers.bytes_iec(peak)} in {name}" for name, peak in peaks.items() if name != phase)
     lines = [("peak", f"{numbers.bytes_iec(peaks[phase])} in {phase} {where}; {others}")]
     lines += [("" if n else "of it", f"{name}  {numbers.bytes_iec(value)}") for n, (name, value) in enumerate(parts)]
-    return [*lines, ("fits", sets_in_words(sets, most_devices(record)))]
-
-
-def projected_briefly(record: Record) -> str | None:
-    peaks = _peaks(record)
-    if not peaks or not _is_projection(record):
-        return None
-    phase = max(peaks, key=lambda name: peaks[name])
-    return f"{numbers.bytes_iec(peaks[phase])} in {phase}   fits {sets_in_words(fitting(record), most_devices(record))}"
+    brief = f"{numbers.bytes_iec(peaks[phase])} in {phase}   fits {fits}"
+    return Summary(lines=[*lines, ("fits", fits)], brief=brief)
 
 
 def fitting(record: Record) -> dict[int, int]:

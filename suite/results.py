@@ -35,6 +35,7 @@ from suite.records.store import (
 from suite.records.telemetry import check_series
 from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.records.walk import Damage
+from suite.summary import summary_of
 
 DONE, BROKEN = 0, 4
 BLOCK_BYTES = 1 << 20
@@ -82,7 +83,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
     machine = [_said(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
     versions = environment.get("packages")
     lines = [
-        *answer(record, str(record.status)),
+        *answer(record, str(record.status), summary_of(record)),
         row("evidence", str(record.evidence)),
         row("started", started_at(record)),
         row("machine", f"{', '.join(machine)} ({_said(environment, 'machine_id')})"),

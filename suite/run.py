@@ -113,9 +113,8 @@ def job_of(composed: Composed) -> Job:
     of_case = {key: value for key, value in composed.settings.items() if key not in OF_THE_COMMAND}
     # First: an option is as the phase has it, and a workload may have none.
     settings = without_inapplicable({**of_case, **dict.fromkeys(unused_of(composed))})
-    return job_for(
-        case_from(settings, chosen=composed.chosen, named=composed.named, strange=composed.strange), settings
-    )
+    case = case_from(settings, chosen=composed.chosen, named=composed.named, strange=composed.strange)
+    return job_for(case, settings, composed.summary)
 
 
 def _unknown(key: str, composed: Composed) -> str:

@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from suite.composed import IS_FIXED, NO_SUCH_SETTING, Composed, group_of, leaves
-from suite.configuration import choices, did_you_mean, groups, read_choice, read_settings, read_yaml
+from suite.configuration import (
+    choices,
+    did_you_mean,
+    groups,
+    read_choice,
+    read_settings,
+    read_yaml,
+    workload_definition,
+)
 from suite.records.case import NEVER_IN_ID, as_typed, unmet, without
 
 Alone = Callable[[Path, str, str], Any]
@@ -102,7 +110,7 @@ def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
 
 def workloads_with(name: str) -> list[str]:
     """Return those of the suite's workloads that use a setting or a group."""
-    return [one for one in choices("workload") if name in used_by(_definition(one)) | set(_own_settings(one))]
+    return [one for one in choices("workload") if name in used_by(workload_definition(one)) | set(_own_settings(one))]
 
 
 def as_if_not_named(points: Sequence[Composed], keys: Collection[str]) -> list[Composed]:
@@ -177,11 +185,6 @@ def _shared(point: Composed) -> set[str]:
 @functools.cache
 def _of_run() -> frozenset[str]:
     return groups() | set(read_yaml("run.yaml")) - {"defaults"}
-
-
-def _definition(workload: str) -> Mapping[str, Any]:
-    content = read_choice("workload", workload)
-    return content.get("workload", content)  # type: ignore[no-any-return]
 
 
 def _own_settings(workload: str) -> Mapping[str, Any]:

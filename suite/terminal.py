@@ -9,17 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from suite.answer import SPANS, answer, latency, row, watched
-from suite.answered import answered_briefly
-from suite.compressed import compressed_briefly
-from suite.learnt import learnt_briefly
-from suite.projected import projected_briefly
 from suite.records import numbers
 from suite.records.case import Case, shared, telling_apart, value_of
 from suite.records.derived import IMPRECISE, constant, started_at, warnings_of
@@ -27,6 +23,7 @@ from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
 from suite.records.store import RECORD, StoredRecord
 from suite.remaining import remaining_s
+from suite.summary import Summarise, Summary, summary_of
 
 COLOURS = {Status.OK: "32", Status.UNSUPPORTED: "33", Status.OUT_OF_MEMORY: "33"}
 BAD = "31"
@@ -41,7 +38,16 @@ class Terminal:
     """Prints to standard output; colour only for a terminal and never under NO_COLOR. Use as a context manager, and
     from one thread at a time."""
 
-    def __init__(self, cases: Sequence[Case], *, is_sweep: bool, workers: int = 1) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        *,
+        is_sweep: bool,
+        workers: int = 1,
+        summaries: Mapping[str, Summarise] = MappingProxyType({}),
+    ) -> None:
+        """Take what is to run. `summaries`: by workload; of others those that the suite's own YAML names."""
+        self._summaries = summaries
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep, self._workers = len(cases), is_sweep, workers
         self._names, self._shared = telling_apart(cases), shared(cases)
@@ -186,7 +192,8 @@ class Terminal:
 
     def _line(self, record: Record) -> str:
         values = [value_of(record.case, name) for name in self._names]
-        return self._in_columns(self._count(), values, f"{self._status(record.status)}  {one_line(_brief(record))}")
+        told = one_line(_brief(record, self._summary(record)))
+        return self._in_columns(self._count(), values, f"{self._status(record.status)}  {told}")
 
     def _count(self) -> str:
         return f"[{self._total - len(self._waiting):>{len(str(self._total))}}/{self._total}]"
@@ -200,7 +207,11 @@ class Terminal:
         return f"\x1b[{colour}m{status}\x1b[0m" if self._colour else str(status)
 
     def _whole(self, record: Record, folder: Path) -> list[str]:
-        return [*answer(record, self._status(record.status)), row("record", str(folder / RECORD))]
+        told = answer(record, self._status(record.status), self._summary(record))
+        return [*told, row("record", str(folder / RECORD))]
+
+    def _summary(self, record: Record) -> Summary:
+        return self._summaries.get(record.case.workload, summary_of)(record)
 
 
 def _counted(name: str, ended: Sequence[tuple[Record, bool]], columns: Sequence[str]) -> list[str]:
@@ -221,12 +232,11 @@ def _cost_s(record: Record) -> float:
     return max(0.0, duration_s - ceilings_s)
 
 
-def _brief(record: Record) -> str:
+def _brief(record: Record, summary: Summary) -> str:
     if record.status is not Status.OK:
         return record.reason or ""
     spans = [text for span in SPANS if (text := _span_text(record, span))]
-    briefs = (learnt_briefly, projected_briefly, answered_briefly, compressed_briefly)
-    others = [text for brief in briefs if (text := brief(record)) is not None]
+    others = [summary.brief] if summary.brief is not None else []
     warnings = [f"! {warning}" for warning in warnings_of(record) if not warning.startswith(IMPRECISE)]
     return "   ".join([*spans, *others, *warnings])
 

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from suite.answered import answered, answered_briefly
+from suite.answered import summary
 from suite.decoded import decoded
 from suite.records.record import Reading
 from tests.records.factory import build
@@ -39,29 +39,29 @@ COST = ("spent", "1,200 questions in 20 updates, 6.00 s of process CPU time")
 
 def test_groups_of_questions_are_told_as_they_ended():
     record = of(SPENT | TIERS, {"groups": ["often", "rarely"]})
-    assert answered(record) == [
+    assert summary(record).lines == [
         ("answered", "often 100 %, rarely 41 % (guessing 12 %)"),
         ("loss", "0.25 nats an answer"),
         COST,
     ]
-    assert answered_briefly(record) == "answered often 100 %, rarely 41 %   6.00 s CPU"
+    assert summary(record).brief == "answered often 100 %, rarely 41 %   6.00 s CPU"
 
 
 def test_without_groups_the_whole_is_told_and_kinds_where_they_are_few():
     kinds = {("evaluate/one hop", "answered"): [0.1, 0.6, 0.9], ("evaluate/two hops", "answered"): [0.1, 0.2, 0.6]}
     whole = ("answered", "80 % of 2,048 held-out questions (guessing 12 %)")
-    lines = answered(of(SPENT | kinds, {"groups": []}))
+    lines = summary(of(SPENT | kinds, {"groups": []})).lines
     assert lines == [whole, ("", "one hop 90 %, two hops 60 %"), ("loss", "0.25 nats an answer"), COST]
     many = {(f"evaluate/pair {number}", "answered"): [0.1, 0.2, 0.6] for number in range(7)}
-    assert [name for name, _ in answered(of(SPENT | many, {"groups": []}))] == ["answered", "loss", "spent"]
-    assert answered_briefly(of(SPENT | many)) == "answered 80 %   6.00 s CPU"
+    assert [name for name, _ in summary(of(SPENT | many, {"groups": []})).lines] == ["answered", "loss", "spent"]
+    assert summary(of(SPENT | many)).brief == "answered 80 %   6.00 s CPU"
 
 
 def test_of_what_answers_nothing_nothing_is_told():
     for record in (build(), of({key: SPENT[key] for key in SPENT if key[1] not in ("answered", "answer_loss")})):
-        assert answered(record) == []
-        assert answered_briefly(record) is None
-    assert answered(of({("evaluate", "answered"): [0.5]}, "no mapping")) == [("answered", "50 %")]
+        assert summary(record).lines == []
+        assert summary(record).brief is None
+    assert summary(of({("evaluate", "answered"): [0.5]}, "no mapping")).lines == [("answered", "50 %")]
 
 
 def test_a_tokens_cache_is_told_beside_mhas_and_its_time_with_what_lies_before_it():

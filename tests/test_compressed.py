@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from suite.compressed import compressed, compressed_briefly
+from suite.compressed import summary
 from suite.records.record import Reading
 from tests.records.factory import build
 
@@ -30,20 +30,22 @@ def record(numbers, facts=FACTS):
 
 
 def test_loss_words_and_logits_are_told_in_a_line_each():
-    assert compressed(record(NUMBERS)) == [
+    assert summary(record(NUMBERS)).lines == [
         ("weights", "a model: small ones"),
         ("text", "perplexity 30 over 400 held-out tokens"),
         ("", "loss of a word, in nats: frequent 4"),
         ("logits", "10 % away from the model's own"),
     ]
-    assert compressed_briefly(record(NUMBERS)) == "perplexity 30   22.5 KiB a token"
+    assert summary(record(NUMBERS)).brief == "perplexity 30   22.5 KiB a token"
 
 
 def test_what_a_record_lacks_is_not_told():
     text = {key: NUMBERS[key] for key in (("text", "text_loss"), ("text", "text_tokens"))}
-    assert compressed(record(text, {})) == [("text", "perplexity 30 over 400 held-out tokens")]
-    assert compressed_briefly(record(text)) is None
+    assert summary(record(text, {})).lines == [("text", "perplexity 30 over 400 held-out tokens")]
+    assert summary(record(text)).brief is None
     for loss in ([], [math.inf], [math.nan], [1e9]):
-        assert compressed(record({**NUMBERS, ("text", "text_loss"): loss, ("text", "text_tokens"): loss and [1]})) == []
-    assert compressed(build()) == []
-    assert compressed_briefly(build()) is None
+        assert (
+            summary(record({**NUMBERS, ("text", "text_loss"): loss, ("text", "text_tokens"): loss and [1]})).lines == []
+        )
+    assert summary(build()).lines == []
+    assert summary(build()).brief is None

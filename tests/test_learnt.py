@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from suite.learnt import learnt
+from suite.learnt import summary
 from suite.records.holdings import held_readings
 from suite.records.record import Reading
 from tests.records.factory import build
@@ -28,7 +28,7 @@ def test_the_phase_that_held_most_is_named_with_its_largest_parts():
         *held_readings(0, "update", {("policy", "parameters"): 14 * MIB}),
         *held_readings(1, "update", update),
     )
-    said = learnt(record)
+    said = summary(record).lines
     assert said[0] == ("learnt", "held-out accuracy 0 % → 50 %")
     assert said[-2:] == [
         (
@@ -41,4 +41,4 @@ def test_the_phase_that_held_most_is_named_with_its_largest_parts():
 
 
 def test_of_memory_nothing_is_said_where_none_was_tracked():
-    assert "memory" not in dict(learnt(evaluated()))
+    assert "memory" not in dict(summary(evaluated()).lines)

@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from suite.configuration import workload_definition
 from suite.records.case import Case, comparable
 from suite.records.renamed import as_named_now
 
-BY_SEED = ("rl", "quality", "compress")
-"""Workloads whose steps follow from one another, or are no repeats: their runs are judged by their records alone."""
 BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
 
 
@@ -58,9 +57,18 @@ def _expanded(one: Mapping[str, Any]) -> Expanded:
     )
 
 
+def is_judged_by_seed(workload: str) -> bool:
+    """Return whether a workload's YAML says how runs of paired seeds are judged, by their records alone.
+
+    Its steps follow from one another, or are no repeats.
+    """
+    return "judged_by" in workload_definition(workload)
+
+
 def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
-    """Raises ValueError for a workload of BY_SEED: a run's steps follow from one another, and none repeats another."""
-    if found := [one.case.workload for one in cases if one.case.workload in BY_SEED]:
+    """Raises ValueError for a workload that is judged by seed: a run's steps follow from one another, and none repeats
+    another."""
+    if found := [one.case.workload for one in cases if is_judged_by_seed(one.case.workload)]:
         raise ValueError(
             f"sweep must have no case of workload={found[0]}, which is judged by stored records of paired seeds (suite "
             f"gate --baseline FOLDER --candidate FOLDER) and not side by side; got {sweep!r}"

@@ -7,12 +7,13 @@ suite.statistics.paired says. The page asks whether arms differ at all, at 5 % a
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
+from suite.configuration import locate, workload_definition
 from suite.gate.family import LEVEL, outcome_of, reach_of, t_of
 from suite.gate.sentences import POINTS, in_unit
 from suite.gate.tolerances import Tolerances
@@ -44,11 +45,20 @@ class Quantity:
     metric: str
     take: Callable[[Record], Taken | None]
     """None where a run has nothing of it."""
+    floor: float | None = None
+    target: float | None = None
+    """Where conf/gate.yaml says nothing of the case. The seeds of one side share their hour, and pairs cannot tell an
+    hour's drift of a machine from a change of the code."""
 
     @property
     def is_accuracy(self) -> bool:
         """It changes by points; a cost or a loss by a ratio, and is above zero."""
         return self.metric in POINTS
+
+    def floor_and_target(self, case: str, tolerances: Tolerances) -> tuple[float, float]:
+        """Return points of an accuracy, and shares of a cost."""
+        floor = tolerances.floor(case, self.span, self.metric, usual=self.floor)
+        return floor, max(floor, tolerances.target(case, self.span, self.metric, usual=self.target))
 
     def said(self, value: float) -> str:
         return in_unit(value, self.metric)
@@ -108,25 +118,28 @@ def _shares(metric: str) -> tuple[Quantity, Quantity]:
     )
 
 
+def _cost(span: str, phases: Sequence[str]) -> Quantity:
+    return Quantity(span=span, metric=LATENCY, take=partial(cost, phases), floor=0.1, target=0.2)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Judging:
-    """What runs of one workload are judged by where they are not bit-equal."""
+    """What runs of a workload are judged by where they are not bit-equal. Its YAML names it under `judged_by`."""
 
     learnt: Sequence[Quantity]
     spent: Quantity | None
     """None where no timed part is the whole of the work."""
 
 
-LEARNT = _shares(ACCURACY)
-SPENT = Quantity(span=COST, metric=LATENCY, take=partial(cost, PHASES))
-JUDGINGS: Mapping[str, Judging] = {
-    "rl": Judging(learnt=LEARNT, spent=SPENT),
-    "quality": Judging(
-        learnt=_shares(ANSWERED), spent=Quantity(span=TRAIN, metric=LATENCY, take=partial(cost, (TRAIN,)))
-    ),
-    "compress": Judging(learnt=(Quantity(span=TEXT, metric=TEXT_LOSS, take=loss_of_a_token),), spent=None),
-}
-"""By workload, those of suite.gate.pairing.BY_SEED."""
+BY_HELDOUT_ACCURACY = Judging(learnt=_shares(ACCURACY), spent=_cost(COST, PHASES))
+BY_ANSWERS = Judging(learnt=_shares(ANSWERED), spent=_cost(TRAIN, (TRAIN,)))
+BY_TEXT_LOSS = Judging(learnt=(Quantity(span=TEXT, metric=TEXT_LOSS, take=loss_of_a_token),), spent=None)
+
+
+def judging_of(workload: str) -> Judging:
+    """Return what a workload's YAML says that its runs are judged by. Raises ValueError where it cannot be loaded."""
+    found: Judging = locate(workload_definition(workload)["judged_by"])
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +170,7 @@ class SeedComparison:
     def judged(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
         """Floor and target are points of an accuracy, and shares of a cost."""
         is_accuracy = self.quantity.is_accuracy
-        key = self.case, self.quantity.span, self.quantity.metric
-        floor, target = tolerances.floor(*key), tolerances.target(*key)
+        floor, target = self.quantity.floor_and_target(self.case, tolerances)
         reach = reach_of(self.change.error, self.freedom)
         on_scale = [floor, target] if is_accuracy else [math.log1p(floor), math.log1p(target)]
         outcome = outcome_of(p_worse, p_better, shift=self.shift, reach=reach, floor=on_scale[0], target=on_scale[1])

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from suite.gate.exact import Exact, exact_of_record, judge_exact
 from suite.gate.fingerprint import differences, surroundings
-from suite.gate.pairing import BY_SEED
+from suite.gate.pairing import is_judged_by_seed
 from suite.gate.runs import ALWAYS_BAD, Run, bad_run, counting, ok_runs
-from suite.gate.seed_pairs import JUDGINGS, Judging, Quantity, SeedComparison, Taken, compared
+from suite.gate.seed_pairs import Judging, Quantity, SeedComparison, Taken, compared, judging_of
 from suite.gate.stored_case import (
     BASELINE,
     CANDIDATE,
@@ -79,12 +79,12 @@ def arm_of(case: Case) -> Case:
 
 
 def by_arm(by_case: BySeed) -> tuple[dict[str, Sequence[Run]], dict[str, dict[str, Sequence[Run]]]]:
-    """The runs of other workloads by case, and those of BY_SEED by arm and seed."""
+    """The runs of other workloads by case, and those that are judged by seed by arm and seed."""
     others: dict[str, Sequence[Run]] = {}
     arms: dict[str, dict[str, Sequence[Run]]] = {}
     for id, runs in by_case.items():
         case = runs[0].record.case
-        if case.workload in BY_SEED:
+        if is_judged_by_seed(case.workload):
             arms.setdefault(arm_of(case).id, {})[str(case.axes.get(SEED))] = runs
         else:
             others[id] = runs
@@ -251,7 +251,7 @@ def _compared(
 
 def _judging(pairs: Sequence[Pair]) -> Judging:
     """Pairs of one arm are of one workload."""
-    return JUDGINGS[pairs[0].after.case.workload]
+    return judging_of(pairs[0].after.case.workload)
 
 
 def _seeded(record: Record) -> Series:

@@ -4,7 +4,7 @@ import math
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
-from suite.gate.pairing import BY_SEED
+from suite.gate.pairing import is_judged_by_seed
 from suite.gate.short_names import settings_of
 from suite.gate.verdict import (
     BROKEN,
@@ -36,7 +36,7 @@ NOTHING_JUDGED = "Nothing was judged: no case had anything to be compared with."
 CUT_SHORT = "It was cut short: what is not listed was not judged."
 ACCEPT = "To let a case pass for a reason and until a date, which a review then sees:"
 """Followed by the command."""
-POINTS = ("heldout_accuracy", "answered")
+POINTS = tuple(name for name, metric in METRICS.items() if metric.points)
 """Shares that change by points: from 0.78 to 0.61 is 0.17 less."""
 LISTED_FACTS = ("sweep", "code", "target", "clock", "launches", "floor", "seconds", "started_at")
 
@@ -155,7 +155,8 @@ def advice(judgement: Judgement) -> str:
 
 def _is_of_arms(judgement: Judgement, outcome: Outcome) -> bool:
     """Whether all that came to this are runs judged by seed, which no clock measures side by side."""
-    return all(settings_of(one.case).get("workload") in BY_SEED for one in judgement.verdicts if one.outcome is outcome)
+    of_outcome = [one for one in judgement.verdicts if one.outcome is outcome]
+    return all(is_judged_by_seed(settings_of(one.case).get("workload", "")) for one in of_outcome)
 
 
 def accept_command(verdicts: Sequence[Verdict]) -> str:

@@ -76,17 +76,22 @@ class Tolerances:
             operators=one_of(plain, "operators", (FAIL, SHOW)),
         )
 
-    def floor(self, case: str, span: str, metric: str) -> float:
-        """The largest slowdown that is no failure: the larger of what people chose and the benchmark's own noise."""
+    def floor(self, case: str, span: str, metric: str, *, usual: float | None = None) -> float:
+        """The largest slowdown that is no failure: the larger of what people chose and the benchmark's own noise.
+
+        `usual`: where no line says anything of the case.
+        """
         chosen = self._said("floor", case, span, metric)
         if chosen is None:
-            chosen = self.metric_floors.get(metric, self.default_floor)
+            chosen = self.metric_floors.get(metric, self.default_floor) if usual is None else usual
         return max(chosen, self.noise.get((case, span, metric), 0.0))
 
-    def target(self, case: str, span: str, metric: str) -> float:
+    def target(self, case: str, span: str, metric: str, *, usual: float | None = None) -> float:
         """The slowdown that must be found. It is never below the floor: what may be, need not be ruled out."""
         chosen = self._said("target", case, span, metric)
-        return max(self.default_target if chosen is None else chosen, self.floor(case, span, metric))
+        if chosen is None:
+            chosen = self.default_target if usual is None else usual
+        return max(chosen, self.floor(case, span, metric))
 
     def _said(self, name: str, case: str, span: str, metric: str) -> float | None:
         """Of the last line that says it."""

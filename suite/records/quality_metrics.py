@@ -27,7 +27,7 @@ def below(span: str, above: str) -> str | None:
 QUALITY_METRICS = (
     seeded("questions", "", "Questions that a step trained on"),
     seeded("training_loss", "", "Loss on a trained answer, in nats, mean over a step's updates"),
-    seeded("answered", "", "Share of held-out questions answered rightly", Better.HIGHER),
+    seeded("answered", "", "Share of held-out questions answered rightly", Better.HIGHER, points=True),
     seeded("answer_loss", "", "Loss on a held-out answer, in nats", Better.LOWER),
     seeded("recoverable", "", "Share of a token's details that a linear reader finds in its cache", Better.HIGHER),
     exact("questions_asked", "", "Held-out questions of one evaluation"),

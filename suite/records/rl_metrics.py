@@ -29,7 +29,7 @@ RL_METRICS = (
     seeded("compiles", "", "Share of sampled programs that compile, where programs are asked for", Better.HIGHER),
     seeded("cases_passed", "", "Mean share of its cases that a sampled program passes", Better.HIGHER),
     seeded("unscorable", "", "Share of sampled completions that the task's own scorer cannot judge", Better.LOWER),
-    seeded("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER),
+    seeded("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER, points=True),
     seeded("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
     seeded("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),
     # What is thought. A thought is what stands between its tags; a correction is one that holds the marker `!`.

@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 from suite.records import numbers
-from suite.report.model.results import Results
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,3 @@ def section(
         tables=[table for table in tables if table is not None and table.rows],
         headlines=[headline for headline in headlines if headline is not None],
     )
-
-
-BuildSection = Callable[[Results], Section | None]
-"""None where there is nothing to say."""

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from suite.configuration import locate, read_yaml
 from suite.records.store import RECORD, write_named
-from suite.report.blocks import BuildSection, Section
-from suite.report.page.csv import readings_csv
+from suite.report.blocks import Section
+from suite.report.model.results import Results, read_results
+from suite.report.page.csv import readings_csv, tables_csv
 from suite.report.page.markdown import markdown
 from suite.report.page.page import page
-from suite.report.page.texts import Texts, load_texts
-from suite.report.model.results import Results, read_results
+from suite.report.page.texts import Texts, foreign_sections, load_texts
 
+BuildSection = Callable[[Results], Section | None]
+"""None where there is nothing to say."""
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")
 KEPT = ("baseline", "reference")
@@ -53,8 +55,9 @@ def default_folders() -> list[Path]:
 
 
 def build_sections(results: Results, texts: Texts) -> list[Section]:
-    """The sections of conf/report.yaml that have something to say."""
-    builders: list[BuildSection] = [locate(dotted) for dotted in read_yaml("report.yaml")["sections"]]
+    """Build the sections that have something to say: those of conf/report.yaml, then those of other packages."""
+    dotted = [*read_yaml("report.yaml")["sections"], *(point.value.replace(":", ".") for point in foreign_sections())]
+    builders: list[BuildSection] = [locate(name) for name in dotted]
     return [texts.section(section) for build in builders if (section := build(results))]
 
 
@@ -68,11 +71,16 @@ def _markdown(results: Results, texts: Texts) -> Iterable[str]:
 
 
 def _csv(results: Results, texts: Texts) -> Iterable[str]:
+    return tables_csv(build_sections(results, texts))
+
+
+def _readings(results: Results, texts: Texts) -> Iterable[str]:
     return readings_csv(results)
 
 
 WRITERS: dict[str, tuple[str, Callable[[Results, Texts], Iterable[str]]]] = {
     "html": ("index.html", _html),
     "markdown": ("index.md", _markdown),
-    "csv": ("readings.csv", _csv),
+    "csv": ("index.csv", _csv),
+    "readings": ("readings.csv", _readings),
 }

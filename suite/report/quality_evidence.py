@@ -1,11 +1,11 @@
 """What each label of the page has for claims to be decided by."""
 
-from suite.report.compress_runs import compress_studies
+from suite.report.model.results import Results
+from suite.report.quality.compress_design import compress_studies
 from suite.report.quality_rulings import Evidence
 from suite.report.quality_runs import studies
 from suite.report.quality_tasks import tasks_of
 from suite.report.quality_tiers_family import families
-from suite.report.model.results import Results
 
 
 def evidence_of(results: Results) -> dict[str, Evidence]:

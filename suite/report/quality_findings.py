@@ -4,6 +4,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Text, joined, say
+from suite.report.model.results import Results
 from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_names import variant_name
 from suite.report.quality_rulings_tiers import graded_of
@@ -12,7 +13,6 @@ from suite.report.quality_run import UNEVENLY
 from suite.report.quality_runs import Arm, longest_trained
 from suite.report.quality_tasks import against_mha, tasks_of
 from suite.report.quality_tiers_family import EVENLY, Family, families, tier_share
-from suite.report.model.results import Results
 from suite.statistics.paired import Outcome
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from suite.report.blocks import Text, joined, say
-from suite.report.compress_runs import Study as CompressStudy
+from suite.report.quality.compress_design import Study as CompressStudy
 from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_names import listed, variant_name
 from suite.report.quality_runs import Study

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Text, joined, say
-from suite.report.compress_findings import compressed_told
+from suite.report.quality.compress import compressed_told
 from suite.report.quality_contests import Contest, of_outcome
 from suite.report.quality_heads import MOST_OF_IT, falls_by_seed
 from suite.report.quality_names import listed, variant_name

@@ -14,6 +14,7 @@ from suite.records.derived import started_at
 from suite.report.alike import Pairs, case_key, differing, grouped, named_in
 from suite.report.blocks import Text, joined
 from suite.report.facets import name_facets
+from suite.report.model.results import CurrentRecord, Results
 from suite.report.palette import rank
 from suite.report.quality_run import (
     ASKED,
@@ -27,7 +28,6 @@ from suite.report.quality_run import (
     QualityRun,
     read_quality_run,
 )
-from suite.report.model.results import CurrentRecord, Results
 
 WORKLOAD, TIERS_TASK, RECALL, PLAYS = "quality", "tiers", "recall", "plays"
 TASKS = (TIERS_TASK, RECALL, "two_hop", "copying", "counting", PLAYS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from suite.report.alike import Pairs, differing, grouped
 from suite.report.blocks import Text, joined
+from suite.report.model.results import Results
 from suite.report.quality_contests import Contest, contest, judged
 from suite.report.quality_pairs import Pair, pairs_of
 from suite.report.quality_run import ALL, LATENT_NORM, ROPE_DIM, QualityRun
@@ -20,7 +21,6 @@ from suite.report.quality_runs import (
     studies,
     without_names,
 )
-from suite.report.model.results import Results
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
 
 LEVEL = 0.95

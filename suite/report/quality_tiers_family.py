@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from suite.report.alike import grouped
 from suite.report.blocks import Text, say, say_or
+from suite.report.model.results import Results
 from suite.report.quality_run import ASKED, TIERS, UNEVENLY, QualityRun
 from suite.report.quality_runs import (
     TIERS_TASK,
@@ -24,7 +25,6 @@ from suite.report.quality_runs import (
     titles_of,
     without_names,
 )
-from suite.report.model.results import Results
 
 SHARES = (0.85, 0.12, 0.03)
 """Of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""

@@ -16,8 +16,8 @@ from suite.records.derived import started_at
 from suite.report.alike import Pairs, differing, grouped, named_in
 from suite.report.blocks import Text, joined, say
 from suite.report.facets import name_facets
-from suite.report.palette import shown
 from suite.report.model.results import Results
+from suite.report.palette import shown
 from suite.report.rl_palette import ALGORITHM, RECIPE, lead_rank, led_by, shown_algorithm, shown_lead
 from suite.report.rl_run import (
     BUDGETS,

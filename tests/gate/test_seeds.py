@@ -16,7 +16,7 @@ from suite.gate.files import write_judgement
 from suite.gate.junit import junit
 from suite.gate.markdown import markdown
 from suite.gate.runs import Run
-from suite.gate.seed_pairs import LEARNT, SPENT, Taken, compared
+from suite.gate.seed_pairs import BY_HELDOUT_ACCURACY, Taken, compared
 from suite.gate.seeds import by_arm, judge_arm, named
 from suite.gate.sentences import advice
 from suite.gate.stored import judge_stored
@@ -25,8 +25,8 @@ from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome
 from suite.records.record import Reading, Status
 from suite.report.model.results import read_results
-from suite.report.sections.gate import build as build_section
-from suite.report.words import load_words
+from suite.report.page.texts import load_texts
+from suite.report.runs.gate import build as build_section
 from tests.gate.judgements import judgement as judgement_of
 from tests.gate.judgements import timing
 from tests.gate.seed_runs import ARM, arm, rl_run
@@ -36,7 +36,7 @@ from tests.report.reading import rows_of
 USUAL = (0.78, 0.71, 0.80, 0.74, 0.77)
 NOISE = (0.10, -0.09, 0.08, -0.10, 0.01)
 SHIPPED = Tolerances.load()
-QUANTITIES = (*LEARNT, SPENT)
+QUANTITIES = (*BY_HELDOUT_ACCURACY.learnt, BY_HELDOUT_ACCURACY.spent)
 TODAY = datetime.date(2026, 3, 1)
 
 
@@ -150,8 +150,10 @@ def test_a_fall_below_the_tolerance_is_no_failure_however_sure(tmp_path):
 
 
 def test_the_shipped_tolerances_are_two_points_and_a_tenth_of_the_cost():
-    floors = {one.span: SHIPPED.floor(ARM, one.span, one.metric) for one in QUANTITIES}
-    assert floors == {"last": 0.02, "mean": 0.02, "rollout+score+update": 0.1}
+    chosen = {one.span: one.floor_and_target(ARM, SHIPPED) for one in QUANTITIES}
+    assert chosen == {"last": (0.02, 0.05), "mean": (0.02, 0.05), "rollout+score+update": (0.1, 0.2)}
+    lower = Tolerances.of({"cases": [{"case": "workload=rl *", "metric": "latency_s", "floor": 0.03, "target": 0.06}]})
+    assert QUANTITIES[2].floor_and_target(ARM, lower) == (0.03, 0.06)
     assert SHIPPED.floor("workload=attention", "rollout+score+update", "latency_s") == 0.02
 
 
@@ -418,7 +420,7 @@ def test_the_terminal_the_summary_junit_and_annotations_say_accuracies_as_shares
 def test_the_page_lists_accuracies_and_draws_costs_alone(tmp_path):
     """Of an accuracy more is better, and the figure says that further left is."""
     write_judgement(planted(tmp_path), tmp_path / "results" / "gate", {})
-    section = build_section(read_results([tmp_path / "results"]), load_words("en"))
+    section = load_texts("en").section(build_section(read_results([tmp_path / "results"])))
     (row,) = [one for one in rows_of(section.tables[0]) if one["Quantity"] == "last · heldout_accuracy"]
     assert (row["Change"], row["Allowed"]) == ("-0.166 (-0.185 to -0.147)", "-0.020")
     assert (row["Before"], row["After"]) == ("0.760", "0.594")

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from suite.gate.pairing import BY_SEED, check_can_be_timed
-from suite.gate.seed_pairs import JUDGINGS, loss_of_a_token
+from suite.configuration import choices
+from suite.gate.pairing import check_can_be_timed, is_judged_by_seed
+from suite.gate.seed_pairs import Judging, judging_of, loss_of_a_token
 from suite.gate.stored import judge_stored
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import Outcome
@@ -64,8 +65,11 @@ def test_a_compressed_model_is_judged_by_its_loss_of_a_token():
     assert loss_of_a_token(record) is None
 
 
+BY_SEED = [name for name in choices("workload") if is_judged_by_seed(name)]
+
+
 @pytest.mark.parametrize("workload", BY_SEED)
 def test_a_workload_that_is_judged_by_seed_is_never_timed_side_by_side(workload):
-    assert workload in JUDGINGS
+    assert isinstance(judging_of(workload), Judging)
     with pytest.raises(ValueError, match=f"no case of workload={workload}, which is judged by stored records"):
         check_can_be_timed([case(workload=workload)], "gate")

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from suite.report.command import build_sections
-from suite.report.page.texts import load_texts
 from suite.report.model.results import read_results
+from suite.report.page.texts import load_texts
 
 KEPT = Path(__file__).with_suffix(".json")
 REFERENCE = Path(__file__).parents[2] / "results/reference"

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from suite.report.compress_runs import compress_studies
 
 from suite.report.alike import case_key
-from suite.report.compress_runs import compress_studies
 from suite.report.quality_runs import studies
+from suite.report.rl.memory_design import memory_experiments
 from suite.report.rl_contrasts import contrasts_of
-from suite.report.rl_memory_setups import setups
 from suite.report.rl_runs import comparisons
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
@@ -89,8 +89,8 @@ def test_memory_groups_alike(prompt_len):
     settings = {} if prompt_len is None else {"prompt_len": prompt_len}
     plain, other = (replace(projected(algorithm=name), settings=settings) for name in ("grpo", "ppo"))
     other = replace(other, case=replace(other.case, extras={"prompt_len": prompt_len}))
-    (setup,) = setups(in_memory(plain, other))
-    assert len(setup.arms) == 2
+    (found,) = memory_experiments(in_memory(plain, other))
+    assert len(found.arms) == 2
 
 
 def test_a_key_has_no_empty_settings():

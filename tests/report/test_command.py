@@ -80,11 +80,18 @@ def test_markdown_holds_the_tables_and_no_figures(tmp_path):
     assert "plotly" not in text
 
 
-def test_csv_holds_every_reading_and_no_formula(tmp_path):
+def test_the_csv_holds_every_cell_of_the_pages_tables(tmp_path):
+    store(tmp_path / "results", build(), build(attention="mha"))
+    text, _ = pages(tmp_path, [tmp_path / "results"], format="csv")
+    rows = [row for row in csv.DictReader(text.splitlines()) if row["section"] == "latency" and row["row"] == "2"]
+    assert {row["column"]: row["cell"] for row in rows if "Whole layer" in row["table"]}["Variant"] == "MLA"
+
+
+def test_the_readings_hold_no_formula(tmp_path):
     hostile = build(status=Status.FAILED, reason="=cmd|' /C calc'!A0", seq_len=8192, backend="@SUM(1)")
     record = build(attention="mla", latencies_s=(1e-3, 2e-3), batch=-1)
     store(tmp_path / "results", record, hostile)
-    text, code = pages(tmp_path, [tmp_path / "results"], ["+label"], format="csv")
+    text, code = pages(tmp_path, [tmp_path / "results"], ["+label"], format="readings")
     rows = list(csv.DictReader(text.splitlines()))
     assert code == 0
     assert len(rows) == len(record.readings) + 1
@@ -101,7 +108,7 @@ def test_csv_holds_every_reading_and_no_formula(tmp_path):
 def test_no_cell_of_the_csv_is_a_formula_behind_spaces_or_in_wide_signs_either(tmp_path):
     for number, text in enumerate(FORMULAS):
         store(tmp_path / "results", build(status=Status.FAILED, reason=text, seq_len=number, attention=text.strip()))
-    text, _ = pages(tmp_path, [tmp_path / "results"], format="csv")
+    text, _ = pages(tmp_path, [tmp_path / "results"], format="readings")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert len(rows) == len(FORMULAS)
     assert all(row[name].startswith("'") for row in rows for name in ("reason", "attention"))
@@ -126,7 +133,7 @@ def test_writing_leaves_nothing_beside_the_page(tmp_path):
     [
         (["a", "b"], {}, "once for each results folder"),
         ([""], {}, "not be empty"),
-        ([], {"format": "pdf"}, "html, markdown, csv"),
+        ([], {"format": "pdf"}, "html, markdown, csv, readings"),
         ([], {"lang": "fr"}, "en, zh"),
     ],
 )
@@ -163,9 +170,9 @@ def test_a_page_replaces_no_pipe_and_follows_a_link(tmp_path):
     store(tmp_path / "results", build())
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="out must be a file"):
-        report([tmp_path / "results"], [], format="csv", out=tmp_path / "pipe")
+        report([tmp_path / "results"], [], format="readings", out=tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
     (tmp_path / "link").symlink_to("page")
-    report([tmp_path / "results"], [], format="csv", out=tmp_path / "link")
+    report([tmp_path / "results"], [], format="readings", out=tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert "latency_s" in (tmp_path / "page").read_text()

@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from suite.report.attention.latency import build as build_latency
-from tests.report.reading import said
 
+from suite.report.attention.latency import build as build_latency
 from suite.report.model.results import read_results
 from suite.report.quality_runs import studies
 from suite.report.rl_runs import comparisons
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record
+from tests.report.reading import said
 from tests.report.rl_records import rl_record
 
 EPYC = {"machine_id": "be23c3d5", "cpu": "AMD EPYC"}

@@ -10,15 +10,16 @@ import pytest
 from plotly.offline import get_plotlyjs
 
 from suite.records.record import Status
+from suite.report.blocks import Head, Section, Table
 from suite.report.command import build_sections, report
-from suite.report.facets import choices, record_facets, told
-from suite.report.page import page as written
-from suite.report.section import Column, Section, Table
-from suite.report.words import load_words
+from suite.report.model.labels import record_facets
+from suite.report.page.filters import choices, told
+from suite.report.page.page import page as written
+from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 from tests.report.reading import results_of
 
-EN = load_words("en")
+EN = load_texts("en")
 
 
 def page_of(tmp_path, *records, **options):
@@ -75,7 +76,7 @@ def test_a_page_without_figures_holds_its_tables_script_and_no_plotly(tmp_path):
 
 
 def a_section(**facets):
-    table = Table(title="A", columns=[Column(title="Variant", facet="variant")], rows=[["MLA"], ["–"]], **facets)
+    table = Table(title="A", columns=[Head(title="Variant", facet="variant")], rows=[["MLA"], ["–"]], **facets)
     return Section(id="a", title="A", explanation="", tables=[table])
 
 
@@ -102,7 +103,8 @@ def test_what_all_rows_share_is_said_once_for_the_table():
 
 def test_facets_are_what_people_see():
     record = build(attention="mla_latent", phase="train", geometry=None)
-    assert record_facets(record, EN) == {"variant": "MLA (latent)", "phase": "training", "dtype": "bfloat16"}
+    facets = {name: EN.said(text) for name, text in record_facets(record).items()}
+    assert facets == {"variant": "MLA (latent)", "phase": "training", "dtype": "bfloat16"}
 
 
 def test_every_trace_is_about_something_that_can_be_chosen(tmp_path):

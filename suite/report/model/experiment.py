@@ -24,7 +24,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Arm(Generic[R]):
-    """Runs that differ in their seed alone. Equal only to itself."""
+    """Runs that differ in one setting alone, mostly their seed. Equal only to itself."""
 
     key: Pairs
     """What its runs agree in and those of another arm of its experiment may not."""
@@ -123,6 +123,8 @@ class Design(Generic[R]):
     """Of a record and its key; None for one that takes no part."""
     is_factor: Callable[[str], bool]
     """Whether a setting tells arms of one experiment apart; in all others they agree."""
+    repeats: str = SEED
+    """The setting in which runs of one arm differ."""
     ignored: Collection[str] = ()
     """Settings that change nothing of what is compared."""
     defaults: Mapping[str, str] = field(default_factory=dict)
@@ -139,18 +141,18 @@ def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R
     `weight`: counts in the place of the time; it is given a run and all of them.
     """
     current = [one for one in results.records if one.record.case.workload == design.workload]
-    ignored = {SEED, *design.ignored}
+    ignored = {design.repeats, *design.ignored}
     named = named_in((one.record for one in current), ignored=ignored)
     keys = [without(case_key(one.record, named, design.defaults), ignored) for one in current]
     read = [design.read(one, (*key, (LABEL, one.label))) for one, key in zip(current, keys, strict=True)]
     runs = [run for run in read if run is not None]
-    found = grouped(runs, lambda run: (run.key, run.seed))
+    found = grouped(runs, lambda run: (run.key, run.axis(design.repeats)))
     weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
     return [max(same, key=lambda run: weigh(run, runs)) for same in found.values()]
 
 
 def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
-    """Group runs that differ in their seed alone, in the order in which they come."""
+    """Group runs of one key, in the order in which they come; an arm's are sorted by seed."""
     return [
         Arm(
             key=tuple(pair for pair in key if is_factor(pair[0])),
@@ -164,7 +166,7 @@ def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]
 def experiments(
     runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
 ) -> list[Experiment[R]]:
-    """Group arms that agree in all but the factors. `named`: gives an experiment's arms their order, names and looks."""
+    """Group arms that agree in all but the factors. `named`: gives the arms of one their order, names and looks."""
     found = grouped(arms_of(runs, design.is_factor), lambda arm: arm.setting)
     titles = titles_of(list(found), design, has_labels=has_labels)
     return [

@@ -21,13 +21,15 @@ class Judged:
 
     @property
     def at(self) -> str:
-        """When it began, as ISO text; empty where it does not say, or says what cannot be."""
+        """Return when it began, as ISO text; empty where it does not say, or says what cannot be."""
         return possible_time(self.judgement.facts.get("started_at"))
 
 
 def find_judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[Damage]]:
-    """Every judgement below a folder, the newest first, and which could not be read. Links are not followed; folders
-    that cannot be listed are named by whoever looks for runs there."""
+    """Find every judgement below a folder, the newest first, and those that could not be read.
+
+    Links are not followed; folders that cannot be listed are named by whoever looks for runs there.
+    """
     found, damaged = [], []
     for folder in sorted(folder for folder, names in folders_below(root, []) if JUDGEMENT in names):
         try:
@@ -38,7 +40,7 @@ def find_judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], l
 
 
 def newest(judgements: Sequence[Judged]) -> list[Judged]:
-    """The newest of each label, in the labels' order."""
+    """Return the newest of each label, in the labels' order."""
     first: dict[str, Judged] = {}
     for one in judgements:
         first.setdefault(one.label, one)

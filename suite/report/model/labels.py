@@ -5,7 +5,7 @@ out: one vanishes on a dark page, the other on a light one.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 

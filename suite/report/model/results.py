@@ -58,14 +58,20 @@ class Results:
         return len(self.labels) > 1
 
 
-def read_results(folders: Sequence[Path], labels: Sequence[str] = ()) -> Results:
-    """Read every run below the folders. Raises ValueError for a missing folder and for labels that do not fit."""
+def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:
+    """Read every run below the folders. Raises ValueError for a missing folder and for labels that do not fit.
+
+    `with_readings`: else every record is read without them, for whoever reads them one by one.
+    """
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
     named = _checked(labels, folders) if labels else _names(folders)
     room = Room()
-    contents = {label: read_contents([folder], room=room) for label, folder in zip(named, folders, strict=True)}
+    contents = {
+        label: read_contents([folder], with_readings=with_readings, room=room)
+        for label, folder in zip(named, folders, strict=True)
+    }
     judged = {label: find_judgements(label, folder, room) for label, folder in zip(named, folders, strict=True)}
     changed = _changed_ids(item.record for part in contents.values() for item in part.stored)
     labelled = {label: machine_labels(label, part.stored) for label, part in contents.items()}

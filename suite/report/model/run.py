@@ -109,7 +109,7 @@ def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAU
         # A size that makes the variant what it is, as MQA's single head, is none that somebody chose.
         if group == "attention" and field in _fixed(record):
             return ""
-    text = _text(value)
+    text = text_of(value)
     return "" if text in (defaults.get(name), AS_BEFORE.get(name)) else text
 
 
@@ -120,7 +120,7 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
     differ in which of these it is are one experiment.
     """
     axes = record.case.axes
-    said = [(name, _text(axes[name])) for name in axes]
+    said = [(name, text_of(axes[name])) for name in axes]
     said += [(name, setting_of(record, name, defaults)) for name in sorted(set(named) - set(axes))]
     return tuple((name, value) for name, value in said if value)
 
@@ -186,7 +186,8 @@ def _fixed(record: Record) -> Sequence[Any]:
     return fixed if isinstance(fixed, list) else ()
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a setting as an id writes it; empty for what is no plain value."""
     return cut(as_typed(value)) if isinstance(value, str | int | float | bool) else ""
 
 

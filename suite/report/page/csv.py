@@ -1,7 +1,11 @@
-"""Every reading as CSV, with the label of its results: columns as `suite.load` gives them."""
+"""The page's tables as one CSV, a cell a line; and every reading, a reading a line.
+
+Tables have columns of their own, so a file of all of them names the section, the table, the row and the column of each
+cell: a spreadsheet or pandas filters and pivots that, and a table need not be known before.
+"""
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from suite.records.derived import started_at
@@ -9,21 +13,39 @@ from suite.records.plain_text import one_line
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.records.store import reading_rows
+from suite.report.blocks import Section
 from suite.report.model.results import Results
 
 RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A text cell that begins so, behind spaces or not, is a formula to a spreadsheet program (OWASP, CSV injection)."""
 
 
+CELL = ("section", "table", "settings", "row", "column", "cell")
+"""Columns of the tables' CSV. Rows are numbered from 1."""
+
+
+def tables_csv(sections: Sequence[Section]) -> Iterator[str]:
+    """Write every cell of the tables of sections that have been said in a language."""
+    yield _line(CELL)
+    for section in sections:
+        for table in section.tables:
+            for number, row in enumerate(table.rows, 1):
+                for head, cell in zip(table.columns, row, strict=True):
+                    yield _line((section.id, table.title, table.settings, number, head.title, cell))
+
+
 def readings_csv(results: Results) -> Iterator[str]:
-    """Line by line, since a page of every reading would be larger than what it is made of."""
+    """Write every reading with the label of its results, in the columns of `suite.load(...).readings()`."""
     first = [next(iter(_rows(label, record))) for label, record in results.every]
     columns = dict.fromkeys(name for row in first for name in row) or {"label": None}
-    writer = csv.writer(_Lines(), lineterminator="\n")
-    yield str(writer.writerow([_safe(name) for name in columns]))
+    yield _line(columns)
     for label, record in results.every:
         for row in _rows(label, record):
-            yield str(writer.writerow([_safe(row.get(name)) for name in columns]))
+            yield _line(row.get(name) for name in columns)
+
+
+def _line(cells: Iterable[Any]) -> str:
+    return str(csv.writer(_Lines(), lineterminator="\n").writerow([_safe(cell) for cell in cells]))
 
 
 class _Lines:

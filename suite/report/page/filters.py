@@ -6,12 +6,14 @@ What says nothing of a facet stays whatever is chosen.
 from collections.abc import Iterable, Mapping, Sequence
 
 from suite.records import numbers
-from suite.report.blocks import Section, Table
+from suite.report.blocks import Joined, Say, Section, Table, Text
 from suite.report.model.labels import FACETS
 
+Facets = Mapping[str, Text | Sequence[Text]]
 
-def told(table: Table) -> tuple[Mapping[str, str], Sequence[Mapping[str, str | Sequence[str]]]]:
-    """What a table's rows are about: what they all share, said once, and for each row the rest."""
+
+def told(table: Table) -> tuple[Facets, Sequence[Facets]]:
+    """Return what a table's rows are about: what they all share, said once, and for each row the rest."""
     first, *others = table.row_facets or [{}]
     shared = {
         name: value
@@ -22,9 +24,9 @@ def told(table: Table) -> tuple[Mapping[str, str], Sequence[Mapping[str, str | S
     return {**table.facets, **shared}, rest if any(rest) else []
 
 
-def choices(sections: Sequence[Section]) -> dict[str, list[str]]:
-    """For each facet that has at least two the values that the page holds, in their order on it."""
-    found: dict[str, dict[str, None]] = {name: {} for name in FACETS}
+def choices(sections: Sequence[Section]) -> dict[str, list[Text]]:
+    """Return, for each facet that has at least two, the values that the page holds, in their order on it."""
+    found: dict[str, dict[Text, None]] = {name: {} for name in FACETS}
     for section in sections:
         for name, value in _said(section):
             if value not in ("", numbers.NOTHING):
@@ -32,7 +34,7 @@ def choices(sections: Sequence[Section]) -> dict[str, list[str]]:
     return {name: list(values) for name, values in found.items() if len(values) > 1}
 
 
-def _said(section: Section) -> Iterable[tuple[str, str]]:
+def _said(section: Section) -> Iterable[tuple[str, Text]]:
     for figure in section.figures:
         yield from figure.facets.items()
     for table in section.tables:
@@ -44,5 +46,5 @@ def _said(section: Section) -> Iterable[tuple[str, str]]:
             yield from ((name, value) for name, values in facets.items() for value in _each(values))
 
 
-def _each(values: str | Sequence[str]) -> Sequence[str]:
-    return [values] if isinstance(values, str) else values
+def _each(values: Text | Sequence[Text]) -> Sequence[Text]:
+    return [values] if isinstance(values, str | Say | Joined) else values

@@ -66,7 +66,7 @@ def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
     plotly_js = _plotly_js() if has_figures else ""
     script = _script()
     return environment.get_template("page.html").render(
-        words=texts,
+        texts=texts,
         version=__version__,
         intro=_intro(results, texts),
         headlines=[

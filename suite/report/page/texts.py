@@ -2,11 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-from suite.configuration import read_text
+from suite.configuration import read_sentences, read_text
 from suite.report.blocks import Joined, Say, Section, Text, View
-from suite.report.charts import figure_text
+from suite.report.plot.text import figure_text
+
+SECTIONS = "mla_grpo_suite.sections"
+"""The group of entry points in which other packages name sections of theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,27 @@ class Texts:
         return [each(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def foreign_sections() -> list[EntryPoint]:
+    """Return the sections of other packages, which they name as entry points: `mine = "package.module:build"`."""
+    return sorted(entry_points(group=SECTIONS), key=lambda point: point.name)
+
+
 def load_texts(lang: str) -> Texts:
-    """Return a language. Raises ValueError, naming the choices, for one that is not there."""
-    return Texts(lang=lang, sentences=read_text("report", lang))
+    """Return a language, with the texts that other packages' sections have beside them in `texts/`.
+
+    What such a package does not say in this language it says in English. Raises ValueError, naming the choices, for a
+    language that is not there, and for a key that two of them have.
+    """
+    sentences = read_text("report", lang)
+    for point in foreign_sections():
+        spec = find_spec(point.module)
+        folder = Path(spec.origin).parent / "texts" if spec and spec.origin else None
+        for found in [folder / lang, folder / "en"] if folder else []:
+            path = found if found.is_dir() else found.with_suffix(".yaml")
+            if path.exists():
+                theirs = read_sentences(path)
+                if twice := sorted(sentences.keys() & theirs.keys()):
+                    raise ValueError(f"the texts of {point.value} must have keys of their own; got {twice[0]!r} again")
+                sentences |= theirs
+                break
+    return Texts(lang=lang, sentences=sentences)

@@ -12,7 +12,7 @@ from suite.report.plot.text import figure_text
 Axis = dict[str, Any]
 HEIGHT_PX, LEGEND_ROW_PX, LEGEND_COLUMNS = 380, 19, 3
 PANEL_PX, FRAME_PX, GAP = 190, 130, 0.035
-BAND_OPACITY = 0.11
+BAND_OPACITY, STRETCH_OPACITY = 0.11, 0.18
 NARROW_LINES = 4
 
 
@@ -76,8 +76,11 @@ def plot(
     }
 
 
-def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any]:
-    """Draw panels from the top down over one x axis; the middle one bears the title of their y axes."""
+def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: bool = False) -> dict[str, Any]:
+    """Draw panels from the top down over one x axis; the middle one bears the title of their y axes.
+
+    Their own titles stand in their lower right corners, or in the upper ones.
+    """
     count = len(found)
     traces = [
         _trace(series) | {"yaxis": _axis("y", place), "showlegend": series.in_legend and place == 0}
@@ -102,7 +105,10 @@ def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any
                 for place, panel in enumerate(found)
                 if panel.level is not None
             ],
-            annotations=[_panel_title(panel.title, place, count) for place, panel in enumerate(found)],
+            annotations=[
+                _panel_title(panel.title, _domain(place, count), on_top=titles_on_top)
+                for place, panel in enumerate(found)
+            ],
         ),
     }
 
@@ -116,6 +122,23 @@ def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", sol
         else {"xref": "paper", "x0": 0, "x1": 1, "yref": axis, "y0": y, "y1": y}
     )
     return {"type": "line", **ends, "layer": "below", "line": line}
+
+
+def stretch(begin: float, end: float, colour: str) -> dict[str, Any]:
+    """Return a coloured stretch of the x axis, behind everything."""
+    return {
+        "type": "rect",
+        "xref": "x",
+        "yref": "paper",
+        "x0": begin,
+        "x1": end,
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "line": {"width": 0},
+        "fillcolor": colour,
+        "opacity": STRETCH_OPACITY,
+    }
 
 
 def height_px(entries: int) -> int:
@@ -165,17 +188,17 @@ def _domain(place: int, count: int) -> list[float]:
     return [round(low, 4), round(min(1.0, low + each), 4)]
 
 
-def _panel_title(text: Text, place: int, count: int) -> dict[str, Any]:
-    """Return an annotation in a panel's lower right corner."""
-    low, _ = _domain(place, count)
+def _panel_title(text: Text, domain: Sequence[float], *, on_top: bool) -> dict[str, Any]:
+    """Return an annotation in a panel's right corner."""
+    low, high = domain
     return {
         "text": figure_text(text),
         "xref": "paper",
         "x": 1,
         "xanchor": "right",
         "yref": "paper",
-        "y": low + 0.005,
-        "yanchor": "bottom",
+        "y": high - 0.005 if on_top else low + 0.005,
+        "yanchor": "top" if on_top else "bottom",
         "xshift": -4,
         "showarrow": False,
         "font": {"size": 12, "weight": "bold"},

@@ -81,6 +81,6 @@ def bars(
     }
 
 
-def stacked() -> dict[str, Any]:
+def stacked(**legend: Any) -> dict[str, Any]:
     """Return what makes the bars of a row lie end to end, named in the order they lie in."""
-    return {"barmode": "stack", "legend": {**layout()["legend"], "traceorder": "normal"}}
+    return {"barmode": "stack", "legend": {**layout()["legend"], "traceorder": "normal", **legend}}

@@ -1,12 +1,13 @@
 import pytest
 
 from suite.measure.meter import Meter
-from suite.projected import fitting, projected, projected_briefly
+from suite.projected import fitting, summary
 from suite.records.case import Case
 from suite.records.metrics import METRICS
 from suite.records.record import Evidence, Record, Status
 from suite.rl.memory.workload import RlMemoryWorkload
 from suite.run import compose, job_of
+from suite.summary import Summary
 from tests.rl.memory.cases import settings
 
 
@@ -54,12 +55,12 @@ def record(readings):
 
 
 def test_the_answer_names_the_peak_its_parts_and_the_smallest_set(readings):
-    lines = projected(record(readings))
+    lines = summary(record(readings)).lines
     assert [name for name, _ in lines if name] == ["peak", "of it", "fits"]
     assert " on each of 2 devices; " in lines[0][1]
     assert lines[-1][1] == "1 x 24 GB, or 1 x 40 GB, 1 x 80 GB, 1 x 141 GB"
-    assert "fits 1 x 24 GB" in projected_briefly(record(readings))
-    assert projected(record([])) == []
+    assert "fits 1 x 24 GB" in summary(record(readings)).brief
+    assert summary(record([])) == Summary()
 
 
 def test_the_smallest_set_has_the_least_memory_and_of_equals_the_fewest_devices(readings):
@@ -68,7 +69,7 @@ def test_the_smallest_set_has_the_least_memory_and_of_equals_the_fewest_devices(
     for size, count in ((24, 8), (40, 4), (80, 2), (141, 2)):
         meter.note(f"gpu_{size}", devices_needed=count)
     assert list(fitting(record([*changed, *meter.readings]))) == [80, 40, 24, 141]
-    assert projected(record(changed))[-1][1] == "on no 8 or fewer GPUs"
+    assert summary(record(changed)).lines[-1][1] == "on no 8 or fewer GPUs"
 
 
 def test_hydra_composes_a_case_with_the_settings_that_two_workloads_share():

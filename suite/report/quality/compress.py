@@ -1,0 +1,502 @@
+"""A published model with a smaller cache, read on held-out plays: what it costs, and which words pay first."""
+
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any, TypeVar
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.evidence import IN_WORDS, verdict
+from suite.report.model.formats import ends_of, nats, with_range
+from suite.report.model.results import Results
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import Panel, height_px, panels, panels_height_px, plot, rule
+from suite.report.plot.scales import byte_axis, decimal_ticks, linear, log
+from suite.report.quality.compress_design import (
+    ALL,
+    CLASS_STYLES,
+    CLASSES,
+    INT8,
+    MEASURES,
+    RISE,
+    CompressRun,
+    Measure,
+    Method,
+    Rise,
+    Study,
+    Value,
+    all_lose_more,
+    best_latent,
+    change_text,
+    compress_studies,
+    holds_until,
+    latents,
+    method_name,
+    perplexity_text,
+    rises_in,
+    runs_in,
+    value_of,
+)
+from suite.report.table import Column, column, table
+from suite.statistics.paired import NATS_MARGIN, Outcome, changes
+
+MOST_DRAWN = 4
+"""Experiments; the rest stand in tables alone."""
+FEWEST_NEAR = 2
+ROUNDING = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
+"""By dtype: relative changes of logits up to which sums in another order, over some dozens of layers, explain them."""
+OVER_BFLOAT16 = {"float64": 4, "float32": 2}
+"""By wider dtypes: bytes of a number over those of one in bfloat16."""
+LAYERS_NAMED = 3
+R = TypeVar("R")
+ValueOf = Callable[[CompressRun], Value | None]
+MethodRun = tuple[Method, CompressRun]
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the runs of workload=compress; None without any."""
+    studies = compress_studies(results)
+    if not studies:
+        return None
+    first_of_label = {study.label: study for study in reversed(studies)}
+    return section(
+        "compress",
+        explanation=joined("sentence", [say("compress.explanation"), say("compress.limits")]),
+        figures=[figure for study in studies[:MOST_DRAWN] for figure in (_perplexity(study), _classes(study))],
+        tables=[
+            table
+            for study in studies
+            for table in (_first_losses(study), _checks(study), _methods(study), _layers(study))
+        ],
+        headlines=[_headline(first_of_label[label], results) for label in results.labels if label in first_of_label],
+    )
+
+
+def _perplexity(study: Study) -> Figure:
+    views: dict[str, ValueOf] = {"perplexity": lambda run: run.perplexity_compared}
+    if study.baseline is not None and study.others:
+        views["ratio"] = lambda run: run.times
+        if _has_close_up(study):
+            views["close_up"] = lambda run: run.times if run.is_near else None
+    drawn = [(name, _plot(study, name, value)) for name, value in views.items()]
+    shown = [View(title=say(f"compress.view.{name}"), figure=figure) for name, figure in drawn if figure]
+    return _figure("perplexity", study, shown, height_px(len(study.others) + 1))
+
+
+def _classes(study: Study) -> Figure:
+    views = []
+    for is_close_up in (False, True) if _has_close_up(study) else (False,):
+        for measure in MEASURES:
+            title, drawn = say(f"compress.view.{measure.name}"), _classes_plot(study, measure, is_close_up=is_close_up)
+            if drawn:
+                views.append(View(title=say("compress.close_up", view=title) if is_close_up else title, figure=drawn))
+    return _figure("classes", study, views, panels_height_px(len(latents(study))))
+
+
+def _figure(name: str, study: Study, views: Sequence[View], height: int) -> Figure:
+    has_intervals = any(len(run.text[ALL]) > 1 for run in runs_in(study))
+    caption = [say(f"compress.{name}_caption"), "" if has_intervals else say("compress.one_window")]
+    return Figure(
+        title=dotted(say(f"compress.{name}_figure"), study.title),
+        settings=study.settings,
+        caption=_with_origin(joined("sentence", caption), study),
+        views=views,
+        height_px=height,
+        wide=True,
+        facets={"label": study.label},
+    )
+
+
+def _with_origin(text: Text, study: Study) -> Text:
+    """Return a caption or a note, and behind it what the weights are that its numbers stand on."""
+    weights = list(dict.fromkeys(run.weights for run in runs_in(study) if run.weights))
+    origin = say("compress.origin", weights=joined("notes", weights)) if weights else say("compress.no_origin")
+    return joined("sentence", [text, origin])
+
+
+def _has_close_up(study: Study) -> bool:
+    """Return whether some latents cost little enough to be looked at by themselves, and others would hide it."""
+    known = [run for arm in latents(study) for run in arm.runs if run.times is not None]
+    return FEWEST_NEAR <= sum(run.is_near for run in known) < len(known)
+
+
+def _plot(study: Study, view: str, value: ValueOf) -> dict[str, Any]:
+    """Draw a line for each way to choose a latent, and marks for eight bits and, last, the model as it is."""
+    arms = [*study.others, *([study.baseline] if study.baseline else [])]
+    points = {arm: found for arm in arms if (found := _points(arm, value))}
+    means = [point.y for found in points.values() for point in found]
+    if not means:
+        return {}
+    # At one rank all methods keep as many bytes: the ranks are named at one line, of the longest the one on top.
+    lines = [arm for arm in points if arm.first.is_low_rank]
+    top = max(lines, key=lambda arm: (len(points[arm]), fmean(point.y for point in points[arm])), default=None)
+    level = value(study.baseline.first) if study.baseline else None
+    title = say("compress.axis.perplexity" if view == "perplexity" else "compress.axis.ratio")
+    return plot(
+        [_line(arm, found, study, has_ranks=arm is top) for arm, found in points.items()],
+        xaxis=byte_axis(say("quality.axis.bytes"), [point.x for found in points.values() for point in found]),
+        yaxis=linear(title) if view == "close_up" else log(title, decimal_ticks(means, numbers.plain_tick)),
+        shapes=[rule(y=level.mean)] if level else [],
+    )
+
+
+def _points(arm: Method, value: ValueOf) -> list[Point]:
+    return [
+        Point(
+            x=run.cache_bytes, y=found.mean, ends=ends_of(found.interval), text=str(run.rank or ""), hover=_hover(run)
+        )
+        for run in arm.runs
+        if run.cache_bytes and (found := value(run)) is not None
+    ]
+
+
+def _line(arm: Method, points: Sequence[Point], study: Study, *, has_ranks: bool) -> Series:
+    is_line = arm.first.is_low_rank
+    of_method = [other for other in study.arms if other.first.method == arm.first.method]
+    return Series(
+        name=arm.name,
+        points=points,
+        style=arm.style,
+        ordinal=of_method.index(arm),
+        mode="+".join(filter(None, ["lines" if is_line else "", "markers", "text" if has_ranks else ""])),
+        facets={"label": study.label},
+        size=8 if is_line else 11,
+        more={"textposition": "top right", "textfont": {"size": 10, "color": arm.style.colour}, "cliponaxis": False},
+    )
+
+
+def _hover(run: CompressRun) -> Text:
+    said = say(
+        "compress.hover",
+        perplexity=perplexity_text(run.perplexity.mean) if run.perplexity else numbers.NOTHING,
+        change=_change(run) or numbers.NOTHING,
+        bytes=numbers.count(run.cache_bytes or 0),
+        decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
+    )
+    return say("compress.hover_rank", rank=run.rank, said=said) if run.rank else said
+
+
+def _classes_plot(study: Study, measure: Measure, *, is_close_up: bool) -> dict[str, Any]:
+    """Draw a panel for each way to choose a latent, and a line for each class; the same marks beside all of them."""
+    aside = [arm for arm in study.others if not arm.first.is_low_rank]
+
+    def series(name: str, arms: Sequence[Method], *, is_aside: bool) -> Series:
+        runs = [run for arm in arms for run in arm.runs if run.cache_bytes and (run.is_near or not is_close_up)]
+        values = [(run, value_of(measure.added(run, name))) for run in runs]
+        return Series(
+            name=say(f"compress.class.{name}"),
+            points=[_class_point(run, value, measure) for run, value in values if value is not None],
+            style=CLASS_STYLES[name],
+            ordinal=int(is_aside),
+            mode="markers" if is_aside else "lines+markers",
+            facets={"label": study.label},
+            in_legend=not is_aside,
+            size=8,
+        )
+
+    drawn = [
+        Panel(
+            title=arm.name,
+            series=[
+                of_class
+                for name in CLASSES
+                for of_class in (series(name, [arm], is_aside=False), series(name, aside, is_aside=True))
+                if of_class.points
+            ],
+            yaxis=linear("", tickformat=measure.ticks, nticks=6),
+            level=0.0,
+        )
+        for arm in latents(study)
+        if not is_close_up or any(run.is_near for run in arm.runs)
+    ]
+    sizes = [point.x for panel in drawn for of_class in panel.series for point in of_class.points]
+    if not sizes:
+        return {}
+    xaxis = byte_axis(say("quality.axis.bytes"), sizes)
+    return panels(drawn, xaxis=xaxis, title=say(f"compress.axis.{measure.name}"), titles_on_top=True)
+
+
+def _class_point(run: CompressRun, value: Value, measure: Measure) -> Point:
+    said = say(f"compress.hover.{measure.name}", value=value.said(measure.text))
+    hover = joined(": ", [run.name, said])
+    return Point(x=run.cache_bytes, y=value.mean, ends=ends_of(value.interval), hover=hover)
+
+
+def _table(
+    name: str, study: Study, rows: Sequence[R], columns: Sequence[Column[R]], *, note: Text, folded: bool = False
+) -> Table:
+    return table(
+        dotted(say(f"compress.table.{name}"), study.title),
+        rows,
+        columns,
+        note=_with_origin(note, study),
+        settings=study.settings,
+        folded=folded,
+        facets=study.facets,
+    )
+
+
+def _first_losses(study: Study) -> Table:
+    """Say in a row by word, and in one over each class's own loss, which class each method loses first."""
+    rises = rises_in(study)
+    rows: list[tuple[Method, Rise | None]] = []
+    for arm in study.others if study.baseline else []:
+        rows += [(arm, rise) for rise in rises if rise.arm is arm] or [(arm, None)]
+    note = say("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(study))
+    return _table(
+        "first",
+        study,
+        rows,
+        [
+            column("compress.method", lambda row: row[0].name),
+            column("compress.first_rank", lambda row: _first_rank(*row)),
+            column("compress.change", lambda row: _largest_change(*row), kind=Kind.NUMBER),
+            column("compress.measured", lambda row: say(f"compress.by.{row[1].measure.name}") if row[1] else None),
+            column("compress.most", lambda row: _ranked(row[1]) if row[1] else None),
+        ],
+        note=joined("sentence", [note, say("verdict.note")]),
+    )
+
+
+def _first_rank(arm: Method, rise: Rise | None) -> Text | None:
+    if rise is None:
+        is_known = any(run.times for run in arm.runs)
+        return say("compress.no_rise", rise=numbers.percent(RISE)) if is_known else None
+    share, rank = _share(rise.run), rise.run.rank
+    return say("compress.at_rank", rank=rank, share=share) if rank else say("compress.at_share", share=share)
+
+
+def _largest_change(arm: Method, rise: Rise | None) -> Text | None:
+    found = [run.times for run in ([rise.run] if rise else arm.runs) if run.times]
+    return _said(max(found, key=lambda times: times.mean, default=None), change_text)
+
+
+def _own_losses(study: Study) -> Text:
+    losses = {name: study.baseline.first.loss(name) if study.baseline else None for name in CLASSES}
+    said = [
+        say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}")
+        for name, loss in losses.items()
+        if loss is not None
+    ]
+    return joined("list", said) or numbers.NOTHING
+
+
+def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:
+    """Say which class most, and the next one, or that the two are not told apart; unless `is_brief` by how much."""
+    if len(rise.values) < 2:
+        return None
+    (first, most), (second, next_most), *_ = rise.values
+    gap, text = rise.gap, rise.measure.text
+    said = say(
+        f"compress.ranking.{gap.outcome if gap else Outcome.FEW}",
+        first=say(f"compress.class.{first}"),
+        first_value=text(most.mean),
+        second=say(f"compress.class.{second}"),
+        second_value=text(next_most.mean),
+        count=gap.pairs if gap else 0,
+    )
+    if is_brief or gap is None or gap.interval is None:
+        return said
+    return say("compress.ranking.by", said=said, gap=with_range(gap.mean, gap.interval, text))
+
+
+def _checks(study: Study) -> Table:
+    runs = runs_in(study)
+    rows = [(run, *_logits_check(run)) for run in runs if run.is_full and run.logits_change is not None]
+    rows += [(run, *_perplexity_check(run)) for run in runs if run.method == INT8]
+    return _table(
+        "checks",
+        study,
+        rows,
+        [
+            column("compress.check", lambda row: row[0].name),
+            column("compress.found", lambda row: row[1], kind=Kind.NUMBER),
+            column(IN_WORDS, lambda row: row[2]),
+        ],
+        note=say("compress.checks_note"),
+    )
+
+
+def _logits_check(run: CompressRun) -> tuple[Text, Text]:
+    change, dtype = run.logits_change or 0.0, run.axis("dtype")
+    limit = ROUNDING.get(dtype)
+    outcome = "unknown" if limit is None else "unchanged" if change <= limit else "changed"
+    return say("compress.logits_by", change=f"{change:.1e}"), say(f"compress.check.{outcome}", dtype=dtype)
+
+
+def _perplexity_check(run: CompressRun) -> tuple[Text, Text]:
+    """Return the change of perplexity and what may be said of it; a study has one run in eight bits, so it is alone."""
+    found = changes([-loss for loss in run.added(ALL)], margin=NATS_MARGIN)
+    if run.times is None or found is None:
+        return "", ""
+    is_few = found.outcome is Outcome.FEW
+    said = say("compress.check.few", count=found.pairs) if is_few else verdict(found, "nats")
+    return say("compress.perplexity_by", change=run.times.said(change_text)), said
+
+
+METHOD_COLUMNS: list[Column[MethodRun]] = [
+    column("compress.method", lambda row: row[0].name),
+    column("compress.rank", lambda row: row[1].rank, numbers.count),
+]
+
+
+def _methods(study: Study) -> Table:
+    runs = runs_in(study)
+    lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
+
+    def decoded(run: CompressRun) -> Text | None:
+        """Return a token's time; with its context, where not all have the same."""
+        if run.decode_s is None:
+            return None
+        time = numbers.seconds(run.decode_s)
+        return say("compress.behind", time=time, tokens=run.setting("decode_len")) if len(lengths) > 1 else time
+
+    return _table(
+        "methods",
+        study,
+        [(arm, run) for arm in study.arms for run in arm.runs],
+        [
+            *METHOD_COLUMNS,
+            column("quality.bytes", lambda row: row[1].cache_bytes, numbers.count),
+            column("compress.of_own", lambda row: row[1].share_of_own, numbers.percent),
+            column("compress.of_mha", lambda row: row[1].share_of_mha, numbers.percent),
+            column("compress.perplexity", lambda row: _said(row[1].perplexity, perplexity_text), kind=Kind.NUMBER),
+            column("compress.change", lambda row: _change(row[1]), kind=Kind.NUMBER),
+            *map(_added_column, CLASSES),
+            column("compress.logits", lambda row: row[1].logits_change, lambda change: f"{change:.2g}"),
+            column("quality.decode", lambda row: decoded(row[1]), kind=Kind.NUMBER),
+        ],
+        note=say(
+            "compress.methods_note",
+            windows=numbers.count(max(len(run.text[ALL]) for run in runs)),
+            plays=joined("list", runs[0].plays) or numbers.NOTHING,
+            lengths=joined("list", lengths) or numbers.NOTHING,
+        ),
+    )
+
+
+def _added_column(name: str) -> Column[MethodRun]:
+    def added(row: MethodRun) -> Text | None:
+        run = row[1]
+        return None if run is run.own else _said(value_of(run.added(name)), nats)
+
+    return column(f"compress.added.{name}", added, kind=Kind.NUMBER)
+
+
+def _layers(study: Study) -> Table:
+    return _table(
+        "layers",
+        study,
+        [(arm, run) for arm in study.others for run in arm.runs if run.kept and not run.is_full],
+        [
+            *METHOD_COLUMNS,
+            column("compress.lost", lambda row: 1 - fmean(share for _, share in row[1].kept), numbers.percent),
+            column("compress.lose_most", lambda row: _lost(sorted(row[1].kept, key=_kept)[:LAYERS_NAMED])),
+            column("compress.lose_least", lambda row: _lost([max(row[1].kept, key=_kept)])),
+        ],
+        note=say("compress.layers_note"),
+        folded=True,
+    )
+
+
+def _kept(layer: tuple[int, float]) -> float:
+    return layer[1]
+
+
+def _lost(layers: Sequence[tuple[int, float]]) -> Text:
+    return joined(
+        "list", [say("compress.layer", number=number, share=numbers.percent(1 - share)) for number, share in layers]
+    )
+
+
+def _headline(study: Study, results: Results) -> Headline | None:
+    """Say what eight bits cost, down to which rank the best latent holds, and what goes first behind it."""
+    if study.baseline is None:
+        return None
+    own, best = study.baseline.first, best_latent(study)
+    parts = [_eight_bits(run, study) for run in runs_in(study) if run.method == INT8]
+    parts += [_holds(best), _goes_first(best, study)] if best else []
+    told = [part for part in parts if part is not None]
+    if not told:
+        return None
+    detail = say(
+        "compress.headline",
+        weights=own.weights or numbers.NOTHING,
+        windows=numbers.count(len(own.text[ALL])),
+        told=joined("notes", [part.detail for part in told]),
+    )
+    return Headline(text=told[0].text, detail=joined(": ", [study.label, detail]) if results.several else detail)
+
+
+def compressed_told(study: Study) -> Text:
+    """Say beside a claim what goes first under the best way to choose a latent; nothing where nothing does."""
+    best = best_latent(study)
+    told = _goes_first(best, study) if best else None
+    if best is None or told is None:
+        return ""
+    return say("claim.tiers.compressed", weights=best.runs[0].weights or numbers.NOTHING, told=told.detail)
+
+
+def _part(kind: str, run: CompressRun, name: Text, *, point: str = "", **more: Text) -> Headline:
+    """Return a part of the headline, and the point that it makes where it comes first."""
+    change = change_text(run.times.mean) if run.times else numbers.NOTHING
+    fields = {
+        "share": _share(run),
+        "rank": run.rank or numbers.NOTHING,
+        "rise": numbers.percent(RISE),
+        "change": change,
+    }
+    return Headline(
+        text=say(f"compress.point.{point or kind}", name=method_name(run.method), **fields),
+        detail=say(f"compress.headline.{kind}", name=name, **fields, **more),
+    )
+
+
+def _eight_bits(run: CompressRun, study: Study) -> Headline | None:
+    if run.times is None:
+        return None
+    best, dtype = _less_than_any_latent(run, study), run.axis("dtype")
+    of_half: Text = ""
+    if run.share_of_own is not None and dtype in OVER_BFLOAT16:
+        half = numbers.percent(run.share_of_own * OVER_BFLOAT16[dtype])
+        of_half = say("compress.headline.of_half", dtype=dtype, share=half)
+    interval, point = run.times.said(change_text), "best" if best else "int8"
+    return _part("int8", run, method_name(run.method), point=point, of_half=of_half, interval=interval, best=best)
+
+
+def _less_than_any_latent(run: CompressRun, study: Study) -> Text:
+    """Say so where every latent that leaves something out loses more than eight bits, by the rule of evidence."""
+    cut = [other for arm in latents(study) for other in arm.runs if not other.is_full]
+    known = [(other.times.mean, other) for other in cut if other.times]
+    if not known or not all_lose_more(cut, run):
+        return ""
+    change, best = min(known, key=lambda found: found[0])
+    return say("compress.headline.best", name=best.name, share=_share(best), change=change_text(change))
+
+
+def _holds(arm: Method) -> Headline | None:
+    run = holds_until(arm)
+    return None if run is None else _part("only_full" if run.is_full else "holds", run, arm.name)
+
+
+def _goes_first(arm: Method, study: Study) -> Headline | None:
+    """Say it at the first rank where perplexity rises; None where it does not."""
+    rises = [rise for rise in rises_in(study) if rise.arm is arm]
+    told = [said for rise in rises if (said := _ranked(rise, is_brief=True)) is not None]
+    if len(told) < len(MEASURES):
+        return None
+    by_nats, by_share = told
+    return _part("first", rises[0].run, arm.name, by_nats=by_nats, by_share=by_share)
+
+
+def _change(run: CompressRun) -> Text | None:
+    """Return the change of perplexity; nothing of the model as it is."""
+    return None if run is run.own else _said(run.times, change_text)
+
+
+def _share(run: CompressRun) -> str:
+    return numbers.NOTHING if run.share_of_own is None else numbers.percent(run.share_of_own)
+
+
+def _said(value: Value | None, text: Callable[[float], str]) -> Text | None:
+    return None if value is None else value.said(text)

@@ -1,0 +1,519 @@
+"""What a step of reinforcement learning holds: by owner and kind, what GRPO saves of PPO's peak, which GPUs hold it.
+
+Most of it is projected, for models that no machine at hand can train; what was measured says so in its title and its
+column, and stands over the projection of the same model where there is one.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import cycle
+from typing import Any
+
+from suite.records import holdings, numbers
+from suite.records.derived import noted
+from suite.records.holdings import KINDS, NOBODY, OTHER, OWNERS
+from suite.records.rl_metrics import PHASES
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.model import labels
+from suite.report.model.experiment import differing, grouped, without
+from suite.report.model.labels import ALGORITHM, Style
+from suite.report.model.results import Results
+from suite.report.model.run import Pairs, number_of
+from suite.report.plot import rows as by_row
+from suite.report.plot.marks import DASHES, Point, Series
+from suite.report.plot.plots import LEGEND_ROW_PX, height_px, is_wide, plot
+from suite.report.plot.rows import bars, stacked
+from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, shares, ticked
+from suite.report.rl import memory_design as design
+from suite.report.rl.memory_design import MODELS, PARAMETERS, TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
+from suite.report.table import Column, column, columns_of, table
+from suite.theory.published_memory import NEEDS, PEAK, SAVING, PublishedMemory, published_memory
+
+STRIPS = dict(zip(OWNERS, ("#57606a", "#afb8c1", "#818b98", "#c8d1da", "#6e7781"), strict=True))
+"""Greys that differ from their neighbours'."""
+LOOKS = {
+    holdings.PARAMETERS: (labels.BLUE, ""),
+    holdings.GRADIENTS: (labels.SKY, "/"),
+    holdings.OPTIMISER: (labels.GREEN, "x"),
+    holdings.OPTIMISER_TEMPORARIES: (labels.GREEN, "-"),
+    holdings.ACTIVATIONS: (labels.ORANGE, "."),
+    holdings.LOGITS: (labels.VERMILION, "\\"),
+    holdings.KV_CACHE: (labels.PURPLE, "|"),
+    holdings.EXPERIENCE: (labels.SKY, "+"),
+    holdings.GATHERED: (labels.BLUE, "+"),
+    OTHER: ("#8c959f", ""),
+}
+"""Colour and pattern of a kind."""
+MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
+COLOURS = (labels.BLUE, labels.VERMILION, labels.GREEN, labels.ORANGE, labels.PURPLE, labels.SKY)
+LINES = [
+    Style(colour=one, dash=dash, marker=marker) for one, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
+]
+"""Of the lines of a plot in their order."""
+ROW_PX, NAME_SHIFT_PX = 78, 26
+BAR, STRIP, STRIP_DOWN = 0.34, 0.24, 0.31
+"""Of a row: how high the bar and the strip below it are, and how far below the bar's middle the strip's lies."""
+LEAST_SHARE = 0.005
+"""Of the longest bar: smaller parts are drawn as one."""
+OVER = (PARAMETERS, "seq_len", "num_generations", "prompts_per_step", "micro_batch", "shards")
+"""What a curve is drawn over: the policy's parameters, or a setting whose values are numbers."""
+COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+GPUS_GB = (24, 40, 80, 141)
+SHARDS, ANY = "shards", "any"
+OF_A_PEAK = ("precision", "dtype", "seq_len", "prompts_per_step", "num_generations", "minibatch", "micro_batch")
+"""Without these and `checkpointing` a saving of memory says nothing."""
+
+
+def build(results: Results) -> Section | None:
+    """Build it from projections and from runs that tracked their memory."""
+    found = design.memory_experiments(results)
+    if not found:
+        return None
+    drawn, saved = design.drawn_experiments(found), design.savings(found)
+    arms, to_fit, drawn_to_fit = _arms(found), _to_fit(found), _to_fit(drawn)
+    return section(
+        "rl_memory",
+        figures=[*(_bars(one, found) for one in drawn), *map(_curves, design.telling_pairs(saved))],
+        tables=[
+            _fits_table("rl_memory.fits", drawn_to_fit, results),
+            _fits_table("rl_memory.fits_all", to_fit, results) if len(to_fit) > len(drawn_to_fit) else None,
+            _savings_table(saved, results),
+            _checks_table(design.checks(found), results),
+            _published_table(found, saved),
+            _peaks_table("owner", arms, results),
+            _peaks_table("kind", arms, results),
+        ],
+        headlines=[_headline(pair, arms) for pair in design.telling_pairs(design.savings(drawn))],
+    )
+
+
+def _arms(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
+    return [arm for experiment in found for arm in experiment.arms]
+
+
+def _algorithm(arm: MemoryArm) -> str:
+    return labels.label_of(ALGORITHM, arm.first.algorithm)
+
+
+def _evidence(arm: MemoryArm) -> str:
+    return "measured" if arm.first.is_measured else "projected"
+
+
+def _own(arms: Iterable[MemoryArm]) -> list[Text]:
+    """Say what arms alone have, once for each name."""
+    owned = {arm.name: ", ".join(design.own_settings(arm)) for arm in arms}
+    return [say("rl_memory.own", arm=name, settings=settings) for name, settings in owned.items() if settings]
+
+
+def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Figure:
+    """Draw what is held at the peak of a step, then of each of its phases."""
+    arms, first = experiment.arms, experiment.arms[0]
+    phases = list(dict.fromkeys(phase for arm in arms for phase in arm.first.phases))
+    views = [View(title=say("rl_memory.peak"), figure=_stacks(arms, None))]
+    if len(phases) > 1:
+        views += [View(title=say(f"rl.phase.{phase}"), figure=_stacks(arms, phase)) for phase in phases]
+    of_model = differing([one.key for one in found if one.arms[0].first.model == first.first.model])
+    rest = written(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
+    said = [say(f"rl_memory.caption.{_evidence(first)}")]
+    said += [say("rl_memory.also", settings=", ".join(rest))] if rest else []
+    return Figure(
+        title=dotted(experiment.title, say(f"evidence.{_evidence(first)}")),
+        settings=experiment.settings,
+        caption=joined("sentence", [*said, *_own(arms)]),
+        views=views,
+        height_px=by_row.height_px(len(arms), ROW_PX) + LEGEND_ROW_PX * len(LOOKS) // 2,
+        wide=True,
+        facets=experiment.facets,
+    )
+
+
+def _stacks(arms: Sequence[MemoryArm], phase: str | None) -> dict[str, Any]:
+    """Draw a phase, or where it is None the phase that holds most.
+
+    A colour with a pattern is a kind; an owner is a strip below its part of the bar with its name, so that the legend
+    holds kinds alone and both read in greyscale.
+    """
+    drawn = [arm for arm in arms if phase is None or phase in arm.first.phases]
+    held = [arm.first.phases[phase or arm.first.peak_phase] for arm in drawn]
+    longest = max(one.peak for one in held)
+    parts = [_drawn_parts(one.parts, longest) for one in held]
+    about = [{"algorithm": _algorithm(arm)} for arm in drawn]
+    every = [(owner, kind) for owner in (*OWNERS, NOBODY) for kind in (*KINDS, OTHER)]
+    present = [part for part in every if any(part in one for one in parts)]
+    first = {kind: owner for owner, kind in reversed(present)}
+    segments = [_segment(part, parts, about, in_legend=first[part[1]] == part[0]) for part in present]
+    strips = [_strip(owner, parts, about) for owner in OWNERS if any(owner == one for one, _ in present)]
+    return by_row.rows(
+        [_row_name(arm, phase) for arm in drawn],
+        [*segments, *strips],
+        xaxis=linear(say("rl_memory.axis"), range=[0, 1.02 * longest], **ticked(byte_steps(longest))),
+        shift_px=NAME_SHIFT_PX,
+        uniformtext={"mode": "hide", "minsize": 10},
+        **stacked(itemclick=False, itemdoubleclick=False),
+    )
+
+
+def _row_name(arm: MemoryArm, phase: str | None) -> Text:
+    if phase is not None:
+        return say("rl_memory.row", name=arm.name, peak=numbers.bytes_iec(arm.first.phases[phase].peak))
+    highest = say(f"rl.phase.{arm.first.peak_phase}")
+    return say("rl_memory.row_phase", name=arm.name, peak=numbers.bytes_iec(arm.first.peak), phase=highest)
+
+
+def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, float]:
+    """Return the parts of a bar, those too small to see as nobody's at its end."""
+    drawn = {part: value for part, value in parts.items() if value >= LEAST_SHARE * longest}
+    rest = sum(parts.values()) - sum(drawn.values())
+    if rest > 0:
+        drawn[NOBODY, OTHER] = drawn.get((NOBODY, OTHER), 0.0) + rest
+    return drawn
+
+
+def _segment(
+    part: Part, parts: Sequence[Mapping[Part, float]], about: Sequence[Mapping[str, Text]], *, in_legend: bool
+) -> dict[str, Any]:
+    owner, kind = part
+    colour, pattern = LOOKS[kind]
+
+    def hover(held: Mapping[Part, float]) -> Text:
+        size, share = numbers.bytes_iec(held[part]), numbers.percent(held[part] / sum(held.values()))
+        return say("rl_memory.hover", owner=say(f"rl_memory.owner.{owner}"), size=size, share=share)
+
+    points = [
+        Point(x=held[part], y=row, hover=hover(held), facets=about[row])
+        for row, held in enumerate(parts)
+        if part in held
+    ]
+    name = say(f"rl_memory.kind.{kind}")
+    return bars(name, points, colour=colour, pattern=pattern, width=BAR, in_legend=in_legend)
+
+
+def _strip(owner: str, parts: Sequence[Mapping[Part, float]], about: Sequence[Mapping[str, Text]]) -> dict[str, Any]:
+    sums = [sum(value for (one, _), value in held.items() if one == owner) for held in parts]
+    name = say(f"rl_memory.owner.{owner}")
+    points = [
+        Point(x=value, y=row + STRIP_DOWN, text=joined(" ", [name, numbers.bytes_iec(value)]), facets=about[row])
+        for row, value in enumerate(sums)
+        if value > 0
+    ]
+    inside: dict[str, Any] = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0}
+    looks: dict[str, Any] = {"colour": STRIPS[owner], "width": STRIP, "in_legend": False, "textfont": {"size": 11}}
+    return bars(name, points, **looks, **inside)
+
+
+def _curves(pair: Sequence[Saving]) -> Figure | None:
+    """Draw the saving over each thing that it depends on."""
+    plots = {over: lines for over in OVER if (lines := _lines_over(over, pair))}
+    if not plots:
+        return None
+    arms, most = (pair[0].arm, pair[0].baseline), max(map(len, plots.values()))
+    usual = design.usual_of([one.arm.setting for one in pair])
+    settings = [f"{name}={usual[name]}" for name, _ in arms[0].setting if usual.get(name) and name not in TITLED]
+    said = [say("rl_memory.saving_caption", **_fields(pair[0]))]
+    said += [say("rl_memory.usual_is", settings=", ".join(settings))] if settings else []
+    return Figure(
+        title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{_evidence(arms[0])}")),
+        settings=dotted(*(arm.name for arm in arms if arm.name != _algorithm(arm))),
+        caption=joined("sentence", [*said, *_own(arms[1:])]),
+        views=[View(title=say(f"rl_memory.view.{over}"), figure=_saving_plot(over, plots[over])) for over in plots],
+        height_px=height_px(most),
+        wide=is_wide(most),
+    )
+
+
+def _saving_plot(over: str, lines: Sequence[Series]) -> dict[str, Any]:
+    xs = sorted({point.x for line in lines for point in line.points})
+    ticks = decimal_ticks(xs, parameters) if over == PARAMETERS else [(x, numbers.count(x)) for x in xs]
+    return plot(
+        lines,
+        xaxis=log(say(f"rl_memory.over.{over}"), ticks),
+        yaxis=shares(say("rl_memory.saving_axis"), rangemode="tozero"),
+        showlegend=len(lines) > 1,
+    )
+
+
+def _lines_over(over: str, found: Sequence[Saving]) -> list[Series]:
+    """Return lines whose experiments agree in everything else, with two points at least; of too many those that
+    differ the least from what is usual."""
+    models = {*MODELS.values()}
+    placed = [one for one in found if one.at(over) is not None]
+    by_rest = grouped(placed, lambda one: without(one.arm.setting, models if over == PARAMETERS else {over}))
+    lines = {key: points for key, same in by_rest.items() if len(points := {one.at(over): one for one in same}) > 1}
+    usual = design.usual_of([one.arm.setting for one in found])
+    odd = {key: design.unusual(key, usual) - models for key in lines}
+    kept = sorted(lines, key=lambda key: (len(odd[key]), -len(lines[key])))[: len(LINES)]
+    return [
+        Series(
+            name=_line_name(key, differing(kept) & (odd[key] | models)),
+            points=sorted((_saving_point(x, one) for x, one in lines[key].items()), key=lambda point: point.x),
+            style=style,
+            mode="lines+markers",
+            size=8,
+        )
+        for key, style in zip(kept, LINES, strict=False)
+    ]
+
+
+def _line_name(key: Pairs, names: Collection[str]) -> Text:
+    """Return the model, and what is unusual, where lines differ in it."""
+    told = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
+    return ", ".join(told) or say("rl_memory.usual")
+
+
+def _saving_point(x: float | None, saving: Saving) -> Point:
+    hover = say("rl_memory.saving_hover", **_fields(saving))
+    facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
+    return Point(x=x, y=saving.share, hover=hover, facets=facets)
+
+
+def _fields(saving: Saving) -> dict[str, Text]:
+    """Return what sentences on a saving are filled in with."""
+    return {
+        "arm": _algorithm(saving.arm),
+        "baseline": _algorithm(saving.baseline),
+        "model": saving.arm.first.model,
+        "saved": numbers.percent(saving.share),
+        "share": numbers.percent(abs(saving.share)),
+        "before": numbers.bytes_iec(saving.baseline.first.peak),
+        "after": numbers.bytes_iec(saving.arm.first.peak),
+    }
+
+
+def parameters(value: float) -> str:
+    """Write a size as models are called: 494M, 8.03B."""
+    size, unit = next((pair for pair in COUNT_UNITS if value >= pair[0]), (1.0, ""))
+    return f"{value / size:.3g}{unit}"
+
+
+def _case_columns(
+    arms: Sequence[MemoryArm], results: Results, *, has_evidence: bool = False, but: str = ""
+) -> list[Column[MemoryArm]]:
+    """Return what tables begin with: a case's model and algorithm, and how it differs from the table's others."""
+    by_workload = grouped(arms, lambda arm: arm.first.workload).items()
+    told = {workload: differing([arm.setting for arm in same]) - {*TITLED, but} for workload, same in by_workload}
+
+    def settings(arm: MemoryArm) -> str:
+        return ", ".join(written(arm.setting, told[arm.first.workload]))
+
+    return [
+        column("column.model", lambda arm: arm.first.model),
+        column("column.algorithm", lambda arm: arm.name),
+        column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
+        *([column("fact.evidence", lambda arm: say(f"evidence.{_evidence(arm)}"))] if has_evidence else []),
+        *([column("column.label", lambda arm: arm.label, facet="label")] if results.several else []),
+    ]
+
+
+def _note(first: Text, arms: Sequence[MemoryArm], owners: Sequence[MemoryArm] | None = None, but: str = "") -> Text:
+    """Add to a note what all cases agree in, and what an arm alone has, neither of which a row says."""
+    said = [first]
+    for workload, same in grouped(arms, lambda arm: arm.first.workload).items():
+        keys = [arm.setting for arm in same]
+        alike = written(keys[0], {name for name, _ in keys[0]} - differing(keys) - {*TITLED, but})
+        said += [say(f"rl_memory.alike.{workload}", settings=", ".join(alike))] if alike else []
+    return joined("sentence", [*said, *_own(arms if owners is None else owners)])
+
+
+def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
+    """Return projections; how many devices are needed depends on everything but how many there are."""
+    arms = [arm for arm in _arms(found) if not arm.first.is_measured]
+    return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [SHARDS]), arm.key)).values()]
+
+
+def _fits_table(title: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
+    if not any(_needed(size, arm) for arm in arms for size in GPUS_GB):
+        return None
+    return table(
+        say(title),
+        arms,
+        [
+            *_case_columns(arms, results, but=SHARDS),
+            column("rl_memory.on_one", lambda arm: _peak_of_one(1, arm), numbers.bytes_iec),
+            *(column(say("rl_memory.gpu", size=gb), partial(_needed, gb), numbers.count) for gb in GPUS_GB),
+            column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
+        ],
+        note=_note(say("rl_memory.fits_note", reserve=_reserve(arms)), arms, but=SHARDS),
+        facets_of=lambda arm: arm.facets,
+    )
+
+
+def _needed(size_gb: int, arm: MemoryArm) -> int | None:
+    return arm.first.devices_needed(size_gb)
+
+
+def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
+    return noted(arm.first.record, f"shards_{shards}", "peak_bytes_per_device")
+
+
+def _smallest(arm: MemoryArm) -> Text:
+    """Return the set with the least memory together; of equal ones the fewest devices."""
+    sets = [(count * size, count, size) for size in GPUS_GB if (count := _needed(size, arm)) is not None]
+    return _set(*min(sets)[1:]) if sets else ""
+
+
+def _set(count: int, size_gb: int) -> Text:
+    return say("rl_memory.set", count=count, size=size_gb)
+
+
+def _reserve(arms: Iterable[MemoryArm]) -> Text:
+    stated = [arm.first.setting("reserve_bytes_per_device") for arm in arms]
+    known = sorted(value for text in stated if (value := number_of(text)) is not None)
+    if not known:
+        return say("rl_memory.reserve_unknown")
+    low, high = numbers.bytes_iec(known[0]), numbers.bytes_iec(known[-1])
+    return low if low == high else say("rl.range", low=low, high=high)
+
+
+def _savings_table(found: Sequence[Saving], results: Results) -> Table:
+    arms = [one.arm for one in found]
+    return table(
+        say("rl_memory.savings"),
+        found,
+        [
+            *columns_of(lambda one: one.arm, _case_columns(arms, results, has_evidence=True)),
+            column("rl_memory.parameters", lambda one: one.arm.first.parameters, parameters),
+            column("rl_memory.against", lambda one: one.baseline.name),
+            column("rl_memory.baseline_peak", lambda one: one.baseline.first.peak, numbers.bytes_iec),
+            column("rl_memory.peak", lambda one: one.arm.first.peak, numbers.bytes_iec),
+            column("rl_memory.saved", lambda one: one.share, numbers.percent),
+        ],
+        note=_note(say("rl_memory.savings_note"), arms, [one.baseline for one in found]),
+        facets_of=lambda one: one.arm.facets,
+    )
+
+
+def _checks_table(found: Sequence[design.Check], results: Results) -> Table:
+    arms = [one.arm for one in found]
+    return table(
+        say("rl_memory.checks"),
+        found,
+        [
+            *columns_of(lambda check: check.arm, _case_columns(arms, results)),
+            column("column.phase", lambda check: say(f"rl.phase.{check.phase}")),
+            column("rl_memory.measured", lambda check: check.measured, numbers.bytes_iec),
+            column("rl_memory.projected", lambda check: check.projected, numbers.bytes_iec),
+            column("rl_memory.projected_tokens", lambda check: check.tokens, kind=Kind.NUMBER),
+            column("rl_memory.over_projected", lambda check: _over(check.measured, check.projected), numbers.times),
+            column("rl_memory.allocator", lambda check: check.allocator, numbers.bytes_iec),
+            column("rl_memory.over_held", lambda check: _over(check.allocator, check.measured), numbers.times),
+        ],
+        note=_note(say("rl_memory.checks_note"), arms),
+        facets_of=lambda check: check.arm.facets,
+    )
+
+
+def _over(amount: float | None, over: float | None) -> float | None:
+    return None if amount is None or over is None else amount / over
+
+
+def _peaks_table(by: str, arms: Sequence[MemoryArm], results: Results) -> Table:
+    """Lay out each phase's peak and the whole's by owner, or the whole's by kind."""
+    place, names, phases = (0, (*OWNERS, NOBODY), PHASES) if by == "owner" else (1, (*KINDS, OTHER), ())
+    held = [
+        column(f"rl_memory.{by}.{name}", partial(_held_at_peak, place, name), numbers.bytes_iec, only_where_known=True)
+        for name in names
+    ]
+    return table(
+        say(f"rl_memory.by_{by}"),
+        arms,
+        [
+            *_case_columns(arms, results, has_evidence=True),
+            column("rl_memory.peak", lambda arm: arm.first.peak, numbers.bytes_iec),
+            *(column(f"rl.phase.{phase}", partial(_peak_in, phase), numbers.bytes_iec) for phase in phases),
+            *held,
+        ],
+        note=_note(say(f"rl_memory.by_{by}_note"), arms),
+        folded=True,
+        facets_of=lambda arm: arm.facets,
+    )
+
+
+def _peak_in(phase: str, arm: MemoryArm) -> float | None:
+    return arm.first.phases[phase].peak if phase in arm.first.phases else None
+
+
+def _held_at_peak(place: int, name: str, arm: MemoryArm) -> float | None:
+    """Return the sum of the parts whose owner, or kind, is called so: the first or the second name of a part."""
+    parts = arm.first.phases[arm.first.peak_phase].parts
+    return sum(value for part, value in parts.items() if part[place] == name) or None
+
+
+def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving]) -> Table:
+    """Lay out published figures, each beside the most usual of our comparable projections."""
+    projections = [arm for arm in _arms(found) if not arm.first.is_measured]
+    usual = design.usual_of([arm.setting for arm in projections])
+    projections.sort(key=lambda arm: len(design.unusual(arm.setting, usual)))
+    shares = {one.arm: one.share for one in reversed(saved) if one.arm.first.has_reference}
+    rows = [(figure, _ours(figure, projections, shares)) for figure in published_memory()]
+    return table(
+        say("rl_memory.published"),
+        rows,
+        [
+            column("rl_memory.what", lambda row: say(f"rl_memory.what.{row[0].kind}")),
+            column("published.problem", lambda row: row[0].problem, kind=Kind.LONG),
+            column("published.figure", lambda row: _published(row[0]), kind=Kind.NUMBER),
+            column("rl_memory.ours", lambda row: row[1][0], kind=Kind.NUMBER),
+            column("rl_memory.our_settings", lambda row: row[1][1], kind=Kind.LONG),
+            column("published.source", lambda row: row[0].source, kind=Kind.LONG),
+            column("column.notes", lambda row: row[0].note, kind=Kind.LONG),
+        ],
+        note=say("rl_memory.published_note"),
+    )
+
+
+def _published(figure: PublishedMemory) -> Text:
+    by_kind = {NEEDS: _set(figure.count, figure.gpu_gb), PEAK: figure.peak, SAVING: numbers.percent(figure.share)}
+    return by_kind[figure.kind]
+
+
+def _ours(
+    figure: PublishedMemory, projections: Sequence[MemoryArm], shares: Mapping[MemoryArm, float]
+) -> tuple[Text, Text]:
+    """Return what the first comparable projection says, and its settings; nothing where none is."""
+    for arm in projections if figure.like is not None else ():
+        if _is_like(arm, figure.like) and (text := _said_of(figure, arm, shares.get(arm))):
+            return text, ", ".join(f"{name}={value}" for name, value in arm.first.said.items() if value)
+    return "", ""
+
+
+def _said_of(figure: PublishedMemory, arm: MemoryArm, share: float | None) -> Text:
+    """Return what a projection says of the quantity of a published figure; nothing where it has none."""
+    if figure.kind == SAVING:
+        return "" if share is None else numbers.percent(share)
+    if figure.kind == NEEDS:
+        count = _needed(figure.gpu_gb, arm)
+        return "" if count is None else _set(count, figure.gpu_gb)
+    peak = _peak_of_one((figure.like or {}).get(SHARDS, 1), arm)
+    return "" if peak is None else numbers.bytes_iec(peak)
+
+
+def _is_like(arm: MemoryArm, like: Mapping[str, Any] | None) -> bool:
+    """Return whether a projection has these settings; it says its peak for each number of shards, whatever its own."""
+    ours = arm.first.said
+    return all(
+        bool(ours.get(name)) if wanted == ANY else ours.get(name, "") == ("" if wanted is None else str(wanted))
+        for name, wanted in (like or {}).items()
+        if name != SHARDS
+    )
+
+
+def _headline(pair: Sequence[Saving], arms: Sequence[MemoryArm]) -> Headline:
+    """Say what is saved of the peak, of the models whose settings are the first one's."""
+    first = pair[0]
+    setting, evidence = first.arm.setting, _evidence(first.arm)
+    telling = differing([arm.setting for arm in arms if arm.first.workload == first.arm.first.workload])
+    settings = written(setting, {*OF_A_PEAK, "checkpointing", *telling} - TITLED) + design.own_settings(first.baseline)
+    models = MODELS.values()
+    alike = [one for one in pair if without(one.arm.setting, models) == without(setting, models)]
+    detail = say(
+        f"rl_memory.headline.{evidence}",
+        arm=first.arm.name,
+        baseline=first.baseline.name,
+        items=joined("list", [say(f"rl_memory.headline.{_way(one)}", **_fields(one)) for one in alike]),
+        settings=say("finding.settings", settings=", ".join(settings)) if settings else "",
+    )
+    return Headline(text=say(f"rl_memory.point.{evidence}.{_way(first)}", **_fields(first)), detail=detail)
+
+
+def _way(saving: Saving) -> str:
+    return "less" if saving.share >= 0 else "more"

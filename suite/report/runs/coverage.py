@@ -1,0 +1,104 @@
+"""What ran, what did not and why: a case that could not run is a row with a reason, never a gap."""
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+
+from suite.records import numbers
+from suite.records.privacy import scrub
+from suite.records.record import Status
+from suite.report.blocks import Kind, Section, Table, joined, say, section
+from suite.report.model.labels import record_facets
+from suite.report.model.results import CurrentRecord, Results, Unread
+from suite.report.table import Column, column, columns_of, plain, table
+
+Reason = tuple[Status, str, str]
+"""A status, why, and the label."""
+Counts = tuple[str, Mapping[str, int]]
+"""A row's title, and how many of it each label has."""
+
+
+def build(results: Results) -> Section | None:
+    """Build it from every record and every folder that gave none; None without any."""
+    if not results.records and not results.damaged and not results.unfinished:
+        return None
+    tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
+    said = [say("coverage.explanation"), say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""]
+    return section(
+        "coverage",
+        explanation=joined("sentence", said),
+        tables=[_counts(results), *_refused(results), _damaged(results), _unfinished(results)],
+    )
+
+
+def _counts(results: Results) -> Table:
+    """Count in a column for each label."""
+    by_status = {
+        status: Counter(current.label for current in results.records if current.record.status is status)
+        for status in Status
+    }
+    superseded = Counter[str]()
+    for current in results.records:
+        superseded[current.label] += current.superseded
+    rows: list[Counts] = [
+        ("column.cases", Counter(current.label for current in results.records)),
+        *((f"status.{status}", found) for status, found in by_status.items() if found or status is Status.OK),
+        ("column.superseded", superseded),
+        ("column.damaged", Counter(unread.label for unread in results.damaged)),
+        ("column.unfinished", Counter(unread.label for unread in results.unfinished)),
+    ]
+    labels = [column(plain(label), partial(_of_label, label), numbers.count) for label in results.labels]
+    return table(say("coverage.counts"), rows, [column("column.runs", lambda row: say(row[0])), *labels])
+
+
+def _of_label(label: str, row: Counts) -> int:
+    return row[1].get(label, 0)
+
+
+def _refused(results: Results) -> list[Table]:
+    """List every case without a result; before many of them, how many each reason has."""
+    refused = [current for current in results.records if current.record.status is not Status.OK]
+    columns: list[Column[Reason]] = [
+        column("column.status", lambda reason: say(f"status.{reason[0]}")),
+        column("column.reason", lambda reason: reason[1], kind=Kind.LONG),
+        *([column("column.label", lambda reason: reason[2], facet="label")] if results.several else []),
+    ]
+    cases = table(
+        say("coverage.refused"),
+        refused,
+        [*columns_of(_reason, columns), column("column.case", lambda current: current.record.case.id, kind=Kind.CASE)],
+        facets_of=lambda current: record_facets(current.record),
+    )
+    if not cases.folded:
+        return [cases]
+    reasons = table(
+        say("coverage.reasons"),
+        Counter(map(_reason, refused)).most_common(),
+        [*columns_of(lambda row: row[0], columns), column("column.cases", lambda row: row[1], numbers.count)],
+    )
+    return [reasons, cases]
+
+
+def _reason(current: CurrentRecord) -> Reason:
+    record = current.record
+    return record.status, scrub(record.reason or numbers.NOTHING, is_ours=False), current.label
+
+
+UNREAD_COLUMNS: list[Column[Unread]] = [
+    column("column.label", lambda unread: unread.label, facet="label"),
+    column("column.folder", lambda unread: unread.name, kind=Kind.CODE),
+]
+
+
+def _damaged(results: Results) -> Table:
+    return table(
+        say("coverage.damaged"),
+        results.damaged,
+        [*UNREAD_COLUMNS, column("column.wrong", lambda unread: scrub(unread.reason, is_ours=False), kind=Kind.LONG)],
+        note=say("coverage.damaged_note"),
+    )
+
+
+def _unfinished(results: Results) -> Table:
+    note = say("coverage.unfinished_note")
+    return table(say("coverage.unfinished"), results.unfinished, UNREAD_COLUMNS, note=note)

@@ -1,0 +1,178 @@
+"""What disturbed the runs: throttled and pressured samples, stolen time, and others on the same GPU; the worst first.
+
+Nothing is left out of the numbers for it: a reader has to see which of them to compare with care.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from suite.records import numbers
+from suite.records.telemetry import Mark
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
+from suite.report.model.labels import GREY, PURPLE, SKY, VERMILION, case_facets, shown
+from suite.report.model.results import Results
+from suite.report.model.run import cut, mapping, share
+from suite.report.plot.marks import Point
+from suite.report.plot.rows import bars, rows
+from suite.report.plot.scales import linear
+from suite.report.runs.telemetry import CPU, TelemetryRun, run_columns, run_name, settings_column, telemetry_runs
+from suite.report.table import Column, column, columns_of, table
+
+TELLING = 0.05
+"""A run with a larger share of marked samples is to be compared with care."""
+STOLEN = 0.01
+"""Less stolen time moves no median."""
+MOST_DRAWN, MOST_REASONS, MOST_OTHERS, MOST_TICKS = 16, 8, 1 << 20, 1 << 40
+STEAL = "steal"
+COLOURS = {Mark.THROTTLED: VERMILION, Mark.PRESSURED: PURPLE, STEAL: SKY}
+FRAME_PX, ROW_PX, NAME_SHIFT_PX = 110, 48, 16
+BAR, OFFSET = 0.2, -0.1
+"""In rows. A row's first bar lies under its name, the next ones below it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disturbed:
+    """One device of one run that was not left alone."""
+
+    run: TelemetryRun
+    device: str
+    shares: Mapping[str, float]
+    """By mark, and of stolen time."""
+    others: int
+    """Processes of others on the GPU."""
+
+    @property
+    def worst(self) -> float:
+        return max(self.shares.values(), default=0.0)
+
+    @property
+    def reasons(self) -> str:
+        """Return NVML's own names of why it held clocks back, the most frequent first."""
+        said = mapping(mapping(self.run.telemetry, "event_reasons_share"), self.device)
+        known = {cut(name): value for name in said if (value := share(said[name]))}
+        ranked = sorted(known, key=lambda name: -known[name])[:MOST_REASONS]
+        return ", ".join(f"{name} {numbers.percent(known[name])}" for name in ranked)
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the runs with telemetry; None where nothing was sampled."""
+    runs = telemetry_runs(results)
+    samples = sum(run.moments or _ticks(run) for run in runs)
+    if not samples:
+        return None
+    found = [disturbed for run in runs for disturbed in _disturbed(run)]
+    found.sort(key=lambda disturbed: (-disturbed.worst, -disturbed.others))
+    return section(
+        "disturbance",
+        explanation=joined(
+            "sentence", [say("disturbance.explanation"), _warning(found, len(runs), samples), _cost(runs)]
+        ),
+        figures=[_figure([disturbed for disturbed in found if disturbed.shares])],
+        tables=[_table(found, results)],
+    )
+
+
+def _ticks(run: TelemetryRun) -> int:
+    ticks = run.telemetry.get("ticks")
+    return ticks if isinstance(ticks, int) and 0 < ticks < MOST_TICKS else 0
+
+
+def _disturbed(run: TelemetryRun) -> list[Disturbed]:
+    found = []
+    for device in map(cut, dict.fromkeys([CPU, *run.devices, *(device for device, _ in run.marked)])):
+        # What a GPU does that the case did not use says nothing of the case.
+        if run.is_used(device) is False:
+            continue
+        shares = {mark: value for (of, mark), value in run.marked.items() if of == device}
+        if device == CPU and (run.steal_share or 0) > STOLEN:
+            shares[STEAL] = run.steal_share or 0.0
+        others = mapping(run.devices, device).get("other_processes")
+        count = int(others) if isinstance(others, int) and 0 < others < MOST_OTHERS else 0
+        if shares or count:
+            found.append(Disturbed(run=run, device=device, shares=shares, others=count))
+    return found
+
+
+def _warning(found: Sequence[Disturbed], runs: int, samples: int) -> Text:
+    if not found:
+        return say("disturbance.nothing", samples=numbers.count(samples), runs=numbers.count(runs))
+    telling = len({disturbed.run for disturbed in found if disturbed.worst > TELLING})
+    key = "disturbance.warning" if telling else "disturbance.little"
+    return say(key, count=numbers.count(telling), runs=numbers.count(runs), share=numbers.percent(TELLING))
+
+
+def _cost(runs: Sequence[TelemetryRun]) -> Text:
+    """Say what the watching itself took, of one CPU."""
+    shares = [value for run in runs if (value := share(run.telemetry.get("sampler_cpu_share"))) is not None]
+    return say("disturbance.cost", share=numbers.percent(median(shares))) if shares else ""
+
+
+def _figure(found: Sequence[Disturbed]) -> Figure | None:
+    drawn = found[:MOST_DRAWN]
+    if not drawn:
+        return None
+    left = len(found) - len(drawn)
+    left_out = say("signmap.not_drawn", count=numbers.count(left)) if left else ""
+    return Figure(
+        title=say("disturbance.figure"),
+        caption=joined("sentence", [say("disturbance.caption"), left_out]),
+        views=[View(title="", figure=_bars(drawn))],
+        height_px=FRAME_PX + ROW_PX * len(drawn),
+        wide=True,
+    )
+
+
+def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
+    several = len({disturbed.run.label for disturbed in drawn}) > 1
+    names = [_row_name(disturbed, has_label=several) for disturbed in drawn]
+    series = []
+    for mark in dict.fromkeys(mark for disturbed in drawn for mark in disturbed.shares):
+        marked = [(row, disturbed) for row, disturbed in enumerate(drawn) if mark in disturbed.shares]
+        points = [
+            Point(
+                x=100 * disturbed.shares[mark],
+                y=row,
+                hover=joined(": ", [names[row], numbers.percent(disturbed.shares[mark])]),
+                facets=disturbed.run.facets,
+            )
+            for row, disturbed in marked
+        ]
+        offsets = [OFFSET + BAR * list(disturbed.shares).index(mark) for _, disturbed in marked]
+        name, colour = say_or(f"mark.{mark}", mark), COLOURS.get(mark, GREY)
+        series.append(bars(name, points, colour=colour, width=BAR, offset=offsets))
+    most = max(100 * disturbed.worst for disturbed in drawn)
+    xaxis = linear(say("disturbance.axis"), range=[0, 1.05 * most], ticksuffix=" %") | {"zeroline": True}
+    return rows(names, series, xaxis=xaxis, shift_px=NAME_SHIFT_PX)
+
+
+def _row_name(disturbed: Disturbed, *, has_label: bool) -> Text:
+    run = disturbed.run
+    return dotted(disturbed.device, shown(run.axis("attention")), run_name(run.record), run.label if has_label else "")
+
+
+def _table(found: Sequence[Disturbed], results: Results) -> Table:
+    has_more = any(disturbed.reasons or disturbed.others for disturbed in found)
+    return table(
+        say("disturbance.table"),
+        found,
+        [
+            *columns_of(lambda disturbed: disturbed.run, run_columns(results)),
+            column("signmap.device", lambda disturbed: disturbed.device, kind=Kind.CODE),
+            *map(_share_column, (*Mark, STEAL)),
+            column("disturbance.reasons", lambda disturbed: disturbed.reasons, kind=Kind.CODE, only_where_known=True),
+            column(
+                "disturbance.others", lambda disturbed: disturbed.others or None, numbers.count, only_where_known=True
+            ),
+            *columns_of(lambda disturbed: disturbed.run, [settings_column()]),
+        ],
+        note=say("disturbance.note" if has_more else "disturbance.note_short"),
+        facets_of=lambda disturbed: case_facets(disturbed.run.record.case.axes),
+    )
+
+
+def _share_column(mark: str) -> Column[Disturbed]:
+    return column(
+        f"disturbance.mark.{mark}", lambda disturbed: disturbed.shares.get(mark), numbers.percent, only_where_known=True
+    )

@@ -1,0 +1,348 @@
+"""What the gate said: the newest judgement below each results folder, whole, and a line for each older one.
+
+A judgement is data from anywhere, like a record: its text is scrubbed and cut here, and escaped where it is shown.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from suite.gate.sentences import COMMIT_LENGTH, POINTS, change, differences, facts, finite, most, percent, quantity
+from suite.gate.sentences import values as before_and_after
+from suite.gate.short_names import settings_of, shared_settings, short_names
+from suite.gate.verdict import Judgement, Outcome, Side, Verdict
+from suite.records import numbers
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
+from suite.report.model.judgements import Judged, newest
+from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
+from suite.report.model.results import Results
+from suite.report.model.run import cut
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import rule
+from suite.report.plot.rows import rows
+from suite.report.plot.scales import Ticks, log
+from suite.report.table import Column, column, table
+
+LONGEST_NAME, LONGEST_REASON, DATE_LENGTH = 300, 1000, 16
+LATENCY = "latency_s"
+MOST_DRAWN, FRAME_PX, ROW_PX, NAME_SHIFT_PX = 40, 110, 36, 14
+PLAUSIBLE = (1e-3, 1e3)
+"""A ratio beyond is in the table alone, since the axis would not bear it."""
+LEAST_REACH = 1.03
+"""The axis shows as much to either side of no change, however small the changes are."""
+ROOM = 1.15
+PERCENT_BELOW, MOST_TICKS = 2.0, 7
+STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
+STYLES = {
+    Outcome.BROKEN: Style(colour=VERMILION, marker="x"),
+    Outcome.MISSING: Style(colour=VERMILION, marker="x-open"),
+    Outcome.SLOWER: Style(colour=VERMILION, marker="triangle-right"),
+    Outcome.INCOMPARABLE: Style(colour=SKY, marker="cross"),
+    Outcome.INCONCLUSIVE: Style(colour=ORANGE, marker="diamond-open"),
+    Outcome.ACCEPTED: Style(colour=PURPLE, marker="square"),
+    Outcome.UNJUDGED: Style(colour=ORANGE, marker="circle-open"),
+    Outcome.FASTER: Style(colour=GREEN, marker="triangle-left"),
+    Outcome.NEW: Style(colour=SKY, marker="star"),
+    Outcome.SAME: Style(colour=GREY, marker="circle"),
+}
+"""A colour and a symbol each, so that it reads without colours too; the triangles point to where the time went."""
+BETWEEN = "\N{EN DASH}"
+"""Stands between an interval's ends until a language's own word does."""
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A judgement as the page has it."""
+
+    judged: Judged
+    label: str
+    """Empty where it stands alone."""
+
+    @property
+    def judgement(self) -> Judgement:
+        return self.judged.judgement
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Return what each case is called."""
+        names = short_names(verdict.case for verdict in self.judgement.verdicts)
+        return {case: cut(name, LONGEST_NAME) for case, name in names.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A verdict that can be drawn."""
+
+    verdict: Verdict
+    name: str
+    ratio: float
+    low: float
+    high: float
+    allowed: float | None
+
+    @property
+    def ends(self) -> list[float]:
+        return [self.low, self.high, *([] if self.allowed is None else [self.allowed])]
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the judgements below the results; None without any."""
+    latest = newest(results.judgements)
+    if not latest:
+        return None
+    found = [Shown(judged=judged, label=judged.label if len(latest) > 1 else "") for judged in latest]
+    return section(
+        "gate",
+        explanation=joined("sentence", [say("gate.explanation"), *map(_said, found)]),
+        figures=[figure for shown in found for figure in _figures(shown)],
+        tables=[
+            *(table for shown in found for table in _tables(shown)),
+            _earlier([judged for judged in results.judgements if judged not in latest]),
+        ],
+    )
+
+
+def _said(shown: Shown) -> Text:
+    judgement = shown.judgement
+    at = say("gate.at", at=_date(shown.judged)) if shown.judged.at else ""
+    before, after = _side(judgement.before), _side(judgement.after)
+    said = joined(
+        "sentence",
+        [
+            say("gate.compared", after=after, before=before, at=at, counts=_counts(judgement) or numbers.NOTHING),
+            say("gate.interrupted") if judgement.interrupted else "",
+            say("gate.judged_nothing") if judgement.judged_nothing else "",
+        ],
+    )
+    return say("gate.of", label=shown.label, said=said) if shown.label else said
+
+
+def _counts(judgement: Judgement) -> Text:
+    counts = judgement.counts
+    return joined(
+        "list",
+        [
+            say("gate.count", count=numbers.count(counts[outcome]), outcome=say(f"outcome.{outcome}"))
+            for outcome in Outcome
+            if counts[outcome]
+        ],
+    )
+
+
+def _side(side: Side) -> Text:
+    label, commit = cut(side.label), cut(side.commit)[:COMMIT_LENGTH]
+    is_named = not commit or label.startswith(commit)
+    about = joined("list", ["" if is_named else commit, say("gate.uncommitted") if side.dirty else ""])
+    return say("gate.side", label=label, about=about) if about else label
+
+
+def _date(judged: Judged) -> str:
+    """Return when it began, to the minute."""
+    return cut(judged.at)[:DATE_LENGTH].replace("T", " ")
+
+
+def _figures(shown: Shown) -> list[Figure]:
+    """Draw the verdicts that have a ratio, worst first.
+
+    Exact quantities have a figure of their own: they change by much or, mostly, not at all, which is not drawn. What
+    changes by points is in the table alone: of it more is better, which this axis would turn round.
+    """
+    drawable = [verdict for verdict in shown.judgement.worst_first if verdict.metric not in POINTS]
+    found = [row for verdict in drawable if (row := _row(verdict, shown)) is not None]
+    timed = [row for row in found if row.verdict.low is not None]
+    exact = [row for row in found if row.verdict.low is None and row.ratio != 1]
+    return [
+        *([_figure("gate.timed", "gate.timed_caption", timed, shown)] if timed else []),
+        *([_figure("gate.exact", "gate.exact_caption", exact, shown)] if exact else []),
+    ]
+
+
+def _row(verdict: Verdict, shown: Shown) -> Row | None:
+    ratio = _plausible(verdict.ratio)
+    if ratio is None:
+        return None
+    # Nearly every timing is a latency, and a narrow screen has no room to say so in each row.
+    plain = replace(verdict, metric="") if verdict.metric == LATENCY else verdict
+    low, high = (_plausible(end) or ratio for end in (verdict.low, verdict.high))
+    return Row(
+        verdict=verdict,
+        name=" · ".join(filter(None, [shown.names[verdict.case], _quantity(plain)])),
+        ratio=ratio,
+        low=min(low, ratio),
+        high=max(high, ratio),
+        allowed=_plausible(verdict.allowed),
+    )
+
+
+def _plausible(value: float | None) -> float | None:
+    known = finite(value)
+    return known if known is not None and PLAUSIBLE[0] <= known <= PLAUSIBLE[1] else None
+
+
+def _quantity(verdict: Verdict) -> str:
+    return cut(quantity(verdict), LONGEST_NAME)
+
+
+def _figure(title: str, caption: str, found: Sequence[Row], shown: Shown) -> Figure:
+    drawn = found[:MOST_DRAWN]
+    left = len(found) - len(drawn)
+    left_out = say("signmap.not_drawn", count=numbers.count(left)) if left else ""
+    return Figure(
+        title=say(title),
+        settings=shown.label,
+        caption=joined("sentence", [say(caption), say("gate.caption"), left_out]),
+        views=[View(title="", figure=_forest(drawn, shown.judged.label))],
+        height_px=FRAME_PX + ROW_PX * len(drawn),
+        wide=True,
+    )
+
+
+def _forest(drawn: Sequence[Row], label: str) -> dict[str, Any]:
+    """Draw each quantity's change, what that may be by its interval, and what is allowed."""
+    ends = [end for row in drawn for end in row.ends]
+    low, high = min([1 / LEAST_REACH, *ends]), max([LEAST_REACH, *ends])
+    room = (high / low) ** ((ROOM - 1) / 2)
+    low, high = low / room, high * room
+    present = [outcome for outcome in Outcome if any(row.verdict.outcome is outcome for row in drawn)]
+    return rows(
+        [row.name for row in drawn],
+        [*_allowed(drawn), *(_changes(outcome, drawn, label) for outcome in present)],
+        xaxis=log(say("gate.axis"), _ticks(low, high), range=[math.log10(low), math.log10(high)]),
+        shift_px=NAME_SHIFT_PX,
+        shapes=[rule(x=1, solid=True)],
+    )
+
+
+def _allowed(drawn: Sequence[Row]) -> list[Series]:
+    """Return a piece for each row, below its name; together they are one dashed line where all are allowed the same."""
+    points = [
+        Point(x=x, y=y)
+        for place, row in enumerate(drawn)
+        if row.allowed is not None
+        for x, y in ((row.allowed, place - 0.15), (row.allowed, place + 0.5), (None, None))
+    ]
+    style = Style(colour=GREY, dash="dash")
+    return [Series(name=say("gate.allowed"), points=points, style=style, mode="lines")] if points else []
+
+
+def _changes(outcome: Outcome, drawn: Sequence[Row], label: str) -> Series:
+    points = [
+        Point(
+            x=row.ratio,
+            y=place,
+            ends=(row.low, row.high),
+            hover=say(
+                "gate.hover",
+                name=row.name,
+                change=_change(row.verdict),
+                allowed=numbers.NOTHING if row.allowed is None else percent(row.allowed),
+            ),
+            facets=_facets(row.verdict) | {"label": label},
+        )
+        for place, row in enumerate(drawn)
+        if row.verdict.outcome is outcome
+    ]
+    return Series(name=say(f"outcome.{outcome}"), points=points, style=STYLES[outcome], along="x", size=10)
+
+
+def _change(verdict: Verdict) -> Text:
+    estimate, between, end = change(verdict, to=BETWEEN).partition(BETWEEN)
+    return joined("", [estimate, say("gate.to"), end]) if between else estimate
+
+
+def _facets(verdict: Verdict) -> dict[str, Text]:
+    """Return what a verdict is about, as far as its case's id says."""
+    settings = {name: cut(value) for name, value in settings_of(verdict.case).items()}
+    return case_facets(settings) | name_facets(settings)
+
+
+def _ticks(low: float, high: float) -> Ticks:
+    """Return round percentages where the whole axis is less than a factor of two, else powers of two."""
+    if high / low < PERCENT_BELOW:
+        step = next((step for step in STEPS if (high - low) / step <= MOST_TICKS), STEPS[-1])
+        places = range(math.ceil((low - 1) / step), math.floor((high - 1) / step) + 1)
+        return [(1 + step * place, f"{round(100 * step * place):+d} %" if place else "0") for place in places]
+    powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
+    every = max(1, math.ceil(len(powers) / MOST_TICKS))
+    ticks = [2.0**power for power in powers if power % every == 0]
+    return [(tick, f"{tick:,.0f}×" if tick >= 1 else f"{tick:.3g}×") for tick in ticks]
+
+
+def _tables(shown: Shown) -> list[Table]:
+    every = shown.judgement.worst_first
+    same = [verdict for verdict in every if verdict.outcome is Outcome.SAME]
+    others = [verdict for verdict in every if verdict.outcome is not Outcome.SAME]
+    warnings = [cut(warning, LONGEST_REASON) for warning in shown.judgement.warnings]
+    differing = [[cut(text, LONGEST_REASON) for text in row] for row in differences(shown.judgement)]
+    return [
+        _verdicts("gate.table", others, shown),
+        _verdicts("gate.same", same, shown, folded=bool(others)),
+        _table(
+            "gate.differences",
+            differing,
+            [
+                column("column.fact", lambda row: row[0]),
+                column("gate.before", lambda row: row[1]),
+                column("gate.after", lambda row: row[2]),
+            ],
+            shown,
+        ),
+        _table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], shown),
+    ]
+
+
+def _table(key: str, found: Iterable[R], columns: Iterable[Column[R]], shown: Shown, **more: Any) -> Table:
+    return table(say(key), found, columns, settings=shown.label, facets={"label": shown.judged.label}, **more)
+
+
+def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bool = False) -> Table:
+    return _table(
+        key,
+        verdicts,
+        [
+            column("gate.verdict", lambda verdict: say(f"outcome.{verdict.outcome}")),
+            column("column.case", lambda verdict: shown.names[verdict.case]),
+            column("gate.quantity", _quantity, kind=Kind.CODE),
+            column("gate.change", _change, kind=Kind.NUMBER),
+            column("gate.most", most, kind=Kind.NUMBER),
+            column("column.reason", _reason, kind=Kind.LONG),
+            column("gate.before", lambda verdict: before_and_after(verdict)[0], kind=Kind.NUMBER),
+            column("gate.after", lambda verdict: before_and_after(verdict)[1], kind=Kind.NUMBER),
+        ],
+        shown,
+        note=_how(shown.judgement),
+        folded=folded,
+        facets_of=_facets,
+    )
+
+
+def _reason(verdict: Verdict) -> Text:
+    return joined("notes", [cut(text, LONGEST_REASON) for text in (verdict.reason, *verdict.notes)])
+
+
+def _how(judgement: Judgement) -> Text:
+    """Say what all cases share, and how they were judged, as far as it is known."""
+    shared = cut(shared_settings(verdict.case for verdict in judgement.verdicts), LONGEST_REASON)
+    known = joined("list", map(cut, facts(judgement)))
+    return joined(
+        "sentence",
+        [say("gate.shared", settings=shared) if shared else "", say("gate.judged_with", facts=known) if known else ""],
+    )
+
+
+def _earlier(earlier: Sequence[Judged]) -> Table:
+    return table(
+        say("gate.earlier"),
+        earlier,
+        [
+            column("gate.date", _date),
+            column("column.label", lambda judged: judged.label, facet="label"),
+            column("gate.before", lambda judged: _side(judged.judgement.before)),
+            column("gate.after", lambda judged: _side(judged.judgement.after)),
+            column("gate.counts", lambda judged: _counts(judged.judgement)),
+            column("gate.exit_code", lambda judged: judged.judgement.exit_code, str),
+        ],
+    )

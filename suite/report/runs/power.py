@@ -1,0 +1,286 @@
+"""What a run drew: power over time with its phases, the joules it took, and by name what could not be read."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from suite.records import numbers
+from suite.records.derived import started_at
+from suite.records.telemetry import Mark, Sample
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VARIANT,
+    VERMILION,
+    Style,
+    case_facets,
+    rank,
+    record_facets,
+    shown,
+)
+from suite.report.model.results import Results
+from suite.report.model.run import cut, mapping
+from suite.report.plot.marks import Point, Series, meaning
+from suite.report.plot.plots import LEGEND_ROW_PX, layout, plot, stretch
+from suite.report.plot.scales import linear
+from suite.report.plot.text import figure_text
+from suite.report.runs.telemetry import (
+    AVERAGE_POWER,
+    CPU,
+    POWER,
+    Power,
+    TelemetryRun,
+    run_columns,
+    run_name,
+    run_order,
+    settings_column,
+    telemetry_runs,
+)
+from suite.report.table import column, columns_of, table
+
+SOURCES = ("nvml", "rapl")
+"""Those that give power."""
+MEASURED = "measured"
+MOST_FIGURES, HEIGHT_PX = 4, 400
+LONGEST_WHY, MOST_WAYS = 200, 24
+MOST_POINTS = 600
+"""Of a longer series, of neighbours the lowest and the highest are drawn: no peak is lost."""
+MOST_PHASES = 40
+PHASE_COLOURS = {
+    "prepare": SKY,
+    "ceilings": GREY,
+    "check": PURPLE,
+    "measure": GREEN,
+    "cold": BLUE,
+    "profile": ORANGE,
+    "energy": VERMILION,
+}
+MARKS: Mapping[str, Style] = {
+    Mark.THROTTLED: Style(colour=VERMILION, marker="x"),
+    Mark.PRESSURED: Style(colour=PURPLE, marker="triangle-down"),
+}
+OTHER_MARK = Style(colour=GREY, marker="diamond-open")
+HEADROOM = 1.1
+
+Drawn = tuple[TelemetryRun, Power]
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the runs with telemetry; None without any."""
+    runs = telemetry_runs(results)
+    if not runs:
+        return None
+    powers = [(run, power) for run in sorted(runs, key=run_order) for power in run.powers]
+    return section(
+        "power",
+        explanation=say("power.explanation" if powers else "power.nothing", count=numbers.count(len(runs))),
+        figures=_figures(powers, results),
+        tables=[_table(powers, results), _missing(runs)],
+    )
+
+
+def _figures(powers: Sequence[Drawn], results: Results) -> list[Figure]:
+    """Draw each device that was in use, under each label: those with the most runs."""
+    used = [(run, power) for run, power in powers if _is_of_case(run, power.device)]
+    found = grouped(used, lambda drawn: (drawn[0].label, drawn[0].device_name(drawn[1].device)))
+    most = sorted(found, key=lambda key: -len(found[key]))[:MOST_FIGURES]
+    return [_figure(key, found[key], results) for key in found if key in most]
+
+
+def _is_of_case(run: TelemetryRun, device: str) -> bool:
+    """Return whether the case ran on it: a CPU's case lets a GPU idle, and a GPU's the CPU wait."""
+    on_cpu = run.axis("device") in ("", CPU)
+    return on_cpu if device == CPU else run.is_used(device) is not False and not on_cpu
+
+
+def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> Figure:
+    """Draw the longest run of each variant."""
+    label, device = key
+    ordered = sorted(drawn, key=lambda one: (one[0].elapsed_s, started_at(one[0].record)))
+    longest = {run.axis(VARIANT): (run, power) for run, power in ordered}
+    views = [View(title=shown(variant), figure=_plot(*longest[variant])) for variant in sorted(longest, key=rank)]
+    caption = [
+        say("power.caption"),
+        say("power.longest") if len(drawn) > len(longest) else "",
+        say("power.thinned") if any(len(power.samples) > MOST_POINTS for _, power in longest.values()) else "",
+    ]
+    names = max(len(view.figure["data"]) for view in views)
+    return Figure(
+        title=device,
+        settings=label if results.several else "",
+        caption=joined("sentence", caption),
+        views=views,
+        height_px=HEIGHT_PX + LEGEND_ROW_PX * -(-names // 2),
+        facets={"label": label},
+    )
+
+
+def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
+    """Draw a run's power, its marked samples on it, its phases behind it, and its joules at the right."""
+    facets, phases = record_facets(run.record), run.phases[:MOST_PHASES]
+    colours = {phase: PHASE_COLOURS.get(phase, GREY) for phase, _, _ in phases}
+    marks = dict.fromkeys(sample.mark for sample in power.samples if sample.mark)
+    line = Series(
+        name=say(f"power.quantity.{power.quantity}"),
+        points=list(map(_point, _thinned(power.samples))),
+        style=Style(colour=BLUE),
+        mode="lines",
+        facets=facets,
+    )
+    return plot(
+        [
+            line,
+            *([_energy(power, facets)] if len(power.counter) > 1 else []),
+            *(_marked(power, mark, facets) for mark in marks),
+            *(
+                meaning(_phase_name(phase), symbol="square", size=12, color=colour, opacity=0.35)
+                for phase, colour in colours.items()
+            ),
+        ],
+        xaxis=linear(say("power.time"), rangemode="tozero"),
+        yaxis=linear(say("power.axis"), range=[0, HEADROOM * max(power.peak_w, 1e-3)]),
+        yaxis2=linear(
+            say("power.energy_axis"), overlaying="y", side="right", showgrid=False, tickmode="auto", rangemode="tozero"
+        ),
+        shapes=[stretch(begin, end, colours[phase]) for phase, begin, end in phases],
+        # Which run is drawn stands above the legend, since a view's button holds the variant alone.
+        legend={**layout()["legend"], "title": {"text": figure_text(run_name(run.record)), "side": "top"}},
+        margin={"l": 8, "r": 24, "t": 8, "b": 8, "pad": 2},
+    )
+
+
+def _energy(power: Power, facets: Mapping[str, Text]) -> Series:
+    first, step = power.counter[0], -(-len(power.counter) // MOST_POINTS)
+    drawn = [(sample.time_s, sample.value - first.value) for sample in power.counter[::step]]
+    return Series(
+        name=say("power.energy"),
+        points=[
+            Point(x=time_s, y=joules, hover=say("power.hover_energy", time=_s(time_s), joules=numbers.joules(joules)))
+            for time_s, joules in drawn
+        ],
+        style=Style(colour=ORANGE, dash="dot"),
+        mode="lines",
+        facets=facets,
+        more={"yaxis": "y2"},
+    )
+
+
+def _marked(power: Power, mark: str, facets: Mapping[str, Text]) -> Series:
+    return Series(
+        name=say_or(f"mark.{mark}", mark),
+        points=[_point(sample) for sample in power.samples if sample.mark == mark][:MOST_POINTS],
+        style=MARKS.get(mark, OTHER_MARK),
+        facets=facets,
+        size=7,
+    )
+
+
+def _point(sample: Sample) -> Point:
+    about = joined("list", [_phase_name(sample.phase), say_or(f"mark.{sample.mark}", sample.mark or "")])
+    hover = say("power.hover", time=_s(sample.time_s), watts=numbers.watts(sample.value), about=about)
+    return Point(x=sample.time_s, y=sample.value, hover=hover)
+
+
+def _phase_name(phase: str) -> Text:
+    return say_or(f"power.phase.{phase}", phase or say("power.phase.unnamed"))
+
+
+def _thinned(samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Return the samples that are drawn."""
+    if len(samples) <= MOST_POINTS:
+        return samples
+    size = -(-2 * len(samples) // MOST_POINTS)
+    parts = [sorted(samples[first : first + size], key=_watts) for first in range(0, len(samples), size)]
+    return [sample for part in parts for sample in sorted({part[0], part[-1]}, key=lambda sample: sample.time_s)]
+
+
+def _watts(sample: Sample) -> float:
+    return sample.value
+
+
+def _s(time_s: float) -> str:
+    return f"{time_s:,.2f}"
+
+
+def _table(powers: Sequence[Drawn], results: Results) -> Table:
+    def used(drawn: Drawn) -> Text | None:
+        is_used = drawn[0].is_used(drawn[1].device)
+        return None if is_used is None else say("power.is_used" if is_used else "power.is_idle")
+
+    return table(
+        say("power.table"),
+        powers,
+        [
+            *columns_of(lambda drawn: drawn[0], run_columns(results)),
+            column("signmap.device", lambda drawn: drawn[1].device, kind=Kind.CODE),
+            column("power.used", used),
+            column("power.mean", lambda drawn: drawn[1].mean_w, numbers.watts),
+            column("power.peak", lambda drawn: drawn[1].peak_w, numbers.watts),
+            column("power.joules", lambda drawn: drawn[1].joules, numbers.joules),
+            column("power.watched", lambda drawn: drawn[1].elapsed_s, numbers.seconds),
+            column("power.share", lambda drawn: drawn[1].marked_share, numbers.percent),
+            column("power.from", lambda drawn: _from(*drawn)),
+            *columns_of(lambda drawn: drawn[0], [settings_column()]),
+        ],
+        note=say("power.note"),
+        facets_of=lambda drawn: case_facets(drawn[0].record.case.axes),
+    )
+
+
+def _from(run: TelemetryRun, power: Power) -> Text:
+    """Say what the watts come from; of an average over how long, as far as it is known."""
+    said = cut(mapping(run.devices, power.device).get("power_usage_is"))
+    over = f"({said.removeprefix('average ')})" if said and power.quantity == AVERAGE_POWER else ""
+    return joined(" ", [say(f"power.quantity.{power.quantity}"), over])
+
+
+def _missing(runs: Sequence[TelemetryRun]) -> Table:
+    """Say in a row each way in which something gave no power or energy, however many runs it is."""
+    found: Counter[tuple[Text, Text]] = Counter()
+    why: dict[tuple[Text, Text], Text] = {}
+    for run in runs:
+        for what, state, reason in dict.fromkeys(_failures(run)):
+            found[what, state] += 1
+            why.setdefault((what, state), reason)
+    return table(
+        say("power.missing"),
+        found.most_common(MOST_WAYS),
+        [
+            column("power.what", lambda row: row[0][0]),
+            column("power.state", lambda row: row[0][1]),
+            column("power.why", lambda row: why[row[0]], kind=Kind.LONG),
+            column("column.runs", lambda row: row[1], numbers.count),
+        ],
+    )
+
+
+def _failures(run: TelemetryRun) -> Iterable[tuple[Text, Text, Text]]:
+    """Name what failed, the state, and the record's own reason."""
+    if run.is_unreadable:
+        yield say("power.series"), say("power.unreadable"), ""
+    if failure := cut(run.telemetry.get("failure"), LONGEST_WHY):
+        yield say("power.sampling"), say("power.stopped"), failure
+    for source in SOURCES:
+        yield from _failure(say(f"power.source.{source}"), mapping(mapping(run.telemetry, "sources"), source))
+    for device, said in run.devices.items():
+        name = run.device_name(cut(device))
+        yield from _failure(name, said)
+        for quantity, state in mapping(said, "missing").items():
+            if quantity in (POWER, AVERAGE_POWER):
+                yield from _failure(dotted(name, say(f"power.quantity.{quantity}")), {"state": state})
+    yield from _failure(say("power.of_step"), run.record.provenance.get("energy"))
+
+
+def _failure(what: Text, said: Any) -> Iterable[tuple[Text, Text, Text]]:
+    if isinstance(said, Mapping):
+        # A driver's own error stands behind the state: `failed: Unknown Error`.
+        state, _, error = cut(said.get("state"), LONGEST_WHY).partition(": ")
+        if state and state != MEASURED:
+            reason = cut(said.get("why"), LONGEST_WHY) or error
+            yield what, say_or(f"state.{state}", state), reason if reason != state else ""

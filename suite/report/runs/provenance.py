@@ -1,0 +1,134 @@
+"""Where the numbers come from: machine, versions, code, clock and what the runs themselves warned of."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from suite.records import numbers
+from suite.records.derived import started_at, warnings_of
+from suite.records.privacy import scrub
+from suite.records.record import Record
+from suite.report.blocks import Joined, Kind, Say, Section, Table, Text, joined, say, say_or, section
+from suite.report.model.results import Results
+from suite.report.table import column, plain, table
+
+LONGEST_FACT, LONGEST_IDENTIFIER = 400, 12
+ENVIRONMENT_FACTS = (
+    "machine_id",
+    "cpu",
+    "usable_cpus",
+    "cgroup_cpus",
+    "memory_bytes",
+    "cgroup_memory_bytes",
+    "gpus",
+    "gpus_unread",
+    "os",
+    "python",
+    "packages",
+    "variables",
+)
+IN_BYTES = ("memory_bytes", "cgroup_memory_bytes")
+MOST_BYTES = 1 << 60
+NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")
+"""Warnings that differ in nothing else are one."""
+Fact = tuple[str, Mapping[str, Text]]
+"""A fact's name, and what it is under each label."""
+
+
+def build(results: Results) -> Section | None:
+    """Build it from every record; None without any."""
+    return section("provenance", tables=[_facts(results), _warnings(results)]) if results.records else None
+
+
+def _facts(results: Results) -> Table:
+    by_label = {label: [one.record for one in results.records if one.label == label] for label in results.labels}
+    facts: dict[str, Callable[[Record], Any]] = {name: partial(_environment_fact, name) for name in ENVIRONMENT_FACTS}
+    facts |= {
+        "suite_version": lambda record: record.provenance.get("suite_version"),
+        "commit": _commit,
+        "source_digest": lambda record: _short(record.provenance.get("source_digest")),
+        "clock": _clock,
+        "evidence": lambda record: say(f"evidence.{record.evidence}"),
+    }
+    found: dict[str, dict[str, Text]] = {
+        name: {label: _every(map(fact, records)) for label, records in by_label.items()} for name, fact in facts.items()
+    }
+    rows: list[Fact] = [row for row in found.items() if any(row[1].values())]
+    rows.append(("dates", {label: _dates(records) for label, records in by_label.items()}))
+    rows.append(("records", {label: numbers.count(len(records)) for label, records in by_label.items()}))
+    labels = [column(plain(label), partial(_of_label, label), kind=Kind.LONG) for label in results.labels]
+    return table(say("provenance.facts"), rows, [column("column.fact", lambda row: say(f"fact.{row[0]}")), *labels])
+
+
+def _of_label(label: str, row: Fact) -> Text:
+    return row[1][label]
+
+
+def _environment_fact(name: str, record: Record) -> Any:
+    value = record.environment.get(name)
+    if name in IN_BYTES and isinstance(value, int) and 0 < value < MOST_BYTES:
+        return numbers.bytes_iec(value)
+    return value
+
+
+def _commit(record: Record) -> Text:
+    sha = _short(record.provenance.get("commit"))
+    return joined(" ", [sha, say("provenance.dirty")]) if sha and record.provenance.get("dirty") is True else sha
+
+
+def _clock(record: Record) -> Text:
+    clock = record.provenance.get("clock")
+    return say_or(f"clock.{clock}", _fit(str(clock))) if clock else ""
+
+
+def _short(value: Any) -> str:
+    return str(value)[:LONGEST_IDENTIFIER] if value else ""
+
+
+def _dates(records: Sequence[Record]) -> str:
+    starts = sorted({started_at(record)[:16].replace("T", " ") for record in records} - {""})
+    return " – ".join(dict.fromkeys([*starts[:1], *starts[-1:]]))
+
+
+def _every(values: Iterable[Any]) -> Text:
+    """Return every different value once; several machines under one label are all named."""
+    texts = dict.fromkeys(text for text in map(_written, values) if text != "")
+    whole = joined("; ", texts)
+    return _fit(whole) if isinstance(whole, str) else joined("; ", [_fit(one) for one in texts])
+
+
+def _fit(text: Text) -> Text:
+    """Return text of a record as the page may show it."""
+    if not isinstance(text, str):
+        return text
+    safe = scrub(text, is_ours=False)
+    return safe if len(safe) <= LONGEST_FACT else safe[: LONGEST_FACT - 1] + "…"
+
+
+def _written(value: Any) -> Text:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else value if isinstance(value, Say | Joined) else str(value)
+
+
+def _warnings(results: Results) -> Table:
+    found: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], str] = {}
+    for current in results.records:
+        for warning in warnings_of(current.record):
+            kind = current.label, NUMBER.sub("", warning)
+            found[kind] += 1
+            first.setdefault(kind, scrub(warning, is_ours=False))
+    return table(
+        say("provenance.warnings"),
+        found.most_common(),
+        [
+            column("column.warning", lambda row: first[row[0]], kind=Kind.LONG),
+            column("column.label", lambda row: row[0][0], facet="label"),
+            column("column.records", lambda row: row[1], numbers.count),
+        ],
+    )
