@@ -1,9 +1,8 @@
 """When a server should re-expand MLA's latent instead of absorbing: by FLOPs, by the roofline, and measured."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -22,7 +21,7 @@ from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
 from suite.report.table import Column, column, columns_of, table
 from suite.theory.attention_plan import ELEMENT_BYTES
-from suite.theory.crossover import flops_crossover, roofline_crossover
+from suite.theory.crossover import Bracket, bracket, flops_crossover, roofline_crossover
 from suite.theory.geometry import geometry_from, load_geometry
 from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import LATENT_SIZES
@@ -40,15 +39,6 @@ BY_FLOPS = {"color": "rgba(128, 128, 128, 0.45)", "width": 7, "dash": "solid"}
 
 Predicted = tuple[int | None, int | None]
 """The fewest new tokens from which on re-expanding is cheaper, by FLOPs and by the roofline."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bracket:
-    """Where the ratio of two costs passes 1. An open end: it does not within what was tried."""
-
-    low: int | None
-    at: float | None
-    high: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,23 +164,6 @@ def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
         return by_flops, roofline_crossover(geometry, ceilings, **passed)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None, None
-
-
-def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:
-    """Return where re-expanding's time over absorbing's falls below 1, straight on logarithmic axes.
-
-    Noise can make it pass several times: the middle one counts then, and the bracket holds them all. None where it
-    rises instead.
-    """
-    first, last = ratios[0], ratios[-1]
-    if last[1] >= 1:
-        return None if first[1] < 1 else Bracket(low=last[0], at=None, high=None)
-    if first[1] < 1:
-        return Bracket(low=None, at=None, high=first[0])
-    passing = [both for both in pairwise(ratios) if (both[0][1] < 1) != (both[1][1] < 1)]
-    (low, above), (high, below) = passing[len(passing) // 2]
-    share = math.log(above) / (math.log(above) - math.log(below))
-    return Bracket(low=passing[0][0][0], at=low * (high / low) ** share, high=passing[-1][1][0])
 
 
 def _specified(found: Sequence[Crossing]) -> list[Series]:

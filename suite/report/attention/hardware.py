@@ -25,7 +25,7 @@ from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import Column, column, plain, table
-from suite.theory.hardware import Hardware, hardware_names, load_hardware
+from suite.theory.hardware import least_times_s
 
 NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")
 """Axes that two cases need not share to stand in one figure."""
@@ -160,16 +160,8 @@ def _place(timing: Timing) -> Place:
 
 def _by_specification(timing: Timing) -> Iterable[DeviceTime]:
     flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
-    for hardware in _hardware():
-        ceilings = hardware.ceilings(timing.axis("dtype"))
-        if ceilings and flops and traffic:
-            least_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic)
-            yield DeviceTime(place=Place(name=hardware.name), timing=timing, time_s=least_s)
-
-
-@functools.cache
-def _hardware() -> Sequence[Hardware]:
-    return [load_hardware(name) for name in hardware_names()]
+    times_s = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype")) if flops and traffic else {}
+    return [DeviceTime(place=Place(name=name), timing=timing, time_s=time_s) for name, time_s in times_s.items()]
 
 
 def _ordered(marks: Iterable[DeviceTime]) -> list[Place]:

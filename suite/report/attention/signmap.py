@@ -31,7 +31,7 @@ from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, table
 from suite.statistics.intervals import comparable_interval
 from suite.theory.attention_plan import ELEMENT_BYTES
-from suite.theory.hardware import hardware_names, load_hardware
+from suite.theory.hardware import known_hardware
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import Pass, cache_bytes, kernel_flops
 from suite.theory.sign_map import CONTEXT_TOKENS, Duel, duel, rivals
@@ -277,7 +277,7 @@ def build(results: Results) -> Section:
 
 def known_devices() -> list[Device]:
     """Return the devices with a bfloat16 peak, the lowest ridge point first."""
-    found = [(name, ceilings) for name in hardware_names() if (ceilings := load_hardware(name).ceilings(MAP_DTYPE))]
+    found = [(one.name, ceilings) for one in known_hardware() if (ceilings := one.ceilings(MAP_DTYPE))]
     return sorted(found, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
 
 
