@@ -6,12 +6,14 @@ few new tokens favour the first, many the second. Both modes have the same weigh
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
-from suite.theory.geometry import Geometry
+from suite.theory.attention_plan import ELEMENT_BYTES
+from suite.theory.geometry import Geometry, load_geometry
+from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import absorbed_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import LayerShape, Pass, layer_bytes, layer_flops
@@ -71,7 +73,7 @@ def _first_cheaper(
 
 @dataclass(frozen=True, kw_only=True)
 class Bracket:
-    """Where the ratio of two costs passes 1. An open end: it does not within what was tried."""
+    """The range in which the ratio of two costs passes 1. An open end: it does not within what was tried."""
 
     low: int | None
     at: float | None
@@ -93,3 +95,16 @@ def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:
     (low, above), (high, below) = passing[len(passing) // 2]
     share = math.log(above) / (math.log(above) - math.log(below))
     return Bracket(low=passing[0][0][0], at=low * (high / low) ** share, high=passing[-1][1][0])
+
+
+def specified_crossovers(
+    geometries: Iterable[str], devices: Iterable[str], contexts: Iterable[int], dtype: str
+) -> list[tuple[str, str, int, int | None, int | None]]:
+    """Return device, geometry, context, and both crossovers of known models on devices that have the dtype."""
+    found = []
+    for name, device, tokens in product(geometries, devices, contexts):
+        geometry, ceilings = load_geometry(name), load_hardware(device).ceilings(dtype)
+        assert ceilings is not None, device
+        bound = roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=ELEMENT_BYTES[dtype])
+        found.append((device, name, tokens, flops_crossover(geometry, seq_len=tokens), bound))
+    return found

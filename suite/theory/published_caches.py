@@ -1,4 +1,4 @@
-"""What published models keep of a token, from closed forms."""
+"""Caches of published models, from closed forms."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ ELEMENT_BYTES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCache:
-    """What one layer keeps of a token, and all layers together."""
+    """The cache of a token in one layer of a published model, and in all of them."""
 
     name: str
     variant: str

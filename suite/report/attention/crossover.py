@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 from statistics import median
 from typing import Any
 
@@ -21,15 +20,14 @@ from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
 from suite.report.table import Column, column, columns_of, table
 from suite.theory.attention_plan import ELEMENT_BYTES
-from suite.theory.crossover import Bracket, bracket, flops_crossover, roofline_crossover
-from suite.theory.geometry import geometry_from, load_geometry
-from suite.theory.hardware import load_hardware
+from suite.theory.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
+from suite.theory.geometry import geometry_from
 from suite.theory.latent_shapes import LATENT_SIZES
 from suite.theory.roofline import Ceilings
 
 FEWEST_TRIED = 2
 """Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""
-DEVICES, DEVICE_DTYPE = ("h100-sxm5-80gb", "h20-96gb"), "bfloat16"
+DEVICES = ("h100-sxm5-80gb", "h20-96gb")
 GEOMETRIES = {"deepseek-v2-lite": ("dot", "circle", 5), "deepseek-v3": ("dash", "circle-open", 10)}
 """By dash, marker and size: some lines lie on each other, and are still seen."""
 CONTEXTS = tuple(1 << power for power in range(8, 18))
@@ -43,7 +41,7 @@ Predicted = tuple[int | None, int | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """From how many new tokens on re-expanding is cheaper at one context, computed and measured."""
+    """The number of new tokens from which re-expanding is cheaper at one context, computed and measured."""
 
     series: tuple[str, ...]
     """What it shares with those at other contexts: of a specification the device and the geometry."""
@@ -57,7 +55,11 @@ class Crossing:
 
 def build(results: Results) -> Section:
     """Build it from known devices' specifications, and from records that hold both modes."""
-    measured, specified = crossings(results), specifications()
+    measured = crossings(results)
+    specified = [
+        Crossing(series=(device, name), tokens=tokens, predicted=(by_flops, bound))
+        for device, name, tokens, by_flops, bound in specified_crossovers(GEOMETRIES, DEVICES, CONTEXTS, "bfloat16")
+    ]
     views = {"crossover.these_records": _measured(measured, results), "crossover.specifications": _specified(specified)}
     figure = Figure(
         title=say("crossover.figure"),
@@ -96,19 +98,6 @@ def build(results: Results) -> Section:
         folded=True,
     )
     return section("crossover", figures=[figure], tables=[of_records, of_devices])
-
-
-def specifications() -> list[Crossing]:
-    """Return the crossings of a few models on a few devices."""
-    found = []
-    for name, device, tokens in product(GEOMETRIES, DEVICES, CONTEXTS):
-        geometry, ceilings = load_geometry(name), load_hardware(device).ceilings(DEVICE_DTYPE)
-        assert ceilings is not None, device
-        size = ELEMENT_BYTES[DEVICE_DTYPE]
-        bound = roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=size)
-        by_flops = flops_crossover(geometry, seq_len=tokens)
-        found.append(Crossing(series=(device, name), tokens=tokens, predicted=(by_flops, bound)))
-    return found
 
 
 def crossings(results: Results) -> list[Crossing]:
