@@ -3,7 +3,7 @@
 from suite.records.record import Status
 from suite.report.attention.latency import build as build_latency
 from suite.report.attention.signmap import measured_pairs, settings_of
-from suite.report.sections.coverage import build as build_coverage
+from suite.report.runs.coverage import build as build_coverage
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said
 

@@ -1,7 +1,7 @@
 """Several results in one table: a label is a column, and only what at least two of them have stands there."""
 
 from suite.report.attention.latency import build as build_latency
-from suite.report.sections.coverage import build as build_coverage
+from suite.report.runs.coverage import build as build_coverage
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said
 
