@@ -56,13 +56,8 @@ def build(results: Results) -> Section | None:
         column("latency.context", _contexts, kind=Kind.NUMBER),
         column("column.cases", len, numbers.count),
     ]
-    rows = table(
-        say("operators.table"),
-        [found[ran] for ran in sorted(found, key=widest.__getitem__)],
-        columns,
-        facets_of=_facets,
-    )
-    return section("operators", tables=[rows])
+    rows = [found[ran] for ran in sorted(found, key=widest.__getitem__)]
+    return section("operators", tables=[table(say("operators.table"), rows, columns, facets_of=_facets)])
 
 
 def _ran(timing: Timing) -> tuple[str, ...]:

@@ -13,13 +13,12 @@ from suite.report.attention.columns import CONTEXT, REGIME, VARIANT, label_colum
 from suite.report.attention.groups import titles_of, usual_context
 from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import OF_A_VARIANT, SPANS, Timing, in_order, row_facets, span_title
+from suite.report.attention.timings import SPANS, Timing, in_order, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import VARIANT as ATTENTION
 from suite.report.model.labels import shown, style_of
 from suite.report.model.results import Results
-from suite.report.model.run import extras
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
@@ -109,7 +108,7 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
         CONTEXT,
         column("signmap.device", _device, kind=Kind.CODE),
         VARIANT,
-        column("column.settings", _own_sizes, kind=Kind.CODE, only_where_known=True),
+        column("column.settings", lambda one: one.own_sizes, kind=Kind.CODE, only_where_known=True),
         *label_column(results),
     ]
     over = "projection.over_mha" if has_mha else "projection.over_slowest"
@@ -135,10 +134,6 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
 def _place(timing: Timing) -> object:
     """Return where variants are compared."""
     return timing.tokens, _device(timing), timing.label, timing.span
-
-
-def _own_sizes(timing: Timing) -> str:
-    return ", ".join(extras(timing.record, OF_A_VARIANT))
 
 
 def _any(case: Spans) -> Timing:

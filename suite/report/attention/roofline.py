@@ -43,12 +43,15 @@ AXES_OF_COLUMNS = ("attention", "backend", "geometry", "phase", "seq_len", "dtyp
 
 def build(results: Results) -> Section | None:
     """Build it, a figure for each machine, dtype and number of threads; None where no record counts its work."""
-    machines = grouped(timings(results), _machine)
+    machines = grouped(
+        timings(results),
+        lambda one: (machine_name(one.record), one.axis("dtype"), one.axis("threads"), machine_id(one.current)),
+    )
     names = [key[:3] for key in machines]
     figures, tables = [], []
     for (name, dtype, threads, machine), found in machines.items():
         drawn = [timing for timing in found if _flops_per_s(timing) and _intensity(timing)]
-        if any(_flops_per_s(one) or _bytes_per_s(one) or _cold_s(one) for one in found):
+        if any(_flops_per_s(one) or _bytes_per_s(one) or _cold_over_warm(one) for one in found):
             is_shared = names.count((name, dtype, threads)) > 1
             title, several = dotted(name, dtype), len({timing.label for timing in drawn}) > 1
             about: dict[str, Any] = {
@@ -65,12 +68,6 @@ def build(results: Results) -> Section | None:
     return section("roofline", figures=figures, tables=tables) if tables else None
 
 
-def _machine(timing: Timing) -> tuple[str, str, str, str]:
-    """Return what timings of one figure share: with these their ceilings."""
-    machine = machine_name(timing.record), machine_id(timing.current)
-    return machine[0], timing.axis("dtype"), timing.axis("threads"), machine[1]
-
-
 def _flops_per_s(timing: Timing) -> float | None:
     return plausible_rate(timing.amount("flops"), timing.median_s)
 
@@ -84,11 +81,19 @@ def _intensity(timing: Timing) -> float | None:
     return plausible_rate(timing.amount("flops"), timing.amount("traffic_bytes"))
 
 
-def _cold_s(timing: Timing) -> float | None:
-    """Return the median after the caches were flushed, where that was measured."""
+def _cold(timing: Timing) -> float | Text | None:
+    """Return the median after the caches were flushed, or in words why there is none of its own."""
+    told = str(timing.record.provenance.get("cold"))
+    if told in ("as_warm", "every_run"):
+        return say(f"roofline.{told}")
     readings = [one for one in timing.record.readings if (one.span, one.metric) == (timing.span, "cold_latency_s")]
     usable = [reading.value for reading in readings if is_plausible_s(reading.value)]
     return float(np.median(usable)) if usable else None
+
+
+def _cold_over_warm(timing: Timing) -> float | None:
+    cold = _cold(timing)
+    return cold / timing.median_s if isinstance(cold, float) else None
 
 
 def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
@@ -169,17 +174,6 @@ def _line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
     return Series(name=name, points=points, style=style, mode="lines", more={"hoverinfo": "name"})
 
 
-def _told(timing: Timing) -> Text | None:
-    """Return in words why there is no cold time of its own."""
-    cold = str(timing.record.provenance.get("cold"))
-    return say(f"roofline.{cold}") if cold in ("as_warm", "every_run") else None
-
-
-def _cold_over_warm(timing: Timing) -> float | None:
-    cold = _cold_s(timing)
-    return None if _told(timing) or cold is None else cold / timing.median_s
-
-
 FLOPS = column(plain("GFLOP/s"), _flops_per_s, numbers.giga)
 BYTES = column(plain("GB/s"), _bytes_per_s, numbers.giga)
 
@@ -195,7 +189,7 @@ def _columns(found: Sequence[Timing], results: Results) -> list[Column[Timing]]:
         BACKEND,
         *label_column(results),
         column("roofline.warm", lambda one: one.median_s, numbers.seconds),
-        column("roofline.cold", lambda one: _told(one) or _cold_s(one), numbers.seconds),
+        column("roofline.cold", _cold, numbers.seconds),
         column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
         FLOPS,
         BYTES,

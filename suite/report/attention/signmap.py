@@ -4,7 +4,7 @@ A pair is two records that agree in everything but the variant. One of the map's
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -33,8 +33,8 @@ from suite.statistics.intervals import comparable_interval
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.hardware import known_hardware
 from suite.theory.roofline import Ceilings
-from suite.theory.shapes import Pass, cache_bytes, kernel_flops
-from suite.theory.sign_map import CONTEXT_TOKENS, Duel, duel, rivals
+from suite.theory.shapes import Pass
+from suite.theory.sign_map import CONTEXT_TOKENS, Duel, duel, exact_quantities
 from suite.theory.sign_map import DTYPE as MAP_DTYPE
 
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
@@ -51,6 +51,8 @@ RING = {"symbol": "circle-open", "color": GREY, "line": {"width": 2.5}, "size": 
 Device = tuple[str, Ceilings]
 Cell = tuple[int, int, int]
 """A cell of the map: heads of the whole layer, ranks and new tokens."""
+Row = tuple[Text, list[float | None], list[Text]]
+"""A line of the map: its name, and a ratio and what hovering says for each number of new tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +106,8 @@ class Pair:
             return None
         rank_heads, tp, query_len, batch, seq_len = (int(size or 0) for size in sizes)
         forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
-        try:
-            shapes = rivals(rank_heads * tp, tp)
-        except ValueError:  # no multiple of the map's groups
-            return None
         noted = [(one.amount("flops"), one.amount("cache_bytes", "case")) for one in (self.gqa, self.mla)]
-        is_on_map = noted == [(kernel_flops(shape, forward), cache_bytes(shape, forward)) for shape in shapes]
-        return (rank_heads * tp, tp, query_len) if is_on_map else None
+        return (rank_heads * tp, tp, query_len) if noted == exact_quantities(rank_heads * tp, tp, forward) else None
 
 
 def _bound_s(timing: Timing) -> float | None:
@@ -133,30 +130,23 @@ def measured_pairs(results: Results) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (*pair.series, pair.mla.tokens or 0))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """Measured pairs that belong on the sign map: of one label and dtype, in the map's own sizes."""
-
-    name: str
-    ridge_flops_per_byte: float | None
-    """Median of what the runs measured, at their working sets."""
-    pairs: Mapping[Cell, Pair]
-
-
-def machines(pairs: Sequence[Pair]) -> list[Machine]:
-    """Return a machine for each label and dtype on the map. Of several pairs in a cell the longest context counts."""
+def machines(pairs: Sequence[Pair]) -> dict[str, dict[Cell, Pair]]:
+    """Return the pairs on the map by a name of label and dtype. Of several in a cell the longest context counts."""
     on_map = sorted((pair for pair in pairs if pair.cell), key=lambda pair: pair.mla.tokens or 0)
     found = grouped(on_map, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
     labels = list(dict.fromkeys(label for label, _ in found))
     names = dict(zip(labels, short_names(labels), strict=True))
-    of_machines = []
-    for (label, dtype), of_machine in found.items():
-        ceilings = [one for pair in of_machine if (one := ceilings_of(pair.mla.record, KERNEL))]
-        ridge = median(one.ridge_flops_per_byte for one in ceilings) if ceilings else None
-        named = names[label] if dtype == MAP_DTYPE else f"{names[label]}, {dtype}"
-        cells = {cell: pair for pair in of_machine if (cell := pair.cell)}
-        of_machines.append(Machine(name=named, ridge_flops_per_byte=ridge, pairs=cells))
-    return of_machines
+    named = {
+        names[label] if dtype == MAP_DTYPE else f"{names[label]}, {dtype}": of_machine
+        for (label, dtype), of_machine in found.items()
+    }
+    return {name: {cell: pair for pair in of if (cell := pair.cell)} for name, of in named.items()}
+
+
+def _ridge(pairs: Iterable[Pair]) -> str:
+    """Return the median ridge point that the runs measured, at their working sets; empty where none did."""
+    ceilings = [one for pair in pairs if (one := ceilings_of(pair.mla.record, KERNEL))]
+    return f"{median(one.ridge_flops_per_byte for one in ceilings):.0f}" if ceilings else ""
 
 
 def settings_of(pairs: Sequence[Pair]) -> dict[Pair, str]:
@@ -248,15 +238,6 @@ def _backends(pair: Pair) -> str:
     return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in (pair.gqa, pair.mla)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A line of the map: a ratio and what hovering says for each number of new tokens. None where nothing is known."""
-
-    name: Text
-    ratios: Sequence[float | None]
-    hovers: Sequence[Text]
-
-
 def build(results: Results) -> Section:
     """Build the map from specifications, with rows for machines whose pairs have its sizes, and the other pairs."""
     devices, pairs = known_devices(), measured_pairs(results)
@@ -281,7 +262,7 @@ def known_devices() -> list[Device]:
     return sorted(found, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
 
 
-def _map(devices: Sequence[Device], measured: Sequence[Machine], tp: int) -> Figure:
+def _map(devices: Sequence[Device], measured: Mapping[str, Mapping[Cell, Pair]], tp: int) -> Figure:
     views = {heads: _rows(devices, heads, tp) + _machine_rows(measured, heads, tp) for heads in HEADS}
     return Figure(
         title=say("signmap.alone") if tp == 1 else say("signmap.rank", tp=tp),
@@ -292,12 +273,12 @@ def _map(devices: Sequence[Device], measured: Sequence[Machine], tp: int) -> Fig
 
 
 def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
-    lines = []
+    lines: list[Row] = []
     for name, ceilings in devices:
         named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
         duels = {count: duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS}
         hovers = [_hover(named, count, one) for count, one in duels.items()]
-        lines.append(Row(name=named, ratios=[one.speedup for one in duels.values()], hovers=hovers))
+        lines.append((named, [one.speedup for one in duels.values()], hovers))
     return lines
 
 
@@ -306,22 +287,21 @@ def _hover(row: str, count: int, one: Duel) -> Text:
     return say("signmap.hover", row=row, count=count, ratio=ratio(one.speedup), mla=mla, gqa=gqa)
 
 
-def _machine_rows(measured: Sequence[Machine], heads: int, tp: int) -> list[Row]:
+def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: int) -> list[Row]:
     """Return what a machine's own ceilings say of its cells and, above it, since rows are drawn upwards, what came of
     it. A gap sets it off."""
     lines: list[Row] = []
-    for machine in measured:
-        pairs = [machine.pairs.get((heads, tp, count)) for count in QUERY_LENS]
+    for name, cells in measured.items():
+        pairs = [cells.get((heads, tp, count)) for count in QUERY_LENS]
         if any(pairs):
-            name, ridge = figure_text(machine.name), machine.ridge_flops_per_byte
-            computed = dotted(say("signmap.row_computed", name=name), "" if ridge is None else f"{ridge:.0f}")
-            seen = say("signmap.row_measured", name=name)
+            computed = dotted(say("signmap.row_computed", name=figure_text(name)), _ridge(cells.values()))
+            seen = say("signmap.row_measured", name=figure_text(name))
             predicted = [None if pair is None else pair.predicted for pair in pairs]
             ratios = [None if pair is None else pair.measured for pair in pairs]
             said = ["" if one is None else joined(": ", [computed, ratio(one)]) for one in predicted]
-            lines.append(Row(name=" " * (1 + len(lines)), ratios=[None] * len(pairs), hovers=[""] * len(pairs)))
-            lines.append(Row(name=computed, ratios=predicted, hovers=said))
-            lines.append(Row(name=seen, ratios=ratios, hovers=[_measured_hover(seen, pair) for pair in pairs]))
+            lines.append((" " * (1 + len(lines)), [None] * len(pairs), [""] * len(pairs)))
+            lines.append((computed, predicted, said))
+            lines.append((seen, ratios, [_measured_hover(seen, pair) for pair in pairs]))
     return lines
 
 
@@ -335,12 +315,13 @@ def _measured_hover(name: Text, pair: Pair | None) -> Text:
 
 
 def _heat(lines: Sequence[Row]) -> dict[str, Any]:
+    names, ratios, hovers = zip(*lines, strict=True)
     return heatmap(
         list(map(str, QUERY_LENS)),
-        [row.name for row in lines],
-        values=[[None if one is None else round(math.log2(one), 3) for one in row.ratios] for row in lines],
-        written=[["" if one is None else ratio(one) for one in row.ratios] for row in lines],
-        hovers=[row.hovers for row in lines],
+        names,
+        values=[[None if one is None else round(math.log2(one), 3) for one in row] for row in ratios],
+        written=[["" if one is None else ratio(one) for one in row] for row in ratios],
+        hovers=hovers,
         colours=ratio_colours() | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),
         upwards=True,

@@ -42,10 +42,13 @@ class Timing(Run):
         return self.axis("attention")
 
     @property
+    def own_sizes(self) -> str:
+        return ", ".join(extras(self.record, OF_A_VARIANT))
+
+    @property
     def sized_variant(self) -> str:
         """Return its name, with sizes of its own where somebody set them: GQA (kv_heads=2)."""
-        sizes = ", ".join(extras(self.record, OF_A_VARIANT))
-        return f"{shown(self.variant)} ({sizes})" if sizes else shown(self.variant)
+        return f"{shown(self.variant)} ({self.own_sizes})" if self.own_sizes else shown(self.variant)
 
     @property
     def backend(self) -> str:
