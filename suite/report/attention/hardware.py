@@ -13,7 +13,7 @@ from typing import Any
 from suite.records import numbers
 from suite.records.record import Evidence
 from suite.report.attention.groups import axes_of, titles_of, usual_context
-from suite.report.attention.timings import LAYER, Timing, by_span, is_plausible_s, span_title, timings, timings_of
+from suite.report.attention.timings import LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import VARIANT, case_facets, rank, shown, style_of
@@ -66,13 +66,13 @@ class Compared:
     """One kind of case at one context."""
 
     tokens: int
-    marks: Mapping[str, Sequence[DeviceTime]]
+    times: Mapping[str, Sequence[DeviceTime]]
     """By the spans that were measured."""
 
-    @property
+    @functools.cached_property
     def names(self) -> dict[Place, str]:
         """Return what tells places apart, and no more."""
-        places = dict.fromkeys(mark.place for of_span in self.marks.values() for mark in of_span)
+        places = dict.fromkeys(time.place for of_span in self.times.values() for time in of_span)
         measured = [place for place in places if place.is_measured]
         has_labels = len({place.label for place in measured}) > 1
         names = {}
@@ -94,19 +94,18 @@ def build(results: Results) -> Section | None:
     for key, (title, settings) in titles_of(found).items():
         one, facets = found[key], case_facets(dict(key))
         title = dotted(title, say("callstyle.tokens", tokens=numbers.count(one.tokens)))
-        rows = len({mark.place for of_span in one.marks.values() for mark in of_span})
-        entries = max(len({mark.variant for mark in of_span}) for of_span in one.marks.values()) + 2
+        entries = max(len({time.variant for time in of_span}) for of_span in one.times.values()) + 2
         figure = Figure(
             title=title,
             settings=settings,
             caption=say("hardware.caption"),
-            views=[View(title=span_title(span), figure=_dots(part, one.names)) for span, part in one.marks.items()],
-            height_px=FRAME_PX + ROW_PX * rows + LEGEND_ROW_PX * -(-entries // 2),
+            views=[View(title=span_title(span), figure=_dots(part, one.names)) for span, part in one.times.items()],
+            height_px=FRAME_PX + ROW_PX * len(one.names) + LEGEND_ROW_PX * -(-entries // 2),
             wide=True,
             facets=facets,
         )
         figures.append(figure)
-        tables += [_table(dotted(title, span_title(span)), settings, one, span, facets) for span in one.marks]
+        tables += [_table(dotted(title, span_title(span)), settings, one, span, facets) for span in one.times]
     return section("hardware", figures=figures, tables=tables) if found else None
 
 
@@ -142,14 +141,14 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
     tokens = usual_context((timing.tokens, (timing.variant, _place(timing))) for timing in found)
     assert tokens is not None
     at = sorted((one for one in found if one.tokens == tokens), key=lambda one: -one.median_s)
-    marks = [DeviceTime(place=_place(one), timing=one, time_s=one.median_s) for one in at]
-    marks += [mark for one in at for mark in _by_specification(one)]
+    times = [DeviceTime(place=_place(one), timing=one, time_s=one.median_s) for one in at]
+    times += [time for one in at for time in _by_specification(one)]
     known = [(Place(name=one.axis("hardware")), one) for one in projected if one.tokens == tokens]
-    marks += [DeviceTime(place=place, timing=one, time_s=one.median_s) for place, one in known]
+    times += [DeviceTime(place=place, timing=one, time_s=one.median_s) for place, one in known]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
-    counting = {(mark.place, mark.variant, mark.timing.span): mark for mark in marks if is_plausible_s(mark.time_s)}
+    counting = {(time.place, time.variant, time.timing.span): time for time in times if is_plausible(time.time_s)}
     of_spans = {span: [one for one in counting.values() if one.timing.span == span] for span in by_span(at)}
-    return Compared(tokens=tokens, marks=of_spans)
+    return Compared(tokens=tokens, times=of_spans)
 
 
 def _place(timing: Timing) -> Place:
@@ -164,23 +163,23 @@ def _by_specification(timing: Timing) -> Iterable[DeviceTime]:
     return [DeviceTime(place=Place(name=name), timing=timing, time_s=time_s) for name, time_s in times_s.items()]
 
 
-def _ordered(marks: Iterable[DeviceTime]) -> list[Place]:
+def _ordered(times: Iterable[DeviceTime]) -> list[Place]:
     """Return measured places first, then by their least time."""
-    fastest_first = sorted(marks, key=lambda mark: (not mark.place.is_measured, mark.time_s, mark.place.name))
-    return list(dict.fromkeys(mark.place for mark in fastest_first))
+    fastest_first = sorted(times, key=lambda time: (not time.place.is_measured, time.time_s, time.place.name))
+    return list(dict.fromkeys(time.place for time in fastest_first))
 
 
-def _dots(marks: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, Any]:
+def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, Any]:
     short = zip(names, short_names(names.values()), strict=True)
     rows = {place: figure_text(f"● {name}" if place.is_measured else name) for place, name in short}
     series: list[Series] = []
-    ordered = sorted(marks, key=lambda mark: (mark.variant, not mark.place.is_measured))
-    for ordinal, (variant, of_variant) in enumerate(grouped(ordered, lambda mark: mark.variant).items()):
+    ordered = sorted(times, key=lambda time: (time.variant, not time.place.is_measured))
+    for ordinal, (variant, of_variant) in enumerate(grouped(ordered, lambda time: time.variant).items()):
         attention = of_variant[0].timing.variant
-        for is_measured, part in grouped(of_variant, lambda mark: mark.place.is_measured).items():
+        for is_measured, part in grouped(of_variant, lambda time: time.place.is_measured).items():
             line = Series(
                 name=variant[1],
-                points=[_point(mark, rows[mark.place], names[mark.place]) for mark in part],
+                points=[_point(time, rows[time.place], names[time.place]) for time in part],
                 style=style_of(VARIANT, attention),
                 ordinal=0 if is_measured else 1,
                 facets={"variant": shown(attention)},
@@ -189,13 +188,13 @@ def _dots(marks: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, 
             )
             series.append(line)
     keys = [meaning(say("hardware.solid"), symbol="circle"), meaning(say("hardware.hollow"), symbol="circle-open")]
-    axis = roomy_time_axis(say("hardware.axis"), [mark.time_s for mark in marks])
-    return plot([*series, *keys], xaxis=axis, yaxis=categories([rows[place] for place in _ordered(marks)]))
+    axis = roomy_time_axis(say("hardware.axis"), [time.time_s for time in times])
+    return plot([*series, *keys], xaxis=axis, yaxis=categories([rows[place] for place in _ordered(times)]))
 
 
-def _point(mark: DeviceTime, row: str, name: str) -> Point:
-    hover = joined("", [f"{numbers.seconds(mark.time_s)} ", mark.place.evidence, f", {name}"])
-    return Point(x=mark.time_s, y=row, hover=hover)
+def _point(time: DeviceTime, row: str, name: str) -> Point:
+    hover = joined("", [f"{numbers.seconds(time.time_s)} ", time.place.evidence, f", {name}"])
+    return Point(x=time.time_s, y=row, hover=hover)
 
 
 def marker_px(ordinal: int) -> int:
@@ -204,16 +203,16 @@ def marker_px(ordinal: int) -> int:
 
 
 def _table(title: Text, settings: Text, one: Compared, span: str, facets: Mapping[str, Text]) -> Table:
-    marks, names = one.marks[span], one.names
-    times = {(mark.place, mark.variant): mark.time_s for mark in marks}
+    of_span = one.times[span]
+    times_s = {(time.place, time.variant): time.time_s for time in of_span}
 
     def column_of(variant: tuple[tuple[int, str], str]) -> Column[Place]:
-        return column(plain(variant[1]), lambda place: times.get((place, variant)), numbers.seconds)
+        return column(plain(variant[1]), lambda place: times_s.get((place, variant)), numbers.seconds)
 
     columns: list[Column[Place]] = [
-        column("signmap.device", names.get, kind=Kind.CODE),
+        column("signmap.device", one.names.get, kind=Kind.CODE),
         column("fact.evidence", lambda place: place.evidence),
-        *map(column_of, sorted({mark.variant for mark in marks})),
+        *map(column_of, sorted({time.variant for time in of_span})),
     ]
     note, is_folded = say("hardware.note"), span != LAYER
-    return table(title, _ordered(marks), columns, settings=settings, note=note, folded=is_folded, facets=facets)
+    return table(title, _ordered(of_span), columns, settings=settings, note=note, folded=is_folded, facets=facets)

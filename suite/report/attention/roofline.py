@@ -13,15 +13,7 @@ from suite.records.derived import ceilings_of
 from suite.report.attention.columns import BACKEND, CONTEXT, PHASE, REGIME, SHARE, VARIANT, label_column
 from suite.report.attention.groups import told_apart
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import (
-    Timing,
-    by_span,
-    in_order,
-    is_plausible_s,
-    plausible_rate,
-    span_title,
-    timings,
-)
+from suite.report.attention.timings import Timing, by_span, in_order, is_plausible, plausible_rate, span_title, timings
 from suite.report.blocks import Figure, Kind, Section, Text, dotted, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, rank, shown, style_of
@@ -87,7 +79,7 @@ def _cold(timing: Timing) -> float | Text | None:
     if told in ("as_warm", "every_run"):
         return say(f"roofline.{told}")
     readings = [one for one in timing.record.readings if (one.span, one.metric) == (timing.span, "cold_latency_s")]
-    usable = [reading.value for reading in readings if is_plausible_s(reading.value)]
+    usable = [reading.value for reading in readings if is_plausible(reading.value)]
     return float(np.median(usable)) if usable else None
 
 

@@ -16,7 +16,7 @@ from suite.records import numbers
 from suite.records.derived import ceilings_of
 from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
 from suite.report.attention.groups import axes_of, told_apart
-from suite.report.attention.timings import KERNEL, Timing, is_plausible_s, one_launch_reach, row_facets, timings
+from suite.report.attention.timings import KERNEL, Timing, is_plausible, one_launch_reach, row_facets, timings
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio
@@ -115,7 +115,7 @@ def _bound_s(timing: Timing) -> float | None:
     ceilings = ceilings_of(timing.record, KERNEL)
     flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic) if ceilings and flops and traffic else 0.0
-    return bound_s if is_plausible_s(bound_s) else None
+    return bound_s if is_plausible(bound_s) else None
 
 
 def measured_pairs(results: Results) -> list[Pair]:

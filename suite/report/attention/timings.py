@@ -107,7 +107,7 @@ def timings_of(
     is_timed = current.record.case.workload in workloads and current.record.status is Status.OK
     readings = [one for one in current.record.readings if is_timed and one.metric == metric]
     for span, of_span in grouped(readings, lambda one: one.span).items():
-        usable = [reading for reading in of_span if is_plausible_s(reading.value)]
+        usable = [reading for reading in of_span if is_plausible(reading.value)]
         if usable:
             interval = launched_interval(by_launch(usable))
             walls = [reading.wall_s for reading in usable if reading.wall_s is not None]
@@ -117,7 +117,7 @@ def timings_of(
             yield Timing(current=current, span=span, interval=interval, left_out=left_out, wall_over_judged=told)
 
 
-def is_plausible_s(seconds: float) -> bool:
+def is_plausible(seconds: float) -> bool:
     """Return whether a clock can have given a time."""
     return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
 
