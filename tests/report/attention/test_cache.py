@@ -37,7 +37,7 @@ def test_the_cache_of_a_published_model_is_the_known_one(model, kib_per_token):
     assert found.bytes_per_token == kib_per_token * 1024
 
 
-def test_models_with_sliding_windows_are_marked_and_synthetic_ones_left_out():
+def test_sliding_windows_are_marked_and_synthetic_left_out():
     marked = {model.name for model in published_caches() if cache.marked_name(model).endswith("†")}
     assert {"gemma-2-2b", "mistral-7b-v0.1"} <= marked
     assert "mistral-7b-v0.3" not in marked

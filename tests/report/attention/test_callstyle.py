@@ -38,7 +38,7 @@ def bars_of(figure, view=0):
     return list(zip(trace["y"], trace["text"], strict=True))
 
 
-def test_the_worst_form_comes_first_and_each_says_how_far_it_is_from_the_best(tmp_path):
+def test_the_worst_form_is_first_and_each_says_its_ratio(tmp_path):
     section = section_of(tmp_path, form(latency_s=1e-3), form(backend="sdpa", latency_s=12e-3), form("mla_expanded"))
     (figure,) = section.figures
     assert figure.title == "MLA · deepseek-v2-lite · decode · 4,096 tokens · bfloat16"
@@ -77,7 +77,7 @@ def test_a_form_that_auto_chose_and_somebody_named_is_shown_once(tmp_path):
     ]
 
 
-def test_another_librarys_layer_is_marked_and_its_cache_explained(tmp_path):
+def test_another_librarys_layer_is_marked_and_explained(tmp_path):
     section = section_of(tmp_path, form(asked="auto"), foreign(5e-3))
     (figure,) = section.figures
     assert bars_of(figure)[0] == ("transformers 5.24 eager †", "5.00× best")
@@ -87,7 +87,7 @@ def test_another_librarys_layer_is_marked_and_its_cache_explained(tmp_path):
     assert section.tables[0].rows[0][-3:] == ["–", "–", "–"]
 
 
-def test_the_figure_shows_the_longest_context_that_has_the_most_forms(tmp_path):
+def test_the_figure_shows_the_context_of_the_most_forms(tmp_path):
     records = [form(backend=name, seq_len=tokens) for name in ("sdpa", "eager") for tokens in (1024, 2048, 4096)]
     most = [form(seq_len=tokens) for tokens in (1024, 2048)]
     (figure,) = section_of(tmp_path, *records, *most).figures
@@ -115,7 +115,7 @@ def test_a_form_without_a_usable_time_is_no_form(tmp_path, value):
     assert section_of(tmp_path, form(), form(backend="sdpa", latency_s=value)) is None
 
 
-def test_forms_that_were_timed_in_no_common_part_are_tabled_and_not_drawn(tmp_path):
+def test_forms_timed_in_no_common_span_are_not_drawn(tmp_path):
     record = form(backend="sdpa")
     kernel_only = replace(record, readings=[reading for reading in record.readings if reading.span == "kernel"])
     section = section_of(tmp_path, kernel_only, foreign(1e-3))

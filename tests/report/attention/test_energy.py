@@ -35,7 +35,7 @@ def test_a_point_is_the_energy_of_a_step_over_its_new_tokens(tmp_path):
     assert trace["y"] == pytest.approx([2.56e-3, 1.024e-2])
 
 
-def test_a_row_has_both_energies_the_power_the_window_and_its_counter(tmp_path):
+def test_a_row_has_energies_power_window_and_counter(tmp_path):
     record = with_energy(build(provenance={"energy": {"state": "measured", "source": "nvml gpu0"}}), tokens=2.0)
     layer, kernel = section_of(tmp_path, record).tables
     (row,) = rows_of(layer)
@@ -45,7 +45,7 @@ def test_a_row_has_both_energies_the_power_the_window_and_its_counter(tmp_path):
     assert kernel.folded
 
 
-def test_a_price_gives_the_cost_of_a_million_tokens_in_its_own_unit(tmp_path):
+def test_a_price_gives_the_cost_of_a_million_tokens(tmp_path):
     priced = with_energy(build(latencies_s=(3.6e-3,) * 6, settings={"price_per_device_hour": 2.0}))
     unpriced = with_energy(build(attention="mha"))
     table = section_of(tmp_path, priced, unpriced).tables[0]

@@ -31,7 +31,7 @@ def test_one_variant_on_one_machine_is_no_comparison(tmp_path):
     assert section_of(tmp_path / "projected", projected()) is None
 
 
-def test_solid_is_measured_and_hollow_what_each_specification_allows(tmp_path):
+def test_solid_is_measured_and_hollow_is_specified(tmp_path):
     (figure,) = section_of(tmp_path, build(latencies_s=(2e-3,) * 6), build(attention="mha")).figures
     marks = marks_of(figure)
     assert marks["triangle-up"] == {"● A processor": 2e-3}
@@ -44,7 +44,7 @@ def test_solid_is_measured_and_hollow_what_each_specification_allows(tmp_path):
     assert "v100-sxm2-32gb" not in rows  # which has no bfloat16
 
 
-def test_machines_stand_under_their_labels_and_the_fastest_backend_counts(tmp_path):
+def test_the_fastest_backend_of_each_machine_counts(tmp_path):
     here = [build(backend=name, latencies_s=(time,) * 6) for name, time in (("eager", 9e-3), ("sdpa", 5e-3))]
     there = [build(device="cuda", threads=None, latencies_s=(1e-4,) * 6, environment=H100)]
     (figure,) = section_of(tmp_path, here=here, there=there).figures
@@ -59,7 +59,7 @@ def test_the_table_names_every_device_with_its_evidence(tmp_path):
     assert kernel.folded
 
 
-def test_a_projected_record_of_a_device_stands_beside_the_measured_ones_and_not_twice(tmp_path):
+def test_a_projected_record_stands_beside_measured_ones_once(tmp_path):
     results = results_of(tmp_path, build(), projected("mla", "a device", 7e-6, 3e-6))
     marks = marks_of(said(build_section(results)).figures[0])
     assert marks["triangle-up-open"]["a device"] == 7e-6
@@ -81,7 +81,7 @@ def test_text_beside_it_says_that_hollow_is_not_measured(tmp_path, lang, words):
     assert words in section.tables[0].note
 
 
-def test_kinds_of_case_are_few_and_differ_in_more_than_their_dtype(tmp_path):
+def test_kinds_of_case_differ_in_more_than_their_dtype(tmp_path):
     records = [
         build(attention=attention, dtype=dtype, phase=phase, batch=batch)
         for attention in ("mla", "mha")

@@ -30,7 +30,7 @@ def details(results):
     return [headline.detail for headline in section_of(results).headlines]
 
 
-def test_a_latency_row_says_median_interval_level_and_share_of_the_roofline(tmp_path):
+def test_a_row_says_median_interval_level_and_roofline_share(tmp_path):
     (row,) = table_of(read(tmp_path, build(latencies_s=(2e-3, 4e-3, 3e-3, 3e-3, 3e-3, 3e-3))))
     assert row["Median"] == "3.00 ms"
     assert row["Interval"] == "2.00–4.00 ms"
@@ -54,7 +54,7 @@ def in_launches(record, *medians_s, count=6):
     return replace(record, readings=[*kept, *timed])
 
 
-def test_a_latency_row_says_over_how_many_launches_its_interval_is(tmp_path):
+def test_a_row_says_how_many_launches_its_interval_covers(tmp_path):
     (row,) = table_of(read(tmp_path, in_launches(build(), 2.9e-3, 3e-3, 3.1e-3)))
     assert row["Confidence"] == "95.0 % over 3 launches"
     assert row["Interval"] == "2.76–3.26 ms"  # Student's t of three: 4.30 of their error on a logarithmic scale
@@ -73,14 +73,14 @@ def test_records_whose_launches_overlap_are_alike_side_by_side(tmp_path):
 
 
 @pytest.mark.parametrize(("slower_s", "shown"), [(3.2e-3, "≈ 1.07×"), (3.4e-3, "1.13×")])
-def test_records_of_one_launch_are_apart_only_beyond_what_repeats_show(tmp_path, slower_s, shown):
+def test_one_launch_is_apart_only_beyond_what_repeats_show(tmp_path, slower_s, shown):
     store(tmp_path / "a", build(latencies_s=(3e-3,) * 9))
     store(tmp_path / "b", build(latencies_s=(slower_s,) * 9))
     results = read_results([tmp_path / "a", tmp_path / "b"])
     assert table_of(results)[0]["b / a"] == shown
 
 
-def test_each_span_is_held_against_the_ceilings_of_its_own_working_set(tmp_path):
+def test_each_span_has_the_ceilings_of_its_own_working_set(tmp_path):
     results = read(tmp_path, build(latencies_s=(7e-3,) * 6))
     (kernel,) = table_of(results, 1)
     # The kernel takes 0.4 of the 7 ms; 1.4e8 FLOP at 1e11 FLOP/s is 1.4 ms of 2.8 ms.
@@ -105,7 +105,7 @@ def test_a_wall_time_far_above_the_judged_one_is_said(tmp_path):
     assert row["Notes"].startswith("wall time is 1.50× this")
 
 
-def test_the_newest_record_of_a_case_is_shown_and_the_older_are_counted(tmp_path):
+def test_the_newest_record_is_shown_and_older_are_counted(tmp_path):
     new = build(latencies_s=(1e-3,) * 6, provenance={"started_at": "2026-05-01T00:00:00+00:00"})
     old = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "2026-04-01T00:00:00+00:00"})
     never = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "9999-12-31T00:00:00+00:00"})
@@ -114,7 +114,7 @@ def test_the_newest_record_of_a_case_is_shown_and_the_older_are_counted(tmp_path
     assert row["Notes"] == "newest shown, 2 older superseded"
 
 
-def test_one_id_with_other_settings_is_said_but_ways_of_measuring_do_not_count(tmp_path):
+def test_changed_settings_are_said_but_not_ways_of_measuring(tmp_path):
     other = build(settings={"seed": 4, "measure": {"precision": 0.02}}, provenance={"started_at": "2026-04-01"})
     (row,) = table_of(read(tmp_path, build(settings={"seed": 3}), other))
     assert "settings changed" in row["Notes"]
@@ -158,7 +158,7 @@ def test_headlines_say_the_dtype_and_what_else_tells_them_apart(tmp_path):
     assert found == [f"{where} bfloat16", f"{where} float32", f"{where} float32 (query_len=16)"]
 
 
-def test_every_label_has_headlines_and_those_of_most_variants_come_first(tmp_path):
+def test_every_label_has_headlines_most_variants_first(tmp_path):
     variants = ("mla", "mha", "gqa", "mqa")
     four = [build(attention=attention) for attention in variants]
     three = [build(attention=one, dtype=f"float{bits}") for one in variants[:3] for bits in (16, 32, 64, 128)]
@@ -188,7 +188,7 @@ def test_many_backends_of_many_variants_are_drawn_by_one_each(tmp_path):
     assert len(section.tables[0].rows) == len(records)
 
 
-def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_table(tmp_path):
+def test_less_telling_new_tokens_share_the_last_table(tmp_path):
     drawn = [build(attention=attention) for attention in ("mla", "mha", "gqa")]
     results = read(tmp_path, *drawn, *[build(attention=one, query_len=16) for one in ("mla", "mla_latent")])
     section = section_of(results)
@@ -198,7 +198,7 @@ def test_cases_that_differ_in_new_tokens_from_more_telling_ones_share_the_last_t
     assert sorted(row["Variant"] for row in others) == ["MLA", "MLA (latent)"]
 
 
-def test_no_line_joins_an_old_absorbed_prefill_with_one_that_expands(tmp_path):
+def test_no_line_joins_absorbed_prefills_with_expanded_ones(tmp_path):
     deployed, absorbed = ({"attention": {"mode": mode}} for mode in ("expanded", "absorbed"))
     records = [
         build(phase="prefill", seq_len=1024),  # an old one, which says no mode
@@ -221,7 +221,7 @@ def test_what_auto_chose_at_each_context_is_one_line(tmp_path):
     assert [row["Backend"] for row in table_of(read(tmp_path / "b", *chosen))] == ["eager", "other"]
 
 
-def test_single_contexts_are_not_drawn_beside_lines_and_figures_are_few(tmp_path):
+def test_single_contexts_are_not_drawn_beside_lines(tmp_path):
     lines = [build(seq_len=length, tp=tp) for length in (1024, 4096) for tp in range(1, 11)]
     results = read(tmp_path, *lines, build(batch=2))
     section = section_of(results)

@@ -23,7 +23,7 @@ def section_of(tmp_path, *records, **labelled):
     return said(build_section(results_of(tmp_path, *records, **labelled)))
 
 
-def test_a_row_holds_the_cache_against_its_formula_and_both_peaks(tmp_path):
+def test_a_row_has_the_cache_its_formula_and_both_peaks(tmp_path):
     (row,) = rows_of(section_of(tmp_path, sized(build())).tables[0])
     assert row["Cache, closed form"] == row["Cache, counted"] == "4.50 MiB"
     assert row["Equal to the byte"] == "yes"

@@ -46,7 +46,7 @@ def test_each_size_of_gqa_is_paired_with_mla(tmp_path):
     ]
 
 
-def test_of_many_cases_without_a_result_each_reason_stands_once_with_its_number(tmp_path):
+def test_each_reason_for_no_result_stands_once(tmp_path):
     failed = [build(status=Status.FAILED, reason=f"no {n % 2}", batch=n + 1) for n in range(17)]
     _, reasons, cases = said(build_coverage(results_of(tmp_path, *failed))).tables
     assert [(row["Reason"], row["Cases"]) for row in rows_of(reasons)] == [("no 0", "9"), ("no 1", "8")]

@@ -25,7 +25,7 @@ def test_a_row_says_the_problem_the_figure_and_both_times(tmp_path):
     assert row["Notes"] == "read by eye"
 
 
-def test_where_the_sizes_are_not_stated_the_share_is_of_the_named_ceiling(tmp_path):
+def test_without_sizes_the_share_is_of_the_named_ceiling(tmp_path):
     (row,) = [row for row in rows(tmp_path) if row["Published"] == "3,000 GB/s"]
     assert (row["Least time"], row["Roofline share"], row["Limited by"]) == ("–", "90 %", "memory traffic")
 

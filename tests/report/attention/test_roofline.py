@@ -42,14 +42,14 @@ def test_a_point_stands_at_its_intensity_and_at_what_it_achieved(tmp_path):
     assert [view.title for view in section.figures[0].views] == ["Whole layer", "Kernel"]
 
 
-def test_the_roof_rises_at_the_memory_ceiling_to_the_arithmetic_one(tmp_path):
+def test_the_roof_rises_to_the_arithmetic_ceiling(tmp_path):
     level, rising = lines_of(section_of(tmp_path, build()).figures[0])
     assert (level["name"], rising["name"]) == ("Arithmetic 100 GFLOP/s", "Memory 20.0 GB/s")
     assert (rising["x"][-1], rising["y"][-1]) == (level["x"][0], level["y"][0]) == (5, 100)
     assert rising["y"][0] / rising["x"][0] == pytest.approx(20)
 
 
-def test_of_many_memory_ceilings_the_fastest_and_the_slowest_are_drawn(tmp_path):
+def test_the_fastest_and_slowest_memory_ceilings_are_drawn(tmp_path):
     speeds = {1024: 9e10, 2048: 5e10, 4096: 2e10, 8192: 2.01e10}
     records = [
         with_readings(build(seq_len=tokens), "layer", "ceiling_bytes_per_s", speed) for tokens, speed in speeds.items()
@@ -93,7 +93,7 @@ def test_what_tells_cases_apart_is_said_where_something_does(tmp_path):
     assert {row["Settings"] for row in rows} == {"batch=8", "query_len=16, batch=1", "batch=1"}
 
 
-def test_other_machines_dtypes_and_threads_have_figures_of_their_own(tmp_path):
+def test_machines_dtypes_and_threads_have_their_own_figures(tmp_path):
     section = section_of(
         tmp_path,
         build(),
@@ -109,7 +109,7 @@ def test_other_machines_dtypes_and_threads_have_figures_of_their_own(tmp_path):
     ]
 
 
-def test_results_of_one_machine_share_a_figure_and_differ_by_size(tmp_path):
+def test_results_of_one_machine_differ_by_size(tmp_path):
     section = section_of(tmp_path, before=[build()], after=[build()])
     after, before = sorted(points_of(section.figures[0]), key=lambda trace: trace["name"])
     assert (after["name"], before["name"]) == ("MLA · decode · after", "MLA · decode · before")
@@ -117,7 +117,7 @@ def test_results_of_one_machine_share_a_figure_and_differ_by_size(tmp_path):
     assert {row["Results"] for row in rows_of(section.tables[0])} == {"before", "after"}
 
 
-def test_a_record_that_counts_neither_work_nor_cold_time_gives_no_section(tmp_path):
+def test_without_work_or_cold_time_there_is_no_section(tmp_path):
     assert section_of(tmp_path, without(build(), "flops", "traffic_bytes")) is None
 
 

@@ -12,7 +12,7 @@ def latency_tables(tmp_path, **labelled):
     return said(build_latency(results_of(tmp_path, **labelled))).tables
 
 
-def test_a_case_of_two_results_is_a_row_with_a_column_each_and_their_ratio(tmp_path):
+def test_a_case_of_two_results_is_a_row_with_their_ratio(tmp_path):
     shared = build(latencies_s=SLOW)
     both, *_ = latency_tables(tmp_path, before=[shared, build(attention="mha")], after=[build(latencies_s=FAST)])
     (row,) = rows_of(both)
@@ -29,7 +29,7 @@ def test_medians_whose_intervals_overlap_are_marked(tmp_path):
     assert "overlap" in both.note
 
 
-def test_everything_else_about_the_cases_stands_in_a_table_that_opens(tmp_path):
+def test_everything_else_stands_in_a_table_that_opens(tmp_path):
     _, each, *_ = latency_tables(tmp_path, before=[build()], after=[build(), build(attention="mha")])
     assert each.folded
     assert sorted((row["Results"], row["Variant"]) for row in rows_of(each)) == [

@@ -1,3 +1,5 @@
+"""What one record says of where it ran."""
+
 from suite.report.model.run import machine_name
 from tests.records.factory import build
 
