@@ -12,7 +12,7 @@ import pytest
 
 from suite.records.record import Status
 from suite.records.store import read_contents
-from suite.report.palette import shown
+from suite.report.model.labels import shown
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

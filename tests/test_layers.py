@@ -183,18 +183,9 @@ def test_hydra_is_imported_by_composing_alone():
     assert importers == {"suite/composing.py"}
 
 
-JUDGES = {
-    "compress",
-    "compress_design",
-    "quality_contests",
-    "quality_rulings_tiers",
-    "quality_tiers_tables",
-    "rl_contests",
-    "rl_gains",
-    "rl_thoughts",
-}
+JUDGES = {"compress", "compress_design", "claims", "evolution", "experiment", "families", "stages", "tiers"}
 """Modules of the report that hold arms against each other, all by suite.statistics.paired."""
-INTERVALS = {"mean_of_seeds": {"verdicts"}, "stratified_bootstrap": {"rl_curves", "rl_tasks"}}
+INTERVALS = {"mean_of_seeds": {"formats"}, "stratified_bootstrap": {"curves", "efficiency"}}
 """Intervals of one arm, and who makes them: for bands of curves, profiles, and the cells of means."""
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from suite.records import numbers
@@ -116,3 +116,9 @@ def table(
         facets=facets or {},
         row_facets=[facets_of(row) for row in shown] if facets_of else (),
     )
+
+
+def told_once(tables: Iterable[Table]) -> list[Table]:
+    """Return tables of one kind: the first is open and says how to read them, the others are folded."""
+    found = list(tables)
+    return [*found[:1], *(replace(one, note="", folded=True) for one in found[1:])]

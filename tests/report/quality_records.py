@@ -7,7 +7,10 @@ from typing import Any
 from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.report.model.results import CurrentRecord, Results
+from suite.report.quality import tasks
+from suite.report.quality import tiers as tiers_section
 from tests.records.factory import ENVIRONMENT, PROVENANCE
+from tests.report.reading import rows_of, said
 
 AXES = {
     "task": "tiers",
@@ -29,6 +32,11 @@ SETTINGS: dict[str, Any] = {
     "eval_every": 200,
 }
 TIERS = ("often", "sometimes", "rarely")
+ALIKE, OPEN = "alike (within 2 points)", "not told apart (5 pairs)"
+NUDGES = (0.0, 0.01, -0.01, 0.005, -0.005)
+ONE_HEAD_EACH = [[0.9 if attribute % 4 == head else 0.0 for attribute in range(6)] for head in range(4)]
+ALL_HEADS_ALIKE = [[0.2] * 6] * 4
+ONE_FOR_ALL = [[0.9] * 6, *([[0.0] * 6] * 3)]
 LAYER_HEADS = tuple(f"layer 0 head {head}" for head in range(4))
 
 
@@ -88,6 +96,69 @@ def arm(finals: Sequence[float | Sequence[float]], *, seeds: Sequence[int] | Non
         quality_record(final, seed=seed, **said)
         for seed, final in zip(seeds or range(len(finals)), finals, strict=True)
     ]
+
+
+def tiers(third, *, seeds=5, **said):
+    """Every seed answers the first two tiers, and this much of the third, give or take a point."""
+    return arm([(1.0, 1.0, min(1.0, third + nudge)) for nudge in NUDGES[:seeds]], **said)
+
+
+def thirds(finals, cached=None, **said):
+    """Seeds that answer the first two tiers, and these shares of the third."""
+    return [
+        quality_record((1.0, 1.0, third), seed=seed, cached=(1.0, 1.0, cached[seed]) if cached else None, **said)
+        for seed, third in enumerate(finals)
+    ]
+
+
+def recall(finals, *, task="recall", **said):
+    return arm(finals, task=task, chance=1 / 32, **said)
+
+
+def asked(form, **said):
+    return said | {"extras": {**said.get("extras", {}), "task.asked": form}}
+
+
+def study(seeds=2):
+    """Everything that a section can say something of; five seeds for what is judged."""
+    every = [
+        *tiers(1.0, attention="mha", falls=ONE_HEAD_EACH, cached=(1.0, 1.0, 1.0)),
+        *tiers(0.5, **mqa(16)),
+        *tiers(0.35, **mqa(12)),
+        *tiers(0.2, **mla(16), falls=ALL_HEADS_ALIKE, cached=(1.0, 1.0, 0.5)),
+        *tiers(0.5, **mla(24)),
+        *tiers(0.98, **asked("evenly", **mla(16))),
+        *tiers(1.0, **asked("swapped", **mla(16))),
+        *tiers(0.6, updates=1600, **mla(16)),
+        *tiers(0.1, **mla(16, **{"attention.qk_rope_head_dim": 0})),
+        *(
+            record
+            for pairs in (4, 8)
+            for record in (
+                *recall([0.9, 0.92, 0.91, 0.9, 0.92], attention="mha", extras={"task.pairs": pairs}),
+                *recall([0.5, 0.52, 0.50, 0.5, 0.51], **mla(16, **{"task.pairs": pairs})),
+                *recall([0.9, 0.91, 0.93, 0.9, 0.92], match="params", **mla(16, **{"task.pairs": pairs})),
+            )
+        ),
+        *recall([0.5] * 5, task="plays", attention="mha", loss=1.5),
+        *recall([0.5] * 5, task="plays", loss=1.7, **mla(16)),
+    ]
+    return [record for record in every if record.case.axes["seed"] < seeds]
+
+
+def section_of(module, *records, lang="en"):
+    return said(module.build(in_memory(*records)), lang)
+
+
+def table_of(section, start):
+    (table,) = [table for table in section.tables if table.title.startswith(start)]
+    return rows_of(table)
+
+
+def details(results):
+    """The sentences of the sections' headlines, the tiers first."""
+    sections = [said(module.build(results)) for module in (tiers_section, tasks)]
+    return [one.detail for section in sections if section for one in section.headlines]
 
 
 def in_memory(*records: Record, **labelled: Sequence[Record]) -> Results:

@@ -6,12 +6,10 @@ import pytest
 
 from suite.report.attention.latency import build as build_latency
 from suite.report.model.results import read_results
-from suite.report.quality_runs import studies
-from suite.report.rl_runs import comparisons
+from suite.report.quality.design import decode_s, quality_experiments
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record
 from tests.report.reading import said
-from tests.report.rl_records import rl_record
 
 EPYC = {"machine_id": "be23c3d5", "cpu": "AMD EPYC"}
 XEON = {"machine_id": "1e99252b", "cpu": "Intel(R) Xeon(R) Processor"}
@@ -56,32 +54,11 @@ def test_one_case_on_two_machines_is_two_results(read):
     ]
 
 
-def test_seeds_spread_over_machines_stay_one_arm_without_times(read):
-    places = [(EPYC, 1), (EPYC, 2), (XEON, 3)]
-    algorithms = ("grpo", "rloo")
-    results = read(*(on(place, rl_record(seed=seed, algorithm=one)) for one in algorithms for place, seed in places))
-    (found,) = comparisons(results)
-    assert [len(arm.runs) for arm in found.arms] == [3, 3]
-    assert found.budgets == ["completions", "tokens", "updates"]
-    assert not any(run.cpu_s or run.wall_s for arm in found.arms for run in arm.runs)
-
-
-def test_an_arm_that_one_machine_has_whole_keeps_its_times(read):
-    both = [on(machine, rl_record(seed=seed)) for machine, seed in ((EPYC, 1), (EPYC, 2), (XEON, 1))]
-    other = [on(EPYC, rl_record(seed=seed, algorithm="rloo")) for seed in (1, 2)]
-    found = comparisons(read(*both, *other))
-    assert [(one.title, len(one.arms)) for one in found] == [
-        ("sort · small · MHA · reference (AMD EPYC)", 2),
-        ("sort · small · MHA · reference (Intel Xeon Processor)", 1),
-    ]
-    assert all(one.has("cpu") for one in found)
-
-
 def test_seeds_of_a_trained_decoder_are_one_arm_without_its_decode_time(read):
     results = read(on(EPYC, quality_record(seed=0)), on(XEON, quality_record(seed=1)))
-    (study,) = studies(results)
+    (study,) = quality_experiments(results)
     assert [len(arm.runs) for arm in study.arms] == [2]
-    assert study.arms[0].decode_s is None
+    assert decode_s(study.arms[0]) is None
 
 
 def test_a_record_that_names_no_machine_stands_under_the_folder(read):

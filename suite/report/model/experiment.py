@@ -133,6 +133,8 @@ class Design(Generic[R]):
     """Settings whose values a title begins with; the first is what experiments of other titles differ in, too."""
     unsaid: Collection[tuple[str, str]] = ()
     """What an experiment is where its title says nothing else."""
+    called: Callable[[str], str] = str
+    """What a setting is called where experiments are told apart by it."""
 
 
 def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None) -> list[R]:
@@ -148,7 +150,7 @@ def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R
     runs = [run for run in read if run is not None]
     found = grouped(runs, lambda run: (run.key, run.axis(design.repeats)))
     weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
-    return [max(same, key=lambda run: weigh(run, runs)) for same in found.values()]
+    return [same[0] if len(same) == 1 else max(same, key=lambda run: weigh(run, runs)) for same in found.values()]
 
 
 def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
@@ -185,7 +187,11 @@ def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -
         differ = differing(alike) - {*heads, LABEL}
         names = [name for name in dict.fromkeys(name for other in alike for name, _ in other) if name in differ]
         values = {name: said.get(name) or design.defaults.get(name, "") for name in names}
-        told = [f"{name}={value}" for name, value in values.items() if value and (name, value) not in design.unsaid]
+        told = [
+            f"{design.called(name)}={value}"
+            for name, value in values.items()
+            if value and (name, value) not in design.unsaid
+        ]
         titles[key] = dotted(*(_head(name, said.get(name, "")) for name in heads)), dotted(*told)
     return titles
 

@@ -24,6 +24,7 @@ LONGEST_TEXT = 80
 MOST = 1e15
 MOST_STEPS = 1 << 20
 MOST_TOKENS = 1 << 53
+PLAUSIBLE_S = (1e-12, 1e9)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,6 +164,12 @@ def number_of(text: str) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value < MOST else None
+
+
+def whole_of(text: str) -> int | None:
+    """Return a setting that is a whole number above zero."""
+    value = number_of(text)
+    return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None
 
 
 def machine_name(record: Record) -> str:

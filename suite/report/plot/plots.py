@@ -1,7 +1,7 @@
 """Whole figures of series: over one pair of axes, with bands, and panels under each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.report.blocks import Text
@@ -74,6 +74,16 @@ def plot(
         "data": [*map(_band, bands), *map(_trace, series)],
         "layout": layout(xaxis=xaxis, yaxis=yaxis, **more),
     }
+
+
+def banded(series: Sequence[Series], *, xaxis: Axis, yaxis: Axis) -> dict[str, Any]:
+    """Draw lines, and behind all of them bands between the ends of their points, where every point of a line has them.
+
+    A click in the legend takes all series of a group.
+    """
+    bands = [_between_ends(one) for one in series if one.points and all(point.ends for point in one.points)]
+    lines = [replace(one, points=[replace(point, ends=None) for point in one.points]) for one in series]
+    return plot(lines, bands=bands, xaxis=xaxis, yaxis=yaxis)
 
 
 def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: bool = False) -> dict[str, Any]:
@@ -154,6 +164,12 @@ def is_wide(lines: int) -> bool:
 def panels_height_px(count: int) -> int:
     """Return the height of as many panels."""
     return FRAME_PX + PANEL_PX * count
+
+
+def _between_ends(series: Series) -> Band:
+    low, high = zip(*(point.ends for point in series.points if point.ends is not None), strict=True)
+    x = [point.x for point in series.points]
+    return Band(name=series.name, x=x, low=low, high=high, style=series.style, facets=series.facets)
 
 
 def _trace(series: Series | Mapping[str, Any]) -> dict[str, Any]:

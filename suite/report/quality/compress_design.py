@@ -26,7 +26,7 @@ from suite.report.model.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VE
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, Run, cut, number_of
-from suite.report.quality_run import decoded_s
+from suite.report.quality.design import decoded_s
 from suite.statistics.paired import Comparison, Outcome, changes, judge_together
 from suite.statistics.ratios import ratio_by_cluster
 from suite.statistics.scores import Estimate

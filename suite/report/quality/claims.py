@@ -1,0 +1,341 @@
+"""Claims beside what the records say of them: an id and its literature in conf/claims.yaml, and a function each.
+
+Comparisons of many arms on several tasks are counted, not pooled: that MLA is lower on one task and level on three is
+the answer. Those that told nothing apart, since both answer all or neither learnt it, decide nothing and are counted.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from statistics import fmean
+from typing import Any
+
+from suite.configuration import locate, read_yaml
+from suite.records import numbers
+from suite.report.blocks import Kind, Table, Text, joined, say
+from suite.report.evidence import verdict_of
+from suite.report.model.experiment import of_outcome
+from suite.report.model.results import Results
+from suite.report.quality import design
+from suite.report.quality.cache import at_nearest_cache, is_same_cache
+from suite.report.quality.compress import compressed_told
+from suite.report.quality.compress_design import compress_studies
+from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment
+from suite.report.quality.families import (
+    SWAPPED,
+    Family,
+    asked_of,
+    families,
+    form_contrasts,
+    gradings_of,
+    is_graded,
+    mix_share,
+    rare_contrasts,
+)
+from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
+from suite.report.quality.layout import listed
+from suite.report.table import column, table
+from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, judge_together
+
+HOLDS, FAILS, MIXED, LEFT_OPEN = "holds", "fails", "mixed", "open"
+UNDECIDED = "undecided"
+RULINGS = (HOLDS, FAILS, MIXED, LEFT_OPEN, UNDECIDED)
+FULL_CONTEXT = ("two_hop", "copying", "counting")
+"""Tasks whose answer needs more than one place of the context."""
+ONE_HOP = "one hop"
+FEWEST_FIRST = 2
+"""Heads that must come first for some attribute, or one head does all the work."""
+FOR, OTHERS = ("for",), ("against", "qualifies")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """What records say of a claim: an outcome by rule, and the counts behind it in a sentence."""
+
+    outcome: str
+    """One of RULINGS."""
+    said: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A claim of conf/claims.yaml, and what a label's records say of it."""
+
+    claim: Mapping[str, Any]
+    label: str
+    ruling: Ruling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What a label has for claims to be decided by."""
+
+    families: Sequence[Family]
+    tasks: Sequence[QualityExperiment]
+    compressed: Sequence[Text]
+    """What real models lose whose cache was made smaller."""
+
+
+def evidence_of(results: Results) -> dict[str, Evidence]:
+    """Return the evidence of each label that has runs of workload=quality."""
+    # Compressed models are a section of their own, which is read only where claims are decided.
+
+    return {
+        label: Evidence(
+            families=[family for family in families(results) if family.main.label == label],
+            tasks=[experiment for experiment in design.task_experiments(results) if experiment.label == label],
+            compressed=[compressed_told(study) for study in compress_studies(results) if study.label == label],
+        )
+        for label in dict.fromkeys(experiment.label for experiment in design.quality_experiments(results))
+    }
+
+
+def claims_table(results: Results) -> Table:
+    """Return a row for each claim and label that says something of it, or one row where none does."""
+    evidence = evidence_of(results)
+    return table(
+        say("claim.table"),
+        [decision for claim in read_yaml("claims.yaml")["claims"] for decision in _decide(claim, evidence)],
+        [
+            column("claim.claim", lambda decision: say(f"claim.{decision.claim['id']}"), kind=Kind.LONG),
+            *([column("column.label", lambda decision: decision.label, facet="label")] if len(evidence) > 1 else []),
+            column("claim.verdict", lambda decision: say(f"claim.outcome.{decision.ruling.outcome}")),
+            column("claim.here", lambda decision: decision.ruling.said, kind=Kind.LONG),
+            column("claim.for", lambda decision: _literature(decision.claim, FOR), kind=Kind.LONG),
+            column("claim.against", lambda decision: _literature(decision.claim, OTHERS), kind=Kind.LONG),
+        ],
+        note=say("claim.note"),
+    )
+
+
+def _decide(claim: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> list[Decision]:
+    decide: Callable[[Evidence], Ruling | None] = locate(claim["decided_by"])
+    rulings = {label: ruling for label, of_label in evidence.items() if (ruling := decide(of_label)) is not None}
+    missing = Ruling(outcome=UNDECIDED, said=say(f"claim.needs.{claim['id']}"))
+    return [Decision(claim=claim, label=label, ruling=ruling) for label, ruling in (rulings or {"": missing}).items()]
+
+
+def _literature(claim: Mapping[str, Any], kinds: Sequence[str]) -> Text:
+    told = [work for work in claim.get("literature", ()) if work["says"] in kinds]
+    return joined("notes", [say("claim.source", what=work["what"], source=work["source"]) for work in told])
+
+
+def lower_ceiling(evidence: Evidence) -> Ruling | None:
+    """Rule on MLA below MHA, by its usual rank and by smaller ones, and beside other caches of its size."""
+    usual = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and design.has_default_rank(arm))
+    narrow = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and not design.has_default_rank(arm))
+    if not usual and not narrow:
+        return None
+    told = {"usual": usual, "narrow": narrow, "level": _at_equal_cache(evidence)}
+    said: list[Text] = [say(f"claim.ceiling.{name}", counted=_counted(found)) for name, found in told.items() if found]
+    outcome = _by_lower([*usual, *narrow])
+    if not of_outcome(usual, *JUDGED):
+        # A latent that was starved on purpose says nothing of one that was not.
+        said.append(say("claim.ceiling.no_usual"))
+        outcome = MIXED if outcome == HOLDS else outcome
+    return Ruling(outcome=outcome, said=joined("sentence", said))
+
+
+def gqa_between(evidence: Evidence) -> Ruling | None:
+    """Rule on GQA and MQA, with heads as wide as MHA's, below MHA."""
+    found = _against_mha(evidence, lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide)
+    return Ruling(outcome=_by_lower(found), said=_counted(found)) if found else None
+
+
+def full_context(evidence: Evidence) -> Ruling | None:
+    """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
+    found = design.longest_against_mha(
+        [experiment for experiment in evidence.tasks if design.task_of(experiment) in FULL_CONTEXT], design.is_plain_mla
+    )
+    look_ups = design.longest_against_mha(
+        [experiment for experiment in evidence.tasks if design.task_of(experiment) == design.RECALL],
+        design.is_plain_mla,
+    )
+    # The same contexts as two hops, asked for what one look-up finds.
+    one_hop = [pair for experiment in evidence.tasks for pair in design.against_mha(experiment, ONE_HOP)]
+    look_ups += [pair for pair in one_hop if design.is_plain_mla(pair.arm)]
+    if not found:
+        return None
+    said = [say("claim.context.full", counted=_counted(found))]
+    said += [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
+    outcome = _by_lower(found)
+    if outcome == HOLDS and _by_lower(look_ups) != FAILS:
+        outcome = MIXED
+    return Ruling(outcome=outcome, said=joined("sentence", said))
+
+
+def heads_specialise(evidence: Evidence) -> Ruling | None:
+    """Rule whether for each attribute one head carries most of it, and not one head all of them."""
+    parts, compared = [], []
+    for arm in [arm for family in evidence.families for arm in family.looked_into]:
+        found = carried(arm)
+        most = changes([falls.share for falls in found], less=MOST_OF_IT)
+        several = changes([float(falls.first_heads) for falls in found], less=FEWEST_FIRST)
+        if most is None or several is None:
+            continue
+        heads = len(found[0].heads)
+        compared += [most, several]
+        parts.append(
+            say(
+                "claim.heads.of",
+                name=arm.name,
+                share=largest_share(found),
+                alike=numbers.percent(1 / heads),
+                first=first_heads(found),
+                heads=heads,
+                count=len(found),
+            )
+        )
+    if not parts:
+        return None
+    judged = judge_together(compared)
+    outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
+    return Ruling(outcome=_together(outcomes), said=say("claim.heads", told=joined("notes", parts)))
+
+
+def information_tiers(evidence: Evidence) -> Ruling | None:
+    """Rule whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
+
+    What a real model loses stands beside it and decides nothing: it was not trained with its latent.
+    """
+    of_latents = [family for family in evidence.families if any(map(design.is_latent, family.main.arms))]
+    if not of_latents:
+        return None
+    ruled = [_tiers_of(family) for family in of_latents]
+    said = [*(ruling.said for ruling in ruled), *evidence.compressed]
+    return Ruling(outcome=_together([ruling.outcome for ruling in ruled]), said=joined("sentence", said))
+
+
+def grading_automatic(evidence: Evidence) -> Ruling | None:
+    """Rule whether the grading follows what training asks, by itself.
+
+    That a trained decoder does not regrade is arithmetic, and told by what it loses where the questions are swapped.
+    """
+    said: list[Text] = []
+    follows: list[QualityContrast] = []
+    fixed: list[QualityArm] = []
+    for family in evidence.families:
+        against, gradings = form_contrasts(family), gradings_of(family.main)
+        for first, *arms in family.latents_in_forms:
+            found = [against[arm] for arm in arms if arm in against]
+            follows += [pair for pair in found if asked_of(pair.arm) == SWAPPED and family.times(pair.arm) == 1]
+            fixed += [first] if is_graded(gradings.get(first)) else []
+            told = joined("notes", [_form_told(family.form_of(pair.arm), pair) for pair in found])
+            said += [say("claim.grading.of", name=first.name, told=told)] if found else []
+    if not follows:
+        return None
+    said += [_asked_differently(arm) for arm in fixed]
+    return Ruling(outcome=_follows_outcome(follows, fixed), said=joined("sentence", said))
+
+
+def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[QualityContrast]:
+    """Compare arms with MHA on every task, and in the tier of task=tiers that is asked rarely."""
+    of_tiers = [design.longest_against_mha(family.uneven, chosen, design.RARELY) for family in evidence.families]
+    return [*design.longest_against_mha(evidence.tasks, chosen), *chain.from_iterable(of_tiers)]
+
+
+def _at_equal_cache(evidence: Evidence) -> list[QualityContrast]:
+    of_tasks = [pair for experiment in evidence.tasks for pair in at_nearest_cache(experiment, by_loss=True)]
+    return [*filter(is_same_cache, of_tasks), *chain.from_iterable(map(rare_contrasts, evidence.families))]
+
+
+def _by_lower(found: Sequence[QualityContrast]) -> str:
+    """Rule on a claim that all of these are lower.
+
+    It fails only on evidence of the contrary: where each that can tell rules out a loss as large as matters.
+    """
+    judged = of_outcome(found, *JUDGED)
+    if lower := of_outcome(judged, Outcome.LOWER):
+        return HOLDS if len(lower) == len(judged) else MIXED
+    return FAILS if judged and all(pair.found.rules_out_lower for pair in judged) else LEFT_OPEN
+
+
+def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] | None = None) -> Text:
+    """Count how many ended how, and name those that were lower or higher by most, points before nats."""
+    by_size = sorted(contrasts, key=lambda pair: (pair.quantity is design.LOSS, -abs(pair.found.mean)))
+    parts: list[Text] = []
+    for outcome in Outcome:
+        found = of_outcome(by_size, outcome)
+        said = say(f"verdict.count.{outcome}", count=len(found))
+        if found and outcome in TOLD_APART:
+            names = [joined("", [(named or _study)(pair), ": ", pair.arm.name, " ", _size_of(pair)]) for pair in found]
+            parts.append(say("claim.named", said=said, names=listed(names)))
+        elif found:
+            parts.append(said)
+    return say("claim.counted", total=len(contrasts), parts=joined("notes", parts))
+
+
+def _study(found: QualityContrast) -> Text:
+    first = found.arm.first
+    if found.about == design.RARELY:
+        return say("claim.rarely", title=first.task)
+    return say("claim.one_hop", title=first.study) if found.about == ONE_HOP else first.study
+
+
+def _size_of(found: QualityContrast) -> Text:
+    mean = found.found.mean
+    if found.quantity is design.LOSS:
+        return say("claim.nats", nats=f"{-mean:+.3f}")
+    return say("claim.points", points=f"{100 * mean:+.1f}")
+
+
+def _tiers_of(family: Family) -> Ruling:
+    """Rule whether latents grade, and whether they do so more than other caches: what each does is no doing of MLA's.
+
+    That others do not grade needs evidence, too.
+    """
+    gradings, pairs = gradings_of(family.main), rare_contrasts(family)
+    latents = [arm for arm in family.main.arms if design.is_plain_mla(arm)]
+    others = [arm for arm in family.main.arms if not design.is_latent(arm)]
+    said = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
+    counted = _counted(pairs, named=lambda pair: pair.other.name)
+    said.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
+
+    told, told_others = (
+        [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, others)
+    )
+    is_own = len(told_others) == len(others) and all(grading.rules_out_higher for grading in told_others)
+    is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
+    if any(map(is_graded, told)):
+        outcome = HOLDS if is_own or is_more else MIXED
+    else:
+        outcome = FAILS if told and all(grading.rules_out_higher for grading in told) else LEFT_OPEN
+    return Ruling(outcome=outcome, said=joined("sentence", said))
+
+
+def _graded(key: str, arms: Sequence[QualityArm], gradings: Mapping[QualityArm, Comparison]) -> Text:
+    graded = [arm.name for arm in arms if is_graded(gradings.get(arm))]
+    return say(f"claim.tiers.{key}", names=listed(graded) if graded else say("claim.none"), of=len(arms))
+
+
+def _specialised(carried: Comparison, several: Comparison) -> str:
+    """Rule by the share that the most needed head carries, over a half, and by how many heads come first, over two."""
+    if Outcome.LOWER in (carried.outcome, several.outcome):
+        return FAILS
+    return HOLDS if carried.outcome is Outcome.HIGHER and several.mean >= 0 else LEFT_OPEN
+
+
+def _follows_outcome(follows: Sequence[QualityContrast], fixed: Sequence[QualityArm]) -> str:
+    """Rule by the tier asked rarely: it follows training where it is higher once it is asked most."""
+    if of_outcome(follows, Outcome.HIGHER):
+        return MIXED if fixed else LEFT_OPEN
+    judged = of_outcome(follows, *JUDGED)
+    return FAILS if judged and all(pair.found.rules_out_higher for pair in judged) else LEFT_OPEN
+
+
+def _together(outcomes: Sequence[str]) -> str:
+    """Rule over several arms or families: it holds in part where it holds of some, and fails where it fails of all."""
+    if len(set(outcomes)) == 1:
+        return outcomes[0]
+    return MIXED if {HOLDS, MIXED} & set(outcomes) else LEFT_OPEN
+
+
+def _form_told(form: Text, pair: QualityContrast) -> Text:
+    """Say what a form makes of the tier that is asked rarely where asking is uneven."""
+    share, first = (numbers.percent(fmean(values)) for values in (pair.found.ours, pair.found.theirs))
+    return say("claim.grading.form", form=form, share=share, first=first, said=verdict_of(pair))
+
+
+def _asked_differently(arm: QualityArm) -> Text:
+    trained, swapped = (numbers.percent(arm.mean(mix_share(mix)) or 0.0) for mix in ("trained", SWAPPED))
+    return say("claim.grading.asked", name=arm.name, trained=trained, swapped=swapped)

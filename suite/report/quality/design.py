@@ -1,0 +1,393 @@
+"""Decoders trained on questions: their records as runs, arms and experiments, and what an arm is called.
+
+Two arms are paired by their seed: one seed is asked the same questions in the same order, whatever the variant. Arms
+stand in one experiment where everything but the variant and its sizes agrees.
+"""
+
+import functools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, count, takewhile
+from statistics import median
+
+from suite.records import numbers
+from suite.records.quality_metrics import CACHED, DECODE, KNOCKED_OUT, below
+from suite.records.record import STEP, Reading
+from suite.records.rl_metrics import EVALUATE
+from suite.report.blocks import Text, joined, say
+from suite.report.model.experiment import (
+    Arm,
+    Contrast,
+    Design,
+    Experiment,
+    Quantity,
+    contrast,
+    experiments,
+    grouped,
+    judged,
+    runs_of,
+    with_value,
+    without,
+)
+from suite.report.model.formats import nats, points
+from suite.report.model.labels import VARIANT, name_facets, rank, shown, style_of
+from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.run import LABEL, MOST, MOST_STEPS, PLAUSIBLE_S, Pairs, Run, number_of, share, whole_of
+from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
+
+ALL = ""
+"""Stands for questions of every kind together."""
+TELLING = {"two_hop": "two hops"}
+"""Tasks whose name is that of one kind of their questions: it stands for the task, and the rest beside it."""
+TIERS = ("often", "sometimes", "rarely")
+"""Kinds of question of task=tiers, by how often they are asked where asking is uneven. Always the same attributes."""
+RARELY = TIERS[-1]
+TIERS_TASK, RECALL, PLAYS = "tiers", "recall", "plays"
+TASKS = (TIERS_TASK, RECALL, "two_hop", "copying", "counting", PLAYS)
+"""In the order of tables; a task that is not here stands behind them."""
+TASK_SETTING, ASKED, UNEVENLY, UPDATES = "task.", "task.asked", "unevenly", "updates"
+LATENT_NORM, ROPE_DIM, RANK, KV_HEADS = (
+    f"attention.{name}" for name in ("latent_norm", "qk_rope_head_dim", "kv_lora_rank", "kv_heads")
+)
+HEAD_DIM = "geometry.head_dim"
+"""Heads narrower than MHA's make a narrow cache without a latent."""
+NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM)
+"""Sizes that an arm's name says in words."""
+WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")
+"""Settings that change nothing of what is learnt."""
+RATIO_OF_RANK = 4
+"""DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/latent_shapes.py)."""
+
+BySpan = Mapping[str, Mapping[int, float]]
+"""By what stands behind a span, mostly a kind of question; then by the steps before the evaluation."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QualityRun(Run):
+    """One decoder trained on questions: what it answered of each kind, and when."""
+
+    answered: BySpan = field(default_factory=dict)
+    loss: BySpan = field(default_factory=dict)
+    without_heads: BySpan = field(default_factory=dict)
+    """By head and kind, `head/kind`: the share still answered without it."""
+    recoverable: BySpan = field(default_factory=dict)
+    """The share that a linear reader finds in the cache."""
+    updates: Mapping[int, float] = field(default_factory=dict)
+    """Before each evaluation, as far as known."""
+    questions: float | None = None
+    """That it was trained on."""
+    decode_s: float | None = None
+    """Median time of a new token: CPU time of the process, and on a GPU by its own clock."""
+    is_wide: bool = True
+    """Whether its heads are as wide as most."""
+    study: Text = ""
+    """What its experiment is called."""
+
+    @property
+    def ended(self) -> bool:
+        return self.is_ok and ALL in self.answered
+
+    @property
+    def task(self) -> str:
+        return self.axis("task")
+
+    @property
+    def attention(self) -> str:
+        return self.axis(VARIANT)
+
+    @property
+    def facets(self) -> dict[str, Text]:
+        return name_facets(self.record.case.axes) | {LABEL: self.label}
+
+    @property
+    def telling(self) -> str:
+        """Return the kind of question that the task is told by."""
+        kind = TELLING.get(self.task, ALL)
+        return kind if kind in self.answered else ALL
+
+    def final(self, kind: str = ALL) -> float | None:
+        """Return the share answered once trained."""
+        return last(self.answered, kind or self.telling)
+
+    def final_loss(self) -> float | None:
+        """Return the loss on a held-out answer once trained, in nats."""
+        return last(self.loss, ALL)
+
+    def chance(self, kind: str = ALL) -> float | None:
+        """Return the share that guessing answers."""
+        return share(self.constant("chance", "/".join(filter(None, [EVALUATE, kind or self.telling]))))
+
+    def curve(self, kind: str = ALL) -> tuple[Sequence[float], Sequence[float]]:
+        """Return updates and shares of the evaluations whose updates are known, in order."""
+        shares = self.answered.get(kind or self.telling, {})
+        found = sorted((self.updates[step], value) for step, value in shares.items() if step in self.updates)
+        return [spent for spent, _ in found], [value for _, value in found]
+
+
+QualityArm = Arm[QualityRun]
+QualityExperiment = Experiment[QualityRun]
+QualityContrast = Contrast[QualityRun]
+Value = Callable[[QualityRun], float | None]
+
+
+def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
+    """Read a record; one that did not end well, or was never evaluated, gives a run that has nothing."""
+    run = QualityRun(current=current, key=key)
+    readings = [
+        reading for reading in current.record.readings if 0 <= reading.step < MOST_STEPS and abs(reading.value) < MOST
+    ]
+    shares = [reading for reading in readings if 0 <= reading.value <= 1]
+    answered = _by_span(shares, "answered", EVALUATE)
+    if not run.is_ok or ALL not in answered:
+        return run
+    asked = _by_span(readings, "questions", STEP).get(ALL, {}).values()
+    return replace(
+        run,
+        answered=answered,
+        loss=_by_span([reading for reading in readings if reading.value >= 0], "answer_loss", EVALUATE),
+        without_heads=_by_span(shares, "answered", KNOCKED_OUT),
+        recoverable=_by_span(shares, "recoverable", CACHED),
+        updates=_updates(_by_span(readings, "updates", STEP).get(ALL, {})),
+        questions=math.fsum(value for value in asked if value >= 0) if asked else None,
+        decode_s=decoded_s(readings, is_cpu=run.axis("device") == "cpu") if current.is_of_one_machine else None,
+    )
+
+
+def decoded_s(readings: Sequence[Reading], *, is_cpu: bool) -> float | None:
+    """Return the median time of a new token, as QualityRun.decode_s has it."""
+    timed = [reading for reading in readings if reading.span == DECODE and reading.metric == "latency_s"]
+    taken = [
+        reading.process_cpu_s if is_cpu and reading.process_cpu_s is not None else reading.value for reading in timed
+    ]
+    usable = [value for value in taken if PLAUSIBLE_S[0] < value < PLAUSIBLE_S[1]]
+    return median(usable) if usable else None
+
+
+def last(found: BySpan, kind: str) -> float | None:
+    """Return the number of the last evaluation."""
+    by_step = found.get(kind)
+    return by_step[max(by_step)] if by_step else None
+
+
+def _by_span(readings: Iterable[Reading], metric: str, span: str) -> BySpan:
+    found: dict[str, dict[int, float]] = defaultdict(dict)
+    for reading in readings:
+        behind = ALL if reading.span == span else below(reading.span, span)
+        if reading.metric == metric and behind is not None:
+            found[behind][reading.step] = reading.value
+    return dict(found)
+
+
+def _updates(by_step: Mapping[int, float]) -> dict[int, float]:
+    """Add the updates of steps up; behind a missing step nobody knows how many there were."""
+    known = takewhile(lambda step: by_step.get(step, -1.0) >= 0, count())
+    return dict(enumerate(accumulate((by_step[step] for step in known), initial=0.0)))
+
+
+DESIGN = Design(
+    workload="quality",
+    read=read_run,
+    is_factor=lambda name: name == VARIANT or name.startswith(("attention.", HEAD_DIM)),
+    ignored=WITHOUT_EFFECT,
+    defaults={ASKED: UNEVENLY, LATENT_NORM: "true"},
+    heads=("task",),
+    unsaid={("match", "heads")},
+    called=lambda name: name.removeprefix(TASK_SETTING),
+)
+
+
+@functools.lru_cache(maxsize=1)
+def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
+    """Return every experiment, task by task, those with the most arms first.
+
+    MHA is the baseline; where only match=heads has it, that one, which no matching changes.
+    """
+    runs = runs_of(results, DESIGN)
+    ended = {run.key for run in runs if run.ended}
+    widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
+    usual = max(widths, key=widths.__getitem__, default="")
+    known = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended]
+    found = [_named(experiment) for experiment in experiments(known, DESIGN, has_labels=results.several, named=list)]
+    baselines = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in found}
+
+    def baseline(key: Pairs) -> QualityArm | None:
+        return baselines[key] or baselines.get(with_value(key, "match", "heads"))
+
+    labels = list(results.labels)
+    return sorted(
+        (replace(experiment, baseline=baseline(experiment.key)) for experiment in found),
+        key=lambda experiment: (
+            labels.index(experiment.label),
+            task_rank(task_of(experiment)),
+            -len(experiment.arms),
+            [(name, number_of(value) or 0.0, value) for name, value in experiment.key],
+        ),
+    )
+
+
+def task_experiments(results: Results) -> list[QualityExperiment]:
+    """Return those of tasks other than the tiers."""
+    return [experiment for experiment in quality_experiments(results) if task_of(experiment) != TIERS_TASK]
+
+
+def task_of(experiment: QualityExperiment) -> str:
+    """Return what the decoders were trained on."""
+    return experiment.value("task")
+
+
+def task_rank(task: str) -> tuple[int, str]:
+    """Sort tasks, those that we do not know last."""
+    return (TASKS.index(task) if task in TASKS else len(TASKS), task)
+
+
+def order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
+    """Sort arms from the widest kind of cache to the most compressed, and of a kind the widest first."""
+    return rank(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
+
+
+def _named(experiment: QualityExperiment) -> QualityExperiment:
+    arms = [
+        replace(
+            arm,
+            name=variant_name(arm),
+            style=style_of(VARIANT, arm.first.attention),
+            runs=[replace(run, study=experiment.name) for run in arm.runs],
+        )
+        for arm in experiment.arms
+    ]
+    return replace(experiment, arms=sorted(arms, key=order))
+
+
+def is_latent(arm: QualityArm) -> bool:
+    """Return whether it caches a latent."""
+    return arm.first.attention.split("_")[0] == "mla"
+
+
+def is_mha(arm: QualityArm) -> bool:
+    """Return whether it is MHA as it is laid over the geometry, which the others are compared with."""
+    return arm.first.attention == "mha" and arm.first.is_wide
+
+
+def is_plain_mla(arm: QualityArm) -> bool:
+    """Return whether it is MLA as others know it."""
+    return is_latent(arm) and is_plain(arm)
+
+
+def is_plain(arm: QualityArm) -> bool:
+    """Return whether it is a variant as others know it: with rotary embedding, and with its latent's norm."""
+    return arm.said(ROPE_DIM) != "0" and not arm.said(LATENT_NORM)
+
+
+def latent_rank(arm: QualityArm) -> int | None:
+    """Return its latent's rank; where none is named, as the variant lays it over heads of this width."""
+    if not is_latent(arm):
+        return None
+    named, head_dim = (whole_of(arm.first.setting(name)) for name in (RANK, HEAD_DIM))
+    return named or (head_dim and RATIO_OF_RANK * head_dim)
+
+
+def has_default_rank(arm: QualityArm) -> bool:
+    """Return whether its latent is as wide as DeepSeek-V2's."""
+    head_dim = whole_of(arm.first.setting(HEAD_DIM))
+    return is_latent(arm) and head_dim is not None and latent_rank(arm) == RATIO_OF_RANK * head_dim
+
+
+def is_by_loss(arm: QualityArm) -> bool:
+    """Return whether its task has no right answer, and the loss says how good a guess was."""
+    return arm.first.task == PLAYS
+
+
+def cache_bytes(arm: QualityArm) -> float | None:
+    """Return the cache of a token, over all layers."""
+    return arm.first.constant("cache_bytes_per_token")
+
+
+def decode_s(arm: QualityArm) -> float | None:
+    """Return the mean of the seeds' medians."""
+    return arm.mean(lambda run: run.decode_s)
+
+
+def variant_name(arm: QualityArm) -> Text:
+    """Return what people call it: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
+    sizes, name = dict(arm.key), shown(arm.first.attention)
+    said: Text = name
+    if latent_rank(arm) is not None:
+        said = say("quality.name.rank", name=name, rank=latent_rank(arm))
+    elif sizes.get(KV_HEADS):
+        said = f"{name}-{sizes[KV_HEADS]}"
+    if not arm.first.is_wide:
+        said = say("quality.name.heads", name=said, width=sizes.get(HEAD_DIM) or numbers.NOTHING)
+    rest = [
+        f"{size.partition('.')[2]}={value}"
+        for size, value in arm.key
+        if "." in size and size not in NAMED and (size, value) != (ROPE_DIM, "0")
+    ]
+    return joined(" ", [without_parts(said, arm), f"({', '.join(rest)})" if rest else ""])
+
+
+def without_parts(name: Text, arm: QualityArm) -> Text:
+    """Return a name that says which parts of MLA it lacks."""
+    if arm.said(ROPE_DIM) == "0":
+        name = say("quality.name.no_rope", name=name)
+    return say("quality.name.no_norm", name=name) if arm.said(LATENT_NORM) == "false" else name
+
+
+def share_of(kind: str) -> Value:
+    """Return what gives a run's share of questions of a kind."""
+    return lambda run: run.final(kind)
+
+
+def answered(arm: QualityArm, kind: str = ALL) -> Quantity[QualityRun]:
+    """Return the share of questions of a kind, as this arm's task bounds it."""
+    return Quantity(
+        name="answered",
+        value=share_of(kind),
+        text=numbers.percent,
+        difference=points,
+        unit="points",
+        margin=SHARE_MARGIN,
+        bounds=(arm.first.chance(kind), 1.0),
+    )
+
+
+def _negative_loss(run: QualityRun) -> float | None:
+    loss = run.final_loss()
+    return None if loss is None else -loss
+
+
+LOSS = Quantity(
+    name="loss", value=_negative_loss, text="{:.3f}".format, difference=nats, unit="nats", margin=NATS_MARGIN
+)
+"""With its sign turned, so that higher is better."""
+
+
+def compared(
+    arm: QualityArm, other: QualityArm, kind: str = ALL, *, by_loss: bool = False
+) -> Contrast[QualityRun] | None:
+    """Compare two arms by the questions of a kind; `by_loss`: by the loss where a task has no right answers."""
+    quantity = LOSS if by_loss and is_by_loss(arm) else answered(arm, kind)
+    return contrast(arm, other, quantity, about=kind)
+
+
+def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool = False) -> list[QualityContrast]:
+    """Compare every other arm with MHA, all of an experiment together; none where MHA is missing."""
+    mha = experiment.baseline
+    return [] if mha is None else judged(compared(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
+
+
+def longest_against_mha(
+    found: Iterable[QualityExperiment], chosen: Callable[[QualityArm], bool], kind: str = ALL
+) -> list[QualityContrast]:
+    """Compare arms with MHA, of those that differ in their updates alone the last: what comes late is no ceiling."""
+    known = [experiment for experiment in found if experiment.baseline is not None]
+    others = [arm for experiment in known for arm in experiment.others]
+    alike = grouped(others, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
+    longest = {max(arms, key=lambda arm: number_of(arm.said(UPDATES)) or 0.0) for arms in alike}
+    return [
+        pair
+        for experiment in known
+        for pair in against_mha(experiment, kind, by_loss=True)
+        if pair.arm in longest and chosen(pair.arm)
+    ]

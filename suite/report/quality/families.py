@@ -1,0 +1,167 @@
+"""Experiments of task=tiers that belong together: the same sizes, asked in several forms and trained for longer.
+
+A tier is always the same attributes. How often it is asked is its form's: the third tier is asked rarely where asking
+is uneven, and most often where it is swapped.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from suite.report.blocks import Text, dotted, say, say_or
+from suite.report.model.experiment import grouped, judged, titles_of, without
+from suite.report.model.results import Results
+from suite.report.model.run import number_of
+from suite.report.quality import design
+from suite.report.quality.cache import at_nearest_cache, is_same_cache
+from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun, Value
+from suite.statistics.paired import Comparison, Outcome, compare, judge_together
+
+SHARES = (0.85, 0.12, 0.03)
+"""Of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""
+EVENLY, SWAPPED = "evenly", "swapped"
+MIXES = {"trained": SHARES, EVENLY: (1 / 3, 1 / 3, 1 / 3), SWAPPED: SHARES[::-1]}
+"""Ways to ask a decoder that was trained on uneven questions."""
+FORMS = (design.UNEVENLY, EVENLY, "evenly_weighted", SWAPPED, "turned")
+LEAST_GAP = 0.05
+"""Tiers that lie nearer are not graded, however sure it is that they differ."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Family:
+    """Experiments that differ in how often each tier was asked, and in their updates."""
+
+    name: Text
+    """What tells it from others; empty where it stands alone."""
+    main: QualityExperiment
+    """Asked unevenly, with the number of updates that most variants have."""
+    uneven: Sequence[QualityExperiment]
+    """Asked unevenly, with any number of updates; `main` is one of them."""
+    arms: Sequence[QualityArm]
+    """In every form."""
+
+    @property
+    def usual_updates(self) -> float:
+        return number_of(self.main.value(design.UPDATES)) or 0.0
+
+    @property
+    def tiers(self) -> list[str]:
+        """Return those that an arm has answers of."""
+        return [tier for tier in design.TIERS if any(arm.values(design.share_of(tier)) for arm in self.main.arms)]
+
+    def times(self, arm: QualityArm) -> float | None:
+        """Return an arm's updates over the usual ones."""
+        updates = number_of(arm.said(design.UPDATES))
+        return updates / self.usual_updates if updates and self.usual_updates else None
+
+    def form_of(self, arm: QualityArm) -> Text:
+        """Return what an arm's training is called."""
+        form, times = say_or(f"quality_tiers.form.{asked_of(arm)}", asked_of(arm)), self.times(arm)
+        return form if times == 1 else say("quality_tiers.longer", form=form, times=f"{times or 0.0:.3g}")
+
+    def forms_of(self, arm: QualityArm) -> list[QualityArm]:
+        """Return an arm and others of its variant, which were trained otherwise."""
+        others = [other for other in self.arms if other.key == arm.key and other is not arm and self.times(other)]
+        return [arm, *sorted(others, key=lambda other: (self.times(other), _rank(asked_of(other))))]
+
+    @property
+    def in_forms(self) -> list[list[QualityArm]]:
+        """Return variants that were trained in several: MHA, then latents, then others, the most forms first."""
+        found = [forms for arm in self.main.arms if len(forms := self.forms_of(arm)) > 1]
+        return sorted(found, key=lambda arms: (not design.is_mha(arms[0]), not design.is_latent(arms[0]), -len(arms)))
+
+    @property
+    def latents_in_forms(self) -> list[list[QualityArm]]:
+        return [arms for arms in self.in_forms if design.is_latent(arms[0])]
+
+    @property
+    def looked_into(self) -> list[QualityArm]:
+        """Return whose heads are shown: MHA, and latents that were trained in several forms, else all of them."""
+        latents = [arms[0] for arms in self.latents_in_forms] or filter(design.is_plain_mla, self.main.arms)
+        return [*filter(design.is_mha, self.main.arms), *latents]
+
+
+def _rank(asked: str) -> int:
+    return FORMS.index(asked) if asked in FORMS else len(FORMS)
+
+
+def asked_of(arm: QualityArm) -> str:
+    """Return how an arm was asked, one of FORMS or a form that we do not know."""
+    return arm.said(design.ASKED) or design.UNEVENLY
+
+
+@functools.lru_cache(maxsize=1)
+def families(results: Results) -> Sequence[Family]:
+    """Return a family of each experiment that was asked unevenly, those with the most variants first."""
+    of_task = [
+        experiment
+        for experiment in design.quality_experiments(results)
+        if design.task_of(experiment) == design.TIERS_TASK
+    ]
+    found = grouped(of_task, lambda experiment: without(experiment.key, (design.ASKED, design.UPDATES)))
+    titles = titles_of(list(found), design.DESIGN, has_labels=results.several)
+    made = [_family(dotted(*titles[key]), alike) for key, alike in found.items()]
+    return sorted(filter(None, made), key=lambda family: (-len(family.main.arms), family.main.key))
+
+
+def _family(name: Text, alike: Sequence[QualityExperiment]) -> Family | None:
+    uneven = [experiment for experiment in alike if not experiment.value(design.ASKED)]
+    if not uneven:
+        return None
+    return Family(
+        name=name,
+        main=max(uneven, key=lambda experiment: (len(experiment.arms), sum(len(arm.ended) for arm in experiment.arms))),
+        uneven=uneven,
+        arms=sorted((arm for experiment in alike for arm in experiment.arms), key=design.order),
+    )
+
+
+def mix_share(mix: str) -> Value:
+    """Return what gives a run's share of questions that are asked in one of MIXES."""
+
+    def asked(run: QualityRun) -> float | None:
+        finals = [final for tier in design.TIERS if (final := run.final(tier)) is not None]
+        if len(finals) < len(design.TIERS):
+            return None
+        return sum(share * final for share, final in zip(MIXES[mix], finals, strict=True))
+
+    return asked
+
+
+def tier_contrasts(family: Family) -> list[QualityContrast]:
+    """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
+    found = at_nearest_cache(family.main, [*reversed(family.tiers)])
+    return [pair for pair in found if pair.about == design.RARELY or pair.found.at_bounds is not Outcome.CEILING]
+
+
+def rare_contrasts(family: Family) -> list[QualityContrast]:
+    """Compare, in the tier that is asked rarely, latents with grouped heads of the same cache."""
+    return [pair for pair in tier_contrasts(family) if is_same_cache(pair) and pair.about == design.RARELY]
+
+
+def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
+    """Compare forms of training with the same variant asked unevenly, in the tier asked rarely there; by their arm."""
+    pairs = [(arm, first) for first, *arms in family.in_forms for arm in arms]
+    return {pair.arm: pair for pair in judged(design.compared(*pair, design.RARELY) for pair in pairs)}
+
+
+def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
+    """Compare what each arm answers of the tier asked often with the one asked rarely; all of them together."""
+    often, rarely = (design.share_of(tier) for tier in (design.TIERS[0], design.RARELY))
+    found = {
+        arm: grading
+        for arm in experiment.arms
+        if (grading := compare(arm.by_seed(often), arm.by_seed(rarely), margin=LEAST_GAP)) is not None
+    }
+    return dict(zip(found, judge_together([*found.values()]), strict=True))
+
+
+def is_graded(grading: Comparison | None) -> bool:
+    """Return whether the tier asked often is answered better than the one asked rarely, and by some points."""
+    return grading is not None and grading.outcome is Outcome.HIGHER and grading.mean >= LEAST_GAP
+
+
+def graded_latents(family: Family) -> list[QualityArm]:
+    """Return latents that grade, the widest first."""
+    gradings = gradings_of(family.main)
+    return [arm for arm in filter(design.is_plain_mla, family.main.arms) if is_graded(gradings.get(arm))]

@@ -1,0 +1,99 @@
+"""Tables, figures and sentences about arms of workload=quality and their differences."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any, TypeVar
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
+from suite.report.evidence import difference, p_columns, verdict_of
+from suite.report.model.formats import ends_of, nats, share_interval, share_with_range, with_range
+from suite.report.plot.marks import Point
+from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes, share_of
+from suite.report.table import Column, column, table
+
+R = TypeVar("R")
+MOST_NAMED = 3
+
+
+def listed(names: Sequence[Text]) -> Text:
+    """Return the first few of many, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    first = joined("list", names[:MOST_NAMED])
+    return say("quality.and_more", names=first, count=numbers.count(more)) if more > 0 else first
+
+
+def told(found: QualityContrast) -> Text:
+    """Return a difference with its interval; of a loss how the loss itself moved."""
+    own, mean = found.found.interval, found.found.mean
+    if found.quantity is not LOSS:
+        return difference(found)
+    return with_range(-mean, own and replace(own, estimate=-mean, low=-own.high, high=-own.low), nats)
+
+
+def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:
+    """Return the share of questions of a kind, with its interval over seeds."""
+    return share_with_range(arm.values(share_of(kind)))
+
+
+def seeds_text(arm: QualityArm) -> Text:
+    """Return how many seeds ended, and how many did not."""
+    count = numbers.count(len(arm.ended))
+    return say("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count
+
+
+def bytes_text(size: float) -> str:
+    """Write a token's cache."""
+    return f"{size:,.0f}"
+
+
+def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption: Text = "", **more: Any) -> Figure:
+    """Lay out a figure whose title and caption stand under `key`; it says where no arm has a second seed.
+
+    `caption`: in the place of the one under `key`. `more`: anything else of a Figure.
+    """
+    is_single = all(len(arm.ended) == 1 for arm in arms)
+    said = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
+    return Figure(**{"title": say(key), "caption": joined("sentence", said), "views": views, **more})
+
+
+def arm_table(
+    key: str, rows: Iterable[R], columns: Iterable[Column[R]], arm_of: Callable[[R], QualityArm], **more: Any
+) -> Table:
+    """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table."""
+    said = {"title": say(key), "note": say(f"{key}_note"), **more}
+    return table(rows=rows, columns=columns, facets_of=lambda row: arm_of(row).facets, **said)
+
+
+def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
+    """Return the mean share of the seeds at a place of the other axis. `hover`: a key, with `fields` in it."""
+    mean, said = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
+    x, y = (place, mean) if along == "y" else (mean, place)
+    return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=said)
+
+
+STUDY: Column[QualityArm] = column("quality.study", lambda arm: arm.first.study)
+NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
+SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
+ARM: list[Column[QualityArm]] = [
+    NAME,
+    column("quality.bytes", cache_bytes, bytes_text),
+    column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
+    SEEDS,
+]
+VERDICT: list[Column[QualityContrast]] = [
+    column("rl_efficiency.in_words", verdict_of),
+    *p_columns(lambda found: found.found),
+]
+
+
+def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
+    """Return the columns of a comparison by a share; under the first two titles the arms' own."""
+    return [
+        column(ours, lambda found: share_with_range(found.found.ours), kind=Kind.NUMBER),
+        column(theirs, lambda found: share_with_range(found.found.theirs), kind=Kind.NUMBER),
+        column("quality.difference", told, kind=Kind.NUMBER),
+        column("rl.seeds", lambda found: found.found.pairs, numbers.count),
+        *VERDICT,
+    ]

@@ -1,0 +1,442 @@
+"""The section on small decoders trained from nothing: recall, two hops, copying, counting, the next character."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.evidence import verdict_of, with_rule
+from suite.report.model.experiment import Quantity, contrast, grouped, judged, of_outcome, titles_of, without
+from suite.report.model.formats import ends_of, mean_with_range
+from suite.report.model.labels import GREY
+from suite.report.model.results import Results
+from suite.report.model.run import cut, number_of
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import Axis, height_px, plot, rule
+from suite.report.plot.rows import rows
+from suite.report.plot.scales import linear, shares, ticked
+from suite.report.plot.text import figure_text
+from suite.report.quality import design, layout
+from suite.report.quality.cache import NEAREST, SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
+from suite.report.quality.claims import claims_table
+from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun
+from suite.report.quoted import quoted_tables
+from suite.report.table import Column, column, columns_of, plain, table
+from suite.statistics.learning import Arrivals, arrivals, to_threshold
+from suite.statistics.paired import JUDGED, Outcome
+
+LEVEL = 0.95
+TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
+"""What MLA can do without, and the value that says so."""
+MOST_KINDS, MOST_ROWS, MOST_SETTINGS, MOST_TASKS, FEWEST = 6, 10, 4, 8, 2
+NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
+SMALLEST_PX, LARGEST_PX = 9, 24
+
+
+def build(results: Results) -> Section | None:
+    """Lay out what the records say of claims, and of every task but the tiers."""
+    every, found = design.quality_experiments(results), design.task_experiments(results)
+    if not every:
+        return None
+    by_task = sorted(grouped(found, design.task_of).items(), key=lambda item: design.task_rank(item[0]))
+    tables = [table for _, of_task in by_task for table in (_task_table(of_task), _kinds_table(of_task)) if table]
+    tables += [table for table in (_pairs_table(found), _parts_table(every)) if table.rows]
+    told = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
+    quoted = quoted_tables("published_quality", **told)
+    return section(
+        "quality",
+        explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
+        figures=[_differences(found), *_over_settings(found, has_labels=results.several), _pareto(found)],
+        tables=[claims_table(results), *with_rule(tables), *quoted],
+        headlines=[_headline(found, label, has_label=results.several) for label in results.labels],
+    )
+
+
+def _sizes(found: Iterable[QualityExperiment]) -> Text:
+    """Say how small the decoders are that a claim rests on, and what so small ones can show."""
+    runs = [run for experiment in found for arm in experiment.arms for run in arm.ended]
+    parameters = [value for run in runs if (value := run.constant("model_parameter_count")) is not None]
+    questions = _range([run.questions for run in runs if run.questions])
+    return say("quality.small", parameters=_range(parameters), questions=questions, runs=numbers.count(len(runs)))
+
+
+def _range(values: Sequence[float]) -> Text:
+    if not values:
+        return numbers.NOTHING
+    low, high = numbers.count(min(values)), numbers.count(max(values))
+    return low if low == high else say("rl.range", low=low, high=high)
+
+
+def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
+    """Count how plain latents at MHA's width end, over all experiments, each by its longest training."""
+    of_label = [
+        experiment for experiment in found if experiment.label == label and experiment.value("match") == "heads"
+    ]
+    against = design.longest_against_mha(of_label, design.is_plain_mla)
+    if not against:
+        return None
+    ended = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
+    told = joined("list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in ended.items() if count])
+    tasks = joined("list", dict.fromkeys(pair.arm.first.task for pair in against))
+    detail = say("quality.headline", count=len(against), tasks=tasks, told=told)
+    lower, higher, judged = ended[Outcome.LOWER], ended[Outcome.HIGHER], sum(ended[outcome] for outcome in JUDGED)
+    point = say("quality.point", lower=lower, higher=higher, judged=judged)
+    return Headline(
+        text=point if judged else say("quality.point.none", count=len(against)),
+        detail=joined(": ", [label if has_label else "", detail]),
+    )
+
+
+def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
+    arms = [arm for experiment in of_task for arm in experiment.arms]
+    against = {pair.arm: pair for experiment in of_task for pair in design.against_mha(experiment, by_loss=True)}
+    by_loss = design.is_by_loss(arms[0])
+    less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.told, kind=Kind.NUMBER)
+    loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
+    arrived = [
+        column("quality.arrival", lambda found: found.median, numbers.count),
+        column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
+    ]
+    is_told_by_one = arms[0].first.telling != design.ALL
+    hops, told_by = say("quality.task_note_two_hop"), say("quality.task_note_loss" if by_loss else "quality.task_note")
+    return table(
+        say("quality.task", task=arms[0].first.task),
+        arms,
+        [
+            layout.STUDY,
+            *layout.ARM,
+            column("quality.answered", layout.answered_text, kind=Kind.NUMBER),
+            *([loss] if by_loss else []),
+            *columns_of(against.get, [less, *layout.VERDICT]),
+            *columns_of(arrivals_of, arrived),
+            *columns_of(against.get, [column("quality.later", _later, kind=Kind.NUMBER)]),
+        ],
+        note=joined("sentence", [hops if is_told_by_one else "", told_by]),
+        facets_of=lambda arm: arm.facets,
+    )
+
+
+def _loss_text(arm: QualityArm) -> Text | None:
+    return mean_with_range(arm.values(QualityRun.final_loss), "{:.3f}".format, "–")
+
+
+def arrivals_of(arm: QualityArm) -> Arrivals | None:
+    """Return the updates until LEVEL was first answered; None where a seed's updates are not known."""
+    curves = [run.curve() for run in arm.ended]
+    if not all(spent for spent, _ in curves):
+        return None
+    return arrivals([to_threshold(spent, shares, LEVEL) for spent, shares in curves])
+
+
+def _arrived_text(found: Arrivals) -> Text:
+    return say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs)
+
+
+ARRIVAL: Quantity[QualityRun] = Quantity(
+    name="arrival",
+    value=lambda run: to_threshold(*run.curve(), LEVEL),
+    text=numbers.count,
+    difference="{:+,.0f}".format,
+)
+
+
+def _later(found: QualityContrast) -> Text | None:
+    """Write how many updates later it reached LEVEL, where every seed of both did: this tells where all is answered."""
+    arrived = [arrivals_of(arm) for arm in (found.arm, found.other)]
+    if any(arrival is None or arrival.arrived < arrival.runs for arrival in arrived):
+        return None
+    later = contrast(found.arm, found.other, ARRIVAL)
+    return None if later is None else layout.told(later)
+
+
+def _kinds_table(of_task: Sequence[QualityExperiment]) -> Table | None:
+    """Say the shares of each kind of question, of a task that tells a few apart."""
+    arms = [arm for experiment in of_task for arm in experiment.arms]
+    kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != design.ALL))
+    if not 1 < len(kinds) <= MOST_KINDS:
+        return None
+    columns = [column(plain(cut(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
+    rows, title = [layout.STUDY, layout.NAME, *columns], say("quality.kinds", task=arms[0].first.task)
+    return layout.arm_table("quality.kinds", arms, rows, lambda arm: arm, folded=True, title=title)
+
+
+def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
+    pairs = [pair for experiment in found for pair in at_nearest_cache(experiment)]
+    return nearest_table("quality.pairs", pairs, [*columns_of(_arm, [layout.STUDY]), *NEAREST])
+
+
+def _parts_table(every: Sequence[QualityExperiment]) -> Table:
+    """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
+    pairs = [pair for experiment in every for pair in _without_a_part(experiment)]
+    kinds = [[design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL] for arm, _ in pairs]
+    return layout.arm_table(
+        "quality.contrasts",
+        judged(design.compared(*pair, kind) for pair, of_pair in zip(pairs, kinds, strict=True) for kind in of_pair),
+        [
+            column("quality.study", _study_and_tier),
+            column("quality.taken_away", lambda pair: say(f"quality.part.{_part(pair).rpartition('.')[2]}")),
+            column("column.variant", lambda pair: pair.other.name),
+            column("quality.bytes", _both_caches, kind=Kind.NUMBER),
+            *layout.share_columns("quality.without", "quality.with_it"),
+        ],
+        _arm,
+    )
+
+
+def _study_and_tier(found: QualityContrast) -> Text:
+    study = found.arm.first.study
+    return say("claim.rarely", title=study) if found.about else study
+
+
+def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, QualityArm]]:
+    """Return latents without a part beside those that agree with them in everything else."""
+    latents = {arm.key: arm for arm in experiment.arms if design.is_latent(arm)}
+    return [
+        (arm, latents[rest])
+        for key, arm in latents.items()
+        for name, value in TAKEN_AWAY.items()
+        if arm.said(name) == value and (rest := without(key, [name])) in latents
+    ]
+
+
+def _part(found: QualityContrast) -> str:
+    return next(name for name in TAKEN_AWAY if found.arm.said(name) != found.other.said(name))
+
+
+def _both_caches(found: QualityContrast) -> str:
+    sizes = [design.cache_bytes(arm) for arm in (found.arm, found.other)]
+    return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
+
+
+def _arm(found: QualityContrast) -> QualityArm:
+    return found.arm
+
+
+def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
+    """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
+    matched = {
+        match: [experiment for experiment in found if experiment.value("match") == match]
+        for match in ("heads", "cache", "params")
+    }
+    drawn = {
+        match: [
+            [pair for pair in design.against_mha(experiment) if design.is_plain(pair.arm)] for experiment in of_match
+        ]
+        for match, of_match in matched.items()
+    }
+    drawn["cache"] = [*map(at_nearest_cache, matched["heads"]), *drawn["cache"]]
+    drawn = {match: known for match, rows in drawn.items() if (known := [row for row in rows if row])}
+    if not drawn:
+        return None
+    is_cut = any(len(rows) > MOST_ROWS for rows in drawn.values())
+    caption = joined("sentence", [say("quality.differences_caption"), say("quality.not_drawn") if is_cut else ""])
+    drawn = {match: rows[:MOST_ROWS] for match, rows in drawn.items()}
+    return layout.figure(
+        "quality.differences",
+        [
+            View(title=say(f"quality.match.{match}"), figure=_differences_plot(rows, say(f"quality.axis.{match}")))
+            for match, rows in drawn.items()
+        ],
+        [pair.arm for rows in drawn.values() for row in rows for pair in row],
+        caption,
+        height_px=max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
+        wide=True,
+    )
+
+
+def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
+    """Return the first arm of each name, in the order of variants."""
+    arms: dict[Text, QualityArm] = {}
+    for arm in sorted((pair.arm for row in rows for pair in row), key=design.order):
+        arms.setdefault(arm.name, arm)
+    return arms
+
+
+def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Text) -> dict[str, Any]:
+    """Draw a row for each experiment, and in it a dot for each variant."""
+    arms = _by_name(found)
+    each = DOT_PX / (NAME_PX + DOT_PX * len(arms))
+    drawn = [arm.first.attention for arm in arms.values()]
+    return rows(
+        [row[0].arm.first.study for row in found],
+        [
+            Series(
+                name=name,
+                points=[
+                    _dot(pair, place + each * (line - (len(arms) - 1) / 2))
+                    for place, row in enumerate(found)
+                    for pair in row
+                    if pair.arm.name == name
+                ],
+                style=arm.style,
+                ordinal=drawn[:line].count(drawn[line]),
+                along="x",
+                size=8,
+                facets=arm.facets,
+            )
+            for line, (name, arm) in enumerate(arms.items())
+        ],
+        xaxis=linear(axis_title),
+        shapes=[rule(x=0, solid=True)],
+        shift_px=DOT_PX * len(arms) / 2 + NAME_PX / 3,
+    )
+
+
+def _dot(found: QualityContrast, y: float) -> Point:
+    hover = say(
+        "quality.difference_hover",
+        title=found.arm.first.study,
+        other=found.other.name,
+        difference=layout.told(found),
+        said=verdict_of(found),
+    )
+    return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover)
+
+
+def _over_settings(found: Sequence[QualityExperiment], *, has_labels: bool) -> list[Figure]:
+    """Draw, for each task and setting of it with several numbers, a line a variant; those with the most values."""
+    names = sorted({name for experiment in found for name, _ in experiment.key if name.startswith(design.TASK_SETTING)})
+    figures = [figure for name in names for figure in _over_setting(name, found, has_labels=has_labels)]
+    return [figure for _, figure in sorted(figures, key=lambda item: -item[0])[:MOST_SETTINGS]]
+
+
+def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: bool) -> Iterable[tuple[int, Figure]]:
+    """Draw experiments that agree in all but a setting; with how many they are."""
+    by_rest = grouped(found, lambda experiment: without(experiment.key, [name]))
+    titles = titles_of([*by_rest], design.DESIGN, has_labels=has_labels)
+    called = design.DESIGN.called(name)
+    for rest, alike in by_rest.items():
+        by_value = {
+            value: experiment for experiment in alike if (value := number_of(experiment.value(name))) is not None
+        }
+        if len(by_value) > 1:
+            title, settings = titles[rest]
+            views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
+            arms = [arm for experiment in by_value.values() for arm in experiment.arms]
+            looks = {"title": dotted(title, called), "settings": settings}
+            height = height_px(len(views[0].figure["data"]))
+            yield len(by_value), layout.figure("quality.over", views, arms, height_px=height, **looks)
+
+
+def _views_over(called: str, by_value: Mapping[float, QualityExperiment]) -> list[View]:
+    arms = [(value, arm) for value in sorted(by_value) for arm in by_value[value].arms]
+    variants = sorted(grouped(arms, lambda item: item[1].key).values(), key=lambda alike: design.order(alike[0][1]))
+    xaxis = linear(called, **ticked([(value, numbers.plain_tick(value)) for value in sorted(by_value)]))
+
+    def answered(value: float, arm: QualityArm) -> Point:
+        return layout.share_point(value, arm.values(design.share_of(design.ALL)), "quality.share_hover")
+
+    def drawn(title: str, point: Callable[[float, QualityArm], Point | None], yaxis: Axis) -> View:
+        lines = {alike[0][1]: [mark for item in alike if (mark := point(*item)) is not None] for alike in variants}
+        known = {arm: points for arm, points in lines.items() if points}
+        return View(title=say(title), figure=plot(faded(known, "lines+markers"), xaxis=xaxis, yaxis=yaxis))
+
+    return [
+        drawn("quality.answered", answered, shares(say("quality.axis.answered"), range=[0, 1.03])),
+        drawn("quality.arrival", _arrival, linear(say("quality.axis.arrival"), rangemode="tozero", tickformat=",d")),
+    ]
+
+
+def _arrival(value: float, arm: QualityArm) -> Point | None:
+    """Return when half of the seeds or more had arrived."""
+    found = arrivals_of(arm)
+    if found is None or found.median is None:
+        return None
+    updates = numbers.count(found.median)
+    hover = say("quality.arrival_hover", updates=updates, arrived=found.arrived, runs=found.runs)
+    return Point(x=value, y=found.median, hover=hover)
+
+
+def _pareto(found: Sequence[QualityExperiment]) -> Figure:
+    """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
+    of_task = grouped(found, lambda experiment: (experiment.label, design.task_of(experiment))).values()
+    best = [max(reversed(alike), key=lambda experiment: len(experiment.arms)) for alike in of_task]
+    drawn = [experiment for experiment in best if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
+    views = [View(title=experiment.name, figure=_pareto_plot(experiment)) for experiment in drawn]
+    arms = [arm for experiment in drawn for arm in experiment.arms]
+    return layout.figure("quality.pareto", views, arms, height_px=height_px(6), wide=True)
+
+
+def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
+    """Return the quality of each arm that says its cache: more is better, so a loss has its sign turned."""
+    by_loss = design.is_by_loss(experiment.arms[0])
+    means = {
+        arm: arm.mean(design.LOSS.value if by_loss else design.share_of(design.ALL))
+        for arm in experiment.arms
+        if design.cache_bytes(arm)
+    }
+    return {arm: mean for arm, mean in means.items() if mean is not None}
+
+
+def front_of(found: Mapping[QualityArm, float]) -> list[QualityArm]:
+    """Return arms that no other beats, by less cache and no less quality or as little and more; the cheapest first."""
+    front: list[QualityArm] = []
+    for arm in sorted(found, key=lambda arm: (design.cache_bytes(arm) or 0.0, -found[arm])):
+        if not front or found[arm] > found[front[-1]]:
+            front.append(arm)
+    return front
+
+
+def _pareto_plot(experiment: QualityExperiment) -> dict[str, Any]:
+    by_loss, found = design.is_by_loss(experiment.arms[0]), qualities(experiment)
+    front, sizes = front_of(found), _sizes_px([*found])
+    points = {
+        arm: Point(x=design.cache_bytes(arm), y=abs(quality), hover=_standing(arm, is_on_front=arm in front))
+        for arm, quality in found.items()
+    }
+    beaten_by_none = Series(
+        name=say("quality.front"),
+        points=[replace(points[arm], hover="") for arm in front],
+        mode="lines",
+        more={"line": {"color": GREY, "dash": "dot", "width": 1.5, "shape": "hv"}},
+    )
+    loss_axis = linear(say("quality.axis.loss"), autorange="reversed")
+    return plot(
+        [beaten_by_none, *(_sized(line, points, front, sizes) for line in lines_of(found))],
+        xaxis=bytes_axis(found),
+        yaxis=loss_axis if by_loss else shares(say("quality.axis.answered")),
+    )
+
+
+def _sized(
+    line: SizeLine, points: Mapping[QualityArm, Point], front: Sequence[QualityArm], sizes: Mapping[QualityArm, float]
+) -> Series:
+    """Return marks that are filled on the front, and whose area says how long a token takes."""
+    style = line.arms[0].style
+    filled = style.marker + ("-dot" if line.ordinal else "")
+    return line.series(
+        points,
+        "markers+text",
+        marker={
+            "color": style.colour,
+            "symbol": [filled if arm in front else f"{style.marker}-open" for arm in line.arms],
+            "size": [sizes[arm] for arm in line.arms],
+            "opacity": 1,
+            "line": {"width": 1.5, "color": style.colour},
+        },
+    )
+
+
+def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
+    """Return sizes whose areas grow with the time of a token; all alike where some are not timed."""
+    taken = [design.decode_s(arm) for arm in arms]
+    known = [seconds for seconds in taken if seconds is not None]
+    if len(known) < len(arms) or min(known) == max(known):
+        return dict.fromkeys(arms, (SMALLEST_PX + LARGEST_PX) / 2)
+    least, most = SMALLEST_PX**2, LARGEST_PX**2
+    shares = [(seconds - min(known)) / (max(known) - min(known)) for seconds in known]
+    return {arm: round((least + (most - least) * share) ** 0.5, 1) for arm, share in zip(arms, shares, strict=True)}
+
+
+def _standing(arm: QualityArm, *, is_on_front: bool) -> Text:
+    taken = design.decode_s(arm)
+    said = say(
+        "quality.pareto_hover",
+        name=arm.name,
+        value=_loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm),
+        bytes=numbers.count(design.cache_bytes(arm) or 0),
+        decode=numbers.NOTHING if taken is None else numbers.seconds(taken),
+    )
+    return say("quality.on_front", said=said) if is_on_front else said

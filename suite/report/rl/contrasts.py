@@ -1,0 +1,152 @@
+"""Arms of reinforcement learning beside a reference on a shared base model, each where both have spent as much."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from suite.records import numbers
+from suite.report.blocks import Kind, Table, Text, joined, say
+from suite.report.evidence import difference, p_columns, verdict_of
+from suite.report.model.experiment import Contrast, Quantity, contrast, judged
+from suite.report.model.formats import points
+from suite.report.rl import design
+from suite.report.rl.curves import amount, budget_name
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column, table
+from suite.statistics.learning import at_budget
+from suite.statistics.paired import SHARE_MARGIN, Comparison, Outcome
+from suite.statistics.scores import probability_of_improvement
+
+BOUNDS = (0.0, 1.0)
+"""Of an accuracy: the answer to a prompt of these tasks cannot be guessed."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Beside:
+    """An arm by one quantity, beside the reference of its experiment."""
+
+    experiment: RlExperiment
+    """Its baseline is the reference."""
+    arm: RlArm
+    quantity: Quantity[RlRun]
+    held: float
+    """Where both are compared: the amount of a budget, or a level of accuracy."""
+    contrast: Contrast[RlRun] | None
+    """None where they share no seed, and of the reference itself."""
+
+    @property
+    def reference(self) -> RlArm:
+        assert self.experiment.baseline is not None
+        return self.experiment.baseline
+
+    @property
+    def found(self) -> Comparison | None:
+        return None if self.contrast is None else self.contrast.found
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.found.outcome if self.found else Outcome.FEW
+
+
+def beside_reference(
+    experiment: RlExperiment, arms: Iterable[RlArm], quantities: Iterable[tuple[float, Quantity[RlRun]]]
+) -> list[Beside]:
+    """Compare arms with the baseline by each quantity in turn, with Holm's correction over all of them together."""
+    reference, arms = experiment.baseline, list(arms)
+    assert reference is not None
+    rows = [(arm, held, quantity) for held, quantity in quantities for arm in arms]
+    found = judged(contrast(arm, reference, quantity) for arm, _, quantity in rows if arm is not reference)
+    of_row = {(one.arm, one.quantity): one for one in found}
+    return [
+        Beside(experiment=experiment, arm=arm, quantity=quantity, held=held, contrast=of_row.get((arm, quantity)))
+        for arm, held, quantity in rows
+    ]
+
+
+def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS) -> list[Beside]:
+    """Compare every other arm with the baseline at equal `counted`, seconds and joules, as far as they are known."""
+    if experiment.baseline is None:
+        return []
+    every = [curve for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
+    quantities = []
+    for budget in design.known_budgets(experiment, counted, design.clock_of(experiment), design.JOULES):
+        held = min(curve.spent[budget][-1] for curve in every)
+        value = partial(_accuracy_at, budget, held)
+        in_points = Quantity(
+            name=budget, value=value, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=BOUNDS
+        )
+        quantities.append((held, in_points))
+    others = [arm for arm in design.drawn(experiment) if arm is not experiment.baseline]
+    return beside_reference(experiment, others, quantities)
+
+
+def _accuracy_at(budget: str, held: float, run: RlRun) -> float | None:
+    """Return the accuracy at the last evaluation before a run had spent more."""
+    return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, held)
+
+
+def improvement(row: Beside) -> float | None:
+    """Return P(arm > reference), over all pairs of their runs: a description, by which nothing is judged."""
+    scores = [np.asarray(arm.values(row.quantity.value)).reshape(-1, 1) for arm in (row.arm, row.reference)]
+    return float(probability_of_improvement(*scores)) if all(map(len, scores)) else None
+
+
+def budget_columns() -> list[Column[Beside]]:
+    """Return how often an arm beats its reference, by how much, and what may be said of it."""
+    return [
+        column("rl.arm", lambda row: row.arm.name),
+        column("rl_efficiency.held", _held),
+        column("rl_efficiency.improvement", improvement, "{:.2f}".format),
+        *difference_columns("rl_efficiency.difference")[:2],
+        column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
+        column("rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent),
+        *difference_columns("rl_efficiency.difference")[2:],
+    ]
+
+
+def _held(row: Beside) -> Text:
+    budget = row.quantity.name
+    return say("rl_efficiency.equal", amount=amount(budget, row.held), budget=budget_name(budget))
+
+
+def difference_columns(title: str) -> list[Column[Beside]]:
+    """Return the difference from the reference and over how many pairs it is; then the verdict."""
+    return [
+        column(title, lambda row: difference(row.contrast) if row.contrast else None, kind=Kind.NUMBER),
+        column("rl_efficiency.pairs", lambda row: row.found.pairs if row.found else 0, numbers.count),
+        column("rl_efficiency.in_words", lambda row: verdict_of(row.contrast) if row.contrast else None),
+        *p_columns(lambda row: row.found),
+    ]
+
+
+def table_of_experiments(title: Text, rows: Sequence[Beside], **more: Any) -> Table:
+    """Return a table of arms of several experiments."""
+    columns = [column("column.group", lambda row: row.experiment.name), *budget_columns()]
+    return table(title, rows, columns, facets_of=lambda row: row.arm.facets, **more)
+
+
+def reference_of(rows: Sequence[Beside], lead: str) -> tuple[str, Text]:
+    """Return the reference as a title says it, by its first name, and what else tells which it is."""
+    reference = rows[0].reference
+    first = design.look_of(reference, lead).label
+    return first, "" if reference.name == first else say("rl.reference_is", arm=reference.name)
+
+
+def told(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
+    """Tell names by their outcome; nothing where none of them has pairs enough."""
+    if all(outcome is Outcome.FEW for _, outcome in outcomes):
+        return ""
+    by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
+    parts = [
+        say(f"verdict.of.{outcome}", names=joined("list", names)) for outcome, names in by_outcome.items() if names
+    ]
+    return joined("notes", parts)
+
+
+def tally(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """Count outcomes for a headline: which are higher and lower, of those with pairs enough."""
+    known = [outcome for outcome in outcomes if outcome is not Outcome.FEW]
+    return {"higher": known.count(Outcome.HIGHER), "lower": known.count(Outcome.LOWER), "count": len(known)}

@@ -1,0 +1,126 @@
+"""Where a step's time goes: sampling, scoring and updating, for each thousand completions.
+
+Evaluation is named apart: it costs as much as somebody wants to know, and is no part of an algorithm.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from suite.records import numbers
+from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.report.blocks import Figure, Kind, Section, Table, joined, say, section
+from suite.report.model.labels import BLUE, GREEN, ORANGE
+from suite.report.model.results import Results
+from suite.report.model.run import machine_id
+from suite.report.plot.marks import Point
+from suite.report.plot.rows import bars, height_px, rows, stacked
+from suite.report.plot.scales import linear
+from suite.report.rl import design
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column
+
+THOUSAND = 1000.0
+MOST_FIGURES = 6
+LOOKS = {"rollout": (BLUE, ""), "score": (ORANGE, "x"), "update": (GREEN, "/")}
+"""Colours and patterns, so that the parts of a bar differ in greyscale too."""
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the runs with every phase timed and completions counted."""
+    found = {experiment: timed for experiment in design.algorithms(results) if (timed := _timed(experiment.arms))}
+    if not found:
+        return None
+    drawn = {experiment: _timed(design.chosen(experiment)) for experiment in list(found)[:MOST_FIGURES]}
+    figures = [_figure(experiment, arms) for experiment, arms in drawn.items() if arms]
+    tables = [_table(experiment, timed, is_first=place == 0) for place, (experiment, timed) in enumerate(found.items())]
+    return section("rl_cost", figures=figures, tables=tables)
+
+
+def _timed(arms: Sequence[RlArm]) -> list[RlArm]:
+    """Return arms with those runs alone."""
+    timed = [replace(arm, runs=[run for run in arm.runs if cost_s(run) is not None]) for arm in arms]
+    return [arm for arm in timed if arm.runs]
+
+
+def cost_s(run: RlRun, clock: str = "") -> float | None:
+    """Return the seconds of all phases for a thousand completions; None where one of them is not known."""
+    known = [part for phase in PHASES if (part := _phase_s(phase, run, clock)) is not None]
+    return sum(known) or None if run.is_ok and len(known) == len(PHASES) else None
+
+
+def _phase_s(phase: str, run: RlRun, clock: str = "") -> float | None:
+    return _over(run.seconds(phase, clock), run.total("completions"), THOUSAND)
+
+
+def _over(amount: float | None, count: float | None, factor: float = 1.0) -> float | None:
+    return factor * amount / count if amount is not None and count else None
+
+
+def _cost(arm: RlArm) -> float:
+    return arm.mean(cost_s) or 0.0
+
+
+def _phase(phase: str, arm: RlArm) -> float:
+    return arm.mean(partial(_phase_s, phase)) or 0.0
+
+
+def _share(phase: str, arm: RlArm) -> float:
+    return _phase(phase, arm) / _cost(arm)
+
+
+def _figure(experiment: RlExperiment, arms: Sequence[RlArm]) -> Figure:
+    """Draw a row for each arm, in which its phases lie end to end."""
+    traces, clock = [], design.clock_name(experiment)
+    for phase, (colour, pattern) in LOOKS.items():
+        points = []
+        for row, arm in enumerate(arms):
+            time, share = numbers.seconds(_phase(phase, arm)), numbers.percent(_share(phase, arm))
+            hover = say("rl_cost.hover", time=time, share=share)
+            points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets))
+        traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
+    xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * max(map(_cost, arms))], zeroline=True)
+    figure = rows([arm.name for arm in arms], traces, xaxis=xaxis, **stacked())
+    size = {"height_px": height_px(len(arms)), "wide": False}
+    return design.figure_of(experiment, say("rl_cost.caption", clock=clock), {"": figure}, **size)
+
+
+def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) -> Table:
+    clock, least = design.clock_name(experiment), min(map(_cost, timed))
+    wall: Column[RlArm] = column(
+        "rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=design.WALL)), numbers.seconds
+    )
+    columns: list[Column[RlArm]] = [
+        column("rl.arm", lambda arm: arm.name),
+        column("column.runs", lambda arm: len(arm.runs), numbers.count),
+        column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
+        column("rl_cost.over_least", lambda arm: _cost(arm) / least, numbers.times),
+        column("rl_cost.range", lambda arm: numbers.seconds_range(*_ends(arm.values(cost_s))), kind=Kind.NUMBER),
+        *(column(f"rl.phase.{phase}", partial(_share, phase), numbers.percent) for phase in PHASES),
+        column("rl_cost.tokens_per_s", lambda arm: arm.mean(_tokens_per_s), numbers.count),
+        # On a GPU all columns are in seconds on the wall.
+        *([wall] if design.clock_of(experiment) == design.CPU else []),
+        column("rl_cost.joules", lambda arm: arm.mean(_joules), numbers.joules, only_where_known=True),
+        column("rl_cost.whole", lambda arm: arm.mean(_whole_s), numbers.seconds),
+        column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),
+    ]
+    machines = {machine_id(run.current) for arm in experiment.arms for run in arm.runs}
+    several = say("rl_cost.machines", count=len(machines)) if len(machines) > 1 else ""
+    note = joined("sentence", [say("rl_cost.note", clock=clock) if is_first else "", several])
+    return design.table_of(experiment, "rl_cost.table", timed, columns, note=note, folded=not is_first)
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def _tokens_per_s(run: RlRun) -> float | None:
+    return _over(run.total("sampled_tokens") or None, run.seconds("rollout"))
+
+
+def _joules(run: RlRun) -> float | None:
+    return _over(run.total("energy_j"), run.total("completions"), THOUSAND)
+
+
+def _whole_s(run: RlRun) -> float:
+    return sum(run.seconds(phase) or 0.0 for phase in PHASES)

@@ -1,0 +1,390 @@
+"""Runs of reinforcement learning: what each had learnt by what it had spent, and which of them are compared.
+
+Runs that differ in their seed alone repeat an arm. Arms are compared where the task, the models, the device and the
+completions that were planned agree. Each section asks one question of them, and so splits them by other settings.
+"""
+
+import functools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, TypeVar
+
+from suite.records.derived import started_at
+from suite.records.record import STEP, Record, Status
+from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
+from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
+from suite.report.model.labels import ALGORITHM, BLUE, GREEN, OTHER, RECIPE, VERMILION, Look, Style, looks, name_facets
+from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of
+from suite.report.plot.plots import height_px, is_wide
+from suite.report.table import Column, table
+
+LATENCY = "latency_s"
+COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES = "completions", "tokens", "updates", "cpu", "wall", "joules"
+BUDGETS = (COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES)
+STEPS = "steps"
+"""No budget that a record counts: the steps themselves, which are a budget where each step trains on as much."""
+COUNTED = {COMPLETIONS: "completions", TOKENS: "sampled_tokens", UPDATES: "updates", JOULES: "energy_j"}
+"""Budgets that are a metric of the span `step`."""
+CLOCKS = {CPU: "process_cpu_s", WALL: "wall_s"}
+"""Budgets that readings of the timed spans have."""
+SUPERVISION, REWARD_FROM = "supervision", "reward_from"
+DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_FROM: "key"}
+"""Settings that older records do not have. To name the default says no more than to name none."""
+SHAPE = ("prompts_per_step", "num_generations")
+SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)
+"""Settings in which all arms of an experiment agree."""
+SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")
+"""And those that say more of them."""
+FOLLOWS = {"steps": SHAPE, "kl_coef": (ALGORITHM,), "critic_lr": (ALGORITHM,)}
+"""Settings that are said only where arms that agree in these differ in them."""
+OF_ONE_VALUE = {SUPERVISION: ("outcome_as_step",)}
+"""Settings that only one value of a setting has: arms that lack them are compared with all that have it."""
+STYLES = {
+    (SUPERVISION, "outcome"): Style(colour=BLUE),
+    (SUPERVISION, "process"): Style(colour=VERMILION, dash="dash", marker="square"),
+    (REWARD_FROM, "key"): Style(colour=BLUE),
+    (REWARD_FROM, "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
+}
+REFERENCE = "ppo"
+MOST_LINES = 12
+
+
+OfSteps = Mapping[str, Mapping[int, float]]
+"""Numbers by step, of several metrics or spans."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Held-out accuracy at the evaluations, and what had been spent before each."""
+
+    at: Sequence[int]
+    """Training steps before the evaluation."""
+    accuracy: Sequence[float]
+    spent: Mapping[str, Sequence[float]]
+    """By budget, or STEPS; a budget that is not known at every evaluation is not there."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RlRun(Run):
+    """A record of reinforcement learning. It may be old or foreign: what it lacks is absent."""
+
+    curve: Curve | None
+    """None where nothing was evaluated, or the run did not end well."""
+    of_step: OfSteps
+    evaluated: OfSteps
+    timed: Mapping[str, OfSteps]
+    """Seconds by clock; no number where a reading lacks it."""
+
+    @property
+    def ended(self) -> bool:
+        return self.curve is not None
+
+    @property
+    def facets(self) -> dict[str, Text]:
+        return name_facets(self.record.case.axes) | {LABEL: self.label}
+
+    @property
+    def clock(self) -> str:
+        """Return CPU seconds on a CPU, which a busy machine stretches less; elsewhere seconds on the wall."""
+        return CPU if self.axis("device") == "cpu" else WALL
+
+    def said(self, name: str) -> str:
+        """Return a setting of its key, or its default."""
+        return dict(self.key).get(name) or DEFAULTS.get(name, "")
+
+    def total(self, metric: str) -> float | None:
+        """Return the sum over all steps."""
+        return sum(self.of_step[metric].values()) if metric in self.of_step else None
+
+    def seconds(self, span: str, clock: str = "") -> float | None:
+        """Return the seconds of the whole run in a span, by its own clock if none is named."""
+        found = sum(self.timed[clock or self.clock].get(span, {0: math.nan}).values())
+        return found if math.isfinite(found) else None
+
+
+RlArm = Arm[RlRun]
+RlExperiment = Experiment[RlRun]
+R = TypeVar("R")
+
+
+def tracks_memory(record: Record) -> bool:
+    """Return whether a run held every tensor of its steps by its owner, which slows it down."""
+    return record.settings.get("track_memory") is True
+
+
+def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
+    """Read a run, but for one that tracked its memory: its seconds are no algorithm's."""
+    if tracks_memory(current.record):
+        return None
+    axes = current.record.case.axes
+    numbers: dict[str, dict[str, dict[int, float]]] = {STEP: defaultdict(dict), EVALUATE: defaultdict(dict)}
+    timed = {clock: defaultdict[str, dict[int, float]](lambda: defaultdict(float)) for clock in CLOCKS}
+    for reading in current.record.readings:
+        is_of_machine = reading.metric in (LATENCY, COUNTED[JOULES])
+        if not 0 <= reading.step < MOST_STEPS or (is_of_machine and not current.is_of_one_machine):
+            continue
+        if reading.metric == LATENCY:
+            for clock, field in CLOCKS.items():
+                seconds = getattr(reading, field)
+                is_sensible = seconds is not None and 0 <= seconds < MOST
+                timed[clock][reading.span][reading.step] += seconds if is_sensible else math.nan
+        elif reading.span in numbers and abs(reading.value) < MOST:
+            numbers[reading.span][reading.metric][reading.step] = reading.value
+    of_step = numbers[STEP]
+    for metric in COUNTED.values():
+        if min(of_step.get(metric, {}).values(), default=0.0) < 0:
+            del of_step[metric]
+    factors = [axes.get(name) for name in ("steps", *SHAPE)]
+    known = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
+    planned = [(COMPLETIONS, str(math.prod(known)))] if len(known) == len(factors) else []
+    key = (*key[:-1], *planned, key[-1])
+    evaluated, is_ok = numbers[EVALUATE], current.record.status is Status.OK
+    curve = _curve(of_step, evaluated.get("heldout_accuracy", {}), timed) if is_ok else None
+    return RlRun(current=current, key=key, curve=curve, of_step=of_step, evaluated=evaluated, timed=timed)
+
+
+def _curve(of_step: OfSteps, accuracy: Mapping[int, float], timed: Mapping[str, OfSteps]) -> Curve | None:
+    points = sorted((step, value) for step, value in accuracy.items() if 0 <= value <= 1)
+    if not points:
+        return None
+    at = [step for step, _ in points]
+    by_step = {budget: of_step.get(metric, {}) for budget, metric in COUNTED.items()}
+    for clock, of_span in timed.items():
+        seconds = Counter[int]()
+        for phase in PHASES:
+            seconds.update(of_span.get(phase, {}))
+        by_step[clock] = {step: value for step, value in seconds.items() if math.isfinite(value)}
+    spent = {budget: before for budget in BUDGETS if (before := _before(at, by_step[budget])) is not None}
+    return Curve(at=at, accuracy=[value for _, value in points], spent={STEPS: at, **spent})
+
+
+def _before(at: Sequence[int], by_step: Mapping[int, float]) -> list[float] | None:
+    """Return what was spent before each evaluation; None where a step is missing, or nothing was spent."""
+    if not by_step or any(step not in by_step for step in range(at[-1])):
+        return None
+    sums = [0.0, *accumulate(by_step[step] for step in range(at[-1]))]
+    return [sums[step] for step in at] if sums[-1] > 0 or at[-1] == 0 else None
+
+
+def tells_arms_apart(name: str) -> bool:
+    """Return whether arms of one experiment may differ in a setting."""
+    return name not in SHARED and not name.startswith(SHARED_BELOW)
+
+
+DESIGN = Design(
+    workload="rl",
+    read=read_run,
+    is_factor=tells_arms_apart,
+    ignored=("track_memory",),
+    defaults=DEFAULTS,
+    heads=("task", "policy", "attention", ALGORITHM),
+    unsaid=tuple(DEFAULTS.items()),
+)
+
+
+@functools.lru_cache(maxsize=1)
+def training_runs(results: Results) -> Sequence[RlRun]:
+    """Read all runs. Of two of one key and seed the one counts that was taken with most of its experiment, so that
+    seconds are of one sitting; else the newest.
+    """
+
+    def sitting(run: RlRun) -> tuple[Pairs, str]:
+        return _setting(run), str(run.record.provenance.get("commit"))
+
+    def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
+        return sum(sitting(other) == sitting(run) for other in runs), started_at(run.record)
+
+    return runs_of(results, DESIGN, weight)
+
+
+def _setting(run: RlRun) -> Pairs:
+    return tuple(pair for pair in run.key if not tells_arms_apart(pair[0]))
+
+
+def split(
+    results: Results,
+    runs: Iterable[RlRun],
+    is_factor: Callable[[str], bool],
+    named: Callable[[Sequence[RlArm]], Sequence[RlArm]],
+    is_shown: Callable[[Sequence[RlArm]], bool] = bool,
+) -> list[RlExperiment]:
+    """Group runs into experiments whose arms differ in these settings. `is_shown`: of an experiment's arms."""
+    found = grouped(arms_of(runs, is_factor), lambda arm: arm.setting)
+    shown = [run for arms in found.values() if is_shown(arms) for arm in arms for run in arm.runs]
+    return experiments(shown, replace(DESIGN, is_factor=is_factor), has_labels=results.several, named=named)
+
+
+@functools.lru_cache(maxsize=1)
+def algorithms(results: Results) -> Sequence[RlExperiment]:
+    """Return the experiments with algorithms, the ones that show the most arms first. An arm that is alone among
+    algorithms and not among recipes is told with those.
+    """
+    of_recipes = {_setting(run) for run in training_runs(results) if run.said(RECIPE) != DEFAULTS[RECIPE]}
+    found = split(
+        results,
+        by_rl_alone(results),
+        tells_arms_apart,
+        functools.partial(named, lead=ALGORITHM),
+        lambda arms: len(arms) > 1 or arms[0].setting not in of_recipes,
+    )
+    made = []
+    for experiment in found:
+        # PPO on grouped prompts differs from the others in nothing but the algorithm.
+        ppo = [arm for arm in chosen(experiment) if arm.said(ALGORITHM) == REFERENCE and arm.said(SHAPE[1]) != "1"]
+        made.append(replace(experiment, baseline=next(iter([*ppo, *chosen(experiment)]), None)))
+    return most_arms_first(made)
+
+
+def most_arms_first(found: Iterable[RlExperiment]) -> list[RlExperiment]:
+    """Sort experiments by how many arms figures show, then by seeds and name."""
+    return sorted(found, key=lambda one: (-len(chosen(one)), -most_seeds(one), str(one.name)))
+
+
+def by_rl_alone(results: Results) -> list[RlRun]:
+    """Return the runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
+    runs = training_runs(results)
+    return [run for run in runs if all(run.said(name) == DEFAULTS[name] for name in (RECIPE, REWARD_FROM))]
+
+
+def values_of(results: Results, name: str) -> list[RlExperiment]:
+    """Return the experiments whose arms agree in all but one setting and what belongs to it."""
+    own = (name, *OF_ONE_VALUE.get(name, ()))
+    named_by = functools.partial(named, lead=name)
+    found = split(results, training_runs(results), own.__contains__, named_by, lambda arms: len(arms) > 1)
+    made = [replace(experiment, baseline=default_arm(experiment, name)) for experiment in found]
+    return sorted(made, key=lambda experiment: str(experiment.name))
+
+
+def default_arm(experiment: RlExperiment, name: str) -> RlArm | None:
+    """Return the arm with a setting's default; None where it has no curve."""
+    return next((arm for arm in drawn(experiment) if arm.first.said(name) == DEFAULTS[name]), None)
+
+
+def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lambda name: True) -> list[RlArm]:
+    """Give arms their names, by `lead` and by what else differs between them, their looks and their order.
+
+    `is_said`: whether names may tell a setting.
+    """
+    keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
+    told = differing([tuple(key.items()) for key in keys]) - {lead}
+    found = [(look_of(arm, lead), arm, key) for arm, key in zip(arms, keys, strict=True)]
+    made = [
+        (look.place, replace(arm, name=dotted(look.label, *_told(key, told, keys)), style=look.style))
+        for look, arm, key in found
+    ]
+    return [arm for _, arm in sorted(made, key=lambda item: (item[0], str(item[1].name)))]
+
+
+def look_of(arm: RlArm, lead: str) -> Look:
+    """Return how an arm is called first and drawn, by the setting that its experiment is about."""
+    value = arm.first.said(lead)
+    if lead in (ALGORITHM, RECIPE):
+        return looks(lead).get(value) or Look(label=value, style=OTHER, place=len(looks(lead)))
+    known = {pair: place for place, pair in enumerate(STYLES)}
+    place, style = known.get((lead, value), len(known)), STYLES.get((lead, value), OTHER)
+    return Look(label=f"{lead}={value}", style=style, place=place)
+
+
+def _told(key: Mapping[str, str], told: set[str], keys: Sequence[Mapping[str, str]]) -> Iterable[str]:
+    """Return an arm's shape and settings, of those in which arms differ."""
+    if not told.isdisjoint(SHAPE):
+        yield " × ".join(key.get(name, "") for name in SHAPE)
+    for name, value in key.items():
+        # What follows from other settings is said where arms that agree in those differ in it.
+        alike = [other for other in keys if all(other.get(of) == key.get(of) for of in FOLLOWS.get(name, ()))]
+        if name in told - set(SHAPE) and len({other.get(name) for other in alike}) > 1:
+            # A drawn rate has seventeen digits.
+            is_rate = "." in value and number_of(value) is not None
+            yield f"{name}={float(value):.3g}" if is_rate else f"{name}={value}"
+
+
+def within(values: Mapping[int, float], most: float = 1.0) -> dict[int, float]:
+    """Return the numbers that a share, or a length up to a most, can be."""
+    return {step: value for step, value in values.items() if 0 <= value <= most}
+
+
+def curves_of(arm: RlArm) -> list[Curve]:
+    """Return the curves of the runs that have one."""
+    return [run.curve for run in arm.runs if run.curve is not None]
+
+
+def final(run: RlRun) -> float | None:
+    """Return the accuracy at a run's last evaluation."""
+    return None if run.curve is None else run.curve.accuracy[-1]
+
+
+def drawn(experiment: RlExperiment) -> list[RlArm]:
+    """Return the arms with a curve."""
+    return [arm for arm in experiment.arms if arm.ended]
+
+
+def chosen(experiment: RlExperiment) -> list[RlArm]:
+    """Return what figures and sentences show: all arms, or where that is too many the best of each algorithm."""
+    every = drawn(experiment)
+    if len(every) <= MOST_LINES:
+        return every
+    of_algorithm = grouped(every, lambda arm: arm.said(ALGORITHM))
+    return [max(arms, key=lambda arm: arm.mean(final) or 0.0) for arms in of_algorithm.values()]
+
+
+def is_picked(experiment: RlExperiment) -> bool:
+    """Return whether figures show fewer arms than there are."""
+    return len(chosen(experiment)) < len(drawn(experiment))
+
+
+def known_budgets(experiment: RlExperiment, *budgets: str) -> list[str]:
+    """Return those that every curve has."""
+    every = [curve for arm in experiment.arms for curve in curves_of(arm)]
+    return [budget for budget in budgets if every and all(budget in curve.spent for curve in every)]
+
+
+def most_seeds(experiment: RlExperiment) -> int:
+    """Return the most curves that an arm has."""
+    return max((len(arm.ended) for arm in experiment.arms), default=0)
+
+
+def clock_of(experiment: RlExperiment) -> str:
+    """Return the clock that its seconds are told by; all its runs are on one device."""
+    return experiment.arms[0].first.clock
+
+
+def clock_name(experiment: RlExperiment) -> Text:
+    """Return what its clock is called."""
+    return say(f"rl.clock.{clock_of(experiment)}")
+
+
+def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str, *more: Text) -> Text:
+    """Return one of two captions, of several seeds or of a single one; and whether figures show the best arms alone."""
+    first = say(of_seeds if most_seeds(experiment) > 1 else of_one)
+    return joined("sentence", [first, say("rl.best_drawn") if is_picked(experiment) else "", *more])
+
+
+def figure_of(experiment: RlExperiment, caption: Text, views: Mapping[Text, Any], **more: Any) -> Figure:
+    """Return a figure of an experiment, with those views in which anything is drawn."""
+    lines = len(chosen(experiment))
+    return Figure(
+        caption=caption,
+        settings=experiment.settings,
+        views=[View(title=title, figure=figure) for title, figure in views.items() if figure["data"]],
+        facets=experiment.facets,
+        **{"title": experiment.title, "height_px": height_px(lines), "wide": is_wide(lines), **more},
+    )
+
+
+def table_of(
+    experiment: RlExperiment,
+    title: str | Text,
+    rows: Iterable[R],
+    columns: Iterable[Column[R]],
+    arm: Callable[[R], Any] = lambda row: row,
+    **more: Any,
+) -> Table:
+    """Return a table of an experiment. `title`: its key, or any other text. `arm`: of a row that is none."""
+    said = say(title, title=experiment.title) if isinstance(title, str) else title
+    more = {"settings": experiment.settings, **more}
+    return table(said, rows, columns, facets_of=lambda row: arm(row).facets, **more)

@@ -1,0 +1,244 @@
+"""Sample efficiency: what each algorithm has learnt by what it has spent, and whether the seeds can tell them apart.
+
+A budget is always named: who is ahead at equal completions need not be at equal CPU seconds, since a critic costs time
+and no completions.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, joined, say, section
+from suite.report.evidence import with_rule
+from suite.report.model.experiment import grouped, titles_of
+from suite.report.model.formats import percent_range
+from suite.report.model.labels import ALGORITHM, label_of
+from suite.report.model.results import Results
+from suite.report.plot.marks import Point
+from suite.report.plot.plots import banded
+from suite.report.plot.scales import shares
+from suite.report.rl import curves, design
+from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, reference_of, tally, told
+from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.table import Column, column, table, told_once
+from suite.statistics.learning import arrivals, expected_best, to_threshold
+from suite.statistics.scores import bootstrap_profile, iqm, mean, stratified_bootstrap
+
+LEVELS = (0.5, 0.7)
+TRIAL, TRIALS, FEWEST_TRIALS = "trial", (1, 2, 4, 8, 16), 2
+"""The setting that numbers the trials of a tuning sweep, and after how many of them the best is told."""
+MOST_FIGURES, FEWEST_SEEDS = 6, 2
+THRESHOLDS = np.linspace(0, 1, 41)
+
+OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
+"""What differs in its task alone, as one experiment; final accuracies of its arms, a row for each seed of all tasks."""
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the experiments with a curve."""
+    every = [experiment for experiment in design.algorithms(results) if design.drawn(experiment)]
+    found = {experiment: at_equal_budgets(experiment) for experiment in every}
+    if not found:
+        return None
+    compared = {experiment: rows for experiment, rows in found.items() if rows}
+    over_tasks = _over_tasks(list(found), has_labels=results.several)
+    return section(
+        "rl_efficiency",
+        figures=[
+            *(_figure(experiment, rows) for experiment, rows in list(found.items())[:MOST_FIGURES]),
+            *(_profiles(experiment, scores) for experiment, scores in over_tasks),
+        ],
+        tables=[
+            *with_rule(told_once(map(_contrasts, compared.values()))),
+            *told_once(map(_arrivals, found)),
+            *map(_tuning, found),
+            *(_tasks_table(experiment, scores) for experiment, scores in over_tasks),
+        ],
+        headlines=[_headline(compared)],
+    )
+
+
+def _headline(compared: Mapping[RlExperiment, Sequence[Beside]]) -> Headline | None:
+    """Tell of the experiment with the most arms. Arms that were picked by their scores cannot be judged by them."""
+    experiment = next((experiment for experiment in compared if not design.is_picked(experiment)), None)
+    if experiment is None:
+        return None
+    rows = compared[experiment]
+    counts = {budget: tally(row.outcome for row in same) for budget, same in _by_told_budget(rows).items()}
+    parts = [say(f"rl_efficiency.point.{budget}", **count) for budget, count in counts.items() if count["count"]]
+    point = say("rl_efficiency.point_few", arms=len(experiment.arms))
+    if parts:
+        most = max(count["count"] for count in counts.values())
+        reference, _ = reference_of(rows, ALGORITHM)
+        point = say("rl_efficiency.point", count=most, reference=reference, told=joined("list", parts))
+    detail = say("rl_efficiency.headline", title=experiment.name, said=_said(experiment, rows))
+    return Headline(text=point, detail=detail)
+
+
+def _by_told_budget(rows: Sequence[Beside]) -> dict[str, list[Beside]]:
+    """Return the rows at equal completions, and at equal seconds."""
+    told_of = [design.COMPLETIONS, *(design.clock_of(row.experiment) for row in rows[:1])]
+    return grouped((row for row in rows if row.quantity.name in told_of), lambda row: row.quantity.name)
+
+
+def _said(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
+    """Say how many seeds there are, and the outcome at each budget that is held equal."""
+    arms = design.chosen(experiment)
+    counts = sorted({len(arm.ended) for arm in arms})
+    seeds = say("rl.range", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0])
+    parts: list[Text] = [say("rl_efficiency.seeds", arms=len(arms), seeds=seeds)]
+    for budget, same in _by_told_budget(rows).items():
+        names = told([(row.arm.name, row.outcome) for row in same])
+        if names and not design.is_picked(experiment):
+            held, reference = say(f"rl_efficiency.at_equal.{budget}"), same[0].reference.name
+            parts.append(say("rl_efficiency.outcome", held=held, reference=reference, told=names))
+    return joined("sentence", parts)
+
+
+def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
+    keys = "rl_efficiency.caption", "rl_efficiency.caption_single"
+    caption = design.caption_of(experiment, *keys, _said(experiment, rows))
+    return design.figure_of(experiment, caption, curves.over_budgets(experiment))
+
+
+def _contrasts(rows: Sequence[Beside]) -> Table:
+    experiment, (reference, whole) = rows[0].experiment, reference_of(rows, ALGORITHM)
+    return design.table_of(
+        experiment,
+        say("rl_efficiency.contests", title=experiment.title, reference=reference),
+        rows,
+        budget_columns(),
+        lambda row: row.arm,
+        settings=dotted(experiment.settings, whole),
+        note=say("rl_efficiency.contests_note"),
+        folded=design.is_picked(experiment),
+    )
+
+
+def _arrivals(experiment: RlExperiment) -> Table:
+    """Lay out what each level of accuracy cost each arm."""
+    told_of = (design.COMPLETIONS, design.TOKENS, design.clock_of(experiment), design.JOULES)
+    known = design.known_budgets(experiment, *told_of)
+    columns: list[Column[tuple[RlArm, float]]] = [
+        column("rl.arm", lambda row: row[0].name),
+        column("rl_efficiency.level", lambda row: row[1], numbers.percent),
+        column("rl_efficiency.arrived", _arrived, kind=Kind.NUMBER),
+        *(
+            column(curves.budget_name(budget), partial(_median, budget), partial(curves.amount, budget))
+            for budget in known
+        ),
+    ]
+    rows, note = [(arm, level) for level in LEVELS for arm in design.drawn(experiment)], "rl_efficiency.arrivals_note"
+    return design.table_of(experiment, "rl_efficiency.arrivals", rows, columns, lambda row: row[0], note=say(note))
+
+
+def _arrived(row: tuple[RlArm, float]) -> Text:
+    at = [to_threshold(curve.at, curve.accuracy, row[1]) for curve in design.curves_of(row[0])]
+    return say("rl_efficiency.arrived_of", arrived=arrivals(at).arrived, runs=len(at))
+
+
+def _median(budget: str, row: tuple[RlArm, float]) -> float | None:
+    arm, level = row
+    spends = [to_threshold(curve.spent[budget], curve.accuracy, level) for curve in design.curves_of(arm)]
+    return arrivals(spends).median
+
+
+def _tuning(experiment: RlExperiment) -> Table | None:
+    """Lay out what the best of so many tuning trials is expected to score, at as many trials for each algorithm; None
+    where no algorithm was tried with several settings.
+    """
+    tried = [arm for arm in design.drawn(experiment) if arm.said(TRIAL)]
+    trials = grouped(tried, lambda arm: arm.said(ALGORITHM))
+    most = max(map(len, trials.values()), default=0)
+    if most < FEWEST_TRIALS:
+        return None
+    counts = sorted({count for count in (*TRIALS, most) if count <= most})
+    columns: list[Column[list[RlArm]]] = [
+        column("column.algorithm", lambda arms: label_of(ALGORITHM, arms[0].said(ALGORITHM)), facet="algorithm"),
+        column("rl_efficiency.trials", len, numbers.count),
+        *(
+            column(say("rl_efficiency.best_of", count=count), partial(_best_of, count), numbers.percent)
+            for count in counts
+        ),
+        column("rl_efficiency.best_arm", lambda arms: max(arms, key=_mean_final).name),
+    ]
+    title, note = say("rl_efficiency.tuning", title=experiment.title), say("rl_efficiency.tuning_note")
+    return table(title, trials.values(), columns, settings=experiment.settings, note=note)
+
+
+def _best_of(count: int, arms: Sequence[RlArm]) -> float | None:
+    return expected_best(list(map(_mean_final, arms)), count) if count <= len(arms) else None
+
+
+def _mean_final(arm: RlArm) -> float:
+    return arm.mean(design.final) or 0.0
+
+
+def _over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[OverTasks]:
+    """Return experiments of which at least two arms ran on all of at least two tasks."""
+    alike = grouped(found, lambda experiment: tuple(pair for pair in experiment.key if not _is_of_task(pair)))
+    titles = titles_of(list(alike), design.DESIGN, has_labels=has_labels)
+    made: list[OverTasks] = []
+    for key, of_tasks in alike.items():
+        scores = _scored(of_tasks)
+        if len(of_tasks) > 1 and len(scores) > 1:
+            title, settings = titles[key]
+            settings = dotted(settings, *map(_task, of_tasks))
+            made.append((replace(of_tasks[0], key=key, arms=list(scores), title=title, settings=settings), scores))
+    return made
+
+
+def _scored(of_tasks: Sequence[RlExperiment]) -> dict[RlArm, NDArray[np.float64]]:
+    found = {}
+    for arm in design.drawn(max(of_tasks, key=lambda experiment: len(experiment.arms))):
+        same = [other for experiment in of_tasks for other in design.drawn(experiment) if other.key == arm.key]
+        everywhere = [other.by_seed(design.final) for other in same]
+        seeds = [seed for seed in everywhere[0] if all(seed in scores for scores in everywhere)]
+        if len(same) == len(of_tasks) and len(seeds) >= FEWEST_SEEDS:
+            found[arm] = np.asarray([[scores[seed] for scores in everywhere] for seed in seeds])
+    return found
+
+
+def _is_of_task(pair: tuple[str, str]) -> bool:
+    return pair[0].partition(".")[0] == "task"
+
+
+def _task(experiment: RlExperiment) -> str:
+    (_, task), *settings = filter(_is_of_task, experiment.key)
+    return " ".join([task, *(f"{name}={value}" for name, value in settings)])
+
+
+def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Figure:
+    """Draw the share of all runs and tasks that end above each accuracy."""
+    lines = []
+    for arm, scores_RT in scores.items():
+        profile = bootstrap_profile(scores_RT, THRESHOLDS)
+        columns = (profile.thresholds, profile.shares, profile.low, profile.high)
+        points = []
+        for threshold, share, low, high in zip(*map(np.ndarray.tolist, columns), strict=True):
+            said = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
+            hover = say("rl_efficiency.profiles_hover", **said)
+            points.append(Point(x=threshold, y=share, ends=(low, high), hover=hover))
+        lines.append(curves.arm_line(arm, points, experiment.arms))
+    xaxis = shares(say("rl_efficiency.threshold"), range=[0, 1])
+    figure = banded(lines, xaxis=xaxis, yaxis=shares(say("rl_efficiency.above"), range=[0, 1.02]))
+    title, caption = say("rl_efficiency.profiles", title=experiment.title), say("rl_efficiency.profiles_caption")
+    return design.figure_of(experiment, caption, {"": figure}, title=title, wide=True)
+
+
+def _tasks_table(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Table:
+    mids = {arm: stratified_bootstrap(iqm, scores_RT) for arm, scores_RT in scores.items()}
+    columns: list[Column[RlArm]] = [
+        column("rl.arm", lambda arm: arm.name),
+        column("rl_efficiency.tasks_count", lambda arm: scores[arm].shape[1], numbers.count),
+        column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
+        column("rl_efficiency.iqm", lambda arm: mids[arm].estimate, numbers.percent),
+        column("column.interval", lambda arm: percent_range(mids[arm]), kind=Kind.NUMBER),
+        column("rl_efficiency.mean", lambda arm: float(mean(scores[arm])), numbers.percent),
+    ]
+    note = say("rl_efficiency.tasks_note")
+    return design.table_of(experiment, "rl_efficiency.tasks", experiment.arms, columns, note=note)

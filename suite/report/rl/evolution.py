@@ -1,0 +1,230 @@
+"""Whether a policy that is paid for right answers comes to think longer and to correct itself, which nobody pays for.
+
+The base model already does both as often as its corpus does: what training adds is the change, not the habit.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from statistics import fmean
+from typing import Any
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, say, section
+from suite.report.evidence import verdict, with_rule
+from suite.report.model.experiment import Quantity, grouped
+from suite.report.model.formats import mean_with_range, plain, points, signed, with_range
+from suite.report.model.labels import ALGORITHM
+from suite.report.model.results import Results
+from suite.report.model.run import MOST
+from suite.report.plot.marks import Point
+from suite.report.plot.plots import banded
+from suite.report.plot.scales import linear, shares
+from suite.report.rl import curves, design
+from suite.report.rl.contrasts import Beside, beside_reference, difference_columns, tally, told
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column, columns_of, told_once
+from suite.statistics.learning import to_threshold
+from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
+
+LENGTH, CORRECTIONS, ACCURACY = "thought_length", "corrections", "accuracy"
+VIEWS = (LENGTH, CORRECTIONS, ACCURACY)
+HELD_OUT = "heldout_"
+LEVELS = (0.25, 0.5, 0.75)
+OFTEN = 0.01
+SEQUENCE_MEAN = "grpo"
+"""Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
+MOST_FIGURES = 4
+
+Changes = Mapping[str, Mapping[RlArm, Comparison]]
+"""By metric and arm."""
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the arms whose thoughts were measured."""
+    found = thinking(results)
+    if not found:
+        return None
+    changed = {experiment: changes_of(experiment.arms) for experiment in found}
+    levels = [rows for experiment in found if (rows := at_levels(experiment))]
+    return section(
+        "rl_evolution",
+        figures=map(_figure, found[:MOST_FIGURES]),
+        tables=with_rule(
+            [
+                *told_once(_changes(experiment, of_arms) for experiment, of_arms in changed.items()),
+                *told_once(map(_levels, levels)),
+            ]
+        ),
+        headlines=[_headline(changed)],
+    )
+
+
+def thinking(results: Results) -> list[RlExperiment]:
+    """Return experiments with the arms whose thoughts were measured, of those that figures show, and GRPO as its paper
+    has it, else the first arm, as the baseline; those in which any arm corrects itself come first.
+    """
+    found = []
+    for experiment in design.algorithms(results):
+        arms = [arm for arm in design.chosen(experiment) if any(held_out(LENGTH, run) for run in arm.ended)]
+        reference = next((arm for arm in arms if arm.said(ALGORITHM) == SEQUENCE_MEAN), next(iter(arms), None))
+        found += [replace(experiment, arms=arms, baseline=reference)] if arms else []
+    return sorted(found, key=lambda experiment: not corrects(experiment.arms))
+
+
+def corrects(arms: Iterable[RlArm]) -> bool:
+    """Return whether thoughts correct themselves at any step or evaluation, more often than by a slip of sampling."""
+    runs = [run for arm in arms for run in arm.ended]
+    return any(value >= OFTEN for run in runs for of in (sampled, held_out) for value in of(CORRECTIONS, run).values())
+
+
+def sampled(metric: str, run: RlRun) -> dict[int, float]:
+    """Return a number of the sampled completions, by step."""
+    return design.within(run.of_step.get(metric, {}), MOST if metric == LENGTH else 1.0)
+
+
+def held_out(metric: str, run: RlRun) -> dict[int, float]:
+    """Return a number of the greedy answers to held-out prompts, by step."""
+    return design.within(run.evaluated.get(HELD_OUT + metric, {}), MOST if metric == LENGTH else 1.0)
+
+
+def changes_of(arms: Sequence[RlArm]) -> Changes:
+    """Compare the last evaluation with the first, by metric and arm, each run with itself; all of them together."""
+    found = {}
+    for metric, arm in product(VIEWS, arms):
+        series = [sorted(of_run.items()) for run in arm.ended if len(of_run := held_out(metric, run)) > 1]
+        firsts, lasts = [values[0][1] for values in series], [values[-1][1] for values in series]
+        margin = None if metric == LENGTH else SHARE_MARGIN
+        if (changed := changes(lasts, less=firsts, margin=margin)) is not None:
+            found[metric, arm] = changed
+    together = zip(found, judge_together([*found.values()]), strict=True)
+    by_metric = grouped(together, lambda item: item[0][0])
+    return {metric: {arm: change for (_, arm), change in by_metric.get(metric, [])} for metric in VIEWS}
+
+
+def at_levels(experiment: RlExperiment) -> list[Beside]:
+    """Compare, level by level, the length of thought at the evaluation where an arm's accuracy first reaches it.
+
+    Levels that no run reaches are left out.
+    """
+    quantities = [
+        (level, Quantity(name=LENGTH, value=partial(_length_at, level), text=plain, difference=signed))
+        for level in LEVELS
+    ]
+    reached = [both for both in quantities if any(arm.values(both[1].value) for arm in experiment.arms)]
+    return beside_reference(experiment, experiment.arms, reached)
+
+
+def _length_at(level: float, run: RlRun) -> float | None:
+    step = None if run.curve is None else to_threshold(run.curve.at, run.curve.accuracy, level)
+    return None if step is None else held_out(LENGTH, run).get(int(step))
+
+
+def _figure(experiment: RlExperiment) -> Figure:
+    """Draw sampled completions as a line over the steps, greedy answers to held-out prompts dotted beside it."""
+    arms, views, second = experiment.arms, dict[Text, Any](), say("rl_evolution.held_out")
+    for metric in [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]:
+        text, series, beside = _text_of(metric), partial(sampled, metric), partial(held_out, metric)
+        lines = curves.step_lines(arms, series, text)
+        lines += curves.step_lines(arms, beside, text, has_band=False, second=second)
+        scale = linear if metric == LENGTH else shares
+        yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
+        views[say(f"rl_evolution.view.{metric}")] = curves.over_steps(lines, yaxis)
+    views[say("rl_evolution.view.path")] = _path(arms)
+    caption = design.caption_of(experiment, "rl_evolution.caption", "rl_evolution.caption_single")
+    return design.figure_of(experiment, caption, views)
+
+
+def _text_of(metric: str) -> Callable[[float], str]:
+    return plain if metric == LENGTH else numbers.percent
+
+
+def _path(arms: Sequence[RlArm]) -> dict[str, Any]:
+    """Draw thought against accuracy, evaluation by evaluation: at equal accuracy the lower line thinks less."""
+    lines = []
+    for arm in arms:
+        lengths, accuracies = (curves.by_step(arm, partial(held_out, metric)) for metric in (LENGTH, ACCURACY))
+        points_of_arm = []
+        for step in [step for step in lengths if step in accuracies]:
+            length, accuracy = fmean(lengths[step]), fmean(accuracies[step])
+            said = {"step": numbers.count(step), "length": plain(length), "accuracy": numbers.percent(accuracy)}
+            points_of_arm.append(Point(x=accuracy, y=length, hover=say("rl_evolution.path_hover", **said)))
+        lines += [curves.arm_line(arm, points_of_arm, arms)] if points_of_arm else []
+    length_axis = linear(say("rl_evolution.axis.held_out_length"), rangemode="tozero")
+    return banded(lines, xaxis=curves.accuracy_axis(), yaxis=length_axis)
+
+
+def _changes(experiment: RlExperiment, changed: Changes) -> Table:
+    columns: list[Column[RlArm]] = [
+        column("rl.arm", lambda arm: arm.name),
+        column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
+    ]
+    for metric in VIEWS:
+        columns += columns_of(changed[metric].get, _change_columns(metric))
+    columns += [
+        column("rl_evolution.sampled_length", partial(_ends_of_samples, LENGTH), kind=Kind.NUMBER),
+        column("rl_evolution.sampled_corrections", partial(_ends_of_samples, CORRECTIONS), kind=Kind.NUMBER),
+    ]
+    note = say("rl_evolution.changes_note")
+    return design.table_of(experiment, "rl_evolution.changes", experiment.arms, columns, note=note)
+
+
+def _change_columns(metric: str) -> list[Column[Comparison]]:
+    """Return first and last, their difference with its interval, and what may be said of it."""
+    text, title = signed if metric == LENGTH else points, f"rl_evolution.{metric}"
+    return [
+        column(title, lambda found: _arrow(metric, fmean(found.theirs), fmean(found.ours)), kind=Kind.NUMBER),
+        column("rl_evolution.change", lambda found: with_range(found.mean, found.interval, text), kind=Kind.NUMBER),
+        column("rl_efficiency.in_words", verdict),
+    ]
+
+
+def _ends_of_samples(metric: str, arm: RlArm) -> Text | None:
+    """Return the first and the last step's mean over the runs."""
+    ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := sampled(metric, run))]
+    return _arrow(metric, *(fmean(of_runs) for of_runs in zip(*ends, strict=True))) if ends else None
+
+
+def _arrow(metric: str, first: float, last: float) -> Text:
+    text = _text_of(metric)
+    return say("rl_evolution.arrow", first=text(first), last=text(last))
+
+
+def _levels(rows: Sequence[Beside]) -> Table:
+    experiment, reference = rows[0].experiment, rows[0].reference
+    columns: list[Column[Beside]] = [
+        column("rl.arm", lambda row: row.arm.name),
+        column("rl_efficiency.level", lambda row: row.held, numbers.percent),
+        column("rl_efficiency.arrived", _arrived, kind=Kind.NUMBER),
+        column("rl_evolution.length_there", lambda row: mean_with_range(_lengths(row), plain), kind=Kind.NUMBER),
+        *difference_columns("rl_evolution.less_reference"),
+    ]
+    settings = dotted(experiment.settings, say("rl.reference_is", arm=reference.name))
+    more = {"settings": settings, "note": say("rl_evolution.levels_note")}
+    return design.table_of(experiment, "rl_evolution.levels", rows, columns, lambda row: row.arm, **more)
+
+
+def _arrived(row: Beside) -> Text:
+    return say("rl_efficiency.arrived_of", arrived=len(_lengths(row)), runs=len(row.arm.ended))
+
+
+def _lengths(row: Beside) -> list[float]:
+    return row.arm.values(row.quantity.value)
+
+
+def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
+    """Tell of the first experiment in which the length of thought is judged."""
+    for experiment, changed in found.items():
+        outcomes = {
+            metric: [(arm.name, change.outcome) for arm, change in same.items()] for metric, same in changed.items()
+        }
+        length, corrections = (told(outcomes[metric]) for metric in (LENGTH, CORRECTIONS))
+        if length:
+            said = {"length": length, "corrections": corrections or numbers.NOTHING}
+            counts = tally(outcome for _, outcome in outcomes[LENGTH])
+            point = "rl_evolution.point" if counts["higher"] or counts["lower"] else "rl_evolution.point_open"
+            return Headline(
+                text=say(point, **counts), detail=say("rl_evolution.headline", title=experiment.name, **said)
+            )
+    return None

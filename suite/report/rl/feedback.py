@@ -1,0 +1,66 @@
+"""What a reward is of: the outcome or its steps, the task's key or the vote of a group. Each is compared with the
+other, with every other setting the same.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Headline, Section, Text, dotted, joined, say, section
+from suite.report.evidence import with_rule
+from suite.report.model.results import Results
+from suite.report.plot.scales import shares
+from suite.report.rl import curves, design
+from suite.report.rl.contrasts import Beside, at_equal_budgets, table_of_experiments, tally, told
+from suite.report.rl.design import REWARD_FROM, SUPERVISION, RlExperiment
+
+SETTINGS = (SUPERVISION, REWARD_FROM)
+MOST_FIGURES = 6
+STEP_REWARD = "step_reward"
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the experiments whose arms differ in what a reward is of."""
+    found = {name: design.values_of(results, name) for name in SETTINGS}
+    if not any(found.values()):
+        return None
+    figures, rows = [], dict[str, list[Beside]]()
+    for name, experiments in found.items():
+        figures += [_figure(name, experiment) for experiment in experiments if design.drawn(experiment)]
+        rows[name] = [row for experiment in experiments for row in at_equal_budgets(experiment)]
+    tables = [
+        table_of_experiments(say(f"rl_feedback.table.{name}"), of_setting, note=say(f"rl_feedback.note.{name}"))
+        for name, of_setting in rows.items()
+        if of_setting
+    ]
+    return section("rl_feedback", figures=figures[:MOST_FIGURES], tables=with_rule(tables), headlines=[_headline(rows)])
+
+
+def _figure(name: str, experiment: RlExperiment) -> Figure:
+    arms = design.chosen(experiment)
+    # What process supervision pays for, which all arms are told to have whoever is paid for it.
+    steps = curves.step_lines(arms, lambda run: design.within(run.of_step.get(STEP_REWARD, {})), numbers.percent)
+    checked = curves.over_steps(steps, shares(say("rl_feedback.steps_axis"), rangemode="tozero"))
+    views = curves.over_budgets(experiment) | {say("rl_feedback.steps"): checked}
+    caption = design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single")
+    return design.figure_of(experiment, caption, views, title=dotted(experiment.title, name))
+
+
+def _headline(found: Mapping[str, Sequence[Beside]]) -> Headline | None:
+    """Tell what rewards are worth over every task, at equal completions."""
+    details, texts = [], []
+    for name, rows in found.items():
+        counted = [row for row in rows if row.quantity.name == design.COMPLETIONS]
+        if names := told([(_named(row, counted), row.outcome) for row in counted]):
+            details.append(say(f"rl_feedback.headline.{name}", told=names))
+            texts.append(say(f"rl_feedback.point.{name}", **tally(row.outcome for row in counted)))
+    if not texts:
+        return None
+    point = say("rl_feedback.point", told=joined("notes", texts))
+    return Headline(text=point, detail=say("rl_feedback.headline", told=joined("notes", details)))
+
+
+def _named(row: Beside, rows: Sequence[Beside]) -> Text:
+    """Return an experiment's name, and the arm's where it has several."""
+    has_several = Counter(other.experiment for other in rows)[row.experiment] > 1
+    return joined(" ", [row.experiment.name, f"({row.arm.name})" if has_several else ""])

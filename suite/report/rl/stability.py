@@ -1,0 +1,160 @@
+"""How steadily the algorithms learn: what collapsed, what drifted, and which runs found a way to be paid for nothing.
+
+An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
+from suite.report.model.formats import plain
+from suite.report.model.results import Results
+from suite.report.plot.scales import linear, shares
+from suite.report.rl import design
+from suite.report.rl.curves import over_steps, step_lines
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column, table, told_once
+from suite.statistics.learning import is_collapsed, worst_drawdown
+
+FORMED, UNLEARNT = 0.9, 0.1
+"""From so much form, and below so much accuracy, a run that ends there has learnt the form alone."""
+ENDING = 0.1
+"""The share of the steps that "at the end" means."""
+MOST_FIGURES = 4
+VIEWS = (
+    "entropy",
+    "kl_reference",
+    "groups_without_signal",
+    "completion_length",
+    "format",
+    "gradient_norm",
+    "explained_variance",
+)
+SHARES = ("groups_without_signal", "format", "accuracy", "truncated", "clip_fraction_low", "clip_fraction_high")
+MEASURES = {
+    "entropy": ENDING,
+    "kl_reference": ENDING,
+    "clip_fraction_low": 1.0,
+    "clip_fraction_high": 1.0,
+    "gradient_norm": 1.0,
+    "explained_variance": ENDING,
+    "groups_without_signal": ENDING,
+    "completion_length": ENDING,
+    "truncated": ENDING,
+}
+"""Metrics of the steps in the table, and the last share of the steps that each is a mean over."""
+
+Hacked = tuple[RlExperiment, RlArm, RlRun]
+
+
+def build(results: Results) -> Section | None:
+    """Build it from all runs, those that failed included."""
+    found = design.algorithms(results)
+    if not found:
+        return None
+    runs = [(experiment, arm, run) for experiment in found for arm in experiment.arms for run in arm.runs]
+    hacked = [row for row in runs if is_form_alone(row[2])]
+    said = say(
+        "rl_stability.said",
+        runs=numbers.count(len(runs)),
+        failed=numbers.count(sum(not run.is_ok for *_, run in runs)),
+        collapsed=numbers.count(sum(_collapsed(arm) for experiment in found for arm in experiment.arms)),
+        hacked=numbers.count(len(hacked)),
+    )
+    return section(
+        "rl_stability",
+        explanation=joined("sentence", [say("rl_stability.explanation"), said]),
+        figures=[figure for figure in map(_figure, found) if figure.views][:MOST_FIGURES],
+        tables=[_hacked(hacked), *told_once(map(_table, found))],
+    )
+
+
+def is_form_alone(run: RlRun) -> bool:
+    """Return whether a run ends with the asked form and hardly a right answer, on the held-out prompts."""
+    form, accuracy = _last("heldout_format", run), _last("heldout_accuracy", run)
+    return run.ended and (form or 0.0) >= FORMED and accuracy is not None and accuracy < UNLEARNT
+
+
+def _last(metric: str, run: RlRun) -> float | None:
+    values = run.evaluated.get(metric)
+    return values[max(values)] if values else None
+
+
+def _collapsed(arm: RlArm) -> int:
+    return sum(is_collapsed(curve.accuracy) for curve in design.curves_of(arm))
+
+
+def _hacked(hacked: Sequence[Hacked]) -> Table:
+    columns: list[Column[Hacked]] = [
+        column("column.group", lambda row: row[0].name),
+        column("rl.arm", lambda row: row[1].name),
+        column("rl.seed", lambda row: row[2].seed, kind=Kind.NUMBER),
+        column("rl_stability.best", lambda row: max(row[2].evaluated["heldout_accuracy"].values()), numbers.percent),
+        column("rl_stability.accuracy", lambda row: _last("heldout_accuracy", row[2]), numbers.percent),
+        column("rl_stability.format", lambda row: _last("heldout_format", row[2]), numbers.percent),
+        column("rl_stability.completion_length", lambda row: _last("heldout_length", row[2]), plain),
+    ]
+    note = say("rl_stability.hacked_note", form=numbers.percent(FORMED), accuracy=numbers.percent(UNLEARNT))
+    return table(say("rl_stability.hacked"), hacked, columns, facets_of=lambda row: row[1].facets, note=note)
+
+
+def _table(experiment: RlExperiment) -> Table:
+    columns: list[Column[RlArm]] = [
+        column("rl.arm", lambda arm: arm.name),
+        column("column.runs", lambda arm: len(arm.runs), numbers.count),
+        # A run without an evaluation may have given a result.
+        column("rl_stability.failed", lambda arm: sum(not run.is_ok for run in arm.runs), numbers.count),
+        column("rl_stability.collapsed", _collapsed_of, kind=Kind.NUMBER),
+        column("rl_stability.drawdown", _worst_fall, "{:.1f}".format),
+        *(
+            column(f"rl_stability.{metric}", partial(_mean, metric, last), _text_of(metric), only_where_known=True)
+            for metric, last in MEASURES.items()
+        ),
+    ]
+    note = say("rl_stability.note", share=numbers.percent(ENDING))
+    return design.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
+
+
+def _collapsed_of(arm: RlArm) -> Text:
+    return say("rl_efficiency.arrived_of", arrived=_collapsed(arm), runs=len(arm.ended))
+
+
+def _worst_fall(arm: RlArm) -> float | None:
+    """Return the largest fall of any seed, in percentage points."""
+    return max((100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)), default=None)
+
+
+def _mean(metric: str, last: float, arm: RlArm) -> float | None:
+    """Return the mean over the last share of the steps, of the runs that ended."""
+    means = []
+    for series in filter(None, (_series(metric, run) for run in arm.ended)):
+        end = max(series)
+        means.append(fmean(value for step, value in series.items() if step >= (1 - last) * (end + 1) or step == end))
+    return fmean(means) if means else None
+
+
+def _series(metric: str, run: RlRun) -> Mapping[int, float]:
+    values = run.of_step.get(metric, {})
+    return design.within(values) if metric in SHARES else values
+
+
+def _text_of(metric: str) -> Callable[[float], str]:
+    return numbers.percent if metric in SHARES else plain
+
+
+def _figure(experiment: RlExperiment) -> Figure:
+    """Draw each metric over the steps; beside the format the accuracy, dotted."""
+    arms, views = design.chosen(experiment), dict[Text, Any]()
+    for metric in VIEWS:
+        title, series, text = say(f"rl_stability.axis.{metric}"), partial(_series, metric), _text_of(metric)
+        lines = step_lines(arms, series, text, has_band=metric != "format")
+        if metric == "format":
+            second, series = say("rl_stability.accuracy"), partial(_series, "accuracy")
+            lines += step_lines(arms, series, text, has_band=False, second=second)
+        yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
+        views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
+    caption = design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single")
+    return design.figure_of(experiment, caption, views)

@@ -1,0 +1,297 @@
+"""What each stage of DeepSeek-R1's training adds, on small models and at equal budgets: recipes side by side.
+
+Every step of every stage trains on as many completions or examples, in as many updates, so recipes stand at equal
+budgets after as many steps. Tasks on which no recipe learns stay: that a stage adds nothing is a result.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+from suite.records import numbers
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
+from suite.report.evidence import p_columns, verdict, with_rule
+from suite.report.model.experiment import grouped
+from suite.report.model.formats import ends_of, percent_range, points, share_interval, with_range
+from suite.report.model.labels import RECIPE
+from suite.report.model.results import Results
+from suite.report.model.run import MOST, MOST_STEPS, Pairs, cut, mapping
+from suite.report.plot import rows as plot_rows
+from suite.report.plot.marks import Point
+from suite.report.plot.plots import plot
+from suite.report.plot.scales import linear
+from suite.report.quoted import quoted_tables
+from suite.report.rl import curves, design
+from suite.report.rl.contrasts import Beside, at_equal_budgets, reference_of, table_of_experiments, tally, told
+from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
+from suite.report.table import Column, column, told_once
+from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
+
+PUBLISHED = "published_training"
+REINFORCED = "rl"
+"""The one kind of a run that says no stages."""
+COUNTED = ("completions", "examples_kept", "examples", "updates")
+"""Metrics of the steps that a stage's spending is told by."""
+MOST_FIGURES, MOST_STAGES = 6, 16
+FAINT = 0.55
+SIDES = ("top left", "top right")
+"""Names of neighbouring stages, of which one may be short, do not lie over each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What one stage of an arm did, over the runs that were evaluated where it begins and where it ends."""
+
+    arm: RlArm
+    begins: int
+    ends: int
+    """Steps of the run before the stage, and before the next."""
+    kind: Text
+    placed: Text
+    """Its kind, and its place among the stages."""
+    is_only: bool
+    added: Comparison
+    """Held-out accuracy after the stage less that before, each run against itself."""
+    spent: Mapping[str, float | None]
+    """The mean over the runs of its seconds, and of what its steps counted, by budget or metric."""
+
+    @property
+    def name(self) -> Text:
+        return self.kind if self.is_only else self.placed
+
+    @property
+    def points(self) -> Text:
+        return with_range(self.added.mean, self.added.interval, points)
+
+
+Stage = tuple[str, int, int]
+"""A kind, and the steps of the run before the stage, and before the next."""
+Gains = Mapping[RlArm, Sequence[Gain]]
+
+
+def build(results: Results) -> Section | None:
+    """Build it from recipes that agree in every other axis and say what their stages are."""
+    every = {experiment: gains_of(design.drawn(experiment)) for experiment in recipes(results)}
+    found = {experiment: gains for experiment, gains in every.items() if any(gains.values())}
+    if not found:
+        return None
+    rows = [row for experiment in found for row in at_equal_budgets(experiment, STEPS)]
+    contrasts = [_contrasts(rows)] if rows else []
+    quoted = {"title": "rl_stages.published", "row": "rl_stages.benchmark", "note": "rl_stages.published_note"}
+    return section(
+        "rl_stages",
+        figures=[
+            *(_over_training(one, gains, is_lone=len(found) == 1) for one, gains in list(found.items())[:MOST_FIGURES]),
+            _added(found),
+        ],
+        tables=[
+            *with_rule([*told_once(_table(experiment, gains) for experiment, gains in found.items()), *contrasts]),
+            *quoted_tables(PUBLISHED, **quoted),
+        ],
+        headlines=[_headline(rows)],
+    )
+
+
+def recipes(results: Results) -> list[RlExperiment]:
+    """Return experiments with recipes that agree in every other axis, the most of them first; none where no run has
+    another than R1-Zero.
+    """
+    runs = design.training_runs(results)
+    axes = {name for run in runs for name in run.record.case.axes}
+
+    def is_factor(name: str) -> bool:
+        return design.tells_arms_apart(name) and name not in axes
+
+    def further(run: RlRun) -> Pairs:
+        return tuple(pair for pair in run.key if is_factor(pair[0]) and pair[0] != RECIPE)
+
+    families = grouped(runs, lambda run: tuple(pair for pair in run.key if not is_factor(pair[0])))
+    about = []
+    for family in families.values():
+        # Runs of R1-Zero that ask something else, which no other recipe was asked, stand elsewhere.
+        asked = {further(run) for run in family if run.said(RECIPE) != design.DEFAULTS[RECIPE]}
+        about += [run for run in family if further(run) in asked]
+    found = design.split(results, about, is_factor, partial(design.named, lead=RECIPE))
+    defaults = {experiment: design.default_arm(experiment, RECIPE) for experiment in found}
+    made = [replace(one, baseline=default or next(iter(design.drawn(one)), None)) for one, default in defaults.items()]
+    return design.most_arms_first(made)
+
+
+def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
+    """Return every arm's gains, with Holm's correction over all of them together."""
+    found = {arm: _gains(arm) for arm in arms}
+    together = iter(judge_together([gain.added for gains in found.values() for gain in gains]))
+    return {arm: [replace(gain, added=next(together)) for gain in gains] for arm, gains in found.items()}
+
+
+def _gains(arm: RlArm) -> list[Gain]:
+    """Return gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
+    staged = [(run, stages) for run in arm.ended if (stages := stages_of(run))]
+    stages, gains = staged[0][1] if staged else [], []
+    for place, (kind, begins, ends) in enumerate(stages, start=1):
+        runs = [run for run, said in staged if said == stages and run.curve and {begins, ends} <= set(run.curve.at)]
+        before, after = (
+            [run.curve.accuracy[run.curve.at.index(step)] for run in runs if run.curve] for step in (begins, ends)
+        )
+        if (added := changes(after, less=before, margin=SHARE_MARGIN)) is None:
+            continue
+        # A kind that another package brought goes by its own name.
+        name = say_or(f"rl_stages.kind.{kind}", kind)
+        placed = say("rl_stages.of", place=place, of=len(stages), kind=name)
+        gain = Gain(
+            arm=arm,
+            begins=begins,
+            ends=ends,
+            kind=name,
+            placed=placed,
+            is_only=len(stages) == 1,
+            added=added,
+            spent=_spent(begins, ends, runs),
+        )
+        gains.append(gain)
+    return gains
+
+
+def _spent(begins: int, ends: int, runs: Sequence[RlRun]) -> dict[str, float | None]:
+    sums: dict[str, list[float]] = {}
+    for metric in COUNTED:
+        of_runs = [[run.of_step.get(metric, {}).get(step) for step in range(begins, ends)] for run in runs]
+        known = [[value for value in values if value is not None] for values in of_runs]
+        sums[metric] = [sum(values) for values in known if values]
+    clock = runs[0].clock
+    curves_with_clock = [run.curve for run in runs if run.curve and clock in run.curve.spent]
+    by_step = [dict(zip(curve.at, curve.spent[clock], strict=True)) for curve in curves_with_clock]
+    sums[clock] = [spent[ends] - spent[begins] for spent in by_step]
+    return {name: fmean(values) if values else None for name, values in sums.items()}
+
+
+def stages_of(run: RlRun) -> list[Stage]:
+    """Return the stages of a run; none where a record says something else than stages."""
+    said = run.record.provenance.get("stages")
+    if said is None and run.said(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
+        said = [{"kind": REINFORCED, "steps": run.curve.at[-1]}]
+    stages: list[Stage] = []
+    for stage in said if isinstance(said, list) and len(said) <= MOST_STAGES else ():
+        begins, steps = stages[-1][2] if stages else 0, stage.get("steps") if isinstance(stage, Mapping) else None
+        if not isinstance(steps, int) or not 0 < steps < MOST_STEPS:
+            return []
+        stages.append((cut(stage.get("kind")), begins, begins + steps))
+    return stages
+
+
+def teacher_s(run: RlRun) -> float | None:
+    """Return the CPU seconds that training a run's teacher took, which are in no budget."""
+    seconds = mapping(run.record.provenance, "teacher").get("process_cpu_s")
+    return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
+
+
+def _over_training(experiment: RlExperiment, gains: Gains, *, is_lone: bool) -> Figure:
+    """Draw accuracy over a run with the ends of its stages marked."""
+    budgets = design.known_budgets(experiment, STEPS, design.clock_of(experiment))
+    views: dict[Text, Any] = {curves.budget_name(budget): _marked_lines(gains, budget) for budget in budgets}
+    caption = design.caption_of(experiment, "rl_stages.caption", "rl_stages.caption_single")
+    return design.figure_of(experiment, caption, views, wide=is_lone)
+
+
+def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
+    """Draw every evaluation faintly, and marks where stages begin and end; of several each has its name at its end."""
+    arms, lines, marks = list(gains), [], []
+    for arm, of_arm in gains.items():
+        every = [replace(point, hover="") for point in curves.evaluations(arm, budget, lambda _: None).values()]
+        lines.append(curves.arm_series(arm, every, arms, in_legend=False, more={"opacity": FAINT}))
+        names: dict[int, Text] = {gain.begins: "" for gain in of_arm[:1]}
+        names |= {gain.ends: "" if gain.is_only else gain.kind for gain in of_arm}
+        points = [
+            replace(point, text=names[step], hover=joined(" ", [names[step], point.hover]))
+            for step, point in curves.evaluations(arm, budget, share_interval).items()
+            if step in names
+        ]
+        sides = [SIDES[place % len(SIDES)] for place in range(len(points))]
+        more = {"textposition": sides, "textfont": {"size": 10, "color": arm.style.colour}}
+        marks += [curves.arm_series(arm, points, arms, mode="markers+text", more=more)] if of_arm else []
+    return plot([*lines, *marks], xaxis=curves.budget_axis(budget), yaxis=curves.accuracy_axis())
+
+
+def _added(found: Mapping[RlExperiment, Gains]) -> Figure:
+    """Draw a row for each stage: its mean gain in points, with the interval."""
+    of_one = {experiment: [gain for of_arm in gains.values() for gain in of_arm] for experiment, gains in found.items()}
+    titles = [experiment.title for experiment in found]
+    named = {one: one.title if titles.count(one.title) == 1 else one.name for one in found}
+    return Figure(
+        title=say("rl_stages.added"),
+        caption=say("rl_stages.added_caption"),
+        views=[
+            View(title=named[experiment] if len(found) > 1 else "", figure=_rows(of_one[experiment]))
+            for experiment in found
+        ],
+        height_px=plot_rows.height_px(max(map(len, of_one.values()))),
+        wide=True,
+    )
+
+
+def _rows(gains: Sequence[Gain]) -> dict[str, Any]:
+    points = grouped(enumerate(gains), lambda item: item[1].arm)
+    series = [
+        curves.arm_series(arm, [_point(*item) for item in items], list(points), mode="markers", along="x", facets={})
+        for arm, items in points.items()
+    ]
+    names, title = [dotted(gain.arm.name, gain.name) for gain in gains], say("rl_stages.added_axis")
+    return plot_rows.rows(names, series, xaxis=linear(title, zeroline=True), showlegend=False)
+
+
+def _point(row: int, gain: Gain) -> Point:
+    hover = say("rl_stages.added_hover", stage=gain.name, added=gain.points, count=gain.added.pairs)
+    ends = ends_of(gain.added.interval, factor=100)
+    return Point(x=100 * gain.added.mean, y=row, ends=ends, hover=hover, facets=gain.arm.facets)
+
+
+def _table(experiment: RlExperiment, gains: Gains) -> Table:
+    rows = [gain for of_arm in gains.values() for gain in of_arm]
+    clock, counted = design.clock_of(experiment), [name for name in COUNTED if any(gain.spent[name] for gain in rows)]
+    columns: list[Column[Gain]] = [
+        column("rl_stages.recipe", lambda gain: gain.arm.name),
+        column("rl_stages.stage", lambda gain: gain.placed),
+        column("rl_stages.steps", lambda gain: gain.ends - gain.begins, numbers.count),
+        column("rl_stages.before", lambda gain: _share(gain.added.theirs), kind=Kind.NUMBER),
+        column("rl_stages.after", lambda gain: _share(gain.added.ours), kind=Kind.NUMBER),
+        column("rl_stages.points", lambda gain: gain.points, kind=Kind.NUMBER),
+        column("rl.seeds", lambda gain: gain.added.pairs, numbers.count),
+        column("rl_efficiency.in_words", lambda gain: verdict(gain.added)),
+        *p_columns(lambda gain: gain.added),
+        column(curves.budget_name(clock), lambda gain: gain.spent[clock], numbers.seconds),
+        *(column(f"rl_stages.{name}", partial(_spent_of, name), numbers.count) for name in counted),
+        column("rl_stages.teacher", lambda gain: gain.arm.mean(teacher_s), numbers.seconds, only_where_known=True),
+    ]
+    note = say("rl_stages.note")
+    return design.table_of(experiment, "rl_stages.table", rows, columns, lambda gain: gain.arm, note=note)
+
+
+def _spent_of(name: str, gain: Gain) -> float | None:
+    return gain.spent[name]
+
+
+def _share(scores: Sequence[float]) -> Text:
+    interval, mean = share_interval(scores), numbers.percent(fmean(scores))
+    return mean if interval is None else say("rl_stages.with_interval", value=mean, interval=percent_range(interval))
+
+
+def _contrasts(rows: Sequence[Beside]) -> Table:
+    """Lay out, for all tasks, which recipes differ from the reference where both have made as many steps."""
+    reference, settings = reference_of(rows, RECIPE)
+    title, note = say("rl_stages.contests", reference=reference), say("rl_stages.contests_note")
+    return table_of_experiments(title, rows, settings=settings, note=note)
+
+
+def _headline(rows: Sequence[Beside]) -> Headline | None:
+    """Tell how recipes end on the task with the most of them, of those that are judged."""
+    for experiment, same in grouped(rows, lambda row: row.experiment).items():
+        at_steps = [row for row in same if row.quantity.name == STEPS]
+        if names := told([(row.arm.name, row.outcome) for row in at_steps]):
+            reference, _ = reference_of(at_steps, RECIPE)
+            point = say("rl_stages.point", reference=reference, **tally(row.outcome for row in at_steps))
+            whole = at_steps[0].reference.name
+            detail = say("rl_stages.headline", title=experiment.name, reference=whole, told=names)
+            return Headline(text=point, detail=detail)
+    return None

@@ -1,0 +1,318 @@
+"""What the page rules of each claim, from runs whose numbers can be added up by hand."""
+
+import pytest
+
+from suite.configuration import languages, locate, read_yaml
+from suite.report.page.texts import load_texts
+from suite.report.quality import tasks
+from suite.report.quality.claims import RULINGS
+from tests.report.quality_records import (
+    ALL_HEADS_ALIKE,
+    ONE_FOR_ALL,
+    ONE_HEAD_EACH,
+    arm,
+    asked,
+    in_memory,
+    mla,
+    mqa,
+    quality_record,
+    recall,
+    thirds,
+    tiers,
+)
+from tests.report.reading import rows_of, said
+
+EN = load_texts("en")
+CLAIMS = read_yaml("claims.yaml")["claims"]
+HIGH, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.50, 0.51, 0.49, 0.50, 0.50]
+NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
+"""Less HIGH: 0, 1, -1, 0, 0 points. Student's t with four degrees of freedom is 2.776 at 97.5 %, the standard error
+0.707 / √5, so the interval is -0.88 to +0.88 and excludes a loss of two points."""
+WIDE = [0.13, 0.51, 0.96, 0.90, 0.95]
+"""Less HIGH: -77, -41, 5, 0, 3 points. The mean is -22, its standard error 36.1 / √5: -66.9 to +22.9."""
+SELDOM = [0.13, 0.51, 1.0, 1.0, 1.0]
+"""Below 1: by 87, 49, 0, 0, 0 points. The mean is 27.2, its standard error 39.7 / √5: -22.1 to +76.5."""
+
+
+def row_of(claim, *records, **labelled):
+    """The row of the claim with this id, under one label."""
+    (row,) = rows_with(claim, *records, **labelled)
+    return row
+
+
+def rows_with(claim, *records, **labelled):
+    rows = rows_of(said(tasks.build(in_memory(*records, **labelled))).tables[0])
+    return [row for row in rows if row["Claim"] == EN(f"claim.{claim}")]
+
+
+def ruling(claim, *records):
+    row = row_of(claim, *records)
+    return row["Here"], row["What the records say"]
+
+
+def test_what_comes_after_longer_training_is_no_lower_ceiling():
+    short = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
+    longer = [*recall(HIGH, attention="mha", updates=4800), *recall(NEAR, updates=4800, **mla(None))]
+    assert ruling("mla-lower-ceiling", *short)[0] == "holds here"
+    assert ruling("mla-lower-ceiling", *short, *longer)[0] == "does not hold here"
+    wide = [*recall(HIGH, attention="mha", updates=4800), *recall(WIDE, updates=4800, **mla(None))]
+    assert ruling("mla-lower-ceiling", *short, *wide)[0] == "open"
+    tiers_short = [*tiers(1.0, attention="mha"), *tiers(0.5, **mqa(16)), *tiers(0.2, **mla(None))]
+    tiers_longer = [*tiers(1.0, attention="mha", updates=4800), *tiers(1.0, updates=4800, **mla(None))]
+    assert ruling("mla-lower-ceiling", *tiers_short)[0] == "holds here"
+    assert "both answer 99 % or more in 1" in ruling("mla-lower-ceiling", *tiers_short, *tiers_longer)[1]
+
+
+def test_each_claim_has_its_sentences_and_a_function():
+    for claim in CLAIMS:
+        assert callable(locate(claim["decided_by"]))
+        for one in claim.get("literature", ()):
+            assert one["says"] in ("for", "against", "qualifies")
+            assert one["what"]
+            assert one["source"]
+        for lang in languages("report"):
+            assert {f"claim.{claim['id']}", f"claim.needs.{claim['id']}"} <= load_texts(lang).sentences.keys()
+    assert {f"claim.outcome.{one}" for one in RULINGS} <= EN.sentences.keys()
+
+
+@pytest.mark.parametrize("claim", [claim["id"] for claim in CLAIMS])
+def test_a_claim_without_its_records_says_which_are_missing(claim):
+    here, said = ruling(claim, *recall(HIGH, attention="mha"))
+    assert here == "not decided here"
+    assert said.startswith("No records of")
+
+
+def test_literature_stands_beside_the_verdict_for_and_against():
+    row = row_of("mla-lower-ceiling", *recall(HIGH, attention="mha"))
+    assert "downstream 59.1 (MLA) against 60.1 (MHA) at 1.47B (arXiv 2505.21487, table 5)" in row["Literature for it"]
+    assert "(DeepSeek-V2 report, table 9)" in row["Literature against or qualifying"]
+
+
+@pytest.mark.parametrize(
+    ("usual", "narrow", "here"),
+    [
+        (LOW, LOW, "holds here"),
+        (NEAR, LOW, "holds in part"),
+        (NEAR, NEAR, "does not hold here"),
+        (None, LOW, "holds in part"),
+        (None, NEAR, "does not hold here"),
+        (None, WIDE, "open"),
+        (WIDE, WIDE, "open"),
+        (WIDE, NEAR, "open"),
+        (NEAR, WIDE, "open"),
+        (WIDE, LOW, "holds in part"),
+        ([0.5], [0.5], "open"),
+        (LOW[:4], LOW[:4], "open"),
+        (NEAR[:4], NEAR[:4], "open"),
+    ],
+)
+def test_a_starved_rank_alone_puts_no_mla_below_mha(usual, narrow, here):
+    records = [*recall(HIGH, attention="mha"), *recall(narrow, **mla(8))]
+    records += recall(usual, **mla(None)) if usual else []
+    assert ruling("mla-lower-ceiling", *records)[0] == here
+
+
+def test_a_verdict_names_the_largest_differences():
+    _, said = ruling(
+        "mla-lower-ceiling", *recall(HIGH, attention="mha"), *recall(LOW, **mla(8)), *recall(NEAR, **mla(None))
+    )
+    assert "DeepSeek-V2’s ratio of rank to width, against MHA: of 1: alike in 1." in said
+    assert "MLA of other ranks, against MHA: of 1: lower in 1 (recall: MLA rank 8 -41.0 points)." in said
+
+
+def test_tasks_that_tell_nothing_apart_decide_nothing():
+    all_of_it = [*recall([1.0] * 5, attention="mha"), *recall([1.0, 0.995, 0.99, 1.0, 1.0], **mla(None))]
+    none_of_it = [*recall([0.03, 0.04] * 3, attention="mha"), *recall([0.03, 0.02] * 3, **mla(None))]
+    for records, told in ((all_of_it, "both answer 99 % or more in 1"), (none_of_it, "neither learnt it in 1")):
+        here, said = ruling("mla-lower-ceiling", *records)
+        assert here == "open"
+        assert told in said
+
+
+def test_mla_without_its_norm_speaks_for_no_mla():
+    records = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None, **{"attention.latent_norm": False}))]
+    assert ruling("mla-lower-ceiling", *records)[0] == "not decided here"
+
+
+def test_a_higher_loss_counts_as_lower():
+    records = [
+        record
+        for seed in range(5)
+        for record in (
+            *arm([0.5], seeds=[seed], task="plays", attention="mha", loss=1.5 + seed / 50),
+            *arm([0.5], seeds=[seed], task="plays", loss=1.7 + 0.03 * seed, **mla(None)),
+        )
+    ]
+    here, said = ruling("mla-lower-ceiling", *records)
+    assert here == "holds here"
+    assert "lower in 1 (plays: MLA rank 64 +0.220 nats of loss)" in said
+
+
+@pytest.mark.parametrize(
+    ("gqa", "mqa_", "here"),
+    [
+        (LOW, LOW, "holds here"),
+        (NEAR, LOW, "holds in part"),
+        (NEAR, NEAR, "does not hold here"),
+        (NEAR, WIDE, "open"),
+        (WIDE, WIDE, "open"),
+    ],
+)
+def test_gqa_and_mqa_are_below_mha_or_not(gqa, mqa_, here):
+    records = [
+        *recall(HIGH, attention="mha"),
+        *recall(gqa, attention="gqa", extras={"attention.kv_heads": 2}, cache_bytes=256.0),
+        *recall(mqa_, **mqa(16)),
+    ]
+    assert ruling("gqa-between", *records)[0] == here
+
+
+@pytest.mark.parametrize(
+    ("full", "one", "here"),
+    [
+        (LOW, NEAR, "holds here"),
+        (LOW, LOW, "holds in part"),
+        (LOW, None, "holds in part"),
+        (LOW, WIDE, "holds in part"),
+        (NEAR, LOW, "does not hold here"),
+        (WIDE, NEAR, "open"),
+    ],
+)
+def test_the_whole_context_is_harder_only_where_recall_is_not(full, one, here):
+    records = [*recall(HIGH, task="copying", attention="mha"), *recall(full, task="copying", **mla(16))]
+    records += [*recall(HIGH, attention="mha"), *recall(one, **mla(16))] if one else []
+    assert ruling("full-context-tasks", *records)[0] == here
+
+
+def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
+    def hops(one, two, **said):
+        return [
+            quality_record(
+                one, task="two_hop", seed=seed, kinds={"one hop": one + nudge, "two hops": two + nudge}, **said
+            )
+            for seed, nudge in enumerate((0.0, 0.01, 0.0, 0.01, 0.005))
+        ]
+
+    here, said = ruling("full-context-tasks", *hops(0.9, 0.8, attention="mha"), *hops(0.9, 0.5, **mla(16)))
+    assert here == "holds here"
+    assert "lower in 1 (two_hop: MLA rank 16 -30.0 points)" in said
+    assert "One look-up (recall of pairs, one hop): of 1: alike in 1" in said
+
+
+@pytest.mark.parametrize(
+    ("falls", "here"),
+    [
+        (ONE_HEAD_EACH, "holds here"),
+        (ALL_HEADS_ALIKE, "does not hold here"),
+        (ONE_FOR_ALL, "does not hold here"),
+    ],
+)
+def test_heads_specialise_where_each_attribute_has_its_own(falls, here):
+    verdict, said = ruling("heads-specialise", *tiers(1.0, attention="mha", falls=falls))
+    assert verdict == here
+    assert "25 % if all alike" in said
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_few_seeds_leave_open_whether_heads_specialise(seeds):
+    for falls in (ONE_HEAD_EACH, ALL_HEADS_ALIKE):
+        assert ruling("heads-specialise", *tiers(1.0, seeds=seeds, attention="mha", falls=falls))[0] == "open"
+
+
+def differing_seeds(**said):
+    """Shares of 100, 100, 100, 25 and 25 %: the mean is 70, its standard error 41.1 / √5, so 19 to 121 hold a half."""
+    each = [ONE_HEAD_EACH] * 3 + [ALL_HEADS_ALIKE] * 2
+    return [record for seed, falls in enumerate(each) for record in arm([1.0], seeds=[seed], falls=falls, **said)]
+
+
+def test_seeds_that_differ_leave_open_whether_heads_specialise():
+    wide = differing_seeds(attention="mha")
+    assert ruling("heads-specialise", *wide)[0] == "open"
+    assert ruling("heads-specialise", *wide, *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE))[0] == "open"
+    assert ruling("heads-specialise", *wide, *tiers(1.0, **mla(16), falls=ONE_HEAD_EACH))[0] == "holds in part"
+
+
+def test_of_several_arms_more_is_asked_of_heads():
+    def below_half(**said):
+        """Shares of 30, 35, 45, 48 and 40 %: t is 3.15, p 0.034."""
+        return [
+            record
+            for seed, share in enumerate((0.3, 0.35, 0.45, 0.48, 0.4))
+            for record in arm([1.0], seeds=[seed], falls=falls_of(share), **said)
+        ]
+
+    def falls_of(share):
+        rest = (1 - share) / 3
+        return [[0.9 * (share if attribute % 4 == head else rest) for attribute in range(6)] for head in range(4)]
+
+    assert ruling("heads-specialise", *below_half(attention="mha"))[0] == "does not hold here"
+    assert ruling("heads-specialise", *below_half(attention="mha"), *below_half(**mla(16)))[0] == "open"
+
+
+@pytest.mark.parametrize(
+    ("latent", "grouped", "here"),
+    [
+        (0.3, None, "holds here"),
+        (1.0, None, "does not hold here"),
+        (0.3, 0.3, "holds in part"),
+        (0.3, 0.6, "holds here"),
+        (0.3, 1.0, "holds here"),
+        (0.6, 0.3, "holds in part"),
+    ],
+)
+def test_mla_grades_where_other_narrow_caches_keep_more(latent, grouped, here):
+    records = [*tiers(1.0, attention="mha"), *tiers(latent, **mla(16))]
+    records += tiers(grouped, **mqa(12)) if grouped else []
+    assert ruling("information-tiers", *records)[0] == here
+
+
+@pytest.mark.parametrize(
+    ("latents", "grouped", "here"),
+    [
+        ({16: SELDOM}, None, "open"),
+        ({16: [1.0] * 5, 8: SELDOM}, None, "open"),
+        ({16: [0.3] * 4}, None, "open"),
+        # That others do not grade needs evidence, too; as far as they do, a pair that is wide shows no difference.
+        ({16: [0.3] * 5}, SELDOM, "holds in part"),
+        ({16: [0.3] * 5}, [1.0] * 4, "holds in part"),
+    ],
+)
+def test_wide_intervals_leave_open_whether_mla_grades(latents, grouped, here):
+    records = [*tiers(1.0, attention="mha"), *(one for rank in latents for one in thirds(latents[rank], **mla(rank)))]
+    records += thirds(grouped, **mqa(12)) if grouped else []
+    assert ruling("information-tiers", *records)[0] == here
+
+
+def test_that_nothing_as_narrow_was_there_to_compare_is_said():
+    _, said = ruling("information-tiers", *tiers(0.3, **mla(16)))
+    assert "no grouped heads with as narrow a cache" in said
+    assert "MLA rank 16 (of 1)" in said
+
+
+@pytest.mark.parametrize(
+    ("uneven", "swapped", "here"),
+    [(0.2, 0.95, "holds in part"), (0.97, 1.0, "open"), (0.3, 0.3, "does not hold here")],
+)
+def test_the_grading_follows_training_and_then_stays(uneven, swapped, here):
+    records = [*tiers(uneven, **mla(16)), *tiers(swapped, **asked("swapped", **mla(16)))]
+    verdict, said = ruling("grading-automatic", *records)
+    assert verdict == here
+    assert f"{100 * uneven:.0f} %" in said
+
+
+def test_wide_intervals_leave_open_whether_grading_follows():
+    def swapped(finals, rank):
+        return thirds(finals, **asked("swapped", **mla(rank)))
+
+    uneven = [*tiers(0.3, **mla(16)), *tiers(0.3, **mla(8))]
+    level = [0.3, 0.31, 0.29, 0.305, 0.295]
+    assert ruling("grading-automatic", *uneven, *swapped(level, 16), *swapped(level, 8))[0] == "does not hold here"
+    assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(SELDOM, 8))[0] == "open"
+    assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(level, 8))[0] == "open"
+    assert ruling("grading-automatic", *uneven, *swapped(level[:4], 16))[0] == "open"
+
+
+def test_several_results_have_a_row_each_if_they_say_something():
+    told = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
+    found = rows_with("mla-lower-ceiling", old=told, new=[*told[:5], *recall(NEAR, **mla(None))], other=told[:1])
+    assert [(row["Results"], row["Here"]) for row in found] == [("old", "holds here"), ("new", "does not hold here")]

@@ -1,0 +1,196 @@
+"""What the page says of decoders trained on questions, whatever the section."""
+
+import re
+from dataclasses import replace
+
+import plotly.graph_objects
+import pytest
+
+from suite.configuration import languages
+from suite.quality.tasks.tiers import SHARES as ASKED_SHARES
+from suite.quality.tasks.tiers import TIERS as ASKED_TIERS
+from suite.records.case import Case
+from suite.records.record import Reading, Status
+from suite.report.blocks import LONGEST_TITLE
+from suite.report.quality import tasks
+from suite.report.quality import tiers as tiers_section
+from suite.report.quality.cache import at_nearest_cache
+from suite.report.quality.design import TIERS, has_default_rank, latent_rank, quality_experiments
+from suite.report.quality.families import SHARES, families, form_contrasts, gradings_of
+from suite.report.quality.tiers import found_in_cache
+from suite.statistics.holm import holm
+from tests.records.factory import build
+from tests.report.quality_records import (
+    ALL_HEADS_ALIKE,
+    asked,
+    details,
+    in_memory,
+    mla,
+    mqa,
+    quality_record,
+    section_of,
+    study,
+    thirds,
+    tiers,
+)
+from tests.report.test_hostile import EVIL, page_of, parsed, texts
+
+SECTIONS = (tiers_section, tasks)
+
+
+def test_without_such_records_there_are_no_such_sections():
+    failed = quality_record(status=Status.FAILED)
+    results = in_memory(build(), failed, quality_record(status=Status.INTERRUPTED, seed=1))
+    assert [module.build(results) for module in SECTIONS] == [None, None]
+
+
+def test_the_tiers_of_the_page_are_those_that_the_task_asks():
+    assert (TIERS, SHARES) == (ASKED_TIERS, ASKED_SHARES)
+
+
+def test_runs_of_an_arm_differ_in_their_seed():
+    named = quality_record(0.5, seed=1, extras={"task.asked": "unevenly"})
+    older = quality_record(0.1, seed=1, started_at="2026-01-01T10:00:00+00:00")
+    broken = quality_record(seed=2, status=Status.FAILED)
+    ((only,),) = [one.arms for one in quality_experiments(in_memory(quality_record(0.3), named, older, broken))]
+    assert only.by_seed(lambda run: run.final()) == {"0": pytest.approx(0.3), "1": pytest.approx(0.5)}
+    assert only.failed == 1
+
+
+def test_an_arm_without_a_rank_has_that_of_deepseek_s_ratio():
+    results = in_memory(quality_record(**mla(None)), quality_record(**mla(32), seed=1))
+    ((wide, narrow),) = [one.arms for one in quality_experiments(results)]
+    assert (latent_rank(wide), has_default_rank(wide)) == (64, True)
+    assert (latent_rank(narrow), has_default_rank(narrow)) == (32, False)
+
+
+def test_all_that_an_experiment_compares_is_judged_together():
+    often, seldom, wide = (0.9, 0.8, 0.95, 0.7, 0.85), (0.2, 0.3, 0.25, 0.4, 0.1), (0.5, 0.3, 0.45, 0.35, 0.6)
+    records = [
+        *thirds(seldom, wide, **mla(16)),
+        *thirds(wide, often, **mla(24)),
+        *thirds(often, **mqa(12)),
+        *thirds((0.6, 0.7, 0.4, 0.5, 0.9), **mqa(16)),
+        *thirds(wide, **asked("evenly", **mla(16))),
+        *thirds(often, **asked("swapped", **mla(16))),
+    ]
+    (family,) = families(in_memory(*records))
+    for found in (
+        [one.found for one in at_nearest_cache(family.main, TIERS)],
+        [one.found for one in form_contrasts(family).values()],
+        # What is answered is not asked of the cache.
+        [one for (_, tier), one in found_in_cache(family).items() if tier == TIERS[-1]],
+        gradings_of(family.main).values(),
+    ):
+        tested = [one for one in found if one.is_tested]
+        assert len(tested) > 1
+        assert [one.adjusted_p for one in tested] == holm([one.p for one in tested]) != [one.p for one in tested]
+
+
+def test_the_rule_is_said_once_a_section():
+    for module in SECTIONS:
+        notes = [table.note for table in section_of(module, *study()).tables]
+        assert sum("after Holm’s correction" in note for note in notes) == 1
+        assert sum("p (flips) counts all sign flips" in note for note in notes) == 1
+
+
+def test_every_record_can_be_missing():
+    every = study()
+    for left in [every[:1], every[2:4], every[6:8], every[10:12], every[-2:], every[::7]]:
+        results = in_memory(*left)
+        for module in SECTIONS:
+            module.build(results)
+        details(results)
+
+
+def test_metrics_can_be_missing_or_senseless():
+    record = quality_record((1.0, 1.0, 0.2), cached=(1.0, 1.0, 0.2), falls=ALL_HEADS_ALIKE)
+    only = [replace(record, readings=[one for one in record.readings if one.metric == "answered"])]
+    wild = [
+        replace(one, value=value)
+        for one in record.readings
+        for value in (float("nan"), float("inf"), -1.0, 1e300)
+        if one.step
+    ]
+    only.append(replace(quality_record(seed=1), readings=[*record.readings, *wild]))
+    only.append(replace(quality_record(seed=2), readings=[Reading(step=1 << 40, span="x", metric="y", value=1)]))
+    for left in only:
+        results = in_memory(left)
+        for module in SECTIONS:
+            module.build(results)
+
+
+@pytest.mark.parametrize("lang", languages("report"))
+def test_every_figure_is_one_that_plotly_accepts(lang):
+    sections = [section_of(module, *study(), lang=lang) for module in SECTIONS]
+    figures = [view.figure for section in sections for one in section.figures for view in one.views]
+    assert len(figures) > 12
+    for figure in figures:
+        plotly.graph_objects.Figure(figure)
+
+
+def test_hostile_text_stays_text(tmp_path):
+    evil = quality_record((1.0, 1.0, 0.2), attention=EVIL, geometry=EVIL, extras={"attention.x": EVIL, "task.y": EVIL})
+    other = quality_record(0.5, task=EVIL, extras={"task.y": EVIL}, settings={"attention": EVIL, "geometry": [EVIL]})
+    spans = [Reading(step=1, span=f"evaluate/{EVIL}", metric="answered", value=0.5)]
+    page = page_of(tmp_path, replace(evil, readings=[*evil.readings, *spans]), other, *study())
+    elements = parsed(page)
+    assert 'id="quality_tiers"' in page
+    assert "b" not in elements.tags
+    figures = [data for data in elements.data if "data" in data]
+    ours = {"%{hovertext}<extra>%{fullData.name}</extra>", "%{y}: %{text}<extra>%{fullData.name}</extra>"}
+    for text in set(texts(figures)) - ours:
+        assert not re.search(r"[<>$]|%\{", text)
+
+
+def test_a_foreign_axis_or_seed_breaks_nothing():
+    odd = replace(quality_record(), case=Case(workload="quality", axes={"task": None, "seed": "x"}, extras={}))
+    assert section_of(tasks, odd, quality_record(seed=10**400)) is not None
+
+
+def test_runs_that_never_ended_are_counted_by_seed():
+    ended = [quality_record(0.5, seed=seed) for seed in (0, 1)]
+    failed = [quality_record(seed=seed, lr=0.1, status=Status.FAILED) for seed in (0, 1)]
+    again = quality_record(seed=1, status=Status.FAILED, extras={"task.asked": "unevenly"})
+    other = quality_record(seed=2, status=Status.FAILED)
+    (study,) = quality_experiments(in_memory(*ended, *failed, again, other))
+    (alone,) = study.arms
+    assert (len(alone.ended), alone.failed) == (2, 1), "a seed that ended once has not failed"
+
+
+def test_a_headline_is_short_in_every_language():
+    for records in (study(2), study(5), tiers(0.6, **mla(16)) + tiers(0.3, **mqa(12)), study(5)[:15]):
+        for module in SECTIONS:
+            for lang in languages("report"):
+                section = section_of(module, *records, lang=lang)
+                for headline in section.headlines if section else ():
+                    assert len(headline.text) < LONGEST_TITLE
+                    assert "=" not in headline.text
+                    assert headline.detail
+
+
+def test_the_point_of_a_headline_needs_evidence():
+    def point(records):
+        return section_of(tiers_section, *records).headlines[0].text
+
+    latents = tiers(0.2, **mla(16)) + tiers(0.98, **asked("evenly", **mla(16)))
+    share = "MLA rank 16 answers 100 % of what is asked often and 20 % of what is asked rarely"
+    assert point(latents) == share
+    assert point(latents + tiers(0.5, **mqa(12))) == (
+        "MLA rank 16 keeps fewer rare details than MQA with heads of 12 with the same cache"
+    )
+    assert point(latents + tiers(0.5, seeds=4, **mqa(12))) == share
+    assert section_of(tasks, *study(5)).headlines[0].text.endswith("lower in 3, higher in 0 of 3 judged")
+    assert section_of(tasks, *study(4)).headlines[0].text.endswith("none of which can be judged")
+
+
+def test_the_headlines_say_what_is_kept_and_how_tasks_end():
+    first, second = details(in_memory(*study(5)))
+    assert "(400 updates, 5 seeds): MLA rank 16 100 % / 100 % / 20 %; MHA 100 % / 100 % / 100 %." in first
+    assert "answers of the rarest 98 % (asked evenly); 60 % (asked unevenly: 85 / 12 / 3, 4 × the updates)." in first
+    assert "MQA with heads of 12 with as many cache bytes answers 35 % of the rarest" in first
+    assert first.endswith("MLA rank 16 against it: lower.")
+    assert second.startswith(
+        "Small decoders at equal width, MLA of every rank against MHA on recall, plays (3 compared): lower"
+    )
+    assert second.endswith("(3 compared): lower in 3.")

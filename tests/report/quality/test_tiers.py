@@ -1,0 +1,166 @@
+"""What the page says of tiers, from runs whose numbers can be added up by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.report.quality import tiers as tiers_section
+from suite.report.quality.families import families
+from tests.report.quality_records import (
+    ALIKE,
+    ALL_HEADS_ALIKE,
+    ONE_FOR_ALL,
+    ONE_HEAD_EACH,
+    OPEN,
+    arm,
+    asked,
+    details,
+    in_memory,
+    mla,
+    mqa,
+    quality_record,
+    section_of,
+    table_of,
+    tiers,
+)
+from tests.report.reading import said
+
+THIRDS = (0.30, 0.32, 0.31, 0.30, 0.32)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "difference", "said"),
+    [
+        # t(4, 97.5 %) = 2.776; differences of -5, -4, -6, -5, -5 points have a standard error of 0.707 / √5 = 0.316.
+        ((0.25, 0.28, 0.25, 0.25, 0.27), THIRDS, "-5.0 (-5.9 to -4.1)", "lower"),
+        ((0.35, 0.36, 0.37, 0.35, 0.37), THIRDS, "+5.0 (+4.1 to +5.9)", "higher"),
+        # 0, 1, -1, 0, 0 have the same, and lie within two points; of 0, 6, -6, 3, -3 it is 4.743 / √5 = 2.121.
+        ((0.30, 0.33, 0.30, 0.30, 0.32), THIRDS, "+0.0 (-0.9 to +0.9)", ALIKE),
+        ((0.30, 0.38, 0.25, 0.33, 0.29), THIRDS, "+0.0 (-5.9 to +5.9)", OPEN),
+        # -0.5, -1, -0.5, -0.5, -1: 0.274 / √5 = 0.122; and -1, -1, -2, -1, -1: 0.447 / √5 = 0.2.
+        ((0.995, 0.99, 0.995, 0.995, 0.99), (1.0,) * 5, "-0.7 (-1.0 to -0.4)", "both answer 99 % or more"),
+        ((0.12, 0.13, 0.12, 0.12, 0.12), (0.13, 0.14, 0.14, 0.13, 0.13), "-1.2 (-1.8 to -0.6)", "neither learnt it"),
+        # t(3, 97.5 %) = 3.182 and 0.816 / √4: an interval that excludes zero, of too few seeds.
+        ((0.25, 0.28, 0.25, 0.25), THIRDS[:4], "-5.0 (-6.3 to -3.7)", "few seeds (4)"),
+        ((0.25,), (0.30,), "-5.0", "few seeds (1)"),
+    ],
+)
+def test_a_latent_meets_grouped_heads_of_its_cache_by_seed(ours, theirs, difference, said):
+    latents = arm([(1.0, 1.0, third) for third in ours], **mla(16))
+    grouped = arm([(1.0, 1.0, third) for third in theirs], **mqa(12))
+    wider = arm([(1.0, 1.0, 0.9) for _ in theirs], **mqa(16))
+    (row,) = table_of(section_of(tiers_section, *latents, *grouped, *wider), "Is it MLA")
+    assert (row["MLA"], row["Against"], row["Its cache"]) == ("MLA rank 16", "MQA with heads of 12", "=")
+    assert (row["Tier"], row["Seeds"]) == ("Third tier (3 %)", str(len(ours)))
+    assert (row["Difference (points)"], row["In words"]) == (difference, said)
+
+
+def test_only_seeds_that_both_have_are_compared():
+    latents = arm([(1.0, 1.0, third) for third in (0.2, 0.2, 0.9)], seeds=(1, 2, 7), **mla(16))
+    grouped = arm([(1.0, 1.0, third) for third in (0.9, 0.3, 0.31)], seeds=(0, 1, 2), **mqa(12))
+    (row,) = table_of(section_of(tiers_section, *latents, *grouped), "Is it MLA")
+    assert (row["Seeds"], row["Difference (points)"].split()[0]) == ("2", "-10.5")
+
+
+def test_the_nearest_cache_is_named_and_one_too_far_is_left_out():
+    records = [*tiers(0.2, **mla(4)), *tiers(0.3, **mqa(8)), *tiers(0.9, **mla(56))]
+    (row,) = table_of(section_of(tiers_section, *records), "Is it MLA")
+    assert (row["MLA"], row["Against"], row["Its cache"]) == ("MLA rank 4", "MQA with heads of 8", "1.33×")
+
+
+def test_a_form_of_training_is_compared_with_the_uneven_one():
+    records = [
+        *tiers(0.2, **mla(16)),
+        *tiers(0.9, **asked("evenly", **mla(16))),
+        *tiers(0.1, **asked("evenly_weighted", **mla(16))),
+        *tiers(0.2, updates=1600, **mla(16)),
+        *tiers(1.0, **asked("evenly", attention="mha")),
+    ]
+    found = table_of(section_of(tiers_section, *records), "The same decoder, trained differently")
+    assert [(row["Training"], row["In words"]) for row in found] == [
+        ("asked unevenly: 85 / 12 / 3", "–"),
+        ("asked evenly", "higher"),
+        ("asked evenly, loss weighted 85 / 12 / 3", "lower"),
+        ("asked unevenly: 85 / 12 / 3, 4 × the updates", ALIKE),
+    ]
+    assert found[1]["Third tier, less unevenly (points)"] == "+70.0 (+70.0 to +70.0)"
+
+
+def test_other_mixes_come_from_the_shares_of_each_tier():
+    (row,) = table_of(section_of(tiers_section, *arm([(1.0, 0.5, 0.2)], **mla(16))), "The trained decoder")
+    # 0.85 + 0.12 · 0.5 + 0.03 · 0.2; the mean of the three; 0.03 + 0.12 · 0.5 + 0.85 · 0.2.
+    told = [row[name] for name in ("as in training (85 / 12 / 3 %)", "evenly", "swapped (3 / 12 / 85 %)")]
+    assert told == ["92 %", "57 %", "26 %"]
+    assert row["Swapped, less as trained (points)"] == "-65.6"
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ((0.5, 0.5, 0.5, 0.5, 0.5), "more is in the cache than is answered"),
+        ((0.1, 0.1, 0.1, 0.1, 0.1), "answered beyond a linear reader"),
+        # Less what is answered: ± 5, 0, ± 3 points, whose standard error is 4.12 / √5; and 1, -1, 0, 0, 0.
+        ((0.25, 0.16, 0.22, 0.23, 0.18), OPEN),
+        ((0.21, 0.20, 0.22, 0.20, 0.21), ALIKE),
+        ((0.5, 0.5, 0.5), "few seeds (3)"),
+    ],
+)
+def test_the_cache_is_compared_with_the_answers(found, said):
+    records = [
+        quality_record((1.0, 1.0, third), seed=seed, cached=(1.0, 1.0, of_cache), **mla(16))
+        for seed, (third, of_cache) in enumerate(zip((0.2, 0.21, 0.22, 0.2, 0.21), found, strict=False))
+    ]
+    first, _, third = table_of(section_of(tiers_section, *records), "Dropped from the cache")
+    assert (first["In words"], third["In words"]) == ("answered", said)
+
+
+def test_heads_are_told_by_their_share_and_how_many_come_first():
+    records = [
+        *tiers(1.0, attention="mha", falls=ONE_HEAD_EACH),
+        *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE),
+        *tiers(1.0, **mla(8), falls=ONE_FOR_ALL),
+    ]
+    found = table_of(section_of(tiers_section, *records), "Do heads")
+    names = ("Variant", "Largest share of one head", "If all alike", "Heads that come first")
+    assert [tuple(row[name] for name in names) for row in found] == [
+        ("MHA", "100 % (100–100)", "25 %", "4.0"),
+        ("MLA rank 16", "25 % (25–25)", "25 %", "1.0"),
+        ("MLA rank 8", "100 % (100–100)", "25 %", "1.0"),
+    ]
+
+
+def test_no_head_carries_an_attribute_that_was_never_learnt():
+    still = section_of(tiers_section, *tiers(1.0, attention="mha", falls=[[0.01] * 6] * 4))
+    assert not [table for table in still.tables if table.title.startswith("Do heads")]
+
+
+def test_the_map_of_heads_is_of_the_lowest_seed_alone():
+    records = [quality_record((1.0, 1.0, 1.0), seed=seed, falls=[[0.1 * seed] * 6] * 4) for seed in (3, 2, 4)]
+    (figure,) = [one for one in section_of(tiers_section, *records).figures if "head" in one.title]
+    assert "seed 2" in figure.caption
+    assert figure.views[0].figure["data"][0]["z"] == [[20.0] * 6] * 4
+
+
+def test_an_arm_without_its_cache_size_stands_in_tables_alone():
+    record = quality_record((1.0, 1.0, 0.2))
+    bare = replace(record, readings=[one for one in record.readings if one.span != "case"])
+    section = section_of(tiers_section, bare)
+    assert [figure.title for figure in section.figures] == ["When each tier is learnt"]
+    assert table_of(section, "Asked unevenly")[0]["Cache (B / token)"] == "–"
+
+
+def test_one_seed_is_said_to_be_one():
+    alone = section_of(tiers_section, quality_record((1.0, 1.0, 0.2)))
+    assert "One seed" in alone.figures[0].caption
+    assert "error_y" not in alone.figures[0].views[0].figure["data"][0]
+    several = section_of(tiers_section, *tiers(0.2), quality_record((1.0, 1.0, 0.5), **mla(8)))
+    assert "One seed" not in several.figures[0].caption
+
+
+def test_several_results_stand_side_by_side_and_are_never_pooled():
+    results = in_memory(before=tiers(0.2, **mla(16)), after=tiers(0.9, **mla(16)))
+    assert [len(family.main.arms[0].runs) for family in families(results)] == [5, 5]
+    section = said(tiers_section.build(results))
+    figures = [figure for figure in section.figures if figure.title == "Accuracy by tier against cache bytes"]
+    assert [figure.settings for figure in figures] == ["tiers · after", "tiers · before"]
+    assert [sentence.split(":")[0] for sentence in details(results)] == ["after", "before"]

@@ -1,0 +1,34 @@
+"""Which choice is unbiased."""
+
+from suite.report.rl import conformance
+from tests.report.reading import rows_of
+from tests.report.rl.runs import CONFORMANCE, conformance_record, section_of
+
+
+def test_each_choice_is_said_to_be_unbiased_or_how_not(tmp_path):
+    section = section_of(conformance, tmp_path, conformance_record(CONFORMANCE))
+    assert [table.title for table in section.tables] == [
+        "Estimates of the KL",
+        "Advantage estimators",
+        "What must be equal",
+    ]
+    assert {row["Choice"]: row["In words"] for table in section.tables for row in rows_of(table)} == {
+        "k1 in the loss": "value unbiased; no gradient at all",
+        "k3 in the loss": "value biased by +0.25; gradient biased, 80 % of it points elsewhere",
+        "k3 in the reward": "gradient biased, points the wrong way",
+        "rloo": "gradient unbiased",
+        "grpo": "direction unbiased, 0.500× as long",
+        "padding ppo": "equal",
+        "order ppo": "differs by 0.125",
+    }
+    rloo = rows_of(section.tables[1])[0]
+    assert (rloo["Gradient off by"], rloo["unheard_of"]) == ("0", "7")
+    assert list(rloo)[1] == "In words"
+
+
+def test_a_second_conformance_record_is_named_and_folded(tmp_path):
+    section = section_of(
+        conformance, tmp_path, conformance_record(CONFORMANCE), conformance_record(CONFORMANCE, seed=1)
+    )
+    assert [table.folded for table in section.tables] == [False] * 3 + [True] * 3
+    assert [table.settings for table in section.tables] == ["seed=0"] * 3 + ["seed=1"] * 3

@@ -1,0 +1,33 @@
+"""Where the time goes."""
+
+from suite.report.rl import cost, efficiency
+from tests.report.reading import rows_of
+from tests.report.rl.runs import rows, run, section_of
+
+
+def test_cost_is_split_into_phases_and_evaluation_apart(tmp_path):
+    records = [run([0.1, 0.2, 0.3], seed=0), run([0.1, 0.2, 0.3], seed=1, cpu_s=(0.25, 0.25, 1.5))]
+    section = section_of(cost, tmp_path, *records)
+    (row,) = rows_of(section.tables[0])
+    # Ten completions a step take 1 and 2 CPU seconds: 100 and 200 s a thousand.
+    assert (row["CPU seconds / 1,000 completions"], row["Over seeds"]) == ("150 s", "100–200 s")
+    assert (row["Rollout"], row["Score"], row["Update"]) == ("17 %", "17 %", "67 %")
+    assert (row["Tokens / s of rollout"], row["Wall clock / 1,000"]) == ("200", "300 s")
+    assert (row["Whole run"], row["Evaluation, apart"], row["× cheapest"]) == ("3.00 s", "375 ms", "1.00×")
+    assert "Energy / 1,000" not in row
+    bars = section.figures[0].views[0].figure["data"]
+    assert {bar["name"]: bar["x"] for bar in bars} == {"Rollout": [25.0], "Score": [25.0], "Update": [100.0]}
+
+
+def test_recorded_energy_is_a_budget_and_a_column(tmp_path):
+    records = [run([0.1, 0.2], seed=seed, energy_j=3.0) for seed in (0, 1)]
+    assert rows(cost, tmp_path, *records)[0]["Energy / 1,000"] == "300 J"
+    section = section_of(efficiency, tmp_path / "again", *records)
+    assert section.figures[0].views[-1].title == "Joules"
+
+
+def test_a_gpu_is_told_by_the_wall_clock(tmp_path):
+    section = section_of(cost, tmp_path, run([0.1, 0.2], device="cuda"))
+    (row,) = rows_of(section.tables[0])
+    assert row["wall-clock seconds / 1,000 completions"] == "200 s"
+    assert "Wall clock / 1,000" not in row

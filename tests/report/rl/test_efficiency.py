@@ -1,0 +1,150 @@
+"""Sample efficiency."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.records.case import Case
+from suite.report.rl import efficiency
+from tests.report.reading import results_of, rows_of, said
+from tests.report.rl.runs import arms, details, rows, run, section_of
+
+
+def test_arms_are_compared_with_ppo_by_how_often_and_how_much(tmp_path):
+    records = arms({"grpo": (0.6, 0.65, 0.7, 0.75, 0.8), "ppo": (0.5, 0.55, 0.6, 0.65, 0.7)})
+    first, at_cpu = rows(efficiency, tmp_path, *records)
+    # Of 25 pairs GRPO wins 19 and draws three: 19/25 + 3/25/2.
+    assert (first["Arm"], first["P(arm > ref.)"]) == ("GRPO", "0.82")
+    assert first["Difference (points)"] == "+10.0 (+10.0 to +10.0)"
+    assert (first["Accuracy"], first["Reference"], first["Pairs"]) == ("70 %", "60 %", "5")
+    assert (first["Held equal"], at_cpu["Held equal"]) == ("Completions: 20", "CPU seconds: 2.00 s")
+    assert first["In words"] == "higher"
+
+
+def test_a_slower_arm_counts_by_an_earlier_evaluation(tmp_path):
+    slow = [run([0.1, 0.4, 0.9], algorithm="ppo", seed=seed, cpu_s=(0.5, 0.5, 1.0)) for seed in range(5)]
+    fast = [run([0.1, 0.3, 0.6], algorithm="grpo", seed=seed) for seed in range(5)]
+    at_completions, at_cpu = rows(efficiency, tmp_path, *slow, *fast)
+    assert at_completions["Difference (points)"].startswith("-30.0")
+    # Two CPU seconds are all of GRPO's run and the first step of PPO's.
+    assert (at_cpu["Held equal"], at_cpu["Difference (points)"].split()[0]) == ("CPU seconds: 2.00 s", "+20.0")
+    assert (at_completions["In words"], at_cpu["In words"]) == ("lower", "higher")
+
+
+def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
+    records = arms({"grpo": (0.6, 0.5, 0.7, 0.65, 0.6), "ppo": (0.5, 0.6, 0.7, 0.6, 0.65)})
+    results = results_of(tmp_path, *records)
+    section = said(efficiency.build(results))
+    assert rows_of(section.tables[0])[0]["In words"] == "not told apart (5 pairs)"
+    told = "Arms: 2; seeds of each: 5. At equal completions, against PPO: GRPO not told apart."
+    assert told in section.figures[0].caption
+    assert details(section)[0].startswith(f"sort · small · MHA: {told}")
+    assert section.headlines[0].text == "Arms that beat PPO, of 1: 0 at equal completions, 0 at equal CPU seconds"
+
+
+def test_among_many_arms_more_is_asked_of_each(tmp_path):
+    # 10 to 50 points higher: p is 0.0132, at two budgets; of two it is twice, of eight eight times as much.
+    ours = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
+    others = dict.fromkeys(("rloo", "dr_grpo", "grpo_token_mean"), (0.15, 0.05, 0.1, 0.15, 0.06))
+    for finals, p, outcome, told in (
+        (ours, "0.026", "higher", "GRPO higher."),
+        (ours | others, "0.106", "not told apart (5 pairs)", "GRPO, GRPO token mean, Dr. GRPO, RLOO not told apart."),
+    ):
+        results = results_of(tmp_path / str(len(finals)), *arms(finals))
+        section = said(efficiency.build(results))
+        (row, at_cpu) = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
+        assert (row["In words"], row["p (t, Holm)"], at_cpu["In words"]) == (outcome, p, outcome)
+        assert f"At equal completions, against PPO: {told}" in section.figures[0].caption
+        assert f"At equal completions, against PPO: {told}" in details(section)[0]
+        assert [table.note.count("after Holm’s correction") for table in section.tables] == [1, 0]
+
+
+def test_arms_whose_interval_lies_within_two_points_are_alike(tmp_path):
+    # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5 %) = 2.776.
+    records = arms({"grpo": (0.6, 0.61, 0.7, 0.6, 0.65), "ppo": (0.6, 0.6, 0.71, 0.6, 0.65)})
+    row = rows(efficiency, tmp_path, *records)[0]
+    assert (row["Difference (points)"], row["In words"]) == ("+0.0 (-0.9 to +0.9)", "alike (within 2 points)")
+
+
+def test_ppo_on_grouped_prompts_is_the_reference(tmp_path):
+    lone = [run([0.1, 0.2], algorithm="ppo", seed=seed, prompts_per_step=10, num_generations=1) for seed in (0, 1)]
+    grouped = [run([0.1, 0.3], algorithm="ppo", seed=seed) for seed in (0, 1)]
+    section = section_of(efficiency, tmp_path, *lone, *grouped)
+    assert (section.tables[0].title, section.tables[0].settings) == (
+        "sort · small · MHA · against PPO",
+        "reference: PPO · 5 × 2",
+    )
+    assert rows_of(section.tables[0])[0]["Arm"] == "PPO · 10 × 1"
+
+
+def test_a_single_seed_has_no_interval_and_decides_nothing(tmp_path):
+    section = section_of(efficiency, tmp_path, *arms({"grpo": (0.6,), "ppo": (0.5,)}))
+    row = rows_of(section.tables[0])[0]
+    assert (row["P(arm > ref.)"], row["Difference (points)"], row["In words"]) == ("1.00", "+10.0", "few seeds (1)")
+    assert "At equal completions" not in section.figures[0].caption
+    assert all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
+    assert "single seed" in section.figures[0].caption
+
+
+def test_arms_without_a_shared_seed_are_not_judged(tmp_path):
+    ours = [run([0.1, final], algorithm="grpo", seed=seed) for seed, final in ((5, 0.8), (6, 0.9))]
+    theirs = [run([0.1, final], algorithm="ppo", seed=seed) for seed, final in ((0, 0.2), (1, 0.3))]
+    row = rows(efficiency, tmp_path, *ours, *theirs)[0]
+    assert (row["Pairs"], row["Difference (points)"], row["P(arm > ref.)"]) == ("0", "–", "1.00")
+    assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == ("–", "–", "–")
+
+
+def test_a_level_costs_the_median_of_all_seeds(tmp_path):
+    curves = ([0.1, 0.5, 0.6], [0.1, 0.2, 0.7], [0.1, 0.1, 0.4])
+    half, most = rows(efficiency, tmp_path, *(run(curve, seed=seed) for seed, curve in enumerate(curves)))
+    # At 50 %: 10, 20 and never. At 70 %: one of three, so the median never arrives.
+    assert (half["Accuracy reached"], half["Arrived"], half["Completions"]) == ("50 %", "2 of 3", "20")
+    assert (half["Tokens"], half["CPU seconds"]) == ("100", "2.00 s")
+    assert (most["Arrived"], most["Completions"], most["CPU seconds"]) == ("1 of 3", "–", "–")
+
+
+def test_a_curve_is_the_mean_over_the_mean_spent(tmp_path):
+    records = [run([0.1, 0.2, 0.6], seed=0), run([0.1, 0.4, 0.8], seed=1, cpu_s=(1.0, 0.5, 0.5))]
+    (figure,) = section_of(efficiency, tmp_path, *records).figures
+    assert [view.title for view in figure.views] == ["Completions", "Tokens", "Updates", "CPU seconds", "Wall clock"]
+    band, line = figure.views[3].figure["data"]
+    assert (line["name"], line["x"]) == ("GRPO", [0, 1.5, 3.0])
+    assert line["y"] == pytest.approx([0.1, 0.3, 0.7])
+    assert (band["hoverinfo"], max(band["y"]), min(band["y"])) == ("skip", 0.8, 0.1)
+
+
+def test_two_tasks_give_an_interquartile_mean_and_a_profile(tmp_path):
+    finals = {"sort": (0.1, 0.5), "add": (0.7, 0.9)}
+    records = [
+        run([0.0, final], algorithm=algorithm, task=task, seed=seed)
+        for algorithm in ("grpo", "ppo")
+        for task, of_seeds in finals.items()
+        for seed, final in enumerate(of_seeds)
+    ]
+    section = section_of(efficiency, tmp_path, *records)
+    ppo, grpo = rows_of(section.tables[-1])
+    # Of 0.1, 0.5, 0.7, 0.9 the lowest and the highest go.
+    assert (grpo["Arm"], grpo["Tasks"], grpo["Seeds"]) == ("GRPO", "2", "2")
+    assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60 %", "55 %", "55 %")
+    profile = section.figures[-1].views[0].figure["data"][-1]
+    assert [profile["y"][profile["x"].index(tau)] for tau in (0.0, 0.1, 0.6, 0.9)] == [1.0, 0.75, 0.5, 0.0]
+
+
+def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
+    records = [
+        replace(
+            one := run([0.1, 0.1 * trial], algorithm=algorithm, seed=0, lr=1e-4 * (1 + trial)),
+            case=Case(workload="rl", axes=one.case.axes, extras={"trial": trial}),
+        )
+        for algorithm, trials in (("grpo", range(1, 9)), ("ppo", range(1, 6)))
+        for trial in trials
+    ]
+    section = section_of(efficiency, tmp_path, *records)
+    lines = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if "fill" not in trace]
+    assert lines == ["PPO · lr=0.0006 · trial=5", "GRPO · lr=0.0009 · trial=8"]
+    assert "the best of each algorithm is drawn" in section.figures[0].caption
+    assert "At equal" not in section.figures[0].caption
+    ppo, grpo = rows_of(section.tables[-1])
+    # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
+    assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")
+    assert (grpo["Best of 1"], grpo["Best trial"]) == ("45 %", "GRPO · lr=0.0009 · trial=8")

@@ -1,0 +1,60 @@
+"""How thought evolves."""
+
+from dataclasses import replace
+
+from suite.report.rl import evolution
+from suite.statistics.holm import holm
+from tests.report.reading import results_of, rows_of, said
+from tests.report.rl.runs import details, run, section_of, thinking
+
+
+def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
+    records = [thinking([2.0, 3.0, 4.0 + seed % 2], [0.1, 0.3, 0.6], [0.5, 0.5, 0.25], seed=seed) for seed in range(5)]
+    results = results_of(tmp_path, *records, run([0.1, 0.2, 0.3], algorithm="ppo"))
+    section = said(evolution.build(results))
+    (experiment,) = evolution.thinking(results)
+    changed = [one for of_arm in evolution.changes_of(experiment.arms).values() for one in of_arm.values()]
+    assert [one.adjusted_p for one in changed] == holm([one.p for one in changed])
+    (row,) = rows_of(section.tables[0])
+    assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50 % → 25 %", "3 → 3")
+    # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.
+    assert section.tables[0].rows[0][3:5] == ["+2.40 (+1.72 to +3.08)", "higher"]
+    assert section.tables[0].rows[0][6:8] == ["-25.0 (-25.0 to -25.0)", "lower"]
+    assert [view.title for view in section.figures[0].views] == [
+        "Thought",
+        "Corrections",
+        "Accuracy",
+        "Length by accuracy",
+    ]
+    sentence = "held-out thought, last against first evaluation: length: GRPO higher; self-correction: GRPO lower."
+    assert f"sort · small · MHA: {sentence}" in details(section)
+
+
+def test_experiments_with_self_correction_come_first(tmp_path):
+    # The other one has more arms.
+    silent = [thinking([2.0, 2.0], [0.1, 0.2], algorithm=name, task="addition") for name in ("grpo", "ppo")]
+    silent = [replace(one, readings=[r for r in one.readings if r.metric != "corrections"]) for one in silent]
+    section = section_of(evolution, tmp_path, *silent, thinking([2.0, 2.0], [0.1, 0.2], [0.0, 0.5]))
+    assert [figure.title for figure in section.figures] == ["sort · small · MHA", "addition · small · MHA"]
+    assert ["Corrections" in [view.title for view in figure.views] for figure in section.figures] == [True, False]
+
+
+def test_thought_at_a_level_is_that_of_the_first_arrival(tmp_path):
+    records = [
+        thinking(lengths, accuracies, algorithm=algorithm, seed=seed)
+        for algorithm, lengths, accuracies in (
+            ("grpo", [2.0, 6.0, 8.0], [0.1, 0.3, 0.6]),
+            ("grpo_token_mean", [2.0, 4.0, 9.0], [0.1, 0.55, 0.4]),
+        )
+        for seed in range(5)
+    ]
+    section = section_of(evolution, tmp_path, *records)
+    quarter, of_token_mean, half, late = rows_of(section.tables[1])
+    assert section.tables[1].settings == "reference: GRPO"
+    assert (quarter["Thought there (tokens)"], quarter["Less reference"]) == ("6 (6 to 6)", "–")
+    assert (of_token_mean["Thought there (tokens)"], of_token_mean["Less reference"]) == (
+        "4 (4 to 4)",
+        "-2.00 (-2.00 to -2.00)",
+    )
+    # The level counts as reached however long it is held.
+    assert (half["Arrived"], late["Thought there (tokens)"], late["In words"]) == ("5 of 5", "4 (4 to 4)", "lower")

@@ -1,0 +1,110 @@
+"""What stages add."""
+
+from suite.report.rl import stages
+from tests.report.reading import results_of, rows_of, said
+from tests.report.rl.runs import details, named, recipes, run, section_of, staged
+
+
+def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
+    section = section_of(stages, tmp_path, *recipes(5))
+    sft, zero, first, second = rows_of(section.tables[0])
+    assert [row["Recipe"] for row in (sft, zero, first, second)] == ["SFT", "R1-Zero", "R1", "R1"]
+    assert (first["Stage"], second["Stage"], zero["Stage"]) == ("1 of 2: SFT", "2 of 2: RL", "1 of 1: RL")
+    # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90, and t(4, 97.5 %) = 2.776.
+    assert (second["Before"], second["After"]) == ("38 % (24–52 %)", "90 % (90–90 %)")
+    assert (second["Added (points)"], second["In words"]) == ("+52.0 (+38.4 to +65.6)", "higher")
+    # t is 7.76 and p 0.0015, the third of four.
+    assert (first["In words"], first["p (t, Holm)"]) == ("higher", "0.003")
+    # Two seeds end where they began.
+    assert (sft["Added (points)"], sft["In words"]) == ("+12.0 (-1.6 to +25.6)", "not told apart (5 pairs)")
+    # A step takes one CPU second and ten completions in one update; a stage of R1 has two of them.
+    spent = ("Steps", "CPU seconds", "Completions", "Updates", "Examples")
+    assert [[row[name] for name in spent] for row in (first, second)] == [["2", "2.00 s", "20", "2", "–"]] * 2
+    assert sft["Examples"] == "40"
+
+
+def test_recipes_are_compared_with_r1_zero_at_equal_steps(tmp_path):
+    barren = [
+        staged(recipe, [0.0] * 5, *kinds, seed=seed, task="addition")
+        for recipe, kinds in {"r1": ("sft", "rl"), "r1_zero": ("rl",)}.items()
+        for seed in range(5)
+    ]
+    results = results_of(tmp_path, *recipes(5), *barren)
+    section = said(stages.build(results))
+    contests = next(table for table in section.tables if table.title == "Recipes against R1-Zero")
+    at_steps = [row for row in rows_of(contests) if row["Held equal"].startswith("Training steps")]
+    assert [(row["Group"].split(" · ")[0], row["Arm"], row["In words"]) for row in at_steps] == [
+        ("sort", "SFT", "lower"),
+        ("sort", "R1", "higher"),
+        ("addition", "R1", "neither learnt it"),
+    ]
+    # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45.
+    assert (at_steps[1]["Difference (points)"], at_steps[1]["P(arm > ref.)"]) == ("+46.0 (+39.2 to +52.8)", "1.00")
+    assert [view.title for view in section.figures[-1].views] == [
+        "sort · small · MHA · GRPO",
+        "addition · small · MHA · GRPO",
+    ]
+    sentence = "sort · small · MHA · GRPO: after as many steps, against R1-Zero: R1 higher; SFT lower."
+    assert sentence in details(section)
+
+
+def test_marks_stand_where_stages_end_and_name_them(tmp_path):
+    figure = section_of(stages, tmp_path, *recipes()).figures[0]
+    assert [view.title for view in figure.views] == ["Training steps", "CPU seconds"]
+    marks = {trace["name"]: trace for trace in figure.views[0].figure["data"] if trace["mode"] == "markers+text"}
+    assert (marks["R1"]["x"], marks["R1"]["y"], marks["R1"]["text"]) == ([0, 2, 4], [0, 0.4, 0.9], ["", "SFT", "RL"])
+    assert (marks["R1-Zero"]["x"], marks["R1-Zero"]["text"]) == ([0, 4], ["", ""])
+    # Two seeds 10 points apart: Student's t makes 12.7 standard errors of it, cut at 100 %.
+    assert marks["R1-Zero"]["error_y"]["array"] == [0, 0.55]
+
+
+def test_distillation_stands_beside_rl_and_names_its_teacher(tmp_path):
+    teacher = {"process_cpu_s": 40.0, "heldout_accuracy": 0.9}
+    records = [
+        staged(
+            "distill", [0.0, 0.3, 0.6], "distill", seed=seed, policy="tiny", teacher=teacher, more={"completions": 0}
+        )
+        for seed in (0, 1)
+    ]
+    records += [staged("r1_zero", [0.0, 0.1, 0.2], "rl", seed=seed, policy="tiny") for seed in (0, 1)]
+    section = section_of(stages, tmp_path, *records)
+    zero, distilled = rows_of(section.tables[0])
+    assert (distilled["Recipe"], distilled["Stage"], distilled["Teacher, CPU"]) == (
+        "Distilled",
+        "1 of 1: distillation",
+        "40.0 s",
+    )
+    assert zero["Teacher, CPU"] == "–"
+    assert rows_of(section.tables[1])[0]["Difference (points)"] == "+40.0 (+40.0 to +40.0)"
+
+
+def test_published_stages_are_folded_and_name_their_source(tmp_path):
+    published = [
+        table for table in section_of(stages, tmp_path, *recipes()).tables if table.title.startswith("Published")
+    ]
+    assert all(table.folded for table in published)
+    of_stages = next(table for table in published if "table 2" in table.note)
+    assert of_stages.note.startswith("Nature 645:633 (2025)")
+    assert list(rows_of(of_stages)[0].values()) == ["AIME 2024", "77.9", "59.0", "74.0", "78.1", "79.8"]
+
+
+def test_r1_zero_with_another_question_stays_out_of_the_recipes(tmp_path):
+    records = [
+        *recipes(),
+        *(named(run([0.1] * 5, seed=seed), supervision="process") for seed in (0, 1)),
+        *(named(staged("r1", [0.1] * 5, "sft", "rl", seed=seed), filtered=False) for seed in (0, 1)),
+    ]
+    section = section_of(stages, tmp_path, *records)
+    assert [trace["name"] for trace in section.figures[0].views[0].figure["data"] if "marker" in trace] == [
+        "SFT",
+        "R1-Zero",
+        "R1",
+        "R1 · filtered=false",
+    ]
+
+
+def test_few_seeds_are_no_headline(tmp_path):
+    few = [one for one in recipes(5) if one.case.axes["seed"] == 0 or one.case.extras["recipe"] != "r1"]
+    (sentence,) = details(section_of(stages, tmp_path / "beside", *few))
+    assert sentence.endswith("against R1-Zero: SFT lower; R1 (few seeds).")
+    assert details(section_of(stages, tmp_path / "alone", *recipes(2))) == []
