@@ -2,13 +2,10 @@
 one in suite/texts/report/, and what is to be filled in. page/texts.py says it.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-
-from suite.records import numbers
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,6 @@ class Head:
     """One of `labels.FACETS`, where a cell is what its row is about."""
 
 
-Column = Head
-"""Until every table is built by table.py."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Table:
     title: Text
@@ -111,11 +104,6 @@ class Table:
     """What every row is about."""
     row_facets: Sequence[Mapping[str, Text | Sequence[Text]]] = ()
     """For each row what no column of its own says: a text, or all that hold for it."""
-
-
-def cell(value: float | None, text: Callable[[float], Text]) -> Text:
-    """A number in a table: a dash where it is unknown, or none that can be shown."""
-    return numbers.NOTHING if value is None or not math.isfinite(value) else text(value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,16 @@ Absorbing does more work for every query-key pair, re-expanding does its extra w
 few new tokens favour the first, many the second. Both modes have the same weights and the same outputs.
 """
 
+import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
 from typing import Any
 
-from suite.theory.geometry import Geometry
+from suite.theory.attention_plan import ELEMENT_BYTES
+from suite.theory.geometry import Geometry, load_geometry
+from suite.theory.hardware import load_hardware
 from suite.theory.latent_shapes import absorbed_shape, reexpanded_shape
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import LayerShape, Pass, layer_bytes, layer_flops
@@ -64,3 +69,42 @@ def _first_cheaper(
     counts = range(1, seq_len + 1)
     at = bisect_left(counts, True, key=is_cheaper)
     return counts[at] if at < len(counts) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bracket:
+    """The range in which the ratio of two costs passes 1. An open end: it does not within what was tried."""
+
+    low: int | None
+    at: float | None
+    high: int | None
+
+
+def bracket(ratios: Sequence[tuple[int, float]]) -> Bracket | None:
+    """Return where re-expanding's time over absorbing's falls below 1, straight on logarithmic axes.
+
+    Noise can make it pass several times: the middle one counts then, and the bracket holds them all. None where it
+    rises instead.
+    """
+    first, last = ratios[0], ratios[-1]
+    if last[1] >= 1:
+        return None if first[1] < 1 else Bracket(low=last[0], at=None, high=None)
+    if first[1] < 1:
+        return Bracket(low=None, at=None, high=first[0])
+    passing = [both for both in pairwise(ratios) if (both[0][1] < 1) != (both[1][1] < 1)]
+    (low, above), (high, below) = passing[len(passing) // 2]
+    share = math.log(above) / (math.log(above) - math.log(below))
+    return Bracket(low=passing[0][0][0], at=low * (high / low) ** share, high=passing[-1][1][0])
+
+
+def specified_crossovers(
+    geometries: Iterable[str], devices: Iterable[str], contexts: Iterable[int], dtype: str
+) -> list[tuple[str, str, int, int | None, int | None]]:
+    """Return device, geometry, context, and both crossovers of known models on devices that have the dtype."""
+    found = []
+    for name, device, tokens in product(geometries, devices, contexts):
+        geometry, ceilings = load_geometry(name), load_hardware(device).ceilings(dtype)
+        assert ceilings is not None, device
+        bound = roofline_crossover(geometry, ceilings, seq_len=tokens, element_bytes=ELEMENT_BYTES[dtype])
+        found.append((device, name, tokens, flops_crossover(geometry, seq_len=tokens), bound))
+    return found

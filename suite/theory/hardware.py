@@ -1,5 +1,6 @@
 """Specifications of known GPUs. A device that is not listed has none: another card's is never used."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,3 +47,15 @@ def hardware_from(content: Mapping[str, Any]) -> Hardware:
 
 def hardware_names() -> tuple[str, ...]:
     return choices("hardware")
+
+
+@functools.cache
+def known_hardware() -> tuple[Hardware, ...]:
+    """Return every device that is listed."""
+    return tuple(map(load_hardware, hardware_names()))
+
+
+def least_times_s(*, flops: float, traffic_bytes: float, dtype: str) -> dict[str, float]:
+    """Return the least time for a piece of work on each known device that has the dtype, by its specification."""
+    ceilings = {device.name: device.ceilings(dtype) for device in known_hardware()}
+    return {name: one.bound_s(flops=flops, traffic_bytes=traffic_bytes) for name, one in ceilings.items() if one}

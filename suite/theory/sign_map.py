@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings
-from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape
+from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape, kernel_flops
 
 SIZES_OF = "deepseek-v3"
 """Its c 512, d_r 64 and d_n = d_v = 128, at any number of heads; GQA's heads are as wide as its value heads."""
@@ -55,6 +55,14 @@ def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:
     """GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
     geometry = sized(heads)
     return grouped_shape(geometry, tp=tp, kv_heads=KV_HEADS), absorbed_shape(geometry, tp=tp)
+
+
+def exact_quantities(heads: int, tp: int, forward: Pass) -> list[tuple[int, int]]:
+    """Return the kernel's FLOPs and the cache's bytes of both sides; none where `duel` raises."""
+    try:
+        return [(kernel_flops(shape, forward), cache_bytes(shape, forward)) for shape in rivals(heads, tp)]
+    except ValueError:
+        return []
 
 
 @functools.cache

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from suite.report.attention.latency import build as build_latency
 from suite.report.model.results import read_results
 from suite.report.quality.design import decode_s, quality_experiments
-from suite.report.sections.latency import build as build_latency
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record
 from tests.report.reading import said

@@ -19,8 +19,7 @@ from markupsafe import Markup
 
 from suite import __version__
 from suite.records import numbers
-from suite.report.blocks import Headline, Section
-from suite.report.findings import headlines
+from suite.report.blocks import Section
 from suite.report.model.results import Results
 from suite.report.page.filters import choices, told
 from suite.report.page.texts import Texts
@@ -69,10 +68,7 @@ def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
         texts=texts,
         version=__version__,
         intro=_intro(results, texts),
-        headlines=[
-            *(Headline(text="", detail=texts.said(one)) for one in headlines(results)),
-            *(one for section in sections for one in section.headlines),
-        ],
+        headlines=[headline for section in sections for headline in section.headlines],
         sections=sections,
         choices=choices(sections),
         script=Markup(script),

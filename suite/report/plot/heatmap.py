@@ -4,9 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from suite.report.blocks import Text
-from suite.report.plot.marks import texts
+from suite.report.model.labels import GREY
+from suite.report.plot.marks import faint, texts
 from suite.report.plot.plots import layout
+from suite.report.plot.scales import Ticks, ticked
 from suite.report.plot.text import figure_text
+
+OPACITY = 0.7
+"""Text in the page's own colour stays readable on it, in light and in dark."""
 
 
 def heatmap(
@@ -66,4 +71,41 @@ def heatmap(
             },
             **more,
         ),
+    }
+
+
+def diverging(low: str, high: str, reach: float) -> dict[str, Any]:
+    """Return colours from one end through nothing, the page itself, to the other, for values from -reach to reach."""
+    stops = [(0, low, 1.0), (0.375, low, 0.5), (0.625, high, 0.5), (1, high, 1.0)]
+    scale = [[at, faint(colour, OPACITY * part)] for at, colour, part in stops]
+    return {"colorscale": [*scale[:2], [0.5, faint(GREY, 0.08)], *scale[2:]], "zmin": -reach, "zmax": reach}
+
+
+def colour_bar(title: Text, ticks: Ticks) -> dict[str, Any]:
+    """Return what colours mean, in a thin bar below the whole figure."""
+    return {
+        "orientation": "h",
+        "y": 0,
+        "yref": "container",
+        "yanchor": "bottom",
+        "thickness": 8,
+        "outlinewidth": 0,
+        **ticked(ticks),
+        "tickfont": {"size": 11},
+        "title": {"text": title, "side": "bottom", "font": {"size": 11}},
+    }
+
+
+def shading(reach: float, rows: int, colours: dict[str, Any]) -> dict[str, Any]:
+    """Return the colours of a map behind rows of points, as far as `reach` on either side of zero."""
+    shades = [reach * step / 80 for step in range(-80, 81)]
+    ends = [-0.5, rows - 0.5]
+    return {
+        "type": "heatmap",
+        "x": shades,
+        "y": ends,
+        "z": [shades],
+        "hoverinfo": "skip",
+        "showscale": False,
+        **colours,
     }

@@ -45,6 +45,12 @@ def time_axis(title: Text, seconds: Iterable[float], **more: Any) -> dict[str, A
     return log(title, time_ticks(seconds), **more)
 
 
+def roomy_time_axis(title: Text, seconds: Iterable[float]) -> dict[str, Any]:
+    """Return the same with room beside the outermost times, so that a single one still has a tick near it."""
+    ends = log_ends(seconds)
+    return time_axis(title, [10**end for end in ends], range=ends, tickfont={"size": 10})
+
+
 def byte_axis(title: Text, sizes: Iterable[float], **more: Any) -> dict[str, Any]:
     """Return a logarithmic axis of sizes in bytes."""
     return log(title, byte_ticks(sizes), **more)

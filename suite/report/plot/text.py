@@ -4,9 +4,12 @@ Colours of text, grid and hover boxes are left to the page, which follows the re
 """
 
 import html
+from collections.abc import Iterable
 from typing import Any
 
 LONGEST_TEXT = 80
+LONGEST_ROW_NAME = 20
+"""Of a row beside a plot, which a narrow screen leaves no more."""
 NO_TAGS = str.maketrans({"<": "‹", ">": "›", "{": "｛", "}": "｝", "$": "＄", "\n": " ", "\r": " ", "\t": " "})
 """Look-alikes stay what they are however often they are decoded."""
 
@@ -17,3 +20,13 @@ def figure_text(text: Any) -> Any:
         return text
     cut = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
     return html.escape(cut.translate(NO_TAGS), quote=False)
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """Return names short enough to stand beside a plot, no two alike: rows of one name would fall together."""
+    short: list[str] = []
+    for name in names:
+        cut = name if len(name) <= LONGEST_ROW_NAME else name[: LONGEST_ROW_NAME - 1] + "…"
+        alike = (cut, *(f"{cut} ({number})" for number in range(2, len(short) + 2)))
+        short.append(next(one for one in alike if one not in short))
+    return short

@@ -1,0 +1,229 @@
+"""When a server should re-expand MLA's latent instead of absorbing: by FLOPs, by the roofline, and measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from suite.records import numbers
+from suite.records.derived import ceilings_of
+from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
+from suite.report.attention.groups import axes_of
+from suite.report.attention.timings import LAYER, Timing, row_facets, timings
+from suite.report.blocks import Figure, Kind, Section, Text, View, dotted, joined, say, section
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style
+from suite.report.model.results import Results
+from suite.report.model.run import MOST_TOKENS, extras
+from suite.report.plot.marks import Facets, Point, Series
+from suite.report.plot.plots import plot
+from suite.report.plot.scales import MOST_TICKS, log, token_axis
+from suite.report.table import Column, column, columns_of, table
+from suite.theory.attention_plan import ELEMENT_BYTES
+from suite.theory.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
+from suite.theory.geometry import geometry_from
+from suite.theory.latent_shapes import LATENT_SIZES
+from suite.theory.roofline import Ceilings
+
+FEWEST_TRIED = 2
+"""Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""
+DEVICES = ("h100-sxm5-80gb", "h20-96gb")
+GEOMETRIES = {"deepseek-v2-lite": ("dot", "circle", 5), "deepseek-v3": ("dash", "circle-open", 10)}
+"""By dash, marker and size: some lines lie on each other, and are still seen."""
+CONTEXTS = tuple(1 << power for power in range(8, 18))
+COLOURS = (BLUE, VERMILION, PURPLE, ORANGE, GREEN)
+MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
+BY_FLOPS = {"color": "rgba(128, 128, 128, 0.45)", "width": 7, "dash": "solid"}
+
+Predicted = tuple[int | None, int | None]
+"""The fewest new tokens from which on re-expanding is cheaper, by FLOPs and by the roofline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """The number of new tokens from which re-expanding is cheaper at one context, computed and measured."""
+
+    series: tuple[str, ...]
+    """What it shares with those at other contexts: of a specification the device and the geometry."""
+    tokens: int
+    predicted: Predicted
+    measured: Bracket | None = None
+    tried: Sequence[int] = ()
+    timings: Sequence[Timing] = ()
+    """Those of both modes; the first for what they share."""
+
+
+def build(results: Results) -> Section:
+    """Build it from known devices' specifications, and from records that hold both modes."""
+    measured = crossings(results)
+    specified = [
+        Crossing(series=(device, name), tokens=tokens, predicted=(by_flops, bound))
+        for device, name, tokens, by_flops, bound in specified_crossovers(GEOMETRIES, DEVICES, CONTEXTS, "bfloat16")
+    ]
+    views = {"crossover.these_records": _measured(measured, results), "crossover.specifications": _specified(specified)}
+    figure = Figure(
+        title=say("crossover.figure"),
+        caption=say("crossover.caption"),
+        views=[View(title=say(key), figure=_plot(series)) for key, series in views.items() if series],
+        height_px=420,
+    )
+    by_flops: Column[Crossing] = column("crossover.by_flops", lambda one: one.predicted[0], numbers.count)
+    of_records = table(
+        say("crossover.measured_table"),
+        measured,
+        [
+            *columns_of(lambda one: one.timings[0], [GEOMETRY, DTYPE]),
+            column("column.backend", _backends, kind=Kind.CODE),
+            *columns_of(lambda one: one.timings[0], [*label_column(results), CONTEXT]),
+            by_flops,
+            column("crossover.by_measured_ceilings", lambda one: one.predicted[1], numbers.count),
+            column("crossover.measured", lambda one: _said(one.measured), kind=Kind.NUMBER),
+            column("crossover.between", lambda one: _between(one.measured), kind=Kind.NUMBER),
+            column("crossover.tried", lambda one: joined("list", map(numbers.count, one.tried)), kind=Kind.LONG),
+        ],
+        note=say("crossover.measured_note"),
+        facets_of=lambda one: row_facets(one.timings[0]),
+    )
+    of_devices = table(
+        say("crossover.specified_table"),
+        specified,
+        [
+            column("column.geometry", lambda one: one.series[1]),
+            column("crossover.device", lambda one: one.series[0], kind=Kind.CODE),
+            column("latency.context", lambda one: one.tokens, numbers.count),
+            by_flops,
+            column("crossover.by_roofline", lambda one: one.predicted[1], numbers.count),
+        ],
+        note=say("crossover.specified_note"),
+        folded=True,
+    )
+    return section("crossover", figures=[figure], tables=[of_records, of_devices])
+
+
+def crossings(results: Results) -> list[Crossing]:
+    """Return every measured decode case of both modes; short contexts first."""
+    fit = [one for one in timings(results) if one.span == LAYER and one.is_measured and one.axis("phase") == "decode"]
+    cases = grouped([one for one in fit if one.tokens and _count(one)], lambda one: (_series(one), one.tokens or 0))
+    found = []
+    for (series, tokens), case in sorted(cases.items(), key=lambda item: item[0]):
+        absorbed, reexpanded = (
+            {_count(one): one for one in case if one.variant == variant} for variant in ("mla", "mla_latent")
+        )
+        tried = sorted(absorbed.keys() & reexpanded.keys())
+        if len(tried) >= FEWEST_TRIED:
+            both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
+            measured = bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried])
+            said = _predicted(both, tokens)
+            found.append(
+                Crossing(series=series, tokens=tokens, predicted=said, measured=measured, tried=tried, timings=both)
+            )
+    return found
+
+
+def _series(timing: Timing) -> tuple[str, ...]:
+    axes = axes_of(timing, ("attention", "query_len", "seq_len"))
+    return (timing.label, *(f"{name}={value}" for name, value in axes if value), *extras(timing.record))
+
+
+def _count(timing: Timing) -> int:
+    """Return how many new tokens a case has; 0 for what is no such number."""
+    count = timing.record.case.axes.get("query_len")
+    return count if isinstance(count, int) and 0 < count < MOST_TOKENS else 0
+
+
+def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
+    """Return it from the sizes in a record; a foreign one may lack them.
+
+    Neither where `match` moved the sizes or the cache is quantised: the prediction knows only the plain case.
+    """
+    first, axes, settings = both[0], both[0].record.case.axes, both[0].record.settings
+    if first.axis("match") != "heads" or first.axis("cache_dtype"):
+        return None, None
+    known = [ceilings for timing in both[1:] if (ceilings := ceilings_of(timing.record, LAYER))]
+    try:
+        geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
+        sizes = {name: attention.get(name) for name in LATENT_SIZES}
+        sizes |= {"latent_norm": attention.get("latent_norm", True), "tp": axes["tp"]}
+        by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
+        if not known:
+            return by_flops, None
+        flops, traffic = median(one.flops_per_s for one in known), median(one.bytes_per_s for one in known)
+        ceilings, size = Ceilings(flops_per_s=flops, bytes_per_s=traffic), ELEMENT_BYTES[first.axis("dtype")]
+        passed = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": size, **sizes}
+        return by_flops, roofline_crossover(geometry, ceilings, **passed)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
+        return None, None
+
+
+def _specified(found: Sequence[Crossing]) -> list[Series]:
+    series = [_by_flops(found[-len(CONTEXTS) :])]
+    for (device, geometry), line in grouped(found, lambda one: one.series).items():
+        dash, marker, size = GEOMETRIES[geometry]
+        style = Style(colour=COLOURS[DEVICES.index(device)], dash=dash, marker=marker)
+        series.append(_by_roofline(dotted(device, geometry), line, style, {}, size))
+    return series
+
+
+def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
+    lines = grouped(found, lambda one: one.series)
+    shared = set.intersection(*map(set, lines)) if lines else set()
+    drawn: dict[object, Series] = {}
+    for ordinal, ((label, *settings), line) in enumerate(lines.items()):
+        first = line[0].timings[0]
+        style = Style(colour=COLOURS[ordinal % len(COLOURS)], dash="dash", marker=MARKERS[ordinal % len(MARKERS)])
+        heads = [label if results.several else "", first.axis("geometry"), first.axis("dtype")]
+        # Geometry and type, then what else tells the series from the others.
+        others = [one for one in settings if one not in shared and not one.startswith(("geometry=", "dtype="))]
+        name, about = dotted(*heads, *others), {**row_facets(first), "label": label}
+        drawn.setdefault(str([(one.tokens, one.predicted[0]) for one in line]), _by_flops(line))
+        drawn[ordinal, "bound"] = _by_roofline(say("crossover.bound", series=name), line, style, about)
+        named = say("crossover.points", series=name)
+        drawn[ordinal, "points"] = Series(name=named, points=_points(line), style=style, facets=about, size=10)
+    return [series for series in drawn.values() if any(point.y is not None for point in series.points)]
+
+
+def _by_flops(line: Sequence[Crossing]) -> Series:
+    points = [Point(x=one.tokens, y=one.predicted[0], hover=_shown(one.predicted[0])) for one in line]
+    return Series(name=say("crossover.flops"), points=points, mode="lines", more={"line": BY_FLOPS})
+
+
+def _by_roofline(name: Text, line: Sequence[Crossing], style: Style, about: Facets, size: int = 4) -> Series:
+    points = [Point(x=one.tokens, y=one.predicted[1], hover=_shown(one.predicted[1])) for one in line]
+    return Series(name=name, points=points, style=style, mode="lines+markers", facets=about, size=size)
+
+
+def _points(line: Sequence[Crossing]) -> list[Point]:
+    return [
+        Point(x=one.tokens, y=found.at, ends=(found.low, found.high), hover=_shown(found.at))
+        for one in line
+        if (found := one.measured) and found.low is not None and found.high is not None
+    ]
+
+
+def _plot(series: Sequence[Series]) -> dict[str, Any]:
+    counts = [point.y for one in series for point in one.points if point.y is not None]
+    steps = [float(f"{step}e{power}") for power in range(16) for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7)]
+    ticks = [(count, numbers.count(count)) for count in steps if min(counts) / 2 < count < 2 * max(counts)]
+    tokens = sorted({point.x for one in series for point in one.points})
+    contexts = token_axis(say("latency.context"), tokens[:: 1 + len(tokens) // MOST_TICKS])
+    return plot(series, xaxis=contexts, yaxis=log(say("crossover.new_tokens"), ticks))
+
+
+def _backends(one: Crossing) -> str:
+    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in one.timings))
+
+
+def _said(found: Bracket | None) -> Text:
+    if found and found.low is None:
+        return say("crossover.below", count=_shown(found.high))
+    if found and found.high is None:
+        return say("crossover.above", count=_shown(found.low))
+    return _shown(found.at if found else None)
+
+
+def _between(found: Bracket | None) -> str:
+    return f"{_shown(found.low)}–{_shown(found.high)}" if found and found.at is not None else ""
+
+
+def _shown(count: float | None) -> str:
+    return numbers.NOTHING if count is None else numbers.count(count)

@@ -1,0 +1,218 @@
+"""One case on every device that is known: measured where it ran, projected where only a specification is.
+
+A projection is the least time that two published ceilings allow for the closed forms that a measured record holds, or
+what a projected record says. The two are told apart everywhere: a solid marker and a row that says so was measured, a
+hollow one was computed. projection.py has the projections that no measured case stands beside.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.records import numbers
+from suite.records.record import Evidence
+from suite.report.attention.groups import axes_of, titles_of, usual_context
+from suite.report.attention.timings import LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.model.experiment import grouped, without
+from suite.report.model.labels import VARIANT, case_facets, rank, shown, style_of
+from suite.report.model.machine_labels import plain_name
+from suite.report.model.results import Results
+from suite.report.model.run import Pairs, machine_name
+from suite.report.plot.marks import Point, Series, meaning
+from suite.report.plot.plots import LEGEND_ROW_PX, plot
+from suite.report.plot.scales import categories, roomy_time_axis
+from suite.report.plot.text import figure_text, short_names
+from suite.report.table import Column, column, plain, table
+from suite.theory.hardware import least_times_s
+
+NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")
+"""Axes that two cases need not share to stand in one figure."""
+MOST_GROUPS, FEWEST_VARIANTS = 2, 2
+FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 140, 22, 13, 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A row: a machine that ran cases, or a device that is known by its specification alone."""
+
+    name: str
+    is_measured: bool = False
+    label: str = ""
+    threads: str = ""
+
+    @property
+    def evidence(self) -> Text:
+        return say("evidence.measured" if self.is_measured else "evidence.projected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceTime:
+    """A variant's time at a place, by a timing there or by the closed forms that it holds."""
+
+    place: Place
+    timing: Timing
+    time_s: float
+
+    @property
+    def variant(self) -> tuple[tuple[int, str], str]:
+        """Return a variant in the sizes that it has, so that it sorts as variants do."""
+        return rank(self.timing.variant), self.timing.sized_variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One kind of case at one context."""
+
+    tokens: int
+    times: Mapping[str, Sequence[DeviceTime]]
+    """By the spans that were measured."""
+
+    @functools.cached_property
+    def names(self) -> dict[Place, str]:
+        """Return what tells places apart, and no more."""
+        places = dict.fromkeys(time.place for of_span in self.times.values() for time in of_span)
+        measured = [place for place in places if place.is_measured]
+        has_labels = len({place.label for place in measured}) > 1
+        names = {}
+        for place in measured:
+            # A label of one of several machines says its name.
+            is_said = has_labels and place.name and plain_name(place.name) in place.label
+            threads = {one.threads for one in measured if (one.label, one.name) == (place.label, place.name)}
+            parts = [place.label] if has_labels else []
+            parts += [] if is_said else [place.name or numbers.NOTHING]
+            parts += [f"threads={place.threads}"] if len(threads) > 1 and place.threads else []
+            names[place] = " · ".join(parts)
+        return names | {place: place.name for place in places if not place.is_measured}
+
+
+def build(results: Results) -> Section | None:
+    """Build it from what was measured on several machines, of several variants or beside a projection."""
+    found = compared(results)
+    figures, tables = [], []
+    for key, (title, settings) in titles_of(found).items():
+        one, facets = found[key], case_facets(dict(key))
+        title = dotted(title, say("callstyle.tokens", tokens=numbers.count(one.tokens)))
+        entries = max(len({time.variant for time in of_span}) for of_span in one.times.values()) + 2
+        figure = Figure(
+            title=title,
+            settings=settings,
+            caption=say("hardware.caption"),
+            views=[View(title=span_title(span), figure=_dots(part, one.names)) for span, part in one.times.items()],
+            height_px=FRAME_PX + ROW_PX * len(one.names) + LEGEND_ROW_PX * -(-entries // 2),
+            wide=True,
+            facets=facets,
+        )
+        figures.append(figure)
+        tables += [_table(dotted(title, span_title(span)), settings, one, span, facets) for span in one.times]
+    return section("hardware", figures=figures, tables=tables) if found else None
+
+
+@functools.lru_cache(maxsize=1)
+def compared(results: Results) -> Mapping[Pairs, Compared]:
+    """Return the groups with the most machines and variants, and of those that differ in dtype alone one."""
+    projected = projected_groups(results)
+    measured = grouped((timing for timing in timings(results) if timing.is_measured and timing.tokens), key_of)
+    reach = {key: (len(set(map(_place, of))), len({one.variant for one in of})) for key, of in measured.items()}
+    wanted: dict[Pairs, Pairs] = {}
+    for key in sorted(measured, key=lambda key: (-reach[key][0], -reach[key][1], key)):
+        machines, variants = reach[key]
+        # One variant on one machine is no comparison, unless somebody asked for its projections.
+        if machines > 1 or variants >= FEWEST_VARIANTS or key in projected:
+            wanted.setdefault(without(key, ["dtype"]), key)
+    return {key: _compared(measured[key], projected.get(key, ())) for key in list(wanted.values())[:MOST_GROUPS]}
+
+
+def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
+    """Return projected cases that may stand in one figure, by the axes and settings that they share."""
+    found = [timing for one in results.records for timing in timings_of(one, "bound_s", ["projection"])]
+    return dict(sorted(grouped([one for one in found if one.record.evidence is Evidence.PROJECTED], key_of).items()))
+
+
+def key_of(timing: Timing) -> Pairs:
+    """Return what a timing shares with those on other devices."""
+    named = [(name, value) for name, _, value in (one.partition("=") for one in timing.shared_extras)]
+    return (*axes_of(timing, NOT_SHARED), *named)
+
+
+def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
+    """Return the longest of the contexts that have the most variants on the most machines."""
+    tokens = usual_context((timing.tokens, (timing.variant, _place(timing))) for timing in found)
+    assert tokens is not None
+    at = sorted((one for one in found if one.tokens == tokens), key=lambda one: -one.median_s)
+    times = [DeviceTime(place=_place(one), timing=one, time_s=one.median_s) for one in at]
+    times += [time for one in at for time in _by_specification(one)]
+    known = [(Place(name=one.axis("hardware")), one) for one in projected if one.tokens == tokens]
+    times += [DeviceTime(place=place, timing=one, time_s=one.median_s) for place, one in known]
+    # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
+    counting = {(time.place, time.variant, time.timing.span): time for time in times if is_plausible(time.time_s)}
+    of_spans = {span: [one for one in counting.values() if one.timing.span == span] for span in by_span(at)}
+    return Compared(tokens=tokens, times=of_spans)
+
+
+def _place(timing: Timing) -> Place:
+    """Return a machine; of several in one folder each has a label of its own."""
+    name, threads = machine_name(timing.record), timing.axis("threads")
+    return Place(name=name, is_measured=True, label=timing.label, threads=threads)
+
+
+def _by_specification(timing: Timing) -> Iterable[DeviceTime]:
+    flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
+    times_s = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype")) if flops and traffic else {}
+    return [DeviceTime(place=Place(name=name), timing=timing, time_s=time_s) for name, time_s in times_s.items()]
+
+
+def _ordered(times: Iterable[DeviceTime]) -> list[Place]:
+    """Return measured places first, then by their least time."""
+    fastest_first = sorted(times, key=lambda time: (not time.place.is_measured, time.time_s, time.place.name))
+    return list(dict.fromkeys(time.place for time in fastest_first))
+
+
+def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, Any]:
+    short = zip(names, short_names(names.values()), strict=True)
+    rows = {place: figure_text(f"● {name}" if place.is_measured else name) for place, name in short}
+    series: list[Series] = []
+    ordered = sorted(times, key=lambda time: (time.variant, not time.place.is_measured))
+    for ordinal, (variant, of_variant) in enumerate(grouped(ordered, lambda time: time.variant).items()):
+        attention = of_variant[0].timing.variant
+        for is_measured, part in grouped(of_variant, lambda time: time.place.is_measured).items():
+            line = Series(
+                name=variant[1],
+                points=[_point(time, rows[time.place], names[time.place]) for time in part],
+                style=style_of(VARIANT, attention),
+                ordinal=0 if is_measured else 1,
+                facets={"variant": shown(attention)},
+                in_legend=part[0] is of_variant[0],
+                size=marker_px(ordinal),
+            )
+            series.append(line)
+    keys = [meaning(say("hardware.solid"), symbol="circle"), meaning(say("hardware.hollow"), symbol="circle-open")]
+    axis = roomy_time_axis(say("hardware.axis"), [time.time_s for time in times])
+    return plot([*series, *keys], xaxis=axis, yaxis=categories([rows[place] for place in _ordered(times)]))
+
+
+def _point(time: DeviceTime, row: str, name: str) -> Point:
+    hover = joined("", [f"{numbers.seconds(time.time_s)} ", time.place.evidence, f", {name}"])
+    return Point(x=time.time_s, y=row, hover=hover)
+
+
+def marker_px(ordinal: int) -> int:
+    """Return a size: the later lies on the earlier, and smaller both are seen where they coincide."""
+    return max(LEAST_PX, LARGEST_PX - ordinal)
+
+
+def _table(title: Text, settings: Text, one: Compared, span: str, facets: Mapping[str, Text]) -> Table:
+    of_span = one.times[span]
+    times_s = {(time.place, time.variant): time.time_s for time in of_span}
+
+    def column_of(variant: tuple[tuple[int, str], str]) -> Column[Place]:
+        return column(plain(variant[1]), lambda place: times_s.get((place, variant)), numbers.seconds)
+
+    columns: list[Column[Place]] = [
+        column("signmap.device", one.names.get, kind=Kind.CODE),
+        column("fact.evidence", lambda place: place.evidence),
+        *map(column_of, sorted({time.variant for time in of_span})),
+    ]
+    note, is_folded = say("hardware.note"), span != LAYER
+    return table(title, _ordered(of_span), columns, settings=settings, note=note, folded=is_folded, facets=facets)

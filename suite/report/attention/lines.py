@@ -1,0 +1,207 @@
+"""A line a variant against the context, and the same cases under several labels: latency, memory and energy alike."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from suite.records import numbers
+from suite.report.attention.columns import CONTEXT, LINE, VARIANT, label_column
+from suite.report.attention.groups import Group
+from suite.report.attention.timings import LAYER, Timing, by_span, clock_names, one_launch_reach, row_facets, span_title
+from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import VARIANT as ATTENTION
+from suite.report.model.labels import rank, shown, style_of
+from suite.report.model.results import Results
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import Axis, plot
+from suite.report.plot.scales import token_axis
+from suite.report.table import Column, column, columns_of, plain, table
+from suite.statistics.intervals import Interval, may_be_equal
+
+HEIGHT_PX = 400
+LEGEND_PX, LEGEND_ROW_PX = 480, 19
+MOST_LINES = 12
+
+Columns = Sequence[Column[Timing]]
+ByLabel = Mapping[str, Timing]
+"""One case under each label that has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number of a timing that is drawn against the context."""
+
+    caption: str
+    title: str
+    """Of its axis; this, the caption and the hover text are keys of the texts."""
+    hover: str
+    value: Callable[[Timing], float | None]
+    text: Callable[[float], str]
+    axis: Callable[[Text, Sequence[float]], Axis]
+    """Of a title and of all values."""
+    has_intervals: bool = False
+    """It is the median itself, whose interval is drawn and says what may be equal."""
+
+    def point(self, timing: Timing) -> Point:
+        """Return a timing's point of a figure."""
+        value, interval = self.value(timing) or 0.0, timing.interval
+        hover = say(
+            self.hover,
+            tokens=numbers.count(timing.tokens or 0),
+            value=self.text(value),
+            interval=numbers.seconds_range(interval.low, interval.high),
+            level=interval_level(interval),
+            count=interval.count,
+        )
+        ends = (interval.low, interval.high) if self.has_intervals else None
+        return Point(x=timing.tokens, y=value, ends=ends, hover=hover)
+
+
+def line_figure(metric: Metric, group: Group, results: Results) -> Figure | None:
+    """Draw a group, a view a span; None where it has nothing to draw."""
+    if not group.drawn:
+        return None
+    drawn, clock = one_backend_each(group.drawn), clock_names(group.drawn)
+
+    def draw(part: Sequence[Timing]) -> dict[str, Any]:
+        lines = _lines(metric, part, results)
+        values = [value for line in lines for one in line.points for value in (one.y, *(one.ends or ()))]
+        contexts = token_axis(say("latency.context"), [timing.tokens or 0 for timing in part])
+        return plot(lines, xaxis=contexts, yaxis=metric.axis(say(metric.title, clock=clock), values))
+
+    views = span_views(drawn, draw)
+    left_out = say("latency.one_backend") if len(drawn) < len(group.drawn) else ""
+    return Figure(
+        title=group.title,
+        settings=group.settings,
+        caption=joined("sentence", [say(metric.caption, clock=clock), left_out]),
+        views=views,
+        height_px=_height_px(views),
+        facets=row_facets(drawn[0]),
+    )
+
+
+def interval_level(interval: Interval) -> Text:
+    """Return the confidence that an interval reaches, and what it holds for: `95.0 % over 3 launches`."""
+    key = "interval.launches" if interval.launches > 1 else "interval.one_launch"
+    return say(key, level=f"{100 * interval.level:.1f} %", count=interval.launches)
+
+
+def span_views(found: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:
+    """Return a view for each span, drawn from that span's timings."""
+    return [View(title=span_title(span), figure=draw(of_span)) for span, of_span in by_span(found).items()]
+
+
+def one_backend_each(found: Sequence[Timing]) -> list[Timing]:
+    """Return all of them; where they would make more than MOST_LINES lines, one backend's of each line.
+
+    Of the backends with the most contexts it is the fastest at the longest.
+    """
+    lines = grouped(found, lambda one: (one.span, one.variant, one.label, *one.chosen_line[1:]))
+    backends = {key: grouped(line, lambda one: one.chosen_line[0]) for key, line in lines.items()}
+    drawn = Counter(span for (span, *_), of_line in backends.items() for _ in of_line)
+    if max(drawn.values(), default=0) <= MOST_LINES or len({key[1:] for key in lines}) == 1:
+        return list(found)
+    return [one for of_line in backends.values() for one in min(of_line.values(), key=_most_contexts_then_fastest)]
+
+
+def _most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
+    return -len(line), max(line, key=lambda timing: timing.tokens or 0).median_s
+
+
+def _lines(metric: Metric, found: Sequence[Timing], results: Results) -> list[Series]:
+    """Return a line for each variant and what else tells its points apart."""
+    lines = grouped(found, lambda one: (one.variant, *one.chosen_line, *([one.label] if results.several else [])))
+    shared = set.intersection(*(set(rest) for _, *rest in lines))
+    keys = sorted(lines, key=lambda key: (rank(key[0]), key))
+    return [
+        Series(
+            name=dotted(shown(variant), *(part for part in rest if part not in shared)),
+            points=[metric.point(one) for one in sorted(lines[variant, *rest], key=lambda one: one.tokens or 0)],
+            style=style_of(ATTENTION, variant),
+            ordinal=[key[0] for key in keys[:place]].count(variant),
+            mode="lines+markers",
+            facets={"variant": shown(variant), "label": lines[variant, *rest][0].label},
+        )
+        for place, (variant, *rest) in enumerate(keys)
+    ]
+
+
+def _height_px(views: Sequence[View]) -> int:
+    """Return the height in one of two columns, so that a long legend leaves the plot its room."""
+    names = [[len(trace["name"]) for trace in view.figure["data"]] for view in views]
+    rows = max(math.ceil(len(part) / max(1, LEGEND_PX // (55 + 7 * max(part)))) for part in names)
+    return HEIGHT_PX + LEGEND_ROW_PX * max(0, rows - 2)
+
+
+def span_tables(
+    metric: Metric, group: Group, results: Results, columns: Columns, note: Text, folded: bool = False
+) -> list[Table | None]:
+    """Lay out for each span what several labels share, then all of it."""
+    tables = []
+    for span, of_span in by_span(group.timings).items():
+        is_folded = folded or span != LAYER
+        tables.append(side_by_side(metric, group, of_span, results))
+        tables.append(case_table(group, of_span, results, columns, span, note=note, folded=is_folded))
+    return tables
+
+
+def case_table(
+    group: Group, found: Sequence[Timing], results: Results, columns: Columns, span: str = "", **more: Any
+) -> Table:
+    """Lay out a group's cases, each named by what it is. `span`: the one that all timings are of."""
+    title = dotted(group.title, span_title(span))
+    named = [*_group_column(group), CONTEXT, VARIANT, LINE, *label_column(results)]
+    return table(title, found, [*named, *columns], settings=group.settings, facets_of=row_facets, **more)
+
+
+def _group_column(group: Group) -> list[Column[Timing]]:
+    return [column("column.group", group.names.get)] if group.names else []
+
+
+def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], results: Results) -> Table | None:
+    """Lay out the cases that at least two labels have, a label a column, over the first label."""
+    known = [timing for timing in of_span if metric.value(timing) is not None]
+    cases = grouped(known, lambda timing: timing.record.case.id).values()
+    shared: list[ByLabel] = [
+        {timing.label: timing for timing in case} for case in cases if len({timing.label for timing in case}) > 1
+    ]
+    if not shared:
+        return None
+    first, *others = [label for label in results.labels if any(label in case for case in shared)]
+
+    def of_label(label: str, case: ByLabel) -> float | None:
+        return metric.value(case[label]) if label in case else None
+
+    def ratio(label: str, case: ByLabel) -> Text:
+        over, under = of_label(label, case), of_label(first, case)
+        if not over or not under:
+            return ""
+        is_open = metric.has_intervals and may_be_equal(case[first].interval, case[label].interval)
+        return f"{'≈ ' * is_open}{numbers.times(over / under)}"
+
+    titles = {label: say("side_by_side.over", label=label, first=first) for label in others}
+    judged = say("side_by_side.open", reach=one_launch_reach()) if metric.has_intervals else ""
+    settings: Column[Timing] = column("column.settings", lambda one: ", ".join(one.chosen_line), kind=Kind.CODE)
+    span = known[0].span
+    return table(
+        say("side_by_side.title", title=dotted(group.title, span_title(span))),
+        shared,
+        [
+            *columns_of(_any, [*_group_column(group), CONTEXT, VARIANT, settings]),
+            *(column(plain(label), partial(of_label, label), metric.text) for label in (first, *others)),
+            *(column(title, partial(ratio, label), kind=Kind.NUMBER) for label, title in titles.items()),
+        ],
+        settings=group.settings,
+        note=joined("sentence", [say("side_by_side.note", label=first), judged, say("side_by_side.next")]),
+        folded=span != LAYER,
+        facets_of=lambda case: row_facets(_any(case)),
+    )
+
+
+def _any(case: ByLabel) -> Timing:
+    return next(iter(case.values()))

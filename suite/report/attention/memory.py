@@ -1,0 +1,90 @@
+"""What a step allocates at its peak, and whether the cache is as large as its closed form says."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+from suite.records import numbers
+from suite.records.derived import noted
+from suite.report.attention.groups import Group, groups
+from suite.report.attention.lines import Metric, case_table, line_figure, side_by_side
+from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
+from suite.report.blocks import Section, Table, Text, say, section
+from suite.report.model.results import Results
+from suite.report.plot.plots import Axis
+from suite.report.plot.scales import byte_axis, byte_ticks
+from suite.report.table import Column, column
+
+MOST_BYTES = 1 << 60
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the sizes that records note; None where none does."""
+    found = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
+    tables: list[Table | None] = [_differing(found, results)]
+    for group in found:
+        layers = [timing for timing in group.timings if timing.span == LAYER]
+        tables.append(side_by_side(METRIC, group, layers, results))
+        tables.append(case_table(group, _cases(group), results, COLUMNS, folded=True))
+    figures = [line_figure(METRIC, group, results) for group in found]
+    return section("memory", figures=figures, tables=tables) if any(map(_cases, found)) else None
+
+
+def _size(span: str, metric: str, timing: Timing) -> float | None:
+    value = noted(timing.record, span, metric)
+    return value if value is not None and 0 <= value < MOST_BYTES else None
+
+
+BY_FORMULA, COUNTED = partial(_size, "case", "cache_bytes"), partial(_size, "case", "cache_bytes_counted")
+LAYER_PEAK, KERNEL_PEAK = partial(_size, LAYER, "peak_bytes"), partial(_size, KERNEL, "peak_bytes")
+
+
+def _peak(timing: Timing) -> float | None:
+    return _size(timing.span, "peak_bytes", timing)
+
+
+def _axis(title: Text, peaks: Sequence[float]) -> Axis:
+    """Return an axis from tick to tick: peaks often differ little, and so it has two of them at least."""
+    (low, _), *_, (high, _) = byte_ticks(peaks)
+    return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
+
+
+METRIC = Metric(
+    caption="memory.caption", title="memory.axis", hover="memory.hover", value=_peak, text=numbers.bytes_iec, axis=_axis
+)
+
+
+def _cases(group: Group) -> list[Timing]:
+    """Return a timing for each record that notes a size."""
+    sizes = (COUNTED, LAYER_PEAK, KERNEL_PEAK)
+    return [timing for timing in one_a_record(group.timings) if any(size(timing) is not None for size in sizes)]
+
+
+def _differs(timing: Timing) -> bool:
+    return None not in (BY_FORMULA(timing), COUNTED(timing)) and BY_FORMULA(timing) != COUNTED(timing)
+
+
+def _equal(timing: Timing) -> Text:
+    if None in (BY_FORMULA(timing), COUNTED(timing)):
+        return ""
+    return say("memory.no") if _differs(timing) else say("memory.yes")
+
+
+COLUMNS: list[Column[Timing]] = [
+    column("memory.formula", BY_FORMULA, numbers.bytes_iec),
+    column("memory.counted", COUNTED, numbers.bytes_iec),
+    column("memory.equal", _equal),
+    column("memory.kernel_peak", KERNEL_PEAK, numbers.bytes_iec),
+    column("memory.layer_peak", LAYER_PEAK, numbers.bytes_iec),
+]
+
+
+def _differing(found: Sequence[Group], results: Results) -> Table:
+    names = {timing: group.name_of(timing) for group in found for timing in _cases(group) if _differs(timing)}
+    differing = Group(title=say("memory.differing"), timings=list(names), names=names)
+    columns = [column("memory.formula", BY_FORMULA, _exact), column("memory.counted", COUNTED, _exact)]
+    return case_table(differing, differing.timings, results, columns, note=say("memory.differing_note"))
+
+
+def _exact(size: float) -> str:
+    return f"{numbers.count(size)} B"

@@ -1,0 +1,140 @@
+"""What devices that are not here allow: each projected case's least time under its device's two published ceilings.
+
+Nothing on it was measured. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from operator import methodcaller
+from typing import Any
+
+from suite.records import numbers
+from suite.report.attention.columns import CONTEXT, REGIME, VARIANT, label_column
+from suite.report.attention.groups import titles_of, usual_context
+from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
+from suite.report.attention.lines import span_views
+from suite.report.attention.timings import SPANS, Timing, in_order, row_facets, span_title
+from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import VARIANT as ATTENTION
+from suite.report.model.labels import shown, style_of
+from suite.report.model.results import Results
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import LEGEND_ROW_PX, plot
+from suite.report.plot.scales import categories, roomy_time_axis
+from suite.report.plot.text import figure_text
+from suite.report.table import Column, column, columns_of, table
+
+BASELINE = "mha"
+Spans = Mapping[str, Timing]
+"""One projected case, by span."""
+
+
+def build(results: Results) -> Section | None:
+    """Build it from projected records; None without any."""
+    found, beside = projected_groups(results), compared(results)
+    if not found:
+        return None
+    titles = titles_of(found)
+    contexts = {key: {timing.tokens for timing in of_key} for key, of_key in found.items()}
+    drawn = [key for key in found if key not in beside or beside[key].tokens not in contexts[key]]
+    moved = say("projection.beside_measured") if len(drawn) < len(found) else ""
+    return section(
+        "projection",
+        explanation=joined("sentence", [say("projection.explanation"), moved]),
+        figures=[_figure(*titles[key], found[key], results) for key in drawn],
+        tables=[_table(*titles[key], found[key], results) for key in found],
+    )
+
+
+def _device(timing: Timing) -> str:
+    return timing.axis("hardware") or numbers.NOTHING
+
+
+def _figure(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Figure | None:
+    """Draw the longest of the contexts that have the most cases."""
+    tokens = usual_context((timing.tokens, timing) for timing in found)
+    if tokens is None:
+        return None
+    drawn = [timing for timing in found if timing.tokens == tokens]
+    views = span_views(drawn, lambda part: _dots(part, results))
+    # On a narrow screen every name in the legend takes a line.
+    names = max(len(view.figure["data"]) for view in views)
+    return Figure(
+        title=dotted(title, say("callstyle.tokens", tokens=numbers.count(tokens))),
+        settings=settings,
+        caption=say("projection.caption"),
+        views=views,
+        height_px=FRAME_PX + LEGEND_ROW_PX * names + ROW_PX * len(set(map(_device, drawn))),
+        facets=row_facets(drawn[0]),
+    )
+
+
+def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
+    """Draw a row for each device, the fastest on top, and a marker for each variant."""
+    fastest_first = sorted(found, key=lambda one: (one.median_s, _device(one)))
+    has_labels = len({timing.label for timing in found}) > 1
+    lines = grouped(in_order(found), lambda one: (one.sized_variant, one.label))
+    series = [
+        Series(
+            name=dotted(name, label if has_labels else ""),
+            points=[Point(x=one.median_s, y=figure_text(_device(one)), hover=_hover(one)) for one in line],
+            style=style_of(ATTENTION, line[0].variant),
+            ordinal=results.labels.index(label),
+            facets={"variant": shown(line[0].variant), "label": label},
+            size=marker_px(place),
+        )
+        for place, ((name, label), line) in enumerate(lines.items())
+    ]
+    devices = dict.fromkeys(figure_text(_device(timing)) for timing in fastest_first)
+    axis = roomy_time_axis(say("projection.axis"), [timing.median_s for timing in found])
+    return plot(series, xaxis=axis, yaxis=categories(list(devices)))
+
+
+def _hover(timing: Timing) -> Text:
+    time, tokens = numbers.seconds(timing.median_s), numbers.count(timing.tokens or 0)
+    return say("projection.hover", time=time, regime=REGIME.written(timing), tokens=tokens)
+
+
+def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
+    has_mha = any(timing.variant == BASELINE for timing in found)
+    base_s: dict[object, float] = defaultdict(float)
+    for timing in found:
+        if timing.variant == BASELINE or not has_mha:
+            base_s[_place(timing)] = max(base_s[_place(timing)], timing.median_s)
+    ordered = sorted(in_order(found), key=lambda one: (one.tokens or 0, _device(one)))
+    cases = grouped(ordered, lambda one: id(one.current)).values()
+    named = [
+        CONTEXT,
+        column("signmap.device", _device, kind=Kind.CODE),
+        VARIANT,
+        column("column.settings", lambda one: one.own_sizes, kind=Kind.CODE, only_where_known=True),
+        *label_column(results),
+    ]
+    over = "projection.over_mha" if has_mha else "projection.over_slowest"
+    speed: Column[Timing] = column(over, lambda one: base_s[_place(one)] / one.median_s or None, numbers.times)
+    of_spans: list[Column[Spans]] = []
+    for span in SPANS:
+        time: Column[Timing] = column(span_title(span), lambda one: one.median_s, numbers.seconds)
+        of_spans += columns_of(methodcaller("get", span), [time, speed, REGIME])
+    kept: list[Column[Timing]] = [
+        column("projection.cache", lambda one: one.amount("cache_bytes", "case"), numbers.bytes_iec),
+        column("projection.of_mha", lambda one: one.cache_share, numbers.percent),
+    ]
+    return table(
+        title,
+        [{timing.span: timing for timing in case} for case in cases],
+        [*columns_of(_any, named), *of_spans, *columns_of(_any, kept)],
+        settings=settings,
+        note=say("projection.note_mha" if has_mha else "projection.note_slowest"),
+        facets=row_facets(found[0]),
+    )
+
+
+def _place(timing: Timing) -> object:
+    """Return where variants are compared."""
+    return timing.tokens, _device(timing), timing.label, timing.span
+
+
+def _any(case: Spans) -> Timing:
+    return next(iter(case.values()))

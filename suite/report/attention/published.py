@@ -1,0 +1,58 @@
+"""What others published for their kernels, each as a share of its card's roofline: how far a good kernel comes."""
+
+from suite.records import numbers
+from suite.report.blocks import Kind, Section, Text, say, section
+from suite.report.model.results import Results
+from suite.report.table import Column, column, table
+from suite.theory.published import PublishedFigure, Sizes, published_figures
+
+
+def build(results: Results) -> Section | None:
+    """Build it from the published figures; None on a page without records, which needs no comparison."""
+    if not results.records:
+        return None
+    figures = published_figures()
+    shares = [figure.share for figure in figures]
+    explanation = say(
+        "published.explanation",
+        count=numbers.count(len(figures)),
+        low=numbers.percent(min(shares)),
+        high=numbers.percent(max(shares)),
+    )
+    rows = table(say("published.table"), figures, COLUMNS, note=say("published.note"), folded=True)
+    return section("published", explanation=explanation, tables=[rows])
+
+
+def _problem(figure: PublishedFigure) -> Text:
+    sizes = figure.sizes
+    if sizes is None:
+        return figure.problem
+    return say(
+        "published.sizes",
+        heads=sizes.heads,
+        width=say("published.latent") if sizes.kv_heads is None else sizes.head_dim,
+        batch=sizes.batch,
+        tokens=numbers.count(sizes.seq_len),
+        rest=say("published.causal") if sizes.is_causal else _grouped(sizes),
+    )
+
+
+def _grouped(sizes: Sizes) -> Text:
+    is_grouped = sizes.kv_heads not in (None, sizes.heads)
+    return say("published.grouped", kv_heads=sizes.kv_heads) if is_grouped else ""
+
+
+COLUMNS: list[Column[PublishedFigure]] = [
+    column("published.kernel", lambda figure: figure.kernel),
+    column("signmap.device", lambda figure: figure.gpu, kind=Kind.CODE),
+    column("column.phase", lambda figure: say(f"published.pass.{figure.kind}")),
+    column("published.problem", _problem),
+    column("published.figure", lambda figure: f"{figure.published:,g} {figure.unit}", kind=Kind.NUMBER),
+    column("column.roofline", lambda figure: figure.share, numbers.percent),
+    column("column.regime", lambda figure: say(f"regime.{figure.regime}")),
+    column("published.bound", lambda figure: figure.bound_s, numbers.seconds),
+    column("published.time", lambda figure: figure.time_s, numbers.seconds),
+    column("column.dtype", lambda figure: figure.dtype, kind=Kind.CODE),
+    column("published.source", lambda figure: figure.source, kind=Kind.LONG),
+    column("column.notes", lambda figure: figure.note, kind=Kind.LONG),
+]

@@ -1,0 +1,350 @@
+"""Who wins where, MLA or GQA: the map that the closed forms draw, and measured pairs beside the same rule.
+
+A pair is two records that agree in everything but the variant. One of the map's own sizes stands on the map.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from operator import attrgetter
+from statistics import median
+from typing import Any
+
+from suite.records import numbers
+from suite.records.derived import ceilings_of
+from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
+from suite.report.attention.groups import axes_of, told_apart
+from suite.report.attention.timings import KERNEL, Timing, is_plausible, one_launch_reach, row_facets, timings
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.model.experiment import grouped
+from suite.report.model.formats import ratio
+from suite.report.model.labels import GREY, VARIANT, style_of
+from suite.report.model.results import Results
+from suite.report.model.run import extras, mapping
+from suite.report.plot.heatmap import colour_bar, diverging, heatmap, shading
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.rows import rows
+from suite.report.plot.scales import linear, ticked
+from suite.report.plot.text import figure_text, short_names
+from suite.report.table import column, columns_of, table
+from suite.statistics.intervals import comparable_interval
+from suite.theory.attention_plan import ELEMENT_BYTES
+from suite.theory.hardware import known_hardware
+from suite.theory.roofline import Ceilings
+from suite.theory.shapes import Pass
+from suite.theory.sign_map import CONTEXT_TOKENS, Duel, duel, exact_quantities
+from suite.theory.sign_map import DTYPE as MAP_DTYPE
+
+RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
+FRAME_PX, ROW_PX = 110, 19
+TICKS = [(-2.0, "0.25×"), (-1.0, "0.5×"), (0.0, "1×"), (1.0, "2×"), (2.0, "4×")]
+AXES_OF_COLUMNS = ("attention", "geometry", "dtype", "query_len", "seq_len")
+PAIR_PX, MOST_DRAWN = 54, 24
+REACH = 2.0
+"""Colours end at 1/4 and 4 times: log2 of what the closed forms can give, 0.24 to 3.6."""
+MOST_OF_A_SIZE = 1 << 20
+DISC = {"symbol": "circle", "color": "#ffffff", "line": {"color": "#1b1f24", "width": 2}, "size": 11}
+RING = {"symbol": "circle-open", "color": GREY, "line": {"width": 2.5}, "size": 14}
+
+Device = tuple[str, Ceilings]
+Cell = tuple[int, int, int]
+"""A cell of the map: heads of the whole layer, ranks and new tokens."""
+Row = tuple[Text, list[float | None], list[Text]]
+"""A line of the map: its name, and a ratio and what hovering says for each number of new tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """GQA's and MLA's kernel timings of one case, alike in everything else."""
+
+    gqa: Timing
+    mla: Timing
+
+    @property
+    def measured(self) -> float:
+        return self.gqa.median_s / self.mla.median_s
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return the ratio's ends within both medians' intervals, as far as these may be compared."""
+        gqa, mla = comparable_interval(self.gqa.interval), comparable_interval(self.mla.interval)
+        return gqa.low / mla.high, gqa.high / mla.low
+
+    @property
+    def predicted(self) -> float | None:
+        gqa_s, mla_s = _bound_s(self.gqa), _bound_s(self.mla)
+        return gqa_s / mla_s if gqa_s and mla_s else None
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Return what it shares with pairs at other contexts; numbers are padded, so that they sort as numbers."""
+        axes = {name: value.rjust(9) for name, value in axes_of(self.mla, ["seq_len"])}
+        order = [axes.pop(name, "") for name in ("geometry", "dtype", "tp", "query_len")]
+        return (*order, *axes.values(), *extras(self.gqa.record), *extras(self.mla.record), self.mla.label)
+
+    @property
+    def heads(self) -> int | None:
+        """Return the query heads of one rank."""
+        heads = mapping(self.gqa.record.settings, "geometry").get("num_heads")
+        tp = self.gqa.record.case.axes.get("tp")
+        is_known = isinstance(heads, int) and isinstance(tp, int) and tp > 0 and 0 < heads < 1 << 31
+        return int(heads or 0) // int(tp or 1) if is_known else None
+
+    @property
+    def kv_heads(self) -> float | None:
+        """Return GQA's key-value heads of one rank, by what its cache is of MHA's with as many heads."""
+        return self.heads * self.gqa.cache_share if self.heads and self.gqa.cache_share else None
+
+    @property
+    def cell(self) -> Cell | None:
+        """Return the cell of the map whose sizes it has: FLOPs and cache bytes equal the map's to the unit."""
+        axes, element_bytes = self.mla.record.case.axes, ELEMENT_BYTES.get(self.mla.axis("dtype"))
+        sizes = (self.heads, axes.get("tp"), axes.get("query_len"), axes.get("batch"), self.mla.tokens)
+        if element_bytes is None or not all(isinstance(size, int) and 0 < size < MOST_OF_A_SIZE for size in sizes):
+            return None
+        rank_heads, tp, query_len, batch, seq_len = (int(size or 0) for size in sizes)
+        forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
+        noted = [(one.amount("flops"), one.amount("cache_bytes", "case")) for one in (self.gqa, self.mla)]
+        return (rank_heads * tp, tp, query_len) if noted == exact_quantities(rank_heads * tp, tp, forward) else None
+
+
+def _bound_s(timing: Timing) -> float | None:
+    """Return the kernel's least time at the ceilings that its own run measured, where it did."""
+    ceilings = ceilings_of(timing.record, KERNEL)
+    flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
+    bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic) if ceilings and flops and traffic else 0.0
+    return bound_s if is_plausible(bound_s) else None
+
+
+def measured_pairs(results: Results) -> list[Pair]:
+    """Return every measured decode case that both GQA and MLA have, by its axes; each in all its own sizes."""
+    kernels = [one for one in timings(results) if one.span == KERNEL and one.is_measured and one.tokens]
+    fit = [one for one in kernels if one.axis("phase") == "decode" and one.axis("match") == "heads"]
+    cases = grouped(fit, lambda one: (one.label, axes_of(one, ["attention"]), one.shared_extras))
+    pairs = []
+    for case in cases.values():
+        sides = [[timing for timing in case if timing.variant == variant] for variant in ("gqa", "mla")]
+        pairs += [Pair(gqa=gqa, mla=mla) for gqa, mla in product(*sides)]
+    return sorted(pairs, key=lambda pair: (*pair.series, pair.mla.tokens or 0))
+
+
+def machines(pairs: Sequence[Pair]) -> dict[str, dict[Cell, Pair]]:
+    """Return the pairs on the map by a name of label and dtype. Of several in a cell the longest context counts."""
+    on_map = sorted((pair for pair in pairs if pair.cell), key=lambda pair: pair.mla.tokens or 0)
+    found = grouped(on_map, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
+    labels = list(dict.fromkeys(label for label, _ in found))
+    names = dict(zip(labels, short_names(labels), strict=True))
+    named = {
+        names[label] if dtype == MAP_DTYPE else f"{names[label]}, {dtype}": of_machine
+        for (label, dtype), of_machine in found.items()
+    }
+    return {name: {cell: pair for pair in of if (cell := pair.cell)} for name, of in named.items()}
+
+
+def _ridge(pairs: Iterable[Pair]) -> str:
+    """Return the median ridge point that the runs measured, at their working sets; empty where none did."""
+    ceilings = [one for pair in pairs if (one := ceilings_of(pair.mla.record, KERNEL))]
+    return f"{median(one.ridge_flops_per_byte for one in ceilings):.0f}" if ceilings else ""
+
+
+def settings_of(pairs: Sequence[Pair]) -> dict[Pair, str]:
+    """Return what tells each pair from the others, and what is not as usual."""
+    return told_apart({pair: (pair.gqa, pair.mla) for pair in pairs}, besides=AXES_OF_COLUMNS)
+
+
+def ratio_colours() -> dict[str, Any]:
+    """Return GQA's colour, through nothing, to MLA's, for the logarithm of a ratio."""
+    return diverging(style_of(VARIANT, "gqa").colour, style_of(VARIANT, "mla").colour, REACH)
+
+
+def pair_figure(pairs: Sequence[Pair], results: Results) -> Figure | None:
+    """Draw the longest context of each series; None without pairs."""
+    longest = list({pair.series: pair for pair in pairs}.values())
+    drawn = longest[:MOST_DRAWN]
+    left_out = say("signmap.not_drawn", count=len(longest) - len(drawn)) if len(longest) > len(drawn) else ""
+    return Figure(
+        title=say("signmap.measured"),
+        caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),
+        views=[View(title="", figure=_dumbbells(drawn, results))] if drawn else [],
+        height_px=100 + PAIR_PX * len(drawn),
+        wide=True,
+    )
+
+
+def _dumbbells(pairs: Sequence[Pair], results: Results) -> dict[str, Any]:
+    settings = settings_of(pairs)
+    names = [_name(pair, settings[pair], results) for pair in pairs]
+
+    def point(row: int, value: float, *ends: float) -> Point:
+        about = {**row_facets(pairs[row].mla), "label": pairs[row].mla.label}
+        hover = joined(": ", [names[row], ratio(value)])
+        low_high = (math.log2(ends[0]), math.log2(ends[1])) if ends else None
+        return Point(x=math.log2(value), y=row, ends=low_high, hover=hover, facets=about)
+
+    measured = [point(row, pair.measured, *pair.ends) for row, pair in enumerate(pairs)]
+    predicted = [point(row, pair.predicted) for row, pair in enumerate(pairs) if pair.predicted is not None]
+    reach = max(REACH, *(abs(end) for one in (*measured, *predicted) for end in (one.x, *(one.ends or ())))) + 0.25
+    step = max(1, math.ceil(reach / 4))
+    whole = [tick for tick in range(-math.floor(reach), math.floor(reach) + 1) if tick % step == 0]
+    ticks = ticked([(tick, f"{2.0**tick:g}×") for tick in whole])
+    axis = linear(say("signmap.scale"), range=[-reach, reach], **ticks) | {"zeroline": True}
+    ring = Series(name=say("signmap.predicted"), points=predicted, more={"marker": RING})
+    disc = Series(name=say("signmap.measured_ratio"), points=measured, along="x", more={"marker": DISC})
+    background = shading(reach, len(pairs), ratio_colours())
+    drawn: list[Series | dict[str, Any]] = [background, *([ring] if predicted else []), disc]
+    return rows(names, drawn, xaxis=axis, shift_px=17, meta={"log2": "x"})
+
+
+def _name(pair: Pair, settings: str, results: Results) -> Text:
+    mla = pair.mla
+    sizes = say("signmap.row", count=mla.axis("query_len"), context=numbers.count(mla.tokens or 0))
+    # On a narrow screen the end is cut off.
+    return dotted(mla.axis("geometry"), sizes, settings, mla.label if results.several else "", mla.axis("dtype"))
+
+
+def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
+    """Lay out every pair beside what the roofline predicts of it."""
+    mla = attrgetter("mla")
+    return table(
+        say("signmap.measured_table"),
+        pairs,
+        [
+            *columns_of(mla, [GEOMETRY]),
+            column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
+            column("signmap.rank_kv_heads", lambda pair: pair.kv_heads, numbers.count),
+            column("signmap.new_tokens", lambda pair: pair.mla.axis("query_len"), kind=Kind.NUMBER),
+            column("signmap.tp", lambda pair: pair.mla.axis("tp"), kind=Kind.NUMBER),
+            *columns_of(mla, [CONTEXT, DTYPE]),
+            column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
+            column("signmap.measured_ratio", lambda pair: pair.measured, numbers.times),
+            column("signmap.range", _range, kind=Kind.NUMBER),
+            column("column.backend", _backends, kind=Kind.CODE),
+            column("column.settings", settings_of(pairs).get, kind=Kind.CODE),
+            *columns_of(mla, label_column(results)),
+        ],
+        note=say("signmap.measured_note", reach=one_launch_reach()),
+        facets_of=lambda pair: row_facets(pair.mla),
+    )
+
+
+def _range(pair: Pair) -> str:
+    low, high = map(numbers.times, pair.ends)
+    return f"{low.rstrip('×')}–{high}"
+
+
+def _backends(pair: Pair) -> str:
+    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in (pair.gqa, pair.mla)))
+
+
+def build(results: Results) -> Section:
+    """Build the map from specifications, with rows for machines whose pairs have its sizes, and the other pairs."""
+    devices, pairs = known_devices(), measured_pairs(results)
+    measured = machines(pairs)
+    explanation = [
+        say("signmap.explanation", context=numbers.count(CONTEXT_TOKENS)),
+        "" if pairs else say("signmap.no_pairs"),
+        say("signmap.on_map") if measured else "",
+    ]
+    elsewhere = pair_figure([pair for pair in pairs if pair.cell is None], results)
+    return section(
+        "signmap",
+        explanation=joined("sentence", explanation),
+        figures=[*(_map(devices, measured, tp) for tp in RANKS), elsewhere],
+        tables=[pair_table(pairs, results), _map_table(devices)],
+    )
+
+
+def known_devices() -> list[Device]:
+    """Return the devices with a bfloat16 peak, the lowest ridge point first."""
+    found = [(one.name, ceilings) for one in known_hardware() if (ceilings := one.ceilings(MAP_DTYPE))]
+    return sorted(found, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
+
+
+def _map(devices: Sequence[Device], measured: Mapping[str, Mapping[Cell, Pair]], tp: int) -> Figure:
+    views = {heads: _rows(devices, heads, tp) + _machine_rows(measured, heads, tp) for heads in HEADS}
+    return Figure(
+        title=say("signmap.alone") if tp == 1 else say("signmap.rank", tp=tp),
+        caption=say("signmap.caption"),
+        views=[View(title=say("signmap.heads", heads=heads), figure=_heat(lines)) for heads, lines in views.items()],
+        height_px=FRAME_PX + ROW_PX * max(map(len, views.values())),
+    )
+
+
+def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
+    lines: list[Row] = []
+    for name, ceilings in devices:
+        named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
+        duels = {count: duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS}
+        hovers = [_hover(named, count, one) for count, one in duels.items()]
+        lines.append((named, [one.speedup for one in duels.values()], hovers))
+    return lines
+
+
+def _hover(row: str, count: int, one: Duel) -> Text:
+    mla, gqa = say(f"regime.{one.mla_regime}"), say(f"regime.{one.gqa_regime}")
+    return say("signmap.hover", row=row, count=count, ratio=ratio(one.speedup), mla=mla, gqa=gqa)
+
+
+def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: int) -> list[Row]:
+    """Return what a machine's own ceilings say of its cells and, above it, since rows are drawn upwards, what came of
+    it. A gap sets it off."""
+    lines: list[Row] = []
+    for name, cells in measured.items():
+        pairs = [cells.get((heads, tp, count)) for count in QUERY_LENS]
+        if any(pairs):
+            computed = dotted(say("signmap.row_computed", name=figure_text(name)), _ridge(cells.values()))
+            seen = say("signmap.row_measured", name=figure_text(name))
+            predicted = [None if pair is None else pair.predicted for pair in pairs]
+            ratios = [None if pair is None else pair.measured for pair in pairs]
+            said = ["" if one is None else joined(": ", [computed, ratio(one)]) for one in predicted]
+            lines.append((" " * (1 + len(lines)), [None] * len(pairs), [""] * len(pairs)))
+            lines.append((computed, predicted, said))
+            lines.append((seen, ratios, [_measured_hover(seen, pair) for pair in pairs]))
+    return lines
+
+
+def _measured_hover(name: Text, pair: Pair | None) -> Text:
+    if pair is None:
+        return ""
+    low, high = map(ratio, pair.ends)
+    count, context = pair.mla.axis("query_len"), numbers.count(pair.mla.tokens or 0)
+    said = {"ratio": ratio(pair.measured), "count": count, "context": context, "low": low, "high": high}
+    return say("signmap.hover_measured", row=name, **said)
+
+
+def _heat(lines: Sequence[Row]) -> dict[str, Any]:
+    names, ratios, hovers = zip(*lines, strict=True)
+    return heatmap(
+        list(map(str, QUERY_LENS)),
+        names,
+        values=[[None if one is None else round(math.log2(one), 3) for one in row] for row in ratios],
+        written=[["" if one is None else ratio(one) for one in row] for row in ratios],
+        hovers=hovers,
+        colours=ratio_colours() | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
+        title=say("signmap.new_tokens"),
+        upwards=True,
+        meta={"log2": "z"},
+        margin={"l": 8, "r": 4, "t": 8, "b": 44, "pad": 2},
+    )
+
+
+def _map_table(devices: Sequence[Device]) -> Table:
+    def speedup(query_len: int, row: tuple[int, int, Device]) -> float:
+        heads, tp, (_, ceilings) = row
+        return duel(ceilings, heads=heads, query_len=query_len, tp=tp).speedup
+
+    return table(
+        say("signmap.table"),
+        [(heads, tp, device) for heads in HEADS for tp in RANKS for device in devices],
+        [
+            column("signmap.device", lambda row: row[2][0], kind=Kind.CODE),
+            column("signmap.ridge", lambda row: row[2][1].ridge_flops_per_byte, numbers.count),
+            column("signmap.rank_heads", lambda row: row[0], numbers.count),
+            column("signmap.tp", lambda row: row[1], numbers.count),
+            *(column(say("signmap.with_new", count=n), partial(speedup, n), numbers.times) for n in QUERY_LENS),
+        ],
+        note=say("signmap.note"),
+        folded=True,
+    )

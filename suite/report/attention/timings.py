@@ -1,0 +1,166 @@
+"""Timings of attention records, one a record and span.
+
+A record may be old or foreign: what it lacks is None here, and nothing but its timings is required.
+"""
+
+import functools
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from suite.records import numbers
+from suite.records.derived import by_launch, constant, roofline
+from suite.records.record import Status
+from suite.report.blocks import Text, joined, say_or
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import case_facets, rank, shown
+from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.run import Run, extras, tokens_of
+from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
+
+SPANS = LAYER, KERNEL = ("layer", "kernel")
+OF_A_VARIANT = "attention."
+PLAUSIBLE_S, PLAUSIBLE_RATE = (1e-12, 1e9), (1e-3, 1e24)
+"""No device takes other times, or has other FLOP/s, B/s or FLOP/B; a figure's axis would not bear them."""
+WALL_ABOVE_JUDGED = 1.10
+"""From here on the wall clock tells another story than the judged one, and the table says so."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Timing(Run):
+    """The usable readings of one span of a record."""
+
+    span: str
+    interval: Interval
+    left_out: int
+    """Readings that no clock can have given."""
+    wall_over_judged: float | None
+
+    @property
+    def variant(self) -> str:
+        return self.axis("attention")
+
+    @property
+    def own_sizes(self) -> str:
+        return ", ".join(extras(self.record, OF_A_VARIANT))
+
+    @property
+    def sized_variant(self) -> str:
+        """Return its name, with sizes of its own where somebody set them: GQA (kv_heads=2)."""
+        return f"{shown(self.variant)} ({self.own_sizes})" if self.own_sizes else shown(self.variant)
+
+    @property
+    def backend(self) -> str:
+        """Return what ran, which `backend=auto` leaves open."""
+        return str(self.record.provenance.get("backend") or self.axis("backend"))
+
+    @property
+    def tokens(self) -> int | None:
+        return tokens_of(self.record)
+
+    @property
+    def median_s(self) -> float:
+        return self.interval.median
+
+    @functools.cached_property
+    def roofline(self) -> tuple[float | None, str | None]:
+        """Return the least time at the measured ceilings over the median, and which of them limits."""
+        return roofline(self.record, self.span, self.median_s)
+
+    @property
+    def cache_share(self) -> float | None:
+        """Return what its cache is of MHA's."""
+        kept, kept_mha = (self.amount(name, "case") for name in ("cache_bytes", "cache_bytes_mha"))
+        return kept / kept_mha if kept and kept_mha else None
+
+    @property
+    def line(self) -> tuple[str, ...]:
+        """Return what its line is called besides the variant: backend, further settings, projected or not."""
+        return (self.backend, *extras(self.record), *([] if self.is_measured else [self.record.evidence]))
+
+    @property
+    def chosen_line(self) -> tuple[str, ...]:
+        """Return the same with the backend as it was asked for: `auto` may choose another at each context."""
+        return (self.axis("backend") or self.backend, *self.line[1:])
+
+    @property
+    def shared_extras(self) -> tuple[str, ...]:
+        """Return the settings besides the axes that two variants can have in common."""
+        return tuple(one for one in extras(self.record) if not one.startswith(OF_A_VARIANT))
+
+    def amount(self, metric: str, span: str = "") -> float | None:
+        """Return a size or a rate that the record notes once, of its own span unless another is named."""
+        return constant(self.record, span or self.span, metric)
+
+
+@functools.lru_cache(maxsize=1)
+def timings(results: Results) -> Sequence[Timing]:
+    """Return every timing of an attention case that ran."""
+    return [timing for current in results.records for timing in timings_of(current)]
+
+
+def timings_of(
+    current: CurrentRecord, metric: str = "latency_s", workloads: Collection[str] = ("attention",)
+) -> Iterable[Timing]:
+    """Yield a timing for each span that has a usable reading, of a record that ran one of the workloads."""
+    is_timed = current.record.case.workload in workloads and current.record.status is Status.OK
+    readings = [one for one in current.record.readings if is_timed and one.metric == metric]
+    for span, of_span in grouped(readings, lambda one: one.span).items():
+        usable = [reading for reading in of_span if is_plausible(reading.value)]
+        if usable:
+            interval = launched_interval(by_launch(usable))
+            walls = [reading.wall_s for reading in usable if reading.wall_s is not None]
+            over = float(np.median(walls)) / interval.median if walls else 0.0
+            told = over if over > WALL_ABOVE_JUDGED else None
+            left_out = len(of_span) - len(usable)
+            yield Timing(current=current, span=span, interval=interval, left_out=left_out, wall_over_judged=told)
+
+
+def is_plausible(seconds: float) -> bool:
+    """Return whether a clock can have given a time."""
+    return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
+
+
+def plausible_rate(amount: float | None, over: float | None = 1.0) -> float | None:
+    """Return an amount for each unit of another, where both are known and a device could have it."""
+    if amount is None or over is None:
+        return None
+    return amount / over if PLAUSIBLE_RATE[0] < amount / over < PLAUSIBLE_RATE[1] else None
+
+
+def in_order(found: Iterable[Timing]) -> list[Timing]:
+    """Sort as tables list them: by context, then from the widest cache to the most compressed."""
+    return sorted(found, key=lambda timing: (timing.tokens or 0, rank(timing.variant), timing.line, timing.label))
+
+
+def by_span(found: Iterable[Timing]) -> dict[str, list[Timing]]:
+    """Return timings by their span, the whole layer first."""
+    spans = grouped(found, lambda timing: timing.span)
+    return {span: spans[span] for span in sorted(spans, key=lambda span: (span not in SPANS, span != LAYER, span))}
+
+
+def span_title(span: str) -> Text:
+    """Return what a span is called."""
+    return say_or(f"span.{span}", span)
+
+
+def one_a_record(found: Iterable[Timing]) -> list[Timing]:
+    """Return a timing of each record, for what its spans share."""
+    return list({id(timing.current): timing for timing in found}.values())
+
+
+def row_facets(timing: Timing) -> Mapping[str, Text]:
+    """Return what a table's row is about and its columns do not say."""
+    return case_facets(timing.record.case.axes)
+
+
+def clock_names(found: Iterable[Timing]) -> Text:
+    """Return the names of the clocks that took the times."""
+    clocks = {str(timing.record.provenance.get("clock") or "unknown") for timing in found}
+    return joined(" / ", [say_or(f"clock.{name}", name) for name in sorted(clocks)])
+
+
+def one_launch_reach() -> str:
+    """Return how far a median within one launch is taken to reach where it is compared, as a share."""
+    return numbers.percent(ONE_LAUNCH_REACH - 1)

@@ -1,0 +1,125 @@
+"""The crossover on the page: predicted for known devices, measured where records hold both modes."""
+
+import json
+
+import plotly.graph_objects
+import pytest
+
+from suite.configuration import read_choice
+from suite.report.attention import crossover
+from suite.report.model.results import read_results
+from suite.theory.crossover import Bracket, bracket
+from tests.records.factory import build, store
+from tests.report.reading import said
+
+SETTINGS = {"geometry": read_choice("geometry", "deepseek-v2-lite"), "attention": {"q_lora_rank": None}}
+
+
+def section_of(tmp_path, *records, lang="en"):
+    (tmp_path / "results").mkdir(exist_ok=True)
+    store(tmp_path / "results", *records)
+    return said(crossover.build(read_results([tmp_path / "results"])), lang)
+
+
+def rows_of(table):
+    return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
+
+
+def both_modes(ratios, **facts):
+    """Records of both modes, with re-expanding's time over absorbing's by the number of new tokens."""
+    facts = {"settings": SETTINGS} | facts
+    for count, ratio in ratios.items():
+        yield build(attention="mla", query_len=count, latencies_s=(1e-3,) * 7, **facts)
+        yield build(attention="mla_latent", query_len=count, latencies_s=(1e-3 * ratio,) * 7, **facts)
+
+
+def test_known_devices_are_predicted_without_records(tmp_path):
+    section = section_of(tmp_path)
+    assert [view.title for view in section.figures[0].views] == ["Specifications"]
+    names = [trace["name"] for trace in section.figures[0].views[0].figure["data"]]
+    assert names[0] == "by FLOPs"
+    assert "h20-96gb · deepseek-v3" in names
+    (table,) = section.tables
+    by_flops = {row["Context (tokens)"]: row["By FLOPs"] for row in rows_of(table)}
+    assert [by_flops[tokens] for tokens in ("256", "512", "1,024", "4,096", "16,384")] == [
+        "119",
+        "143",
+        "157",
+        "168",
+        "170",
+    ]
+
+
+def test_a_measured_crossover_lies_between_its_neighbours(tmp_path):
+    section = section_of(tmp_path, *both_modes({32: 4.0, 64: 2.0, 256: 0.5}))
+    (row,) = rows_of(section.tables[0])
+    assert (row["Measured"], row["Between"], row["New tokens tried"]) == ("128", "64–256", "32, 64, 256")
+    assert (row["Context (tokens)"], row["By FLOPs"]) == ("4,096", "168")
+    # At the factory's ceilings, ridge 5 FLOP/B, arithmetic limits both modes.
+    assert row["At measured ceilings"] == "168"
+    assert [view.title for view in section.figures[0].views] == ["These records", "Specifications"]
+    (points,) = [trace for trace in section.figures[0].views[0].figure["data"] if trace["mode"] == "markers"]
+    assert points["y"] == [pytest.approx(128)]
+    assert points["error_y"]["array"] == [pytest.approx(128)]
+    assert points["error_y"]["arrayminus"] == [pytest.approx(64)]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "words"),
+    [({32: 3.0, 256: 1.2}, "above 256"), ({32: 0.9, 256: 0.2}, "below 32"), ({32: 0.9, 256: 1.1}, "–")],
+)
+def test_no_crossover_within_what_was_tried_is_said(tmp_path, ratios, words):
+    section = section_of(tmp_path, *both_modes(ratios))
+    (row,) = rows_of(section.tables[0])
+    assert (row["Measured"], row["Between"]) == (words, "–")
+    assert all(trace["mode"] != "markers" for trace in section.figures[0].views[0].figure["data"])
+
+
+def test_a_noisy_ratio_has_a_wide_bracket():
+    found = bracket([(8, 2.0), (16, 0.9), (32, 1.1), (64, 0.5)])
+    assert (found.low, found.high) == (8, 64)
+    assert 16 < found.at < 32
+    assert bracket([(8, 2.0)]) == Bracket(low=8, at=None, high=None)
+
+
+def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
+    falling = {64: 2.0, 256: 0.5}
+    records = [*both_modes(falling), *both_modes(falling, dtype="float32"), *both_modes(falling, backend="eager")]
+    section = section_of(tmp_path, *records)
+    names = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if trace["mode"] == "markers"]
+    assert sorted(names) == [
+        "measured · deepseek-v2-lite · bfloat16 · backend=auto",
+        "measured · deepseek-v2-lite · bfloat16 · backend=eager",
+        "measured · deepseek-v2-lite · float32 · backend=auto",
+    ]
+
+
+def test_one_mode_alone_or_a_prefill_measures_no_crossover(tmp_path):
+    prefill = both_modes({64: 2.0}, phase="prefill")
+    assert len(section_of(tmp_path, build(query_len=64), build(attention="mha"), *prefill).tables) == 1
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"settings": {}},
+        {"settings": {"geometry": {"attention": "mla"}, "attention": 3}},
+        {"settings": SETTINGS, "tp": 0},
+        {"settings": SETTINGS, "tp": 3},
+        {"settings": SETTINGS, "batch": 10**19},
+        {"settings": SETTINGS, "dtype": "</script>%{x}"},
+        {"settings": SETTINGS, "match": "cache"},
+        {"settings": SETTINGS, "cache_dtype": "fp8"},
+        {"settings": SETTINGS, "seq_len": (1 << 53) - 1},
+    ],
+    ids=range(9),
+)
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_odd_record_keeps_its_measured_crossover(tmp_path, lang, facts):
+    section = section_of(tmp_path, *both_modes({64: 2.0, 256: 0.5}, **facts), lang=lang)
+    (row,) = section.tables[0].rows
+    assert "128" in row
+    for view in section.figures[0].views:
+        plotly.graph_objects.Figure(view.figure)
+        text = json.dumps(view.figure, allow_nan=False).replace("%{hovertext}<extra>%{fullData.name}</extra>", "")
+        assert not {"<", ">", "%{"} & {text[at : at + size] for size in (1, 2) for at in range(len(text))}

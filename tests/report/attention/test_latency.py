@@ -1,0 +1,255 @@
+"""What the latency section says of records."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.records.record import Reading
+from suite.report.attention import latency
+from suite.report.blocks import LONGEST_TITLE
+from suite.report.model.results import read_results
+from tests.records.factory import build, store
+from tests.report.reading import rows_of, said
+
+
+def read(tmp_path, *records):
+    store(tmp_path / "results", *records)
+    return read_results([tmp_path / "results"])
+
+
+def section_of(results):
+    return said(latency.build(results))
+
+
+def table_of(results, index=0):
+    """Rows of a table as dictionaries by column title."""
+    return rows_of(section_of(results).tables[index])
+
+
+def details(results):
+    return [headline.detail for headline in section_of(results).headlines]
+
+
+def test_a_row_says_median_interval_level_and_roofline_share(tmp_path):
+    (row,) = table_of(read(tmp_path, build(latencies_s=(2e-3, 4e-3, 3e-3, 3e-3, 3e-3, 3e-3))))
+    assert row["Median"] == "3.00 ms"
+    assert row["Interval"] == "2.00–4.00 ms"
+    assert row["Confidence"] == "96.9 % within one launch"
+    assert row["n"] == "6"
+    # 2e8 FLOP at 1e11 FLOP/s is 2 ms, more than 3e7 B at 2e10 B/s: 2 ms of 3 ms.
+    assert row["Roofline share"] == "67 %"
+    assert row["Limited by"] == "arithmetic"
+    assert row["Backend"] == "sdpa_folded"
+    assert row["Notes"] == "–"
+
+
+def in_launches(record, *medians_s, count=6):
+    """The record's timings of several launches, each of samples that are alike."""
+    kept = [reading for reading in record.readings if reading.metric != "latency_s"]
+    timed = [
+        Reading(step=step, span="layer", metric="latency_s", value=median_s, launch=launch)
+        for launch, median_s in enumerate(medians_s)
+        for step in range(count)
+    ]
+    return replace(record, readings=[*kept, *timed])
+
+
+def test_a_row_says_how_many_launches_its_interval_covers(tmp_path):
+    (row,) = table_of(read(tmp_path, in_launches(build(), 2.9e-3, 3e-3, 3.1e-3)))
+    assert row["Confidence"] == "95.0 % over 3 launches"
+    assert row["Interval"] == "2.76–3.26 ms"  # Student's t of three: 4.30 of their error on a logarithmic scale
+    assert row["n"] == "18"
+
+
+def test_records_whose_launches_overlap_are_alike_side_by_side(tmp_path):
+    first, near, far = (
+        in_launches(build(), *(times * one for one in (2.9e-3, 3e-3, 3.1e-3))) for times in (1.0, 1.1, 1.5)
+    )
+    for name, other, shown in (("near", near, "≈ 1.10×"), ("far", far, "1.50×")):
+        store(tmp_path / name / "a", first)
+        store(tmp_path / name / "b", other)
+        results = read_results([tmp_path / name / "a", tmp_path / name / "b"])
+        assert table_of(results)[0]["b / a"] == shown
+
+
+@pytest.mark.parametrize(("slower_s", "shown"), [(3.2e-3, "≈ 1.07×"), (3.4e-3, "1.13×")])
+def test_one_launch_is_apart_only_beyond_what_repeats_show(tmp_path, slower_s, shown):
+    store(tmp_path / "a", build(latencies_s=(3e-3,) * 9))
+    store(tmp_path / "b", build(latencies_s=(slower_s,) * 9))
+    results = read_results([tmp_path / "a", tmp_path / "b"])
+    assert table_of(results)[0]["b / a"] == shown
+
+
+def test_each_span_has_the_ceilings_of_its_own_working_set(tmp_path):
+    results = read(tmp_path, build(latencies_s=(7e-3,) * 6))
+    (kernel,) = table_of(results, 1)
+    # The kernel takes 0.4 of the 7 ms; 1.4e8 FLOP at 1e11 FLOP/s is 1.4 ms of 2.8 ms.
+    assert kernel["Roofline share"] == "50 %"
+
+
+def test_a_record_without_ceilings_has_no_roofline_share(tmp_path):
+    record = build()
+    bare = [reading for reading in record.readings if not reading.metric.startswith("ceiling")]
+    (row,) = table_of(read(tmp_path, replace(record, readings=bare)))
+    assert row["Roofline share"] == row["Limited by"] == "–"
+
+
+def test_a_single_sample_is_said_to_have_no_interval(tmp_path):
+    (row,) = table_of(read(tmp_path, build(latencies_s=(2e-3,))))
+    assert row["Interval"] == row["Confidence"] == "–"
+    assert row["Notes"] == "a single sample, so no interval"
+
+
+def test_a_wall_time_far_above_the_judged_one_is_said(tmp_path):
+    (row,) = table_of(read(tmp_path, build(wall_over=1.5)))
+    assert row["Notes"].startswith("wall time is 1.50× this")
+
+
+def test_the_newest_record_is_shown_and_older_are_counted(tmp_path):
+    new = build(latencies_s=(1e-3,) * 6, provenance={"started_at": "2026-05-01T00:00:00+00:00"})
+    old = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "2026-04-01T00:00:00+00:00"})
+    never = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "9999-12-31T00:00:00+00:00"})
+    (row,) = table_of(read(tmp_path, new, old, never))
+    assert row["Median"] == "1.00 ms"
+    assert row["Notes"] == "newest shown, 2 older superseded"
+
+
+def test_changed_settings_are_said_but_not_ways_of_measuring(tmp_path):
+    other = build(settings={"seed": 4, "measure": {"precision": 0.02}}, provenance={"started_at": "2026-04-01"})
+    (row,) = table_of(read(tmp_path, build(settings={"seed": 3}), other))
+    assert "settings changed" in row["Notes"]
+    alike = build(settings={"seed": 3, "measure": {"precision": 0.5}}, seq_len=8192)
+    results = read(tmp_path / "alike", build(settings={"seed": 3}, seq_len=8192), alike)
+    assert not results.records[0].settings_changed
+
+
+def test_cases_that_may_not_be_compared_get_figures_of_their_own(tmp_path):
+    results = read(tmp_path, build(), build(attention="mha"), build(dtype="float32"), build(batch=8))
+    section = section_of(results)
+    assert sorted((figure.title, figure.settings) for figure in section.figures) == [
+        ("deepseek-v2-lite · decode · bfloat16 · cpu", "batch=1"),
+        ("deepseek-v2-lite · decode · bfloat16 · cpu", "batch=8"),
+        ("deepseek-v2-lite · decode · float32 · cpu", "batch=1"),
+    ]
+    assert [view.title for view in section.figures[0].views] == ["Whole layer", "Kernel"]
+
+
+def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
+    results = read(
+        tmp_path,
+        build(latencies_s=(1.47e-3,) * 6),
+        build(attention="mha", latencies_s=(2.31e-3,) * 6),
+        build(attention="mha", seq_len=16384, latencies_s=(9e-3,) * 6),
+    )
+    assert details(results) == [
+        "At 4,096 tokens on deepseek-v2-lite in bfloat16, decode of the whole layer takes (thread CPU time): "
+        "MLA 1.47 ms at 14 % of MHA’s cache, MHA 2.31 ms."
+    ]
+
+
+def test_headlines_say_the_dtype_and_what_else_tells_them_apart(tmp_path):
+    records = [
+        build(attention=attention, dtype=dtype, query_len=query_len)
+        for attention in ("mla", "mha")
+        for dtype, query_len in (("bfloat16", 1), ("float32", 1), ("float32", 16))
+    ]
+    found = [one.partition(", decode")[0] for one in details(read(tmp_path, *records))]
+    where = "At 4,096 tokens on deepseek-v2-lite in"
+    assert found == [f"{where} bfloat16", f"{where} float32", f"{where} float32 (query_len=16)"]
+
+
+def test_every_label_has_headlines_most_variants_first(tmp_path):
+    variants = ("mla", "mha", "gqa", "mqa")
+    four = [build(attention=attention) for attention in variants]
+    three = [build(attention=one, dtype=f"float{bits}") for one in variants[:3] for bits in (16, 32, 64, 128)]
+    pair = [build(attention=one, dtype="float8") for one in variants[:2]]
+    store(tmp_path / "a", *pair, *three, *four)
+    store(tmp_path / "b", *pair)
+    found = details(read_results([tmp_path / "a", tmp_path / "b"]))
+    assert [one[:2] for one in found] == ["a:", "a:", "a:", "b:"]
+    assert "MQA" in found[0]
+    assert not any("float8" in one for one in found[:3])
+
+
+def test_many_backends_of_many_variants_are_drawn_by_one_each(tmp_path):
+    records = [
+        build(
+            attention=one, backend=f"b{n}", seq_len=length, latencies_s=(n * 1e-3,) * 6, provenance={"backend": f"b{n}"}
+        )
+        for one in ("mla", "mha", "gqa")
+        for n in range(1, 6)
+        for length in ((1024, 4096) if n > 1 else (1024,))
+    ]
+    section = section_of(read(tmp_path, *records))
+    (figure,) = section.figures
+    # b1 is faster still, but has one context only.
+    assert [trace["y"] for trace in figure.views[0].figure["data"]] == [[2e-3, 2e-3]] * 3
+    assert "one is drawn" in figure.caption
+    assert len(section.tables[0].rows) == len(records)
+
+
+def test_less_telling_new_tokens_share_the_last_table(tmp_path):
+    drawn = [build(attention=attention) for attention in ("mla", "mha", "gqa")]
+    results = read(tmp_path, *drawn, *[build(attention=one, query_len=16) for one in ("mla", "mla_latent")])
+    section = section_of(results)
+    assert [one.title for one in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · cpu"]
+    others = table_of(results, 2)
+    assert {row["Group"] for row in others} == {"deepseek-v2-lite · decode · bfloat16 · cpu · query_len=16"}
+    assert sorted(row["Variant"] for row in others) == ["MLA", "MLA (latent)"]
+
+
+def test_no_line_joins_absorbed_prefills_with_expanded_ones(tmp_path):
+    deployed, absorbed = ({"attention": {"mode": mode}} for mode in ("expanded", "absorbed"))
+    records = [
+        build(phase="prefill", seq_len=1024),  # an old one, which says no mode
+        build(phase="prefill", seq_len=4096, settings=deployed),
+        build(attention="mla_absorbed", phase="prefill", seq_len=4096, settings=absorbed),
+        build(attention="mla_latent", phase="prefill", seq_len=1024),
+    ]
+    section = section_of(read(tmp_path, *records))
+    drawn = {trace["name"]: list(trace["x"]) for trace in section.figures[0].views[0].figure["data"]}
+    assert drawn == {"MLA": [4096], "MLA (absorbed)": [1024, 4096], "MLA (latent)": [1024]}
+
+
+def test_what_auto_chose_at_each_context_is_one_line(tmp_path):
+    chosen = [
+        build(seq_len=length, provenance={"backend": name}) for length, name in ((1024, "eager"), (4096, "other"))
+    ]
+    section = section_of(read(tmp_path, *chosen))
+    (trace,) = section.figures[0].views[0].figure["data"]
+    assert (trace["name"], trace["x"]) == ("MLA", [1024, 4096])
+    assert [row["Backend"] for row in table_of(read(tmp_path / "b", *chosen))] == ["eager", "other"]
+
+
+def test_single_contexts_are_not_drawn_beside_lines(tmp_path):
+    lines = [build(seq_len=length, tp=tp) for length in (1024, 4096) for tp in range(1, 11)]
+    results = read(tmp_path, *lines, build(batch=2))
+    section = section_of(results)
+    assert len(section.figures) == 8
+    assert not any("batch=2" in figure.settings for figure in section.figures)
+    spans = [table for table in section.tables if table.title.startswith("Other cases")]
+    assert [len(table.rows) for table in spans] == [2 * 2 + 1] * 2
+
+
+def test_a_headline_admits_that_intervals_overlap(tmp_path):
+    results = read(tmp_path, build(), build(attention="mha"))
+    assert "may be chance" in details(results)[0]
+
+
+def test_a_headline_admits_that_samples_are_few(tmp_path):
+    results = read(tmp_path, build(latencies_s=(1e-3,) * 3), build(attention="mha", latencies_s=(2e-3,) * 3))
+    assert "reach 75 % confidence only" in details(results)[0]
+
+
+def test_there_is_no_headline_without_a_variant_to_compare(tmp_path):
+    assert details(read(tmp_path, build())) == []
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize(("mha_s", "words"), [(2.31e-3, ("MLA", "1.47 ms")), (1.5e-3, ("1.47 ms",))])
+def test_a_headlines_point_is_short_and_claims_what_is_certain(tmp_path, lang, mha_s, words):
+    results = read(tmp_path, build(latencies_s=(1.47e-3,) * 6), build(attention="mha", latencies_s=(mha_s,) * 6))
+    (headline,) = said(latency.build(results), lang).headlines
+    assert all(word in headline.text for word in words)
+    assert ("MLA" in headline.text) == ("MLA" in words)
+    assert len(headline.text) < LONGEST_TITLE

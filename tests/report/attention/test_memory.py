@@ -1,0 +1,93 @@
+"""What the memory section says of records."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.records.record import Reading
+from suite.report.attention.memory import build as build_section
+from suite.report.plot.scales import byte_ticks
+from tests.records.factory import build
+from tests.report.reading import results_of, rows_of, said
+
+CACHE = 4096 * 576 * 2
+
+
+def sized(record, *, layer=3 << 20, kernel=1 << 20, counted=CACHE):
+    sizes = {("layer", "peak_bytes"): layer, ("kernel", "peak_bytes"): kernel, ("case", "cache_bytes_counted"): counted}
+    added = [Reading(step=0, span=span, metric=name, value=value) for (span, name), value in sizes.items()]
+    return replace(record, readings=[*record.readings, *added])
+
+
+def section_of(tmp_path, *records, **labelled):
+    return said(build_section(results_of(tmp_path, *records, **labelled)))
+
+
+def test_a_row_has_the_cache_its_formula_and_both_peaks(tmp_path):
+    (row,) = rows_of(section_of(tmp_path, sized(build())).tables[0])
+    assert row["Cache, closed form"] == row["Cache, counted"] == "4.50 MiB"
+    assert row["Equal to the byte"] == "yes"
+    assert (row["Peak of the kernel"], row["Peak of the whole layer"]) == ("1.00 MiB", "3.00 MiB")
+
+
+def test_a_cache_that_differs_by_a_byte_is_listed_in_sight(tmp_path):
+    section = section_of(tmp_path, sized(build()), sized(build(seq_len=8192), counted=CACHE + 1))
+    differing, folded = section.tables
+    assert not differing.folded
+    assert [row["Cache, counted"] for row in rows_of(differing)] == ["4,718,593 B"]
+    assert [row["Equal to the byte"] for row in rows_of(folded)] == ["yes", "NO, differs"]
+
+
+def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
+    records = [sized(build(attention=name, seq_len=tokens)) for name in ("mla", "mha") for tokens in (1024, 4096)]
+    (figure,) = section_of(tmp_path, *records).figures
+    layer = figure.views[0].figure
+    assert [(trace["name"], trace["x"]) for trace in layer["data"]] == [("MHA", [1024, 4096]), ("MLA", [1024, 4096])]
+    assert layer["data"][0]["y"] == pytest.approx([3 << 20] * 2, rel=1e-4)
+    assert [view.title for view in figure.views] == ["Whole layer", "Kernel"]
+
+
+def test_results_side_by_side_have_lines_and_rows_of_their_own(tmp_path):
+    section = section_of(tmp_path, before=[sized(build())], after=[sized(build(), layer=2 << 20)])
+    assert [t["name"] for t in section.figures[0].views[0].figure["data"]] == ["MLA · after", "MLA · before"]
+    both, each = section.tables
+    assert [row["Results"] for row in rows_of(each)] == ["after", "before"]
+    (row,) = rows_of(both)
+    assert (row["before"], row["after"], row["after / before"]) == ("3.00 MiB", "2.00 MiB", "0.667×")
+
+
+def test_a_long_legend_makes_the_figure_higher(tmp_path):
+    few = section_of(tmp_path / "few", sized(build()))
+    many = section_of(tmp_path / "many", *(sized(build(provenance={"backend": f"b{i}"}, backend=i)) for i in range(20)))
+    assert many.figures[0].height_px > few.figures[0].height_px
+
+
+def test_records_without_sizes_give_no_section(tmp_path):
+    assert section_of(tmp_path, build()) is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 1e300])
+def test_an_impossible_size_is_a_dash_and_not_drawn(tmp_path, value):
+    section = section_of(tmp_path, sized(build(), layer=value))
+    assert [view.title for view in section.figures[0].views] == ["Kernel"]
+    (row,) = rows_of(section.tables[0])
+    assert row["Peak of the whole layer"] == ("0 B" if value == 0 else "–")
+
+
+def test_a_context_that_is_no_number_keeps_its_row(tmp_path):
+    section = section_of(tmp_path, sized(build(seq_len="many")))
+    assert section.figures == []
+    assert rows_of(section.tables[0])[0]["Context (tokens)"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ([3 << 20], ["2 MiB", "4 MiB"]),
+        ([1 << 20], ["1 MiB", "2 MiB"]),
+        ([40_000, 9_000_000], ["16 KiB", "64 KiB", "256 KiB", "1 MiB", "4 MiB", "16 MiB"]),
+        ([1, 3], ["1 B", "2 B", "4 B"]),
+    ],
+)
+def test_byte_ticks_are_powers_of_two_around_the_values(values, texts):
+    assert [text for _, text in byte_ticks(values)] == texts

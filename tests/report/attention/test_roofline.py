@@ -1,0 +1,138 @@
+"""What the roofline section says of records."""
+
+from dataclasses import replace
+
+import plotly.graph_objects
+import pytest
+
+from suite.records.record import Reading
+from suite.report.attention.roofline import build as build_section
+from tests.records.factory import build
+from tests.report.reading import results_of, rows_of, said
+
+
+def section_of(tmp_path, *records, **labelled):
+    return said(build_section(results_of(tmp_path, *records, **labelled)))
+
+
+def with_readings(record, span, metric, *values):
+    kept = [r for r in record.readings if (r.span, r.metric) != (span, metric)]
+    added = [Reading(step=step, span=span, metric=metric, value=value) for step, value in enumerate(values)]
+    return replace(record, readings=[*kept, *added])
+
+
+def without(record, *metrics):
+    return replace(record, readings=[reading for reading in record.readings if reading.metric not in metrics])
+
+
+def points_of(figure, view=0):
+    return [t for t in figure.views[view].figure["data"] if t["mode"] == "markers" and t["x"] != [None]]
+
+
+def lines_of(figure, view=0):
+    return [t for t in figure.views[view].figure["data"] if t["mode"] == "lines"]
+
+
+def test_a_point_stands_at_its_intensity_and_at_what_it_achieved(tmp_path):
+    section = section_of(tmp_path, build(latencies_s=(2e-3,) * 6))
+    (point,) = points_of(section.figures[0])
+    assert point["x"] == [pytest.approx(2e8 / 3e7, rel=1e-4)]
+    assert point["y"] == [pytest.approx(100)]
+    assert (section.figures[0].title, section.figures[0].settings) == ("A processor · bfloat16", "threads=1")
+    assert [view.title for view in section.figures[0].views] == ["Whole layer", "Kernel"]
+
+
+def test_the_roof_rises_to_the_arithmetic_ceiling(tmp_path):
+    level, rising = lines_of(section_of(tmp_path, build()).figures[0])
+    assert (level["name"], rising["name"]) == ("Arithmetic 100 GFLOP/s", "Memory 20.0 GB/s")
+    assert (rising["x"][-1], rising["y"][-1]) == (level["x"][0], level["y"][0]) == (5, 100)
+    assert rising["y"][0] / rising["x"][0] == pytest.approx(20)
+
+
+def test_the_fastest_and_slowest_memory_ceilings_are_drawn(tmp_path):
+    speeds = {1024: 9e10, 2048: 5e10, 4096: 2e10, 8192: 2.01e10}
+    records = [
+        with_readings(build(seq_len=tokens), "layer", "ceiling_bytes_per_s", speed) for tokens, speed in speeds.items()
+    ]
+    _, *rising = lines_of(section_of(tmp_path, *records).figures[0])
+    assert [line["name"] for line in rising] == ["Memory 90.0 GB/s", "Memory 20.0 GB/s"]
+
+
+def test_phases_differ_by_the_filling_and_variants_by_colour(tmp_path):
+    deployed = {"attention": {"mode": "expanded"}}
+    section = section_of(tmp_path, build(), build(phase="prefill", settings=deployed), build(attention="mha"))
+    mha, decode, prefill = points_of(section.figures[0])
+    assert (decode["name"], prefill["name"]) == ("MLA · decode", "MLA · prefill")
+    assert prefill["marker"]["symbol"] == decode["marker"]["symbol"] + "-open"
+    assert mha["marker"]["color"] != decode["marker"]["color"] == prefill["marker"]["color"]
+
+
+def test_a_row_says_flops_and_bytes_a_second_and_what_limits(tmp_path):
+    layer, kernel = (rows_of(table)[0] for table in section_of(tmp_path, build(latencies_s=(4e-3,) * 6)).tables)
+    assert (layer["GFLOP/s"], layer["GB/s"]) == ("50.0", "7.50")
+    assert (layer["Roofline share"], layer["Limited by"]) == ("50 %", "arithmetic")
+    assert kernel["Warm"] == "1.60 ms"
+    assert "Settings" not in layer
+
+
+def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
+    record = with_readings(build(latencies_s=(2e-3,) * 6), "layer", "cold_latency_s", 5e-3, 7e-3, 6e-3, float("nan"))
+    layer, kernel = (rows_of(table)[0] for table in section_of(tmp_path, record).tables)
+    assert (layer["Cold"], layer["Cold / warm"]) == ("6.00 ms", "3.00×")
+    assert kernel["Cold"] == kernel["Cold / warm"] == "–"
+
+
+def test_cold_that_cannot_differ_from_warm_is_said_in_words(tmp_path):
+    for state, words in (("as_warm", "= warm"), ("every_run", "every run")):
+        (row,) = rows_of(section_of(tmp_path / state, build(provenance={"cold": state})).tables[0])
+        assert (row["Cold"], row["Cold / warm"]) == (words, "–")
+
+
+def test_what_tells_cases_apart_is_said_where_something_does(tmp_path):
+    rows = rows_of(section_of(tmp_path, build(batch=8), build(query_len=16), build()).tables[0])
+    assert {row["Settings"] for row in rows} == {"batch=8", "query_len=16, batch=1", "batch=1"}
+
+
+def test_machines_dtypes_and_threads_have_their_own_figures(tmp_path):
+    section = section_of(
+        tmp_path,
+        build(),
+        build(dtype="float32"),
+        build(threads=2),
+        build(seq_len=8192, environment={"machine_id": "another-machine"}),
+    )
+    assert sorted((figure.title, figure.settings) for figure in section.figures) == [
+        ("A processor · bfloat16", "threads=1 · a1b2c3d4"),
+        ("A processor · bfloat16", "threads=1 · another-"),
+        ("A processor · bfloat16", "threads=2"),
+        ("A processor · float32", "threads=1"),
+    ]
+
+
+def test_results_of_one_machine_differ_by_size(tmp_path):
+    section = section_of(tmp_path, before=[build()], after=[build()])
+    after, before = sorted(points_of(section.figures[0]), key=lambda trace: trace["name"])
+    assert (after["name"], before["name"]) == ("MLA · decode · after", "MLA · decode · before")
+    assert after["marker"]["size"] < before["marker"]["size"]
+    assert {row["Results"] for row in rows_of(section.tables[0])} == {"before", "after"}
+
+
+def test_without_work_or_cold_time_there_is_no_section(tmp_path):
+    assert section_of(tmp_path, without(build(), "flops", "traffic_bytes")) is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 1e-320, 1e308])
+@pytest.mark.parametrize("metric", ["flops", "traffic_bytes", "ceiling_flops_per_s", "ceiling_bytes_per_s"])
+def test_an_impossible_quantity_is_left_out_and_breaks_nothing(tmp_path, metric, value):
+    section = section_of(tmp_path, with_readings(build(), "layer", metric, value))
+    for figure in section.figures:
+        for view in figure.views:
+            plotly.graph_objects.Figure(view.figure)
+    (row,) = rows_of(section.tables[0])
+    assert not any("inf" in cell or "nan" in cell for cell in row.values())
+
+
+def test_old_records_without_ceilings_are_drawn_without_a_roof(tmp_path):
+    figure = section_of(tmp_path, without(build(), "ceiling_flops_per_s", "ceiling_bytes_per_s")).figures[0]
+    assert lines_of(figure) == []
+    assert len(points_of(figure)) == 1

@@ -1,0 +1,218 @@
+"""The sign map on the page: what is computed, what is measured, and that both are told apart."""
+
+import json
+import math
+import re
+from dataclasses import replace
+
+import plotly.graph_objects
+import pytest
+
+from suite.configuration import read_choice
+from suite.records.record import Evidence, Reading
+from suite.report.attention import signmap
+from suite.report.model.results import read_results
+from suite.theory.shapes import Pass, cache_bytes, grouped_shape, kernel_bytes, kernel_flops
+from suite.theory.sign_map import rivals, sized
+from tests.records.factory import build, store
+from tests.report.reading import said
+
+LLAMA = {"geometry": read_choice("geometry", "llama-3.1-8b")}
+
+
+def section_of(tmp_path, *records, lang="en"):
+    (tmp_path / "results").mkdir(exist_ok=True)
+    store(tmp_path / "results", *records)
+    return said(signmap.build(read_results([tmp_path / "results"])), lang)
+
+
+def rows_of(table):
+    return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
+
+
+def pair(gqa_s=3e-3, mla_s=1e-3, **facts):
+    """A GQA and an MLA case alike in all else; the kernel takes 0.4 of these times."""
+    gqa = build(attention="gqa", latencies_s=(gqa_s,) * 7, **facts)
+    return [gqa, build(attention="mla", latencies_s=(mla_s,) * 7, **facts)]
+
+
+def with_quantities(record, span="kernel", **constants):
+    """The record with other exact quantities of a span."""
+    kept = [one for one in record.readings if one.span != span or one.metric not in constants]
+    new = [Reading(step=0, span=span, metric=name, value=value) for name, value in constants.items()]
+    return replace(record, readings=kept + new)
+
+
+def cells(section, tp, heads):
+    """Text by device and new tokens."""
+    figure = section.figures[signmap.RANKS.index(tp)].views[signmap.HEADS.index(heads)].figure
+    texts = figure["data"][1]
+    devices = [row.split(" · ")[0] for row in texts["y"]]
+    return dict(zip(zip(devices, map(int, texts["x"]), strict=True), texts["text"], strict=True))
+
+
+def test_the_map_needs_no_records_and_shows_the_claimed_ratios(tmp_path):
+    section = section_of(tmp_path)
+    alone, ranked = cells(section, tp=1, heads=128), cells(section, tp=8, heads=128)
+    assert (alone["h100-sxm5-80gb", 1], alone["h100-sxm5-80gb", 2]) == ("3.6×", "2.2×")
+    assert (alone["a100-80gb-sxm4", 1], alone["h20-96gb", 1]) == ("2.3×", "0.54×")
+    assert {text for (_, count), text in ranked.items() if count == 1} == {"0.44×"}
+    assert "nothing measured stands beside the map" in section.explanation
+
+
+def test_every_combination_is_a_view_and_in_the_table(tmp_path):
+    section = section_of(tmp_path)
+    devices = len(signmap.known_devices())
+    assert [len(figure.views) for figure in section.figures] == [4] * 4
+    (table,) = section.tables
+    assert table.folded
+    assert len(table.rows) == 4 * 4 * devices
+    row = next(row for row in rows_of(table) if (row["Device"], row["Heads"], row["tp"]) == ("h20-96gb", "128", "1"))
+    assert (row["Ridge (FLOP/byte)"], row["1 new"]) == ("37", "0.544×")
+
+
+def test_devices_with_bfloat16_are_sorted_by_ridge_point():
+    names = [name for name, _ in signmap.known_devices()]
+    ridges = [ceilings.ridge_flops_per_byte for _, ceilings in signmap.known_devices()]
+    assert "v100-sxm2-32gb" not in names
+    assert names[0] == "h20-96gb"
+    assert ridges == sorted(ridges)
+
+
+def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
+    gqa, mla = pair(settings=LLAMA, tp=2)
+    gqa = with_quantities(gqa, "case", cache_bytes=1.0, cache_bytes_mha=4.0)
+    # 2e9 B/s: 8 ms of memory traffic against 1 ms; 1.4e8 FLOP at 1e11 FLOP/s, 1.4 ms, is what limits MLA.
+    gqa = with_quantities(gqa, flops=1e6, traffic_bytes=1.6e7, ceiling_bytes_per_s=2e9)
+    mla = with_quantities(mla, traffic_bytes=2e6, ceiling_bytes_per_s=2e9)
+    section = section_of(tmp_path, gqa, mla)
+    (row,) = rows_of(section.tables[0])
+    assert not section.tables[0].folded
+    assert row["Predicted"] == "5.71×"
+    assert (row["Measured"], row["Measured range"]) == ("3.00×", "2.70–3.33×")
+    # 32 heads on two ranks, and a quarter of MHA's cache.
+    assert (row["Heads"], row["KV heads"], row["tp"]) == ("16", "4", "2")
+    assert (row["Geometry"], row["Context (tokens)"]) == ("deepseek-v2-lite", "4,096")
+    assert (row["New tokens a step"], row["Dtype"]) == ("1", "bfloat16")
+    figure = section.figures[-1].views[0].figure
+    predicted, measured = figure["data"][1:]
+    assert predicted["x"] == [pytest.approx(math.log2(8 / 1.4), rel=1e-4)]
+    assert measured["x"] == [pytest.approx(math.log2(3), rel=1e-4)]
+    assert (predicted["name"], measured["name"]) == ("Predicted", "Measured")
+
+
+def on_the_map(query_len=1, dtype="bfloat16", heads=128, tp=1, seq_len=16384):
+    """A pair whose exact quantities are those of the map's own shapes."""
+    forward = Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=2 if dtype == "bfloat16" else 4)
+    settings = {"geometry": {"num_heads": heads}}
+    records = pair(query_len=query_len, dtype=dtype, tp=tp, seq_len=seq_len, settings=settings)
+    return [
+        with_quantities(
+            with_quantities(record, flops=kernel_flops(shape, forward), traffic_bytes=kernel_bytes(shape, forward)),
+            "case",
+            cache_bytes=cache_bytes(shape, forward),
+            cache_bytes_mha=cache_bytes(grouped_shape(sized(heads), tp=tp, kv_heads="all"), forward),
+        )
+        for record, shape in zip(records, rivals(heads, tp), strict=True)
+    ]
+
+
+def test_a_machine_on_the_map_has_two_rows(tmp_path):
+    section = section_of(tmp_path, *on_the_map(), *on_the_map(query_len=4), *on_the_map(heads=32, tp=2))
+    alone = cells(section, tp=1, heads=128)
+    # 1e11 FLOP/s and 5e10 B/s: both limited by arithmetic, so the ratio is that of their FLOPs, 256 over 1,088.
+    assert [alone["results: computed", count] for count in signmap.QUERY_LENS] == ["0.24×", "", "0.24×", "", ""]
+    assert [alone["results: MEASURED", count] for count in signmap.QUERY_LENS] == ["3.0×", "", "3.0×", "", ""]
+    assert ("results: MEASURED", 1) in cells(section, tp=2, heads=32)
+    assert ("results: MEASURED", 1) not in cells(section, tp=1, heads=64)
+    heat = section.figures[0].views[0].figure["data"][0]
+    assert heat["y"][-2:] == ["results: computed · 2", "results: MEASURED"]
+    assert heat["z"][-1][1] is None
+    assert heat["hovertext"][-1][0].startswith("results: MEASURED: 3.0× at 1 new tokens after 16,384, 2.7× to 3.3×")
+    # Drawn on the map, so not once more below it; the table has all.
+    assert len(section.figures) == len(signmap.RANKS)
+    assert len(section.tables[0].rows) == 3
+    assert "own records hold the same sizes" in section.explanation
+
+
+def test_another_dtype_has_rows_of_its_own(tmp_path):
+    section = section_of(tmp_path, *on_the_map(), *on_the_map(dtype="float32"))
+    names = {name for name, _ in cells(section, tp=1, heads=128)}
+    assert {"results: MEASURED", "results, float32: MEASURED"} <= names
+
+
+def test_machines_of_names_cut_alike_keep_their_own_rows(tmp_path):
+    folders = [tmp_path / "a very long name of one", tmp_path / "a very long name of another"]
+    for folder in folders:
+        store(folder, *on_the_map())
+    section = said(signmap.build(read_results(folders)))
+    names = [name for name in section.figures[0].views[0].figure["data"][0]["y"] if "MEASURED" in name]
+    assert names == ["a very long name of…: MEASURED", "a very long name of… (2): MEASURED"]
+
+
+@pytest.mark.parametrize(("side", "quantity"), [(0, "flops"), (1, "flops"), (0, "cache_bytes"), (1, "cache_bytes")])
+def test_a_pair_of_other_sizes_is_not_on_the_map(tmp_path, side, quantity):
+    records = on_the_map()
+    span = "case" if quantity == "cache_bytes" else "kernel"
+    value = next(one.value for one in records[side].readings if (one.span, one.metric) == (span, quantity))
+    records[side] = with_quantities(records[side], span, **{quantity: value + 2})
+    section = section_of(tmp_path, *records)
+    assert not any("MEASURED" in name for name, _ in cells(section, tp=1, heads=128))
+    assert len(section.figures) == len(signmap.RANKS) + 1
+
+
+def test_a_pair_without_ceilings_is_shown_without_a_prediction(tmp_path):
+    bare = [replace(one, readings=[r for r in one.readings if "ceiling" not in r.metric]) for one in pair()]
+    section = section_of(tmp_path, *bare)
+    (row,) = rows_of(section.tables[0])
+    assert (row["Predicted"], row["Measured"], row["Heads"], row["KV heads"]) == ("–", "3.00×", "–", "–")
+    assert [trace["type"] for trace in section.figures[-1].views[0].figure["data"]] == ["heatmap", "scatter"]
+
+
+def test_the_figure_shows_the_longest_context_of_each_pair(tmp_path):
+    section = section_of(tmp_path, *pair(seq_len=1024), *pair(seq_len=16384), *pair(seq_len=4096))
+    assert [row["Context (tokens)"] for row in rows_of(section.tables[0])] == ["1,024", "4,096", "16,384"]
+    (name,) = [one["text"] for one in section.figures[-1].views[0].figure["layout"]["annotations"]]
+    assert name == "deepseek-v2-lite · 1 new of 16,384 · bfloat16"
+
+
+def test_what_tells_pairs_apart_and_several_threads_are_said(tmp_path):
+    section = section_of(tmp_path, *pair(threads=2, tp=1), *pair(threads=2, tp=2))
+    assert [row["Settings"] for row in rows_of(section.tables[0])] == ["tp=1, threads=2", "tp=2, threads=2"]
+
+
+@pytest.mark.parametrize(
+    "other", [{"batch": 2}, {"threads": 2}, {"extras": {"seed": 1}}, {"phase": "prefill"}, {"match": "cache"}]
+)
+def test_cases_that_differ_otherwise_are_no_pair(tmp_path, other):
+    both_differ = {"phase", "match"} & set(other)
+    gqa = build(attention="gqa", **(other if both_differ else {}))
+    assert len(section_of(tmp_path, gqa, build(**other)).tables) == 1
+
+
+def test_projected_records_and_other_variants_are_no_points(tmp_path):
+    gqa, mla = pair()
+    projected = replace(gqa, evidence=Evidence.PROJECTED)
+    assert len(section_of(tmp_path, projected, mla, build(attention="mha"), build(attention="mqa")).tables) == 1
+
+
+def test_hundreds_of_pairs_are_drawn_in_part_and_that_is_said(tmp_path):
+    records = [one for batch in range(1, 31) for one in pair(batch=batch)]
+    section = section_of(tmp_path, *records)
+    assert len(section.figures[-1].views[0].figure["layout"]["annotations"]) == signmap.MOST_DRAWN
+    assert "6 more are in the table only" in section.figures[-1].caption
+    assert len(section.tables[0].rows) == 30
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_hostile_text_reaches_the_figures_as_look_alikes(tmp_path, lang):
+    evil = '</script><a href="x">%{x}$'
+    settings = {"geometry": {"num_heads": 10**400}}
+    odd = pair(geometry=evil, extras={"a": evil}, dtype=evil, settings=settings, tp=evil)
+    odd[0] = with_quantities(odd[0], flops=1e308, ceiling_flops_per_s=1e-300, traffic_bytes=float("nan"))
+    section = section_of(tmp_path, *odd, lang=lang)
+    for figure in section.figures:
+        for view in figure.views:
+            plotly.graph_objects.Figure(view.figure)
+            text = json.dumps(view.figure, allow_nan=False, ensure_ascii=False)
+            assert not re.search(r"[<>$]|%\{", text.replace("%{hovertext}<extra>%{fullData.name}</extra>", ""))
