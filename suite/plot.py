@@ -10,14 +10,12 @@ behind its buttons one is taken by its name. Texts are in English unless `lang` 
 ['scatter']
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from suite.configuration import locate
-from suite.report.blocks import Figure, Section
-from suite.report.model.formats import ends_of
-from suite.report.model.labels import style_of
-from suite.report.model.results import Results
+from suite.report.blocks import Section
+from suite.report.model.labels import BLUE, Style
 from suite.report.page.texts import load_texts
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 TITLE_PX = 40
-Chosen = Callable[[Figure], bool]
 
 
 def latency(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "go.Figure":
@@ -58,49 +55,66 @@ def learning(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "
 
 def pareto(runs: Runs, *, view: str = "", lang: str = "en") -> "go.Figure":
     """Draw quality against cache bytes of a token, and which arms no other beats in both. `view`: the task."""
-    return _drawn(runs, "suite.report.quality.tasks.build", view, lang, {}, key="quality.pareto")
+    return _drawn(runs, "suite.report.quality.tasks.build", view, lang, {}, "quality.pareto")
 
 
 def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure":
     """Draw every arm's mean difference from the one it is compared with, with Student's interval: `Runs.compare`."""
-    found = runs.compare(by, **compared).to_dict("records")
+    frame = runs.compare(by, **compared)
+    settings = [name for name in frame.columns[list(frame.columns).index("margin") + 1 :] if frame[name].nunique() > 1]
+    found = frame.to_dict("records")
     points = [
         Point(
-            x=one["difference"],
-            y=row,
-            ends=None if one["pairs"] < 2 else (one["low"], one["high"]),
-            hover=f"{one['outcome']} ({one['pairs']})",
+            x=row["difference"],
+            y=place,
+            ends=None if row["pairs"] < 2 else (row["low"], row["high"]),
+            hover=f"{row['outcome']}, {row['pairs']} pairs; {_experiment(row, settings)}",
         )
-        for row, one in enumerate(found)
+        for place, row in enumerate(found)
     ]
-    series = Series(name=by, points=points, style=style_of(by, ""), along="x", in_legend=False)
-    names = [f"{one['arm']} − {one['other']}" for one in found]
-    figure = rows(names, [series], xaxis=linear(str(found[0]["metric"])), shapes=[rule(x=0, solid=True)])
-    return _figure(figure, "", height_px(len(found)))
+    names = [
+        " · ".join([*([str(row["task"])] * ("task" in settings)), f"{row['arm']} − {row['other']}"]) for row in found
+    ]
+    series = Series(name=by, points=points, style=Style(colour=BLUE), along="x", in_legend=False)
+    axis = linear(", ".join(dict.fromkeys(str(row["metric"]) for row in found)))
+    drawn = rows(names, [series], xaxis=axis, shapes=[rule(x=0, solid=True)])
+    return _figure(drawn, f"{by}: difference, with its 95 % interval", height_px(len(found)))
 
 
-def _drawn(
-    runs: Runs, dotted: str, view: str, lang: str, about: dict[str, str], *, key: str = ""
-) -> "go.Figure":
-    """Take a figure of a section: the first that is about all this, or whose title stands under `key`."""
-    texts = load_texts(lang)
+def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:
+    """Return the settings in which an experiment differs from the others of a figure; a missing one is no number."""
+    return ", ".join(f"{name}={row[name]}" for name in settings if row[name] == row[name])
+
+
+def _drawn(runs: Runs, dotted: str, view: str, lang: str, about: Mapping[str, str], key: str = "") -> "go.Figure":
+    """Take a section's first figure that is about all this, and whose title stands under `key` if any is given."""
     section: Section | None = locate(dotted)(runs.results())
-    figures = [texts.section(section).figures[place] for place, one in enumerate(section.figures) if key in ("", getattr(one.title, "key", ""))] if section else []
-    fitting = [one for one in figures if all(one.facets.get(name) == value for name, value in about.items())]
+    figures = [figure for figure in section.figures if key in ("", getattr(figure.title, "key", ""))] if section else []
+    texts = load_texts(lang)
+    said = [texts.plain(figure) for figure in figures]
+    fitting = [figure for figure in said if all(figure.facets.get(name) == value for name, value in about.items())]
     if not fitting:
-        known = ", ".join(str(one.title) for one in figures) or "none"
-        raise ValueError(f"the runs have no such figure; those that they have: {known}")
-    views = {str(one.title): one.figure for one in fitting[0].views}
+        raise ValueError(f"the runs have no such figure, but: {'; '.join(_named(figure) for figure in said) or 'none'}")
+    views = {view.title: view.figure for view in fitting[0].views}
     if view and view not in views:
         raise ValueError(f"view must be one of {', '.join(views)}; got {view!r}")
-    figure = views[view] if view else next(iter(views.values()))
-    return _figure(figure, str(fitting[0].title), fitting[0].height_px)
+    return _figure(views[view or next(iter(views))], _named(fitting[0]), fitting[0].height_px)
 
 
-def _figure(figure: Any, title: str, height_px: int) -> "go.Figure":
+def _named(figure: Any) -> str:
+    return " · ".join(filter(None, [figure.title, figure.settings]))
+
+
+def _figure(drawn: Mapping[str, Any], title: str, height_px: int) -> "go.Figure":
     """Return the page's data and layout as a figure with its title, which the page has as a heading."""
     import plotly.graph_objects as go
 
-    drawn = go.Figure(figure)
-    margin = {**figure["layout"].get("margin", {}), "t": TITLE_PX + 20 if title else 20}
-    return drawn.update_layout(title={"text": title}, height=height_px + (TITLE_PX if title else 0), margin=margin)
+    heading = {"text": title, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container"}
+    return go.Figure(drawn).update_layout(
+        title={**heading, "pad": {"l": 8, "t": 12}},
+        # Beside the plot: over it stands the title, which the page has as a heading of its own.
+        legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"},
+        template="plotly_white",
+        height=height_px + TITLE_PX,
+        margin={**drawn["layout"].get("margin", {}), "t": TITLE_PX + 8},
+    )

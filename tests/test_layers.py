@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "suite.gate": BASE | {"suite.interruptions", "suite.streams"},
     "suite.explain": BASE,
     "suite.doctor": BASE,
+    "suite.runs": BASE | {"suite.report"},
+    "suite.plot": BASE | {"suite.report", "suite.runs"},
     "suite.results": BASE | {"suite.answer", "suite.archive", "suite.summary"},
     "suite.archive": BASE,
     "suite.summary": {"suite.configuration", "suite.records", "suite.theory"},

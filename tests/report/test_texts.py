@@ -20,8 +20,8 @@ def placeholders(sentence):
 
 
 def in_the_code():
-    """Keys that stand in the code, patterns of keys put together as `rl.phase.{phase}`, and keys that are said."""
-    found, patterns, said = set(), [], set()
+    """Return keys in the code, patterns of those put together as `rl.phase.{phase}`, and keys that are said."""
+    found, patterns, said, suffixes = set(), [], set(), set()
     for path in CODE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and KEY.fullmatch(node.value):
@@ -30,6 +30,8 @@ def in_the_code():
                 patterns.append(
                     "".join(re.escape(p.value) if isinstance(p, ast.Constant) else ".+" for p in node.values)
                 )
+            elif isinstance(node, ast.JoinedStr) and len(node.values) == 2 and isinstance(node.values[1], ast.Constant):
+                suffixes.add(node.values[1].value)  # a key that is given, and what belongs to it: `{key}_note`
             elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 name, key = getattr(node.func, "id", ""), node.args[0].value
                 said |= {key} if name in ("say", "column") else set()
@@ -37,7 +39,9 @@ def in_the_code():
                 found |= {f"{key}.title", f"{key}.explanation"} if name == "section" else set()
     page = (CODE / "page" / "page.html").read_text(encoding="utf-8")
     said |= set(re.findall(r"texts\('([a-z_.]*[a-z_])'", page)) | {f"punctuation.{name}" for name in PUNCTUATION}
-    return found | said, [re.compile(one) for one in patterns], said
+    found |= said
+    found |= {key + suffix for key in found for suffix in suffixes}
+    return found, [re.compile(pattern) for pattern in patterns], said
 
 
 def test_both_languages_have_the_same_keys_and_placeholders():

@@ -42,17 +42,18 @@ class Texts:
 
     def section(self, section: Section) -> Section:
         """Return a section that holds strings alone."""
-        said: Section = self._plain(section)
+        said: Section = self.plain(section)
         return said
 
-    def _plain(self, value: Any) -> Any:
+    def plain(self, value: Any) -> Any:
+        """Return what holds texts, such as a section or a figure, with strings in their place."""
         if isinstance(value, Say | Joined):
             return self.said(value)
         if isinstance(value, View):
             return View(title=self.said(value.title), figure=self._drawn(value.figure))
         if is_dataclass(value) and not isinstance(value, type):
-            return replace(value, **{one.name: self._plain(getattr(value, one.name)) for one in fields(value)})
-        return self._inside(value, self._plain)
+            return replace(value, **{one.name: self.plain(getattr(value, one.name)) for one in fields(value)})
+        return self._inside(value, self.plain)
 
     def _drawn(self, value: Any) -> Any:
         """Return a figure that is said; what is not our own in it is made harmless."""
