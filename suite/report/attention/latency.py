@@ -69,9 +69,7 @@ def _notes(timing: Timing) -> Text:
 COLUMNS: list[Column[Timing]] = [
     column("column.median", lambda timing: timing.median_s, numbers.seconds),
     column("column.interval", _range, kind=Kind.NUMBER),
-    column(
-        "column.level", lambda one: interval_level(one.interval) if one.interval.count > 1 else "", kind=Kind.NUMBER
-    ),
+    column("column.level", _level, kind=Kind.NUMBER),
     column("column.count", lambda timing: timing.interval.count, numbers.count),
     SHARE,
     REGIME,
