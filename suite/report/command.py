@@ -54,24 +54,29 @@ def default_folders() -> list[Path]:
     return [RESULTS] if runs_lie_directly_here or not folders else folders
 
 
-def build_sections(results: Results, texts: Texts) -> list[Section]:
+def build_sections(results: Results) -> list[Section]:
     """Build the sections that have something to say: those of conf/report.yaml, then those of other packages."""
     dotted = [*read_yaml("report.yaml")["sections"], *(point.value.replace(":", ".") for point in foreign_sections())]
     builders: list[BuildSection] = [locate(name) for name in dotted]
-    return [texts.section(section) for build in builders if (section := build(results))]
+    return [section for build in builders if (section := build(results))]
+
+
+def say_sections(results: Results, texts: Texts) -> list[Section]:
+    """Build the sections and say them in a language."""
+    return [texts.section(section) for section in build_sections(results)]
 
 
 def _html(results: Results, texts: Texts) -> Iterable[str]:
-    return [page(build_sections(results, texts), results, texts)]
+    return [page(say_sections(results, texts), results, texts)]
 
 
 def _markdown(results: Results, texts: Texts) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
-    return [markdown([section for section in build_sections(results, texts) if section.id in wanted])]
+    return [markdown([section for section in say_sections(results, texts) if section.id in wanted])]
 
 
 def _csv(results: Results, texts: Texts) -> Iterable[str]:
-    return tables_csv(build_sections(results, texts))
+    return tables_csv(say_sections(results, texts))
 
 
 def _readings(results: Results, texts: Texts) -> Iterable[str]:

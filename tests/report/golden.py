@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from suite.report.command import build_sections
+from suite.report.command import say_sections
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 
@@ -32,7 +32,7 @@ def sections() -> dict[str, str]:
     return {
         f"{lang}.{section.id}": json.dumps(plain(asdict(section)), ensure_ascii=False, indent=1, sort_keys=True)
         for lang in LANGUAGES
-        for section in build_sections(results, load_texts(lang))
+        for section in say_sections(results, load_texts(lang))
     }
 
 

@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from suite.records.record import Status
 from suite.report.blocks import Head, Section, Table
-from suite.report.command import build_sections, report
+from suite.report.command import report, say_sections
 from suite.report.model.labels import record_facets
 from suite.report.page.filters import choices, told
 from suite.report.page.page import page as written
@@ -116,7 +116,7 @@ def test_every_trace_is_about_something_that_can_be_chosen(tmp_path):
         for phase in ("decode", "prefill")
     ]
     refused = build(status=Status.FAILED, reason="it broke", seq_len=8192)
-    sections = build_sections(results_of(tmp_path, a=[*records, refused], b=records), EN)
+    sections = say_sections(results_of(tmp_path, a=[*records, refused], b=records), EN)
     offered = choices(sections)
     figures = [view.figure for section in sections for figure in section.figures for view in figure.views]
     told_by = [trace["meta"] for figure in figures for trace in figure["data"] if "meta" in trace]

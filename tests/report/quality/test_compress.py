@@ -14,7 +14,7 @@ from suite.quality.compression.words import CLASSES as SUITES_CLASSES
 from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.report.blocks import LONGEST_TITLE
-from suite.report.command import build_sections
+from suite.report.command import say_sections
 from suite.report.page.texts import load_texts
 from suite.report.quality import compress
 from suite.report.quality.compress_design import (
@@ -394,7 +394,7 @@ def tiers(rarely, **axes):
 
 
 def claim_row(*records):
-    tables = [table for section in build_sections(in_memory(*records), EN) for table in section.tables]
+    tables = [table for section in say_sections(in_memory(*records), EN) for table in section.tables]
     (claims,) = [table for table in tables if table.title == EN("claim.table")]
     (row,) = [row for row in rows_of(claims) if row["Claim"] == EN("claim.information-tiers")]
     return row

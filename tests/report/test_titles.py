@@ -1,0 +1,22 @@
+"""Titles and headlines of the page over committed records: short in both languages, and no chains of settings."""
+
+import re
+from pathlib import Path
+
+from suite.report.blocks import LONGEST_TITLE
+from suite.report.command import build_sections
+from suite.report.model.results import read_results
+from suite.report.page.texts import load_texts
+
+REFERENCE = Path(__file__).parents[2] / "results/reference"
+FOLDERS = [*(f"cpu/{name}" for name in ("train", "rl_attention", "evolution", "compress")), "cpu_rl_feedback"]
+SETTING = re.compile(r"\w=\S")
+
+
+def test_titles_and_headlines_are_short_and_in_words():
+    built = build_sections(read_results([REFERENCE / name for name in FOLDERS]))
+    assert {"latency", "compress", "rl_efficiency", "rl_stages"} <= {section.id for section in built}
+    for section in [load_texts(lang).section(section) for lang in ("en", "zh") for section in built]:
+        titled = [section, *section.figures, *section.tables, *(view for one in section.figures for view in one.views)]
+        said = [*(part.title for part in titled), *(headline.text for headline in section.headlines)]
+        assert [text for text in said if len(text) >= LONGEST_TITLE or SETTING.search(text)] == [], section.id
