@@ -23,7 +23,6 @@ from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_o
 from suite.report.plot.plots import height_px, is_wide
 from suite.report.table import Column, table
 
-LATENCY = "latency_s"
 COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES = "completions", "tokens", "updates", "cpu", "wall", "joules"
 BUDGETS = (COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES)
 STEPS = "steps"
@@ -50,9 +49,7 @@ STYLES = {
     (REWARD_FROM, "key"): Style(colour=BLUE),
     (REWARD_FROM, "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
 }
-REFERENCE = "ppo"
 MOST_LINES = 12
-
 
 OfSteps = Mapping[str, Mapping[int, float]]
 """Numbers by step, of several metrics or spans."""
@@ -112,40 +109,45 @@ RlExperiment = Experiment[RlRun]
 R = TypeVar("R")
 
 
-def tracks_memory(record: Record) -> bool:
-    """Return whether a run held every tensor of its steps by its owner, which slows it down."""
-    return record.settings.get("track_memory") is True
+def numbers_by_step(record: Record) -> dict[str, dict[str, dict[int, float]]]:
+    """Return the numbers of each span by metric and step, of those that a run could have."""
+    found = defaultdict[str, dict[str, dict[int, float]]](lambda: defaultdict(dict))
+    for reading in record.readings:
+        if 0 <= reading.step < MOST_STEPS and abs(reading.value) < MOST:
+            found[reading.span][reading.metric][reading.step] = reading.value
+    return found
 
 
 def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
-    """Read a run, but for one that tracked its memory: its seconds are no algorithm's."""
-    if tracks_memory(current.record):
+    """Read a run, but for one that tracked its memory: to hold every tensor by its owner costs seconds."""
+    record = current.record
+    if record.settings.get("track_memory") is True:
         return None
-    axes = current.record.case.axes
-    numbers: dict[str, dict[str, dict[int, float]]] = {STEP: defaultdict(dict), EVALUATE: defaultdict(dict)}
-    timed = {clock: defaultdict[str, dict[int, float]](lambda: defaultdict(float)) for clock in CLOCKS}
-    for reading in current.record.readings:
-        is_of_machine = reading.metric in (LATENCY, COUNTED[JOULES])
-        if not 0 <= reading.step < MOST_STEPS or (is_of_machine and not current.is_of_one_machine):
-            continue
-        if reading.metric == LATENCY:
-            for clock, field in CLOCKS.items():
-                seconds = getattr(reading, field)
-                is_sensible = seconds is not None and 0 <= seconds < MOST
-                timed[clock][reading.span][reading.step] += seconds if is_sensible else math.nan
-        elif reading.span in numbers and abs(reading.value) < MOST:
-            numbers[reading.span][reading.metric][reading.step] = reading.value
-    of_step = numbers[STEP]
+    found = numbers_by_step(record)
+    of_step, evaluated = found.get(STEP, {}), found.get(EVALUATE, {})
     for metric in COUNTED.values():
-        if min(of_step.get(metric, {}).values(), default=0.0) < 0:
-            del of_step[metric]
-    factors = [axes.get(name) for name in ("steps", *SHAPE)]
+        is_of_another = metric == COUNTED[JOULES] and not current.is_of_one_machine
+        if is_of_another or min(of_step.get(metric, {}).values(), default=0.0) < 0:
+            of_step.pop(metric, None)
+    timed = {clock: _seconds(record, field) if current.is_of_one_machine else {} for clock, field in CLOCKS.items()}
+    factors = [record.case.axes.get(name) for name in ("steps", *SHAPE)]
     known = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
     planned = [(COMPLETIONS, str(math.prod(known)))] if len(known) == len(factors) else []
+    accuracy = evaluated.get("heldout_accuracy", {}) if record.status is Status.OK else {}
+    curve = _curve(of_step, accuracy, timed)
     key = (*key[:-1], *planned, key[-1])
-    evaluated, is_ok = numbers[EVALUATE], current.record.status is Status.OK
-    curve = _curve(of_step, evaluated.get("heldout_accuracy", {}), timed) if is_ok else None
     return RlRun(current=current, key=key, curve=curve, of_step=of_step, evaluated=evaluated, timed=timed)
+
+
+def _seconds(record: Record, clock: str) -> OfSteps:
+    """Return the seconds of each span by step; no number where a reading lacks this field."""
+    found = defaultdict[str, dict[int, float]](lambda: defaultdict(float))
+    for reading in record.readings:
+        if reading.metric == "latency_s" and 0 <= reading.step < MOST_STEPS:
+            seconds = getattr(reading, clock)
+            is_sensible = seconds is not None and 0 <= seconds < MOST
+            found[reading.span][reading.step] += seconds if is_sensible else math.nan
+    return found
 
 
 def _curve(of_step: OfSteps, accuracy: Mapping[int, float], timed: Mapping[str, OfSteps]) -> Curve | None:
@@ -235,7 +237,7 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
     made = []
     for experiment in found:
         # PPO on grouped prompts differs from the others in nothing but the algorithm.
-        ppo = [arm for arm in chosen(experiment) if arm.said(ALGORITHM) == REFERENCE and arm.said(SHAPE[1]) != "1"]
+        ppo = [arm for arm in chosen(experiment) if arm.said(ALGORITHM) == "ppo" and arm.said(SHAPE[1]) != "1"]
         made.append(replace(experiment, baseline=next(iter([*ppo, *chosen(experiment)]), None)))
     return most_arms_first(made)
 

@@ -4,7 +4,8 @@ Most of it is projected, for models that no machine at hand can train; what was 
 column, and stands over the projection of the same model where there is one.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -25,7 +26,18 @@ from suite.report.plot.plots import LEGEND_ROW_PX, height_px, is_wide, plot
 from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, shares, ticked
 from suite.report.rl import memory_design as design
-from suite.report.rl.memory_design import MODELS, PARAMETERS, TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
+from suite.report.rl.memory_design import (
+    MODELS,
+    PARAMETERS,
+    TITLED,
+    MemoryArm,
+    MemoryExperiment,
+    Part,
+    Saving,
+    arms_in,
+    devices_needed,
+    written,
+)
 from suite.report.table import Column, column, columns_of, table
 from suite.theory.published_memory import NEEDS, PEAK, SAVING, PublishedMemory, published_memory
 
@@ -70,7 +82,7 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     drawn, saved = design.drawn_experiments(found), design.savings(found)
-    arms, to_fit, drawn_to_fit = _arms(found), _to_fit(found), _to_fit(drawn)
+    arms, to_fit, drawn_to_fit = arms_in(found), _to_fit(found), _to_fit(drawn)
     return section(
         "rl_memory",
         figures=[*(_bars(one, found) for one in drawn), *map(_curves, design.telling_pairs(saved))],
@@ -85,10 +97,6 @@ def build(results: Results) -> Section | None:
         ],
         headlines=[_headline(pair, arms) for pair in design.telling_pairs(design.savings(drawn))],
     )
-
-
-def _arms(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
-    return [arm for experiment in found for arm in experiment.arms]
 
 
 def _algorithm(arm: MemoryArm) -> str:
@@ -234,36 +242,30 @@ def _saving_plot(over: str, lines: Sequence[Series]) -> dict[str, Any]:
 
 def _lines_over(over: str, found: Sequence[Saving]) -> list[Series]:
     """Return lines whose experiments agree in everything else, with two points at least; of too many those that
-    differ the least from what is usual."""
+    differ the least from what is usual.
+    """
     models = {*MODELS.values()}
-    placed = [one for one in found if one.at(over) is not None]
-    by_rest = grouped(placed, lambda one: without(one.arm.setting, models if over == PARAMETERS else {over}))
-    lines = {key: points for key, same in by_rest.items() if len(points := {one.at(over): one for one in same}) > 1}
-    usual = design.usual_of([one.arm.setting for one in found])
-    odd = {key: design.unusual(key, usual) - models for key in lines}
-    kept = sorted(lines, key=lambda key: (len(odd[key]), -len(lines[key])))[: len(LINES)]
-    return [
-        Series(
-            name=_line_name(key, differing(kept) & (odd[key] | models)),
-            points=sorted((_saving_point(x, one) for x, one in lines[key].items()), key=lambda point: point.x),
-            style=style,
-            mode="lines+markers",
-            size=8,
-        )
-        for key, style in zip(kept, LINES, strict=False)
-    ]
+    varied = models if over == PARAMETERS else {over}
+    of_rest: dict[Pairs, dict[float, Saving]] = defaultdict(dict)
+    for saving in found:
+        if (x := saving.at(over)) is not None:
+            of_rest[without(saving.arm.setting, varied)][x] = saving
+    usual = design.usual_of([saving.arm.setting for saving in found])
+    odd = {key: design.unusual(key, usual) - models for key, points in of_rest.items() if len(points) > 1}
+    kept = sorted(odd, key=lambda key: (len(odd[key]), -len(of_rest[key])))[: len(LINES)]
+    lines = []
+    for key, style in zip(kept, LINES, strict=False):
+        names = differing(kept) & (odd[key] | models)
+        told = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
+        points = [_saving_point(x, saving) for x, saving in sorted(of_rest[key].items())]
+        name = ", ".join(told) or say("rl_memory.usual")
+        lines.append(Series(name=name, points=points, style=style, mode="lines+markers", size=8))
+    return lines
 
 
-def _line_name(key: Pairs, names: Collection[str]) -> Text:
-    """Return the model, and what is unusual, where lines differ in it."""
-    told = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
-    return ", ".join(told) or say("rl_memory.usual")
-
-
-def _saving_point(x: float | None, saving: Saving) -> Point:
-    hover = say("rl_memory.saving_hover", **_fields(saving))
+def _saving_point(x: float, saving: Saving) -> Point:
     facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
-    return Point(x=x, y=saving.share, hover=hover, facets=facets)
+    return Point(x=x, y=saving.share, hover=say("rl_memory.saving_hover", **_fields(saving)), facets=facets)
 
 
 def _fields(saving: Saving) -> dict[str, Text]:
@@ -316,12 +318,12 @@ def _note(first: Text, arms: Sequence[MemoryArm], owners: Sequence[MemoryArm] | 
 
 def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
     """Return projections; how many devices are needed depends on everything but how many there are."""
-    arms = [arm for arm in _arms(found) if not arm.first.is_measured]
+    arms = [arm for arm in arms_in(found) if not arm.first.is_measured]
     return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [SHARDS]), arm.key)).values()]
 
 
 def _fits_table(title: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
-    if not any(_needed(size, arm) for arm in arms for size in GPUS_GB):
+    if not any(devices_needed(size, arm) for arm in arms for size in GPUS_GB):
         return None
     return table(
         say(title),
@@ -329,16 +331,12 @@ def _fits_table(title: str, arms: Sequence[MemoryArm], results: Results) -> Tabl
         [
             *_case_columns(arms, results, but=SHARDS),
             column("rl_memory.on_one", lambda arm: _peak_of_one(1, arm), numbers.bytes_iec),
-            *(column(say("rl_memory.gpu", size=gb), partial(_needed, gb), numbers.count) for gb in GPUS_GB),
+            *(column(say("rl_memory.gpu", size=gb), partial(devices_needed, gb), numbers.count) for gb in GPUS_GB),
             column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
         ],
         note=_note(say("rl_memory.fits_note", reserve=_reserve(arms)), arms, but=SHARDS),
         facets_of=lambda arm: arm.facets,
     )
-
-
-def _needed(size_gb: int, arm: MemoryArm) -> int | None:
-    return arm.first.devices_needed(size_gb)
 
 
 def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
@@ -347,7 +345,7 @@ def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
 
 def _smallest(arm: MemoryArm) -> Text:
     """Return the set with the least memory together; of equal ones the fewest devices."""
-    sets = [(count * size, count, size) for size in GPUS_GB if (count := _needed(size, arm)) is not None]
+    sets = [(count * size, count, size) for size in GPUS_GB if (count := devices_needed(size, arm)) is not None]
     return _set(*min(sets)[1:]) if sets else ""
 
 
@@ -440,7 +438,7 @@ def _held_at_peak(place: int, name: str, arm: MemoryArm) -> float | None:
 
 def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving]) -> Table:
     """Lay out published figures, each beside the most usual of our comparable projections."""
-    projections = [arm for arm in _arms(found) if not arm.first.is_measured]
+    projections = [arm for arm in arms_in(found) if not arm.first.is_measured]
     usual = design.usual_of([arm.setting for arm in projections])
     projections.sort(key=lambda arm: len(design.unusual(arm.setting, usual)))
     shares = {one.arm: one.share for one in reversed(saved) if one.arm.first.has_reference}
@@ -481,7 +479,7 @@ def _said_of(figure: PublishedMemory, arm: MemoryArm, share: float | None) -> Te
     if figure.kind == SAVING:
         return "" if share is None else numbers.percent(share)
     if figure.kind == NEEDS:
-        count = _needed(figure.gpu_gb, arm)
+        count = devices_needed(figure.gpu_gb, arm)
         return "" if count is None else _set(count, figure.gpu_gb)
     peak = _peak_of_one((figure.like or {}).get(SHARDS, 1), arm)
     return "" if peak is None else numbers.bytes_iec(peak)

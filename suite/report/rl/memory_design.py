@@ -9,16 +9,18 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 from suite.records.derived import noted
 from suite.records.holdings import ALLOCATOR_PEAK, KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REFERENCE, parts_of
-from suite.records.record import Reading, Record, Status
+from suite.records.record import Record, Status
 from suite.records.rl_metrics import PHASES
 from suite.report.blocks import Text, dotted
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, label_of, rank_of
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, text_of
+from suite.report.rl.design import OfSteps, numbers_by_step
 
 MODELS = {"rl_memory": "geometry", "rl": "policy"}
 """The workloads, and the axis that names the model of a case."""
@@ -31,7 +33,6 @@ UNSAID = (SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
 """What changes no size: of records that differ in it alone, the one that held most counts."""
 MOST_PROJECTED, MOST_MEASURED = 3, 2
 """Experiments that are drawn."""
-MOST_BYTES = 1 << 60
 SLACK = 1 + 1e-9
 """Rounding of sums."""
 BASELINE = "ppo"
@@ -63,12 +64,8 @@ class StepMemory(Run):
 
     @cached_property
     def said(self) -> dict[str, str]:
-        """Return every axis and further setting of its case; empty where it does not apply."""
-        return said_by(self.record)
-
-    @property
-    def seed(self) -> str:
-        return ""  # It changes no size.
+        """Return every axis and further setting of its case as its id writes them; empty where it does not apply."""
+        return _said_by(self.record)
 
     @property
     def workload(self) -> str:
@@ -100,11 +97,6 @@ class StepMemory(Run):
         held = any(owner == REFERENCE for phase in self.phases.values() for owner, _ in phase.parts)
         return held or self.constant("reference_parameter_count") is not None
 
-    def devices_needed(self, size_gb: int) -> int | None:
-        """Return the fewest such GPUs that hold it; None where no number that was tried does."""
-        count = noted(self.record, f"gpu_{size_gb}", "devices_needed")
-        return int(count) if count is not None and 1 <= count <= MOST_STEPS else None
-
 
 MemoryArm = Arm[StepMemory]
 MemoryExperiment = Experiment[StepMemory]
@@ -114,37 +106,31 @@ def phases_of(record: Record) -> dict[str, Phase]:
     """Read the peaks of a record's phases; none where it tracks no memory or did not end well."""
     if record.status is not Status.OK:
         return {}
-    peaks: dict[str, dict[int, float]] = defaultdict(dict)
-    parts: dict[tuple[str, int], dict[Part, float]] = defaultdict(lambda: defaultdict(float))
-    for reading in filter(_is_possible, record.readings):
-        if reading.metric == PEAK:
-            peaks[reading.span][reading.step] = reading.value
-        elif reading.metric == PART and (part := parts_of(reading.span)) is not None:
-            phase, owner, kind = part
-            known = owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER
-            parts[phase, reading.step][known] += reading.value
-    highest = {phase: max(found, key=lambda step: (found[step], -step)) for phase, found in peaks.items()}
-    return {
-        phase: _phase(record, phase, peaks[phase][step], parts.get((phase, step), {}))
-        for phase in PHASES
-        if (step := highest.get(phase)) is not None
-    }
+    found = numbers_by_step(record)
+    return {phase: made for phase in PHASES if (made := _phase(found, phase)) is not None}
 
 
-def _is_possible(reading: Reading) -> bool:
-    return 0 <= reading.step < MOST_STEPS and 0 < reading.value < MOST_BYTES
-
-
-def _phase(record: Record, phase: str, peak: float, parts: Mapping[Part, float]) -> Phase:
-    held = dict(parts)
+def _phase(found: Mapping[str, OfSteps], phase: str) -> Phase | None:
+    """Return a phase at the step that held most."""
+    peaks, allocator = ([*_possible(found, phase, metric).items()] for metric in (PEAK, ALLOCATOR_PEAK))
+    if not peaks:
+        return None
+    at, peak = max(peaks, key=lambda item: (item[1], -item[0]))
+    held = defaultdict[Part, float](float)
+    for span in found:
+        of, owner, kind = parts_of(span) or ("", "", "")
+        if of == phase and (size := _possible(found, span, PART).get(at)) is not None:
+            held[owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER] += size
     if sum(held.values()) > peak * SLACK:
-        held = {}  # They cannot be this peak's.
+        held.clear()  # They cannot be this peak's.
     rest = peak - sum(held.values())
     if rest > peak * (SLACK - 1):
-        held[NOBODY, OTHER] = held.get((NOBODY, OTHER), 0.0) + rest
-    allocator = [one for one in record.readings if one.span == phase and one.metric == ALLOCATOR_PEAK]
-    most = max((one.value for one in filter(_is_possible, allocator)), default=None)
-    return Phase(peak=peak, parts=held, allocator=most)
+        held[NOBODY, OTHER] += rest
+    return Phase(peak=peak, parts=held, allocator=max((size for _, size in allocator), default=None))
+
+
+def _possible(found: Mapping[str, OfSteps], span: str, metric: str) -> dict[int, float]:
+    return {step: size for step, size in found.get(span, {}).get(metric, {}).items() if size > 0}
 
 
 def memory_experiments(results: Results) -> list[MemoryExperiment]:
@@ -155,9 +141,18 @@ def memory_experiments(results: Results) -> list[MemoryExperiment]:
 
 
 def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
-    current = [one for one in results.records if one.record.case.workload == workload and phases_of(one.record)]
-    design = _design(workload, [one.record for one in current])
-    steps = runs_of(replace(results, records=current), design, weight=lambda step, _: step.peak)
+    tracked = [one for one in results.records if one.record.case.workload == workload and phases_of(one.record)]
+    records = [current.record for current in tracked]
+    design = Design(
+        workload=workload,
+        read=lambda current, key: StepMemory(current=current, key=((EVIDENCE, str(current.record.evidence)), *key)),
+        is_factor={*FACTORS, *_bound_to_an_algorithm(records)}.__contains__,
+        repeats="",  # Of all seeds one counts.
+        ignored=UNSAID,
+        defaults=defaults_in(records, named_in(records, ignored=UNSAID)),
+        heads=(MODELS[workload],),
+    )
+    steps = runs_of(replace(results, records=tracked), design, weight=lambda step, _: step.peak)
     names = _arm_names(arm.key for arm in arms_of(steps, design.is_factor))
 
     def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
@@ -167,27 +162,14 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     return experiments(steps, design, has_labels=results.several, named=named)
 
 
-def _design(workload: str, records: Sequence[Record]) -> Design[StepMemory]:
-    factors = {*FACTORS, *_bound_to_an_algorithm(records)}
-    return Design(
-        workload=workload,
-        read=lambda one, key: StepMemory(current=one, key=((EVIDENCE, str(one.record.evidence)), *key)),
-        is_factor=lambda name: name in factors,
-        ignored=UNSAID,
-        defaults=defaults_in(records, named_in(records, ignored=UNSAID)),
-        heads=(MODELS[workload],),
-    )
-
-
-def said_by(record: Record) -> dict[str, str]:
-    """Return the axes and the further settings of a case as its id writes them."""
+def _said_by(record: Record) -> dict[str, str]:
     return {name: text_of(value) for name, value in (*record.case.axes.items(), *sorted(record.case.extras.items()))}
 
 
 def _bound_to_an_algorithm(records: Iterable[Record]) -> set[str]:
     """Return settings that some algorithms always have and others never, so that the two cannot agree in them."""
     given, empty = set[tuple[str, str]](), set[tuple[str, str]]()
-    for said in map(said_by, records):
+    for said in map(_said_by, records):
         for name, value in said.items():
             (given if value else empty).add((said.get(ALGORITHM, ""), name))
     sometimes = {name for _, name in given & empty}
@@ -213,6 +195,17 @@ def own_settings(arm: MemoryArm) -> list[str]:
     return written(arm.key, {name for name, _ in arm.key} - {*FACTORS})
 
 
+def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
+    """Return the fewest such GPUs that hold an arm; None where no number that was tried does."""
+    count = noted(arm.first.record, f"gpu_{size_gb}", "devices_needed")
+    return int(count) if count is not None and 1 <= count <= MOST_STEPS else None
+
+
+def arms_in(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
+    """Return the arms of all experiments."""
+    return [arm for experiment in found for arm in experiment.arms]
+
+
 def first_of(experiment: MemoryExperiment) -> StepMemory:
     """Return a case for what all of them share."""
     return experiment.arms[0].first
@@ -220,16 +213,15 @@ def first_of(experiment: MemoryExperiment) -> StepMemory:
 
 def drawn_experiments(found: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
     """Return for each model the experiment with the most arms, and of those the most usual; of the largest models,
-    those where arms stand side by side before the others."""
+    those where arms stand side by side before the others.
+    """
     usual = usual_of([experiment.key for experiment in found])
     best: dict[tuple[bool, str], MemoryExperiment] = {}
     for one in sorted(found, key=lambda one: (-len(one.arms), len(unusual(one.key, usual)))):
         best.setdefault((first_of(one).is_measured, first_of(one).model), one)
     chosen = sorted((one for one in found if one in best.values()), key=lambda one: len(one.arms) == 1)
-    return [
-        *[one for one in chosen if not first_of(one).is_measured][:MOST_PROJECTED],
-        *[one for one in chosen if first_of(one).is_measured][:MOST_MEASURED],
-    ]
+    projected, measured = ([one for one in chosen if first_of(one).is_measured is kind] for kind in (False, True))
+    return projected[:MOST_PROJECTED] + measured[:MOST_MEASURED]
 
 
 def usual_of(keys: Sequence[Pairs]) -> dict[str, str]:
@@ -310,26 +302,22 @@ class Check:
 
 def checks(found: Sequence[MemoryExperiment]) -> list[Check]:
     """Return phases of runs that a projection or an allocator can be compared with, a row for each projection."""
-    every = [arm for experiment in found for arm in experiment.arms]
-    projections = [arm.first for arm in every if not arm.first.is_measured]
-    rows: list[Check] = []
-    for arm in every:
-        if arm.first.is_measured:
-            alike: list[StepMemory | None] = [one for one in projections if _is_same(arm.first, one)]
-            rows += [_check(arm, phase, one) for one in alike or [None] for phase in arm.first.phases]
-    return [row for row in rows if row.projected is not None or row.allocator is not None]
-
-
-def _check(arm: MemoryArm, phase: str, projection: StepMemory | None) -> Check:
-    measured, projected = arm.first.phases[phase], projection.phases.get(phase) if projection else None
-    return Check(
-        arm=arm,
-        phase=phase,
-        measured=measured.peak,
-        allocator=measured.allocator,
-        projected=projected.peak if projected else None,
-        tokens=projection.said.get("seq_len", "") if projection else "",
-    )
+    by_evidence = grouped(arms_in(found), lambda arm: arm.first.is_measured)
+    rows = []
+    for arm in by_evidence.get(True, []):
+        alike = [other.first for other in by_evidence.get(False, []) if _is_same(arm.first, other.first)]
+        for projection, (phase, measured) in product(alike or (None,), arm.first.phases.items()):
+            projected = projection.phases.get(phase) if projection else None
+            row = Check(
+                arm=arm,
+                phase=phase,
+                measured=measured.peak,
+                allocator=measured.allocator,
+                projected=projected.peak if projected else None,
+                tokens=projection.said.get("seq_len", "") if projection else "",
+            )
+            rows += [row] if projected or measured.allocator is not None else []
+    return rows
 
 
 def _is_same(run: StepMemory, projection: StepMemory) -> bool:
