@@ -5,10 +5,10 @@ column, and stands over the projection of the same model where there is one.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import cycle
-from typing import Any
+from typing import Any, TypeVar
 
 from suite.records import holdings, numbers
 from suite.records.derived import noted
@@ -30,6 +30,7 @@ from suite.report.rl.memory_design import (
     MODELS,
     PARAMETERS,
     TITLED,
+    Check,
     MemoryArm,
     MemoryExperiment,
     Part,
@@ -39,8 +40,9 @@ from suite.report.rl.memory_design import (
     written,
 )
 from suite.report.table import Column, column, columns_of, table
-from suite.theory.published_memory import NEEDS, PEAK, SAVING, PublishedMemory, published_memory
+from suite.theory.published_memory import NEEDS, SAVING, PublishedMemory, published_memory
 
+R = TypeVar("R")
 STRIPS = dict(zip(OWNERS, ("#57606a", "#afb8c1", "#818b98", "#c8d1da", "#6e7781"), strict=True))
 """Greys that differ from their neighbours'."""
 LOOKS = {
@@ -87,8 +89,8 @@ def build(results: Results) -> Section | None:
         "rl_memory",
         figures=[*(_bars(one, found) for one in drawn), *map(_curves, design.telling_pairs(saved))],
         tables=[
-            _fits_table("rl_memory.fits", drawn_to_fit, results),
-            _fits_table("rl_memory.fits_all", to_fit, results) if len(to_fit) > len(drawn_to_fit) else None,
+            _fits_table("fits", drawn_to_fit, results),
+            _fits_table("fits_all", to_fit, results) if len(to_fit) > len(drawn_to_fit) else None,
             _savings_table(saved, results),
             _checks_table(design.checks(found), results),
             _published_table(found, saved),
@@ -100,7 +102,7 @@ def build(results: Results) -> Section | None:
 
 
 def _algorithm(arm: MemoryArm) -> str:
-    return labels.label_of(ALGORITHM, arm.first.algorithm)
+    return labels.label_of(ALGORITHM, arm.said(ALGORITHM))
 
 
 def _evidence(arm: MemoryArm) -> str:
@@ -287,33 +289,48 @@ def parameters(value: float) -> str:
     return f"{value / size:.3g}{unit}"
 
 
-def _case_columns(
-    arms: Sequence[MemoryArm], results: Results, *, has_evidence: bool = False, but: str = ""
-) -> list[Column[MemoryArm]]:
-    """Return what tables begin with: a case's model and algorithm, and how it differs from the table's others."""
-    by_workload = grouped(arms, lambda arm: arm.first.workload).items()
-    told = {workload: differing([arm.setting for arm in same]) - {*TITLED, but} for workload, same in by_workload}
+def _table(
+    name: str,
+    rows: Sequence[R],
+    columns: Iterable[Column[R]],
+    results: Results,
+    *,
+    arm_of: Callable[[R], MemoryArm],
+    has_evidence: bool = False,
+    but: str = "",
+    owners: Sequence[MemoryArm] | None = None,
+    note: Text = "",
+    folded: bool = False,
+) -> Table:
+    """Lay out cases by their model, their algorithm and how they differ; then what a table says of them.
+
+    Its note ends with what all cases agree in, and what an arm alone has, neither of which a row says.
+    """
+    arms, told, said = [arm_of(row) for row in rows], {}, [note or say(f"rl_memory.{name}_note")]
+    for workload, same in grouped(arms, lambda arm: arm.first.workload).items():
+        keys = [arm.setting for arm in same]
+        told[workload] = differing(keys) - {*TITLED, but}
+        alike = written(keys[0], {name for name, _ in keys[0]} - told[workload] - {*TITLED, but})
+        said += [say(f"rl_memory.alike.{workload}", settings=", ".join(alike))] if alike else []
 
     def settings(arm: MemoryArm) -> str:
         return ", ".join(written(arm.setting, told[arm.first.workload]))
 
-    return [
+    of_case = [
         column("column.model", lambda arm: arm.first.model),
         column("column.algorithm", lambda arm: arm.name),
         column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
         *([column("fact.evidence", lambda arm: say(f"evidence.{_evidence(arm)}"))] if has_evidence else []),
         *([column("column.label", lambda arm: arm.label, facet="label")] if results.several else []),
     ]
-
-
-def _note(first: Text, arms: Sequence[MemoryArm], owners: Sequence[MemoryArm] | None = None, but: str = "") -> Text:
-    """Add to a note what all cases agree in, and what an arm alone has, neither of which a row says."""
-    said = [first]
-    for workload, same in grouped(arms, lambda arm: arm.first.workload).items():
-        keys = [arm.setting for arm in same]
-        alike = written(keys[0], {name for name, _ in keys[0]} - differing(keys) - {*TITLED, but})
-        said += [say(f"rl_memory.alike.{workload}", settings=", ".join(alike))] if alike else []
-    return joined("sentence", [*said, *_own(arms if owners is None else owners)])
+    return table(
+        say(f"rl_memory.{name}"),
+        rows,
+        [*columns_of(arm_of, of_case), *columns],
+        note=joined("sentence", [*said, *_own(arms if owners is None else owners)]),
+        folded=folded,
+        facets_of=lambda row: arm_of(row).facets,
+    )
 
 
 def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
@@ -322,21 +339,16 @@ def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
     return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [SHARDS]), arm.key)).values()]
 
 
-def _fits_table(title: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
+def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
     if not any(devices_needed(size, arm) for arm in arms for size in GPUS_GB):
         return None
-    return table(
-        say(title),
-        arms,
-        [
-            *_case_columns(arms, results, but=SHARDS),
-            column("rl_memory.on_one", lambda arm: _peak_of_one(1, arm), numbers.bytes_iec),
-            *(column(say("rl_memory.gpu", size=gb), partial(devices_needed, gb), numbers.count) for gb in GPUS_GB),
-            column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
-        ],
-        note=_note(say("rl_memory.fits_note", reserve=_reserve(arms)), arms, but=SHARDS),
-        facets_of=lambda arm: arm.facets,
-    )
+    columns: list[Column[MemoryArm]] = [
+        column("rl_memory.on_one", partial(_peak_of_one, 1), numbers.bytes_iec),
+        *(column(say("rl_memory.gpu", size=gb), partial(devices_needed, gb), numbers.count) for gb in GPUS_GB),
+        column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
+    ]
+    note = say("rl_memory.fits_note", reserve=_reserve(arms))
+    return _table(name, arms, columns, results, arm_of=lambda arm: arm, but=SHARDS, note=note)
 
 
 def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
@@ -354,50 +366,39 @@ def _set(count: int, size_gb: int) -> Text:
 
 
 def _reserve(arms: Iterable[MemoryArm]) -> Text:
-    stated = [arm.first.setting("reserve_bytes_per_device") for arm in arms]
-    known = sorted(value for text in stated if (value := number_of(text)) is not None)
+    stated = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
+    known = [value for value in stated if value is not None]
     if not known:
         return say("rl_memory.reserve_unknown")
-    low, high = numbers.bytes_iec(known[0]), numbers.bytes_iec(known[-1])
+    low, high = numbers.bytes_iec(min(known)), numbers.bytes_iec(max(known))
     return low if low == high else say("rl.range", low=low, high=high)
 
 
 def _savings_table(found: Sequence[Saving], results: Results) -> Table:
-    arms = [one.arm for one in found]
-    return table(
-        say("rl_memory.savings"),
-        found,
-        [
-            *columns_of(lambda one: one.arm, _case_columns(arms, results, has_evidence=True)),
-            column("rl_memory.parameters", lambda one: one.arm.first.parameters, parameters),
-            column("rl_memory.against", lambda one: one.baseline.name),
-            column("rl_memory.baseline_peak", lambda one: one.baseline.first.peak, numbers.bytes_iec),
-            column("rl_memory.peak", lambda one: one.arm.first.peak, numbers.bytes_iec),
-            column("rl_memory.saved", lambda one: one.share, numbers.percent),
-        ],
-        note=_note(say("rl_memory.savings_note"), arms, [one.baseline for one in found]),
-        facets_of=lambda one: one.arm.facets,
+    columns: list[Column[Saving]] = [
+        column("rl_memory.parameters", lambda saving: saving.arm.first.parameters, parameters),
+        column("rl_memory.against", lambda saving: saving.baseline.name),
+        column("rl_memory.baseline_peak", lambda saving: saving.baseline.first.peak, numbers.bytes_iec),
+        column("rl_memory.peak", lambda saving: saving.arm.first.peak, numbers.bytes_iec),
+        column("rl_memory.saved", lambda saving: saving.share, numbers.percent),
+    ]
+    owners = [saving.baseline for saving in found]
+    return _table(
+        "savings", found, columns, results, arm_of=lambda saving: saving.arm, has_evidence=True, owners=owners
     )
 
 
-def _checks_table(found: Sequence[design.Check], results: Results) -> Table:
-    arms = [one.arm for one in found]
-    return table(
-        say("rl_memory.checks"),
-        found,
-        [
-            *columns_of(lambda check: check.arm, _case_columns(arms, results)),
-            column("column.phase", lambda check: say(f"rl.phase.{check.phase}")),
-            column("rl_memory.measured", lambda check: check.measured, numbers.bytes_iec),
-            column("rl_memory.projected", lambda check: check.projected, numbers.bytes_iec),
-            column("rl_memory.projected_tokens", lambda check: check.tokens, kind=Kind.NUMBER),
-            column("rl_memory.over_projected", lambda check: _over(check.measured, check.projected), numbers.times),
-            column("rl_memory.allocator", lambda check: check.allocator, numbers.bytes_iec),
-            column("rl_memory.over_held", lambda check: _over(check.allocator, check.measured), numbers.times),
-        ],
-        note=_note(say("rl_memory.checks_note"), arms),
-        facets_of=lambda check: check.arm.facets,
-    )
+def _checks_table(found: Sequence[Check], results: Results) -> Table:
+    columns: list[Column[Check]] = [
+        column("column.phase", lambda check: say(f"rl.phase.{check.phase}")),
+        column("rl_memory.measured", lambda check: check.measured, numbers.bytes_iec),
+        column("rl_memory.projected", lambda check: check.projected, numbers.bytes_iec),
+        column("rl_memory.projected_tokens", lambda check: check.tokens, kind=Kind.NUMBER),
+        column("rl_memory.over_projected", lambda check: _over(check.measured, check.projected), numbers.times),
+        column("rl_memory.allocator", lambda check: check.allocator, numbers.bytes_iec),
+        column("rl_memory.over_held", lambda check: _over(check.allocator, check.measured), numbers.times),
+    ]
+    return _table("checks", found, columns, results, arm_of=lambda check: check.arm)
 
 
 def _over(amount: float | None, over: float | None) -> float | None:
@@ -407,23 +408,14 @@ def _over(amount: float | None, over: float | None) -> float | None:
 def _peaks_table(by: str, arms: Sequence[MemoryArm], results: Results) -> Table:
     """Lay out each phase's peak and the whole's by owner, or the whole's by kind."""
     place, names, phases = (0, (*OWNERS, NOBODY), PHASES) if by == "owner" else (1, (*KINDS, OTHER), ())
-    held = [
-        column(f"rl_memory.{by}.{name}", partial(_held_at_peak, place, name), numbers.bytes_iec, only_where_known=True)
-        for name in names
+    columns: list[Column[MemoryArm]] = [
+        column("rl_memory.peak", lambda arm: arm.first.peak, numbers.bytes_iec),
+        *(column(f"rl.phase.{phase}", partial(_peak_in, phase), numbers.bytes_iec) for phase in phases),
     ]
-    return table(
-        say(f"rl_memory.by_{by}"),
-        arms,
-        [
-            *_case_columns(arms, results, has_evidence=True),
-            column("rl_memory.peak", lambda arm: arm.first.peak, numbers.bytes_iec),
-            *(column(f"rl.phase.{phase}", partial(_peak_in, phase), numbers.bytes_iec) for phase in phases),
-            *held,
-        ],
-        note=_note(say(f"rl_memory.by_{by}_note"), arms),
-        folded=True,
-        facets_of=lambda arm: arm.facets,
-    )
+    for name in names:
+        held = partial(_held_at_peak, place, name)
+        columns.append(column(f"rl_memory.{by}.{name}", held, numbers.bytes_iec, only_where_known=True))
+    return _table(f"by_{by}", arms, columns, results, arm_of=lambda arm: arm, has_evidence=True, folded=True)
 
 
 def _peak_in(phase: str, arm: MemoryArm) -> float | None:
@@ -441,17 +433,20 @@ def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving])
     projections = [arm for arm in arms_in(found) if not arm.first.is_measured]
     usual = design.usual_of([arm.setting for arm in projections])
     projections.sort(key=lambda arm: len(design.unusual(arm.setting, usual)))
-    shares = {one.arm: one.share for one in reversed(saved) if one.arm.first.has_reference}
-    rows = [(figure, _ours(figure, projections, shares)) for figure in published_memory()]
+    shares = {saving.arm: saving.share for saving in reversed(saved) if saving.arm.first.has_reference}
     return table(
         say("rl_memory.published"),
-        rows,
+        [(figure, *_ours(figure, projections, shares)) for figure in published_memory()],
         [
             column("rl_memory.what", lambda row: say(f"rl_memory.what.{row[0].kind}")),
             column("published.problem", lambda row: row[0].problem, kind=Kind.LONG),
-            column("published.figure", lambda row: _published(row[0]), kind=Kind.NUMBER),
-            column("rl_memory.ours", lambda row: row[1][0], kind=Kind.NUMBER),
-            column("rl_memory.our_settings", lambda row: row[1][1], kind=Kind.LONG),
+            column(
+                "published.figure",
+                lambda row: _quantity(row[0], row[0].count, row[0].peak, row[0].share),
+                kind=Kind.NUMBER,
+            ),
+            column("rl_memory.ours", lambda row: row[1], kind=Kind.NUMBER),
+            column("rl_memory.our_settings", lambda row: row[2], kind=Kind.LONG),
             column("published.source", lambda row: row[0].source, kind=Kind.LONG),
             column("column.notes", lambda row: row[0].note, kind=Kind.LONG),
         ],
@@ -459,40 +454,35 @@ def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving])
     )
 
 
-def _published(figure: PublishedMemory) -> Text:
-    by_kind = {NEEDS: _set(figure.count, figure.gpu_gb), PEAK: figure.peak, SAVING: numbers.percent(figure.share)}
-    return by_kind[figure.kind]
+def _quantity(figure: PublishedMemory, count: int | None, peak: Text, share: float | None) -> Text:
+    """Write what a figure is of: a set of GPUs, a peak or a saving; nothing where it is not known."""
+    if figure.kind == NEEDS:
+        return "" if count is None else _set(count, figure.gpu_gb)
+    if figure.kind == SAVING:
+        return "" if share is None else numbers.percent(share)
+    return peak
 
 
 def _ours(
     figure: PublishedMemory, projections: Sequence[MemoryArm], shares: Mapping[MemoryArm, float]
 ) -> tuple[Text, Text]:
-    """Return what the first comparable projection says, and its settings; nothing where none is."""
+    """Return what the first comparable projection says, and its settings; nothing where none is.
+
+    It says its peak for each number of shards, whatever its own.
+    """
+    like = dict(figure.like or {})
+    shards = like.pop(SHARDS, 1)
     for arm in projections if figure.like is not None else ():
-        if _is_like(arm, figure.like) and (text := _said_of(figure, arm, shares.get(arm))):
-            return text, ", ".join(f"{name}={value}" for name, value in arm.first.said.items() if value)
+        said, peak = arm.first.said, _peak_of_one(shards, arm)
+        written_peak = "" if peak is None else numbers.bytes_iec(peak)
+        text = _quantity(figure, devices_needed(figure.gpu_gb, arm), written_peak, shares.get(arm))
+        if text and all(_is_as(said.get(name, ""), wanted) for name, wanted in like.items()):
+            return text, ", ".join(f"{name}={value}" for name, value in said.items() if value)
     return "", ""
 
 
-def _said_of(figure: PublishedMemory, arm: MemoryArm, share: float | None) -> Text:
-    """Return what a projection says of the quantity of a published figure; nothing where it has none."""
-    if figure.kind == SAVING:
-        return "" if share is None else numbers.percent(share)
-    if figure.kind == NEEDS:
-        count = devices_needed(figure.gpu_gb, arm)
-        return "" if count is None else _set(count, figure.gpu_gb)
-    peak = _peak_of_one((figure.like or {}).get(SHARDS, 1), arm)
-    return "" if peak is None else numbers.bytes_iec(peak)
-
-
-def _is_like(arm: MemoryArm, like: Mapping[str, Any] | None) -> bool:
-    """Return whether a projection has these settings; it says its peak for each number of shards, whatever its own."""
-    ours = arm.first.said
-    return all(
-        bool(ours.get(name)) if wanted == ANY else ours.get(name, "") == ("" if wanted is None else str(wanted))
-        for name, wanted in (like or {}).items()
-        if name != SHARDS
-    )
+def _is_as(value: str, wanted: Any) -> bool:
+    return bool(value) if wanted == ANY else value == ("" if wanted is None else str(wanted))
 
 
 def _headline(pair: Sequence[Saving], arms: Sequence[MemoryArm]) -> Headline:
@@ -502,16 +492,13 @@ def _headline(pair: Sequence[Saving], arms: Sequence[MemoryArm]) -> Headline:
     telling = differing([arm.setting for arm in arms if arm.first.workload == first.arm.first.workload])
     settings = written(setting, {*OF_A_PEAK, "checkpointing", *telling} - TITLED) + design.own_settings(first.baseline)
     models = MODELS.values()
-    alike = [one for one in pair if without(one.arm.setting, models) == without(setting, models)]
+    ways = {saving: "less" if saving.share >= 0 else "more" for saving in pair}
+    alike = [saving for saving in pair if without(saving.arm.setting, models) == without(setting, models)]
     detail = say(
         f"rl_memory.headline.{evidence}",
         arm=first.arm.name,
         baseline=first.baseline.name,
-        items=joined("list", [say(f"rl_memory.headline.{_way(one)}", **_fields(one)) for one in alike]),
+        items=joined("list", [say(f"rl_memory.headline.{ways[saving]}", **_fields(saving)) for saving in alike]),
         settings=say("finding.settings", settings=", ".join(settings)) if settings else "",
     )
-    return Headline(text=say(f"rl_memory.point.{evidence}.{_way(first)}", **_fields(first)), detail=detail)
-
-
-def _way(saving: Saving) -> str:
-    return "less" if saving.share >= 0 else "more"
+    return Headline(text=say(f"rl_memory.point.{evidence}.{ways[first]}", **_fields(first)), detail=detail)

@@ -35,7 +35,6 @@ MOST_PROJECTED, MOST_MEASURED = 3, 2
 """Experiments that are drawn."""
 SLACK = 1 + 1e-9
 """Rounding of sums."""
-BASELINE = "ppo"
 PARAMETERS = "parameters"
 
 Part = tuple[str, str]
@@ -70,10 +69,6 @@ class StepMemory(Run):
     @property
     def workload(self) -> str:
         return self.record.case.workload
-
-    @property
-    def algorithm(self) -> str:
-        return self.said.get(ALGORITHM, "")
 
     @property
     def model(self) -> str:
@@ -136,8 +131,12 @@ def _possible(found: Mapping[str, OfSteps], span: str, metric: str) -> dict[int,
 def memory_experiments(results: Results) -> list[MemoryExperiment]:
     """Return projections, then runs, of either the largest model first, and of a model those with the most arms."""
     found = [experiment for workload in MODELS for experiment in _experiments(results, workload)]
-    sizes = {one: max(arm.first.parameters or 0.0 for arm in one.arms) for one in found}
-    return sorted(found, key=lambda one: (first_of(one).is_measured, -sizes[one], -len(one.arms), one.key))
+
+    def place(experiment: MemoryExperiment) -> tuple[bool, float, int, Pairs]:
+        size = max(arm.first.parameters or 0.0 for arm in experiment.arms)
+        return first_of(experiment).is_measured, -size, -len(experiment.arms), experiment.key
+
+    return sorted(found, key=place)
 
 
 def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
@@ -153,11 +152,17 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         heads=(MODELS[workload],),
     )
     steps = runs_of(replace(results, records=tracked), design, weight=lambda step, _: step.peak)
-    names = _arm_names(arm.key for arm in arms_of(steps, design.is_factor))
+    # What tells an arm from others of its algorithm in any experiment is in its name.
+    of_algorithm = grouped(arms_of(steps, design.is_factor), lambda arm: arm.said(ALGORITHM))
+    differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in of_algorithm.items()}
+
+    def name(arm: MemoryArm) -> Text:
+        algorithm = arm.said(ALGORITHM)
+        return dotted(label_of(ALGORITHM, algorithm), *written(arm.key, differ[algorithm]))
 
     def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
-        ordered = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.first.algorithm), arm.key))
-        return [replace(arm, name=names[arm.key]) for arm in ordered]
+        ordered = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.said(ALGORITHM)), arm.key))
+        return [replace(arm, name=name(arm)) for arm in ordered]
 
     return experiments(steps, design, has_labels=results.several, named=named)
 
@@ -174,15 +179,6 @@ def _bound_to_an_algorithm(records: Iterable[Record]) -> set[str]:
             (given if value else empty).add((said.get(ALGORITHM, ""), name))
     sometimes = {name for _, name in given & empty}
     return ({name for _, name in given} & {name for _, name in empty}) - sometimes
-
-
-def _arm_names(keys: Iterable[Pairs]) -> dict[Pairs, Text]:
-    """Call an arm by its algorithm, and by what tells it from others of that name in any experiment."""
-    names: dict[Pairs, Text] = {}
-    for algorithm, alike in grouped(dict.fromkeys(keys), lambda key: dict(key).get(ALGORITHM, "")).items():
-        differ = differing(alike)
-        names |= {key: dotted(label_of(ALGORITHM, algorithm), *written(key, differ)) for key in alike}
-    return names
 
 
 def written(key: Pairs, names: Collection[str]) -> list[str]:
@@ -217,11 +213,11 @@ def drawn_experiments(found: Sequence[MemoryExperiment]) -> list[MemoryExperimen
     """
     usual = usual_of([experiment.key for experiment in found])
     best: dict[tuple[bool, str], MemoryExperiment] = {}
-    for one in sorted(found, key=lambda one: (-len(one.arms), len(unusual(one.key, usual)))):
-        best.setdefault((first_of(one).is_measured, first_of(one).model), one)
-    chosen = sorted((one for one in found if one in best.values()), key=lambda one: len(one.arms) == 1)
-    projected, measured = ([one for one in chosen if first_of(one).is_measured is kind] for kind in (False, True))
-    return projected[:MOST_PROJECTED] + measured[:MOST_MEASURED]
+    for experiment in sorted(found, key=lambda other: (-len(other.arms), len(unusual(other.key, usual)))):
+        best.setdefault((first_of(experiment).is_measured, first_of(experiment).model), experiment)
+    chosen = sorted(filter([*best.values()].__contains__, found), key=lambda experiment: len(experiment.arms) == 1)
+    by_evidence = grouped(chosen, lambda experiment: first_of(experiment).is_measured)
+    return by_evidence.get(False, [])[:MOST_PROJECTED] + by_evidence.get(True, [])[:MOST_MEASURED]
 
 
 def usual_of(keys: Sequence[Pairs]) -> dict[str, str]:
@@ -258,20 +254,19 @@ def savings(found: Iterable[MemoryExperiment]) -> list[Saving]:
         Saving(baseline=baseline, arm=arm)
         for experiment in found
         for baseline in experiment.arms
-        if baseline.first.algorithm == BASELINE
+        if baseline.said(ALGORITHM) == "ppo"
         for arm in experiment.arms
-        if not arm.first.algorithm.startswith(BASELINE)
+        if not arm.said(ALGORITHM).startswith("ppo")
     ]
 
 
 def telling_pairs(found: Sequence[Saving]) -> list[list[Saving]]:
     """Return the savings of the algorithm with a reference that most experiments have, and of the one without; the
-    projected and the measured ones apart."""
-    kinds = grouped(found, lambda one: (one.arm.first.is_measured, not one.arm.first.has_reference))
-    return [
-        max(grouped(kinds[kind], lambda one: (one.arm.key, one.baseline.key)).values(), key=len)
-        for kind in sorted(kinds)
-    ]
+    projected and the measured ones apart.
+    """
+    kinds = grouped(found, lambda saving: (saving.arm.first.is_measured, not saving.arm.first.has_reference))
+    pairs = [grouped(kinds[kind], lambda saving: (saving.arm.key, saving.baseline.key)) for kind in sorted(kinds)]
+    return [max(of_pair.values(), key=len) for of_pair in pairs]
 
 
 SAME_COUNTS = ("policy_parameter_count", "critic_parameter_count")
@@ -288,16 +283,32 @@ OTHERWISE = {"micro_batch": "minibatch", "dtype": "precision"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Check:
-    """One phase of a run, and its projection."""
+    """One phase of a run, and of a projection of the same model and settings, where there is one.
+
+    Its tokens may differ: a run samples them as they come.
+    """
 
     arm: MemoryArm
     phase: str
-    measured: float
-    allocator: float | None
-    projected: float | None
-    """Of the same model and settings, its tokens aside, which a run samples as they come."""
-    tokens: str
-    """Of a prompt and its completion in the projection."""
+    projection: StepMemory | None
+
+    @property
+    def measured(self) -> float:
+        return self.arm.first.phases[self.phase].peak
+
+    @property
+    def allocator(self) -> float | None:
+        return self.arm.first.phases[self.phase].allocator
+
+    @property
+    def projected(self) -> float | None:
+        found = self.projection.phases.get(self.phase) if self.projection else None
+        return found.peak if found else None
+
+    @property
+    def tokens(self) -> str:
+        """Return those of a prompt and its completion in the projection."""
+        return self.projection.said.get("seq_len", "") if self.projection else ""
 
 
 def checks(found: Sequence[MemoryExperiment]) -> list[Check]:
@@ -306,18 +317,9 @@ def checks(found: Sequence[MemoryExperiment]) -> list[Check]:
     rows = []
     for arm in by_evidence.get(True, []):
         alike = [other.first for other in by_evidence.get(False, []) if _is_same(arm.first, other.first)]
-        for projection, (phase, measured) in product(alike or (None,), arm.first.phases.items()):
-            projected = projection.phases.get(phase) if projection else None
-            row = Check(
-                arm=arm,
-                phase=phase,
-                measured=measured.peak,
-                allocator=measured.allocator,
-                projected=projected.peak if projected else None,
-                tokens=projection.said.get("seq_len", "") if projection else "",
-            )
-            rows += [row] if projected or measured.allocator is not None else []
-    return rows
+        phases = product(alike or (None,), arm.first.phases)
+        rows += [Check(arm=arm, phase=phase, projection=projection) for projection, phase in phases]
+    return [row for row in rows if row.projected is not None or row.allocator is not None]
 
 
 def _is_same(run: StepMemory, projection: StepMemory) -> bool:
