@@ -21,17 +21,18 @@ from suite.report.table import Column, column
 from suite.statistics.scores import Estimate
 
 OF_A_VARIANT = "attention."
-FEWEST_VARIANTS = 2
-FRAME_PX, NAME_PX, BAR_PX = 110, 28, 15
+NAME_PX, BAR_PX = 28, 15
 
 
 def build(results: Results) -> Section | None:
     """Build it from the algorithms that were trained with at least two variants."""
     runs = [run for run in design.by_rl_alone(results) if run.ended]
     every = design.split(results, runs, lambda name: _is_of_variant(name) or design.tells_arms_apart(name), _named)
-    found = [
-        replace(experiment, arms=arms) for experiment in every if (arms := _with_several_variants(experiment.arms))
-    ]
+    found = []
+    for experiment in every:
+        of_name = grouped(experiment.arms, lambda arm: arm.name)
+        arms = [arm for same in of_name.values() if len(same) > 1 for arm in same]
+        found += [replace(experiment, arms=arms)] if arms else []
     return section("rl_attention", figures=map(_figure, found), tables=map(_table, found)) if found else None
 
 
@@ -45,11 +46,6 @@ def _named(arms: Sequence[RlArm]) -> list[RlArm]:
     return design.named(by_variant, ALGORITHM, is_said=lambda name: not _is_of_variant(name))
 
 
-def _with_several_variants(arms: Sequence[RlArm]) -> list[RlArm]:
-    of_name = grouped(arms, lambda arm: arm.name)
-    return [arm for same in of_name.values() if len(same) >= FEWEST_VARIANTS for arm in same]
-
-
 def variant_name(arm: RlArm) -> str:
     """Return a variant with the sizes that somebody set: GQA (kv_heads=2)."""
     sizes = [f"{name.removeprefix(OF_A_VARIANT)}={size}" for name, size in arm.key if name.startswith(OF_A_VARIANT)]
@@ -60,12 +56,12 @@ def _interval(arm: RlArm) -> Estimate | None:
     return share_interval(arm.values(design.final))
 
 
-def _cost(arm: RlArm) -> float | None:
-    return arm.mean(cost_s)
-
-
 def _accuracy(arm: RlArm) -> float | None:
     return arm.mean(design.final)
+
+
+def _cost(arm: RlArm) -> float | None:
+    return arm.mean(cost_s)
 
 
 def _figure(experiment: RlExperiment) -> Figure:
@@ -76,7 +72,7 @@ def _figure(experiment: RlExperiment) -> Figure:
         cost: _bars(arms, _cost, linear(cost, ticksuffix=" s", rangemode="tozero")),
     }
     names, variants = {arm.name for arm in arms}, set(map(variant_name, arms))
-    height_px = FRAME_PX + len(names) * (NAME_PX + BAR_PX * len(variants))
+    height_px = 110 + len(names) * (NAME_PX + BAR_PX * len(variants))
     caption = say("rl_attention.caption", clock=clock)
     return design.figure_of(experiment, caption, views, height_px=height_px, wide=True)
 
@@ -93,32 +89,19 @@ def _bars(
     width = BAR_PX / (NAME_PX + BAR_PX * len(variants))
     traces = []
     for variant, own in grouped((arm for arm in arms if value(arm) is not None), variant_name).items():
-        points = [
-            Point(
-                x=value(arm),
-                y=names.index(arm.name),
-                ends=ends_of(interval(arm)),
-                hover=_hover(arm),
-                facets={ALGORITHM: arm.facets.get(ALGORITHM, "")},
-            )
-            for arm in own
-        ]
+        points = []
+        for arm in own:
+            said = {"accuracy": numbers.percent(_accuracy(arm) or 0.0), "interval": percent_range(_interval(arm))}
+            said["cost"] = numbers.NOTHING if (cost := _cost(arm)) is None else numbers.seconds(cost)
+            hover = say("rl_attention.hover", count=len(arm.ended), **said)
+            facets = {ALGORITHM: arm.facets.get(ALGORITHM, "")}
+            ends = ends_of(interval(arm))
+            points.append(Point(x=value(arm), y=names.index(arm.name), ends=ends, hover=hover, facets=facets))
         facets = {name: text for name, text in own[0].facets.items() if name != ALGORITHM}
         colour, place = style_of(VARIANT, own[0].said(VARIANT)).colour, variants.index(variant) - len(variants) / 2
         offset = width * place + width / 10
         traces.append(bars(variant, points, colour=colour, width=0.8 * width, offset=offset, facets=facets))
     return rows(names, traces, xaxis=xaxis, shift_px=BAR_PX * len(variants) / 2 + NAME_PX / 3)
-
-
-def _hover(arm: RlArm) -> Text:
-    cost = _cost(arm)
-    return say(
-        "rl_attention.hover",
-        accuracy=numbers.percent(_accuracy(arm) or 0.0),
-        interval=percent_range(_interval(arm)),
-        cost=numbers.NOTHING if cost is None else numbers.seconds(cost),
-        count=len(arm.ended),
-    )
 
 
 def _table(experiment: RlExperiment) -> Table:

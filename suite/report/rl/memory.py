@@ -26,19 +26,7 @@ from suite.report.plot.plots import LEGEND_ROW_PX, height_px, is_wide, plot
 from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, shares, ticked
 from suite.report.rl import memory_design as design
-from suite.report.rl.memory_design import (
-    MODELS,
-    PARAMETERS,
-    TITLED,
-    Check,
-    MemoryArm,
-    MemoryExperiment,
-    Part,
-    Saving,
-    arms_in,
-    devices_needed,
-    written,
-)
+from suite.report.rl.memory_design import MODELS, PARAMETERS, TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
 from suite.report.table import Column, column, columns_of, table
 from suite.theory.published_memory import NEEDS, SAVING, PublishedMemory, published_memory
 
@@ -84,7 +72,7 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     drawn, saved = design.drawn_experiments(found), design.savings(found)
-    arms, to_fit, drawn_to_fit = arms_in(found), _to_fit(found), _to_fit(drawn)
+    arms, to_fit, drawn_to_fit = design.arms_in(found), _to_fit(found), _to_fit(drawn)
     return section(
         "rl_memory",
         figures=[*(_bars(one, found) for one in drawn), *map(_curves, design.telling_pairs(saved))],
@@ -105,10 +93,6 @@ def _algorithm(arm: MemoryArm) -> str:
     return labels.label_of(ALGORITHM, arm.said(ALGORITHM))
 
 
-def _evidence(arm: MemoryArm) -> str:
-    return "measured" if arm.first.is_measured else "projected"
-
-
 def _own(arms: Iterable[MemoryArm]) -> list[Text]:
     """Say what arms alone have, once for each name."""
     owned = {arm.name: ", ".join(design.own_settings(arm)) for arm in arms}
@@ -117,17 +101,17 @@ def _own(arms: Iterable[MemoryArm]) -> list[Text]:
 
 def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Figure:
     """Draw what is held at the peak of a step, then of each of its phases."""
-    arms, first = experiment.arms, experiment.arms[0]
+    arms, first = experiment.arms, design.first_of(experiment)
     phases = list(dict.fromkeys(phase for arm in arms for phase in arm.first.phases))
-    views = [View(title=say("rl_memory.peak"), figure=_stacks(arms, None))]
+    views = [View(title=say("rl_memory.peak"), figure=_stacks(arms))]
     if len(phases) > 1:
         views += [View(title=say(f"rl.phase.{phase}"), figure=_stacks(arms, phase)) for phase in phases]
-    of_model = differing([one.key for one in found if one.arms[0].first.model == first.first.model])
+    of_model = differing([other.key for other in found if design.first_of(other).model == first.model])
     rest = written(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
-    said = [say(f"rl_memory.caption.{_evidence(first)}")]
+    said = [say(f"rl_memory.caption.{first.evidence}")]
     said += [say("rl_memory.also", settings=", ".join(rest))] if rest else []
     return Figure(
-        title=dotted(experiment.title, say(f"evidence.{_evidence(first)}")),
+        title=dotted(experiment.title, say(f"evidence.{first.evidence}")),
         settings=experiment.settings,
         caption=joined("sentence", [*said, *_own(arms)]),
         views=views,
@@ -137,37 +121,35 @@ def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Fi
     )
 
 
-def _stacks(arms: Sequence[MemoryArm], phase: str | None) -> dict[str, Any]:
-    """Draw a phase, or where it is None the phase that holds most.
+def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
+    """Draw a phase, or where none is named the one of each arm that holds most.
 
     A colour with a pattern is a kind; an owner is a strip below its part of the bar with its name, so that the legend
     holds kinds alone and both read in greyscale.
     """
-    drawn = [arm for arm in arms if phase is None or phase in arm.first.phases]
-    held = [arm.first.phases[phase or arm.first.peak_phase] for arm in drawn]
-    longest = max(one.peak for one in held)
-    parts = [_drawn_parts(one.parts, longest) for one in held]
+    shown = [arm for arm in arms if not phase or phase in arm.first.phases]
+    drawn = {arm: arm.first.phases[phase or arm.first.peak_phase] for arm in shown}
+    longest = max(held.peak for held in drawn.values())
+    parts = [_drawn_parts(held.parts, longest) for held in drawn.values()]
     about = [{"algorithm": _algorithm(arm)} for arm in drawn]
     every = [(owner, kind) for owner in (*OWNERS, NOBODY) for kind in (*KINDS, OTHER)]
-    present = [part for part in every if any(part in one for one in parts)]
+    present = [part for part in every if any(part in of_row for of_row in parts)]
     first = {kind: owner for owner, kind in reversed(present)}
     segments = [_segment(part, parts, about, in_legend=first[part[1]] == part[0]) for part in present]
-    strips = [_strip(owner, parts, about) for owner in OWNERS if any(owner == one for one, _ in present)]
+    owners = [owner for owner in dict(present) if owner != NOBODY]
+    names = []
+    for arm, held in drawn.items():
+        said = {"name": arm.name, "peak": numbers.bytes_iec(held.peak)}
+        highest = say(f"rl.phase.{arm.first.peak_phase}")
+        names.append(say("rl_memory.row", **said) if phase else say("rl_memory.row_phase", **said, phase=highest))
     return by_row.rows(
-        [_row_name(arm, phase) for arm in drawn],
-        [*segments, *strips],
+        names,
+        [*segments, *(_strip(owner, parts, about) for owner in owners)],
         xaxis=linear(say("rl_memory.axis"), range=[0, 1.02 * longest], **ticked(byte_steps(longest))),
         shift_px=NAME_SHIFT_PX,
         uniformtext={"mode": "hide", "minsize": 10},
         **stacked(itemclick=False, itemdoubleclick=False),
     )
-
-
-def _row_name(arm: MemoryArm, phase: str | None) -> Text:
-    if phase is not None:
-        return say("rl_memory.row", name=arm.name, peak=numbers.bytes_iec(arm.first.phases[phase].peak))
-    highest = say(f"rl.phase.{arm.first.peak_phase}")
-    return say("rl_memory.row_phase", name=arm.name, peak=numbers.bytes_iec(arm.first.peak), phase=highest)
 
 
 def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, float]:
@@ -213,32 +195,28 @@ def _strip(owner: str, parts: Sequence[Mapping[Part, float]], about: Sequence[Ma
 
 def _curves(pair: Sequence[Saving]) -> Figure | None:
     """Draw the saving over each thing that it depends on."""
-    plots = {over: lines for over in OVER if (lines := _lines_over(over, pair))}
-    if not plots:
+    drawn = {over: lines for over in OVER if (lines := _lines_over(over, pair))}
+    if not drawn:
         return None
-    arms, most = (pair[0].arm, pair[0].baseline), max(map(len, plots.values()))
-    usual = design.usual_of([one.arm.setting for one in pair])
-    settings = [f"{name}={usual[name]}" for name, _ in arms[0].setting if usual.get(name) and name not in TITLED]
+    arm, baseline, most = pair[0].arm, pair[0].baseline, max(map(len, drawn.values()))
+    usual = design.usual_of([saving.arm.setting for saving in pair])
+    settings = [f"{name}={usual[name]}" for name, _ in arm.setting if usual.get(name) and name not in TITLED]
     said = [say("rl_memory.saving_caption", **_fields(pair[0]))]
     said += [say("rl_memory.usual_is", settings=", ".join(settings))] if settings else []
+    views, yaxis = [], shares(say("rl_memory.saving_axis"), rangemode="tozero")
+    for over, lines in drawn.items():
+        xs = sorted({point.x for line in lines for point in line.points})
+        ticks = decimal_ticks(xs, parameters) if over == PARAMETERS else [(x, numbers.count(x)) for x in xs]
+        xaxis = log(say(f"rl_memory.over.{over}"), ticks)
+        figure = plot(lines, xaxis=xaxis, yaxis=yaxis, showlegend=len(lines) > 1)
+        views.append(View(title=say(f"rl_memory.view.{over}"), figure=figure))
     return Figure(
-        title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{_evidence(arms[0])}")),
-        settings=dotted(*(arm.name for arm in arms if arm.name != _algorithm(arm))),
-        caption=joined("sentence", [*said, *_own(arms[1:])]),
-        views=[View(title=say(f"rl_memory.view.{over}"), figure=_saving_plot(over, plots[over])) for over in plots],
+        title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{arm.first.evidence}")),
+        settings=dotted(*(one.name for one in (arm, baseline) if one.name != _algorithm(one))),
+        caption=joined("sentence", [*said, *_own([baseline])]),
+        views=views,
         height_px=height_px(most),
         wide=is_wide(most),
-    )
-
-
-def _saving_plot(over: str, lines: Sequence[Series]) -> dict[str, Any]:
-    xs = sorted({point.x for line in lines for point in line.points})
-    ticks = decimal_ticks(xs, parameters) if over == PARAMETERS else [(x, numbers.count(x)) for x in xs]
-    return plot(
-        lines,
-        xaxis=log(say(f"rl_memory.over.{over}"), ticks),
-        yaxis=shares(say("rl_memory.saving_axis"), rangemode="tozero"),
-        showlegend=len(lines) > 1,
     )
 
 
@@ -320,7 +298,7 @@ def _table(
         column("column.model", lambda arm: arm.first.model),
         column("column.algorithm", lambda arm: arm.name),
         column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
-        *([column("fact.evidence", lambda arm: say(f"evidence.{_evidence(arm)}"))] if has_evidence else []),
+        *([column("fact.evidence", lambda arm: say(f"evidence.{arm.first.evidence}"))] if has_evidence else []),
         *([column("column.label", lambda arm: arm.label, facet="label")] if results.several else []),
     ]
     return table(
@@ -335,16 +313,16 @@ def _table(
 
 def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
     """Return projections; how many devices are needed depends on everything but how many there are."""
-    arms = [arm for arm in arms_in(found) if not arm.first.is_measured]
+    arms = [arm for arm in design.arms_in(found) if not arm.first.is_measured]
     return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [SHARDS]), arm.key)).values()]
 
 
 def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
-    if not any(devices_needed(size, arm) for arm in arms for size in GPUS_GB):
+    if not any(design.devices_needed(size, arm) for arm in arms for size in GPUS_GB):
         return None
     columns: list[Column[MemoryArm]] = [
         column("rl_memory.on_one", partial(_peak_of_one, 1), numbers.bytes_iec),
-        *(column(say("rl_memory.gpu", size=gb), partial(devices_needed, gb), numbers.count) for gb in GPUS_GB),
+        *(column(say("rl_memory.gpu", size=gb), partial(design.devices_needed, gb), numbers.count) for gb in GPUS_GB),
         column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
     ]
     note = say("rl_memory.fits_note", reserve=_reserve(arms))
@@ -357,7 +335,7 @@ def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
 
 def _smallest(arm: MemoryArm) -> Text:
     """Return the set with the least memory together; of equal ones the fewest devices."""
-    sets = [(count * size, count, size) for size in GPUS_GB if (count := devices_needed(size, arm)) is not None]
+    sets = [(count * size, count, size) for size in GPUS_GB if (count := design.devices_needed(size, arm)) is not None]
     return _set(*min(sets)[1:]) if sets else ""
 
 
@@ -388,8 +366,8 @@ def _savings_table(found: Sequence[Saving], results: Results) -> Table:
     )
 
 
-def _checks_table(found: Sequence[Check], results: Results) -> Table:
-    columns: list[Column[Check]] = [
+def _checks_table(found: Sequence[design.Check], results: Results) -> Table:
+    columns: list[Column[design.Check]] = [
         column("column.phase", lambda check: say(f"rl.phase.{check.phase}")),
         column("rl_memory.measured", lambda check: check.measured, numbers.bytes_iec),
         column("rl_memory.projected", lambda check: check.projected, numbers.bytes_iec),
@@ -430,7 +408,7 @@ def _held_at_peak(place: int, name: str, arm: MemoryArm) -> float | None:
 
 def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving]) -> Table:
     """Lay out published figures, each beside the most usual of our comparable projections."""
-    projections = [arm for arm in arms_in(found) if not arm.first.is_measured]
+    projections = [arm for arm in design.arms_in(found) if not arm.first.is_measured]
     usual = design.usual_of([arm.setting for arm in projections])
     projections.sort(key=lambda arm: len(design.unusual(arm.setting, usual)))
     shares = {saving.arm: saving.share for saving in reversed(saved) if saving.arm.first.has_reference}
@@ -475,7 +453,7 @@ def _ours(
     for arm in projections if figure.like is not None else ():
         said, peak = arm.first.said, _peak_of_one(shards, arm)
         written_peak = "" if peak is None else numbers.bytes_iec(peak)
-        text = _quantity(figure, devices_needed(figure.gpu_gb, arm), written_peak, shares.get(arm))
+        text = _quantity(figure, design.devices_needed(figure.gpu_gb, arm), written_peak, shares.get(arm))
         if text and all(_is_as(said.get(name, ""), wanted) for name, wanted in like.items()):
             return text, ", ".join(f"{name}={value}" for name, value in said.items() if value)
     return "", ""
@@ -488,7 +466,7 @@ def _is_as(value: str, wanted: Any) -> bool:
 def _headline(pair: Sequence[Saving], arms: Sequence[MemoryArm]) -> Headline:
     """Say what is saved of the peak, of the models whose settings are the first one's."""
     first = pair[0]
-    setting, evidence = first.arm.setting, _evidence(first.arm)
+    setting, evidence = first.arm.setting, first.arm.first.evidence
     telling = differing([arm.setting for arm in arms if arm.first.workload == first.arm.first.workload])
     settings = written(setting, {*OF_A_PEAK, "checkpointing", *telling} - TITLED) + design.own_settings(first.baseline)
     models = MODELS.values()

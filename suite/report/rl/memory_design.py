@@ -71,6 +71,10 @@ class StepMemory(Run):
         return self.record.case.workload
 
     @property
+    def evidence(self) -> str:
+        return "measured" if self.is_measured else "projected"
+
+    @property
     def model(self) -> str:
         return next(filter(None, (self.said.get(name, "") for name in MODELS.values())), "")
 
