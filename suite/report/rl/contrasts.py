@@ -43,6 +43,10 @@ class Beside:
         return self.experiment.baseline
 
     @property
+    def values(self) -> list[float]:
+        return self.arm.values(self.quantity.value)
+
+    @property
     def found(self) -> Comparison | None:
         return None if self.contrast is None else self.contrast.found
 
@@ -90,7 +94,8 @@ def _accuracy_at(budget: str, held: float, run: RlRun) -> float | None:
 
 def improvement(row: Beside) -> float | None:
     """Return P(arm > reference), over all pairs of their runs: a description, by which nothing is judged."""
-    scores = [np.asarray(arm.values(row.quantity.value)).reshape(-1, 1) for arm in (row.arm, row.reference)]
+    both = row.values, row.reference.values(row.quantity.value)
+    scores = [np.asarray(values).reshape(-1, 1) for values in both]
     return float(probability_of_improvement(*scores)) if all(map(len, scores)) else None
 
 

@@ -315,6 +315,11 @@ def curves_of(arm: RlArm) -> list[Curve]:
     return [run.curve for run in arm.runs if run.curve is not None]
 
 
+def arrived_of(count: int, arm: RlArm) -> Text:
+    """Say how many of an arm's curves came so far."""
+    return say("rl_efficiency.arrived_of", arrived=count, runs=len(arm.ended))
+
+
 def final(run: RlRun) -> float | None:
     """Return the accuracy at a run's last evaluation."""
     return None if run.curve is None else run.curve.accuracy[-1]

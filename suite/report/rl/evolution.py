@@ -30,7 +30,6 @@ from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_tog
 
 LENGTH, CORRECTIONS, ACCURACY = "thought_length", "corrections", "accuracy"
 VIEWS = (LENGTH, CORRECTIONS, ACCURACY)
-HELD_OUT = "heldout_"
 LEVELS = (0.25, 0.5, 0.75)
 OFTEN = 0.01
 SEQUENCE_MEAN = "grpo"
@@ -86,7 +85,7 @@ def sampled(metric: str, run: RlRun) -> dict[int, float]:
 
 def held_out(metric: str, run: RlRun) -> dict[int, float]:
     """Return a number of the greedy answers to held-out prompts, by step."""
-    return design.within(run.evaluated.get(HELD_OUT + metric, {}), MOST if metric == LENGTH else 1.0)
+    return design.within(run.evaluated.get(f"heldout_{metric}", {}), MOST if metric == LENGTH else 1.0)
 
 
 def changes_of(arms: Sequence[RlArm]) -> Changes:
@@ -174,7 +173,7 @@ def _change_columns(metric: str) -> list[Column[Comparison]]:
     """Return first and last, their difference with its interval, and what may be said of it."""
     text, title = signed if metric == LENGTH else points, f"rl_evolution.{metric}"
     return [
-        column(title, lambda found: _arrow(metric, fmean(found.theirs), fmean(found.ours)), kind=Kind.NUMBER),
+        column(title, lambda found: _arrow(metric, found.theirs, found.ours), kind=Kind.NUMBER),
         column("rl_evolution.change", lambda found: with_range(found.mean, found.interval, text), kind=Kind.NUMBER),
         column("rl_efficiency.in_words", verdict),
     ]
@@ -183,12 +182,12 @@ def _change_columns(metric: str) -> list[Column[Comparison]]:
 def _ends_of_samples(metric: str, arm: RlArm) -> Text | None:
     """Return the first and the last step's mean over the runs."""
     ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := sampled(metric, run))]
-    return _arrow(metric, *(fmean(of_runs) for of_runs in zip(*ends, strict=True))) if ends else None
+    return _arrow(metric, *zip(*ends, strict=True)) if ends else None
 
 
-def _arrow(metric: str, first: float, last: float) -> Text:
+def _arrow(metric: str, first: Sequence[float], last: Sequence[float]) -> Text:
     text = _text_of(metric)
-    return say("rl_evolution.arrow", first=text(first), last=text(last))
+    return say("rl_evolution.arrow", first=text(fmean(first)), last=text(fmean(last)))
 
 
 def _levels(rows: Sequence[Beside]) -> Table:
@@ -196,8 +195,8 @@ def _levels(rows: Sequence[Beside]) -> Table:
     columns: list[Column[Beside]] = [
         column("rl.arm", lambda row: row.arm.name),
         column("rl_efficiency.level", lambda row: row.held, numbers.percent),
-        column("rl_efficiency.arrived", _arrived, kind=Kind.NUMBER),
-        column("rl_evolution.length_there", lambda row: mean_with_range(_lengths(row), plain), kind=Kind.NUMBER),
+        column("rl_efficiency.arrived", lambda row: design.arrived_of(len(row.values), row.arm), kind=Kind.NUMBER),
+        column("rl_evolution.length_there", lambda row: mean_with_range(row.values, plain), kind=Kind.NUMBER),
         *difference_columns("rl_evolution.less_reference"),
     ]
     settings = dotted(experiment.settings, say("rl.reference_is", arm=reference.name))
@@ -205,26 +204,16 @@ def _levels(rows: Sequence[Beside]) -> Table:
     return design.table_of(experiment, "rl_evolution.levels", rows, columns, lambda row: row.arm, **more)
 
 
-def _arrived(row: Beside) -> Text:
-    return say("rl_efficiency.arrived_of", arrived=len(_lengths(row)), runs=len(row.arm.ended))
-
-
-def _lengths(row: Beside) -> list[float]:
-    return row.arm.values(row.quantity.value)
-
-
 def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
     """Tell of the first experiment in which the length of thought is judged."""
     for experiment, changed in found.items():
-        outcomes = {
-            metric: [(arm.name, change.outcome) for arm, change in same.items()] for metric, same in changed.items()
-        }
-        length, corrections = (told(outcomes[metric]) for metric in (LENGTH, CORRECTIONS))
-        if length:
-            said = {"length": length, "corrections": corrections or numbers.NOTHING}
-            counts = tally(outcome for _, outcome in outcomes[LENGTH])
+        length, corrections = (
+            [(arm.name, change.outcome) for arm, change in changed[metric].items()] for metric in (LENGTH, CORRECTIONS)
+        )
+        if told_length := told(length):
+            said = {"length": told_length, "corrections": told(corrections) or numbers.NOTHING}
+            counts = tally(outcome for _, outcome in length)
             point = "rl_evolution.point" if counts["higher"] or counts["lower"] else "rl_evolution.point_open"
-            return Headline(
-                text=say(point, **counts), detail=say("rl_evolution.headline", title=experiment.name, **said)
-            )
+            detail = say("rl_evolution.headline", title=experiment.name, **said)
+            return Headline(text=say(point, **counts), detail=detail)
     return None
