@@ -53,7 +53,7 @@ def _tables(choices: Sequence[Choice], *, is_first: bool, **more: Any) -> list[T
     """Lay out each family of choices with a bias, which their first word names; then what must be equal."""
     by_bias = grouped(choices, lambda choice: not choice[1].keys().isdisjoint((VALUE_BIAS, GRADIENT_BIAS)))
     families = grouped(by_bias.get(True, []), lambda choice: choice[0].partition(" ")[0])
-    tables = []
+    tables: list[Table] = []
     for family, of_family in families.items():
         title = say_or(f"rl_conformance.family.{family}", cut(family) or numbers.NOTHING)
         rows = [(span.partition(" ")[2] or family, values) for span, values in of_family]
