@@ -37,9 +37,8 @@ def evaluations(
     """
     every, points = design.curves_of(arm), {}
     for step in [step for step in every[0].at if all(step in curve.at for curve in every)]:
-        places = [(curve, curve.at.index(step)) for curve in every]
-        scores = tuple(curve.accuracy[place] for curve, place in places)
-        spent, interval = fmean(curve.spent[budget][place] for curve, place in places), interval_of(scores)
+        scores = tuple(curve.by_step()[step] for curve in every)
+        spent, interval = fmean(curve.by_step(budget)[step] for curve in every), interval_of(scores)
         hover = say(
             "rl_efficiency.hover",
             spent=amount(budget, spent),

@@ -65,6 +65,10 @@ class Curve:
     spent: Mapping[str, Sequence[float]]
     """By budget, or STEPS; a budget that is not known at every evaluation is not there."""
 
+    def by_step(self, budget: str = "") -> dict[int, float]:
+        """Return the accuracy by step, or what had been spent of a budget."""
+        return dict(zip(self.at, self.spent[budget] if budget else self.accuracy, strict=True))
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RlRun(Run):
@@ -365,9 +369,9 @@ def clock_name(experiment: RlExperiment) -> Text:
     return say(f"rl.clock.{clock_of(experiment)}")
 
 
-def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str, *more: Text) -> Text:
-    """Return one of two captions, of several seeds or of a single one; and whether figures show the best arms alone."""
-    first = say(of_seeds if most_seeds(experiment) > 1 else of_one)
+def caption_of(experiment: RlExperiment, key: str, *more: Text) -> Text:
+    """Return a caption, of several seeds or of a single one; and whether figures show the best arms alone."""
+    first = say(key if most_seeds(experiment) > 1 else f"{key}_single")
     return joined("sentence", [first, say("rl.best_drawn") if is_picked(experiment) else "", *more])
 
 

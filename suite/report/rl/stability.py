@@ -145,5 +145,5 @@ def _figure(experiment: RlExperiment) -> Figure:
             lines += step_lines(arms, series, text, has_band=False, second=second)
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
-    caption = design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single")
+    caption = design.caption_of(experiment, "rl_stability.caption")
     return design.figure_of(experiment, caption, views)
