@@ -75,14 +75,11 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
     if experiment.baseline is None:
         return []
     every = [curve for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
+    more: dict[str, Any] = {"text": numbers.percent, "difference": points, "margin": SHARE_MARGIN, "bounds": BOUNDS}
     quantities = []
     for budget in design.known_budgets(experiment, counted, design.clock_of(experiment), design.JOULES):
         held = min(curve.spent[budget][-1] for curve in every)
-        value = partial(_accuracy_at, budget, held)
-        in_points = Quantity(
-            name=budget, value=value, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=BOUNDS
-        )
-        quantities.append((held, in_points))
+        quantities.append((held, Quantity(name=budget, value=partial(_accuracy_at, budget, held), **more)))
     others = [arm for arm in design.drawn(experiment) if arm is not experiment.baseline]
     return beside_reference(experiment, others, quantities)
 

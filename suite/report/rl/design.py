@@ -199,13 +199,14 @@ def training_runs(results: Results) -> Sequence[RlRun]:
     seconds are of one sitting; else the newest.
     """
 
-    def sitting(run: RlRun) -> tuple[Pairs, str]:
-        return _setting(run), str(run.record.provenance.get("commit"))
-
     def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
-        return sum(sitting(other) == sitting(run) for other in runs), started_at(run.record)
+        return [_sitting(other) for other in runs].count(_sitting(run)), started_at(run.record)
 
     return runs_of(results, DESIGN, weight)
+
+
+def _sitting(run: RlRun) -> tuple[Pairs, str]:
+    return _setting(run), str(run.record.provenance.get("commit"))
 
 
 def _setting(run: RlRun) -> Pairs:
@@ -231,24 +232,24 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
     algorithms and not among recipes is told with those.
     """
     of_recipes = {_setting(run) for run in training_runs(results) if run.said(RECIPE) != DEFAULTS[RECIPE]}
-    found = split(
-        results,
-        by_rl_alone(results),
-        tells_arms_apart,
-        functools.partial(named, lead=ALGORITHM),
-        lambda arms: len(arms) > 1 or arms[0].setting not in of_recipes,
-    )
+
+    def is_shown(arms: Sequence[RlArm]) -> bool:
+        return len(arms) > 1 or arms[0].setting not in of_recipes
+
+    named_by = functools.partial(named, lead=ALGORITHM)
+    found = split(results, by_rl_alone(results), tells_arms_apart, named_by, is_shown)
     made = []
     for experiment in found:
+        arms = chosen(experiment)
         # PPO on grouped prompts differs from the others in nothing but the algorithm.
-        ppo = [arm for arm in chosen(experiment) if arm.said(ALGORITHM) == "ppo" and arm.said(SHAPE[1]) != "1"]
-        made.append(replace(experiment, baseline=next(iter([*ppo, *chosen(experiment)]), None)))
+        ppo = [arm for arm in arms if arm.said(ALGORITHM) == "ppo" and arm.said(SHAPE[1]) != "1"]
+        made.append(replace(experiment, baseline=next(iter([*ppo, *arms]), None)))
     return most_arms_first(made)
 
 
 def most_arms_first(found: Iterable[RlExperiment]) -> list[RlExperiment]:
     """Sort experiments by how many arms figures show, then by seeds and name."""
-    return sorted(found, key=lambda one: (-len(chosen(one)), -most_seeds(one), str(one.name)))
+    return sorted(found, key=lambda of: (-len(chosen(of)), -most_seeds(of), str(of.name)))
 
 
 def by_rl_alone(results: Results) -> list[RlRun]:
@@ -278,11 +279,10 @@ def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lam
     """
     keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
     told = differing([tuple(key.items()) for key in keys]) - {lead}
-    found = [(look_of(arm, lead), arm, key) for arm, key in zip(arms, keys, strict=True)]
-    made = [
-        (look.place, replace(arm, name=dotted(look.label, *_told(key, told, keys)), style=look.style))
-        for look, arm, key in found
-    ]
+    made = []
+    for arm, key in zip(arms, keys, strict=True):
+        look = look_of(arm, lead)
+        made.append((look.place, replace(arm, name=dotted(look.label, *_told(key, told, keys)), style=look.style)))
     return [arm for _, arm in sorted(made, key=lambda item: (item[0], str(item[1].name)))]
 
 

@@ -217,7 +217,7 @@ def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float6
             said = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
             hover = say("rl_efficiency.profiles_hover", **said)
             points.append(Point(x=threshold, y=share, ends=(low, high), hover=hover))
-        lines.append(curves.arm_line(arm, points, experiment.arms))
+        lines.append(curves.arm_series(arm, points, experiment.arms))
     xaxis = shares(say("rl_efficiency.threshold"), range=[0, 1])
     figure = banded(lines, xaxis=xaxis, yaxis=shares(say("rl_efficiency.above"), range=[0, 1.02]))
     title, caption = say("rl_efficiency.profiles", title=experiment.title), say("rl_efficiency.profiles_caption")

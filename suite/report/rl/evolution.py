@@ -149,7 +149,7 @@ def _path(arms: Sequence[RlArm]) -> dict[str, Any]:
             length, accuracy = fmean(lengths[step]), fmean(accuracies[step])
             said = {"step": numbers.count(step), "length": plain(length), "accuracy": numbers.percent(accuracy)}
             points_of_arm.append(Point(x=accuracy, y=length, hover=say("rl_evolution.path_hover", **said)))
-        lines += [curves.arm_line(arm, points_of_arm, arms)] if points_of_arm else []
+        lines += [curves.arm_series(arm, points_of_arm, arms)] if points_of_arm else []
     length_axis = linear(say("rl_evolution.axis.held_out_length"), rangemode="tozero")
     return banded(lines, xaxis=curves.accuracy_axis(), yaxis=length_axis)
 

@@ -31,6 +31,8 @@ from suite.report.table import Column, column, columns_of, table
 from suite.theory.published_memory import NEEDS, SAVING, PublishedMemory, published_memory
 
 R = TypeVar("R")
+Rows = Sequence[tuple[Mapping[Part, float], Mapping[str, Text]]]
+"""The parts of each bar, and its facets."""
 STRIPS = dict(zip(OWNERS, ("#57606a", "#afb8c1", "#818b98", "#c8d1da", "#6e7781"), strict=True))
 """Greys that differ from their neighbours'."""
 LOOKS = {
@@ -130,12 +132,11 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
     shown = [arm for arm in arms if not phase or phase in arm.first.phases]
     drawn = {arm: arm.first.phases[phase or arm.first.peak_phase] for arm in shown}
     longest = max(held.peak for held in drawn.values())
-    parts = [_drawn_parts(held.parts, longest) for held in drawn.values()]
-    about = [{"algorithm": _algorithm(arm)} for arm in drawn]
+    rows = [(_drawn_parts(held.parts, longest), {"algorithm": _algorithm(arm)}) for arm, held in drawn.items()]
     every = [(owner, kind) for owner in (*OWNERS, NOBODY) for kind in (*KINDS, OTHER)]
-    present = [part for part in every if any(part in of_row for of_row in parts)]
+    present = [part for part in every if any(part in parts for parts, _ in rows)]
     first = {kind: owner for owner, kind in reversed(present)}
-    segments = [_segment(part, parts, about, in_legend=first[part[1]] == part[0]) for part in present]
+    segments = [_segment(part, rows, in_legend=first[part[1]] == part[0]) for part in present]
     owners = [owner for owner in dict(present) if owner != NOBODY]
     names = []
     for arm, held in drawn.items():
@@ -144,7 +145,7 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
         names.append(say("rl_memory.row", **said) if phase else say("rl_memory.row_phase", **said, phase=highest))
     return by_row.rows(
         names,
-        [*segments, *(_strip(owner, parts, about) for owner in owners)],
+        [*segments, *(_strip(owner, rows) for owner in owners)],
         xaxis=linear(say("rl_memory.axis"), range=[0, 1.02 * longest], **ticked(byte_steps(longest))),
         shift_px=NAME_SHIFT_PX,
         uniformtext={"mode": "hide", "minsize": 10},
@@ -161,33 +162,24 @@ def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, floa
     return drawn
 
 
-def _segment(
-    part: Part, parts: Sequence[Mapping[Part, float]], about: Sequence[Mapping[str, Text]], *, in_legend: bool
-) -> dict[str, Any]:
-    owner, kind = part
+def _segment(part: Part, rows: Rows, *, in_legend: bool) -> dict[str, Any]:
+    (owner, kind), points = part, []
+    for row, (held, facets) in enumerate(rows):
+        if part in held:
+            size, share = numbers.bytes_iec(held[part]), numbers.percent(held[part] / sum(held.values()))
+            hover = say("rl_memory.hover", owner=say(f"rl_memory.owner.{owner}"), size=size, share=share)
+            points.append(Point(x=held[part], y=row, hover=hover, facets=facets))
     colour, pattern = LOOKS[kind]
-
-    def hover(held: Mapping[Part, float]) -> Text:
-        size, share = numbers.bytes_iec(held[part]), numbers.percent(held[part] / sum(held.values()))
-        return say("rl_memory.hover", owner=say(f"rl_memory.owner.{owner}"), size=size, share=share)
-
-    points = [
-        Point(x=held[part], y=row, hover=hover(held), facets=about[row])
-        for row, held in enumerate(parts)
-        if part in held
-    ]
     name = say(f"rl_memory.kind.{kind}")
     return bars(name, points, colour=colour, pattern=pattern, width=BAR, in_legend=in_legend)
 
 
-def _strip(owner: str, parts: Sequence[Mapping[Part, float]], about: Sequence[Mapping[str, Text]]) -> dict[str, Any]:
-    sums = [sum(value for (one, _), value in held.items() if one == owner) for held in parts]
-    name = say(f"rl_memory.owner.{owner}")
-    points = [
-        Point(x=value, y=row + STRIP_DOWN, text=joined(" ", [name, numbers.bytes_iec(value)]), facets=about[row])
-        for row, value in enumerate(sums)
-        if value > 0
-    ]
+def _strip(owner: str, rows: Rows) -> dict[str, Any]:
+    name, points = say(f"rl_memory.owner.{owner}"), []
+    for row, (held, facets) in enumerate(rows):
+        if size := sum(value for part, value in held.items() if part[0] == owner):
+            text = joined(" ", [name, numbers.bytes_iec(size)])
+            points.append(Point(x=size, y=row + STRIP_DOWN, text=text, facets=facets))
     inside: dict[str, Any] = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0}
     looks: dict[str, Any] = {"colour": STRIPS[owner], "width": STRIP, "in_legend": False, "textfont": {"size": 11}}
     return bars(name, points, **looks, **inside)
