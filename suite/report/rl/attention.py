@@ -16,7 +16,7 @@ from suite.report.plot.rows import bars, rows
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
 from suite.report.rl.cost import cost_s
-from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column
 from suite.statistics.scores import Estimate
 
@@ -56,20 +56,12 @@ def _interval(arm: RlArm) -> Estimate | None:
     return share_interval(arm.values(design.final))
 
 
-def _accuracy(arm: RlArm) -> float | None:
-    return arm.mean(design.final)
-
-
-def _cost(arm: RlArm) -> float | None:
-    return arm.mean(cost_s)
-
-
 def _figure(experiment: RlExperiment) -> Figure:
     clock = design.clock_name(experiment)
     arms, accuracy, cost = experiment.arms, say("rl_attention.accuracy"), say("rl_attention.cost", clock=clock)
     views: dict[Text, Any] = {
-        accuracy: _bars(arms, _accuracy, shares(accuracy, rangemode="tozero"), _interval),
-        cost: _bars(arms, _cost, linear(cost, ticksuffix=" s", rangemode="tozero")),
+        accuracy: _bars(arms, design.final, shares(accuracy, rangemode="tozero"), has_intervals=True),
+        cost: _bars(arms, cost_s, linear(cost, ticksuffix=" s", rangemode="tozero")),
     }
     names, variants = {arm.name for arm in arms}, set(map(variant_name, arms))
     height_px = 110 + len(names) * (NAME_PX + BAR_PX * len(variants))
@@ -78,25 +70,22 @@ def _figure(experiment: RlExperiment) -> Figure:
 
 
 def _bars(
-    arms: Sequence[RlArm],
-    value: Callable[[RlArm], float | None],
-    xaxis: Axis,
-    interval: Callable[[RlArm], Estimate | None] = lambda arm: None,
+    arms: Sequence[RlArm], value: Callable[[RlRun], float | None], xaxis: Axis, *, has_intervals: bool = False
 ) -> dict[str, Any]:
     """Draw a row for each name, in which the variants' bars lie side by side."""
     names, variants = list(dict.fromkeys(arm.name for arm in arms)), list(dict.fromkeys(map(variant_name, arms)))
     # A row's name takes as much of the row as NAME_PX of its pixels.
     width = BAR_PX / (NAME_PX + BAR_PX * len(variants))
     traces = []
-    for variant, own in grouped((arm for arm in arms if value(arm) is not None), variant_name).items():
+    for variant, own in grouped((arm for arm in arms if arm.mean(value) is not None), variant_name).items():
         points = []
         for arm in own:
-            said = {"accuracy": numbers.percent(_accuracy(arm) or 0.0), "interval": percent_range(_interval(arm))}
-            said["cost"] = numbers.NOTHING if (cost := _cost(arm)) is None else numbers.seconds(cost)
+            accuracy, cost, interval = arm.mean(design.final) or 0.0, arm.mean(cost_s), _interval(arm)
+            said = {"accuracy": numbers.percent(accuracy), "interval": percent_range(interval)}
+            said["cost"] = numbers.NOTHING if cost is None else numbers.seconds(cost)
             hover = say("rl_attention.hover", count=len(arm.ended), **said)
-            facets = {ALGORITHM: arm.facets.get(ALGORITHM, "")}
-            ends = ends_of(interval(arm))
-            points.append(Point(x=value(arm), y=names.index(arm.name), ends=ends, hover=hover, facets=facets))
+            facets, ends = {ALGORITHM: arm.facets.get(ALGORITHM, "")}, ends_of(interval) if has_intervals else None
+            points.append(Point(x=arm.mean(value), y=names.index(arm.name), ends=ends, hover=hover, facets=facets))
         facets = {name: text for name, text in own[0].facets.items() if name != ALGORITHM}
         colour, place = style_of(VARIANT, own[0].said(VARIANT)).colour, variants.index(variant) - len(variants) / 2
         offset = width * place + width / 10
@@ -110,9 +99,9 @@ def _table(experiment: RlExperiment) -> Table:
         column("rl.arm", lambda arm: arm.name),
         column("column.variant", variant_name),
         column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
-        column("rl_attention.accuracy", _accuracy, numbers.percent),
+        column("rl_attention.accuracy", lambda arm: arm.mean(design.final), numbers.percent),
         column("column.interval", lambda arm: percent_range(_interval(arm)), kind=Kind.NUMBER),
-        column(cost, _cost, numbers.seconds),
+        column(cost, lambda arm: arm.mean(cost_s), numbers.seconds),
         column("rl_attention.parameters", lambda arm: arm.first.constant("policy_parameter_count"), numbers.count),
     ]
     note = say("rl_attention.note")

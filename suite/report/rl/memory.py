@@ -229,15 +229,14 @@ def _lines_over(over: str, found: Sequence[Saving]) -> list[Series]:
     for key, style in zip(kept, LINES, strict=False):
         names = differing(kept) & (odd[key] | models)
         told = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
-        points = [_saving_point(x, saving) for x, saving in sorted(of_rest[key].items())]
+        points = []
+        for x, saving in sorted(of_rest[key].items()):
+            facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
+            hover = say("rl_memory.saving_hover", **_fields(saving))
+            points.append(Point(x=x, y=saving.share, hover=hover, facets=facets))
         name = ", ".join(told) or say("rl_memory.usual")
         lines.append(Series(name=name, points=points, style=style, mode="lines+markers", size=8))
     return lines
-
-
-def _saving_point(x: float, saving: Saving) -> Point:
-    facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
-    return Point(x=x, y=saving.share, hover=say("rl_memory.saving_hover", **_fields(saving)), facets=facets)
 
 
 def _fields(saving: Saving) -> dict[str, Text]:
@@ -317,7 +316,12 @@ def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table
         *(column(say("rl_memory.gpu", size=gb), partial(design.devices_needed, gb), numbers.count) for gb in GPUS_GB),
         column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
     ]
-    note = say("rl_memory.fits_note", reserve=_reserve(arms))
+    stated = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
+    reserve: Text = say("rl_memory.reserve_unknown")
+    if known := [value for value in stated if value is not None]:
+        low, high = numbers.bytes_iec(min(known)), numbers.bytes_iec(max(known))
+        reserve = low if low == high else say("rl.range", low=low, high=high)
+    note = say("rl_memory.fits_note", reserve=reserve)
     return _table(name, arms, columns, results, arm_of=lambda arm: arm, but=SHARDS, note=note)
 
 
@@ -328,20 +332,10 @@ def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
 def _smallest(arm: MemoryArm) -> Text:
     """Return the set with the least memory together; of equal ones the fewest devices."""
     sets = [(count * size, count, size) for size in GPUS_GB if (count := design.devices_needed(size, arm)) is not None]
-    return _set(*min(sets)[1:]) if sets else ""
-
-
-def _set(count: int, size_gb: int) -> Text:
-    return say("rl_memory.set", count=count, size=size_gb)
-
-
-def _reserve(arms: Iterable[MemoryArm]) -> Text:
-    stated = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
-    known = [value for value in stated if value is not None]
-    if not known:
-        return say("rl_memory.reserve_unknown")
-    low, high = numbers.bytes_iec(min(known)), numbers.bytes_iec(max(known))
-    return low if low == high else say("rl.range", low=low, high=high)
+    if not sets:
+        return ""
+    _, count, size = min(sets)
+    return say("rl_memory.set", count=count, size=size)
 
 
 def _savings_table(found: Sequence[Saving], results: Results) -> Table:
@@ -427,7 +421,7 @@ def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving])
 def _quantity(figure: PublishedMemory, count: int | None, peak: Text, share: float | None) -> Text:
     """Write what a figure is of: a set of GPUs, a peak or a saving; nothing where it is not known."""
     if figure.kind == NEEDS:
-        return "" if count is None else _set(count, figure.gpu_gb)
+        return "" if count is None else say("rl_memory.set", count=count, size=figure.gpu_gb)
     if figure.kind == SAVING:
         return "" if share is None else numbers.percent(share)
     return peak
