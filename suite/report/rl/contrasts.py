@@ -63,7 +63,7 @@ def beside_reference(
     assert reference is not None
     rows = [(arm, held, quantity) for held, quantity in quantities for arm in arms]
     found = judged(contrast(arm, reference, quantity) for arm, _, quantity in rows if arm is not reference)
-    of_row = {(one.arm, one.quantity): one for one in found}
+    of_row = {(known.arm, known.quantity): known for known in found}
     return [
         Beside(experiment=experiment, arm=arm, quantity=quantity, held=held, contrast=of_row.get((arm, quantity)))
         for arm, held, quantity in rows

@@ -113,11 +113,11 @@ RlExperiment = Experiment[RlRun]
 R = TypeVar("R")
 
 
-def numbers_by_step(record: Record) -> dict[str, dict[str, dict[int, float]]]:
+def numbers_by_step(record: Record, *, above: float = -MOST) -> dict[str, dict[str, dict[int, float]]]:
     """Return the numbers of each span by metric and step, of those that a run could have."""
     found = defaultdict[str, dict[str, dict[int, float]]](lambda: defaultdict(dict))
     for reading in record.readings:
-        if 0 <= reading.step < MOST_STEPS and abs(reading.value) < MOST:
+        if 0 <= reading.step < MOST_STEPS and above < reading.value < MOST:
             found[reading.span][reading.metric][reading.step] = reading.value
     return found
 

@@ -46,18 +46,13 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     changed = {experiment: changes_of(experiment.arms) for experiment in found}
-    levels = [rows for experiment in found if (rows := at_levels(experiment))]
-    return section(
-        "rl_evolution",
-        figures=map(_figure, found[:MOST_FIGURES]),
-        tables=with_rule(
-            [
-                *told_once(_changes(experiment, of_arms) for experiment, of_arms in changed.items()),
-                *told_once(map(_levels, levels)),
-            ]
-        ),
-        headlines=[_headline(changed)],
-    )
+    levels = filter(None, map(at_levels, found))
+    tables = [
+        *told_once(_changes(experiment, of_arms) for experiment, of_arms in changed.items()),
+        *told_once(map(_levels, levels)),
+    ]
+    figures = map(_figure, found[:MOST_FIGURES])
+    return section("rl_evolution", figures=figures, tables=with_rule(tables), headlines=[_headline(changed)])
 
 
 def thinking(results: Results) -> list[RlExperiment]:
@@ -107,11 +102,10 @@ def at_levels(experiment: RlExperiment) -> list[Beside]:
 
     Levels that no run reaches are left out.
     """
-    quantities = [
-        (level, Quantity(name=LENGTH, value=partial(_length_at, level), text=plain, difference=signed))
-        for level in LEVELS
-    ]
-    reached = [both for both in quantities if any(arm.values(both[1].value) for arm in experiment.arms)]
+    reached = []
+    for level in LEVELS:
+        quantity = Quantity(name=LENGTH, value=partial(_length_at, level), text=plain, difference=signed)
+        reached += [(level, quantity)] if any(arm.values(quantity.value) for arm in experiment.arms) else []
     return beside_reference(experiment, experiment.arms, reached)
 
 

@@ -51,7 +51,8 @@ LOOKS = {
 MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
 COLOURS = (labels.BLUE, labels.VERMILION, labels.GREEN, labels.ORANGE, labels.PURPLE, labels.SKY)
 LINES = [
-    Style(colour=one, dash=dash, marker=marker) for one, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
+    Style(colour=colour, dash=dash, marker=marker)
+    for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
 ]
 """Of the lines of a plot in their order."""
 ROW_PX, NAME_SHIFT_PX = 78, 26
@@ -77,7 +78,7 @@ def build(results: Results) -> Section | None:
     arms, to_fit, drawn_to_fit = design.arms_in(found), _to_fit(found), _to_fit(drawn)
     return section(
         "rl_memory",
-        figures=[*(_bars(one, found) for one in drawn), *map(_curves, design.telling_pairs(saved))],
+        figures=[*(_bars(experiment, found) for experiment in drawn), *map(_curves, design.telling_pairs(saved))],
         tables=[
             _fits_table("fits", drawn_to_fit, results),
             _fits_table("fits_all", to_fit, results) if len(to_fit) > len(drawn_to_fit) else None,
@@ -204,7 +205,7 @@ def _curves(pair: Sequence[Saving]) -> Figure | None:
         views.append(View(title=say(f"rl_memory.view.{over}"), figure=figure))
     return Figure(
         title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{arm.first.evidence}")),
-        settings=dotted(*(one.name for one in (arm, baseline) if one.name != _algorithm(one))),
+        settings=dotted(*(side.name for side in (arm, baseline) if side.name != _algorithm(side))),
         caption=joined("sentence", [*said, *_own([baseline])]),
         views=views,
         height_px=height_px(most),

@@ -105,31 +105,25 @@ def phases_of(record: Record) -> dict[str, Phase]:
     """Read the peaks of a record's phases; none where it tracks no memory or did not end well."""
     if record.status is not Status.OK:
         return {}
-    found = numbers_by_step(record)
-    return {phase: made for phase in PHASES if (made := _phase(found, phase)) is not None}
+    found = numbers_by_step(record, above=0)
+    return {phase: _phase(found, phase) for phase in PHASES if PEAK in found.get(phase, {})}
 
 
-def _phase(found: Mapping[str, OfSteps], phase: str) -> Phase | None:
+def _phase(found: Mapping[str, OfSteps], phase: str) -> Phase:
     """Return a phase at the step that held most."""
-    peaks, allocator = ([*_possible(found, phase, metric).items()] for metric in (PEAK, ALLOCATOR_PEAK))
-    if not peaks:
-        return None
-    at, peak = max(peaks, key=lambda item: (item[1], -item[0]))
-    held = defaultdict[Part, float](float)
-    for span in found:
+    peaks, allocator = (found[phase].get(metric, {}) for metric in (PEAK, ALLOCATOR_PEAK))
+    at = max(peaks, key=lambda step: (peaks[step], -step))
+    peak, held = peaks[at], defaultdict[Part, float](float)
+    for span, of_span in found.items():
         of, owner, kind = parts_of(span) or ("", "", "")
-        if of == phase and (size := _possible(found, span, PART).get(at)) is not None:
+        if of == phase and (size := of_span.get(PART, {}).get(at)):
             held[owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER] += size
     if sum(held.values()) > peak * SLACK:
         held.clear()  # They cannot be this peak's.
     rest = peak - sum(held.values())
     if rest > peak * (SLACK - 1):
         held[NOBODY, OTHER] += rest
-    return Phase(peak=peak, parts=held, allocator=max((size for _, size in allocator), default=None))
-
-
-def _possible(found: Mapping[str, OfSteps], span: str, metric: str) -> dict[int, float]:
-    return {step: size for step, size in found.get(span, {}).get(metric, {}).items() if size > 0}
+    return Phase(peak=peak, parts=held, allocator=max(allocator.values(), default=None))
 
 
 def memory_experiments(results: Results) -> list[MemoryExperiment]:
@@ -144,7 +138,8 @@ def memory_experiments(results: Results) -> list[MemoryExperiment]:
 
 
 def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
-    tracked = [one for one in results.records if one.record.case.workload == workload and phases_of(one.record)]
+    of_workload = [current for current in results.records if current.record.case.workload == workload]
+    tracked = [current for current in of_workload if phases_of(current.record)]
     records = [current.record for current in tracked]
     design = Design(
         workload=workload,
@@ -327,7 +322,7 @@ def checks(found: Sequence[MemoryExperiment]) -> list[Check]:
 
 
 def _is_same(run: StepMemory, projection: StepMemory) -> bool:
-    counts = [[noted(one.record, "case", name) for one in (run, projection)] for name in SAME_COUNTS]
+    counts = [[noted(step.record, "case", name) for step in (run, projection)] for name in SAME_COUNTS]
     if counts[0][0] is None or any(measured != projected for measured, projected in counts):
         return False
     pairs = [(_setting(run, name), _setting(projection, name)) for name in SAME_SETTINGS]
@@ -339,5 +334,5 @@ def _is_same(run: StepMemory, projection: StepMemory) -> bool:
 
 def _setting(step: StepMemory, name: str) -> str:
     """Return a setting of the case, or one that its record resolved."""
-    names = filter(None, (name, OTHERWISE.get(name)))
-    return next(filter(None, (step.said.get(one) or text_of(step.record.settings.get(one)) for one in names)), "")
+    found = step.said.get(name) or text_of(step.record.settings.get(name))
+    return found or (_setting(step, OTHERWISE[name]) if name in OTHERWISE else "")

@@ -80,7 +80,7 @@ def build(results: Results) -> Section | None:
     return section(
         "rl_stages",
         figures=[
-            *(_over_training(one, gains, is_lone=len(found) == 1) for one, gains in list(found.items())[:MOST_FIGURES]),
+            *(_over_training(experiment, found) for experiment in list(found)[:MOST_FIGURES]),
             _added(found),
         ],
         tables=[
@@ -111,8 +111,10 @@ def recipes(results: Results) -> list[RlExperiment]:
         asked = {further(run) for run in family if run.said(RECIPE) != design.DEFAULTS[RECIPE]}
         about += [run for run in family if further(run) in asked]
     found = design.split(results, about, is_factor, partial(design.named, lead=RECIPE))
-    defaults = {experiment: design.default_arm(experiment, RECIPE) for experiment in found}
-    made = [replace(one, baseline=default or next(iter(design.drawn(one)), None)) for one, default in defaults.items()]
+    made = []
+    for experiment in found:
+        first = next(iter(design.drawn(experiment)), None)
+        made.append(replace(experiment, baseline=design.default_arm(experiment, RECIPE) or first))
     return design.most_arms_first(made)
 
 
@@ -174,12 +176,12 @@ def teacher_s(run: RlRun) -> float | None:
     return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
 
 
-def _over_training(experiment: RlExperiment, gains: Gains, *, is_lone: bool) -> Figure:
+def _over_training(experiment: RlExperiment, found: Mapping[RlExperiment, Gains]) -> Figure:
     """Draw accuracy over a run with the ends of its stages marked."""
     budgets = design.known_budgets(experiment, STEPS, design.clock_of(experiment))
-    views: dict[Text, Any] = {curves.budget_name(budget): _marked_lines(gains, budget) for budget in budgets}
+    views = {curves.budget_name(budget): _marked_lines(found[experiment], budget) for budget in budgets}
     caption = design.caption_of(experiment, "rl_stages.caption")
-    return design.figure_of(experiment, caption, views, wide=is_lone)
+    return design.figure_of(experiment, caption, views, wide=len(found) == 1)
 
 
 def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
