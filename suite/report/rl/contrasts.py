@@ -98,14 +98,16 @@ def improvement(row: Beside) -> float | None:
 
 def budget_columns() -> list[Column[Beside]]:
     """Return how often an arm beats its reference, by how much, and what may be said of it."""
+    apart, pairs, *judged_so = difference_columns("rl_efficiency.difference")
     return [
         column("rl.arm", lambda row: row.arm.name),
         column("rl_efficiency.held", _held),
         column("rl_efficiency.improvement", improvement, "{:.2f}".format),
-        *difference_columns("rl_efficiency.difference")[:2],
+        apart,
+        pairs,
         column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
         column("rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent),
-        *difference_columns("rl_efficiency.difference")[2:],
+        *judged_so,
     ]
 
 
@@ -141,10 +143,10 @@ def told(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
     """Tell names by their outcome; nothing where none of them has pairs enough."""
     if all(outcome is Outcome.FEW for _, outcome in outcomes):
         return ""
-    by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
-    parts = [
-        say(f"verdict.of.{outcome}", names=joined("list", names)) for outcome, names in by_outcome.items() if names
-    ]
+    parts = []
+    for outcome in Outcome:
+        if names := [name for name, of in outcomes if of is outcome]:
+            parts.append(say(f"verdict.of.{outcome}", names=joined("list", names)))
     return joined("notes", parts)
 
 

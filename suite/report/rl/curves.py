@@ -113,12 +113,11 @@ def step_lines(
     for arm in arms:
         points = []
         for step, values in by_step(arm, series_of).items():
-            mean_value, ends = fmean(values), (min(values), max(values))
-            low, high = map(text, ends)
-            said = {"value": text(mean_value), "low": low, "high": high, "count": len(values)}
+            value, low, high = fmean(values), min(values), max(values)
+            said = {"value": text(value), "low": text(low), "high": text(high), "count": len(values)}
+            ends = (low, high) if has_band and not second and len(values) > 1 else None
             hover = say("rl_stability.hover", step=numbers.count(step), **said)
-            has_ends = has_band and len(values) > 1
-            points.append(Point(x=step, y=mean_value, ends=ends if has_ends else None, hover=hover))
+            points.append(Point(x=step, y=value, ends=ends, hover=hover))
         lines += [arm_series(arm, points, arms, second=second)] if points else []
     return lines
 

@@ -119,8 +119,7 @@ def _figure(experiment: RlExperiment) -> Figure:
     arms, views, second = experiment.arms, dict[Text, Any](), say("rl_evolution.held_out")
     for metric in [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]:
         text, series, beside = _text_of(metric), partial(sampled, metric), partial(held_out, metric)
-        lines = curves.step_lines(arms, series, text)
-        lines += curves.step_lines(arms, beside, text, has_band=False, second=second)
+        lines = curves.step_lines(arms, series, text) + curves.step_lines(arms, beside, text, second=second)
         scale = linear if metric == LENGTH else shares
         yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
         views[say(f"rl_evolution.view.{metric}")] = curves.over_steps(lines, yaxis)

@@ -399,19 +399,19 @@ def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving])
     usual = design.usual_of([arm.setting for arm in projections])
     projections.sort(key=lambda arm: len(design.unusual(arm.setting, usual)))
     shares = {saving.arm: saving.share for saving in reversed(saved) if saving.arm.first.has_reference}
+    rows = []
+    for figure in published_memory():
+        theirs = _quantity(figure, figure.count, figure.peak, figure.share)
+        rows.append((figure, theirs, *_ours(figure, projections, shares)))
     return table(
         say("rl_memory.published"),
-        [(figure, *_ours(figure, projections, shares)) for figure in published_memory()],
+        rows,
         [
             column("rl_memory.what", lambda row: say(f"rl_memory.what.{row[0].kind}")),
             column("published.problem", lambda row: row[0].problem, kind=Kind.LONG),
-            column(
-                "published.figure",
-                lambda row: _quantity(row[0], row[0].count, row[0].peak, row[0].share),
-                kind=Kind.NUMBER,
-            ),
-            column("rl_memory.ours", lambda row: row[1], kind=Kind.NUMBER),
-            column("rl_memory.our_settings", lambda row: row[2], kind=Kind.LONG),
+            column("published.figure", lambda row: row[1], kind=Kind.NUMBER),
+            column("rl_memory.ours", lambda row: row[2], kind=Kind.NUMBER),
+            column("rl_memory.our_settings", lambda row: row[3], kind=Kind.LONG),
             column("published.source", lambda row: row[0].source, kind=Kind.LONG),
             column("column.notes", lambda row: row[0].note, kind=Kind.LONG),
         ],

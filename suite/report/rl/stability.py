@@ -142,7 +142,7 @@ def _figure(experiment: RlExperiment) -> Figure:
         lines = step_lines(arms, series, text, has_band=metric != "format")
         if metric == "format":
             second, series = say("rl_stability.accuracy"), partial(_series, "accuracy")
-            lines += step_lines(arms, series, text, has_band=False, second=second)
+            lines += step_lines(arms, series, text, second=second)
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
     caption = design.caption_of(experiment, "rl_stability.caption")
