@@ -369,9 +369,9 @@ def clock_name(experiment: RlExperiment) -> Text:
     return say(f"rl.clock.{clock_of(experiment)}")
 
 
-def caption_of(experiment: RlExperiment, key: str, *more: Text) -> Text:
-    """Return a caption, of several seeds or of a single one; and whether figures show the best arms alone."""
-    first = say(key if most_seeds(experiment) > 1 else f"{key}_single")
+def caption_of(experiment: RlExperiment, of_seeds: str, of_one: str, *more: Text) -> Text:
+    """Return one of two captions, of several seeds or of a single one; and whether figures show the best arms alone."""
+    first = say(of_seeds if most_seeds(experiment) > 1 else of_one)
     return joined("sentence", [first, say("rl.best_drawn") if is_picked(experiment) else "", *more])
 
 

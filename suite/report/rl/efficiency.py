@@ -99,7 +99,8 @@ def _said(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
 
 
 def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
-    caption = design.caption_of(experiment, "rl_efficiency.caption", _said(experiment, rows))
+    keys = "rl_efficiency.caption", "rl_efficiency.caption_single"
+    caption = design.caption_of(experiment, *keys, _said(experiment, rows))
     return design.figure_of(experiment, caption, curves.over_budgets(experiment))
 
 

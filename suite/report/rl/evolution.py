@@ -124,7 +124,7 @@ def _figure(experiment: RlExperiment) -> Figure:
         yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
         views[say(f"rl_evolution.view.{metric}")] = curves.over_steps(lines, yaxis)
     views[say("rl_evolution.view.path")] = _path(arms)
-    caption = design.caption_of(experiment, "rl_evolution.caption")
+    caption = design.caption_of(experiment, "rl_evolution.caption", "rl_evolution.caption_single")
     return design.figure_of(experiment, caption, views)
 
 

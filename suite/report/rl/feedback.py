@@ -42,7 +42,7 @@ def _figure(name: str, experiment: RlExperiment) -> Figure:
     steps = curves.step_lines(arms, lambda run: design.within(run.of_step.get(STEP_REWARD, {})), numbers.percent)
     checked = curves.over_steps(steps, shares(say("rl_feedback.steps_axis"), rangemode="tozero"))
     views = curves.over_budgets(experiment) | {say("rl_feedback.steps"): checked}
-    caption = design.caption_of(experiment, "rl_efficiency.caption")
+    caption = design.caption_of(experiment, "rl_efficiency.caption", "rl_efficiency.caption_single")
     return design.figure_of(experiment, caption, views, title=dotted(experiment.title, name))
 
 

@@ -145,5 +145,5 @@ def _figure(experiment: RlExperiment) -> Figure:
             lines += step_lines(arms, series, text, second=second)
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
-    caption = design.caption_of(experiment, "rl_stability.caption")
+    caption = design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single")
     return design.figure_of(experiment, caption, views)

@@ -180,7 +180,7 @@ def _over_training(experiment: RlExperiment, found: Mapping[RlExperiment, Gains]
     """Draw accuracy over a run with the ends of its stages marked."""
     budgets = design.known_budgets(experiment, STEPS, design.clock_of(experiment))
     views = {curves.budget_name(budget): _marked_lines(found[experiment], budget) for budget in budgets}
-    caption = design.caption_of(experiment, "rl_stages.caption")
+    caption = design.caption_of(experiment, "rl_stages.caption", "rl_stages.caption_single")
     return design.figure_of(experiment, caption, views, wide=len(found) == 1)
 
 
