@@ -16,22 +16,23 @@ from suite.report.plot.rows import bars, rows
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
 from suite.report.rl.cost import cost_s
-from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column
 from suite.statistics.scores import Estimate
 
 OF_A_VARIANT = "attention."
-FEWEST_VARIANTS = 2
-FRAME_PX, NAME_PX, BAR_PX = 110, 28, 15
+NAME_PX, BAR_PX = 28, 15
 
 
 def build(results: Results) -> Section | None:
     """Build it from the algorithms that were trained with at least two variants."""
     runs = [run for run in design.by_rl_alone(results) if run.ended]
     every = design.split(results, runs, lambda name: _is_of_variant(name) or design.tells_arms_apart(name), _named)
-    found = [
-        replace(experiment, arms=arms) for experiment in every if (arms := _with_several_variants(experiment.arms))
-    ]
+    found = []
+    for experiment in every:
+        of_name = grouped(experiment.arms, lambda arm: arm.name)
+        arms = [arm for same in of_name.values() if len(same) > 1 for arm in same]
+        found += [replace(experiment, arms=arms)] if arms else []
     return section("rl_attention", figures=map(_figure, found), tables=map(_table, found)) if found else None
 
 
@@ -45,11 +46,6 @@ def _named(arms: Sequence[RlArm]) -> list[RlArm]:
     return design.named(by_variant, ALGORITHM, is_said=lambda name: not _is_of_variant(name))
 
 
-def _with_several_variants(arms: Sequence[RlArm]) -> list[RlArm]:
-    of_name = grouped(arms, lambda arm: arm.name)
-    return [arm for same in of_name.values() if len(same) >= FEWEST_VARIANTS for arm in same]
-
-
 def variant_name(arm: RlArm) -> str:
     """Return a variant with the sizes that somebody set: GQA (kv_heads=2)."""
     sizes = [f"{name.removeprefix(OF_A_VARIANT)}={size}" for name, size in arm.key if name.startswith(OF_A_VARIANT)]
@@ -60,65 +56,41 @@ def _interval(arm: RlArm) -> Estimate | None:
     return share_interval(arm.values(design.final))
 
 
-def _cost(arm: RlArm) -> float | None:
-    return arm.mean(cost_s)
-
-
-def _accuracy(arm: RlArm) -> float | None:
-    return arm.mean(design.final)
-
-
 def _figure(experiment: RlExperiment) -> Figure:
     clock = design.clock_name(experiment)
     arms, accuracy, cost = experiment.arms, say("rl_attention.accuracy"), say("rl_attention.cost", clock=clock)
     views: dict[Text, Any] = {
-        accuracy: _bars(arms, _accuracy, shares(accuracy, rangemode="tozero"), _interval),
-        cost: _bars(arms, _cost, linear(cost, ticksuffix=" s", rangemode="tozero")),
+        accuracy: _bars(arms, design.final, shares(accuracy, rangemode="tozero"), has_intervals=True),
+        cost: _bars(arms, cost_s, linear(cost, ticksuffix=" s", rangemode="tozero")),
     }
     names, variants = {arm.name for arm in arms}, set(map(variant_name, arms))
-    height_px = FRAME_PX + len(names) * (NAME_PX + BAR_PX * len(variants))
+    height_px = 110 + len(names) * (NAME_PX + BAR_PX * len(variants))
     caption = say("rl_attention.caption", clock=clock)
     return design.figure_of(experiment, caption, views, height_px=height_px, wide=True)
 
 
 def _bars(
-    arms: Sequence[RlArm],
-    value: Callable[[RlArm], float | None],
-    xaxis: Axis,
-    interval: Callable[[RlArm], Estimate | None] = lambda arm: None,
+    arms: Sequence[RlArm], value: Callable[[RlRun], float | None], xaxis: Axis, *, has_intervals: bool = False
 ) -> dict[str, Any]:
     """Draw a row for each name, in which the variants' bars lie side by side."""
     names, variants = list(dict.fromkeys(arm.name for arm in arms)), list(dict.fromkeys(map(variant_name, arms)))
     # A row's name takes as much of the row as NAME_PX of its pixels.
     width = BAR_PX / (NAME_PX + BAR_PX * len(variants))
     traces = []
-    for variant, own in grouped((arm for arm in arms if value(arm) is not None), variant_name).items():
-        points = [
-            Point(
-                x=value(arm),
-                y=names.index(arm.name),
-                ends=ends_of(interval(arm)),
-                hover=_hover(arm),
-                facets={ALGORITHM: arm.facets.get(ALGORITHM, "")},
-            )
-            for arm in own
-        ]
+    for variant, own in grouped((arm for arm in arms if arm.mean(value) is not None), variant_name).items():
+        points = []
+        for arm in own:
+            accuracy, cost, interval = arm.mean(design.final) or 0.0, arm.mean(cost_s), _interval(arm)
+            said = {"accuracy": numbers.percent(accuracy), "interval": percent_range(interval)}
+            said["cost"] = numbers.NOTHING if cost is None else numbers.seconds(cost)
+            hover = say("rl_attention.hover", count=len(arm.ended), **said)
+            facets, ends = {ALGORITHM: arm.facets.get(ALGORITHM, "")}, ends_of(interval) if has_intervals else None
+            points.append(Point(x=arm.mean(value), y=names.index(arm.name), ends=ends, hover=hover, facets=facets))
         facets = {name: text for name, text in own[0].facets.items() if name != ALGORITHM}
         colour, place = style_of(VARIANT, own[0].said(VARIANT)).colour, variants.index(variant) - len(variants) / 2
         offset = width * place + width / 10
         traces.append(bars(variant, points, colour=colour, width=0.8 * width, offset=offset, facets=facets))
     return rows(names, traces, xaxis=xaxis, shift_px=BAR_PX * len(variants) / 2 + NAME_PX / 3)
-
-
-def _hover(arm: RlArm) -> Text:
-    cost = _cost(arm)
-    return say(
-        "rl_attention.hover",
-        accuracy=numbers.percent(_accuracy(arm) or 0.0),
-        interval=percent_range(_interval(arm)),
-        cost=numbers.NOTHING if cost is None else numbers.seconds(cost),
-        count=len(arm.ended),
-    )
 
 
 def _table(experiment: RlExperiment) -> Table:
@@ -127,9 +99,9 @@ def _table(experiment: RlExperiment) -> Table:
         column("rl.arm", lambda arm: arm.name),
         column("column.variant", variant_name),
         column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
-        column("rl_attention.accuracy", _accuracy, numbers.percent),
+        column("rl_attention.accuracy", lambda arm: arm.mean(design.final), numbers.percent),
         column("column.interval", lambda arm: percent_range(_interval(arm)), kind=Kind.NUMBER),
-        column(cost, _cost, numbers.seconds),
+        column(cost, lambda arm: arm.mean(cost_s), numbers.seconds),
         column("rl_attention.parameters", lambda arm: arm.first.constant("policy_parameter_count"), numbers.count),
     ]
     note = say("rl_attention.note")

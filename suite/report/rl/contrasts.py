@@ -43,6 +43,10 @@ class Beside:
         return self.experiment.baseline
 
     @property
+    def values(self) -> list[float]:
+        return self.arm.values(self.quantity.value)
+
+    @property
     def found(self) -> Comparison | None:
         return None if self.contrast is None else self.contrast.found
 
@@ -59,7 +63,7 @@ def beside_reference(
     assert reference is not None
     rows = [(arm, held, quantity) for held, quantity in quantities for arm in arms]
     found = judged(contrast(arm, reference, quantity) for arm, _, quantity in rows if arm is not reference)
-    of_row = {(one.arm, one.quantity): one for one in found}
+    of_row = {(known.arm, known.quantity): known for known in found}
     return [
         Beside(experiment=experiment, arm=arm, quantity=quantity, held=held, contrast=of_row.get((arm, quantity)))
         for arm, held, quantity in rows
@@ -71,14 +75,11 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
     if experiment.baseline is None:
         return []
     every = [curve for arm in design.drawn(experiment) for curve in design.curves_of(arm)]
+    more: dict[str, Any] = {"text": numbers.percent, "difference": points, "margin": SHARE_MARGIN, "bounds": BOUNDS}
     quantities = []
     for budget in design.known_budgets(experiment, counted, design.clock_of(experiment), design.JOULES):
         held = min(curve.spent[budget][-1] for curve in every)
-        value = partial(_accuracy_at, budget, held)
-        in_points = Quantity(
-            name=budget, value=value, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=BOUNDS
-        )
-        quantities.append((held, in_points))
+        quantities.append((held, Quantity(name=budget, value=partial(_accuracy_at, budget, held), **more)))
     others = [arm for arm in design.drawn(experiment) if arm is not experiment.baseline]
     return beside_reference(experiment, others, quantities)
 
@@ -90,20 +91,23 @@ def _accuracy_at(budget: str, held: float, run: RlRun) -> float | None:
 
 def improvement(row: Beside) -> float | None:
     """Return P(arm > reference), over all pairs of their runs: a description, by which nothing is judged."""
-    scores = [np.asarray(arm.values(row.quantity.value)).reshape(-1, 1) for arm in (row.arm, row.reference)]
+    both = row.values, row.reference.values(row.quantity.value)
+    scores = [np.asarray(values).reshape(-1, 1) for values in both]
     return float(probability_of_improvement(*scores)) if all(map(len, scores)) else None
 
 
 def budget_columns() -> list[Column[Beside]]:
     """Return how often an arm beats its reference, by how much, and what may be said of it."""
+    apart, pairs, *judged_so = difference_columns("rl_efficiency.difference")
     return [
         column("rl.arm", lambda row: row.arm.name),
         column("rl_efficiency.held", _held),
         column("rl_efficiency.improvement", improvement, "{:.2f}".format),
-        *difference_columns("rl_efficiency.difference")[:2],
+        apart,
+        pairs,
         column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
         column("rl_efficiency.of_reference", lambda row: row.reference.mean(row.quantity.value), numbers.percent),
-        *difference_columns("rl_efficiency.difference")[2:],
+        *judged_so,
     ]
 
 
@@ -139,10 +143,10 @@ def told(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
     """Tell names by their outcome; nothing where none of them has pairs enough."""
     if all(outcome is Outcome.FEW for _, outcome in outcomes):
         return ""
-    by_outcome = {outcome: [name for name, of in outcomes if of is outcome] for outcome in Outcome}
-    parts = [
-        say(f"verdict.of.{outcome}", names=joined("list", names)) for outcome, names in by_outcome.items() if names
-    ]
+    parts = []
+    for outcome in Outcome:
+        if names := [name for name, of in outcomes if of is outcome]:
+            parts.append(say(f"verdict.of.{outcome}", names=joined("list", names)))
     return joined("notes", parts)
 
 

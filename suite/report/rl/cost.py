@@ -20,7 +20,6 @@ from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column
 
-THOUSAND = 1000.0
 MOST_FIGURES = 6
 LOOKS = {"rollout": (BLUE, ""), "score": (ORANGE, "x"), "update": (GREEN, "/")}
 """Colours and patterns, so that the parts of a bar differ in greyscale too."""
@@ -45,16 +44,13 @@ def _timed(arms: Sequence[RlArm]) -> list[RlArm]:
 
 def cost_s(run: RlRun, clock: str = "") -> float | None:
     """Return the seconds of all phases for a thousand completions; None where one of them is not known."""
-    known = [part for phase in PHASES if (part := _phase_s(phase, run, clock)) is not None]
-    return sum(known) or None if run.is_ok and len(known) == len(PHASES) else None
+    seconds = [part for phase in PHASES if (part := run.seconds(phase, clock)) is not None]
+    return _per_thousand(sum(seconds), run) or None if run.is_ok and len(seconds) == len(PHASES) else None
 
 
-def _phase_s(phase: str, run: RlRun, clock: str = "") -> float | None:
-    return _over(run.seconds(phase, clock), run.total("completions"), THOUSAND)
-
-
-def _over(amount: float | None, count: float | None, factor: float = 1.0) -> float | None:
-    return factor * amount / count if amount is not None and count else None
+def _per_thousand(amount: float | None, run: RlRun) -> float | None:
+    completions = run.total("completions")
+    return 1000 * amount / completions if amount is not None and completions else None
 
 
 def _cost(arm: RlArm) -> float:
@@ -62,7 +58,7 @@ def _cost(arm: RlArm) -> float:
 
 
 def _phase(phase: str, arm: RlArm) -> float:
-    return arm.mean(partial(_phase_s, phase)) or 0.0
+    return arm.mean(lambda run: _per_thousand(run.seconds(phase), run)) or 0.0
 
 
 def _share(phase: str, arm: RlArm) -> float:
@@ -87,21 +83,19 @@ def _figure(experiment: RlExperiment, arms: Sequence[RlArm]) -> Figure:
 
 def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) -> Table:
     clock, least = design.clock_name(experiment), min(map(_cost, timed))
-    wall: Column[RlArm] = column(
-        "rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=design.WALL)), numbers.seconds
-    )
+    wall: Column[RlArm] = column("rl_cost.wall", _wall_s, numbers.seconds)
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
         column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
         column("rl_cost.over_least", lambda arm: _cost(arm) / least, numbers.times),
-        column("rl_cost.range", lambda arm: numbers.seconds_range(*_ends(arm.values(cost_s))), kind=Kind.NUMBER),
+        column("rl_cost.range", _range, kind=Kind.NUMBER),
         *(column(f"rl.phase.{phase}", partial(_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(_tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
         *([wall] if design.clock_of(experiment) == design.CPU else []),
-        column("rl_cost.joules", lambda arm: arm.mean(_joules), numbers.joules, only_where_known=True),
-        column("rl_cost.whole", lambda arm: arm.mean(_whole_s), numbers.seconds),
+        column("rl_cost.joules", _joules, numbers.joules, only_where_known=True),
+        column("rl_cost.whole", _whole_s, numbers.seconds),
         column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),
     ]
     machines = {machine_id(run.current) for arm in experiment.arms for run in arm.runs}
@@ -110,17 +104,23 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) 
     return design.table_of(experiment, "rl_cost.table", timed, columns, note=note, folded=not is_first)
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
+def _range(arm: RlArm) -> str:
+    costs = arm.values(cost_s)
+    return numbers.seconds_range(min(costs), max(costs))
+
+
+def _wall_s(arm: RlArm) -> float | None:
+    return arm.mean(partial(cost_s, clock=design.WALL))
 
 
 def _tokens_per_s(run: RlRun) -> float | None:
-    return _over(run.total("sampled_tokens") or None, run.seconds("rollout"))
+    tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")
+    return tokens / seconds if tokens and seconds else None
 
 
-def _joules(run: RlRun) -> float | None:
-    return _over(run.total("energy_j"), run.total("completions"), THOUSAND)
+def _joules(arm: RlArm) -> float | None:
+    return arm.mean(lambda run: _per_thousand(run.total("energy_j"), run))
 
 
-def _whole_s(run: RlRun) -> float:
-    return sum(run.seconds(phase) or 0.0 for phase in PHASES)
+def _whole_s(arm: RlArm) -> float | None:
+    return arm.mean(lambda run: sum(run.seconds(phase) or 0.0 for phase in PHASES))

@@ -19,7 +19,6 @@ from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
 SUFFIXES = {design.CPU: " s", design.WALL: " s", design.JOULES: " J"}
 MOST_POINTS = 80
-THIN_PX = 1.25
 
 
 @functools.lru_cache(maxsize=4096)
@@ -37,17 +36,11 @@ def evaluations(
     """
     every, points = design.curves_of(arm), {}
     for step in [step for step in every[0].at if all(step in curve.at for curve in every)]:
-        places = [(curve, curve.at.index(step)) for curve in every]
-        scores = tuple(curve.accuracy[place] for curve, place in places)
-        spent, interval = fmean(curve.spent[budget][place] for curve, place in places), interval_of(scores)
-        hover = say(
-            "rl_efficiency.hover",
-            spent=amount(budget, spent),
-            budget=budget_name(budget),
-            accuracy=numbers.percent(fmean(scores)),
-            interval=percent_range(interval),
-            count=len(scores),
-        )
+        scores = tuple(curve.by_step()[step] for curve in every)
+        spent, interval = fmean(curve.by_step(budget)[step] for curve in every), interval_of(scores)
+        said = {"spent": amount(budget, spent), "budget": budget_name(budget), "count": len(scores)}
+        said |= {"accuracy": numbers.percent(fmean(scores)), "interval": percent_range(interval)}
+        hover = say("rl_efficiency.hover", **said)
         points[step] = Point(x=spent, y=fmean(scores), ends=ends_of(interval), hover=hover)
     return points
 
@@ -57,7 +50,7 @@ def over_budgets(experiment: RlExperiment) -> dict[Text, Any]:
     arms, figures = design.chosen(experiment), {}
     for budget in design.known_budgets(experiment, *design.BUDGETS):
         points = {arm: evaluations(arm, budget, bootstrap_interval) for arm in arms}
-        lines = [arm_line(arm, list(of_arm.values()), arms) for arm, of_arm in points.items()]
+        lines = [arm_series(arm, list(of_arm.values()), arms) for arm, of_arm in points.items()]
         figures[budget_name(budget)] = banded(lines, xaxis=budget_axis(budget), yaxis=accuracy_axis())
     return figures
 
@@ -85,19 +78,17 @@ def amount(budget: str, value: float) -> str:
     return write.get(budget, numbers.count)(value)
 
 
-def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], **more: Any) -> Series:
-    """Return an arm's series beside those of other arms: of one style each has a look of its own."""
-    more = {"name": arm.name, "mode": "lines", "facets": arm.facets, **more}
+def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, second: Text = "", **more: Any) -> Series:
+    """Return an arm's series beside those of other arms: of one style each has a look of its own.
+
+    `second`: what a line shows that is drawn dotted and thin beside the arm's first one.
+    """
+    look: dict[str, Any] = {"name": arm.name, "mode": "lines", "facets": arm.facets}
+    if second:
+        line = {"color": arm.style.colour, "dash": "dot", "width": 1.25}
+        look |= {"name": dotted(arm.name, second), "in_legend": False, "more": {"line": line}}
     ordinal = [other for other in arms if other.style == arm.style].index(arm)
-    return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.name, **more)
-
-
-def arm_line(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], second: Text = "") -> Series:
-    """Return an arm's line. `second`: what a line shows that is drawn dotted and thin beside the arm's first one."""
-    if not second:
-        return arm_series(arm, points, arms)
-    line = {"color": arm.style.colour, "dash": "dot", "width": THIN_PX}
-    return arm_series(arm, points, arms, name=dotted(arm.name, second), in_legend=False, more={"line": line})
+    return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.name, **look | more)
 
 
 def by_step(arm: RlArm, series_of: Callable[[RlRun], Mapping[int, float]]) -> dict[float, list[float]]:
@@ -122,13 +113,12 @@ def step_lines(
     for arm in arms:
         points = []
         for step, values in by_step(arm, series_of).items():
-            mean_value, ends = fmean(values), (min(values), max(values))
-            low, high = map(text, ends)
-            said = {"value": text(mean_value), "low": low, "high": high, "count": len(values)}
+            value, low, high = fmean(values), min(values), max(values)
+            said = {"value": text(value), "low": text(low), "high": text(high), "count": len(values)}
+            ends = (low, high) if has_band and not second and len(values) > 1 else None
             hover = say("rl_stability.hover", step=numbers.count(step), **said)
-            has_ends = has_band and len(values) > 1
-            points.append(Point(x=step, y=mean_value, ends=ends if has_ends else None, hover=hover))
-        lines += [arm_line(arm, points, arms, second)] if points else []
+            points.append(Point(x=step, y=value, ends=ends, hover=hover))
+        lines += [arm_series(arm, points, arms, second=second)] if points else []
     return lines
 
 

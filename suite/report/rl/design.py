@@ -23,7 +23,6 @@ from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_o
 from suite.report.plot.plots import height_px, is_wide
 from suite.report.table import Column, table
 
-LATENCY = "latency_s"
 COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES = "completions", "tokens", "updates", "cpu", "wall", "joules"
 BUDGETS = (COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES)
 STEPS = "steps"
@@ -50,9 +49,7 @@ STYLES = {
     (REWARD_FROM, "key"): Style(colour=BLUE),
     (REWARD_FROM, "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
 }
-REFERENCE = "ppo"
 MOST_LINES = 12
-
 
 OfSteps = Mapping[str, Mapping[int, float]]
 """Numbers by step, of several metrics or spans."""
@@ -67,6 +64,10 @@ class Curve:
     accuracy: Sequence[float]
     spent: Mapping[str, Sequence[float]]
     """By budget, or STEPS; a budget that is not known at every evaluation is not there."""
+
+    def by_step(self, budget: str = "") -> dict[int, float]:
+        """Return the accuracy by step, or what had been spent of a budget."""
+        return dict(zip(self.at, self.spent[budget] if budget else self.accuracy, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -112,40 +113,45 @@ RlExperiment = Experiment[RlRun]
 R = TypeVar("R")
 
 
-def tracks_memory(record: Record) -> bool:
-    """Return whether a run held every tensor of its steps by its owner, which slows it down."""
-    return record.settings.get("track_memory") is True
+def numbers_by_step(record: Record, *, above: float = -MOST) -> dict[str, dict[str, dict[int, float]]]:
+    """Return the numbers of each span by metric and step, of those that a run could have."""
+    found = defaultdict[str, dict[str, dict[int, float]]](lambda: defaultdict(dict))
+    for reading in record.readings:
+        if 0 <= reading.step < MOST_STEPS and above < reading.value < MOST:
+            found[reading.span][reading.metric][reading.step] = reading.value
+    return found
 
 
 def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
-    """Read a run, but for one that tracked its memory: its seconds are no algorithm's."""
-    if tracks_memory(current.record):
+    """Read a run, but for one that tracked its memory: to hold every tensor by its owner costs seconds."""
+    record = current.record
+    if record.settings.get("track_memory") is True:
         return None
-    axes = current.record.case.axes
-    numbers: dict[str, dict[str, dict[int, float]]] = {STEP: defaultdict(dict), EVALUATE: defaultdict(dict)}
-    timed = {clock: defaultdict[str, dict[int, float]](lambda: defaultdict(float)) for clock in CLOCKS}
-    for reading in current.record.readings:
-        is_of_machine = reading.metric in (LATENCY, COUNTED[JOULES])
-        if not 0 <= reading.step < MOST_STEPS or (is_of_machine and not current.is_of_one_machine):
-            continue
-        if reading.metric == LATENCY:
-            for clock, field in CLOCKS.items():
-                seconds = getattr(reading, field)
-                is_sensible = seconds is not None and 0 <= seconds < MOST
-                timed[clock][reading.span][reading.step] += seconds if is_sensible else math.nan
-        elif reading.span in numbers and abs(reading.value) < MOST:
-            numbers[reading.span][reading.metric][reading.step] = reading.value
-    of_step = numbers[STEP]
+    found = numbers_by_step(record)
+    of_step, evaluated = found.get(STEP, {}), found.get(EVALUATE, {})
     for metric in COUNTED.values():
-        if min(of_step.get(metric, {}).values(), default=0.0) < 0:
-            del of_step[metric]
-    factors = [axes.get(name) for name in ("steps", *SHAPE)]
+        is_of_another = metric == COUNTED[JOULES] and not current.is_of_one_machine
+        if is_of_another or min(of_step.get(metric, {}).values(), default=0.0) < 0:
+            of_step.pop(metric, None)
+    timed = {clock: _seconds(record, field) if current.is_of_one_machine else {} for clock, field in CLOCKS.items()}
+    factors = [record.case.axes.get(name) for name in ("steps", *SHAPE)]
     known = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
     planned = [(COMPLETIONS, str(math.prod(known)))] if len(known) == len(factors) else []
+    accuracy = evaluated.get("heldout_accuracy", {}) if record.status is Status.OK else {}
+    curve = _curve(of_step, accuracy, timed)
     key = (*key[:-1], *planned, key[-1])
-    evaluated, is_ok = numbers[EVALUATE], current.record.status is Status.OK
-    curve = _curve(of_step, evaluated.get("heldout_accuracy", {}), timed) if is_ok else None
     return RlRun(current=current, key=key, curve=curve, of_step=of_step, evaluated=evaluated, timed=timed)
+
+
+def _seconds(record: Record, clock: str) -> OfSteps:
+    """Return the seconds of each span by step; no number where a reading lacks this field."""
+    found = defaultdict[str, dict[int, float]](lambda: defaultdict(float))
+    for reading in record.readings:
+        if reading.metric == "latency_s" and 0 <= reading.step < MOST_STEPS:
+            seconds = getattr(reading, clock)
+            is_sensible = seconds is not None and 0 <= seconds < MOST
+            found[reading.span][reading.step] += seconds if is_sensible else math.nan
+    return found
 
 
 def _curve(of_step: OfSteps, accuracy: Mapping[int, float], timed: Mapping[str, OfSteps]) -> Curve | None:
@@ -193,13 +199,14 @@ def training_runs(results: Results) -> Sequence[RlRun]:
     seconds are of one sitting; else the newest.
     """
 
-    def sitting(run: RlRun) -> tuple[Pairs, str]:
-        return _setting(run), str(run.record.provenance.get("commit"))
-
     def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
-        return sum(sitting(other) == sitting(run) for other in runs), started_at(run.record)
+        return [_sitting(other) for other in runs].count(_sitting(run)), started_at(run.record)
 
     return runs_of(results, DESIGN, weight)
+
+
+def _sitting(run: RlRun) -> tuple[Pairs, str]:
+    return _setting(run), str(run.record.provenance.get("commit"))
 
 
 def _setting(run: RlRun) -> Pairs:
@@ -225,24 +232,24 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
     algorithms and not among recipes is told with those.
     """
     of_recipes = {_setting(run) for run in training_runs(results) if run.said(RECIPE) != DEFAULTS[RECIPE]}
-    found = split(
-        results,
-        by_rl_alone(results),
-        tells_arms_apart,
-        functools.partial(named, lead=ALGORITHM),
-        lambda arms: len(arms) > 1 or arms[0].setting not in of_recipes,
-    )
+
+    def is_shown(arms: Sequence[RlArm]) -> bool:
+        return len(arms) > 1 or arms[0].setting not in of_recipes
+
+    named_by = functools.partial(named, lead=ALGORITHM)
+    found = split(results, by_rl_alone(results), tells_arms_apart, named_by, is_shown)
     made = []
     for experiment in found:
+        arms = chosen(experiment)
         # PPO on grouped prompts differs from the others in nothing but the algorithm.
-        ppo = [arm for arm in chosen(experiment) if arm.said(ALGORITHM) == REFERENCE and arm.said(SHAPE[1]) != "1"]
-        made.append(replace(experiment, baseline=next(iter([*ppo, *chosen(experiment)]), None)))
+        ppo = [arm for arm in arms if arm.said(ALGORITHM) == "ppo" and arm.said(SHAPE[1]) != "1"]
+        made.append(replace(experiment, baseline=next(iter([*ppo, *arms]), None)))
     return most_arms_first(made)
 
 
 def most_arms_first(found: Iterable[RlExperiment]) -> list[RlExperiment]:
     """Sort experiments by how many arms figures show, then by seeds and name."""
-    return sorted(found, key=lambda one: (-len(chosen(one)), -most_seeds(one), str(one.name)))
+    return sorted(found, key=lambda of: (-len(chosen(of)), -most_seeds(of), str(of.name)))
 
 
 def by_rl_alone(results: Results) -> list[RlRun]:
@@ -272,11 +279,10 @@ def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lam
     """
     keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
     told = differing([tuple(key.items()) for key in keys]) - {lead}
-    found = [(look_of(arm, lead), arm, key) for arm, key in zip(arms, keys, strict=True)]
-    made = [
-        (look.place, replace(arm, name=dotted(look.label, *_told(key, told, keys)), style=look.style))
-        for look, arm, key in found
-    ]
+    made = []
+    for arm, key in zip(arms, keys, strict=True):
+        look = look_of(arm, lead)
+        made.append((look.place, replace(arm, name=dotted(look.label, *_told(key, told, keys)), style=look.style)))
     return [arm for _, arm in sorted(made, key=lambda item: (item[0], str(item[1].name)))]
 
 
@@ -311,6 +317,11 @@ def within(values: Mapping[int, float], most: float = 1.0) -> dict[int, float]:
 def curves_of(arm: RlArm) -> list[Curve]:
     """Return the curves of the runs that have one."""
     return [run.curve for run in arm.runs if run.curve is not None]
+
+
+def arrived_of(count: int, arm: RlArm) -> Text:
+    """Say how many of an arm's curves came so far."""
+    return say("rl_efficiency.arrived_of", arrived=count, runs=len(arm.ended))
 
 
 def final(run: RlRun) -> float | None:

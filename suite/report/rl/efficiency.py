@@ -25,14 +25,13 @@ from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, reference_of, tally, told
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.table import Column, column, table, told_once
-from suite.statistics.learning import arrivals, expected_best, to_threshold
+from suite.statistics.learning import Arrivals, arrivals, expected_best, to_threshold
 from suite.statistics.scores import bootstrap_profile, iqm, mean, stratified_bootstrap
 
 LEVELS = (0.5, 0.7)
-TRIAL, TRIALS, FEWEST_TRIALS = "trial", (1, 2, 4, 8, 16), 2
-"""The setting that numbers the trials of a tuning sweep, and after how many of them the best is told."""
-MOST_FIGURES, FEWEST_SEEDS = 6, 2
-THRESHOLDS = np.linspace(0, 1, 41)
+TRIALS = (1, 2, 4, 8, 16)
+"""Of a tuning sweep, after which the best is told."""
+MOST_FIGURES, MOST_HEADLINES, FEWEST_SEEDS = 6, 2, 2
 
 OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
 """What differs in its task alone, as one experiment; final accuracies of its arms, a row for each seed of all tasks."""
@@ -58,25 +57,25 @@ def build(results: Results) -> Section | None:
             *map(_tuning, found),
             *(_tasks_table(experiment, scores) for experiment, scores in over_tasks),
         ],
-        headlines=[_headline(compared)],
+        headlines=_headlines(compared),
     )
 
 
-def _headline(compared: Mapping[RlExperiment, Sequence[Beside]]) -> Headline | None:
-    """Tell of the experiment with the most arms. Arms that were picked by their scores cannot be judged by them."""
-    experiment = next((experiment for experiment in compared if not design.is_picked(experiment)), None)
-    if experiment is None:
-        return None
-    rows = compared[experiment]
-    counts = {budget: tally(row.outcome for row in same) for budget, same in _by_told_budget(rows).items()}
-    parts = [say(f"rl_efficiency.point.{budget}", **count) for budget, count in counts.items() if count["count"]]
-    point = say("rl_efficiency.point_few", arms=len(experiment.arms))
-    if parts:
-        most = max(count["count"] for count in counts.values())
-        reference, _ = reference_of(rows, ALGORITHM)
-        point = say("rl_efficiency.point", count=most, reference=reference, told=joined("list", parts))
-    detail = say("rl_efficiency.headline", title=experiment.name, said=_said(experiment, rows))
-    return Headline(text=point, detail=detail)
+def _headlines(compared: Mapping[RlExperiment, Sequence[Beside]]) -> list[Headline]:
+    """Tell of the experiments with the most arms. Arms that were picked by their scores cannot be judged by them."""
+    found, telling = [], [experiment for experiment in compared if not design.is_picked(experiment)]
+    for experiment in telling[:MOST_HEADLINES]:
+        rows = compared[experiment]
+        counts = {budget: tally(row.outcome for row in same) for budget, same in _by_told_budget(rows).items()}
+        parts = [say(f"rl_efficiency.point.{budget}", **count) for budget, count in counts.items() if count["count"]]
+        point = say("rl_efficiency.point_few", arms=len(experiment.arms))
+        if parts:
+            most = max(count["count"] for count in counts.values())
+            reference, _ = reference_of(rows, ALGORITHM)
+            point = say("rl_efficiency.point", count=most, reference=reference, told=joined("list", parts))
+        detail = say("rl_efficiency.headline", title=experiment.name, said=_said(experiment, rows))
+        found.append(Headline(text=point, detail=detail))
+    return found
 
 
 def _by_told_budget(rows: Sequence[Beside]) -> dict[str, list[Beside]]:
@@ -122,50 +121,49 @@ def _contrasts(rows: Sequence[Beside]) -> Table:
 def _arrivals(experiment: RlExperiment) -> Table:
     """Lay out what each level of accuracy cost each arm."""
     told_of = (design.COMPLETIONS, design.TOKENS, design.clock_of(experiment), design.JOULES)
-    known = design.known_budgets(experiment, *told_of)
     columns: list[Column[tuple[RlArm, float]]] = [
         column("rl.arm", lambda row: row[0].name),
         column("rl_efficiency.level", lambda row: row[1], numbers.percent),
         column("rl_efficiency.arrived", _arrived, kind=Kind.NUMBER),
-        *(
-            column(curves.budget_name(budget), partial(_median, budget), partial(curves.amount, budget))
-            for budget in known
-        ),
     ]
+    for budget in design.known_budgets(experiment, *told_of):
+        median, text = partial(_median, budget), partial(curves.amount, budget)
+        columns.append(column(curves.budget_name(budget), median, text))
     rows, note = [(arm, level) for level in LEVELS for arm in design.drawn(experiment)], "rl_efficiency.arrivals_note"
     return design.table_of(experiment, "rl_efficiency.arrivals", rows, columns, lambda row: row[0], note=say(note))
 
 
 def _arrived(row: tuple[RlArm, float]) -> Text:
-    at = [to_threshold(curve.at, curve.accuracy, row[1]) for curve in design.curves_of(row[0])]
-    return say("rl_efficiency.arrived_of", arrived=arrivals(at).arrived, runs=len(at))
+    return design.arrived_of(_spent_until(design.STEPS, row).arrived, row[0])
 
 
 def _median(budget: str, row: tuple[RlArm, float]) -> float | None:
+    return _spent_until(budget, row).median
+
+
+def _spent_until(budget: str, row: tuple[RlArm, float]) -> Arrivals:
+    """Return what the runs of an arm had spent when they came to a level."""
     arm, level = row
-    spends = [to_threshold(curve.spent[budget], curve.accuracy, level) for curve in design.curves_of(arm)]
-    return arrivals(spends).median
+    return arrivals([to_threshold(curve.spent[budget], curve.accuracy, level) for curve in design.curves_of(arm)])
 
 
 def _tuning(experiment: RlExperiment) -> Table | None:
     """Lay out what the best of so many tuning trials is expected to score, at as many trials for each algorithm; None
     where no algorithm was tried with several settings.
     """
-    tried = [arm for arm in design.drawn(experiment) if arm.said(TRIAL)]
+    tried = [arm for arm in design.drawn(experiment) if arm.said("trial")]
     trials = grouped(tried, lambda arm: arm.said(ALGORITHM))
     most = max(map(len, trials.values()), default=0)
-    if most < FEWEST_TRIALS:
+    if most < 2:
         return None
-    counts = sorted({count for count in (*TRIALS, most) if count <= most})
     columns: list[Column[list[RlArm]]] = [
         column("column.algorithm", lambda arms: label_of(ALGORITHM, arms[0].said(ALGORITHM)), facet="algorithm"),
         column("rl_efficiency.trials", len, numbers.count),
-        *(
-            column(say("rl_efficiency.best_of", count=count), partial(_best_of, count), numbers.percent)
-            for count in counts
-        ),
-        column("rl_efficiency.best_arm", lambda arms: max(arms, key=_mean_final).name),
     ]
+    for count in sorted({count for count in (*TRIALS, most) if count <= most}):
+        best = partial(_best_of, count)
+        columns.append(column(say("rl_efficiency.best_of", count=count), best, numbers.percent))
+    columns.append(column("rl_efficiency.best_arm", lambda arms: max(arms, key=_mean_final).name))
     title, note = say("rl_efficiency.tuning", title=experiment.title), say("rl_efficiency.tuning_note")
     return table(title, trials.values(), columns, settings=experiment.settings, note=note)
 
@@ -187,12 +185,19 @@ def _over_tasks(found: Sequence[RlExperiment], *, has_labels: bool) -> list[Over
         scores = _scored(of_tasks)
         if len(of_tasks) > 1 and len(scores) > 1:
             title, settings = titles[key]
-            settings = dotted(settings, *map(_task, of_tasks))
+            for experiment in of_tasks:
+                (_, task), *more = filter(_is_of_task, experiment.key)
+                settings = dotted(settings, " ".join([task, *(f"{name}={value}" for name, value in more)]))
             made.append((replace(of_tasks[0], key=key, arms=list(scores), title=title, settings=settings), scores))
     return made
 
 
+def _is_of_task(pair: tuple[str, str]) -> bool:
+    return pair[0].partition(".")[0] == "task"
+
+
 def _scored(of_tasks: Sequence[RlExperiment]) -> dict[RlArm, NDArray[np.float64]]:
+    """Return the scores of the arms that ran on all tasks with at least two seeds."""
     found = {}
     for arm in design.drawn(max(of_tasks, key=lambda experiment: len(experiment.arms))):
         same = [other for experiment in of_tasks for other in design.drawn(experiment) if other.key == arm.key]
@@ -203,27 +208,17 @@ def _scored(of_tasks: Sequence[RlExperiment]) -> dict[RlArm, NDArray[np.float64]
     return found
 
 
-def _is_of_task(pair: tuple[str, str]) -> bool:
-    return pair[0].partition(".")[0] == "task"
-
-
-def _task(experiment: RlExperiment) -> str:
-    (_, task), *settings = filter(_is_of_task, experiment.key)
-    return " ".join([task, *(f"{name}={value}" for name, value in settings)])
-
-
 def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Figure:
     """Draw the share of all runs and tasks that end above each accuracy."""
     lines = []
     for arm, scores_RT in scores.items():
-        profile = bootstrap_profile(scores_RT, THRESHOLDS)
+        profile, points = bootstrap_profile(scores_RT, np.linspace(0, 1, 41)), []
         columns = (profile.thresholds, profile.shares, profile.low, profile.high)
-        points = []
         for threshold, share, low, high in zip(*map(np.ndarray.tolist, columns), strict=True):
             said = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
             hover = say("rl_efficiency.profiles_hover", **said)
             points.append(Point(x=threshold, y=share, ends=(low, high), hover=hover))
-        lines.append(curves.arm_line(arm, points, experiment.arms))
+        lines.append(curves.arm_series(arm, points, experiment.arms))
     xaxis = shares(say("rl_efficiency.threshold"), range=[0, 1])
     figure = banded(lines, xaxis=xaxis, yaxis=shares(say("rl_efficiency.above"), range=[0, 1.02]))
     title, caption = say("rl_efficiency.profiles", title=experiment.title), say("rl_efficiency.profiles_caption")

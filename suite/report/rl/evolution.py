@@ -30,7 +30,6 @@ from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_tog
 
 LENGTH, CORRECTIONS, ACCURACY = "thought_length", "corrections", "accuracy"
 VIEWS = (LENGTH, CORRECTIONS, ACCURACY)
-HELD_OUT = "heldout_"
 LEVELS = (0.25, 0.5, 0.75)
 OFTEN = 0.01
 SEQUENCE_MEAN = "grpo"
@@ -47,18 +46,13 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     changed = {experiment: changes_of(experiment.arms) for experiment in found}
-    levels = [rows for experiment in found if (rows := at_levels(experiment))]
-    return section(
-        "rl_evolution",
-        figures=map(_figure, found[:MOST_FIGURES]),
-        tables=with_rule(
-            [
-                *told_once(_changes(experiment, of_arms) for experiment, of_arms in changed.items()),
-                *told_once(map(_levels, levels)),
-            ]
-        ),
-        headlines=[_headline(changed)],
-    )
+    levels = filter(None, map(at_levels, found))
+    tables = [
+        *told_once(_changes(experiment, of_arms) for experiment, of_arms in changed.items()),
+        *told_once(map(_levels, levels)),
+    ]
+    figures = map(_figure, found[:MOST_FIGURES])
+    return section("rl_evolution", figures=figures, tables=with_rule(tables), headlines=[_headline(changed)])
 
 
 def thinking(results: Results) -> list[RlExperiment]:
@@ -86,7 +80,7 @@ def sampled(metric: str, run: RlRun) -> dict[int, float]:
 
 def held_out(metric: str, run: RlRun) -> dict[int, float]:
     """Return a number of the greedy answers to held-out prompts, by step."""
-    return design.within(run.evaluated.get(HELD_OUT + metric, {}), MOST if metric == LENGTH else 1.0)
+    return design.within(run.evaluated.get(f"heldout_{metric}", {}), MOST if metric == LENGTH else 1.0)
 
 
 def changes_of(arms: Sequence[RlArm]) -> Changes:
@@ -108,11 +102,10 @@ def at_levels(experiment: RlExperiment) -> list[Beside]:
 
     Levels that no run reaches are left out.
     """
-    quantities = [
-        (level, Quantity(name=LENGTH, value=partial(_length_at, level), text=plain, difference=signed))
-        for level in LEVELS
-    ]
-    reached = [both for both in quantities if any(arm.values(both[1].value) for arm in experiment.arms)]
+    reached = []
+    for level in LEVELS:
+        quantity = Quantity(name=LENGTH, value=partial(_length_at, level), text=plain, difference=signed)
+        reached += [(level, quantity)] if any(arm.values(quantity.value) for arm in experiment.arms) else []
     return beside_reference(experiment, experiment.arms, reached)
 
 
@@ -126,8 +119,7 @@ def _figure(experiment: RlExperiment) -> Figure:
     arms, views, second = experiment.arms, dict[Text, Any](), say("rl_evolution.held_out")
     for metric in [metric for metric in VIEWS if metric != CORRECTIONS or corrects(arms)]:
         text, series, beside = _text_of(metric), partial(sampled, metric), partial(held_out, metric)
-        lines = curves.step_lines(arms, series, text)
-        lines += curves.step_lines(arms, beside, text, has_band=False, second=second)
+        lines = curves.step_lines(arms, series, text) + curves.step_lines(arms, beside, text, second=second)
         scale = linear if metric == LENGTH else shares
         yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
         views[say(f"rl_evolution.view.{metric}")] = curves.over_steps(lines, yaxis)
@@ -150,7 +142,7 @@ def _path(arms: Sequence[RlArm]) -> dict[str, Any]:
             length, accuracy = fmean(lengths[step]), fmean(accuracies[step])
             said = {"step": numbers.count(step), "length": plain(length), "accuracy": numbers.percent(accuracy)}
             points_of_arm.append(Point(x=accuracy, y=length, hover=say("rl_evolution.path_hover", **said)))
-        lines += [curves.arm_line(arm, points_of_arm, arms)] if points_of_arm else []
+        lines += [curves.arm_series(arm, points_of_arm, arms)] if points_of_arm else []
     length_axis = linear(say("rl_evolution.axis.held_out_length"), rangemode="tozero")
     return banded(lines, xaxis=curves.accuracy_axis(), yaxis=length_axis)
 
@@ -174,7 +166,7 @@ def _change_columns(metric: str) -> list[Column[Comparison]]:
     """Return first and last, their difference with its interval, and what may be said of it."""
     text, title = signed if metric == LENGTH else points, f"rl_evolution.{metric}"
     return [
-        column(title, lambda found: _arrow(metric, fmean(found.theirs), fmean(found.ours)), kind=Kind.NUMBER),
+        column(title, lambda found: _arrow(metric, found.theirs, found.ours), kind=Kind.NUMBER),
         column("rl_evolution.change", lambda found: with_range(found.mean, found.interval, text), kind=Kind.NUMBER),
         column("rl_efficiency.in_words", verdict),
     ]
@@ -183,12 +175,12 @@ def _change_columns(metric: str) -> list[Column[Comparison]]:
 def _ends_of_samples(metric: str, arm: RlArm) -> Text | None:
     """Return the first and the last step's mean over the runs."""
     ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := sampled(metric, run))]
-    return _arrow(metric, *(fmean(of_runs) for of_runs in zip(*ends, strict=True))) if ends else None
+    return _arrow(metric, *zip(*ends, strict=True)) if ends else None
 
 
-def _arrow(metric: str, first: float, last: float) -> Text:
+def _arrow(metric: str, first: Sequence[float], last: Sequence[float]) -> Text:
     text = _text_of(metric)
-    return say("rl_evolution.arrow", first=text(first), last=text(last))
+    return say("rl_evolution.arrow", first=text(fmean(first)), last=text(fmean(last)))
 
 
 def _levels(rows: Sequence[Beside]) -> Table:
@@ -196,8 +188,8 @@ def _levels(rows: Sequence[Beside]) -> Table:
     columns: list[Column[Beside]] = [
         column("rl.arm", lambda row: row.arm.name),
         column("rl_efficiency.level", lambda row: row.held, numbers.percent),
-        column("rl_efficiency.arrived", _arrived, kind=Kind.NUMBER),
-        column("rl_evolution.length_there", lambda row: mean_with_range(_lengths(row), plain), kind=Kind.NUMBER),
+        column("rl_efficiency.arrived", lambda row: design.arrived_of(len(row.values), row.arm), kind=Kind.NUMBER),
+        column("rl_evolution.length_there", lambda row: mean_with_range(row.values, plain), kind=Kind.NUMBER),
         *difference_columns("rl_evolution.less_reference"),
     ]
     settings = dotted(experiment.settings, say("rl.reference_is", arm=reference.name))
@@ -205,26 +197,16 @@ def _levels(rows: Sequence[Beside]) -> Table:
     return design.table_of(experiment, "rl_evolution.levels", rows, columns, lambda row: row.arm, **more)
 
 
-def _arrived(row: Beside) -> Text:
-    return say("rl_efficiency.arrived_of", arrived=len(_lengths(row)), runs=len(row.arm.ended))
-
-
-def _lengths(row: Beside) -> list[float]:
-    return row.arm.values(row.quantity.value)
-
-
 def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
     """Tell of the first experiment in which the length of thought is judged."""
     for experiment, changed in found.items():
-        outcomes = {
-            metric: [(arm.name, change.outcome) for arm, change in same.items()] for metric, same in changed.items()
-        }
-        length, corrections = (told(outcomes[metric]) for metric in (LENGTH, CORRECTIONS))
-        if length:
-            said = {"length": length, "corrections": corrections or numbers.NOTHING}
-            counts = tally(outcome for _, outcome in outcomes[LENGTH])
+        length, corrections = (
+            [(arm.name, change.outcome) for arm, change in changed[metric].items()] for metric in (LENGTH, CORRECTIONS)
+        )
+        if told_length := told(length):
+            said = {"length": told_length, "corrections": told(corrections) or numbers.NOTHING}
+            counts = tally(outcome for _, outcome in length)
             point = "rl_evolution.point" if counts["higher"] or counts["lower"] else "rl_evolution.point_open"
-            return Headline(
-                text=say(point, **counts), detail=say("rl_evolution.headline", title=experiment.name, **said)
-            )
+            detail = say("rl_evolution.headline", title=experiment.name, **said)
+            return Headline(text=say(point, **counts), detail=detail)
     return None

@@ -4,10 +4,11 @@ Most of it is projected, for models that no machine at hand can train; what was 
 column, and stands over the projection of the same model where there is one.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import cycle
-from typing import Any
+from typing import Any, TypeVar
 
 from suite.records import holdings, numbers
 from suite.records.derived import noted
@@ -27,8 +28,11 @@ from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, sha
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import MODELS, PARAMETERS, TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
 from suite.report.table import Column, column, columns_of, table
-from suite.theory.published_memory import NEEDS, PEAK, SAVING, PublishedMemory, published_memory
+from suite.theory.published_memory import NEEDS, SAVING, PublishedMemory, published_memory
 
+R = TypeVar("R")
+Rows = Sequence[tuple[Mapping[Part, float], Mapping[str, Text]]]
+"""The parts of each bar, and its facets."""
 STRIPS = dict(zip(OWNERS, ("#57606a", "#afb8c1", "#818b98", "#c8d1da", "#6e7781"), strict=True))
 """Greys that differ from their neighbours'."""
 LOOKS = {
@@ -47,7 +51,8 @@ LOOKS = {
 MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
 COLOURS = (labels.BLUE, labels.VERMILION, labels.GREEN, labels.ORANGE, labels.PURPLE, labels.SKY)
 LINES = [
-    Style(colour=one, dash=dash, marker=marker) for one, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
+    Style(colour=colour, dash=dash, marker=marker)
+    for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
 ]
 """Of the lines of a plot in their order."""
 ROW_PX, NAME_SHIFT_PX = 78, 26
@@ -70,13 +75,13 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     drawn, saved = design.drawn_experiments(found), design.savings(found)
-    arms, to_fit, drawn_to_fit = _arms(found), _to_fit(found), _to_fit(drawn)
+    arms, to_fit, drawn_to_fit = design.arms_in(found), _to_fit(found), _to_fit(drawn)
     return section(
         "rl_memory",
-        figures=[*(_bars(one, found) for one in drawn), *map(_curves, design.telling_pairs(saved))],
+        figures=[*(_bars(experiment, found) for experiment in drawn), *map(_curves, design.telling_pairs(saved))],
         tables=[
-            _fits_table("rl_memory.fits", drawn_to_fit, results),
-            _fits_table("rl_memory.fits_all", to_fit, results) if len(to_fit) > len(drawn_to_fit) else None,
+            _fits_table("fits", drawn_to_fit, results),
+            _fits_table("fits_all", to_fit, results) if len(to_fit) > len(drawn_to_fit) else None,
             _savings_table(saved, results),
             _checks_table(design.checks(found), results),
             _published_table(found, saved),
@@ -87,16 +92,8 @@ def build(results: Results) -> Section | None:
     )
 
 
-def _arms(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
-    return [arm for experiment in found for arm in experiment.arms]
-
-
 def _algorithm(arm: MemoryArm) -> str:
-    return labels.label_of(ALGORITHM, arm.first.algorithm)
-
-
-def _evidence(arm: MemoryArm) -> str:
-    return "measured" if arm.first.is_measured else "projected"
+    return labels.label_of(ALGORITHM, arm.said(ALGORITHM))
 
 
 def _own(arms: Iterable[MemoryArm]) -> list[Text]:
@@ -107,17 +104,17 @@ def _own(arms: Iterable[MemoryArm]) -> list[Text]:
 
 def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Figure:
     """Draw what is held at the peak of a step, then of each of its phases."""
-    arms, first = experiment.arms, experiment.arms[0]
+    arms, first = experiment.arms, design.first_of(experiment)
     phases = list(dict.fromkeys(phase for arm in arms for phase in arm.first.phases))
-    views = [View(title=say("rl_memory.peak"), figure=_stacks(arms, None))]
+    views = [View(title=say("rl_memory.peak"), figure=_stacks(arms))]
     if len(phases) > 1:
         views += [View(title=say(f"rl.phase.{phase}"), figure=_stacks(arms, phase)) for phase in phases]
-    of_model = differing([one.key for one in found if one.arms[0].first.model == first.first.model])
+    of_model = differing([other.key for other in found if design.first_of(other).model == first.model])
     rest = written(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
-    said = [say(f"rl_memory.caption.{_evidence(first)}")]
+    said = [say(f"rl_memory.caption.{first.evidence}")]
     said += [say("rl_memory.also", settings=", ".join(rest))] if rest else []
     return Figure(
-        title=dotted(experiment.title, say(f"evidence.{_evidence(first)}")),
+        title=dotted(experiment.title, say(f"evidence.{first.evidence}")),
         settings=experiment.settings,
         caption=joined("sentence", [*said, *_own(arms)]),
         views=views,
@@ -127,37 +124,34 @@ def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Fi
     )
 
 
-def _stacks(arms: Sequence[MemoryArm], phase: str | None) -> dict[str, Any]:
-    """Draw a phase, or where it is None the phase that holds most.
+def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
+    """Draw a phase, or where none is named the one of each arm that holds most.
 
     A colour with a pattern is a kind; an owner is a strip below its part of the bar with its name, so that the legend
     holds kinds alone and both read in greyscale.
     """
-    drawn = [arm for arm in arms if phase is None or phase in arm.first.phases]
-    held = [arm.first.phases[phase or arm.first.peak_phase] for arm in drawn]
-    longest = max(one.peak for one in held)
-    parts = [_drawn_parts(one.parts, longest) for one in held]
-    about = [{"algorithm": _algorithm(arm)} for arm in drawn]
+    shown = [arm for arm in arms if not phase or phase in arm.first.phases]
+    drawn = {arm: arm.first.phases[phase or arm.first.peak_phase] for arm in shown}
+    longest = max(held.peak for held in drawn.values())
+    rows = [(_drawn_parts(held.parts, longest), {"algorithm": _algorithm(arm)}) for arm, held in drawn.items()]
     every = [(owner, kind) for owner in (*OWNERS, NOBODY) for kind in (*KINDS, OTHER)]
-    present = [part for part in every if any(part in one for one in parts)]
+    present = [part for part in every if any(part in parts for parts, _ in rows)]
     first = {kind: owner for owner, kind in reversed(present)}
-    segments = [_segment(part, parts, about, in_legend=first[part[1]] == part[0]) for part in present]
-    strips = [_strip(owner, parts, about) for owner in OWNERS if any(owner == one for one, _ in present)]
+    segments = [_segment(part, rows, in_legend=first[part[1]] == part[0]) for part in present]
+    owners = [owner for owner in dict(present) if owner != NOBODY]
+    names = []
+    for arm, held in drawn.items():
+        said = {"name": arm.name, "peak": numbers.bytes_iec(held.peak)}
+        highest = say(f"rl.phase.{arm.first.peak_phase}")
+        names.append(say("rl_memory.row", **said) if phase else say("rl_memory.row_phase", **said, phase=highest))
     return by_row.rows(
-        [_row_name(arm, phase) for arm in drawn],
-        [*segments, *strips],
+        names,
+        [*segments, *(_strip(owner, rows) for owner in owners)],
         xaxis=linear(say("rl_memory.axis"), range=[0, 1.02 * longest], **ticked(byte_steps(longest))),
         shift_px=NAME_SHIFT_PX,
         uniformtext={"mode": "hide", "minsize": 10},
         **stacked(itemclick=False, itemdoubleclick=False),
     )
-
-
-def _row_name(arm: MemoryArm, phase: str | None) -> Text:
-    if phase is not None:
-        return say("rl_memory.row", name=arm.name, peak=numbers.bytes_iec(arm.first.phases[phase].peak))
-    highest = say(f"rl.phase.{arm.first.peak_phase}")
-    return say("rl_memory.row_phase", name=arm.name, peak=numbers.bytes_iec(arm.first.peak), phase=highest)
 
 
 def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, float]:
@@ -169,33 +163,24 @@ def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, floa
     return drawn
 
 
-def _segment(
-    part: Part, parts: Sequence[Mapping[Part, float]], about: Sequence[Mapping[str, Text]], *, in_legend: bool
-) -> dict[str, Any]:
-    owner, kind = part
+def _segment(part: Part, rows: Rows, *, in_legend: bool) -> dict[str, Any]:
+    (owner, kind), points = part, []
+    for row, (held, facets) in enumerate(rows):
+        if part in held:
+            size, share = numbers.bytes_iec(held[part]), numbers.percent(held[part] / sum(held.values()))
+            hover = say("rl_memory.hover", owner=say(f"rl_memory.owner.{owner}"), size=size, share=share)
+            points.append(Point(x=held[part], y=row, hover=hover, facets=facets))
     colour, pattern = LOOKS[kind]
-
-    def hover(held: Mapping[Part, float]) -> Text:
-        size, share = numbers.bytes_iec(held[part]), numbers.percent(held[part] / sum(held.values()))
-        return say("rl_memory.hover", owner=say(f"rl_memory.owner.{owner}"), size=size, share=share)
-
-    points = [
-        Point(x=held[part], y=row, hover=hover(held), facets=about[row])
-        for row, held in enumerate(parts)
-        if part in held
-    ]
     name = say(f"rl_memory.kind.{kind}")
     return bars(name, points, colour=colour, pattern=pattern, width=BAR, in_legend=in_legend)
 
 
-def _strip(owner: str, parts: Sequence[Mapping[Part, float]], about: Sequence[Mapping[str, Text]]) -> dict[str, Any]:
-    sums = [sum(value for (one, _), value in held.items() if one == owner) for held in parts]
-    name = say(f"rl_memory.owner.{owner}")
-    points = [
-        Point(x=value, y=row + STRIP_DOWN, text=joined(" ", [name, numbers.bytes_iec(value)]), facets=about[row])
-        for row, value in enumerate(sums)
-        if value > 0
-    ]
+def _strip(owner: str, rows: Rows) -> dict[str, Any]:
+    name, points = say(f"rl_memory.owner.{owner}"), []
+    for row, (held, facets) in enumerate(rows):
+        if size := sum(value for part, value in held.items() if part[0] == owner):
+            text = joined(" ", [name, numbers.bytes_iec(size)])
+            points.append(Point(x=size, y=row + STRIP_DOWN, text=text, facets=facets))
     inside: dict[str, Any] = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0}
     looks: dict[str, Any] = {"colour": STRIPS[owner], "width": STRIP, "in_legend": False, "textfont": {"size": 11}}
     return bars(name, points, **looks, **inside)
@@ -203,67 +188,56 @@ def _strip(owner: str, parts: Sequence[Mapping[Part, float]], about: Sequence[Ma
 
 def _curves(pair: Sequence[Saving]) -> Figure | None:
     """Draw the saving over each thing that it depends on."""
-    plots = {over: lines for over in OVER if (lines := _lines_over(over, pair))}
-    if not plots:
+    drawn = {over: lines for over in OVER if (lines := _lines_over(over, pair))}
+    if not drawn:
         return None
-    arms, most = (pair[0].arm, pair[0].baseline), max(map(len, plots.values()))
-    usual = design.usual_of([one.arm.setting for one in pair])
-    settings = [f"{name}={usual[name]}" for name, _ in arms[0].setting if usual.get(name) and name not in TITLED]
+    arm, baseline, most = pair[0].arm, pair[0].baseline, max(map(len, drawn.values()))
+    usual = design.usual_of([saving.arm.setting for saving in pair])
+    settings = [f"{name}={usual[name]}" for name, _ in arm.setting if usual.get(name) and name not in TITLED]
     said = [say("rl_memory.saving_caption", **_fields(pair[0]))]
     said += [say("rl_memory.usual_is", settings=", ".join(settings))] if settings else []
+    views, yaxis = [], shares(say("rl_memory.saving_axis"), rangemode="tozero")
+    for over, lines in drawn.items():
+        xs = sorted({point.x for line in lines for point in line.points})
+        ticks = decimal_ticks(xs, parameters) if over == PARAMETERS else [(x, numbers.count(x)) for x in xs]
+        xaxis = log(say(f"rl_memory.over.{over}"), ticks)
+        figure = plot(lines, xaxis=xaxis, yaxis=yaxis, showlegend=len(lines) > 1)
+        views.append(View(title=say(f"rl_memory.view.{over}"), figure=figure))
     return Figure(
-        title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{_evidence(arms[0])}")),
-        settings=dotted(*(arm.name for arm in arms if arm.name != _algorithm(arm))),
-        caption=joined("sentence", [*said, *_own(arms[1:])]),
-        views=[View(title=say(f"rl_memory.view.{over}"), figure=_saving_plot(over, plots[over])) for over in plots],
+        title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{arm.first.evidence}")),
+        settings=dotted(*(side.name for side in (arm, baseline) if side.name != _algorithm(side))),
+        caption=joined("sentence", [*said, *_own([baseline])]),
+        views=views,
         height_px=height_px(most),
         wide=is_wide(most),
     )
 
 
-def _saving_plot(over: str, lines: Sequence[Series]) -> dict[str, Any]:
-    xs = sorted({point.x for line in lines for point in line.points})
-    ticks = decimal_ticks(xs, parameters) if over == PARAMETERS else [(x, numbers.count(x)) for x in xs]
-    return plot(
-        lines,
-        xaxis=log(say(f"rl_memory.over.{over}"), ticks),
-        yaxis=shares(say("rl_memory.saving_axis"), rangemode="tozero"),
-        showlegend=len(lines) > 1,
-    )
-
-
 def _lines_over(over: str, found: Sequence[Saving]) -> list[Series]:
     """Return lines whose experiments agree in everything else, with two points at least; of too many those that
-    differ the least from what is usual."""
+    differ the least from what is usual.
+    """
     models = {*MODELS.values()}
-    placed = [one for one in found if one.at(over) is not None]
-    by_rest = grouped(placed, lambda one: without(one.arm.setting, models if over == PARAMETERS else {over}))
-    lines = {key: points for key, same in by_rest.items() if len(points := {one.at(over): one for one in same}) > 1}
-    usual = design.usual_of([one.arm.setting for one in found])
-    odd = {key: design.unusual(key, usual) - models for key in lines}
-    kept = sorted(lines, key=lambda key: (len(odd[key]), -len(lines[key])))[: len(LINES)]
-    return [
-        Series(
-            name=_line_name(key, differing(kept) & (odd[key] | models)),
-            points=sorted((_saving_point(x, one) for x, one in lines[key].items()), key=lambda point: point.x),
-            style=style,
-            mode="lines+markers",
-            size=8,
-        )
-        for key, style in zip(kept, LINES, strict=False)
-    ]
-
-
-def _line_name(key: Pairs, names: Collection[str]) -> Text:
-    """Return the model, and what is unusual, where lines differ in it."""
-    told = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
-    return ", ".join(told) or say("rl_memory.usual")
-
-
-def _saving_point(x: float | None, saving: Saving) -> Point:
-    hover = say("rl_memory.saving_hover", **_fields(saving))
-    facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
-    return Point(x=x, y=saving.share, hover=hover, facets=facets)
+    varied = models if over == PARAMETERS else {over}
+    of_rest: dict[Pairs, dict[float, Saving]] = defaultdict(dict)
+    for saving in found:
+        if (x := saving.at(over)) is not None:
+            of_rest[without(saving.arm.setting, varied)][x] = saving
+    usual = design.usual_of([saving.arm.setting for saving in found])
+    odd = {key: design.unusual(key, usual) - models for key, points in of_rest.items() if len(points) > 1}
+    kept = sorted(odd, key=lambda key: (len(odd[key]), -len(of_rest[key])))[: len(LINES)]
+    lines = []
+    for key, style in zip(kept, LINES, strict=False):
+        names = differing(kept) & (odd[key] | models)
+        told = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
+        points = []
+        for x, saving in sorted(of_rest[key].items()):
+            facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
+            hover = say("rl_memory.saving_hover", **_fields(saving))
+            points.append(Point(x=x, y=saving.share, hover=hover, facets=facets))
+        name = ", ".join(told) or say("rl_memory.usual")
+        lines.append(Series(name=name, points=points, style=style, mode="lines+markers", size=8))
+    return lines
 
 
 def _fields(saving: Saving) -> dict[str, Text]:
@@ -285,60 +259,71 @@ def parameters(value: float) -> str:
     return f"{value / size:.3g}{unit}"
 
 
-def _case_columns(
-    arms: Sequence[MemoryArm], results: Results, *, has_evidence: bool = False, but: str = ""
-) -> list[Column[MemoryArm]]:
-    """Return what tables begin with: a case's model and algorithm, and how it differs from the table's others."""
-    by_workload = grouped(arms, lambda arm: arm.first.workload).items()
-    told = {workload: differing([arm.setting for arm in same]) - {*TITLED, but} for workload, same in by_workload}
+def _table(
+    name: str,
+    rows: Sequence[R],
+    columns: Iterable[Column[R]],
+    results: Results,
+    *,
+    arm_of: Callable[[R], MemoryArm],
+    has_evidence: bool = False,
+    but: str = "",
+    owners: Sequence[MemoryArm] | None = None,
+    note: Text = "",
+    folded: bool = False,
+) -> Table:
+    """Lay out cases by their model, their algorithm and how they differ; then what a table says of them.
+
+    Its note ends with what all cases agree in, and what an arm alone has, neither of which a row says.
+    """
+    arms, told, said = [arm_of(row) for row in rows], {}, [note or say(f"rl_memory.{name}_note")]
+    for workload, same in grouped(arms, lambda arm: arm.first.workload).items():
+        keys = [arm.setting for arm in same]
+        told[workload] = differing(keys) - {*TITLED, but}
+        alike = written(keys[0], {name for name, _ in keys[0]} - told[workload] - {*TITLED, but})
+        said += [say(f"rl_memory.alike.{workload}", settings=", ".join(alike))] if alike else []
 
     def settings(arm: MemoryArm) -> str:
         return ", ".join(written(arm.setting, told[arm.first.workload]))
 
-    return [
+    of_case = [
         column("column.model", lambda arm: arm.first.model),
         column("column.algorithm", lambda arm: arm.name),
         column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
-        *([column("fact.evidence", lambda arm: say(f"evidence.{_evidence(arm)}"))] if has_evidence else []),
+        *([column("fact.evidence", lambda arm: say(f"evidence.{arm.first.evidence}"))] if has_evidence else []),
         *([column("column.label", lambda arm: arm.label, facet="label")] if results.several else []),
     ]
-
-
-def _note(first: Text, arms: Sequence[MemoryArm], owners: Sequence[MemoryArm] | None = None, but: str = "") -> Text:
-    """Add to a note what all cases agree in, and what an arm alone has, neither of which a row says."""
-    said = [first]
-    for workload, same in grouped(arms, lambda arm: arm.first.workload).items():
-        keys = [arm.setting for arm in same]
-        alike = written(keys[0], {name for name, _ in keys[0]} - differing(keys) - {*TITLED, but})
-        said += [say(f"rl_memory.alike.{workload}", settings=", ".join(alike))] if alike else []
-    return joined("sentence", [*said, *_own(arms if owners is None else owners)])
+    return table(
+        say(f"rl_memory.{name}"),
+        rows,
+        [*columns_of(arm_of, of_case), *columns],
+        note=joined("sentence", [*said, *_own(arms if owners is None else owners)]),
+        folded=folded,
+        facets_of=lambda row: arm_of(row).facets,
+    )
 
 
 def _to_fit(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
     """Return projections; how many devices are needed depends on everything but how many there are."""
-    arms = [arm for arm in _arms(found) if not arm.first.is_measured]
+    arms = [arm for arm in design.arms_in(found) if not arm.first.is_measured]
     return [same[0] for same in grouped(arms, lambda arm: (without(arm.setting, [SHARDS]), arm.key)).values()]
 
 
-def _fits_table(title: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
-    if not any(_needed(size, arm) for arm in arms for size in GPUS_GB):
+def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table | None:
+    if not any(design.devices_needed(size, arm) for arm in arms for size in GPUS_GB):
         return None
-    return table(
-        say(title),
-        arms,
-        [
-            *_case_columns(arms, results, but=SHARDS),
-            column("rl_memory.on_one", lambda arm: _peak_of_one(1, arm), numbers.bytes_iec),
-            *(column(say("rl_memory.gpu", size=gb), partial(_needed, gb), numbers.count) for gb in GPUS_GB),
-            column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
-        ],
-        note=_note(say("rl_memory.fits_note", reserve=_reserve(arms)), arms, but=SHARDS),
-        facets_of=lambda arm: arm.facets,
-    )
-
-
-def _needed(size_gb: int, arm: MemoryArm) -> int | None:
-    return arm.first.devices_needed(size_gb)
+    columns: list[Column[MemoryArm]] = [
+        column("rl_memory.on_one", partial(_peak_of_one, 1), numbers.bytes_iec),
+        *(column(say("rl_memory.gpu", size=gb), partial(design.devices_needed, gb), numbers.count) for gb in GPUS_GB),
+        column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
+    ]
+    stated = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
+    reserve: Text = say("rl_memory.reserve_unknown")
+    if known := [value for value in stated if value is not None]:
+        low, high = numbers.bytes_iec(min(known)), numbers.bytes_iec(max(known))
+        reserve = low if low == high else say("rl.range", low=low, high=high)
+    note = say("rl_memory.fits_note", reserve=reserve)
+    return _table(name, arms, columns, results, arm_of=lambda arm: arm, but=SHARDS, note=note)
 
 
 def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
@@ -347,59 +332,38 @@ def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:
 
 def _smallest(arm: MemoryArm) -> Text:
     """Return the set with the least memory together; of equal ones the fewest devices."""
-    sets = [(count * size, count, size) for size in GPUS_GB if (count := _needed(size, arm)) is not None]
-    return _set(*min(sets)[1:]) if sets else ""
-
-
-def _set(count: int, size_gb: int) -> Text:
-    return say("rl_memory.set", count=count, size=size_gb)
-
-
-def _reserve(arms: Iterable[MemoryArm]) -> Text:
-    stated = [arm.first.setting("reserve_bytes_per_device") for arm in arms]
-    known = sorted(value for text in stated if (value := number_of(text)) is not None)
-    if not known:
-        return say("rl_memory.reserve_unknown")
-    low, high = numbers.bytes_iec(known[0]), numbers.bytes_iec(known[-1])
-    return low if low == high else say("rl.range", low=low, high=high)
+    sets = [(count * size, count, size) for size in GPUS_GB if (count := design.devices_needed(size, arm)) is not None]
+    if not sets:
+        return ""
+    _, count, size = min(sets)
+    return say("rl_memory.set", count=count, size=size)
 
 
 def _savings_table(found: Sequence[Saving], results: Results) -> Table:
-    arms = [one.arm for one in found]
-    return table(
-        say("rl_memory.savings"),
-        found,
-        [
-            *columns_of(lambda one: one.arm, _case_columns(arms, results, has_evidence=True)),
-            column("rl_memory.parameters", lambda one: one.arm.first.parameters, parameters),
-            column("rl_memory.against", lambda one: one.baseline.name),
-            column("rl_memory.baseline_peak", lambda one: one.baseline.first.peak, numbers.bytes_iec),
-            column("rl_memory.peak", lambda one: one.arm.first.peak, numbers.bytes_iec),
-            column("rl_memory.saved", lambda one: one.share, numbers.percent),
-        ],
-        note=_note(say("rl_memory.savings_note"), arms, [one.baseline for one in found]),
-        facets_of=lambda one: one.arm.facets,
+    columns: list[Column[Saving]] = [
+        column("rl_memory.parameters", lambda saving: saving.arm.first.parameters, parameters),
+        column("rl_memory.against", lambda saving: saving.baseline.name),
+        column("rl_memory.baseline_peak", lambda saving: saving.baseline.first.peak, numbers.bytes_iec),
+        column("rl_memory.peak", lambda saving: saving.arm.first.peak, numbers.bytes_iec),
+        column("rl_memory.saved", lambda saving: saving.share, numbers.percent),
+    ]
+    owners = [saving.baseline for saving in found]
+    return _table(
+        "savings", found, columns, results, arm_of=lambda saving: saving.arm, has_evidence=True, owners=owners
     )
 
 
 def _checks_table(found: Sequence[design.Check], results: Results) -> Table:
-    arms = [one.arm for one in found]
-    return table(
-        say("rl_memory.checks"),
-        found,
-        [
-            *columns_of(lambda check: check.arm, _case_columns(arms, results)),
-            column("column.phase", lambda check: say(f"rl.phase.{check.phase}")),
-            column("rl_memory.measured", lambda check: check.measured, numbers.bytes_iec),
-            column("rl_memory.projected", lambda check: check.projected, numbers.bytes_iec),
-            column("rl_memory.projected_tokens", lambda check: check.tokens, kind=Kind.NUMBER),
-            column("rl_memory.over_projected", lambda check: _over(check.measured, check.projected), numbers.times),
-            column("rl_memory.allocator", lambda check: check.allocator, numbers.bytes_iec),
-            column("rl_memory.over_held", lambda check: _over(check.allocator, check.measured), numbers.times),
-        ],
-        note=_note(say("rl_memory.checks_note"), arms),
-        facets_of=lambda check: check.arm.facets,
-    )
+    columns: list[Column[design.Check]] = [
+        column("column.phase", lambda check: say(f"rl.phase.{check.phase}")),
+        column("rl_memory.measured", lambda check: check.measured, numbers.bytes_iec),
+        column("rl_memory.projected", lambda check: check.projected, numbers.bytes_iec),
+        column("rl_memory.projected_tokens", lambda check: check.tokens, kind=Kind.NUMBER),
+        column("rl_memory.over_projected", lambda check: _over(check.measured, check.projected), numbers.times),
+        column("rl_memory.allocator", lambda check: check.allocator, numbers.bytes_iec),
+        column("rl_memory.over_held", lambda check: _over(check.allocator, check.measured), numbers.times),
+    ]
+    return _table("checks", found, columns, results, arm_of=lambda check: check.arm)
 
 
 def _over(amount: float | None, over: float | None) -> float | None:
@@ -409,23 +373,14 @@ def _over(amount: float | None, over: float | None) -> float | None:
 def _peaks_table(by: str, arms: Sequence[MemoryArm], results: Results) -> Table:
     """Lay out each phase's peak and the whole's by owner, or the whole's by kind."""
     place, names, phases = (0, (*OWNERS, NOBODY), PHASES) if by == "owner" else (1, (*KINDS, OTHER), ())
-    held = [
-        column(f"rl_memory.{by}.{name}", partial(_held_at_peak, place, name), numbers.bytes_iec, only_where_known=True)
-        for name in names
+    columns: list[Column[MemoryArm]] = [
+        column("rl_memory.peak", lambda arm: arm.first.peak, numbers.bytes_iec),
+        *(column(f"rl.phase.{phase}", partial(_peak_in, phase), numbers.bytes_iec) for phase in phases),
     ]
-    return table(
-        say(f"rl_memory.by_{by}"),
-        arms,
-        [
-            *_case_columns(arms, results, has_evidence=True),
-            column("rl_memory.peak", lambda arm: arm.first.peak, numbers.bytes_iec),
-            *(column(f"rl.phase.{phase}", partial(_peak_in, phase), numbers.bytes_iec) for phase in phases),
-            *held,
-        ],
-        note=_note(say(f"rl_memory.by_{by}_note"), arms),
-        folded=True,
-        facets_of=lambda arm: arm.facets,
-    )
+    for name in names:
+        held = partial(_held_at_peak, place, name)
+        columns.append(column(f"rl_memory.{by}.{name}", held, numbers.bytes_iec, only_where_known=True))
+    return _table(f"by_{by}", arms, columns, results, arm_of=lambda arm: arm, has_evidence=True, folded=True)
 
 
 def _peak_in(phase: str, arm: MemoryArm) -> float | None:
@@ -440,20 +395,23 @@ def _held_at_peak(place: int, name: str, arm: MemoryArm) -> float | None:
 
 def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving]) -> Table:
     """Lay out published figures, each beside the most usual of our comparable projections."""
-    projections = [arm for arm in _arms(found) if not arm.first.is_measured]
+    projections = [arm for arm in design.arms_in(found) if not arm.first.is_measured]
     usual = design.usual_of([arm.setting for arm in projections])
     projections.sort(key=lambda arm: len(design.unusual(arm.setting, usual)))
-    shares = {one.arm: one.share for one in reversed(saved) if one.arm.first.has_reference}
-    rows = [(figure, _ours(figure, projections, shares)) for figure in published_memory()]
+    shares = {saving.arm: saving.share for saving in reversed(saved) if saving.arm.first.has_reference}
+    rows = []
+    for figure in published_memory():
+        theirs = _quantity(figure, figure.count, figure.peak, figure.share)
+        rows.append((figure, theirs, *_ours(figure, projections, shares)))
     return table(
         say("rl_memory.published"),
         rows,
         [
             column("rl_memory.what", lambda row: say(f"rl_memory.what.{row[0].kind}")),
             column("published.problem", lambda row: row[0].problem, kind=Kind.LONG),
-            column("published.figure", lambda row: _published(row[0]), kind=Kind.NUMBER),
-            column("rl_memory.ours", lambda row: row[1][0], kind=Kind.NUMBER),
-            column("rl_memory.our_settings", lambda row: row[1][1], kind=Kind.LONG),
+            column("published.figure", lambda row: row[1], kind=Kind.NUMBER),
+            column("rl_memory.ours", lambda row: row[2], kind=Kind.NUMBER),
+            column("rl_memory.our_settings", lambda row: row[3], kind=Kind.LONG),
             column("published.source", lambda row: row[0].source, kind=Kind.LONG),
             column("column.notes", lambda row: row[0].note, kind=Kind.LONG),
         ],
@@ -461,59 +419,51 @@ def _published_table(found: Sequence[MemoryExperiment], saved: Sequence[Saving])
     )
 
 
-def _published(figure: PublishedMemory) -> Text:
-    by_kind = {NEEDS: _set(figure.count, figure.gpu_gb), PEAK: figure.peak, SAVING: numbers.percent(figure.share)}
-    return by_kind[figure.kind]
+def _quantity(figure: PublishedMemory, count: int | None, peak: Text, share: float | None) -> Text:
+    """Write what a figure is of: a set of GPUs, a peak or a saving; nothing where it is not known."""
+    if figure.kind == NEEDS:
+        return "" if count is None else say("rl_memory.set", count=count, size=figure.gpu_gb)
+    if figure.kind == SAVING:
+        return "" if share is None else numbers.percent(share)
+    return peak
 
 
 def _ours(
     figure: PublishedMemory, projections: Sequence[MemoryArm], shares: Mapping[MemoryArm, float]
 ) -> tuple[Text, Text]:
-    """Return what the first comparable projection says, and its settings; nothing where none is."""
+    """Return what the first comparable projection says, and its settings; nothing where none is.
+
+    It says its peak for each number of shards, whatever its own.
+    """
+    like = dict(figure.like or {})
+    shards = like.pop(SHARDS, 1)
     for arm in projections if figure.like is not None else ():
-        if _is_like(arm, figure.like) and (text := _said_of(figure, arm, shares.get(arm))):
-            return text, ", ".join(f"{name}={value}" for name, value in arm.first.said.items() if value)
+        said, peak = arm.first.said, _peak_of_one(shards, arm)
+        written_peak = "" if peak is None else numbers.bytes_iec(peak)
+        text = _quantity(figure, design.devices_needed(figure.gpu_gb, arm), written_peak, shares.get(arm))
+        if text and all(_is_as(said.get(name, ""), wanted) for name, wanted in like.items()):
+            return text, ", ".join(f"{name}={value}" for name, value in said.items() if value)
     return "", ""
 
 
-def _said_of(figure: PublishedMemory, arm: MemoryArm, share: float | None) -> Text:
-    """Return what a projection says of the quantity of a published figure; nothing where it has none."""
-    if figure.kind == SAVING:
-        return "" if share is None else numbers.percent(share)
-    if figure.kind == NEEDS:
-        count = _needed(figure.gpu_gb, arm)
-        return "" if count is None else _set(count, figure.gpu_gb)
-    peak = _peak_of_one((figure.like or {}).get(SHARDS, 1), arm)
-    return "" if peak is None else numbers.bytes_iec(peak)
-
-
-def _is_like(arm: MemoryArm, like: Mapping[str, Any] | None) -> bool:
-    """Return whether a projection has these settings; it says its peak for each number of shards, whatever its own."""
-    ours = arm.first.said
-    return all(
-        bool(ours.get(name)) if wanted == ANY else ours.get(name, "") == ("" if wanted is None else str(wanted))
-        for name, wanted in (like or {}).items()
-        if name != SHARDS
-    )
+def _is_as(value: str, wanted: Any) -> bool:
+    return bool(value) if wanted == ANY else value == ("" if wanted is None else str(wanted))
 
 
 def _headline(pair: Sequence[Saving], arms: Sequence[MemoryArm]) -> Headline:
     """Say what is saved of the peak, of the models whose settings are the first one's."""
     first = pair[0]
-    setting, evidence = first.arm.setting, _evidence(first.arm)
+    setting, evidence = first.arm.setting, first.arm.first.evidence
     telling = differing([arm.setting for arm in arms if arm.first.workload == first.arm.first.workload])
     settings = written(setting, {*OF_A_PEAK, "checkpointing", *telling} - TITLED) + design.own_settings(first.baseline)
     models = MODELS.values()
-    alike = [one for one in pair if without(one.arm.setting, models) == without(setting, models)]
+    ways = {saving: "less" if saving.share >= 0 else "more" for saving in pair}
+    alike = [saving for saving in pair if without(saving.arm.setting, models) == without(setting, models)]
     detail = say(
         f"rl_memory.headline.{evidence}",
         arm=first.arm.name,
         baseline=first.baseline.name,
-        items=joined("list", [say(f"rl_memory.headline.{_way(one)}", **_fields(one)) for one in alike]),
+        items=joined("list", [say(f"rl_memory.headline.{ways[saving]}", **_fields(saving)) for saving in alike]),
         settings=say("finding.settings", settings=", ".join(settings)) if settings else "",
     )
-    return Headline(text=say(f"rl_memory.point.{evidence}.{_way(first)}", **_fields(first)), detail=detail)
-
-
-def _way(saving: Saving) -> str:
-    return "less" if saving.share >= 0 else "more"
+    return Headline(text=say(f"rl_memory.point.{evidence}.{ways[first]}", **_fields(first)), detail=detail)

@@ -9,16 +9,18 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 from suite.records.derived import noted
 from suite.records.holdings import ALLOCATOR_PEAK, KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REFERENCE, parts_of
-from suite.records.record import Reading, Record, Status
+from suite.records.record import Record, Status
 from suite.records.rl_metrics import PHASES
 from suite.report.blocks import Text, dotted
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, label_of, rank_of
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, text_of
+from suite.report.rl.design import OfSteps, numbers_by_step
 
 MODELS = {"rl_memory": "geometry", "rl": "policy"}
 """The workloads, and the axis that names the model of a case."""
@@ -31,10 +33,8 @@ UNSAID = (SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
 """What changes no size: of records that differ in it alone, the one that held most counts."""
 MOST_PROJECTED, MOST_MEASURED = 3, 2
 """Experiments that are drawn."""
-MOST_BYTES = 1 << 60
 SLACK = 1 + 1e-9
 """Rounding of sums."""
-BASELINE = "ppo"
 PARAMETERS = "parameters"
 
 Part = tuple[str, str]
@@ -63,20 +63,16 @@ class StepMemory(Run):
 
     @cached_property
     def said(self) -> dict[str, str]:
-        """Return every axis and further setting of its case; empty where it does not apply."""
-        return said_by(self.record)
-
-    @property
-    def seed(self) -> str:
-        return ""  # It changes no size.
+        """Return every axis and further setting of its case as its id writes them; empty where it does not apply."""
+        return _said_by(self.record)
 
     @property
     def workload(self) -> str:
         return self.record.case.workload
 
     @property
-    def algorithm(self) -> str:
-        return self.said.get(ALGORITHM, "")
+    def evidence(self) -> str:
+        return "measured" if self.is_measured else "projected"
 
     @property
     def model(self) -> str:
@@ -100,11 +96,6 @@ class StepMemory(Run):
         held = any(owner == REFERENCE for phase in self.phases.values() for owner, _ in phase.parts)
         return held or self.constant("reference_parameter_count") is not None
 
-    def devices_needed(self, size_gb: int) -> int | None:
-        """Return the fewest such GPUs that hold it; None where no number that was tried does."""
-        count = noted(self.record, f"gpu_{size_gb}", "devices_needed")
-        return int(count) if count is not None and 1 <= count <= MOST_STEPS else None
-
 
 MemoryArm = Arm[StepMemory]
 MemoryExperiment = Experiment[StepMemory]
@@ -114,93 +105,79 @@ def phases_of(record: Record) -> dict[str, Phase]:
     """Read the peaks of a record's phases; none where it tracks no memory or did not end well."""
     if record.status is not Status.OK:
         return {}
-    peaks: dict[str, dict[int, float]] = defaultdict(dict)
-    parts: dict[tuple[str, int], dict[Part, float]] = defaultdict(lambda: defaultdict(float))
-    for reading in filter(_is_possible, record.readings):
-        if reading.metric == PEAK:
-            peaks[reading.span][reading.step] = reading.value
-        elif reading.metric == PART and (part := parts_of(reading.span)) is not None:
-            phase, owner, kind = part
-            known = owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER
-            parts[phase, reading.step][known] += reading.value
-    highest = {phase: max(found, key=lambda step: (found[step], -step)) for phase, found in peaks.items()}
-    return {
-        phase: _phase(record, phase, peaks[phase][step], parts.get((phase, step), {}))
-        for phase in PHASES
-        if (step := highest.get(phase)) is not None
-    }
+    found = numbers_by_step(record, above=0)
+    return {phase: _phase(found, phase) for phase in PHASES if PEAK in found.get(phase, {})}
 
 
-def _is_possible(reading: Reading) -> bool:
-    return 0 <= reading.step < MOST_STEPS and 0 < reading.value < MOST_BYTES
-
-
-def _phase(record: Record, phase: str, peak: float, parts: Mapping[Part, float]) -> Phase:
-    held = dict(parts)
+def _phase(found: Mapping[str, OfSteps], phase: str) -> Phase:
+    """Return a phase at the step that held most."""
+    peaks, allocator = (found[phase].get(metric, {}) for metric in (PEAK, ALLOCATOR_PEAK))
+    at = max(peaks, key=lambda step: (peaks[step], -step))
+    peak, held = peaks[at], defaultdict[Part, float](float)
+    for span, of_span in found.items():
+        of, owner, kind = parts_of(span) or ("", "", "")
+        if of == phase and (size := of_span.get(PART, {}).get(at)):
+            held[owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER] += size
     if sum(held.values()) > peak * SLACK:
-        held = {}  # They cannot be this peak's.
+        held.clear()  # They cannot be this peak's.
     rest = peak - sum(held.values())
     if rest > peak * (SLACK - 1):
-        held[NOBODY, OTHER] = held.get((NOBODY, OTHER), 0.0) + rest
-    allocator = [one for one in record.readings if one.span == phase and one.metric == ALLOCATOR_PEAK]
-    most = max((one.value for one in filter(_is_possible, allocator)), default=None)
-    return Phase(peak=peak, parts=held, allocator=most)
+        held[NOBODY, OTHER] += rest
+    return Phase(peak=peak, parts=held, allocator=max(allocator.values(), default=None))
 
 
 def memory_experiments(results: Results) -> list[MemoryExperiment]:
     """Return projections, then runs, of either the largest model first, and of a model those with the most arms."""
     found = [experiment for workload in MODELS for experiment in _experiments(results, workload)]
-    sizes = {one: max(arm.first.parameters or 0.0 for arm in one.arms) for one in found}
-    return sorted(found, key=lambda one: (first_of(one).is_measured, -sizes[one], -len(one.arms), one.key))
+
+    def place(experiment: MemoryExperiment) -> tuple[bool, float, int, Pairs]:
+        size = max(arm.first.parameters or 0.0 for arm in experiment.arms)
+        return first_of(experiment).is_measured, -size, -len(experiment.arms), experiment.key
+
+    return sorted(found, key=place)
 
 
 def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
-    current = [one for one in results.records if one.record.case.workload == workload and phases_of(one.record)]
-    design = _design(workload, [one.record for one in current])
-    steps = runs_of(replace(results, records=current), design, weight=lambda step, _: step.peak)
-    names = _arm_names(arm.key for arm in arms_of(steps, design.is_factor))
-
-    def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
-        ordered = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.first.algorithm), arm.key))
-        return [replace(arm, name=names[arm.key]) for arm in ordered]
-
-    return experiments(steps, design, has_labels=results.several, named=named)
-
-
-def _design(workload: str, records: Sequence[Record]) -> Design[StepMemory]:
-    factors = {*FACTORS, *_bound_to_an_algorithm(records)}
-    return Design(
+    of_workload = [current for current in results.records if current.record.case.workload == workload]
+    tracked = [current for current in of_workload if phases_of(current.record)]
+    records = [current.record for current in tracked]
+    design = Design(
         workload=workload,
-        read=lambda one, key: StepMemory(current=one, key=((EVIDENCE, str(one.record.evidence)), *key)),
-        is_factor=lambda name: name in factors,
+        read=lambda current, key: StepMemory(current=current, key=((EVIDENCE, str(current.record.evidence)), *key)),
+        is_factor={*FACTORS, *_bound_to_an_algorithm(records)}.__contains__,
+        repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
         defaults=defaults_in(records, named_in(records, ignored=UNSAID)),
         heads=(MODELS[workload],),
     )
+    steps = runs_of(replace(results, records=tracked), design, weight=lambda step, _: step.peak)
+    # What tells an arm from others of its algorithm in any experiment is in its name.
+    of_algorithm = grouped(arms_of(steps, design.is_factor), lambda arm: arm.said(ALGORITHM))
+    differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in of_algorithm.items()}
+
+    def name(arm: MemoryArm) -> Text:
+        algorithm = arm.said(ALGORITHM)
+        return dotted(label_of(ALGORITHM, algorithm), *written(arm.key, differ[algorithm]))
+
+    def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
+        ordered = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.said(ALGORITHM)), arm.key))
+        return [replace(arm, name=name(arm)) for arm in ordered]
+
+    return experiments(steps, design, has_labels=results.several, named=named)
 
 
-def said_by(record: Record) -> dict[str, str]:
-    """Return the axes and the further settings of a case as its id writes them."""
+def _said_by(record: Record) -> dict[str, str]:
     return {name: text_of(value) for name, value in (*record.case.axes.items(), *sorted(record.case.extras.items()))}
 
 
 def _bound_to_an_algorithm(records: Iterable[Record]) -> set[str]:
     """Return settings that some algorithms always have and others never, so that the two cannot agree in them."""
     given, empty = set[tuple[str, str]](), set[tuple[str, str]]()
-    for said in map(said_by, records):
+    for said in map(_said_by, records):
         for name, value in said.items():
             (given if value else empty).add((said.get(ALGORITHM, ""), name))
     sometimes = {name for _, name in given & empty}
     return ({name for _, name in given} & {name for _, name in empty}) - sometimes
-
-
-def _arm_names(keys: Iterable[Pairs]) -> dict[Pairs, Text]:
-    """Call an arm by its algorithm, and by what tells it from others of that name in any experiment."""
-    names: dict[Pairs, Text] = {}
-    for algorithm, alike in grouped(dict.fromkeys(keys), lambda key: dict(key).get(ALGORITHM, "")).items():
-        differ = differing(alike)
-        names |= {key: dotted(label_of(ALGORITHM, algorithm), *written(key, differ)) for key in alike}
-    return names
 
 
 def written(key: Pairs, names: Collection[str]) -> list[str]:
@@ -213,6 +190,17 @@ def own_settings(arm: MemoryArm) -> list[str]:
     return written(arm.key, {name for name, _ in arm.key} - {*FACTORS})
 
 
+def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
+    """Return the fewest such GPUs that hold an arm; None where no number that was tried does."""
+    count = noted(arm.first.record, f"gpu_{size_gb}", "devices_needed")
+    return int(count) if count is not None and 1 <= count <= MOST_STEPS else None
+
+
+def arms_in(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:
+    """Return the arms of all experiments."""
+    return [arm for experiment in found for arm in experiment.arms]
+
+
 def first_of(experiment: MemoryExperiment) -> StepMemory:
     """Return a case for what all of them share."""
     return experiment.arms[0].first
@@ -220,16 +208,15 @@ def first_of(experiment: MemoryExperiment) -> StepMemory:
 
 def drawn_experiments(found: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
     """Return for each model the experiment with the most arms, and of those the most usual; of the largest models,
-    those where arms stand side by side before the others."""
+    those where arms stand side by side before the others.
+    """
     usual = usual_of([experiment.key for experiment in found])
     best: dict[tuple[bool, str], MemoryExperiment] = {}
-    for one in sorted(found, key=lambda one: (-len(one.arms), len(unusual(one.key, usual)))):
-        best.setdefault((first_of(one).is_measured, first_of(one).model), one)
-    chosen = sorted((one for one in found if one in best.values()), key=lambda one: len(one.arms) == 1)
-    return [
-        *[one for one in chosen if not first_of(one).is_measured][:MOST_PROJECTED],
-        *[one for one in chosen if first_of(one).is_measured][:MOST_MEASURED],
-    ]
+    for experiment in sorted(found, key=lambda other: (-len(other.arms), len(unusual(other.key, usual)))):
+        best.setdefault((first_of(experiment).is_measured, first_of(experiment).model), experiment)
+    chosen = sorted(filter([*best.values()].__contains__, found), key=lambda experiment: len(experiment.arms) == 1)
+    by_evidence = grouped(chosen, lambda experiment: first_of(experiment).is_measured)
+    return by_evidence.get(False, [])[:MOST_PROJECTED] + by_evidence.get(True, [])[:MOST_MEASURED]
 
 
 def usual_of(keys: Sequence[Pairs]) -> dict[str, str]:
@@ -266,20 +253,19 @@ def savings(found: Iterable[MemoryExperiment]) -> list[Saving]:
         Saving(baseline=baseline, arm=arm)
         for experiment in found
         for baseline in experiment.arms
-        if baseline.first.algorithm == BASELINE
+        if baseline.said(ALGORITHM) == "ppo"
         for arm in experiment.arms
-        if not arm.first.algorithm.startswith(BASELINE)
+        if not arm.said(ALGORITHM).startswith("ppo")
     ]
 
 
 def telling_pairs(found: Sequence[Saving]) -> list[list[Saving]]:
     """Return the savings of the algorithm with a reference that most experiments have, and of the one without; the
-    projected and the measured ones apart."""
-    kinds = grouped(found, lambda one: (one.arm.first.is_measured, not one.arm.first.has_reference))
-    return [
-        max(grouped(kinds[kind], lambda one: (one.arm.key, one.baseline.key)).values(), key=len)
-        for kind in sorted(kinds)
-    ]
+    projected and the measured ones apart.
+    """
+    kinds = grouped(found, lambda saving: (saving.arm.first.is_measured, not saving.arm.first.has_reference))
+    pairs = [grouped(kinds[kind], lambda saving: (saving.arm.key, saving.baseline.key)) for kind in sorted(kinds)]
+    return [max(of_pair.values(), key=len) for of_pair in pairs]
 
 
 SAME_COUNTS = ("policy_parameter_count", "critic_parameter_count")
@@ -296,44 +282,47 @@ OTHERWISE = {"micro_batch": "minibatch", "dtype": "precision"}
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Check:
-    """One phase of a run, and its projection."""
+    """One phase of a run, and of a projection of the same model and settings, where there is one.
+
+    Its tokens may differ: a run samples them as they come.
+    """
 
     arm: MemoryArm
     phase: str
-    measured: float
-    allocator: float | None
-    projected: float | None
-    """Of the same model and settings, its tokens aside, which a run samples as they come."""
-    tokens: str
-    """Of a prompt and its completion in the projection."""
+    projection: StepMemory | None
+
+    @property
+    def measured(self) -> float:
+        return self.arm.first.phases[self.phase].peak
+
+    @property
+    def allocator(self) -> float | None:
+        return self.arm.first.phases[self.phase].allocator
+
+    @property
+    def projected(self) -> float | None:
+        found = self.projection.phases.get(self.phase) if self.projection else None
+        return found.peak if found else None
+
+    @property
+    def tokens(self) -> str:
+        """Return those of a prompt and its completion in the projection."""
+        return self.projection.said.get("seq_len", "") if self.projection else ""
 
 
 def checks(found: Sequence[MemoryExperiment]) -> list[Check]:
     """Return phases of runs that a projection or an allocator can be compared with, a row for each projection."""
-    every = [arm for experiment in found for arm in experiment.arms]
-    projections = [arm.first for arm in every if not arm.first.is_measured]
-    rows: list[Check] = []
-    for arm in every:
-        if arm.first.is_measured:
-            alike: list[StepMemory | None] = [one for one in projections if _is_same(arm.first, one)]
-            rows += [_check(arm, phase, one) for one in alike or [None] for phase in arm.first.phases]
+    by_evidence = grouped(arms_in(found), lambda arm: arm.first.is_measured)
+    rows = []
+    for arm in by_evidence.get(True, []):
+        alike = [other.first for other in by_evidence.get(False, []) if _is_same(arm.first, other.first)]
+        phases = product(alike or (None,), arm.first.phases)
+        rows += [Check(arm=arm, phase=phase, projection=projection) for projection, phase in phases]
     return [row for row in rows if row.projected is not None or row.allocator is not None]
 
 
-def _check(arm: MemoryArm, phase: str, projection: StepMemory | None) -> Check:
-    measured, projected = arm.first.phases[phase], projection.phases.get(phase) if projection else None
-    return Check(
-        arm=arm,
-        phase=phase,
-        measured=measured.peak,
-        allocator=measured.allocator,
-        projected=projected.peak if projected else None,
-        tokens=projection.said.get("seq_len", "") if projection else "",
-    )
-
-
 def _is_same(run: StepMemory, projection: StepMemory) -> bool:
-    counts = [[noted(one.record, "case", name) for one in (run, projection)] for name in SAME_COUNTS]
+    counts = [[noted(step.record, "case", name) for step in (run, projection)] for name in SAME_COUNTS]
     if counts[0][0] is None or any(measured != projected for measured, projected in counts):
         return False
     pairs = [(_setting(run, name), _setting(projection, name)) for name in SAME_SETTINGS]
@@ -345,5 +334,5 @@ def _is_same(run: StepMemory, projection: StepMemory) -> bool:
 
 def _setting(step: StepMemory, name: str) -> str:
     """Return a setting of the case, or one that its record resolved."""
-    names = filter(None, (name, OTHERWISE.get(name)))
-    return next(filter(None, (step.said.get(one) or text_of(step.record.settings.get(one)) for one in names)), "")
+    found = step.said.get(name) or text_of(step.record.settings.get(name))
+    return found or (_setting(step, OTHERWISE[name]) if name in OTHERWISE else "")

@@ -34,18 +34,12 @@ VIEWS = (
     "explained_variance",
 )
 SHARES = ("groups_without_signal", "format", "accuracy", "truncated", "clip_fraction_low", "clip_fraction_high")
-MEASURES = {
-    "entropy": ENDING,
-    "kl_reference": ENDING,
-    "clip_fraction_low": 1.0,
-    "clip_fraction_high": 1.0,
-    "gradient_norm": 1.0,
-    "explained_variance": ENDING,
-    "groups_without_signal": ENDING,
-    "completion_length": ENDING,
-    "truncated": ENDING,
-}
-"""Metrics of the steps in the table, and the last share of the steps that each is a mean over."""
+OVER_ALL = ("clip_fraction_low", "clip_fraction_high", "gradient_norm")
+MEASURES = (
+    *("entropy", "kl_reference", *OVER_ALL, "explained_variance"),
+    *("groups_without_signal", "completion_length", "truncated"),
+)
+"""Metrics of the steps in the table, those over all steps among others at the end."""
 
 Hacked = tuple[RlExperiment, RlArm, RlRun]
 
@@ -107,19 +101,14 @@ def _table(experiment: RlExperiment) -> Table:
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
         # A run without an evaluation may have given a result.
         column("rl_stability.failed", lambda arm: sum(not run.is_ok for run in arm.runs), numbers.count),
-        column("rl_stability.collapsed", _collapsed_of, kind=Kind.NUMBER),
+        column("rl_stability.collapsed", lambda arm: design.arrived_of(_collapsed(arm), arm), kind=Kind.NUMBER),
         column("rl_stability.drawdown", _worst_fall, "{:.1f}".format),
-        *(
-            column(f"rl_stability.{metric}", partial(_mean, metric, last), _text_of(metric), only_where_known=True)
-            for metric, last in MEASURES.items()
-        ),
     ]
+    for metric in MEASURES:
+        mean, text = partial(_mean, metric), _text_of(metric)
+        columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
     note = say("rl_stability.note", share=numbers.percent(ENDING))
     return design.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
-
-
-def _collapsed_of(arm: RlArm) -> Text:
-    return say("rl_efficiency.arrived_of", arrived=_collapsed(arm), runs=len(arm.ended))
 
 
 def _worst_fall(arm: RlArm) -> float | None:
@@ -127,12 +116,12 @@ def _worst_fall(arm: RlArm) -> float | None:
     return max((100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)), default=None)
 
 
-def _mean(metric: str, last: float, arm: RlArm) -> float | None:
-    """Return the mean over the last share of the steps, of the runs that ended."""
-    means = []
+def _mean(metric: str, arm: RlArm) -> float | None:
+    """Return the mean over the steps at the end, or over all, of the runs that ended."""
+    means, begins = [], 0.0 if metric in OVER_ALL else 1 - ENDING
     for series in filter(None, (_series(metric, run) for run in arm.ended)):
         end = max(series)
-        means.append(fmean(value for step, value in series.items() if step >= (1 - last) * (end + 1) or step == end))
+        means.append(fmean(value for step, value in series.items() if step >= begins * (end + 1) or step == end))
     return fmean(means) if means else None
 
 
@@ -153,7 +142,7 @@ def _figure(experiment: RlExperiment) -> Figure:
         lines = step_lines(arms, series, text, has_band=metric != "format")
         if metric == "format":
             second, series = say("rl_stability.accuracy"), partial(_series, "accuracy")
-            lines += step_lines(arms, series, text, has_band=False, second=second)
+            lines += step_lines(arms, series, text, second=second)
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = over_steps(lines, yaxis)
     caption = design.caption_of(experiment, "rl_stability.caption", "rl_stability.caption_single")

@@ -7,6 +7,7 @@ budgets after as many steps. Tasks on which no recipe learns stay: that a stage 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
@@ -26,16 +27,12 @@ from suite.report.quoted import quoted_tables
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, reference_of, table_of_experiments, tally, told
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
-from suite.report.table import Column, column, told_once
+from suite.report.table import Column, column, columns_of, told_once
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
-PUBLISHED = "published_training"
-REINFORCED = "rl"
-"""The one kind of a run that says no stages."""
 COUNTED = ("completions", "examples_kept", "examples", "updates")
 """Metrics of the steps that a stage's spending is told by."""
 MOST_FIGURES, MOST_STAGES = 6, 16
-FAINT = 0.55
 SIDES = ("top left", "top right")
 """Names of neighbouring stages, of which one may be short, do not lie over each other."""
 
@@ -83,12 +80,12 @@ def build(results: Results) -> Section | None:
     return section(
         "rl_stages",
         figures=[
-            *(_over_training(one, gains, is_lone=len(found) == 1) for one, gains in list(found.items())[:MOST_FIGURES]),
+            *(_over_training(experiment, found) for experiment in list(found)[:MOST_FIGURES]),
             _added(found),
         ],
         tables=[
             *with_rule([*told_once(_table(experiment, gains) for experiment, gains in found.items()), *contrasts]),
-            *quoted_tables(PUBLISHED, **quoted),
+            *quoted_tables("published_training", **quoted),
         ],
         headlines=[_headline(rows)],
     )
@@ -114,8 +111,10 @@ def recipes(results: Results) -> list[RlExperiment]:
         asked = {further(run) for run in family if run.said(RECIPE) != design.DEFAULTS[RECIPE]}
         about += [run for run in family if further(run) in asked]
     found = design.split(results, about, is_factor, partial(design.named, lead=RECIPE))
-    defaults = {experiment: design.default_arm(experiment, RECIPE) for experiment in found}
-    made = [replace(one, baseline=default or next(iter(design.drawn(one)), None)) for one, default in defaults.items()]
+    made = []
+    for experiment in found:
+        first = next(iter(design.drawn(experiment)), None)
+        made.append(replace(experiment, baseline=design.default_arm(experiment, RECIPE) or first))
     return design.most_arms_first(made)
 
 
@@ -131,39 +130,29 @@ def _gains(arm: RlArm) -> list[Gain]:
     staged = [(run, stages) for run in arm.ended if (stages := stages_of(run))]
     stages, gains = staged[0][1] if staged else [], []
     for place, (kind, begins, ends) in enumerate(stages, start=1):
-        runs = [run for run, said in staged if said == stages and run.curve and {begins, ends} <= set(run.curve.at)]
-        before, after = (
-            [run.curve.accuracy[run.curve.at.index(step)] for run in runs if run.curve] for step in (begins, ends)
-        )
+        same = [(run, run.curve.by_step()) for run, said in staged if said == stages and run.curve]
+        found = {run: accuracy for run, accuracy in same if {begins, ends} <= accuracy.keys()}
+        before, after = ([accuracy[step] for accuracy in found.values()] for step in (begins, ends))
         if (added := changes(after, less=before, margin=SHARE_MARGIN)) is None:
             continue
         # A kind that another package brought goes by its own name.
         name = say_or(f"rl_stages.kind.{kind}", kind)
         placed = say("rl_stages.of", place=place, of=len(stages), kind=name)
-        gain = Gain(
-            arm=arm,
-            begins=begins,
-            ends=ends,
-            kind=name,
-            placed=placed,
-            is_only=len(stages) == 1,
-            added=added,
-            spent=_spent(begins, ends, runs),
-        )
-        gains.append(gain)
+        told: dict[str, Any] = {"kind": name, "placed": placed, "is_only": len(stages) == 1}
+        spent = _spent(begins, ends, list(found))
+        gains.append(Gain(arm=arm, begins=begins, ends=ends, added=added, spent=spent, **told))
     return gains
 
 
 def _spent(begins: int, ends: int, runs: Sequence[RlRun]) -> dict[str, float | None]:
     sums: dict[str, list[float]] = {}
     for metric in COUNTED:
-        of_runs = [[run.of_step.get(metric, {}).get(step) for step in range(begins, ends)] for run in runs]
-        known = [[value for value in values if value is not None] for values in of_runs]
+        of_runs = [run.of_step.get(metric, {}) for run in runs]
+        known = [[by_step[step] for step in range(begins, ends) if step in by_step] for by_step in of_runs]
         sums[metric] = [sum(values) for values in known if values]
     clock = runs[0].clock
-    curves_with_clock = [run.curve for run in runs if run.curve and clock in run.curve.spent]
-    by_step = [dict(zip(curve.at, curve.spent[clock], strict=True)) for curve in curves_with_clock]
-    sums[clock] = [spent[ends] - spent[begins] for spent in by_step]
+    by_clock = [run.curve.by_step(clock) for run in runs if run.curve and clock in run.curve.spent]
+    sums[clock] = [spent[ends] - spent[begins] for spent in by_clock]
     return {name: fmean(values) if values else None for name, values in sums.items()}
 
 
@@ -171,7 +160,7 @@ def stages_of(run: RlRun) -> list[Stage]:
     """Return the stages of a run; none where a record says something else than stages."""
     said = run.record.provenance.get("stages")
     if said is None and run.said(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
-        said = [{"kind": REINFORCED, "steps": run.curve.at[-1]}]
+        said = [{"kind": "rl", "steps": run.curve.at[-1]}]
     stages: list[Stage] = []
     for stage in said if isinstance(said, list) and len(said) <= MOST_STAGES else ():
         begins, steps = stages[-1][2] if stages else 0, stage.get("steps") if isinstance(stage, Mapping) else None
@@ -187,12 +176,12 @@ def teacher_s(run: RlRun) -> float | None:
     return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
 
 
-def _over_training(experiment: RlExperiment, gains: Gains, *, is_lone: bool) -> Figure:
+def _over_training(experiment: RlExperiment, found: Mapping[RlExperiment, Gains]) -> Figure:
     """Draw accuracy over a run with the ends of its stages marked."""
     budgets = design.known_budgets(experiment, STEPS, design.clock_of(experiment))
-    views: dict[Text, Any] = {curves.budget_name(budget): _marked_lines(gains, budget) for budget in budgets}
+    views = {curves.budget_name(budget): _marked_lines(found[experiment], budget) for budget in budgets}
     caption = design.caption_of(experiment, "rl_stages.caption", "rl_stages.caption_single")
-    return design.figure_of(experiment, caption, views, wide=is_lone)
+    return design.figure_of(experiment, caption, views, wide=len(found) == 1)
 
 
 def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
@@ -200,7 +189,7 @@ def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
     arms, lines, marks = list(gains), [], []
     for arm, of_arm in gains.items():
         every = [replace(point, hover="") for point in curves.evaluations(arm, budget, lambda _: None).values()]
-        lines.append(curves.arm_series(arm, every, arms, in_legend=False, more={"opacity": FAINT}))
+        lines.append(curves.arm_series(arm, every, arms, in_legend=False, more={"opacity": 0.55}))
         names: dict[int, Text] = {gain.begins: "" for gain in of_arm[:1]}
         names |= {gain.ends: "" if gain.is_only else gain.kind for gain in of_arm}
         points = [
@@ -216,40 +205,33 @@ def _marked_lines(gains: Gains, budget: str) -> dict[str, Any]:
 
 def _added(found: Mapping[RlExperiment, Gains]) -> Figure:
     """Draw a row for each stage: its mean gain in points, with the interval."""
-    of_one = {experiment: [gain for of_arm in gains.values() for gain in of_arm] for experiment, gains in found.items()}
-    titles = [experiment.title for experiment in found]
-    named = {one: one.title if titles.count(one.title) == 1 else one.name for one in found}
-    return Figure(
-        title=say("rl_stages.added"),
-        caption=say("rl_stages.added_caption"),
-        views=[
-            View(title=named[experiment] if len(found) > 1 else "", figure=_rows(of_one[experiment]))
-            for experiment in found
-        ],
-        height_px=plot_rows.height_px(max(map(len, of_one.values()))),
-        wide=True,
-    )
+    titles, views, most = [experiment.title for experiment in found], [], 0
+    for experiment, gains in found.items():
+        every = [gain for of_arm in gains.values() for gain in of_arm]
+        title = experiment.title if titles.count(experiment.title) == 1 else experiment.name
+        views.append(View(title=title if len(found) > 1 else "", figure=_rows(every)))
+        most = max(most, len(every))
+    size: dict[str, Any] = {"height_px": plot_rows.height_px(most), "wide": True}
+    return Figure(title=say("rl_stages.added"), caption=say("rl_stages.added_caption"), views=views, **size)
 
 
 def _rows(gains: Sequence[Gain]) -> dict[str, Any]:
-    points = grouped(enumerate(gains), lambda item: item[1].arm)
-    series = [
-        curves.arm_series(arm, [_point(*item) for item in items], list(points), mode="markers", along="x", facets={})
-        for arm, items in points.items()
-    ]
+    points: dict[RlArm, list[Point]] = {gain.arm: [] for gain in gains}
+    for row, gain in enumerate(gains):
+        hover = say("rl_stages.added_hover", stage=gain.name, added=gain.points, count=gain.added.pairs)
+        ends = ends_of(gain.added.interval, factor=100)
+        points[gain.arm].append(Point(x=100 * gain.added.mean, y=row, ends=ends, hover=hover, facets=gain.arm.facets))
+    look: dict[str, Any] = {"mode": "markers", "along": "x", "facets": {}}
+    series = [curves.arm_series(arm, of_arm, list(points), **look) for arm, of_arm in points.items()]
     names, title = [dotted(gain.arm.name, gain.name) for gain in gains], say("rl_stages.added_axis")
     return plot_rows.rows(names, series, xaxis=linear(title, zeroline=True), showlegend=False)
 
 
-def _point(row: int, gain: Gain) -> Point:
-    hover = say("rl_stages.added_hover", stage=gain.name, added=gain.points, count=gain.added.pairs)
-    ends = ends_of(gain.added.interval, factor=100)
-    return Point(x=100 * gain.added.mean, y=row, ends=ends, hover=hover, facets=gain.arm.facets)
-
-
 def _table(experiment: RlExperiment, gains: Gains) -> Table:
     rows = [gain for of_arm in gains.values() for gain in of_arm]
-    clock, counted = design.clock_of(experiment), [name for name in COUNTED if any(gain.spent[name] for gain in rows)]
+    clock = design.clock_of(experiment)
+    known = [name for name in COUNTED if any(gain.spent[name] for gain in rows)]
+    counted = [column(f"rl_stages.{name}", itemgetter(name), numbers.count) for name in known]
     columns: list[Column[Gain]] = [
         column("rl_stages.recipe", lambda gain: gain.arm.name),
         column("rl_stages.stage", lambda gain: gain.placed),
@@ -261,15 +243,11 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
         column("rl_efficiency.in_words", lambda gain: verdict(gain.added)),
         *p_columns(lambda gain: gain.added),
         column(curves.budget_name(clock), lambda gain: gain.spent[clock], numbers.seconds),
-        *(column(f"rl_stages.{name}", partial(_spent_of, name), numbers.count) for name in counted),
+        *columns_of(lambda gain: gain.spent, counted),
         column("rl_stages.teacher", lambda gain: gain.arm.mean(teacher_s), numbers.seconds, only_where_known=True),
     ]
     note = say("rl_stages.note")
     return design.table_of(experiment, "rl_stages.table", rows, columns, lambda gain: gain.arm, note=note)
-
-
-def _spent_of(name: str, gain: Gain) -> float | None:
-    return gain.spent[name]
 
 
 def _share(scores: Sequence[float]) -> Text:

@@ -42,6 +42,18 @@ def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
     assert section.headlines[0].text == "Arms that beat PPO, of 1: 0 at equal completions, 0 at equal CPU seconds"
 
 
+def test_headlines_tell_of_the_two_experiments_with_the_most_arms(tmp_path):
+    asked = {"add": ("ppo", "grpo"), "copy": ("ppo", "grpo"), "sort": ("ppo", "grpo", "rloo")}
+    records = [
+        run([0.1, 0.2, 0.5], algorithm=algorithm, seed=seed, task=task)
+        for task, algorithms in asked.items()
+        for algorithm in algorithms
+        for seed in (0, 1)
+    ]
+    told = details(section_of(efficiency, tmp_path, *records))
+    assert [detail.split(" · ")[0] for detail in told] == ["sort", "add"]
+
+
 def test_among_many_arms_more_is_asked_of_each(tmp_path):
     # 10 to 50 points higher: p is 0.0132, at two budgets; of two it is twice, of eight eight times as much.
     ours = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}

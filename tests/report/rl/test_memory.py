@@ -10,10 +10,10 @@ import pytest
 from suite.configuration import languages
 from suite.records.record import Evidence, Reading
 from suite.report.blocks import LONGEST_TITLE
-from suite.report.rl import memory
+from suite.report.rl import cost, efficiency, memory, stability
+from suite.report.rl.design import algorithms
 from suite.report.rl.memory import LEAST_SHARE
-from suite.report.rl_runs import comparisons
-from suite.report.sections import coverage, rl_cost, rl_efficiency, rl_stability
+from suite.report.runs import coverage
 from suite.theory.published_memory import published_memory
 from tests.records.factory import build
 from tests.report.reading import results_of, rows_of, said
@@ -273,11 +273,11 @@ def test_a_headline_says_whether_a_saving_was_projected(tmp_path):
 def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
     tracked = replace(rl_record(seed=2, steps=2), settings={"track_memory": True})
     results = results_of(tmp_path, rl_record(seed=1, steps=2), tracked)
-    assert [run.seed for one in comparisons(results) for arm in one.arms for run in arm.runs] == ["1"]
-    assert rows_of(said(rl_cost.build(results)).tables[0])[0]["Runs"] == "1"
+    assert [run.seed for one in algorithms(results) for arm in one.arms for run in arm.runs] == ["1"]
+    assert rows_of(said(cost.build(results)).tables[0])[0]["Runs"] == "1"
     assert "Runs that held memory by owner: 1." in said(coverage.build(results)).explanation
     alone = results_of(tmp_path / "alone", tracked)
-    assert [module.build(alone) for module in (rl_efficiency, rl_cost, rl_stability)] == [None] * 3
+    assert [module.build(alone) for module in (efficiency, cost, stability)] == [None] * 3
 
 
 @pytest.mark.parametrize(
