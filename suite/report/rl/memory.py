@@ -55,7 +55,7 @@ LINES = [
     for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
 ]
 """Of the lines of a plot in their order."""
-ROW_PX, NAME_SHIFT_PX = 78, 26
+FRAME_PX, ROW_PX, NAME_SHIFT_PX = 110, 78, 26
 BAR, STRIP, STRIP_DOWN = 0.34, 0.24, 0.31
 """Of a row: how high the bar and the strip below it are, and how far below the bar's middle the strip's lies."""
 LEAST_SHARE = 0.005
@@ -106,6 +106,7 @@ def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Fi
     """Draw what is held at the peak of a step, then of each of its phases."""
     arms, first = experiment.arms, design.first_of(experiment)
     phases = list(dict.fromkeys(phase for arm in arms for phase in arm.first.phases))
+    kinds = {kind for arm in arms for phase in arm.first.phases.values() for _, kind in phase.parts}
     views = [View(title=say("rl_memory.peak"), figure=_stacks(arms))]
     if len(phases) > 1:
         views += [View(title=say(f"rl.phase.{phase}"), figure=_stacks(arms, phase)) for phase in phases]
@@ -118,7 +119,7 @@ def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Fi
         settings=experiment.settings,
         caption=joined("sentence", [*said, *_own(arms)]),
         views=views,
-        height_px=by_row.height_px(len(arms), ROW_PX) + LEGEND_ROW_PX * len(LOOKS) // 2,
+        height_px=FRAME_PX + ROW_PX * len(arms) + LEGEND_ROW_PX * -(-len(kinds) // 2),
         wide=True,
         facets=experiment.facets,
     )
