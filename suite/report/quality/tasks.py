@@ -40,8 +40,10 @@ def build(results: Results) -> Section | None:
     every, found = design.quality_experiments(results), design.task_experiments(results)
     if not every:
         return None
-    by_task = sorted(grouped(found, design.task_of).items(), key=lambda item: design.task_rank(item[0]))
-    tables = [table for _, of_task in by_task for table in (_task_table(of_task), _kinds_table(of_task)) if table]
+    by_task = grouped(found, lambda experiment: experiment.value("task"))
+    tables = []
+    for task in sorted(by_task, key=design.task_rank):
+        tables += [_task_table(by_task[task]), *_kinds_tables(by_task[task])]
     tables += [table for table in (_pairs_table(found), _parts_table(every)) if table.rows]
     told = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
     quoted = quoted_tables("published_quality", **told)
@@ -71,10 +73,9 @@ def _range(values: Sequence[float]) -> Text:
 
 def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
     """Count how plain latents at MHA's width end, over all experiments, each by its longest training."""
-    of_label = [
-        experiment for experiment in found if experiment.label == label and experiment.value("match") == "heads"
-    ]
-    against = design.longest_against_mha(of_label, design.is_plain_mla)
+    of_label = [experiment for experiment in found if experiment.label == label]
+    at_width = [experiment for experiment in of_label if experiment.value("match") == "heads"]
+    against = design.longest_against_mha(at_width, design.is_plain_mla)
     if not against:
         return None
     ended = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
@@ -95,9 +96,13 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
     by_loss = design.is_by_loss(arms[0])
     less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.told, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
-    arrived = [
+    arrived: list[Column[Arrivals]] = [
         column("quality.arrival", lambda found: found.median, numbers.count),
-        column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
+        column(
+            "rl_efficiency.arrived",
+            lambda found: say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs),
+            kind=Kind.NUMBER,
+        ),
     ]
     is_told_by_one = arms[0].first.telling != design.ALL
     hops, told_by = say("quality.task_note_two_hop"), say("quality.task_note_loss" if by_loss else "quality.task_note")
@@ -130,10 +135,6 @@ def arrivals_of(arm: QualityArm) -> Arrivals | None:
     return arrivals([to_threshold(spent, shares, LEVEL) for spent, shares in curves])
 
 
-def _arrived_text(found: Arrivals) -> Text:
-    return say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs)
-
-
 ARRIVAL: Quantity[QualityRun] = Quantity(
     name="arrival",
     value=lambda run: to_threshold(*run.curve(), LEVEL),
@@ -151,20 +152,20 @@ def _later(found: QualityContrast) -> Text | None:
     return None if later is None else layout.told(later)
 
 
-def _kinds_table(of_task: Sequence[QualityExperiment]) -> Table | None:
+def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
     """Say the shares of each kind of question, of a task that tells a few apart."""
     arms = [arm for experiment in of_task for arm in experiment.arms]
     kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != design.ALL))
     if not 1 < len(kinds) <= MOST_KINDS:
-        return None
+        return []
     columns = [column(plain(cut(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
-    rows, title = [layout.STUDY, layout.NAME, *columns], say("quality.kinds", task=arms[0].first.task)
-    return layout.arm_table("quality.kinds", arms, rows, lambda arm: arm, folded=True, title=title)
+    title = say("quality.kinds", task=arms[0].first.task)
+    return [layout.arm_table("quality.kinds", arms, [layout.STUDY, layout.NAME, *columns], folded=True, title=title)]
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
     pairs = [pair for experiment in found for pair in at_nearest_cache(experiment)]
-    return nearest_table("quality.pairs", pairs, [*columns_of(_arm, [layout.STUDY]), *NEAREST])
+    return nearest_table("quality.pairs", pairs, [*columns_of(lambda pair: pair.arm, [layout.STUDY]), *NEAREST])
 
 
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
@@ -176,12 +177,12 @@ def _parts_table(every: Sequence[QualityExperiment]) -> Table:
         judged(design.compared(*pair, kind) for pair, of_pair in zip(pairs, kinds, strict=True) for kind in of_pair),
         [
             column("quality.study", _study_and_tier),
-            column("quality.taken_away", lambda pair: say(f"quality.part.{_part(pair).rpartition('.')[2]}")),
+            column("quality.taken_away", _taken_away),
             column("column.variant", lambda pair: pair.other.name),
             column("quality.bytes", _both_caches, kind=Kind.NUMBER),
             *layout.share_columns("quality.without", "quality.with_it"),
         ],
-        _arm,
+        lambda pair: pair.arm,
     )
 
 
@@ -201,8 +202,9 @@ def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, Qua
     ]
 
 
-def _part(found: QualityContrast) -> str:
-    return next(name for name in TAKEN_AWAY if found.arm.said(name) != found.other.said(name))
+def _taken_away(found: QualityContrast) -> Text:
+    part = next(name for name in TAKEN_AWAY if found.arm.said(name) != found.other.said(name))
+    return say(f"quality.part.{part.rpartition('.')[2]}")
 
 
 def _both_caches(found: QualityContrast) -> str:
@@ -210,40 +212,24 @@ def _both_caches(found: QualityContrast) -> str:
     return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
 
 
-def _arm(found: QualityContrast) -> QualityArm:
-    return found.arm
-
-
 def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
-    matched = {
-        match: [experiment for experiment in found if experiment.value("match") == match]
-        for match in ("heads", "cache", "params")
-    }
-    drawn = {
-        match: [
-            [pair for pair in design.against_mha(experiment) if design.is_plain(pair.arm)] for experiment in of_match
-        ]
-        for match, of_match in matched.items()
-    }
-    drawn["cache"] = [*map(at_nearest_cache, matched["heads"]), *drawn["cache"]]
-    drawn = {match: known for match, rows in drawn.items() if (known := [row for row in rows if row])}
-    if not drawn:
+    matched = grouped(found, lambda experiment: experiment.value("match"))
+    views, arms, heights, is_cut = [], [], [], False
+    for match in ("heads", "cache", "params"):
+        every = [*map(at_nearest_cache, matched.get("heads", ()))] if match == "cache" else []
+        for experiment in matched.get(match, ()):
+            every.append([pair for pair in design.against_mha(experiment) if design.is_plain(pair.arm)])
+        if known := [pairs for pairs in every if pairs]:
+            drawn, is_cut = known[:MOST_ROWS], is_cut or len(known) > MOST_ROWS
+            figure = _differences_plot(drawn, say(f"quality.axis.{match}"))
+            views.append(View(title=say(f"quality.match.{match}"), figure=figure))
+            arms += [pair.arm for pairs in drawn for pair in pairs]
+            heights.append(FRAME_PX + len(drawn) * (NAME_PX + DOT_PX * len(_by_name(drawn))))
+    if not views:
         return None
-    is_cut = any(len(rows) > MOST_ROWS for rows in drawn.values())
     caption = joined("sentence", [say("quality.differences_caption"), say("quality.not_drawn") if is_cut else ""])
-    drawn = {match: rows[:MOST_ROWS] for match, rows in drawn.items()}
-    return layout.figure(
-        "quality.differences",
-        [
-            View(title=say(f"quality.match.{match}"), figure=_differences_plot(rows, say(f"quality.axis.{match}")))
-            for match, rows in drawn.items()
-        ],
-        [pair.arm for rows in drawn.values() for row in rows for pair in row],
-        caption,
-        height_px=max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
-        wide=True,
-    )
+    return layout.figure("quality.differences", views, arms, caption, height_px=max(heights), wide=True)
 
 
 def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
@@ -259,25 +245,19 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
     arms = _by_name(found)
     each = DOT_PX / (NAME_PX + DOT_PX * len(arms))
     drawn = [arm.first.attention for arm in arms.values()]
+    series = []
+    for line, (name, arm) in enumerate(arms.items()):
+        offset = each * (line - (len(arms) - 1) / 2)
+        points = [
+            _dot(pair, place + offset) for place, row in enumerate(found) for pair in row if pair.arm.name == name
+        ]
+        ordinal = drawn[:line].count(drawn[line])
+        series.append(
+            Series(name=name, points=points, style=arm.style, ordinal=ordinal, facets=arm.facets, along="x", size=8)
+        )
     return rows(
         [row[0].arm.first.study for row in found],
-        [
-            Series(
-                name=name,
-                points=[
-                    _dot(pair, place + each * (line - (len(arms) - 1) / 2))
-                    for place, row in enumerate(found)
-                    for pair in row
-                    if pair.arm.name == name
-                ],
-                style=arm.style,
-                ordinal=drawn[:line].count(drawn[line]),
-                along="x",
-                size=8,
-                facets=arm.facets,
-            )
-            for line, (name, arm) in enumerate(arms.items())
-        ],
+        series,
         xaxis=linear(axis_title),
         shapes=[rule(x=0, solid=True)],
         shift_px=DOT_PX * len(arms) / 2 + NAME_PX / 3,
@@ -308,9 +288,8 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
     titles = titles_of([*by_rest], design.DESIGN, has_labels=has_labels)
     called = design.DESIGN.called(name)
     for rest, alike in by_rest.items():
-        by_value = {
-            value: experiment for experiment in alike if (value := number_of(experiment.value(name))) is not None
-        }
+        values = {number_of(experiment.value(name)): experiment for experiment in alike}
+        by_value = {value: experiment for value, experiment in values.items() if value is not None}
         if len(by_value) > 1:
             title, settings = titles[rest]
             views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
@@ -351,7 +330,7 @@ def _arrival(value: float, arm: QualityArm) -> Point | None:
 
 def _pareto(found: Sequence[QualityExperiment]) -> Figure:
     """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
-    of_task = grouped(found, lambda experiment: (experiment.label, design.task_of(experiment))).values()
+    of_task = grouped(found, lambda experiment: (experiment.label, experiment.value("task"))).values()
     best = [max(reversed(alike), key=lambda experiment: len(experiment.arms)) for alike in of_task]
     drawn = [experiment for experiment in best if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
     views = [View(title=experiment.name, figure=_pareto_plot(experiment)) for experiment in drawn]
@@ -361,12 +340,8 @@ def _pareto(found: Sequence[QualityExperiment]) -> Figure:
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
     """Return the quality of each arm that says its cache: more is better, so a loss has its sign turned."""
-    by_loss = design.is_by_loss(experiment.arms[0])
-    means = {
-        arm: arm.mean(design.LOSS.value if by_loss else design.share_of(design.ALL))
-        for arm in experiment.arms
-        if design.cache_bytes(arm)
-    }
+    quality = design.LOSS.value if design.is_by_loss(experiment.arms[0]) else design.share_of(design.ALL)
+    means = {arm: arm.mean(quality) for arm in experiment.arms if design.cache_bytes(arm)}
     return {arm: mean for arm, mean in means.items() if mean is not None}
 
 
@@ -406,17 +381,11 @@ def _sized(
     """Return marks that are filled on the front, and whose area says how long a token takes."""
     style = line.arms[0].style
     filled = style.marker + ("-dot" if line.ordinal else "")
-    return line.series(
-        points,
-        "markers+text",
-        marker={
-            "color": style.colour,
-            "symbol": [filled if arm in front else f"{style.marker}-open" for arm in line.arms],
-            "size": [sizes[arm] for arm in line.arms],
-            "opacity": 1,
-            "line": {"width": 1.5, "color": style.colour},
-        },
-    )
+    symbols = [filled if arm in front else f"{style.marker}-open" for arm in line.arms]
+    edge = {"width": 1.5, "color": style.colour}
+    size = [sizes[arm] for arm in line.arms]
+    marker = {"color": style.colour, "symbol": symbols, "size": size, "opacity": 1, "line": edge}
+    return line.series(points, "markers+text", marker=marker)
 
 
 def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
