@@ -64,11 +64,10 @@ def build(results: Results) -> Section | None:
         return None
     found = [disturbed for run in runs for disturbed in _disturbed(run)]
     found.sort(key=lambda disturbed: (-disturbed.worst, -disturbed.others))
+    said = [say("disturbance.explanation"), _warning(found, len(runs), samples), _cost(runs)]
     return section(
         "disturbance",
-        explanation=joined(
-            "sentence", [say("disturbance.explanation"), _warning(found, len(runs), samples), _cost(runs)]
-        ),
+        explanation=joined("sentence", said),
         figures=[_figure([disturbed for disturbed in found if disturbed.shares])],
         tables=[_table(found, results)],
     )
@@ -129,17 +128,12 @@ def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
     names = [_row_name(disturbed, has_label=several) for disturbed in drawn]
     series = []
     for mark in dict.fromkeys(mark for disturbed in drawn for mark in disturbed.shares):
-        marked = [(row, disturbed) for row, disturbed in enumerate(drawn) if mark in disturbed.shares]
-        points = [
-            Point(
-                x=100 * disturbed.shares[mark],
-                y=row,
-                hover=joined(": ", [names[row], numbers.percent(disturbed.shares[mark])]),
-                facets=disturbed.run.facets,
-            )
-            for row, disturbed in marked
-        ]
-        offsets = [OFFSET + BAR * list(disturbed.shares).index(mark) for _, disturbed in marked]
+        points, offsets = [], []
+        for row, disturbed in enumerate(drawn):
+            if (marked := disturbed.shares.get(mark)) is not None:
+                hover = joined(": ", [names[row], numbers.percent(marked)])
+                points.append(Point(x=100 * marked, y=row, hover=hover, facets=disturbed.run.facets))
+                offsets.append(OFFSET + BAR * list(disturbed.shares).index(mark))
         name, colour = say_or(f"mark.{mark}", mark), COLOURS.get(mark, GREY)
         series.append(bars(name, points, colour=colour, width=BAR, offset=offsets))
     most = max(100 * disturbed.worst for disturbed in drawn)

@@ -126,28 +126,20 @@ def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
     facets, phases = record_facets(run.record), run.phases[:MOST_PHASES]
     colours = {phase: PHASE_COLOURS.get(phase, GREY) for phase, _, _ in phases}
     marks = dict.fromkeys(sample.mark for sample in power.samples if sample.mark)
-    line = Series(
-        name=say(f"power.quantity.{power.quantity}"),
-        points=list(map(_point, _thinned(power.samples))),
-        style=Style(colour=BLUE),
-        mode="lines",
-        facets=facets,
-    )
+    points, quantity = list(map(_point, _thinned(power.samples))), say(f"power.quantity.{power.quantity}")
+    series: list[Series | Mapping[str, Any]] = [
+        Series(name=quantity, points=points, style=Style(colour=BLUE), mode="lines", facets=facets),
+        *([_energy(power, facets)] if len(power.counter) > 1 else []),
+        *(_marked(power, mark, facets) for mark in marks),
+    ]
+    for phase, colour in colours.items():
+        series.append(meaning(_phase_name(phase), symbol="square", size=12, color=colour, opacity=0.35))
+    second = {"overlaying": "y", "side": "right", "showgrid": False, "tickmode": "auto"}
     return plot(
-        [
-            line,
-            *([_energy(power, facets)] if len(power.counter) > 1 else []),
-            *(_marked(power, mark, facets) for mark in marks),
-            *(
-                meaning(_phase_name(phase), symbol="square", size=12, color=colour, opacity=0.35)
-                for phase, colour in colours.items()
-            ),
-        ],
+        series,
         xaxis=linear(say("power.time"), rangemode="tozero"),
         yaxis=linear(say("power.axis"), range=[0, HEADROOM * max(power.peak_w, 1e-3)]),
-        yaxis2=linear(
-            say("power.energy_axis"), overlaying="y", side="right", showgrid=False, tickmode="auto", rangemode="tozero"
-        ),
+        yaxis2=linear(say("power.energy_axis"), **second, rangemode="tozero"),
         shapes=[stretch(begin, end, colours[phase]) for phase, begin, end in phases],
         # Which run is drawn stands above the legend, since a view's button holds the variant alone.
         legend={**layout()["legend"], "title": {"text": figure_text(run_name(run.record)), "side": "top"}},
@@ -157,28 +149,21 @@ def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
 
 def _energy(power: Power, facets: Mapping[str, Text]) -> Series:
     first, step = power.counter[0], -(-len(power.counter) // MOST_POINTS)
-    drawn = [(sample.time_s, sample.value - first.value) for sample in power.counter[::step]]
+    points = []
+    for sample in power.counter[::step]:
+        joules = sample.value - first.value
+        hover = say("power.hover_energy", time=_s(sample.time_s), joules=numbers.joules(joules))
+        points.append(Point(x=sample.time_s, y=joules, hover=hover))
+    looks = Style(colour=ORANGE, dash="dot")
     return Series(
-        name=say("power.energy"),
-        points=[
-            Point(x=time_s, y=joules, hover=say("power.hover_energy", time=_s(time_s), joules=numbers.joules(joules)))
-            for time_s, joules in drawn
-        ],
-        style=Style(colour=ORANGE, dash="dot"),
-        mode="lines",
-        facets=facets,
-        more={"yaxis": "y2"},
+        name=say("power.energy"), points=points, style=looks, mode="lines", facets=facets, more={"yaxis": "y2"}
     )
 
 
 def _marked(power: Power, mark: str, facets: Mapping[str, Text]) -> Series:
-    return Series(
-        name=say_or(f"mark.{mark}", mark),
-        points=[_point(sample) for sample in power.samples if sample.mark == mark][:MOST_POINTS],
-        style=MARKS.get(mark, OTHER_MARK),
-        facets=facets,
-        size=7,
-    )
+    points = [_point(sample) for sample in power.samples if sample.mark == mark][:MOST_POINTS]
+    style = MARKS.get(mark, OTHER_MARK)
+    return Series(name=say_or(f"mark.{mark}", mark), points=points, style=style, facets=facets, size=7)
 
 
 def _point(sample: Sample) -> Point:
@@ -195,13 +180,11 @@ def _thinned(samples: Sequence[Sample]) -> Sequence[Sample]:
     """Return the samples that are drawn."""
     if len(samples) <= MOST_POINTS:
         return samples
-    size = -(-2 * len(samples) // MOST_POINTS)
-    parts = [sorted(samples[first : first + size], key=_watts) for first in range(0, len(samples), size)]
-    return [sample for part in parts for sample in sorted({part[0], part[-1]}, key=lambda sample: sample.time_s)]
-
-
-def _watts(sample: Sample) -> float:
-    return sample.value
+    size, kept = -(-2 * len(samples) // MOST_POINTS), []
+    for first in range(0, len(samples), size):
+        part = sorted(samples[first : first + size], key=lambda sample: sample.value)
+        kept += sorted({part[0], part[-1]}, key=lambda sample: sample.time_s)
+    return kept
 
 
 def _s(time_s: float) -> str:
@@ -209,17 +192,14 @@ def _s(time_s: float) -> str:
 
 
 def _table(powers: Sequence[Drawn], results: Results) -> Table:
-    def used(drawn: Drawn) -> Text | None:
-        is_used = drawn[0].is_used(drawn[1].device)
-        return None if is_used is None else say("power.is_used" if is_used else "power.is_idle")
-
+    used = {True: say("power.is_used"), False: say("power.is_idle"), None: None}
     return table(
         say("power.table"),
         powers,
         [
             *columns_of(lambda drawn: drawn[0], run_columns(results)),
             column("signmap.device", lambda drawn: drawn[1].device, kind=Kind.CODE),
-            column("power.used", used),
+            column("power.used", lambda drawn: used[drawn[0].is_used(drawn[1].device)]),
             column("power.mean", lambda drawn: drawn[1].mean_w, numbers.watts),
             column("power.peak", lambda drawn: drawn[1].peak_w, numbers.watts),
             column("power.joules", lambda drawn: drawn[1].joules, numbers.joules),

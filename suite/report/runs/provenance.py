@@ -15,21 +15,9 @@ from suite.report.model.results import Results
 from suite.report.table import column, plain, table
 
 LONGEST_FACT, LONGEST_IDENTIFIER = 400, 12
-ENVIRONMENT_FACTS = (
-    "machine_id",
-    "cpu",
-    "usable_cpus",
-    "cgroup_cpus",
-    "memory_bytes",
-    "cgroup_memory_bytes",
-    "gpus",
-    "gpus_unread",
-    "os",
-    "python",
-    "packages",
-    "variables",
-)
 IN_BYTES = ("memory_bytes", "cgroup_memory_bytes")
+OF_MACHINE = ("machine_id", "cpu", "usable_cpus", "cgroup_cpus", *IN_BYTES, "gpus", "gpus_unread")
+OF_SOFTWARE = ("os", "python", "packages", "variables")
 MOST_BYTES = 1 << 60
 NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")
 """Warnings that differ in nothing else are one."""
@@ -44,18 +32,18 @@ def build(results: Results) -> Section | None:
 
 def _facts(results: Results) -> Table:
     by_label = {label: [one.record for one in results.records if one.label == label] for label in results.labels}
-    facts: dict[str, Callable[[Record], Any]] = {name: partial(_environment_fact, name) for name in ENVIRONMENT_FACTS}
-    facts |= {
+    facts: dict[str, Callable[[Record], Any]] = {
+        **{name: partial(_environment_fact, name) for name in (*OF_MACHINE, *OF_SOFTWARE)},
         "suite_version": lambda record: record.provenance.get("suite_version"),
         "commit": _commit,
         "source_digest": lambda record: _short(record.provenance.get("source_digest")),
         "clock": _clock,
         "evidence": lambda record: say(f"evidence.{record.evidence}"),
     }
-    found: dict[str, dict[str, Text]] = {
-        name: {label: _every(map(fact, records)) for label, records in by_label.items()} for name, fact in facts.items()
-    }
-    rows: list[Fact] = [row for row in found.items() if any(row[1].values())]
+    rows: list[Fact] = []
+    for name, fact in facts.items():
+        found = {label: _every(map(fact, records)) for label, records in by_label.items()}
+        rows += [(name, found)] if any(found.values()) else []
     rows.append(("dates", {label: _dates(records) for label, records in by_label.items()}))
     rows.append(("records", {label: numbers.count(len(records)) for label, records in by_label.items()}))
     labels = [column(plain(label), partial(_of_label, label), kind=Kind.LONG) for label in results.labels]
