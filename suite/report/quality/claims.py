@@ -259,7 +259,6 @@ def _tiers_of(family: Family) -> Ruling:
     said = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
     counted = _counted(pairs, named=lambda pair: pair.other.name)
     said.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
-
     told, told_others = (
         [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, others)
     )

@@ -84,13 +84,13 @@ def _figure(name: str, study: Study, views: Sequence[View], height: int) -> Figu
 
 def _with_origin(text: Text, study: Study) -> Text:
     """Return a caption or a note, and behind it what the weights are that its numbers stand on."""
-    weights = list(dict.fromkeys(run.weights for run in design.runs_in(study) if run.weights))
+    weights = dict.fromkeys(run.weights for run in design.runs_in(study) if run.weights)
     origin = say("compress.origin", weights=joined("notes", weights)) if weights else say("compress.no_origin")
     return joined("sentence", [text, origin])
 
 
 def _has_close_up(study: Study) -> bool:
-    """Return whether some design.latents cost little enough to be looked at by themselves, and others would hide it."""
+    """Return whether some latents cost little enough to be looked at by themselves, and others would hide it."""
     known = [run for arm in design.latents(study) for run in arm.runs if run.times is not None]
     return FEWEST_NEAR <= sum(run.is_near for run in known) < len(known)
 
@@ -116,13 +116,12 @@ def _plot(study: Study, view: str, value: ValueOf) -> dict[str, Any]:
 
 
 def _points(arm: Method, value: ValueOf) -> list[Point]:
-    found = [(run, of_run) for run in arm.runs if run.cache_bytes and (of_run := value(run)) is not None]
-    return [
-        Point(
-            x=run.cache_bytes, y=of_run.mean, ends=ends_of(of_run.interval), text=str(run.rank or ""), hover=_hover(run)
-        )
-        for run, of_run in found
-    ]
+    points = []
+    for run in arm.runs:
+        if run.cache_bytes and (found := value(run)) is not None:
+            ends, rank = ends_of(found.interval), str(run.rank or "")
+            points.append(Point(x=run.cache_bytes, y=found.mean, ends=ends, text=rank, hover=_hover(run)))
+    return points
 
 
 def _line(arm: Method, points: Sequence[Point], study: Study, *, has_ranks: bool) -> Series:
@@ -157,10 +156,15 @@ def _classes_plot(study: Study, measure: Measure, *, is_close_up: bool) -> dict[
 
     def series(name: str, arms: Sequence[Method], *, is_aside: bool = False) -> Series:
         runs = [run for arm in arms for run in arm.runs if run.cache_bytes and (run.is_near or not is_close_up)]
-        values = [(run, design.value_of(run.added(name, measure.per))) for run in runs]
+        points = []
+        for run in runs:
+            if (value := design.value_of(run.added(name, measure.per))) is not None:
+                said = say(f"compress.hover.{measure.name}", value=value.said(measure.text))
+                hover = joined(": ", [run.name, said])
+                points.append(Point(x=run.cache_bytes, y=value.mean, ends=ends_of(value.interval), hover=hover))
         return Series(
             name=say(f"compress.class.{name}"),
-            points=[_class_point(run, value, measure) for run, value in values if value is not None],
+            points=points,
             style=design.CLASS_STYLES[name],
             ordinal=int(is_aside),
             mode="markers" if is_aside else "lines+markers",
@@ -181,12 +185,6 @@ def _classes_plot(study: Study, measure: Measure, *, is_close_up: bool) -> dict[
         return {}
     xaxis = byte_axis(say("quality.axis.bytes"), sizes)
     return panels(drawn, xaxis=xaxis, title=say(f"compress.axis.{measure.name}"), titles_on_top=True)
-
-
-def _class_point(run: CompressRun, value: Value, measure: Measure) -> Point:
-    said = say(f"compress.hover.{measure.name}", value=value.said(measure.text))
-    hover = joined(": ", [run.name, said])
-    return Point(x=run.cache_bytes, y=value.mean, ends=ends_of(value.interval), hover=hover)
 
 
 def _table(
@@ -239,12 +237,10 @@ def _largest_change(arm: Method, rise: Rise | None) -> Text | None:
 
 
 def _own_losses(study: Study) -> Text:
-    losses = {name: study.baseline.first.loss(name) if study.baseline else None for name in CLASSES}
-    said = [
-        say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}")
-        for name, loss in losses.items()
-        if loss is not None
-    ]
+    said = []
+    for name in CLASSES:
+        if study.baseline and (loss := study.baseline.first.loss(name)) is not None:
+            said.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}"))
     return joined("list", said) or numbers.NOTHING
 
 
@@ -252,16 +248,11 @@ def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:
     """Say which class most, and the next one, or that the two are not told apart; unless `is_brief` by how much."""
     if len(rise.values) < 2:
         return None
-    (first, most), (second, next_most), *_ = rise.values
     gap, text = rise.gap, rise.measure.text
-    said = say(
-        f"compress.ranking.{gap.outcome if gap else Outcome.FEW}",
-        first=say(f"compress.class.{first}"),
-        first_value=text(most.mean),
-        second=say(f"compress.class.{second}"),
-        second_value=text(next_most.mean),
-        count=gap.pairs if gap else 0,
-    )
+    fields: dict[str, Text] = {}
+    for place, (name, value) in zip(("first", "second"), rise.values, strict=False):
+        fields |= {place: say(f"compress.class.{name}"), f"{place}_value": text(value.mean)}
+    said = say(f"compress.ranking.{gap.outcome if gap else Outcome.FEW}", **fields, count=gap.pairs if gap else 0)
     if is_brief or gap is None or gap.interval is None:
         return said
     return say("compress.ranking.by", said=said, gap=with_range(gap.mean, gap.interval, text))
@@ -381,7 +372,9 @@ def _headline(study: Study, results: Results) -> Headline | None:
         return None
     own, best = study.baseline.first, design.best_latent(study)
     parts = [_eight_bits(run, study) for run in design.runs_in(study) if run.method == design.INT8]
-    parts += [_holds(best), _goes_first(best, study)] if best else []
+    held = design.holds_until(best) if best else None
+    parts += [_part("only_full" if held.is_full else "holds", held, best.name)] if best and held else []
+    parts += [_goes_first(best, study)] if best else []
     told = [part for part in parts if part is not None]
     if not told:
         return None
@@ -405,13 +398,8 @@ def compressed_told(study: Study) -> Text:
 
 def _part(kind: str, run: CompressRun, name: Text, *, point: str = "", **more: Text) -> Headline:
     """Return a part of the headline, and the point that it makes where it comes first."""
-    change = design.change_text(run.times.mean) if run.times else numbers.NOTHING
-    fields = {
-        "share": _share(run),
-        "rank": run.rank or numbers.NOTHING,
-        "rise": numbers.percent(RISE),
-        "change": change,
-    }
+    fields = {"share": _share(run), "rank": run.rank or numbers.NOTHING, "rise": numbers.percent(RISE)}
+    fields["change"] = design.change_text(run.times.mean) if run.times else numbers.NOTHING
     return Headline(
         text=say(f"compress.point.{point or kind}", name=design.method_name(run.method), **fields),
         detail=say(f"compress.headline.{kind}", name=name, **fields, **more),
@@ -440,11 +428,6 @@ def _less_than_any_latent(run: CompressRun, study: Study) -> Text:
         return ""
     change, best = min(known, key=lambda found: found[0])
     return say("compress.headline.best", name=best.name, share=_share(best), change=design.change_text(change))
-
-
-def _holds(arm: Method) -> Headline | None:
-    run = design.holds_until(arm)
-    return None if run is None else _part("only_full" if run.is_full else "holds", run, arm.name)
 
 
 def _goes_first(arm: Method, study: Study) -> Headline | None:

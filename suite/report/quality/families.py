@@ -147,9 +147,3 @@ def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
 def is_graded(grading: Comparison | None) -> bool:
     """Return whether the tier asked often is answered better than the one asked rarely, and by some points."""
     return grading is not None and grading.outcome is Outcome.HIGHER and grading.mean >= LEAST_GAP
-
-
-def graded_latents(family: Family) -> list[QualityArm]:
-    """Return latents that grade, the widest first."""
-    gradings = gradings_of(family.main)
-    return [arm for arm in filter(design.is_plain_mla, family.main.arms) if is_graded(gradings.get(arm))]

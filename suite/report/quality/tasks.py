@@ -8,8 +8,8 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.evidence import verdict_of, with_rule
-from suite.report.model.experiment import Quantity, contrast, grouped, judged, of_outcome, titles_of, without
-from suite.report.model.formats import ends_of, mean_with_range
+from suite.report.model.experiment import grouped, judged, of_outcome, titles_of, without
+from suite.report.model.formats import ends_of, mean_with_range, with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
 from suite.report.model.run import cut, number_of
@@ -25,7 +25,7 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of, plain, table
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
-from suite.statistics.paired import JUDGED, Outcome
+from suite.statistics.paired import JUDGED, Outcome, compare
 
 LEVEL = 0.95
 TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
@@ -96,14 +96,7 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
     by_loss = design.is_by_loss(arms[0])
     less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.told, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
-    arrived: list[Column[Arrivals]] = [
-        column("quality.arrival", lambda found: found.median, numbers.count),
-        column(
-            "rl_efficiency.arrived",
-            lambda found: say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs),
-            kind=Kind.NUMBER,
-        ),
-    ]
+    later: Column[QualityContrast] = column("quality.later", _later, kind=Kind.NUMBER)
     is_told_by_one = arms[0].first.telling != design.ALL
     hops, told_by = say("quality.task_note_two_hop"), say("quality.task_note_loss" if by_loss else "quality.task_note")
     return table(
@@ -115,8 +108,8 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
             column("quality.answered", layout.answered_text, kind=Kind.NUMBER),
             *([loss] if by_loss else []),
             *columns_of(against.get, [less, *layout.VERDICT]),
-            *columns_of(arrivals_of, arrived),
-            *columns_of(against.get, [column("quality.later", _later, kind=Kind.NUMBER)]),
+            *columns_of(arrivals_of, ARRIVED),
+            *columns_of(against.get, [later]),
         ],
         note=joined("sentence", [hops if is_told_by_one else "", told_by]),
         facets_of=lambda arm: arm.facets,
@@ -135,12 +128,14 @@ def arrivals_of(arm: QualityArm) -> Arrivals | None:
     return arrivals([to_threshold(spent, shares, LEVEL) for spent, shares in curves])
 
 
-ARRIVAL: Quantity[QualityRun] = Quantity(
-    name="arrival",
-    value=lambda run: to_threshold(*run.curve(), LEVEL),
-    text=numbers.count,
-    difference="{:+,.0f}".format,
-)
+def _arrived_text(found: Arrivals) -> Text:
+    return say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs)
+
+
+ARRIVED: list[Column[Arrivals]] = [
+    column("quality.arrival", lambda found: found.median, numbers.count),
+    column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
+]
 
 
 def _later(found: QualityContrast) -> Text | None:
@@ -148,8 +143,8 @@ def _later(found: QualityContrast) -> Text | None:
     arrived = [arrivals_of(arm) for arm in (found.arm, found.other)]
     if any(arrival is None or arrival.arrived < arrival.runs for arrival in arrived):
         return None
-    later = contrast(found.arm, found.other, ARRIVAL)
-    return None if later is None else layout.told(later)
+    later = compare(*(arm.by_seed(lambda run: to_threshold(*run.curve(), LEVEL)) for arm in (found.arm, found.other)))
+    return None if later is None else with_range(later.mean, later.interval, "{:+,.0f}".format)
 
 
 def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
@@ -245,13 +240,10 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
     arms = _by_name(found)
     each = DOT_PX / (NAME_PX + DOT_PX * len(arms))
     drawn = [arm.first.attention for arm in arms.values()]
-    series = []
+    series, dots = [], [(place, pair) for place, row in enumerate(found) for pair in row]
     for line, (name, arm) in enumerate(arms.items()):
-        offset = each * (line - (len(arms) - 1) / 2)
-        points = [
-            _dot(pair, place + offset) for place, row in enumerate(found) for pair in row if pair.arm.name == name
-        ]
-        ordinal = drawn[:line].count(drawn[line])
+        offset, ordinal = each * (line - (len(arms) - 1) / 2), drawn[:line].count(drawn[line])
+        points = [_dot(pair, place + offset) for place, pair in dots if pair.arm.name == name]
         series.append(
             Series(name=name, points=points, style=arm.style, ordinal=ordinal, facets=arm.facets, along="x", size=8)
         )
@@ -265,13 +257,8 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
 
 
 def _dot(found: QualityContrast, y: float) -> Point:
-    hover = say(
-        "quality.difference_hover",
-        title=found.arm.first.study,
-        other=found.other.name,
-        difference=layout.told(found),
-        said=verdict_of(found),
-    )
+    outcome = {"difference": layout.told(found), "said": verdict_of(found)}
+    hover = say("quality.difference_hover", title=found.arm.first.study, other=found.other.name, **outcome)
     return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover)
 
 
@@ -400,12 +387,8 @@ def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
 
 
 def _standing(arm: QualityArm, *, is_on_front: bool) -> Text:
-    taken = design.decode_s(arm)
-    said = say(
-        "quality.pareto_hover",
-        name=arm.name,
-        value=_loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm),
-        bytes=numbers.count(design.cache_bytes(arm) or 0),
-        decode=numbers.NOTHING if taken is None else numbers.seconds(taken),
-    )
+    taken, value = design.decode_s(arm), _loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm)
+    decode = numbers.NOTHING if taken is None else numbers.seconds(taken)
+    size = numbers.count(design.cache_bytes(arm) or 0)
+    said = say("quality.pareto_hover", name=arm.name, value=value, bytes=size, decode=decode)
     return say("quality.on_front", said=said) if is_on_front else said

@@ -31,7 +31,6 @@ from suite.report.table import Column, column, columns_of
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
 
 MOST_FAMILIES, MOST_VIEWS, MOST_TOGETHER = 4, 8, 2
-TICKS = [0, 0.25, 0.5, 0.75, 1]
 REACH = 1.17
 """Room above 100 % for the names of marks."""
 APART = 0.14
@@ -96,13 +95,12 @@ def _by_bytes(family: Family) -> Figure | None:
 
 
 def _marks(arms: Sequence[QualityArm], value: Value, what: str) -> Marks:
-    marks = {}
+    marks, hover = {}, "quality_tiers.mark_hover"
     for arm in arms:
         size, values = design.cache_bytes(arm) or 0.0, arm.values(value)
         if values:
-            marks[arm] = layout.share_point(
-                size, values, "quality_tiers.mark_hover", name=arm.name, what=say(what), bytes=numbers.count(size)
-            )
+            written = numbers.count(size)
+            marks[arm] = layout.share_point(size, values, hover, name=arm.name, what=say(what), bytes=written)
     return marks
 
 
@@ -115,7 +113,7 @@ def _panel(title: Text, marks: Marks, open_marks: Marks | None = None, *, level:
         second = line.series(open_marks or {}, "lines+markers")
         second = replace(second, style=replace(second.style, dash="dot"), ordinal=1, in_legend=False)
         series += [drawn for drawn in (first, second) if drawn.points]
-    yaxis = linear("", range=[0, REACH], tickvals=TICKS, tickformat=".0%")
+    yaxis = linear("", range=[0, REACH], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%")
     return Panel(title=title, series=series, yaxis=yaxis, level=level or None)
 
 
@@ -198,13 +196,16 @@ def _tier_columns(family: Family) -> list[Column[QualityArm]]:
 
 
 def _mixes_table(family: Family) -> Table:
-    def asked(mix: str) -> Column[QualityArm]:
-        share = mix_share(mix)
-        return column(f"quality_tiers.mix.{mix}", lambda arm: share_with_range(arm.values(share)), kind=Kind.NUMBER)
-
     rows = [arm for arm in family.main.arms if arm.values(mix_share("trained"))]
-    columns = [layout.NAME, *map(asked, MIXES), column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
+    shares = [
+        column(f"quality_tiers.mix.{mix}", partial(_shares, value=mix_share(mix)), kind=Kind.NUMBER) for mix in MIXES
+    ]
+    columns = [layout.NAME, *shares, column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
     return layout.arm_table("quality_tiers.mixes", rows, columns, settings=family.name, folded=True)
+
+
+def _shares(arm: QualityArm, value: Value) -> Text | None:
+    return share_with_range(arm.values(value))
 
 
 def _swapped_less(arm: QualityArm) -> Text | None:
@@ -235,11 +236,7 @@ def _cached_table(family: Family) -> Table:
             *columns_of(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
-            column(
-                "quality_tiers.found",
-                lambda row: share_with_range(row[0].values(recoverable(row[1]))),
-                kind=Kind.NUMBER,
-            ),
+            column("quality_tiers.found", lambda row: _shares(row[0], recoverable(row[1])), kind=Kind.NUMBER),
             *columns_of(found.get, less),
             *p_columns(lambda row: None if row not in found or _is_answered(found[row]) else found[row]),
         ],
@@ -277,8 +274,9 @@ def _cached_verdict(less: Comparison) -> Text:
 
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
     """Say what a latent that has other forms of training, else the widest that grades, answers of each tier."""
-    in_forms = [arms[0] for arms in family.latents_in_forms]
-    chosen = next(iter([*in_forms, *families.graded_latents(family)]), None)
+    in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.gradings_of(family.main)
+    graded = [arm for arm in filter(design.is_plain_mla, family.main.arms) if families.is_graded(gradings.get(arm))]
+    chosen = next(iter([*in_forms, *graded]), None)
     if chosen is None or len(family.tiers) < 2:
         return None
     mha = family.main.baseline

@@ -1,8 +1,7 @@
 """What ran, what did not and why: a case that could not run is a row with a reason, never a gap."""
 
 from collections import Counter
-from collections.abc import Mapping
-from functools import partial
+from operator import itemgetter
 
 from suite.records import numbers
 from suite.records.privacy import scrub
@@ -14,7 +13,7 @@ from suite.report.table import Column, column, columns_of, plain, table
 
 Reason = tuple[Status, str, str]
 """A status, why, and the label."""
-Counts = tuple[str, Mapping[str, int]]
+Counts = tuple[str, Counter[str]]
 """A row's title, and how many of it each label has."""
 
 
@@ -44,12 +43,11 @@ def _counts(results: Results) -> Table:
         ("column.damaged", Counter(unread.label for unread in results.damaged)),
         ("column.unfinished", Counter(unread.label for unread in results.unfinished)),
     ]
-    labels = [column(plain(label), partial(_of_label, label), numbers.count) for label in results.labels]
-    return table(say("coverage.counts"), rows, [column("column.runs", lambda row: say(row[0])), *labels])
-
-
-def _of_label(label: str, row: Counts) -> int:
-    return row[1].get(label, 0)
+    labels: list[Column[Counter[str]]] = [
+        column(plain(label), itemgetter(label), numbers.count) for label in results.labels
+    ]
+    name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
+    return table(say("coverage.counts"), rows, [name, *columns_of(lambda row: row[1], labels)])
 
 
 def _refused(results: Results) -> list[Table]:

@@ -17,7 +17,7 @@ from suite.report.model.run import cut, mapping, share
 from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, rows
 from suite.report.plot.scales import linear
-from suite.report.runs.telemetry import CPU, TelemetryRun, run_columns, run_name, settings_column, telemetry_runs
+from suite.report.runs.telemetry import CPU, SETTINGS, TelemetryRun, run_columns, run_name, telemetry_runs
 from suite.report.table import Column, column, columns_of, table
 
 TELLING = 0.05
@@ -59,7 +59,7 @@ class Disturbed:
 def build(results: Results) -> Section | None:
     """Build it from the runs with telemetry; None where nothing was sampled."""
     runs = telemetry_runs(results)
-    samples = sum(run.moments or _ticks(run) for run in runs)
+    samples = sum(run.moments or _count(run.telemetry.get("ticks"), MOST_TICKS) for run in runs)
     if not samples:
         return None
     found = [disturbed for run in runs for disturbed in _disturbed(run)]
@@ -73,9 +73,8 @@ def build(results: Results) -> Section | None:
     )
 
 
-def _ticks(run: TelemetryRun) -> int:
-    ticks = run.telemetry.get("ticks")
-    return ticks if isinstance(ticks, int) and 0 < ticks < MOST_TICKS else 0
+def _count(said: Any, most: int) -> int:
+    return int(said) if isinstance(said, int) and 0 < said < most else 0
 
 
 def _disturbed(run: TelemetryRun) -> list[Disturbed]:
@@ -87,10 +86,9 @@ def _disturbed(run: TelemetryRun) -> list[Disturbed]:
         shares = {mark: value for (of, mark), value in run.marked.items() if of == device}
         if device == CPU and (run.steal_share or 0) > STOLEN:
             shares[STEAL] = run.steal_share or 0.0
-        others = mapping(run.devices, device).get("other_processes")
-        count = int(others) if isinstance(others, int) and 0 < others < MOST_OTHERS else 0
-        if shares or count:
-            found.append(Disturbed(run=run, device=device, shares=shares, others=count))
+        others = _count(mapping(run.devices, device).get("other_processes"), MOST_OTHERS)
+        if shares or others:
+            found.append(Disturbed(run=run, device=device, shares=shares, others=others))
     return found
 
 
@@ -159,7 +157,7 @@ def _table(found: Sequence[Disturbed], results: Results) -> Table:
             column(
                 "disturbance.others", lambda disturbed: disturbed.others or None, numbers.count, only_where_known=True
             ),
-            *columns_of(lambda disturbed: disturbed.run, [settings_column()]),
+            *columns_of(lambda disturbed: disturbed.run, [SETTINGS]),
         ],
         note=say("disturbance.note" if has_more else "disturbance.note_short"),
         facets_of=lambda disturbed: case_facets(disturbed.run.record.case.axes),

@@ -1,6 +1,5 @@
 """What a run drew: power over time with its phases, the joules it took, and by name what could not be read."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,40 +7,17 @@ from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.telemetry import Mark, Sample
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
+from suite.report.model import labels
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VARIANT,
-    VERMILION,
-    Style,
-    case_facets,
-    rank,
-    record_facets,
-    shown,
-)
+from suite.report.model.labels import VARIANT, Style, case_facets, rank, record_facets, shown
 from suite.report.model.results import Results
 from suite.report.model.run import cut, mapping
 from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, layout, plot, stretch
 from suite.report.plot.scales import linear
 from suite.report.plot.text import figure_text
-from suite.report.runs.telemetry import (
-    AVERAGE_POWER,
-    CPU,
-    POWER,
-    Power,
-    TelemetryRun,
-    run_columns,
-    run_name,
-    run_order,
-    settings_column,
-    telemetry_runs,
-)
+from suite.report.runs import telemetry
+from suite.report.runs.telemetry import AVERAGE_POWER, CPU, POWER, SETTINGS, Power, TelemetryRun
 from suite.report.table import column, columns_of, table
 
 SOURCES = ("nvml", "rapl")
@@ -53,19 +29,19 @@ MOST_POINTS = 600
 """Of a longer series, of neighbours the lowest and the highest are drawn: no peak is lost."""
 MOST_PHASES = 40
 PHASE_COLOURS = {
-    "prepare": SKY,
-    "ceilings": GREY,
-    "check": PURPLE,
-    "measure": GREEN,
-    "cold": BLUE,
-    "profile": ORANGE,
-    "energy": VERMILION,
+    "prepare": labels.SKY,
+    "ceilings": labels.GREY,
+    "check": labels.PURPLE,
+    "measure": labels.GREEN,
+    "cold": labels.BLUE,
+    "profile": labels.ORANGE,
+    "energy": labels.VERMILION,
 }
 MARKS: Mapping[str, Style] = {
-    Mark.THROTTLED: Style(colour=VERMILION, marker="x"),
-    Mark.PRESSURED: Style(colour=PURPLE, marker="triangle-down"),
+    Mark.THROTTLED: Style(colour=labels.VERMILION, marker="x"),
+    Mark.PRESSURED: Style(colour=labels.PURPLE, marker="triangle-down"),
 }
-OTHER_MARK = Style(colour=GREY, marker="diamond-open")
+OTHER_MARK = Style(colour=labels.GREY, marker="diamond-open")
 HEADROOM = 1.1
 
 Drawn = tuple[TelemetryRun, Power]
@@ -73,10 +49,10 @@ Drawn = tuple[TelemetryRun, Power]
 
 def build(results: Results) -> Section | None:
     """Build it from the runs with telemetry; None without any."""
-    runs = telemetry_runs(results)
+    runs = telemetry.telemetry_runs(results)
     if not runs:
         return None
-    powers = [(run, power) for run in sorted(runs, key=run_order) for power in run.powers]
+    powers = [(run, power) for run in sorted(runs, key=telemetry.run_order) for power in run.powers]
     return section(
         "power",
         explanation=say("power.explanation" if powers else "power.nothing", count=numbers.count(len(runs))),
@@ -124,14 +100,16 @@ def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> 
 def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
     """Draw a run's power, its marked samples on it, its phases behind it, and its joules at the right."""
     facets, phases = record_facets(run.record), run.phases[:MOST_PHASES]
-    colours = {phase: PHASE_COLOURS.get(phase, GREY) for phase, _, _ in phases}
-    marks = dict.fromkeys(sample.mark for sample in power.samples if sample.mark)
+    colours = {phase: PHASE_COLOURS.get(phase, labels.GREY) for phase, _, _ in phases}
     points, quantity = list(map(_point, _thinned(power.samples))), say(f"power.quantity.{power.quantity}")
     series: list[Series | Mapping[str, Any]] = [
-        Series(name=quantity, points=points, style=Style(colour=BLUE), mode="lines", facets=facets),
+        Series(name=quantity, points=points, style=Style(colour=labels.BLUE), mode="lines", facets=facets),
         *([_energy(power, facets)] if len(power.counter) > 1 else []),
-        *(_marked(power, mark, facets) for mark in marks),
     ]
+    for mark in dict.fromkeys(sample.mark for sample in power.samples if sample.mark):
+        marked = [_point(sample) for sample in power.samples if sample.mark == mark][:MOST_POINTS]
+        name, style = say_or(f"mark.{mark}", mark), MARKS.get(mark, OTHER_MARK)
+        series.append(Series(name=name, points=marked, style=style, facets=facets, size=7))
     for phase, colour in colours.items():
         series.append(meaning(_phase_name(phase), symbol="square", size=12, color=colour, opacity=0.35))
     second = {"overlaying": "y", "side": "right", "showgrid": False, "tickmode": "auto"}
@@ -142,7 +120,7 @@ def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
         yaxis2=linear(say("power.energy_axis"), **second, rangemode="tozero"),
         shapes=[stretch(begin, end, colours[phase]) for phase, begin, end in phases],
         # Which run is drawn stands above the legend, since a view's button holds the variant alone.
-        legend={**layout()["legend"], "title": {"text": figure_text(run_name(run.record)), "side": "top"}},
+        legend={**layout()["legend"], "title": {"text": figure_text(telemetry.run_name(run.record)), "side": "top"}},
         margin={"l": 8, "r": 24, "t": 8, "b": 8, "pad": 2},
     )
 
@@ -154,16 +132,10 @@ def _energy(power: Power, facets: Mapping[str, Text]) -> Series:
         joules = sample.value - first.value
         hover = say("power.hover_energy", time=_s(sample.time_s), joules=numbers.joules(joules))
         points.append(Point(x=sample.time_s, y=joules, hover=hover))
-    looks = Style(colour=ORANGE, dash="dot")
+    looks = Style(colour=labels.ORANGE, dash="dot")
     return Series(
         name=say("power.energy"), points=points, style=looks, mode="lines", facets=facets, more={"yaxis": "y2"}
     )
-
-
-def _marked(power: Power, mark: str, facets: Mapping[str, Text]) -> Series:
-    points = [_point(sample) for sample in power.samples if sample.mark == mark][:MOST_POINTS]
-    style = MARKS.get(mark, OTHER_MARK)
-    return Series(name=say_or(f"mark.{mark}", mark), points=points, style=style, facets=facets, size=7)
 
 
 def _point(sample: Sample) -> Point:
@@ -197,16 +169,18 @@ def _table(powers: Sequence[Drawn], results: Results) -> Table:
         say("power.table"),
         powers,
         [
-            *columns_of(lambda drawn: drawn[0], run_columns(results)),
+            *columns_of(lambda drawn: drawn[0], telemetry.run_columns(results)),
             column("signmap.device", lambda drawn: drawn[1].device, kind=Kind.CODE),
             column("power.used", lambda drawn: used[drawn[0].is_used(drawn[1].device)]),
             column("power.mean", lambda drawn: drawn[1].mean_w, numbers.watts),
             column("power.peak", lambda drawn: drawn[1].peak_w, numbers.watts),
             column("power.joules", lambda drawn: drawn[1].joules, numbers.joules),
             column("power.watched", lambda drawn: drawn[1].elapsed_s, numbers.seconds),
-            column("power.share", lambda drawn: drawn[1].marked_share, numbers.percent),
+            column(
+                "power.share", lambda drawn: fmean(bool(sample.mark) for sample in drawn[1].samples), numbers.percent
+            ),
             column("power.from", lambda drawn: _from(*drawn)),
-            *columns_of(lambda drawn: drawn[0], [settings_column()]),
+            *columns_of(lambda drawn: drawn[0], [SETTINGS]),
         ],
         note=say("power.note"),
         facets_of=lambda drawn: case_facets(drawn[0].record.case.axes),
@@ -222,20 +196,16 @@ def _from(run: TelemetryRun, power: Power) -> Text:
 
 def _missing(runs: Sequence[TelemetryRun]) -> Table:
     """Say in a row each way in which something gave no power or energy, however many runs it is."""
-    found: Counter[tuple[Text, Text]] = Counter()
-    why: dict[tuple[Text, Text], Text] = {}
-    for run in runs:
-        for what, state, reason in dict.fromkeys(_failures(run)):
-            found[what, state] += 1
-            why.setdefault((what, state), reason)
+    failures = [failure for run in runs for failure in dict.fromkeys(_failures(run))]
+    ways = grouped(failures, lambda failure: failure[:2])
     return table(
         say("power.missing"),
-        found.most_common(MOST_WAYS),
+        sorted(ways.values(), key=lambda same: -len(same))[:MOST_WAYS],
         [
-            column("power.what", lambda row: row[0][0]),
-            column("power.state", lambda row: row[0][1]),
-            column("power.why", lambda row: why[row[0]], kind=Kind.LONG),
-            column("column.runs", lambda row: row[1], numbers.count),
+            column("power.what", lambda same: same[0][0]),
+            column("power.state", lambda same: same[0][1]),
+            column("power.why", lambda same: same[0][2], kind=Kind.LONG),
+            column("column.runs", lambda same: len(same), numbers.count),
         ],
     )
 

@@ -119,15 +119,14 @@ def run_columns(results: Results) -> list[Column[TelemetryRun]]:
     ]
 
 
-def settings_column() -> Column[TelemetryRun]:
-    """Return the column of what else tells runs apart; of training runs that stands in no other column."""
+def _settings(run: TelemetryRun) -> str:
+    """Return what else tells runs apart; of training runs that stands in no other column."""
+    backend = str(run.record.provenance.get("backend") or run.axis("backend"))
+    training = [f"{name}={value}" for name in OF_TRAINING if (value := run.axis(name))]
+    return ", ".join(filter(None, [run.axis("dtype"), backend, *extras(run.record), *training]))
 
-    def settings(run: TelemetryRun) -> str:
-        backend = str(run.record.provenance.get("backend") or run.axis("backend"))
-        training = [f"{name}={value}" for name in OF_TRAINING if (value := run.axis(name))]
-        return ", ".join(filter(None, [run.axis("dtype"), backend, *extras(run.record), *training]))
 
-    return column("column.settings", settings, kind=Kind.CODE)
+SETTINGS = column("column.settings", _settings, kind=Kind.CODE)
 
 
 def run_name(record: Record) -> Text:
