@@ -93,11 +93,8 @@ class SizeLine:
         if len(self.arms) == 1:
             return first.name
         name = design.without_parts(shown(first.first.attention), first)
-        if design.is_latent(first):
-            return say("quality.line.rank", name=name)
-        if self._has_groups:
-            return say("quality.line.groups", name=name)
-        return say("quality.line.width", name=name) if self._has_widths else name
+        size = "rank" if design.is_latent(first) else "groups" if self._has_groups else "width"
+        return say(f"quality.line.{size}", name=name) if size != "width" or self._has_widths else name
 
     @property
     def _has_groups(self) -> bool:

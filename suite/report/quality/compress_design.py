@@ -104,9 +104,8 @@ def value_of(by_window: ByWindow) -> Value | None:
     return Value(mean=fmean(by_window), interval=mean_interval(by_window)) if by_window else None
 
 
-def _exponential(by_window: ByWindow) -> Value | None:
+def _exponential(value: Value | None) -> Value | None:
     """Return the perplexity of a mean loss, or of a difference the ratio of perplexities; None beyond what can be."""
-    value = value_of(by_window)
     if value is None:
         return None
     losses = [value.mean, *(ends_of(value.interval) or ())]
@@ -184,13 +183,12 @@ class CompressRun(Run):
     @functools.cached_property
     def perplexity(self) -> Value | None:
         """Return its perplexity. The interval is over other windows of such text, and not that of a comparison."""
-        parts = list(self.text[ALL].values())
-        return _exponential(ratio_by_cluster([part.loss for part in parts], [part.tokens for part in parts]))
+        return _exponential(self.loss(ALL))
 
     @functools.cached_property
     def times(self) -> Value | None:
         """Return its perplexity over that of the model as it is, on the same windows."""
-        return _exponential(self.added(ALL))
+        return _exponential(value_of(self.added(ALL)))
 
     @property
     def perplexity_compared(self) -> Value | None:
@@ -213,15 +211,15 @@ class CompressRun(Run):
         return self.times is not None and self.times.mean > 1 + RISE
 
     def loss(self, name: str) -> Value | None:
-        """Return the loss of a word of a class, or of a token of `other`, in nats."""
+        """Return the loss of a word of a class, or of a token of `other` and of all, in nats."""
         parts = list(self.text.get(name, {}).values())
         counts = [count_of(name, part) for part in parts]
         return value_of(ratio_by_cluster([part.loss for part in parts], counts)) if math.fsum(counts) > 0 else None
 
     def added(self, name: str, per: PerPart = count_of) -> ByWindow:
-        """Return what is added to the loss of a word of a class, or of a token of `other` and of all, in nats.
+        """Return what is added to a class's loss, over what `per` takes of the model as it is: mostly nats a word.
 
-        `per`: what of the model as it is it is divided by, else. Only windows that both read count.
+        Only windows that both read count.
         """
         ours, own = self.text.get(name, {}), self.own.text.get(name, {}) if self.own else {}
         pairs = [
@@ -403,8 +401,8 @@ def _less(ours: ByWindow, theirs: ByWindow) -> list[float]:
 
 def holds_until(arm: Method) -> CompressRun | None:
     """Return the narrowest cache before perplexity first rises by more than RISE, or is unknown; None of no such."""
-    held = takewhile(lambda run: run.times is not None and not run.has_risen, arm.runs)
-    return next(reversed([*held]), None)
+    held = list(takewhile(lambda run: run.times is not None and not run.has_risen, arm.runs))
+    return held[-1] if held else None
 
 
 def best_latent(study: Study) -> Method | None:

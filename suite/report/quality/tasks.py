@@ -58,17 +58,17 @@ def build(results: Results) -> Section | None:
 
 def _sizes(found: Iterable[QualityExperiment]) -> Text:
     """Say how small the decoders are that a claim rests on, and what so small ones can show."""
+
+    def between(values: Iterable[float | None]) -> Text:
+        known = [numbers.count(value) for value in sorted(value for value in values if value)]
+        if not known or known[0] == known[-1]:
+            return known[0] if known else numbers.NOTHING
+        return say("rl.range", low=known[0], high=known[-1])
+
     runs = [run for experiment in found for arm in experiment.arms for run in arm.ended]
-    parameters = [value for run in runs if (value := run.constant("model_parameter_count")) is not None]
-    questions = _range([run.questions for run in runs if run.questions])
-    return say("quality.small", parameters=_range(parameters), questions=questions, runs=numbers.count(len(runs)))
-
-
-def _range(values: Sequence[float]) -> Text:
-    if not values:
-        return numbers.NOTHING
-    low, high = numbers.count(min(values)), numbers.count(max(values))
-    return low if low == high else say("rl.range", low=low, high=high)
+    parameters = between(run.constant("model_parameter_count") for run in runs)
+    questions = between(run.questions for run in runs)
+    return say("quality.small", parameters=parameters, questions=questions, runs=numbers.count(len(runs)))
 
 
 def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
@@ -166,10 +166,13 @@ def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
     """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
     pairs = [pair for experiment in every for pair in _without_a_part(experiment)]
-    kinds = [[design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL] for arm, _ in pairs]
+    found = []
+    for arm, other in pairs:
+        kinds = [design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL]
+        found += [design.compared(arm, other, kind) for kind in kinds]
     return layout.arm_table(
         "quality.contrasts",
-        judged(design.compared(*pair, kind) for pair, of_pair in zip(pairs, kinds, strict=True) for kind in of_pair),
+        judged(found),
         [
             column("quality.study", _study_and_tier),
             column("quality.taken_away", _taken_away),

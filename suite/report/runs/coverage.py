@@ -43,10 +43,8 @@ def _counts(results: Results) -> Table:
         ("column.damaged", Counter(unread.label for unread in results.damaged)),
         ("column.unfinished", Counter(unread.label for unread in results.unfinished)),
     ]
-    labels: list[Column[Counter[str]]] = [
-        column(plain(label), itemgetter(label), numbers.count) for label in results.labels
-    ]
     name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
+    labels = [column(plain(label), itemgetter(label), numbers.count) for label in results.labels]
     return table(say("coverage.counts"), rows, [name, *columns_of(lambda row: row[1], labels)])
 
 

@@ -176,9 +176,7 @@ def _table(powers: Sequence[Drawn], results: Results) -> Table:
             column("power.peak", lambda drawn: drawn[1].peak_w, numbers.watts),
             column("power.joules", lambda drawn: drawn[1].joules, numbers.joules),
             column("power.watched", lambda drawn: drawn[1].elapsed_s, numbers.seconds),
-            column(
-                "power.share", lambda drawn: fmean(bool(sample.mark) for sample in drawn[1].samples), numbers.percent
-            ),
+            column("power.share", lambda drawn: drawn[1].marked_share, numbers.percent),
             column("power.from", lambda drawn: _from(*drawn)),
             *columns_of(lambda drawn: drawn[0], [SETTINGS]),
         ],
