@@ -8,8 +8,8 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.evidence import verdict_of, with_rule
-from suite.report.model.experiment import grouped, judged, of_outcome, titles_of, without
-from suite.report.model.formats import ends_of, mean_with_range, with_range
+from suite.report.model.experiment import Quantity, contrast, grouped, judged, of_outcome, titles_of, without
+from suite.report.model.formats import ends_of, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
 from suite.report.model.run import cut, number_of
@@ -25,7 +25,7 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of, plain, table
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
-from suite.statistics.paired import JUDGED, Outcome, compare
+from suite.statistics.paired import JUDGED, Outcome
 
 LEVEL = 0.95
 TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
@@ -138,13 +138,21 @@ ARRIVED: list[Column[Arrivals]] = [
 ]
 
 
+ARRIVAL: Quantity[QualityRun] = Quantity(
+    name="arrival",
+    value=lambda run: to_threshold(*run.curve(), LEVEL),
+    text=numbers.count,
+    difference="{:+,.0f}".format,
+)
+
+
 def _later(found: QualityContrast) -> Text | None:
     """Write how many updates later it reached LEVEL, where every seed of both did: this tells where all is answered."""
     arrived = [arrivals_of(arm) for arm in (found.arm, found.other)]
     if any(arrival is None or arrival.arrived < arrival.runs for arrival in arrived):
         return None
-    later = compare(*(arm.by_seed(lambda run: to_threshold(*run.curve(), LEVEL)) for arm in (found.arm, found.other)))
-    return None if later is None else with_range(later.mean, later.interval, "{:+,.0f}".format)
+    later = contrast(found.arm, found.other, ARRIVAL)
+    return None if later is None else layout.told(later)
 
 
 def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
