@@ -33,14 +33,13 @@ def at_nearest_cache(
     """Compare every latent with the grouped heads of the nearest cache, or several as near; all of them together."""
     known = [arm for arm in experiment.arms if design.cache_bytes(arm)]
     heads = [arm for arm in known if not design.is_latent(arm)]
-    pairs = [(latent, arm) for latent in filter(design.is_plain_mla, known) for arm in _nearest(latent, heads)]
+    pairs = []
+    for latent in filter(design.is_plain_mla, known):
+        distances = {arm: abs(math.log(cache_ratio(latent, arm))) for arm in heads}
+        least = min(distances.values(), default=math.inf)
+        if least <= math.log(LARGEST_RATIO):
+            pairs += [(latent, arm) for arm, distance in distances.items() if distance <= least + 1e-9]
     return judged(design.compared(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
-
-
-def _nearest(latent: QualityArm, heads: Sequence[QualityArm]) -> list[QualityArm]:
-    distances = {arm: abs(math.log(cache_ratio(latent, arm))) for arm in heads}
-    least = min(distances.values(), default=math.inf)
-    return [arm for arm, distance in distances.items() if distance <= least + 1e-9 and least <= math.log(LARGEST_RATIO)]
 
 
 def cache_ratio(arm: QualityArm, other: QualityArm) -> float:
@@ -94,9 +93,8 @@ class SizeLine:
         if len(self.arms) == 1:
             return first.name
         name = design.without_parts(shown(first.first.attention), first)
-        sizes = {"rank": design.is_latent(first), "groups": self._has_groups, "width": self._has_widths}
-        what = next((size for size, is_it in sizes.items() if is_it), "")
-        return say(f"quality.line.{what}", name=name) if what else name
+        size = "rank" if design.is_latent(first) else "groups" if self._has_groups else "width"
+        return say(f"quality.line.{size}", name=name) if size != "width" or self._has_widths else name
 
     @property
     def _has_groups(self) -> bool:
@@ -138,20 +136,12 @@ class SizeLine:
 
 def lines_of(arms: Iterable[QualityArm]) -> list[SizeLine]:
     """Group arms of one variant that lack the same parts, in the order of variants."""
-    found = sorted(
-        grouped(
-            arms, lambda arm: (arm.first.attention, arm.said(design.ROPE_DIM), arm.said(design.LATENT_NORM))
-        ).items(),
-        key=lambda item: (rank(item[0][0]), item[0]),
-    )
-    variants = [key[0] for key, _ in found]
-    return [
-        SizeLine(
-            arms=sorted(of_line, key=lambda arm: design.cache_bytes(arm) or 0.0),
-            ordinal=variants[:place].count(variants[place]),
-        )
-        for place, (_, of_line) in enumerate(found)
-    ]
+    by_size = sorted(arms, key=lambda arm: design.cache_bytes(arm) or 0.0)
+    found = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.said, (design.ROPE_DIM, design.LATENT_NORM))))
+    keys = sorted(found, key=lambda key: (rank(key[0]), key))
+    variants = [key[0] for key in keys]
+    ordinals = [variants[:place].count(variant) for place, variant in enumerate(variants)]
+    return [SizeLine(arms=found[key], ordinal=ordinal) for key, ordinal in zip(keys, ordinals, strict=True)]
 
 
 def bytes_axis(arms: Iterable[QualityArm]) -> Axis:

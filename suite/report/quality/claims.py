@@ -6,7 +6,6 @@ the answer. Those that told nothing apart, since both answer all or neither lear
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -14,29 +13,21 @@ from suite.configuration import locate, read_yaml
 from suite.records import numbers
 from suite.report.blocks import Kind, Table, Text, joined, say
 from suite.report.evidence import verdict_of
-from suite.report.model.experiment import of_outcome
+from suite.report.model.experiment import grouped, of_outcome
 from suite.report.model.results import Results
-from suite.report.quality import design
+from suite.report.quality import design, families
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
 from suite.report.quality.compress import compressed_told
 from suite.report.quality.compress_design import compress_studies
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment
-from suite.report.quality.families import (
-    SWAPPED,
-    Family,
-    asked_of,
-    families,
-    form_contrasts,
-    gradings_of,
-    is_graded,
-    mix_share,
-    rare_contrasts,
-)
+from suite.report.quality.families import SWAPPED, Family, asked_of, is_graded
 from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
 from suite.report.quality.layout import listed
 from suite.report.table import column, table
 from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, judge_together
 
+Claim = Mapping[str, Any]
+"""One of conf/claims.yaml."""
 HOLDS, FAILS, MIXED, LEFT_OPEN = "holds", "fails", "mixed", "open"
 UNDECIDED = "undecided"
 RULINGS = (HOLDS, FAILS, MIXED, LEFT_OPEN, UNDECIDED)
@@ -45,7 +36,6 @@ FULL_CONTEXT = ("two_hop", "copying", "counting")
 ONE_HOP = "one hop"
 FEWEST_FIRST = 2
 """Heads that must come first for some attribute, or one head does all the work."""
-FOR, OTHERS = ("for",), ("against", "qualifies")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +45,6 @@ class Ruling:
     outcome: str
     """One of RULINGS."""
     said: Text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """A claim of conf/claims.yaml, and what a label's records say of it."""
-
-    claim: Mapping[str, Any]
-    label: str
-    ruling: Ruling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +59,9 @@ class Evidence:
 
 def evidence_of(results: Results) -> dict[str, Evidence]:
     """Return the evidence of each label that has runs of workload=quality."""
-    # Compressed models are a section of their own, which is read only where claims are decided.
-
     return {
         label: Evidence(
-            families=[family for family in families(results) if family.main.label == label],
+            families=[family for family in families.families(results) if family.main.label == label],
             tasks=[experiment for experiment in design.task_experiments(results) if experiment.label == label],
             compressed=[compressed_told(study) for study in compress_studies(results) if study.label == label],
         )
@@ -95,27 +74,28 @@ def claims_table(results: Results) -> Table:
     evidence = evidence_of(results)
     return table(
         say("claim.table"),
-        [decision for claim in read_yaml("claims.yaml")["claims"] for decision in _decide(claim, evidence)],
+        [row for claim in read_yaml("claims.yaml")["claims"] for row in _decide(claim, evidence)],
         [
-            column("claim.claim", lambda decision: say(f"claim.{decision.claim['id']}"), kind=Kind.LONG),
-            *([column("column.label", lambda decision: decision.label, facet="label")] if len(evidence) > 1 else []),
-            column("claim.verdict", lambda decision: say(f"claim.outcome.{decision.ruling.outcome}")),
-            column("claim.here", lambda decision: decision.ruling.said, kind=Kind.LONG),
-            column("claim.for", lambda decision: _literature(decision.claim, FOR), kind=Kind.LONG),
-            column("claim.against", lambda decision: _literature(decision.claim, OTHERS), kind=Kind.LONG),
+            column("claim.claim", lambda row: say(f"claim.{row[0]['id']}"), kind=Kind.LONG),
+            *([column("column.label", lambda row: row[1], facet="label")] if len(evidence) > 1 else []),
+            column("claim.verdict", lambda row: say(f"claim.outcome.{row[2].outcome}")),
+            column("claim.here", lambda row: row[2].said, kind=Kind.LONG),
+            column("claim.for", lambda row: _literature(row[0], ("for",)), kind=Kind.LONG),
+            column("claim.against", lambda row: _literature(row[0], ("against", "qualifies")), kind=Kind.LONG),
         ],
         note=say("claim.note"),
     )
 
 
-def _decide(claim: Mapping[str, Any], evidence: Mapping[str, Evidence]) -> list[Decision]:
+def _decide(claim: Claim, evidence: Mapping[str, Evidence]) -> list[tuple[Claim, str, Ruling]]:
+    """Return what the records of each label say of a claim."""
     decide: Callable[[Evidence], Ruling | None] = locate(claim["decided_by"])
     rulings = {label: ruling for label, of_label in evidence.items() if (ruling := decide(of_label)) is not None}
     missing = Ruling(outcome=UNDECIDED, said=say(f"claim.needs.{claim['id']}"))
-    return [Decision(claim=claim, label=label, ruling=ruling) for label, ruling in (rulings or {"": missing}).items()]
+    return [(claim, label, ruling) for label, ruling in (rulings or {"": missing}).items()]
 
 
-def _literature(claim: Mapping[str, Any], kinds: Sequence[str]) -> Text:
+def _literature(claim: Claim, kinds: Sequence[str]) -> Text:
     told = [work for work in claim.get("literature", ()) if work["says"] in kinds]
     return joined("notes", [say("claim.source", what=work["what"], source=work["source"]) for work in told])
 
@@ -126,7 +106,9 @@ def lower_ceiling(evidence: Evidence) -> Ruling | None:
     narrow = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and not design.has_default_rank(arm))
     if not usual and not narrow:
         return None
-    told = {"usual": usual, "narrow": narrow, "level": _at_equal_cache(evidence)}
+    of_tasks = [pair for experiment in evidence.tasks for pair in at_nearest_cache(experiment, by_loss=True)]
+    of_tiers = [pair for family in evidence.families for pair in families.rare_contrasts(family)]
+    told = {"usual": usual, "narrow": narrow, "level": [*filter(is_same_cache, of_tasks), *of_tiers]}
     said: list[Text] = [say(f"claim.ceiling.{name}", counted=_counted(found)) for name, found in told.items() if found]
     outcome = _by_lower([*usual, *narrow])
     if not of_outcome(usual, *JUDGED):
@@ -144,18 +126,15 @@ def gqa_between(evidence: Evidence) -> Ruling | None:
 
 def full_context(evidence: Evidence) -> Ruling | None:
     """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
-    found = design.longest_against_mha(
-        [experiment for experiment in evidence.tasks if design.task_of(experiment) in FULL_CONTEXT], design.is_plain_mla
-    )
-    look_ups = design.longest_against_mha(
-        [experiment for experiment in evidence.tasks if design.task_of(experiment) == design.RECALL],
-        design.is_plain_mla,
-    )
+    by_task = grouped(evidence.tasks, lambda experiment: experiment.value("task"))
+    whole = [experiment for task in FULL_CONTEXT for experiment in by_task.get(task, ())]
+    found = design.longest_against_mha(whole, design.is_plain_mla)
+    if not found:
+        return None
+    look_ups = design.longest_against_mha(by_task.get(design.RECALL, ()), design.is_plain_mla)
     # The same contexts as two hops, asked for what one look-up finds.
     one_hop = [pair for experiment in evidence.tasks for pair in design.against_mha(experiment, ONE_HOP)]
     look_ups += [pair for pair in one_hop if design.is_plain_mla(pair.arm)]
-    if not found:
-        return None
     said = [say("claim.context.full", counted=_counted(found))]
     said += [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
     outcome = _by_lower(found)
@@ -175,17 +154,8 @@ def heads_specialise(evidence: Evidence) -> Ruling | None:
             continue
         heads = len(found[0].heads)
         compared += [most, several]
-        parts.append(
-            say(
-                "claim.heads.of",
-                name=arm.name,
-                share=largest_share(found),
-                alike=numbers.percent(1 / heads),
-                first=first_heads(found),
-                heads=heads,
-                count=len(found),
-            )
-        )
+        told = {"share": largest_share(found), "alike": numbers.percent(1 / heads), "first": first_heads(found)}
+        parts.append(say("claim.heads.of", name=arm.name, **told, heads=heads, count=len(found)))
     if not parts:
         return None
     judged = judge_together(compared)
@@ -215,7 +185,7 @@ def grading_automatic(evidence: Evidence) -> Ruling | None:
     follows: list[QualityContrast] = []
     fixed: list[QualityArm] = []
     for family in evidence.families:
-        against, gradings = form_contrasts(family), gradings_of(family.main)
+        against, gradings = families.form_contrasts(family), families.gradings_of(family.main)
         for first, *arms in family.latents_in_forms:
             found = [against[arm] for arm in arms if arm in against]
             follows += [pair for pair in found if asked_of(pair.arm) == SWAPPED and family.times(pair.arm) == 1]
@@ -224,19 +194,19 @@ def grading_automatic(evidence: Evidence) -> Ruling | None:
             said += [say("claim.grading.of", name=first.name, told=told)] if found else []
     if not follows:
         return None
-    said += [_asked_differently(arm) for arm in fixed]
+    for arm in fixed:
+        trained, swapped = (arm.mean(families.mix_share(mix)) or 0.0 for mix in ("trained", SWAPPED))
+        shares = {"trained": numbers.percent(trained), "swapped": numbers.percent(swapped)}
+        said.append(say("claim.grading.asked", name=arm.name, **shares))
     return Ruling(outcome=_follows_outcome(follows, fixed), said=joined("sentence", said))
 
 
 def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[QualityContrast]:
     """Compare arms with MHA on every task, and in the tier of task=tiers that is asked rarely."""
-    of_tiers = [design.longest_against_mha(family.uneven, chosen, design.RARELY) for family in evidence.families]
-    return [*design.longest_against_mha(evidence.tasks, chosen), *chain.from_iterable(of_tiers)]
-
-
-def _at_equal_cache(evidence: Evidence) -> list[QualityContrast]:
-    of_tasks = [pair for experiment in evidence.tasks for pair in at_nearest_cache(experiment, by_loss=True)]
-    return [*filter(is_same_cache, of_tasks), *chain.from_iterable(map(rare_contrasts, evidence.families))]
+    found = design.longest_against_mha(evidence.tasks, chosen)
+    for family in evidence.families:
+        found += design.longest_against_mha(family.uneven, chosen, design.RARELY)
+    return found
 
 
 def _by_lower(found: Sequence[QualityContrast]) -> str:
@@ -248,21 +218,6 @@ def _by_lower(found: Sequence[QualityContrast]) -> str:
     if lower := of_outcome(judged, Outcome.LOWER):
         return HOLDS if len(lower) == len(judged) else MIXED
     return FAILS if judged and all(pair.found.rules_out_lower for pair in judged) else LEFT_OPEN
-
-
-def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] | None = None) -> Text:
-    """Count how many ended how, and name those that were lower or higher by most, points before nats."""
-    by_size = sorted(contrasts, key=lambda pair: (pair.quantity is design.LOSS, -abs(pair.found.mean)))
-    parts: list[Text] = []
-    for outcome in Outcome:
-        found = of_outcome(by_size, outcome)
-        said = say(f"verdict.count.{outcome}", count=len(found))
-        if found and outcome in TOLD_APART:
-            names = [joined("", [(named or _study)(pair), ": ", pair.arm.name, " ", _size_of(pair)]) for pair in found]
-            parts.append(say("claim.named", said=said, names=listed(names)))
-        elif found:
-            parts.append(said)
-    return say("claim.counted", total=len(contrasts), parts=joined("notes", parts))
 
 
 def _study(found: QualityContrast) -> Text:
@@ -279,18 +234,31 @@ def _size_of(found: QualityContrast) -> Text:
     return say("claim.points", points=f"{100 * mean:+.1f}")
 
 
+def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] = _study) -> Text:
+    """Count how many ended how, and name those that were lower or higher by most, points before nats."""
+    by_size = sorted(contrasts, key=lambda pair: (pair.quantity is design.LOSS, -abs(pair.found.mean)))
+    parts: list[Text] = []
+    for outcome in Outcome:
+        found = of_outcome(by_size, outcome)
+        said = say(f"verdict.count.{outcome}", count=len(found))
+        if outcome in TOLD_APART:
+            names = [joined("", [named(pair), ": ", pair.arm.name, " ", _size_of(pair)]) for pair in found]
+            said = say("claim.named", said=said, names=listed(names))
+        parts += [said] if found else []
+    return say("claim.counted", total=len(contrasts), parts=joined("notes", parts))
+
+
 def _tiers_of(family: Family) -> Ruling:
     """Rule whether latents grade, and whether they do so more than other caches: what each does is no doing of MLA's.
 
     That others do not grade needs evidence, too.
     """
-    gradings, pairs = gradings_of(family.main), rare_contrasts(family)
+    gradings, pairs = families.gradings_of(family.main), families.rare_contrasts(family)
     latents = [arm for arm in family.main.arms if design.is_plain_mla(arm)]
     others = [arm for arm in family.main.arms if not design.is_latent(arm)]
     said = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
     counted = _counted(pairs, named=lambda pair: pair.other.name)
     said.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
-
     told, told_others = (
         [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, others)
     )
@@ -334,8 +302,3 @@ def _form_told(form: Text, pair: QualityContrast) -> Text:
     """Say what a form makes of the tier that is asked rarely where asking is uneven."""
     share, first = (numbers.percent(fmean(values)) for values in (pair.found.ours, pair.found.theirs))
     return say("claim.grading.form", form=form, share=share, first=first, said=verdict_of(pair))
-
-
-def _asked_differently(arm: QualityArm) -> Text:
-    trained, swapped = (numbers.percent(arm.mean(mix_share(mix)) or 0.0) for mix in ("trained", SWAPPED))
-    return say("claim.grading.asked", name=arm.name, trained=trained, swapped=swapped)

@@ -1,6 +1,6 @@
 """A published model with a smaller cache, read on held-out plays: what it costs, and which words pay first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, TypeVar
 
@@ -12,31 +12,9 @@ from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Panel, height_px, panels, panels_height_px, plot, rule
 from suite.report.plot.scales import byte_axis, decimal_ticks, linear, log
-from suite.report.quality.compress_design import (
-    ALL,
-    CLASS_STYLES,
-    CLASSES,
-    INT8,
-    MEASURES,
-    RISE,
-    CompressRun,
-    Measure,
-    Method,
-    Rise,
-    Study,
-    Value,
-    all_lose_more,
-    best_latent,
-    change_text,
-    compress_studies,
-    holds_until,
-    latents,
-    method_name,
-    perplexity_text,
-    rises_in,
-    runs_in,
-    value_of,
-)
+from suite.report.quality import compress_design as design
+from suite.report.quality.compress_design import CLASSES, RISE, CompressRun, Measure, Method, Rise, Study, Value
+from suite.report.quality.design import ALL
 from suite.report.table import Column, column, table
 from suite.statistics.paired import NATS_MARGIN, Outcome, changes
 
@@ -55,19 +33,15 @@ MethodRun = tuple[Method, CompressRun]
 
 def build(results: Results) -> Section | None:
     """Build it from the runs of workload=compress; None without any."""
-    studies = compress_studies(results)
+    studies = design.compress_studies(results)
     if not studies:
         return None
     first_of_label = {study.label: study for study in reversed(studies)}
     return section(
         "compress",
         explanation=joined("sentence", [say("compress.explanation"), say("compress.limits")]),
-        figures=[figure for study in studies[:MOST_DRAWN] for figure in (_perplexity(study), _classes(study))],
-        tables=[
-            table
-            for study in studies
-            for table in (_first_losses(study), _checks(study), _methods(study), _layers(study))
-        ],
+        figures=[draw(study) for study in studies[:MOST_DRAWN] for draw in (_perplexity, _classes)],
+        tables=[lay_out(study) for study in studies for lay_out in (_first_losses, _checks, _methods, _layers)],
         headlines=[_headline(first_of_label[label], results) for label in results.labels if label in first_of_label],
     )
 
@@ -86,15 +60,16 @@ def _perplexity(study: Study) -> Figure:
 def _classes(study: Study) -> Figure:
     views = []
     for is_close_up in (False, True) if _has_close_up(study) else (False,):
-        for measure in MEASURES:
-            title, drawn = say(f"compress.view.{measure.name}"), _classes_plot(study, measure, is_close_up=is_close_up)
-            if drawn:
-                views.append(View(title=say("compress.close_up", view=title) if is_close_up else title, figure=drawn))
-    return _figure("classes", study, views, panels_height_px(len(latents(study))))
+        for measure in design.MEASURES:
+            view = say(f"compress.view.{measure.name}")
+            title = say("compress.close_up", view=view) if is_close_up else view
+            views.append(View(title=title, figure=_classes_plot(study, measure, is_close_up=is_close_up)))
+    views = [view for view in views if view.figure]
+    return _figure("classes", study, views, panels_height_px(len(design.latents(study))))
 
 
 def _figure(name: str, study: Study, views: Sequence[View], height: int) -> Figure:
-    has_intervals = any(len(run.text[ALL]) > 1 for run in runs_in(study))
+    has_intervals = any(len(run.text[ALL]) > 1 for run in design.runs_in(study))
     caption = [say(f"compress.{name}_caption"), "" if has_intervals else say("compress.one_window")]
     return Figure(
         title=dotted(say(f"compress.{name}_figure"), study.title),
@@ -109,14 +84,14 @@ def _figure(name: str, study: Study, views: Sequence[View], height: int) -> Figu
 
 def _with_origin(text: Text, study: Study) -> Text:
     """Return a caption or a note, and behind it what the weights are that its numbers stand on."""
-    weights = list(dict.fromkeys(run.weights for run in runs_in(study) if run.weights))
+    weights = dict.fromkeys(run.weights for run in design.runs_in(study) if run.weights)
     origin = say("compress.origin", weights=joined("notes", weights)) if weights else say("compress.no_origin")
     return joined("sentence", [text, origin])
 
 
 def _has_close_up(study: Study) -> bool:
     """Return whether some latents cost little enough to be looked at by themselves, and others would hide it."""
-    known = [run for arm in latents(study) for run in arm.runs if run.times is not None]
+    known = [run for arm in design.latents(study) for run in arm.runs if run.times is not None]
     return FEWEST_NEAR <= sum(run.is_near for run in known) < len(known)
 
 
@@ -141,13 +116,12 @@ def _plot(study: Study, view: str, value: ValueOf) -> dict[str, Any]:
 
 
 def _points(arm: Method, value: ValueOf) -> list[Point]:
-    return [
-        Point(
-            x=run.cache_bytes, y=found.mean, ends=ends_of(found.interval), text=str(run.rank or ""), hover=_hover(run)
-        )
-        for run in arm.runs
-        if run.cache_bytes and (found := value(run)) is not None
-    ]
+    points = []
+    for run in arm.runs:
+        if run.cache_bytes and (found := value(run)) is not None:
+            ends, rank = ends_of(found.interval), str(run.rank or "")
+            points.append(Point(x=run.cache_bytes, y=found.mean, ends=ends, text=rank, hover=_hover(run)))
+    return points
 
 
 def _line(arm: Method, points: Sequence[Point], study: Study, *, has_ranks: bool) -> Series:
@@ -168,7 +142,7 @@ def _line(arm: Method, points: Sequence[Point], study: Study, *, has_ranks: bool
 def _hover(run: CompressRun) -> Text:
     said = say(
         "compress.hover",
-        perplexity=perplexity_text(run.perplexity.mean) if run.perplexity else numbers.NOTHING,
+        perplexity=design.perplexity_text(run.perplexity.mean) if run.perplexity else numbers.NOTHING,
         change=_change(run) or numbers.NOTHING,
         bytes=numbers.count(run.cache_bytes or 0),
         decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
@@ -180,13 +154,18 @@ def _classes_plot(study: Study, measure: Measure, *, is_close_up: bool) -> dict[
     """Draw a panel for each way to choose a latent, and a line for each class; the same marks beside all of them."""
     aside = [arm for arm in study.others if not arm.first.is_low_rank]
 
-    def series(name: str, arms: Sequence[Method], *, is_aside: bool) -> Series:
+    def series(name: str, arms: Sequence[Method], *, is_aside: bool = False) -> Series:
         runs = [run for arm in arms for run in arm.runs if run.cache_bytes and (run.is_near or not is_close_up)]
-        values = [(run, value_of(measure.added(run, name))) for run in runs]
+        points = []
+        for run in runs:
+            if (value := design.value_of(run.added(name, measure.per))) is not None:
+                said = say(f"compress.hover.{measure.name}", value=value.said(measure.text))
+                hover = joined(": ", [run.name, said])
+                points.append(Point(x=run.cache_bytes, y=value.mean, ends=ends_of(value.interval), hover=hover))
         return Series(
             name=say(f"compress.class.{name}"),
-            points=[_class_point(run, value, measure) for run, value in values if value is not None],
-            style=CLASS_STYLES[name],
+            points=points,
+            style=design.CLASS_STYLES[name],
             ordinal=int(is_aside),
             mode="markers" if is_aside else "lines+markers",
             facets={"label": study.label},
@@ -194,32 +173,18 @@ def _classes_plot(study: Study, measure: Measure, *, is_close_up: bool) -> dict[
             size=8,
         )
 
-    drawn = [
-        Panel(
-            title=arm.name,
-            series=[
-                of_class
-                for name in CLASSES
-                for of_class in (series(name, [arm], is_aside=False), series(name, aside, is_aside=True))
-                if of_class.points
-            ],
-            yaxis=linear("", tickformat=measure.ticks, nticks=6),
-            level=0.0,
-        )
-        for arm in latents(study)
-        if not is_close_up or any(run.is_near for run in arm.runs)
-    ]
+    drawn = []
+    for arm in design.latents(study):
+        if is_close_up and not any(run.is_near for run in arm.runs):
+            continue
+        every = [line for name in CLASSES for line in (series(name, [arm]), series(name, aside, is_aside=True))]
+        yaxis = linear("", tickformat=measure.ticks, nticks=6)
+        drawn.append(Panel(title=arm.name, series=[line for line in every if line.points], yaxis=yaxis, level=0.0))
     sizes = [point.x for panel in drawn for of_class in panel.series for point in of_class.points]
     if not sizes:
         return {}
     xaxis = byte_axis(say("quality.axis.bytes"), sizes)
     return panels(drawn, xaxis=xaxis, title=say(f"compress.axis.{measure.name}"), titles_on_top=True)
-
-
-def _class_point(run: CompressRun, value: Value, measure: Measure) -> Point:
-    said = say(f"compress.hover.{measure.name}", value=value.said(measure.text))
-    hover = joined(": ", [run.name, said])
-    return Point(x=run.cache_bytes, y=value.mean, ends=ends_of(value.interval), hover=hover)
 
 
 def _table(
@@ -238,7 +203,7 @@ def _table(
 
 def _first_losses(study: Study) -> Table:
     """Say in a row by word, and in one over each class's own loss, which class each method loses first."""
-    rises = rises_in(study)
+    rises = design.rises_in(study)
     rows: list[tuple[Method, Rise | None]] = []
     for arm in study.others if study.baseline else []:
         rows += [(arm, rise) for rise in rises if rise.arm is arm] or [(arm, None)]
@@ -268,16 +233,14 @@ def _first_rank(arm: Method, rise: Rise | None) -> Text | None:
 
 def _largest_change(arm: Method, rise: Rise | None) -> Text | None:
     found = [run.times for run in ([rise.run] if rise else arm.runs) if run.times]
-    return _said(max(found, key=lambda times: times.mean, default=None), change_text)
+    return _said(max(found, key=lambda times: times.mean, default=None), design.change_text)
 
 
 def _own_losses(study: Study) -> Text:
-    losses = {name: study.baseline.first.loss(name) if study.baseline else None for name in CLASSES}
-    said = [
-        say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}")
-        for name, loss in losses.items()
-        if loss is not None
-    ]
+    said = []
+    for name in CLASSES:
+        if study.baseline and (loss := study.baseline.first.loss(name)) is not None:
+            said.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}"))
     return joined("list", said) or numbers.NOTHING
 
 
@@ -285,25 +248,20 @@ def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:
     """Say which class most, and the next one, or that the two are not told apart; unless `is_brief` by how much."""
     if len(rise.values) < 2:
         return None
-    (first, most), (second, next_most), *_ = rise.values
     gap, text = rise.gap, rise.measure.text
-    said = say(
-        f"compress.ranking.{gap.outcome if gap else Outcome.FEW}",
-        first=say(f"compress.class.{first}"),
-        first_value=text(most.mean),
-        second=say(f"compress.class.{second}"),
-        second_value=text(next_most.mean),
-        count=gap.pairs if gap else 0,
-    )
+    fields: dict[str, Text] = {}
+    for place, (name, value) in zip(("first", "second"), rise.values, strict=False):
+        fields |= {place: say(f"compress.class.{name}"), f"{place}_value": text(value.mean)}
+    said = say(f"compress.ranking.{gap.outcome if gap else Outcome.FEW}", **fields, count=gap.pairs if gap else 0)
     if is_brief or gap is None or gap.interval is None:
         return said
     return say("compress.ranking.by", said=said, gap=with_range(gap.mean, gap.interval, text))
 
 
 def _checks(study: Study) -> Table:
-    runs = runs_in(study)
+    runs = design.runs_in(study)
     rows = [(run, *_logits_check(run)) for run in runs if run.is_full and run.logits_change is not None]
-    rows += [(run, *_perplexity_check(run)) for run in runs if run.method == INT8]
+    rows += [(run, *_perplexity_check(run)) for run in runs if run.method == design.INT8]
     return _table(
         "checks",
         study,
@@ -331,7 +289,7 @@ def _perplexity_check(run: CompressRun) -> tuple[Text, Text]:
         return "", ""
     is_few = found.outcome is Outcome.FEW
     said = say("compress.check.few", count=found.pairs) if is_few else verdict(found, "nats")
-    return say("compress.perplexity_by", change=run.times.said(change_text)), said
+    return say("compress.perplexity_by", change=run.times.said(design.change_text)), said
 
 
 METHOD_COLUMNS: list[Column[MethodRun]] = [
@@ -341,7 +299,7 @@ METHOD_COLUMNS: list[Column[MethodRun]] = [
 
 
 def _methods(study: Study) -> Table:
-    runs = runs_in(study)
+    runs = design.runs_in(study)
     lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
 
     def decoded(run: CompressRun) -> Text | None:
@@ -360,7 +318,9 @@ def _methods(study: Study) -> Table:
             column("quality.bytes", lambda row: row[1].cache_bytes, numbers.count),
             column("compress.of_own", lambda row: row[1].share_of_own, numbers.percent),
             column("compress.of_mha", lambda row: row[1].share_of_mha, numbers.percent),
-            column("compress.perplexity", lambda row: _said(row[1].perplexity, perplexity_text), kind=Kind.NUMBER),
+            column(
+                "compress.perplexity", lambda row: _said(row[1].perplexity, design.perplexity_text), kind=Kind.NUMBER
+            ),
             column("compress.change", lambda row: _change(row[1]), kind=Kind.NUMBER),
             *map(_added_column, CLASSES),
             column("compress.logits", lambda row: row[1].logits_change, lambda change: f"{change:.2g}"),
@@ -378,7 +338,7 @@ def _methods(study: Study) -> Table:
 def _added_column(name: str) -> Column[MethodRun]:
     def added(row: MethodRun) -> Text | None:
         run = row[1]
-        return None if run is run.own else _said(value_of(run.added(name)), nats)
+        return None if run is run.own else _said(design.value_of(run.added(name)), nats)
 
     return column(f"compress.added.{name}", added, kind=Kind.NUMBER)
 
@@ -390,32 +350,31 @@ def _layers(study: Study) -> Table:
         [(arm, run) for arm in study.others for run in arm.runs if run.kept and not run.is_full],
         [
             *METHOD_COLUMNS,
-            column("compress.lost", lambda row: 1 - fmean(share for _, share in row[1].kept), numbers.percent),
-            column("compress.lose_most", lambda row: _lost(sorted(row[1].kept, key=_kept)[:LAYERS_NAMED])),
-            column("compress.lose_least", lambda row: _lost([max(row[1].kept, key=_kept)])),
+            column("compress.lost", lambda row: 1 - fmean(row[1].kept.values()), numbers.percent),
+            column("compress.lose_most", lambda row: _lost(row[1].kept, LAYERS_NAMED)),
+            column("compress.lose_least", lambda row: _lost(row[1].kept, 1, is_least=True)),
         ],
         note=say("compress.layers_note"),
         folded=True,
     )
 
 
-def _kept(layer: tuple[int, float]) -> float:
-    return layer[1]
-
-
-def _lost(layers: Sequence[tuple[int, float]]) -> Text:
-    return joined(
-        "list", [say("compress.layer", number=number, share=numbers.percent(1 - share)) for number, share in layers]
-    )
+def _lost(kept: Mapping[int, float], count: int, *, is_least: bool = False) -> Text:
+    """Name the layers that lose the most, or the least, and what each loses."""
+    layers = sorted(kept, key=kept.__getitem__, reverse=is_least)[:count]
+    said = [say("compress.layer", number=layer, share=numbers.percent(1 - kept[layer])) for layer in layers]
+    return joined("list", said)
 
 
 def _headline(study: Study, results: Results) -> Headline | None:
     """Say what eight bits cost, down to which rank the best latent holds, and what goes first behind it."""
     if study.baseline is None:
         return None
-    own, best = study.baseline.first, best_latent(study)
-    parts = [_eight_bits(run, study) for run in runs_in(study) if run.method == INT8]
-    parts += [_holds(best), _goes_first(best, study)] if best else []
+    own, best = study.baseline.first, design.best_latent(study)
+    parts = [_eight_bits(run, study) for run in design.runs_in(study) if run.method == design.INT8]
+    held = design.holds_until(best) if best else None
+    parts += [_part("only_full" if held.is_full else "holds", held, best.name)] if best and held else []
+    parts += [_goes_first(best, study)] if best else []
     told = [part for part in parts if part is not None]
     if not told:
         return None
@@ -430,7 +389,7 @@ def _headline(study: Study, results: Results) -> Headline | None:
 
 def compressed_told(study: Study) -> Text:
     """Say beside a claim what goes first under the best way to choose a latent; nothing where nothing does."""
-    best = best_latent(study)
+    best = design.best_latent(study)
     told = _goes_first(best, study) if best else None
     if best is None or told is None:
         return ""
@@ -439,15 +398,10 @@ def compressed_told(study: Study) -> Text:
 
 def _part(kind: str, run: CompressRun, name: Text, *, point: str = "", **more: Text) -> Headline:
     """Return a part of the headline, and the point that it makes where it comes first."""
-    change = change_text(run.times.mean) if run.times else numbers.NOTHING
-    fields = {
-        "share": _share(run),
-        "rank": run.rank or numbers.NOTHING,
-        "rise": numbers.percent(RISE),
-        "change": change,
-    }
+    fields = {"share": _share(run), "rank": run.rank or numbers.NOTHING, "rise": numbers.percent(RISE)}
+    fields["change"] = design.change_text(run.times.mean) if run.times else numbers.NOTHING
     return Headline(
-        text=say(f"compress.point.{point or kind}", name=method_name(run.method), **fields),
+        text=say(f"compress.point.{point or kind}", name=design.method_name(run.method), **fields),
         detail=say(f"compress.headline.{kind}", name=name, **fields, **more),
     )
 
@@ -460,30 +414,27 @@ def _eight_bits(run: CompressRun, study: Study) -> Headline | None:
     if run.share_of_own is not None and dtype in OVER_BFLOAT16:
         half = numbers.percent(run.share_of_own * OVER_BFLOAT16[dtype])
         of_half = say("compress.headline.of_half", dtype=dtype, share=half)
-    interval, point = run.times.said(change_text), "best" if best else "int8"
-    return _part("int8", run, method_name(run.method), point=point, of_half=of_half, interval=interval, best=best)
+    interval, point = run.times.said(design.change_text), "best" if best else "int8"
+    return _part(
+        "int8", run, design.method_name(run.method), point=point, of_half=of_half, interval=interval, best=best
+    )
 
 
 def _less_than_any_latent(run: CompressRun, study: Study) -> Text:
     """Say so where every latent that leaves something out loses more than eight bits, by the rule of evidence."""
-    cut = [other for arm in latents(study) for other in arm.runs if not other.is_full]
+    cut = [other for arm in design.latents(study) for other in arm.runs if not other.is_full]
     known = [(other.times.mean, other) for other in cut if other.times]
-    if not known or not all_lose_more(cut, run):
+    if not known or not design.all_lose_more(cut, run):
         return ""
     change, best = min(known, key=lambda found: found[0])
-    return say("compress.headline.best", name=best.name, share=_share(best), change=change_text(change))
-
-
-def _holds(arm: Method) -> Headline | None:
-    run = holds_until(arm)
-    return None if run is None else _part("only_full" if run.is_full else "holds", run, arm.name)
+    return say("compress.headline.best", name=best.name, share=_share(best), change=design.change_text(change))
 
 
 def _goes_first(arm: Method, study: Study) -> Headline | None:
     """Say it at the first rank where perplexity rises; None where it does not."""
-    rises = [rise for rise in rises_in(study) if rise.arm is arm]
+    rises = [rise for rise in design.rises_in(study) if rise.arm is arm]
     told = [said for rise in rises if (said := _ranked(rise, is_brief=True)) is not None]
-    if len(told) < len(MEASURES):
+    if len(told) < len(design.MEASURES):
         return None
     by_nats, by_share = told
     return _part("first", rises[0].run, arm.name, by_nats=by_nats, by_share=by_share)
@@ -491,7 +442,7 @@ def _goes_first(arm: Method, study: Study) -> Headline | None:
 
 def _change(run: CompressRun) -> Text | None:
     """Return the change of perplexity; nothing of the model as it is."""
-    return None if run is run.own else _said(run.times, change_text)
+    return None if run is run.own else _said(run.times, design.change_text)
 
 
 def _share(run: CompressRun) -> str:

@@ -9,6 +9,7 @@ A record may be old or foreign: what it lacks is absent here, and nothing but on
 
 import functools
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,16 +18,16 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.records.derived import noted
-from suite.records.quality_metrics import TEXT, below
-from suite.records.record import Reading
+from suite.records.quality_metrics import TEXT
+from suite.records.record import Reading, Status
 from suite.report.blocks import Text, say, say_or
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, runs_of
-from suite.report.model.formats import PERCENT, mean_interval, nats, with_range
+from suite.report.model.formats import PERCENT, ends_of, mean_interval, nats, with_range
 from suite.report.model.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import MOST, MOST_STEPS, Pairs, Run, cut, number_of
-from suite.report.quality.design import decoded_s
+from suite.report.model.run import MOST, Pairs, Run, cut, number_of
+from suite.report.quality.design import ALL, WITHOUT_EFFECT, by_span, decoded_s, possible_readings
 from suite.statistics.paired import Comparison, Outcome, changes, judge_together
 from suite.statistics.ratios import ratio_by_cluster
 from suite.statistics.scores import Estimate
@@ -42,8 +43,8 @@ METHOD_STYLES = {
 }
 """In the order of tables; a method that is not here stands behind them."""
 METHODS = tuple(METHOD_STYLES)
-ALL, FREQUENT, COMMON, RARE, OTHER = "", "frequent", "common", "rare", "other"
-"""Classes of tokens: all of them, words by how often they occur, and names, punctuation and line ends."""
+FREQUENT, COMMON, RARE, OTHER = "frequent", "common", "rare", "other"
+"""Classes of tokens: words by how often they occur, and names, punctuation and line ends."""
 CLASS_STYLES = {
     FREQUENT: Style(colour=ORANGE, dash="dash", marker="circle"),
     COMMON: Style(colour=GREEN, dash="dashdot", marker="square"),
@@ -51,8 +52,8 @@ CLASS_STYLES = {
     OTHER: Style(colour=GREY, dash="dot", marker="diamond"),
 }
 CLASSES = tuple(CLASS_STYLES)
-WORDS = (FREQUENT, COMMON, RARE)
-METHOD, RANK, CALIBRATION, CHECKPOINT, LAYER = "method", "rank", "calibration_windows", "checkpoint", "layer "
+METHOD, RANK, CALIBRATION, CHECKPOINT = "method", "rank", "calibration_windows", "checkpoint"
+LAYER = re.compile(r"layer (\d{1,4})")
 RISE = 0.10
 """A noticeable rise of perplexity."""
 NEAR = 2.0
@@ -76,6 +77,15 @@ class Part:
     words: float
 
 
+PerPart = Callable[[str, Part], float]
+"""By class, what of a window's part a loss is divided by."""
+
+
+def count_of(name: str, part: Part) -> float:
+    """Return its tokens where the class is no words, else its words."""
+    return part.tokens if name in (ALL, OTHER) else part.words
+
+
 @dataclass(frozen=True, kw_only=True)
 class Value:
     """A mean over windows."""
@@ -94,16 +104,15 @@ def value_of(by_window: ByWindow) -> Value | None:
     return Value(mean=fmean(by_window), interval=mean_interval(by_window)) if by_window else None
 
 
-def _exponential(by_window: ByWindow) -> Value | None:
+def _exponential(value: Value | None) -> Value | None:
     """Return the perplexity of a mean loss, or of a difference the ratio of perplexities; None beyond what can be."""
-    value = value_of(by_window)
     if value is None:
         return None
-    ends = [value.interval.low, value.interval.high] if value.interval else [value.mean, value.mean]
-    if any(abs(loss) > MOST_NATS for loss in (value.mean, *ends)):
+    losses = [value.mean, *(ends_of(value.interval) or ())]
+    if any(abs(loss) > MOST_NATS for loss in losses):
         return None
-    mean, low, high = map(math.exp, (value.mean, *ends))
-    interval = value.interval and replace(value.interval, estimate=mean, low=low, high=high)
+    mean, *ends = map(math.exp, losses)
+    interval = value.interval and replace(value.interval, estimate=mean, low=ends[0], high=ends[1])
     return Value(mean=mean, interval=interval)
 
 
@@ -113,8 +122,8 @@ class CompressRun(Run):
 
     text: Mapping[str, Mapping[int, Part]]
     """By class, then by window."""
-    kept: Sequence[tuple[int, float]]
-    """Layers from 1 on, and the share of the squared norm of its keys and values that each keeps."""
+    kept: Mapping[int, float]
+    """By layer, from 1 on, the share of the squared norm of its keys and values that is kept."""
     logits_change: float | None
     decode_s: float | None
     """The median time of a new token."""
@@ -174,13 +183,12 @@ class CompressRun(Run):
     @functools.cached_property
     def perplexity(self) -> Value | None:
         """Return its perplexity. The interval is over other windows of such text, and not that of a comparison."""
-        parts = list(self.text[ALL].values())
-        return _exponential(ratio_by_cluster([part.loss for part in parts], [part.tokens for part in parts]))
+        return _exponential(self.loss(ALL))
 
     @functools.cached_property
     def times(self) -> Value | None:
         """Return its perplexity over that of the model as it is, on the same windows."""
-        return _exponential(self.added(ALL))
+        return _exponential(value_of(self.added(ALL)))
 
     @property
     def perplexity_compared(self) -> Value | None:
@@ -195,6 +203,7 @@ class CompressRun(Run):
 
     @property
     def is_near(self) -> bool:
+        """Return whether a close-up shows it."""
         return self.times is not None and self.times.mean <= NEAR
 
     @property
@@ -202,35 +211,25 @@ class CompressRun(Run):
         return self.times is not None and self.times.mean > 1 + RISE
 
     def loss(self, name: str) -> Value | None:
-        """Return the loss of a word of a class, or of a token of `other`, in nats."""
+        """Return the loss of a word of a class, or of a token of `other` and of all, in nats."""
         parts = list(self.text.get(name, {}).values())
-        counts = [_count(name, part) for part in parts]
+        counts = [count_of(name, part) for part in parts]
         return value_of(ratio_by_cluster([part.loss for part in parts], counts)) if math.fsum(counts) > 0 else None
 
-    def added(self, name: str) -> ByWindow:
-        """Return what is added to the loss of a word of a class, or of a token of `other` and of all, in nats."""
-        return self._added(name, lambda part: _count(name, part))
+    def added(self, name: str, per: PerPart = count_of) -> ByWindow:
+        """Return what is added to a class's loss, over what `per` takes of the model as it is: mostly nats a word.
 
-    def added_share(self, name: str) -> ByWindow:
-        """Return the same as a share of the class's own loss in the model as it is."""
-        return self._added(name, lambda part: part.loss)
-
-    def _added(self, name: str, per: Callable[[Part], float]) -> ByWindow:
-        """Return the loss that is added, over what `per` takes of the model as it is; only windows that both read."""
+        Only windows that both read count.
+        """
         ours, own = self.text.get(name, {}), self.own.text.get(name, {}) if self.own else {}
         pairs = [
             (ours[window], part)
             for window, part in own.items()
             if window in ours and (ours[window].tokens, ours[window].words) == (part.tokens, part.words)
         ]
-        counts = [per(part) for _, part in pairs]
-        if math.fsum(counts) <= 0:
-            return []
-        return ratio_by_cluster([our.loss - part.loss for our, part in pairs], counts)
-
-
-def _count(name: str, part: Part) -> float:
-    return part.tokens if name in (ALL, OTHER) else part.words
+        counts = [per(name, part) for _, part in pairs]
+        losses = [our.loss - part.loss for our, part in pairs]
+        return ratio_by_cluster(losses, counts) if math.fsum(counts) > 0 else []
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
@@ -244,41 +243,39 @@ def method_name(method: str) -> Text:
 def read_compress_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
     """Read a record; None of one that did not end well, or read no text."""
     record = current.record
-    readings = [one for one in record.readings if 0 <= one.step < MOST_STEPS and 0 <= one.value < MOST]
+    readings = possible_readings(record)
     text, change = _text(readings), noted(record, "case", "logits_change")
-    run = CompressRun(
+    if record.status is not Status.OK or ALL not in text:
+        return None
+    return CompressRun(
         current=current,
         key=key,
         text=text,
         kept=_kept(readings),
         logits_change=change if change is not None and 0 <= change < MOST else None,
-        decode_s=decoded_s(readings, is_cpu=record.case.axes.get("device") == "cpu"),
+        decode_s=decoded_s(record),
     )
-    return run if run.is_ok and text.get(ALL) else None
 
 
 def _text(readings: Sequence[Reading]) -> dict[str, dict[int, Part]]:
     """Return the classes of each window whose loss, tokens and words are all known."""
-    sums: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
-    for reading in readings:
-        name = ALL if reading.span == TEXT else below(reading.span, TEXT)
-        if name is not None and reading.metric.startswith("text_"):
-            sums[name, reading.step][reading.metric] = reading.value
+    losses, tokens, words = (by_span(readings, f"text_{name}", TEXT) for name in ("loss", "tokens", "words"))
     found: dict[str, dict[int, Part]] = defaultdict(dict)
-    for (name, window), said in sorted(sums.items()):
-        if said.keys() >= {"text_loss", "text_tokens", "text_words"} and (name or said["text_tokens"] > 0):
-            found[name][window] = Part(loss=said["text_loss"], tokens=said["text_tokens"], words=said["text_words"])
+    for name in losses.keys() & tokens.keys() & words.keys():
+        for window in sorted(losses[name].keys() & tokens[name].keys() & words[name].keys()):
+            part = Part(loss=losses[name][window], tokens=tokens[name][window], words=words[name][window])
+            if name != ALL or part.tokens > 0:
+                found[name][window] = part
     return found
 
 
-def _kept(readings: Sequence[Reading]) -> list[tuple[int, float]]:
+def _kept(readings: Sequence[Reading]) -> dict[int, float]:
     found = {}
     for reading in readings:
-        number = reading.span.removeprefix(LAYER)
-        is_layer = reading.span.startswith(LAYER) and number.isdecimal() and len(number) < 5
-        if reading.metric == "energy_kept" and is_layer:
-            found[int(number) + 1] = min(reading.value, 1.0)
-    return sorted(found.items())
+        layer = LAYER.fullmatch(reading.span)
+        if layer and reading.metric == "energy_kept":
+            found[int(layer[1]) + 1] = min(reading.value, 1.0)
+    return dict(sorted(found.items()))
 
 
 Method = Arm[CompressRun]
@@ -288,7 +285,7 @@ DESIGN = Design(
     read=read_compress_run,
     is_factor=lambda name: name in (METHOD, CALIBRATION),
     repeats=RANK,
-    ignored=("eval_every", "decode_len", "checkpoint_seconds"),
+    ignored=WITHOUT_EFFECT,
     heads=(CHECKPOINT,),
 )
 
@@ -297,24 +294,24 @@ DESIGN = Design(
 def compress_studies(results: Results) -> Sequence[Study]:
     """Return the experiments label by label, those with the most runs first. One that is alone needs no title."""
     found = experiments(runs_of(results, DESIGN), DESIGN, has_labels=results.several, named=_named)
-    studies = [
-        replace(
-            study,
-            baseline=next((arm for arm in study.arms if arm.first.method == NONE), None),
-            title=study.title if len(found) > 1 else "",
-        )
-        for study in found
-    ]
+    studies = []
+    for study in found:
+        baseline = next((arm for arm in study.arms if arm.first.method == NONE), None)
+        studies.append(replace(study, baseline=baseline, title=study.title if len(found) > 1 else ""))
     labels = list(results.labels)
     return sorted(studies, key=lambda study: (labels.index(study.label), -len(runs_in(study)), study.key))
 
 
 def _named(arms: Sequence[Method]) -> list[Method]:
     """Return an experiment's methods in their order; one that stands there with several calibrations says its own."""
+
+    def place(method: str) -> int:
+        return METHODS.index(method) if method in METHODS else len(METHODS)
+
     reference = next((arm.first for arm in arms if arm.first.method == NONE), None)
     methods = [arm.first.method for arm in arms]
     named = []
-    for arm in sorted(arms, key=lambda arm: (_place(arm.first.method), arm.key)):
+    for arm in sorted(arms, key=lambda arm: (place(arm.first.method), arm.key)):
         method, windows = arm.first.method, arm.said(CALIBRATION)
         name = method_name(method)
         if windows and methods.count(method) > 1:
@@ -322,10 +319,6 @@ def _named(arms: Sequence[Method]) -> list[Method]:
         runs = [replace(run, reference=reference) for run in sorted(arm.runs, key=lambda run: -(run.rank or 0))]
         named.append(replace(arm, name=name, style=METHOD_STYLES.get(method, UNKNOWN), runs=runs))
     return named
-
-
-def _place(method: str) -> int:
-    return METHODS.index(method) if method in METHODS else len(METHODS)
 
 
 def runs_in(study: Study) -> list[CompressRun]:
@@ -357,7 +350,8 @@ class Measure:
     """One of two ways to say what is added to a class."""
 
     name: str
-    added: Callable[[CompressRun, str], ByWindow]
+    per: PerPart
+    """What the added loss is divided by."""
     classes: Sequence[str]
     """Those that may be ranked by it: a token that is no word is not to be compared with words by nats."""
     text: Callable[[float], str]
@@ -366,8 +360,8 @@ class Measure:
 
 
 MEASURES = (
-    Measure(name="nats", added=CompressRun.added, classes=WORDS, text=nats, ticks="+.2~f"),
-    Measure(name="share", added=CompressRun.added_share, classes=CLASSES, text=share_text, ticks="+.0%"),
+    Measure(name="nats", per=count_of, classes=(FREQUENT, COMMON, RARE), text=nats, ticks="+.2~f"),
+    Measure(name="share", per=lambda _, part: part.loss, classes=CLASSES, text=share_text, ticks="+.0%"),
 )
 
 
@@ -386,18 +380,14 @@ class Rise:
 
 def rises_in(study: Study) -> list[Rise]:
     """Return where each method first costs more than RISE, by both measures; Holm's correction is over all."""
-    found = [
-        _rise(arm, run, measure)
-        for arm in study.others
-        if (run := next((run for run in arm.runs if run.has_risen), None)) is not None
-        for measure in MEASURES
-    ]
+    first = {arm: next((run for run in arm.runs if run.has_risen), None) for arm in study.others}
+    found = [_rise(arm, run, measure) for arm, run in first.items() if run is not None for measure in MEASURES]
     judged = iter(judge_together([rise.gap for rise in found if rise.gap]))
     return [replace(rise, gap=next(judged)) if rise.gap else rise for rise in found]
 
 
 def _rise(arm: Method, run: CompressRun, measure: Measure) -> Rise:
-    by_class = {name: measure.added(run, name) for name in measure.classes}
+    by_class = {name: run.added(name, measure.per) for name in measure.classes}
     known = [(name, value) for name, by_window in by_class.items() if (value := value_of(by_window)) is not None]
     values = sorted(known, key=lambda named: -named[1].mean)
     gap = changes(_less(*(by_class[name] for name, _ in values[:2]))) if len(values) > 1 else None

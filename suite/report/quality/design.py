@@ -14,7 +14,7 @@ from statistics import median
 
 from suite.records import numbers
 from suite.records.quality_metrics import CACHED, DECODE, KNOCKED_OUT, below
-from suite.records.record import STEP, Reading
+from suite.records.record import STEP, Reading, Record
 from suite.records.rl_metrics import EVALUATE
 from suite.report.blocks import Text, joined, say
 from suite.report.model.experiment import (
@@ -34,11 +34,11 @@ from suite.report.model.experiment import (
 from suite.report.model.formats import nats, points
 from suite.report.model.labels import VARIANT, name_facets, rank, shown, style_of
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST, MOST_STEPS, PLAUSIBLE_S, Pairs, Run, number_of, share, whole_of
+from suite.report.model.run import LABEL, MOST, MOST_STEPS, PLAUSIBLE_S, Pairs, Run, axis, number_of, share, whole_of
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 
 ALL = ""
-"""Stands for questions of every kind together."""
+"""Stands for questions of every kind together, or for tokens of every class."""
 TELLING = {"two_hop": "two hops"}
 """Tasks whose name is that of one kind of their questions: it stands for the task, and the rest beside it."""
 TIERS = ("often", "sometimes", "rarely")
@@ -48,9 +48,8 @@ TIERS_TASK, RECALL, PLAYS = "tiers", "recall", "plays"
 TASKS = (TIERS_TASK, RECALL, "two_hop", "copying", "counting", PLAYS)
 """In the order of tables; a task that is not here stands behind them."""
 TASK_SETTING, ASKED, UNEVENLY, UPDATES = "task.", "task.asked", "unevenly", "updates"
-LATENT_NORM, ROPE_DIM, RANK, KV_HEADS = (
-    f"attention.{name}" for name in ("latent_norm", "qk_rope_head_dim", "kv_lora_rank", "kv_heads")
-)
+LATENT_NORM, ROPE_DIM = "attention.latent_norm", "attention.qk_rope_head_dim"
+RANK, KV_HEADS = "attention.kv_lora_rank", "attention.kv_heads"
 HEAD_DIM = "geometry.head_dim"
 """Heads narrower than MHA's make a narrow cache without a latent."""
 NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM)
@@ -135,29 +134,34 @@ Value = Callable[[QualityRun], float | None]
 def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
     """Read a record; one that did not end well, or was never evaluated, gives a run that has nothing."""
     run = QualityRun(current=current, key=key)
-    readings = [
-        reading for reading in current.record.readings if 0 <= reading.step < MOST_STEPS and abs(reading.value) < MOST
-    ]
-    shares = [reading for reading in readings if 0 <= reading.value <= 1]
-    answered = _by_span(shares, "answered", EVALUATE)
+    readings = possible_readings(current.record)
+    shares = [reading for reading in readings if reading.value <= 1]
+    answered = by_span(shares, "answered", EVALUATE)
     if not run.is_ok or ALL not in answered:
         return run
-    asked = _by_span(readings, "questions", STEP).get(ALL, {}).values()
+    asked = by_span(readings, "questions", STEP).get(ALL)
     return replace(
         run,
         answered=answered,
-        loss=_by_span([reading for reading in readings if reading.value >= 0], "answer_loss", EVALUATE),
-        without_heads=_by_span(shares, "answered", KNOCKED_OUT),
-        recoverable=_by_span(shares, "recoverable", CACHED),
-        updates=_updates(_by_span(readings, "updates", STEP).get(ALL, {})),
-        questions=math.fsum(value for value in asked if value >= 0) if asked else None,
-        decode_s=decoded_s(readings, is_cpu=run.axis("device") == "cpu") if current.is_of_one_machine else None,
+        loss=by_span(readings, "answer_loss", EVALUATE),
+        without_heads=by_span(shares, "answered", KNOCKED_OUT),
+        recoverable=by_span(shares, "recoverable", CACHED),
+        updates=_updates(by_span(readings, "updates", STEP).get(ALL, {})),
+        questions=math.fsum(asked.values()) if asked else None,
+        decode_s=decoded_s(current.record) if current.is_of_one_machine else None,
     )
 
 
-def decoded_s(readings: Sequence[Reading], *, is_cpu: bool) -> float | None:
+def possible_readings(record: Record) -> list[Reading]:
+    """Return the readings whose step and value can be; nothing of these workloads is below zero."""
+    return [reading for reading in record.readings if 0 <= reading.step < MOST_STEPS and 0 <= reading.value < MOST]
+
+
+def decoded_s(record: Record) -> float | None:
     """Return the median time of a new token, as QualityRun.decode_s has it."""
-    timed = [reading for reading in readings if reading.span == DECODE and reading.metric == "latency_s"]
+    latencies = [reading for reading in possible_readings(record) if reading.metric == "latency_s"]
+    timed = [reading for reading in latencies if reading.span == DECODE]
+    is_cpu = axis(record, "device") == "cpu"
     taken = [
         reading.process_cpu_s if is_cpu and reading.process_cpu_s is not None else reading.value for reading in timed
     ]
@@ -171,7 +175,8 @@ def last(found: BySpan, kind: str) -> float | None:
     return by_step[max(by_step)] if by_step else None
 
 
-def _by_span(readings: Iterable[Reading], metric: str, span: str) -> BySpan:
+def by_span(readings: Iterable[Reading], metric: str, span: str) -> BySpan:
+    """Return a metric by what stands behind a span, and by step; ALL stands for the span itself."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for reading in readings:
         behind = ALL if reading.span == span else below(reading.span, span)
@@ -210,17 +215,13 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     usual = max(widths, key=widths.__getitem__, default="")
     known = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended]
     found = [_named(experiment) for experiment in experiments(known, DESIGN, has_labels=results.several, named=list)]
-    baselines = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in found}
-
-    def baseline(key: Pairs) -> QualityArm | None:
-        return baselines[key] or baselines.get(with_value(key, "match", "heads"))
-
+    own = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in found}
     labels = list(results.labels)
     return sorted(
-        (replace(experiment, baseline=baseline(experiment.key)) for experiment in found),
+        (replace(each, baseline=own[each.key] or own.get(with_value(each.key, "match", "heads"))) for each in found),
         key=lambda experiment: (
             labels.index(experiment.label),
-            task_rank(task_of(experiment)),
+            task_rank(experiment.value("task")),
             -len(experiment.arms),
             [(name, number_of(value) or 0.0, value) for name, value in experiment.key],
         ),
@@ -229,12 +230,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
 
 def task_experiments(results: Results) -> list[QualityExperiment]:
     """Return those of tasks other than the tiers."""
-    return [experiment for experiment in quality_experiments(results) if task_of(experiment) != TIERS_TASK]
-
-
-def task_of(experiment: QualityExperiment) -> str:
-    """Return what the decoders were trained on."""
-    return experiment.value("task")
+    return [experiment for experiment in quality_experiments(results) if experiment.value("task") != TIERS_TASK]
 
 
 def task_rank(task: str) -> tuple[int, str]:
@@ -248,16 +244,11 @@ def order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
 
 
 def _named(experiment: QualityExperiment) -> QualityExperiment:
-    arms = [
-        replace(
-            arm,
-            name=variant_name(arm),
-            style=style_of(VARIANT, arm.first.attention),
-            runs=[replace(run, study=experiment.name) for run in arm.runs],
-        )
-        for arm in experiment.arms
-    ]
-    return replace(experiment, arms=sorted(arms, key=order))
+    arms = []
+    for arm in sorted(experiment.arms, key=order):
+        runs = [replace(run, study=experiment.name) for run in arm.runs]
+        arms.append(replace(arm, name=variant_name(arm), style=style_of(VARIANT, arm.first.attention), runs=runs))
+    return replace(experiment, arms=arms)
 
 
 def is_latent(arm: QualityArm) -> bool:
@@ -282,16 +273,18 @@ def is_plain(arm: QualityArm) -> bool:
 
 def latent_rank(arm: QualityArm) -> int | None:
     """Return its latent's rank; where none is named, as the variant lays it over heads of this width."""
-    if not is_latent(arm):
-        return None
-    named, head_dim = (whole_of(arm.first.setting(name)) for name in (RANK, HEAD_DIM))
-    return named or (head_dim and RATIO_OF_RANK * head_dim)
+    return (whole_of(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
 
 
 def has_default_rank(arm: QualityArm) -> bool:
     """Return whether its latent is as wide as DeepSeek-V2's."""
+    default = _default_rank(arm)
+    return is_latent(arm) and default is not None and latent_rank(arm) == default
+
+
+def _default_rank(arm: QualityArm) -> int | None:
     head_dim = whole_of(arm.first.setting(HEAD_DIM))
-    return is_latent(arm) and head_dim is not None and latent_rank(arm) == RATIO_OF_RANK * head_dim
+    return head_dim and RATIO_OF_RANK * head_dim
 
 
 def is_by_loss(arm: QualityArm) -> bool:
@@ -339,9 +332,20 @@ def share_of(kind: str) -> Value:
     return lambda run: run.final(kind)
 
 
-def answered(arm: QualityArm, kind: str = ALL) -> Quantity[QualityRun]:
-    """Return the share of questions of a kind, as this arm's task bounds it."""
-    return Quantity(
+LOSS: Quantity[QualityRun] = Quantity(
+    name="loss",
+    value=lambda run: None if (loss := run.final_loss()) is None else -loss,
+    text="{:.3f}".format,
+    difference=nats,
+    unit="nats",
+    margin=NATS_MARGIN,
+)
+"""With its sign turned, so that higher is better."""
+
+
+def compared(arm: QualityArm, other: QualityArm, kind: str = ALL, *, by_loss: bool = False) -> QualityContrast | None:
+    """Compare two arms by the questions of a kind; `by_loss`: by the loss where a task has no right answers."""
+    answered = Quantity(
         name="answered",
         value=share_of(kind),
         text=numbers.percent,
@@ -350,25 +354,7 @@ def answered(arm: QualityArm, kind: str = ALL) -> Quantity[QualityRun]:
         margin=SHARE_MARGIN,
         bounds=(arm.first.chance(kind), 1.0),
     )
-
-
-def _negative_loss(run: QualityRun) -> float | None:
-    loss = run.final_loss()
-    return None if loss is None else -loss
-
-
-LOSS = Quantity(
-    name="loss", value=_negative_loss, text="{:.3f}".format, difference=nats, unit="nats", margin=NATS_MARGIN
-)
-"""With its sign turned, so that higher is better."""
-
-
-def compared(
-    arm: QualityArm, other: QualityArm, kind: str = ALL, *, by_loss: bool = False
-) -> Contrast[QualityRun] | None:
-    """Compare two arms by the questions of a kind; `by_loss`: by the loss where a task has no right answers."""
-    quantity = LOSS if by_loss and is_by_loss(arm) else answered(arm, kind)
-    return contrast(arm, other, quantity, about=kind)
+    return contrast(arm, other, LOSS if by_loss and is_by_loss(arm) else answered, about=kind)
 
 
 def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool = False) -> list[QualityContrast]:

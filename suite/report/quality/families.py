@@ -61,8 +61,13 @@ class Family:
 
     def forms_of(self, arm: QualityArm) -> list[QualityArm]:
         """Return an arm and others of its variant, which were trained otherwise."""
+
+        def place(other: QualityArm) -> tuple[float, int]:
+            asked = asked_of(other)
+            return self.times(other) or 0.0, FORMS.index(asked) if asked in FORMS else len(FORMS)
+
         others = [other for other in self.arms if other.key == arm.key and other is not arm and self.times(other)]
-        return [arm, *sorted(others, key=lambda other: (self.times(other), _rank(asked_of(other))))]
+        return [arm, *sorted(others, key=place)]
 
     @property
     def in_forms(self) -> list[list[QualityArm]]:
@@ -81,10 +86,6 @@ class Family:
         return [*filter(design.is_mha, self.main.arms), *latents]
 
 
-def _rank(asked: str) -> int:
-    return FORMS.index(asked) if asked in FORMS else len(FORMS)
-
-
 def asked_of(arm: QualityArm) -> str:
     """Return how an arm was asked, one of FORMS or a form that we do not know."""
     return arm.said(design.ASKED) or design.UNEVENLY
@@ -93,27 +94,17 @@ def asked_of(arm: QualityArm) -> str:
 @functools.lru_cache(maxsize=1)
 def families(results: Results) -> Sequence[Family]:
     """Return a family of each experiment that was asked unevenly, those with the most variants first."""
-    of_task = [
-        experiment
-        for experiment in design.quality_experiments(results)
-        if design.task_of(experiment) == design.TIERS_TASK
-    ]
-    found = grouped(of_task, lambda experiment: without(experiment.key, (design.ASKED, design.UPDATES)))
-    titles = titles_of(list(found), design.DESIGN, has_labels=results.several)
-    made = [_family(dotted(*titles[key]), alike) for key, alike in found.items()]
-    return sorted(filter(None, made), key=lambda family: (-len(family.main.arms), family.main.key))
-
-
-def _family(name: Text, alike: Sequence[QualityExperiment]) -> Family | None:
-    uneven = [experiment for experiment in alike if not experiment.value(design.ASKED)]
-    if not uneven:
-        return None
-    return Family(
-        name=name,
-        main=max(uneven, key=lambda experiment: (len(experiment.arms), sum(len(arm.ended) for arm in experiment.arms))),
-        uneven=uneven,
-        arms=sorted((arm for experiment in alike for arm in experiment.arms), key=design.order),
-    )
+    every = design.quality_experiments(results)
+    of_task = [experiment for experiment in every if experiment.value("task") == design.TIERS_TASK]
+    by_rest = grouped(of_task, lambda experiment: without(experiment.key, (design.ASKED, design.UPDATES)))
+    titles = titles_of(list(by_rest), design.DESIGN, has_labels=results.several)
+    found = []
+    for rest, alike in by_rest.items():
+        if uneven := [experiment for experiment in alike if not experiment.value(design.ASKED)]:
+            main = max(uneven, key=lambda one: (len(one.arms), sum(len(arm.ended) for arm in one.arms)))
+            arms = sorted((arm for experiment in alike for arm in experiment.arms), key=design.order)
+            found.append(Family(name=dotted(*titles[rest]), main=main, uneven=uneven, arms=arms))
+    return sorted(found, key=lambda family: (-len(family.main.arms), family.main.key))
 
 
 def mix_share(mix: str) -> Value:
@@ -147,21 +138,12 @@ def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
 
 def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
     """Compare what each arm answers of the tier asked often with the one asked rarely; all of them together."""
-    often, rarely = (design.share_of(tier) for tier in (design.TIERS[0], design.RARELY))
-    found = {
-        arm: grading
-        for arm in experiment.arms
-        if (grading := compare(arm.by_seed(often), arm.by_seed(rarely), margin=LEAST_GAP)) is not None
-    }
+    ends = [design.share_of(tier) for tier in (design.TIERS[0], design.RARELY)]
+    compared = {arm: compare(*map(arm.by_seed, ends), margin=LEAST_GAP) for arm in experiment.arms}
+    found = {arm: grading for arm, grading in compared.items() if grading is not None}
     return dict(zip(found, judge_together([*found.values()]), strict=True))
 
 
 def is_graded(grading: Comparison | None) -> bool:
     """Return whether the tier asked often is answered better than the one asked rarely, and by some points."""
     return grading is not None and grading.outcome is Outcome.HIGHER and grading.mean >= LEAST_GAP
-
-
-def graded_latents(family: Family) -> list[QualityArm]:
-    """Return latents that grade, the widest first."""
-    gradings = gradings_of(family.main)
-    return [arm for arm in filter(design.is_plain_mla, family.main.arms) if is_graded(gradings.get(arm))]

@@ -64,19 +64,22 @@ class Falls:
 
 def falls_of(run: QualityRun) -> Falls | None:
     """Return the falls of a run; None where no head was ablated, or there is a single one."""
+
+    def numbered(name: str) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", name)]
+
+    def fall(head: str, kind: str) -> float:
+        return (run.final(kind) or 0.0) - (last(run.without_heads, f"{head}/{kind}") or 0.0)
+
     ablated = {span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)}
-    heads = sorted(ablated, key=_numbers)[:MOST_HEADS]
+    heads = sorted(ablated, key=numbered)[:MOST_HEADS]
     kinds = [kind for kind in run.answered if ATTRIBUTE.fullmatch(kind)]
     known = (kind for kind in kinds if all(f"{head}/{kind}" in run.without_heads for head in heads))
-    attributes = sorted(known, key=_numbers)
+    attributes = sorted(known, key=numbered)
     if len(heads) < 2 or not attributes:
         return None
-    return Falls(
-        seed=run.seed,
-        heads=heads,
-        attributes=attributes,
-        fall=[[_fall(run, head, kind) for kind in attributes] for head in heads],
-    )
+    falls = [[fall(head, kind) for kind in attributes] for head in heads]
+    return Falls(seed=run.seed, heads=heads, attributes=attributes, fall=falls)
 
 
 def falls_by_seed(arm: QualityArm) -> list[Falls]:
@@ -132,42 +135,28 @@ def first_heads(found: Sequence[Falls]) -> str:
 
 def _map(falls: Falls) -> dict[str, Any]:
     attributes = [name.rpartition(" ")[2] for name in falls.attributes]
-    has_layers = len({name.split()[1] for name in falls.heads}) > 1
-    heads = [_head_name(name, has_layers=has_layers) for name in falls.heads]
+    heads = _head_names(falls.heads)
     written = [[f"{100 * value:.0f}".replace("-0", "0") for value in row] for row in falls.fall]
+    hovers = []
+    for head, row in zip(heads, written, strict=True):
+        cells = zip(attributes, row, strict=True)
+        hovers.append([say("quality_tiers.fall_hover", head=head, attribute=of, points=points) for of, points in cells])
+    scale = [[0, "rgba(128, 128, 128, 0.06)"], [1, faint(BLUE, OPACITY)]]
     return heatmap(
         attributes,
         heads,
         values=[[round(100 * value, 1) for value in row] for row in falls.fall],
         written=written,
-        hovers=[
-            [
-                say("quality_tiers.fall_hover", head=head, attribute=attribute, points=points)
-                for attribute, points in zip(attributes, row, strict=True)
-            ]
-            for head, row in zip(heads, written, strict=True)
-        ],
-        colours={
-            "colorscale": [[0, "rgba(128, 128, 128, 0.06)"], [1, faint(BLUE, OPACITY)]],
-            "zmin": 0,
-            "zmax": 100,
-            "showscale": False,
-        },
+        hovers=hovers,
+        colours={"colorscale": scale, "zmin": 0, "zmax": 100, "showscale": False},
         title=say("quality_tiers.attributes"),
         text_px=12,
     )
 
 
-def _head_name(name: str, *, has_layers: bool) -> Text:
-    _, layer, _, head = name.split()
-    if has_layers:
-        return say("quality_tiers.head_of", layer=int(layer) + 1, head=int(head) + 1)
-    return say("quality_tiers.head", head=int(head) + 1)
-
-
-def _fall(run: QualityRun, head: str, kind: str) -> float:
-    return (run.final(kind) or 0.0) - (last(run.without_heads, f"{head}/{kind}") or 0.0)
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", text)]
+def _head_names(heads: Sequence[str]) -> list[Text]:
+    """Return their names, with the layer where there are several."""
+    places = [(int(layer) + 1, int(head) + 1) for _, layer, _, head in map(str.split, heads)]
+    if len({layer for layer, _ in places}) > 1:
+        return [say("quality_tiers.head_of", layer=layer, head=head) for layer, head in places]
+    return [say("quality_tiers.head", head=head) for _, head in places]

@@ -59,7 +59,11 @@ def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption:
 
 
 def arm_table(
-    key: str, rows: Iterable[R], columns: Iterable[Column[R]], arm_of: Callable[[R], QualityArm], **more: Any
+    key: str,
+    rows: Iterable[R],
+    columns: Iterable[Column[R]],
+    arm_of: Callable[[Any], QualityArm] = lambda arm: arm,
+    **more: Any,
 ) -> Table:
     """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table."""
     said = {"title": say(key), "note": say(f"{key}_note"), **more}

@@ -40,8 +40,10 @@ def build(results: Results) -> Section | None:
     every, found = design.quality_experiments(results), design.task_experiments(results)
     if not every:
         return None
-    by_task = sorted(grouped(found, design.task_of).items(), key=lambda item: design.task_rank(item[0]))
-    tables = [table for _, of_task in by_task for table in (_task_table(of_task), _kinds_table(of_task)) if table]
+    by_task = grouped(found, lambda experiment: experiment.value("task"))
+    tables = []
+    for task in sorted(by_task, key=design.task_rank):
+        tables += [_task_table(by_task[task]), *_kinds_tables(by_task[task])]
     tables += [table for table in (_pairs_table(found), _parts_table(every)) if table.rows]
     told = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
     quoted = quoted_tables("published_quality", **told)
@@ -56,25 +58,24 @@ def build(results: Results) -> Section | None:
 
 def _sizes(found: Iterable[QualityExperiment]) -> Text:
     """Say how small the decoders are that a claim rests on, and what so small ones can show."""
+
+    def between(values: Iterable[float | None]) -> Text:
+        known = [numbers.count(value) for value in sorted(value for value in values if value)]
+        if not known or known[0] == known[-1]:
+            return known[0] if known else numbers.NOTHING
+        return say("rl.range", low=known[0], high=known[-1])
+
     runs = [run for experiment in found for arm in experiment.arms for run in arm.ended]
-    parameters = [value for run in runs if (value := run.constant("model_parameter_count")) is not None]
-    questions = _range([run.questions for run in runs if run.questions])
-    return say("quality.small", parameters=_range(parameters), questions=questions, runs=numbers.count(len(runs)))
-
-
-def _range(values: Sequence[float]) -> Text:
-    if not values:
-        return numbers.NOTHING
-    low, high = numbers.count(min(values)), numbers.count(max(values))
-    return low if low == high else say("rl.range", low=low, high=high)
+    parameters = between(run.constant("model_parameter_count") for run in runs)
+    questions = between(run.questions for run in runs)
+    return say("quality.small", parameters=parameters, questions=questions, runs=numbers.count(len(runs)))
 
 
 def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
     """Count how plain latents at MHA's width end, over all experiments, each by its longest training."""
-    of_label = [
-        experiment for experiment in found if experiment.label == label and experiment.value("match") == "heads"
-    ]
-    against = design.longest_against_mha(of_label, design.is_plain_mla)
+    of_label = [experiment for experiment in found if experiment.label == label]
+    at_width = [experiment for experiment in of_label if experiment.value("match") == "heads"]
+    against = design.longest_against_mha(at_width, design.is_plain_mla)
     if not against:
         return None
     ended = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
@@ -95,10 +96,7 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
     by_loss = design.is_by_loss(arms[0])
     less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.told, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
-    arrived = [
-        column("quality.arrival", lambda found: found.median, numbers.count),
-        column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
-    ]
+    later: Column[QualityContrast] = column("quality.later", _later, kind=Kind.NUMBER)
     is_told_by_one = arms[0].first.telling != design.ALL
     hops, told_by = say("quality.task_note_two_hop"), say("quality.task_note_loss" if by_loss else "quality.task_note")
     return table(
@@ -110,8 +108,8 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
             column("quality.answered", layout.answered_text, kind=Kind.NUMBER),
             *([loss] if by_loss else []),
             *columns_of(against.get, [less, *layout.VERDICT]),
-            *columns_of(arrivals_of, arrived),
-            *columns_of(against.get, [column("quality.later", _later, kind=Kind.NUMBER)]),
+            *columns_of(arrivals_of, ARRIVED),
+            *columns_of(against.get, [later]),
         ],
         note=joined("sentence", [hops if is_told_by_one else "", told_by]),
         facets_of=lambda arm: arm.facets,
@@ -134,6 +132,12 @@ def _arrived_text(found: Arrivals) -> Text:
     return say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs)
 
 
+ARRIVED: list[Column[Arrivals]] = [
+    column("quality.arrival", lambda found: found.median, numbers.count),
+    column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
+]
+
+
 ARRIVAL: Quantity[QualityRun] = Quantity(
     name="arrival",
     value=lambda run: to_threshold(*run.curve(), LEVEL),
@@ -151,37 +155,40 @@ def _later(found: QualityContrast) -> Text | None:
     return None if later is None else layout.told(later)
 
 
-def _kinds_table(of_task: Sequence[QualityExperiment]) -> Table | None:
+def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
     """Say the shares of each kind of question, of a task that tells a few apart."""
     arms = [arm for experiment in of_task for arm in experiment.arms]
     kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != design.ALL))
     if not 1 < len(kinds) <= MOST_KINDS:
-        return None
+        return []
     columns = [column(plain(cut(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
-    rows, title = [layout.STUDY, layout.NAME, *columns], say("quality.kinds", task=arms[0].first.task)
-    return layout.arm_table("quality.kinds", arms, rows, lambda arm: arm, folded=True, title=title)
+    title = say("quality.kinds", task=arms[0].first.task)
+    return [layout.arm_table("quality.kinds", arms, [layout.STUDY, layout.NAME, *columns], folded=True, title=title)]
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
     pairs = [pair for experiment in found for pair in at_nearest_cache(experiment)]
-    return nearest_table("quality.pairs", pairs, [*columns_of(_arm, [layout.STUDY]), *NEAREST])
+    return nearest_table("quality.pairs", pairs, [*columns_of(lambda pair: pair.arm, [layout.STUDY]), *NEAREST])
 
 
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
     """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
     pairs = [pair for experiment in every for pair in _without_a_part(experiment)]
-    kinds = [[design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL] for arm, _ in pairs]
+    found = []
+    for arm, other in pairs:
+        kinds = [design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL]
+        found += [design.compared(arm, other, kind) for kind in kinds]
     return layout.arm_table(
         "quality.contrasts",
-        judged(design.compared(*pair, kind) for pair, of_pair in zip(pairs, kinds, strict=True) for kind in of_pair),
+        judged(found),
         [
             column("quality.study", _study_and_tier),
-            column("quality.taken_away", lambda pair: say(f"quality.part.{_part(pair).rpartition('.')[2]}")),
+            column("quality.taken_away", _taken_away),
             column("column.variant", lambda pair: pair.other.name),
             column("quality.bytes", _both_caches, kind=Kind.NUMBER),
             *layout.share_columns("quality.without", "quality.with_it"),
         ],
-        _arm,
+        lambda pair: pair.arm,
     )
 
 
@@ -201,8 +208,9 @@ def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, Qua
     ]
 
 
-def _part(found: QualityContrast) -> str:
-    return next(name for name in TAKEN_AWAY if found.arm.said(name) != found.other.said(name))
+def _taken_away(found: QualityContrast) -> Text:
+    part = next(name for name in TAKEN_AWAY if found.arm.said(name) != found.other.said(name))
+    return say(f"quality.part.{part.rpartition('.')[2]}")
 
 
 def _both_caches(found: QualityContrast) -> str:
@@ -210,40 +218,24 @@ def _both_caches(found: QualityContrast) -> str:
     return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
 
 
-def _arm(found: QualityContrast) -> QualityArm:
-    return found.arm
-
-
 def _differences(found: Sequence[QualityExperiment]) -> Figure | None:
     """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
-    matched = {
-        match: [experiment for experiment in found if experiment.value("match") == match]
-        for match in ("heads", "cache", "params")
-    }
-    drawn = {
-        match: [
-            [pair for pair in design.against_mha(experiment) if design.is_plain(pair.arm)] for experiment in of_match
-        ]
-        for match, of_match in matched.items()
-    }
-    drawn["cache"] = [*map(at_nearest_cache, matched["heads"]), *drawn["cache"]]
-    drawn = {match: known for match, rows in drawn.items() if (known := [row for row in rows if row])}
-    if not drawn:
+    matched = grouped(found, lambda experiment: experiment.value("match"))
+    views, arms, heights, is_cut = [], [], [], False
+    for match in ("heads", "cache", "params"):
+        every = [*map(at_nearest_cache, matched.get("heads", ()))] if match == "cache" else []
+        for experiment in matched.get(match, ()):
+            every.append([pair for pair in design.against_mha(experiment) if design.is_plain(pair.arm)])
+        if known := [pairs for pairs in every if pairs]:
+            drawn, is_cut = known[:MOST_ROWS], is_cut or len(known) > MOST_ROWS
+            figure = _differences_plot(drawn, say(f"quality.axis.{match}"))
+            views.append(View(title=say(f"quality.match.{match}"), figure=figure))
+            arms += [pair.arm for pairs in drawn for pair in pairs]
+            heights.append(FRAME_PX + len(drawn) * (NAME_PX + DOT_PX * len(_by_name(drawn))))
+    if not views:
         return None
-    is_cut = any(len(rows) > MOST_ROWS for rows in drawn.values())
     caption = joined("sentence", [say("quality.differences_caption"), say("quality.not_drawn") if is_cut else ""])
-    drawn = {match: rows[:MOST_ROWS] for match, rows in drawn.items()}
-    return layout.figure(
-        "quality.differences",
-        [
-            View(title=say(f"quality.match.{match}"), figure=_differences_plot(rows, say(f"quality.axis.{match}")))
-            for match, rows in drawn.items()
-        ],
-        [pair.arm for rows in drawn.values() for row in rows for pair in row],
-        caption,
-        height_px=max(FRAME_PX + len(rows) * (NAME_PX + DOT_PX * len(_by_name(rows))) for rows in drawn.values()),
-        wide=True,
-    )
+    return layout.figure("quality.differences", views, arms, caption, height_px=max(heights), wide=True)
 
 
 def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
@@ -259,25 +251,16 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
     arms = _by_name(found)
     each = DOT_PX / (NAME_PX + DOT_PX * len(arms))
     drawn = [arm.first.attention for arm in arms.values()]
+    series, dots = [], [(place, pair) for place, row in enumerate(found) for pair in row]
+    for line, (name, arm) in enumerate(arms.items()):
+        offset, ordinal = each * (line - (len(arms) - 1) / 2), drawn[:line].count(drawn[line])
+        points = [_dot(pair, place + offset) for place, pair in dots if pair.arm.name == name]
+        series.append(
+            Series(name=name, points=points, style=arm.style, ordinal=ordinal, facets=arm.facets, along="x", size=8)
+        )
     return rows(
         [row[0].arm.first.study for row in found],
-        [
-            Series(
-                name=name,
-                points=[
-                    _dot(pair, place + each * (line - (len(arms) - 1) / 2))
-                    for place, row in enumerate(found)
-                    for pair in row
-                    if pair.arm.name == name
-                ],
-                style=arm.style,
-                ordinal=drawn[:line].count(drawn[line]),
-                along="x",
-                size=8,
-                facets=arm.facets,
-            )
-            for line, (name, arm) in enumerate(arms.items())
-        ],
+        series,
         xaxis=linear(axis_title),
         shapes=[rule(x=0, solid=True)],
         shift_px=DOT_PX * len(arms) / 2 + NAME_PX / 3,
@@ -285,13 +268,8 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
 
 
 def _dot(found: QualityContrast, y: float) -> Point:
-    hover = say(
-        "quality.difference_hover",
-        title=found.arm.first.study,
-        other=found.other.name,
-        difference=layout.told(found),
-        said=verdict_of(found),
-    )
+    outcome = {"difference": layout.told(found), "said": verdict_of(found)}
+    hover = say("quality.difference_hover", title=found.arm.first.study, other=found.other.name, **outcome)
     return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover)
 
 
@@ -308,9 +286,8 @@ def _over_setting(name: str, found: Sequence[QualityExperiment], *, has_labels: 
     titles = titles_of([*by_rest], design.DESIGN, has_labels=has_labels)
     called = design.DESIGN.called(name)
     for rest, alike in by_rest.items():
-        by_value = {
-            value: experiment for experiment in alike if (value := number_of(experiment.value(name))) is not None
-        }
+        values = {number_of(experiment.value(name)): experiment for experiment in alike}
+        by_value = {value: experiment for value, experiment in values.items() if value is not None}
         if len(by_value) > 1:
             title, settings = titles[rest]
             views = [view for view in _views_over(figure_text(called), by_value) if view.figure["data"]]
@@ -351,7 +328,7 @@ def _arrival(value: float, arm: QualityArm) -> Point | None:
 
 def _pareto(found: Sequence[QualityExperiment]) -> Figure:
     """Draw, of each task and label, the experiment with the most arms, and of as many the last: it is the hardest."""
-    of_task = grouped(found, lambda experiment: (experiment.label, design.task_of(experiment))).values()
+    of_task = grouped(found, lambda experiment: (experiment.label, experiment.value("task"))).values()
     best = [max(reversed(alike), key=lambda experiment: len(experiment.arms)) for alike in of_task]
     drawn = [experiment for experiment in best if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
     views = [View(title=experiment.name, figure=_pareto_plot(experiment)) for experiment in drawn]
@@ -361,12 +338,8 @@ def _pareto(found: Sequence[QualityExperiment]) -> Figure:
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
     """Return the quality of each arm that says its cache: more is better, so a loss has its sign turned."""
-    by_loss = design.is_by_loss(experiment.arms[0])
-    means = {
-        arm: arm.mean(design.LOSS.value if by_loss else design.share_of(design.ALL))
-        for arm in experiment.arms
-        if design.cache_bytes(arm)
-    }
+    quality = design.LOSS.value if design.is_by_loss(experiment.arms[0]) else design.share_of(design.ALL)
+    means = {arm: arm.mean(quality) for arm in experiment.arms if design.cache_bytes(arm)}
     return {arm: mean for arm, mean in means.items() if mean is not None}
 
 
@@ -406,17 +379,11 @@ def _sized(
     """Return marks that are filled on the front, and whose area says how long a token takes."""
     style = line.arms[0].style
     filled = style.marker + ("-dot" if line.ordinal else "")
-    return line.series(
-        points,
-        "markers+text",
-        marker={
-            "color": style.colour,
-            "symbol": [filled if arm in front else f"{style.marker}-open" for arm in line.arms],
-            "size": [sizes[arm] for arm in line.arms],
-            "opacity": 1,
-            "line": {"width": 1.5, "color": style.colour},
-        },
-    )
+    symbols = [filled if arm in front else f"{style.marker}-open" for arm in line.arms]
+    edge = {"width": 1.5, "color": style.colour}
+    size = [sizes[arm] for arm in line.arms]
+    marker = {"color": style.colour, "symbol": symbols, "size": size, "opacity": 1, "line": edge}
+    return line.series(points, "markers+text", marker=marker)
 
 
 def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
@@ -431,12 +398,8 @@ def _sizes_px(arms: Sequence[QualityArm]) -> dict[QualityArm, float]:
 
 
 def _standing(arm: QualityArm, *, is_on_front: bool) -> Text:
-    taken = design.decode_s(arm)
-    said = say(
-        "quality.pareto_hover",
-        name=arm.name,
-        value=_loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm),
-        bytes=numbers.count(design.cache_bytes(arm) or 0),
-        decode=numbers.NOTHING if taken is None else numbers.seconds(taken),
-    )
+    taken, value = design.decode_s(arm), _loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm)
+    decode = numbers.NOTHING if taken is None else numbers.seconds(taken)
+    size = numbers.count(design.cache_bytes(arm) or 0)
+    said = say("quality.pareto_hover", name=arm.name, value=value, bytes=size, decode=decode)
     return say("quality.on_front", said=said) if is_on_front else said

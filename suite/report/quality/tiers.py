@@ -22,28 +22,15 @@ from suite.report.plot.plots import Panel, height_px, panels, panels_height_px, 
 from suite.report.plot.rows import height_px as rows_height_px
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares
-from suite.report.quality import design, layout
+from suite.report.quality import design, families, layout
 from suite.report.quality.cache import NEAREST, bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.design import QualityArm, QualityContrast, Value
-from suite.report.quality.families import (
-    EVENLY,
-    MIXES,
-    SWAPPED,
-    Family,
-    asked_of,
-    families,
-    form_contrasts,
-    graded_latents,
-    mix_share,
-    rare_contrasts,
-    tier_contrasts,
-)
+from suite.report.quality.families import EVENLY, MIXES, SWAPPED, Family, asked_of, mix_share
 from suite.report.quality.heads import heads_figure, heads_table
 from suite.report.table import Column, column, columns_of
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
 
 MOST_FAMILIES, MOST_VIEWS, MOST_TOGETHER = 4, 8, 2
-TICKS = [0, 0.25, 0.5, 0.75, 1]
 REACH = 1.17
 """Room above 100 % for the names of marks."""
 APART = 0.14
@@ -59,7 +46,7 @@ TIER_STYLES = {
 
 def build(results: Results) -> Section | None:
     """Lay out each family of experiments that has answers by tier."""
-    found = [family for family in families(results) if family.tiers]
+    found = [family for family in families.families(results) if family.tiers]
     if not found:
         return None
     if len(found) == 1:
@@ -95,14 +82,11 @@ def _by_bytes(family: Family) -> Figure | None:
         views["cached"] = list(map(tier_panel, family.tiers, cached))
     if all(mixes.values()):
         views["mixes"] = [_panel(say(f"quality_tiers.mix.{mix}"), marks) for mix, marks in mixes.items()]
-    titles = {"cached": say("quality_tiers.axis.cached")}
-    drawn = [
-        View(
-            title=say(f"quality_tiers.view.{name}"),
-            figure=panels(found, xaxis=bytes_axis(arms), title=titles.get(name, say("quality.axis.answered"))),
-        )
-        for name, found in views.items()
-    ]
+    drawn = []
+    for name, found in views.items():
+        title = say("quality_tiers.axis.cached" if name == "cached" else "quality.axis.answered")
+        plotted = panels(found, xaxis=bytes_axis(arms), title=title)
+        drawn.append(View(title=say(f"quality_tiers.view.{name}"), figure=plotted))
     caption = say("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates))
     height = panels_height_px(len(family.tiers))
     return layout.figure(
@@ -111,18 +95,13 @@ def _by_bytes(family: Family) -> Figure | None:
 
 
 def _marks(arms: Sequence[QualityArm], value: Value, what: str) -> Marks:
-    sizes = {arm: design.cache_bytes(arm) or 0.0 for arm in arms if arm.values(value)}
-    return {
-        arm: layout.share_point(
-            size,
-            arm.values(value),
-            "quality_tiers.mark_hover",
-            name=arm.name,
-            what=say(what),
-            bytes=numbers.count(size),
-        )
-        for arm, size in sizes.items()
-    }
+    marks, hover = {}, "quality_tiers.mark_hover"
+    for arm in arms:
+        size, values = design.cache_bytes(arm) or 0.0, arm.values(value)
+        if values:
+            written = numbers.count(size)
+            marks[arm] = layout.share_point(size, values, hover, name=arm.name, what=say(what), bytes=written)
+    return marks
 
 
 def _panel(title: Text, marks: Marks, open_marks: Marks | None = None, *, level: float | None = None) -> Panel:
@@ -134,7 +113,7 @@ def _panel(title: Text, marks: Marks, open_marks: Marks | None = None, *, level:
         second = line.series(open_marks or {}, "lines+markers")
         second = replace(second, style=replace(second.style, dash="dot"), ordinal=1, in_legend=False)
         series += [drawn for drawn in (first, second) if drawn.points]
-    yaxis = linear("", range=[0, REACH], tickvals=TICKS, tickformat=".0%")
+    yaxis = linear("", range=[0, REACH], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%")
     return Panel(title=title, series=series, yaxis=yaxis, level=level or None)
 
 
@@ -149,30 +128,17 @@ def _forms_figure(family: Family) -> Figure:
 
 
 def _forms_plot(arms: Sequence[QualityArm], family: Family) -> dict[str, Any]:
-    tiers = family.tiers
-    offsets = [APART * (place - (len(tiers) - 1) / 2) for place in range(len(tiers))]
-    return rows(
-        [dotted(arm.name, family.form_of(arm)) for arm in arms],
-        [
-            Series(
-                name=(name := say(f"quality_tiers.tier.{tier}")),
-                points=[
-                    replace(
-                        layout.share_point(row + offset, values, "quality_tiers.hover", along="x", name=name),
-                        facets=arm.facets,
-                    )
-                    for row, arm in enumerate(arms)
-                    if (values := arm.values(design.share_of(tier)))
-                ],
-                style=TIER_STYLES[tier],
-                along="x",
-                size=10,
-            )
-            for tier, offset in zip(tiers, offsets, strict=True)
-        ],
-        xaxis=shares(say("quality.axis.answered"), range=[-0.02, 1.04]),
-        shift_px=19,
-    )
+    series = []
+    for place, tier in enumerate(family.tiers):
+        offset, name = APART * (place - (len(family.tiers) - 1) / 2), say(f"quality_tiers.tier.{tier}")
+        points = []
+        for row, arm in enumerate(arms):
+            if values := arm.values(design.share_of(tier)):
+                point = layout.share_point(row + offset, values, "quality_tiers.hover", along="x", name=name)
+                points.append(replace(point, facets=arm.facets))
+        series.append(Series(name=name, points=points, style=TIER_STYLES[tier], along="x", size=10))
+    names = [dotted(arm.name, family.form_of(arm)) for arm in arms]
+    return rows(names, series, xaxis=shares(say("quality.axis.answered"), range=[-0.02, 1.04]), shift_px=19)
 
 
 def _curves(family: Family) -> Figure:
@@ -197,11 +163,11 @@ def _curve(arm: QualityArm, tier: str) -> list[Point]:
 
 def _pairs_table(family: Family) -> Table:
     tier: Column[QualityContrast] = column("quality_tiers.tier", lambda pair: say(f"quality_tiers.tier.{pair.about}"))
-    return nearest_table("quality_tiers.pairs", tier_contrasts(family), [*NEAREST, tier], settings=family.name)
+    return nearest_table("quality_tiers.pairs", families.tier_contrasts(family), [*NEAREST, tier], settings=family.name)
 
 
 def _forms_table(family: Family) -> Table:
-    against = form_contrasts(family)
+    against = families.form_contrasts(family)
     less = column("quality_tiers.third_against", layout.told, kind=Kind.NUMBER)
     return layout.arm_table(
         "quality_tiers.forms_table",
@@ -213,16 +179,13 @@ def _forms_table(family: Family) -> Table:
             *_tier_columns(family),
             *columns_of(against.get, [less, *layout.VERDICT]),
         ],
-        lambda arm: arm,
         settings=family.name,
     )
 
 
 def _variants_table(family: Family) -> Table:
     columns = [*layout.ARM, *_tier_columns(family), column("quality.decode", design.decode_s, numbers.seconds)]
-    return layout.arm_table(
-        "quality_tiers.by_variant", family.main.arms, columns, lambda arm: arm, settings=family.name
-    )
+    return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns, settings=family.name)
 
 
 def _tier_columns(family: Family) -> list[Column[QualityArm]]:
@@ -233,18 +196,21 @@ def _tier_columns(family: Family) -> list[Column[QualityArm]]:
 
 
 def _mixes_table(family: Family) -> Table:
-    def asked(mix: str) -> Column[QualityArm]:
-        share = mix_share(mix)
-        return column(f"quality_tiers.mix.{mix}", lambda arm: share_with_range(arm.values(share)), kind=Kind.NUMBER)
-
     rows = [arm for arm in family.main.arms if arm.values(mix_share("trained"))]
-    columns = [layout.NAME, *map(asked, MIXES), column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
-    return layout.arm_table("quality_tiers.mixes", rows, columns, lambda arm: arm, settings=family.name, folded=True)
+    shares = [
+        column(f"quality_tiers.mix.{mix}", partial(_shares, value=mix_share(mix)), kind=Kind.NUMBER) for mix in MIXES
+    ]
+    columns = [layout.NAME, *shares, column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
+    return layout.arm_table("quality_tiers.mixes", rows, columns, settings=family.name, folded=True)
+
+
+def _shares(arm: QualityArm, value: Value) -> Text | None:
+    return share_with_range(arm.values(value))
 
 
 def _swapped_less(arm: QualityArm) -> Text | None:
     """Write the share in the swapped mix less the one as it was trained, every seed against itself."""
-    less = compare(*(arm.by_seed(mix_share(mix)) for mix in (SWAPPED, "trained")))
+    less = compare(arm.by_seed(mix_share(SWAPPED)), arm.by_seed(mix_share("trained")))
     return None if less is None else _points(less)
 
 
@@ -270,7 +236,7 @@ def _cached_table(family: Family) -> Table:
             *columns_of(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
-            column("quality_tiers.found", _found_text, kind=Kind.NUMBER),
+            column("quality_tiers.found", lambda row: _shares(row[0], recoverable(row[1])), kind=Kind.NUMBER),
             *columns_of(found.get, less),
             *p_columns(lambda row: None if row not in found or _is_answered(found[row]) else found[row]),
         ],
@@ -278,11 +244,6 @@ def _cached_table(family: Family) -> Table:
         settings=family.name,
         folded=True,
     )
-
-
-def _found_text(row: tuple[QualityArm, str]) -> Text | None:
-    arm, tier = row
-    return share_with_range(arm.values(recoverable(tier)))
 
 
 def found_in_cache(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
@@ -313,22 +274,17 @@ def _cached_verdict(less: Comparison) -> Text:
 
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
     """Say what a latent that has other forms of training, else the widest that grades, answers of each tier."""
-    in_forms = [arms[0] for arms in family.latents_in_forms]
-    chosen = next(iter([*in_forms, *graded_latents(family)]), None)
+    in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.gradings_of(family.main)
+    graded = [arm for arm in filter(design.is_plain_mla, family.main.arms) if families.is_graded(gradings.get(arm))]
+    chosen = next(iter([*in_forms, *graded]), None)
     if chosen is None or len(family.tiers) < 2:
         return None
     mha = family.main.baseline
     answers = [joined(" ", [arm.name, " / ".join(_percents(arm, family))]) for arm in (chosen, mha) if arm is not None]
-    parts: list[Text] = [
-        say(
-            "quality_tiers.headline",
-            told=joined("notes", answers),
-            updates=numbers.count(family.usual_updates),
-            seeds=len(chosen.ended),
-        ),
-        _of_other_forms(chosen, family),
-    ]
-    against = next((pair for pair in rare_contrasts(family) if pair.arm is chosen), None)
+    trained = {"updates": numbers.count(family.usual_updates), "seeds": len(chosen.ended)}
+    parts: list[Text] = [say("quality_tiers.headline", told=joined("notes", answers), **trained)]
+    parts.append(_of_other_forms(chosen, family))
+    against = next((pair for pair in families.rare_contrasts(family) if pair.arm is chosen), None)
     often, *_, rarely = _percents(chosen, family)
     text = say("quality_tiers.point", name=chosen.name, often=often, rarely=rarely)
     if against is not None:
@@ -348,14 +304,11 @@ def _percents(arm: QualityArm, family: Family) -> list[str]:
 
 def _of_other_forms(arm: QualityArm, family: Family) -> Text:
     """Say what it answers of the rarest where that was asked as often as the rest, or where it was trained longer."""
-    told = [
-        say("quality_tiers.headline_form", form=family.form_of(other), share=numbers.percent(mean))
-        for other in family.forms_of(arm)[1:]
-        if _is_telling(asked_of(other), family.times(other) or 0.0)
-        if (mean := other.mean(design.share_of(design.RARELY))) is not None
-    ]
+    told = []
+    for other in family.forms_of(arm)[1:]:
+        asked, times = asked_of(other), family.times(other) or 0.0
+        is_telling = (asked == EVENLY and times == 1) or (asked == design.UNEVENLY and times > 1)
+        if is_telling and (mean := other.mean(design.share_of(design.RARELY))) is not None:
+            share = numbers.percent(mean)
+            told.append(say("quality_tiers.headline_form", form=family.form_of(other), share=share))
     return say("quality_tiers.headline_forms", name=arm.name, forms=joined("notes", told)) if told else ""
-
-
-def _is_telling(asked: str, times: float) -> bool:
-    return (asked == EVENLY and times == 1) or (asked == design.UNEVENLY and times > 1)

@@ -1,8 +1,7 @@
 """What ran, what did not and why: a case that could not run is a row with a reason, never a gap."""
 
 from collections import Counter
-from collections.abc import Mapping
-from functools import partial
+from operator import itemgetter
 
 from suite.records import numbers
 from suite.records.privacy import scrub
@@ -14,7 +13,7 @@ from suite.report.table import Column, column, columns_of, plain, table
 
 Reason = tuple[Status, str, str]
 """A status, why, and the label."""
-Counts = tuple[str, Mapping[str, int]]
+Counts = tuple[str, Counter[str]]
 """A row's title, and how many of it each label has."""
 
 
@@ -27,19 +26,16 @@ def build(results: Results) -> Section | None:
     return section(
         "coverage",
         explanation=joined("sentence", said),
-        tables=[_counts(results), *_refused(results), _damaged(results), _unfinished(results)],
+        tables=[_counts(results), *_refused(results), *_unread(results)],
     )
 
 
 def _counts(results: Results) -> Table:
     """Count in a column for each label."""
-    by_status = {
-        status: Counter(current.label for current in results.records if current.record.status is status)
-        for status in Status
-    }
-    superseded = Counter[str]()
+    superseded, by_status = Counter[str](), {status: Counter[str]() for status in Status}
     for current in results.records:
         superseded[current.label] += current.superseded
+        by_status[current.record.status][current.label] += 1
     rows: list[Counts] = [
         ("column.cases", Counter(current.label for current in results.records)),
         *((f"status.{status}", found) for status, found in by_status.items() if found or status is Status.OK),
@@ -47,12 +43,9 @@ def _counts(results: Results) -> Table:
         ("column.damaged", Counter(unread.label for unread in results.damaged)),
         ("column.unfinished", Counter(unread.label for unread in results.unfinished)),
     ]
-    labels = [column(plain(label), partial(_of_label, label), numbers.count) for label in results.labels]
-    return table(say("coverage.counts"), rows, [column("column.runs", lambda row: say(row[0])), *labels])
-
-
-def _of_label(label: str, row: Counts) -> int:
-    return row[1].get(label, 0)
+    name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
+    labels = [column(plain(label), itemgetter(label), numbers.count) for label in results.labels]
+    return table(say("coverage.counts"), rows, [name, *columns_of(lambda row: row[1], labels)])
 
 
 def _refused(results: Results) -> list[Table]:
@@ -84,21 +77,14 @@ def _reason(current: CurrentRecord) -> Reason:
     return record.status, scrub(record.reason or numbers.NOTHING, is_ours=False), current.label
 
 
-UNREAD_COLUMNS: list[Column[Unread]] = [
-    column("column.label", lambda unread: unread.label, facet="label"),
-    column("column.folder", lambda unread: unread.name, kind=Kind.CODE),
-]
-
-
-def _damaged(results: Results) -> Table:
-    return table(
-        say("coverage.damaged"),
-        results.damaged,
-        [*UNREAD_COLUMNS, column("column.wrong", lambda unread: scrub(unread.reason, is_ours=False), kind=Kind.LONG)],
-        note=say("coverage.damaged_note"),
-    )
-
-
-def _unfinished(results: Results) -> Table:
-    note = say("coverage.unfinished_note")
-    return table(say("coverage.unfinished"), results.unfinished, UNREAD_COLUMNS, note=note)
+def _unread(results: Results) -> list[Table]:
+    """List every folder that gave no record: what is damaged in it, or that its run never ended."""
+    columns: list[Column[Unread]] = [
+        column("column.label", lambda unread: unread.label, facet="label"),
+        column("column.folder", lambda unread: unread.name, kind=Kind.CODE),
+    ]
+    wrong: Column[Unread] = column("column.wrong", lambda unread: scrub(unread.reason, is_ours=False), kind=Kind.LONG)
+    return [
+        table(say("coverage.damaged"), results.damaged, [*columns, wrong], note=say("coverage.damaged_note")),
+        table(say("coverage.unfinished"), results.unfinished, columns, note=say("coverage.unfinished_note")),
+    ]

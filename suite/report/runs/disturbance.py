@@ -17,7 +17,7 @@ from suite.report.model.run import cut, mapping, share
 from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, rows
 from suite.report.plot.scales import linear
-from suite.report.runs.telemetry import CPU, TelemetryRun, run_columns, run_name, settings_column, telemetry_runs
+from suite.report.runs.telemetry import CPU, SETTINGS, TelemetryRun, run_columns, run_name, telemetry_runs
 from suite.report.table import Column, column, columns_of, table
 
 TELLING = 0.05
@@ -59,24 +59,22 @@ class Disturbed:
 def build(results: Results) -> Section | None:
     """Build it from the runs with telemetry; None where nothing was sampled."""
     runs = telemetry_runs(results)
-    samples = sum(run.moments or _ticks(run) for run in runs)
+    samples = sum(run.moments or _count(run.telemetry.get("ticks"), MOST_TICKS) for run in runs)
     if not samples:
         return None
     found = [disturbed for run in runs for disturbed in _disturbed(run)]
     found.sort(key=lambda disturbed: (-disturbed.worst, -disturbed.others))
+    said = [say("disturbance.explanation"), _warning(found, len(runs), samples), _cost(runs)]
     return section(
         "disturbance",
-        explanation=joined(
-            "sentence", [say("disturbance.explanation"), _warning(found, len(runs), samples), _cost(runs)]
-        ),
+        explanation=joined("sentence", said),
         figures=[_figure([disturbed for disturbed in found if disturbed.shares])],
         tables=[_table(found, results)],
     )
 
 
-def _ticks(run: TelemetryRun) -> int:
-    ticks = run.telemetry.get("ticks")
-    return ticks if isinstance(ticks, int) and 0 < ticks < MOST_TICKS else 0
+def _count(said: Any, most: int) -> int:
+    return int(said) if isinstance(said, int) and 0 < said < most else 0
 
 
 def _disturbed(run: TelemetryRun) -> list[Disturbed]:
@@ -88,10 +86,9 @@ def _disturbed(run: TelemetryRun) -> list[Disturbed]:
         shares = {mark: value for (of, mark), value in run.marked.items() if of == device}
         if device == CPU and (run.steal_share or 0) > STOLEN:
             shares[STEAL] = run.steal_share or 0.0
-        others = mapping(run.devices, device).get("other_processes")
-        count = int(others) if isinstance(others, int) and 0 < others < MOST_OTHERS else 0
-        if shares or count:
-            found.append(Disturbed(run=run, device=device, shares=shares, others=count))
+        others = _count(mapping(run.devices, device).get("other_processes"), MOST_OTHERS)
+        if shares or others:
+            found.append(Disturbed(run=run, device=device, shares=shares, others=others))
     return found
 
 
@@ -129,17 +126,12 @@ def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
     names = [_row_name(disturbed, has_label=several) for disturbed in drawn]
     series = []
     for mark in dict.fromkeys(mark for disturbed in drawn for mark in disturbed.shares):
-        marked = [(row, disturbed) for row, disturbed in enumerate(drawn) if mark in disturbed.shares]
-        points = [
-            Point(
-                x=100 * disturbed.shares[mark],
-                y=row,
-                hover=joined(": ", [names[row], numbers.percent(disturbed.shares[mark])]),
-                facets=disturbed.run.facets,
-            )
-            for row, disturbed in marked
-        ]
-        offsets = [OFFSET + BAR * list(disturbed.shares).index(mark) for _, disturbed in marked]
+        points, offsets = [], []
+        for row, disturbed in enumerate(drawn):
+            if (marked := disturbed.shares.get(mark)) is not None:
+                hover = joined(": ", [names[row], numbers.percent(marked)])
+                points.append(Point(x=100 * marked, y=row, hover=hover, facets=disturbed.run.facets))
+                offsets.append(OFFSET + BAR * list(disturbed.shares).index(mark))
         name, colour = say_or(f"mark.{mark}", mark), COLOURS.get(mark, GREY)
         series.append(bars(name, points, colour=colour, width=BAR, offset=offsets))
     most = max(100 * disturbed.worst for disturbed in drawn)
@@ -165,7 +157,7 @@ def _table(found: Sequence[Disturbed], results: Results) -> Table:
             column(
                 "disturbance.others", lambda disturbed: disturbed.others or None, numbers.count, only_where_known=True
             ),
-            *columns_of(lambda disturbed: disturbed.run, [settings_column()]),
+            *columns_of(lambda disturbed: disturbed.run, [SETTINGS]),
         ],
         note=say("disturbance.note" if has_more else "disturbance.note_short"),
         facets_of=lambda disturbed: case_facets(disturbed.run.record.case.axes),

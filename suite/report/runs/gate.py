@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from suite.gate.sentences import COMMIT_LENGTH, POINTS, change, differences, facts, finite, most, percent, quantity
@@ -83,10 +84,6 @@ class Row:
     high: float
     allowed: float | None
 
-    @property
-    def ends(self) -> list[float]:
-        return [self.low, self.high, *([] if self.allowed is None else [self.allowed])]
-
 
 def build(results: Results) -> Section | None:
     """Build it from the judgements below the results; None without any."""
@@ -109,27 +106,17 @@ def _said(shown: Shown) -> Text:
     judgement = shown.judgement
     at = say("gate.at", at=_date(shown.judged)) if shown.judged.at else ""
     before, after = _side(judgement.before), _side(judgement.after)
-    said = joined(
-        "sentence",
-        [
-            say("gate.compared", after=after, before=before, at=at, counts=_counts(judgement) or numbers.NOTHING),
-            say("gate.interrupted") if judgement.interrupted else "",
-            say("gate.judged_nothing") if judgement.judged_nothing else "",
-        ],
-    )
+    compared = say("gate.compared", after=after, before=before, at=at, counts=_counts(judgement) or numbers.NOTHING)
+    interrupted = say("gate.interrupted") if judgement.interrupted else ""
+    judged_nothing = say("gate.judged_nothing") if judgement.judged_nothing else ""
+    said = joined("sentence", [compared, interrupted, judged_nothing])
     return say("gate.of", label=shown.label, said=said) if shown.label else said
 
 
 def _counts(judgement: Judgement) -> Text:
-    counts = judgement.counts
-    return joined(
-        "list",
-        [
-            say("gate.count", count=numbers.count(counts[outcome]), outcome=say(f"outcome.{outcome}"))
-            for outcome in Outcome
-            if counts[outcome]
-        ],
-    )
+    counts = {outcome: judgement.counts[outcome] for outcome in Outcome if judgement.counts[outcome]}
+    told = [(numbers.count(count), say(f"outcome.{outcome}")) for outcome, count in counts.items()]
+    return joined("list", [say("gate.count", count=count, outcome=outcome) for count, outcome in told])
 
 
 def _side(side: Side) -> Text:
@@ -154,10 +141,7 @@ def _figures(shown: Shown) -> list[Figure]:
     found = [row for verdict in drawable if (row := _row(verdict, shown)) is not None]
     timed = [row for row in found if row.verdict.low is not None]
     exact = [row for row in found if row.verdict.low is None and row.ratio != 1]
-    return [
-        *([_figure("gate.timed", "gate.timed_caption", timed, shown)] if timed else []),
-        *([_figure("gate.exact", "gate.exact_caption", exact, shown)] if exact else []),
-    ]
+    return [_figure(f"gate.{kind}", of, shown) for kind, of in (("timed", timed), ("exact", exact)) if of]
 
 
 def _row(verdict: Verdict, shown: Shown) -> Row | None:
@@ -186,14 +170,14 @@ def _quantity(verdict: Verdict) -> str:
     return cut(quantity(verdict), LONGEST_NAME)
 
 
-def _figure(title: str, caption: str, found: Sequence[Row], shown: Shown) -> Figure:
+def _figure(key: str, found: Sequence[Row], shown: Shown) -> Figure:
     drawn = found[:MOST_DRAWN]
     left = len(found) - len(drawn)
     left_out = say("signmap.not_drawn", count=numbers.count(left)) if left else ""
     return Figure(
-        title=say(title),
+        title=say(key),
         settings=shown.label,
-        caption=joined("sentence", [say(caption), say("gate.caption"), left_out]),
+        caption=joined("sentence", [say(f"{key}_caption"), say("gate.caption"), left_out]),
         views=[View(title="", figure=_forest(drawn, shown.judged.label))],
         height_px=FRAME_PX + ROW_PX * len(drawn),
         wide=True,
@@ -202,7 +186,7 @@ def _figure(title: str, caption: str, found: Sequence[Row], shown: Shown) -> Fig
 
 def _forest(drawn: Sequence[Row], label: str) -> dict[str, Any]:
     """Draw each quantity's change, what that may be by its interval, and what is allowed."""
-    ends = [end for row in drawn for end in row.ends]
+    ends = [end for row in drawn for end in (row.low, row.high, row.allowed) if end is not None]
     low, high = min([1 / LEAST_REACH, *ends]), max([LEAST_REACH, *ends])
     room = (high / low) ** ((ROOM - 1) / 2)
     low, high = low / room, high * room
@@ -229,22 +213,13 @@ def _allowed(drawn: Sequence[Row]) -> list[Series]:
 
 
 def _changes(outcome: Outcome, drawn: Sequence[Row], label: str) -> Series:
-    points = [
-        Point(
-            x=row.ratio,
-            y=place,
-            ends=(row.low, row.high),
-            hover=say(
-                "gate.hover",
-                name=row.name,
-                change=_change(row.verdict),
-                allowed=numbers.NOTHING if row.allowed is None else percent(row.allowed),
-            ),
-            facets=_facets(row.verdict) | {"label": label},
-        )
-        for place, row in enumerate(drawn)
-        if row.verdict.outcome is outcome
-    ]
+    points = []
+    for place, row in enumerate(drawn):
+        if row.verdict.outcome is outcome:
+            allowed = numbers.NOTHING if row.allowed is None else percent(row.allowed)
+            hover = say("gate.hover", name=row.name, change=_change(row.verdict), allowed=allowed)
+            facets = _facets(row.verdict) | {"label": label}
+            points.append(Point(x=row.ratio, y=place, ends=(row.low, row.high), hover=hover, facets=facets))
     return Series(name=say(f"outcome.{outcome}"), points=points, style=STYLES[outcome], along="x", size=10)
 
 
@@ -277,18 +252,12 @@ def _tables(shown: Shown) -> list[Table]:
     others = [verdict for verdict in every if verdict.outcome is not Outcome.SAME]
     warnings = [cut(warning, LONGEST_REASON) for warning in shown.judgement.warnings]
     differing = [[cut(text, LONGEST_REASON) for text in row] for row in differences(shown.judgement)]
+    titles = ("column.fact", "gate.before", "gate.after")
     return [
         _verdicts("gate.table", others, shown),
         _verdicts("gate.same", same, shown, folded=bool(others)),
         _table(
-            "gate.differences",
-            differing,
-            [
-                column("column.fact", lambda row: row[0]),
-                column("gate.before", lambda row: row[1]),
-                column("gate.after", lambda row: row[2]),
-            ],
-            shown,
+            "gate.differences", differing, [column(title, itemgetter(at)) for at, title in enumerate(titles)], shown
         ),
         _table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], shown),
     ]
@@ -299,6 +268,11 @@ def _table(key: str, found: Iterable[R], columns: Iterable[Column[R]], shown: Sh
 
 
 def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bool = False) -> Table:
+    """Lay verdicts out; the note says what all cases share, and how they were judged, as far as it is known."""
+    settings = cut(shared_settings(verdict.case for verdict in shown.judgement.verdicts), LONGEST_REASON)
+    known = joined("list", map(cut, facts(shown.judgement)))
+    shared = say("gate.shared", settings=settings) if settings else ""
+    judged_with = say("gate.judged_with", facts=known) if known else ""
     return _table(
         key,
         verdicts,
@@ -313,7 +287,7 @@ def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bo
             column("gate.after", lambda verdict: before_and_after(verdict)[1], kind=Kind.NUMBER),
         ],
         shown,
-        note=_how(shown.judgement),
+        note=joined("sentence", [shared, judged_with]),
         folded=folded,
         facets_of=_facets,
     )
@@ -321,16 +295,6 @@ def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bo
 
 def _reason(verdict: Verdict) -> Text:
     return joined("notes", [cut(text, LONGEST_REASON) for text in (verdict.reason, *verdict.notes)])
-
-
-def _how(judgement: Judgement) -> Text:
-    """Say what all cases share, and how they were judged, as far as it is known."""
-    shared = cut(shared_settings(verdict.case for verdict in judgement.verdicts), LONGEST_REASON)
-    known = joined("list", map(cut, facts(judgement)))
-    return joined(
-        "sentence",
-        [say("gate.shared", settings=shared) if shared else "", say("gate.judged_with", facts=known) if known else ""],
-    )
 
 
 def _earlier(earlier: Sequence[Judged]) -> Table:

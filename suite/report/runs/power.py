@@ -1,6 +1,5 @@
 """What a run drew: power over time with its phases, the joules it took, and by name what could not be read."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,40 +7,17 @@ from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.telemetry import Mark, Sample
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
+from suite.report.model import labels
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    SKY,
-    VARIANT,
-    VERMILION,
-    Style,
-    case_facets,
-    rank,
-    record_facets,
-    shown,
-)
+from suite.report.model.labels import VARIANT, Style, case_facets, rank, record_facets, shown
 from suite.report.model.results import Results
 from suite.report.model.run import cut, mapping
 from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, layout, plot, stretch
 from suite.report.plot.scales import linear
 from suite.report.plot.text import figure_text
-from suite.report.runs.telemetry import (
-    AVERAGE_POWER,
-    CPU,
-    POWER,
-    Power,
-    TelemetryRun,
-    run_columns,
-    run_name,
-    run_order,
-    settings_column,
-    telemetry_runs,
-)
+from suite.report.runs import telemetry
+from suite.report.runs.telemetry import AVERAGE_POWER, CPU, POWER, SETTINGS, Power, TelemetryRun
 from suite.report.table import column, columns_of, table
 
 SOURCES = ("nvml", "rapl")
@@ -53,19 +29,19 @@ MOST_POINTS = 600
 """Of a longer series, of neighbours the lowest and the highest are drawn: no peak is lost."""
 MOST_PHASES = 40
 PHASE_COLOURS = {
-    "prepare": SKY,
-    "ceilings": GREY,
-    "check": PURPLE,
-    "measure": GREEN,
-    "cold": BLUE,
-    "profile": ORANGE,
-    "energy": VERMILION,
+    "prepare": labels.SKY,
+    "ceilings": labels.GREY,
+    "check": labels.PURPLE,
+    "measure": labels.GREEN,
+    "cold": labels.BLUE,
+    "profile": labels.ORANGE,
+    "energy": labels.VERMILION,
 }
 MARKS: Mapping[str, Style] = {
-    Mark.THROTTLED: Style(colour=VERMILION, marker="x"),
-    Mark.PRESSURED: Style(colour=PURPLE, marker="triangle-down"),
+    Mark.THROTTLED: Style(colour=labels.VERMILION, marker="x"),
+    Mark.PRESSURED: Style(colour=labels.PURPLE, marker="triangle-down"),
 }
-OTHER_MARK = Style(colour=GREY, marker="diamond-open")
+OTHER_MARK = Style(colour=labels.GREY, marker="diamond-open")
 HEADROOM = 1.1
 
 Drawn = tuple[TelemetryRun, Power]
@@ -73,10 +49,10 @@ Drawn = tuple[TelemetryRun, Power]
 
 def build(results: Results) -> Section | None:
     """Build it from the runs with telemetry; None without any."""
-    runs = telemetry_runs(results)
+    runs = telemetry.telemetry_runs(results)
     if not runs:
         return None
-    powers = [(run, power) for run in sorted(runs, key=run_order) for power in run.powers]
+    powers = [(run, power) for run in sorted(runs, key=telemetry.run_order) for power in run.powers]
     return section(
         "power",
         explanation=say("power.explanation" if powers else "power.nothing", count=numbers.count(len(runs))),
@@ -124,60 +100,41 @@ def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> 
 def _plot(run: TelemetryRun, power: Power) -> dict[str, Any]:
     """Draw a run's power, its marked samples on it, its phases behind it, and its joules at the right."""
     facets, phases = record_facets(run.record), run.phases[:MOST_PHASES]
-    colours = {phase: PHASE_COLOURS.get(phase, GREY) for phase, _, _ in phases}
-    marks = dict.fromkeys(sample.mark for sample in power.samples if sample.mark)
-    line = Series(
-        name=say(f"power.quantity.{power.quantity}"),
-        points=list(map(_point, _thinned(power.samples))),
-        style=Style(colour=BLUE),
-        mode="lines",
-        facets=facets,
-    )
+    colours = {phase: PHASE_COLOURS.get(phase, labels.GREY) for phase, _, _ in phases}
+    points, quantity = list(map(_point, _thinned(power.samples))), say(f"power.quantity.{power.quantity}")
+    series: list[Series | Mapping[str, Any]] = [
+        Series(name=quantity, points=points, style=Style(colour=labels.BLUE), mode="lines", facets=facets),
+        *([_energy(power, facets)] if len(power.counter) > 1 else []),
+    ]
+    for mark in dict.fromkeys(sample.mark for sample in power.samples if sample.mark):
+        marked = [_point(sample) for sample in power.samples if sample.mark == mark][:MOST_POINTS]
+        name, style = say_or(f"mark.{mark}", mark), MARKS.get(mark, OTHER_MARK)
+        series.append(Series(name=name, points=marked, style=style, facets=facets, size=7))
+    for phase, colour in colours.items():
+        series.append(meaning(_phase_name(phase), symbol="square", size=12, color=colour, opacity=0.35))
+    second = {"overlaying": "y", "side": "right", "showgrid": False, "tickmode": "auto"}
     return plot(
-        [
-            line,
-            *([_energy(power, facets)] if len(power.counter) > 1 else []),
-            *(_marked(power, mark, facets) for mark in marks),
-            *(
-                meaning(_phase_name(phase), symbol="square", size=12, color=colour, opacity=0.35)
-                for phase, colour in colours.items()
-            ),
-        ],
+        series,
         xaxis=linear(say("power.time"), rangemode="tozero"),
         yaxis=linear(say("power.axis"), range=[0, HEADROOM * max(power.peak_w, 1e-3)]),
-        yaxis2=linear(
-            say("power.energy_axis"), overlaying="y", side="right", showgrid=False, tickmode="auto", rangemode="tozero"
-        ),
+        yaxis2=linear(say("power.energy_axis"), **second, rangemode="tozero"),
         shapes=[stretch(begin, end, colours[phase]) for phase, begin, end in phases],
         # Which run is drawn stands above the legend, since a view's button holds the variant alone.
-        legend={**layout()["legend"], "title": {"text": figure_text(run_name(run.record)), "side": "top"}},
+        legend={**layout()["legend"], "title": {"text": figure_text(telemetry.run_name(run.record)), "side": "top"}},
         margin={"l": 8, "r": 24, "t": 8, "b": 8, "pad": 2},
     )
 
 
 def _energy(power: Power, facets: Mapping[str, Text]) -> Series:
     first, step = power.counter[0], -(-len(power.counter) // MOST_POINTS)
-    drawn = [(sample.time_s, sample.value - first.value) for sample in power.counter[::step]]
+    points = []
+    for sample in power.counter[::step]:
+        joules = sample.value - first.value
+        hover = say("power.hover_energy", time=_s(sample.time_s), joules=numbers.joules(joules))
+        points.append(Point(x=sample.time_s, y=joules, hover=hover))
+    looks = Style(colour=labels.ORANGE, dash="dot")
     return Series(
-        name=say("power.energy"),
-        points=[
-            Point(x=time_s, y=joules, hover=say("power.hover_energy", time=_s(time_s), joules=numbers.joules(joules)))
-            for time_s, joules in drawn
-        ],
-        style=Style(colour=ORANGE, dash="dot"),
-        mode="lines",
-        facets=facets,
-        more={"yaxis": "y2"},
-    )
-
-
-def _marked(power: Power, mark: str, facets: Mapping[str, Text]) -> Series:
-    return Series(
-        name=say_or(f"mark.{mark}", mark),
-        points=[_point(sample) for sample in power.samples if sample.mark == mark][:MOST_POINTS],
-        style=MARKS.get(mark, OTHER_MARK),
-        facets=facets,
-        size=7,
+        name=say("power.energy"), points=points, style=looks, mode="lines", facets=facets, more={"yaxis": "y2"}
     )
 
 
@@ -195,13 +152,11 @@ def _thinned(samples: Sequence[Sample]) -> Sequence[Sample]:
     """Return the samples that are drawn."""
     if len(samples) <= MOST_POINTS:
         return samples
-    size = -(-2 * len(samples) // MOST_POINTS)
-    parts = [sorted(samples[first : first + size], key=_watts) for first in range(0, len(samples), size)]
-    return [sample for part in parts for sample in sorted({part[0], part[-1]}, key=lambda sample: sample.time_s)]
-
-
-def _watts(sample: Sample) -> float:
-    return sample.value
+    size, kept = -(-2 * len(samples) // MOST_POINTS), []
+    for first in range(0, len(samples), size):
+        part = sorted(samples[first : first + size], key=lambda sample: sample.value)
+        kept += sorted({part[0], part[-1]}, key=lambda sample: sample.time_s)
+    return kept
 
 
 def _s(time_s: float) -> str:
@@ -209,24 +164,21 @@ def _s(time_s: float) -> str:
 
 
 def _table(powers: Sequence[Drawn], results: Results) -> Table:
-    def used(drawn: Drawn) -> Text | None:
-        is_used = drawn[0].is_used(drawn[1].device)
-        return None if is_used is None else say("power.is_used" if is_used else "power.is_idle")
-
+    used = {True: say("power.is_used"), False: say("power.is_idle"), None: None}
     return table(
         say("power.table"),
         powers,
         [
-            *columns_of(lambda drawn: drawn[0], run_columns(results)),
+            *columns_of(lambda drawn: drawn[0], telemetry.run_columns(results)),
             column("signmap.device", lambda drawn: drawn[1].device, kind=Kind.CODE),
-            column("power.used", used),
+            column("power.used", lambda drawn: used[drawn[0].is_used(drawn[1].device)]),
             column("power.mean", lambda drawn: drawn[1].mean_w, numbers.watts),
             column("power.peak", lambda drawn: drawn[1].peak_w, numbers.watts),
             column("power.joules", lambda drawn: drawn[1].joules, numbers.joules),
             column("power.watched", lambda drawn: drawn[1].elapsed_s, numbers.seconds),
             column("power.share", lambda drawn: drawn[1].marked_share, numbers.percent),
             column("power.from", lambda drawn: _from(*drawn)),
-            *columns_of(lambda drawn: drawn[0], [settings_column()]),
+            *columns_of(lambda drawn: drawn[0], [SETTINGS]),
         ],
         note=say("power.note"),
         facets_of=lambda drawn: case_facets(drawn[0].record.case.axes),
@@ -242,20 +194,16 @@ def _from(run: TelemetryRun, power: Power) -> Text:
 
 def _missing(runs: Sequence[TelemetryRun]) -> Table:
     """Say in a row each way in which something gave no power or energy, however many runs it is."""
-    found: Counter[tuple[Text, Text]] = Counter()
-    why: dict[tuple[Text, Text], Text] = {}
-    for run in runs:
-        for what, state, reason in dict.fromkeys(_failures(run)):
-            found[what, state] += 1
-            why.setdefault((what, state), reason)
+    failures = [failure for run in runs for failure in dict.fromkeys(_failures(run))]
+    ways = grouped(failures, lambda failure: failure[:2])
     return table(
         say("power.missing"),
-        found.most_common(MOST_WAYS),
+        sorted(ways.values(), key=lambda same: -len(same))[:MOST_WAYS],
         [
-            column("power.what", lambda row: row[0][0]),
-            column("power.state", lambda row: row[0][1]),
-            column("power.why", lambda row: why[row[0]], kind=Kind.LONG),
-            column("column.runs", lambda row: row[1], numbers.count),
+            column("power.what", lambda same: same[0][0]),
+            column("power.state", lambda same: same[0][1]),
+            column("power.why", lambda same: same[0][2], kind=Kind.LONG),
+            column("column.runs", lambda same: len(same), numbers.count),
         ],
     )
 

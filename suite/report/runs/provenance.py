@@ -1,9 +1,9 @@
 """Where the numbers come from: machine, versions, code, clock and what the runs themselves warned of."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from suite.records import numbers
@@ -11,25 +11,14 @@ from suite.records.derived import started_at, warnings_of
 from suite.records.privacy import scrub
 from suite.records.record import Record
 from suite.report.blocks import Joined, Kind, Say, Section, Table, Text, joined, say, say_or, section
+from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
-from suite.report.table import column, plain, table
+from suite.report.table import Column, column, columns_of, plain, table
 
 LONGEST_FACT, LONGEST_IDENTIFIER = 400, 12
-ENVIRONMENT_FACTS = (
-    "machine_id",
-    "cpu",
-    "usable_cpus",
-    "cgroup_cpus",
-    "memory_bytes",
-    "cgroup_memory_bytes",
-    "gpus",
-    "gpus_unread",
-    "os",
-    "python",
-    "packages",
-    "variables",
-)
 IN_BYTES = ("memory_bytes", "cgroup_memory_bytes")
+OF_MACHINE = ("machine_id", "cpu", "usable_cpus", "cgroup_cpus", *IN_BYTES, "gpus", "gpus_unread")
+OF_SOFTWARE = ("os", "python", "packages", "variables")
 MOST_BYTES = 1 << 60
 NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")
 """Warnings that differ in nothing else are one."""
@@ -44,26 +33,25 @@ def build(results: Results) -> Section | None:
 
 def _facts(results: Results) -> Table:
     by_label = {label: [one.record for one in results.records if one.label == label] for label in results.labels}
-    facts: dict[str, Callable[[Record], Any]] = {name: partial(_environment_fact, name) for name in ENVIRONMENT_FACTS}
-    facts |= {
+    facts: dict[str, Callable[[Record], Any]] = {
+        **{name: partial(_environment_fact, name) for name in (*OF_MACHINE, *OF_SOFTWARE)},
         "suite_version": lambda record: record.provenance.get("suite_version"),
         "commit": _commit,
         "source_digest": lambda record: _short(record.provenance.get("source_digest")),
         "clock": _clock,
         "evidence": lambda record: say(f"evidence.{record.evidence}"),
     }
-    found: dict[str, dict[str, Text]] = {
-        name: {label: _every(map(fact, records)) for label, records in by_label.items()} for name, fact in facts.items()
-    }
-    rows: list[Fact] = [row for row in found.items() if any(row[1].values())]
+    rows: list[Fact] = []
+    for name, fact in facts.items():
+        found = {label: _every(map(fact, records)) for label, records in by_label.items()}
+        rows += [(name, found)] if any(found.values()) else []
     rows.append(("dates", {label: _dates(records) for label, records in by_label.items()}))
     rows.append(("records", {label: numbers.count(len(records)) for label, records in by_label.items()}))
-    labels = [column(plain(label), partial(_of_label, label), kind=Kind.LONG) for label in results.labels]
-    return table(say("provenance.facts"), rows, [column("column.fact", lambda row: say(f"fact.{row[0]}")), *labels])
-
-
-def _of_label(label: str, row: Fact) -> Text:
-    return row[1][label]
+    fact_name: Column[Fact] = column("column.fact", lambda row: say(f"fact.{row[0]}"))
+    labels: list[Column[Mapping[str, Text]]] = [
+        column(plain(label), itemgetter(label), kind=Kind.LONG) for label in results.labels
+    ]
+    return table(say("provenance.facts"), rows, [fact_name, *columns_of(lambda row: row[1], labels)])
 
 
 def _environment_fact(name: str, record: Record) -> Any:
@@ -96,7 +84,7 @@ def _every(values: Iterable[Any]) -> Text:
     """Return every different value once; several machines under one label are all named."""
     texts = dict.fromkeys(text for text in map(_written, values) if text != "")
     whole = joined("; ", texts)
-    return _fit(whole) if isinstance(whole, str) else joined("; ", [_fit(one) for one in texts])
+    return _fit(whole) if isinstance(whole, str) else joined("; ", map(_fit, texts))
 
 
 def _fit(text: Text) -> Text:
@@ -116,19 +104,14 @@ def _written(value: Any) -> Text:
 
 
 def _warnings(results: Results) -> Table:
-    found: Counter[tuple[str, str]] = Counter()
-    first: dict[tuple[str, str], str] = {}
-    for current in results.records:
-        for warning in warnings_of(current.record):
-            kind = current.label, NUMBER.sub("", warning)
-            found[kind] += 1
-            first.setdefault(kind, scrub(warning, is_ours=False))
+    said = [(current.label, warning) for current in results.records for warning in warnings_of(current.record)]
+    alike = grouped(said, lambda item: (item[0], NUMBER.sub("", item[1])))
     return table(
         say("provenance.warnings"),
-        found.most_common(),
+        sorted(alike.values(), key=lambda same: -len(same)),
         [
-            column("column.warning", lambda row: first[row[0]], kind=Kind.LONG),
-            column("column.label", lambda row: row[0][0], facet="label"),
-            column("column.records", lambda row: row[1], numbers.count),
+            column("column.warning", lambda same: scrub(same[0][1], is_ours=False), kind=Kind.LONG),
+            column("column.label", lambda same: same[0][0], facet="label"),
+            column("column.records", lambda same: len(same), numbers.count),
         ],
     )

@@ -119,15 +119,14 @@ def run_columns(results: Results) -> list[Column[TelemetryRun]]:
     ]
 
 
-def settings_column() -> Column[TelemetryRun]:
-    """Return the column of what else tells runs apart; of training runs that stands in no other column."""
+def _settings(run: TelemetryRun) -> str:
+    """Return what else tells runs apart; of training runs that stands in no other column."""
+    backend = str(run.record.provenance.get("backend") or run.axis("backend"))
+    training = [f"{name}={value}" for name in OF_TRAINING if (value := run.axis(name))]
+    return ", ".join(filter(None, [run.axis("dtype"), backend, *extras(run.record), *training]))
 
-    def settings(run: TelemetryRun) -> str:
-        backend = str(run.record.provenance.get("backend") or run.axis("backend"))
-        training = [f"{name}={value}" for name in OF_TRAINING if (value := run.axis(name))]
-        return ", ".join(filter(None, [run.axis("dtype"), backend, *extras(run.record), *training]))
 
-    return column("column.settings", settings, kind=Kind.CODE)
+SETTINGS = column("column.settings", _settings, kind=Kind.CODE)
 
 
 def run_name(record: Record) -> Text:
@@ -150,7 +149,8 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
         except (CorruptRecordError, OSError):
             samples, is_unreadable = [], True
         if samples or is_unreadable or telemetry_of(current.record):
-            found.append(_read(current, _with_plain_names(list(filter(_is_possible, samples))), is_unreadable))
+            possible = [sample for sample in samples if 0 <= sample.time_s < MOST_S and math.isfinite(sample.value)]
+            found.append(_read(current, _with_plain_names(possible), is_unreadable))
     return found
 
 
@@ -159,20 +159,17 @@ def run_order(run: TelemetryRun) -> tuple[object, ...]:
     return run.label, run.axis("geometry"), run.axis("phase"), tokens_of(run.record) or 0, rank(run.axis(VARIANT))
 
 
-def _is_possible(sample: Sample) -> bool:
-    return 0 <= sample.time_s < MOST_S and math.isfinite(sample.value)
-
-
 def _with_plain_names(samples: Sequence[Sample]) -> list[Sample]:
     """Return samples with names that may be shown; nearly always the very samples."""
-    named = {name for one in samples for name in (one.phase, one.device, one.mark) if name}
-    plain = {name: cut(name) for name in named} | {"": ""}
+    named = {name or "" for sample in samples for name in (sample.phase, sample.device, sample.mark)}
+    plain = {name: cut(name) for name in named}
     if all(name == text for name, text in plain.items()):
         return list(samples)
-    return [
-        replace(one, phase=plain[one.phase], device=plain[one.device], mark=plain[one.mark] if one.mark else None)
-        for one in samples
-    ]
+    kept = []
+    for sample in samples:
+        mark = plain[sample.mark] if sample.mark else None
+        kept.append(replace(sample, phase=plain[sample.phase], device=plain[sample.device], mark=mark))
+    return kept
 
 
 def _read(current: CurrentRecord, samples: list[Sample], is_unreadable: bool) -> TelemetryRun:
@@ -185,7 +182,7 @@ def _read(current: CurrentRecord, samples: list[Sample], is_unreadable: bool) ->
     steal = [value for one in series[CPU][STEAL] if (value := share(one.value)) is not None]
     return TelemetryRun(
         current=current,
-        marked=_marked_as_said(current) or _marked(samples, moments),
+        marked=_marked(current.record, samples, moments),
         powers=[power for _, of in sorted(series.items()) if (power := _power(of)) is not None],
         phases=_phases(samples),
         moments=max(moments.values(), default=0),
@@ -217,17 +214,12 @@ def _phases(samples: Sequence[Sample]) -> list[tuple[str, float, float]]:
     return [(phase, begin, end) for (phase, begin), end in zip(begins, ends, strict=True)]
 
 
-def _marked_as_said(current: CurrentRecord) -> dict[tuple[str, str], float]:
-    by_device = mapping(telemetry_of(current.record), "marked_share")
-    return {
-        (cut(device), cut(mark)): found
-        for device in by_device
-        for mark, value in mapping(by_device, device).items()
-        if (found := share(value))
-    }
-
-
-def _marked(samples: Sequence[Sample], moments: Mapping[str, int]) -> dict[tuple[str, str], float]:
+def _marked(record: Record, samples: Sequence[Sample], moments: Mapping[str, int]) -> dict[tuple[str, str], float]:
+    """Return the marked shares as the record says them; where it says none, of its samples."""
+    by_device = mapping(telemetry_of(record), "marked_share")
+    said = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
+    if shares := {(cut(device), cut(mark)): found for device, mark, value in said if (found := share(value))}:
+        return shares
     marked: dict[tuple[str, str], set[float]] = defaultdict(set)
     for sample in samples:
         if sample.mark:
