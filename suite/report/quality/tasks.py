@@ -331,7 +331,7 @@ def _pareto(found: Sequence[QualityExperiment]) -> Figure:
     of_task = grouped(found, lambda experiment: (experiment.label, experiment.value("task"))).values()
     best = [max(reversed(alike), key=lambda experiment: len(experiment.arms)) for alike in of_task]
     drawn = [experiment for experiment in best if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
-    views = [View(title=experiment.name, figure=_pareto_plot(experiment)) for experiment in drawn]
+    views = [View(title=experiment.title, figure=_pareto_plot(experiment)) for experiment in drawn]
     arms = [arm for experiment in drawn for arm in experiment.arms]
     return layout.figure("quality.pareto", views, arms, height_px=height_px(6), wide=True)
 
