@@ -121,7 +121,7 @@ def languages(text: str) -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in (TEXTS / text).iterdir()))
 
 
-def read_text(text: str, lang: str) -> dict[str, Any]:
+def read_text(text: str, lang: str) -> Mapping[str, Any]:
     """Return a text's sentences in one language: of a file, or of the files of a folder.
 
     Raises ValueError, naming the choices, for a language it does not have.
@@ -131,7 +131,8 @@ def read_text(text: str, lang: str) -> dict[str, Any]:
     return read_sentences(folder if folder.is_dir() else folder.with_suffix(".yaml"))
 
 
-def read_sentences(path: Path) -> dict[str, Any]:
+@functools.cache
+def read_sentences(path: Path) -> Mapping[str, Any]:
     """Return the sentences of a file, or of all files of a folder; two of one key are a fault."""
     found: dict[str, Any] = {}
     for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:

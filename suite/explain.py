@@ -6,6 +6,7 @@ that no language can claim a number of its own.
 
 import functools
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration import one_of, read_choice, read_text
@@ -34,7 +35,7 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en") -> str
     return text
 
 
-def _facts(geometry: Geometry, words: dict[str, Any]) -> dict[str, str]:
+def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
     """Every placeholder's text."""
     gqa = grouped_shape(geometry, kv_heads=_groups(geometry))
     mla = absorbed_shape(geometry)
@@ -69,7 +70,7 @@ def _facts(geometry: Geometry, words: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _notes(geometry: Geometry, words: dict[str, Any]) -> str:
+def _notes(geometry: Geometry, words: Mapping[str, Any]) -> str:
     """How the variants that the model itself does not have are laid over it, and what its own figures leave out."""
     notes = ["latent_model" if geometry.is_latent else "grouped_model"]
     if _has_window(geometry.name):
@@ -123,7 +124,7 @@ def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, fl
     return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
 
 
-def _table(shapes: dict[str, LayerShape], num_layers: int, words: dict[str, Any]) -> str:
+def _table(shapes: dict[str, LayerShape], num_layers: int, words: Mapping[str, Any]) -> str:
     """One line a variant: cache, intensity, and on each device which ceiling holds it back."""
     step = _decode_step()
     ridges = [f"{device} {_ceilings(device).ridge_flops_per_byte:.0f}" for device in DEVICES]
@@ -140,7 +141,7 @@ def _table(shapes: dict[str, LayerShape], num_layers: int, words: dict[str, Any]
     return "\n".join("  " + "  ".join(map(_right, row, widths)) for row in rows)
 
 
-def _smaller_than(elements: int, name: str, words: dict[str, Any]) -> str:
+def _smaller_than(elements: int, name: str, words: Mapping[str, Any]) -> str:
     """Published models whose own attention caches fewer elements a token and layer, as text."""
     smaller = {other: count for other, count in _published_elements().items() if count < elements and other != name}
     listed = [f"{other} {count:,}" for other, count in sorted(smaller.items(), key=lambda item: item[1])]

@@ -1,5 +1,6 @@
 """The published sizes of a model's attention: what a variant is laid over."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,8 +66,9 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
     return geometry
 
 
+@functools.cache
 def load_geometry(name: str) -> Geometry:
-    """A published geometry by the name of its file. Raises ValueError, naming the choices, for an unknown one."""
+    """Return a published geometry by its file's name. Raises ValueError, naming the choices, for an unknown one."""
     return geometry_from(read_choice("geometry", name))
 
 

@@ -25,8 +25,9 @@ class Hardware:
         return None if peak is None else Ceilings(flops_per_s=peak, bytes_per_s=self.bytes_per_s)
 
 
+@functools.cache
 def load_hardware(name: str) -> Hardware:
-    """A device by the name of its file. Raises ValueError, naming the choices, for an unknown one."""
+    """Return a device by the name of its file. Raises ValueError, naming the choices, for an unknown one."""
     return hardware_from(read_choice("hardware", name))
 
 

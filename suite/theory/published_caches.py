@@ -1,5 +1,6 @@
 """Caches of published models, from closed forms."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,11 +35,12 @@ class ModelCache:
         return self.elements / self.elements_mha
 
 
-def published_caches() -> list[ModelCache]:
+@functools.cache
+def published_caches() -> tuple[ModelCache, ...]:
     """Return every published geometry, the smallest cache first."""
     said = {name: read_choice("geometry", name) for name in geometry_names()}
     found = [_model(name, settings) for name, settings in said.items() if settings["family"] != "synthetic"]
-    return sorted(found, key=lambda model: model.bytes_per_token)
+    return tuple(sorted(found, key=lambda model: model.bytes_per_token))
 
 
 def _model(name: str, settings: Mapping[str, Any]) -> ModelCache:

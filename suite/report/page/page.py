@@ -6,6 +6,7 @@ inflates it and runs it, which the policy allows for that very text.
 """
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -101,6 +102,7 @@ def _script() -> str:
     return "\n".join(['"use strict";\n(() => {', *parts, "})();"])
 
 
+@functools.cache
 def _plotly_js() -> str:
     # Imported here, since it takes longer than everything else and pages without figures do not need it.
     from plotly.offline import get_plotlyjs
@@ -122,6 +124,7 @@ def _notices(source: str) -> str:
     return "\n\n".join([*(one.replace("\\n", "\n") for one in told), MIT])
 
 
+@functools.cache
 def _packed(source: str) -> str:
     """Less than half as long, and the same each time: a page that is written twice does not differ."""
     return base64.b64encode(gzip.compress(source.encode(), mtime=0)).decode()

@@ -76,7 +76,7 @@ def load_texts(lang: str) -> Texts:
     What such a package does not say in this language it says in English. Raises ValueError, naming the choices, for a
     language that is not there, and for a key that two of them have.
     """
-    sentences = read_text("report", lang)
+    sentences = dict(read_text("report", lang))
     for point in foreign_sections():
         spec = find_spec(point.module)
         folder = Path(spec.origin).parent / "texts" if spec and spec.origin else None
