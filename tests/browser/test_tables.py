@@ -8,7 +8,7 @@ import suite.report
 from suite.records import numbers
 from tests.browser.looking import EVERY_RESULT, column, saved_rows, table_of, tool
 
-VALUES_JS = Path(suite.report.__file__).parent / "scripts/values.js"
+VALUES_JS = Path(suite.report.__file__).parent / "page/scripts/values.js"
 CATCH_CLIPBOARD = (
     "Object.defineProperty(navigator, 'clipboard', { value: { writeText: async (t) => (window.copied = t) } })"
 )

@@ -103,7 +103,7 @@ def test_a_view_is_switched_by_its_button(open_page, ordinary):
     kernel.click()
     wait_until(page, "y => document.querySelector('#latency .plot').data[0].y[0] !== y", arg=layer[0])
     assert kernel.get_attribute("aria-pressed") == "true"
-    assert traces(figure)[0]["y"] == pytest.approx([0.4 * value for value in layer])
+    assert traces(figure)[0]["y"] == pytest.approx([0.4 * value for value in layer], rel=1e-4)
 
 
 def test_the_legend_hides_a_line_and_shows_one_alone(open_page, ordinary):
