@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from suite.configuration import workload_definition
 from suite.records.derived import by_launch
 from suite.records.metrics import METRICS
-from suite.records.record import Reading, Record, Status
+from suite.records.record import CorruptRecordError, Reading, Record, Status
 from suite.records.store import read_record, reading_rows
 from suite.report.model.experiment import (
     Arm,
@@ -154,19 +154,21 @@ class Runs:
     def _read(self, workload: str | None) -> Iterator[CurrentRecord]:
         """Read them one by one: who keeps none of the readings needs no memory for all."""
         for current in self._named(workload):
-            yield replace(current, record=read_record(current.folder))
+            try:
+                yield replace(current, record=read_record(current.folder))
+            except CorruptRecordError as error:  # of readings, which loading does not read
+                warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
     def _experiments(self, workload: str, by: str, quantity: Quantity[Run]) -> list[Experiment[Run]]:
         """Group a workload's runs into arms that differ in `by` and in sizes of its own."""
 
         def read(current: CurrentRecord, key: Pairs) -> Run:
-            record = read_record(current.folder)
             # Of all readings the compared number alone is kept.
-            number = _last(record, *quantity.name.split("/"))
-            return Run(current=replace(current, record=replace(record, readings=number)), key=key)
+            kept = _last(current.record, *quantity.name.split("/"))
+            return Run(current=replace(current, record=replace(current.record, readings=kept)), key=key)
 
         design = Design(workload=workload, read=read, is_factor=lambda name: name == by or name.startswith(f"{by}."))
-        runs = runs_of(replace(self._results, records=self._named(workload)), design)
+        runs = runs_of(replace(self._results, records=list(self._read(workload))), design)
         found = experiments(runs, design, has_labels=False, named=partial(_in_order, by))
         return [one for one in found if len({arm.said(by) for arm in one.arms}) > 1]
 

@@ -103,3 +103,11 @@ def test_every_plot_draws_what_the_page_draws(feedback):
 def test_no_folder_is_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="path must be a folder of results; got"):
         suite.load(tmp_path / "none")
+
+
+def test_a_run_whose_readings_are_damaged_is_left_out_and_named(tmp_path):
+    good, bad = store(tmp_path, build(), build(attention="mha"))
+    (bad / "samples.parquet").write_bytes(b"PAR1")
+    runs = suite.load(tmp_path)
+    with pytest.warns(UserWarning, match=f"left out as damaged: {bad.name}"):
+        assert set(runs.table().attention) == {"mla"}
