@@ -48,7 +48,7 @@ def report(
 
 
 def default_folders() -> list[Path]:
-    """What `suite report` shows when no folder is named: each folder below results/ but the kept ones."""
+    """Return what is shown when no folder is named: each folder below results/ but the kept ones."""
     folders = [path for path in sorted(RESULTS.glob("*")) if path.is_dir() and path.name not in KEPT]
     runs_lie_directly_here = any((folder / RECORD).exists() for folder in folders)
     return [RESULTS] if runs_lie_directly_here or not folders else folders
@@ -66,26 +66,14 @@ def say_sections(results: Results, texts: Texts) -> list[Section]:
     return [texts.section(section) for section in build_sections(results)]
 
 
-def _html(results: Results, texts: Texts) -> Iterable[str]:
-    return [page(say_sections(results, texts), results, texts)]
-
-
 def _markdown(results: Results, texts: Texts) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
     return [markdown([section for section in say_sections(results, texts) if section.id in wanted])]
 
 
-def _csv(results: Results, texts: Texts) -> Iterable[str]:
-    return tables_csv(say_sections(results, texts))
-
-
-def _readings(results: Results, texts: Texts) -> Iterable[str]:
-    return readings_csv(results)
-
-
 WRITERS: dict[str, tuple[str, Callable[[Results, Texts], Iterable[str]]]] = {
-    "html": ("index.html", _html),
+    "html": ("index.html", lambda results, texts: [page(say_sections(results, texts), results, texts)]),
     "markdown": ("index.md", _markdown),
-    "csv": ("index.csv", _csv),
-    "readings": ("readings.csv", _readings),
+    "csv": ("index.csv", lambda results, texts: tables_csv(say_sections(results, texts))),
+    "readings": ("readings.csv", lambda results, _: readings_csv(results)),
 }

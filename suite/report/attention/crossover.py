@@ -10,12 +10,12 @@ from suite.records.derived import ceilings_of
 from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
 from suite.report.attention.groups import axes_of
 from suite.report.attention.timings import LAYER, Timing, row_facets, timings
-from suite.report.blocks import Figure, Kind, Section, Text, View, dotted, joined, say, section
+from suite.report.blocks import Facets, Figure, Kind, Section, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style
 from suite.report.model.results import Results
 from suite.report.model.run import MOST_TOKENS, extras
-from suite.report.plot.marks import Facets, Point, Series
+from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
 from suite.report.table import Column, column, columns_of, table

@@ -25,7 +25,7 @@ from suite.report.model.results import Results
 from suite.report.model.run import extras, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap, shading
 from suite.report.plot.marks import Point, Series
-from suite.report.plot.rows import rows
+from suite.report.plot.rows import drawn_of, rows
 from suite.report.plot.scales import linear, ticked
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, table
@@ -162,8 +162,7 @@ def ratio_colours() -> dict[str, Any]:
 def pair_figure(pairs: Sequence[Pair], results: Results) -> Figure | None:
     """Draw the longest context of each series; None without pairs."""
     longest = list({pair.series: pair for pair in pairs}.values())
-    drawn = longest[:MOST_DRAWN]
-    left_out = say("signmap.not_drawn", count=len(longest) - len(drawn)) if len(longest) > len(drawn) else ""
+    drawn, left_out = drawn_of(longest, MOST_DRAWN)
     return Figure(
         title=say("signmap.measured"),
         caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),

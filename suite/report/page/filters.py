@@ -3,13 +3,11 @@
 What says nothing of a facet stays whatever is chosen.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from suite.records import numbers
-from suite.report.blocks import Joined, Say, Section, Table, Text
+from suite.report.blocks import Facets, Joined, Say, Section, Table, Text
 from suite.report.model.labels import FACETS
-
-Facets = Mapping[str, Text | Sequence[Text]]
 
 
 def told(table: Table) -> tuple[Facets, Sequence[Facets]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from suite.report.blocks import Text
 from suite.report.model.labels import GREY
-from suite.report.plot.marks import faint, texts
+from suite.report.plot.marks import faint
 from suite.report.plot.plots import layout
 from suite.report.plot.scales import Ticks, ticked
 from suite.report.plot.text import figure_text
@@ -44,8 +44,16 @@ def heatmap(
         "ygap": 2,
         **colours,
     }
-    in_rows = [name for name in names for _ in heads]
-    shown = texts(heads * len(names), in_rows, [text for row in written for text in row], size=text_px)
+    # Texts of the cells themselves would not follow the page's own colour.
+    shown = {
+        "type": "scatter",
+        "mode": "text",
+        "x": heads * len(names),
+        "y": [name for name in names for _ in heads],
+        "text": [text for row in written for text in row],
+        "textfont": {"size": text_px},
+        "hoverinfo": "skip",
+    }
     ends = [-0.5, len(names) - 0.5]
     return {
         "data": [cells, shown],
@@ -99,11 +107,10 @@ def colour_bar(title: Text, ticks: Ticks) -> dict[str, Any]:
 def shading(reach: float, rows: int, colours: dict[str, Any]) -> dict[str, Any]:
     """Return the colours of a map behind rows of points, as far as `reach` on either side of zero."""
     shades = [reach * step / 80 for step in range(-80, 81)]
-    ends = [-0.5, rows - 0.5]
     return {
         "type": "heatmap",
         "x": shades,
-        "y": ends,
+        "y": [-0.5, rows - 0.5],
         "z": [shades],
         "hoverinfo": "skip",
         "showscale": False,
