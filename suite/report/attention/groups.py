@@ -34,10 +34,6 @@ class Group:
     names: Mapping[Timing, Text] = field(default_factory=dict)
     """What each belongs to, where the title does not say it."""
 
-    def name_of(self, timing: Timing) -> Text:
-        """Return what a timing belongs to."""
-        return self.names.get(timing) or dotted(self.title, self.settings)
-
 
 def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[Group]:
     """Return a group for each figure; in the last one is what has none."""
@@ -95,6 +91,16 @@ def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:
         geometry, phase, *rest = heads
         titles[key] = dotted(geometry, phase_name(phase), *rest), dotted(*told)
     return titles
+
+
+def any_of(case: Mapping[str, Timing]) -> Timing:
+    """Return one of a case's timings, for what all share."""
+    return next(iter(case.values()))
+
+
+def lines_of(found: Iterable[Timing]) -> str:
+    """Return the lines that timings belong to, each once."""
+    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in found))
 
 
 def usual_context(found: Iterable[tuple[int | None, object]]) -> int | None:

@@ -10,14 +10,13 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.attention.columns import CONTEXT, REGIME, VARIANT, label_column
-from suite.report.attention.groups import titles_of, usual_context
+from suite.report.attention.groups import any_of, titles_of, usual_context
 from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
 from suite.report.attention.lines import span_views
 from suite.report.attention.timings import SPANS, Timing, in_order, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import VARIANT as ATTENTION
-from suite.report.model.labels import shown, style_of
+from suite.report.model.labels import shown, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
@@ -79,7 +78,7 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
         Series(
             name=dotted(name, label if has_labels else ""),
             points=[Point(x=one.median_s, y=figure_text(_device(one)), hover=_hover(one)) for one in line],
-            style=style_of(ATTENTION, line[0].variant),
+            style=variant_style(line[0].variant),
             ordinal=results.labels.index(label),
             facets={"variant": shown(line[0].variant), "label": label},
             size=marker_px(place),
@@ -124,7 +123,7 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
     return table(
         title,
         [{timing.span: timing for timing in case} for case in cases],
-        [*columns_of(_any, named), *of_spans, *columns_of(_any, kept)],
+        [*columns_of(any_of, named), *of_spans, *columns_of(any_of, kept)],
         settings=settings,
         note=say("projection.note_mha" if has_mha else "projection.note_slowest"),
         facets=row_facets(found[0]),
@@ -134,7 +133,3 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
 def _place(timing: Timing) -> object:
     """Return where variants are compared."""
     return timing.tokens, _device(timing), timing.label, timing.span
-
-
-def _any(case: Spans) -> Timing:
-    return next(iter(case.values()))

@@ -16,8 +16,7 @@ from suite.report.attention.lines import span_views
 from suite.report.attention.timings import Timing, by_span, in_order, is_plausible, plausible_rate, span_title, timings
 from suite.report.blocks import Figure, Kind, Section, Text, dotted, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import GREY, Style, phase_name, rank, shown, style_of
-from suite.report.model.labels import VARIANT as ATTENTION
+from suite.report.model.labels import GREY, Style, phase_name, rank, shown, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
@@ -112,7 +111,7 @@ def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     return Series(
         name=dotted(variant, phase, first.label if len(sizes) > 1 else ""),
         points=points,
-        style=style_of(ATTENTION, first.variant),
+        style=variant_style(first.variant),
         ordinal=FILLINGS.get(first.axis("phase"), UNKNOWN_FILLING),
         facets={"variant": variant, "phase": phase, "label": first.label},
         group=variant,
@@ -133,7 +132,7 @@ def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> l
     variants, phases, _ = (dict.fromkeys(part) for part in zip(*keys, strict=True))
     entries = []
     for variant in variants:
-        name, style = shown(variant), style_of(ATTENTION, variant)
+        name, style = shown(variant), variant_style(variant)
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
     for phase in phases:
         said, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]

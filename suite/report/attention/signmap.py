@@ -15,12 +15,12 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import ceilings_of
 from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
-from suite.report.attention.groups import axes_of, told_apart
+from suite.report.attention.groups import axes_of, lines_of, told_apart
 from suite.report.attention.timings import KERNEL, Timing, is_plausible, one_launch_reach, row_facets, timings
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio
-from suite.report.model.labels import GREY, VARIANT, style_of
+from suite.report.model.labels import GREY, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import extras, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap, shading
@@ -156,7 +156,7 @@ def settings_of(pairs: Sequence[Pair]) -> dict[Pair, str]:
 
 def ratio_colours() -> dict[str, Any]:
     """Return GQA's colour, through nothing, to MLA's, for the logarithm of a ratio."""
-    return diverging(style_of(VARIANT, "gqa").colour, style_of(VARIANT, "mla").colour, REACH)
+    return diverging(variant_style("gqa").colour, variant_style("mla").colour, REACH)
 
 
 def pair_figure(pairs: Sequence[Pair], results: Results) -> Figure | None:
@@ -219,7 +219,7 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
             column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
             column("signmap.measured_ratio", lambda pair: pair.measured, numbers.times),
             column("signmap.range", _range, kind=Kind.NUMBER),
-            column("column.backend", _backends, kind=Kind.CODE),
+            column("column.backend", lambda pair: lines_of((pair.gqa, pair.mla)), kind=Kind.CODE),
             column("column.settings", settings_of(pairs).get, kind=Kind.CODE),
             *columns_of(mla, label_column(results)),
         ],
@@ -231,10 +231,6 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
 def _range(pair: Pair) -> str:
     low, high = map(numbers.times, pair.ends)
     return f"{low.rstrip('×')}–{high}"
-
-
-def _backends(pair: Pair) -> str:
-    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in (pair.gqa, pair.mla)))
 
 
 def build(results: Results) -> Section:

@@ -10,7 +10,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,25 +57,26 @@ SAFE_IN_SCRIPT = str.maketrans(
 
 
 def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
-    """The whole page, as text."""
+    """Return the whole page, as text."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    has_figures = any(section.figures for section in sections)
-    plotly_js = _plotly_js() if has_figures else ""
-    script = _script()
+    plotly_js = _plotly_js() if any(section.figures for section in sections) else ""
+    parts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    script = "\n".join(['"use strict";\n(() => {', *parts, "})();"])
+    said = {"records": numbers.count(len(results.records)), "labels": texts("punctuation.list").join(results.labels)}
     return environment.get_template("page.html").render(
         texts=texts,
         version=__version__,
-        intro=_intro(results, texts),
+        intro=texts("page.intro", **said) if results.records else texts("page.no_records"),
         headlines=[headline for section in sections for headline in section.headlines],
         sections=sections,
         choices=choices(sections),
         script=Markup(script),
-        plotly=_packed(plotly_js) if has_figures else "",
+        plotly=_packed(plotly_js) if plotly_js else "",
         plotly_version=_plotly_version(plotly_js),
-        notices=_notices(plotly_js) if has_figures else "",
-        policy=_policy([script, *([plotly_js] if has_figures else [])]),
+        notices=_notices(plotly_js) if plotly_js else "",
+        policy=_policy(filter(None, [script, plotly_js])),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         config=in_script(PLOTLY_CONFIG),
         figure_text=figure_text,
@@ -85,20 +86,8 @@ def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
 
 
 def in_script(value: Any) -> Markup:
-    """Plain data as JSON that cannot end the script element it stands in."""
+    """Return plain data as JSON that cannot end the script element it stands in."""
     return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False).translate(SAFE_IN_SCRIPT))
-
-
-def _intro(results: Results, texts: Texts) -> str:
-    if not results.records:
-        return texts("page.no_records")
-    labels = texts("punctuation.list").join(results.labels)
-    return texts("page.intro", records=numbers.count(len(results.records)), labels=labels)
-
-
-def _script() -> str:
-    parts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join(['"use strict";\n(() => {', *parts, "})();"])
 
 
 def _plotly_js() -> str:
@@ -117,17 +106,17 @@ def _plotly_version(source: str) -> str:
 
 
 def _notices(source: str) -> str:
-    """The licences that plotly.js and what is bundled in it come under: packed as it is, nobody could read them."""
+    """Return the licences of plotly.js and what is bundled in it: packed as it is, nobody could read them there."""
     told = [one for one in COMMENT.findall(source) if re.search("licen[cs]e|copyright", one, re.IGNORECASE)]
     return "\n\n".join([*(one.replace("\\n", "\n") for one in told), MIT])
 
 
 def _packed(source: str) -> str:
-    """Less than half as long, and the same each time: a page that is written twice does not differ."""
+    """Return it less than half as long, and the same each time: a page that is written twice does not differ."""
     return base64.b64encode(gzip.compress(source.encode(), mtime=0)).decode()
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Iterable[str]) -> str:
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (
