@@ -21,12 +21,7 @@ KEPT = ("baseline", "reference")
 
 
 def report(
-    results: Sequence[Path],
-    labels: Sequence[str],
-    *,
-    format: str = "html",
-    lang: str = "en",
-    out: Path | None = None,
+    results: Sequence[Path], labels: Sequence[str], *, format: str = "html", lang: str = "en", out: Path | None = None
 ) -> tuple[Path | None, int]:
     """Write the report and return where it went and the exit code: 4 where a run's folder is damaged, else 0.
 

@@ -143,7 +143,9 @@ def _bars(forms: Forms, span: str) -> dict[str, Any]:
         Point(
             x=timing.median_s,
             y=name,
-            text=_ratio(timing.median_s / best),
+            text=say("callstyle.ratio", ratio=numbers.times(timing.median_s / best))
+            if timing.median_s > best
+            else say("callstyle.best"),
             hover=f"{name}: {numbers.seconds(timing.median_s)}",
             facets={"variant": shown(timing.variant)},
         )
@@ -163,14 +165,9 @@ def _bars(forms: Forms, span: str) -> dict[str, Any]:
     )
 
 
-def _ratio(ratio: float) -> Text:
-    return say("callstyle.best") if ratio == 1 else say("callstyle.ratio", ratio=numbers.times(ratio))
-
-
 def _table(computations: Sequence[Forms], results: Results) -> Table:
     rows = [(form, forms) for forms in computations for form in forms]
     settings, first = _settings(computations), computations[0][0]
-    has_foreign = any(_is_foreign(form) for form, _ in rows)
 
     def over_best(span: str, row: tuple[Form, Forms]) -> float | None:
         median_s, known = _median_s(span, row[0]), [form[span].median_s for form in row[1] if span in form]
@@ -192,7 +189,7 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
             *times,
             column("callstyle.ran", lambda row: _ran(any_of(row[0])), kind=Kind.CODE),
         ],
-        note=say("callstyle.note_foreign" if has_foreign else "callstyle.note"),
+        note=say("callstyle.note_foreign" if any(_is_foreign(form) for form, _ in rows) else "callstyle.note"),
         folded=True,
         facets=row_facets(any_of(first)),
         facets_of=lambda row: {"variant": shown(any_of(row[0]).variant)},

@@ -34,6 +34,10 @@ class Group:
     names: Mapping[Timing, Text] = field(default_factory=dict)
     """What each belongs to, where the title does not say it."""
 
+    def name_of(self, timing: Timing) -> Text:
+        """Return what a timing belongs to."""
+        return self.names.get(timing) or dotted(self.title, self.settings)
+
 
 def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[Group]:
     """Return a group for each figure; in the last one is what has none."""

@@ -9,7 +9,7 @@ from suite.records.derived import noted
 from suite.report.attention.groups import Group, groups
 from suite.report.attention.lines import Metric, case_table, line_figure, side_by_side
 from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
-from suite.report.blocks import Section, Table, Text, dotted, say, section
+from suite.report.blocks import Section, Table, Text, say, section
 from suite.report.model.results import Results
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis, byte_ticks
@@ -49,9 +49,7 @@ def _axis(title: Text, peaks: Sequence[float]) -> Axis:
     return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
 
 
-METRIC = Metric(
-    caption="memory.caption", title="memory.axis", hover="memory.hover", value=_peak, text=numbers.bytes_iec, axis=_axis
-)
+METRIC = Metric(section="memory", value=_peak, text=numbers.bytes_iec, axis=_axis)
 
 
 def _cases(group: Group) -> list[Timing]:
@@ -80,16 +78,8 @@ COLUMNS: list[Column[Timing]] = [
 
 
 def _differing(found: Sequence[Group], results: Results) -> Table:
-    names = {
-        timing: group.names.get(timing) or dotted(group.title, group.settings)
-        for group in found
-        for timing in _cases(group)
-        if _differs(timing)
-    }
+    names = {timing: group.name_of(timing) for group in found for timing in _cases(group) if _differs(timing)}
     differing = Group(title=say("memory.differing"), timings=list(names), names=names)
-    columns = [column("memory.formula", BY_FORMULA, _exact), column("memory.counted", COUNTED, _exact)]
+    exact = "{:,.0f} B".format
+    columns = [column("memory.formula", BY_FORMULA, exact), column("memory.counted", COUNTED, exact)]
     return case_table(differing, differing.timings, results, columns, note=say("memory.differing_note"))
-
-
-def _exact(size: float) -> str:
-    return f"{numbers.count(size)} B"

@@ -3,8 +3,7 @@
 Nothing on it was measured. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from operator import methodcaller
 from typing import Any
 
@@ -97,10 +96,8 @@ def _hover(timing: Timing) -> Text:
 
 def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
     has_mha = any(timing.variant == BASELINE for timing in found)
-    base_s: dict[object, float] = defaultdict(float)
-    for timing in found:
-        if timing.variant == BASELINE or not has_mha:
-            base_s[_place(timing)] = max(base_s[_place(timing)], timing.median_s)
+    compared_with = [timing for timing in found if timing.variant == BASELINE or not has_mha]
+    base_s = {place: max(one.median_s for one in at) for place, at in grouped(compared_with, _place).items()}
     ordered = sorted(in_order(found), key=lambda one: (one.tokens or 0, _device(one)))
     cases = grouped(ordered, lambda one: id(one.current)).values()
     named = [
@@ -111,7 +108,7 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
         *label_column(results),
     ]
     over = "projection.over_mha" if has_mha else "projection.over_slowest"
-    speed: Column[Timing] = column(over, lambda one: base_s[_place(one)] / one.median_s or None, numbers.times)
+    speed: Column[Timing] = column(over, lambda one: base_s.get(_place(one), 0) / one.median_s or None, numbers.times)
     of_spans: list[Column[Spans]] = []
     for span in SPANS:
         time: Column[Timing] = column(span_title(span), lambda one: one.median_s, numbers.seconds)
@@ -130,6 +127,6 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
     )
 
 
-def _place(timing: Timing) -> object:
+def _place(timing: Timing) -> Hashable:
     """Return where variants are compared."""
     return timing.tokens, _device(timing), timing.label, timing.span
