@@ -34,7 +34,7 @@ from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.hardware import known_hardware
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import Pass
-from suite.theory.sign_map import CONTEXT_TOKENS, Duel, duel, exact_quantities
+from suite.theory.sign_map import CONTEXT_TOKENS, duel, exact_quantities
 from suite.theory.sign_map import DTYPE as MAP_DTYPE
 
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
@@ -136,11 +136,11 @@ def machines(pairs: Sequence[Pair]) -> dict[str, dict[Cell, Pair]]:
     found = grouped(on_map, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
     labels = list(dict.fromkeys(label for label, _ in found))
     names = dict(zip(labels, short_names(labels), strict=True))
-    named = {
-        names[label] if dtype == MAP_DTYPE else f"{names[label]}, {dtype}": of_machine
-        for (label, dtype), of_machine in found.items()
-    }
-    return {name: {cell: pair for pair in of if (cell := pair.cell)} for name, of in named.items()}
+    cells: dict[str, dict[Cell, Pair]] = {}
+    for (label, dtype), of_machine in found.items():
+        name = names[label] if dtype == MAP_DTYPE else f"{names[label]}, {dtype}"
+        cells[name] = {cell: pair for pair in of_machine if (cell := pair.cell)}
+    return cells
 
 
 def _ridge(pairs: Iterable[Pair]) -> str:
@@ -271,15 +271,13 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
     lines: list[Row] = []
     for name, ceilings in devices:
         named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
-        duels = {count: duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS}
-        hovers = [_hover(named, count, one) for count, one in duels.items()]
-        lines.append((named, [one.speedup for one in duels.values()], hovers))
+        duels = [duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
+        hovers: list[Text] = []
+        for count, one in zip(QUERY_LENS, duels, strict=True):
+            regimes = {"mla": say(f"regime.{one.mla_regime}"), "gqa": say(f"regime.{one.gqa_regime}")}
+            hovers.append(say("signmap.hover", row=named, count=count, ratio=ratio(one.speedup), **regimes))
+        lines.append((named, [one.speedup for one in duels], hovers))
     return lines
-
-
-def _hover(row: str, count: int, one: Duel) -> Text:
-    mla, gqa = say(f"regime.{one.mla_regime}"), say(f"regime.{one.gqa_regime}")
-    return say("signmap.hover", row=row, count=count, ratio=ratio(one.speedup), mla=mla, gqa=gqa)
 
 
 def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: int) -> list[Row]:

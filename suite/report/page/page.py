@@ -27,21 +27,6 @@ from suite.report.plot.text import figure_text
 
 HERE = Path(__file__).parent
 COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
-MIT = """\
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated \
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the \
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit \
-persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the \
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE \
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR \
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR \
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""
-"""What plotly.js names as its licence and does not hold."""
 PLOTLY_CONFIG = {
     "showSendToCloud": False,
     "plotlyServerURL": "",
@@ -107,8 +92,10 @@ def _plotly_version(source: str) -> str:
 
 def _notices(source: str) -> str:
     """Return the licences of plotly.js and what is bundled in it: packed as it is, nobody could read them there."""
-    told = [one for one in COMMENT.findall(source) if re.search("licen[cs]e|copyright", one, re.IGNORECASE)]
-    return "\n\n".join([*(one.replace("\\n", "\n") for one in told), MIT])
+    told = [text for text in COMMENT.findall(source) if re.search("licen[cs]e|copyright", text, re.IGNORECASE)]
+    # What plotly.js names as its own licence and does not hold.
+    mit = (HERE / "mit.txt").read_text(encoding="utf-8")
+    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in told), mit])
 
 
 def _packed(source: str) -> str:
