@@ -12,8 +12,6 @@ from suite.report.page.markdown import markdown
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, foreign_sections, load_texts
 
-BuildSection = Callable[[Results], Section | None]
-"""None where there is nothing to say."""
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")
 KEPT = ("baseline", "reference")
@@ -52,8 +50,7 @@ def default_folders() -> list[Path]:
 def build_sections(results: Results) -> list[Section]:
     """Build the sections that have something to say: those of conf/report.yaml, then those of other packages."""
     dotted = [*read_yaml("report.yaml")["sections"], *(point.value.replace(":", ".") for point in foreign_sections())]
-    builders: list[BuildSection] = [locate(name) for name in dotted]
-    return [section for build in builders if (section := build(results))]
+    return [section for name in dotted if (section := locate(name)(results))]
 
 
 def say_sections(results: Results, texts: Texts) -> list[Section]:

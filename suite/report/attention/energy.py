@@ -36,7 +36,9 @@ def _joules(timing: Timing) -> float | None:
 
 
 METRIC = Metric(
-    section="energy",
+    caption="energy.caption",
+    title="energy.axis",
+    hover="energy.hover",
     value=_joules,
     text=numbers.joules,
     axis=lambda title, joules: log(title, decimal_ticks(joules, numbers.joules_tick)),

@@ -24,7 +24,13 @@ SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 
 METRIC = Metric(
-    section="latency", value=attrgetter("median_s"), text=numbers.seconds, axis=time_axis, has_intervals=True
+    caption="latency.caption",
+    title="latency.axis",
+    hover="latency.hover",
+    value=attrgetter("median_s"),
+    text=numbers.seconds,
+    axis=time_axis,
+    has_intervals=True,
 )
 
 

@@ -34,8 +34,10 @@ ByLabel = Mapping[str, Timing]
 class Metric:
     """A number of a timing that is drawn against the context."""
 
-    section: str
-    """Under its id the texts have the `caption`, the title of the `axis` and the `hover` text."""
+    caption: str
+    title: str
+    """Of its axis; this, the caption and the hover text are keys of the texts."""
+    hover: str
     value: Callable[[Timing], float | None]
     text: Callable[[float], str]
     axis: Callable[[Text, Sequence[float]], Axis]
@@ -47,7 +49,7 @@ class Metric:
         """Return a timing's point of a figure."""
         value, interval = self.value(timing) or 0.0, timing.interval
         hover = say(
-            f"{self.section}.hover",
+            self.hover,
             tokens=numbers.count(timing.tokens or 0),
             value=self.text(value),
             interval=numbers.seconds_range(interval.low, interval.high),
@@ -68,14 +70,14 @@ def line_figure(metric: Metric, group: Group, results: Results) -> Figure | None
         lines = _lines(metric, part, results)
         values = [value for line in lines for one in line.points for value in (one.y, *(one.ends or ()))]
         contexts = token_axis(say("latency.context"), [timing.tokens or 0 for timing in part])
-        return plot(lines, xaxis=contexts, yaxis=metric.axis(say(f"{metric.section}.axis", clock=clock), values))
+        return plot(lines, xaxis=contexts, yaxis=metric.axis(say(metric.title, clock=clock), values))
 
     views = span_views(drawn, draw)
     left_out = say("latency.one_backend") if len(drawn) < len(group.drawn) else ""
     return Figure(
         title=group.title,
         settings=group.settings,
-        caption=joined("sentence", [say(f"{metric.section}.caption", clock=clock), left_out]),
+        caption=joined("sentence", [say(metric.caption, clock=clock), left_out]),
         views=views,
         height_px=_height_px(views),
         facets=row_facets(drawn[0]),

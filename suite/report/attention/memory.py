@@ -49,7 +49,9 @@ def _axis(title: Text, peaks: Sequence[float]) -> Axis:
     return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
 
 
-METRIC = Metric(section="memory", value=_peak, text=numbers.bytes_iec, axis=_axis)
+METRIC = Metric(
+    caption="memory.caption", title="memory.axis", hover="memory.hover", value=_peak, text=numbers.bytes_iec, axis=_axis
+)
 
 
 def _cases(group: Group) -> list[Timing]:

@@ -5,7 +5,7 @@ out: one vanishes on a dark page, the other on a light one.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,15 @@ def rank(variant: str) -> tuple[int, str]:
 def variant_style(variant: str) -> Style:
     """Return how a variant is drawn."""
     return style_of(VARIANT, variant)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return names of which no two are alike: the second of one name is `name (2)`."""
+    told: list[str] = []
+    for name in names:
+        numbered = (name, *(f"{name} ({number})" for number in range(2, len(told) + 2)))
+        told.append(next(text for text in numbered if text not in told))
+    return told
 
 
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:

@@ -11,6 +11,7 @@ from suite.records.derived import started_at
 from suite.records.record import Record
 from suite.records.store import Contents, Room, StoredRecord, read_contents
 from suite.report.model.judgements import Judged, find_judgements
+from suite.report.model.labels import distinct
 from suite.report.model.machine_labels import machine_labels
 
 
@@ -65,7 +66,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
-    named = _checked(labels, folders) if labels else _names(folders)
+    named = _checked(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     room = Room()
     contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
     changed = _changed_ids(stored.record for part in contents for stored in part.stored)
@@ -101,17 +102,6 @@ def _checked(labels: Sequence[str], folders: Sequence[Path]) -> list[str]:
     if len(set(labels)) < len(labels) or not all(labels):
         raise ValueError(f"labels must differ and not be empty; got {', '.join(map(repr, labels))}")
     return list(labels)
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    named: list[str] = []
-    for folder in folders:
-        name, number = folder.resolve().name, 2
-        unique = name
-        while unique in named:
-            unique, number = f"{name} ({number})", number + 1
-        named.append(unique)
-    return named
 
 
 def _current(

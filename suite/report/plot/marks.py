@@ -61,6 +61,7 @@ def trace(series: Series) -> dict[str, Any]:
     dash = DASHES[(DASHES.index(style.dash) + dashes_on) % len(DASHES)]
     line = {"color": style.colour, "dash": dash, "width": 2 if ordinal == 0 else 1.5}
     symbol = style.marker + FILLS[ordinal % len(FILLS)]
+    marker = {"color": style.colour, "symbol": symbol, "size": series.size}
     return {
         "type": "scatter",
         "mode": series.mode,
@@ -72,11 +73,7 @@ def trace(series: Series) -> dict[str, Any]:
         **error_bars(points, series.along, colour=style.colour),
         **({"text": [figure_text(point.text) for point in points]} if "text" in series.mode else {}),
         **({"line": line} if "lines" in series.mode else {}),
-        **(
-            {"marker": {"color": style.colour, "symbol": symbol, "size": series.size}}
-            if "markers" in series.mode
-            else {}
-        ),
+        **({"marker": marker} if "markers" in series.mode else {}),
         **hovering(points),
         **about(series.facets, [point.facets for point in points]),
         **series.more,
