@@ -122,7 +122,7 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
         ranking=joined("list", map(_item, ranked)),
         **case,
     )
-    labelled = joined(": ", [first.label, detail]) if results.several else detail
+    labelled = joined(": ", [first.label if results.several else "", detail])
     return Headline(
         text=say(key, variant=shown(first.variant), time=numbers.seconds(first.median_s), **case),
         detail=joined("sentence", [labelled, *_reservations(ranked)]),
@@ -131,8 +131,7 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
 
 def _reservations(ranked: Sequence[Timing]) -> Iterable[Text]:
     """Yield what keeps the order from being certain."""
-    neighbours = [(faster.interval, slower.interval) for faster, slower in pairwise(ranked)]
-    near = [both for both in neighbours if may_be_equal(*both)]
+    near = [both for both in pairwise(timing.interval for timing in ranked) if may_be_equal(*both)]
     level = min(timing.interval.level for timing in ranked)
     if near:
         yield say("finding.overlap")

@@ -104,13 +104,9 @@ def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
 def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     first = found[0]
     variant, phase = shown(first.variant), phase_name(first.axis("phase"))
-    points = []
-    for one in found:
-        rate, about = (_flops_per_s(one) or 0) / 1e9, {"geometry": one.axis("geometry")}
-        points.append(Point(x=_intensity(one), y=rate, hover=_hover(one), facets=about))
     return Series(
         name=dotted(variant, phase, first.label if len(sizes) > 1 else ""),
-        points=points,
+        points=list(map(_point, found)),
         style=variant_style(first.variant),
         ordinal=FILLINGS.get(first.axis("phase"), UNKNOWN_FILLING),
         facets={"variant": variant, "phase": phase, "label": first.label},
@@ -121,10 +117,11 @@ def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     )
 
 
-def _hover(timing: Timing) -> Text:
-    said = {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
-    written = {name: column.written(timing) for name, column in said.items()}
-    return say("roofline.hover", geometry=timing.axis("geometry"), **written)
+def _point(timing: Timing) -> Point:
+    geometry, said = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
+    hover = say("roofline.hover", geometry=geometry, **{name: one.written(timing) for name, one in said.items()})
+    rate = (_flops_per_s(timing) or 0) / 1e9
+    return Point(x=_intensity(timing), y=rate, hover=hover, facets={"geometry": geometry})
 
 
 def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> list[dict[str, Any]]:

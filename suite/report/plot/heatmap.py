@@ -6,7 +6,7 @@ from typing import Any
 from suite.report.blocks import Text
 from suite.report.model.labels import GREY
 from suite.report.plot.marks import faint
-from suite.report.plot.plots import layout
+from suite.report.plot.plots import plot
 from suite.report.plot.scales import Ticks, ticked
 from suite.report.plot.text import figure_text
 
@@ -55,31 +55,14 @@ def heatmap(
         "hoverinfo": "skip",
     }
     ends = [-0.5, len(names) - 0.5]
-    return {
-        "data": [cells, shown],
-        "layout": layout(
-            showlegend=False,
-            xaxis={
-                "type": "category",
-                "side": "top",
-                "range": [-0.5, len(heads) - 0.5],
-                "title": {"text": title, "standoff": 4},
-                "automargin": True,
-                "showgrid": False,
-                "ticks": "",
-            },
-            yaxis={
-                "type": "category",
-                "range": ends if upwards else ends[::-1],
-                "automargin": True,
-                "tickfont": {"size": 10},
-                "dtick": 1,
-                "showgrid": False,
-                "ticks": "",
-            },
-            **more,
-        ),
-    }
+    shared = {"type": "category", "automargin": True, "showgrid": False, "ticks": ""}
+    return plot(
+        [cells, shown],
+        xaxis={**shared, "side": "top", "range": [-0.5, len(heads) - 0.5], "title": {"text": title, "standoff": 4}},
+        yaxis={**shared, "range": ends if upwards else ends[::-1], "tickfont": {"size": 10}, "dtick": 1},
+        showlegend=False,
+        **more,
+    )
 
 
 def diverging(low: str, high: str, reach: float) -> dict[str, Any]:

@@ -84,22 +84,16 @@ def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: b
         }
         for place, panel in enumerate(found)
     }
-    return {
-        "data": traces,
-        "layout": layout(
-            xaxis={**xaxis, "anchor": _axis("y", count - 1)},
-            **axes,
-            shapes=[
-                rule(y=panel.level, axis=_axis("y", place))
-                for place, panel in enumerate(found)
-                if panel.level is not None
-            ],
-            annotations=[
-                _panel_title(panel.title, _domain(place, count), on_top=titles_on_top)
-                for place, panel in enumerate(found)
-            ],
-        ),
-    }
+    levels = [(place, panel.level) for place, panel in enumerate(found) if panel.level is not None]
+    return plot(
+        traces,
+        xaxis={**xaxis, "anchor": _axis("y", count - 1)},
+        **axes,
+        shapes=[rule(y=level, axis=_axis("y", place)) for place, level in levels],
+        annotations=[
+            _panel_title(panel.title, _domain(place, count), on_top=titles_on_top) for place, panel in enumerate(found)
+        ],
+    )
 
 
 def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", solid: bool = False) -> dict[str, Any]:
