@@ -106,7 +106,7 @@ def test_no_folder_is_one_sentence(tmp_path):
 
 
 def test_a_run_whose_readings_are_damaged_is_left_out_and_named(tmp_path):
-    good, bad = store(tmp_path, build(), build(attention="mha"))
+    _, bad = store(tmp_path, build(), build(attention="mha"))
     (bad / "samples.parquet").write_bytes(b"PAR1")
     runs = suite.load(tmp_path)
     with pytest.warns(UserWarning, match=f"left out as damaged: {bad.name}"):

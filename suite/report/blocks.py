@@ -34,6 +34,8 @@ class Joined:
 
 
 Text = str | Say | Joined
+Facets = Mapping[str, Text | Sequence[Text]]
+"""What something is about, by `labels.FACETS`: a text, or all that hold for it."""
 PUNCTUATION = ("list", "notes", "sentence")
 """What parts are joined by in a language's own way."""
 
@@ -63,8 +65,6 @@ def dotted(*parts: Text) -> Text:
 
 LONGEST_TITLE = 90
 """Characters that a title or a headline stays below, in every language."""
-MOST_ROWS_OPEN = 16
-"""A longer table is a line that opens: the figures have said it already."""
 
 
 class Kind(StrEnum):
@@ -102,8 +102,8 @@ class Table:
     """Shown as a line that opens: for a table beside a more important one."""
     facets: Mapping[str, Text] = field(default_factory=dict)
     """What every row is about."""
-    row_facets: Sequence[Mapping[str, Text | Sequence[Text]]] = ()
-    """For each row what no column of its own says: a text, or all that hold for it."""
+    row_facets: Sequence[Facets] = ()
+    """For each row what no column of its own says."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,6 @@ from suite.report.page.markdown import markdown
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, foreign_sections, load_texts
 
-BuildSection = Callable[[Results], Section | None]
-"""None where there is nothing to say."""
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")
 KEPT = ("baseline", "reference")
@@ -21,12 +19,7 @@ KEPT = ("baseline", "reference")
 
 
 def report(
-    results: Sequence[Path],
-    labels: Sequence[str],
-    *,
-    format: str = "html",
-    lang: str = "en",
-    out: Path | None = None,
+    results: Sequence[Path], labels: Sequence[str], *, format: str = "html", lang: str = "en", out: Path | None = None
 ) -> tuple[Path | None, int]:
     """Write the report and return where it went and the exit code: 4 where a run's folder is damaged, else 0.
 
@@ -48,7 +41,7 @@ def report(
 
 
 def default_folders() -> list[Path]:
-    """What `suite report` shows when no folder is named: each folder below results/ but the kept ones."""
+    """Return what is shown when no folder is named: each folder below results/ but the kept ones."""
     folders = [path for path in sorted(RESULTS.glob("*")) if path.is_dir() and path.name not in KEPT]
     runs_lie_directly_here = any((folder / RECORD).exists() for folder in folders)
     return [RESULTS] if runs_lie_directly_here or not folders else folders
@@ -57,8 +50,7 @@ def default_folders() -> list[Path]:
 def build_sections(results: Results) -> list[Section]:
     """Build the sections that have something to say: those of conf/report.yaml, then those of other packages."""
     dotted = [*read_yaml("report.yaml")["sections"], *(point.value.replace(":", ".") for point in foreign_sections())]
-    builders: list[BuildSection] = [locate(name) for name in dotted]
-    return [section for build in builders if (section := build(results))]
+    return [section for name in dotted if (section := locate(name)(results))]
 
 
 def say_sections(results: Results, texts: Texts) -> list[Section]:
@@ -66,26 +58,14 @@ def say_sections(results: Results, texts: Texts) -> list[Section]:
     return [texts.section(section) for section in build_sections(results)]
 
 
-def _html(results: Results, texts: Texts) -> Iterable[str]:
-    return [page(say_sections(results, texts), results, texts)]
-
-
 def _markdown(results: Results, texts: Texts) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
     return [markdown([section for section in say_sections(results, texts) if section.id in wanted])]
 
 
-def _csv(results: Results, texts: Texts) -> Iterable[str]:
-    return tables_csv(say_sections(results, texts))
-
-
-def _readings(results: Results, texts: Texts) -> Iterable[str]:
-    return readings_csv(results)
-
-
 WRITERS: dict[str, tuple[str, Callable[[Results, Texts], Iterable[str]]]] = {
-    "html": ("index.html", _html),
+    "html": ("index.html", lambda results, texts: [page(say_sections(results, texts), results, texts)]),
     "markdown": ("index.md", _markdown),
-    "csv": ("index.csv", _csv),
-    "readings": ("readings.csv", _readings),
+    "csv": ("index.csv", lambda results, texts: tables_csv(say_sections(results, texts))),
+    "readings": ("readings.csv", lambda results, _: readings_csv(results)),
 }

@@ -4,11 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from suite.records import numbers
 from suite.report.blocks import Table, Text, joined, say, say_or
 from suite.report.model.experiment import Contrast
 from suite.report.model.formats import with_range
-from suite.report.table import Column, column
+from suite.report.table import Column, column, columns_of
 from suite.statistics.paired import Comparison
 
 R = TypeVar("R")
@@ -38,15 +37,12 @@ def verdict_of(found: Contrast[Any]) -> Text:
 def p_columns(of: Callable[[R], Comparison | None]) -> list[Column[R]]:
     """Return p by Student's t after Holm's correction, and by sign flips alone; dashes where nothing was tested."""
 
-    def by_t(row: R) -> Text | None:
+    def tested(row: R) -> Comparison | None:
         found = of(row)
-        return _p(found.p if found.adjusted_p is None else found.adjusted_p) if found and found.is_tested else None
+        return found if found and found.is_tested else None
 
-    def by_flips(row: R) -> Text | None:
-        found = of(row)
-        return _p(found.sign_flip_p) if found and found.is_tested else None
-
-    return [column("verdict.p", by_t, str), column("verdict.flips", by_flips, str)]
+    by_t: Column[Comparison] = column("verdict.p", lambda one: one.p if one.adjusted_p is None else one.adjusted_p, _p)
+    return columns_of(tested, [by_t, column("verdict.flips", lambda found: found.sign_flip_p, _p)])
 
 
 def with_rule(tables: Sequence[Table]) -> list[Table]:
@@ -61,5 +57,5 @@ def with_rule(tables: Sequence[Table]) -> list[Table]:
     return [replace(table, note=note) if place == first else table for place, table in enumerate(tables)]
 
 
-def _p(p: float | None) -> str:
-    return numbers.NOTHING if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,12 +1,12 @@
 """A table is its columns: each has a title, and what it says of a row."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from suite.records import numbers
-from suite.report.blocks import Head, Joined, Kind, Table, Text, say
+from suite.report.blocks import Facets, Head, Joined, Kind, Table, Text, say
 
 R = TypeVar("R")
 P = TypeVar("P")
@@ -17,17 +17,13 @@ MOST_ROWS_OPEN = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column(Generic[R]):
+class Column(Head, Generic[R]):
     """What stands in one column."""
 
-    title: Text
     cell: Callable[[R], Cell]
     """Of a row; None and an empty text are a dash, and so is a number that cannot be shown."""
     text: Said | None = None
     """How its numbers are written."""
-    kind: Kind = Kind.TEXT
-    facet: str = ""
-    """One of `labels.FACETS`, where a cell is what its row is about."""
     only_where_known: bool = False
     """Left out where no row has anything."""
 
@@ -71,17 +67,8 @@ def columns_of(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> l
     def cell_of(column: Column[P]) -> Callable[[R], Cell]:
         return lambda row: None if (found := part(row)) is None else column.cell(found)
 
-    return [
-        Column(
-            title=one.title,
-            cell=cell_of(one),
-            text=one.text,
-            kind=one.kind,
-            facet=one.facet,
-            only_where_known=one.only_where_known,
-        )
-        for one in columns
-    ]
+    of_any_rows: Iterable[Column[Any]] = columns
+    return [replace(column, cell=cell_of(column)) for column in of_any_rows]
 
 
 def table(
@@ -93,24 +80,24 @@ def table(
     settings: Text = "",
     folded: bool = False,
     facets: Mapping[str, Text] | None = None,
-    facets_of: Callable[[R], Mapping[str, Text | Sequence[Text]]] | None = None,
+    facets_of: Callable[[R], Facets] | None = None,
 ) -> Table:
     """Lay rows out under the columns' titles. A long table is folded, whether asked or not.
 
     `facets` hold for all rows; `facets_of` says of each row what no column of its own does.
     """
-    shown, kept = list(rows), list(columns)
-    written = [[column.written(row) for row in shown] for column in kept]
-    placed = [
-        place
-        for place, column in enumerate(kept)
-        if not column.only_where_known or any(cell != numbers.NOTHING for cell in written[place])
+    shown = list(rows)
+    written = [(column, [column.written(row) for row in shown]) for column in columns]
+    kept = [
+        (Head(title=column.title, kind=column.kind, facet=column.facet), cells)
+        for column, cells in written
+        if not column.only_where_known or any(cell != numbers.NOTHING for cell in cells)
     ]
     return Table(
         title=title,
         settings=settings,
-        columns=[Head(title=kept[place].title, kind=kept[place].kind, facet=kept[place].facet) for place in placed],
-        rows=[[written[place][at] for place in placed] for at in range(len(shown))],
+        columns=[head for head, _ in kept],
+        rows=[[cells[place] for _, cells in kept] for place in range(len(shown))],
         note=note,
         folded=folded or len(shown) > MOST_ROWS_OPEN,
         facets=facets or {},
@@ -121,4 +108,4 @@ def table(
 def told_once(tables: Iterable[Table]) -> list[Table]:
     """Return tables of one kind: the first is open and says how to read them, the others are folded."""
     found = list(tables)
-    return [*found[:1], *(replace(one, note="", folded=True) for one in found[1:])]
+    return [*found[:1], *(replace(other, note="", folded=True) for other in found[1:])]

@@ -7,7 +7,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Section, View, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import VARIANT, rank, shown, style_of
+from suite.report.model.labels import rank, shown, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import plot
@@ -42,7 +42,7 @@ def _bars(models: Sequence[ModelCache]) -> dict[str, Any]:
         bars(
             shown(variant),
             list(map(_point, of_variant)),
-            colour=style_of(VARIANT, variant).colour,
+            colour=variant_style(variant).colour,
             facets={"variant": shown(variant)},
             textposition="outside",
             cliponaxis=False,

@@ -12,12 +12,12 @@ from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
 from suite.report.attention.columns import label_column
-from suite.report.attention.groups import told_apart
+from suite.report.attention.groups import any_of, told_apart
 from suite.report.attention.operators import MATH_PATH, attention_operator
 from suite.report.attention.timings import KERNEL, LAYER, SPANS, Timing, clock_names, row_facets, span_title, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import OTHER, VARIANT, phase_name, rank, shown, style_of
+from suite.report.model.labels import OTHER, phase_name, rank, shown, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import extras
 from suite.report.plot.marks import Point
@@ -45,38 +45,33 @@ def build(results: Results) -> Section | None:
     """Build it from every computation that was measured in at least two forms; None without any."""
     records = [list(timings_of(current, workloads=(OURS, FOREIGN))) for current in results.records]
     forms = [{timing.span: timing for timing in found} for found in records if found]
-    subjects = grouped(forms, lambda form: (_family(form), *map(_any(form).axis, SUBJECT)))
+    subjects = grouped(forms, lambda form: (_family(form), *map(any_of(form).axis, SUBJECT)))
     found = [_computations(subjects[key]) for key in sorted(subjects, key=lambda key: (rank(key[0]), key))]
     figures = [
         _figure(most, computations, results)
         for computations in found
         for label in results.labels
-        if (most := _most_telling([forms for forms in computations if _any(forms[0]).label == label]))
+        if (most := _most_telling([forms for forms in computations if any_of(forms[0]).label == label]))
     ]
     tables = [_table(computations, results) for computations in found if computations]
     return section("callstyle", figures=figures, tables=tables) if tables else None
 
 
-def _any(form: Form) -> Timing:
-    """Return a timing, for what all share."""
-    return next(iter(form.values()))
-
-
 def _family(form: Form) -> str:
-    return _any(form).variant.partition("_")[0]
+    return any_of(form).variant.partition("_")[0]
 
 
 def _is_foreign(form: Form) -> bool:
-    return _any(form).record.case.workload == FOREIGN
+    return any_of(form).record.case.workload == FOREIGN
 
 
 def _is_chosen(form: Form) -> bool:
     """Return whether somebody asked for this backend by name."""
-    return _any(form).axis("backend") != "auto"
+    return any_of(form).axis("backend") != "auto"
 
 
 def _name(form: Form) -> str:
-    one = _any(form)
+    one = any_of(form)
     return f"{one.backend} {DAGGER}" if _is_foreign(form) else f"{shown(one.variant)} · {one.backend}"
 
 
@@ -84,13 +79,13 @@ def _computations(found: Forms) -> list[Forms]:
     """Return the forms of each computation that has several, by context."""
 
     def computed(form: Form) -> tuple[str, ...]:
-        one = _any(form)
+        one = any_of(form)
         return (*map(one.axis, AGREE), *extras(one.record), one.label)
 
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
     alike = grouped(sorted(found, key=_is_chosen), computed).values()
     several = [_worst_first({_name(form): form for form in forms}.values(), LAYER) for forms in alike]
-    by_context = sorted(several, key=lambda forms: (_any(forms[0]).tokens or 0, _any(forms[0]).label))
+    by_context = sorted(several, key=lambda forms: (any_of(forms[0]).tokens or 0, any_of(forms[0]).label))
     return [forms for forms in by_context if len(forms) > 1]
 
 
@@ -105,29 +100,29 @@ def _worst_first(forms: Iterable[Form], span: str) -> Forms:
 def _most_telling(computations: Sequence[Forms]) -> Forms | None:
     """Return the most forms, at the longest context. Modes alone, left to `auto`, are what every sweep has: None."""
     telling = [forms for forms in computations if _is_telling([form for form in forms if LAYER in form])]
-    return max(telling, key=lambda forms: (len(forms), _any(forms[0]).tokens or 0), default=None)
+    return max(telling, key=lambda forms: (len(forms), any_of(forms[0]).tokens or 0), default=None)
 
 
 def _is_telling(forms: Forms) -> bool:
     if any(map(_is_foreign, forms)):
         return len(forms) > 1
-    return any(map(_is_chosen, forms)) and len({_any(form).backend for form in forms}) > 1
+    return any(map(_is_chosen, forms)) and len({any_of(form).backend for form in forms}) > 1
 
 
 def _settings(computations: Sequence[Forms]) -> dict[Timing, str]:
     """Return what tells each computation from the others, by a timing of its first form."""
-    firsts = [_any(forms[0]) for forms in computations]
+    firsts = [any_of(forms[0]) for forms in computations]
     return told_apart({one: [one] for one in firsts}, besides=("attention", "backend", *SUBJECT, "seq_len"))
 
 
 def _title(form: Form, tokens: int | None = None) -> Text:
-    geometry, phase, dtype = map(_any(form).axis, SUBJECT)
+    geometry, phase, dtype = map(any_of(form).axis, SUBJECT)
     said = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
     return dotted(shown(_family(form)), geometry, phase_name(phase), said, dtype)
 
 
 def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Figure:
-    first = _any(forms[0])
+    first = any_of(forms[0])
     by_span = {span: _worst_first([form for form in forms if span in form], span) for span in SPANS}
     drawn = {span: part for span, part in by_span.items() if len(part) > 1}
     return Figure(
@@ -148,7 +143,9 @@ def _bars(forms: Forms, span: str) -> dict[str, Any]:
         Point(
             x=timing.median_s,
             y=name,
-            text=_ratio(timing.median_s / best),
+            text=say("callstyle.ratio", ratio=numbers.times(timing.median_s / best))
+            if timing.median_s > best
+            else say("callstyle.best"),
             hover=f"{name}: {numbers.seconds(timing.median_s)}",
             facets={"variant": shown(timing.variant)},
         )
@@ -157,7 +154,7 @@ def _bars(forms: Forms, span: str) -> dict[str, Any]:
     first, last = math.log10(best / 2), math.log10(max(medians))
     ends = [first, last + ROOM_FOR_TEXT * (last - first)]
     title = say("callstyle.axis", clock=clock_names(timings.values()))
-    colours = [(OTHER if _is_foreign(form) else style_of(VARIANT, form[span].variant)).colour for form in forms]
+    colours = [(OTHER if _is_foreign(form) else variant_style(form[span].variant)).colour for form in forms]
     return plot(
         [bars("", points, colour=colours, textposition="outside", textfont={"size": 11}, cliponaxis=False)],
         # Ticks as for a decade at least: the plot is narrow beside its long names.
@@ -168,14 +165,9 @@ def _bars(forms: Forms, span: str) -> dict[str, Any]:
     )
 
 
-def _ratio(ratio: float) -> Text:
-    return say("callstyle.best") if ratio == 1 else say("callstyle.ratio", ratio=numbers.times(ratio))
-
-
 def _table(computations: Sequence[Forms], results: Results) -> Table:
     rows = [(form, forms) for forms in computations for form in forms]
     settings, first = _settings(computations), computations[0][0]
-    has_foreign = any(_is_foreign(form) for form, _ in rows)
 
     def over_best(span: str, row: tuple[Form, Forms]) -> float | None:
         median_s, known = _median_s(span, row[0]), [form[span].median_s for form in row[1] if span in form]
@@ -190,17 +182,17 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         _title(first),
         rows,
         [
-            column("latency.context", lambda row: _any(row[0]).tokens, numbers.count),
-            column("column.settings", lambda row: settings[_any(row[1][0])], kind=Kind.CODE, only_where_known=True),
-            *columns_of(lambda row: _any(row[0]), label_column(results)),
+            column("latency.context", lambda row: any_of(row[0]).tokens, numbers.count),
+            column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
+            *columns_of(lambda row: any_of(row[0]), label_column(results)),
             column("callstyle.form", lambda row: _name(row[0])),
             *times,
-            column("callstyle.ran", lambda row: _ran(_any(row[0])), kind=Kind.CODE),
+            column("callstyle.ran", lambda row: _ran(any_of(row[0])), kind=Kind.CODE),
         ],
-        note=say("callstyle.note_foreign" if has_foreign else "callstyle.note"),
+        note=say("callstyle.note_foreign" if any(_is_foreign(form) for form, _ in rows) else "callstyle.note"),
         folded=True,
-        facets=row_facets(_any(first)),
-        facets_of=lambda row: {"variant": shown(_any(row[0]).variant)},
+        facets=row_facets(any_of(first)),
+        facets_of=lambda row: {"variant": shown(any_of(row[0]).variant)},
     )
 
 

@@ -8,14 +8,14 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import ceilings_of
 from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
-from suite.report.attention.groups import axes_of
+from suite.report.attention.groups import axes_of, lines_of
 from suite.report.attention.timings import LAYER, Timing, row_facets, timings
-from suite.report.blocks import Figure, Kind, Section, Text, View, dotted, joined, say, section
+from suite.report.blocks import Facets, Figure, Kind, Section, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style
 from suite.report.model.results import Results
 from suite.report.model.run import MOST_TOKENS, extras
-from suite.report.plot.marks import Facets, Point, Series
+from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
 from suite.report.table import Column, column, columns_of, table
@@ -73,7 +73,7 @@ def build(results: Results) -> Section:
         measured,
         [
             *columns_of(lambda one: one.timings[0], [GEOMETRY, DTYPE]),
-            column("column.backend", _backends, kind=Kind.CODE),
+            column("column.backend", lambda one: lines_of(one.timings), kind=Kind.CODE),
             *columns_of(lambda one: one.timings[0], [*label_column(results), CONTEXT]),
             by_flops,
             column("crossover.by_measured_ceilings", lambda one: one.predicted[1], numbers.count),
@@ -207,10 +207,6 @@ def _plot(series: Sequence[Series]) -> dict[str, Any]:
     tokens = sorted({point.x for one in series for point in one.points})
     contexts = token_axis(say("latency.context"), tokens[:: 1 + len(tokens) // MOST_TICKS])
     return plot(series, xaxis=contexts, yaxis=log(say("crossover.new_tokens"), ticks))
-
-
-def _backends(one: Crossing) -> str:
-    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in one.timings))
 
 
 def _said(found: Bracket | None) -> Text:

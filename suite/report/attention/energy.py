@@ -3,18 +3,15 @@
 No record has it by guessing: where no counter could resolve a step, there is no reading, and so no point here.
 """
 
-from collections.abc import Sequence
-
 from suite.records import numbers
 from suite.records.derived import cost_per_million_tokens, joules_per_token
 from suite.report.attention.groups import groups
 from suite.report.attention.lines import Metric, line_figure, span_tables
 from suite.report.attention.timings import Timing, timings
-from suite.report.blocks import Kind, Section, Text, joined, say, section
+from suite.report.blocks import Kind, Section, joined, say, section
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import cut, mapping
-from suite.report.plot.plots import Axis
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.table import Column, column
 
@@ -38,21 +35,18 @@ def _joules(timing: Timing) -> float | None:
     return joules if joules is not None and PLAUSIBLE_J[0] < joules < PLAUSIBLE_J[1] else None
 
 
-def _axis(title: Text, joules: Sequence[float]) -> Axis:
-    return log(title, decimal_ticks(joules, numbers.joules_tick))
-
-
 METRIC = Metric(
-    caption="energy.caption", title="energy.axis", hover="energy.hover", value=_joules, text=numbers.joules, axis=_axis
+    caption="energy.caption",
+    title="energy.axis",
+    hover="energy.hover",
+    value=_joules,
+    text=numbers.joules,
+    axis=lambda title, joules: log(title, decimal_ticks(joules, numbers.joules_tick)),
 )
 
 
 def _cost(timing: Timing) -> float | None:
     return cost_per_million_tokens(timing.record, timing.median_s)
-
-
-def _source(timing: Timing) -> str:
-    return cut(mapping(timing.record.provenance, "energy").get("source"))
 
 
 COLUMNS: list[Column[Timing]] = [
@@ -61,5 +55,5 @@ COLUMNS: list[Column[Timing]] = [
     column("energy.power", lambda timing: timing.amount("energy_power_w"), numbers.watts),
     column("energy.window", lambda timing: timing.amount("energy_window_s"), numbers.seconds),
     column("energy.cost", _cost, plain, only_where_known=True),
-    column("energy.source", _source, kind=Kind.CODE),
+    column("energy.source", lambda one: cut(mapping(one.record.provenance, "energy").get("source")), kind=Kind.CODE),
 ]

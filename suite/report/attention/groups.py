@@ -97,6 +97,16 @@ def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:
     return titles
 
 
+def any_of(case: Mapping[str, Timing]) -> Timing:
+    """Return one of a case's timings, for what all share."""
+    return next(iter(case.values()))
+
+
+def lines_of(found: Iterable[Timing]) -> str:
+    """Return the lines that timings belong to, each once."""
+    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in found))
+
+
 def usual_context(found: Iterable[tuple[int | None, object]]) -> int | None:
     """Return the longest of the contexts that have the most cases; each case counts once."""
     cases = Counter(tokens for tokens, _ in set(found) if tokens)

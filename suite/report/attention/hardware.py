@@ -16,7 +16,7 @@ from suite.report.attention.groups import axes_of, titles_of, usual_context
 from suite.report.attention.timings import LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import VARIANT, case_facets, rank, shown, style_of
+from suite.report.model.labels import case_facets, rank, shown, variant_style
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_name
@@ -142,7 +142,11 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
     assert tokens is not None
     at = sorted((one for one in found if one.tokens == tokens), key=lambda one: -one.median_s)
     times = [DeviceTime(place=_place(one), timing=one, time_s=one.median_s) for one in at]
-    times += [time for one in at for time in _by_specification(one)]
+    for one in at:
+        flops, traffic = one.amount("flops"), one.amount("traffic_bytes")
+        if flops and traffic:
+            allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=one.axis("dtype"))
+            times += [DeviceTime(place=Place(name=name), timing=one, time_s=time_s) for name, time_s in allowed.items()]
     known = [(Place(name=one.axis("hardware")), one) for one in projected if one.tokens == tokens]
     times += [DeviceTime(place=place, timing=one, time_s=one.median_s) for place, one in known]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
@@ -155,12 +159,6 @@ def _place(timing: Timing) -> Place:
     """Return a machine; of several in one folder each has a label of its own."""
     name, threads = machine_name(timing.record), timing.axis("threads")
     return Place(name=name, is_measured=True, label=timing.label, threads=threads)
-
-
-def _by_specification(timing: Timing) -> Iterable[DeviceTime]:
-    flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
-    times_s = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype")) if flops and traffic else {}
-    return [DeviceTime(place=Place(name=name), timing=timing, time_s=time_s) for name, time_s in times_s.items()]
 
 
 def _ordered(times: Iterable[DeviceTime]) -> list[Place]:
@@ -180,7 +178,7 @@ def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, 
             line = Series(
                 name=variant[1],
                 points=[_point(time, rows[time.place], names[time.place]) for time in part],
-                style=style_of(VARIANT, attention),
+                style=variant_style(attention),
                 ordinal=0 if is_measured else 1,
                 facets={"variant": shown(attention)},
                 in_legend=part[0] is of_variant[0],

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from operator import attrgetter
 
 from suite.records import numbers
 from suite.report.attention.columns import REGIME, SHARE
@@ -13,8 +14,8 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, shown
 from suite.report.model.results import Results
 from suite.report.plot.scales import time_axis
-from suite.report.table import Column, column
-from suite.statistics.intervals import ONE_LAUNCH_GAP, may_be_equal
+from suite.report.table import Column, column, columns_of
+from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal
 
 BASELINE = "mha"
 MOST_HEADLINES, FEWEST_OF_A_LABEL, FEW_VARIANTS = 6, 2, 3
@@ -22,12 +23,11 @@ MOST_HEADLINES, FEWEST_OF_A_LABEL, FEW_VARIANTS = 6, 2, 3
 SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 
-
 METRIC = Metric(
     caption="latency.caption",
     title="latency.axis",
     hover="latency.hover",
-    value=lambda timing: timing.median_s,
+    value=attrgetter("median_s"),
     text=numbers.seconds,
     axis=time_axis,
     has_intervals=True,
@@ -45,13 +45,9 @@ def build(results: Results) -> Section | None:
     return section("latency", figures=figures, tables=tables, headlines=headlines(results)) if found else None
 
 
-def _range(timing: Timing) -> str:
-    interval = timing.interval
-    return numbers.seconds_range(interval.low, interval.high) if interval.count > 1 else ""
-
-
-def _level(timing: Timing) -> Text:
-    return interval_level(timing.interval) if timing.interval.count > 1 else ""
+def _interval(timing: Timing) -> Interval | None:
+    """Return the median's interval, which a single reading has none of."""
+    return timing.interval if timing.interval.count > 1 else None
 
 
 def _notes(timing: Timing) -> Text:
@@ -66,10 +62,13 @@ def _notes(timing: Timing) -> Text:
     return joined("notes", [note for note, holds in notes.items() if holds])
 
 
+INTERVAL: list[Column[Interval]] = [
+    column("column.interval", lambda one: numbers.seconds_range(one.low, one.high), kind=Kind.NUMBER),
+    column("column.level", interval_level, kind=Kind.NUMBER),
+]
 COLUMNS: list[Column[Timing]] = [
     column("column.median", lambda timing: timing.median_s, numbers.seconds),
-    column("column.interval", _range, kind=Kind.NUMBER),
-    column("column.level", _level, kind=Kind.NUMBER),
+    *columns_of(_interval, INTERVAL),
     column("column.count", lambda timing: timing.interval.count, numbers.count),
     SHARE,
     REGIME,
@@ -123,7 +122,7 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
         ranking=joined("list", map(_item, ranked)),
         **case,
     )
-    labelled = joined(": ", [first.label, detail]) if results.several else detail
+    labelled = joined(": ", [first.label if results.several else "", detail])
     return Headline(
         text=say(key, variant=shown(first.variant), time=numbers.seconds(first.median_s), **case),
         detail=joined("sentence", [labelled, *_reservations(ranked)]),
@@ -132,8 +131,7 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
 
 def _reservations(ranked: Sequence[Timing]) -> Iterable[Text]:
     """Yield what keeps the order from being certain."""
-    neighbours = [(faster.interval, slower.interval) for faster, slower in pairwise(ranked)]
-    near = [both for both in neighbours if may_be_equal(*both)]
+    near = [both for both in pairwise(timing.interval for timing in ranked) if may_be_equal(*both)]
     level = min(timing.interval.level for timing in ranked)
     if near:
         yield say("finding.overlap")

@@ -9,12 +9,11 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.attention.columns import CONTEXT, LINE, VARIANT, label_column
-from suite.report.attention.groups import Group
+from suite.report.attention.groups import Group, any_of
 from suite.report.attention.timings import LAYER, Timing, by_span, clock_names, one_launch_reach, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import VARIANT as ATTENTION
-from suite.report.model.labels import rank, shown, style_of
+from suite.report.model.labels import rank, shown, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, plot
@@ -122,7 +121,7 @@ def _lines(metric: Metric, found: Sequence[Timing], results: Results) -> list[Se
         Series(
             name=dotted(shown(variant), *(part for part in rest if part not in shared)),
             points=[metric.point(one) for one in sorted(lines[variant, *rest], key=lambda one: one.tokens or 0)],
-            style=style_of(ATTENTION, variant),
+            style=variant_style(variant),
             ordinal=[key[0] for key in keys[:place]].count(variant),
             mode="lines+markers",
             facets={"variant": shown(variant), "label": lines[variant, *rest][0].label},
@@ -192,16 +191,12 @@ def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], result
         say("side_by_side.title", title=dotted(group.title, span_title(span))),
         shared,
         [
-            *columns_of(_any, [*_group_column(group), CONTEXT, VARIANT, settings]),
+            *columns_of(any_of, [*_group_column(group), CONTEXT, VARIANT, settings]),
             *(column(plain(label), partial(of_label, label), metric.text) for label in (first, *others)),
             *(column(title, partial(ratio, label), kind=Kind.NUMBER) for label, title in titles.items()),
         ],
         settings=group.settings,
         note=joined("sentence", [say("side_by_side.note", label=first), judged, say("side_by_side.next")]),
         folded=span != LAYER,
-        facets_of=lambda case: row_facets(_any(case)),
+        facets_of=lambda case: row_facets(any_of(case)),
     )
-
-
-def _any(case: ByLabel) -> Timing:
-    return next(iter(case.values()))

@@ -82,9 +82,6 @@ COLUMNS: list[Column[Timing]] = [
 def _differing(found: Sequence[Group], results: Results) -> Table:
     names = {timing: group.name_of(timing) for group in found for timing in _cases(group) if _differs(timing)}
     differing = Group(title=say("memory.differing"), timings=list(names), names=names)
-    columns = [column("memory.formula", BY_FORMULA, _exact), column("memory.counted", COUNTED, _exact)]
+    exact = "{:,.0f} B".format
+    columns = [column("memory.formula", BY_FORMULA, exact), column("memory.counted", COUNTED, exact)]
     return case_table(differing, differing.timings, results, columns, note=say("memory.differing_note"))
-
-
-def _exact(size: float) -> str:
-    return f"{numbers.count(size)} B"

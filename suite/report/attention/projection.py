@@ -3,21 +3,19 @@
 Nothing on it was measured. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
 """
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from operator import methodcaller
 from typing import Any
 
 from suite.records import numbers
 from suite.report.attention.columns import CONTEXT, REGIME, VARIANT, label_column
-from suite.report.attention.groups import titles_of, usual_context
+from suite.report.attention.groups import any_of, titles_of, usual_context
 from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
 from suite.report.attention.lines import span_views
 from suite.report.attention.timings import SPANS, Timing, in_order, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import VARIANT as ATTENTION
-from suite.report.model.labels import shown, style_of
+from suite.report.model.labels import shown, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
@@ -79,7 +77,7 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
         Series(
             name=dotted(name, label if has_labels else ""),
             points=[Point(x=one.median_s, y=figure_text(_device(one)), hover=_hover(one)) for one in line],
-            style=style_of(ATTENTION, line[0].variant),
+            style=variant_style(line[0].variant),
             ordinal=results.labels.index(label),
             facets={"variant": shown(line[0].variant), "label": label},
             size=marker_px(place),
@@ -98,10 +96,8 @@ def _hover(timing: Timing) -> Text:
 
 def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
     has_mha = any(timing.variant == BASELINE for timing in found)
-    base_s: dict[object, float] = defaultdict(float)
-    for timing in found:
-        if timing.variant == BASELINE or not has_mha:
-            base_s[_place(timing)] = max(base_s[_place(timing)], timing.median_s)
+    compared_with = [timing for timing in found if timing.variant == BASELINE or not has_mha]
+    base_s = {place: max(one.median_s for one in at) for place, at in grouped(compared_with, _place).items()}
     ordered = sorted(in_order(found), key=lambda one: (one.tokens or 0, _device(one)))
     cases = grouped(ordered, lambda one: id(one.current)).values()
     named = [
@@ -112,7 +108,7 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
         *label_column(results),
     ]
     over = "projection.over_mha" if has_mha else "projection.over_slowest"
-    speed: Column[Timing] = column(over, lambda one: base_s[_place(one)] / one.median_s or None, numbers.times)
+    speed: Column[Timing] = column(over, lambda one: base_s.get(_place(one), 0) / one.median_s or None, numbers.times)
     of_spans: list[Column[Spans]] = []
     for span in SPANS:
         time: Column[Timing] = column(span_title(span), lambda one: one.median_s, numbers.seconds)
@@ -124,17 +120,13 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
     return table(
         title,
         [{timing.span: timing for timing in case} for case in cases],
-        [*columns_of(_any, named), *of_spans, *columns_of(_any, kept)],
+        [*columns_of(any_of, named), *of_spans, *columns_of(any_of, kept)],
         settings=settings,
         note=say("projection.note_mha" if has_mha else "projection.note_slowest"),
         facets=row_facets(found[0]),
     )
 
 
-def _place(timing: Timing) -> object:
+def _place(timing: Timing) -> Hashable:
     """Return where variants are compared."""
     return timing.tokens, _device(timing), timing.label, timing.span
-
-
-def _any(case: Spans) -> Timing:
-    return next(iter(case.values()))

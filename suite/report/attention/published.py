@@ -4,7 +4,7 @@ from suite.records import numbers
 from suite.report.blocks import Kind, Section, Text, say, section
 from suite.report.model.results import Results
 from suite.report.table import Column, column, table
-from suite.theory.published import PublishedFigure, Sizes, published_figures
+from suite.theory.published import PublishedFigure, published_figures
 
 
 def build(results: Results) -> Section | None:
@@ -27,19 +27,16 @@ def _problem(figure: PublishedFigure) -> Text:
     sizes = figure.sizes
     if sizes is None:
         return figure.problem
+    is_grouped = sizes.kv_heads not in (None, sizes.heads)
+    grouped = say("published.grouped", kv_heads=sizes.kv_heads) if is_grouped else ""
     return say(
         "published.sizes",
         heads=sizes.heads,
         width=say("published.latent") if sizes.kv_heads is None else sizes.head_dim,
         batch=sizes.batch,
         tokens=numbers.count(sizes.seq_len),
-        rest=say("published.causal") if sizes.is_causal else _grouped(sizes),
+        rest=say("published.causal") if sizes.is_causal else grouped,
     )
-
-
-def _grouped(sizes: Sizes) -> Text:
-    is_grouped = sizes.kv_heads not in (None, sizes.heads)
-    return say("published.grouped", kv_heads=sizes.kv_heads) if is_grouped else ""
 
 
 COLUMNS: list[Column[PublishedFigure]] = [

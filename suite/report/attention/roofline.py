@@ -16,8 +16,7 @@ from suite.report.attention.lines import span_views
 from suite.report.attention.timings import Timing, by_span, in_order, is_plausible, plausible_rate, span_title, timings
 from suite.report.blocks import Figure, Kind, Section, Text, dotted, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import GREY, Style, phase_name, rank, shown, style_of
-from suite.report.model.labels import VARIANT as ATTENTION
+from suite.report.model.labels import GREY, Style, phase_name, rank, shown, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
@@ -105,14 +104,10 @@ def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
 def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     first = found[0]
     variant, phase = shown(first.variant), phase_name(first.axis("phase"))
-    points = []
-    for one in found:
-        rate, about = (_flops_per_s(one) or 0) / 1e9, {"geometry": one.axis("geometry")}
-        points.append(Point(x=_intensity(one), y=rate, hover=_hover(one), facets=about))
     return Series(
         name=dotted(variant, phase, first.label if len(sizes) > 1 else ""),
-        points=points,
-        style=style_of(ATTENTION, first.variant),
+        points=list(map(_point, found)),
+        style=variant_style(first.variant),
         ordinal=FILLINGS.get(first.axis("phase"), UNKNOWN_FILLING),
         facets={"variant": variant, "phase": phase, "label": first.label},
         group=variant,
@@ -122,10 +117,11 @@ def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     )
 
 
-def _hover(timing: Timing) -> Text:
-    said = {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
-    written = {name: column.written(timing) for name, column in said.items()}
-    return say("roofline.hover", geometry=timing.axis("geometry"), **written)
+def _point(timing: Timing) -> Point:
+    geometry, said = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
+    hover = say("roofline.hover", geometry=geometry, **{name: one.written(timing) for name, one in said.items()})
+    rate = (_flops_per_s(timing) or 0) / 1e9
+    return Point(x=_intensity(timing), y=rate, hover=hover, facets={"geometry": geometry})
 
 
 def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -133,7 +129,7 @@ def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> l
     variants, phases, _ = (dict.fromkeys(part) for part in zip(*keys, strict=True))
     entries = []
     for variant in variants:
-        name, style = shown(variant), style_of(ATTENTION, variant)
+        name, style = shown(variant), variant_style(variant)
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
     for phase in phases:
         said, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]

@@ -15,17 +15,17 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import ceilings_of
 from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
-from suite.report.attention.groups import axes_of, told_apart
+from suite.report.attention.groups import axes_of, lines_of, told_apart
 from suite.report.attention.timings import KERNEL, Timing, is_plausible, one_launch_reach, row_facets, timings
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio
-from suite.report.model.labels import GREY, VARIANT, style_of
+from suite.report.model.labels import GREY, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import extras, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap, shading
 from suite.report.plot.marks import Point, Series
-from suite.report.plot.rows import rows
+from suite.report.plot.rows import drawn_of, rows
 from suite.report.plot.scales import linear, ticked
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, table
@@ -34,7 +34,7 @@ from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.hardware import known_hardware
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import Pass
-from suite.theory.sign_map import CONTEXT_TOKENS, Duel, duel, exact_quantities
+from suite.theory.sign_map import CONTEXT_TOKENS, duel, exact_quantities
 from suite.theory.sign_map import DTYPE as MAP_DTYPE
 
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
@@ -136,11 +136,11 @@ def machines(pairs: Sequence[Pair]) -> dict[str, dict[Cell, Pair]]:
     found = grouped(on_map, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
     labels = list(dict.fromkeys(label for label, _ in found))
     names = dict(zip(labels, short_names(labels), strict=True))
-    named = {
-        names[label] if dtype == MAP_DTYPE else f"{names[label]}, {dtype}": of_machine
-        for (label, dtype), of_machine in found.items()
-    }
-    return {name: {cell: pair for pair in of if (cell := pair.cell)} for name, of in named.items()}
+    cells: dict[str, dict[Cell, Pair]] = {}
+    for (label, dtype), of_machine in found.items():
+        name = names[label] if dtype == MAP_DTYPE else f"{names[label]}, {dtype}"
+        cells[name] = {cell: pair for pair in of_machine if (cell := pair.cell)}
+    return cells
 
 
 def _ridge(pairs: Iterable[Pair]) -> str:
@@ -156,14 +156,13 @@ def settings_of(pairs: Sequence[Pair]) -> dict[Pair, str]:
 
 def ratio_colours() -> dict[str, Any]:
     """Return GQA's colour, through nothing, to MLA's, for the logarithm of a ratio."""
-    return diverging(style_of(VARIANT, "gqa").colour, style_of(VARIANT, "mla").colour, REACH)
+    return diverging(variant_style("gqa").colour, variant_style("mla").colour, REACH)
 
 
 def pair_figure(pairs: Sequence[Pair], results: Results) -> Figure | None:
     """Draw the longest context of each series; None without pairs."""
     longest = list({pair.series: pair for pair in pairs}.values())
-    drawn = longest[:MOST_DRAWN]
-    left_out = say("signmap.not_drawn", count=len(longest) - len(drawn)) if len(longest) > len(drawn) else ""
+    drawn, left_out = drawn_of(longest, MOST_DRAWN)
     return Figure(
         title=say("signmap.measured"),
         caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),
@@ -220,7 +219,7 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
             column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
             column("signmap.measured_ratio", lambda pair: pair.measured, numbers.times),
             column("signmap.range", _range, kind=Kind.NUMBER),
-            column("column.backend", _backends, kind=Kind.CODE),
+            column("column.backend", lambda pair: lines_of((pair.gqa, pair.mla)), kind=Kind.CODE),
             column("column.settings", settings_of(pairs).get, kind=Kind.CODE),
             *columns_of(mla, label_column(results)),
         ],
@@ -232,10 +231,6 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
 def _range(pair: Pair) -> str:
     low, high = map(numbers.times, pair.ends)
     return f"{low.rstrip('×')}–{high}"
-
-
-def _backends(pair: Pair) -> str:
-    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in (pair.gqa, pair.mla)))
 
 
 def build(results: Results) -> Section:
@@ -276,15 +271,13 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
     lines: list[Row] = []
     for name, ceilings in devices:
         named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
-        duels = {count: duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS}
-        hovers = [_hover(named, count, one) for count, one in duels.items()]
-        lines.append((named, [one.speedup for one in duels.values()], hovers))
+        duels = [duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
+        hovers: list[Text] = []
+        for count, one in zip(QUERY_LENS, duels, strict=True):
+            regimes = {"mla": say(f"regime.{one.mla_regime}"), "gqa": say(f"regime.{one.gqa_regime}")}
+            hovers.append(say("signmap.hover", row=named, count=count, ratio=ratio(one.speedup), **regimes))
+        lines.append((named, [one.speedup for one in duels], hovers))
     return lines
-
-
-def _hover(row: str, count: int, one: Duel) -> Text:
-    mla, gqa = say(f"regime.{one.mla_regime}"), say(f"regime.{one.gqa_regime}")
-    return say("signmap.hover", row=row, count=count, ratio=ratio(one.speedup), mla=mla, gqa=gqa)
 
 
 def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: int) -> list[Row]:

@@ -16,13 +16,13 @@ from suite.report.blocks import Text, joined, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import case_facets, rank, shown
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import Run, extras, tokens_of
+from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
 
 SPANS = LAYER, KERNEL = ("layer", "kernel")
 OF_A_VARIANT = "attention."
-PLAUSIBLE_S, PLAUSIBLE_RATE = (1e-12, 1e9), (1e-3, 1e24)
-"""No device takes other times, or has other FLOP/s, B/s or FLOP/B; a figure's axis would not bear them."""
+PLAUSIBLE_RATE = (1e-3, 1e24)
+"""No device has other FLOP/s, B/s or FLOP/B; a figure's axis would not bear them."""
 WALL_ABOVE_JUDGED = 1.10
 """From here on the wall clock tells another story than the judged one, and the table says so."""
 

@@ -1,6 +1,7 @@
 """Numbers with what they may be by their interval, written the same in every table, figure and sentence."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from suite.records import numbers
@@ -76,8 +77,7 @@ def share_interval(values: Sequence[float]) -> Estimate | None:
     found = mean_interval(values)
     if found is None:
         return None
-    low, high = max(0.0, found.low), min(1.0, found.high)
-    return Estimate(estimate=found.estimate, low=low, high=high, level=found.level, runs=found.runs)
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def ends_of(interval: Estimate | None, *, factor: float = 1) -> tuple[float, float] | None:

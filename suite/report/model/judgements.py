@@ -41,7 +41,5 @@ def find_judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], l
 
 def newest(judgements: Sequence[Judged]) -> list[Judged]:
     """Return the newest of each label, in the labels' order."""
-    first: dict[str, Judged] = {}
-    for one in judgements:
-        first.setdefault(one.label, one)
-    return list(first.values())
+    labels = dict.fromkeys(judged.label for judged in judgements)
+    return [next(judged for judged in judgements if judged.label == label) for label in labels]

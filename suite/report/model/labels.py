@@ -5,7 +5,7 @@ out: one vanishes on a dark page, the other on a light one.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,14 +54,12 @@ class Look:
 @functools.cache
 def looks(group: str) -> Mapping[str, Look]:
     """Return the looks of a group's options, in their order in tables and legends."""
-    said = {name: read_look(group, name) for name in choices(group)}
-    found = {name: _look(one) for name, one in said.items() if one}
+    found = {}
+    for name in choices(group):
+        if said := read_look(group, name):
+            style = Style(colour=COLOURS[said["colour"]], dash=said["dash"], marker=said["marker"])
+            found[name] = Look(label=said["label"], style=style, place=said["place"])
     return dict(sorted(found.items(), key=lambda item: item[1].place))
-
-
-def _look(said: Mapping[str, Any]) -> Look:
-    style = Style(colour=COLOURS[said["colour"]], dash=said["dash"], marker=said["marker"])
-    return Look(label=said["label"], style=style, place=said["place"])
 
 
 def label_of(group: str, name: str) -> str:
@@ -69,9 +67,10 @@ def label_of(group: str, name: str) -> str:
     known = looks(group).get(name)
     if known is not None:
         return known.label
-    kind, _, mode = name.partition("_") if group == VARIANT else (name, "", "")
-    kind = kind.upper() if group == VARIANT else kind
-    return f"{kind} ({mode.replace('_', ' ')})" if mode else kind
+    if group != VARIANT:
+        return name
+    kind, _, mode = name.partition("_")
+    return f"{kind.upper()} ({mode.replace('_', ' ')})" if mode else kind.upper()
 
 
 def style_of(group: str, name: str) -> Style:
@@ -96,11 +95,24 @@ def rank(variant: str) -> tuple[int, str]:
     return rank_of(VARIANT, variant)
 
 
+def variant_style(variant: str) -> Style:
+    """Return how a variant is drawn."""
+    return style_of(VARIANT, variant)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return names of which no two are alike: the second of one name is `name (2)`."""
+    told: list[str] = []
+    for name in names:
+        numbered = (name, *(f"{name} ({number})" for number in range(2, len(told) + 2)))
+        told.append(next(text for text in numbered if text not in told))
+    return told
+
+
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
     """Return what a group of cases has in common, of the axes that are facets."""
     named: dict[str, Text] = {name: str(axes.get(name) or "") for name in ("geometry", "phase", "dtype")}
-    named["phase"] = phase_name(str(axes.get("phase") or ""))
-    return {name: text for name, text in named.items() if text}
+    return {name: phase_name(str(text)) if name == "phase" else text for name, text in named.items() if text}
 
 
 def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:

@@ -21,7 +21,7 @@ def machine_labels(label: str, stored: Sequence[StoredRecord]) -> list[tuple[str
 
     A folder of one machine keeps its label. Of several, each adds its name, and what tells it from another of its name.
     """
-    machines = [_machine_id(one.record) for one in stored]
+    machines = [str(one.record.environment.get("machine_id") or "") for one in stored]
     if len(set(machines)) < 2:
         return [(label, True)] * len(stored)
     names = _names({machine: one.record for machine, one in zip(machines, stored, strict=True)})
@@ -34,25 +34,19 @@ def machine_labels(label: str, stored: Sequence[StoredRecord]) -> list[tuple[str
     ]
 
 
-def _machine_id(record: Record) -> str:
-    return str(record.environment.get("machine_id") or "")
-
-
 def _names(first: Mapping[str, Record]) -> dict[str, str]:
-    """By machine; empty for records that do not say theirs."""
-    plain = {machine: _name(record) for machine, record in first.items()}
+    """Return by machine the names of its processor and its first GPU; empty for records that do not say theirs."""
+    plain = {}
+    for machine, record in first.items():
+        cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
+        parts = [cpu, *(gpus[:1] if isinstance(gpus, list) else [])]
+        plain[machine] = plain_name(", ".join(part for part in parts if isinstance(part, str) and part))
     names = {}
     for machine, name in plain.items():
-        is_shared = list(plain.values()).count(name) > 1
-        names[machine] = ", ".join(filter(None, [name, machine[:SHORT_ID] if is_shared or not name else ""]))
-    return {machine: name if machine else "" for machine, name in names.items()}
-
-
-def _name(record: Record) -> str:
-    """Return the processor's name and the first GPU's."""
-    cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
-    said = [cpu, *(gpus[:1] if isinstance(gpus, list) else [])]
-    return plain_name(", ".join(one for one in said if isinstance(one, str) and one))
+        is_told_apart = name and list(plain.values()).count(name) == 1
+        parts = [name, "" if is_told_apart else machine[:SHORT_ID]]
+        names[machine] = ", ".join(filter(None, parts)) if machine else ""
+    return names
 
 
 def plain_name(name: str) -> str:

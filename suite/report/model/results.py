@@ -10,8 +10,8 @@ from suite.records.case import comparable
 from suite.records.derived import started_at
 from suite.records.record import Record
 from suite.records.store import Contents, Room, StoredRecord, read_contents
-from suite.records.walk import Damage
 from suite.report.model.judgements import Judged, find_judgements
+from suite.report.model.labels import distinct
 from suite.report.model.machine_labels import machine_labels
 
 
@@ -37,7 +37,7 @@ class Unread:
 
     label: str
     name: str
-    reason: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,51 +66,34 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
-    named = _checked(labels, folders) if labels else _names(folders)
+    named = _checked(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     room = Room()
-    contents = {
-        label: read_contents([folder], with_readings=with_readings, room=room)
-        for label, folder in zip(named, folders, strict=True)
-    }
-    judged = {label: find_judgements(label, folder, room) for label, folder in zip(named, folders, strict=True)}
-    changed = _changed_ids(item.record for part in contents.values() for item in part.stored)
-    labelled = {label: machine_labels(label, part.stored) for label, part in contents.items()}
-    shown = [label for label in named if not _is_gates(contents[label], *judged[label])]
+    contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
+    changed = _changed_ids(stored.record for part in contents for stored in part.stored)
+    records: list[CurrentRecord] = []
+    shown, every, damaged, unfinished, judgements = [], [], [], [], []
+    for label, folder, part in zip(named, folders, contents, strict=True):
+        judged, unreadable = find_judgements(label, folder, room)
+        broken, labelled = [*part.damaged, *unreadable], machine_labels(label, part.stored)
+        # A folder of judgements alone has no results that stand under its label.
+        if part.stored or broken or part.unfinished or not judged:
+            shown += _labels(label, part, labelled)
+        records += _current(part.stored, labelled, changed)
+        every += [(name, stored.record) for (name, _), stored in zip(labelled, part.stored, strict=True)]
+        damaged += [Unread(label=label, name=damage.folder.name, reason=damage.reason) for damage in broken]
+        unfinished += [Unread(label=label, name=run.name) for run in part.unfinished]
+        judgements += judged
     return Results(
-        labels=[one for label in shown for one in _labels(label, contents[label], labelled[label])],
-        records=[
-            current for label, part in contents.items() for current in _current(part.stored, labelled[label], changed)
-        ],
-        every=[
-            (one, item.record)
-            for label, part in contents.items()
-            for (one, _), item in zip(labelled[label], part.stored, strict=True)
-        ],
-        damaged=[
-            _unread(label, damage.folder, damage.reason)
-            for label, part in contents.items()
-            for damage in (*part.damaged, *judged[label][1])
-        ],
-        unfinished=[_unread(label, folder) for label, part in contents.items() for folder in part.unfinished],
-        judgements=[one for found, _ in judged.values() for one in found],
+        labels=shown, records=records, every=every, damaged=damaged, unfinished=unfinished, judgements=judgements
     )
 
 
 def _labels(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> list[str]:
     """Return the labels of a folder, its own only where something stands under it; the most records first."""
-    counts = Counter(one for one, _ in labelled)
+    counts = Counter(name for name, _ in labelled)
     if not counts or contents.damaged or contents.unfinished:
         counts[label] += 0
-    return [one for one, _ in counts.most_common()]
-
-
-def _is_gates(contents: Contents, judgements: Sequence[Judged], damaged: Sequence[Damage]) -> bool:
-    """A folder of judgements alone: no results stand under its label."""
-    return bool(judgements) and not (contents.stored or contents.damaged or contents.unfinished or damaged)
-
-
-def _unread(label: str, folder: Path, reason: str = "") -> Unread:
-    return Unread(label=label, name=folder.name, reason=reason)
+    return [name for name, _ in counts.most_common()]
 
 
 def _checked(labels: Sequence[str], folders: Sequence[Path]) -> list[str]:
@@ -119,17 +102,6 @@ def _checked(labels: Sequence[str], folders: Sequence[Path]) -> list[str]:
     if len(set(labels)) < len(labels) or not all(labels):
         raise ValueError(f"labels must differ and not be empty; got {', '.join(map(repr, labels))}")
     return list(labels)
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    named: list[str] = []
-    for folder in folders:
-        name, number = folder.resolve().name, 2
-        unique = name
-        while unique in named:
-            unique, number = f"{name} ({number})", number + 1
-        named.append(unique)
-    return named
 
 
 def _current(

@@ -3,7 +3,7 @@
 A record may be old or foreign: what it lacks, or has in another type, is absent here.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,15 +90,13 @@ def tokens_of(record: Record) -> int | None:
     return tokens if isinstance(tokens, int) and 0 < tokens < MOST_TOKENS else None
 
 
-def extras(record: Record, prefix: str | None = None) -> list[str]:
+def extras(record: Record, prefix: str = "") -> list[str]:
     """Return settings named besides the axes, as `name=value`; without those that do not apply to the case.
 
     `prefix`: only those below it, without it.
     """
-    named = [(name, value) for name, value in sorted(record.case.extras.items()) if value is not None]
-    if prefix is not None:
-        named = [(name.removeprefix(prefix), value) for name, value in named if name.startswith(prefix)]
-    return [f"{name}={value}" for name, value in named]
+    named = [f"{name}={value}" for name, value in sorted(record.case.extras.items()) if value is not None]
+    return [text.removeprefix(prefix) for text in named if text.startswith(prefix)]
 
 
 def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
@@ -107,8 +105,9 @@ def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAU
     if value is None:
         value = value_under(record.settings, name)
         group, _, field = name.partition(".")
+        fixed = value_under(record.settings, "attention.fixed") if group == "attention" else None
         # A size that makes the variant what it is, as MQA's single head, is none that somebody chose.
-        if group == "attention" and field in _fixed(record):
+        if isinstance(fixed, list) and field in fixed:
             return ""
     text = text_of(value)
     return "" if text in (defaults.get(name), AS_BEFORE.get(name)) else text
@@ -186,11 +185,6 @@ def machine_name(record: Record) -> str:
 def machine_id(current: CurrentRecord) -> str:
     """Return a machine's identity; two results without one may come from two machines."""
     return str(current.record.environment.get("machine_id") or current.label)
-
-
-def _fixed(record: Record) -> Sequence[Any]:
-    fixed = value_under(record.settings, "attention.fixed")
-    return fixed if isinstance(fixed, list) else ()
 
 
 def text_of(value: Any) -> str:

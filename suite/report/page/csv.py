@@ -6,6 +6,7 @@ cell: a spreadsheet or pandas filters and pivots that, and a table need not be k
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
 from typing import Any
 
 from suite.records.derived import started_at
@@ -20,13 +21,9 @@ RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A text cell that begins so, behind spaces or not, is a formula to a spreadsheet program (OWASP, CSV injection)."""
 
 
-CELL = ("section", "table", "settings", "row", "column", "cell")
-"""Columns of the tables' CSV. Rows are numbered from 1."""
-
-
 def tables_csv(sections: Sequence[Section]) -> Iterator[str]:
-    """Write every cell of the tables of sections that have been said in a language."""
-    yield _line(CELL)
+    """Write every cell of the tables of sections that have been said in a language. Rows are numbered from 1."""
+    yield _line(("section", "table", "settings", "row", "column", "cell"))
     for section in sections:
         for table in section.tables:
             for number, row in enumerate(table.rows, 1):
@@ -45,14 +42,9 @@ def readings_csv(results: Results) -> Iterator[str]:
 
 
 def _line(cells: Iterable[Any]) -> str:
-    return str(csv.writer(_Lines(), lineterminator="\n").writerow([_safe(cell) for cell in cells]))
-
-
-class _Lines:
-    """What a writer writes to, and hands back."""
-
-    def write(self, line: str) -> str:
-        return line
+    line = StringIO()
+    csv.writer(line, lineterminator="\n").writerow([_safe(cell) for cell in cells])
+    return line.getvalue()
 
 
 def _rows(label: str, record: Record) -> Iterable[dict[str, Any]]:

@@ -3,13 +3,11 @@
 What says nothing of a facet stays whatever is chosen.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from suite.records import numbers
-from suite.report.blocks import Joined, Say, Section, Table, Text
+from suite.report.blocks import Facets, Joined, Say, Section, Table, Text
 from suite.report.model.labels import FACETS
-
-Facets = Mapping[str, Text | Sequence[Text]]
 
 
 def told(table: Table) -> tuple[Facets, Sequence[Facets]]:
@@ -43,8 +41,5 @@ def _said(section: Section) -> Iterable[tuple[str, Text]]:
             if column.facet:
                 yield from ((column.facet, row[place]) for row in table.rows)
         for facets in table.row_facets:
-            yield from ((name, value) for name, values in facets.items() for value in _each(values))
-
-
-def _each(values: Text | Sequence[Text]) -> Sequence[Text]:
-    return [values] if isinstance(values, str | Say | Joined) else values
+            for name, values in facets.items():
+                yield from ((name, value) for value in ([values] if isinstance(values, str | Say | Joined) else values))

@@ -11,7 +11,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,6 @@ from suite.report.plot.text import figure_text
 
 HERE = Path(__file__).parent
 COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
-MIT = """\
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated \
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the \
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit \
-persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the \
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE \
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR \
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR \
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""
-"""What plotly.js names as its licence and does not hold."""
 PLOTLY_CONFIG = {
     "showSendToCloud": False,
     "plotlyServerURL": "",
@@ -58,25 +43,26 @@ SAFE_IN_SCRIPT = str.maketrans(
 
 
 def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
-    """The whole page, as text."""
+    """Return the whole page, as text."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    has_figures = any(section.figures for section in sections)
-    plotly_js = _plotly_js() if has_figures else ""
-    script = _script()
+    plotly_js = _plotly_js() if any(section.figures for section in sections) else ""
+    parts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    script = "\n".join(['"use strict";\n(() => {', *parts, "})();"])
+    said = {"records": numbers.count(len(results.records)), "labels": texts("punctuation.list").join(results.labels)}
     return environment.get_template("page.html").render(
         texts=texts,
         version=__version__,
-        intro=_intro(results, texts),
+        intro=texts("page.intro", **said) if results.records else texts("page.no_records"),
         headlines=[headline for section in sections for headline in section.headlines],
         sections=sections,
         choices=choices(sections),
         script=Markup(script),
-        plotly=_packed(plotly_js) if has_figures else "",
+        plotly=_packed(plotly_js) if plotly_js else "",
         plotly_version=_plotly_version(plotly_js),
-        notices=_notices(plotly_js) if has_figures else "",
-        policy=_policy([script, *([plotly_js] if has_figures else [])]),
+        notices=_notices(plotly_js) if plotly_js else "",
+        policy=_policy(filter(None, [script, plotly_js])),
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         config=in_script(PLOTLY_CONFIG),
         figure_text=figure_text,
@@ -86,20 +72,8 @@ def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
 
 
 def in_script(value: Any) -> Markup:
-    """Plain data as JSON that cannot end the script element it stands in."""
+    """Return plain data as JSON that cannot end the script element it stands in."""
     return Markup(json.dumps(value, ensure_ascii=False, allow_nan=False).translate(SAFE_IN_SCRIPT))
-
-
-def _intro(results: Results, texts: Texts) -> str:
-    if not results.records:
-        return texts("page.no_records")
-    labels = texts("punctuation.list").join(results.labels)
-    return texts("page.intro", records=numbers.count(len(results.records)), labels=labels)
-
-
-def _script() -> str:
-    parts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join(['"use strict";\n(() => {', *parts, "})();"])
 
 
 @functools.cache
@@ -119,18 +93,20 @@ def _plotly_version(source: str) -> str:
 
 
 def _notices(source: str) -> str:
-    """The licences that plotly.js and what is bundled in it come under: packed as it is, nobody could read them."""
-    told = [one for one in COMMENT.findall(source) if re.search("licen[cs]e|copyright", one, re.IGNORECASE)]
-    return "\n\n".join([*(one.replace("\\n", "\n") for one in told), MIT])
+    """Return the licences of plotly.js and what is bundled in it: packed as it is, nobody could read them there."""
+    told = [text for text in COMMENT.findall(source) if re.search("licen[cs]e|copyright", text, re.IGNORECASE)]
+    # What plotly.js names as its own licence and does not hold.
+    mit = (HERE / "mit.txt").read_text(encoding="utf-8")
+    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in told), mit])
 
 
 @functools.cache
 def _packed(source: str) -> str:
-    """Less than half as long, and the same each time: a page that is written twice does not differ."""
+    """Return it less than half as long, and the same each time: a page that is written twice does not differ."""
     return base64.b64encode(gzip.compress(source.encode(), mtime=0)).decode()
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def _policy(scripts: Iterable[str]) -> str:
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return (

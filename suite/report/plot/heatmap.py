@@ -5,8 +5,8 @@ from typing import Any
 
 from suite.report.blocks import Text
 from suite.report.model.labels import GREY
-from suite.report.plot.marks import faint, texts
-from suite.report.plot.plots import layout
+from suite.report.plot.marks import faint
+from suite.report.plot.plots import plot
 from suite.report.plot.scales import Ticks, ticked
 from suite.report.plot.text import figure_text
 
@@ -44,34 +44,25 @@ def heatmap(
         "ygap": 2,
         **colours,
     }
-    in_rows = [name for name in names for _ in heads]
-    shown = texts(heads * len(names), in_rows, [text for row in written for text in row], size=text_px)
-    ends = [-0.5, len(names) - 0.5]
-    return {
-        "data": [cells, shown],
-        "layout": layout(
-            showlegend=False,
-            xaxis={
-                "type": "category",
-                "side": "top",
-                "range": [-0.5, len(heads) - 0.5],
-                "title": {"text": title, "standoff": 4},
-                "automargin": True,
-                "showgrid": False,
-                "ticks": "",
-            },
-            yaxis={
-                "type": "category",
-                "range": ends if upwards else ends[::-1],
-                "automargin": True,
-                "tickfont": {"size": 10},
-                "dtick": 1,
-                "showgrid": False,
-                "ticks": "",
-            },
-            **more,
-        ),
+    # Texts of the cells themselves would not follow the page's own colour.
+    shown = {
+        "type": "scatter",
+        "mode": "text",
+        "x": heads * len(names),
+        "y": [name for name in names for _ in heads],
+        "text": [text for row in written for text in row],
+        "textfont": {"size": text_px},
+        "hoverinfo": "skip",
     }
+    ends = [-0.5, len(names) - 0.5]
+    shared = {"type": "category", "automargin": True, "showgrid": False, "ticks": ""}
+    return plot(
+        [cells, shown],
+        xaxis={**shared, "side": "top", "range": [-0.5, len(heads) - 0.5], "title": {"text": title, "standoff": 4}},
+        yaxis={**shared, "range": ends if upwards else ends[::-1], "tickfont": {"size": 10}, "dtick": 1},
+        showlegend=False,
+        **more,
+    )
 
 
 def diverging(low: str, high: str, reach: float) -> dict[str, Any]:
@@ -99,11 +90,10 @@ def colour_bar(title: Text, ticks: Ticks) -> dict[str, Any]:
 def shading(reach: float, rows: int, colours: dict[str, Any]) -> dict[str, Any]:
     """Return the colours of a map behind rows of points, as far as `reach` on either side of zero."""
     shades = [reach * step / 80 for step in range(-80, 81)]
-    ends = [-0.5, rows - 0.5]
     return {
         "type": "heatmap",
         "x": shades,
-        "y": ends,
+        "y": [-0.5, rows - 0.5],
         "z": [shades],
         "hoverinfo": "skip",
         "showscale": False,

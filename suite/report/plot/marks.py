@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from suite.report.blocks import Text
+from suite.report.blocks import Facets, Text
 from suite.report.model.labels import FACETS, GREY, OTHER, Style
 from suite.report.plot.text import figure_text
 
@@ -14,8 +14,6 @@ FILLS = ("", "-open", "-dot", "-open-dot")
 """Several series of one style differ by the filling of their markers, and by their dash."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 HOVER = "%{hovertext}<extra>%{fullData.name}</extra>"
-
-Facets = Mapping[str, Text | Sequence[Text]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +55,13 @@ class Series:
 
 def trace(series: Series) -> dict[str, Any]:
     """Return a scatter trace."""
-    points, style = series.points, line_and_marker(series.style, series.ordinal, size=series.size)
-    if "markers" in series.mode:  # which tell its series apart by their filling
-        style["line"]["dash"] = series.style.dash
-    has_hover = any(point.hover for point in points)
+    points, style, ordinal = series.points, series.style, series.ordinal
+    # Where there are markers, these tell series of one style apart by their filling.
+    dashes_on = 0 if "markers" in series.mode else ordinal
+    dash = DASHES[(DASHES.index(style.dash) + dashes_on) % len(DASHES)]
+    line = {"color": style.colour, "dash": dash, "width": 2 if ordinal == 0 else 1.5}
+    symbol = style.marker + FILLS[ordinal % len(FILLS)]
+    marker = {"color": style.colour, "symbol": symbol, "size": series.size}
     return {
         "type": "scatter",
         "mode": series.mode,
@@ -69,11 +70,11 @@ def trace(series: Series) -> dict[str, Any]:
         "showlegend": series.in_legend,
         "x": [short(point.x) for point in points],
         "y": [short(point.y) for point in points],
-        **error_bars(points, series.along, colour=series.style.colour),
+        **error_bars(points, series.along, colour=style.colour),
         **({"text": [figure_text(point.text) for point in points]} if "text" in series.mode else {}),
-        **({"line": style["line"]} if "lines" in series.mode else {}),
-        **({"marker": style["marker"]} if "markers" in series.mode else {}),
-        **hovering([point.hover for point in points] if has_hover else []),
+        **({"line": line} if "lines" in series.mode else {}),
+        **({"marker": marker} if "markers" in series.mode else {}),
+        **hovering(points),
         **about(series.facets, [point.facets for point in points]),
         **series.more,
     }
@@ -91,28 +92,6 @@ def meaning(name: Text, *, facets: Facets | None = None, **marker: Any) -> dict[
         "hoverinfo": "skip",
         "marker": {"color": GREY, "size": 10, **marker},
         **about(facets or {}, ()),
-    }
-
-
-def texts(columns: Sequence[Any], rows: Sequence[Any], written: Sequence[Text], *, size: int) -> dict[str, Any]:
-    """Return texts in the page's own colour, which those of a heat map's cells do not follow."""
-    return {
-        "type": "scatter",
-        "mode": "text",
-        "x": list(columns),
-        "y": list(rows),
-        "text": list(written),
-        "textfont": {"size": size},
-        "hoverinfo": "skip",
-    }
-
-
-def line_and_marker(style: Style, ordinal: int = 0, *, size: float = 9) -> dict[str, Any]:
-    """Return Plotly's line and marker for the `ordinal`-th series of a style."""
-    dash = DASHES[(DASHES.index(style.dash) + ordinal) % len(DASHES)]
-    return {
-        "line": {"color": style.colour, "dash": dash, "width": 2 if ordinal == 0 else 1.5},
-        "marker": {"color": style.colour, "symbol": style.marker + FILLS[ordinal % len(FILLS)], "size": size},
     }
 
 
@@ -134,27 +113,22 @@ def error_bars(points: Sequence[Point], along: str, *, colour: str = GREY) -> di
     }
 
 
-def hovering(hovers: Sequence[Text]) -> dict[str, Any]:
+def hovering(points: Sequence[Point]) -> dict[str, Any]:
     """Return what hovering says, above the trace's name; nothing where there is nothing to say."""
-    if not hovers:
+    if not any(point.hover for point in points):
         return {"hoverinfo": "skip"}
-    return {"hovertext": [figure_text(text) for text in hovers], "hovertemplate": HOVER}
+    return {"hovertext": [figure_text(point.hover) for point in points], "hovertemplate": HOVER}
 
 
 def about(facets: Facets, of_points: Sequence[Mapping[str, Text]]) -> dict[str, Any]:
     """Return what a trace is about: a text for all of it, or one for each point. Scripts filter the page by it."""
-    said: dict[str, Any] = dict(facets)
-    said |= {
-        name: [one.get(name, "") for one in of_points] for name in FACETS if any(one.get(name) for one in of_points)
+    differing = [name for name in FACETS if any(of_point.get(name) for of_point in of_points)]
+    said = {**facets, **{name: [of_point.get(name, "") for of_point in of_points] for name in differing}}
+    meta = {
+        name: [figure_text(text) for text in value] if isinstance(value, list | tuple) else figure_text(value)
+        for name, value in said.items()
     }
-    if not said:
-        return {}
-    return {
-        "meta": {
-            name: [figure_text(one) for one in value] if isinstance(value, list | tuple) else figure_text(value)
-            for name, value in said.items()
-        }
-    }
+    return {"meta": meta} if meta else {}
 
 
 def short(value: Any) -> Any:

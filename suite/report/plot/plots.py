@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.report.blocks import Text
-from suite.report.model.labels import GREY, Style
-from suite.report.plot.marks import Facets, Series, about, faint, short, trace
+from suite.report.model.labels import GREY
+from suite.report.plot.marks import Series, about, faint, short, trace
 from suite.report.plot.text import figure_text
 
 Axis = dict[str, Any]
@@ -14,18 +14,6 @@ HEIGHT_PX, LEGEND_ROW_PX, LEGEND_COLUMNS = 380, 19, 3
 PANEL_PX, FRAME_PX, GAP = 190, 130, 0.035
 BAND_OPACITY, STRETCH_OPACITY = 0.11, 0.18
 NARROW_LINES = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Band:
-    """What lies between two ends along a line."""
-
-    name: Text
-    x: Sequence[float]
-    low: Sequence[float]
-    high: Sequence[float]
-    style: Style
-    facets: Facets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +49,10 @@ def layout(**parts: Any) -> dict[str, Any]:
     }
 
 
-def plot(
-    series: Sequence[Series | Mapping[str, Any]],
-    *,
-    xaxis: Axis,
-    yaxis: Axis,
-    bands: Sequence[Band] = (),
-    **more: Any,
-) -> dict[str, Any]:
-    """Draw series over one pair of axes, behind them the bands; what is no Series is a trace already."""
-    return {
-        "data": [*map(_band, bands), *map(_trace, series)],
-        "layout": layout(xaxis=xaxis, yaxis=yaxis, **more),
-    }
+def plot(series: Sequence[Series | Mapping[str, Any]], *, xaxis: Axis, yaxis: Axis, **more: Any) -> dict[str, Any]:
+    """Draw series over one pair of axes; what is no Series is a trace already."""
+    traces = [trace(one) if isinstance(one, Series) else dict(one) for one in series]
+    return {"data": traces, "layout": layout(xaxis=xaxis, yaxis=yaxis, **more)}
 
 
 def banded(series: Sequence[Series], *, xaxis: Axis, yaxis: Axis) -> dict[str, Any]:
@@ -81,9 +60,9 @@ def banded(series: Sequence[Series], *, xaxis: Axis, yaxis: Axis) -> dict[str, A
 
     A click in the legend takes all series of a group.
     """
-    bands = [_between_ends(one) for one in series if one.points and all(point.ends for point in one.points)]
-    lines = [replace(one, points=[replace(point, ends=None) for point in one.points]) for one in series]
-    return plot(lines, bands=bands, xaxis=xaxis, yaxis=yaxis)
+    bands = [_band(line) for line in series if line.points and all(point.ends for point in line.points)]
+    lines = [replace(line, points=[replace(point, ends=None) for point in line.points]) for line in series]
+    return plot([*bands, *lines], xaxis=xaxis, yaxis=yaxis)
 
 
 def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: bool = False) -> dict[str, Any]:
@@ -93,7 +72,7 @@ def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: b
     """
     count = len(found)
     traces = [
-        _trace(series) | {"yaxis": _axis("y", place), "showlegend": series.in_legend and place == 0}
+        trace(series) | {"yaxis": _axis("y", place), "showlegend": series.in_legend and place == 0}
         for place, panel in enumerate(found)
         for series in panel.series
     ]
@@ -101,26 +80,20 @@ def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: b
         _axis("yaxis", place): {
             "domain": _domain(place, count),
             **panel.yaxis,
-            **({"title": {"text": title, "standoff": 8}} if place == count // 2 else {"title": {"text": ""}}),
+            "title": {"text": title, "standoff": 8} if place == count // 2 else {"text": ""},
         }
         for place, panel in enumerate(found)
     }
-    return {
-        "data": traces,
-        "layout": layout(
-            xaxis={**xaxis, "anchor": _axis("y", count - 1)},
-            **axes,
-            shapes=[
-                rule(y=panel.level, axis=_axis("y", place))
-                for place, panel in enumerate(found)
-                if panel.level is not None
-            ],
-            annotations=[
-                _panel_title(panel.title, _domain(place, count), on_top=titles_on_top)
-                for place, panel in enumerate(found)
-            ],
-        ),
-    }
+    levels = [(place, panel.level) for place, panel in enumerate(found) if panel.level is not None]
+    return plot(
+        traces,
+        xaxis={**xaxis, "anchor": _axis("y", count - 1)},
+        **axes,
+        shapes=[rule(y=level, axis=_axis("y", place)) for place, level in levels],
+        annotations=[
+            _panel_title(panel.title, _domain(place, count), on_top=titles_on_top) for place, panel in enumerate(found)
+        ],
+    )
 
 
 def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", solid: bool = False) -> dict[str, Any]:
@@ -166,30 +139,23 @@ def panels_height_px(count: int) -> int:
     return FRAME_PX + PANEL_PX * count
 
 
-def _between_ends(series: Series) -> Band:
-    low, high = zip(*(point.ends for point in series.points if point.ends is not None), strict=True)
-    x = [point.x for point in series.points]
-    return Band(name=series.name, x=x, low=low, high=high, style=series.style, facets=series.facets)
-
-
-def _trace(series: Series | Mapping[str, Any]) -> dict[str, Any]:
-    return trace(series) if isinstance(series, Series) else dict(series)
-
-
-def _band(band: Band) -> dict[str, Any]:
+def _band(line: Series) -> dict[str, Any]:
+    """Return what lies between the ends of a line's points."""
+    x = [point.x for point in line.points]
+    low, high = zip(*(point.ends for point in line.points if point.ends is not None), strict=True)
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": figure_text(band.name),
-        "legendgroup": figure_text(band.name),
+        "name": figure_text(line.name),
+        "legendgroup": figure_text(line.name),
         "showlegend": False,
-        "x": [short(value) for value in [*band.x, *reversed(band.x)]],
-        "y": [short(value) for value in [*band.high, *reversed(band.low)]],
+        "x": [short(value) for value in [*x, *reversed(x)]],
+        "y": [short(value) for value in [*high, *reversed(low)]],
         "fill": "toself",
-        "fillcolor": faint(band.style.colour, BAND_OPACITY),
+        "fillcolor": faint(line.style.colour, BAND_OPACITY),
         "line": {"width": 0},
         "hoverinfo": "skip",
-        **about(band.facets, ()),
+        **about(line.facets, ()),
     }
 
 

@@ -1,13 +1,15 @@
 """Rows from the top, each under its name, since no room is beside a narrow plot: forests, dumbbells and bars."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from suite.report.blocks import Text
-from suite.report.plot.marks import Facets, Point, Series, about, error_bars, hovering, short
+from suite.records import numbers
+from suite.report.blocks import Facets, Text, say
+from suite.report.plot.marks import Point, Series, about, error_bars, hovering, short
 from suite.report.plot.plots import Axis, layout, plot
 from suite.report.plot.text import figure_text
 
+T = TypeVar("T")
 ROW_PX, FRAME_PX, NAME_PX = 44, 140, 15
 
 
@@ -37,6 +39,12 @@ def rows(
     return plot(series, xaxis=xaxis, yaxis=yaxis, annotations=named, **more)
 
 
+def drawn_of(found: Sequence[T], most: int) -> tuple[Sequence[T], Text]:
+    """Return the rows that a figure has room for, the first, and what its caption says of the others."""
+    left = len(found) - most
+    return found[:most], say("signmap.not_drawn", count=numbers.count(left)) if left > 0 else ""
+
+
 def height_px(count: int, row_px: int = ROW_PX) -> int:
     """Return the height of as many rows."""
     return FRAME_PX + row_px * count
@@ -48,17 +56,15 @@ def bars(
     *,
     colour: str | Sequence[str],
     pattern: str = "",
-    width: float | None = None,
-    offset: float | Sequence[float] | None = None,
     facets: Facets | None = None,
     in_legend: bool = True,
     **more: Any,
 ) -> dict[str, Any]:
     """Return bars from zero to each point's x at its y; with intervals where every point has one.
 
-    `pattern` tells parts of a bar apart in greyscale; `width` and `offset` are in rows.
+    `pattern` tells parts of a bar apart in greyscale.
     """
-    has_hover = any(point.hover for point in points)
+    marked = {"shape": pattern, "fillmode": "overlay", "solidity": 0.2}
     return {
         "type": "bar",
         "orientation": "h",
@@ -69,13 +75,8 @@ def bars(
         "y": [point.y for point in points],
         **error_bars(points, "x"),
         **({"text": [figure_text(point.text) for point in points]} if any(point.text for point in points) else {}),
-        **hovering([point.hover for point in points] if has_hover else []),
-        "marker": {
-            "color": colour,
-            **({"pattern": {"shape": pattern, "fillmode": "overlay", "solidity": 0.2}} if pattern else {}),
-        },
-        **({} if width is None else {"width": width}),
-        **({} if offset is None else {"offset": offset}),
+        **hovering(points),
+        "marker": {"color": colour, **({"pattern": marked} if pattern else {})},
         **about(facets or {}, [point.facets for point in points]),
         **more,
     }

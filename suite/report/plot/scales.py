@@ -34,20 +34,15 @@ def ticked(ticks: Ticks) -> dict[str, Any]:
     return {"tickvals": [value for value, _ in ticks], "ticktext": [text for _, text in ticks]}
 
 
-def log_ends(values: Iterable[float], room: float = ROOM_DECADES) -> list[float]:
-    """Return the ends of a logarithmic axis with room beside the outermost values, as powers of ten."""
-    known = list(values)
-    return [math.log10(min(known)) - room, math.log10(max(known)) + room]
-
-
 def time_axis(title: Text, seconds: Iterable[float], **more: Any) -> dict[str, Any]:
     """Return a logarithmic axis of times."""
-    return log(title, time_ticks(seconds), **more)
+    return log(title, decimal_ticks(seconds, numbers.seconds_tick), **more)
 
 
 def roomy_time_axis(title: Text, seconds: Iterable[float]) -> dict[str, Any]:
     """Return the same with room beside the outermost times, so that a single one still has a tick near it."""
-    ends = log_ends(seconds)
+    known = list(seconds)
+    ends = [math.log10(min(known)) - ROOM_DECADES, math.log10(max(known)) + ROOM_DECADES]
     return time_axis(title, [10**end for end in ends], range=ends, tickfont={"size": 10})
 
 
@@ -74,11 +69,6 @@ def categories(rows: Sequence[str], **more: Any) -> dict[str, Any]:
         "ticks": "",
         **more,
     }
-
-
-def time_ticks(seconds: Iterable[float]) -> Ticks:
-    """Return round times around these."""
-    return decimal_ticks(seconds, numbers.seconds_tick)
 
 
 def decimal_ticks(values: Iterable[float], text: Callable[[float], str]) -> Ticks:

@@ -7,6 +7,8 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
+from suite.report.model.labels import distinct
+
 LONGEST_TEXT = 80
 LONGEST_ROW_NAME = 20
 """Of a row beside a plot, which a narrow screen leaves no more."""
@@ -18,15 +20,14 @@ def figure_text(text: Any) -> Any:
     """Return text from a record for use in a figure; what has yet to be said is made harmless as it is said."""
     if not isinstance(text, str):
         return text
-    cut = text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"
-    return html.escape(cut.translate(NO_TAGS), quote=False)
+    return html.escape(cut(text, LONGEST_TEXT).translate(NO_TAGS), quote=False)
 
 
 def short_names(names: Iterable[str]) -> list[str]:
     """Return names short enough to stand beside a plot, no two alike: rows of one name would fall together."""
-    short: list[str] = []
-    for name in names:
-        cut = name if len(name) <= LONGEST_ROW_NAME else name[: LONGEST_ROW_NAME - 1] + "…"
-        alike = (cut, *(f"{cut} ({number})" for number in range(2, len(short) + 2)))
-        short.append(next(one for one in alike if one not in short))
-    return short
+    return distinct(cut(name, LONGEST_ROW_NAME) for name in names)
+
+
+def cut(text: str, longest: int) -> str:
+    """Return a text that ends in an ellipsis where it was too long."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -15,7 +15,7 @@ from suite.report.model.labels import GREY, PURPLE, SKY, VERMILION, case_facets,
 from suite.report.model.results import Results
 from suite.report.model.run import cut, mapping, share
 from suite.report.plot.marks import Point
-from suite.report.plot.rows import bars, rows
+from suite.report.plot.rows import bars, drawn_of, rows
 from suite.report.plot.scales import linear
 from suite.report.runs.telemetry import CPU, SETTINGS, TelemetryRun, run_columns, run_name, telemetry_runs
 from suite.report.table import Column, column, columns_of, table
@@ -107,11 +107,9 @@ def _cost(runs: Sequence[TelemetryRun]) -> Text:
 
 
 def _figure(found: Sequence[Disturbed]) -> Figure | None:
-    drawn = found[:MOST_DRAWN]
-    if not drawn:
+    if not found:
         return None
-    left = len(found) - len(drawn)
-    left_out = say("signmap.not_drawn", count=numbers.count(left)) if left else ""
+    drawn, left_out = drawn_of(found, MOST_DRAWN)
     return Figure(
         title=say("disturbance.figure"),
         caption=joined("sentence", [say("disturbance.caption"), left_out]),

@@ -22,7 +22,7 @@ from suite.report.model.results import Results
 from suite.report.model.run import cut
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
-from suite.report.plot.rows import rows
+from suite.report.plot.rows import drawn_of, rows
 from suite.report.plot.scales import Ticks, log
 from suite.report.table import Column, column, table
 
@@ -171,9 +171,7 @@ def _quantity(verdict: Verdict) -> str:
 
 
 def _figure(key: str, found: Sequence[Row], shown: Shown) -> Figure:
-    drawn = found[:MOST_DRAWN]
-    left = len(found) - len(drawn)
-    left_out = say("signmap.not_drawn", count=numbers.count(left)) if left else ""
+    drawn, left_out = drawn_of(found, MOST_DRAWN)
     return Figure(
         title=say(key),
         settings=shown.label,
