@@ -69,6 +69,7 @@ def test_arms_are_compared_by_the_one_rule(tmp_path):
     found = compare(ours, theirs, margin=0.02)
     assert (row["arm"], row["other"], row["pairs"], row["outcome"]) == ("mla", "mha", 5, str(found.outcome))
     assert (row["low"], row["high"], row["p"]) == (found.interval.low, found.interval.high, found.p)
+    assert row["adjusted_p"] == found.p  # by Holm, over one comparison
     with pytest.raises(ValueError, match="by must be a setting in which arms of several seeds differ"):
         suite.load(tmp_path).compare(by="dtype")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from suite.answer import answer
-from suite.configuration import OF_ITS_RECORDS, choices, locate, workload_definition
+from suite.configuration import LOOK, OF_ITS_RECORDS, choices, locate, workload_definition
 from suite.gate.pairing import is_judged_by_seed
 from suite.gate.seed_pairs import judging_of
 from suite.records.case import comparable, without
@@ -100,6 +100,15 @@ def test_what_a_yaml_says_of_records_changes_no_id_and_no_run_key(tmp_path):
     assert jobs[0].case == jobs[1].case
     assert jobs[0].settings == jobs[1].settings
     assert jobs[0].run_key == jobs[1].run_key
+
+
+@pytest.mark.parametrize("workload", ["attention", "rl"])
+def test_how_an_option_is_shown_is_no_setting(workload, tmp_path, capsys):
+    (point,) = compose([f"workload={workload}", f"hydra.run.dir={tmp_path}"])
+    options = [point.settings, *(value for value in point.settings.values() if isinstance(value, dict))]
+    assert not any(LOOK in option for option in options)
+    assert main([f"workload={workload}", "shown.label=X"]) == 2
+    assert "there is no setting 'shown.label'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("workload", choices("workload"))
