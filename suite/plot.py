@@ -10,23 +10,29 @@ behind its buttons one is taken by its name. Texts are in English unless `lang` 
 ['scatter']
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from suite.configuration import locate
+from suite.report.attention import latency as latency_section
+from suite.report.attention import roofline as roofline_section
+from suite.report.attention import signmap
 from suite.report.blocks import Section
 from suite.report.model.labels import BLUE, Style
+from suite.report.model.results import Results
 from suite.report.page.texts import load_texts
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
 from suite.report.plot.rows import height_px, rows
 from suite.report.plot.scales import linear
+from suite.report.quality import tasks
+from suite.report.rl import efficiency
 from suite.runs import Runs
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 TITLE_PX = 40
+Build = Callable[[Results], Section | None]
 
 
 def latency(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "go.Figure":
@@ -35,27 +41,27 @@ def latency(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "g
     `view`: the span. `about`: facets of the figure, as `geometry`, `phase` and `dtype`. Raises ValueError, as every
     function here does, where the runs have no such figure, and names those that they have.
     """
-    return _drawn(runs, "suite.report.attention.latency.build", view, lang, about)
+    return _drawn(runs, latency_section.build, view, lang, about)
 
 
 def roofline(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "go.Figure":
     """Draw what each case reaches (GFLOP/s) against its arithmetic intensity (FLOP/B), under the measured ceilings."""
-    return _drawn(runs, "suite.report.attention.roofline.build", view, lang, about)
+    return _drawn(runs, roofline_section.build, view, lang, about)
 
 
 def sign_map(runs: Runs, *, view: str = "", lang: str = "en") -> "go.Figure":
     """Draw who wins where, MLA or GQA, by the closed forms and as measured: a row a device, a column for new tokens."""
-    return _drawn(runs, "suite.report.attention.signmap.build", view, lang, {})
+    return _drawn(runs, signmap.build, view, lang, {})
 
 
 def learning(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "go.Figure":
     """Draw held-out accuracy over what had been spent, the mean of an arm's seeds. `view`: the budget."""
-    return _drawn(runs, "suite.report.rl.efficiency.build", view, lang, about)
+    return _drawn(runs, efficiency.build, view, lang, about)
 
 
 def pareto(runs: Runs, *, view: str = "", lang: str = "en") -> "go.Figure":
     """Draw quality against cache bytes of a token, and which arms no other beats in both. `view`: the task."""
-    return _drawn(runs, "suite.report.quality.tasks.build", view, lang, {}, "quality.pareto")
+    return _drawn(runs, tasks.build, view, lang, {}, "quality.pareto")
 
 
 def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure":
@@ -86,9 +92,9 @@ def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:
     return ", ".join(f"{name}={row[name]}" for name in settings if row[name] == row[name])
 
 
-def _drawn(runs: Runs, dotted: str, view: str, lang: str, about: Mapping[str, str], key: str = "") -> "go.Figure":
+def _drawn(runs: Runs, build: Build, view: str, lang: str, about: Mapping[str, str], key: str = "") -> "go.Figure":
     """Take a section's first figure that is about all this, and whose title stands under `key` if any is given."""
-    section: Section | None = locate(dotted)(runs.results())
+    section = build(runs.results())
     figures = [figure for figure in section.figures if key in ("", getattr(figure.title, "key", ""))] if section else []
     texts = load_texts(lang)
     said = [texts.plain(figure) for figure in figures]

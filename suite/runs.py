@@ -41,7 +41,7 @@ from suite.report.model.experiment import (
 )
 from suite.report.model.labels import rank_of
 from suite.report.model.results import CurrentRecord, Results, read_results
-from suite.report.model.run import SEED, Pairs, Run, extras
+from suite.report.model.run import SEED, Run, extras
 from suite.statistics.intervals import launched_interval
 
 if TYPE_CHECKING:
@@ -162,13 +162,14 @@ class Runs:
     def _experiments(self, workload: str, by: str, quantity: Quantity[Run]) -> list[Experiment[Run]]:
         """Group a workload's runs into arms that differ in `by` and in sizes of its own."""
 
-        def read(current: CurrentRecord, key: Pairs) -> Run:
-            # Of all readings the compared number alone is kept.
-            kept = _last(current.record, *quantity.name.split("/"))
-            return Run(current=replace(current, record=replace(current.record, readings=kept)), key=key)
-
-        design = Design(workload=workload, read=read, is_factor=lambda name: name == by or name.startswith(f"{by}."))
-        runs = runs_of(replace(self._results, records=list(self._read(workload))), design)
+        # Of all readings the compared number alone is kept.
+        kept = [_with(current, _last(current.record, *quantity.name.split("/"))) for current in self._read(workload)]
+        design = Design(
+            workload=workload,
+            read=lambda current, key: Run(current=current, key=key),
+            is_factor=lambda name: name == by or name.startswith(f"{by}."),
+        )
+        runs = runs_of(replace(self._results, records=kept), design)
         found = experiments(runs, design, has_labels=False, named=partial(_in_order, by))
         return [one for one in found if len({arm.said(by) for arm in one.arms}) > 1]
 
@@ -258,6 +259,10 @@ def _quantity(workload: str, span: str | None, metric: str | None) -> Quantity[R
         difference=str,
         margin=outcome.get("margin") if is_usual else None,
     )
+
+
+def _with(current: CurrentRecord, readings: Sequence[Reading]) -> CurrentRecord:
+    return replace(current, record=replace(current.record, readings=readings))
 
 
 def _last(record: Record, span: str, metric: str) -> list[Reading]:
