@@ -48,7 +48,7 @@ browser: .venv/.browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 gpu:
-	@"$(or $(PYTHON),python3)" -m suite.gpu --out "$(or $(OUT),results/gpu)" \
+	@"$(or $(PYTHON),python3)" -m suite.commands.gpu --out "$(or $(OUT),results/gpu)" \
 	  --budget-s $(or $(BUDGET_S),360) --device $(or $(DEVICE),cuda) $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 clean:

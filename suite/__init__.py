@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from suite import plot as plot
-    from suite.runs import Runs as Runs
-    from suite.runs import load as load
+    from suite.notebook import plot as plot
+    from suite.notebook.runs import Runs as Runs
+    from suite.notebook.runs import load as load
 
-LAZY = {"load": "suite.runs", "Runs": "suite.runs", "plot": "suite.plot"}
+LAZY = {"load": "suite.notebook.runs", "Runs": "suite.notebook.runs", "plot": "suite.notebook.plot"}
 """Fetched when first asked for: pyarrow alone takes a third of a second."""
 __all__ = ["Runs", "__version__", "load", "plot"]
 

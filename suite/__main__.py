@@ -29,14 +29,14 @@ DONE = 0
 
 def main() -> int:
     """Run the command line in sys.argv and return its exit code."""
-    from suite.streams import ended
+    from suite.process.streams import ended
 
     return ended(lambda: _command(sys.argv[1:]))
 
 
 def run_alone() -> int:
     """`suite-run`: the same as `suite run` under one word, since Hydra's tab completion needs that."""
-    from suite.streams import ended
+    from suite.process.streams import ended
 
     return ended(lambda: _run(sys.argv[1:]))
 
@@ -53,7 +53,7 @@ def _command(arguments: list[str]) -> int:
 
 
 def _run(overrides: list[str]) -> int:
-    from suite.run import main as run
+    from suite.commands.run import main as run
 
     return run(overrides)
 
@@ -67,7 +67,7 @@ def _application() -> "typer.Typer":
 
     import suite
     from suite.gate.options import gate_application
-    from suite.streams import refusing
+    from suite.process.streams import refusing
 
     class Language(StrEnum):
         en = "en"
@@ -111,7 +111,7 @@ def _application() -> "typer.Typer":
         again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
     ) -> None:
         def command() -> int:
-            from suite.demo import demo as run_demo
+            from suite.commands.demo import demo as run_demo
 
             return run_demo(full=full, again=again)
 
@@ -154,7 +154,7 @@ def _application() -> "typer.Typer":
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
     ) -> None:
         def command() -> int:
-            from suite.doctor import doctor as examine
+            from suite.commands.doctor import doctor as examine
 
             return examine(as_json=as_json)
 
@@ -167,7 +167,7 @@ def _application() -> "typer.Typer":
         lang: Annotated[Language, typer.Option(help="The text's language.")] = Language.en,
     ) -> None:
         def command() -> int:
-            from suite.explain import explain as explained
+            from suite.commands.explain import explain as explained
 
             print(explained(topic, geometry=geometry, lang=lang.value), end="")
             return DONE
@@ -197,7 +197,7 @@ def _results_application(finish: "Callable[[Callable[[], int]], None]") -> "type
         as_json: Annotated[bool, typer.Option("--json", help="One JSON list and nothing else.")] = False,
     ) -> None:
         def command() -> int:
-            from suite.results import list_runs
+            from suite.commands.results import list_runs
 
             return list_runs(folders or [Path("results")], status=status, as_json=as_json)
 
@@ -209,7 +209,7 @@ def _results_application(finish: "Callable[[Callable[[], int]], None]") -> "type
         results: Annotated[list[Path] | None, typer.Option(help="Where to look; may be repeated.")] = None,
     ) -> None:
         def command() -> int:
-            from suite.results import show as show_run
+            from suite.commands.results import show as show_run
 
             return show_run(run, results or [Path("results")])
 
@@ -218,7 +218,7 @@ def _results_application(finish: "Callable[[Callable[[], int]], None]") -> "type
     @application.command(help="Read every run whole and name what is wrong.")
     def verify(folders: Folders = None) -> None:
         def command() -> int:
-            from suite.results import verify as verify_runs
+            from suite.commands.results import verify as verify_runs
 
             return verify_runs(folders or [Path("results")])
 
@@ -232,7 +232,7 @@ def _results_application(finish: "Callable[[Callable[[], int]], None]") -> "type
         into: Annotated[Path, typer.Option(help="The folder that gets them all.")],
     ) -> None:
         def command() -> int:
-            from suite.results import merge as merge_runs
+            from suite.commands.results import merge as merge_runs
 
             return merge_runs(sources, into)
 

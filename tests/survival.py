@@ -68,7 +68,7 @@ def survive(results: Path, kills: int, chance: random.Random) -> None:
 
 
 def start(results: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "suite.run", *SWEEP, f"hydra.sweep.dir={results}"]
+    command = [sys.executable, "-m", "suite.commands.run", *SWEEP, f"hydra.sweep.dir={results}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True, stdout=quiet, stderr=quiet)

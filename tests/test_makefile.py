@@ -161,7 +161,7 @@ def test_the_browsers_driver_comes_on_top_of_the_development_tools(checkout):
 def test_a_gpu_is_measured_with_the_python_at_hand_and_nothing_is_installed(checkout):
     asked = make(checkout, "gpu", "OUT=some where", "BUDGET_S=60", python3='echo "$*" >> calls')
     assert asked.returncode == 0
-    assert calls(checkout) == ["-m suite.gpu --out some where --budget-s 60 --device cuda"]
+    assert calls(checkout) == ["-m suite.commands.gpu --out some where --budget-s 60 --device cuda"]
     assert not (checkout / ".venv").exists()
 
 

@@ -9,7 +9,7 @@ from suite.attention.forward_step import ForwardStep
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Backend
 from suite.attention.training_step import TrainingStep
-from suite.configuration import locate
+from suite.configuration.files import locate
 from suite.measure.meter import Meter
 from suite.measure.rotation import Turns
 from suite.measure.workload import UnsupportedError

@@ -27,11 +27,11 @@ from suite.gate.stored import judge_stored
 from suite.gate.terminal import lines
 from suite.gate.tolerances import Tolerances
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
-from suite.interruptions import Interruptions
+from suite.process.signals import Interruptions
+from suite.process.streams import ReaderLeftError, code_of_system, said_by_system
 from suite.records.environment import cpu_model, environment, source_digest
 from suite.records.plain_text import complain, one_line, say
 from suite.records.temporary import remove_abandoned, temporary_folder
-from suite.streams import ReaderLeftError, code_of_system, said_by_system
 
 RESULTS = Path("results/gate")
 THREADS = 1

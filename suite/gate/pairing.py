@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import workload_definition
+from suite.configuration.files import workload_definition
 from suite.records.case import Case, comparable
 from suite.records.renamed import as_named_now
 

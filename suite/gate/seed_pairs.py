@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from suite.configuration import locate, workload_definition
+from suite.configuration.files import locate, workload_definition
 from suite.gate.family import LEVEL, outcome_of, reach_of, t_of
 from suite.gate.sentences import POINTS, in_unit
 from suite.gate.tolerances import Tolerances

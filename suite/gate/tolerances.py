@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from suite.configuration import conf_dir, one_of
+from suite.configuration.files import conf_dir
+from suite.configuration.values import one_of
 from suite.gate.noise import Quantity, read_noise
 from suite.gate.patterns import matches
 from suite.records.metrics import METRICS

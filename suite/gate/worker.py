@@ -10,6 +10,7 @@ raises. It ends when that pipe closes, in whatever it is.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import queue
@@ -31,6 +32,18 @@ MOST_CALLS = 200
 CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
 NAMES_CODE = ("_target_", "plan", "shape")
 """Settings whose value is the dotted name of an object."""
+
+
+def _first(*names: str) -> Any:
+    """Import the first of these modules that the tree under test has: it may be older than this file."""
+    for name in names[:-1]:
+        with contextlib.suppress(ModuleNotFoundError):
+            return importlib.import_module(name)
+    return importlib.import_module(names[-1])
+
+
+def _locate(dotted: str) -> Any:
+    return _first("suite.configuration.files", "suite.configuration").locate(dotted)
 
 
 class UsageError(Exception):
@@ -108,7 +121,7 @@ class Side:
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """The cases that Hydra makes of a command line, each with the settings it would run with."""
-        from suite import run
+        run = _first("suite.commands.run", "suite.run")
 
         try:
             jobs = [run.job_of(one) for one in run.compose(arguments) if not run.is_left_out(one)]
@@ -151,13 +164,12 @@ class Built:
     def __init__(self, settings: Mapping[str, Any], slowed: float) -> None:
         import torch
 
-        from suite.configuration import locate
         from suite.measure.devices import device_for
         from suite.measure.meter import Meter
         from suite.measure.precision import set_matmul_precision
 
         self._meter = Meter
-        self.workload = locate(settings["workload"]["_target_"])(settings)
+        self.workload = _locate(settings["workload"]["_target_"])(settings)
         plan = self.workload.plan
         if plan.refusal is not None:
             raise RefusedError(plan.refusal)
@@ -246,9 +258,8 @@ class Built:
 
 def _projected(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A case that names no code to run: its closed forms are all there is, and no clock judges it."""
-    from suite.configuration import locate
 
-    plan = locate(settings["workload"]["plan"])(settings)
+    plan = _locate(settings["workload"]["plan"])(settings)
     if plan.refusal is not None:
         raise RefusedError(plan.refusal)
     return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}}

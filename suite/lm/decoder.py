@@ -21,7 +21,7 @@ from suite.attention.cache import Cache
 from suite.attention.grouped import GroupedAttention
 from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear, linear_in_parts
-from suite.configuration import locate
+from suite.configuration.files import locate
 from suite.lm.attend import attend
 from suite.theory.decoder_shape import DecoderShape
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from suite.configuration import locate
+from suite.configuration.files import locate
 from suite.measure.devices import device_for
 from suite.measure.meter import Meter
 from suite.measure.phases import Send, timed

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from suite.configuration import positive_number, whole_number
+from suite.configuration.values import positive_number, whole_number
 from suite.measure.meter import Meter
 from suite.records.derived import IMPRECISE, by_launch
 from suite.records.record import Reading

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from suite.configuration import locate
+from suite.configuration.files import locate
 from suite.measure.clock import cpu_clock
 from suite.measure.cold import cold_state, time_cold, unproven
 from suite.measure.devices import device_for

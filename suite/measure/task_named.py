@@ -6,7 +6,7 @@ No torch, since plans ask.
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import locate
+from suite.configuration.files import locate
 
 
 class NeedsPackageError(Exception):

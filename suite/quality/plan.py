@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import one_of, positive_number, whole_number
+from suite.configuration.values import one_of, positive_number, whole_number
 from suite.measure.task_named import NeedsPackageError
 from suite.quality.tasks.task import make
 from suite.records.quality_metrics import within

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from suite.configuration import in_phase
+from suite.configuration.files import in_phase
 from suite.records.code import code_digest
 from suite.records.environment import machine_id
 from suite.records.privacy import of_setting

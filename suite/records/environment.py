@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from suite.configuration import conf_dir
+from suite.configuration.files import conf_dir
 from suite.records.git import git
 from suite.records.limits import cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.nvml import FoundGpus, find_gpus

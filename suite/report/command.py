@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from suite.configuration import locate, read_yaml
+from suite.configuration.files import locate, read_yaml
 from suite.records.store import RECORD, write_named
 from suite.report.blocks import Section
 from suite.report.model.results import Results, read_results

@@ -2,7 +2,7 @@
 
 from operator import itemgetter
 
-from suite.configuration import choices, read_choice
+from suite.configuration.files import choices, read_choice
 from suite.report.blocks import Kind, Table, say
 from suite.report.table import column, columns_of, plain, table
 

@@ -10,7 +10,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from suite.configuration import locate
+from suite.configuration.files import locate
 
 if TYPE_CHECKING:
     from torch import Tensor

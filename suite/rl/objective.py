@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import not_negative, one_of, optional_whole_number, whole_number
+from suite.configuration.values import not_negative, one_of, optional_whole_number, whole_number
 
 SUPERVISIONS = ("outcome", "process")
 SCALES = ("group", "batch", "none")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import positive_number, whole_number
+from suite.configuration.values import positive_number, whole_number
 from suite.rl.named import check_stage
 
 RL = "rl"

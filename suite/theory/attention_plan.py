@@ -7,7 +7,8 @@ from the same object.
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import in_phase, locate, one_of, whole_number
+from suite.configuration.files import in_phase, locate
+from suite.configuration.values import one_of, whole_number
 from suite.theory import shapes
 from suite.theory.geometry import Geometry, geometry_from
 from suite.theory.matching import MATCHES, Match, UnmatchedError, matched

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import one_of, positive_number, whole_number
+from suite.configuration.values import one_of, positive_number, whole_number
 from suite.theory.attention_plan import laid_over
 from suite.theory.geometry import geometry_from
 from suite.theory.latent_shapes import AbsorbedShape, LatentShape

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import choices, one_of, read_choice, whole_number
+from suite.configuration.files import choices, read_choice
+from suite.configuration.values import one_of, whole_number
 from suite.theory.rope import Rope, rope_from
 
 ATTENTION_KINDS = ("mha", "gqa", "mqa", "mla")

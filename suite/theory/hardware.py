@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import choices, read_choice
+from suite.configuration.files import choices, read_choice
 from suite.theory.roofline import Ceilings
 
 SPECIFICATION_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from suite.configuration import one_of, whole_number
+from suite.configuration.values import one_of, whole_number
 from suite.theory.geometry import Geometry
 from suite.theory.shapes import LayerShape, Pass, Rows, rank_share
 

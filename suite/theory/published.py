@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from suite.configuration import choices, read_choice
+from suite.configuration.files import choices, read_choice
 from suite.theory.geometry import Geometry, load_geometry
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.theory.geometry import geometry_from, geometry_names
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.shapes import grouped_shape

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import read_yaml
+from suite.configuration.files import read_yaml
 
 NEEDS, PEAK, SAVING = KINDS = ("needs", "peak", "saving")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from suite.configuration import one_of, positive_number
+from suite.configuration.values import one_of, positive_number
 
 
 class Scaling(Protocol):

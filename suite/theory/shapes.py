@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from suite.configuration import whole_number
+from suite.configuration.values import whole_number
 from suite.theory.geometry import Geometry
 from suite.theory.rope import Rope
 

@@ -148,7 +148,7 @@ def outcome(change, folder):
     sys.path.insert(0, folder)
     try:
         import suite
-        from suite.configuration import read_choice, read_yaml
+        from suite.configuration.files import read_choice, read_yaml
         from suite.measure.runner import measure_case
         from suite.theory.roofline import MeasuredCeilings
 

@@ -9,7 +9,7 @@ from suite.attention import check
 from suite.attention.backends.eager import attend
 from suite.attention.problem import visible_keys
 from suite.attention.workload import AttentionWorkload
-from suite.configuration import read_choice, read_yaml
+from suite.configuration.files import read_choice, read_yaml
 from suite.measure.workload import IncorrectError, UnsupportedError
 
 

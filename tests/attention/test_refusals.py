@@ -10,7 +10,7 @@ import torch
 
 from suite.attention.backends import needs
 from suite.attention.problem import Problem, ValueLies
-from suite.configuration import choices, locate, read_choice
+from suite.configuration.files import choices, locate, read_choice
 from suite.measure.workload import UnsupportedError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -68,7 +68,15 @@ def main() -> None:
 
 
 def take(case: Sequence[str], measure: str, folder: Path) -> None:
-    command = [sys.executable, "-m", "suite.run", *case, *QUIET, f"measure={measure}", f"hydra.run.dir={folder}"]
+    command = [
+        sys.executable,
+        "-m",
+        "suite.commands.run",
+        *case,
+        *QUIET,
+        f"measure={measure}",
+        f"hydra.run.dir={folder}",
+    ]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 

@@ -42,7 +42,7 @@ from pathlib import Path
 
 import pytest, torch
 
-from suite.configuration import locate
+from suite.configuration.files import locate
 
 CASES = json.loads(Path(__file__).with_name("settings.json").read_text())
 SLOWER_BY = float(os.environ["{SHARE}"])
@@ -126,7 +126,7 @@ def main() -> int:
 
 
 def settings_of_the_sweep() -> dict[str, Any]:
-    from suite.run import compose, is_left_out, job_of
+    from suite.commands.run import compose, is_left_out, job_of
 
     with tempfile.TemporaryDirectory() as folder:
         composed = compose(["-m", "sweep=gate", f"hydra.sweep.dir={folder}"])

@@ -32,7 +32,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, sample
 from suite.lm.tokenizer import END, PAD

@@ -15,7 +15,7 @@ from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.check import reference_rows, relative_error
 from suite.attention.problem import visible_keys
 from suite.attention.workload import AttentionWorkload
-from suite.configuration import read_choice, read_yaml
+from suite.configuration.files import read_choice, read_yaml
 
 LENGTHS, LEFT_OUT_OF = (256, 1024, 4096, 16384, 65536), 16384
 

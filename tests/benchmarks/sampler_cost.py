@@ -13,7 +13,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.measure.clock import cpu_clock
 from suite.measure.meter import Meter
 from suite.measure.telemetry.sampler import Telemetry

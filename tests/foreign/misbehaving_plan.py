@@ -2,8 +2,8 @@
 
 from functools import partial
 
+from suite.console.summary import Summary
 from suite.gate.seed_pairs import Judging, Quantity, mean_share
-from suite.summary import Summary
 
 
 class Plan:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from suite.configuration import choices
+from suite.configuration.files import choices
 from suite.gate.pairing import check_can_be_timed, is_judged_by_seed
 from suite.gate.seed_pairs import Judging, judging_of, loss_of_a_token
 from suite.gate.stored import judge_stored

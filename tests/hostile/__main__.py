@@ -26,7 +26,14 @@ KINDS = {
     "models": models.attempts,
 }
 LOADED = (
-    *("suite.run", "suite.results", "suite.report.command", "suite.gate.command", "suite.explain", "suite.doctor"),
+    *(
+        "suite.commands.run",
+        "suite.commands.results",
+        "suite.report.command",
+        "suite.gate.command",
+        "suite.commands.explain",
+        "suite.commands.doctor",
+    ),
     *("pandas", "plotly.graph_objects", "typer"),
 )
 """Imported before the first fork, so that no attempt takes a second for it."""

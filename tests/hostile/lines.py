@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable, Iterator
 from unittest import mock
 
-from suite.composed import leaves
-from suite.composing import compose
-from suite.configuration import choices, conf_dir
+from suite.compose.compose import compose
+from suite.compose.point import leaves
+from suite.configuration.files import choices, conf_dir
 from tests.hostile.attempt import CODES, Attempt, command
 
 BASES = (
@@ -192,7 +192,10 @@ def _unmeasured(call: Callable[[], int]) -> Callable[[], int]:
     """The same without a case that runs: what a line may say is tried, not what it measures."""
 
     def quiet() -> int:
-        with mock.patch("suite.run.execute", return_value=0), mock.patch("suite.demo.run", return_value=2):
+        with (
+            mock.patch("suite.commands.run.execute", return_value=0),
+            mock.patch("suite.commands.demo.run", return_value=2),
+        ):
             return call()
 
     return quiet

@@ -70,7 +70,7 @@ def _composed(what: str, change: Callable[[Path], object]) -> Attempt:
     typed = command("run", "workload=compress", "checkpoint=hostile", "rank=2")
 
     def unmeasured() -> int:
-        with mock.patch("suite.run.execute", return_value=0):
+        with mock.patch("suite.commands.run.execute", return_value=0):
             return typed()
 
     return Attempt(what=f"composed, {what}", run=unmeasured, prepare=_prepared(change), codes=_codes(what))

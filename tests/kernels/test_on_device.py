@@ -11,7 +11,7 @@ import torch
 
 from suite.attention.check import compare
 from suite.attention.problem import Problem, ValueLies
-from suite.configuration import choices, locate, read_choice
+from suite.configuration.files import choices, locate, read_choice
 from suite.measure.workload import UnsupportedError
 
 pytestmark = [

@@ -2,7 +2,7 @@
 
 import torch
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.lm.decoder import Decoder, Made
 from suite.theory.decoder_shape import decoder_shape
 

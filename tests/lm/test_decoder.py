@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.theory.decoder_shape import decoder_shape
 from suite.theory.matching import UnmatchedError
 from tests.lm.decoders import VARIANTS, VOCABULARY, decoder, tokens

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from suite.attention.workload import AttentionWorkload
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.measure.rotation import MOST_TURNS, copied, read_bytes, rotated
 
 L2_BYTES = 300_000

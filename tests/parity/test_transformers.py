@@ -16,7 +16,7 @@ from transformers import DynamicCache, modeling_rope_utils
 from suite.attention.backends.eager import Eager
 from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import AbsorbedLatentAttention, ExpandedLatentAttention, ReexpandingLatentAttention
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.theory.geometry import geometry_from
 from suite.theory.latent_shapes import absorbed_shape, expanded_shape, reexpanded_shape
 from suite.theory.shapes import Pass, cache_bytes, grouped_shape

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from suite.configuration import read_choice, read_yaml
+from suite.commands.run import main
+from suite.configuration.files import read_choice, read_yaml
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Status
 from suite.records.store import read_contents
-from suite.run import main
 from tests.parity.transformers_workload import TransformersWorkload
 
 CONF = Path(__file__).parent / "conf"

@@ -22,7 +22,7 @@ from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import ReexpandingLatentAttention
 from suite.attention.layer import AttentionLayer
 from suite.attention.workload import DTYPES, MATH_PATH
-from suite.configuration import locate
+from suite.configuration.files import locate
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading, constant_readings

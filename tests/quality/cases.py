@@ -2,7 +2,7 @@
 
 import functools
 
-from suite.configuration import read_choice, read_settings
+from suite.configuration.files import read_choice, read_settings
 from suite.quality.plan import QualityPlan
 
 TINY = {"updates": 4, "eval_every": 2, "batch": 4, "warmup_updates": 1, "decode_len": 8, "checkpoint_seconds": 1000}

@@ -2,11 +2,11 @@
 
 import pytest
 
+from suite.commands.run import compose, job_of, main
 from suite.quality.tasks import tiers, two_hop
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.store import read_contents
-from suite.run import compose, job_of, main
 from tests.measure import courses
 from tests.quality.cases import TINY_QUALITY, settings
 

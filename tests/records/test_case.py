@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.configuration import in_phase, read_choice
+from suite.configuration.files import in_phase, read_choice
 from suite.records import environment
 from suite.records.case import Case, case_from, comparable, run_key, shared, without_inapplicable
 from suite.records.nvml import FoundGpus, ShownGpu, State

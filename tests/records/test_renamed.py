@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.configuration import in_phase, read_choice
+from suite.configuration.files import in_phase, read_choice
 from suite.records.case import comparable
 from suite.records.record import record_from_json
 from suite.records.renamed import with_mode

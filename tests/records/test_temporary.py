@@ -9,7 +9,7 @@ import tempfile
 import pytest
 
 from suite.records.temporary import LOCK, MARK, MARKED, remove_abandoned, temporary_folder
-from tests.test_run import ROOT
+from tests.commands.test_run import ROOT
 
 HOLDER = """
 import sys, time

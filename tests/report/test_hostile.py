@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import plotly.graph_objects
 import pytest
 
-from suite.configuration import read_yaml
+from suite.configuration.files import read_yaml
 from suite.records.record import Status
 from suite.records.telemetry import Sample
 from suite.report.command import report, say_sections

@@ -6,7 +6,7 @@ import string
 from pathlib import Path
 
 import suite.report
-from suite.configuration import languages
+from suite.configuration.files import languages
 from suite.report.blocks import PUNCTUATION
 from suite.report.page.texts import load_texts
 

@@ -2,7 +2,7 @@
 
 import functools
 
-from suite.configuration import read_choice, read_settings
+from suite.configuration.files import read_choice, read_settings
 from suite.records.metrics import METRICS
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.sorting import Sorting

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector
 
-from suite.configuration import choices
+from suite.configuration.files import choices
 from suite.lm.sampling import Prompts
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from suite.configuration import choices
+from suite.configuration.files import choices
 from suite.lm.sampling import Prompts
 from suite.rl.critic import Critic
 from suite.rl.experience import Experience

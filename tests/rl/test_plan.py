@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from suite.configuration import choices
+from suite.configuration.files import choices
 from tests.rl.cases import plan
 
 COUNTDOWN = {"_target_": "suite.rl.tasks.countdown.Countdown", "numbers": 3}

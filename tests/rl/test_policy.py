@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from suite.configuration import read_choice
+from suite.commands.run import main
+from suite.configuration.files import read_choice
 from suite.lm.checkpoint.place import missing
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.rl.tasks.task import Item
 from suite.rl.vocabulary import LONGEST_PROMPT, TaskVocabulary
-from suite.run import main
 from tests.lm.checkpoint.test_sizes import LLAMA
 from tests.rl.cases import TINY_RL, plan
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from suite.configuration import choices, locate
+from suite.configuration.files import choices, locate
 from suite.rl.named import names_in
 from suite.rl.recipe import recipe_from, stage_modules
 from suite.rl.vocabulary import TaskVocabulary

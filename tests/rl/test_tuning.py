@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from suite.commands.run import main
 from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.rl.tuning import best_of, of_trial
-from suite.run import main
 from tests.records.factory import build, store
 from tests.rl.cases import TINY_RL
 

@@ -9,18 +9,18 @@ import time
 
 import pytest
 
-from suite.configuration import read_choice
-from suite.recording import CHECKPOINTS
+from suite.commands.run import compose, job_of, main
+from suite.configuration.files import read_choice
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.rl_metrics import PHASES
 from suite.records.store import read_contents
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import is_held_out
-from suite.run import compose, job_of, main
+from suite.run.recorder import CHECKPOINTS
+from tests.commands.test_run import ROOT, needs_process_groups
 from tests.measure import courses
 from tests.rl.cases import TINY_RL, recipe, seeded, settings
-from tests.test_run import ROOT, needs_process_groups
 
 
 def run(folder, *arguments):

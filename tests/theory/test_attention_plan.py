@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from suite.configuration import read_choice, read_yaml
+from suite.configuration.files import read_choice, read_yaml
 from suite.records.derived import cost_per_million_tokens, joules_per_token
 from suite.records.record import constant_readings
 from suite.theory.attention_plan import AttentionPlan

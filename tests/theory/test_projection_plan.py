@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.configuration import read_choice, read_yaml
+from suite.configuration.files import read_choice, read_yaml
 from suite.theory.hardware import hardware_names, load_hardware
 from suite.theory.projection_plan import ProjectionPlan
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from suite.configuration import choices, read_choice
+from suite.configuration.files import choices, read_choice
 from suite.theory import published, shapes
 from suite.theory.published import published_figures
 

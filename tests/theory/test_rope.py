@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.theory.geometry import geometry_from, geometry_names, load_geometry
 from suite.theory.rope import Llama3, Rope, Yarn
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.lm.checkpoint.place import PACKAGES, is_package, shortened
 from suite.records.record import CorruptRecordError
 from suite.records.store import read_file

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from suite.configuration import locate, one_of, positive_number
+from suite.configuration.files import locate
+from suite.configuration.values import one_of, positive_number
 from suite.measure.telemetry.marks import mark_of, reasons_of
 from suite.measure.telemetry.source import Seen, Source, Target
 from suite.records.nvml import State

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import one_of, positive_number, whole_number
+from suite.configuration.values import one_of, positive_number, whole_number
 from suite.lm import plays
 from suite.lm.checkpoint.place import missing, weights_of
 from suite.lm.checkpoint.sizes import shape_from, sizes_of

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.configuration import whole_number
+from suite.configuration.values import whole_number
 from suite.lm.plays import Play, held_out_plays, missing, other_plays
 from suite.measure.task_named import NeedsPackageError
 from suite.quality.tasks.task import Ids, Questions, single

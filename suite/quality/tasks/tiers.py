@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.configuration import one_of, whole_number
+from suite.configuration.values import one_of, whole_number
 from suite.measure.streams import numpy_stream
 from suite.quality.tasks.task import NO_ID, Ids, Questions, in_any_order, questions_apart
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.configuration import whole_number
+from suite.configuration.values import whole_number
 from suite.measure.streams import numpy_stream
 from suite.quality.tasks.task import Questions, in_any_order, questions_apart
 

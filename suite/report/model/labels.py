@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import choices, read_look
+from suite.configuration.files import choices, read_look
 from suite.records.record import Record
 from suite.report.blocks import Text, say_or
 

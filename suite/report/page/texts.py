@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from suite.configuration import read_sentences, read_text
+from suite.configuration.files import read_sentences, read_text
 from suite.report.blocks import Joined, Say, Section, Text, View
 from suite.report.plot.text import figure_text
 

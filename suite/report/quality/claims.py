@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from suite.configuration import locate, read_yaml
+from suite.configuration.files import locate, read_yaml
 from suite.records import numbers
 from suite.report.blocks import Kind, Table, Text, joined, say
 from suite.report.evidence import verdict_of

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from suite.configuration import choices, read_choice, read_settings
+from suite.configuration.files import choices, read_choice, read_settings
 from suite.rl.conformance.oracle import Asked
 from suite.rl.objective import Objective, objective_from
 

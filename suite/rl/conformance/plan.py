@@ -6,7 +6,7 @@ No torch here.
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import one_of, whole_number
+from suite.configuration.values import one_of, whole_number
 
 
 class ConformancePlan:

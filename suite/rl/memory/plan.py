@@ -4,13 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration import (
-    not_negative,
-    one_of,
-    optional_whole_number,
-    positive_number,
-    whole_number,
-)
+from suite.configuration.values import not_negative, one_of, optional_whole_number, positive_number, whole_number
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import (

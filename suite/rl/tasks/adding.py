@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from suite.configuration import whole_number
+from suite.configuration.values import whole_number
 from suite.rl.tasks.corpus import (
     SECOND_RIGHT_SHARE,
     correction_share,

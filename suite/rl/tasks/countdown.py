@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from suite.configuration import whole_number
+from suite.configuration.values import whole_number
 from suite.rl.tasks.corpus import attempted, well_formed
 from suite.rl.tasks.expression import DIGITS, evaluate
 from suite.rl.tasks.task import Item, Score, parse

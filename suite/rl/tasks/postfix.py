@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration import one_of, whole_number
+from suite.configuration.values import one_of, whole_number
 from suite.rl.tasks.corpus import attempted, well_formed
 from suite.rl.tasks.stack_machine import compiles, run
 from suite.rl.tasks.task import Item, Score, parse

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from suite.configuration import one_of, whole_number
+from suite.configuration.values import one_of, whole_number
 from suite.measure.task_named import NeedsPackageError
 from suite.rl.tasks.corpus import attempted, well_formed
 from suite.rl.tasks.task import CHARACTERS, Item, Score, parse

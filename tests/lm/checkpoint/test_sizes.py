@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.lm.checkpoint.sizes import sizes_from, sizes_of
 
 LLAMA = {

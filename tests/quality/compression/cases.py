@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from suite.configuration import read_settings
+from suite.configuration.files import read_settings
 from suite.lm import plays
 from suite.lm.checkpoint.sizes import shape_from, sizes_of
 from suite.lm.decoder import Decoder, Made

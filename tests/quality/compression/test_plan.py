@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.lm import plays
 from suite.quality.compression import plan
 from suite.quality.compression.plan import CompressionPlan

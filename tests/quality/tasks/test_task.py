@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from suite.configuration import choices, read_choice
+from suite.configuration.files import choices, read_choice
 from suite.measure.streams import numpy_stream
 from suite.quality.tasks.task import make, questions_apart
 from tests.quality.cases import settings

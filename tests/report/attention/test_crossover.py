@@ -5,7 +5,7 @@ import json
 import plotly.graph_objects
 import pytest
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.report.attention import crossover
 from suite.report.model.results import read_results
 from suite.theory.crossover import Bracket, bracket

@@ -8,7 +8,7 @@ from dataclasses import replace
 import plotly.graph_objects
 import pytest
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from suite.records.record import Evidence, Reading
 from suite.report.attention import signmap
 from suite.report.model.results import read_results

@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.configuration import languages, locate, read_yaml
+from suite.configuration.files import languages, locate, read_yaml
 from suite.report.page.texts import load_texts
 from suite.report.quality import tasks
 from suite.report.quality.claims import RULINGS

@@ -7,7 +7,7 @@ from dataclasses import replace
 import plotly.graph_objects
 import pytest
 
-from suite.configuration import languages
+from suite.configuration.files import languages
 from suite.quality.compression.plan import LOW_RANK as SUITES_LOW_RANK
 from suite.quality.compression.plan import METHODS as SUITES_METHODS
 from suite.quality.compression.words import CLASSES as SUITES_CLASSES

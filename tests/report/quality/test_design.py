@@ -6,7 +6,7 @@ from dataclasses import replace
 import plotly.graph_objects
 import pytest
 
-from suite.configuration import languages
+from suite.configuration.files import languages
 from suite.quality.tasks.tiers import SHARES as ASKED_SHARES
 from suite.quality.tasks.tiers import TIERS as ASKED_TIERS
 from suite.records.case import Case

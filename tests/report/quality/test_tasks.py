@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.configuration import choices, read_choice
+from suite.configuration.files import choices, read_choice
 from suite.report.quality import tasks
 from suite.report.quality.design import latent_rank, task_experiments
 from suite.report.quality.tasks import front_of, qualities

@@ -6,7 +6,7 @@ from dataclasses import replace
 import plotly.graph_objects
 import pytest
 
-from suite.configuration import languages
+from suite.configuration.files import languages
 from suite.records.record import Reading
 from suite.report.command import say_sections
 from suite.report.page.texts import load_texts

@@ -7,7 +7,7 @@ from dataclasses import replace
 import plotly.graph_objects
 import pytest
 
-from suite.configuration import languages
+from suite.configuration.files import languages
 from suite.records.record import Evidence, Reading
 from suite.report.blocks import LONGEST_TITLE
 from suite.report.rl import cost, efficiency, memory, stability

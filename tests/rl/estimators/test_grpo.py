@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from suite.configuration import read_settings
+from suite.configuration.files import read_settings
 from suite.rl.estimators.grpo import advantages
 from suite.rl.objective import objective_from
 from tests.rl.examples import objective, scored, tensor

@@ -2,7 +2,7 @@
 
 import functools
 
-from suite.configuration import read_choice, read_settings
+from suite.configuration.files import read_choice, read_settings
 from suite.rl.memory.plan import RlMemoryPlan
 
 TINY = {

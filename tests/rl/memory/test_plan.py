@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from suite.configuration import read_choice
+from suite.configuration.files import read_choice
 from tests.rl.memory.cases import TINY, plan, settings
 
 

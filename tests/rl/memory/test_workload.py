@@ -1,13 +1,13 @@
 import pytest
 
+from suite.commands.run import compose, job_of
+from suite.console.rl_memory import fitting, summary
+from suite.console.summary import Summary
 from suite.measure.meter import Meter
-from suite.projected import fitting, summary
 from suite.records.case import Case
 from suite.records.metrics import METRICS
 from suite.records.record import Evidence, Record, Status
 from suite.rl.memory.workload import RlMemoryWorkload
-from suite.run import compose, job_of
-from suite.summary import Summary
 from tests.rl.memory.cases import settings
 
 

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.configuration import read_choice
+from suite.commands.run import main
+from suite.configuration.files import read_choice
 from suite.measure.task_named import NeedsPackageError
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.rl.tasks import reasoning_gym
 from suite.rl.tasks.task import draw, make, tokens
-from suite.run import main
 from tests.rl.cases import TINY_RL, plan
 
 EIGHTH = SimpleNamespace(randrange=lambda count: 8)

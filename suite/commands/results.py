@@ -1,0 +1,293 @@
+"""`suite results`: what lies in results folders, whether it is whole, and several brought together.
+
+Records are data: they are read, shown and copied, and nothing in them is run.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from suite.console.record import answer, row
+from suite.console.summary import summary_of
+from suite.records import numbers
+from suite.records.archive import unpacked
+from suite.records.case import telling_apart, value_of
+from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
+from suite.records.derived import FIRST_YEAR, started_at
+from suite.records.environment import machine_id
+from suite.records.plain_text import complain, json_text, one_line, say
+from suite.records.privacy import scrubbed
+from suite.records.record import TELEMETRY, CorruptRecordError, Status
+from suite.records.store import (
+    PRIVATE_PARTS,
+    RECORD,
+    SAMPLES,
+    Contents,
+    StoredRecord,
+    digest_of,
+    each_run,
+    read_contents,
+    read_record,
+    write_whole,
+)
+from suite.records.telemetry import check_series
+from suite.records.temporary import remove_abandoned, temporary_folder
+from suite.records.walk import Damage
+
+DONE, BROKEN = 0, 4
+BLOCK_BYTES = 1 << 20
+SHORTEST_KEY, LONGEST_CELL = 4, 200
+DAMAGED, UNFINISHED = "damaged", "unfinished"
+
+
+def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> int:
+    """Print a line for each run, the oldest first. Returns 4 where a folder is damaged, else 0.
+
+    Raises ValueError for a folder that is not there or a status that does not exist.
+    """
+    choices = [*map(str, Status), DAMAGED, UNFINISHED]
+    if status is not None and status not in choices:
+        raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
+    contents = _read(folders)
+    stored = sorted(contents.stored, key=lambda one: (started_at(one.record), one.folder))
+    wanted = [one for one in stored if status in (None, one.record.status)]
+    unread = [(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged if status in (None, DAMAGED)]
+    unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
+    if as_json:
+        say(json_text([*map(_as_json, wanted), *(_unread_json(*one) for one in unread)]))
+    else:
+        _print_table(_listed(wanted, unread))
+        print(f"{len(wanted)} runs, {len(contents.damaged)} damaged, {len(contents.unfinished)} unfinished")
+    return BROKEN if contents.damaged else DONE
+
+
+def show(name: str, folders: Sequence[Path]) -> int:
+    """Print a run as its own command line did, and where it comes from. `name`: its folder, or how its run key begins.
+
+    Raises ValueError where there is no such run, or more than one.
+    """
+    folder = Path(name)
+    try:
+        if not os.path.lexists(folder / RECORD):
+            folder = _only(name, _read(folders))
+        record = read_record(folder)
+    except CorruptRecordError as error:
+        complain(f"suite results: the run is damaged: {error}")
+        return BROKEN
+    say(one_line(record.case.id))
+    environment, provenance = record.environment, record.provenance
+    gpus = environment.get("gpus")
+    machine = [_said(environment, "cpu"), *(map(str, gpus) if isinstance(gpus, list) else ())]
+    versions = environment.get("packages")
+    lines = [
+        *answer(record, str(record.status), summary_of(record)),
+        row("evidence", str(record.evidence)),
+        row("started", started_at(record)),
+        row("machine", f"{', '.join(machine)} ({_said(environment, 'machine_id')})"),
+        row("code", f"{_said(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}"),
+        row("versions", ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else ""),
+        row("readings", numbers.count(len(record.readings))),
+        row("record", str(folder / RECORD)),
+    ]
+    say(*map(one_line, lines))
+    return DONE
+
+
+def verify(folders: Sequence[Path]) -> int:
+    """Read every run whole, one at a time, and print what is wrong. Returns 4 where something is, else 0."""
+    faults = whole = readings = 0
+    for found in each_run(_checked(folders)):
+        if isinstance(found, Path):
+            say(one_line(f"{found}: unfinished, not read; the same command takes it over"))
+            continue
+        reasons = [found.reason] if isinstance(found, Damage) else list(_faults(found))
+        faults += len(reasons)
+        for reason in reasons:
+            say(one_line(f"{found.folder}: {reason}"))
+        if isinstance(found, StoredRecord):
+            readings += len(found.record.readings)
+            whole += not reasons
+    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {faults} faults")
+    return BROKEN if faults else DONE
+
+
+def merge(sources: Sequence[Path], into: Path) -> int:
+    """Copy every whole run of the sources, folders or archives, into one folder. Returns 4 where a source is damaged or
+    has damaged runs, else 0.
+
+    A run that is there already, byte for byte, is not copied again, and nothing is overwritten. Raises ValueError for a
+    source that is not there, and where `into` is a file.
+    """
+    if into.exists() and not into.is_dir():
+        raise ValueError(f"into must be a folder; got {str(into)!r}")
+    for source in sources:
+        if not source.is_dir() and not source.is_file():
+            raise ValueError(f"results must be folders or archives that exist; got {str(source)!r}")
+    if removed := remove_abandoned():
+        say(removed)
+    with temporary_folder("merge") as unpacked_here:
+        folders: dict[Path, Path] = {}
+        torn = []
+        for number, source in enumerate(sources):
+            try:
+                folder = source if source.is_dir() else unpacked(source, unpacked_here / str(number))
+                folders[folder] = source
+            except CorruptRecordError as error:
+                torn.append(Damage(folder=source, reason=str(error)))
+        with alone_in(into):
+            return _merged(folders, torn, into)
+
+
+def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
+    """`folders`: by the folder that is read, the source that it stands for."""
+
+    def shown(folder: Path) -> Path:
+        of = next((read for read in folders if folder.is_relative_to(read)), None)
+        return folder if of is None else folders[of] / folder.relative_to(of)
+
+    copied, known, damaged = 0, 0, bool(torn)
+    there = {digest_of(one.folder / RECORD) for one in _whole([into])}
+    for found in chain(torn, each_run(folders)):
+        if isinstance(found, Path):
+            complain(f"left out, unfinished: {shown(found)}")
+            continue
+        reasons = [found.reason] if isinstance(found, Damage) else list(_faults(found))
+        for reason in reasons:
+            complain(f"left out, damaged: {shown(found.folder)}: {reason}")
+        damaged = damaged or bool(reasons)
+        if isinstance(found, Damage) or reasons:
+            continue
+        if (digest := digest_of(found.folder / RECORD)) in there:
+            known += 1
+            continue
+        _copy(found, into)
+        there.add(digest)
+        copied += 1
+    say(one_line(f"{copied} runs copied into {into}; {known} were there already"))
+    return BROKEN if damaged else DONE
+
+
+def _whole(folders: Iterable[Path]) -> Iterable[StoredRecord]:
+    return (found for found in each_run(folders, with_readings=False) if isinstance(found, StoredRecord))
+
+
+def _read(folders: Sequence[Path]) -> Contents:
+    return read_contents(_checked(folders), with_readings=False)
+
+
+def _checked(folders: Sequence[Path]) -> Sequence[Path]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
+    return folders
+
+
+def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, str]]) -> list[list[str]]:
+    """Rows of equal length; the last cell says what is wrong."""
+    names = telling_apart([one.record.case for one in stored])
+    rows = [["run", "status", "started", *(names or ["case"]), ""]]
+    for one in stored:
+        record = one.record
+        told = [value_of(record.case, name)[:LONGEST_CELL] for name in names] or [record.case.id]
+        started = started_at(record)[:16].replace("T", " ")
+        rows.append([str(one.folder), str(record.status), started, *told, record.reason or ""])
+    nothing = [""] * (len(rows[0]) - 3)
+    return rows + [[str(folder), status, *nothing, reason] for folder, status, reason in unread]
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    plain = [list(map(one_line, cells)) for cells in rows]
+    widths = [max(map(len, column)) for column in zip(*plain, strict=True)]
+    for *cells, last in plain:
+        say("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip())
+
+
+def _as_json(one: StoredRecord) -> dict[str, Any]:
+    record = one.record
+    return {
+        "folder": str(one.folder),
+        "run_key": record.run_key,
+        "case_id": record.case.id,
+        "status": str(record.status),
+        "reason": record.reason,
+        "evidence": str(record.evidence),
+        "started_at": record.provenance.get("started_at"),
+        "machine_id": record.environment.get("machine_id"),
+        "commit": record.provenance.get("commit"),
+    }
+
+
+def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
+    return {"folder": str(folder), "status": status, "reason": reason or None}
+
+
+def _only(name: str, contents: Contents) -> Path:
+    """Raises CorruptRecordError where it is damaged, and ValueError where there is no such run or more than one."""
+    found = [
+        one.folder
+        for one in contents.stored
+        if one.folder.name == name or (len(name) >= SHORTEST_KEY and one.record.run_key.startswith(name))
+    ]
+    if len(found) == 1:
+        return found[0]
+    damaged = [damage.reason for damage in contents.damaged if _may_be_named(damage.folder, name)]
+    if damaged and not found:
+        raise CorruptRecordError(damaged[0])
+    if found:
+        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(str, found))}")
+    raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
+
+
+def _may_be_named(folder: Path, name: str) -> bool:
+    return folder.name == name or (len(name) >= SHORTEST_KEY and folder.name.startswith(name))
+
+
+def _faults(one: StoredRecord) -> Iterable[str]:
+    """What a record that can be read still has against it."""
+    record, folder = one.record, one.folder
+    if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
+        yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
+    yield from _faults_of_files(one)
+    is_ours = record.environment.get("machine_id") == machine_id()
+    parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
+    parts["case"] = {**record.case.axes, **record.case.extras}
+    for name, part in scrubbed(parts, is_ours=is_ours).items():
+        if part != parts[name]:
+            yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
+    if record.status is not Status.OK and not record.reason:
+        yield f"status {record.status} has no reason"
+    if record.provenance.get("started_at") is not None and not started_at(record):
+        yield f"started_at is no time between {FIRST_YEAR} and now, so that any other run counts as newer"
+
+
+def _faults_of_files(one: StoredRecord) -> Iterable[str]:
+    """Of files beside the samples, which reading has compared already."""
+    for name, digest in one.record.files.items():
+        try:
+            if name == TELEMETRY:
+                check_series(one.record, one.folder)
+            elif name != SAMPLES and digest_of(one.folder / name) != digest:
+                yield f"{name} is not the file that {RECORD} was written with"
+        except CorruptRecordError as error:
+            yield str(error)
+
+
+def _copy(one: StoredRecord, into: Path) -> None:
+    """Into a folder that is new, so that nothing is overwritten; the record last: it is the commit point. What cannot
+    be copied whole leaves nothing."""
+    with claim_new_folder(into, one.record.run_key) as claim:
+        try:
+            for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):
+                with (one.folder / name).open("rb") as file:
+                    write_whole(claim.folder / name, iter(lambda: file.read(BLOCK_BYTES), b""))
+        except BaseException:
+            shutil.rmtree(claim.folder, ignore_errors=True)
+            raise
+
+
+def _said(facts: Mapping[str, Any], name: str) -> str:
+    value = facts.get(name)
+    return value if isinstance(value, str) else numbers.NOTHING

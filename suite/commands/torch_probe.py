@@ -1,0 +1,125 @@
+"""What torch finds on this machine, which backends it can set up, and how fast one thread multiplies in each dtype.
+
+`suite doctor` runs this in a process of its own, as it imports no torch itself. Prints one JSON object. The rates are a
+quick look, not the ceilings that a record carries.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from suite.configuration.files import choices, locate, read_choice
+
+DTYPES = ("float32", "bfloat16", "float16")
+SIZES = (256, 512, 1024)
+SECONDS_A_DTYPE = 0.25
+LONGEST_PRODUCT_S = 0.1
+"""The next size is tried only if it will probably stay below this."""
+
+
+def probe() -> dict[str, Any]:
+    """Facts of torch, a matrix-product rate for each dtype, and why a backend or workload cannot be loaded."""
+    import torch
+
+    torch.set_num_threads(1)
+    return {
+        "version": torch.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cuda_available": torch.cuda.is_available(),
+        "cuda_built": torch.version.cuda,
+        "matmul_flops_per_s": {dtype: _rate(getattr(torch, dtype)) for dtype in DTYPES},
+        "backends": _failures("backend", _build_backend),
+        "workloads": _failures("workload", _load_workload),
+    }
+
+
+def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[str, str | None]:
+    """For each choice in a group, None if the code behind it can be used here, else why it cannot."""
+    from suite.measure.workload import UnsupportedError
+
+    found: dict[str, str | None] = {}
+    for name in choices(group):
+        try:
+            load(read_choice(group, name))
+            found[name] = None
+        except (ValueError, UnsupportedError) as error:
+            found[name] = str(error)
+    return found
+
+
+def _load_workload(content: Mapping[str, Any]) -> object:
+    workload = content.get("workload", content)  # a file that chooses among other groups names its own
+    return locate(workload.get("_target_", workload["plan"]))
+
+
+def _build_backend(content: Mapping[str, Any]) -> None:
+    """Set a backend up for a problem that it computes; if there is none, raise what it lacks here, such as a device."""
+    from suite.attention.backends.needs import AbsentError
+    from suite.measure.workload import UnsupportedError
+
+    build, refusals = locate(content["_target_"]), []
+    for problem in _simple_problems():
+        try:
+            build(problem)
+            return
+        except UnsupportedError as error:
+            refusals.append(error)
+    raise next((error for error in refusals if isinstance(error, AbsentError)), refusals[0])
+
+
+def _simple_problems() -> Iterable[Any]:
+    """The simplest problem there is, and what kernels for CUDA devices are made for: GQA, and absorbed MLA."""
+    import torch
+
+    from suite.attention.problem import Problem, ValueLies
+
+    simplest = Problem(
+        batch=1,
+        heads=1,
+        kv_heads=1,
+        query_len=1,
+        seq_len=16,
+        qk_dim=16,
+        v_dim=16,
+        value_lies=ValueLies.APART,
+        scale=0.25,
+        dtype=torch.float32,
+        device=torch.device("cpu"),
+    )
+    served = replace(simplest, seq_len=64, dtype=torch.bfloat16, device=torch.device("cuda"))
+    grouped = replace(served, heads=8, qk_dim=128, v_dim=128)
+    return simplest, grouped, replace(grouped, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY)
+
+
+def _rate(dtype: Any) -> float:
+    """The best rate of one thread, in FLOP/s of its own CPU time, over the sizes that it manages."""
+    import torch
+
+    best, spent_s = 0.0, 0.0
+    for size in SIZES:
+        a, b = (torch.randn(size, size).to(dtype) for _ in range(2))
+        product_s = min(_product_s(a, b) for _ in range(2))
+        best = max(best, 2 * size**3 / product_s)
+        spent_s += 2 * product_s
+        if 8 * product_s > LONGEST_PRODUCT_S:
+            break
+    while spent_s < SECONDS_A_DTYPE:
+        product_s = _product_s(a, b)
+        best = max(best, 2 * size**3 / product_s)
+        spent_s += product_s
+    return best
+
+
+def _product_s(a: Any, b: Any) -> float:
+    """Seconds of one product, from as many calls as the clock needs to see."""
+    calls, start = 0, time.thread_time()
+    while (elapsed_s := time.thread_time() - start) < 0.01:
+        a @ b
+        calls += 1
+    return elapsed_s / calls
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe()))

@@ -1,0 +1,1 @@
+"""The YAML below conf/, read without Hydra, and values of settings, read or refused."""

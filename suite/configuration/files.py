@@ -1,0 +1,156 @@
+"""Where the YAML lies, and reading it without Hydra.
+
+`suite run` composes its settings with Hydra. Everything else (report, doctor, explain, projections) needs only single
+files: this module reads those with PyYAML, so that it works where neither Hydra nor torch is installed.
+"""
+
+import difflib
+import functools
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from suite.configuration.values import one_of
+
+CLOSE, MOST_MEANT = 0.66, 4
+LOOK = "shown"
+"""In an option's file: how it is called and drawn."""
+CONFS = "mla_grpo_suite.conf"
+"""The group of entry points of other packages' configuration."""
+OF_ITS_RECORDS = ("summary", "judged_by", "outcome")
+"""In a workload's file: how its records are told, judged and compared. Like LOOK these are no settings of a case."""
+
+
+def conf_dir() -> Path:
+    """The folder of configuration files: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+@functools.cache
+def groups() -> frozenset[str]:
+    """Names of the configuration groups."""
+    return frozenset(path.name for path in conf_dir().iterdir() if path.is_dir())
+
+
+@functools.cache
+def choices(group: str) -> tuple[str, ...]:
+    """Names of the YAML files in a group, such as `geometry`, sorted; none of what is no group."""
+    return tuple(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))) if group in groups() else ()
+
+
+def read_choice(group: str, name: str) -> dict[str, Any]:
+    """Contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
+    if name not in choices(group):
+        raise ValueError(no_choice(group, name, choices(group)))
+    return {key: value for key, value in read_yaml(f"{group}/{name}.yaml").items() if key != LOOK}
+
+
+def read_look(group: str, name: str) -> dict[str, Any] | None:
+    """Return how an option is called and drawn, which is no setting; None where its file does not say."""
+    return read_yaml(f"{group}/{name}.yaml").get(LOOK)
+
+
+@functools.cache
+def workload_definition(name: str) -> Mapping[str, Any]:
+    """Return what a workload's file says of it; nothing of one that neither the suite nor an installed package has."""
+    folders = [*_foreign_confs(), conf_dir()]
+    files = {path.stem: path for folder in folders for path in (folder / "workload").glob("*.yaml")}
+    content: dict[str, Any] = yaml.safe_load(files[name].read_text(encoding="utf-8")) if name in files else {}
+    return content.get("workload") or content
+
+
+def _foreign_confs() -> Iterator[Path]:
+    """Find the packages with groups of options in them, which they name as entry points: `mine = "package"`."""
+    for point in entry_points(group=CONFS):
+        spec = importlib.util.find_spec(point.value)
+        yield from map(Path, spec.submodule_search_locations or () if spec else ())
+
+
+def no_choice(group: str, name: str, options: Sequence[str]) -> str:
+    """Say that a name is none of a group's options, and which of them may have been meant."""
+    return f"{group} must be one of {', '.join(options)}; got {name!r}{did_you_mean(name, options)}"
+
+
+def full_name(group: str, name: str) -> str:
+    """Return an option's name by one of the `aliases` in its file; else the name as it is."""
+    if name not in choices(group):
+        for option in choices(group):
+            if name in read_yaml(f"{group}/{option}.yaml").get("aliases", ()):
+                return option
+    return name
+
+
+def did_you_mean(name: str, options: Iterable[str], before: str = "") -> str:
+    """Write `; did you mean seq_len?`, or nothing where no option is near the name. `before`: stands before options."""
+    options = sorted(set(options) - {name})
+    close = [option for option in options if option.startswith(name)][:MOST_MEANT] if len(name) > 1 else []
+    close = close or difflib.get_close_matches(name, options, n=2, cutoff=CLOSE)
+    return f"; did you mean {' or '.join(before + option for option in close)}?" if close else ""
+
+
+def read_yaml(relative: str) -> dict[str, Any]:
+    """Contents of one file below `conf/`."""
+    content = yaml.safe_load((conf_dir() / relative).read_text(encoding="utf-8"))
+    assert isinstance(content, dict), relative
+    return content
+
+
+def read_settings(workload: str) -> dict[str, Any]:
+    """A workload's own settings, with those of the files beside it that its `defaults` take in."""
+    content = read_yaml(f"settings/{workload}.yaml")
+    taken = [name for name in content.pop("defaults", ()) if name != "_self_"]
+    return {key: value for name in taken for key, value in read_settings(name).items()} | content
+
+
+def in_phase(option: Mapping[str, Any], phase: str | None) -> dict[str, Any]:
+    """Return an option of a group as it is in a phase: what its own `in_phase` says of that replaces the rest."""
+    of_phases: Mapping[str | None, Mapping[str, Any]] = option.get("in_phase", {})
+    return {key: value for key, value in option.items() if key != "in_phase"} | dict(of_phases.get(phase, {}))
+
+
+TEXTS = Path(__file__).resolve().parents[1] / "texts"
+
+
+@functools.cache
+def languages(text: str) -> tuple[str, ...]:
+    """Return the languages in which a text of the suite (`report` or `explain`) exists, sorted."""
+    return tuple(sorted(path.stem for path in (TEXTS / text).iterdir()))
+
+
+def read_text(text: str, lang: str) -> Mapping[str, Any]:
+    """Return a text's sentences in one language: of a file, or of the files of a folder.
+
+    Raises ValueError, naming the choices, for a language it does not have.
+    """
+    one_of({"lang": lang}, "lang", languages(text))
+    folder = TEXTS / text / lang
+    return read_sentences(folder if folder.is_dir() else folder.with_suffix(".yaml"))
+
+
+@functools.cache
+def read_sentences(path: Path) -> Mapping[str, Any]:
+    """Return the sentences of a file, or of all files of a folder; two of one key are a fault."""
+    found: dict[str, Any] = {}
+    for file in sorted(path.glob("*.yaml")) if path.is_dir() else [path]:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        assert isinstance(content, dict), file
+        assert not found.keys() & content.keys(), file
+        found |= content
+    return found
+
+
+def locate(dotted: Any) -> Any:
+    """The object behind a dotted name, such as a `_target_`. Raises ValueError where there is none."""
+    if not isinstance(dotted, str):
+        raise ValueError(f"cannot load {dotted!r}, which is no dotted name")
+    module_name, _, attribute = dotted.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"cannot load {dotted!r} ({error})") from error

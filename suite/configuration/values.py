@@ -1,0 +1,52 @@
+"""Read one value from settings, or refuse it in one sentence: what, the rule, the value it got and the choices."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def whole_number(
+    settings: Mapping[str, Any], name: str, *, at_least: int, at_most: int | None = None, where: str = ""
+) -> int:
+    """A whole number from the settings. Raises ValueError, in one sentence, for anything else."""
+    value = _given(settings, name, where)
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < at_least or (at_most is not None and value > at_most):
+        allowed = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        raise ValueError(f"{where}{name} must be a whole number {allowed}; got {value!r}")
+    return int(value)
+
+
+def optional_whole_number(settings: Mapping[str, Any], name: str, *, at_least: int = 1) -> int | None:
+    """The same, or None where the settings have null."""
+    return None if _given(settings, name) is None else whole_number(settings, name, at_least=at_least)
+
+
+def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
+    """A number above zero from the settings. Raises ValueError, in one sentence, for anything else."""
+    value = _given(settings, name, where)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise ValueError(f"{where}{name} must be a number above 0; got {value!r}")
+    return float(value)
+
+
+def not_negative(settings: Mapping[str, Any], name: str) -> float:
+    """A number of at least zero from the settings. Raises ValueError, in one sentence, for anything else."""
+    value = _given(settings, name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
+    return float(value)
+
+
+def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, where: str = "") -> Any:
+    """A value from a list of choices. Raises ValueError, naming them, for anything else."""
+    value, allowed = _given(settings, name, where), tuple(allowed)
+    if value not in allowed:
+        raise ValueError(f"{where}{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
+    return value
+
+
+def _given(settings: Mapping[str, Any], name: str, where: str = "") -> Any:
+    """A setting's value. Raises ValueError where the command line took the setting away."""
+    if name not in settings:
+        raise ValueError(f"{where}{name} must have a value; got none")
+    return settings[name]

@@ -1,0 +1,76 @@
+"""How well a decoder answers once it is trained on questions, in the words that a terminal shows."""
+
+from collections.abc import Iterator, Mapping
+
+from suite.console.decode_cost import decoded
+from suite.console.rl import cpu_s
+from suite.console.summary import Summary
+from suite.records import numbers
+from suite.records.derived import constant
+from suite.records.quality_metrics import TRAIN, below, within
+from suite.records.record import STEP, Record
+from suite.records.rl_metrics import EVALUATE
+
+MOST_KINDS = 6
+"""Of question that are named."""
+
+
+def summary(record: Record) -> Summary:
+    """Tell what a decoder of workload=quality answers, and what its tokens cost."""
+    return Summary(lines=[*_lines(record), *decoded(record)], brief=_brief(record))
+
+
+def _lines(record: Record) -> list[tuple[str, str]]:
+    """Return names and texts; none of what has answered nothing yet."""
+    lines = list(_shares(record))
+    losses = _last(record, "answer_loss")
+    if lines and EVALUATE in losses:
+        lines.append(("loss", f"{losses[EVALUATE]:.3g} nats an answer"))
+    questions, updates = (_sum(record, metric) for metric in ("questions", "updates"))
+    if lines and questions:
+        cost = f"{numbers.seconds(cpu_s(record, TRAIN))} of process CPU time"
+        lines.append(("spent", f"{numbers.count(questions)} questions in {numbers.count(updates)} updates, {cost}"))
+    return lines
+
+
+def _brief(record: Record) -> str | None:
+    shares = _last(record, "answered")
+    told = _named(shares, _groups(record)) or ([numbers.percent(shares[EVALUATE])] if EVALUATE in shares else [])
+    return f"answered {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None
+
+
+def _shares(record: Record) -> Iterator[tuple[str, str]]:
+    """The groups where a task has some; else the whole, and its kinds where they are few."""
+    shares, chance = _last(record, "answered"), constant(record, EVALUATE, "chance")
+    guessing = "" if chance is None else f" (guessing {numbers.percent(chance)})"
+    if groups := _named(shares, _groups(record)):
+        yield "answered", f"{', '.join(groups)}{guessing}"
+    elif EVALUATE in shares:
+        asked = constant(record, EVALUATE, "questions_asked")
+        of = "" if asked is None else f" of {numbers.count(asked)} held-out questions"
+        yield "answered", f"{numbers.percent(shares[EVALUATE])}{of}{guessing}"
+        kinds = _named(shares, [kind for span in shares if (kind := below(span, EVALUATE))])
+        if 0 < len(kinds) <= MOST_KINDS:
+            yield "", ", ".join(kinds)
+
+
+def _named(shares: Mapping[str, float], names: list[str]) -> list[str]:
+    return [f"{name} {numbers.percent(shares[span])}" for name in names if (span := within(EVALUATE, name)) in shares]
+
+
+def _groups(record: Record) -> list[str]:
+    """Of questions, by name; none where the record does not say, or not as this suite does."""
+    task = record.provenance.get("task")
+    groups = task.get("groups") if isinstance(task, Mapping) else None
+    return list(map(str, groups)) if isinstance(groups, list) else []
+
+
+def _last(record: Record, metric: str) -> dict[str, float]:
+    """By span, of the last evaluation; without one, nothing."""
+    of_metric = [one for one in record.readings if one.metric == metric]
+    last = max((one.step for one in of_metric if one.span == EVALUATE), default=None)
+    return {one.span: one.value for one in of_metric if one.step == last}
+
+
+def _sum(record: Record, metric: str) -> float:
+    return sum(one.value for one in record.readings if one.span == STEP and one.metric == metric)

@@ -1,0 +1,156 @@
+"""One record in words: what a person reads when a single case has run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from suite.console.summary import Summary
+from suite.records import numbers
+from suite.records.derived import (
+    by_launch,
+    ceilings_of,
+    constant,
+    cost_per_million_tokens,
+    joules_per_token,
+    noted,
+    operators_of,
+    roofline,
+    warnings_of,
+)
+from suite.records.nvml import State
+from suite.records.plain_text import one_line
+from suite.records.record import Record
+from suite.records.telemetry import gpus_of, source_states
+from suite.statistics.intervals import Interval, launched_interval
+
+SPANS = ("layer", "kernel")
+BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
+CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time", "cuda_events": "device time"}
+COLD = {
+    "every_run": "the times above: the device's cache is flushed before every run",
+    "as_warm": "no other than warm: the working set exceeds the last-level cache",
+    "unknown_cache": "not timed: the system does not say how large its caches are",
+    "no_memory": "not timed: too little memory is free to flush the last-level cache",
+}
+
+
+def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
+    launches = by_launch(one for one in record.readings if one.span == span and one.metric == metric)
+    return launched_interval(launches) if launches else None
+
+
+def answer(record: Record, status: str, summary: Summary) -> list[str]:
+    """Return lines of a name and a text. `status` is the status as it is to be shown."""
+    facts = record.provenance
+    reason = f": {record.reason}" if record.reason else ""
+    lines = [row("status", "") + status + one_line(reason)]
+    lines += [row(name, facts[name]) for name in ("shape", "mode", "match") if name in facts]
+    lines += _what_ran(record)
+    lines += _checks(record)
+    lines += [line for span in SPANS for line in (*_timing(record, span), *_projection(record, span))]
+    lines += [row(name, text) for name, text in summary.lines]
+    if (cold := str(facts.get("cold"))) in COLD:
+        lines.append(row("cold", COLD[cold]))
+    cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
+    if cache and mha:
+        share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
+        lines.append(row("cache", f"{numbers.bytes_iec(cache)} a layer, {share}"))
+    lines += _energy(record)
+    if (text := watched(record)) is not None:
+        lines.append(row("telemetry", text))
+    return [*lines, *(row("warning", warning) for warning in warnings_of(record))]
+
+
+def _energy(record: Record) -> Sequence[str]:
+    lines = []
+    for span in SPANS:
+        step_j, power_w = constant(record, span, "energy_j"), constant(record, span, "energy_power_w")
+        if step_j is not None and power_w is not None:
+            token_j = joules_per_token(record, span)
+            each = "" if token_j is None else f", {token_j:.3g} J a token"
+            lines.append(row("energy", f"{span} {step_j:.3g} J a step{each}, at {power_w:.3g} W"))
+    timed = latency(record, SPANS[0])
+    cost = cost_per_million_tokens(record, timed.median) if timed else None
+    if cost is not None:
+        lines.append(row("cost", f"{cost:.3g} a million tokens through the layer, at price_per_device_hour"))
+    return lines
+
+
+def watched(record: Record) -> str | None:
+    """What was watched beside the CPU, or why not; None where the record says nothing."""
+    state, why = source_states(record).get("nvml", ("", ""))
+    gpus = [f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
+    text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"
+    return text if state else None
+
+
+def _use(gpu: Mapping[str, Any]) -> str:
+    state = "" if gpu.get("state") == State.MEASURED else f", {gpu.get('state')}"
+    return ("used" if gpu.get("used") is True else "not used, charged nothing") + state
+
+
+def row(name: str, text: str) -> str:
+    return f"{name:<10} {one_line(str(text))}"
+
+
+def _what_ran(record: Record) -> Sequence[str]:
+    facts = record.provenance
+    if "backend" not in facts:
+        return ()
+    operators = operators_of(record, "kernel")
+    ran = f", whose kernel ran {', '.join(operators)}" if operators else ""
+    form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
+    return (row("what ran", f"backend {facts['backend']}{form}{ran}"),)
+
+
+def _checks(record: Record) -> Sequence[str]:
+    kernel = {"": "kernel", "_dq": "dQ", "_dk": "dK", "_dv": "dV"}
+    errors = [text for suffix, name in kernel.items() if (text := _error(record, "kernel", suffix, name))]
+    around = [(error, part) for part in "qkvy" if (error := noted(record, "layer", f"relative_error_{part}"))]
+    if around:
+        errors.append(_error(record, "layer", f"_{max(around)[1]}", "around it"))
+    errors += [text for text in [_error(record, "layer", "", "layer")] if text]
+    return (row("check", f"relative error against float64: {', '.join(errors)}"),) if errors else ()
+
+
+def _error(record: Record, span: str, suffix: str, name: str) -> str:
+    error, allowed = (noted(record, span, metric + suffix) for metric in ("relative_error", "allowed_error"))
+    return "" if error is None or allowed is None else f"{name} {error:.2g} (of {allowed:.2g} allowed)"
+
+
+def _timing(record: Record, span: str) -> Sequence[str]:
+    warm, cold = latency(record, span), latency(record, span, "cold_latency_s")
+    if warm is None:
+        return ()
+    spread = f"n = {warm.count}"
+    if warm.count > 1:
+        across = f"over {warm.launches} launches" if warm.launches > 1 else "within one launch"
+        spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)} {across}, {spread}"
+    lines = [row(span, f"{numbers.seconds(warm.median)} median of {_clock(record)} ({spread})")]
+    share, regime = roofline(record, span, warm.median)
+    ceilings, flops = ceilings_of(record, span), constant(record, span, "flops")
+    traffic = constant(record, span, "traffic_bytes")
+    if share is not None and ceilings and flops and traffic:
+        reached = (
+            f"{flops / warm.median / 1e9:.3g} of {ceilings.flops_per_s / 1e9:.3g} GFLOP/s, "
+            f"{traffic / warm.median / 1e9:.3g} of {ceilings.bytes_per_s / 1e9:.3g} GB/s"
+        )
+        lines.append(row("", f"{numbers.percent(share)} of the roofline, bound by {BOUND_BY[regime or '']}: {reached}"))
+    if cold is not None:
+        slower = f"{cold.median / warm.median:.2f} times as long, n = {cold.count}"
+        lines.append(row("", f"{numbers.seconds(cold.median)} with cold caches ({slower})"))
+    return lines
+
+
+def _clock(record: Record) -> str:
+    clock = str(record.provenance.get("clock"))
+    return CLOCKS.get(clock, clock)
+
+
+def _projection(record: Record, span: str) -> Sequence[str]:
+    bound_s, ceilings = constant(record, span, "bound_s"), ceilings_of(record, span)
+    flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
+    if bound_s is None or ceilings is None or flops is None or traffic is None:
+        return ()
+    regime = BOUND_BY[ceilings.regime(flops=flops, traffic_bytes=traffic)]
+    peaks = f"{ceilings.flops_per_s / 1e12:,.4g} TFLOP/s and {ceilings.bytes_per_s / 1e9:,.4g} GB/s"
+    return (row(span, f"{numbers.seconds(bound_s)} at least, bound by {regime}: projected from {peaks}, not measured"),)

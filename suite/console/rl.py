@@ -1,0 +1,112 @@
+"""What a run of reinforcement learning came to, in the words that a terminal shows."""
+
+from collections.abc import Iterator, Mapping
+
+from suite.console.summary import Summary
+from suite.records import numbers
+from suite.records.holdings import PART, PEAK, parts_of
+from suite.records.record import STEP, Record
+from suite.records.rl_metrics import EVALUATE, PHASES
+
+SHOWN = {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
+MOST_PARTS = 4
+"""Of a peak's memory that are named; there may be a dozen."""
+
+
+def summary(record: Record) -> Summary:
+    """Tell what a run of workload=rl learnt; nothing of one that has learnt nothing yet."""
+    return Summary(lines=_lines(record), brief=_brief(record))
+
+
+def _lines(record: Record) -> list[tuple[str, str]]:
+    changes = [f"{name} {change}" for metric, name in SHOWN.items() if (change := _change(record, metric))]
+    if not changes:
+        return []
+    completions, tokens, steps = (_sum(record, metric) for metric in ("completions", "sampled_tokens", "updates"))
+    spent = f"{numbers.count(completions)} completions, {numbers.count(tokens)} tokens, {numbers.count(steps)} updates"
+    if examples := _sum(record, "examples"):
+        spent += f", {numbers.count(examples)} given texts"
+    split = ", ".join(f"{phase} {numbers.seconds(cpu_s(record, phase))}" for phase in PHASES)
+    total = numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))
+    cost = [("spent", spent), ("", f"{total} of process CPU time: {split}")]
+    return [("learnt", ", ".join(changes)), *_stages(record), *_teacher(record), *cost, *_memory(record)]
+
+
+def _brief(record: Record) -> str | None:
+    change = _change(record, "heldout_accuracy")
+    if change is None:
+        return None
+    return (
+        f"{SHOWN['heldout_accuracy']} {change}   {numbers.seconds(sum(cpu_s(record, phase) for phase in PHASES))} CPU"
+    )
+
+
+def cpu_s(record: Record, phase: str) -> float:
+    """Process CPU seconds of a phase, over all steps."""
+    return sum(one.process_cpu_s or 0.0 for one in record.readings if one.span == phase and one.metric == "latency_s")
+
+
+def _memory(record: Record) -> list[tuple[str, str]]:
+    """The phase that held most, with its largest parts; none where nothing was tracked."""
+    peaks = [one for one in record.readings if one.metric == PEAK]
+    if not peaks:
+        return []
+    peak = max(peaks, key=lambda one: one.value)
+    parts = {
+        named[1:]: one.value
+        for one in record.readings
+        if one.metric == PART and one.step == peak.step and (named := parts_of(one.span)) and named[0] == peak.span
+    }
+    largest = sorted(parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
+    told = ", ".join(f"{owner} {kind} {numbers.bytes_iec(value)}" for (owner, kind), value in largest)
+    return [
+        ("memory", f"peak {numbers.bytes_iec(peak.value)} in {peak.span}: {told.replace('_', ' ')}"),
+        ("", "every operator was watched for it: the times above are not comparable"),
+    ]
+
+
+def _stages(record: Record) -> Iterator[tuple[str, str]]:
+    """What each of several stages came to, by the evaluations at their ends."""
+    accuracy, end = _evaluated(record, "heldout_accuracy"), 0
+    texts: list[str] = []
+    for kind, steps in _planned(record):
+        begun, end = accuracy.get(end), end + steps
+        if begun is None or end not in accuracy:
+            return
+        begin = "" if texts else f"{numbers.percent(begun)} "
+        texts.append(f"{kind} {steps}: {begin}→ {numbers.percent(accuracy[end])}")
+    if len(texts) > 1:
+        yield "stages", ", ".join(texts)
+
+
+def _planned(record: Record) -> list[tuple[str, int]]:
+    """Kinds and steps; none where the record does not say, or not as this suite does."""
+    stages = record.provenance.get("stages")
+    said = [stage for stage in stages if isinstance(stage, Mapping)] if isinstance(stages, list) else []
+    return [(str(stage.get("kind")), steps) for stage in said if isinstance(steps := stage.get("steps"), int)]
+
+
+def _teacher(record: Record) -> Iterator[tuple[str, str]]:
+    teacher = record.provenance.get("teacher")
+    if not isinstance(teacher, Mapping):
+        return
+    accuracy, cost_s = teacher.get("heldout_accuracy"), teacher.get("process_cpu_s")
+    if isinstance(accuracy, float) and isinstance(cost_s, float):
+        yield "teacher", f"held-out accuracy {numbers.percent(accuracy)}, made in {numbers.seconds(cost_s)} of CPU time"
+
+
+def _change(record: Record, metric: str) -> str | None:
+    """From the first evaluation to the last."""
+    values = _evaluated(record, metric)
+    if not values:
+        return None
+    return f"{numbers.percent(values[min(values)])} → {numbers.percent(values[max(values)])}"
+
+
+def _evaluated(record: Record, metric: str) -> dict[int, float]:
+    """By the number of steps before the evaluation."""
+    return {one.step: one.value for one in record.readings if one.span == EVALUATE and one.metric == metric}
+
+
+def _sum(record: Record, metric: str) -> float:
+    return sum(one.value for one in record.readings if one.span == STEP and one.metric == metric)

@@ -1,0 +1,71 @@
+"""What a projection of memory came to, in the words that a terminal shows."""
+
+from collections.abc import Mapping
+
+from suite.console.summary import Summary
+from suite.records import numbers
+from suite.records.holdings import PART, PEAK, parts_of
+from suite.records.record import Record
+
+MOST_PARTS = 6
+GPU, SHARDS = "gpu_", "shards_"
+"""In a span, before the gigabytes of one GPU, and before how many devices there are."""
+
+
+def summary(record: Record) -> Summary:
+    """Tell what a case of workload=rl_memory holds, and which GPUs fit; nothing where it projects no memory."""
+    sets, peaks = fitting(record), _peaks(record)
+    if not peaks or not _is_projection(record):
+        return Summary()
+    phase = max(peaks, key=lambda name: peaks[name])
+    fits = sets_in_words(sets, most_devices(record))
+    parts = sorted(_parts(record, phase).items(), key=lambda part: -part[1])[:MOST_PARTS]
+    shards = record.case.axes.get("shards")
+    where = "on one device" if shards == 1 else f"on each of {shards} devices"
+    others = ", ".join(f"{numbers.bytes_iec(peak)} in {name}" for name, peak in peaks.items() if name != phase)
+    lines = [("peak", f"{numbers.bytes_iec(peaks[phase])} in {phase} {where}; {others}")]
+    lines += [("" if n else "of it", f"{name}  {numbers.bytes_iec(value)}") for n, (name, value) in enumerate(parts)]
+    brief = f"{numbers.bytes_iec(peaks[phase])} in {phase}   fits {fits}"
+    return Summary(lines=[*lines, ("fits", fits)], brief=brief)
+
+
+def fitting(record: Record) -> dict[int, int]:
+    """How many GPUs it takes, by the gigabytes of one; the smallest set first: least memory, then fewest devices."""
+    counts = {
+        int(one.span.removeprefix(GPU)): int(one.value)
+        for one in record.readings
+        if one.metric == "devices_needed" and one.span.removeprefix(GPU).isdecimal()
+    }
+    return dict(sorted(counts.items(), key=lambda item: (item[0] * item[1], item[1])))
+
+
+def most_devices(record: Record) -> int:
+    """That a minibatch is enough for, each with a micro-batch of its own."""
+    tried = [one.span.removeprefix(SHARDS) for one in record.readings if one.metric == "peak_bytes_per_device"]
+    return max(int(count) for count in tried if count.isdecimal())
+
+
+def sets_in_words(sets: Mapping[int, int], most: int) -> str:
+    """`2 x 80 GB, or 4 x 40 GB, 1 x 141 GB`, as `fitting` orders them; at `most` so many devices were tried."""
+    if not sets:
+        return f"on no {most} or fewer GPUs" if most > 1 else "on no GPU, and the minibatch has one micro-batch for one"
+    smallest, *others = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()]
+    return f"{smallest}, or {', '.join(others)}" if others else smallest
+
+
+def _is_projection(record: Record) -> bool:
+    return any(one.metric == "peak_bytes_per_device" for one in record.readings)
+
+
+def _peaks(record: Record) -> dict[str, float]:
+    return {one.span: one.value for one in record.readings if one.metric == PEAK}
+
+
+def _parts(record: Record, phase: str) -> dict[str, float]:
+    """By owner and kind, in words."""
+    found = {}
+    for one in record.readings:
+        parts = parts_of(one.span) if one.metric == PART else None
+        if parts is not None and parts[0] == phase:
+            found[f"{parts[1]} {parts[2].replace('_', ' ')}"] = one.value
+    return found

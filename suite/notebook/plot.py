@@ -1,0 +1,126 @@
+"""The page's figures in a notebook, each a `plotly.graph_objects.Figure` drawn by the report's own marks.
+
+A figure that the page has several of is chosen by what it is about, as `geometry="deepseek-v2-lite"`, and of the views
+behind its buttons one is taken by its name. Texts are in English unless `lang` says otherwise.
+
+>>> import suite
+>>> runs = suite.load("results/reference/cpu_rl_feedback")
+>>> figure = suite.plot.learning(runs)
+>>> sorted({trace.type for trace in figure.data})
+['scatter']
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from suite.notebook.runs import Runs
+from suite.report.attention import latency as latency_section
+from suite.report.attention import roofline as roofline_section
+from suite.report.attention import signmap
+from suite.report.blocks import Section
+from suite.report.model.labels import BLUE, Style
+from suite.report.model.results import Results
+from suite.report.page.texts import load_texts
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import rule
+from suite.report.plot.rows import height_px, rows
+from suite.report.plot.scales import linear
+from suite.report.quality import tasks
+from suite.report.rl import efficiency
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+TITLE_PX = 40
+Build = Callable[[Results], Section | None]
+
+
+def latency(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "go.Figure":
+    """Draw each variant's time against the context, in seconds, with the interval of its median.
+
+    `view`: the span. `about`: facets of the figure, as `geometry`, `phase` and `dtype`. Raises ValueError, as every
+    function here does, where the runs have no such figure, and names those that they have.
+    """
+    return _drawn(runs, latency_section.build, view, lang, about)
+
+
+def roofline(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "go.Figure":
+    """Draw what each case reaches (GFLOP/s) against its arithmetic intensity (FLOP/B), under the measured ceilings."""
+    return _drawn(runs, roofline_section.build, view, lang, about)
+
+
+def sign_map(runs: Runs, *, view: str = "", lang: str = "en") -> "go.Figure":
+    """Draw who wins where, MLA or GQA, by the closed forms and as measured: a row a device, a column for new tokens."""
+    return _drawn(runs, signmap.build, view, lang, {})
+
+
+def learning(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "go.Figure":
+    """Draw held-out accuracy over what had been spent, the mean of an arm's seeds. `view`: the budget."""
+    return _drawn(runs, efficiency.build, view, lang, about)
+
+
+def pareto(runs: Runs, *, view: str = "", lang: str = "en") -> "go.Figure":
+    """Draw quality against cache bytes of a token, and which arms no other beats in both. `view`: the task."""
+    return _drawn(runs, tasks.build, view, lang, {}, "quality.pareto")
+
+
+def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure":
+    """Draw every arm's mean difference from the one it is compared with, with Student's interval: `Runs.compare`."""
+    frame = runs.compare(by, **compared)
+    settings = [name for name in frame.columns[list(frame.columns).index("margin") + 1 :] if frame[name].nunique() > 1]
+    found = frame.to_dict("records")
+    points = [
+        Point(
+            x=row["difference"],
+            y=place,
+            ends=None if row["pairs"] < 2 else (row["low"], row["high"]),
+            hover=f"{row['outcome']}, {row['pairs']} pairs; {_experiment(row, settings)}",
+        )
+        for place, row in enumerate(found)
+    ]
+    names = [
+        " · ".join([*([str(row["task"])] * ("task" in settings)), f"{row['arm']} − {row['other']}"]) for row in found
+    ]
+    series = Series(name=by, points=points, style=Style(colour=BLUE), along="x", in_legend=False)
+    axis = linear(", ".join(dict.fromkeys(str(row["metric"]) for row in found)))
+    drawn = rows(names, [series], xaxis=axis, shapes=[rule(x=0, solid=True)])
+    return _figure(drawn, f"{by}: difference, with its 95 % interval", height_px(len(found)))
+
+
+def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:
+    """Return the settings in which an experiment differs from the others of a figure; a missing one is no number."""
+    return ", ".join(f"{name}={row[name]}" for name in settings if row[name] == row[name])
+
+
+def _drawn(runs: Runs, build: Build, view: str, lang: str, about: Mapping[str, str], key: str = "") -> "go.Figure":
+    """Take a section's first figure that is about all this, and whose title stands under `key` if any is given."""
+    section = build(runs.results())
+    figures = [figure for figure in section.figures if key in ("", getattr(figure.title, "key", ""))] if section else []
+    texts = load_texts(lang)
+    said = [texts.plain(figure) for figure in figures]
+    fitting = [figure for figure in said if all(figure.facets.get(name) == value for name, value in about.items())]
+    if not fitting:
+        raise ValueError(f"the runs have no such figure, but: {'; '.join(_named(figure) for figure in said) or 'none'}")
+    views = {view.title: view.figure for view in fitting[0].views}
+    if view and view not in views:
+        raise ValueError(f"view must be one of {', '.join(views)}; got {view!r}")
+    return _figure(views[view or next(iter(views))], _named(fitting[0]), fitting[0].height_px)
+
+
+def _named(figure: Any) -> str:
+    return " · ".join(filter(None, [figure.title, figure.settings]))
+
+
+def _figure(drawn: Mapping[str, Any], title: str, height_px: int) -> "go.Figure":
+    """Return the page's data and layout as a figure with its title, which the page has as a heading."""
+    import plotly.graph_objects as go
+
+    heading = {"text": title, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "yref": "container"}
+    return go.Figure(drawn).update_layout(
+        title={**heading, "pad": {"l": 8, "t": 12}},
+        # Beside the plot: over it stands the title, which the page has as a heading of its own.
+        legend={"orientation": "v", "x": 1.02, "y": 1, "yanchor": "top"},
+        template="plotly_white",
+        height=height_px + TITLE_PX,
+        margin={**drawn["layout"].get("margin", {}), "t": TITLE_PX + 8},
+    )

@@ -1,0 +1,340 @@
+"""Records in a notebook: every run below a folder as frames of pandas, and arms compared by the one rule of evidence.
+
+>>> import suite
+>>> runs = suite.load("results/reference/cpu_rl_feedback")
+>>> runs.workloads
+['rl']
+>>> table = runs.table()
+>>> table.attrs["units"]["latency_s"]
+'s'
+>>> found = runs.compare(by="supervision", against="outcome")
+>>> sorted(found["metric"].unique())
+['heldout_accuracy']
+"""
+
+import html
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from suite.configuration.files import workload_definition
+from suite.records.derived import by_launch
+from suite.records.metrics import METRICS
+from suite.records.record import CorruptRecordError, Reading, Record, Status
+from suite.records.store import read_record, reading_rows
+from suite.report.model.experiment import (
+    Arm,
+    Contrast,
+    Design,
+    Experiment,
+    Quantity,
+    contrast,
+    experiments,
+    judged,
+    runs_of,
+)
+from suite.report.model.labels import rank_of
+from suite.report.model.results import CurrentRecord, Results, read_results
+from suite.report.model.run import SEED, Run, extras
+from suite.statistics.intervals import launched_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIMED = "latency_s"
+ENDS_S = (f"{TIMED}_low", f"{TIMED}_high")
+COMPARED = ("pairs", "mean", "mean_of_other", "difference", "low", "high", "p", "adjusted_p", "sign_flip_p", "outcome")
+"""Columns of a comparison. The p values are those of Student's t, after Holm's correction, and of all sign flips."""
+
+
+class Runs:
+    """Every run below a folder of results; of several of one case the newest, as the report has it.
+
+    Readings stay on disk until a frame needs them, so that a large folder is loaded at once.
+    """
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+
+    def __len__(self) -> int:
+        return len(self._results.records)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} runs of {', '.join(self.workloads) or 'nothing'}>"
+
+    @property
+    def workloads(self) -> list[str]:
+        """Names of the workloads that were run."""
+        return list(dict.fromkeys(current.record.case.workload for current in self._results.records))
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels that tell the folder's machines apart."""
+        return list(self._results.labels)
+
+    def results(self, workload: str | None = None) -> Results:
+        """Return the records with their readings, as the report and `suite.plot` take them."""
+        return replace(self._results, records=list(self._read(workload)))
+
+    def table(self, workload: str | None = None) -> "pd.DataFrame":
+        """Return a row for each case and span: medians of what was timed, and what was noted.
+
+        A timing `latency_s` is a median in seconds. Beside it stand the ends of its interval (`latency_s_low`,
+        `latency_s_high`), the level that this reaches, and the readings and launches behind it. Any other metric is the
+        number that was noted, of several steps the last. `attrs["units"]` holds the units of the columns.
+        """
+        return _frame(row for current in self._read(workload) for row in _spans(current))
+
+    def curves(self, workload: str | None = None) -> "pd.DataFrame":
+        """Return a row for each step and span of every run, a column for each metric that changes from step to step."""
+        return _frame(row for current in self._read(workload) for row in _steps(current))
+
+    def readings(self, workload: str | None = None) -> "pd.DataFrame":
+        """Return every reading, a row each.
+
+        Columns: `label`, `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of
+        the case; then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`
+        and `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step`
+        counts from 0 again; null where all are of one). A run without readings has one row whose `metric` is null.
+        """
+        return _frame({"label": one.label, **row} for one in self._read(workload) for row in reading_rows(one.record))
+
+    def compare(
+        self,
+        by: str = "attention",
+        *,
+        workload: str | None = None,
+        metric: str | None = None,
+        span: str | None = None,
+        against: str | None = None,
+    ) -> "pd.DataFrame":
+        """Compare arms that differ in one setting and in sizes of its own, each with the first, seed by seed.
+
+        A row is a `suite.statistics.paired.Comparison`: Student's interval of the mean difference, p values, and the
+        outcome after Holm's correction over the rows of its experiment. By default the number is what a workload is run
+        for, which its YAML names under `outcome`; else the last of `metric` in `span`. `against` names the value of
+        `by` that the others are compared with. Raises ValueError where no arms of several seeds differ in `by`.
+        """
+        rows = []
+        for name in [workload] if workload else self.workloads:
+            if quantity := _quantity(name, span, metric):
+                for experiment in self._experiments(name, by, quantity):
+                    rows += [_compared(experiment, one, by) for one in _contrasts(experiment, by, quantity, against)]
+        if not rows:
+            axes = sorted({name for one in self._named(workload) for name in one.record.case.axes} - {SEED})
+            raise ValueError(
+                f"by must be a setting in which arms of several seeds differ, of {', '.join(axes)}; got {by!r}"
+            )
+        return _frame(rows)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a line for each workload and label."""
+        lines = [
+            (name, label, str(len(of)), str(sum(one.record.status is not Status.OK for one in of)))
+            for name in self.workloads
+            for label in self.labels
+            if (of := [one for one in self._named(name) if one.label == label])
+        ]
+        head = "".join(f"<th>{text}</th>" for text in ("workload", "label", "cases", "without a result"))
+        body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in line)}</tr>" for line in lines)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _named(self, workload: str | None) -> list[CurrentRecord]:
+        """Return the records of a workload, or all. Raises ValueError for a workload that was not run."""
+        if workload is not None and workload not in self.workloads:
+            raise ValueError(f"workload must be one of {', '.join(self.workloads)}; got {workload!r}")
+        return [one for one in self._results.records if workload in (None, one.record.case.workload)]
+
+    def _read(self, workload: str | None) -> Iterator[CurrentRecord]:
+        """Read them one by one: who keeps none of the readings needs no memory for all."""
+        for current in self._named(workload):
+            try:
+                yield replace(current, record=read_record(current.folder))
+            except CorruptRecordError as error:  # of readings, which loading does not read
+                warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
+
+    def _experiments(self, workload: str, by: str, quantity: Quantity[Run]) -> list[Experiment[Run]]:
+        """Group a workload's runs into arms that differ in `by` and in sizes of its own."""
+
+        # Of all readings the compared number alone is kept.
+        kept = [_with(current, _last(current.record, *quantity.name.split("/"))) for current in self._read(workload)]
+        design = Design(
+            workload=workload,
+            read=lambda current, key: Run(current=current, key=key),
+            is_factor=lambda name: name == by or name.startswith(f"{by}."),
+        )
+        runs = runs_of(replace(self._results, records=kept), design)
+        found = experiments(runs, design, has_labels=False, named=partial(_in_order, by))
+        return [one for one in found if len({arm.said(by) for arm in one.arms}) > 1]
+
+
+def load(path: str | Path = "results") -> Runs:
+    """Load every run below a folder of results. Damaged ones are left out, and a warning names them.
+
+    Raises ValueError where there is no such folder.
+    """
+    if not Path(path).is_dir():
+        raise ValueError(f"path must be a folder of results; got {str(path)!r}")
+    results = read_results([Path(path)], with_readings=False)
+    if results.damaged:
+        named = "; ".join(f"{damage.name}: {damage.reason}" for damage in results.damaged)
+        warnings.warn(f"left out as damaged: {named}", stacklevel=2)
+    return Runs(results)
+
+
+def _case(current: CurrentRecord) -> dict[str, Any]:
+    """Return what every row says of its case."""
+    record = current.record
+    return {
+        "label": current.label,
+        "workload": record.case.workload,
+        "case_id": record.case.id,
+        "status": str(record.status),
+        "evidence": str(record.evidence),
+        **record.case.axes,
+        "settings": ", ".join(extras(record)) or None,
+    }
+
+
+def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
+    """Return a row for each span of a case; one for a case that has none."""
+    of_span: dict[str, dict[str, list[Reading]]] = defaultdict(lambda: defaultdict(list))
+    for reading in current.record.readings:
+        of_span[reading.span][reading.metric].append(reading)
+    for span, metrics in of_span.items():
+        row = _case(current) | {"span": span}
+        for metric, readings in metrics.items():
+            row |= _medians(readings) if metric == TIMED else {metric: max(readings, key=lambda one: one.step).value}
+        yield row
+    if not of_span:
+        yield _case(current) | {"span": None}
+
+
+def _medians(readings: Sequence[Reading]) -> dict[str, Any]:
+    usable = [reading for reading in readings if math.isfinite(reading.value)]
+    if not usable:
+        return {}
+    found = launched_interval(by_launch(usable))
+    beside = {
+        "low": found.low,
+        "high": found.high,
+        "level": found.level,
+        "count": found.count,
+        "launches": found.launches,
+    }
+    return {TIMED: found.median} | {f"{TIMED}_{name}": value for name, value in beside.items()}
+
+
+def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
+    """Return a row for each step and span, of metrics that a span has at several steps; timings are none."""
+    found: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
+    steps: dict[tuple[str, str], set[int]] = defaultdict(set)
+    readings = [one for one in current.record.readings if one.metric != TIMED]
+    for reading in readings:
+        steps[reading.span, reading.metric].add(reading.step)
+    for reading in readings:
+        if len(steps[reading.span, reading.metric]) > 1:
+            found[reading.span, reading.step][reading.metric] = reading.value
+    for (span, step), metrics in found.items():
+        yield _case(current) | {"span": span, "step": step} | metrics
+
+
+def _quantity(workload: str, span: str | None, metric: str | None) -> Quantity[Run] | None:
+    """Return the number that a workload's arms are compared by; None where nobody says which."""
+    outcome = workload_definition(workload).get("outcome", {})
+    span, metric = span or outcome.get("span"), metric or outcome.get("metric")
+    if span is None or metric is None:
+        return None
+    is_usual = (span, metric) == (outcome.get("span"), outcome.get("metric"))
+    return Quantity(
+        name=f"{span}/{metric}",
+        value=lambda run: run.record.readings[0].value if run.record.readings else None,
+        text=str,
+        difference=str,
+        margin=outcome.get("margin") if is_usual else None,
+    )
+
+
+def _with(current: CurrentRecord, readings: Sequence[Reading]) -> CurrentRecord:
+    return replace(current, record=replace(current.record, readings=readings))
+
+
+def _last(record: Record, span: str, metric: str) -> list[Reading]:
+    """Return the reading of the last step that has the number, if any."""
+    found = [one for one in record.readings if (one.span, one.metric) == (span, metric) and math.isfinite(one.value)]
+    return [max(found, key=lambda one: one.step)] if found and record.status is Status.OK else []
+
+
+def _in_order(by: str, arms: Sequence[Arm[Run]]) -> list[Arm[Run]]:
+    """Name arms by what tells them apart, in the order of the options' own files."""
+    return sorted(
+        (
+            replace(
+                arm,
+                name=", ".join(
+                    value if name == by else f"{name.removeprefix(f'{by}.')}={value}" for name, value in arm.key
+                ),
+            )
+            for arm in arms
+        ),
+        key=lambda arm: (rank_of(by, arm.said(by)), str(arm.name)),
+    )
+
+
+def _contrasts(
+    experiment: Experiment[Run], by: str, quantity: Quantity[Run], against: str | None
+) -> Iterable[Contrast[Run]]:
+    others = [arm for arm in experiment.arms if against in (None, arm.said(by))]
+    if not others:
+        return []
+    return judged(contrast(arm, others[0], quantity) for arm in experiment.arms if arm is not others[0])
+
+
+def _compared(experiment: Experiment[Run], one: Contrast[Run], by: str) -> dict[str, Any]:
+    found, interval = one.found, one.found.interval
+    values = (
+        *(found.pairs, fmean(found.ours), fmean(found.theirs), found.mean),
+        *((interval.low, interval.high) if interval else (None, None)),
+        *(found.p, found.adjusted_p, found.sign_flip_p if found.is_tested else None, str(found.outcome)),
+    )
+    span, _, metric = one.quantity.name.rpartition("/")
+    told = {"by": by, "arm": one.arm.name, "other": one.other.name, "span": span, "metric": metric}
+    return told | dict(zip(COMPARED, values, strict=True)) | {"margin": found.margin} | dict(experiment.key)
+
+
+def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Return rows as a frame: whole numbers stay whole, texts that repeat are categories, units stand in `attrs`."""
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = defaultdict(list)
+    count = 0
+    for row in rows:
+        for name, value in row.items():
+            columns[name] += [None] * (count - len(columns[name]))
+            columns[name].append(value)
+        count += 1
+    for values in columns.values():
+        values += [None] * (count - len(values))
+    frame = pd.DataFrame({name: _typed(values) for name, values in columns.items()})
+    units = {name: METRICS[name].unit for name in columns if name in METRICS and METRICS[name].unit}
+    frame.attrs["units"] = units | {name: METRICS[TIMED].unit for name in ENDS_S if name in columns}
+    return frame
+
+
+def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
+    import pandas as pd
+
+    kinds = {type(value) for value in values} - {type(None)}
+    if kinds == {int}:
+        return pd.Series(values, dtype="Int64")
+    if kinds == {bool}:
+        return pd.Series(values, dtype="boolean")
+    if kinds <= {int, float}:
+        return pd.Series(values, dtype="float64")
+    return pd.Series(pd.Categorical([value if value is None else str(value) for value in values]))

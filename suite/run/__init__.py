@@ -1,0 +1,1 @@
+"""Jobs become records: in a worker each, side by side or one after another, whatever becomes of them."""

@@ -1,0 +1,243 @@
+"""One case through a worker into its record, whatever becomes of it."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from suite import __version__
+from suite.console.progress import Terminal
+from suite.measure.repeats import Effort, shortfall
+from suite.measure.telemetry.sampler import Telemetry, Watch
+from suite.measure.telemetry.turns import EnergyTurns
+from suite.measure.worker import FORKS, TaskInterruptedError, Worker
+from suite.records.claim import NAME_LENGTH, Claim
+from suite.records.code import code_digest
+from suite.records.derived import by_launch
+from suite.records.environment import commit, environment, source_digest
+from suite.records.plain_text import say
+from suite.records.record import REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
+from suite.records.store import write_record
+from suite.records.telemetry import TELEMETRY, series_bytes
+from suite.run.job import Job
+from suite.statistics.intervals import lag1_autocorrelation
+from suite.theory.roofline import MeasuredCeilings
+
+Ceilings = dict[tuple[str, str, int, str | None], MeasuredCeilings]
+"""By device, dtype, number of threads and the precision of float32 products."""
+CHECKPOINTS = "checkpoints"
+"""A folder beside the runs', for those that were not finished."""
+COMPLAINTS = "worker.log"
+"""Lies in a run's folder while it is unfinished."""
+UNDONE = Status.INTERRUPTED, "interrupted before it was done"
+
+
+@dataclass(kw_only=True)
+class Kept:
+    """What the cases of a sweep share, those side by side too."""
+
+    terminal: Terminal
+    workers: int
+    resume: bool
+    turns: EnergyTurns = field(default_factory=EnergyTurns)
+    ceilings: Ceilings = field(default_factory=dict)
+    saying: Lock = field(default_factory=Lock)
+    """Held to print and to write a record: one at a time."""
+    measuring_ceilings: Lock = field(default_factory=Lock)
+    """Once for all, and not one beside the other."""
+
+    def say(self, text: str) -> None:
+        """A line of its own for whoever watches, from any thread."""
+        with self.saying:
+            say(text)
+
+
+@dataclass(kw_only=True)
+class Lane:
+    """What cases that follow one another share: of those side by side, each has a lane of its own."""
+
+    kept: Kept
+    worker: Worker
+    _telemetry: dict[str, Telemetry] = field(default_factory=dict)
+    """By its settings, since a sweep may vary them. Not of all lanes, since a source remembers what it saw last."""
+
+    def watch(self, settings: Mapping[str, Any]) -> Watch:
+        key = json.dumps(settings, sort_keys=True)
+        if key not in self._telemetry:
+            self._telemetry[key] = Telemetry(settings)
+        return self._telemetry[key].watch()
+
+
+@dataclass(kw_only=True)
+class _Received:
+    """What a case has sent so far."""
+
+    outcome: tuple[Status, str | None] = UNDONE
+    readings: list[Reading] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    durations_s: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Further files of the run, by name."""
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        if "withdraw" in message:
+            self.readings = [reading for reading in self.readings if reading.metric not in message["withdraw"]]
+        self.readings += message.get("readings", [])
+        self.facts |= message.get("facts", {})
+        self.files |= message.get("files", {})
+        for phase, seconds in message.get("durations_s", {}).items():
+            self.durations_s[phase] = self.durations_s.get(phase, 0.0) + seconds
+        self.warnings += [message["warning"]] if "warning" in message else []
+        self.outcome = message.get("outcome", self.outcome)
+
+
+def run_and_record(lane: Lane, job: Job, claim: Claim) -> Record:
+    """Run a case, write its record into the claimed folder and say so."""
+    kept = lane.kept
+    with kept.saying:
+        kept.terminal.starting(job.case)
+    started_at, start = datetime.now(UTC), time.perf_counter()
+    complaints = claim.folder / COMPLAINTS
+    received = _received(lane, job, complaints)
+    duration_s = time.perf_counter() - start
+    with kept.saying:
+        complaints.unlink(missing_ok=True)  # what it says of a death is in the record, without its paths
+        record = _record(job, received, started_at, duration_s)
+        write_record(record, claim.folder, received.files)
+        kept.turns.took(record)
+        kept.terminal.finished(record, claim.folder)
+    return record
+
+
+def _received(lane: Lane, job: Job, complaints: Path) -> _Received:
+    """All that came of a case until it ended or was interrupted."""
+    received = _Received()
+    if job.refusal is not None:
+        received.take({"outcome": (Status.UNSUPPORTED, job.refusal), "facts": {REFUSED_UNRUN: True}})
+    elif job.is_projection:
+        received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
+        received.outcome = (Status.OK, None)
+    else:
+        _watch_and_measure(lane, job, complaints, received)
+    if lane.kept.workers > 1:
+        received.facts["side_by_side"] = lane.kept.workers
+    return received
+
+
+def _watch_and_measure(lane: Lane, job: Job, complaints: Path, received: _Received) -> None:
+    watch = lane.watch(job.settings["telemetry"])
+    try:
+        with watch:
+            _measure(lane, job, complaints, received, watch)
+    except TaskInterruptedError:
+        pass  # the outcome that nothing has replaced says so
+    finally:
+        received.warnings += watch.warnings()
+        received.facts |= {"telemetry": facts} if (facts := watch.facts()) else {}
+        received.files |= {TELEMETRY: series_bytes(watch.samples)} if watch.samples else {}
+
+
+def _measure(lane: Lane, job: Job, complaints: Path, received: _Received, watch: Watch) -> None:
+    """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
+
+    def messages(task: str, arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        threads, stays = job.plan.threads, job.stays
+        for message in lane.worker.run(task, arguments, threads=threads, complaints=complaints, stays=stays):
+            watch.told(message)
+            received.take(message)
+            yield message
+
+    plan, precision, kept = job.plan, job.settings.get("matmul_precision"), lane.kept
+    if job.is_course:
+        for _ in messages("course", _of_course(kept, job, complaints.parent.parent)):
+            pass
+        return
+    key = (plan.device, plan.dtype, plan.threads, precision)
+    if key not in kept.ceilings:
+        begun = time.perf_counter()
+        watch.told({"phase": "ceilings"})
+        asked = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
+        with kept.measuring_ceilings:
+            for message in messages("ceilings", asked) if key not in kept.ceilings else ():
+                if "result" in message:
+                    kept.ceilings[key] = message["result"]
+        received.durations_s["ceilings"] = time.perf_counter() - begun
+        if key not in kept.ceilings:
+            return
+    ceilings, effort = kept.ceilings[key], Effort.from_settings(job.settings)
+    predicted_s = plan.predicted_step_s(ceilings)
+    launches = effort.launches_for(predicted_s)
+    arguments = {"settings": job.settings, "ceilings": ceilings, "launches": launches}
+    takes_energy = kept.turns.is_due(job.case, job.settings["telemetry"])
+    for _ in messages("case", {**arguments, "takes_energy": takes_energy}):
+        pass
+    for launch in range(1, launches):
+        if received.outcome[0] is not Status.OK:
+            return
+        received.outcome = UNDONE
+        for _ in messages("launch", {**arguments, "launch": launch}):
+            pass
+        status, reason = received.outcome
+        if reason is not None:
+            received.outcome = status, f"launch {launch + 1} of {launches}: {reason}"
+    if received.outcome[0] is Status.OK:
+        received.facts |= _of_timings(received.readings, launches, job)
+        warning = shortfall(received.readings, effort, predicted_s=predicted_s)
+        received.warnings += [warning] if warning else []
+
+
+def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
+    """Return what launches a case had, and how far neighbouring samples of one are alike, by span."""
+    timed = [reading for reading in readings if reading.metric == "latency_s"]
+    spans = {span: by_launch(one for one in timed if one.span == span) for span in {one.span for one in timed}}
+    alike = {span: lag1_autocorrelation(values) for span, values in sorted(spans.items())}
+    each = "allocations in one process" if job.stays else "a fork of one process" if FORKS else "a process"
+    return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": alike}
+
+
+def _of_course(kept: Kept, job: Job, folder: Path) -> dict[str, Any]:
+    """What a course is told: it goes on from its checkpoint where an unfinished run of the same key left one."""
+    checkpoint = folder / CHECKPOINTS / f"{job.run_key[:NAME_LENGTH]}.pt"
+    if not kept.resume:
+        checkpoint.unlink(missing_ok=True)
+    # A counter has the energy of all that runs beside it.
+    is_off = job.projects or job.settings["telemetry"]["energy"] == "none"
+    no_energy = "off" if is_off else "side_by_side" if kept.workers > 1 else None
+    return {
+        "settings": job.settings,
+        "shared": folder,
+        "checkpoint": checkpoint,
+        "run_key": job.run_key,
+        "no_energy": no_energy,
+    }
+
+
+def _record(job: Job, received: _Received, started_at: datetime, duration_s: float) -> Record:
+    status, reason = received.outcome
+    received.durations_s["overhead"] = duration_s - sum(received.durations_s.values())
+    return Record(
+        case=job.case,
+        run_key=job.run_key,
+        status=status,
+        reason=reason,
+        evidence=Evidence.PROJECTED if job.projects else Evidence.MEASURED,
+        settings=job.settings,
+        environment=environment(),
+        provenance={
+            "suite_version": __version__,
+            **commit(),
+            "source_digest": source_digest(),
+            "code_digest": code_digest(job.settings),
+            "started_at": started_at.isoformat(timespec="seconds"),
+            "duration_s": duration_s,
+            "durations_s": received.durations_s,
+            **received.facts,
+            "warnings": received.warnings,
+        },
+        readings=received.readings,
+    )

@@ -1,0 +1,190 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import suite
+from suite import __main__ as command_line
+from tests.records.factory import build, store
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_suite(*arguments, **settings):
+    command = [sys.executable, "-m", "suite", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, **settings)
+
+
+def called(monkeypatch, *arguments):
+    """The exit code of the command in this process."""
+    monkeypatch.setattr(sys, "argv", ["suite", *arguments])
+    return command_line.main()
+
+
+def test_suite_alone_shows_three_examples(monkeypatch, capsys):
+    assert called(monkeypatch) == 0
+    shown = capsys.readouterr().out
+    for example in ("suite demo", "suite run -m attention=gqa,mla", "suite explain mla"):
+        assert example in shown
+
+
+def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
+    assert called(monkeypatch, "--help") == 0
+    lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    assert [line.split()[0] for line in lines if line.strip()] == [
+        "demo",
+        "run",
+        "report",
+        "doctor",
+        "explain",
+        "results",
+        "gate",
+    ]
+
+
+def test_the_store_is_listed_shown_verified_and_merged_from_the_command_line(tmp_path, monkeypatch, capsys):
+    (folder,) = store(tmp_path / "a", build())
+    for arguments, words in (
+        (("list", str(tmp_path)), "1 runs, 0 damaged"),
+        (("show", "0123", "--results", str(tmp_path)), "median of"),
+        (("verify", str(tmp_path)), "0 faults"),
+        (("merge", str(tmp_path / "a"), "--into", str(tmp_path / "b")), "1 runs copied"),
+    ):
+        assert called(monkeypatch, "results", *arguments) == 0
+        assert words in capsys.readouterr().out
+    (folder / "record.json").write_text("{")
+    for arguments in (("list", str(tmp_path)), ("verify", str(tmp_path))):
+        assert called(monkeypatch, "results", *arguments) == 4
+    assert called(monkeypatch, "results", "list", str(tmp_path), "--status", "fine") == 2
+
+
+def test_version_is_the_package_version(monkeypatch, capsys):
+    assert called(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.split() == ["mla-grpo-suite", suite.__version__]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["gate", "nope"], ["explain"], ["explain", "mla", "--lang", "fr"], ["doctor", "--nope"]]
+)
+def test_what_the_command_line_does_not_know_ends_with_2(monkeypatch, capsys, arguments):
+    assert called(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "Error" in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["explain", "grpo"], ["topic must be one of mla, gqa", "'grpo'"]),
+        (["explain", "mla", "--geometry", "gpt-9"], ["geometry must be one of", "deepseek-v3", "'gpt-9'"]),
+    ],
+)
+def test_a_wrong_value_is_one_sentence_on_stderr(monkeypatch, capsys, arguments, parts):
+    assert called(monkeypatch, *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("suite: ")
+    assert captured.err.count("\n") == 1
+    assert all(part in captured.err for part in parts)
+
+
+def test_run_hands_even_help_and_what_follows_a_dash_to_hydra(monkeypatch, capsys):
+    pytest.importorskip("hydra")
+    assert called(monkeypatch, "run", "--cfg", "job", "geometry=tiny", "seq_len=77") == 0
+    assert "seq_len: 77" in capsys.readouterr().out
+    assert called(monkeypatch, "run", "--help") == 0
+    assert "suite run -m sweep=demo" in capsys.readouterr().out
+
+
+def test_run_ends_with_the_code_of_its_refusal(monkeypatch, capsys):
+    pytest.importorskip("hydra")
+    assert called(monkeypatch, "run", "seq_len=0") == 2
+    assert "seq_len" in capsys.readouterr().err
+
+
+def test_runs_without_their_packages_are_refused_in_a_sentence(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "suite.commands.run", raising=False)
+    monkeypatch.setitem(sys.modules, "hydra", None)  # an import of it fails
+    assert called(monkeypatch, "run", "geometry=tiny") == 3
+    assert capsys.readouterr().err == "suite: runs need hydra, which is not installed here; see `suite doctor`\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a pipe whose reader is gone")
+def test_a_reader_that_leaves_is_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "suite", "explain", "mla"]
+    with os.fdopen(writer, "w") as gone:
+        ended = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert ended.stderr == ""
+    assert ended.returncode == 130
+
+
+def test_no_colour_where_none_is_wanted():
+    environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
+    for arguments in (["--help"], ["nope"], ["explain", "gqa"]):
+        ended = run_suite(*arguments, env=environment)
+        assert "\x1b" not in ended.stdout + ended.stderr
+
+
+def test_a_terminal_without_chinese_gets_stand_ins_and_no_error():
+    ended = run_suite("explain", "mla", "--lang", "zh", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert ended.returncode == 0, ended.stderr
+    assert "241.8" in ended.stdout
+
+
+def test_report_takes_several_results_and_labels_and_names_what_it_wrote(monkeypatch, capsys, tmp_path):
+    for name in ("a", "b"):
+        store(tmp_path / name, build())
+    arguments = ["--results", str(tmp_path / "a"), "--label", "one", "--results", str(tmp_path / "b"), "--label", "two"]
+    page = tmp_path / "page.html"
+    assert called(monkeypatch, "report", *arguments, "--lang", "zh", "--out", str(page)) == 0
+    assert str(page) in capsys.readouterr().out
+    written = page.read_text(encoding="utf-8")
+    assert all(words in written for words in ("one", "two", "KV 缓存"))
+
+
+def test_report_ends_with_4_where_a_run_is_damaged(monkeypatch, tmp_path):
+    (folder,) = store(tmp_path / "results", build())
+    (folder / "record.json").write_text("{")
+    arguments = ["--results", str(tmp_path / "results"), "--format", "csv", "--out", str(tmp_path / "x.csv")]
+    assert called(monkeypatch, "report", *arguments) == 4
+
+
+def test_report_of_a_folder_that_is_not_there_ends_with_2(monkeypatch, capsys, tmp_path):
+    assert called(monkeypatch, "report", "--results", str(tmp_path / "nowhere")) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_or_named_is_one_sentence_and_its_code(monkeypatch, capsys, tmp_path):
+    store(tmp_path / "results", build())
+    results, below = str(tmp_path / "results"), str(tmp_path / "file" / "x")
+    (tmp_path / "file").touch()
+    for code, arguments in (
+        (4, ("report", "--results", results, "--format", "csv", "--out", below)),
+        (4, ("results", "merge", results, "--into", below)),
+        (2, ("report", "--results", results, "--out", str(tmp_path))),
+        (2, ("results", "list", "n" * 10_000)),
+        (2, ("gate", "--baseline", results, "--candidate", "n" * 10_000)),
+        (2, ("results", "show", "n" * 10_000, "--results", results)),
+    ):
+        assert called(monkeypatch, *arguments) == code
+        said = capsys.readouterr().err
+        assert said.startswith("suite")
+        assert said.count("\n") == 1
+        assert len(said) < 500
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "results"]
+
+
+def test_tab_completion_of_the_one_word_command_knows_the_choices():
+    pytest.importorskip("hydra")
+    line = "suite-run attention=mla"
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    program = "import sys; from suite.__main__ import run_alone; sys.exit(run_alone())"
+    command = [sys.executable, "-c", program, "--shell-completion", "query=bash"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
+    modes = ["attention=mla_absorbed", "attention=mla_expanded", "attention=mla_latent"]
+    assert ended.stdout.split() == ["attention=mla", *modes], ended.stderr

@@ -1,0 +1,163 @@
+import json
+import re
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from suite.commands import doctor as doctor_module
+from suite.commands.doctor import as_text, doctor, examine, slow_dtypes
+from suite.configuration.files import choices
+from suite.records import environment as environment_module
+from suite.records.environment import machine_id
+from suite.records.nvml import find_gpus
+from suite.records.record import Status
+from tests.fake_nvml.driver import FIRST, SECOND, device, needs_gcc
+from tests.records import factory
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def examined():
+    """The doctor's exit code, what it prints and what torch told it, all for real: once, since that takes seconds."""
+    pytest.importorskip("torch")
+    ask, asked = doctor_module._ask_torch, []
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        patch.setattr(doctor_module, "_ask_torch", lambda: asked.append(ask()) or asked[-1])
+        code = doctor(as_json=True)
+    ((found, problem),) = asked
+    assert problem is None
+    return code, printed.getvalue(), found
+
+
+@pytest.fixture
+def probed(monkeypatch, tmp_path, examined):
+    """A copy of what torch said, which a test may change before the doctor sees it; where no results lie."""
+    monkeypatch.chdir(tmp_path)
+    found = json.loads(json.dumps(examined[-1]))
+    monkeypatch.setattr(doctor_module, "_ask_torch", lambda: (found, None))
+    return found
+
+
+def without(monkeypatch, *modules):
+    find = doctor_module.importlib.util.find_spec
+    monkeypatch.setattr(doctor_module.importlib.util, "find_spec", lambda name: None if name in modules else find(name))
+
+
+def test_this_machine_is_examined_for_real(examined):
+    pytest.importorskip("hydra")
+    code, printed, _ = examined
+    assert code == 0
+    facts = json.loads(printed)
+    assert facts["torch"]["version"] == facts["packages"]["torch"]
+    assert all(rate > 0 for rate in facts["torch"]["matmul_flops_per_s"].values())
+    assert set(facts["backends"]) == set(choices("backend"))
+    assert facts["backends"]["eager"].items() >= {"runs": True, "why_not": None}.items()
+    assert facts["workloads"]["attention"] == {"runs": True, "why_not": None}
+    assert bool(facts["gpus"]) == (facts["no_gpu_because"] is None)
+
+
+@needs_gcc
+def test_a_gpu_that_cannot_be_read_is_named_beside_the_other(play, probed, monkeypatch):
+    play(device(FIRST), device(SECOND), "lost 1 0")
+    monkeypatch.setattr(doctor_module, "gpus", find_gpus)
+    monkeypatch.setattr(environment_module, "gpus", find_gpus)
+    facts = examine()
+    assert (facts["gpus"], facts["gpus_unread"], facts["no_gpu_because"]) == (["Test GPU"], {"gpu1": "lost"}, None)
+    assert "GPU        Test GPU, gpu1 cannot be read (lost)" in as_text(facts)
+    play(device(FIRST), "lost 0 0")
+    assert "GPU        no GPU can be read (gpu0: lost)" in as_text(examine())
+
+
+def test_the_text_is_one_screen_of_aligned_lines(probed):
+    lines = as_text(examine()).splitlines()
+    assert len(lines) <= 35
+    assert max(map(len, lines)) <= 110
+    assert all(line[:11].strip() or line.startswith(" " * 11) for line in lines)
+
+
+def test_a_slow_dtype_is_shown_with_the_rule(probed):
+    probed["matmul_flops_per_s"] = {"float32": 97e9, "bfloat16": 208e9, "float16": 1e9}
+    assert slow_dtypes(probed["matmul_flops_per_s"]) == ["float16"]
+    (line,) = [line for line in as_text(examine()).splitlines() if line.startswith("  float16")]
+    assert "below a tenth of float32's" in line
+
+
+def test_without_torch_nothing_runs_and_reading_still_works(monkeypatch, capsys):
+    without(monkeypatch, "torch", "hydra")
+    assert doctor(as_json=False) == 3
+    text = capsys.readouterr().out
+    assert "no runs here: torch is not installed; hydra-core is not installed" in " ".join(text.split())
+    assert "suite report and suite explain still work" in " ".join(text.split())
+
+
+def test_without_hydra_torch_is_still_asked(monkeypatch, probed):
+    without(monkeypatch, "hydra")
+    facts = examine()
+    assert facts["why_no_runs"] == "hydra-core is not installed"
+    assert facts["torch"]["version"] == probed["version"]
+    assert all(not backend["runs"] for backend in facts["backends"].values())
+
+
+def test_a_broken_torch_is_a_reason_and_no_traceback(monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libtorch_cpu.so is broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    facts = examine()
+    assert not facts["runs_possible"]
+    assert "libtorch_cpu.so is broken" in facts["why_no_runs"]
+
+
+def test_a_backend_that_cannot_be_loaded_says_why(probed):
+    reason = "cannot load 'suite.attention.backends.sdpa.Sdpa' (no such thing)"
+    probed["backends"]["sdpa"] = reason
+    facts = examine()
+    assert facts["backends"]["sdpa"].items() >= {"runs": False, "why_not": reason}.items()
+    assert f"does not run: {reason}" in " ".join(as_text(facts).split())
+
+
+@pytest.fixture
+def ran(monkeypatch, tmp_path):
+    """Records of three runs where the doctor looks: one here, one elsewhere, one without a result."""
+    monkeypatch.chdir(tmp_path)
+    here = {"machine_id": machine_id()}
+    for number, (backend, environment, status) in enumerate(
+        [("eager", here, Status.OK), ("sdpa", {}, Status.OK), ("flex", here, Status.UNSUPPORTED)]
+    ):
+        reason = None if status is Status.OK else "no compiler"
+        record = factory.build(environment=environment, status=status, reason=reason, provenance={"backend": backend})
+        factory.store(tmp_path / "results" / str(number), record)
+
+
+def test_runs_that_are_damaged_are_counted(probed, ran, tmp_path):
+    assert "damaged" not in as_text(examine())
+    (folder,) = factory.store(tmp_path / "results" / "torn", factory.build())
+    (folder / "record.json").write_text("{")
+    assert "1 damaged, and not read; suite results verify names them" in as_text(examine())
+
+
+def test_a_backend_that_never_gave_a_result_on_this_machine_is_told_apart(probed, ran):
+    facts = examine()
+    assert facts["backends"]["eager"] == {"runs": True, "why_not": None, "last_run": "2026-03-01T10:00:00+00:00"}
+    assert facts["backends"]["auto"]["last_run"] is not None, "it chose eager"
+    for name in ("sdpa", "sdpa_folded"):
+        assert facts["backends"][name] == {"runs": True, "why_not": None, "last_run": None}
+    text = as_text(facts)
+    assert re.search(r"^ +eager +runs$", text, re.MULTILINE)
+    assert re.search(r"^ +sdpa +runs; never run here$", text, re.MULTILINE)
+
+
+def test_a_backend_for_a_device_that_is_absent_says_so_whatever_else_it_refuses(probed):
+    if probed["cuda_available"]:
+        pytest.skip("a CUDA device is here")
+    for name in ("flash_attn", "flash_mla", "flashinfer", "sdpa_cudnn", "sdpa_efficient", "triton"):
+        assert probed["backends"][name] == f"{name} needs a CUDA device, and torch finds none"
+
+
+def test_neither_form_names_a_path(probed):
+    facts = examine()
+    for said in (as_text(facts), json.dumps(facts)):
+        for private in (str(ROOT), str(Path.home()), sys.prefix):
+            assert private not in said

@@ -1,0 +1,93 @@
+import itertools
+import string
+
+import pytest
+
+from suite.commands.explain import DEFAULT_GEOMETRY, decode_intensity, decode_speedups, explain
+from suite.configuration.files import languages, read_text
+from suite.theory.geometry import geometry_names, load_geometry
+from suite.theory.latent_shapes import absorbed_shape
+from suite.theory.shapes import grouped_shape
+
+V3 = load_geometry("deepseek-v3")
+
+
+def placeholders(text):
+    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+
+
+def row(text, name):
+    """The table's line of a variant, as words."""
+    return next(line.split() for line in text.splitlines() if line.startswith(" ") and line.split()[0] == name)
+
+
+def test_the_sizes_published_for_128_heads_come_out():
+    shapes = [grouped_shape(V3, kv_heads=groups) for groups in ("all", 8, 1)] + [absorbed_shape(V3)]
+    assert [shape.cache_elements_per_token for shape in shapes] == [32_768, 2_048, 256, 576]
+    assert [round(decode_intensity(shape), 1) for shape in shapes] == [1.0, 16.0, 128.0, 241.8]
+
+
+def test_an_absorbed_step_of_16_heads_does_30_flop_a_byte():
+    assert round(decode_intensity(absorbed_shape(load_geometry("deepseek-v2-lite"))), 1) == 30.2
+
+
+def test_mla_is_faster_than_gqa_on_an_h100_and_slower_on_an_h20():
+    speedups = dict(decode_speedups(grouped_shape(V3, kv_heads=8), absorbed_shape(V3)))
+    assert round(speedups["H100"], 1) == 3.6
+    assert round(speedups["H20"], 2) == 0.54
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_mla_is_explained_with_the_closed_forms_numbers(lang):
+    text = explain("mla", lang=lang)
+    assert row(text, "MHA")[1:4] == ["65,536", "524.0", "1.0"]
+    assert row(text, "GQA-8")[1:4] == ["4,096", "32.7", "16.0"]
+    assert row(text, "MQA")[1:4] == ["512", "4.1", "128.0"]
+    assert row(text, "MLA")[1:4] == ["1,152", "9.2", "241.8"]
+    for part in ("H100 295", "H200 206", "H20 37", "H20 0.54×", "minicpm3-4b 288", "qwen2.5-0.5b 256"):
+        assert part in text
+    assert "suite run -m attention=mha,gqa,mqa,mla geometry=deepseek-v3 " in text
+
+
+def test_gqa_is_explained_at_llamas_own_groups():
+    text = explain("gqa")
+    assert row(text, "GQA-8")[1:4] == ["4,096", "17.2", "4.0"]
+    assert "4 query heads share each of 8 key-value heads: 2,048 numbers" in text
+
+
+@pytest.mark.parametrize("topic", DEFAULT_GEOMETRY)
+def test_an_explanation_fits_a_screen(topic):
+    lines = explain(topic).splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 120
+
+
+def test_every_geometry_can_be_explained():
+    kinds = itertools.cycle(itertools.product(languages("explain"), DEFAULT_GEOMETRY))
+    for name, (lang, topic) in zip(geometry_names(), kinds, strict=False):
+        text = explain(topic, geometry=name, lang=lang)
+        assert name in text
+        assert "{" not in text
+
+
+def test_all_languages_have_the_same_texts_and_placeholders():
+    english = read_text("explain", "en")
+    for lang in languages("explain"):
+        other = read_text("explain", lang)
+        assert other.keys() == english.keys()
+        for key, text in english.items():
+            texts = list(zip(text, other[key], strict=True)) if isinstance(text, list) else [(text, other[key])]
+            for ours, theirs in texts:
+                assert placeholders(theirs) == placeholders(ours), (lang, key)
+
+
+def test_no_text_states_a_number_of_its_own():
+    for lang in languages("explain"):
+        words = read_text("explain", lang)
+        for topic in DEFAULT_GEOMETRY:
+            first, *rest = words[topic].splitlines()
+            assert any(year in first for year in ("2023", "2024"))
+            bare = "".join(part for part, *_ in string.Formatter().parse("\n".join(rest)))
+            for known in ("seq_len=4096", "deepseek-v2-lite", "bfloat16"):
+                bare = bare.replace(known, "")
+            assert not any(character.isdigit() for character in bare)

@@ -1,0 +1,665 @@
+"""`suite run` from the command line to the record on disk, with workers that behave and workers that do not."""
+
+import contextlib
+import gzip
+import json
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from suite.commands.run import compose, is_left_out, job_of, main
+from suite.records.case import comparable
+from suite.records.record import Evidence, Status
+from suite.records.store import read_contents, read_record
+from suite.theory.geometry import geometry_names
+from tests.conftest import heard
+from tests.records.test_code import forget_code
+
+ROOT = Path(__file__).parents[2]
+needs_process_groups = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to process groups")
+FOREIGN = Path(__file__).parents[1] / "foreign"
+SMALL = ("geometry=tiny", "seq_len=64", "measure=smoke")
+UNWATCHED = ("telemetry=off", "price_per_device_hour=3.6")
+ELSEWHERE = (f"hydra.searchpath=[file://{FOREIGN / 'conf'}]", "measure=smoke")
+
+
+def run(folder, *arguments):
+    code = main([*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "report=false"])
+    return code, [stored.record for stored in read_contents([folder]).stored]
+
+
+def cases(*arguments):
+    """What these arguments would run, where the records have no more to say."""
+    return [job_of(one) for one in compose(arguments) if not is_left_out(one)]
+
+
+def test_a_case_leaves_one_record_with_its_readings(tmp_path, capsys):
+    code, (record,) = run(tmp_path, *SMALL)
+    assert (code, record.status) == (0, Status.OK)
+    metrics = {(reading.span, reading.metric) for reading in record.readings}
+    assert {("layer", "latency_s"), ("kernel", "latency_s"), ("kernel", "relative_error")} <= metrics
+    assert {("layer", "peak_bytes"), ("case", "cache_bytes"), ("kernel", "ceiling_flops_per_s")} <= metrics
+    shown = capsys.readouterr().out
+    for words in ("what ran", "check", "median of", "roofline", "that MHA keeps", "record.json"):
+        assert words in shown
+    assert "mode       absorbed into the query and the output, attention on the latent itself; the cache" in shown
+    assert record.settings["attention"]["mode"] == "absorbed"
+
+
+def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path, capsys):
+    _, records = run(tmp_path, "-m", *SMALL, "phase=prefill", "attention=mha,gqa,mqa,mla,mla_absorbed")
+    # What telemetry saw is the same for all, and said once.
+    assert capsys.readouterr().out.count("telemetry: ") == 1
+    for record in records:
+        values = {reading.metric: reading.value for reading in record.readings if reading.span == "case"}
+        assert values["cache_bytes"] == values["cache_bytes_counted"]
+
+
+def test_a_record_tells_cold_from_warm_and_keeps_a_trace_when_asked(tmp_path, capsys):
+    code, (record,) = run(tmp_path, *SMALL, "measure.cold_steps=1", "profile=true", *UNWATCHED)
+    assert code == 0
+    assert set(record.files) == {"samples.parquet", "trace.json.gz"}
+    assert "telemetry" not in record.provenance
+    assert record.provenance["energy"] == {"state": "off"}
+    assert not {"telemetry", "price_per_device_hour"} & set(record.case.extras)
+    assert "a million tokens through the layer, at price_per_device_hour" in capsys.readouterr().out
+    assert record.provenance["cold"] in ("measured", "as_warm", "unknown_cache", "no_memory")
+    if record.provenance["cold"] == "measured":
+        assert {reading.span for reading in record.readings if reading.metric == "cold_latency_s"} == {
+            "layer",
+            "kernel",
+        }
+    (trace,) = tmp_path.rglob("trace.json.gz")
+    text = gzip.decompress(trace.read_bytes()).decode()
+    named = {event.get("name") for event in json.loads(text)["traceEvents"]}
+    assert {"span layer", "span kernel", "aten::scaled_dot_product_attention"} <= named
+    for private in (platform.node(), str(Path.home()), tempfile.gettempdir()):
+        assert f'"{private}' not in text
+
+
+def test_training_checks_every_gradient_and_keeps_no_cache(tmp_path):
+    _, records = run(tmp_path, "-m", *SMALL, "phase=train", "attention=gqa,mla,mla_absorbed")
+    modes = {record.case.axes["attention"]: record.settings["attention"].get("mode") for record in records}
+    assert modes == {"gqa": None, "mla": "expanded", "mla_absorbed": "absorbed"}
+    for record in records:
+        metrics = {reading.metric for reading in record.readings}
+        assert {"relative_error_dq", "relative_error_dk", "flops_with_recomputation"} <= metrics
+        assert "cache_bytes" not in metrics
+        assert "at 64 of 64 tokens" in record.provenance["gradient_check"]
+        for ran in record.provenance["operators"].values():
+            assert any("backward" in name for name in ran)
+
+
+def test_a_projection_runs_nothing_and_says_that_it_is_one(tmp_path):
+    arguments = ["workload=projection", "hardware=h20-96gb", "dtype=bfloat16", f"hydra.run.dir={tmp_path}"]
+    checked = f"code = main({arguments}); assert 'torch' not in sys.modules; sys.exit(code)"
+    program = f"import sys; from suite.commands.run import main; {checked}"
+    shown = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    (stored,) = read_contents([tmp_path]).stored
+    assert (stored.record.status, stored.record.evidence) == (Status.OK, Evidence.PROJECTED)
+    values = {(reading.span, reading.metric): reading.value for reading in stored.record.readings}
+    assert values["kernel", "ceiling_bytes_per_s"] == 4e12
+    least_s = max(values["kernel", "flops"] / 148e12, values["kernel", "traffic_bytes"] / 4e12)
+    assert values["kernel", "bound_s"] == least_s
+    assert "latency_s" not in {metric for _, metric in values}
+    assert "not measured" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["cache_dtype=fp8"], "no backend reads a quantised cache"),
+        (["match=cache", "attention=mha"], "has none"),
+        (["backend=flex", "phase=train"], "no backward pass"),
+        (["backend=flex", "dtype=float64"], "got float64"),
+    ],
+)
+def test_what_is_right_but_cannot_be_done_is_unsupported_with_its_reason(tmp_path, arguments, words):
+    code, (record,) = run(tmp_path, *SMALL, *arguments)
+    assert (code, record.status) == (3, Status.UNSUPPORTED)
+    assert words in record.reason
+
+
+def test_a_projection_of_what_a_device_has_no_peak_of_is_unsupported(tmp_path):
+    code, (record,) = run(tmp_path, "workload=projection", "hardware=t4", "dtype=bfloat16")
+    assert (code, record.status) == (3, Status.UNSUPPORTED)
+    assert record.reason == "t4 has no published bfloat16 peak; it has float32, float16"
+
+
+@pytest.mark.parametrize(("hardware", "dtype"), [("h100", "bfloat16"), ("t4", "float16")])
+def test_a_projection_is_of_the_devices_own_dtype(hardware, dtype):
+    (job,) = cases("workload=projection", f"hardware={hardware}")
+    assert (job.case.axes["dtype"], job.settings["dtype"], job.plan.dtype) == (dtype, dtype, dtype)
+    assert job.plan.refusal is None
+
+
+def test_a_match_moves_a_size_and_the_record_says_by_how_much_it_misses(tmp_path, capsys):
+    _, (record,) = run(tmp_path, *SMALL, "geometry=llama-3.2-1b", "match=cache")
+    assert record.provenance["match"].startswith("kv_lora_rank set to 992: +0.0%")
+    assert {reading.value for reading in record.readings if reading.metric == "match_residual"} == {0.0}
+    assert "that the model itself keeps" in capsys.readouterr().out
+
+
+def test_an_id_that_a_sweep_repeats_runs_once(tmp_path):
+    asked = ("phase=prefill,decode", "query_len=1,2", "leave_out=[{phase: decode}]")
+    code, records = run(tmp_path, "-m", *SMALL, *asked)
+    assert (code, len(records)) == (0, 1)
+    assert records[0].settings["query_len"] is None
+
+
+def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_measured():
+    (job,) = cases(*SMALL, "geometry.num_heads=8", "seed=3", "measure.max_steps=7")
+    assert job.case.id == (
+        "workload=attention attention=mla geometry=tiny match=heads phase=decode seq_len=64 query_len=1 batch=1 tp=1 "
+        "dtype=float32 cache_dtype=null backend=auto device=cpu threads=1 geometry.num_heads=8 seed=3"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["geometry=nowhere"], ["geometry must be one of", "tiny", "'nowhere'"]),
+        (["attention=linear"], ["attention must be one of", "mla", "'linear'"]),
+        (["nonsense=1"], ["no setting 'nonsense'"]),
+        (["+nonsense=1"], ["no setting 'nonsense'"]),
+        (["seq_len=0"], ["seq_len", "at least 1", "0"]),
+        (["seq_len=1.5"], ["seq_len", "whole number", "1.5"]),
+        (["query_len=65", *SMALL], ["query_len must be at most seq_len", "65"]),
+        (["phase=sideways"], ["phase must be one of prefill, decode", "'sideways'"]),
+        (["geometry=llama-3.2-1b", "geometry.num_heads=12"], ["multiple", "12", "8"]),
+        (["geometry.num_kv_heads=4"], ["geometry.num_kv_heads", "16", "mla", "4"]),
+        (["tp=3"], ["multiple of tp", "3"]),
+        (["+attention.colour=blue"], ["attention.colour"]),
+        (["seq_len=["], ["cannot read 'seq_len=['"]),
+        (["sweep=demo"], ["needs -m"]),
+        (["attention=mla,gqa"], ["several values", "needs -m"]),
+        (["attention=mla", "attention._target_=a.B"], ["attention._target_", "what makes mla what it is"]),
+        (["attention=mla_latent", "attention.mode=absorbed"], ["attention.mode must be latent", "'absorbed'"]),
+        (["measure.max_seconds=inf"], ["must be finite"]),
+        (["~seq_len"], ["seq_len must have a value"]),
+        (["seq_len=${nowhere}"], ["nowhere"]),
+        (["-m", "seq_len=1,"], ["cannot read 'seq_len=1,'"]),
+        (["measure.max_steps=1"], ["measure.max_steps"]),
+        (["-m", "leave_out=[{nonsense: 1}]"], ["no setting 'nonsense'"]),
+        (["-m", "attention=gqa,mla", "attention.colour=1,2"], ["no setting 'attention.colour'"]),
+        (["attention=mha", "attention.kv_heads=2"], ["attention.kv_heads is what makes mha what it is"]),
+        (["-m", "attention=mha,mqa", "attention.kv_heads=2,4"], ["attention.kv_heads is what makes mha what it is"]),
+        (["resume=maybe"], ["resume must be true or false", "'maybe'"]),
+        (["workers=0"], ["workers must be a whole number of at least 1", "got 0"]),
+        (["workers=2"], ["workers must be 1 for workload=attention, whose cases are timed alone; got 2"]),
+        (["-m", "workers=1,2"], ["workers must be one number for the whole sweep; got 1, 2"]),
+        (["-m", "leave_out=decode"], ["leave_out must be a list of points", "'decode'"]),
+        (["-m", "leave_out=[{phase: decode}]"], ["leaves no case"]),
+        (["-m", "leave_out=[{5: 5}]"], ["leave_out must be a list of points"]),
+        (["-m", "attention=mha,mla", "batch=0,1"], ["batch", "at least 1"]),
+        (["attention=mla.yaml"], ["attention must be one of", "'mla.yaml'"]),
+        (["attention=./mla"], ["attention must be one of", "'./mla'"]),
+        (["-m", "attention=gqa,../attention/mla"], ["attention must be one of", "'../attention/mla'"]),
+        (["-m", "parts=[{attention: mla.yaml}]"], ["attention must be one of", "'mla.yaml'"]),
+        (["geometry=[]"], ["geometry must be one of", "got []"]),
+        (["measure=[1]"], ["measure must be one of", "got [1]"]),
+        (["backend=5"], ["backend must be one of", "got 5"]),
+        ([f"attention={'m' * 5000}"], ["attention must be one of"]),
+        (["workload.axes=[]"], ["workload.axes is what makes each workload what it is"]),
+        (["~geometry.name"], ["geometry.name is what makes each geometry what it is"]),
+        (["~geometry.num_heads"], ["num_heads must have a value"]),
+        ([f"seq_len={'9' * 400}"], ["seq_len must be a number of at most 2^63 - 1"]),
+        ([f"batch={'9' * 400}k"], ["batch must be a whole number"]),
+        ([f"measure.max_seconds={'9' * 400}"], ["measure.max_seconds must be a number of at most"]),
+        ([f"seed={2**63}"], ["seed must be a number of at most 2^63 - 1"]),
+        (["phase=[decode]"], ["phase must be one value; got ['decode']"]),
+        (["profile=maybe"], ["profile must be true or false; got 'maybe'"]),
+        (["telemetry.sources=null"], ["telemetry.sources must be a list of names", "got None"]),
+        (["telemetry.sources=[nowhere.Source]"], ["cannot load 'nowhere.Source'"]),
+        ([f"seq_len={'[' * 500}{']' * 500}"], ["too many brackets"]),
+        (["hydra.job.env_copy=[NOWHERE]"], ["Hydra cannot compose these settings (KeyError: 'NOWHERE')"]),
+        (["hydra.searchpath=[file:///nowhere]"], ["/nowhere is not available"]),
+        (["--cfg", "job", "--package", "nowhere"], ["package 'nowhere' not found"]),
+        (["--nowhere"], ["unrecognized arguments: --nowhere"]),
+        (["--experimental-rerun", "job.pickle"], ["unpickles a file"]),
+        (["--exp=job.pickle"], ["unpickles a file"]),
+    ],
+)
+def test_what_is_wrong_in_itself_is_one_sentence_and_nothing_runs(tmp_path, capsys, arguments, words):
+    code, records = run(tmp_path, *arguments)
+    said = capsys.readouterr().err.strip()
+    assert (code, records) == (2, [])
+    assert len(said.splitlines()) == 1
+    assert all(word in said for word in words), said
+
+
+def test_another_configuration_than_that_of_runs_is_refused(tmp_path, capsys):
+    assert main(["--config-name", "gate", f"hydra.run.dir={tmp_path}"]) == 2
+    assert "the configuration must have all that conf/run.yaml has" in capsys.readouterr().err
+
+
+def test_every_geometry_named_in_the_refusal_exists(tmp_path, capsys):
+    run(tmp_path, "geometry=nowhere")
+    said = capsys.readouterr().err
+    assert all(name in said for name in geometry_names())
+
+
+@pytest.fixture(scope="module")
+def grief(tmp_path_factory):
+    """Records by their workload, of one sweep."""
+    workloads = "killed,segfaulting,exiting,raising,wrong,wrong_later,unloadable,unsupported"
+    _, records = run(tmp_path_factory.mktemp("grief"), "-m", *ELSEWHERE, f"workload={workloads}")
+    return {record.case.workload: record for record in records}
+
+
+@pytest.mark.parametrize(
+    ("workload", "status", "reason"),
+    [
+        ("killed", Status.FAILED, "SIGKILL"),
+        ("segfaulting", Status.FAILED, "SIGSEGV"),
+        ("exiting", Status.FAILED, "exit code 7"),
+        ("raising", Status.FAILED, "RuntimeError"),
+        ("wrong", Status.INCORRECT, "the sum is off"),
+        ("unloadable", Status.FAILED, "SyntaxError"),
+        ("unsupported", Status.UNSUPPORTED, "flux capacitor"),
+    ],
+)
+def test_a_worker_that_comes_to_grief_is_a_record_with_a_reason(grief, workload, status, reason):
+    assert grief[workload].status is status
+    assert reason in grief[workload].reason
+
+
+def in_launches(folder, workload, *arguments):
+    return run(folder, *ELSEWHERE, "workload=behaving", f"workload._target_=misbehaving.{workload}", *arguments)
+
+
+def test_each_launch_has_a_process_and_inputs_of_its_own(tmp_path, capsys):
+    code, (record,) = in_launches(tmp_path, "Telling", "measure.launches=3")
+    assert code == 0
+    told = {}
+    for reading in record.readings:
+        if reading.metric in ("pid", "seed") and reading.launch is not None:
+            told.setdefault((reading.metric, reading.launch), set()).add(reading.value)
+    assert sorted(told) == [(metric, launch) for metric in ("pid", "seed") for launch in range(3)]
+    assert len({value for values in told.values() for value in values}) == len(told)  # one each, and all differ
+    steps = [(one.launch, one.step) for one in record.readings if one.metric == "latency_s"]
+    assert steps == [(launch, step) for launch in range(3) for step in range(2)]  # six steps, shared
+    assert record.provenance["launches"]["count"] == 3
+    assert "work" in record.provenance["lag1_autocorrelation"]
+
+
+def test_a_later_launch_that_dies_is_said_in_the_record(tmp_path):
+    code, (record,) = in_launches(tmp_path, "KilledLater", "measure.launches=3")
+    assert (code, record.status) == (1, Status.FAILED)
+    assert record.reason == "launch 2 of 3: the worker was killed by SIGKILL"
+    assert {one.launch for one in record.readings if one.metric == "latency_s"} == {0}
+
+
+def test_a_later_launch_that_is_wrong_leaves_no_timing(tmp_path):
+    code, (record,) = in_launches(tmp_path, "WrongInALaterLaunch", "measure.launches=3")
+    assert (code, record.status) == (1, Status.INCORRECT)
+    assert record.reason == "launch 2 of 3: the sum is off"
+    assert "latency_s" not in {reading.metric for reading in record.readings}
+
+
+@needs_process_groups
+def test_a_case_cut_short_in_a_later_launch_is_interrupted(tmp_path):
+    with heard(signal.SIGINT):
+        code, (record,) = in_launches(tmp_path, "InterruptedLater", "measure.launches=3")
+    assert (code, record.status) == (130, Status.INTERRUPTED)
+    assert {one.launch for one in record.readings if one.metric == "latency_s"} == {0}
+
+
+def test_a_smoke_run_is_one_launch_and_says_so(tmp_path, capsys):
+    _, (record,) = run(tmp_path, *SMALL, *UNWATCHED)
+    assert record.provenance["launches"]["count"] == 1
+    assert "within one launch, n = 6" in capsys.readouterr().out
+
+
+def test_a_case_says_over_how_many_launches_its_interval_is(tmp_path, capsys):
+    _, (record,) = run(tmp_path, *SMALL, *UNWATCHED, "measure.launches=3")
+    assert record.status is Status.OK
+    assert "over 3 launches, n = 6" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("workload", "code"), [("killed", 1), ("wrong", 1), ("unsupported", 3)])
+def test_one_case_that_comes_to_grief_ends_with_the_code_of_its_status(tmp_path, workload, code):
+    got, (_,) = run(tmp_path, *ELSEWHERE, f"workload={workload}")
+    assert got == code
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a worker's private memory")
+def test_exhausted_memory_is_a_record_and_ends_with_three(tmp_path):
+    code, (record,) = run(tmp_path, *ELSEWHERE, "workload=hungry")
+    assert (code, record.status) == (3, Status.OUT_OF_MEMORY)
+
+
+def test_a_case_whose_cache_alone_exceeds_all_memory_is_refused_before_it_starts(tmp_path):
+    code, (record,) = run(tmp_path, "attention=mha", "seq_len=100000000000", "measure=smoke")
+    assert (code, record.status) == (3, Status.UNSUPPORTED)
+    assert "TiB at once, by the closed forms" in record.reason
+    assert record.provenance["durations_s"].keys() == {"overhead"}
+
+
+def test_a_sweep_goes_on_past_deaths_and_ends_with_the_worst_code(tmp_path):
+    code, records = run(
+        tmp_path, "-m", *ELSEWHERE, "workload=killed,segfaulting,hungry,unsupported,behaving", "seq_len=1,2"
+    )
+    statuses = [record.status for record in records]
+    assert code == 1
+    assert len(statuses) == 10
+    assert statuses.count(Status.OK) == 2
+
+
+def test_a_sweep_in_which_only_unsupported_cases_are_missing_is_done(tmp_path):
+    code, _ = run(tmp_path, "-m", *ELSEWHERE, "workload=unsupported,behaving")
+    assert code == 0
+
+
+def test_a_sweep_that_is_repeated_runs_only_what_is_missing(tmp_path, capsys):
+    arguments = ("-m", *ELSEWHERE, "workload=behaving,killed,wrong,unsupported", "seq_len=1,2")
+    _, first = run(tmp_path, *arguments)
+    capsys.readouterr()
+    code, second = run(tmp_path, *arguments)
+    assert "6 of 8 were recorded before (resume=false measures again)" in capsys.readouterr().out
+    again = [record.case.axes["seq_len"] for record in second if record.status is Status.FAILED]
+    assert (code, len(second) - len(first), sorted(again)) == (1, 2, [1, 1, 2, 2])
+
+
+def test_what_is_asked_again_or_in_other_settings_is_run_again(tmp_path):
+    arguments = ("-m", *ELSEWHERE, "workload=behaving", "seq_len=1,2")
+    run(tmp_path, *arguments)
+    for count, changed in ((4, "resume=false"), (6, "measure.max_steps=7"), (8, "seed=1")):
+        code, records = run(tmp_path, *arguments, changed)
+        assert (code, len(records)) == (0, count)
+    assert not any("resume" in record.case.id or "resume" in record.settings for record in records)
+
+
+def test_changed_code_of_a_case_is_run_again_and_other_code_is_not(tmp_path, monkeypatch):
+    for name in ("misbehaving", "misbehaving_plan"):
+        shutil.copy(FOREIGN / f"{name}.py", tmp_path / f"lent_{name}.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = ("-m", *ELSEWHERE, "workload=behaving", "seq_len=1,2", "workload._target_=lent_misbehaving.Behaving")
+    for changed, count in ((None, 2), ("lent_misbehaving_plan.py", 2), ("lent_misbehaving.py", 4)):
+        if changed is not None:
+            (tmp_path / changed).write_text((tmp_path / changed).read_text() + "CHANGED = True\n")
+        forget_code()
+        _, records = run(tmp_path / "results", *arguments)
+        assert [record.status for record in records] == [Status.OK] * count
+
+
+def test_a_single_case_that_is_recorded_is_shown_and_not_measured_again(tmp_path, capsys):
+    run(tmp_path, *ELSEWHERE, "workload=behaving")
+    first = capsys.readouterr().out
+    code, records = run(tmp_path, *ELSEWHERE, "workload=behaving")
+    second = capsys.readouterr().out
+    assert (code, len(records)) == (0, 1)
+    assert second.startswith(first.rstrip())
+    assert "not measured again; resume=false does" in second
+
+
+def test_a_damaged_record_is_run_again_and_kept(tmp_path):
+    run(tmp_path, *ELSEWHERE, "workload=behaving")
+    (record,) = tmp_path.rglob("record.json")
+    record.write_text("{")
+    run(tmp_path, *ELSEWHERE, "workload=behaving")
+    contents = read_contents([tmp_path])
+    assert (len(contents.stored), [damage.folder for damage in contents.damaged]) == (1, [record.parent])
+
+
+def test_a_device_that_torch_does_not_find_is_unsupported_and_asked_for_again(tmp_path, capsys):
+    if pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("this torch finds a CUDA device")
+    for _ in range(2):
+        code, records = run(tmp_path, "-m", *SMALL, "attention=gqa,mla", "device=cuda")
+        assert (code, {record.status for record in records}) == (0, {Status.UNSUPPORTED})
+        assert all(record.reason.startswith("device=cuda needs a ") for record in records)
+        assert "2 unsupported" in capsys.readouterr().out
+    assert len(records) == 4
+
+
+def test_a_case_on_a_gpu_is_timed_flushed_and_its_short_spans_are_captured(tmp_path):
+    if not pytest.importorskip("torch").cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    sizes = ("geometry=deepseek-v2-lite", "seq_len=4096", "measure=smoke")
+    _, records = run(tmp_path, "-m", *sizes, "attention=gqa,mla", "backend=eager", "device=cuda")
+    for record in records:
+        facts = record.provenance
+        assert (record.status, facts["clock"], facts["cold"]) == (Status.OK, "cuda_events", "every_run")
+        assert facts["cuda_graph"]["kernel"]["turns"] > 1
+        assert facts["cuda_graph"]["kernel"]["rotated_bytes"] >= 2 * facts["device"]["l2_bytes"]
+        assert facts["kernels"]["kernel"]
+        metrics = {reading.metric for reading in record.readings}
+        assert {"latency_s", "flush_probe_ratio", "peak_bytes"} <= metrics
+        assert "cold_latency_s" not in metrics
+
+
+def test_a_case_that_no_gpu_can_hold_is_refused_where_one_is_known(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.run.job.gpu_memory_bytes", lambda: 1 << 14)
+    _, (record,) = run(tmp_path, *SMALL, "device=cuda")
+    assert "a GPU here can have 16.0 KiB" in record.reason
+
+
+def test_the_default_dtype_and_the_precision_follow_the_device():
+    def settings(*arguments):
+        (composed,) = compose([*SMALL, *arguments])
+        job = job_of(composed)
+        return job.case.axes["dtype"], job.settings["dtype"], job.settings["matmul_precision"]
+
+    assert settings() == ("float32", "float32", None)
+    assert settings("device=cuda") == ("bfloat16", "bfloat16", "highest")
+    assert settings("device=cuda", "dtype=float32", "matmul_precision=high") == ("float32", "float32", "high")
+    with pytest.raises(ValueError, match="matmul_precision must be one of"):
+        settings("device=cuda", "matmul_precision=low")
+
+
+def test_the_records_that_come_with_the_suite_have_the_settings_that_their_case_has_now():
+    folders = sorted((ROOT / "results" / "reference" / "cpu" / "attention").glob("*/"))
+    for record in map(read_record, folders[:: len(folders) // 3]):
+        (composed,) = compose(record.case.id.split())
+        assert comparable(job_of(composed).settings) == comparable(record.settings)
+
+
+def test_what_was_refused_for_want_of_memory_is_run_where_there_is_more(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.run.job.capacity_bytes", lambda: 1 << 14)
+    code, (refused,) = run(tmp_path, *SMALL)
+    assert (code, refused.status) == (3, Status.UNSUPPORTED)
+    assert "this process can have 16.0 KiB" in refused.reason
+    assert len(run(tmp_path, *SMALL)[1]) == 1
+    monkeypatch.undo()
+    code, records = run(tmp_path, *SMALL)
+    assert (code, sorted(record.status for record in records)) == (0, [Status.OK, Status.UNSUPPORTED])
+
+
+def test_two_runs_of_one_sweep_at_once_share_its_cases(tmp_path):
+    command = [sys.executable, "-m", "suite.commands.run", "-m", *SMALL, "attention=mha,gqa,mla", "seq_len=32,64"]
+    command += [f"hydra.sweep.dir={tmp_path}", "report=false"]
+    other = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not list(tmp_path.glob("*/claim.lock")) and other.poll() is None:
+        time.sleep(0.01)
+    assert main(command[3:]) == other.wait(timeout=120) == 0
+    contents = read_contents([tmp_path])
+    assert (contents.damaged, contents.unfinished) == ([], [])
+    assert len({stored.record.case.id for stored in contents.stored}) == len(contents.stored) == 6
+
+
+def test_a_setting_of_one_variant_is_null_for_the_others_in_a_sweep():
+    jobs = cases("-m", *SMALL, "attention=mha,gqa,mla", "attention.kv_heads=1,2")
+    assert sorted({(one.case.axes["attention"], one.case.id.rpartition(" ")[2]) for one in jobs}) == [
+        ("gqa", "attention.kv_heads=1"),
+        ("gqa", "attention.kv_heads=2"),
+        ("mha", "attention.kv_heads=null"),
+        ("mla", "attention.kv_heads=null"),
+    ]
+    assert {one.settings["attention"]["kv_heads"] for one in jobs if one.case.axes["attention"] == "mha"} == {"all"}
+
+
+def test_a_group_of_another_workload_is_null_in_a_sweep_of_both():
+    arguments = ("workload=projection,attention", "hardware=h20-96gb,l4", "backend=eager,sdpa", "dtype=bfloat16")
+    jobs = cases("-m", *SMALL, *arguments)
+    named = {
+        (one.case.workload, *(f"{name}={one.case.axes.get(name)}" for name in ("hardware", "backend"))) for one in jobs
+    }
+    assert len({one.case.id for one in jobs}) == len(named) == 4
+
+
+def test_a_sweep_ends_with_what_became_of_its_cases_and_its_page(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ["-m", *ELSEWHERE, "workload=behaving,unsupported,killed", "seq_len=1,2", "hydra.sweep.dir=results/odd"]
+    assert main(arguments) == 1
+    said = capsys.readouterr().out
+    rows = [line.split() for line in said.splitlines()]
+    assert ["workload", "cases", "ok", "unsupported", "failed", "took"] in rows
+    assert ["all", "6", "2", "2", "2"] in [row[:5] for row in rows]
+    assert "2 failed: the worker was killed by SIGKILL" in said
+    assert said.endswith("records: results/odd\npage: reports/odd.html\n")
+    assert "flux capacitor" in Path("reports/odd.html").read_text(encoding="utf-8")
+
+
+def test_more_threads_than_cpus_are_refused_as_unsupported(tmp_path):
+    code, (record,) = run(tmp_path, *SMALL, "threads=4096")
+    assert (code, record.status) == (3, Status.UNSUPPORTED)
+    assert "threads=4096" in record.reason
+
+
+def test_a_results_folder_that_is_a_file_is_said_in_a_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main([*SMALL, f"hydra.run.dir={tmp_path / 'file' / 'results'}"]) == 4
+    assert "cannot write the results" in capsys.readouterr().err
+
+
+def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured():
+    ids = sorted(job.case.id for job in cases("-m", *ELSEWHERE, "workload=behaving", "sweep=seeded"))
+    assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
+
+
+def test_what_the_sweep_of_an_installed_package_names_joins_the_id_too(tmp_path, monkeypatch):
+    package = tmp_path / "lent_sweeps"
+    shutil.copytree(FOREIGN / "conf", package)
+    (package / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    arguments = ("-m", "hydra.searchpath=[pkg://lent_sweeps]", "measure=smoke", "workload=behaving", "sweep=seeded")
+    ids = sorted(job.case.id for job in cases(*arguments))
+    assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
+
+
+@pytest.mark.parametrize(("sweep", "count"), [("demo", 24), ("demo_prefill", 10), ("gate", 8)])
+def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, count):
+    jobs = cases("-m", f"sweep={sweep}")
+    assert len({job.case.id for job in jobs}) == count
+    assert all(job.plan.constants() for job in jobs)
+
+
+def test_points_that_a_sweep_leaves_out_are_not_run_and_do_not_show_in_the_id(tmp_path):
+    left_out = "leave_out=[{attention: mha, query_len: 2}, {attention: mqa}]"
+    _, records = run(tmp_path, "-m", *SMALL, "attention=mha,mqa,gqa", "query_len=1,2", left_out)
+    assert sorted((one.case.axes["attention"], one.case.axes["query_len"]) for one in records) == [
+        ("gqa", 1),
+        ("gqa", 2),
+        ("mha", 1),
+    ]
+    assert not any("leave_out" in one.case.id or "leave_out" in one.settings for one in records)
+
+
+def test_readings_sent_before_a_death_are_kept(grief):
+    assert "flops" in {reading.metric for reading in grief["killed"].readings}
+
+
+def test_an_output_that_is_wrong_after_timing_keeps_no_timing(grief):
+    record = grief["wrong_later"]
+    assert record.status is Status.INCORRECT
+    assert {reading.metric for reading in record.readings} & {"latency_s", "relative_error"} == {"relative_error"}
+
+
+def test_planted_paths_and_secrets_reach_no_file_and_the_parent_holds_no_torch(tmp_path):
+    # The fork server keeps the environment it was started with, so the case runs in a process of its own.
+    environment = {**os.environ, "PLANTED_TOKEN": "hunter2-hunter2", "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
+    arguments = [*ELSEWHERE, "workload=raising", f"hydra.run.dir={tmp_path}"]
+    checked = f"code = main({arguments}); assert 'torch' not in sys.modules; sys.exit(code)"
+    program = f"import sys; from suite.commands.run import main; {checked}"
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, check=False, capture_output=True, cwd=ROOT)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"RuntimeError" in written
+    for planted in (b"hunter2", b"/home/alice", str(tmp_path).encode(), str(ROOT).encode()):
+        assert planted not in written
+
+
+def test_a_path_that_is_a_setting_is_no_part_of_the_record(tmp_path):
+    _, (record,) = run(tmp_path, *ELSEWHERE, "workload=behaving", "workload.checkpoint=/home/alice/model.bin")
+    assert record.case.id.endswith("workload.checkpoint=<path>/model.bin")
+    assert b"alice" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_list_that_is_a_setting_can_be_read_back(tmp_path):
+    code, (record,) = run(tmp_path, *SMALL, "geometry.source=[a,b]")
+    assert (code, record.case.extras) == (0, {"geometry.source": '["a", "b"]'})
+
+
+def test_a_setting_that_was_taken_away_is_null_in_the_id():
+    (job,) = cases(*SMALL, "~geometry.source")
+    assert job.case.id.endswith("geometry.source=null")
+
+
+@pytest.fixture
+def slow_sweep(tmp_path):
+    """A sweep in a session of its own, caught while its first case sleeps."""
+    command = [sys.executable, "-m", "suite.commands.run", "-m", *ELSEWHERE, "workload=slow", "seq_len=1,2"]
+    with heard(signal.SIGINT):
+        process = subprocess.Popen(
+            [*command, f"hydra.sweep.dir={tmp_path / 'results'}"],
+            env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}", "TMPDIR": str(tmp_path)},
+            cwd=ROOT,
+            start_new_session=True,
+        )
+    _wait_for_a_worker(process.pid)
+    yield process
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@needs_process_groups
+def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path, slow_sweep):
+    os.killpg(slow_sweep.pid, signal.SIGINT)
+    assert slow_sweep.wait(timeout=20) == 130
+    (record,) = [stored.record for stored in read_contents([tmp_path]).stored]
+    assert record.status is Status.INTERRUPTED
+    assert _nothing_is_left_of(slow_sweep.pid)
+
+
+@needs_process_groups
+def test_a_parent_that_is_killed_leaves_no_worker_and_nothing_half_written(tmp_path, slow_sweep):
+    slow_sweep.kill()
+    slow_sweep.wait()
+    assert _nothing_is_left_of(slow_sweep.pid)
+    contents = read_contents([tmp_path / "results"])
+    assert (contents.stored, contents.damaged, len(contents.unfinished)) == ([], [], 1)
+    assert not list(tmp_path.glob("suite-*"))
+
+
+def _wait_for_a_worker(group):
+    """Until the sweep's own process group has a forked case that sleeps: the server's child."""
+    import psutil
+
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if any(child.parent().pid != group for child in psutil.Process(group).children(recursive=True)):
+            time.sleep(0.5)
+            return
+        time.sleep(0.05)
+    raise AssertionError("no worker came up")
+
+
+def _nothing_is_left_of(group):
+    """Whether every process of a group is gone within a few seconds."""
+    for _ in range(50):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False

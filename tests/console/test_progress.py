@@ -1,0 +1,132 @@
+"""What is printed while a sweep runs: a live line where there is a terminal, plain lines elsewhere."""
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from suite.console.progress import Terminal
+from suite.records.record import Status
+from suite.records.store import StoredRecord
+from tests.hostile.texts import SPACED, TEXTS, harmful
+from tests.records.factory import build
+
+ROOT = Path(__file__).parents[2]
+
+
+def swept(*records, stored=()):
+    """What a sweep of these records prints, some of them recorded before."""
+    with Terminal([record.case for record in (*stored, *records)], is_sweep=True) as terminal:
+        terminal.recorded([StoredRecord(record=record, folder=Path("results") / "x") for record in stored])
+        for record in records:
+            terminal.starting(record.case)
+            terminal.finished(record, Path("results") / "x")
+    terminal.summary(Path("results"))
+
+
+def took(record, seconds):
+    return replace(
+        record, provenance={**record.provenance, "duration_s": seconds + 1, "durations_s": {"ceilings": 1.0}}
+    )
+
+
+def test_elsewhere_than_in_a_terminal_there_are_plain_lines_and_a_table(capsys):
+    failed = build(attention="mha", status=Status.FAILED, reason="it broke")
+    swept(took(build(), 2.0), took(build(attention="gqa"), 3.0), failed, stored=[build(seq_len=64)])
+    said = capsys.readouterr().out
+    assert "\x1b" not in said
+    shared, recorded, *_ = said.splitlines()
+    assert shared == (
+        "workload=attention geometry=deepseek-v2-lite match=heads phase=decode query_len=1 batch=1 tp=1 dtype=bfloat16 "
+        "cache_dtype=null backend=auto device=cpu threads=1"
+    )
+    assert recorded == "1 of 4 was recorded before (resume=false measures again)"
+    assert "[3/4]  gqa        4096     ok  layer 1.49 ms" in said
+    assert [line.split() for line in said.splitlines()[-7:]] == [
+        ["attention", "cases", "ok", "failed", "skipped", "took"],
+        ["mla", "2", "2", "-", "1", "2.0", "s"],
+        ["gqa", "1", "1", "-", "-", "3.0", "s"],
+        ["mha", "1", "-", "1", "-", "0.0", "s"],
+        ["all", "4", "3", "1", "1", "5.0", "s"],
+        ["1", "failed:", "it", "broke"],
+        ["records:", "results"],
+    ]
+
+
+def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
+    monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
+    swept(took(build(), 90.0), took(build(attention="gqa"), 30.0))
+    assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
+
+
+def test_two_that_run_side_by_side_have_one_header_a_line_each_at_their_end_and_half_the_time_left(capsys, monkeypatch):
+    monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
+    first, second, third = took(build(), 90.0), took(build(attention="gqa"), 30.0), took(build(attention="mha"), 30.0)
+    with Terminal([record.case for record in (first, second, third)], is_sweep=True, workers=2) as terminal:
+        terminal.starting(first.case)
+        terminal.starting(second.case)
+        terminal.finished(second, Path("results") / "x")
+        terminal.starting(third.case)
+        terminal.finished(first, Path("results") / "x")
+    said = capsys.readouterr().out
+    lines = [line.split()[:2] for line in said.splitlines()[1:] if " done: " not in line]
+    assert lines == [["attention", "result"], ["[1/3]", "gqa"], ["[2/3]", "mla"]]
+    assert "1 of 3 done: 1 ok; about 30 s left" in said  # two of 30 s, at once
+
+
+def test_what_did_not_run_is_counted(capsys):
+    with Terminal([build().case, build(seq_len=1).case], is_sweep=True) as terminal:
+        terminal.held_elsewhere(build().case)
+    terminal.summary(Path("results"))
+    said = capsys.readouterr().out
+    assert f"another process is running {build().case.id}" in said
+    assert "1 of 2 did not run; the same command goes on from here" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
+def test_in_a_terminal_a_live_line_says_what_runs_and_leaves_nothing_behind(tmp_path):
+    import pty
+
+    shown, theirs = pty.openpty()
+    arguments = ["-m", "geometry=tiny", "seq_len=32,64", "measure=smoke", "report=false", f"hydra.sweep.dir={tmp_path}"]
+    environment = {**os.environ, "TERM": "xterm", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "suite.commands.run", *arguments],
+        stdout=theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        env=environment,
+    )
+    os.close(theirs)
+    said = io.BytesIO()
+    while True:
+        try:
+            said.write(os.read(shown, 4096))
+        except OSError:  # the other end is closed
+            break
+    os.close(shown)
+    assert process.wait() == 0
+    text = said.getvalue().decode()
+    assert "of 2 done" in text
+    assert "\x1b[32mok" in text
+    assert text.rstrip().endswith(f"records: {tmp_path}")
+
+
+@pytest.mark.parametrize("status", [Status.OK, Status.FAILED])
+def test_no_text_of_a_record_moves_the_cursor_or_commands_a_ci_system(status, capsys):
+    for text in (*TEXTS, SPACED):
+        facts = {"shape": text, "mode": text, "match": text, "backend": text, "backend_form": text, "clock": text}
+        facts |= {"operators": {"kernel": [text]}, "warnings": [text]}
+        facts |= {"telemetry": {"sources": {"nvml": {"state": text, "why": text}}}}
+        records = [
+            build(status=status, reason=text, provenance=facts, attention=f"{text} {number}") for number in range(2)
+        ]
+        swept(records[0], stored=[records[1]])
+        with Terminal([records[0].case], is_sweep=False) as alone:
+            alone.starting(records[0].case)
+            alone.finished(records[0], Path("results") / text)
+        assert harmful(capsys.readouterr().out) == []

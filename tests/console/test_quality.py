@@ -1,0 +1,74 @@
+"""What a terminal says of a decoder that was trained on questions, and of what its tokens cost."""
+
+import math
+from dataclasses import replace
+
+from suite.console.decode_cost import decoded
+from suite.console.quality import summary
+from suite.records.record import Reading
+from tests.records.factory import build
+
+
+def of(numbers, task=None, settings=None):
+    """A record of these readings: by span and metric, the values of steps 0, 1 and so on."""
+    readings = [
+        Reading(step=step, span=span, metric=metric, value=value, process_cpu_s=value)
+        for (span, metric), values in numbers.items()
+        for step, value in enumerate(values)
+    ]
+    return replace(build(), readings=readings, provenance={"task": task}, settings=settings or {})
+
+
+SPENT = {
+    ("step", "questions"): [500.0, 700.0],
+    ("step", "updates"): [10.0, 10.0],
+    ("train", "latency_s"): [2.0, 4.0],
+    ("evaluate", "chance"): [0.125],
+    ("evaluate", "questions_asked"): [2048.0],
+    ("evaluate", "answered"): [0.1, 0.5, 0.8],
+    ("evaluate", "answer_loss"): [2.0, 1.0, 0.25],
+}
+TIERS = {
+    ("evaluate/often", "answered"): [0.1, 0.9, 1.0],
+    ("evaluate/rarely", "answered"): [0.1, 0.2, 0.41],
+    ("evaluate/attribute 1", "answered"): [0.1, 0.9, 1.0],
+    ("knocked_out/layer 0 head 0/often", "answered"): [0.0, 0.0, 0.3],
+}
+COST = ("spent", "1,200 questions in 20 updates, 6.00 s of process CPU time")
+
+
+def test_groups_of_questions_are_told_as_they_ended():
+    record = of(SPENT | TIERS, {"groups": ["often", "rarely"]})
+    assert summary(record).lines == [
+        ("answered", "often 100 %, rarely 41 % (guessing 12 %)"),
+        ("loss", "0.25 nats an answer"),
+        COST,
+    ]
+    assert summary(record).brief == "answered often 100 %, rarely 41 %   6.00 s CPU"
+
+
+def test_without_groups_the_whole_is_told_and_kinds_where_they_are_few():
+    kinds = {("evaluate/one hop", "answered"): [0.1, 0.6, 0.9], ("evaluate/two hops", "answered"): [0.1, 0.2, 0.6]}
+    whole = ("answered", "80 % of 2,048 held-out questions (guessing 12 %)")
+    lines = summary(of(SPENT | kinds, {"groups": []})).lines
+    assert lines == [whole, ("", "one hop 90 %, two hops 60 %"), ("loss", "0.25 nats an answer"), COST]
+    many = {(f"evaluate/pair {number}", "answered"): [0.1, 0.2, 0.6] for number in range(7)}
+    assert [name for name, _ in summary(of(SPENT | many, {"groups": []})).lines] == ["answered", "loss", "spent"]
+    assert summary(of(SPENT | many)).brief == "answered 80 %   6.00 s CPU"
+
+
+def test_of_what_answers_nothing_nothing_is_told():
+    for record in (build(), of({key: SPENT[key] for key in SPENT if key[1] not in ("answered", "answer_loss")})):
+        assert summary(record).lines == []
+        assert summary(record).brief is None
+    assert summary(of({("evaluate", "answered"): [0.5]}, "no mapping")).lines == [("answered", "50 %")]
+
+
+def test_a_tokens_cache_is_told_beside_mhas_and_its_time_with_what_lies_before_it():
+    sizes = {("case", "cache_bytes_per_token"): [288], ("case", "cache_bytes_per_token_mha"): [1024]}
+    times = {("decode", "latency_s"): [5e-4, 6e-4, 2e-3]}
+    assert decoded(of(sizes | times, settings={"decode_len": 4096})) == [
+        ("cache", "288 B a token, 28 % of the 1.00 KiB that MHA keeps"),
+        ("decode", "600 µs a token behind 4,096, n = 3"),
+    ]
+    assert decoded(of(times)) == decoded(of({("case", "cache_bytes_per_token"): [math.nan]})) == []

@@ -1,0 +1,138 @@
+"""A workload's YAML names what tells its records and how they are judged; neither is a setting of a case."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from suite.commands.run import compose, job_of, main
+from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, locate, workload_definition
+from suite.console.record import answer
+from suite.console.summary import Summary, summary_by, summary_of
+from suite.gate.pairing import is_judged_by_seed
+from suite.gate.seed_pairs import judging_of
+from suite.records.case import comparable, without
+from suite.records.record import Status
+from suite.records.store import read_contents
+from tests.records.factory import build
+
+FOREIGN = Path(__file__).parents[1] / "foreign"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+NEEDED = {"projection": ["hardware=h100-sxm5-80gb"]}
+
+
+def record_of(workload, **axes):
+    record = build(**axes)
+    object.__setattr__(record.case, "workload", workload)
+    return record
+
+
+def searched(folder):
+    return f"hydra.searchpath=[file://{folder}]"
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A package with a workload of its own, as pip would leave it."""
+    shutil.copytree(FOREIGN / "conf" / "workload", tmp_path / "summing" / "workload")
+    (tmp_path / "summing" / "__init__.py").touch()
+    facts = tmp_path / "summing-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: summing\nVersion: 1.0\n", encoding="utf-8")
+    (facts / "entry_points.txt").write_text("[mla_grpo_suite.conf]\nsumming = summing\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    workload_definition.cache_clear()
+    yield
+    workload_definition.cache_clear()
+
+
+@pytest.mark.parametrize("workload", choices("workload"))
+def test_what_a_workload_names_can_be_loaded(workload):
+    definition = workload_definition(workload)
+    assert summary_by(definition.get("summary"))(build()).brief is None
+    assert callable(locate(definition["plan"]))
+    assert not is_judged_by_seed(workload) or judging_of(workload).learnt
+
+
+def test_a_record_of_an_unknown_workload_has_a_plain_summary():
+    record = record_of("weather")
+    assert summary_of(record) == Summary()
+    assert any("median of" in line for line in answer(record, "ok", summary_of(record)))
+    assert not is_judged_by_seed("weather")
+    assert not is_judged_by_seed("../workload/rl")
+
+
+@pytest.mark.parametrize("arguments", [["-m", "seq_len=64,65"], ["seq_len=64"]], ids=["sweep", "alone"])
+def test_a_foreign_workloads_records_are_told_as_its_yaml_says(arguments, tmp_path, capsys):
+    folders = [f"hydra.run.dir={tmp_path}", f"hydra.sweep.dir={tmp_path}", "report=false", "measure=smoke"]
+    assert main([*arguments, searched(FOREIGN / "conf"), "workload=summed", *folders]) == 0
+    told = capsys.readouterr().out
+    assert ("summed up" if "-m" in arguments else "sum        of 64") in told
+    records = [stored.record for stored in read_contents([tmp_path]).stored]
+    assert {record.status for record in records} == {Status.OK}
+    assert not {*OF_ITS_RECORDS} & records[0].settings["workload"].keys()
+
+
+def test_a_foreign_workloads_stored_records_are_told_and_judged_as_its_yaml_says(installed):
+    assert summary_of(record_of("summed", seq_len=7)).lines == [("sum", "of 7")]
+    assert is_judged_by_seed("summed")
+    assert [one.metric for one in judging_of("summed").learnt] == ["reward"]
+
+
+def test_a_summary_that_cannot_be_loaded_is_refused_before_anything_runs(tmp_path, capsys):
+    text = (FOREIGN / "conf/workload/summed.yaml").read_text(encoding="utf-8")
+    (tmp_path / "workload").mkdir()
+    (tmp_path / "workload/summed.yaml").write_text(text.replace("plan.summary", "plan.nothing"), encoding="utf-8")
+    assert main([searched(tmp_path), "workload=summed", f"hydra.run.dir={tmp_path}"]) == 2
+    assert "cannot load 'misbehaving_plan.nothing'" in capsys.readouterr().err
+
+
+def test_what_a_yaml_says_of_records_changes_no_id_and_no_run_key(tmp_path):
+    said = (FOREIGN / "conf/workload/summed.yaml").read_text(encoding="utf-8")
+    lines = [line for line in said.splitlines() if not line.startswith(OF_ITS_RECORDS)]
+    assert len(lines) == len(said.splitlines()) - 2
+    jobs = []
+    for name, text in (("with", said), ("without", "\n".join(lines))):
+        (tmp_path / name / "workload").mkdir(parents=True)
+        (tmp_path / name / "workload/summed.yaml").write_text(text, encoding="utf-8")
+        jobs += map(job_of, compose([searched(tmp_path / name), "workload=summed", f"hydra.run.dir={tmp_path}"]))
+    assert jobs[0].case == jobs[1].case
+    assert jobs[0].settings == jobs[1].settings
+    assert jobs[0].run_key == jobs[1].run_key
+
+
+@pytest.mark.parametrize("workload", ["attention", "rl"])
+def test_how_an_option_is_shown_is_no_setting(workload, tmp_path, capsys):
+    (point,) = compose([f"workload={workload}", f"hydra.run.dir={tmp_path}"])
+    options = [point.settings, *(value for value in point.settings.values() if isinstance(value, dict))]
+    assert not any(LOOK in option for option in options)
+    assert main([f"workload={workload}", "shown.label=X"]) == 2
+    assert "there is no setting 'shown.label'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workload", choices("workload"))
+def test_no_command_line_sets_what_is_said_of_records(workload, tmp_path, capsys):
+    arguments = [f"workload={workload}", *NEEDED.get(workload, []), f"hydra.run.dir={tmp_path}"]
+    assert main([*arguments, "workload.judged_by=os.system"]) == 2
+    assert "must not be set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workload", choices("workload"))
+def test_no_case_has_what_is_said_of_records(workload, tmp_path):
+    (point,) = compose([f"workload={workload}", *NEEDED.get(workload, []), f"hydra.run.dir={tmp_path}"])
+    definition = workload_definition(workload)
+    assert point.settings["workload"].keys() == definition.keys() - {*OF_ITS_RECORDS}
+    assert point.summary == definition.get("summary")
+
+
+def test_committed_records_stay_comparable_with_those_of_today():
+    seen = set()
+    for path in sorted(REFERENCE.rglob("record.json")):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        settings, definition = content["settings"], workload_definition(content["case"]["workload"])
+        today = {**settings, "workload": without(definition, OF_ITS_RECORDS)}
+        if definition:
+            assert comparable(today) == comparable(settings), content["case"]["id"]
+            seen |= {definition["name"]} if definition.keys() & {*OF_ITS_RECORDS} else set()
+    assert seen == {"rl", "rl_memory", "quality", "compress"}

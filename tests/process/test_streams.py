@@ -1,0 +1,86 @@
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from suite import __main__ as command_line
+from suite.process.streams import ended
+from suite.records.plain_text import complain
+from suite.records.store import read_contents
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
+needs_dev_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
+ENDED = "import sys; from suite.process.streams import ended; sys.exit(ended(lambda: {}))"
+
+
+def redirected(how, *arguments):
+    """Python with these arguments, its streams as the shell has them: its exit code and what it says on standard error,
+    where that is open."""
+    command = ["sh", "-c", f'exec "$@" {how}', "sh", sys.executable, *arguments]
+    ran = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=ROOT, check=False)
+    return ran.returncode, ran.stderr
+
+
+@needs_dev_full
+@pytest.mark.parametrize(("how", "why"), [(">&-", "it is closed"), (">/dev/full", "No space left on device")])
+@pytest.mark.parametrize("arguments", [["explain", "gqa"], ["--help"]])
+def test_an_answer_that_cannot_be_written_is_one_sentence_and_code_4(how, why, arguments):
+    said = f"suite: standard output cannot be written: {why}\n"
+    assert redirected(how, "-m", "suite", *arguments) == (4, said)
+
+
+@pytest.mark.parametrize(("how", "code"), [("2>&-", 0), (">&- 2>&-", 4), ("<&- >&- 2>&-", 4), ("<&-", 0)])
+def test_closed_streams_leave_the_exit_code(how, code):
+    assert redirected(how, "-m", "suite") == (code, "")
+
+
+def test_a_record_is_written_though_nobody_can_be_told(tmp_path):
+    case = ("workload=projection", "hardware=h20-96gb", f"hydra.run.dir={tmp_path}")
+    code, said = redirected(">&-", "-m", "suite.commands.run", *case)
+    assert (code, len(said.splitlines())) == (4, 1)
+    assert len(read_contents([tmp_path]).stored) == 1
+
+
+def test_no_file_gets_the_number_of_a_closed_stream_here_or_in_a_child():
+    code, _ = redirected("<&- >&- 2>&-", "-c", ENDED.format("open('README.md').fileno()"))
+    assert code > 2
+    child = "__import__('subprocess').call([sys.executable, '-c', 'import sys; sys.exit(9 if sys.stdout else 8)'])"
+    assert redirected("<&- >&-", "-c", ENDED.format(child))[0] == 9
+
+
+@needs_dev_full
+def test_what_a_user_did_wrong_keeps_its_code_where_its_sentence_is_lost():
+    assert redirected("2>/dev/full", "-m", "suite", "explain", "nope") == (2, "")
+
+
+def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all():
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK)
+    command = [sys.executable, "-c", ENDED.format("print('x' * 500_000) or 0")]
+    process = subprocess.Popen(command, stdout=writer, cwd=ROOT)
+    os.close(writer)
+    time.sleep(0.3)  # long enough to fill the pipe
+    with os.fdopen(reader, "rb") as pipe:
+        assert len(pipe.read()) == 500_001
+    assert process.wait() == 0
+
+
+def test_a_fault_of_the_suite_shows_its_traceback_and_is_no_verdict(monkeypatch, capsys):
+    assert ended(lambda: 1 // 0) == 70
+    monkeypatch.setattr("suite.commands.explain.explain", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr(sys, "argv", ["suite", "explain", "mla"])
+    assert command_line.main() == 70
+    assert capsys.readouterr().err.count("ZeroDivisionError") == 2
+
+
+def test_a_complaint_is_one_line_that_can_be_read(capsys):
+    complain(f"suite: no such file\x1b[2J\n ({'n' * 10_000})")
+    said = capsys.readouterr().err
+    assert said.startswith("suite: no such file [2J  (n")
+    assert said.count("\n") == 1
+    assert len(said) < 300
