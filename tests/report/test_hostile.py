@@ -202,7 +202,7 @@ def test_a_planted_path_in_a_series_stays_off_the_page(tmp_path):
     assert "/srv/private" not in page
 
 
-def test_a_record_of_an_unknown_workload_is_counted_and_not_drawn(tmp_path):
+def test_a_record_of_an_unknown_workload_is_counted_not_drawn(tmp_path):
     record = build()
     object.__setattr__(record.case, "workload", "weather")
     page = page_of(tmp_path, record)
@@ -210,7 +210,7 @@ def test_a_record_of_an_unknown_workload_is_counted_and_not_drawn(tmp_path):
     assert 'id="latency"' not in page
 
 
-def test_a_planted_path_and_secret_in_a_foreign_record_stay_off_the_page(tmp_path, monkeypatch):
+def test_planted_paths_and_secrets_stay_off_the_page(tmp_path, monkeypatch):
     (folder,) = store(tmp_path / "results", build(status=Status.FAILED, reason="R", provenance={"warnings": ["W"]}))
     monkeypatch.setenv("SERVICE_TOKEN", "hunter2-hunter2")
     record = (folder / "record.json").read_text()

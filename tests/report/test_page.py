@@ -68,7 +68,7 @@ def test_a_page_that_is_written_twice_is_the_same(tmp_path):
     assert path.read_text(encoding="utf-8") == first
 
 
-def test_a_page_without_figures_holds_its_tables_script_and_no_plotly(tmp_path):
+def test_a_page_without_figures_has_its_table_script_no_plotly(tmp_path):
     page = written([a_section()], results_of(tmp_path, build()), EN)
     assert page.count("<script>") == 1
     assert 'id="plotly"' not in page

@@ -210,7 +210,7 @@ def test_eight_bits_are_judged_by_the_rule(added, said):
     assert (row["Check"], row["In words"]) == ("int8", said)
 
 
-def test_what_the_weights_are_stands_beside_every_figure_and_table():
+def test_the_weights_origin_stands_at_every_figure_and_table():
     section = section_of(*study())
     assert len(section.figures) == 2
     assert len(section.tables) == 4
@@ -230,7 +230,7 @@ def test_without_the_model_as_it_is_nothing_is_compared():
     assert section.headlines == []
 
 
-def test_perplexity_is_drawn_with_the_intervals_of_the_comparison():
+def test_perplexity_is_drawn_with_the_comparisons_intervals():
     (figure, _) = section_of(*study()).figures
     assert [view.title for view in figure.views] == ["Perplexity", "Over the model as it is", "Close up"]
     whole, ratios, near = ({trace["name"]: trace for trace in view.figure["data"]} for view in figure.views)
@@ -341,7 +341,7 @@ def test_every_headline_has_a_short_point(lang):
         assert "=" not in headline.text
 
 
-def test_runs_are_compared_by_what_was_read_and_the_newest_counts():
+def test_runs_are_compared_by_their_text_and_the_newest_counts():
     old = compress_record("svd", 192, added={"rare": 9.0}, started_at="2026-01-01T10:00:00+00:00")
     new = compress_record("svd", 192, added=A_LITTLE, extras={"decode_len": 512}, calibration_windows=8)
     (arm,) = only_study(compress_record(), old, new).others
@@ -378,7 +378,7 @@ def test_several_results_stand_side_by_side_and_are_never_paired():
     assert [told.split(":")[0] for told in headlines(before=study(), after=study())] == ["before", "after"]
 
 
-def test_a_real_model_stands_beside_the_claim_and_decides_nothing():
+def test_a_real_model_stands_beside_the_claim_without_deciding():
     records = [*tiers(1.0, attention="mha"), *tiers(0.2, **mla(16))]
     alone, with_model = claim_row(*records), claim_row(*records, *study())
     assert alone["Here"] == with_model["Here"]
