@@ -18,12 +18,12 @@ MOST_ROWS_OPEN = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Column(Head, Generic[R]):
-    """What stands in one column."""
+    """A column: its head, and the cell of each row."""
 
     cell: Callable[[R], Cell]
-    """Of a row; None and an empty text are a dash, and so is a number that cannot be shown."""
+    """Gives the cell of a row; None and an empty text are a dash, and so is a number that cannot be shown."""
     text: Said | None = None
-    """How its numbers are written."""
+    """Writes its numbers."""
     only_where_known: bool = False
     """Left out where no row has anything."""
 

@@ -1,4 +1,4 @@
-"""What published models keep a token, from closed forms: the reason why MLA and grouped heads exist."""
+"""The cache of a token in published models, from closed forms: the reason why MLA and grouped heads exist."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""How you call it: one computation, with the same weights and outputs, in every form that was measured.
+"""Forms of a call: one computation, with the same weights and outputs, in every form that was measured.
 
 A form is what the caller can choose: MLA's mode and the backend, or another library's own layer.
 """
@@ -33,12 +33,12 @@ AGREE = ("match", "seq_len", "query_len", "batch", "tp", "cache_dtype", "device"
 """With family and SUBJECT, what must be equal for two forms to compute the same thing."""
 DAGGER = "†"
 ROOM_FOR_TEXT = 0.55
-"""Of the longest bar, to its right, so that its text fits on a narrow screen too."""
+"""Room to the right of the longest bar, as a share of it: its text fits on a narrow screen too."""
 
 Form = Mapping[str, Timing]
 """A case as it was called, by span; one at least."""
 Forms = Sequence[Form]
-"""Of one computation under one label, the worst first."""
+"""The forms of one computation under one label, the worst first."""
 
 
 def build(results: Results) -> Section | None:

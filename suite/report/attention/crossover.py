@@ -29,7 +29,7 @@ FEWEST_TRIED = 2
 """Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""
 DEVICES = ("h100-sxm5-80gb", "h20-96gb")
 GEOMETRIES = {"deepseek-v2-lite": ("dot", "circle", 5), "deepseek-v3": ("dash", "circle-open", 10)}
-"""By dash, marker and size: some lines lie on each other, and are still seen."""
+"""Dash, marker and size of each geometry: lines that lie on each other are still seen."""
 CONTEXTS = tuple(1 << power for power in range(8, 18))
 COLOURS = (BLUE, VERMILION, PURPLE, ORANGE, GREEN)
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
@@ -44,7 +44,7 @@ class Crossing:
     """The number of new tokens from which re-expanding is cheaper at one context, computed and measured."""
 
     series: tuple[str, ...]
-    """What it shares with those at other contexts: of a specification the device and the geometry."""
+    """The settings that it shares with crossings at other contexts: for a specification the device and the geometry."""
     tokens: int
     predicted: Predicted
     measured: Bracket | None = None

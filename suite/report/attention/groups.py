@@ -28,11 +28,11 @@ class Group:
     title: Text
     settings: Text = ""
     timings: Sequence[Timing]
-    """As tables list them."""
+    """In the order of tables."""
     drawn: Sequence[Timing] = ()
     """Those that its figure shows."""
     names: Mapping[Timing, Text] = field(default_factory=dict)
-    """What each belongs to, where the title does not say it."""
+    """The group of each timing, where the title does not say it."""
 
     def name_of(self, timing: Timing) -> Text:
         """Return what a timing belongs to."""

@@ -67,7 +67,7 @@ class Compared:
 
     tokens: int
     times: Mapping[str, Sequence[DeviceTime]]
-    """By the spans that were measured."""
+    """Projections by the spans that were measured."""
 
     @functools.cached_property
     def names(self) -> dict[Place, str]:

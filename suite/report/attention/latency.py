@@ -19,7 +19,7 @@ from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal
 
 BASELINE = "mha"
 MOST_HEADLINES, FEWEST_OF_A_LABEL, FEW_VARIANTS = 6, 2, 3
-"""What fewer variants say is left to the section where others say more."""
+"""With fewer variants a finding is left to the section where others say more."""
 SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 

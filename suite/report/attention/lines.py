@@ -36,12 +36,12 @@ class Metric:
 
     caption: str
     title: str
-    """Of its axis; this, the caption and the hover text are keys of the texts."""
+    """The title of its axis; this, the caption and the hover text are keys of the texts."""
     hover: str
     value: Callable[[Timing], float | None]
     text: Callable[[float], str]
     axis: Callable[[Text, Sequence[float]], Axis]
-    """Of a title and of all values."""
+    """Makes the axis from its title and all values."""
     has_intervals: bool = False
     """It is the median itself, whose interval is drawn and says what may be equal."""
 

@@ -1,4 +1,4 @@
-"""What a step allocates at its peak, and whether the cache is as large as its closed form says."""
+"""Peak memory of a step, and a check of the cache against its closed form."""
 
 import math
 from collections.abc import Sequence

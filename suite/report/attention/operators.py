@@ -1,4 +1,4 @@
-"""What really ran: a backend is a request, and torch may answer it with another path without a word."""
+"""The operators that really ran: a backend is a request, and torch may answer it with another path without a word."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ MATH_PATH = "_scaled_dot_product_attention_math"
 WHOLE_ATTENTION = "attention"
 """Stands in the name of every operator that is one."""
 MOST_NAMES = 2
-"""Of more geometries the number is given."""
+"""More geometries are counted instead of named."""
 
 Cases = Sequence[Timing]
-"""Of one phase, backend, dtype and label, a timing each, whose kernels ran the same."""
+"""Timings of one phase, backend, dtype and label whose kernels ran the same operators."""
 
 
 def attention_operator(operators: Sequence[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""What devices that are not here allow: each projected case's least time under its device's two published ceilings.
+"""Least times on devices that are not here: each projected case under its device's two published ceilings.
 
 Nothing on it was measured. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
 """

@@ -1,4 +1,4 @@
-"""How far each case stays below what its machine reaches: arithmetic against memory traffic.
+"""The distance of each case to the limits of its machine: arithmetic against memory traffic.
 
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (CACM 2009).
 """

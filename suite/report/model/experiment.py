@@ -27,11 +27,11 @@ class Arm(Generic[R]):
     """Runs that differ in one setting alone, mostly their seed. Equal only to itself."""
 
     key: Pairs
-    """What its runs agree in and those of another arm of its experiment may not."""
+    """The settings in which its runs agree and those of another arm of its experiment may not."""
     setting: Pairs
-    """What all runs of its experiment agree in."""
+    """The settings in which all runs of its experiment agree."""
     runs: Sequence[R]
-    """By seed."""
+    """In the order of their seeds."""
     name: Text = ""
     style: Style = OTHER
 
@@ -81,13 +81,13 @@ class Experiment(Generic[R]):
     """Arms that may be compared. Equal only to itself."""
 
     key: Pairs
-    """What they agree in."""
+    """The settings in which they agree."""
     arms: Sequence[Arm[R]]
     baseline: Arm[R] | None = None
     """The arm that others are compared with."""
     title: Text = ""
     settings: Text = ""
-    """What tells it from experiments of the same title."""
+    """The settings that tell it from experiments of the same title."""
 
     @property
     def name(self) -> Text:
@@ -116,25 +116,25 @@ class Experiment(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Design(Generic[R]):
-    """How the records of a workload become experiments."""
+    """A rule by which the records of a workload become experiments."""
 
     workload: str
     read: Callable[[CurrentRecord, Pairs], R | None]
-    """Of a record and its key; None for one that takes no part."""
+    """Makes a run from a record and its key; None for a record that takes no part."""
     is_factor: Callable[[str], bool]
-    """Whether a setting tells arms of one experiment apart; in all others they agree."""
+    """True for a setting that tells arms of one experiment apart; in all others they agree."""
     repeats: str = SEED
     """The setting in which runs of one arm differ."""
     ignored: Collection[str] = ()
     """Settings that change nothing of what is compared."""
     defaults: Mapping[str, str] = field(default_factory=dict)
-    """What settings are where nobody names them: to name it says no more than to name none."""
+    """Values of settings that nobody names: to name the default says no more than to name none."""
     heads: Sequence[str] = ()
     """Settings whose values a title begins with; the first is what experiments of other titles differ in, too."""
     unsaid: Collection[tuple[str, str]] = ()
-    """What an experiment is where its title says nothing else."""
+    """Settings and values that an experiment has where its title says nothing else."""
     called: Callable[[str], str] = str
-    """What a setting is called where experiments are told apart by it."""
+    """Gives the name of a setting by which experiments are told apart."""
 
 
 def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None) -> list[R]:
@@ -247,7 +247,7 @@ class Contrast(Generic[R]):
     quantity: Quantity[R]
     found: Comparison
     about: str = ""
-    """Of several comparisons of the same arms which it is."""
+    """Tells several comparisons of the same arms apart."""
 
     @property
     def outcome(self) -> Outcome:

@@ -1,4 +1,4 @@
-"""How an option is called and drawn: its own YAML says so under `shown`. What no YAML of ours has goes by its name.
+"""Names and looks of options: an option's own YAML says so under `shown`. An option without one goes by its name.
 
 Okabe and Ito's colours, each with a dash and a marker, so that lines read in greyscale too. Black and yellow are left
 out: one vanishes on a dark page, the other on a light one.
@@ -26,7 +26,7 @@ COLOURS = {
 }
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
 FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label")
-"""What a reader can filter the page by. Each is called as its column is: column.variant and so on."""
+"""Facets by which a reader can filter the page. Each is called as its column is: column.variant and so on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ OTHER = Style(colour=GREY, marker="x")
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How an option of a configuration group is called and drawn, and where it stands among the others."""
+    """The name and the style of an option of a configuration group, and its place among the others."""
 
     label: str
     style: Style

@@ -42,7 +42,7 @@ class Unread:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
-    """What one page shows. Equal only to itself, so that what several sections need of it is kept by it, read once."""
+    """The records and judgements of one page. Equal only to itself, so that sections can cache what they read of it."""
 
     labels: Sequence[str]
     records: Sequence[CurrentRecord]

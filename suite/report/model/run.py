@@ -33,7 +33,7 @@ class Run:
 
     current: CurrentRecord
     key: Pairs = ()
-    """What its case says, but for the seed, and its label at the end."""
+    """The settings of its case without the seed, then its label."""
 
     @property
     def record(self) -> Record:

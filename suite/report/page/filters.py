@@ -1,6 +1,6 @@
-"""What a reader can filter the page by: the texts that figures, tables, rows and traces say they are about.
+"""Filters of the page: the facets of its figures, tables, rows and traces.
 
-What says nothing of a facet stays whatever is chosen.
+A block that says nothing of a facet stays whatever is chosen.
 """
 
 from collections.abc import Iterable, Sequence

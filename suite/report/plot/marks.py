@@ -24,11 +24,11 @@ class Point:
     y: Any
     hover: Text = ""
     ends: tuple[float, float] | None = None
-    """Of its interval, along the axis of the values."""
+    """The ends of its interval, along the axis of the values."""
     text: Text = ""
     """Written beside it."""
     facets: Mapping[str, Text] = field(default_factory=dict)
-    """What it is about, where a series' points differ in it."""
+    """Its subject, where the points of a series differ in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Series:
     ordinal: int = 0
     """Which series of its style it is: each has a dash and a filling of its own."""
     mode: str = "markers"
-    """As Plotly has it: lines, markers, lines+markers, with +text for texts beside the points."""
+    """One of Plotly's modes: lines, markers, lines+markers, with +text for texts beside the points."""
     facets: Facets = field(default_factory=dict)
     in_legend: bool = True
     group: Text = ""

@@ -24,7 +24,7 @@ class Panel:
     series: Sequence[Series]
     yaxis: Axis
     level: float | None = None
-    """Where a dotted line lies across, such as what guessing reaches."""
+    """The height of a dotted line across the panel, such as the share that guessing reaches."""
 
 
 def layout(**parts: Any) -> dict[str, Any]:

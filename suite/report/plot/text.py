@@ -11,7 +11,7 @@ from suite.report.model.labels import distinct
 
 LONGEST_TEXT = 80
 LONGEST_ROW_NAME = 20
-"""Of a row beside a plot, which a narrow screen leaves no more."""
+"""Characters of a row's name beside a plot: a narrow screen has no room for more."""
 NO_TAGS = str.maketrans({"<": "‹", ">": "›", "{": "｛", "}": "｝", "$": "＄", "\n": " ", "\r": " ", "\t": " "})
 """Look-alikes stay what they are however often they are decoded."""
 

@@ -40,7 +40,7 @@ FEWEST_FIRST = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Ruling:
-    """What records say of a claim: an outcome by rule, and the counts behind it in a sentence."""
+    """The verdict of records on a claim: an outcome by rule, and the counts behind it in a sentence."""
 
     outcome: str
     """One of RULINGS."""
@@ -49,12 +49,12 @@ class Ruling:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a label has for claims to be decided by."""
+    """The evidence of a label, by which claims are decided."""
 
     families: Sequence[Family]
     tasks: Sequence[QualityExperiment]
     compressed: Sequence[Text]
-    """What real models lose whose cache was made smaller."""
+    """A sentence for each real model with a smaller cache, on what it loses."""
 
 
 def evidence_of(results: Results) -> dict[str, Evidence]:

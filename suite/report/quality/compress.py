@@ -22,9 +22,9 @@ MOST_DRAWN = 4
 """Experiments; the rest stand in tables alone."""
 FEWEST_NEAR = 2
 ROUNDING = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
-"""By dtype: relative changes of logits up to which sums in another order, over some dozens of layers, explain them."""
+"""Relative changes of logits, by dtype, that sums in another order over some dozens of layers explain."""
 OVER_BFLOAT16 = {"float64": 4, "float32": 2}
-"""By wider dtypes: bytes of a number over those of one in bfloat16."""
+"""Bytes of a number over those of one in bfloat16, by dtype."""
 LAYERS_NAMED = 3
 R = TypeVar("R")
 ValueOf = Callable[[CompressRun], Value | None]

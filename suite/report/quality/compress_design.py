@@ -59,7 +59,7 @@ RISE = 0.10
 NEAR = 2.0
 """Up to so many times the perplexity of the model as it is, a figure's close-up shows a run."""
 MOST_NATS = 50.0
-"""Of a mean loss. Guessing among a million tokens costs 14."""
+"""The largest mean loss that can be. Guessing among a million tokens costs 14."""
 FROM_TIMES = 10
 """From here on a perplexity is so many times as high; below, higher by a percentage."""
 MOST_PLAYS, LONGEST_ORIGIN, MOST_RANK = 12, 200, 1 << 31
@@ -78,7 +78,7 @@ class Part:
 
 
 PerPart = Callable[[str, Part], float]
-"""By class, what of a window's part a loss is divided by."""
+"""Gives the divisor of a loss from a class and a window's part."""
 
 
 def count_of(name: str, part: Part) -> float:
@@ -121,9 +121,9 @@ class CompressRun(Run):
     """A model that has read held-out text."""
 
     text: Mapping[str, Mapping[int, Part]]
-    """By class, then by window."""
+    """Parts of the text by class, then by window."""
     kept: Mapping[int, float]
-    """By layer, from 1 on, the share of the squared norm of its keys and values that is kept."""
+    """The share of the squared norm of keys and values that is kept, by layer from 1 on."""
     logits_change: float | None
     decode_s: float | None
     """The median time of a new token."""
@@ -351,7 +351,7 @@ class Measure:
 
     name: str
     per: PerPart
-    """What the added loss is divided by."""
+    """The divisor of the added loss."""
     classes: Sequence[str]
     """Those that may be ranked by it: a token that is no word is not to be compared with words by nats."""
     text: Callable[[float], str]

@@ -60,7 +60,7 @@ RATIO_OF_RANK = 4
 """DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/latent_shapes.py)."""
 
 BySpan = Mapping[str, Mapping[int, float]]
-"""By what stands behind a span, mostly a kind of question; then by the steps before the evaluation."""
+"""Numbers by the part behind a span, mostly a kind of question; then by the steps before the evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +70,7 @@ class QualityRun(Run):
     answered: BySpan = field(default_factory=dict)
     loss: BySpan = field(default_factory=dict)
     without_heads: BySpan = field(default_factory=dict)
-    """By head and kind, `head/kind`: the share still answered without it."""
+    """The share still answered without a head, by head and kind: `head/kind`."""
     recoverable: BySpan = field(default_factory=dict)
     """The share that a linear reader finds in the cache."""
     updates: Mapping[int, float] = field(default_factory=dict)
@@ -80,9 +80,9 @@ class QualityRun(Run):
     decode_s: float | None = None
     """Median time of a new token: CPU time of the process, and on a GPU by its own clock."""
     is_wide: bool = True
-    """Whether its heads are as wide as most."""
+    """True if its heads are as wide as most."""
     study: Text = ""
-    """What its experiment is called."""
+    """The name of its experiment."""
 
     @property
     def ended(self) -> bool:

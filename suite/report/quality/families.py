@@ -18,7 +18,7 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.statistics.paired import Comparison, Outcome, compare, judge_together
 
 SHARES = (0.85, 0.12, 0.03)
-"""Of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""
+"""Shares of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""
 EVENLY, SWAPPED = "evenly", "swapped"
 MIXES = {"trained": SHARES, EVENLY: (1 / 3, 1 / 3, 1 / 3), SWAPPED: SHARES[::-1]}
 """Ways to ask a decoder that was trained on uneven questions."""
@@ -32,7 +32,7 @@ class Family:
     """Experiments that differ in how often each tier was asked, and in their updates."""
 
     name: Text
-    """What tells it from others; empty where it stands alone."""
+    """The settings that tell it from other families; empty where it stands alone."""
     main: QualityExperiment
     """Asked unevenly, with the number of updates that most variants have."""
     uneven: Sequence[QualityExperiment]

@@ -29,7 +29,7 @@ from suite.statistics.paired import JUDGED, Outcome
 
 LEVEL = 0.95
 TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
-"""What MLA can do without, and the value that says so."""
+"""Parts that MLA can do without, and the value that says so."""
 MOST_KINDS, MOST_ROWS, MOST_SETTINGS, MOST_TASKS, FEWEST = 6, 10, 4, 8, 2
 NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
 SMALLEST_PX, LARGEST_PX = 9, 24

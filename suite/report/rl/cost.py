@@ -1,4 +1,4 @@
-"""Where a step's time goes: sampling, scoring and updating, for each thousand completions.
+"""The time of a step: sampling, scoring and updating, for each thousand completions.
 
 Evaluation is named apart: it costs as much as somebody wants to know, and is no part of an algorithm.
 """

@@ -63,7 +63,7 @@ class Curve:
     """Training steps before the evaluation."""
     accuracy: Sequence[float]
     spent: Mapping[str, Sequence[float]]
-    """By budget, or STEPS; a budget that is not known at every evaluation is not there."""
+    """Amounts by budget, or STEPS; a budget that is not known at every evaluation is not there."""
 
     def by_step(self, budget: str = "") -> dict[int, float]:
         """Return the accuracy by step, or what had been spent of a budget."""

@@ -30,11 +30,11 @@ from suite.statistics.scores import bootstrap_profile, iqm, mean, stratified_boo
 
 LEVELS = (0.5, 0.7)
 TRIALS = (1, 2, 4, 8, 16)
-"""Of a tuning sweep, after which the best is told."""
+"""Numbers of a tuning sweep's trials after which the best is told."""
 MOST_FIGURES, MOST_HEADLINES, FEWEST_SEEDS = 6, 2, 2
 
 OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
-"""What differs in its task alone, as one experiment; final accuracies of its arms, a row for each seed of all tasks."""
+"""Experiments that differ in their task alone, as one; final accuracies of its arms, a row a seed of all tasks."""
 
 
 def build(results: Results) -> Section | None:

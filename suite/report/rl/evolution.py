@@ -1,4 +1,4 @@
-"""Whether a policy that is paid for right answers comes to think longer and to correct itself, which nobody pays for.
+"""Longer thinking and self-correction of a policy that is paid for right answers alone.
 
 The base model already does both as often as its corpus does: what training adds is the change, not the habit.
 """
@@ -37,7 +37,7 @@ SEQUENCE_MEAN = "grpo"
 MOST_FIGURES = 4
 
 Changes = Mapping[str, Mapping[RlArm, Comparison]]
-"""By metric and arm."""
+"""Comparisons by metric and arm."""
 
 
 def build(results: Results) -> Section | None:

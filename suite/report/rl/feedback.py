@@ -1,4 +1,4 @@
-"""What a reward is of: the outcome or its steps, the task's key or the vote of a group. Each is compared with the
+"""Sources of a reward: the outcome or its steps, the task's key or the vote of a group. Each is compared with the
 other, with every other setting the same.
 """
 

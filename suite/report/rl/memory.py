@@ -1,4 +1,4 @@
-"""What a step of reinforcement learning holds: by owner and kind, what GRPO saves of PPO's peak, which GPUs hold it.
+"""Memory of a step of reinforcement learning: by owner and kind, the saving of GRPO over PPO, the GPUs that hold it.
 
 Most of it is projected, for models that no machine at hand can train; what was measured says so in its title and its
 column, and stands over the projection of the same model where there is one.
@@ -54,14 +54,14 @@ LINES = [
     Style(colour=colour, dash=dash, marker=marker)
     for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
 ]
-"""Of the lines of a plot in their order."""
+"""Styles of the lines of a plot, in their order."""
 FRAME_PX, ROW_PX, NAME_SHIFT_PX = 110, 78, 26
 BAR, STRIP, STRIP_DOWN = 0.34, 0.24, 0.31
-"""Of a row: how high the bar and the strip below it are, and how far below the bar's middle the strip's lies."""
+"""Heights of the bar and of the strip below it, and the distance of their middles, in rows."""
 LEAST_SHARE = 0.005
-"""Of the longest bar: smaller parts are drawn as one."""
+"""A share of the longest bar: smaller parts are drawn as one."""
 OVER = (PARAMETERS, "seq_len", "num_generations", "prompts_per_step", "micro_batch", "shards")
-"""What a curve is drawn over: the policy's parameters, or a setting whose values are numbers."""
+"""Axes of a curve: the policy's parameters, or a setting whose values are numbers."""
 COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 GPUS_GB = (24, 40, 80, 141)
 SHARDS, ANY = "shards", "any"

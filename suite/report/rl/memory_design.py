@@ -1,4 +1,4 @@
-"""What a step of reinforcement learning holds, and which cases of it stand side by side.
+"""Cases of the memory of a step of reinforcement learning, and which of them are compared.
 
 A case is projected for a geometry, or measured in a run. Arms of one experiment differ in the algorithm and in what it
 sets; a setting that applies to some algorithms only, as a critic's does, tells arms apart and no experiments. An owner
@@ -26,11 +26,11 @@ MODELS = {"rl_memory": "geometry", "rl": "policy"}
 """The workloads, and the axis that names the model of a case."""
 EVIDENCE = "evidence"
 TITLED = {EVIDENCE, LABEL, *MODELS.values()}
-"""What a title or a column of its own says."""
+"""Settings that a title or a column of its own says."""
 FACTORS = (ALGORITHM, "kl_coef")
-"""What an algorithm sets, and in which arms of one experiment may so differ."""
+"""Settings of an algorithm, in which arms of one experiment may differ."""
 UNSAID = (SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
-"""What changes no size: of records that differ in it alone, the one that held most counts."""
+"""Settings that change no size: of records that differ in them alone, the one that held most counts."""
 MOST_PROJECTED, MOST_MEASURED = 3, 2
 """Experiments that are drawn."""
 SLACK = 1 + 1e-9
@@ -54,7 +54,7 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StepMemory(Run):
-    """What one case holds."""
+    """The memory of one case."""
 
     @cached_property
     def phases(self) -> dict[str, Phase]:
@@ -275,9 +275,9 @@ SAME_SETTINGS = (
 )
 """In what a run and its projection agree, where both say it."""
 OF_A_RUN = {"checkpointing": "false", "reference": "device", "reward_model": "none", "engine": "shared", "shards": "1"}
-"""What a run has that does not say otherwise."""
+"""Settings of a run that does not say otherwise."""
 OTHERWISE = {"micro_batch": "minibatch", "dtype": "precision"}
-"""What holds where a setting is not given: a whole minibatch at once, and a projection's word for its dtype."""
+"""Stand-ins for a setting that is not given: a whole minibatch at once, and a projection's word for its dtype."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,4 +1,4 @@
-"""How steadily the algorithms learn: what collapsed, what drifted, and which runs found a way to be paid for nothing.
+"""Stability of the algorithms: runs that collapsed or drifted, and runs that found a way to be paid for nothing.
 
 An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections.
 """

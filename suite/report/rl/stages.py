@@ -1,4 +1,4 @@
-"""What each stage of DeepSeek-R1's training adds, on small models and at equal budgets: recipes side by side.
+"""Gains of each stage of DeepSeek-R1's training, on small models and at equal budgets: recipes side by side.
 
 Every step of every stage trains on as many completions or examples, in as many updates, so recipes stand at equal
 budgets after as many steps. Tasks on which no recipe learns stay: that a stage adds nothing is a result.
@@ -39,7 +39,7 @@ SIDES = ("top left", "top right")
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """What one stage of an arm did, over the runs that were evaluated where it begins and where it ends."""
+    """The gain of one stage of an arm, over the runs that were evaluated where it begins and where it ends."""
 
     arm: RlArm
     begins: int

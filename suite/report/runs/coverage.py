@@ -1,4 +1,4 @@
-"""What ran, what did not and why: a case that could not run is a row with a reason, never a gap."""
+"""Cases that ran, cases that did not and why: a case that could not run is a row with a reason, never a gap."""
 
 from collections import Counter
 from operator import itemgetter

@@ -1,4 +1,4 @@
-"""What disturbed the runs: throttled and pressured samples, stolen time, and others on the same GPU; the worst first.
+"""Disturbances of the runs: throttled and pressured samples, stolen time, and others on the same GPU; the worst first.
 
 Nothing is left out of the numbers for it: a reader has to see which of them to compare with care.
 """
@@ -39,7 +39,7 @@ class Disturbed:
     run: TelemetryRun
     device: str
     shares: Mapping[str, float]
-    """By mark, and of stolen time."""
+    """The share of marked samples by mark, and that of stolen time."""
     others: int
     """Processes of others on the GPU."""
 

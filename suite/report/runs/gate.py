@@ -1,4 +1,4 @@
-"""What the gate said: the newest judgement below each results folder, whole, and a line for each older one.
+"""Judgements of the gate: the newest below each results folder, whole, and a line for each older one.
 
 A judgement is data from anywhere, like a record: its text is scrubbed and cut here, and escaped where it is shown.
 """

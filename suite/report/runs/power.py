@@ -1,4 +1,4 @@
-"""What a run drew: power over time with its phases, the joules it took, and by name what could not be read."""
+"""Power of a run over time with its phases, the joules it took, and the sources that could not be read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ MEASURED = "measured"
 MOST_FIGURES, HEIGHT_PX = 4, 400
 LONGEST_WHY, MOST_WAYS = 200, 24
 MOST_POINTS = 600
-"""Of a longer series, of neighbours the lowest and the highest are drawn: no peak is lost."""
+"""In a longer series the lowest and the highest of neighbours are drawn: no peak is lost."""
 MOST_PHASES = 40
 PHASE_COLOURS = {
     "prepare": labels.SKY,

@@ -1,4 +1,4 @@
-"""Where the numbers come from: machine, versions, code, clock and what the runs themselves warned of."""
+"""Origin of the numbers: machine, versions, code, clock and the warnings of the runs themselves."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What telemetry says of each run, read once for all sections: its series, and what its provenance says of it.
+"""Telemetry of each run, read once for all sections: its series, and what its provenance says of it.
 
 Old records have none, and a foreign one may say anything: what is of another type, or no number that a device could
 give, is left out here.
