@@ -41,7 +41,9 @@ def p_columns(of: Callable[[R], Comparison | None]) -> list[Column[R]]:
         found = of(row)
         return found if found and found.is_tested else None
 
-    by_t: Column[Comparison] = column("verdict.p", lambda one: one.p if one.adjusted_p is None else one.adjusted_p, _p)
+    by_t: Column[Comparison] = column(
+        "verdict.p", lambda found: found.p if found.adjusted_p is None else found.adjusted_p, _p
+    )
     return columns_of(tested, [by_t, column("verdict.flips", lambda found: found.sign_flip_p, _p)])
 
 

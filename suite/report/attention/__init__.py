@@ -1,1 +1,1 @@
-"""The chapter on attention: speed, memory and energy of variants, beside the limits of their machine. A section a file."""
+"""The chapter on attention: speed, memory and energy of variants, beside their machine's limits. A section a file."""

@@ -71,16 +71,16 @@ def _is_chosen(form: Form) -> bool:
 
 
 def _name(form: Form) -> str:
-    one = any_of(form)
-    return f"{one.backend} {DAGGER}" if _is_foreign(form) else f"{shown(one.variant)} · {one.backend}"
+    timing = any_of(form)
+    return f"{timing.backend} {DAGGER}" if _is_foreign(form) else f"{shown(timing.variant)} · {timing.backend}"
 
 
 def _computations(found: Forms) -> list[Forms]:
     """Return the forms of each computation that has several, by context."""
 
     def computed(form: Form) -> tuple[str, ...]:
-        one = any_of(form)
-        return (*map(one.axis, AGREE), *extras(one.record), one.label)
+        timing = any_of(form)
+        return (*map(timing.axis, AGREE), *extras(timing.record), timing.label)
 
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
     alike = grouped(sorted(found, key=_is_chosen), computed).values()
@@ -112,7 +112,7 @@ def _is_telling(forms: Forms) -> bool:
 def _settings(computations: Sequence[Forms]) -> dict[Timing, str]:
     """Return what tells each computation from the others, by a timing of its first form."""
     firsts = [any_of(forms[0]) for forms in computations]
-    return told_apart({one: [one] for one in firsts}, besides=("attention", "backend", *SUBJECT, "seq_len"))
+    return told_apart({timing: [timing] for timing in firsts}, besides=("attention", "backend", *SUBJECT, "seq_len"))
 
 
 def _title(form: Form, tokens: int | None = None) -> Text:

@@ -67,32 +67,34 @@ def build(results: Results) -> Section:
         views=[View(title=say(key), figure=_plot(series)) for key, series in views.items() if series],
         height_px=420,
     )
-    by_flops: Column[Crossing] = column("crossover.by_flops", lambda one: one.predicted[0], numbers.count)
+    by_flops: Column[Crossing] = column("crossover.by_flops", lambda crossing: crossing.predicted[0], numbers.count)
     of_records = table(
         say("crossover.measured_table"),
         measured,
         [
-            *columns_of(lambda one: one.timings[0], [GEOMETRY, DTYPE]),
-            column("column.backend", lambda one: lines_of(one.timings), kind=Kind.CODE),
-            *columns_of(lambda one: one.timings[0], [*label_column(results), CONTEXT]),
+            *columns_of(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE]),
+            column("column.backend", lambda crossing: lines_of(crossing.timings), kind=Kind.CODE),
+            *columns_of(lambda crossing: crossing.timings[0], [*label_column(results), CONTEXT]),
             by_flops,
-            column("crossover.by_measured_ceilings", lambda one: one.predicted[1], numbers.count),
-            column("crossover.measured", lambda one: _said(one.measured), kind=Kind.NUMBER),
-            column("crossover.between", lambda one: _between(one.measured), kind=Kind.NUMBER),
-            column("crossover.tried", lambda one: joined("list", map(numbers.count, one.tried)), kind=Kind.LONG),
+            column("crossover.by_measured_ceilings", lambda crossing: crossing.predicted[1], numbers.count),
+            column("crossover.measured", lambda crossing: _said(crossing.measured), kind=Kind.NUMBER),
+            column("crossover.between", lambda crossing: _between(crossing.measured), kind=Kind.NUMBER),
+            column(
+                "crossover.tried", lambda crossing: joined("list", map(numbers.count, crossing.tried)), kind=Kind.LONG
+            ),
         ],
         note=say("crossover.measured_note"),
-        facets_of=lambda one: row_facets(one.timings[0]),
+        facets_of=lambda crossing: row_facets(crossing.timings[0]),
     )
     of_devices = table(
         say("crossover.specified_table"),
         specified,
         [
-            column("column.geometry", lambda one: one.series[1]),
-            column("crossover.device", lambda one: one.series[0], kind=Kind.CODE),
-            column("latency.context", lambda one: one.tokens, numbers.count),
+            column("column.geometry", lambda crossing: crossing.series[1]),
+            column("crossover.device", lambda crossing: crossing.series[0], kind=Kind.CODE),
+            column("latency.context", lambda crossing: crossing.tokens, numbers.count),
             by_flops,
-            column("crossover.by_roofline", lambda one: one.predicted[1], numbers.count),
+            column("crossover.by_roofline", lambda crossing: crossing.predicted[1], numbers.count),
         ],
         note=say("crossover.specified_note"),
         folded=True,
@@ -102,12 +104,20 @@ def build(results: Results) -> Section:
 
 def crossings(results: Results) -> list[Crossing]:
     """Return every measured decode case of both modes; short contexts first."""
-    fit = [one for one in timings(results) if one.span == LAYER and one.is_measured and one.axis("phase") == "decode"]
-    cases = grouped([one for one in fit if one.tokens and _count(one)], lambda one: (_series(one), one.tokens or 0))
+    fit = [
+        timing
+        for timing in timings(results)
+        if timing.span == LAYER and timing.is_measured and timing.axis("phase") == "decode"
+    ]
+    cases = grouped(
+        [timing for timing in fit if timing.tokens and _count(timing)],
+        lambda timing: (_series(timing), timing.tokens or 0),
+    )
     found = []
     for (series, tokens), case in sorted(cases.items(), key=lambda item: item[0]):
         absorbed, reexpanded = (
-            {_count(one): one for one in case if one.variant == variant} for variant in ("mla", "mla_latent")
+            {_count(timing): timing for timing in case if timing.variant == variant}
+            for variant in ("mla", "mla_latent")
         )
         tried = sorted(absorbed.keys() & reexpanded.keys())
         if len(tried) >= FEWEST_TRIED:
@@ -147,7 +157,10 @@ def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
         by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
         if not known:
             return by_flops, None
-        flops, traffic = median(one.flops_per_s for one in known), median(one.bytes_per_s for one in known)
+        flops, traffic = (
+            median(ceilings.flops_per_s for ceilings in known),
+            median(ceilings.bytes_per_s for ceilings in known),
+        )
         ceilings, size = Ceilings(flops_per_s=flops, bytes_per_s=traffic), ELEMENT_BYTES[first.axis("dtype")]
         passed = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": size, **sizes}
         return by_flops, roofline_crossover(geometry, ceilings, **passed)
@@ -157,7 +170,7 @@ def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
 
 def _specified(found: Sequence[Crossing]) -> list[Series]:
     series = [_by_flops(found[-len(CONTEXTS) :])]
-    for (device, geometry), line in grouped(found, lambda one: one.series).items():
+    for (device, geometry), line in grouped(found, lambda crossing: crossing.series).items():
         dash, marker, size = GEOMETRIES[geometry]
         style = Style(colour=COLOURS[DEVICES.index(device)], dash=dash, marker=marker)
         series.append(_by_roofline(dotted(device, geometry), line, style, {}, size))
@@ -165,7 +178,7 @@ def _specified(found: Sequence[Crossing]) -> list[Series]:
 
 
 def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
-    lines = grouped(found, lambda one: one.series)
+    lines = grouped(found, lambda crossing: crossing.series)
     shared = set.intersection(*map(set, lines)) if lines else set()
     drawn: dict[object, Series] = {}
     for ordinal, ((label, *settings), line) in enumerate(lines.items()):
@@ -173,9 +186,11 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
         style = Style(colour=COLOURS[ordinal % len(COLOURS)], dash="dash", marker=MARKERS[ordinal % len(MARKERS)])
         heads = [label if results.several else "", first.axis("geometry"), first.axis("dtype")]
         # Geometry and type, then what else tells the series from the others.
-        others = [one for one in settings if one not in shared and not one.startswith(("geometry=", "dtype="))]
+        others = [
+            setting for setting in settings if setting not in shared and not setting.startswith(("geometry=", "dtype="))
+        ]
         name, about = dotted(*heads, *others), {**row_facets(first), "label": label}
-        drawn.setdefault(str([(one.tokens, one.predicted[0]) for one in line]), _by_flops(line))
+        drawn.setdefault(str([(crossing.tokens, crossing.predicted[0]) for crossing in line]), _by_flops(line))
         drawn[ordinal, "bound"] = _by_roofline(say("crossover.bound", series=name), line, style, about)
         named = say("crossover.points", series=name)
         drawn[ordinal, "points"] = Series(name=named, points=_points(line), style=style, facets=about, size=10)
@@ -183,28 +198,32 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
 
 
 def _by_flops(line: Sequence[Crossing]) -> Series:
-    points = [Point(x=one.tokens, y=one.predicted[0], hover=_shown(one.predicted[0])) for one in line]
+    points = [
+        Point(x=crossing.tokens, y=crossing.predicted[0], hover=_shown(crossing.predicted[0])) for crossing in line
+    ]
     return Series(name=say("crossover.flops"), points=points, mode="lines", more={"line": BY_FLOPS})
 
 
 def _by_roofline(name: Text, line: Sequence[Crossing], style: Style, about: Facets, size: int = 4) -> Series:
-    points = [Point(x=one.tokens, y=one.predicted[1], hover=_shown(one.predicted[1])) for one in line]
+    points = [
+        Point(x=crossing.tokens, y=crossing.predicted[1], hover=_shown(crossing.predicted[1])) for crossing in line
+    ]
     return Series(name=name, points=points, style=style, mode="lines+markers", facets=about, size=size)
 
 
 def _points(line: Sequence[Crossing]) -> list[Point]:
     return [
-        Point(x=one.tokens, y=found.at, ends=(found.low, found.high), hover=_shown(found.at))
-        for one in line
-        if (found := one.measured) and found.low is not None and found.high is not None
+        Point(x=crossing.tokens, y=found.at, ends=(found.low, found.high), hover=_shown(found.at))
+        for crossing in line
+        if (found := crossing.measured) and found.low is not None and found.high is not None
     ]
 
 
 def _plot(series: Sequence[Series]) -> dict[str, Any]:
-    counts = [point.y for one in series for point in one.points if point.y is not None]
+    counts = [point.y for line in series for point in line.points if point.y is not None]
     steps = [float(f"{step}e{power}") for power in range(16) for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7)]
     ticks = [(count, numbers.count(count)) for count in steps if min(counts) / 2 < count < 2 * max(counts)]
-    tokens = sorted({point.x for one in series for point in one.points})
+    tokens = sorted({point.x for line in series for point in line.points})
     contexts = token_axis(say("latency.context"), tokens[:: 1 + len(tokens) // MOST_TICKS])
     return plot(series, xaxis=contexts, yaxis=log(say("crossover.new_tokens"), ticks))
 

@@ -55,5 +55,7 @@ COLUMNS: list[Column[Timing]] = [
     column("energy.power", lambda timing: timing.amount("energy_power_w"), numbers.watts),
     column("energy.window", lambda timing: timing.amount("energy_window_s"), numbers.seconds),
     column("energy.cost", _cost, plain, only_where_known=True),
-    column("energy.source", lambda one: cut(mapping(one.record.provenance, "energy").get("source")), kind=Kind.CODE),
+    column(
+        "energy.source", lambda timing: cut(mapping(timing.record.provenance, "energy").get("source")), kind=Kind.CODE
+    ),
 ]

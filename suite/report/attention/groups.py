@@ -42,7 +42,7 @@ class Group:
 def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[Group]:
     """Return a group for each figure; in the last one is what has none."""
     keyed = by_key(found)
-    drawable = {key: [one for one in of_key if is_drawable(one)] for key, of_key in keyed.items()}
+    drawable = {key: [timing for timing in of_key if is_drawable(timing)] for key, of_key in keyed.items()}
     drawn = worth_drawing({key: of_key for key, of_key in drawable.items() if of_key})
     kept = [
         Group(title=title, settings=settings, timings=in_order(keyed[key]), drawn=drawable[key])
@@ -124,8 +124,8 @@ def told_apart(
     A case may have several timings that agree in their axes.
     """
     axes = {key: of_case[0].record.case.axes for key, of_case in found.items()}
-    names = {name for one in axes.values() for name in one} - {"query_len"}  # one query is what decoding means
-    differing = {name for name in names if len({str(one.get(name)) for one in axes.values()}) > 1}
+    names = {name for of_case in axes.values() for name in of_case} - {"query_len"}  # one query is what decoding means
+    differing = {name for name in names if len({str(of_case.get(name)) for of_case in axes.values()}) > 1}
     told = {}
     for key, of_case in found.items():
         known = [(name, value) for name, value in axes[key].items() if value is not None and name not in besides]

@@ -63,7 +63,7 @@ def _notes(timing: Timing) -> Text:
 
 
 INTERVAL: list[Column[Interval]] = [
-    column("column.interval", lambda one: numbers.seconds_range(one.low, one.high), kind=Kind.NUMBER),
+    column("column.interval", lambda interval: numbers.seconds_range(interval.low, interval.high), kind=Kind.NUMBER),
     column("column.level", interval_level, kind=Kind.NUMBER),
 ]
 COLUMNS: list[Column[Timing]] = [
@@ -84,8 +84,8 @@ def headlines(results: Results) -> list[Headline]:
         own = by_key(timing for timing in timings(results) if timing.label == label)
         ranked = [_ranked(own[key]) for key in worth_drawing(own)]
         longest = max(map(len, ranked), default=0)
-        telling = [one for one in ranked if len(one) >= min(FEW_VARIANTS, longest) > 0]
-        found += sorted(telling, key=lambda one: -len(one))[:most]
+        telling = [ranking for ranking in ranked if len(ranking) >= min(FEW_VARIANTS, longest) > 0]
+        found += sorted(telling, key=lambda ranking: -len(ranking))[:most]
     first = {ranked[0]: ranked[:1] for ranked in found}
     settings = told_apart(first, besides=SAID, extras_of=lambda timing: timing.shared_extras)
     return [_headline(ranked, settings, results) for ranked in found]
@@ -96,7 +96,7 @@ def _ranked(found: Iterable[Timing]) -> list[Timing]:
 
     A variant in sizes of its own counts apart.
     """
-    measured = [one for one in found if one.span == LAYER and one.tokens is not None and one.is_measured]
+    measured = [timing for timing in found if timing.span == LAYER and timing.tokens is not None and timing.is_measured]
     slowest_first = sorted(measured, key=lambda timing: -timing.median_s)
     cases = grouped(slowest_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
     shared = [key for key, case in cases.items() if len({timing.variant for timing in case}) > 1]

@@ -68,7 +68,7 @@ def line_figure(metric: Metric, group: Group, results: Results) -> Figure | None
 
     def draw(part: Sequence[Timing]) -> dict[str, Any]:
         lines = _lines(metric, part, results)
-        values = [value for line in lines for one in line.points for value in (one.y, *(one.ends or ()))]
+        values = [value for line in lines for point in line.points for value in (point.y, *(point.ends or ()))]
         contexts = token_axis(say("latency.context"), [timing.tokens or 0 for timing in part])
         return plot(lines, xaxis=contexts, yaxis=metric.axis(say(metric.title, clock=clock), values))
 
@@ -100,12 +100,14 @@ def one_backend_each(found: Sequence[Timing]) -> list[Timing]:
 
     Of the backends with the most contexts it is the fastest at the longest.
     """
-    lines = grouped(found, lambda one: (one.span, one.variant, one.label, *one.chosen_line[1:]))
-    backends = {key: grouped(line, lambda one: one.chosen_line[0]) for key, line in lines.items()}
+    lines = grouped(found, lambda timing: (timing.span, timing.variant, timing.label, *timing.chosen_line[1:]))
+    backends = {key: grouped(line, lambda timing: timing.chosen_line[0]) for key, line in lines.items()}
     drawn = Counter(span for (span, *_), of_line in backends.items() for _ in of_line)
     if max(drawn.values(), default=0) <= MOST_LINES or len({key[1:] for key in lines}) == 1:
         return list(found)
-    return [one for of_line in backends.values() for one in min(of_line.values(), key=_most_contexts_then_fastest)]
+    return [
+        timing for of_line in backends.values() for timing in min(of_line.values(), key=_most_contexts_then_fastest)
+    ]
 
 
 def _most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
@@ -114,13 +116,17 @@ def _most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
 
 def _lines(metric: Metric, found: Sequence[Timing], results: Results) -> list[Series]:
     """Return a line for each variant and what else tells its points apart."""
-    lines = grouped(found, lambda one: (one.variant, *one.chosen_line, *([one.label] if results.several else [])))
+    lines = grouped(
+        found, lambda timing: (timing.variant, *timing.chosen_line, *([timing.label] if results.several else []))
+    )
     shared = set.intersection(*(set(rest) for _, *rest in lines))
     keys = sorted(lines, key=lambda key: (rank(key[0]), key))
     return [
         Series(
             name=dotted(shown(variant), *(part for part in rest if part not in shared)),
-            points=[metric.point(one) for one in sorted(lines[variant, *rest], key=lambda one: one.tokens or 0)],
+            points=[
+                metric.point(timing) for timing in sorted(lines[variant, *rest], key=lambda timing: timing.tokens or 0)
+            ],
             style=variant_style(variant),
             ordinal=[key[0] for key in keys[:place]].count(variant),
             mode="lines+markers",
@@ -185,7 +191,7 @@ def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], result
 
     titles = {label: say("side_by_side.over", label=label, first=first) for label in others}
     judged = say("side_by_side.open", reach=one_launch_reach()) if metric.has_intervals else ""
-    settings: Column[Timing] = column("column.settings", lambda one: ", ".join(one.chosen_line), kind=Kind.CODE)
+    settings: Column[Timing] = column("column.settings", lambda timing: ", ".join(timing.chosen_line), kind=Kind.CODE)
     span = known[0].span
     return table(
         say("side_by_side.title", title=dotted(group.title, span_title(span))),

@@ -34,8 +34,8 @@ def attention_operator(operators: Sequence[str]) -> str | None:
 def build(results: Results) -> Section | None:
     """Build it from the operators that the profiler saw; None where no record names any."""
 
-    def key(one: Timing) -> tuple[tuple[str, ...], str, str, str, str]:
-        return _ran(one), one.axis("phase"), one.backend, one.axis("dtype"), one.label
+    def key(timing: Timing) -> tuple[tuple[str, ...], str, str, str, str]:
+        return _ran(timing), timing.axis("phase"), timing.backend, timing.axis("dtype"), timing.label
 
     found = grouped(one_a_record(timings(results)), key)
     if not any(ran for ran, *_ in found):
@@ -45,9 +45,9 @@ def build(results: Results) -> Section | None:
         PHASE,
         BACKEND,
         *label_column(results),
-        column("column.dtype", lambda one: one.axis("dtype"), facet="dtype"),
-        column("operators.flag", lambda one: say("operators.math") if MATH_PATH in _ran(one) else ""),
-        column("operators.ran", lambda one: without_paths(", ".join(_ran(one)))),
+        column("column.dtype", lambda timing: timing.axis("dtype"), facet="dtype"),
+        column("operators.flag", lambda timing: say("operators.math") if MATH_PATH in _ran(timing) else ""),
+        column("operators.ran", lambda timing: without_paths(", ".join(_ran(timing)))),
     ]
     columns: list[Column[Cases]] = [
         column("column.variant", lambda cases: joined("list", map(shown, _variants(cases)))),

@@ -36,13 +36,18 @@ def build(results: Results) -> Section | None:
     """Build it, a figure for each machine, dtype and number of threads; None where no record counts its work."""
     machines = grouped(
         timings(results),
-        lambda one: (machine_name(one.record), one.axis("dtype"), one.axis("threads"), machine_id(one.current)),
+        lambda timing: (
+            machine_name(timing.record),
+            timing.axis("dtype"),
+            timing.axis("threads"),
+            machine_id(timing.current),
+        ),
     )
     names = [key[:3] for key in machines]
     figures, tables = [], []
     for (name, dtype, threads, machine), found in machines.items():
         drawn = [timing for timing in found if _flops_per_s(timing) and _intensity(timing)]
-        if any(_flops_per_s(one) or _bytes_per_s(one) or _cold_over_warm(one) for one in found):
+        if any(_flops_per_s(timing) or _bytes_per_s(timing) or _cold_over_warm(timing) for timing in found):
             is_shared = names.count((name, dtype, threads)) > 1
             title, several = dotted(name, dtype), len({timing.label for timing in drawn}) > 1
             about: dict[str, Any] = {
@@ -53,7 +58,7 @@ def build(results: Results) -> Section | None:
             views = span_views(drawn, lambda part: _plot(part, results))
             figures.append(Figure(title=title, caption=caption, views=views, height_px=500, **about))
             for span, part in by_span(in_order(found)).items():
-                rows = sorted(part, key=lambda one: (one.axis("geometry"), one.axis("phase")))
+                rows = sorted(part, key=lambda timing: (timing.axis("geometry"), timing.axis("phase")))
                 named, note = dotted(title, span_title(span)), say("roofline.note")
                 tables.append(table(named, rows, _columns(rows, results), note=note, folded=True, **about))
     return section("roofline", figures=figures, tables=tables) if tables else None
@@ -77,7 +82,11 @@ def _cold(timing: Timing) -> float | Text | None:
     told = str(timing.record.provenance.get("cold"))
     if told in ("as_warm", "every_run"):
         return say(f"roofline.{told}")
-    readings = [one for one in timing.record.readings if (one.span, one.metric) == (timing.span, "cold_latency_s")]
+    readings = [
+        reading
+        for reading in timing.record.readings
+        if (reading.span, reading.metric) == (timing.span, "cold_latency_s")
+    ]
     usable = [reading.value for reading in readings if is_plausible(reading.value)]
     return float(np.median(usable)) if usable else None
 
@@ -90,10 +99,10 @@ def _cold_over_warm(timing: Timing) -> float | None:
 def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
     labels = [label for label in results.labels if any(timing.label == label for timing in found)]
     sizes = {label: SIZES[place % len(SIZES)] for place, label in enumerate(labels)}
-    groups = grouped(found, lambda one: (one.variant, one.axis("phase"), one.label))
+    groups = grouped(found, lambda timing: (timing.variant, timing.axis("phase"), timing.label))
     keys = sorted(groups, key=lambda key: (rank(key[0]), key))
     series = [*_roof(found), *(_points(groups[key], sizes) for key in keys)]
-    points = [point for one in series for point in one.points]
+    points = [point for line in series for point in line.points]
     return plot(
         [*_legend(keys, sizes), *series],
         xaxis=log(say("roofline.intensity"), decimal_ticks([point.x for point in points], numbers.plain_tick)),
@@ -119,7 +128,7 @@ def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
 
 def _point(timing: Timing) -> Point:
     geometry, said = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
-    hover = say("roofline.hover", geometry=geometry, **{name: one.written(timing) for name, one in said.items()})
+    hover = say("roofline.hover", geometry=geometry, **{name: known.written(timing) for name, known in said.items()})
     rate = (_flops_per_s(timing) or 0) / 1e9
     return Point(x=_intensity(timing), y=rate, hover=hover, facets={"geometry": geometry})
 
@@ -141,8 +150,8 @@ def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> l
 def _roof(found: Sequence[Timing]) -> list[Series]:
     """Return the measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
     ceilings = [ceiling for timing in found if (ceiling := ceilings_of(timing.record, timing.span))]
-    peaks = [rate for one in ceilings if (rate := plausible_rate(one.flops_per_s))]
-    speeds = [rate for one in ceilings if (rate := plausible_rate(one.bytes_per_s))]
+    peaks = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.flops_per_s))]
+    speeds = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.bytes_per_s))]
     if not peaks or not speeds:
         return []
     peak, fastest, slowest = max(peaks), max(speeds), min(speeds)
@@ -171,12 +180,12 @@ def _columns(found: Sequence[Timing], results: Results) -> list[Column[Timing]]:
     return [
         CONTEXT,
         column("column.settings", told.get, kind=Kind.CODE, only_where_known=True),
-        column("column.geometry", lambda one: one.axis("geometry"), facet="geometry"),
+        column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry"),
         PHASE,
         VARIANT,
         BACKEND,
         *label_column(results),
-        column("roofline.warm", lambda one: one.median_s, numbers.seconds),
+        column("roofline.warm", lambda timing: timing.median_s, numbers.seconds),
         column("roofline.cold", _cold, numbers.seconds),
         column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
         FLOPS,

@@ -87,7 +87,7 @@ class Timing(Run):
     @property
     def shared_extras(self) -> tuple[str, ...]:
         """Return the settings besides the axes that two variants can have in common."""
-        return tuple(one for one in extras(self.record) if not one.startswith(OF_A_VARIANT))
+        return tuple(setting for setting in extras(self.record) if not setting.startswith(OF_A_VARIANT))
 
     def amount(self, metric: str, span: str = "") -> float | None:
         """Return a size or a rate that the record notes once, of its own span unless another is named."""
@@ -105,8 +105,8 @@ def timings_of(
 ) -> Iterable[Timing]:
     """Yield a timing for each span that has a usable reading, of a record that ran one of the workloads."""
     is_timed = current.record.case.workload in workloads and current.record.status is Status.OK
-    readings = [one for one in current.record.readings if is_timed and one.metric == metric]
-    for span, of_span in grouped(readings, lambda one: one.span).items():
+    readings = [reading for reading in current.record.readings if is_timed and reading.metric == metric]
+    for span, of_span in grouped(readings, lambda reading: reading.span).items():
         usable = [reading for reading in of_span if is_plausible(reading.value)]
         if usable:
             interval = launched_interval(by_launch(usable))

@@ -107,7 +107,7 @@ class Experiment(Generic[R]):
     def facets(self) -> dict[str, Text]:
         """Return what every arm is about."""
         first, *rest = [arm.facets for arm in self.arms]
-        return {name: text for name, text in first.items() if all(one.get(name) == text for one in rest)}
+        return {name: text for name, text in first.items() if all(other.get(name) == text for other in rest)}
 
     def value(self, name: str) -> str:
         """Return a setting that all arms share; empty where it says nothing."""
@@ -142,11 +142,11 @@ def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R
 
     `weight`: counts in the place of the time; it is given a run and all of them.
     """
-    current = [one for one in results.records if one.record.case.workload == design.workload]
+    records = [current for current in results.records if current.record.case.workload == design.workload]
     ignored = {design.repeats, *design.ignored}
-    named = named_in((one.record for one in current), ignored=ignored)
-    keys = [without(case_key(one.record, named, design.defaults), ignored) for one in current]
-    read = [design.read(one, (*key, (LABEL, one.label))) for one, key in zip(current, keys, strict=True)]
+    named = named_in((current.record for current in records), ignored=ignored)
+    keys = [without(case_key(current.record, named, design.defaults), ignored) for current in records]
+    read = [design.read(current, (*key, (LABEL, current.label))) for current, key in zip(records, keys, strict=True)]
     runs = [run for run in read if run is not None]
     found = grouped(runs, lambda run: (run.key, run.axis(design.repeats)))
     weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
@@ -217,7 +217,7 @@ def without(key: Pairs, names: Collection[str]) -> Pairs:
 
 def with_value(key: Pairs, name: str, value: str) -> Pairs:
     """Return a key with another value of a setting that it has."""
-    return tuple((one, value if one == name else other) for one, other in key)
+    return tuple((setting, value if setting == name else said) for setting, said in key)
 
 
 def _head(name: str, value: str) -> Text:
@@ -256,18 +256,18 @@ class Contrast(Generic[R]):
 
 def contrast(arm: Arm[R], other: Arm[R], quantity: Quantity[R], about: str = "") -> Contrast[R] | None:
     """Compare two arms; None where no seed has both."""
-    ours, theirs = (one.by_seed(quantity.value) for one in (arm, other))
+    ours, theirs = (side.by_seed(quantity.value) for side in (arm, other))
     found = compare(ours, theirs, bounds=quantity.bounds, margin=quantity.margin)
     return None if found is None else Contrast(arm=arm, other=other, quantity=quantity, found=found, about=about)
 
 
 def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
     """Return those that there are, those of one table, with Holm's correction over all of them."""
-    known = [one for one in contrasts if one is not None]
-    together = judge_together([one.found for one in known])
-    return [replace(one, found=found) for one, found in zip(known, together, strict=True)]
+    known = [pair for pair in contrasts if pair is not None]
+    together = judge_together([pair.found for pair in known])
+    return [replace(pair, found=found) for pair, found in zip(known, together, strict=True)]
 
 
 def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:
     """Return the comparisons that ended in one of these ways."""
-    return [one for one in contrasts if one.outcome in outcomes]
+    return [pair for pair in contrasts if pair.outcome in outcomes]

@@ -36,7 +36,7 @@ def find_judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], l
             found.append(Judged(label=label, folder=folder, judgement=read_judgement(folder, room)))
         except CorruptJudgementError as error:
             damaged.append(Damage(folder=folder, reason=str(error)))
-    return sorted(found, key=lambda one: (one.at, one.folder.name), reverse=True), damaged
+    return sorted(found, key=lambda judged: (judged.at, judged.folder.name), reverse=True), damaged
 
 
 def newest(judgements: Sequence[Judged]) -> list[Judged]:

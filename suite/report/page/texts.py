@@ -37,7 +37,7 @@ class Texts:
             return self.said(text.otherwise, foreign)
         is_text = str | Say | Joined
         return self.sentences[text.key].format(
-            **{name: self.said(one, foreign) if isinstance(one, is_text) else one for name, one in text.fields}
+            **{name: self.said(value, foreign) if isinstance(value, is_text) else value for name, value in text.fields}
         )
 
     def section(self, section: Section) -> Section:
@@ -52,7 +52,7 @@ class Texts:
         if isinstance(value, View):
             return View(title=self.said(value.title), figure=self._drawn(value.figure))
         if is_dataclass(value) and not isinstance(value, type):
-            return replace(value, **{one.name: self.plain(getattr(value, one.name)) for one in fields(value)})
+            return replace(value, **{part.name: self.plain(getattr(value, part.name)) for part in fields(value)})
         return self._inside(value, self.plain)
 
     def _drawn(self, value: Any) -> Any:

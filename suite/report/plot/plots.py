@@ -51,7 +51,7 @@ def layout(**parts: Any) -> dict[str, Any]:
 
 def plot(series: Sequence[Series | Mapping[str, Any]], *, xaxis: Axis, yaxis: Axis, **more: Any) -> dict[str, Any]:
     """Draw series over one pair of axes; what is no Series is a trace already."""
-    traces = [trace(one) if isinstance(one, Series) else dict(one) for one in series]
+    traces = [trace(line) if isinstance(line, Series) else dict(line) for line in series]
     return {"data": traces, "layout": layout(xaxis=xaxis, yaxis=yaxis, **more)}
 
 

@@ -421,5 +421,5 @@ def best_latent(study: Study) -> Method | None:
 def all_lose_more(runs: Sequence[CompressRun], than: CompressRun) -> bool:
     """Return whether each of these adds more to the loss of a token than another, window by window."""
     found = [changes(_less(run.added(ALL), than.added(ALL))) for run in runs]
-    known = [one for one in found if one is not None]
-    return len(known) == len(runs) and all(one.outcome is Outcome.HIGHER for one in judge_together(known))
+    known = [change for change in found if change is not None]
+    return len(known) == len(runs) and all(change.outcome is Outcome.HIGHER for change in judge_together(known))

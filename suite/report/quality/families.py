@@ -101,7 +101,9 @@ def families(results: Results) -> Sequence[Family]:
     found = []
     for rest, alike in by_rest.items():
         if uneven := [experiment for experiment in alike if not experiment.value(design.ASKED)]:
-            main = max(uneven, key=lambda one: (len(one.arms), sum(len(arm.ended) for arm in one.arms)))
+            main = max(
+                uneven, key=lambda experiment: (len(experiment.arms), sum(len(arm.ended) for arm in experiment.arms))
+            )
             arms = sorted((arm for experiment in alike for arm in experiment.arms), key=design.order)
             found.append(Family(name=dotted(*titles[rest]), main=main, uneven=uneven, arms=arms))
     return sorted(found, key=lambda family: (-len(family.main.arms), family.main.key))

@@ -78,7 +78,7 @@ def _is_of_case(run: TelemetryRun, device: str) -> bool:
 def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> Figure:
     """Draw the longest run of each variant."""
     label, device = key
-    ordered = sorted(drawn, key=lambda one: (one[0].elapsed_s, started_at(one[0].record)))
+    ordered = sorted(drawn, key=lambda pair: (pair[0].elapsed_s, started_at(pair[0].record)))
     longest = {run.axis(VARIANT): (run, power) for run, power in ordered}
     views = [View(title=shown(variant), figure=_plot(*longest[variant])) for variant in sorted(longest, key=rank)]
     caption = [

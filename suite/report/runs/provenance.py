@@ -32,7 +32,9 @@ def build(results: Results) -> Section | None:
 
 
 def _facts(results: Results) -> Table:
-    by_label = {label: [one.record for one in results.records if one.label == label] for label in results.labels}
+    by_label = {
+        label: [current.record for current in results.records if current.label == label] for label in results.labels
+    }
     facts: dict[str, Callable[[Record], Any]] = {
         **{name: partial(_environment_fact, name) for name in (*OF_MACHINE, *OF_SOFTWARE)},
         "suite_version": lambda record: record.provenance.get("suite_version"),

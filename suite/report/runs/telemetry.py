@@ -178,8 +178,8 @@ def _read(current: CurrentRecord, samples: list[Sample], is_unreadable: bool) ->
     for sample in samples:
         series[sample.device][sample.quantity].append(sample)
     # A device's own, since sources are asked one after the other.
-    moments = {device: len({one.time_s for of in by.values() for one in of}) for device, by in series.items()}
-    steal = [value for one in series[CPU][STEAL] if (value := share(one.value)) is not None]
+    moments = {device: len({sample.time_s for of in by.values() for sample in of}) for device, by in series.items()}
+    steal = [value for sample in series[CPU][STEAL] if (value := share(sample.value)) is not None]
     return TelemetryRun(
         current=current,
         marked=_marked(current.record, samples, moments),
