@@ -176,7 +176,7 @@ class Runs:
         )
         runs = runs_of(replace(self._results, records=kept), design)
         found = experiments(runs, design, has_labels=False, named=partial(_in_order, by))
-        return [experiment for experiment in found if len({arm.said(by) for arm in experiment.arms}) > 1]
+        return [experiment for experiment in found if len({arm.value(by) for arm in experiment.arms}) > 1]
 
 
 def load(path: str | Path = "results") -> Runs:
@@ -296,14 +296,14 @@ def _in_order(by: str, arms: Sequence[Arm[Run]]) -> list[Arm[Run]]:
             )
             for arm in arms
         ),
-        key=lambda arm: (rank_of(by, arm.said(by)), str(arm.name)),
+        key=lambda arm: (rank_of(by, arm.value(by)), str(arm.name)),
     )
 
 
 def _contrasts(
     experiment: Experiment[Run], by: str, quantity: Quantity[Run], against: str | None
 ) -> Iterable[Contrast[Run]]:
-    others = [arm for arm in experiment.arms if against in (None, arm.said(by))]
+    others = [arm for arm in experiment.arms if against in (None, arm.value(by))]
     if not others:
         return []
     return judged(contrast(arm, others[0], quantity) for arm in experiment.arms if arm is not others[0])
@@ -317,8 +317,8 @@ def _compared(experiment: Experiment[Run], contrast: Contrast[Run], by: str) -> 
         *(found.p, found.adjusted_p, found.sign_flip_p if found.is_tested else None, str(found.outcome)),
     )
     span, _, metric = contrast.quantity.name.rpartition("/")
-    told = {"by": by, "arm": contrast.arm.name, "other": contrast.other.name, "span": span, "metric": metric}
-    return told | dict(zip(COMPARED, values, strict=True)) | {"margin": found.margin} | dict(experiment.key)
+    fields = {"by": by, "arm": contrast.arm.name, "other": contrast.other.name, "span": span, "metric": metric}
+    return fields | dict(zip(COMPARED, values, strict=True)) | {"margin": found.margin} | dict(experiment.key)
 
 
 def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Say:
-    """A sentence that has yet to be said in a language."""
+    """A sentence that has yet to be rendered in a language."""
 
     key: str
     fields: tuple[tuple[str, object], ...] = ()
@@ -18,7 +18,7 @@ class Say:
     """Stands for a key that no language has: a name from a record that we do not know."""
 
     def __str__(self) -> str:
-        raise TypeError(f"{self.key} is no text before page/texts.py has said it")
+        raise TypeError(f"{self.key} is no text before page/texts.py has rendered it")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Joined:
     parts: tuple["Text", ...]
 
     def __str__(self) -> str:
-        raise TypeError("joined texts are no text before page/texts.py has said them")
+        raise TypeError("joined texts are no text before page/texts.py has rendered them")
 
 
 Text = str | Say | Joined

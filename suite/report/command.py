@@ -53,19 +53,19 @@ def build_sections(results: Results) -> list[Section]:
     return [section for name in dotted if (section := locate(name)(results))]
 
 
-def say_sections(results: Results, texts: Texts) -> list[Section]:
-    """Build the sections and say them in a language."""
+def render_sections(results: Results, texts: Texts) -> list[Section]:
+    """Build the sections and render them in a language."""
     return [texts.section(section) for section in build_sections(results)]
 
 
 def _markdown(results: Results, texts: Texts) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
-    return [markdown([section for section in say_sections(results, texts) if section.id in wanted])]
+    return [markdown([section for section in render_sections(results, texts) if section.id in wanted])]
 
 
 WRITERS: dict[str, tuple[str, Callable[[Results, Texts], Iterable[str]]]] = {
-    "html": ("index.html", lambda results, texts: [page(say_sections(results, texts), results, texts)]),
+    "html": ("index.html", lambda results, texts: [page(render_sections(results, texts), results, texts)]),
     "markdown": ("index.md", _markdown),
-    "csv": ("index.csv", lambda results, texts: tables_csv(say_sections(results, texts))),
+    "csv": ("index.csv", lambda results, texts: tables_csv(render_sections(results, texts))),
     "readings": ("readings.csv", lambda results, _: readings_csv(results)),
 }

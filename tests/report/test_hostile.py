@@ -14,7 +14,7 @@ import pytest
 from suite.configuration.files import read_yaml
 from suite.records.record import Status
 from suite.records.telemetry import Sample
-from suite.report.command import report, say_sections
+from suite.report.command import render_sections, report
 from suite.report.model.results import read_results
 from suite.report.page.page import in_script
 from suite.report.page.texts import load_texts
@@ -179,7 +179,7 @@ ODD = (
 @pytest.mark.parametrize("record", ODD, ids=range(len(ODD)))
 def test_an_odd_record_breaks_no_section(tmp_path, record):
     store(tmp_path / "results", record)
-    sections = say_sections(read_results([tmp_path / "results"]), load_texts("en"))
+    sections = render_sections(read_results([tmp_path / "results"]), load_texts("en"))
     assert sections[0].id == "coverage"
 
 

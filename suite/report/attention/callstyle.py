@@ -17,7 +17,7 @@ from suite.report.attention.operators import MATH_PATH, attention_operator
 from suite.report.attention.timings import KERNEL, LAYER, SPANS, Timing, clock_names, row_facets, span_title, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import OTHER, phase_name, rank, shown, variant_style
+from suite.report.model.labels import OTHER, phase_name, rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import extras
 from suite.report.plot.marks import Point
@@ -72,7 +72,7 @@ def _is_chosen(form: Form) -> bool:
 
 def _name(form: Form) -> str:
     timing = any_of(form)
-    return f"{timing.backend} {DAGGER}" if _is_foreign(form) else f"{shown(timing.variant)} · {timing.backend}"
+    return f"{timing.backend} {DAGGER}" if _is_foreign(form) else f"{variant_label(timing.variant)} · {timing.backend}"
 
 
 def _computations(found: Forms) -> list[Forms]:
@@ -117,8 +117,8 @@ def _settings(computations: Sequence[Forms]) -> dict[Timing, str]:
 
 def _title(form: Form, tokens: int | None = None) -> Text:
     geometry, phase, dtype = map(any_of(form).axis, SUBJECT)
-    said = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
-    return dotted(shown(_family(form)), geometry, phase_name(phase), said, dtype)
+    sentence = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
+    return dotted(variant_label(_family(form)), geometry, phase_name(phase), sentence, dtype)
 
 
 def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Figure:
@@ -147,7 +147,7 @@ def _bars(forms: Forms, span: str) -> dict[str, Any]:
             if timing.median_s > best
             else say("callstyle.best"),
             hover=f"{name}: {numbers.seconds(timing.median_s)}",
-            facets={"variant": shown(timing.variant)},
+            facets={"variant": variant_label(timing.variant)},
         )
         for name, timing in timings.items()
     ]
@@ -192,7 +192,7 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         note=say("callstyle.note_foreign" if any(_is_foreign(form) for form, _ in rows) else "callstyle.note"),
         folded=True,
         facets=row_facets(any_of(first)),
-        facets_of=lambda row: {"variant": shown(any_of(row[0]).variant)},
+        facets_of=lambda row: {"variant": variant_label(any_of(row[0]).variant)},
     )
 
 

@@ -5,12 +5,12 @@ from typing import Any
 from suite.records import numbers
 from suite.report.attention.timings import Timing
 from suite.report.blocks import Kind, say_or
-from suite.report.model.labels import phase_name, shown
+from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.table import Column, column
 
 CONTEXT: Column[Timing] = column("latency.context", lambda timing: timing.tokens, numbers.count)
-VARIANT: Column[Timing] = column("column.variant", lambda timing: shown(timing.variant), facet="variant")
+VARIANT: Column[Timing] = column("column.variant", lambda timing: variant_label(timing.variant), facet="variant")
 LINE: Column[Timing] = column("column.backend", lambda timing: ", ".join(timing.line), kind=Kind.CODE)
 BACKEND: Column[Timing] = column("column.backend", lambda timing: timing.backend, kind=Kind.CODE)
 PHASE: Column[Timing] = column("column.phase", lambda timing: phase_name(timing.axis("phase")), facet="phase")

@@ -123,9 +123,11 @@ def crossings(results: Results) -> list[Crossing]:
         if len(tried) >= FEWEST_TRIED:
             both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
             measured = bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried])
-            said = _predicted(both, tokens)
+            predicted = _predicted(both, tokens)
             found.append(
-                Crossing(series=series, tokens=tokens, predicted=said, measured=measured, tried=tried, timings=both)
+                Crossing(
+                    series=series, tokens=tokens, predicted=predicted, measured=measured, tried=tried, timings=both
+                )
             )
     return found
 

@@ -81,19 +81,19 @@ def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
 
 def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:
     """Return for each group its title, and the settings in which groups differ."""
-    said = {key: dict(key) for key in keys}
+    by_key = {key: dict(key) for key in keys}
     titles: dict[Pairs, tuple[Text, Text]] = {}
-    for key, axes in said.items():
+    for key, axes in by_key.items():
         heads = [axes.get(name, "") for name in TITLE_AXES]
-        alike = [other for other in said.values() if [other.get(name, "") for name in TITLE_AXES] == heads]
-        told = []
+        alike = [other for other in by_key.values() if [other.get(name, "") for name in TITLE_AXES] == heads]
+        differences = []
         for name, value in key:
             # An axis that a case lacks differs from one it has only where nothing before it tells the two apart.
-            given = {other.get(name) or value for other in said.values()} | {other.get(name, "") for other in alike}
+            given = {other.get(name) or value for other in by_key.values()} | {other.get(name, "") for other in alike}
             if name not in TITLE_AXES and value and len(given) > 1:
-                told.append(f"{name}={value}")
+                differences.append(f"{name}={value}")
         geometry, phase, *rest = heads
-        titles[key] = dotted(geometry, phase_name(phase), *rest), dotted(*told)
+        titles[key] = dotted(geometry, phase_name(phase), *rest), dotted(*differences)
     return titles
 
 
@@ -126,10 +126,10 @@ def told_apart(
     axes = {key: of_case[0].record.case.axes for key, of_case in found.items()}
     names = {name for of_case in axes.values() for name in of_case} - {"query_len"}  # one query is what decoding means
     differing = {name for name in names if len({str(of_case.get(name)) for of_case in axes.values()}) > 1}
-    told = {}
+    texts = {}
     for key, of_case in found.items():
         known = [(name, value) for name, value in axes[key].items() if value is not None and name not in besides]
         kept = [f"{name}={value}" for name, value in known if name in differing or value != USUAL.get(name, value)]
         settings = dict.fromkeys(setting for timing in of_case for setting in extras_of(timing))
-        told[key] = ", ".join([*kept, *settings])
-    return told
+        texts[key] = ", ".join([*kept, *settings])
+    return texts

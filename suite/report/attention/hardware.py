@@ -16,7 +16,7 @@ from suite.report.attention.groups import axes_of, titles_of, usual_context
 from suite.report.attention.timings import LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import case_facets, rank, shown, variant_style
+from suite.report.model.labels import case_facets, rank, variant_label, variant_style
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_name
@@ -189,7 +189,7 @@ def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, 
                 points=[_point(time, rows[time.place], names[time.place]) for time in part],
                 style=variant_style(attention),
                 ordinal=0 if is_measured else 1,
-                facets={"variant": shown(attention)},
+                facets={"variant": variant_label(attention)},
                 in_legend=part[0] is of_variant[0],
                 size=marker_px(ordinal),
             )

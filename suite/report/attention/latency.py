@@ -11,7 +11,7 @@ from suite.report.attention.lines import Metric, interval_level, line_figure, sp
 from suite.report.attention.timings import LAYER, Timing, clock_names, timings
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import phase_name, shown
+from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.plot.scales import time_axis
 from suite.report.table import Column, column, columns_of
@@ -124,7 +124,7 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
     )
     labelled = joined(": ", [first.label if results.several else "", detail])
     return Headline(
-        text=say(key, variant=shown(first.variant), time=numbers.seconds(first.median_s), **case),
+        text=say(key, variant=variant_label(first.variant), time=numbers.seconds(first.median_s), **case),
         detail=joined("sentence", [labelled, *_reservations(ranked)]),
     )
 

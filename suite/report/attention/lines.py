@@ -13,7 +13,7 @@ from suite.report.attention.groups import Group, any_of
 from suite.report.attention.timings import LAYER, Timing, by_span, clock_names, one_launch_reach, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, shown, variant_style
+from suite.report.model.labels import rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, plot
@@ -123,14 +123,14 @@ def _lines(metric: Metric, found: Sequence[Timing], results: Results) -> list[Se
     keys = sorted(lines, key=lambda key: (rank(key[0]), key))
     return [
         Series(
-            name=dotted(shown(variant), *(part for part in rest if part not in shared)),
+            name=dotted(variant_label(variant), *(part for part in rest if part not in shared)),
             points=[
                 metric.point(timing) for timing in sorted(lines[variant, *rest], key=lambda timing: timing.tokens or 0)
             ],
             style=variant_style(variant),
             ordinal=[key[0] for key in keys[:place]].count(variant),
             mode="lines+markers",
-            facets={"variant": shown(variant), "label": lines[variant, *rest][0].label},
+            facets={"variant": variant_label(variant), "label": lines[variant, *rest][0].label},
         )
         for place, (variant, *rest) in enumerate(keys)
     ]
@@ -150,7 +150,7 @@ def span_tables(
     tables = []
     for span, of_span in by_span(group.timings).items():
         is_folded = folded or span != LAYER
-        tables.append(side_by_side(metric, group, of_span, results))
+        tables.append(label_comparison(metric, group, of_span, results))
         tables.append(case_table(group, of_span, results, columns, span, note=note, folded=is_folded))
     return tables
 
@@ -168,7 +168,7 @@ def _group_column(group: Group) -> list[Column[Timing]]:
     return [column("column.group", group.names.get)] if group.names else []
 
 
-def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], results: Results) -> Table | None:
+def label_comparison(metric: Metric, group: Group, of_span: Sequence[Timing], results: Results) -> Table | None:
     """Lay out the cases that at least two labels have, a label a column, over the first label."""
     known = [timing for timing in of_span if metric.value(timing) is not None]
     cases = grouped(known, lambda timing: timing.record.case.id).values()
@@ -189,12 +189,12 @@ def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], result
         is_open = metric.has_intervals and may_be_equal(case[first].interval, case[label].interval)
         return f"{'≈ ' * is_open}{numbers.times(over / under)}"
 
-    titles = {label: say("side_by_side.over", label=label, first=first) for label in others}
-    judged = say("side_by_side.open", reach=one_launch_reach()) if metric.has_intervals else ""
+    titles = {label: say("label_comparison.over", label=label, first=first) for label in others}
+    judged = say("label_comparison.open", reach=one_launch_reach()) if metric.has_intervals else ""
     settings: Column[Timing] = column("column.settings", lambda timing: ", ".join(timing.chosen_line), kind=Kind.CODE)
     span = known[0].span
     return table(
-        say("side_by_side.title", title=dotted(group.title, span_title(span))),
+        say("label_comparison.title", title=dotted(group.title, span_title(span))),
         shared,
         [
             *columns_of(any_of, [*_group_column(group), CONTEXT, VARIANT, settings]),
@@ -202,7 +202,7 @@ def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], result
             *(column(title, partial(ratio, label), kind=Kind.NUMBER) for label, title in titles.items()),
         ],
         settings=group.settings,
-        note=joined("sentence", [say("side_by_side.note", label=first), judged, say("side_by_side.next")]),
+        note=joined("sentence", [say("label_comparison.note", label=first), judged, say("label_comparison.next")]),
         folded=span != LAYER,
         facets_of=lambda case: row_facets(any_of(case)),
     )

@@ -9,7 +9,7 @@ from suite.report.attention.columns import BACKEND, PHASE, label_column
 from suite.report.attention.timings import KERNEL, Timing, one_a_record, timings
 from suite.report.blocks import Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, shown
+from suite.report.model.labels import rank, variant_label
 from suite.report.model.results import Results
 from suite.report.table import Column, column, columns_of, table
 
@@ -50,7 +50,7 @@ def build(results: Results) -> Section | None:
         column("operators.ran", lambda timing: without_paths(", ".join(_ran(timing)))),
     ]
     columns: list[Column[Cases]] = [
-        column("column.variant", lambda cases: joined("list", map(shown, _variants(cases)))),
+        column("column.variant", lambda cases: joined("list", map(variant_label, _variants(cases)))),
         *columns_of(lambda cases: cases[0], shared),
         column("column.geometry", _geometries),
         column("latency.context", _contexts, kind=Kind.NUMBER),
@@ -70,7 +70,7 @@ def _variants(cases: Cases) -> list[str]:
 
 def _facets(cases: Cases) -> dict[str, list[str]]:
     return {
-        "variant": sorted({shown(timing.variant) for timing in cases}),
+        "variant": sorted({variant_label(timing.variant) for timing in cases}),
         "geometry": sorted({timing.axis("geometry") for timing in cases}),
     }
 

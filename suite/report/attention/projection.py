@@ -15,7 +15,7 @@ from suite.report.attention.lines import span_views
 from suite.report.attention.timings import SPANS, Timing, in_order, row_facets, span_title
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import shown, variant_style
+from suite.report.model.labels import variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
@@ -79,7 +79,7 @@ def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
             points=[Point(x=timing.median_s, y=figure_text(_device(timing)), hover=_hover(timing)) for timing in line],
             style=variant_style(line[0].variant),
             ordinal=results.labels.index(label),
-            facets={"variant": shown(line[0].variant), "label": label},
+            facets={"variant": variant_label(line[0].variant), "label": label},
             size=marker_px(place),
         )
         for place, ((name, label), line) in enumerate(lines.items())

@@ -16,7 +16,7 @@ from suite.report.attention.lines import span_views
 from suite.report.attention.timings import Timing, by_span, in_order, is_plausible, plausible_rate, span_title, timings
 from suite.report.blocks import Figure, Kind, Section, Text, dotted, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import GREY, Style, phase_name, rank, shown, variant_style
+from suite.report.model.labels import GREY, Style, phase_name, rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
@@ -79,9 +79,9 @@ def _intensity(timing: Timing) -> float | None:
 
 def _cold(timing: Timing) -> float | Text | None:
     """Return the median after the caches were flushed, or in words why there is none of its own."""
-    told = str(timing.record.provenance.get("cold"))
-    if told in ("as_warm", "every_run"):
-        return say(f"roofline.{told}")
+    cold = str(timing.record.provenance.get("cold"))
+    if cold in ("as_warm", "every_run"):
+        return say(f"roofline.{cold}")
     readings = [
         reading
         for reading in timing.record.readings
@@ -112,7 +112,7 @@ def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
 
 def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     first = found[0]
-    variant, phase = shown(first.variant), phase_name(first.axis("phase"))
+    variant, phase = variant_label(first.variant), phase_name(first.axis("phase"))
     return Series(
         name=dotted(variant, phase, first.label if len(sizes) > 1 else ""),
         points=list(map(_point, found)),
@@ -127,8 +127,8 @@ def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
 
 
 def _point(timing: Timing) -> Point:
-    geometry, said = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
-    hover = say("roofline.hover", geometry=geometry, **{name: known.written(timing) for name, known in said.items()})
+    geometry, fields = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
+    hover = say("roofline.hover", geometry=geometry, **{name: known.written(timing) for name, known in fields.items()})
     rate = (_flops_per_s(timing) or 0) / 1e9
     return Point(x=_intensity(timing), y=rate, hover=hover, facets={"geometry": geometry})
 
@@ -138,13 +138,13 @@ def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> l
     variants, phases, _ = (dict.fromkeys(part) for part in zip(*keys, strict=True))
     entries = []
     for variant in variants:
-        name, style = shown(variant), variant_style(variant)
+        name, style = variant_label(variant), variant_style(variant)
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
     for phase in phases:
-        said, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
-        entries.append(meaning(said, facets={"phase": said}, symbol="circle" + filling))
+        title, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
+        entries.append(meaning(title, facets={"phase": title}, symbol="circle" + filling))
     labels = sizes if len(sizes) > 1 else ()
-    return entries + [meaning(name, facets={"label": name}, symbol="circle", size=sizes[name]) for name in labels]
+    return entries + [meaning(label, facets={"label": label}, symbol="circle", size=sizes[label]) for label in labels]
 
 
 def _roof(found: Sequence[Timing]) -> list[Series]:
@@ -176,10 +176,10 @@ BYTES = column(plain("GB/s"), _bytes_per_s, numbers.giga)
 
 
 def _columns(found: Sequence[Timing], results: Results) -> list[Column[Timing]]:
-    told = told_apart({timing: [timing] for timing in found}, besides=AXES_OF_COLUMNS)
+    settings = told_apart({timing: [timing] for timing in found}, besides=AXES_OF_COLUMNS)
     return [
         CONTEXT,
-        column("column.settings", told.get, kind=Kind.CODE, only_where_known=True),
+        column("column.settings", settings.get, kind=Kind.CODE, only_where_known=True),
         column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry"),
         PHASE,
         VARIANT,

@@ -291,9 +291,9 @@ def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: i
             seen = say("signmap.row_measured", name=figure_text(name))
             predicted = [None if pair is None else pair.predicted for pair in pairs]
             ratios = [None if pair is None else pair.measured for pair in pairs]
-            said = ["" if value is None else joined(": ", [computed, ratio(value)]) for value in predicted]
+            hovers = ["" if value is None else joined(": ", [computed, ratio(value)]) for value in predicted]
             lines.append((" " * (1 + len(lines)), [None] * len(pairs), [""] * len(pairs)))
-            lines.append((computed, predicted, said))
+            lines.append((computed, predicted, hovers))
             lines.append((seen, ratios, [_measured_hover(seen, pair) for pair in pairs]))
     return lines
 
@@ -303,8 +303,8 @@ def _measured_hover(name: Text, pair: Pair | None) -> Text:
         return ""
     low, high = map(ratio, pair.ends)
     count, context = pair.mla.axis("query_len"), numbers.count(pair.mla.tokens or 0)
-    said = {"ratio": ratio(pair.measured), "count": count, "context": context, "low": low, "high": high}
-    return say("signmap.hover_measured", row=name, **said)
+    fields = {"ratio": ratio(pair.measured), "count": count, "context": context, "low": low, "high": high}
+    return say("signmap.hover_measured", row=name, **fields)
 
 
 def _heat(lines: Sequence[Row]) -> dict[str, Any]:

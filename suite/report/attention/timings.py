@@ -14,7 +14,7 @@ from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Status
 from suite.report.blocks import Text, joined, say_or
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import case_facets, rank, shown
+from suite.report.model.labels import case_facets, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
@@ -48,7 +48,7 @@ class Timing(Run):
     @property
     def sized_variant(self) -> str:
         """Return its name, with sizes of its own where somebody set them: GQA (kv_heads=2)."""
-        return f"{shown(self.variant)} ({self.own_sizes})" if self.own_sizes else shown(self.variant)
+        return f"{variant_label(self.variant)} ({self.own_sizes})" if self.own_sizes else variant_label(self.variant)
 
     @property
     def backend(self) -> str:
@@ -112,9 +112,9 @@ def timings_of(
             interval = launched_interval(by_launch(usable))
             walls = [reading.wall_s for reading in usable if reading.wall_s is not None]
             over = float(np.median(walls)) / interval.median if walls else 0.0
-            told = over if over > WALL_ABOVE_JUDGED else None
+            shown = over if over > WALL_ABOVE_JUDGED else None
             left_out = len(of_span) - len(usable)
-            yield Timing(current=current, span=span, interval=interval, left_out=left_out, wall_over_judged=told)
+            yield Timing(current=current, span=span, interval=interval, left_out=left_out, wall_over_judged=shown)
 
 
 def is_plausible(seconds: float) -> bool:

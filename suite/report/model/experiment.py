@@ -58,7 +58,7 @@ class Arm(Generic[R]):
     def facets(self) -> dict[str, Text]:
         return self.first.facets
 
-    def said(self, name: str) -> str:
+    def value(self, name: str) -> str:
         """Return a setting of its key, or of its experiment; empty where it says nothing."""
         return {**dict(self.setting), **dict(self.key)}.get(name, "")
 
@@ -182,17 +182,17 @@ def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -
     heads = [*design.heads, *([LABEL] if has_labels else [])]
     titles: dict[Pairs, tuple[Text, Text]] = {}
     for key in keys:
-        said = dict(key)
-        alike = [other for other in keys if not heads or dict(other).get(heads[0]) == said.get(heads[0])]
+        settings = dict(key)
+        alike = [other for other in keys if not heads or dict(other).get(heads[0]) == settings.get(heads[0])]
         differ = differing(alike) - {*heads, LABEL}
         names = [name for name in dict.fromkeys(name for other in alike for name, _ in other) if name in differ]
-        values = {name: said.get(name) or design.defaults.get(name, "") for name in names}
-        told = [
+        values = {name: settings.get(name) or design.defaults.get(name, "") for name in names}
+        differences = [
             f"{design.called(name)}={value}"
             for name, value in values.items()
             if value and (name, value) not in design.unsaid
         ]
-        titles[key] = dotted(*(_head(name, said.get(name, "")) for name in heads)), dotted(*told)
+        titles[key] = dotted(*(_head(name, settings.get(name, "")) for name in heads)), dotted(*differences)
     return titles
 
 
@@ -217,7 +217,7 @@ def without(key: Pairs, names: Collection[str]) -> Pairs:
 
 def with_value(key: Pairs, name: str, value: str) -> Pairs:
     """Return a key with another value of a setting that it has."""
-    return tuple((setting, value if setting == name else said) for setting, said in key)
+    return tuple((setting, value if setting == name else old) for setting, old in key)
 
 
 def _head(name: str, value: str) -> Text:

@@ -10,7 +10,7 @@ from suite.report.blocks import Facets, Joined, Say, Section, Table, Text
 from suite.report.model.labels import FACETS
 
 
-def told(table: Table) -> tuple[Facets, Sequence[Facets]]:
+def table_facets(table: Table) -> tuple[Facets, Sequence[Facets]]:
     """Return what a table's rows are about: what they all share, said once, and for each row the rest."""
     first, *others = table.row_facets or [{}]
     shared = {

@@ -51,7 +51,7 @@ class Family:
 
     def times(self, arm: QualityArm) -> float | None:
         """Return an arm's updates over the usual ones."""
-        updates = number_of(arm.said(design.UPDATES))
+        updates = number_of(arm.value(design.UPDATES))
         return updates / self.usual_updates if updates and self.usual_updates else None
 
     def form_of(self, arm: QualityArm) -> Text:
@@ -88,7 +88,7 @@ class Family:
 
 def asked_of(arm: QualityArm) -> str:
     """Return how an arm was asked, one of FORMS or a form that we do not know."""
-    return arm.said(design.ASKED) or design.UNEVENLY
+    return arm.value(design.ASKED) or design.UNEVENLY
 
 
 @functools.lru_cache(maxsize=1)

@@ -139,7 +139,7 @@ def reference_of(rows: Sequence[Beside], lead: str) -> tuple[str, Text]:
     return first, "" if reference.name == first else say("rl.reference_is", arm=reference.name)
 
 
-def told(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
+def by_outcome(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
     """Tell names by their outcome; nothing where none of them has pairs enough."""
     if all(outcome is Outcome.FEW for _, outcome in outcomes):
         return ""

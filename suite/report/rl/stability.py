@@ -51,7 +51,7 @@ def build(results: Results) -> Section | None:
         return None
     runs = [(experiment, arm, run) for experiment in found for arm in experiment.arms for run in arm.runs]
     hacked = [row for row in runs if is_form_alone(row[2])]
-    said = say(
+    sentence = say(
         "rl_stability.said",
         runs=numbers.count(len(runs)),
         failed=numbers.count(sum(not run.is_ok for *_, run in runs)),
@@ -60,7 +60,7 @@ def build(results: Results) -> Section | None:
     )
     return section(
         "rl_stability",
-        explanation=joined("sentence", [say("rl_stability.explanation"), said]),
+        explanation=joined("sentence", [say("rl_stability.explanation"), sentence]),
         figures=[figure for figure in map(_figure, found) if figure.views][:MOST_FIGURES],
         tables=[_hacked(hacked), *told_once(map(_table, found))],
     )

@@ -22,10 +22,10 @@ def build(results: Results) -> Section | None:
     if not results.records and not results.damaged and not results.unfinished:
         return None
     tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
-    said = [say("coverage.explanation"), say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""]
+    sentences = [say("coverage.explanation"), say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""]
     return section(
         "coverage",
-        explanation=joined("sentence", said),
+        explanation=joined("sentence", sentences),
         tables=[_counts(results), *_refused(results), *_unread(results)],
     )
 

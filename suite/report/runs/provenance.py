@@ -106,8 +106,8 @@ def _written(value: Any) -> Text:
 
 
 def _warnings(results: Results) -> Table:
-    said = [(current.label, warning) for current in results.records for warning in warnings_of(current.record)]
-    alike = grouped(said, lambda item: (item[0], NUMBER.sub("", item[1])))
+    warnings = [(current.label, warning) for current in results.records for warning in warnings_of(current.record)]
+    alike = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
     return table(
         say("provenance.warnings"),
         sorted(alike.values(), key=lambda same: -len(same)),
