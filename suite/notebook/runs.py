@@ -103,9 +103,8 @@ class Runs:
         and `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step`
         counts from 0 again; null where all are of one). A run without readings has one row whose `metric` is null.
         """
-        return _frame(
-            {"label": current.label, **row} for current in self._read(workload) for row in reading_rows(current.record)
-        )
+        read = self._read(workload)
+        return _frame({"label": current.label, **row} for current in read for row in reading_rows(current.record))
 
     def compare(
         self,
@@ -127,10 +126,8 @@ class Runs:
         for name in [workload] if workload else self.workloads:
             if quantity := _quantity(name, span, metric):
                 for experiment in self._experiments(name, by, quantity):
-                    rows += [
-                        _compared(experiment, contrast, by)
-                        for contrast in _contrasts(experiment, by, quantity, against)
-                    ]
+                    found = _contrasts(experiment, by, quantity, against)
+                    rows += [_compared(experiment, contrast, by) for contrast in found]
         if not rows:
             axes = sorted({name for current in self._named(workload) for name in current.record.case.axes} - {SEED})
             raise ValueError(
@@ -215,11 +212,8 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
     for span, metrics in of_span.items():
         row = _case(current) | {"span": span}
         for metric, readings in metrics.items():
-            row |= (
-                _medians(readings)
-                if metric == TIMED
-                else {metric: max(readings, key=lambda reading: reading.step).value}
-            )
+            last = max(readings, key=lambda reading: reading.step)
+            row |= _medians(readings) if metric == TIMED else {metric: last.value}
         yield row
     if not of_span:
         yield _case(current) | {"span": None}
@@ -230,14 +224,8 @@ def _medians(readings: Sequence[Reading]) -> dict[str, Any]:
     if not usable:
         return {}
     found = launched_interval(by_launch(usable))
-    beside = {
-        "low": found.low,
-        "high": found.high,
-        "level": found.level,
-        "count": found.count,
-        "launches": found.launches,
-    }
-    return {TIMED: found.median} | {f"{TIMED}_{name}": value for name, value in beside.items()}
+    beside = ("low", "high", "level", "count", "launches")
+    return {TIMED: found.median} | {f"{TIMED}_{name}": getattr(found, name) for name in beside}
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
@@ -276,28 +264,18 @@ def _with(current: CurrentRecord, readings: Sequence[Reading]) -> CurrentRecord:
 
 def _last(record: Record, span: str, metric: str) -> list[Reading]:
     """Return the reading of the last step that has the number, if any."""
-    found = [
-        reading
-        for reading in record.readings
-        if (reading.span, reading.metric) == (span, metric) and math.isfinite(reading.value)
-    ]
+    known = [reading for reading in record.readings if math.isfinite(reading.value)]
+    found = [reading for reading in known if (reading.span, reading.metric) == (span, metric)]
     return [max(found, key=lambda reading: reading.step)] if found and record.status is Status.OK else []
 
 
 def _in_order(by: str, arms: Sequence[Arm[Run]]) -> list[Arm[Run]]:
     """Name arms by what tells them apart, in the order of the options' own files."""
-    return sorted(
-        (
-            replace(
-                arm,
-                name=", ".join(
-                    value if name == by else f"{name.removeprefix(f'{by}.')}={value}" for name, value in arm.key
-                ),
-            )
-            for arm in arms
-        ),
-        key=lambda arm: (rank_of(by, arm.value(by)), str(arm.name)),
-    )
+    named = []
+    for arm in arms:
+        parts = [value if name == by else f"{name.removeprefix(f'{by}.')}={value}" for name, value in arm.key]
+        named.append(replace(arm, name=", ".join(parts)))
+    return sorted(named, key=lambda arm: (rank_of(by, arm.value(by)), str(arm.name)))
 
 
 def _contrasts(

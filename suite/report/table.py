@@ -56,6 +56,11 @@ def column(
     return Column(title=title, cell=cell, text=text, kind=kind, facet=facet, only_where_known=only_where_known)
 
 
+def label_column(several: bool) -> list[Column[Any]]:
+    """Return a column for the label of rows that have one, where there are several."""
+    return [column("column.label", lambda row: row.label, facet="label")] if several else []
+
+
 def plain(text: str) -> Text:
     """Return a text of a record, or of no language, as a column's title."""
     return Joined("", (text,))

@@ -11,10 +11,18 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
-from suite.report.attention.columns import label_column
 from suite.report.attention.groups import any_of, told_apart
 from suite.report.attention.operators import MATH_PATH, attention_operator
-from suite.report.attention.timings import KERNEL, LAYER, SPANS, Timing, clock_names, row_facets, span_title, timings_of
+from suite.report.attention.timings import (
+    KERNEL,
+    LAYER,
+    SPANS,
+    Timing,
+    clock_names,
+    row_facets,
+    span_title,
+    timings_of,
+)
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import OTHER, phase_name, rank, variant_label, variant_style
@@ -25,7 +33,7 @@ from suite.report.plot.plots import plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import categories, time_axis
 from suite.report.plot.text import figure_text
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 
 OURS, FOREIGN = "attention", "transformers"
 SUBJECT = ("geometry", "phase", "dtype")
@@ -184,7 +192,7 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         [
             column("latency.context", lambda row: any_of(row[0]).tokens, numbers.count),
             column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
-            *columns_of(lambda row: any_of(row[0]), label_column(results)),
+            *columns_of(lambda row: any_of(row[0]), label_column(results.several)),
             column("callstyle.form", lambda row: _name(row[0])),
             *times,
             column("callstyle.ran", lambda row: _ran(any_of(row[0])), kind=Kind.CODE),

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
 from suite.report.attention.groups import axes_of, lines_of
-from suite.report.attention.timings import LAYER, Timing, row_facets, timings
+from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets, timings
 from suite.report.blocks import Facets, Figure, Kind, Section, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style
@@ -18,7 +18,7 @@ from suite.report.model.run import MOST_TOKENS, extras
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
 from suite.theory.geometry import geometry_from
@@ -74,7 +74,7 @@ def build(results: Results) -> Section:
         [
             *columns_of(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE]),
             column("column.backend", lambda crossing: lines_of(crossing.timings), kind=Kind.CODE),
-            *columns_of(lambda crossing: crossing.timings[0], [*label_column(results), CONTEXT]),
+            *columns_of(lambda crossing: crossing.timings[0], [*label_column(results.several), CONTEXT]),
             by_flops,
             column("crossover.by_measured_ceilings", lambda crossing: crossing.predicted[1], numbers.count),
             column("crossover.measured", lambda crossing: _said(crossing.measured), kind=Kind.NUMBER),
@@ -104,15 +104,9 @@ def build(results: Results) -> Section:
 
 def crossings(results: Results) -> list[Crossing]:
     """Return every measured decode case of both modes; short contexts first."""
-    fit = [
-        timing
-        for timing in timings(results)
-        if timing.span == LAYER and timing.is_measured and timing.axis("phase") == "decode"
-    ]
-    cases = grouped(
-        [timing for timing in fit if timing.tokens and _count(timing)],
-        lambda timing: (_series(timing), timing.tokens or 0),
-    )
+    layers = [timing for timing in timings(results) if timing.span == LAYER and timing.is_measured]
+    fit = [timing for timing in layers if timing.axis("phase") == "decode" and timing.tokens and _count(timing)]
+    cases = grouped(fit, lambda timing: (_series(timing), timing.tokens or 0))
     found = []
     for (series, tokens), case in sorted(cases.items(), key=lambda item: item[0]):
         absorbed, reexpanded = (
@@ -123,12 +117,8 @@ def crossings(results: Results) -> list[Crossing]:
         if len(tried) >= FEWEST_TRIED:
             both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
             measured = bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried])
-            predicted = _predicted(both, tokens)
-            found.append(
-                Crossing(
-                    series=series, tokens=tokens, predicted=predicted, measured=measured, tried=tried, timings=both
-                )
-            )
+            seen: dict[str, Any] = {"measured": measured, "tried": tried, "timings": both}
+            found.append(Crossing(series=series, tokens=tokens, predicted=_predicted(both, tokens), **seen))
     return found
 
 
@@ -159,10 +149,7 @@ def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
         by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
         if not known:
             return by_flops, None
-        flops, traffic = (
-            median(ceilings.flops_per_s for ceilings in known),
-            median(ceilings.bytes_per_s for ceilings in known),
-        )
+        flops, traffic = (median(map(attrgetter(name), known)) for name in ("flops_per_s", "bytes_per_s"))
         ceilings, size = Ceilings(flops_per_s=flops, bytes_per_s=traffic), ELEMENT_BYTES[first.axis("dtype")]
         passed = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": size, **sizes}
         return by_flops, roofline_crossover(geometry, ceilings, **passed)
@@ -188,9 +175,8 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
         style = Style(colour=COLOURS[ordinal % len(COLOURS)], dash="dash", marker=MARKERS[ordinal % len(MARKERS)])
         heads = [label if results.several else "", first.axis("geometry"), first.axis("dtype")]
         # Geometry and type, then what else tells the series from the others.
-        others = [
-            setting for setting in settings if setting not in shared and not setting.startswith(("geometry=", "dtype="))
-        ]
+        own = [setting for setting in settings if setting not in shared]
+        others = [setting for setting in own if not setting.startswith(("geometry=", "dtype="))]
         name, about = dotted(*heads, *others), {**row_facets(first), "label": label}
         drawn.setdefault(str([(crossing.tokens, crossing.predicted[0]) for crossing in line]), _by_flops(line))
         drawn[ordinal, "bound"] = _by_roofline(say("crossover.bound", series=name), line, style, about)
@@ -200,22 +186,22 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
 
 
 def _by_flops(line: Sequence[Crossing]) -> Series:
-    points = [
-        Point(x=crossing.tokens, y=crossing.predicted[0], hover=_shown(crossing.predicted[0])) for crossing in line
-    ]
+    points = [_point(crossing.tokens, crossing.predicted[0]) for crossing in line]
     return Series(name=say("crossover.flops"), points=points, mode="lines", more={"line": BY_FLOPS})
 
 
 def _by_roofline(name: Text, line: Sequence[Crossing], style: Style, about: Facets, size: int = 4) -> Series:
-    points = [
-        Point(x=crossing.tokens, y=crossing.predicted[1], hover=_shown(crossing.predicted[1])) for crossing in line
-    ]
+    points = [_point(crossing.tokens, crossing.predicted[1]) for crossing in line]
     return Series(name=name, points=points, style=style, mode="lines+markers", facets=about, size=size)
+
+
+def _point(tokens: int, count: float | None, ends: tuple[float, float] | None = None) -> Point:
+    return Point(x=tokens, y=count, ends=ends, hover=_shown(count))
 
 
 def _points(line: Sequence[Crossing]) -> list[Point]:
     return [
-        Point(x=crossing.tokens, y=found.at, ends=(found.low, found.high), hover=_shown(found.at))
+        _point(crossing.tokens, found.at, (found.low, found.high))
         for crossing in line
         if (found := crossing.measured) and found.low is not None and found.high is not None
     ]

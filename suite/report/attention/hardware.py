@@ -132,9 +132,8 @@ def compared(results: Results) -> Mapping[Pairs, Compared]:
 def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
     """Return projected cases that may stand in one figure, by the axes and settings that they share."""
     found = [timing for current in results.records for timing in timings_of(current, "bound_s", ["projection"])]
-    return dict(
-        sorted(grouped([timing for timing in found if timing.record.evidence is Evidence.PROJECTED], key_of).items())
-    )
+    projected = [timing for timing in found if timing.record.evidence is Evidence.PROJECTED]
+    return dict(sorted(grouped(projected, key_of).items()))
 
 
 def key_of(timing: Timing) -> Pairs:
@@ -153,9 +152,7 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
         flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
         if flops and traffic:
             allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
-            times += [
-                DeviceTime(place=Place(name=name), timing=timing, time_s=time_s) for name, time_s in allowed.items()
-            ]
+            times += [DeviceTime(place=Place(name=name), timing=timing, time_s=s) for name, s in allowed.items()]
     known = [(Place(name=timing.axis("hardware")), timing) for timing in projected if timing.tokens == tokens]
     times += [DeviceTime(place=place, timing=timing, time_s=timing.median_s) for place, timing in known]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.

@@ -5,10 +5,9 @@ from itertools import pairwise
 from operator import attrgetter
 
 from suite.records import numbers
-from suite.report.attention.columns import REGIME, SHARE
 from suite.report.attention.groups import by_key, groups, told_apart, worth_drawing
 from suite.report.attention.lines import Metric, interval_level, line_figure, span_tables
-from suite.report.attention.timings import LAYER, Timing, clock_names, timings
+from suite.report.attention.timings import LAYER, REGIME, SHARE, Timing, clock_names, timings
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, variant_label

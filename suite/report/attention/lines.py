@@ -8,9 +8,19 @@ from functools import partial
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.columns import CONTEXT, LINE, VARIANT, label_column
 from suite.report.attention.groups import Group, any_of
-from suite.report.attention.timings import LAYER, Timing, by_span, clock_names, one_launch_reach, row_facets, span_title
+from suite.report.attention.timings import (
+    CONTEXT,
+    LAYER,
+    LINE,
+    VARIANT,
+    Timing,
+    by_span,
+    clock_names,
+    one_launch_reach,
+    row_facets,
+    span_title,
+)
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import rank, variant_label, variant_style
@@ -18,7 +28,7 @@ from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, plot
 from suite.report.plot.scales import token_axis
-from suite.report.table import Column, column, columns_of, plain, table
+from suite.report.table import Column, column, columns_of, label_column, plain, table
 from suite.statistics.intervals import Interval, may_be_equal
 
 HEIGHT_PX = 400
@@ -105,28 +115,27 @@ def one_backend_each(found: Sequence[Timing]) -> list[Timing]:
     drawn = Counter(span for (span, *_), of_line in backends.items() for _ in of_line)
     if max(drawn.values(), default=0) <= MOST_LINES or len({key[1:] for key in lines}) == 1:
         return list(found)
-    return [
-        timing for of_line in backends.values() for timing in min(of_line.values(), key=_most_contexts_then_fastest)
-    ]
 
+    def most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
+        return -len(line), max(line, key=lambda timing: timing.tokens or 0).median_s
 
-def _most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
-    return -len(line), max(line, key=lambda timing: timing.tokens or 0).median_s
+    chosen = [min(of_line.values(), key=most_contexts_then_fastest) for of_line in backends.values()]
+    return [timing for line in chosen for timing in line]
 
 
 def _lines(metric: Metric, found: Sequence[Timing], results: Results) -> list[Series]:
     """Return a line for each variant and what else tells its points apart."""
-    lines = grouped(
-        found, lambda timing: (timing.variant, *timing.chosen_line, *([timing.label] if results.several else []))
-    )
+
+    def key(timing: Timing) -> tuple[str, ...]:
+        return timing.variant, *timing.chosen_line, *([timing.label] if results.several else [])
+
+    lines = grouped(sorted(found, key=lambda timing: timing.tokens or 0), key)
     shared = set.intersection(*(set(rest) for _, *rest in lines))
     keys = sorted(lines, key=lambda key: (rank(key[0]), key))
     return [
         Series(
             name=dotted(variant_label(variant), *(part for part in rest if part not in shared)),
-            points=[
-                metric.point(timing) for timing in sorted(lines[variant, *rest], key=lambda timing: timing.tokens or 0)
-            ],
+            points=list(map(metric.point, lines[variant, *rest])),
             style=variant_style(variant),
             ordinal=[key[0] for key in keys[:place]].count(variant),
             mode="lines+markers",
@@ -160,7 +169,7 @@ def case_table(
 ) -> Table:
     """Lay out a group's cases, each named by what it is. `span`: the one that all timings are of."""
     title = dotted(group.title, span_title(span))
-    named = [*_group_column(group), CONTEXT, VARIANT, LINE, *label_column(results)]
+    named = [*_group_column(group), CONTEXT, VARIANT, LINE, *label_column(results.several)]
     return table(title, found, [*named, *columns], settings=group.settings, facets_of=row_facets, **more)
 
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
-from suite.report.attention.columns import BACKEND, PHASE, label_column
-from suite.report.attention.timings import KERNEL, Timing, one_a_record, timings
+from suite.report.attention.timings import BACKEND, KERNEL, PHASE, Timing, one_a_record, timings
 from suite.report.blocks import Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import rank, variant_label
 from suite.report.model.results import Results
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 
 MATH_PATH = "_scaled_dot_product_attention_math"
 """torch's path of separate operators, taken without a word where no fused kernel fits."""
@@ -44,7 +43,7 @@ def build(results: Results) -> Section | None:
     shared: list[Column[Timing]] = [
         PHASE,
         BACKEND,
-        *label_column(results),
+        *label_column(results.several),
         column("column.dtype", lambda timing: timing.axis("dtype"), facet="dtype"),
         column("operators.flag", lambda timing: say("operators.math") if MATH_PATH in _ran(timing) else ""),
         column("operators.ran", lambda timing: without_paths(", ".join(_ran(timing)))),

@@ -8,11 +8,19 @@ from operator import methodcaller
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.columns import CONTEXT, REGIME, VARIANT, label_column
 from suite.report.attention.groups import any_of, titles_of, usual_context
 from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import SPANS, Timing, in_order, row_facets, span_title
+from suite.report.attention.timings import (
+    CONTEXT,
+    REGIME,
+    SPANS,
+    VARIANT,
+    Timing,
+    in_order,
+    row_facets,
+    span_title,
+)
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import variant_label, variant_style
@@ -21,7 +29,7 @@ from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 
 BASELINE = "mha"
 Spans = Mapping[str, Timing]
@@ -105,7 +113,7 @@ def _table(title: Text, settings: Text, found: Sequence[Timing], results: Result
         column("signmap.device", _device, kind=Kind.CODE),
         VARIANT,
         column("column.settings", lambda timing: timing.own_sizes, kind=Kind.CODE, only_where_known=True),
-        *label_column(results),
+        *label_column(results.several),
     ]
     over = "projection.over_mha" if has_mha else "projection.over_slowest"
     speed: Column[Timing] = column(

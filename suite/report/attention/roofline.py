@@ -10,10 +10,23 @@ import numpy as np
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.columns import BACKEND, CONTEXT, PHASE, REGIME, SHARE, VARIANT, label_column
 from suite.report.attention.groups import told_apart
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import Timing, by_span, in_order, is_plausible, plausible_rate, span_title, timings
+from suite.report.attention.timings import (
+    BACKEND,
+    CONTEXT,
+    PHASE,
+    REGIME,
+    SHARE,
+    VARIANT,
+    Timing,
+    by_span,
+    in_order,
+    is_plausible,
+    plausible_rate,
+    span_title,
+    timings,
+)
 from suite.report.blocks import Figure, Kind, Section, Text, dotted, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, rank, variant_label, variant_style
@@ -22,7 +35,7 @@ from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import decimal_ticks, log
-from suite.report.table import Column, column, plain, table
+from suite.report.table import Column, column, label_column, plain, table
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
 SIZES = (10, 7, 5)
@@ -34,15 +47,11 @@ AXES_OF_COLUMNS = ("attention", "backend", "geometry", "phase", "seq_len", "dtyp
 
 def build(results: Results) -> Section | None:
     """Build it, a figure for each machine, dtype and number of threads; None where no record counts its work."""
-    machines = grouped(
-        timings(results),
-        lambda timing: (
-            machine_name(timing.record),
-            timing.axis("dtype"),
-            timing.axis("threads"),
-            machine_id(timing.current),
-        ),
-    )
+
+    def key(timing: Timing) -> tuple[str, str, str, str]:
+        return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
+
+    machines = grouped(timings(results), key)
     names = [key[:3] for key in machines]
     figures, tables = [], []
     for (name, dtype, threads, machine), found in machines.items():
@@ -82,12 +91,8 @@ def _cold(timing: Timing) -> float | Text | None:
     cold = str(timing.record.provenance.get("cold"))
     if cold in ("as_warm", "every_run"):
         return say(f"roofline.{cold}")
-    readings = [
-        reading
-        for reading in timing.record.readings
-        if (reading.span, reading.metric) == (timing.span, "cold_latency_s")
-    ]
-    usable = [reading.value for reading in readings if is_plausible(reading.value)]
+    flushed = [reading for reading in timing.record.readings if reading.metric == "cold_latency_s"]
+    usable = [reading.value for reading in flushed if reading.span == timing.span and is_plausible(reading.value)]
     return float(np.median(usable)) if usable else None
 
 
@@ -184,7 +189,7 @@ def _columns(found: Sequence[Timing], results: Results) -> list[Column[Timing]]:
         PHASE,
         VARIANT,
         BACKEND,
-        *label_column(results),
+        *label_column(results.several),
         column("roofline.warm", lambda timing: timing.median_s, numbers.seconds),
         column("roofline.cold", _cold, numbers.seconds),
         column("roofline.cold_over_warm", _cold_over_warm, numbers.times),

@@ -14,9 +14,18 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
 from suite.report.attention.groups import axes_of, lines_of, told_apart
-from suite.report.attention.timings import KERNEL, Timing, is_plausible, one_launch_reach, row_facets, timings
+from suite.report.attention.timings import (
+    CONTEXT,
+    DTYPE,
+    GEOMETRY,
+    KERNEL,
+    Timing,
+    is_plausible,
+    one_launch_reach,
+    row_facets,
+    timings,
+)
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio
@@ -28,7 +37,7 @@ from suite.report.plot.marks import Point, Series
 from suite.report.plot.rows import drawn_of, rows
 from suite.report.plot.scales import linear, ticked
 from suite.report.plot.text import figure_text, short_names
-from suite.report.table import column, columns_of, table
+from suite.report.table import column, columns_of, label_column, table
 from suite.statistics.intervals import comparable_interval
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.hardware import known_hardware
@@ -221,7 +230,7 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
             column("signmap.range", _range, kind=Kind.NUMBER),
             column("column.backend", lambda pair: lines_of((pair.gqa, pair.mla)), kind=Kind.CODE),
             column("column.settings", settings_of(pairs).get, kind=Kind.CODE),
-            *columns_of(mla, label_column(results)),
+            *columns_of(mla, label_column(results.several)),
         ],
         note=say("signmap.measured_note", reach=one_launch_reach()),
         facets_of=lambda pair: row_facets(pair.mla),

@@ -1,4 +1,4 @@
-"""Timings of attention records, one a record and span.
+"""Timings of attention records, one a record and span, and the columns that name them in tables.
 
 A record may be old or foreign: what it lacks is None here, and nothing but its timings is required.
 """
@@ -12,11 +12,12 @@ import numpy as np
 from suite.records import numbers
 from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Status
-from suite.report.blocks import Text, joined, say_or
+from suite.report.blocks import Kind, Text, joined, say_or
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import case_facets, rank, variant_label
+from suite.report.model.labels import case_facets, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
+from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
 
 SPANS = LAYER, KERNEL = ("layer", "kernel")
@@ -164,3 +165,16 @@ def clock_names(found: Iterable[Timing]) -> Text:
 def one_launch_reach() -> str:
     """Return how far a median within one launch is taken to reach where it is compared, as a share."""
     return numbers.percent(ONE_LAUNCH_REACH - 1)
+
+
+CONTEXT: Column[Timing] = column("latency.context", lambda timing: timing.tokens, numbers.count)
+VARIANT: Column[Timing] = column("column.variant", lambda timing: variant_label(timing.variant), facet="variant")
+LINE: Column[Timing] = column("column.backend", lambda timing: ", ".join(timing.line), kind=Kind.CODE)
+BACKEND: Column[Timing] = column("column.backend", lambda timing: timing.backend, kind=Kind.CODE)
+PHASE: Column[Timing] = column("column.phase", lambda timing: phase_name(timing.axis("phase")), facet="phase")
+GEOMETRY: Column[Timing] = column("column.geometry", lambda timing: timing.axis("geometry"))
+DTYPE: Column[Timing] = column("column.dtype", lambda timing: timing.axis("dtype"))
+SHARE: Column[Timing] = column("column.roofline", lambda timing: timing.roofline[0], numbers.percent)
+REGIME: Column[Timing] = column(
+    "column.regime", lambda timing: say_or(f"regime.{timing.roofline[1]}", timing.roofline[1] or "")
+)

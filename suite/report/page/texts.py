@@ -60,11 +60,8 @@ class Texts:
 
     def _render_figure(self, value: Any) -> Any:
         """Return a figure in this language; what is not our own in it is made harmless."""
-        return (
-            self.render(value, figure_text)
-            if isinstance(value, Say | Joined)
-            else self._inside(value, self._render_figure)
-        )
+        is_text = isinstance(value, Say | Joined)
+        return self.render(value, figure_text) if is_text else self._inside(value, self._render_figure)
 
     def _inside(self, value: Any, each: Any) -> Any:
         if isinstance(value, Mapping):

@@ -63,9 +63,7 @@ def evidence_of(results: Results) -> dict[str, Evidence]:
         label: Evidence(
             families=[family for family in families.families(results) if family.main.label == label],
             tasks=[experiment for experiment in design.task_experiments(results) if experiment.label == label],
-            compressed=[
-                compressed_told(experiment) for experiment in compress_experiments(results) if experiment.label == label
-            ],
+            compressed=[compressed_told(model) for model in compress_experiments(results) if model.label == label],
         )
         for label in dict.fromkeys(experiment.label for experiment in design.quality_experiments(results))
     }
@@ -111,9 +109,8 @@ def lower_ceiling(evidence: Evidence) -> Verdict | None:
     of_tasks = [pair for experiment in evidence.tasks for pair in at_nearest_cache(experiment, by_loss=True)]
     of_tiers = [pair for family in evidence.families for pair in families.rare_contrasts(family)]
     by_rank = {"usual": usual, "narrow": narrow, "level": [*filter(is_same_cache, of_tasks), *of_tiers]}
-    sentences: list[Text] = [
-        say(f"claim.ceiling.{name}", counted=_counted(found)) for name, found in by_rank.items() if found
-    ]
+    counts = {name: _counted(found) for name, found in by_rank.items() if found}
+    sentences: list[Text] = [say(f"claim.ceiling.{name}", counted=counted) for name, counted in counts.items()]
     outcome = _by_lower([*usual, *narrow])
     if not of_outcome(usual, *JUDGED):
         # A latent that was starved on purpose says nothing of one that was not.

@@ -101,9 +101,7 @@ def families(results: Results) -> Sequence[Family]:
     found = []
     for rest, alike in by_rest.items():
         if uneven := [experiment for experiment in alike if not experiment.value(design.ASKED)]:
-            main = max(
-                uneven, key=lambda experiment: (len(experiment.arms), sum(len(arm.ended) for arm in experiment.arms))
-            )
+            main = max(uneven, key=lambda tried: (len(tried.arms), sum(len(arm.ended) for arm in tried.arms)))
             arms = sorted((arm for experiment in alike for arm in experiment.arms), key=design.order)
             found.append(Family(name=dotted(*titles[rest]), main=main, uneven=uneven, arms=arms))
     return sorted(found, key=lambda family: (-len(family.main.arms), family.main.key))

@@ -79,11 +79,9 @@ def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool
     if not against:
         return None
     ended = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
-    sentence = joined(
-        "list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in ended.items() if count]
-    )
+    counts = [say(f"verdict.count.{outcome}", count=count) for outcome, count in ended.items() if count]
     tasks = joined("list", dict.fromkeys(pair.arm.first.task for pair in against))
-    detail = say("quality.headline", count=len(against), tasks=tasks, told=sentence)
+    detail = say("quality.headline", count=len(against), tasks=tasks, told=joined("list", counts))
     lower, higher, judged = ended[Outcome.LOWER], ended[Outcome.HIGHER], sum(ended[outcome] for outcome in JUDGED)
     point = say("quality.point", lower=lower, higher=higher, judged=judged)
     return Headline(
@@ -130,16 +128,14 @@ def arrivals_of(arm: QualityArm) -> Arrivals | None:
     return arrivals([to_threshold(spent, shares, LEVEL) for spent, shares in curves])
 
 
-def _arrived_text(found: Arrivals) -> Text:
-    return say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs)
-
-
 ARRIVED: list[Column[Arrivals]] = [
     column("quality.arrival", lambda found: found.median, numbers.count),
-    column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
+    column(
+        "rl_efficiency.arrived",
+        lambda found: say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs),
+        kind=Kind.NUMBER,
+    ),
 ]
-
-
 ARRIVAL: Quantity[QualityRun] = Quantity(
     name="arrival",
     value=lambda run: to_threshold(*run.curve(), LEVEL),
@@ -163,13 +159,10 @@ def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
     kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != design.ALL))
     if not 1 < len(kinds) <= MOST_KINDS:
         return []
-    columns = [
-        column(plain(clip_text(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds
-    ]
-    title = say("quality.kinds", task=arms[0].first.task)
-    return [
-        layout.arm_table("quality.kinds", arms, [layout.EXPERIMENT, layout.NAME, *columns], folded=True, title=title)
-    ]
+    columns, title = [layout.EXPERIMENT, layout.NAME], say("quality.kinds", task=arms[0].first.task)
+    for kind in kinds:
+        columns.append(column(plain(clip_text(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER))
+    return [layout.arm_table("quality.kinds", arms, columns, folded=True, title=title)]
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from operator import itemgetter, methodcaller
 from typing import Any
 
 from suite.records import numbers
@@ -14,7 +14,7 @@ from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, case_key, clip_text, named_in
 from suite.report.rl import design
-from suite.report.table import Column, column, table
+from suite.report.table import Column, column, columns_of, table
 
 EXACT = 1e-9
 """Below it a difference is rounding: expectations are enumerated in float64."""
@@ -73,12 +73,8 @@ def _table(title: Text, choices: Sequence[Choice], **more: Any) -> Table:
         known = METRICS.get(metric)
         # Short where the page has a word for it, else as the table of metrics names it.
         head = say_or(f"rl_conformance.metric.{metric}", known.label if known else clip_text(metric) or numbers.NOTHING)
-        columns.append(column(head, partial(_value, metric), _number))
+        columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number)])
     return table(title, choices, columns, **more)
-
-
-def _value(metric: str, choice: Choice) -> float | None:
-    return choice[1].get(metric)
 
 
 def _number(value: float) -> str:

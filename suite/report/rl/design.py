@@ -282,9 +282,8 @@ def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lam
     made = []
     for arm, key in zip(arms, keys, strict=True):
         look = look_of(arm, lead)
-        made.append(
-            (look.place, replace(arm, name=dotted(look.label, *_differences(key, names, keys)), style=look.style))
-        )
+        name = dotted(look.label, *_differences(key, names, keys))
+        made.append((look.place, replace(arm, name=name, style=look.style)))
     return [arm for _, arm in sorted(made, key=lambda item: (item[0], str(item[1].name)))]
 
 

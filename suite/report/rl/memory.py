@@ -27,7 +27,7 @@ from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, shares, ticked
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import MODELS, PARAMETERS, TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 from suite.theory.published_memory import NEEDS, SAVING, PublishedMemory, published_memory
 
 R = TypeVar("R")
@@ -292,7 +292,7 @@ def _table(
         column("column.algorithm", lambda arm: arm.name),
         column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
         *([column("fact.evidence", lambda arm: say(f"evidence.{arm.first.evidence}"))] if has_evidence else []),
-        *([column("column.label", lambda arm: arm.label, facet="label")] if results.several else []),
+        *label_column(results.several),
     ]
     return table(
         say(f"rl_memory.{name}"),

@@ -102,7 +102,7 @@ def _table(experiment: RlExperiment) -> Table:
         # A run without an evaluation may have given a result.
         column("rl_stability.failed", lambda arm: sum(not run.is_ok for run in arm.runs), numbers.count),
         column("rl_stability.collapsed", lambda arm: design.arrived_of(_collapsed(arm), arm), kind=Kind.NUMBER),
-        column("rl_stability.drawdown", _worst_fall, "{:.1f}".format),
+        column("rl_stability.drawdown", lambda arm: max(_falls(arm), default=None), "{:.1f}".format),
     ]
     for metric in MEASURES:
         mean, text = partial(_mean, metric), _text_of(metric)
@@ -111,9 +111,9 @@ def _table(experiment: RlExperiment) -> Table:
     return design.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
 
 
-def _worst_fall(arm: RlArm) -> float | None:
-    """Return the largest fall of any seed, in percentage points."""
-    return max((100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)), default=None)
+def _falls(arm: RlArm) -> list[float]:
+    """Return the largest fall of each seed, in percentage points."""
+    return [100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)]
 
 
 def _mean(metric: str, arm: RlArm) -> float | None:

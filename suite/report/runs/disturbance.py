@@ -139,9 +139,8 @@ def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
 
 def _row_name(disturbed: Disturbed, *, has_label: bool) -> Text:
     run = disturbed.run
-    return dotted(
-        disturbed.device, variant_label(run.axis("attention")), run_name(run.record), run.label if has_label else ""
-    )
+    variant, label = variant_label(run.axis("attention")), run.label if has_label else ""
+    return dotted(disturbed.device, variant, run_name(run.record), label)
 
 
 def _table(found: Sequence[Disturbed], results: Results) -> Table:

@@ -16,9 +16,8 @@ from suite.gate.short_names import settings_of, shared_settings, short_names
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
-from suite.report.model.judgements import Judged, newest
 from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
-from suite.report.model.results import Results
+from suite.report.model.results import Judged, Results, newest
 from suite.report.model.run import clip_text
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule

@@ -80,9 +80,8 @@ def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> 
     label, device = key
     ordered = sorted(drawn, key=lambda pair: (pair[0].elapsed_s, started_at(pair[0].record)))
     longest = {run.axis(VARIANT): (run, power) for run, power in ordered}
-    views = [
-        View(title=variant_label(variant), figure=_plot(*longest[variant])) for variant in sorted(longest, key=rank)
-    ]
+    figures = {variant: _plot(*longest[variant]) for variant in sorted(longest, key=rank)}
+    views = [View(title=variant_label(variant), figure=figure) for variant, figure in figures.items()]
     caption = [
         say("power.caption"),
         say("power.longest") if len(drawn) > len(longest) else "",

@@ -20,7 +20,7 @@ from suite.report.blocks import Kind, Text, dotted, say
 from suite.report.model.labels import ALGORITHM, VARIANT, label_of, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import Run, axis, clip_text, extras, mapping, share, tokens_of
-from suite.report.table import Column, column
+from suite.report.table import Column, column, label_column
 
 POWER, AVERAGE_POWER, ENERGY, STEAL = "power_instant_w", "power_average_w", "energy_j", "steal_share"
 MOST_W, MOST_S, MOST_J = 1e6, 1e9, 1e15
@@ -115,7 +115,7 @@ def run_columns(results: Results) -> list[Column[TelemetryRun]]:
         column("column.variant", lambda run: variant_label(run.axis(VARIANT)), facet="variant"),
         column("column.phase", lambda run: phase_name(run.axis("phase"))),
         column("latency.context", lambda run: tokens_of(run.record), numbers.count),
-        *([column("column.label", lambda run: run.label, facet="label")] if results.several else []),
+        *label_column(results.several),
     ]
 
 
