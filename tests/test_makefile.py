@@ -66,7 +66,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    targets = ("demo", "test", "parity", "test-kernels", "browser", "gpu", "clean")
+    targets = ("demo", "test", "figures", "parity", "test-kernels", "browser", "gpu", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
 
