@@ -136,6 +136,11 @@ def test_parity_has_environments_of_its_own(checkout):
     assert calls(checkout)[7:] == calls(checkout)[5:7]
 
 
+def test_figures_are_filled_with_the_development_install(checkout):
+    assert make(checkout, "figures", python3=GOOD).returncode == 0
+    assert calls(checkout)[1:] == ["python -m tests.prose"]
+
+
 def test_the_kernels_have_an_environment_of_their_own(checkout):
     ended = make(checkout, "test-kernels", python3=GOOD)
     assert ended.returncode == 0, ended.stderr

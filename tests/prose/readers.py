@@ -14,6 +14,7 @@ import suite
 from suite.configuration.files import locate, read_yaml
 from suite.notebook.runs import Runs
 from suite.report.model.results import read_results
+from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
 from suite.statistics.paired import Outcome, compare
 from suite.statistics.seeds import mean_of_seeds
@@ -23,7 +24,8 @@ from suite.theory.sign_map import DTYPE, duel
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
 CASE = ("geometry", "phase", "seq_len", "dtype")
-NARROWING = {"cpu/attention": CASE, "cpu/call_form": CASE, "cpu/transformers": CASE, "cpu/quality": ("task", "match")}
+TIER = ("task", "attention", "settings")
+NARROWING = {"cpu/attention": CASE, "cpu/call_form": CASE, "cpu/transformers": CASE, "cpu/quality": TIER}
 """Axes by which a folder's cases are chosen before their readings are read, which takes the most time."""
 LAYER = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32"}
 STEP = {**LAYER, "phase": "decode", "seq_len": 16_384}
@@ -37,11 +39,20 @@ RANK_16, RANK_24, MQA = "attention.kv_lora_rank=16", "attention.kv_lora_rank=24"
 
 
 @functools.cache
+def unread(folder):
+    return read_results([REFERENCE / folder], with_readings=False)
+
+
+@functools.cache
 def table(folder, **axes):
-    """Return the table of a folder's cases on these axes; readings of no others are read."""
-    results = read_results([REFERENCE / folder], with_readings=False)
-    kept = [one for one in results.records if axes.items() <= one.record.case.axes.items()]
+    """Return the table of a folder's cases on these axes and with these settings; readings of no others are read."""
+    results = unread(folder)
+    kept = [one for one in results.records if axes.items() <= (one.record.case.axes | settings_of(one.record)).items()]
     return Runs(replace(results, records=kept)).table()
+
+
+def settings_of(record):
+    return {"settings": ", ".join(extras(record)) or None}
 
 
 def rows(folder, **wanted):
