@@ -5,8 +5,15 @@ import re
 from tests.prose.figures import FIGURES
 from tests.prose.readers import ROOT
 
-MARKED = re.compile(r"(<!--=([\w.]+)-->)(.*?)(<!--/-->)", re.DOTALL)
-IN_CHINESE = {" points": " 个百分点", " times": " 倍", " (": "（", ")": "）", " to ": " 至 "}
+MARKED = re.compile(r"(<!--=(\w+\.\w+)-->)(.*?)(<!--/-->)", re.DOTALL)
+IN_CHINESE = {
+    r"(\d+) of (\d+)": r"\2 次中 \1 次",
+    " points": " 个百分点",
+    " times": " 倍",
+    " to ": " 至 ",
+    r" \(": "（",
+    r"\)": "）",
+}
 
 
 def documents():
@@ -24,5 +31,5 @@ def said(name, *, is_chinese=False):
     """Return a figure's text. Raises KeyError for a name that figures.py does not have."""
     text = FIGURES[name]()
     for english, chinese in IN_CHINESE.items() if is_chinese else ():
-        text = text.replace(english, chinese)
+        text = re.sub(english, chinese, text)
     return text
