@@ -27,6 +27,7 @@ CASE = ("geometry", "phase", "seq_len", "dtype")
 TIER = ("task", "attention", "settings")
 NARROWING = {"cpu/attention": CASE, "cpu/call_form": CASE, "cpu/transformers": CASE, "cpu/quality": TIER}
 """Axes by which a folder's cases are chosen before their readings are read, which takes the most time."""
+ACCURACY, IN_CACHE = "answered", "recoverable"
 LAYER = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32"}
 STEP = {**LAYER, "phase": "decode", "seq_len": 16_384}
 RATE = re.compile(r"^    ([\w+%]+): .*?(\d+ of \d+), [\d.]+% \[([\d.]+)%, ([\d.]+)%\]")
@@ -107,7 +108,7 @@ def speedup(query_len=1, tp=1, device="h100-sxm5-80gb"):
 def tier(attention, settings, name="rarely", **wanted):
     """Return the share of a tier that is answered, by seed."""
     where = {**TIERS, "attention": attention, "settings": settings, "span": f"evaluate/{name}", **wanted}
-    return by_seed("cpu/quality", "answered", **where)
+    return by_seed("cpu/quality", ACCURACY, **where)
 
 
 def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: Outcome):

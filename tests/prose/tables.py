@@ -2,6 +2,8 @@
 
 from tests.prose import readers
 from tests.prose.readers import (
+    ACCURACY,
+    IN_CACHE,
     STEP,
     by_seed,
     cached,
@@ -102,9 +104,9 @@ def tiers():
         where = {"attention": variant, "settings": settings, "task": "tiers", "match": "heads", "updates": 1200}
         (size,) = set(rows("cpu/quality", span="case", **where)["cache_bytes_per_token"])
         tier_shares = [
-            by_seed("cpu/quality", "answered", span=f"evaluate/{tier}", **where) for tier in ("sometimes", "rarely")
+            by_seed("cpu/quality", ACCURACY, span=f"evaluate/{tier}", **where) for tier in ("sometimes", "rarely")
         ]
-        in_cache = by_seed("cpu/quality", "recoverable", span="cached/rarely", **where)
+        in_cache = by_seed("cpu/quality", IN_CACHE, span="cached/rarely", **where)
         lines.append([name, f"{size:.0f} B", *map(mean_share, tier_shares), mean_share(in_cache, has_ends=False)])
     return laid_out(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
 
