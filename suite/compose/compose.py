@@ -10,10 +10,10 @@ from typing import Any
 
 import hydra
 from hydra.errors import ConfigCompositionException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from suite.compose.hydra_app import REFUSALS as REFUSALS
-from suite.compose.hydra_app import call_hydra, collect_points, known_keys, other_engines
+from suite.compose.hydra_app import call_hydra, collect_points, known_keys, other_engines, remove_hydras_own
 from suite.compose.inapplicable import (
     Alone,
     as_if_not_named,
@@ -75,19 +75,23 @@ def checked(arguments: Sequence[str]) -> list[str]:
     return written
 
 
-def hand_over(task: Callable[[DictConfig], Any], arguments: Sequence[str]) -> bool:
-    """Let the launcher or sweeper that the arguments name run the task function on each point; False where they name
-    none but Hydra's basic ones, and nothing has run.
+def hand_over(task: Callable[[Any], Any], arguments: Sequence[str]) -> Path | None:
+    """Let the launcher or sweeper that the arguments name run the task function on each point; return the sweep's
+    folder, or None where they name none but Hydra's basic ones, and nothing has run.
 
     Raises Hydra's errors, those of the task function, or ValueError for a sweep of several parts.
     """
     arguments = checked(arguments)
-    if not (engines := other_engines(arguments)):
-        return False
+    engines, folder = other_engines(arguments)
+    if not engines:
+        return None
     if _parts(arguments):
         raise ValueError(f"a sweep of several parts needs Hydra's basic launcher and sweeper; got {', '.join(engines)}")
-    call_hydra(task, arguments)
-    return True
+    try:
+        call_hydra(task, arguments)
+    finally:
+        remove_hydras_own(folder)
+    return folder
 
 
 def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str], alone: Alone) -> list[SweepPoint]:

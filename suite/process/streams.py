@@ -23,6 +23,17 @@ class ReaderLeftError(BrokenPipeError):
     """Whoever read standard output is gone, as `head` is after ten lines: the command ends quietly."""
 
 
+class CommandFailedError(Exception):
+    """Why a command ends with an exit code of its own. It may come from another process."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence, code)  # both, for pickle
+        self.sentence, self.code = sentence, code
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
 class _Kept(io.FileIO):
     """A standard stream that goes on taking what it cannot write, and remembers why."""
 
@@ -76,6 +87,9 @@ def refusing(command: "Callable[[], int]") -> int:
             return _fault()
         _complain(f"suite: runs need {error.name}, which is not installed here; see `suite doctor`")
         return CANNOT_JUDGE
+    except CommandFailedError as failure:
+        _complain(f"suite: {failure}")
+        return failure.code
     except ValueError as error:
         _complain(f"suite: {error}")
         return USAGE
