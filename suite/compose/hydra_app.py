@@ -40,6 +40,8 @@ REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 """Errors that a user can mend; `suite.compose.compose.sentence` words them."""
 ENGINES = {"hydra/launcher": Launcher, "hydra/sweeper": Sweeper}
 BASIC = "basic"
+WHERE = re.compile(r"(hydra|sweep)\b")
+"""Overrides that may choose a launcher, a sweeper or a folder."""
 PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
 
 
@@ -102,8 +104,8 @@ def other_engines(arguments: Sequence[str]) -> tuple[list[str], Path]:
     """
     if not MULTIRUN & set(arguments) or not any(_has_plugins(kind) for kind in ENGINES.values()):
         return [], Path()
-    taken = [one for one in settings_in(arguments) if not one.is_sweep_override()]
-    asked = [str(one.input_line) for one in taken if re.split("[./]", key_of(one))[0] in ("hydra", "sweep")]
+    taken = [override for override in settings_in(arguments) if not override.is_sweep_override()]
+    asked = [str(override.input_line) for override in taken if WHERE.match(key_of(override))]
     with hydra.initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
         config = hydra.compose(config_name="run", overrides=asked, return_hydra_config=True)
     chosen = config.hydra.runtime.choices

@@ -63,7 +63,7 @@ class _Kept(io.FileIO):
 
 
 def ended(command: "Callable[[], int]") -> int:
-    """A command's exit code, once what it says is written or known to be lost."""
+    """Run a command; return its exit code once its output is written or known to be lost."""
     _fill_gaps()
     usual = sys.stdout, sys.stderr
     out, _ = _keep("stdout", 1), _keep("stderr", 2)
@@ -75,7 +75,7 @@ def ended(command: "Callable[[], int]") -> int:
 
 
 def refusing(command: "Callable[[], int]") -> int:
-    """A command's exit code, with what a user can cause said in one sentence."""
+    """Run a command; return its exit code, after one sentence about an error that a user can cause."""
     try:
         return command()
     except SystemExit as ended:
@@ -112,7 +112,7 @@ def said_by_system(error: OSError) -> str:
 
 
 def code_of_system(error: OSError) -> int:
-    """A name that no file can have is the user's mistake."""
+    """Return the exit code of a system's error: a name that no file can have is the user's mistake."""
     return USAGE if error.errno == errno.ENAMETOOLONG else BROKEN
 
 
@@ -152,7 +152,7 @@ def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None"
 
 
 def _code_with(out: io.TextIOWrapper, raw: _Kept, code: int) -> int:
-    """The exit code where standard output may have been lost: not 0, and no verdict."""
+    """Return the exit code where standard output may have been lost: not 0, and no verdict."""
     try:
         out.flush()
     except ReaderLeftError:
