@@ -246,7 +246,7 @@ def _may_be_named(folder: Path, name: str) -> bool:
 
 
 def _faults(one: StoredRecord) -> Iterable[str]:
-    """What a record that can be read still has against it."""
+    """Yield the faults of a record that can be read."""
     record, folder = one.record, one.folder
     if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
         yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
@@ -264,7 +264,7 @@ def _faults(one: StoredRecord) -> Iterable[str]:
 
 
 def _faults_of_files(one: StoredRecord) -> Iterable[str]:
-    """Of files beside the samples, which reading has compared already."""
+    """Yield the faults of files beside the samples, which reading has compared already."""
     for name, digest in one.record.files.items():
         try:
             if name == TELEMETRY:
@@ -281,6 +281,7 @@ def _copy(one: StoredRecord, into: Path) -> None:
     with claim_new_folder(into, one.record.run_key) as claim:
         try:
             for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):
+                (claim.folder / name).parent.mkdir(exist_ok=True)
                 with (one.folder / name).open("rb") as file:
                     write_whole(claim.folder / name, iter(lambda: file.read(BLOCK_BYTES), b""))
         except BaseException:
