@@ -29,16 +29,18 @@ from suite.rl.tasks.task import draw
 
 FOLDER = "bases"
 DEPENDS_ON = ("attention", "policy", "task", "base", "warmup_updates", "max_grad_norm", "dtype", "device", "threads")
-"""Settings; the seed, the code and torch beside them."""
+"""Settings that a base model depends on, beside the seed, the code and torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
+    """A base model's weights, and what their training was."""
+
     weights: Mapping[str, Tensor]
     losses: list[float]
-    """Of each update, in nats a token; none of a checkpoint."""
+    """Nats a token, for each update; empty for a checkpoint."""
     process_cpu_s: float
-    """What training it took, wherever that was done."""
+    """Processor time of its training, wherever that was done."""
     key: str
 
 
@@ -53,8 +55,8 @@ def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
-    """Trained here, or read from the shared folder where another case of the same base left it; a checkpoint is read
-    from where it lies. Raises UnsupportedError for one that is not as its sizes say."""
+    """Train it here, or read it from the shared folder where another case of the same base left it; a checkpoint is
+    read from where it lies. Raise UnsupportedError for one that is not as its sizes say."""
     if plan.policy.checkpoint is not None:
         return _read(plan, plan.policy.checkpoint, settings["attention"])
     key = _key(settings)
@@ -86,7 +88,7 @@ def _corpus(plan: RlPlan, device: torch.device) -> Iterator[tuple[Tensor, Tensor
 
 
 def documents(plan: RlPlan, generator: random.Random, count: int) -> list[Example]:
-    """Prompts to train on, each with what the corpus has behind it; both are learnt."""
+    """Return prompts to train on, each with what the corpus has behind it; both are learnt."""
     items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
     texts = [item.prompt + plan.task.document(item, generator) for item in items]
     return [Example(ids=plan.vocabulary.encode(text)) for text in texts]

@@ -1,4 +1,4 @@
-"""What is optimised, as settings under the field's option names: a named algorithm is a setting of these.
+"""The objective, as settings under the field's option names: a named algorithm is a setting of these.
 
 No torch here: the parent checks the settings before a worker starts.
 """
@@ -14,7 +14,7 @@ SCALES = ("group", "batch", "none")
 AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
 ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
-"""Of policy and critic: whether the policy's gradients are gone before the critic's are computed."""
+"""Orders of policy and critic: the policy's gradients are gone before the critic's are computed, or both are there."""
 OWN, SHARED_TRUNK = CRITICS = "own", "shared_trunk"
 OPTIMISERS = ("fused", "foreach", "for_loop")
 """The keys of suite.lm.training.FORMS."""
@@ -24,7 +24,7 @@ GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline")
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """See conf/settings/learning.yaml for what each setting is."""
+    """The settings of estimator and loss; conf/settings/learning.yaml says what each is."""
 
     adv_estimator: str
     supervision: str
@@ -64,7 +64,7 @@ class Objective:
 
 
 def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> Objective:
-    """Raises ValueError, in one sentence, for what is wrong in itself."""
+    """Read an objective from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
     objective = Objective(
         adv_estimator=_name(settings, "adv_estimator"),
         supervision=one_of(settings, "supervision", SUPERVISIONS),

@@ -1,11 +1,10 @@
-"""What the settings say of a case of reinforcement learning before anything is allocated. No torch."""
+"""The settings of a case of reinforcement learning, checked before anything is allocated. No torch."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.values import not_negative, one_of, positive_number, whole_number
 from suite.measure.task_named import NeedsPackageError
-from suite.rl.named import check_estimator, check_policy_loss
 from suite.rl.objective import (
     CRITICS,
     ONE_AFTER_OTHER,
@@ -16,7 +15,8 @@ from suite.rl.objective import (
     objective_from,
 )
 from suite.rl.policy import policy_from
-from suite.rl.recipe import recipe_from, taught
+from suite.rl.recipe import recipe_from, teacher_settings
+from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
@@ -24,7 +24,7 @@ FILTERED = ("own", "distill")
 """Kinds of stage that keep what the key says is right."""
 REWARDS_FROM = ("key", "majority")
 ADAMW_TENSORS = 4
-"""Of each trained parameter: itself, its gradient and AdamW's two moments."""
+"""Tensors of each trained parameter: itself, its gradient and AdamW's two moments."""
 
 
 class RlPlan:
@@ -46,8 +46,8 @@ class RlPlan:
         if settings["max_completion_length"] is not None:
             self.longest_completion = whole_number(settings, "max_completion_length", at_least=2)
         self.policy.check(settings, self.task, self.longest_completion)
-        check_estimator(settings["adv_estimator"])
-        check_policy_loss(settings["policy_loss"])
+        ESTIMATORS.check(settings["adv_estimator"])
+        POLICY_LOSSES.check(settings["policy_loss"])
         self.objective = objective_from(settings, longest_completion=self.longest_completion)
 
         self.steps = whole_number(settings, "steps", at_least=1)
@@ -89,11 +89,11 @@ class RlPlan:
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
         self._check_together()
         if self.recipe.teacher is not None:
-            RlPlan(taught(settings))
+            RlPlan(teacher_settings(settings))
 
     @property
     def completions(self) -> int:
-        """Of one rollout."""
+        """Completions of one rollout."""
         return self.prompts_per_step * self.num_generations
 
     def facts(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class RlPlan:
         return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
 
     def least_bytes(self) -> float:
-        """Policy and critic with gradients and AdamW's moments, and the base model that both begin as."""
+        """Count policy and critic with gradients and AdamW's moments, and the base model that both begin as."""
         counts = self.constants()["case"]
         trained = counts["policy_parameter_count"] + counts["critic_parameter_count"]
         return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)

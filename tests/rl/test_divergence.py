@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from suite.rl.divergence import kl_estimates
+from suite.rl.losses import kl_estimates
 from tests.rl.examples import tensor
 
 LOG_P, LOG_REFERENCE = tensor([math.log(0.5)]), tensor([math.log(0.2)])

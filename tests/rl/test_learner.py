@@ -12,8 +12,8 @@ from suite.lm.sampling import Prompts
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
 from suite.rl.critic import Critic
-from suite.rl.experience import gather
 from suite.rl.learner import Learner
+from suite.rl.rollout import collect_rollouts
 from suite.rl.tasks.task import Score, StepReward
 from tests.rl.cases import plan, settings
 
@@ -43,10 +43,10 @@ def learner(algorithm, **changes):
 def gradients(algorithm, change=lambda experience: experience, **changes):
     """Of the first minibatch, which is the whole batch; rewards are made up, since an untrained policy earns none."""
     wanted, one = learner(algorithm, minibatch=16, **changes)
-    experience = gather(replaced(wanted, filter_groups=False), one.policy, Meter()).kept
+    experience = collect_rollouts(replaced(wanted, filter_groups=False), one.policy, Meter()).kept
     rewards = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     experience = change(replace(experience, rewards_N=rewards))
-    learnable, seen = one.scored(experience)
+    learnable, seen = one.compute_advantages(experience)
     models = [one.policy, *([one.critic] if one.critic else [])]
     norms = one.update(learnable, "test")
     return (
@@ -114,9 +114,9 @@ def test_a_critic_on_the_policys_trunk_moves_it_and_has_no_optimiser_of_its_own(
     wanted = plan("ppo", dtype="float64", critic="shared_trunk", minibatch=16)
     policy = new_decoder(wanted, settings()["attention"])
     one = Learner(wanted, policy, policy, Critic(policy, shares_trunk=True))
-    experience = gather(wanted, policy, Meter()).kept
+    experience = collect_rollouts(wanted, policy, Meter()).kept
     rewards = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    learnable, _ = one.scored(replace(experience, rewards_N=rewards))
+    learnable, _ = one.compute_advantages(replace(experience, rewards_N=rewards))
     silent = replace(learnable, advantages_NT=torch.zeros_like(learnable.advantages_NT))
     before = policy.embedding.detach().clone()
     seen = [one.update(silent, "test", n) for n in range(2)]  # in the first its row is 0, and pulls at nothing else
@@ -128,7 +128,7 @@ def test_a_critic_on_the_policys_trunk_moves_it_and_has_no_optimiser_of_its_own(
 
 def test_policy_and_critic_each_move_at_their_own_rate():
     wanted, one = learner("ppo", minibatch=16, lr=1e-3, critic_lr=1e-2, warmup_updates=2)
-    learnable, _ = one.scored(gather(wanted, one.policy, Meter()).kept)
+    learnable, _ = one.compute_advantages(collect_rollouts(wanted, one.policy, Meter()).kept)
     models = [one.policy, one.critic]
     before = [parameters_to_vector(model.parameters()).detach() for model in models]
     one.update(learnable, "test")
@@ -156,10 +156,10 @@ def test_equal_rewards_in_every_group_leave_a_group_relative_policy_as_it_is():
 
 def test_process_supervision_credits_a_token_with_the_steps_that_end_at_it_or_later():
     wanted, one = learner("grpo", minibatch=16, supervision="process", kl_coef=0.0)
-    experience = gather(wanted, one.policy, Meter()).kept
+    experience = collect_rollouts(wanted, one.policy, Meter()).kept
     nothing = Score(accuracy=0.0, format=0.0, steps=[StepReward(end=1, reward=0.0)])
     right = Score(accuracy=0.0, format=0.0, steps=[StepReward(end=1, reward=1.0)])
-    learnable, _ = one.scored(replace(experience, scores=[right, *[nothing] * 15]))
+    learnable, _ = one.compute_advantages(replace(experience, scores=[right, *[nothing] * 15]))
     first = learnable.advantages_NT[0]
     assert (first[:2] > 1).all()
     assert (first[2:] == 0).all()
@@ -174,11 +174,11 @@ def test_the_reference_is_held_only_where_the_kl_counts():
 
 def test_a_step_towards_a_rewarded_completion_makes_it_likelier():
     wanted, one = learner("dr_grpo", minibatch=16, lr=1e-2, warmup_updates=0)
-    experience = gather(wanted, one.policy, Meter()).kept
+    experience = collect_rollouts(wanted, one.policy, Meter()).kept
     rewards = torch.zeros(16, dtype=torch.float64)
     rewards[0] = 1.0
     experience = replace(experience, rewards_N=rewards)
-    learnable, _ = one.scored(experience)
+    learnable, _ = one.compute_advantages(experience)
     one.update(learnable, "test")
     with torch.no_grad():
         log_p = one.policy_log_probs(experience)

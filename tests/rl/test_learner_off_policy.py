@@ -12,7 +12,7 @@ import torch
 from suite.configuration.files import choices
 from suite.lm.sampling import Prompts
 from suite.rl.critic import Critic
-from suite.rl.experience import Experience
+from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score, StepReward
 from tests.rl.test_learner import learner
 
@@ -41,7 +41,7 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
     with torch.no_grad():
         before = read(wanted, one, experience)
         sampled_with = torch.nn.utils.rnn.pad_sequence(before["log_p"], batch_first=True)
-        learnable, _ = one.scored(replace(experience, log_probs_NT=sampled_with))
+        learnable, _ = one.compute_advantages(replace(experience, log_probs_NT=sampled_with))
         for seed, model in enumerate([one.policy, *([one.critic] if one.critic else [])]):
             noise = torch.Generator().manual_seed(seed)
             for parameter in model.parameters():

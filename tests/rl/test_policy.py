@@ -10,8 +10,8 @@ from suite.configuration.files import read_choice
 from suite.lm.checkpoint.place import missing
 from suite.records.record import Status
 from suite.records.store import read_contents
+from suite.rl.policy import LONGEST_PROMPT, TaskVocabulary
 from suite.rl.tasks.task import Item
-from suite.rl.vocabulary import LONGEST_PROMPT, TaskVocabulary
 from tests.lm.checkpoint.test_sizes import LLAMA
 from tests.rl.cases import TINY_RL, plan
 

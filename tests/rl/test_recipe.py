@@ -5,9 +5,9 @@ import re
 import pytest
 
 from suite.configuration.files import choices, locate
-from suite.rl.named import names_in
+from suite.rl.policy import TaskVocabulary
 from suite.rl.recipe import recipe_from, stage_modules
-from suite.rl.vocabulary import TaskVocabulary
+from suite.rl.registry import STAGES
 from tests.rl.cases import plan, recipe
 
 RL = {"kind": "rl", "share": 1.0}
@@ -35,7 +35,7 @@ def test_r1_is_fine_tuning_rl_fine_tuning_on_its_own_and_rl():
 
 def test_the_code_of_a_recipe_is_that_of_its_stages_and_of_its_teachers():
     modules = stage_modules(recipe("distill"))
-    assert set(modules) == {f"suite.rl.stages.{kind}" for kind in ("distill", "sft", "rl", "own")}
+    assert set(modules) == {f"suite.rl.stages.{name}" for name in ("distill", "sft", "rl", "rejection_sampling")}
     assert all(callable(locate(f"{module}.begin")) for module in modules)
 
 
@@ -44,7 +44,7 @@ def test_the_code_of_a_recipe_is_that_of_its_stages_and_of_its_teachers():
     [
         (
             {"recipe": {"stages": [{"kind": "grow", "share": 1.0}]}},
-            f"the kind of a stage must be one of {', '.join(names_in('stages'))}, or the dotted name",
+            f"the kind of a stage must be one of {', '.join(STAGES.names)}, or the dotted name",
         ),
         ({"recipe": {"stages": [RL, half("rl")]}}, "the shares of recipe.stages must sum to 1; got 1.0 + 0.5"),
         ({"recipe": {"stages": [{"kind": "rl", "share": 0}]}}, "recipe.stages: share must be a number above 0; got 0"),

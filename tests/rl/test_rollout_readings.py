@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from suite.lm.sampling import Prompts
-from suite.rl.experience import Experience
-from suite.rl.rollout_readings import of_rollouts
+from suite.rl.rollout import Experience, rollout_readings
 from suite.rl.tasks.task import Score, StepReward
 from tests.rl.examples import mask_of, tensor
 
@@ -34,7 +33,7 @@ def test_every_reading_is_a_mean_over_all_rounds_of_what_it_names():
     right, wrong = Score(accuracy=1.0, format=1.0, steps=HALF_RIGHT), Score(accuracy=0.0, format=1.0)
     one = rollout([4, 3, 2, 1], [1, 0, 1, 1], [0, 0, 1, 1], [True, False, False, False], [right, wrong, right, right])
     two = rollout([4, 4], [0, 0], [2, 2], [True, True], [wrong, Score(accuracy=0.0, format=0.0)])
-    assert of_rollouts(PLAN, [one, two]) == {
+    assert rollout_readings(PLAN, [one, two]) == {
         "completions": 6,
         "sampled_tokens": 18,
         "reward": 0.5,

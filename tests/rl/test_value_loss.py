@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from suite.rl.value_loss import explained_variance, value_loss
+from suite.rl.critic import explained_variance, value_loss
 from tests.rl.examples import mask_of, tensor
 
 VALUES, OLD = tensor([1.0, 0.1, 5.0], [2.0, 9.0, 9.0]), tensor([0.0, 0.0, 0.0], [2.0, 9.0, 9.0])

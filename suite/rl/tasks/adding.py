@@ -24,6 +24,8 @@ BETWEEN = ";"
 
 
 class Adding:
+    """The task of adding two numbers of so many digits."""
+
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._digits = whole_number(settings, "digits", at_least=1, at_most=6, where="task.")
         self._corrections = correction_share(settings)
@@ -35,7 +37,7 @@ class Adding:
             self.longest_completion += len(CORRECTION) + 3 * self._digits - 1
 
     def item(self, generator: random.Random) -> Item:
-        """Numbers without a leading zero: prompts are of one length."""
+        """Draw numbers without a leading zero: prompts are of one length."""
         least, above = 10 ** (self._digits - 1), 10**self._digits
         a, b = generator.randrange(least, above), generator.randrange(least, above)
         return Item(prompt=f"{a}+{b}=", content=f"{min(a, b)}+{max(a, b)}", answer=str(a + b))
@@ -44,7 +46,7 @@ class Adding:
         return f"What is {item.prompt[:-1]}? Write the sum in digits."
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """A sum without its carries, half the time; else right, a digit off, backwards or of other numbers.
+        """Write a sum without its carries, half the time; else right, a digit off, backwards or of other numbers.
 
         So what this base model likes best is wrong wherever something is to be carried, and right sums are in reach. A
         thought that corrects itself has two sums, of which the answer is the last.
@@ -60,7 +62,7 @@ class Adding:
         return untidy(thought, answer, generator, longest=self.longest_completion - 1)
 
     def _guess(self, item: Item, generator: random.Random) -> tuple[str, str]:
-        """A thought and the answer that it comes to."""
+        """Draw a thought and the answer that it comes to."""
         kind = generator.choices(("no carry", "right", "slip", "backwards", "any"), (50, 25, 15, 5, 5))[0]
         columns = _columns(self.item(generator) if kind == "any" else item)
         if kind == "slip":
@@ -90,7 +92,7 @@ class Adding:
 
 
 def _columns(item: Item) -> list[tuple[int, int]]:
-    """Digit and carry of each column of the prompt's sum, from the right."""
+    """Return digit and carry of each column of the prompt's sum, from the right."""
     a, b = item.prompt[:-1].split("+")
     columns, carry = [], 0
     for upper, lower in zip(reversed(a), reversed(b), strict=True):
@@ -108,13 +110,13 @@ def _written(columns: Sequence[tuple[int, int]]) -> str:
 
 
 def _sum_of(columns: Sequence[tuple[int, int]]) -> str:
-    """What the columns say that the sum is."""
+    """Return the sum as the columns say it."""
     carry = "1" if columns[-1][1] else ""
     return carry + "".join(str(digit) for digit, _ in reversed(columns))
 
 
 def _steps(right: str, completion: Sequence[str], thought: slice) -> list[StepReward]:
-    """Each column of the thought: 1 while digit and carry are the sum's, 0 from the first that is not.
+    """Reward each column of the thought: 1 while digit and carry are the sum's, 0 from the first that is not.
 
     A column ends with what divides it from the next, or with the thought.
     """

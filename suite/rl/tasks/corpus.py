@@ -1,4 +1,4 @@
-"""How the corpus of a base model writes: with the tags, and mostly not where they belong.
+"""The writer of a base model's corpus: it uses the tags, and mostly not where they belong.
 
 A policy learns from rewards only what it does now and then. A base model whose corpus never shows a tag explores none
 and learns nothing; one that has seen tags lost, doubled and misplaced, and a few right, has something to strengthen. So
@@ -14,16 +14,17 @@ from typing import Any
 from suite.rl.tasks.task import ANSWER, END_ANSWER, END_THINK, TAGS, THINK, parse, tokens
 
 TIDY_SHARE = 0.04
-"""Of documents in the asked form."""
+"""Share of documents in the asked form."""
 UNFINISHED_SHARE = 0.7
-"""Of the others, those that never close their answer: so a base model's likeliest text is not in the asked form."""
+"""Share of the others that never close their answer: so a base model's likeliest text is not in the asked form."""
 SECOND_RIGHT_SHARE = 0.3
-"""Of second attempts in a thought, and more by chance: they are right more often than the first."""
+"""Share of second attempts in a thought that are right on purpose, and more by chance: they are right more often than
+the first."""
 
 
 def correction_share(settings: Mapping[str, Any]) -> float:
-    """Of documents whose thought corrects itself, from the settings of a task; 0 where they do not say, as records from
-    before there was one. Raises ValueError for what is no share."""
+    """Return the share of documents whose thought corrects itself, from the settings of a task; 0 where they do not
+    say, as records from before there was one. Raise ValueError for what is no share."""
     value = settings.get("corrections", 0.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"task.corrections must be a share from 0 to 1; got {value!r}")
@@ -31,12 +32,12 @@ def correction_share(settings: Mapping[str, Any]) -> float:
 
 
 def is_corrected(share: float, generator: random.Random) -> bool:
-    """Whether the next document shall correct itself. Draws nothing where none does."""
+    """True if the next document shall correct itself. Draw nothing where none does."""
     return share > 0 and generator.random() < share
 
 
 def is_tidy(generator: random.Random) -> bool:
-    """Whether the next document shall be in the asked form."""
+    """True if the next document shall be in the asked form."""
     return generator.random() < TIDY_SHARE
 
 
@@ -45,7 +46,8 @@ def well_formed(thought: str, answer: str) -> str:
 
 
 def attempted(guess: Callable[[], str], generator: random.Random, *, same_share: float, longest: int) -> str:
-    """A guess as the thought and, in so large a share, the same as the answer, else another; now and then tidy."""
+    """Write a guess as the thought and, in so large a share, the same as the answer, else another; now and then
+    tidy."""
     tidy = is_tidy(generator)
     thought = guess()
     answer = thought if generator.random() < same_share else guess()
@@ -53,7 +55,8 @@ def attempted(guess: Callable[[], str], generator: random.Random, *, same_share:
 
 
 def untidy(thought: str, answer: str, generator: random.Random, *, longest: int) -> str:
-    """Thought and answer with the tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked form."""
+    """Write thought and answer with the tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked
+    form."""
     while True:
         written = tokens(well_formed(thought, answer))
         if generator.random() < UNFINISHED_SHARE:
@@ -75,7 +78,7 @@ def _double(written: list[str], generator: random.Random) -> None:
 
 
 def _mistake(written: list[str], generator: random.Random) -> None:
-    """One tag where another belongs."""
+    """Put one tag where another belongs."""
     places = _places(written)
     if places:
         written[generator.choice(places)] = generator.choice(TAGS)

@@ -21,10 +21,12 @@ from suite.rl.tasks.corpus import (
 from suite.rl.tasks.task import CORRECTION, Item, Score, StepReward, parse
 
 RIGHT_SHARE = 0.1
-"""Of tidy documents, and some by chance; untidy ones are right by chance alone."""
+"""Share of tidy documents that are right on purpose, some more by chance; untidy ones are right by chance alone."""
 
 
 class Sorting:
+    """The task of sorting the digits of a number."""
+
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._digits = whole_number(settings, "digits", at_least=2, at_most=9, where="task.")
         self._corrections = correction_share(settings)
@@ -46,7 +48,7 @@ class Sorting:
         )
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """Digits of the prompt in some order, mostly not the right one, and mostly the same order twice.
+        """Write the prompt's digits in some order, mostly not the right one, and mostly the same order twice.
 
         A thought that corrects itself has two orders, of which the answer takes the last.
         """
@@ -63,7 +65,7 @@ class Sorting:
         return untidy(thought, answer, generator, longest=self.longest_completion - 1)
 
     def _guess(self, item: Item, generator: random.Random) -> str:
-        """The number as it stands, shuffled, almost in order, or any other."""
+        """Draw the number as it stands, shuffled, almost in order, or any other."""
         digits = list(item.prompt[1:-1])
         kind = generator.choices(("copied", "shuffled", "almost", "any"), (25, 10, 50, 15))[0]
         if kind == "shuffled":
@@ -88,7 +90,7 @@ class Sorting:
 
 
 def _steps(in_order: str, completion: Sequence[str], thought: slice) -> list[StepReward]:
-    """Each token of the thought: 1 while it goes on as the sorted digits do, 0 from the first that does not."""
+    """Reward each token of the thought: 1 while it goes on as the sorted digits do, 0 from the first that does not."""
     steps, is_right = [], True
     for index in range(thought.start, thought.stop):
         rank = index - thought.start

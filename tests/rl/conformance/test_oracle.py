@@ -9,7 +9,7 @@ from suite.rl.conformance import oracle
 from suite.rl.conformance.cases import asked, objective
 from suite.rl.conformance.gradients import Draws, loss_of, slopes_of
 from suite.rl.conformance.layouts import random_completions
-from suite.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
+from suite.rl.conformance.oracle import another_policy, log_softmax, one_choice, short_sequences
 from suite.rl.objective import AGGREGATIONS, KL_TYPES
 
 LITTLE = 1e-6

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from suite.rl.advantages import whiten
 from suite.rl.estimators.gae import advantages
-from suite.rl.whitening import whiten
 from tests.rl.examples import mask_of, objective, scored, tensor
 
 VALUES = tensor([0.5, 0.25, 1.0], [2.0, 8.0, 8.0])

@@ -1,7 +1,7 @@
 import torch
 
+from suite.rl.advantages import whiten
 from suite.rl.estimators import reinforce_plus_plus, reinforce_plus_plus_baseline
-from suite.rl.whitening import whiten
 from tests.rl.examples import mask_of, objective, scored, tensor
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from suite.rl.memory.fitting import Division, devices_needed
+from suite.rl.memory.workload import Division, devices_needed
 
 HELD = {
     ("policy", "parameters"): 801,

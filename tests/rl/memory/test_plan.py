@@ -53,7 +53,7 @@ def test_latent_attention_laid_over_a_geometry_with_biases_has_none():
 
 
 def test_the_plan_needs_no_torch():
-    look = "import sys, suite.rl.memory.plan, suite.rl.memory.fitting; print('torch' in sys.modules)"
+    look = "import sys, suite.rl.memory.plan; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from suite.rl.tasks.expression import evaluate
+from suite.rl.tasks.countdown import evaluate
 
 ALPHABET = "0123456789+-*()"
 

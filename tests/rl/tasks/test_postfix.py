@@ -5,8 +5,7 @@ import random
 
 import pytest
 
-from suite.rl.tasks.postfix import Postfix
-from suite.rl.tasks.stack_machine import run
+from suite.rl.tasks.postfix import Postfix, run
 from suite.rl.tasks.task import Item, draw, is_held_out, tokens
 
 SETTINGS = {"inputs": 2, "operations": 1, "largest_constant": 3, "cases": 3, "held_out": "cases"}

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from suite.rl.tasks.stack_machine import LARGEST_VALUE, LONGEST_PROGRAM, compiles, run
+from suite.rl.tasks.postfix import LARGEST_VALUE, LONGEST_PROGRAM, compiles, run
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
+from suite.rl.reasoning_trace import answers_of, corrects_itself, majority_vote, traces_of
 from suite.rl.tasks.task import tokens
-from suite.rl.thought import agreed, answers_of, corrects_itself, thoughts_of
 
 COMPLETIONS = [
     tokens(text)
@@ -8,7 +8,7 @@ COMPLETIONS = [
 
 
 def test_a_thought_is_what_stands_between_its_tags_and_corrects_itself_by_the_marker():
-    thoughts = thoughts_of(COMPLETIONS)
+    thoughts = traces_of(COMPLETIONS)
     assert thoughts == [list("21!12"), None, None, None]
     assert corrects_itself(thoughts[0])
     assert not corrects_itself(list("12"))
@@ -19,11 +19,11 @@ def test_of_several_answers_or_none_there_is_none():
 
 
 def test_the_commonest_answer_of_a_group_is_agreed_and_of_several_the_first():
-    assert agreed(["3", "1", "1", "2"], 4) == [0, 1, 1, 0]
-    assert agreed(["3", "1", "1", "3"], 4) == [1, 0, 0, 1]
-    assert agreed(["1", "1", "2", "2", "2", "1"], 3) == [1, 1, 0, 1, 1, 0]
+    assert majority_vote(["3", "1", "1", "2"], 4) == [0, 1, 1, 0]
+    assert majority_vote(["3", "1", "1", "3"], 4) == [1, 0, 0, 1]
+    assert majority_vote(["1", "1", "2", "2", "2", "1"], 3) == [1, 1, 0, 1, 1, 0]
 
 
 def test_no_answer_is_never_agreed_however_many_give_none():
-    assert agreed(["", "", "", "2"], 4) == [0, 0, 0, 1]
-    assert agreed(["", ""], 2) == [0, 0]
+    assert majority_vote(["", "", "", "2"], 4) == [0, 0, 0, 1]
+    assert majority_vote(["", ""], 2) == [0, 0]

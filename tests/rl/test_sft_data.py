@@ -10,10 +10,10 @@ from suite.lm.tokenizer import END, PAD
 from suite.lm.training import Example
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
-from suite.rl.experience import Experience
-from suite.rl.lessons import Corpus, Pool, Sampled, distinct, solutions, verified
+from suite.rl.rollout import Experience
+from suite.rl.sft_data import Corpus, Pool, Sampled, distinct, solutions, verified
 from suite.rl.tasks.task import Score, is_held_out
-from tests.rl.cases import plan, settings
+from tests.rl.cases import plan, recipe, settings
 
 RIGHT, FORMLESS, WRONG = Score(accuracy=1, format=1), Score(accuracy=1, format=0), Score(accuracy=0, format=1)
 
@@ -78,12 +78,12 @@ def test_equal_texts_are_kept_once():
 
 
 def test_a_decoder_is_sampled_once_at_the_first_step_and_asks_each_prompt_once():
-    wanted = plan()
-    lessons = Sampled(wanted, new_decoder(wanted, settings()["attention"]), rollouts=2, first=3)
+    wanted = plan(steps=10, recipe={**recipe("r1"), "rollouts": 2})
+    lessons = Sampled(wanted, new_decoder(wanted, settings()["attention"]), first=3)
     meter = Meter()
     meter.step = 3
-    noted = lessons.gather(meter)
+    noted = lessons.prepare(meter)
     assert noted["completions"] == 32
     assert noted["examples_kept"] == len(lessons.state())
     meter.step = 4
-    assert lessons.gather(meter)["completions"] == 0
+    assert lessons.prepare(meter)["completions"] == 0

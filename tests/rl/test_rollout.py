@@ -4,7 +4,7 @@ import torch
 from suite.lm.sampling import Samples
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
-from suite.rl.experience import gather, groups_with_signal, rewards_of, scores_of, step_rewards
+from suite.rl.rollout import collect_rollouts, groups_with_signal, rewards_of, scores_of, step_rewards
 from suite.rl.tasks.task import Item, Score, StepReward
 from tests.rl.cases import plan, settings
 
@@ -31,7 +31,7 @@ def gathered(step=0, **changes):
         policy.embedding[1] += 0.7 * policy.embedding[5]  # it ends now and then
     meter = Meter()
     meter.step = step
-    return gather(wanted, policy, meter)
+    return collect_rollouts(wanted, policy, meter)
 
 
 def samples(lengths, longest=8, truncated=()):

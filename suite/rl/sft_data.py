@@ -1,4 +1,4 @@
-"""Given texts that a policy is trained on, step by step: more of its corpus, or a limited pool of right completions."""
+"""Texts that a policy is fine-tuned on, step by step: more of its corpus, or a limited pool of right completions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -9,33 +9,32 @@ from suite.lm.training import Example
 from suite.measure.meter import Meter
 from suite.measure.streams import python_stream
 from suite.rl.base import documents
-from suite.rl.experience import Experience, rollout
 from suite.rl.plan import RlPlan
-from suite.rl.rollout_readings import NOTHING_SAMPLED, of_rollouts
+from suite.rl.rollout import NOTHING_SAMPLED, Experience, rollout, rollout_readings
 from suite.rl.tasks.task import draw
 
 
-class Lessons(ABC):
+class SftData(ABC):
     """Texts without end; a subclass has them."""
 
-    def gather(self, meter: Meter) -> Mapping[str, float]:
-        """Before each step; what is to be noted of it."""
+    def prepare(self, meter: Meter) -> Mapping[str, float]:
+        """Make ready for the step of the meter's index, and return what is to be noted of it."""
         return NOTHING_SAMPLED
 
     @abstractmethod
     def of_step(self, step: int, count: int) -> Sequence[Example]:
-        """`count` of them, or none where there is nothing to learn from. `step`: of the run."""
+        """Return `count` texts, or none where there is nothing to learn from. `step`: of the run."""
 
     def state(self) -> list[Any]:
-        """What cannot be made again."""
+        """Return what cannot be made again."""
         return []
 
     def restore(self, state: Sequence[Any]) -> None:
         assert not state, "what can be made again is"
 
 
-class Corpus(Lessons):
-    """What the base model has read, and goes on reading."""
+class Corpus(SftData):
+    """The texts that the base model has read, and goes on reading."""
 
     def __init__(self, plan: RlPlan) -> None:
         self._plan = plan
@@ -44,8 +43,8 @@ class Corpus(Lessons):
         return documents(self._plan, python_stream(self._plan.seed, step, "corpus"), count)
 
 
-class Pool(Lessons):
-    """So many texts, read over and over, each time in an order of its own."""
+class Pool(SftData):
+    """A fixed number of texts, read over and over, each time in an order of its own."""
 
     def __init__(self, plan: RlPlan, examples: Sequence[Example], *, first: int) -> None:
         self._plan, self._examples, self._first = plan, examples, first
@@ -67,22 +66,22 @@ class Pool(Lessons):
 
 
 class Sampled(Pool):
-    """What a decoder answered rightly and in the asked form, by the key, in a few rollouts at the stage's begin.
+    """The right answers in the asked form, by the key, that a decoder gives in a few rollouts at the stage's begin.
 
     Each prompt is asked once: the right answers of a group are mostly the same, which would leave a smaller pool.
     """
 
-    def __init__(self, plan: RlPlan, sampler: Decoder, *, rollouts: int, first: int) -> None:
+    def __init__(self, plan: RlPlan, sampler: Decoder, *, first: int) -> None:
         super().__init__(plan, [], first=first)
-        self._sampler, self._rollouts = sampler, rollouts
+        self._sampler = sampler
 
-    def gather(self, meter: Meter) -> Mapping[str, float]:
+    def prepare(self, meter: Meter) -> Mapping[str, float]:
         if meter.step != self._first:
-            return super().gather(meter)
-        numbers = range(self._rollouts)
-        sampled = [rollout(self._plan, self._sampler, meter, number, copies=1) for number in numbers]
-        self._examples = distinct([example for one in sampled for example in verified(one)])
-        return {**of_rollouts(self._plan, sampled), "examples_kept": float(len(self._examples))}
+            return super().prepare(meter)
+        rounds = range(self._plan.recipe.options["rollouts"])
+        sampled = [rollout(self._plan, self._sampler, meter, round_, copies=1) for round_ in rounds]
+        self._examples = distinct([example for experience in sampled for example in verified(experience)])
+        return {**rollout_readings(self._plan, sampled), "examples_kept": float(len(self._examples))}
 
     def state(self) -> list[Any]:
         return [[list(example.ids), example.given] for example in self._examples]
@@ -92,14 +91,19 @@ class Sampled(Pool):
 
 
 def solutions(plan: RlPlan, count: int) -> list[Example]:
-    """Right completions of prompts to train on, in the asked form, as a person would write them down for a policy."""
+    """Return right completions of prompts to train on, in the asked form, as a person would write them for a policy."""
     chance = python_stream(plan.seed, "solutions")
     items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
-    return [_lesson(plan, item.prompt, plan.task.solution(item, chance)) for item in items]
+    examples = []
+    for item in items:
+        prompt = plan.vocabulary.encode(item.prompt)
+        completion = plan.vocabulary.encode(plan.task.solution(item, chance))
+        examples.append(Example(ids=[*prompt, *completion], given=len(prompt)))
+    return examples
 
 
 def verified(experience: Experience) -> list[Example]:
-    """The completions that are right and in the asked form, behind their prompts."""
+    """Return the completions that are right and in the asked form, behind their prompts."""
     prompts, lengths = experience.prompts, experience.mask_NT.sum(dim=1).long().tolist()
     valid = None if prompts.valid_PS is None else prompts.valid_PS.sum(dim=1).tolist()
     found = []
@@ -113,10 +117,5 @@ def verified(experience: Experience) -> list[Example]:
 
 
 def distinct(examples: Sequence[Example]) -> list[Example]:
-    """The first of those that are equal."""
+    """Return the first of those that are equal."""
     return list({tuple(example.ids): example for example in examples}.values())
-
-
-def _lesson(plan: RlPlan, prompt: str, completion: str) -> Example:
-    given = plan.vocabulary.encode(prompt)
-    return Example(ids=[*given, *plan.vocabulary.encode(completion)], given=len(given))

@@ -6,13 +6,13 @@ import torch
 from suite.lm.training import Example
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
-from suite.rl.lessons import Lessons
+from suite.rl.sft_data import SftData
 from suite.rl.stage import StageBegin
-from suite.rl.taught import Taught
+from suite.rl.stages.sft import SftStage
 from tests.rl.cases import plan, settings
 
 
-class Given(Lessons):
+class Given(SftData):
     def of_step(self, step, count):
         return [Example(ids=range(1, length), given=length // 3) for length in (4, 9, 3, 7, 12, 5)]
 
@@ -21,7 +21,7 @@ def taught(**changes):
     wanted, attention = plan(dtype="float64", minibatch=6, **changes), settings()["attention"]
     policy, meter = new_decoder(wanted, attention), Meter()
     at = StageBegin(plan=wanted, planned=wanted.recipe.stages[0], attention=attention, policy=policy, teacher=None)
-    Taught(at, Given(), lr=1e-3).step(meter, looks=False)
+    SftStage(at, Given(), lr=1e-3).step(meter, looks=False)
     noted = {one.metric: one.value for one in meter.readings}
     return torch.nn.utils.parameters_to_vector(policy.parameters()).detach(), noted
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from suite.rl.whitening import whiten
+from suite.rl.advantages import whiten
 from tests.rl.examples import mask_of, padded, tensor
 
 VALUES, MASK = tensor([4.0, 1.0, 7.0], [2.0, 9.0, 9.0]), mask_of([3, 1], 3)
