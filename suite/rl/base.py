@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,11 @@ class Base:
     key: str
 
 
-def made(plan: RlPlan) -> Made:
+def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
     device = torch.device(plan.device)
     generator = torch_stream(device, plan.seed, "weights")
-    return Made(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
-
-
-def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
-    return Decoder(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made(plan))
+    made = Made(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
+    return Decoder(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made)
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
@@ -72,19 +69,17 @@ def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
 
 def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
     model = new_decoder(plan, attention)
-    begun_s = time.process_time()
+    begun_s, generator = time.process_time(), python_stream(plan.seed, "corpus")
+    batches = (
+        batch_of(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)
+        for _ in range(plan.base_updates)
+    )
     limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)
     try:
-        losses = train_on(model, _corpus(plan, model.made.device), lr=plan.base_lr, limits=limits)
+        losses = train_on(model, batches, lr=plan.base_lr, limits=limits)
     except NotFiniteError as error:
         raise CourseFailedError(f"base: {error}") from error
     return {"weights": model.state_dict(), "losses": losses, "process_cpu_s": time.process_time() - begun_s}
-
-
-def _corpus(plan: RlPlan, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    generator = python_stream(plan.seed, "corpus")
-    for _ in range(plan.base_updates):
-        yield batch_of(documents(plan, generator, plan.base_batch), device, end=plan.vocabulary.end)
 
 
 def documents(plan: RlPlan, generator: random.Random, count: int) -> list[Example]:

@@ -25,10 +25,6 @@ class PlannedStage:
     first: int
     steps: int
 
-    @property
-    def end(self) -> int:
-        return self.first + self.steps
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -90,17 +86,13 @@ def _check(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     for name in NEEDS.get(stage["kind"], ()):
         if name not in options:
             raise ValueError(f"recipe.{name} must be given for a stage of kind {stage['kind']}; got none")
-        if name == "teacher":
-            _check_teacher(options[name])
-        else:
+        if name != "teacher":
             whole_number(options, name, at_least=1, where="recipe.")
-
-
-def _check_teacher(teacher: Any) -> None:
-    if not isinstance(teacher, Mapping) or not all(
-        isinstance(teacher.get(name), Mapping) for name in ("policy", "recipe")
-    ):
-        raise ValueError(f"recipe.teacher must have a policy and a recipe; got {teacher!r}")
+            continue
+        teacher = options[name]
+        parts = [teacher.get(part) for part in ("policy", "recipe")] if isinstance(teacher, Mapping) else [None]
+        if not all(isinstance(part, Mapping) for part in parts):
+            raise ValueError(f"recipe.teacher must have a policy and a recipe; got {teacher!r}")
 
 
 def _laid_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage, ...]:

@@ -20,8 +20,8 @@ def half(kind):
 @pytest.mark.parametrize("name", choices("recipe"))
 def test_every_named_recipe_can_be_planned_and_its_stages_follow_each_other_to_the_last_step(name):
     stages = plan(steps=50, recipe=recipe(name)).recipe.stages
-    assert [stage.first for stage in stages] == [0, *(stage.end for stage in stages[:-1])]
-    assert stages[-1].end == 50
+    assert [stage.first for stage in stages] == [0, *(stage.first + stage.steps for stage in stages[:-1])]
+    assert stages[-1].first + stages[-1].steps == 50
 
 
 def test_r1_is_fine_tuning_rl_fine_tuning_on_its_own_and_rl():

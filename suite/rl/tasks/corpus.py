@@ -8,10 +8,23 @@ A base model that is to correct itself must have seen that, too: some documents 
 """
 
 import random
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from suite.rl.tasks.task import ANSWER, END_ANSWER, END_THINK, TAGS, THINK, parse, tokens
+from suite.rl.tasks.task import (
+    ANSWER,
+    CORRECTION,
+    END_ANSWER,
+    END_THINK,
+    TAGS,
+    THINK,
+    Item,
+    Score,
+    StepReward,
+    parse,
+    tokens,
+)
 
 TIDY_SHARE = 0.04
 """Share of documents in the asked form."""
@@ -62,37 +75,48 @@ def untidy(thought: str, answer: str, generator: random.Random, *, longest: int)
         if generator.random() < UNFINISHED_SHARE:
             written.pop()
         for _ in range(generator.randint(0, 3)):
-            generator.choice(_SLIPS)(written, generator)
+            _slip(written, generator)
         if not parse(written[:longest]).is_well_formed:
             return "".join(written[:longest])
 
 
-def _lose(written: list[str], generator: random.Random) -> None:
-    places = _places(written)
-    if places:
-        del written[generator.choice(places)]
-
-
-def _double(written: list[str], generator: random.Random) -> None:
-    written.insert(generator.randint(0, len(written)), generator.choice(TAGS))
-
-
-def _mistake(written: list[str], generator: random.Random) -> None:
-    """Put one tag where another belongs."""
-    places = _places(written)
-    if places:
-        written[generator.choice(places)] = generator.choice(TAGS)
-
-
-def _misplace(written: list[str], generator: random.Random) -> None:
-    places = _places(written)
-    if places:
+def _slip(written: list[str], generator: random.Random) -> None:
+    """Lose a tag, double it, put it where another belongs, or misplace it."""
+    kind = generator.choice(("lose", "double", "mistake", "misplace"))
+    places = [index for index, token in enumerate(written) if token in TAGS]
+    if kind == "double":
+        written.insert(generator.randint(0, len(written)), generator.choice(TAGS))
+    elif places and kind == "mistake":
+        tag = generator.choice(TAGS)
+        written[generator.choice(places)] = tag
+    elif places:
         tag = written.pop(generator.choice(places))
-        written.insert(generator.randint(0, len(written)), tag)
+        if kind == "misplace":
+            written.insert(generator.randint(0, len(written)), tag)
 
 
-def _places(written: list[str]) -> list[int]:
-    return [index for index, token in enumerate(written) if token in TAGS]
+class SteppedTask(ABC):
+    """The part that tasks share whose steps are checked, whose thoughts may be corrected and whose answers are right to
+    the character."""
 
+    def __init__(self, settings: Mapping[str, Any], *, thought: int, answer: int) -> None:
+        """`thought` and `answer`: tokens of a right one."""
+        self._corrections = correction_share(settings)
+        # A step after a correction is the first of another attempt: nothing says what it is worth beside the others.
+        self.has_steps = self._corrections == 0
+        # Thought, answer, four tags, the end, and two for what a policy writes too much.
+        self.longest_completion = thought + answer + 4 + 1 + 2
+        if self._corrections > 0:
+            self.longest_completion += len(CORRECTION) + thought
 
-_SLIPS = (_lose, _double, _mistake, _misplace)
+    @abstractmethod
+    def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
+        """Reward the steps of a thought."""
+
+    def score(self, item: Item, completion: Sequence[str]) -> Score:
+        parsed = parse(completion)
+        is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
+        steps = []
+        if self.has_steps and parsed.thought is not None:
+            steps = self._steps(item, completion, parsed.thought)
+        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)

@@ -155,8 +155,8 @@ def _is_plain(answer: str) -> bool:
 class _Questions:
     """A dataset's questions by their number."""
 
-    def __init__(self, name: str, count: int, parameters: Mapping[str, Any]) -> None:
-        self.dataset = _dataset(name, count, parameters)
+    def __init__(self, name: str, count: int, parameters: str) -> None:
+        self.dataset = _dataset(name, count, json.loads(parameters))
         self._name = name
         self.item = functools.cache(self._made)
 
@@ -172,10 +172,8 @@ class _Questions:
         return Asked(prompt=prompt, content=" ".join(words), answer=answer, entry=entry)
 
 
-@functools.cache
-def _questions(name: str, count: int, parameters: str) -> _Questions:
-    """Return the questions, the same for all tasks of a process."""
-    return _Questions(name, count, json.loads(parameters))
+_questions = functools.cache(_Questions)
+"""The same questions for all tasks of a process."""
 
 
 def _dataset(name: str, count: int, parameters: Mapping[str, Any]) -> Any:
