@@ -6,7 +6,7 @@ An algorithm is an estimator of advantages, a policy loss and a way to aggregate
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,27 +31,9 @@ from suite.records.holdings import (
 from suite.rl.advantages import Estimator, Scored
 from suite.rl.critic import Critic, explained_variance, value_loss
 from suite.rl.losses import Divisors, PolicyLoss, aggregate, kl_estimates
-from suite.rl.objective import ONE_AFTER_OTHER, TOGETHER, Objective
+from suite.rl.objective import ONE_AFTER_OTHER, TOGETHER, LearningPlan
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.rollout import Experience, step_rewards
-
-
-class LearningPlan(Protocol):
-    """The settings that a learner reads; conf/settings/learning.yaml and rl.yaml say what each is."""
-
-    objective: Objective
-    temperature: float
-    inner_epochs: int
-    minibatch: int
-    micro_batch: int
-    logits_chunk: int | None
-    update_order: str
-    value_coef: float
-    lr: float
-    critic_lr: float | None
-    warmup_updates: int
-    max_grad_norm: float
-    optimiser: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from tests.rl.examples import mask_of, padded, tensor
 VALUES, MASK = tensor([4.0, 1.0, 7.0], [2.0, 9.0, 9.0]), mask_of([3, 1], 3)
 
 
-def test_whitened_values_have_mean_zero_and_unbiased_variance_one_over_the_mask_and_are_zero_elsewhere():
+def test_whitened_values_have_mean_zero_and_variance_one():
     white = whiten(VALUES, MASK)
     assert white[MASK > 0].mean().item() == pytest.approx(0, abs=1e-15)
     assert white[MASK > 0].var().item() == pytest.approx(1, abs=1e-8)
@@ -17,7 +17,7 @@ def test_whitened_values_have_mean_zero_and_unbiased_variance_one_over_the_mask_
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("lengths", [[3, 1], [1, 0], [0, 0]])
-def test_equal_values_a_single_one_and_none_at_all_become_exactly_zero(dtype, lengths):
+def test_equal_or_single_values_whiten_to_exactly_zero(dtype, lengths):
     white = whiten(torch.full((2, 3), 0.1, dtype=dtype), mask_of(lengths, 3).to(dtype))
     assert bool((white == 0).all())
 

@@ -94,7 +94,7 @@ def test_padding_does_not_matter(algorithm, side):
     torch.testing.assert_close(gradients(algorithm, padded)[0], gradients(algorithm)[0], **SMALL_CHANGE)
 
 
-def test_the_order_of_policy_and_critic_and_the_form_of_adamw_do_not_matter():
+def test_update_order_and_form_of_adamw_do_not_matter():
     before, after = gradients("ppo", inner_epochs=2), gradients("ppo", inner_epochs=2, update_order="together")
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
@@ -110,7 +110,7 @@ def test_log_probabilities_in_chunks_give_the_same_update(algorithm, chunk):
     assert chunked_seen == pytest.approx(whole_seen, abs=1e-9)
 
 
-def test_a_critic_on_the_policys_trunk_moves_it_and_has_no_optimiser_of_its_own():
+def test_a_critic_on_the_policys_trunk_moves_it():
     wanted = plan("ppo", dtype="float64", critic="shared_trunk", minibatch=16)
     policy = new_decoder(wanted, settings()["attention"])
     one = Learner(wanted, policy, policy, Critic(policy, shares_trunk=True))
@@ -144,7 +144,7 @@ def test_the_first_update_is_on_policy():
     assert seen["clip_fraction_low"] == seen["clip_fraction_high"] == 0
 
 
-def test_equal_rewards_in_every_group_leave_a_group_relative_policy_as_it_is():
+def test_equal_rewards_leave_a_group_relative_policy_as_is():
     def equal(experience):
         return replace(experience, rewards_N=experience.groups_N.double())
 
@@ -154,7 +154,7 @@ def test_equal_rewards_in_every_group_leave_a_group_relative_policy_as_it_is():
     assert torch.equal(moved, untouched)
 
 
-def test_process_supervision_credits_a_token_with_the_steps_that_end_at_it_or_later():
+def test_process_supervision_credits_steps_that_end_later():
     wanted, one = learner("grpo", minibatch=16, supervision="process", kl_coef=0.0)
     experience = collect_rollouts(wanted, one.policy, Meter()).kept
     nothing = Score(accuracy=0.0, format=0.0, steps=[StepReward(end=1, reward=0.0)])

@@ -56,7 +56,9 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
     reached = {}
     for model, _ in expected:
         for parameter in model.parameters():
-            parameter.register_post_accumulate_grad_hook(lambda one: reached.update({one: one.grad.clone()}))
+            parameter.register_post_accumulate_grad_hook(
+                lambda parameter: reached.update({parameter: parameter.grad.clone()})
+            )
     seen = one.update(learnable, "test")
     for (model, _), gradient in zip(expected, gradients, strict=True):
         error = flat(reached[parameter] for parameter in model.parameters()) - gradient
@@ -66,7 +68,7 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
 
 
 def flat(tensors):
-    return torch.cat([one.flatten() for one in tensors])
+    return torch.cat([tensor.flatten() for tensor in tensors])
 
 
 def made_up():

@@ -7,7 +7,7 @@ COMPLETIONS = [
 ]
 
 
-def test_a_thought_is_what_stands_between_its_tags_and_corrects_itself_by_the_marker():
+def test_a_trace_stands_between_its_tags():
     thoughts = traces_of(COMPLETIONS)
     assert thoughts == [list("21!12"), None, None, None]
     assert corrects_itself(thoughts[0])
@@ -18,12 +18,12 @@ def test_of_several_answers_or_none_there_is_none():
     assert answers_of(COMPLETIONS) == ["12", "", "", ""]
 
 
-def test_the_commonest_answer_of_a_group_is_agreed_and_of_several_the_first():
+def test_the_first_of_the_commonest_answers_wins():
     assert majority_vote(["3", "1", "1", "2"], 4) == [0, 1, 1, 0]
     assert majority_vote(["3", "1", "1", "3"], 4) == [1, 0, 0, 1]
     assert majority_vote(["1", "1", "2", "2", "2", "1"], 3) == [1, 1, 0, 1, 1, 0]
 
 
-def test_no_answer_is_never_agreed_however_many_give_none():
+def test_a_missing_answer_has_no_vote():
     assert majority_vote(["", "", "", "2"], 4) == [0, 0, 0, 1]
     assert majority_vote(["", ""], 2) == [0, 0]

@@ -18,7 +18,7 @@ def half(kind):
 
 
 @pytest.mark.parametrize("name", choices("recipe"))
-def test_every_named_recipe_can_be_planned_and_its_stages_follow_each_other_to_the_last_step(name):
+def test_every_named_recipe_fills_all_steps_with_its_stages(name):
     stages = plan(steps=50, recipe=recipe(name)).recipe.stages
     assert [stage.first for stage in stages] == [0, *(stage.first + stage.steps for stage in stages[:-1])]
     assert stages[-1].first + stages[-1].steps == 50
@@ -33,7 +33,7 @@ def test_r1_is_fine_tuning_rl_fine_tuning_on_its_own_and_rl():
     ]
 
 
-def test_the_code_of_a_recipe_is_that_of_its_stages_and_of_its_teachers():
+def test_a_recipe_names_the_code_of_all_its_stages():
     modules = stage_modules(recipe("distill"))
     assert set(modules) == {f"suite.rl.stages.{name}" for name in ("distill", "sft", "rl", "rejection_sampling")}
     assert all(callable(locate(f"{module}.begin")) for module in modules)
@@ -75,7 +75,7 @@ def test_what_is_no_recipe_is_refused_in_a_sentence(changes, sentence):
         plan(**changes)
 
 
-def test_a_policy_that_writes_no_tokens_of_the_tasks_learns_by_rl_alone(monkeypatch):
+def test_a_policy_without_task_tokens_learns_by_rl_alone(monkeypatch):
     monkeypatch.setattr(TaskVocabulary, "is_of_tasks", False)
     assert plan().recipe.is_rl_alone
     with pytest.raises(ValueError, match=r"learns by recipe=r1_zero alone; got stages sft$"):

@@ -1,12 +1,23 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from suite.lm.sampling import Samples
+from suite.lm.sampling import Prompts, Samples
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
-from suite.rl.rollout import collect_rollouts, groups_with_signal, rewards_of, scores_of, step_rewards
+from suite.rl.rollout import (
+    Experience,
+    collect_rollouts,
+    groups_with_signal,
+    rewards_of,
+    rollout_readings,
+    scores_of,
+    step_rewards,
+)
 from suite.rl.tasks.task import Item, Score, StepReward
 from tests.rl.cases import plan, settings
+from tests.rl.examples import mask_of, tensor
 
 
 class Lottery:
@@ -46,7 +57,7 @@ def samples(lengths, longest=8, truncated=()):
     )
 
 
-def test_a_step_meets_the_same_prompts_and_noise_whatever_came_before():
+def test_a_step_meets_the_same_prompts_and_noise():
     assert torch.equal(gathered(4).kept.tokens_NT, gathered(4).kept.tokens_NT)
     assert not torch.equal(gathered(4).kept.prompts.tokens_PS, gathered(5).kept.prompts.tokens_PS)
 
@@ -90,7 +101,7 @@ def test_the_reward_is_accuracy_and_weighted_format():
     assert rewards_of(wanted, scores, samples([2, 3, 4])).tolist() == [1.25, 0.25, 1.0]
 
 
-def test_a_majority_says_what_is_right_in_place_of_the_key_and_recorded_accuracy_stays_the_keys():
+def test_a_majority_rewards_and_the_key_keeps_the_accuracy():
     wanted = plan(reward_from="majority", num_generations=4, prompts_per_step=4)
     ids = [wanted.vocabulary.encode(f"<answer>{answer}</answer>") for answer in ("21", "21", "12", "21")]
     given = Samples(
@@ -139,3 +150,42 @@ def test_a_scorer_sees_the_completion_without_its_end(is_truncated):
     )
     (score,) = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")], given)
     assert (score.accuracy, score.format) == (1.0, 1.0)
+
+
+PLAN = SimpleNamespace(vocabulary=SimpleNamespace(decode=lambda ids: ["<think>", "1", "!", "</think>"][: len(ids)]))
+HALF_RIGHT = [StepReward(end=0, reward=1.0), StepReward(end=1, reward=0.0)]
+
+
+def rollout(lengths, rewards, groups, truncated, scores):
+    mask = mask_of(lengths, 4)
+    return Experience(
+        prompts=Prompts(tokens_PS=torch.zeros(len(lengths), 2, dtype=torch.long)),
+        tokens_NT=torch.zeros_like(mask).long(),
+        mask_NT=mask,
+        log_probs_NT=torch.zeros_like(mask),
+        entropy_NT=0.5 * mask,
+        is_truncated_N=torch.tensor(truncated),
+        groups_N=torch.tensor(groups),
+        rewards_N=tensor(*rewards),
+        scores=scores,
+    )
+
+
+def test_every_reading_is_a_mean_over_all_rounds():
+    right, wrong = Score(accuracy=1.0, format=1.0, steps=HALF_RIGHT), Score(accuracy=0.0, format=1.0)
+    one = rollout([4, 3, 2, 1], [1, 0, 1, 1], [0, 0, 1, 1], [True, False, False, False], [right, wrong, right, right])
+    two = rollout([4, 4], [0, 0], [2, 2], [True, True], [wrong, Score(accuracy=0.0, format=0.0)])
+    assert rollout_readings(PLAN, [one, two]) == {
+        "completions": 6,
+        "sampled_tokens": 18,
+        "reward": 0.5,
+        "accuracy": 0.5,
+        "format": pytest.approx(5 / 6),
+        "step_reward": 0.5,
+        "thought_length": 2,
+        "corrections": 0.5,
+        "entropy": 0.5,
+        "groups_without_signal": pytest.approx(0.75),
+        "completion_length": 3,
+        "truncated": 0.5,
+    }

@@ -22,12 +22,12 @@ def pool(count, first=0):
     return Pool(plan(), [Example(ids=[number]) for number in range(count)], first=first)
 
 
-def test_a_pool_is_read_over_and_over_each_text_as_often_as_any_other_and_in_another_order():
+def test_a_pool_is_read_evenly_in_changing_orders():
     lessons = pool(5, first=3)
     read = [lesson.ids[0] for step in range(3, 8) for lesson in lessons.of_step(step, 4)]
     assert set(Counter(read).values()) == {4}
     passes = [read[start : start + 5] for start in range(0, 20, 5)]
-    assert all(sorted(one) == list(range(5)) for one in passes)
+    assert all(sorted(order) == list(range(5)) for order in passes)
     assert len(set(map(tuple, passes))) > 1
 
 
@@ -39,7 +39,7 @@ def test_an_empty_pool_has_nothing_to_learn_from():
     assert pool(0).of_step(0, 4) == []
 
 
-def test_solutions_are_right_learnt_behind_their_prompts_and_of_no_held_out_content():
+def test_solutions_are_right_and_of_no_held_out_content():
     wanted = plan()
     for lesson in solutions(wanted, 20):
         prompt, completion = (wanted.vocabulary.decode(ids) for ids in (lesson.ids[:4], lesson.ids[4:]))
@@ -55,7 +55,7 @@ def test_more_of_the_corpus_is_new_at_every_step():
 
 
 @pytest.mark.parametrize("valid", [None, torch.tensor([[False, True]] + [[True, True]] * 3)])
-def test_what_is_right_and_in_form_is_kept_with_its_own_prompt_and_without_its_end(valid):
+def test_verified_completions_keep_prompt_and_lose_the_end(valid):
     zeros = torch.zeros(4, 3)
     experience = Experience(
         prompts=Prompts(tokens_PS=torch.tensor([[7, 8]] * 4), valid_PS=valid),
@@ -77,7 +77,7 @@ def test_equal_texts_are_kept_once():
     assert distinct(texts) == texts[:2]
 
 
-def test_a_decoder_is_sampled_once_at_the_first_step_and_asks_each_prompt_once():
+def test_a_decoder_is_sampled_once_at_the_first_step():
     wanted = plan(steps=10, recipe={**recipe("r1"), "rollouts": 2})
     lessons = Sampled(wanted, new_decoder(wanted, settings()["attention"]), first=3)
     meter = Meter()

@@ -10,7 +10,7 @@ from typing import Any
 from suite.configuration.files import choices, read_choice, read_settings
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
-from suite.rl.conformance.oracle import Asked
+from suite.rl.conformance.oracle import FormulaSettings
 from suite.rl.objective import Objective, objective_from
 
 ALLOWED = 1e-12
@@ -48,9 +48,9 @@ def _settings() -> Mapping[str, Any]:
     return read_settings("rl")
 
 
-def asked(objective: Objective) -> Asked:
+def formula_settings(objective: Objective) -> FormulaSettings:
     """Return the same settings as the oracle reads them."""
-    return Asked(
+    return FormulaSettings(
         gamma=objective.gamma,
         lam=1.0 if objective.lam is None else objective.lam,
         scale_rewards=objective.scale_rewards,

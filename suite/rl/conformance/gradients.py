@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from suite.rl.advantages import Estimated, Estimator, Scored
 from suite.rl.conformance import oracle
-from suite.rl.conformance.cases import Ledger, asked, formula, objective
+from suite.rl.conformance.cases import Ledger, formula, formula_settings, objective
 from suite.rl.conformance.oracle import Completion, Problem, Table, another_policy, one_choice, short_sequences
 from suite.rl.conformance.production import batch_of, differentiate_draws
 from suite.rl.losses import kl_estimates
@@ -156,7 +156,7 @@ def _check(
     factor: float | None = None,
     values: Sequence[float] | None = None,
     estimate: Estimator | None = None,
-    truth: Callable[[Sequence[Completion], oracle.Asked], oracle.Rows] | None = None,
+    truth: Callable[[Sequence[Completion], oracle.FormulaSettings], oracle.Rows] | None = None,
 ) -> None:
     """Note a comparison of the code's expected gradient with the true one. It must be what the oracle expects of the
     formula, and where there is a factor the true gradient times that."""
@@ -198,14 +198,14 @@ def expectation(
     draws: Draws,
     objective: Objective,
     values: Sequence[float],
-    estimate: Callable[[Sequence[Completion], oracle.Asked], oracle.Rows],
+    estimate: Callable[[Sequence[Completion], oracle.FormulaSettings], oracle.Rows],
 ) -> Row:
     """Return the oracle's expected gradient for an objective without KL in the loss."""
     total = np.zeros_like(draws.problem.policy_SK)
     for group, weight in zip(draws.groups, draws.weights, strict=True):
         completions = draws.completions(group, objective, values)
         total += weight * draws.gradient(
-            group, slopes_of(completions, objective, estimate(completions, asked(objective)))
+            group, slopes_of(completions, objective, estimate(completions, formula_settings(objective)))
         )
     row: Row = total.ravel()
     return row
@@ -216,7 +216,7 @@ def slopes_of(completions: Sequence[Completion], objective: Objective, advantage
     weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
     rows = []
     for completion, row, weight in zip(completions, advantages, weights, strict=True):
-        slopes = oracle.POLICY_LOSSES[objective.policy_loss](completion, row, weight, asked(objective))
+        slopes = oracle.POLICY_LOSSES[objective.policy_loss](completion, row, weight, formula_settings(objective))
         for t in range(completion.length if objective.kl_in_loss else 0):
             slope = oracle.kl_slope(
                 objective.kl_type, completion.log_p[t], completion.log_reference[t], completion.log_old[t]
@@ -231,7 +231,7 @@ def loss_of(completions: Sequence[Completion], objective: Objective, advantages:
     weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
     total = 0.0
     for completion, row, weight in zip(completions, advantages, weights, strict=True):
-        losses = oracle.token_losses(objective.policy_loss, completion, row, asked(objective))
+        losses = oracle.token_losses(objective.policy_loss, completion, row, formula_settings(objective))
         for t in range(completion.length):
             kl = oracle.kl_estimate(
                 objective.kl_type, completion.log_p[t], completion.log_reference[t], completion.log_old[t]

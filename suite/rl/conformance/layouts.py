@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from suite.rl.conformance import oracle
-from suite.rl.conformance.cases import Ledger, asked, cases, formula
+from suite.rl.conformance.cases import Ledger, cases, formula, formula_settings
 from suite.rl.conformance.gradients import loss_of, slopes_of
 from suite.rl.conformance.oracle import Completion
 from suite.rl.conformance.production import Differentiated, batch_of, differentiate, new_values
@@ -39,7 +39,7 @@ def _check_formulas(
     span = f"formulas {name}"
     if formula(objective) not in oracle.ESTIMATORS or objective.policy_loss not in oracle.POLICY_LOSSES:
         return
-    wanted = asked(objective)
+    wanted = formula_settings(objective)
     advantages = oracle.ESTIMATORS[formula(objective)](completions, wanted)
     worst = [_gap(plain.estimated.advantages_NT, advantages)]
     ledger.expect(span, "an advantage", worst[0])

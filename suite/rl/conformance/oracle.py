@@ -200,7 +200,7 @@ DEVIATION_EPSILON, VARIANCE_EPSILON = 1e-6, 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class FormulaSettings:
     """The settings that a formula reads."""
 
     gamma: float = 1.0
@@ -223,37 +223,37 @@ def discounted(rewards: Sequence[float], decay: float) -> list[float]:
     return [sum(decay ** (u - t) * rewards[u] for u in range(t, len(rewards))) for t in range(len(rewards))]
 
 
-def gae_before_whitening(completions: Sequence[Completion], asked: Asked) -> Rows:
+def gae_before_whitening(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         after = [*completion.values[1:], 0.0][: completion.length]
         errors = [
-            r + asked.gamma * v1 - v
+            r + settings.gamma * v1 - v
             for r, v1, v in zip(completion.token_rewards, after, completion.values, strict=True)
         ]
-        rows.append(discounted(errors, asked.gamma * asked.lam))
+        rows.append(discounted(errors, settings.gamma * settings.lam))
     return rows
 
 
-def gae(completions: Sequence[Completion], asked: Asked) -> Rows:
-    return whitened(gae_before_whitening(completions, asked))
+def gae(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    return whitened(gae_before_whitening(completions, settings))
 
 
-def reinforce_plus_plus(completions: Sequence[Completion], asked: Asked) -> Rows:
-    return whitened([discounted(completion.token_rewards, asked.gamma) for completion in completions])
+def reinforce_plus_plus(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    return whitened([discounted(completion.token_rewards, settings.gamma) for completion in completions])
 
 
-def grpo(completions: Sequence[Completion], asked: Asked) -> Rows:
+def grpo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         others = [other.total_reward for other in completions if other.group == completion.group]
         advantage = (completion.total_reward - statistics.fmean(others)) if len(set(others)) > 1 else 0.0
         everything = [other.total_reward for other in completions]
-        rows.append([advantage / _scale(asked, others, everything)] * completion.length)
+        rows.append([advantage / _scale(settings, others, everything)] * completion.length)
     return rows
 
 
-def grpo_process(completions: Sequence[Completion], asked: Asked) -> Rows:
+def grpo_process(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         of_group = [reward for other in completions if other.group == completion.group for _, reward in other.steps]
@@ -262,20 +262,20 @@ def grpo_process(completions: Sequence[Completion], asked: Asked) -> Rows:
         for t in range(completion.length):
             later = [reward for end, reward in completion.steps if end >= t] if len(set(of_group)) > 1 else []
             row.append(
-                sum((r - statistics.fmean(of_group)) / _scale(asked, of_group, everything) for r in later) or 0.0
+                sum((r - statistics.fmean(of_group)) / _scale(settings, of_group, everything) for r in later) or 0.0
             )
         rows.append(row)
     return rows
 
 
-def _scale(asked: Asked, of_group: Sequence[float], everything: Sequence[float]) -> float:
-    if asked.scale_rewards not in ("group", "batch"):
+def _scale(settings: FormulaSettings, of_group: Sequence[float], everything: Sequence[float]) -> float:
+    if settings.scale_rewards not in ("group", "batch"):
         return 1.0
-    compared = of_group if asked.scale_rewards == "group" else everything
+    compared = of_group if settings.scale_rewards == "group" else everything
     return (statistics.stdev(compared) if len(compared) > 1 else 0.0) + DEVIATION_EPSILON
 
 
-def rloo(completions: Sequence[Completion], asked: Asked) -> Rows:
+def rloo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     rows = []
     for completion in completions:
         others = [
@@ -285,11 +285,11 @@ def rloo(completions: Sequence[Completion], asked: Asked) -> Rows:
     return rows
 
 
-def reinforce_plus_plus_baseline(completions: Sequence[Completion], asked: Asked) -> Rows:
-    return whitened(grpo(completions, Asked(scale_rewards="none")))
+def reinforce_plus_plus_baseline(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    return whitened(grpo(completions, FormulaSettings(scale_rewards="none")))
 
 
-ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], Asked], Rows]] = {
+ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], FormulaSettings], Rows]] = {
     "gae": gae,
     "grpo": grpo,
     "grpo process": grpo_process,
@@ -299,71 +299,83 @@ ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], Asked], Rows]] = {
 }
 
 
-def vanilla(completion: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
+def vanilla(
+    completion: Completion, advantages: Sequence[float], weights: Sequence[float], settings: FormulaSettings
+) -> list[float]:
     """Return the slope of the weighed loss by each token's log π, as all policy losses here do."""
     slopes = []
     for log_p, log_old, advantage, weight in zip(
         completion.log_p, completion.log_old, advantages, weights, strict=True
     ):
         ratio = math.exp(log_p - log_old)
-        stopped = ratio > 1 + asked.clip_ratio_high if advantage > 0 else ratio < 1 - asked.clip_ratio_low
-        if asked.clip_ratio_c is not None and advantage < 0 and ratio > asked.clip_ratio_c:
+        stopped = ratio > 1 + settings.clip_ratio_high if advantage > 0 else ratio < 1 - settings.clip_ratio_low
+        if settings.clip_ratio_c is not None and advantage < 0 and ratio > settings.clip_ratio_c:
             stopped = True
         slopes.append(0.0 if stopped else -weight * ratio * advantage)
     return slopes
 
 
-def gspo(completion: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
+def gspo(
+    completion: Completion, advantages: Sequence[float], weights: Sequence[float], settings: FormulaSettings
+) -> list[float]:
     if not completion.length:
         return []
     ratio = math.exp(statistics.fmean(new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)))
     total = 0.0
     for advantage, weight in zip(advantages, weights, strict=True):
-        stopped = ratio > 1 + asked.clip_ratio_high if advantage > 0 else ratio < 1 - asked.clip_ratio_low
+        stopped = ratio > 1 + settings.clip_ratio_high if advantage > 0 else ratio < 1 - settings.clip_ratio_low
         total -= 0.0 if stopped else weight * ratio * advantage
     return [total / completion.length] * completion.length
 
 
-def cispo(completion: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
+def cispo(
+    completion: Completion, advantages: Sequence[float], weights: Sequence[float], settings: FormulaSettings
+) -> list[float]:
     slopes = []
     for log_p, log_old, advantage, weight in zip(
         completion.log_p, completion.log_old, advantages, weights, strict=True
     ):
-        ratio = min(max(math.exp(log_p - log_old), 1 - asked.clip_ratio_low), 1 + asked.clip_ratio_high)
+        ratio = min(max(math.exp(log_p - log_old), 1 - settings.clip_ratio_low), 1 + settings.clip_ratio_high)
         slopes.append(-weight * ratio * advantage)
     return slopes
 
 
-POLICY_LOSSES: Mapping[str, Callable[[Completion, Sequence[float], Sequence[float], Asked], list[float]]] = {
+POLICY_LOSSES: Mapping[str, Callable[[Completion, Sequence[float], Sequence[float], FormulaSettings], list[float]]] = {
     "vanilla": vanilla,
     "gspo": gspo,
     "cispo": cispo,
 }
 
 
-def token_losses(name: str, completion: Completion, advantages: Sequence[float], asked: Asked) -> list[float]:
+def token_losses(
+    name: str, completion: Completion, advantages: Sequence[float], settings: FormulaSettings
+) -> list[float]:
     """Return the losses that the slopes of a policy loss belong to."""
     losses = []
     logs = [new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)]
     for log_p, log_ratio, advantage in zip(completion.log_p, logs, advantages, strict=True):
         ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
-        bounded = min(max(ratio, 1 - asked.clip_ratio_low), 1 + asked.clip_ratio_high)
+        bounded = min(max(ratio, 1 - settings.clip_ratio_low), 1 + settings.clip_ratio_high)
         gain = bounded * advantage * log_p if name == "cispo" else min(ratio * advantage, bounded * advantage)
-        if name == "vanilla" and asked.clip_ratio_c is not None and advantage < 0:
-            gain = max(gain, asked.clip_ratio_c * advantage)
+        if name == "vanilla" and settings.clip_ratio_c is not None and advantage < 0:
+            gain = max(gain, settings.clip_ratio_c * advantage)
         losses.append(-gain)
     return losses
 
 
-def clipped(name: str, completion: Completion, advantages: Sequence[float], asked: Asked) -> tuple[int, int]:
+def clipped(
+    name: str, completion: Completion, advantages: Sequence[float], settings: FormulaSettings
+) -> tuple[int, int]:
     """Count the tokens whose ratio a bound replaced, at the lower and at the upper end."""
     low = high = 0
     logs = [new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)]
     for log_ratio, advantage in zip(logs, advantages, strict=True):
         ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
-        low += ratio < 1 - asked.clip_ratio_low and (advantage < 0 or name == "cispo")
-        high += ratio > 1 + asked.clip_ratio_high and (advantage > 0 or name == "cispo")
-        high += name == "vanilla" and asked.clip_ratio_c is not None and advantage < 0 and ratio > asked.clip_ratio_c
+        low += ratio < 1 - settings.clip_ratio_low and (advantage < 0 or name == "cispo")
+        high += ratio > 1 + settings.clip_ratio_high and (advantage > 0 or name == "cispo")
+        high += (
+            name == "vanilla" and settings.clip_ratio_c is not None and advantage < 0 and ratio > settings.clip_ratio_c
+        )
     return low, high
 
 

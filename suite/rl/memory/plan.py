@@ -4,18 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration.values import not_negative, one_of, optional_whole_number, positive_number, whole_number
+from suite.configuration.values import not_negative, one_of, optional_whole_number, whole_number
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
-from suite.rl.objective import (
-    CRITICS,
-    ONE_AFTER_OTHER,
-    OPTIMISERS,
-    SHARED_TRUNK,
-    UPDATE_ORDERS,
-    logits_chunk_from,
-    objective_from,
-)
-from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
+from suite.rl.objective import LearningPlan
 from suite.theory.decoder_shape import decoder_shape
 
 BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
@@ -26,7 +17,7 @@ ELEMENT_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}
 """Bytes of an element that is computed with; a mixed recipe trains in float32 beside it."""
 
 
-class RlMemoryPlan:
+class RlMemoryPlan(LearningPlan):
     """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
 
     dtype = "bfloat16"
@@ -43,18 +34,8 @@ class RlMemoryPlan:
         )
         self.seq_len = whole_number(settings, "seq_len", at_least=3)
         self.prompt_len = whole_number(settings, "prompt_len", at_least=1, at_most=self.seq_len - 2)
-        ESTIMATORS.check(settings["adv_estimator"])
-        POLICY_LOSSES.check(settings["policy_loss"])
-        self.objective = objective_from(settings, longest_completion=self.completion_len)
-        self._take_budget(settings)
-        self._take_update(settings)
-        self._take_models(settings)
-        self._check_together()
+        super().__init__(settings, longest_completion=self.completion_len)
 
-    def _take_budget(self, settings: Mapping[str, Any]) -> None:
-        self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
-        self.num_generations = whole_number(settings, "num_generations", at_least=1)
-        self.completions = self.prompts_per_step * self.num_generations
         self.minibatch = self.completions
         if settings["minibatch"] is not None:
             self.minibatch = whole_number(settings, "minibatch", at_least=1, at_most=self.completions)
@@ -63,27 +44,20 @@ class RlMemoryPlan:
         self.prefill_tokens = whole_number(settings, "prefill_tokens", at_least=1)
         self.shards: int = one_of(settings, "shards", SHARDS)
         self.reserve_bytes_per_device = not_negative(settings, "reserve_bytes_per_device")
-
-    def _take_update(self, settings: Mapping[str, Any]) -> None:
-        self.temperature = positive_number(settings, "temperature")
         self.precision: str = one_of(settings, "precision", PRECISIONS)
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
-        self.logits_chunk = logits_chunk_from(settings, self.objective)
-        self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
         self.lora_rank = optional_whole_number(settings, "lora_rank")
-        self.value_coef = not_negative(settings, "value_coef")
-        self.update_order, self.shares_trunk = ONE_AFTER_OTHER, False
-        if self.objective.has_critic:
-            self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
-            self.shares_trunk = one_of(settings, "critic", CRITICS) == SHARED_TRUNK
         self.critic_lr = self.lr if self.has_own_critic else None
-
-    def _take_models(self, settings: Mapping[str, Any]) -> None:
         reference = one_of(settings, "reference", (DEVICE, OFFLOADED))
         self.scorers_offloaded: bool = reference == OFFLOADED
         self.has_reward_model: bool = one_of(settings, "reward_model", (NONE, "own")) == "own"
         self.engine: str = one_of(settings, "engine", (SHARED, COPY, NONE))
         self.engine_sleeps: bool = one_of(settings, "engine_sleeps", (True, False))
+        if not self.divides(self.shards):
+            raise ValueError(
+                f"shards x micro_batch must be at most the minibatch, which is {self.minibatch}; "
+                f"got {self.shards} x {self.micro_batch}"
+            )
 
     @property
     def completion_len(self) -> int:
@@ -141,10 +115,3 @@ class RlMemoryPlan:
     def least_bytes(self) -> float:
         """Return the bytes of this machine: fake tensors hold nothing."""
         return 0.0
-
-    def _check_together(self) -> None:
-        if not self.divides(self.shards):
-            raise ValueError(
-                f"shards x micro_batch must be at most the minibatch, which is {self.minibatch}; "
-                f"got {self.shards} x {self.micro_batch}"
-            )

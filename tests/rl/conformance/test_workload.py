@@ -37,7 +37,7 @@ def test_the_published_numbers_of_one_choice_of_seven_come_out(seen):
         assert seen[f"kl k3_unbiased in the loss, {where}", "gradient_bias"] < 1e-12
 
 
-def test_an_unbiased_estimator_has_no_bias_and_the_divisor_by_a_deviation_has_one(seen):
+def test_an_unbiased_estimator_has_exactly_no_bias(seen):
     assert seen["estimator rloo", "gradient_bias"] < 1e-12
     assert seen["estimator grpo scale_rewards=none", "gradient_norm_ratio"] == pytest.approx(3 / 4, abs=1e-12)
     assert seen["estimator grpo scale_rewards=none", "gradient_cosine"] == pytest.approx(1, abs=1e-12)
@@ -46,7 +46,7 @@ def test_an_unbiased_estimator_has_no_bias_and_the_divisor_by_a_deviation_has_on
     assert seen["aggregation seq-mean-token-mean", "gradient_cosine"] < 0.99
 
 
-def test_every_estimator_and_policy_loss_of_the_suite_is_looked_at(seen):
+def test_every_estimator_and_policy_loss_is_checked(seen):
     spans = {span for span, _ in seen}
     for name in ESTIMATORS.names:
         assert any(span.startswith(f"estimator {name}") for span in spans)

@@ -22,7 +22,7 @@ def taught(**changes):
     policy, meter = new_decoder(wanted, attention), Meter()
     at = StageBegin(plan=wanted, planned=wanted.recipe.stages[0], attention=attention, policy=policy, teacher=None)
     SftStage(at, Given(), lr=1e-3).step(meter, looks=False)
-    noted = {one.metric: one.value for one in meter.readings}
+    noted = {reading.metric: reading.value for reading in meter.readings}
     return torch.nn.utils.parameters_to_vector(policy.parameters()).detach(), noted
 
 

@@ -8,7 +8,7 @@ VALUES, OLD = tensor([1.0, 0.1, 5.0], [2.0, 9.0, 9.0]), tensor([0.0, 0.0, 0.0], 
 RETURNS, MASK = tensor([2.0, 1.0, 5.5], [1.0, -9.0, torch.nan]), mask_of([3, 1], 3)
 
 
-def test_the_worse_of_value_and_clipped_value_counts_over_the_minibatchs_tokens():
+def test_the_worse_of_value_and_clipped_value_counts():
     # Clipped values .5, .1, .5, 2: squares 2.25, .81, 25, 1, each at least the unclipped 1, .81, .25, 1.
     clipped = value_loss(VALUES, OLD, RETURNS, MASK, 0.5, tokens=8)
     assert clipped.item() == pytest.approx((2.25 + 0.81 + 25 + 1) / 16, abs=1e-14)
@@ -32,7 +32,7 @@ def test_micro_batches_add_up_and_padding_gets_no_gradient():
     assert bool((gradients[0][MASK == 0] == 0).all())
 
 
-def test_explained_variance_is_one_for_a_perfect_critic_and_zero_for_a_constant_one():
+def test_a_perfect_critic_explains_all_a_constant_none():
     assert explained_variance(RETURNS, RETURNS, MASK) == 1
     assert explained_variance(torch.zeros_like(RETURNS), RETURNS, MASK) == pytest.approx(0, abs=1e-15)
 
