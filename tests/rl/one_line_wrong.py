@@ -1,7 +1,7 @@
-"""One line of a scratch copy of the package changed, and what becomes of a case that runs it: of conformance, or where
-the line is none of the formulas', of a tiny training run.
+"""Wrong lines: a line of a scratch copy of the package is changed, and a case runs it, of conformance, or where the
+line is none of the formulas', of a tiny training run.
 
-    python tests/rl/one_line_wrong.py
+python tests/rl/one_line_wrong.py
 
 Prints a line a change: the status that the case's record would have, and the reason. torch is loaded once, and every
 change is run by a fork of its own, which finds the copy first.

@@ -1,4 +1,4 @@
-"""What must not matter to an update, and what must: in float64, on a tiny policy."""
+"""An update in float64, on a tiny policy: what must not matter to it, and what must."""
 
 from dataclasses import replace
 
@@ -41,7 +41,8 @@ def learner(algorithm, **changes):
 
 
 def gradients(algorithm, change=lambda experience: experience, **changes):
-    """Of the first minibatch, which is the whole batch; rewards are made up, since an untrained policy earns none."""
+    """Return the gradients of the first minibatch, which is the whole batch; rewards are made up, since an untrained
+    policy earns none."""
     wanted, one = learner(algorithm, minibatch=16, **changes)
     experience = collect_rollouts(replaced(wanted, filter_groups=False), one.policy, Meter()).kept
     rewards = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)

@@ -92,7 +92,7 @@ def made_up():
 
 
 def read(wanted, one, experience):
-    """Of each completion's tokens, what policy, reference and critic say."""
+    """Return what policy, reference and critic say of each completion's tokens."""
     prompts, tokens = experience.prompts.tokens_PS, experience.tokens_NT
     whole, first = torch.cat((prompts, tokens), dim=1)[:, :-1], prompts.shape[1] - 1
 
@@ -152,7 +152,7 @@ def token_losses(objective, log_p, log_old, log_reference, advantage):
 
 
 def divergence(kl_type, log_p, log_reference):
-    """Of the policy from the reference, by a token that the policy sampled."""
+    """Estimate the divergence of the policy from the reference at a token that the policy sampled."""
     if kl_type == "k1":
         return log_p - log_reference
     if kl_type == "k2":

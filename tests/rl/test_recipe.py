@@ -1,4 +1,4 @@
-"""How a run's steps are shared among the stages of a recipe, and what no recipe may be."""
+"""Recipes: a run's steps are shared among the stages, and what is no recipe is refused."""
 
 import re
 

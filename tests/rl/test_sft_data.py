@@ -1,4 +1,4 @@
-"""What a stage of fine-tuning reads: a pool over and over, or what a decoder answered rightly."""
+"""The texts of fine-tuning: a pool over and over, or what a decoder answered rightly."""
 
 from collections import Counter
 

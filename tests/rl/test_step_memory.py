@@ -1,4 +1,4 @@
-"""What a run with track_memory=true says of its phases, held against what torch's allocator did in the same pass."""
+"""The phases of a run with track_memory=true, compared with what torch's allocator did in the same pass."""
 
 import gc
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ FLOAT = 4
 
 @pytest.fixture
 def no_garbage():
-    """What an earlier test left is not given back in the middle of this one, which the allocator would see."""
+    """Keep what an earlier test left from being given back in the middle of this one, which the allocator would see."""
     gc.collect()
     gc.disable()
     yield
@@ -35,7 +35,7 @@ def no_garbage():
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """Where the base model lies, for all tests."""
+    """Make the folder of the base model, for all tests."""
     return tmp_path_factory.mktemp("shared")
 
 
@@ -57,7 +57,7 @@ def stepped(workload, *probes, steps=1):
 
 
 def held(readings, phase, step=0):
-    """By owner and kind."""
+    """Return bytes by owner and kind."""
     parts = {
         parts_of(reading.span): reading.value for reading in readings if reading.metric == PART and reading.step == step
     }

@@ -1,4 +1,4 @@
-"""What must hold whichever estimator it is: layout does not matter, and nothing is NaN."""
+"""Every estimator alike: layout does not matter, and nothing is NaN."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What every task promises, held against each task of our own that has a file in conf/task."""
+"""The promises of every task, checked for each task of our own that has a file in conf/task."""
 
 import random
 import re
