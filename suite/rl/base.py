@@ -56,7 +56,8 @@ def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
     read from where it lies. Raise UnsupportedError for one that is not as its sizes say."""
     if plan.policy.checkpoint is not None:
         return _read(plan, plan.policy.checkpoint, settings["attention"])
-    key = _key(settings)
+    named = {name: settings[name] for name in DEPENDS_ON}
+    key = artifact_key({"seed": settings["seed"], **named}, {"base": f"{__name__}.base_model", **named})
     found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"]))
     return Base(**found, key=key)
 
@@ -89,8 +90,7 @@ def documents(plan: RlPlan, generator: random.Random, count: int) -> list[Exampl
     return [Example(ids=plan.vocabulary.encode(text)) for text in texts]
 
 
-def _key(settings: Mapping[str, Any]) -> str:
-    named = {name: settings[name] for name in DEPENDS_ON}
-    code = code_digest({"base": f"{__name__}.base_model", **named})
-    parts = [json.dumps({"seed": settings["seed"], **named}, sort_keys=True), code, torch.__version__]
+def artifact_key(settings: Mapping[str, Any], code: Mapping[str, Any]) -> str:
+    """Return the key of a trained decoder: of its settings, the code that `code` names, and torch."""
+    parts = [json.dumps(settings, sort_keys=True), code_digest(code), torch.__version__]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

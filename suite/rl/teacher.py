@@ -4,24 +4,19 @@ The first case that needs it trains it and leaves it beside the runs, as base mo
 the record of each case that learns from it.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from suite.lm.decoder import Decoder
 from suite.measure.course import CourseFailedError
 from suite.measure.made_once import made_once
 from suite.measure.meter import Meter
 from suite.records.case import comparable
-from suite.records.code import code_digest
 from suite.records.rl_metrics import EVALUATE
-from suite.rl.base import new_decoder
+from suite.rl.base import artifact_key, new_decoder
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import teacher_settings
 
@@ -55,7 +50,8 @@ def teacher_of(
 ) -> Teacher:
     """Train it here by the course of its settings, or read it from where another case left it."""
     of_teacher = teacher_settings(settings)
-    plan, key = RlPlan(of_teacher), _key(of_teacher)
+    of_case = {name: value for name, value in comparable(of_teacher).items() if name not in NOT_LEARNT_FROM}
+    plan, key = RlPlan(of_teacher), artifact_key(of_case, of_teacher)
     found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
     decoder = new_decoder(plan, of_teacher["attention"])
     decoder.load_state_dict(found.pop("weights"))
@@ -75,9 +71,3 @@ def _trained(course: TeachersCourse, shared: Path) -> dict[str, Any]:
     wanted = EVALUATE, "heldout_accuracy"
     accuracies = [reading.value for reading in meter.readings if (reading.span, reading.metric) == wanted]
     return {"weights": course.policy.state_dict(), "heldout_accuracy": accuracies[-1], "process_cpu_s": took_s}
-
-
-def _key(settings: Mapping[str, Any]) -> str:
-    of_case = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
-    parts = [json.dumps(of_case, sort_keys=True), code_digest(settings), torch.__version__]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -11,7 +11,6 @@ way back than fused ones; no allocator rounds or fragments.
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -95,15 +94,9 @@ class Simulation(TorchDispatchMode):
         return made
 
 
-@dataclass(kw_only=True)
-class _Scorers:
-    """The models that score completions and are not learnt."""
-
-    reference: Decoder | None = None
-    reward_model: Critic | None = None
-
-
 class _Step:
+    """A step's models, and its phases one by one."""
+
     def __init__(self, plan: RlMemoryPlan, models: Models, holdings: Holdings, simulation: Simulation) -> None:
         self._plan, self._models, self._holdings = plan, models, holdings
         policy = models.policy()
@@ -119,7 +112,7 @@ class _Step:
         self._base = None  # costs nothing, so that it need not be offloaded
         if plan.objective.has_reference and not plan.has_own_reference:
             self._base = models.base_of(policy, REFERENCE)
-        self._scorers = _Scorers() if plan.scorers_offloaded else self._new_scorers()
+        self._scorers = None if plan.scorers_offloaded else self._new_scorers()
         self._engine = models.frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
 
     def run(self) -> None:
@@ -144,13 +137,10 @@ class _Step:
             optimiser.update(owner)
             self._holdings.label(optimiser.state_tensors(), owner, OPTIMISER)
 
-    def _new_scorers(self) -> _Scorers:
-        plan, models, scorers = self._plan, self._models, _Scorers(reference=self._base)
-        if plan.has_own_reference:
-            scorers.reference = models.frozen(REFERENCE)
-        if plan.has_reward_model:
-            scorers.reward_model = models.scorer(REWARD_MODEL)
-        return scorers
+    def _new_scorers(self) -> tuple[Decoder | None, Critic | None]:
+        """Make the reference and the reward model, which score completions and are not learnt."""
+        reference = self._models.frozen(REFERENCE) if self._plan.has_own_reference else self._base
+        return reference, self._models.scorer(REWARD_MODEL) if self._plan.has_reward_model else None
 
     @torch.inference_mode()
     def _roll_out(self, rows: int) -> None:
@@ -183,20 +173,20 @@ class _Step:
     def _score(self) -> None:
         """Score one micro-batch. Another engine's log-probabilities are not the policy's: they are computed anew."""
         plan, learner = self._plan, self._learner
-        scorers = self._new_scorers() if plan.scorers_offloaded else self._scorers
+        reference, reward_model = self._scorers or self._new_scorers()
         with held_as(NOBODY, EXPERIENCE):
             part = _experience(plan, plan.micro_batch)
         if plan.engine != SHARED:
             learner.policy_log_probs(part)
-        if scorers.reference is not None:
-            learner.reference = scorers.reference
+        if reference is not None:
+            learner.reference = reference
             learner.reference_log_probs(part)
             learner.reference = learner.policy
         if learner.critic is not None:
             learner.values(learner.critic, part)
-        if scorers.reward_model is not None:
+        if reward_model is not None:
             with torch.no_grad(), held_as(REWARD_MODEL, ACTIVATIONS):
-                scorers.reward_model(part.prompts, part.tokens_NT)
+                reward_model(part.prompts, part.tokens_NT)
 
 
 def _training_batch(plan: RlMemoryPlan, rows: int) -> TrainingBatch:
