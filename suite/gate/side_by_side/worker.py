@@ -32,18 +32,24 @@ MOST_CALLS = 200
 CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
 NAMES_CODE = ("_target_", "plan", "shape")
 """Settings whose value is the dotted name of an object."""
+PLACES = {
+    "compose": ("suite.compose.compose", "suite.commands.run", "suite.run"),
+    "is_left_out": ("suite.compose.sweeps", "suite.commands.run", "suite.run"),
+    "sentence": ("suite.compose.compose", "suite.commands.run", "suite.run"),
+    "job_of": ("suite.run.job", "suite.commands.run", "suite.run"),
+    "locate": ("suite.configuration.files", "suite.configuration"),
+}
+"""Modules in which a tree has what the worker needs, today's first: the tree may be older than this file."""
 
 
-def _first(*names: str) -> Any:
-    """Import the first of these modules that the tree under test has: it may be older than this file."""
-    for name in names[:-1]:
-        with contextlib.suppress(ModuleNotFoundError):
-            return importlib.import_module(name)
-    return importlib.import_module(names[-1])
-
-
-def _locate(dotted: str) -> Any:
-    return _first("suite.configuration.files", "suite.configuration").locate(dotted)
+def _of_tree(name: str, default: Any = None) -> Any:
+    """Return an object of the tree under test. Raises AttributeError where it has none and there is no default."""
+    for module in PLACES[name]:
+        with contextlib.suppress(ModuleNotFoundError, AttributeError):
+            return getattr(importlib.import_module(module), name)
+    if default is not None:
+        return default
+    raise AttributeError(f"this tree has no {name!r} in {' or '.join(PLACES[name])}")
 
 
 class UsageError(Exception):
@@ -123,11 +129,11 @@ class Worker:
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """Return the cases that Hydra makes of a command line, each with the settings it would run with."""
-        run = _first("suite.commands.run", "suite.run")
+        compose, is_left_out, job_of = map(_of_tree, ("compose", "is_left_out", "job_of"))
         try:
-            jobs = [run.job_of(point) for point in run.compose(arguments) if not run.is_left_out(point)]
+            jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
         except Exception as error:  # an older tree has no words of its own for what Hydra says
-            raise UsageError(getattr(run, "sentence", str)(error)) from error
+            raise UsageError(_of_tree("sentence", str)(error)) from error
         unique = {job.case.id: job for job in jobs}
         return {
             "cases": [
@@ -170,7 +176,7 @@ class Built:
         from suite.measure.precision import set_matmul_precision
 
         self._meter = Meter
-        self.workload = _locate(settings["workload"]["_target_"])(settings)
+        self.workload = _of_tree("locate")(settings["workload"]["_target_"])(settings)
         plan = self.workload.plan
         if plan.refusal is not None:
             raise RefusedError(plan.refusal)
@@ -259,7 +265,7 @@ class Built:
 
 def _projected(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the closed forms of a case that names no code to run; no clock judges it."""
-    plan = _locate(settings["workload"]["plan"])(settings)
+    plan = _of_tree("locate")(settings["workload"]["plan"])(settings)
     if plan.refusal is not None:
         raise RefusedError(plan.refusal)
     return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}}
