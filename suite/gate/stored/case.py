@@ -14,11 +14,11 @@ import numpy as np
 
 from suite.gate.rules.exact import exact_of_record, judge_exact
 from suite.gate.rules.fingerprint import changed_settings, differences, surroundings
-from suite.gate.rules.multiple_testing import LEVEL, Tested, half_width, outcome_of
+from suite.gate.rules.multiple_testing import Change
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.records.metrics import METRICS
-from suite.records.numbers import percent, seconds
+from suite.records.numbers import seconds
 from suite.records.record import Record, Status
 
 BASELINE, CANDIDATE = "baseline", "candidate"
@@ -42,88 +42,34 @@ class Found:
     """Verdicts that stand, and quantities that are tested together with those of all other cases."""
 
     verdicts: Sequence[Verdict] = ()
-    tested: Sequence[Tested] = ()
+    tested: Sequence[Change] = ()
     pairs: Sequence[tuple[Record, Record]] = ()
     """The stored and the new records whose quantities were really compared."""
     differences: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """Facts of their surroundings that differ."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredTimeComparison:
-    """One span's time against the stored runs, on a logarithmic scale, where a slowdown is a shift."""
-
-    case: str
-    span: str
-    before_s: float
-    """Geometric mean of the stored runs' medians."""
-    after_s: float
-    """Median of the candidate's runs' medians."""
-    error: float
-    """Standard error of a prediction: of one further run, about the mean of the stored ones."""
-    runs: int
-    clock: str
-
-    @property
-    def shift(self) -> float:
-        return math.log(self.after_s / self.before_s)
-
-    @property
-    def freedom(self) -> int:
-        return self.runs - 1
-
-    def judged(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
-        """Return its verdict by p-values that Holm has adjusted."""
-        tolerance = tolerances.tolerance(self.case, self.span, LATENCY)
-        outcome = outcome_of(
-            self,
-            p_worse,
-            p_better,
-            minimum_effect=math.log1p(tolerance.minimum_effect),
-            equivalence_margin=math.log1p(tolerance.equivalence_margin),
-        )
-        half = half_width(self)
-        ratio, low, high = (math.exp(shift) for shift in (self.shift, self.shift - half, self.shift + half))
-        change, *ends = (f"{'+' if part >= 1 else '−'}{percent(abs(part - 1))}" for part in (ratio, low, high))
-        reason = (
-            f"{seconds(self.before_s)} in {self.runs} stored runs, {seconds(self.after_s)} now: {change} "
-            f"({' to '.join(ends)})"
-        )
-        if outcome is Outcome.INCONCLUSIVE:
-            reason += f"; the stored runs spread too far to rule out {percent(tolerance.equivalence_margin)}"
-        return Verdict(
-            case=self.case,
-            span=self.span,
-            metric=LATENCY,
-            outcome=outcome,
-            reason=reason,
-            before=self.before_s,
-            after=self.after_s,
-            ratio=ratio,
-            low=low,
-            high=high,
-            level=LEVEL,
-            allowed=1 + tolerance.minimum_effect,
-            clock=self.clock,
-            launches=self.runs,
-        )
-
-
-def compare_times(
-    case: str, span: str, stored_s: Sequence[float], candidate_s: Sequence[float], clock: str
-) -> StoredTimeComparison:
-    """Compare medians of the candidate's runs with those of the stored ones, all above zero.
+def compare_times(case: str, span: str, stored_s: Sequence[float], candidate_s: Sequence[float], clock: str) -> Change:
+    """Compare the median of the candidate's runs with the geometric mean of the stored ones, all above zero.
 
     The candidate's runs count as one draw however many they are: they were made together, and share their hour.
     """
     logs = np.log(np.asarray(stored_s, dtype=float))
-    return StoredTimeComparison(
+    before_s, after_s = float(np.exp(logs.mean())), float(np.median(candidate_s))
+    return Change(
         case=case,
         span=span,
-        before_s=float(np.exp(logs.mean())),
-        after_s=float(np.median(candidate_s)),
+        metric=LATENCY,
+        before=before_s,
+        after=after_s,
+        shift=math.log(after_s / before_s),
+        # Of a prediction: of one further run, about the mean of the stored ones.
         error=float(logs.std(ddof=1)) * math.sqrt(1 + 1 / len(logs)),
-        runs=len(logs),
+        freedom=len(logs) - 1,
+        values=f"{seconds(before_s)} in {len(logs)} stored runs, {seconds(after_s)} now",
+        runs="stored runs",
+        signed_margin=False,
+        launches=len(logs),
         clock=clock,
     )
 
@@ -151,7 +97,7 @@ def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], toleran
         return Found(verdicts=[Verdict(case=case, outcome=Outcome.BROKEN, reason=str(error))])
     exact = [replace(verdict, notes=[*verdict.notes, *in_the_way]) for verdict in exact]
     times = list(_judge_times(case, usable, before, new, in_the_way))
-    comparisons = [time for time in times if isinstance(time, StoredTimeComparison)]
+    comparisons = [time for time in times if isinstance(time, Change)]
     verdicts = [*exact, *(time for time in times if isinstance(time, Verdict))]
     if not verdicts and not comparisons:
         verdicts = [Verdict(case=case, outcome=Outcome.BROKEN, reason="neither run holds anything that can be judged")]
@@ -165,7 +111,7 @@ def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], toleran
 
 def _judge_times(
     case: str, usable: Sequence[Record], before: Record, new: Sequence[Record], in_the_way: Sequence[str]
-) -> Iterator[Verdict | StoredTimeComparison]:
+) -> Iterator[Verdict | Change]:
     """Yield verdicts on spans that only one side has timed, then comparisons of the others, or why there is none."""
     old_s, new_s = medians_s(before), medians_s(new[-1])
 

@@ -15,14 +15,13 @@ import numpy as np
 
 from suite.configuration.files import locate, workload_definition
 from suite.gate.output.sentences import POINTS, in_unit
-from suite.gate.rules.multiple_testing import LEVEL, half_width, outcome_of
-from suite.gate.rules.tolerances import Tolerance, Tolerances
-from suite.gate.verdict import LATENCY, Outcome, Verdict
-from suite.records import numbers
+from suite.gate.rules.multiple_testing import Change
+from suite.gate.rules.tolerances import Tolerance
+from suite.gate.verdict import LATENCY
 from suite.records.quality_metrics import TEXT, TRAIN, below
 from suite.records.record import Reading, Record
 from suite.records.rl_metrics import EVALUATE, PHASES
-from suite.statistics.paired import Comparison, changes
+from suite.statistics.paired import changes
 
 ACCURACY, ANSWERED, TEXT_LOSS = "heldout_accuracy", "answered", "text_loss"
 LAST, MEAN, COST = "last", "mean", "+".join(PHASES)
@@ -146,87 +145,29 @@ def judging_of(workload: str) -> Judging:
     return found
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeedComparison:
-    """One quantity over paired seeds: an accuracy by its difference, a cost by the logarithm of its ratio."""
-
-    case: str
-    quantity: Quantity
-    before: float
-    after: float
-    change: Comparison
-    """The pairs' change on the scale on which they are tested; above 0 is for the worse."""
-    clock: str
-    notes: Sequence[str] = ()
-
-    @property
-    def shift(self) -> float:
-        return self.change.mean
-
-    @property
-    def error(self) -> float:
-        return self.change.error
-
-    @property
-    def freedom(self) -> int:
-        return self.change.pairs - 1
-
-    def judged(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
-        """Return its verdict. Tolerances are points of an accuracy, and shares of a cost."""
-        quantity, is_accuracy = self.quantity, self.quantity.is_accuracy
-        tolerance = tolerances.tolerance(self.case, quantity.span, quantity.metric, usual=quantity.usual)
-        effect, margin = tolerance.minimum_effect, tolerance.equivalence_margin
-        if not is_accuracy:
-            effect, margin = math.log1p(effect), math.log1p(margin)
-        outcome = outcome_of(self, p_worse, p_better, minimum_effect=effect, equivalence_margin=margin)
-        half = half_width(self)
-        ends = [self.shift + half, self.shift - half] if is_accuracy else [self.shift - half, self.shift + half]
-        low, high = map(self._ratio, ends)
-        signed = _points if is_accuracy else _share
-        reason = (
-            f"{quantity.in_words(self.before, self.after)} over {self.change.pairs} paired seeds: "
-            f"{signed(self.shift)} ({' to '.join(map(signed, ends))})"
-        )
-        if outcome is Outcome.INCONCLUSIVE:
-            reason += f"; the seeds spread too far to rule out {signed(margin)}"
-        return Verdict(
-            case=self.case,
-            span=quantity.span,
-            metric=quantity.metric,
-            outcome=outcome,
-            reason=reason,
-            before=self.before,
-            after=self.after,
-            ratio=self._ratio(self.shift),
-            low=low,
-            high=high,
-            level=LEVEL,
-            allowed=self._ratio(effect),
-            clock=self.clock,
-            launches=self.change.pairs,
-            notes=self.notes,
-        )
-
-    def _ratio(self, shift: float) -> float | None:
-        """Return after over before by a shift; an accuracy of 0 has none."""
-        if self.quantity.is_accuracy:
-            return (self.before - shift) / self.before if self.before > 0 else None
-        return math.exp(shift)
-
-
 def compare_pairs(
     case: str, quantity: Quantity, before: Sequence[Taken], after: Sequence[Taken], notes: Sequence[str] = ()
-) -> SeedComparison:
+) -> Change:
     """Compare values in the order of their seeds, which are at least two."""
     old, new = ([taken.value for taken in side] for side in (before, after))
-    change = changes(quantity.worsening(old, new))
-    assert change is not None
-    return SeedComparison(
+    pairs = changes(quantity.worsening(old, new))
+    assert pairs is not None
+    averages = quantity.average(old), quantity.average(new)
+    return Change(
         case=case,
-        quantity=quantity,
-        before=quantity.average(old),
-        after=quantity.average(new),
-        change=change,
+        span=quantity.span,
+        metric=quantity.metric,
+        before=averages[0],
+        after=averages[1],
+        shift=pairs.mean,
+        error=pairs.error,
+        freedom=pairs.pairs - 1,
+        by_points=quantity.is_accuracy,
+        usual=quantity.usual,
+        values=f"{quantity.in_words(*averages)} over {pairs.pairs} paired seeds",
+        runs="seeds",
+        signed_margin=True,
+        launches=pairs.pairs,
         clock=after[0].clock,
         notes=notes,
     )
@@ -239,12 +180,3 @@ def _evaluated(metric: str, record: Record) -> list[Reading]:
 
 def _where(readings: Sequence[Reading]) -> tuple[tuple[str, int], ...]:
     return tuple((reading.span, reading.step) for reading in readings)
-
-
-def _points(fall: float) -> str:
-    """Write points with a sign that says which way the accuracy went."""
-    return f"{'−' if fall > 0 else '+'}{abs(fall):.3f}"
-
-
-def _share(shift: float) -> str:
-    return f"{'+' if shift >= 0 else '−'}{numbers.percent(abs(math.exp(shift) - 1))}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from suite.gate.rules.exact import Exact, exact_of_record, judge_exact
 from suite.gate.rules.fingerprint import differences, is_judged_by_seed, surroundings
+from suite.gate.rules.multiple_testing import Change
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.stored.case import (
     ALWAYS_BAD,
@@ -28,7 +29,7 @@ from suite.gate.stored.case import (
     timings,
     unsound,
 )
-from suite.gate.stored.seed_pairs import Quantity, SeedComparison, Taken, compare_pairs, judging_of
+from suite.gate.stored.seed_pairs import Quantity, Taken, compare_pairs, judging_of
 from suite.gate.verdict import Outcome, Verdict
 from suite.records.case import Case, without
 from suite.records.metrics import METRICS
@@ -119,7 +120,7 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Fo
             remarks.add(seed, verdict.outcome, f"{of_reading}{verdict.reason}")
     exact = _exact(case, pairs, tolerances)
     noisy = [*_learnt(case, pairs, remarks), *_spent(case, pairs, remarks)]
-    tested = [found for found in noisy if isinstance(found, SeedComparison)]
+    tested = [found for found in noisy if isinstance(found, Change)]
     standing = [*exact, *(found for found in noisy if isinstance(found, Verdict))]
     is_compared = bool(exact or tested or any(verdict.outcome is Outcome.SAME for verdict in standing))
     standing += [*([_failures(case, failed, len(pairs))] if failed else []), *remarks.verdicts()]
@@ -171,7 +172,7 @@ def _pair(seed: str, stored: Sequence[Record], after: Record) -> Pair:
     )
 
 
-def _learnt(case: str, pairs: Sequence[Pair], remarks: Remarks) -> Iterator[Verdict | SeedComparison]:
+def _learnt(case: str, pairs: Sequence[Pair], remarks: Remarks) -> Iterator[Verdict | Change]:
     """Judge what the runs learnt: the same to the last bit, or by its accuracy."""
     for pair in pairs:
         for reason in pair.changed:
@@ -196,7 +197,7 @@ def _learnt(case: str, pairs: Sequence[Pair], remarks: Remarks) -> Iterator[Verd
         yield from _compared(case, quantity, alike, remarks, notes if place else [note, *notes])
 
 
-def _spent(case: str, pairs: Sequence[Pair], remarks: Remarks) -> Iterator[Verdict | SeedComparison]:
+def _spent(case: str, pairs: Sequence[Pair], remarks: Remarks) -> Iterator[Verdict | Change]:
     """Judge what the runs cost, where their surroundings match."""
     alike = [pair for pair in pairs if not pair.changed]
     spent = judging_of(alike[0].after.case.workload).spent if alike else None
@@ -217,7 +218,7 @@ def _spent(case: str, pairs: Sequence[Pair], remarks: Remarks) -> Iterator[Verdi
 
 def _compared(
     case: str, quantity: Quantity, pairs: Sequence[Pair], remarks: Remarks, notes: Sequence[str] = ()
-) -> Iterator[Verdict | SeedComparison]:
+) -> Iterator[Verdict | Change]:
     """Compare the quantity over those pairs that have it on both sides, and remark on the others."""
     both: list[tuple[Taken, Taken]] = []
     for pair in pairs:
