@@ -7,17 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from suite.gate.rules.fingerprint import is_judged_by_seed
-from suite.gate.verdict import (
-    BROKEN,
-    CANNOT_JUDGE,
-    INTERRUPTED,
-    PASSED,
-    WORSE,
-    Judgement,
-    Outcome,
-    Side,
-    Verdict,
-)
+from suite.gate.verdict import BROKEN, CANNOT_JUDGE, INTERRUPTED, PASSED, WORSE, Judgement, Outcome, Side, Verdict
 from suite.records import numbers
 from suite.records.metrics import METRICS
 

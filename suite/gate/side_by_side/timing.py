@@ -6,16 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from suite.gate.rules.decision import (
-    AFTER,
-    BEFORE,
-    LEVEL,
-    Benchmark,
-    Decision,
-    Decisions,
-    Sample,
-    effects_of,
-)
+from suite.gate.rules.decision import AFTER, BEFORE, LEVEL, Benchmark, Decision, Decisions, Sample, effects_of
 from suite.gate.rules.tolerances import Tolerance, Tolerances
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions
 from suite.gate.side_by_side.rounds import BrokenSampleError, Rounds

@@ -53,7 +53,7 @@ def judge_stored(
     """
     room = Room()
     before, after = read_runs(baseline, room), read_runs(candidate, room)
-    broken = [*_not_comparable(baseline, candidate, before, after), *_unreadable(before, after)]
+    broken = list(_broken_folders(baseline, candidate, before, after))
     found = _found(before.by_case, after.by_case, tolerances) if before.by_case and after.by_case else []
     pairs = [pair for case in found for pair in case.pairs]
     if found and not pairs:
@@ -112,7 +112,7 @@ def _found(
     ]
 
 
-def _not_comparable(baseline: Path, candidate: Path, before: Runs, after: Runs) -> Iterator[Verdict]:
+def _broken_folders(baseline: Path, candidate: Path, before: Runs, after: Runs) -> Iterator[Verdict]:
     for role, runs in ((BASELINE, before), (CANDIDATE, after)):
         if not runs.by_case:
             lacks = "holds no run that can be read" if runs.exists else "is no folder"
@@ -120,9 +120,6 @@ def _not_comparable(baseline: Path, candidate: Path, before: Runs, after: Runs) 
     old, new = baseline.resolve(), candidate.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
         yield _broken(CANDIDATE, "baseline and candidate overlap, so runs would be compared with themselves")
-
-
-def _unreadable(before: Runs, after: Runs) -> Iterator[Verdict]:
     for role, runs in ((BASELINE, before), (CANDIDATE, after)):
         for reason in runs.unreadable:
             yield _broken(role, reason)

@@ -55,7 +55,7 @@ def decisions(*benchmarks, tolerances=None):
 
 
 def decided(middle, spread, *, tolerances=None, measured_s=SECONDS, **more):
-    """What one look makes of one benchmark."""
+    """Return what one analysis makes of one benchmark."""
     one = benchmark()
     made = decisions(one, tolerances=tolerances)
     made.interim_analysis(launches_of(one, middle, spread, **more), measured_s)
@@ -164,21 +164,21 @@ class FakeEffect:
 
 
 @pytest.mark.parametrize(
-    "looks_s",
+    "times_s",
     [
         [2, 4, 6, 8, 30],
         [30, 30, 30],
         [10, 5, 20, 90],  # fewer seconds than before, and a round that ended beyond the cap
-        [0.5 * look for look in range(1, 70)],
+        [0.5 * number for number in range(1, 70)],
     ],
 )
-def test_any_schedule_of_analyses_spends_the_familywise_error(monkeypatch, looks_s):
+def test_any_schedule_of_analyses_spends_the_familywise_error(monkeypatch, times_s):
     one, spent = benchmark(), 0.0
     effect = FakeEffect(p=1.0)
     monkeypatch.setattr(decision, "effects_of", lambda samples, benchmarks: {one: (effect, LEAST_ROUNDS, 2)})
     made = decisions(one)
-    for measured_s in looks_s:
-        # The largest p that is significant at a look is what it spends.
+    for measured_s in times_s:
+        # The largest p that is significant in an analysis is what it spends.
         low, high = 0.0, 1.0
         while high - low > 1e-7:
             trial, effect.p = replace(made, decided={}), (low + high) / 2
@@ -224,7 +224,7 @@ def simulated(generator, benchmarks, launches, slowed=0.0, rounds=LEAST_ROUNDS, 
 
 
 def outcomes(seed, runs, slowed):
-    """Of looks after the second and the third launch, by when all the error is spent."""
+    """Count outcomes of analyses after the second and the third launch, by when all the error is spent."""
     generator, benchmarks = np.random.default_rng(seed), [benchmark(f"case {index}") for index in range(16)]
     found = []
     for _ in range(runs):
