@@ -294,7 +294,7 @@ def test_the_table_counts_with_wilsons_intervals():
 
 
 def test_the_table_says_the_smallest_visible_slowdown():
-    """Of ten runs of each slowdown: how many found it, for three benchmarks."""
+    """Ten runs of each slowdown, and the number that found it, for three benchmarks."""
     hits = {0.03: (9, 0, 0), 0.05: (10, 9, 8), 0.10: (10, 10, 8)}
     runs = [
         run(["slower" if index < count else "same" for count in counts], slowed=slowed, index=index)

@@ -1,4 +1,4 @@
-"""What the reviewed file may let pass, and that nothing in it is lost, widened or ignored."""
+"""The reviewed file: the regressions it lets pass; nothing in it is lost, widened or ignored."""
 
 import datetime
 

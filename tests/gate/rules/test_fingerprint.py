@@ -1,4 +1,4 @@
-"""What must agree for stored times to be compared, and what is only shown."""
+"""Facts that must agree for stored times to be compared, and facts that are only shown."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What people may edit of the gate, and what the gate has learnt of its own noise."""
+"""Tolerances that people edit, and noise that the gate learns of itself."""
 
 import pytest
 import yaml

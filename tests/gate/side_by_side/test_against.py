@@ -249,7 +249,7 @@ ONE_CASE = ("geometry=tiny", "phase=decode", "seq_len=4096", "dtype=float32", "h
 
 @pytest.fixture(scope="module")
 def flat(tmp_path_factory):
-    """How to judge a checkout with README's variant at its top: since its last commit it copies, and has one head.
+    """Judge a checkout with README's variant at its top: since its last commit it copies, and has one head.
 
     The head is a setting, and spares the clock: times under two settings are not compared. All judgements share two
     workers.

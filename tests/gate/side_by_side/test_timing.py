@@ -218,7 +218,7 @@ def test_wall_time_that_tells_another_story_is_said(clock):
 
 
 def test_wall_time_too_is_judged_by_launches_of_all_benchmarks(clock):
-    """By two launches of its own alone a benchmark's interval would be 30 errors wide to either side."""
+    """A benchmark's interval by two launches of its own alone would be 30 errors wide to either side."""
     _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.04}), "abcdefgh")
     assert verdicts["b"].launches == 2
     assert {case for case, one in verdicts.items() if one.notes} == {"b"}

@@ -1,4 +1,4 @@
-"""What a worker does with a case: checks it, tells what is exact, and takes samples."""
+"""A worker and its cases: it checks them, counts exact quantities, and takes samples."""
 
 import time
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_the_first_call_after_a_switch_is_no_part_of_a_sample(monkeypatch):
 
 
 def test_an_injected_slowdown_takes_that_share_longer(monkeypatch):
-    """By a clock that each look moves by a millisecond, and the work by a second."""
+    """Each reading moves the clock by a millisecond, and the work moves it by a second."""
     pytest.importorskip("torch")
     now_s = 0.0
 

@@ -90,7 +90,7 @@ def test_a_spread_that_could_hide_a_change_is_not_the_same():
 
 
 def test_a_prediction_is_wider_than_an_interval_of_the_mean():
-    """By hand: t(4, 99 %) = 3.747, and a further run varies by s√(1 + 1/5) about the mean of five."""
+    """Computed by hand: t(4, 99 %) = 3.747, and a further run varies by s√(1 + 1/5) about the mean of five."""
     logs = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
     (verdict,) = judge_together([compare_times("c", "layer", np.exp(logs), [1.0], "wall")], Tolerances())
     assert np.log(verdict.high) == pytest.approx(3.747 * logs.std(ddof=1) * np.sqrt(1.2), rel=1e-3)

@@ -97,7 +97,7 @@ def test_a_rise_that_all_seeds_share_is_for_the_better(tmp_path):
 
 
 def test_the_interval_is_student_s_over_the_pairs():
-    """By hand: t(4, 99 %) = 3.747 times the standard error of five differences."""
+    """Computed by hand: t(4, 99 %) = 3.747 times the standard error of five differences."""
     falls = np.array([0.08, 0.12, 0.10, 0.09, 0.11])
     (last, *_) = [one for one in in_memory(arm(USUAL), arm(moved(-falls), minute=30)) if one.span == "last"]
     reach = 3.747 * falls.std(ddof=1) / np.sqrt(5)
@@ -125,7 +125,7 @@ def test_runs_are_paired_by_seed_whatever_their_order_and_number():
 
 
 def test_seeds_that_change_places_are_not_the_same():
-    """By rank no run would differ from its like."""
+    """No run would differ from its like by rank."""
     bases = (0.2, 0.8, 0.5, 0.35, 0.65)
     (last,) = [one for one in in_memory(arm(bases), arm(bases[::-1], minute=30)) if one.span == "last"]
     assert (last.outcome, last.ratio) == (Outcome.INCONCLUSIVE, pytest.approx(1.0))
@@ -393,7 +393,7 @@ def test_a_fall_of_a_tenth_is_found_in_nearly_every_judgement():
 
 
 def outcomes(generator, tolerances, *, collapsing=0.0, spread=0.05, fall=0.0):
-    """Of one judgement of five seeds; `spread` is that of a run about its arm."""
+    """Return the outcomes of one judgement of five seeds; `spread` is that of a run about its arm."""
     sides = []
     for lower in (0.0, fall):
         last = np.where(generator.random(5) < collapsing, 0.0, generator.normal(0.75 - lower, spread, 5))
@@ -423,7 +423,7 @@ def test_every_form_of_the_answer_says_accuracies_as_shares(tmp_path):
 
 
 def test_the_page_lists_accuracies_and_draws_costs_alone(tmp_path):
-    """Of an accuracy more is better, and the figure says that further left is."""
+    """More is better of an accuracy, and the figure says that further left is."""
     write_judgement(planted(tmp_path), tmp_path / "results" / "gate", {})
     section = load_texts("en").section(build_section(read_results([tmp_path / "results"])))
     (row,) = [one for one in rows_of(section.tables[0]) if one["Quantity"] == "last · heldout_accuracy"]
