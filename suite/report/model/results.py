@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.gate.files import JUDGEMENT, read_judgement
+from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.case import comparable
 from suite.records.derived import possible_time, started_at
