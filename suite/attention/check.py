@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends.eager import attend
-from suite.attention.problem import Problem, ValueLies, visible_keys
+from suite.attention.problem import Problem, ValueLayout, visible_keys
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 
@@ -131,14 +131,14 @@ def readings_if_passed(comparisons: Mapping[str, Comparison], *, span: str = "ke
 def leaves(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
     """The same numbers in the same memory layout, each a leaf that can be differentiated by."""
     q, k = q.detach().requires_grad_(), k.detach().requires_grad_()
-    if problem.value_lies is ValueLies.IN_KEY:
+    if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return q, k, k[..., : problem.v_dim]
     return q, k, v.detach().requires_grad_()
 
 
 def gradients(attended: Attend, inputs: Sequence[Tensor], do_BHSv: Tensor, problem: Problem) -> Sequence[Tensor]:
     """One forward and one backward pass: dQ and dK, and dV where the value is a tensor of its own."""
-    by = inputs[:2] if problem.value_lies is ValueLies.IN_KEY else inputs
+    by = inputs[:2] if problem.value_layout is ValueLayout.PREFIX_OF_KEY else inputs
     return torch.autograd.grad(attended(*inputs), by, do_BHSv)
 
 

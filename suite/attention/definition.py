@@ -49,7 +49,7 @@ class GroupedDefinition(Definition):
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
         width, rope = layer.shape.head_dim, layer.shape.rope
         q, k, v = (_heads(product(x_BND, weight), width) for weight in (layer.w_q, layer.w_k, layer.w_v))
-        return turned(q, positions_N, rope, neighbours=False), turned(k, positions_N, rope, neighbours=False), v
+        return apply_rope(q, positions_N, rope, neighbours=False), apply_rope(k, positions_N, rope, neighbours=False), v
 
 
 class ExpandedDefinition(Definition):
@@ -90,7 +90,7 @@ def product(x_BNi: Tensor, weight: Tensor) -> Tensor:
     return torch.cat([x_BNi @ rows.double().mT for rows in weight.split(ROWS_AT_ONCE)], dim=-1)
 
 
-def turned(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool) -> Tensor:
+def apply_rope(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool) -> Tensor:
     """Rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle) and the rope's factor.
 
     `neighbours`: pairs are (2i, 2i + 1), as in DeepSeek's weights; otherwise (i, i + d/2), as in Llama's.
@@ -119,7 +119,7 @@ def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tenso
     q_BHNe = _heads(product(query_in, layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim)
     q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
     latent, k_r = product(x_BND, layer.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
-    q_r, k_r = (turned(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
+    q_r, k_r = (apply_rope(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
     return q_n, q_r, normed(latent, layer.kv_norm) if shape.latent_norm else latent, k_r
 
 

@@ -11,7 +11,7 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.layer_check import compared, layer_readings
 from suite.attention.problem import Backend
 from suite.measure.meter import Meter
-from suite.measure.rotation import Turns, rotated
+from suite.measure.rotated_buffers import RotatedRuns, rotated
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 from suite.theory.shapes import Pass
@@ -66,12 +66,12 @@ class ForwardStep:
         kernel = torch.inference_mode()(self._kernel)
         return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
-    def turns(self, span: str, least_bytes: int) -> Turns:
+    def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns:
         """The kernel rotates over copies of its inputs. The layer has one cache and one set of weights, so it does
         not."""
         if span == "kernel":
             return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes)
-        return Turns(runs=[self.parts()[span]])
+        return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
         return self.layer.output(self.backend(*self.layer.project(self._x_BSD, self.cache, self._start)))

@@ -13,14 +13,14 @@ from suite.attention.cache import Cache
 from suite.attention.definition import GroupedDefinition
 from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
-from suite.attention.problem import ValueLies
+from suite.attention.problem import ValueLayout
 from suite.attention.rotary import angles, rotate_halves
 from suite.theory.shapes import GroupedShape
 
 
 class GroupedAttention(AttentionLayer):
     shape: GroupedShape
-    value_lies = ValueLies.APART
+    value_layout = ValueLayout.SEPARATE
     definition = GroupedDefinition
 
     def __init__(
@@ -36,10 +36,10 @@ class GroupedAttention(AttentionLayer):
         self.shape = shape
         self.scale = shape.head_dim**-0.5 * shape.rope.score_factor
         queries, keys = shape.num_heads * shape.head_dim, shape.kv_heads * shape.head_dim
-        self.w_q = self.drawn(queries, shape.hidden_size)
-        self.w_k = self.drawn(keys, shape.hidden_size)
-        self.w_v = self.drawn(keys, shape.hidden_size)
-        self.w_o = self.drawn(shape.hidden_size, queries)
+        self.w_q = self.init_weight(queries, shape.hidden_size)
+        self.w_k = self.init_weight(keys, shape.hidden_size)
+        self.w_v = self.init_weight(keys, shape.hidden_size)
+        self.w_o = self.init_weight(shape.hidden_size, queries)
         self.b_q: Tensor | None = None
         self.b_k: Tensor | None = None
         self.b_v: Tensor | None = None
@@ -61,17 +61,17 @@ class GroupedAttention(AttentionLayer):
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         angles = self.angles_at(x_BSD, start, positions_S)
-        q_BHSd = self.turned(self.heads(x_BSD, self.w_q, self.b_q), angles)
-        kept = self.kept(cache, start, *self.new_rows(x_BSD, angles))
+        q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
+        kept = self.append_to_cache(cache, start, *self.new_rows(x_BSD, angles))
         return q_BHSd, kept[0], kept[-1]
 
     def new_rows(self, x_BSD: Tensor, angles: tuple[Tensor, Tensor]) -> Sequence[Tensor]:
         """What the new tokens leave in each tensor of the cache: keys first, values last; a variant that keeps one
         tensor attends to it as both."""
-        keys_BGSd = self.turned(self.heads(x_BSD, self.w_k, self.b_k), angles)
+        keys_BGSd = self.apply_rope(self.heads(x_BSD, self.w_k, self.b_k), angles)
         return keys_BGSd, self.heads(x_BSD, self.w_v, self.b_v)
 
-    def turned(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+    def apply_rope(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         """Queries or keys as they are scored."""
         return rotate_halves(x_BHSd, *angles)
 

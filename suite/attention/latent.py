@@ -30,7 +30,7 @@ from suite.attention.cache import Cache
 from suite.attention.definition import AbsorbedDefinition, ExpandedDefinition
 from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
-from suite.attention.problem import ValueLies
+from suite.attention.problem import ValueLayout
 from suite.attention.rotary import angles, rotate_neighbours
 from suite.theory.latent_shapes import LatentShape
 
@@ -57,14 +57,14 @@ class LatentAttention(AttentionLayer):
         self.scale = shape.qk_head_dim**-0.5 * shape.rope.score_factor
         heads, wide = shape.num_heads, shape.num_heads * shape.qk_head_dim
         if shape.q_lora_rank is not None:
-            self.w_qa = self.drawn(shape.q_lora_rank, shape.hidden_size)
+            self.w_qa = self.init_weight(shape.q_lora_rank, shape.hidden_size)
             self.q_norm = self.ones(shape.q_lora_rank)
-        self.w_q = self.drawn(wide, shape.q_lora_rank or shape.hidden_size)
-        self.w_kva = self.drawn(shape.kv_lora_rank + shape.qk_rope_head_dim, shape.hidden_size)
+        self.w_q = self.init_weight(wide, shape.q_lora_rank or shape.hidden_size)
+        self.w_kva = self.init_weight(shape.kv_lora_rank + shape.qk_rope_head_dim, shape.hidden_size)
         if shape.latent_norm:
             self.kv_norm = self.ones(shape.kv_lora_rank)
-        self.w_kvb = self.drawn(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.kv_lora_rank)
-        self.w_o = self.drawn(shape.hidden_size, heads * shape.v_head_dim)
+        self.w_kvb = self.init_weight(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.kv_lora_rank)
+        self.w_o = self.init_weight(shape.hidden_size, heads * shape.v_head_dim)
         self.cos_Sr, self.sin_Sr = angles(positions, shape.qk_rope_head_dim, shape.rope, dtype=dtype, device=device)
 
     @abstractmethod
@@ -137,7 +137,7 @@ class LatentAttention(AttentionLayer):
 
 
 class AbsorbedLatentAttention(LatentAttention):
-    value_lies = ValueLies.IN_KEY
+    value_layout = ValueLayout.PREFIX_OF_KEY
     definition = AbsorbedDefinition
 
     def for_training(self) -> "ExpandedLatentAttention":
@@ -173,7 +173,7 @@ class AbsorbedLatentAttention(LatentAttention):
 
 
 class ExpandedLatentAttention(LatentAttention):
-    value_lies = ValueLies.BEHIND_KEY
+    value_layout = ValueLayout.SUFFIX_OF_BUFFER
     definition = ExpandedDefinition
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from suite.attention.cache import Cache
 from suite.attention.definition import Definition
-from suite.attention.problem import Problem, ValueLies
+from suite.attention.problem import Problem, ValueLayout
 from suite.theory.shapes import LayerShape, Pass
 
 
@@ -30,7 +30,7 @@ class AttentionLayer(torch.nn.Module, ABC):
     cos_Sr: Tensor
     """Of the rotary embedding, [positions, rotary width / 2]; `sin_Sr` too."""
     sin_Sr: Tensor
-    value_lies: ClassVar[ValueLies]
+    value_layout: ClassVar[ValueLayout]
     definition: ClassVar[type[Definition] | None] = None
     """What the check holds the layer's projections against; see `stated_definition`."""
 
@@ -88,7 +88,7 @@ class AttentionLayer(torch.nn.Module, ABC):
         return self.cos_Sr[rows], self.sin_Sr[rows]
 
     @staticmethod
-    def kept(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
+    def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
         """Write the new tokens' rows, one tensor for each of the cache's; the rows of all tokens. Without a cache the
         new ones are all."""
         if cache is None:
@@ -121,14 +121,14 @@ class AttentionLayer(torch.nn.Module, ABC):
             seq_len=forward.seq_len,
             qk_dim=self.shape.qk_dim,
             v_dim=self.shape.v_dim,
-            value_lies=self.value_lies,
+            value_layout=self.value_layout,
             scale=self.scale,
             dtype=self.dtype,
             device=self.device,
             needs_gradient=forward.is_training,
         )
 
-    def drawn(self, *size: int) -> torch.nn.Parameter:
+    def init_weight(self, *size: int) -> torch.nn.Parameter:
         """A matrix, or one a head, whose last dimension is summed over."""
         weight = torch.empty(*size, dtype=self.dtype, device=self.device)
         weight.normal_(std=1 / math.sqrt(size[-1]), generator=self._generator)

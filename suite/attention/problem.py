@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 
-class ValueLies(Enum):
+class ValueLayout(Enum):
     """Where a value's columns are: a kernel that wants keys and values equally wide may look at their neighbours."""
 
-    APART = "in a tensor of its own"
-    IN_KEY = "in the first columns of the key"
-    BEHIND_KEY = "behind enough columns of one buffer to make it as wide as the key"
+    SEPARATE = "in a tensor of its own"
+    PREFIX_OF_KEY = "in the first columns of the key"
+    SUFFIX_OF_BUFFER = "behind enough columns of one buffer to make it as wide as the key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Problem:
     seq_len: int
     qk_dim: int
     v_dim: int
-    value_lies: ValueLies
+    value_layout: ValueLayout
     scale: float
     dtype: torch.dtype
     device: torch.device
@@ -68,7 +68,7 @@ class Backend:
     def check(self, problem: Problem) -> None:
         """Raise UnsupportedError for a problem that this backend does not compute. By default every one is."""
 
-    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> "Backend":
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> "Backend":
         """This backend; or, if it can only choose by inputs as they will come, the one that it chooses. Called once."""
         return self
 

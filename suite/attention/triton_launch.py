@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import torch
 
-from suite.attention.problem import Problem, ValueLies
+from suite.attention.problem import Problem, ValueLayout
 
 WIDEST = 512
 LEAST_KEYS = 128
@@ -72,7 +72,7 @@ def power_of_two(count: int) -> int:
 
 def key_parts(problem: Problem) -> tuple[int, int]:
     """Columns of the key's first and second part."""
-    if problem.value_lies is ValueLies.IN_KEY:
+    if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return problem.v_dim, problem.qk_dim - problem.v_dim
     first = min(problem.qk_dim, 1 << (problem.qk_dim.bit_length() - 1))
     # Below 16 the parts would be filled up to more than the whole.
@@ -82,7 +82,7 @@ def key_parts(problem: Problem) -> tuple[int, int]:
 def launch_for(problem: Problem, chip: Chip) -> Launch:
     first, rest = key_parts(problem)
     widest = max(power_of_two(first), power_of_two(problem.v_dim))
-    in_key = problem.value_lies is ValueLies.IN_KEY
+    in_key = problem.value_layout is ValueLayout.PREFIX_OF_KEY
     is_float = problem.dtype is torch.float32
     rows = problem.heads_per_group * problem.query_len
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.attention.problem import ValueLies
+from suite.attention.problem import ValueLayout
 
 
 def attend(
-    q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, value_lies: ValueLies, mask_B1ST: Tensor | None
+    q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, value_layout: ValueLayout, mask_B1ST: Tensor | None
 ) -> Tensor:
     """o_BHSv, causal where no mask is given, with the last query seeing every key. A mask is True where a key is seen.
 
@@ -22,7 +22,7 @@ def attend(
     """
     batch, heads, tokens, _ = q_BHSd.shape
     kv_heads, v_dim = k_BGTd.shape[1], v_BGTv.shape[-1]
-    if value_lies is ValueLies.IN_KEY:
+    if value_layout is ValueLayout.PREFIX_OF_KEY:
         v_BGTv = k_BGTd
     elif v_dim < k_BGTd.shape[-1]:
         v_BGTv = F.pad(v_BGTv, (0, k_BGTd.shape[-1] - v_dim))

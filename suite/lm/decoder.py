@@ -27,7 +27,7 @@ from suite.theory.decoder_shape import DecoderShape
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class FactoryKwargs:
     """Where and of what a decoder is made."""
 
     dtype: torch.dtype
@@ -36,14 +36,14 @@ class Made:
 
 
 class Block(torch.nn.Module):
-    def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: Made) -> None:
+    def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: FactoryKwargs) -> None:
         super().__init__()
         hidden, inner = shape.hidden_size, shape.intermediate_size
         self.attention, self._norm_eps = attention, shape.norm_eps
         self.attention_norm = attention.ones(hidden)
         self.mlp_norm = attention.ones(hidden)
-        self.w_gate_up = attention.drawn(2 * inner, hidden)
-        self.w_down = attention.drawn(hidden, inner)
+        self.w_gate_up = attention.init_weight(2 * inner, hidden)
+        self.w_down = attention.init_weight(hidden, inner)
         # As in GPT-2: the residual stream's variance does not grow with depth.
         share = 1 / math.sqrt(2 * shape.num_layers)
         with torch.no_grad():
@@ -72,7 +72,7 @@ class Block(torch.nn.Module):
         self, x_BSD: Tensor, layer: AttentionLayer, cache: Cache | None, start: int, mask_B1ST: Tensor | None
     ) -> Tensor:
         q, k, v = layer.project(self.attention_input(x_BSD), cache, start)
-        o_BHSv = attend(q, k, v, scale=layer.scale, value_lies=layer.value_lies, mask_B1ST=mask_B1ST)
+        o_BHSv = attend(q, k, v, scale=layer.scale, value_layout=layer.value_layout, mask_B1ST=mask_B1ST)
         x_BSD = x_BSD + layer.output(o_BHSv)
         h_BSD = _normed(x_BSD, self.mlp_norm, self._norm_eps)
         gate, up = linear_in_parts(h_BSD, self.w_gate_up, 2)
@@ -86,7 +86,9 @@ class Decoder(torch.nn.Module):
     way back.
     """
 
-    def __init__(self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, made: Made) -> None:
+    def __init__(
+        self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, made: FactoryKwargs
+    ) -> None:
         super().__init__()
         self.shape, self.made = shape, made
         layer_class = locate(attention["_target_"])
@@ -106,8 +108,8 @@ class Decoder(torch.nn.Module):
         self._blocks = [Block(layer, shape, made) for layer in layers]
         self.blocks = torch.nn.ModuleList(self._blocks)
         self.norm = layers[0].ones(shape.hidden_size)
-        self.embedding = layers[0].drawn(shape.vocab_size, shape.hidden_size)
-        self.head = None if shape.ties_embeddings else layers[0].drawn(shape.vocab_size, shape.hidden_size)
+        self.embedding = layers[0].init_weight(shape.vocab_size, shape.hidden_size)
+        self.head = None if shape.ties_embeddings else layers[0].init_weight(shape.vocab_size, shape.hidden_size)
         self.requires_grad_(True)
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:

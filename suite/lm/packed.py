@@ -21,7 +21,7 @@ from suite.attention.grouped import GroupedAttention
 from suite.attention.rotary import rotate_halves
 from suite.lm.attend import attend
 from suite.lm.decoder import Block, Decoder
-from suite.measure.holdings import held_as
+from suite.measure.memory_tracker import attribute_to
 from suite.records.holdings import ENGINE, PARAMETERS
 
 PACKED_FROM_BYTES = 64 << 20
@@ -79,9 +79,9 @@ class PackedBlock:
         heads, turned = shape.num_heads, shape.num_heads + shape.kv_heads
         all_BHSd = self._qkv(h_BSD).unflatten(-1, (-1, shape.head_dim)).transpose(1, 2)
         qk_BHSd = rotate_halves(all_BHSd[:, :turned], *layer.angles_at(x_BSD, start, None))
-        k_BGTd, v_BGTd = layer.kept(cache, start, qk_BHSd[:, heads:], all_BHSd[:, turned:])
+        k_BGTd, v_BGTd = layer.append_to_cache(cache, start, qk_BHSd[:, heads:], all_BHSd[:, turned:])
         o_BHSd = attend(
-            qk_BHSd[:, :heads], k_BGTd, v_BGTd, scale=layer.scale, value_lies=layer.value_lies, mask_B1ST=mask_B1ST
+            qk_BHSd[:, :heads], k_BGTd, v_BGTd, scale=layer.scale, value_layout=layer.value_layout, mask_B1ST=mask_B1ST
         )
         x_BSD = x_BSD + self._o(o_BHSd.transpose(1, 2).flatten(2))
         h_BSD = F.rms_norm(x_BSD, self._mlp_norm.shape, self._mlp_norm, self._norm_eps)
@@ -95,7 +95,7 @@ class PackedDecoder:
     def __init__(self, decoder: Decoder) -> None:
         self.shape, self.made, self.new_caches = decoder.shape, decoder.made, decoder.new_caches
         self._embedding, self._norm = decoder.embedding.detach(), decoder.norm.detach()
-        with held_as(ENGINE, PARAMETERS):
+        with attribute_to(ENGINE, PARAMETERS):
             self._blocks = [PackedBlock(block, decoder.shape.norm_eps) for block in decoder._blocks]
             self._head = PackedLinear((decoder.embedding if decoder.head is None else decoder.head,), ())
 

@@ -20,7 +20,7 @@ from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
 from suite.lm.packed import PackedDecoder, engine_of
 from suite.lm.tokenizer import END, PAD
-from suite.measure.holdings import WayBack, held_as
+from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import EXPERIENCE, KV_CACHE, LOGITS, NOBODY
 
 COMPACTED_BELOW = 0.75
@@ -98,7 +98,7 @@ def sample(
     with torch.inference_mode():
         run.to_the_end(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.
-    with held_as(NOBODY, EXPERIENCE):
+    with attribute_to(NOBODY, EXPERIENCE):
         tokens_NT = run.tokens_TN[: run.taken].T.clone()
         ends_NT = tokens_NT == end
         before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
@@ -114,9 +114,9 @@ def sample(
 
 def minus_entropy(log_p_NV: Tensor) -> Tensor:
     """Of each distribution, in nats."""
-    with held_as(kind=LOGITS):
+    with attribute_to(kind=LOGITS):
         terms_NV = log_p_NV.exp() * log_p_NV
-    return WayBack(LOGITS).enters(terms_NV.sum(dim=-1))
+    return BackwardScope(LOGITS).enters(terms_NV.sum(dim=-1))
 
 
 def _log_softmax(logits_NV: Tensor, temperature: float) -> Tensor:
@@ -124,7 +124,7 @@ def _log_softmax(logits_NV: Tensor, temperature: float) -> Tensor:
 
 
 def _chosen(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
-    with held_as(kind=LOGITS):
+    with attribute_to(kind=LOGITS):
         noisy_NV = log_p_NV if noise_NV is None else log_p_NV - noise_NV
     return noisy_NV.argmax(dim=-1, keepdim=True)
 
@@ -139,7 +139,7 @@ class _Run:
         device, dtype, rows = model.made.device, model.made.dtype, len(prompts.tokens_PS) * copies
         self.taken = 0
         """Tokens of each completion so far."""
-        with held_as(NOBODY, EXPERIENCE):
+        with attribute_to(NOBODY, EXPERIENCE):
             self.tokens_TN = torch.full((longest, rows), PAD, device=device)
             self.log_probs_TN = torch.zeros(longest, rows, dtype=dtype, device=device)
             self.entropy_TN = torch.zeros_like(self.log_probs_TN)
@@ -155,7 +155,7 @@ class _Run:
         noise = self._noise(generator)
         h_BD = self._prefill()
         while True:
-            with held_as(kind=LOGITS):
+            with attribute_to(kind=LOGITS):
                 log_p_BV = _log_softmax(self._model.logits(h_BD), temperature)
             chosen_B1 = _chosen(log_p_BV, None if noise is None else self._rows(next(noise)))
             self._put(self.tokens_TN, chosen_B1[:, 0])
@@ -178,7 +178,7 @@ class _Run:
         rows, vocab_size = self.tokens_TN.shape[1], self._model.shape.vocab_size
         tokens = min(self._longest, max(1, NOISE_ELEMENTS // (rows * vocab_size)))
         size = (tokens, rows, vocab_size)
-        with held_as(kind=LOGITS):
+        with attribute_to(kind=LOGITS):
             noise_tNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
         return (one for _ in count() for one in noise_tNV.exponential_(generator=generator).log_())
 
@@ -189,7 +189,7 @@ class _Run:
         if valid_PS is not None:
             mask = prompt_mask(valid_PS, self._filled)
             self._seen_BT = F.pad(valid_PS, (0, self._longest), value=True).repeat_interleave(self._copies, dim=0)
-        with held_as(kind=KV_CACHE):
+        with attribute_to(kind=KV_CACHE):
             self._caches = self._model.new_caches(count, self._filled)
         h_PD = self._model.decode(self._prompts.tokens_PS, self._caches, 0, mask)[:, -1]
         if self._copies == 1:
@@ -198,7 +198,7 @@ class _Run:
         return h_PD.repeat_interleave(self._copies, dim=0)
 
     def _rows(self, x_NV: Tensor) -> Tensor:
-        with held_as(kind=LOGITS):
+        with attribute_to(kind=LOGITS):
             return x_NV if self._going_B is None else x_NV.index_select(0, self._going_B)
 
     def _put(self, into_TN: Tensor, values_B: Tensor) -> None:
@@ -236,7 +236,7 @@ class _Run:
         room = ROOM
         if isinstance(self._model, PackedDecoder):
             room = min(max(ROOM, self._filled), self._longest - self.taken)
-        with held_as(kind=KV_CACHE):
+        with attribute_to(kind=KV_CACHE):
             for cache in self._caches:
                 cache.tensors = [_selected(tensor, rows_B, self._filled, room) for tensor in cache.tensors]
 

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts
-from suite.measure.holdings import WayBack, held_as
+from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import LOGITS
 
 
@@ -26,11 +26,11 @@ def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor
 
 def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     """Of each token, and of the whole vocabulary: [N, T] and [N, T, V]. Padding's are as any token's; mask them."""
-    way_back = WayBack(LOGITS)
-    with held_as(kind=LOGITS):
+    scope = BackwardScope(LOGITS)
+    with attribute_to(kind=LOGITS):
         # No name for the logits, which would keep them.
-        log_p_NTV = F.log_softmax(way_back.leaves(model.logits(h_NTD)) / temperature, dim=-1)
-    return way_back.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0], log_p_NTV
+        log_p_NTV = F.log_softmax(scope.leaves(model.logits(h_NTD)) / temperature, dim=-1)
+    return scope.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0], log_p_NTV
 
 
 def token_log_probs(

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from suite.lm.decoder import Decoder
 from suite.lm.tokenizer import END, PAD
-from suite.measure.holdings import held_as
+from suite.measure.memory_tracker import attribute_to
 from suite.records.holdings import OPTIMISER_TEMPORARIES
 
 BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.0
@@ -67,7 +67,7 @@ class Optimiser:
         self._done += 1
         for group in self._adamw.param_groups:
             group["lr"] = rate
-        with held_as(kind=OPTIMISER_TEMPORARIES):
+        with attribute_to(kind=OPTIMISER_TEMPORARIES):
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._limits.max_grad_norm, foreach=True))
             if not math.isfinite(norm):
                 raise NotFiniteError(f"the gradient of {of} is {norm} at its update {self._done}")

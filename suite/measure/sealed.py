@@ -27,15 +27,15 @@ _BLOCK_BYTES = 1 << 20
 
 
 class DamagedFileError(Exception):
-    """What is wrong with a file, in a few words."""
+    """A fault of a file, in a few words."""
 
 
 class BegunAnewWarning(UserWarning):
-    """A file that could not be used, and that its work is done again."""
+    """A file could not be used, and its work is done again."""
 
 
 def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
-    """Tensors and plain data, in place in one step and on the disk: whoever looks sees all of it or none."""
+    """Write tensors and plain data in one step, down to the disk: a reader sees all of it or none."""
     part = path.with_suffix(PART)
     with part.open("wb") as file:
         file.write(_head("0" * _DIGEST_LENGTH))
@@ -54,7 +54,7 @@ def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """Return what was written for this key; None where there is nothing. Raises DamagedFileError for anything else."""
+    """Return the content that was written for this key; None without a file. Raises DamagedFileError for others."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             raise DamagedFileError("is no file")
@@ -67,7 +67,7 @@ def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str,
 
 
 def read_or_warn(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """The same, or None where the file is damaged: a BegunAnewWarning names it, and it is removed."""
+    """Return the same, or None where the file is damaged: a BegunAnewWarning names it, and it is removed."""
     try:
         return read_sealed(path, key, device=device)
     except DamagedFileError as error:

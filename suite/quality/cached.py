@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.lm.decoder import Decoder
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.answers import embedded
 from suite.quality.tasks.task import HasDetails
 
@@ -25,7 +25,7 @@ RIDGE = 1e-3
 @torch.no_grad()
 def recoverable(model: Decoder, task: HasDetails) -> list[float]:
     """For each detail the share of tokens of which it is read rightly."""
-    tokens, details = task.bundles(FITTED_ON + TRIED_ON, numpy_stream("cached", "bundles"))
+    tokens, details = task.bundles(FITTED_ON + TRIED_ON, numpy_rng("cached", "bundles"))
     device = model.made.device
     cached_NE = _cached(model, torch.from_numpy(tokens).to(device)).double()
     details_NA = torch.from_numpy(details).to(device)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.measure.task_named import NeedsPackageError
+from suite.measure.task_loader import NeedsPackageError
 from suite.quality.tasks.task import make
 from suite.records.quality_metrics import within
 from suite.records.rl_metrics import EVALUATE

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from suite.lm.decoder import Decoder, Made
+from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.training import Limits, NotFiniteError, Optimiser
-from suite.measure.course import CourseFailedError
 from suite.measure.meter import Meter
-from suite.measure.streams import numpy_stream, torch_stream
+from suite.measure.rng import numpy_rng, torch_rng
+from suite.measure.stateful import WorkloadFailedError
 from suite.quality.answers import Answers, Asked, answers_to, training_loss
 from suite.quality.cached import recoverable
 from suite.quality.heads import heads_of, without_head
@@ -24,7 +24,7 @@ WARM_DECODES, TIMED_DECODES = 3, 30
 
 
 class QualityWorkload:
-    """See suite.measure.course.Course. Constructing it allocates nothing."""
+    """See suite.measure.stateful.StatefulWorkload. Constructing it allocates nothing."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = QualityPlan(settings)
@@ -37,8 +37,8 @@ class QualityWorkload:
 
     def prepare(self, shared: Path) -> None:
         plan, device = self.plan, torch.device(self.plan.device)
-        made = Made(
-            dtype=getattr(torch, plan.dtype), device=device, generator=torch_stream(device, plan.seed, "weights")
+        made = FactoryKwargs(
+            dtype=getattr(torch, plan.dtype), device=device, generator=torch_rng(device, plan.seed, "weights")
         )
         self.model = Decoder(plan.shape, self._settings["attention"], positions=plan.positions, made=made)
         limits = Limits(
@@ -63,7 +63,7 @@ class QualityWorkload:
             with meter.span(TRAIN):
                 loss = sum(self._update(number) for number in range(first, first + self.plan.eval_every))
         except NotFiniteError as error:
-            raise CourseFailedError(f"step {meter.step}: {error}") from error
+            raise WorkloadFailedError(f"step {meter.step}: {error}") from error
         meter.note(
             STEP,
             updates=self.plan.eval_every,
@@ -86,7 +86,7 @@ class QualityWorkload:
 
     def _update(self, number: int) -> float:
         plan = self.plan
-        generator = numpy_stream(plan.seed, "questions", number)
+        generator = numpy_rng(plan.seed, "questions", number)
         questions = plan.task.training(plan.batch, generator, number / plan.updates)
         loss = training_loss(self.model, Asked.of(questions, self.model.made.device))
         loss.backward()
@@ -118,7 +118,7 @@ class QualityWorkload:
     def _time_decode(self, meter: Meter) -> None:
         """One new token of one sequence, behind decode_len others, whose contents do not matter for its time."""
         length, device = self.plan.decode_len, self.model.made.device
-        generator = torch_stream(device, "decode")
+        generator = torch_rng(device, "decode")
         caches = self.model.new_caches(1, length + 1)
         for cache in caches:
             cache.fill(generator)

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, prompts_from, sample
 from suite.lm.tokenizer import PAD
-from suite.measure.holdings import held_as
+from suite.measure.memory_tracker import attribute_to
 from suite.measure.meter import Meter
-from suite.measure.streams import python_stream, torch_stream
+from suite.measure.rng import python_rng, torch_rng
 from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.task import Item, Score, draw
@@ -57,7 +57,7 @@ class Gathered:
     """All rounds, before any group was dropped: what was paid for."""
 
 
-@held_as(NOBODY, EXPERIENCE)
+@attribute_to(NOBODY, EXPERIENCE)
 def gather(plan: RlPlan, policy: Decoder, meter: Meter) -> Gathered:
     """One step's experience. With filter_groups groups of equal rewards are dropped and other prompts drawn instead,
     as DAPO does, in at most `filter_groups_max_rounds` rounds."""
@@ -97,10 +97,10 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
     names = (plan.seed, meter.step, round_)
     device, count = policy.made.device, plan.completions // copies
     with meter.span("rollout"):
-        chance = python_stream(*names, "prompts")
+        chance = python_rng(*names, "prompts")
         items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
         prompts = prompts_from([plan.vocabulary.prompt(plan.task, item) for item in items], device)
-        with held_as(POLICY, ACTIVATIONS):
+        with attribute_to(POLICY, ACTIVATIONS):
             samples = sample(
                 policy,
                 prompts,
@@ -108,7 +108,7 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
                 longest=plan.longest_completion,
                 end=plan.vocabulary.end,
                 temperature=plan.temperature,
-                generator=torch_stream(device, *names, "noise"),
+                generator=torch_rng(device, *names, "noise"),
                 with_entropy=True,
             )
     with meter.span("score"):

@@ -15,8 +15,8 @@ from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, minus_entropy
 from suite.lm.scoring import hidden_states, log_probs, token_log_probs
 from suite.lm.training import Limits, Optimiser
-from suite.measure.holdings import Held, held_as
-from suite.measure.streams import torch_stream
+from suite.measure.memory_tracker import OwnedTensors, attribute_to
+from suite.measure.rng import torch_rng
 from suite.records.holdings import (
     ACTIVATIONS,
     CRITIC,
@@ -70,7 +70,7 @@ class Learnable:
     values_NT: Tensor | None
     returns_NT: Tensor | None
 
-    @held_as(NOBODY, EXPERIENCE)
+    @attribute_to(NOBODY, EXPERIENCE)
     def rows(self, chosen_M: Tensor) -> "Learnable":
         return Learnable(
             prompts=self.prompts.rows(chosen_M),
@@ -104,7 +104,7 @@ class Learner:
         self._policy_loss = policy_loss(plan.objective.policy_loss)
 
     @torch.no_grad()
-    @held_as(NOBODY, EXPERIENCE)
+    @attribute_to(NOBODY, EXPERIENCE)
     def scored(self, experience: Experience) -> tuple[Learnable, dict[str, float]]:
         """Advantages, with whatever reference and critic they need, and what is to be noted of them."""
         objective = self._objective
@@ -152,7 +152,7 @@ class Learner:
     @torch.no_grad()
     def values(self, critic: Critic, experience: Experience) -> Tensor:
         """Of each sampled token, by a critic as it is now."""
-        with held_as(CRITIC, ACTIVATIONS):
+        with attribute_to(CRITIC, ACTIVATIONS):
             return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._parts_of(experience)])
 
     def policy_log_probs(self, experience: Experience) -> Tensor:
@@ -165,8 +165,8 @@ class Learner:
         seen: defaultdict[str, list[float]] = defaultdict(list)
         rows, device = len(learnable.tokens_NT), learnable.tokens_NT.device
         for epoch in range(self._plan.inner_epochs):
-            with held_as(NOBODY, EXPERIENCE):
-                order = torch.randperm(rows, generator=torch_stream(device, *names, epoch, "order"), device=device)
+            with attribute_to(NOBODY, EXPERIENCE):
+                order = torch.randperm(rows, generator=torch_rng(device, *names, epoch, "order"), device=device)
             for chosen in order.split(self._plan.minibatch):
                 for name, value in self._update(learnable.rows(chosen)).items():
                     seen[name].append(value)
@@ -177,17 +177,17 @@ class Learner:
     def _update(self, minibatch: Learnable) -> dict[str, float]:
         """One optimiser step of each model. The critic's loss does not look at the policy, so that their order changes
         memory only: together, both have their gradients at once."""
-        with held_as(POLICY, ACTIVATIONS):
+        with attribute_to(POLICY, ACTIVATIONS):
             seen = self._policy_gradients(minibatch)
             if self._plan.update_order == ONE_AFTER_OTHER:
                 seen |= self._step_policy()
-        with held_as(CRITIC, ACTIVATIONS):
+        with attribute_to(CRITIC, ACTIVATIONS):
             seen |= self._critic_gradients(minibatch)
         if self._plan.update_order == TOGETHER:
-            with held_as(POLICY):
+            with attribute_to(POLICY):
                 seen |= self._step_policy()
         if self._critic_optimiser is not None:
-            with held_as(CRITIC):
+            with attribute_to(CRITIC):
                 seen["critic_gradient_norm"] = self._critic_optimiser.update("the critic")
         return seen
 
@@ -250,7 +250,7 @@ class Learner:
         clip = self._objective.cliprange_value
         return value_loss(values_MT, part.values_NT, part.returns_NT, part.mask_NT, clip, tokens=tokens)
 
-    def holds(self) -> Iterator[Held]:
+    def owned_tensors(self) -> Iterator[OwnedTensors]:
         """What it keeps from step to step, by owner and kind, AdamW's moments from the first update on.
 
         Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it then, and what
@@ -285,7 +285,7 @@ class Learner:
     @torch.no_grad()
     def _log_probs(self, model: Decoder, owner: str, experience: Experience) -> Tensor:
         parts = []
-        with held_as(owner, ACTIVATIONS):
+        with attribute_to(owner, ACTIVATIONS):
             for prompts, tokens_MT in self._parts_of(experience):
                 h_MTD = hidden_states(model, prompts, tokens_MT)
                 parts.append(
@@ -309,7 +309,7 @@ class Learner:
         """Prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
         tokens_NT = experience.tokens_NT
         for rows in torch.arange(len(tokens_NT), device=tokens_NT.device).split(self._plan.micro_batch):
-            with held_as(NOBODY, EXPERIENCE):
+            with attribute_to(NOBODY, EXPERIENCE):
                 part = experience.prompts.rows(rows), tokens_NT[rows]
             yield part
 
@@ -320,7 +320,7 @@ def mean_kl(experience: Experience, reference_NT: Tensor) -> float:
     return float((kl_NT * experience.mask_NT).sum() / experience.mask_NT.sum())
 
 
-@held_as(NOBODY, EXPERIENCE)
+@attribute_to(NOBODY, EXPERIENCE)
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(tuple(parts))
 

@@ -7,7 +7,7 @@ from typing import Any
 from suite.lm.decoder import Decoder
 from suite.lm.training import Example
 from suite.measure.meter import Meter
-from suite.measure.streams import python_stream
+from suite.measure.rng import python_rng
 from suite.rl.base import documents
 from suite.rl.experience import Experience, rollout
 from suite.rl.plan import RlPlan
@@ -41,7 +41,7 @@ class Corpus(Lessons):
         self._plan = plan
 
     def of_step(self, step: int, count: int) -> Sequence[Example]:
-        return documents(self._plan, python_stream(self._plan.seed, step, "corpus"), count)
+        return documents(self._plan, python_rng(self._plan.seed, step, "corpus"), count)
 
 
 class Pool(Lessons):
@@ -62,7 +62,7 @@ class Pool(Lessons):
 
     def _order(self, number: int) -> list[int]:
         places = list(range(len(self._examples)))
-        python_stream(self._plan.seed, self._first, number, "pool").shuffle(places)
+        python_rng(self._plan.seed, self._first, number, "pool").shuffle(places)
         return places
 
 
@@ -93,7 +93,7 @@ class Sampled(Pool):
 
 def solutions(plan: RlPlan, count: int) -> list[Example]:
     """Right completions of prompts to train on, in the asked form, as a person would write them down for a policy."""
-    chance = python_stream(plan.seed, "solutions")
+    chance = python_rng(plan.seed, "solutions")
     items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
     return [_lesson(plan, item.prompt, plan.task.solution(item, chance)) for item in items]
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.lm.checkpoint.place import is_package, missing
+from suite.lm.checkpoint.locate import is_package, missing
 from suite.lm.checkpoint.sizes import sizes_of
 from suite.rl.tasks.task import Task
 from suite.rl.vocabulary import LONGEST_PROMPT, CheckpointVocabulary, TaskVocabulary, Vocabulary

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import torch
 
 from suite.lm.decoder import Decoder
-from suite.measure.course import CourseFailedError
-from suite.measure.made_once import made_once
+from suite.measure.artifact_cache import cached_artifact
 from suite.measure.meter import Meter
+from suite.measure.stateful import WorkloadFailedError
 from suite.records.case import comparable
 from suite.records.code import code_digest
 from suite.records.record import Reading
@@ -55,7 +55,7 @@ def teacher_of(
     """Trained here by the course of its settings, or read from where another case left it."""
     of_teacher = taught(settings)
     plan, key = RlPlan(of_teacher), _key(of_teacher)
-    found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
+    found = cached_artifact(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
     decoder = new_decoder(plan, of_teacher["attention"])
     decoder.load_state_dict(found.pop("weights"))
     return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **found})
@@ -68,8 +68,8 @@ def _trained(course: TeachersCourse, shared: Path) -> dict[str, Any]:
         begun_s = time.process_time()
         for meter.step in range(course.steps):
             course.step(meter)
-    except CourseFailedError as error:
-        raise CourseFailedError(f"teacher: {error}") from error
+    except WorkloadFailedError as error:
+        raise WorkloadFailedError(f"teacher: {error}") from error
     took_s = time.process_time() - begun_s
     return {
         "weights": course.policy.state_dict(),

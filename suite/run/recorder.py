@@ -11,9 +11,9 @@ from typing import Any
 
 from suite import __version__
 from suite.console.progress import Terminal
+from suite.measure.energy import EnergySchedule
 from suite.measure.repeats import Effort, shortfall
 from suite.measure.telemetry.sampler import Telemetry, Watch
-from suite.measure.telemetry.turns import EnergyTurns
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.claim import NAME_LENGTH, Claim
 from suite.records.code import code_digest
@@ -43,7 +43,7 @@ class Kept:
     terminal: Terminal
     workers: int
     resume: bool
-    turns: EnergyTurns = field(default_factory=EnergyTurns)
+    turns: EnergySchedule = field(default_factory=EnergySchedule)
     ceilings: Ceilings = field(default_factory=dict)
     saying: Lock = field(default_factory=Lock)
     """Held to print and to write a record: one at a time."""
@@ -147,20 +147,20 @@ def _measure(lane: Lane, job: Job, complaints: Path, received: _Received, watch:
 
     def messages(task: str, arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         threads, stays = job.plan.threads, job.stays
-        for message in lane.worker.run(task, arguments, threads=threads, complaints=complaints, stays=stays):
-            watch.told(message)
+        for message in lane.worker.run(task, arguments, threads=threads, stderr_log=complaints, persistent=stays):
+            watch.on_message(message)
             received.take(message)
             yield message
 
     plan, precision, kept = job.plan, job.settings.get("matmul_precision"), lane.kept
     if job.is_course:
-        for _ in messages("course", _of_course(kept, job, complaints.parent.parent)):
+        for _ in messages("stateful", _of_course(kept, job, complaints.parent.parent)):
             pass
         return
     key = (plan.device, plan.dtype, plan.threads, precision)
     if key not in kept.ceilings:
         begun = time.perf_counter()
-        watch.told({"phase": "ceilings"})
+        watch.on_message({"phase": "ceilings"})
         asked = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
         with kept.measuring_ceilings:
             for message in messages("ceilings", asked) if key not in kept.ceilings else ():

@@ -4,9 +4,9 @@ import time
 import pytest
 import torch
 
-from suite.measure.allocator import AllocatorProbe
 from suite.measure.clock import cpu_clock, judging_clock
 from suite.measure.meter import Meter
+from suite.measure.profiling import AllocatorProbe
 
 
 def probe_that_writes(log, name):

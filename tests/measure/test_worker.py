@@ -1,4 +1,4 @@
-"""A worker that stays, as one on a GPU does, shown with tasks on the CPU."""
+"""A worker that persistent, as one on a GPU does, shown with tasks on the CPU."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from suite.measure import stopped
-from suite.measure.streams import seed_of
+from suite.measure.rng import seed_of
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.record import Status
 from suite.theory.roofline import MeasuredCeilings
@@ -41,12 +41,12 @@ def worker():
 
 @pytest.fixture
 def outcome_of(worker, tmp_path):
-    """Runs a case in the process that stays: its outcome and that process's number."""
+    """Runs a case in the process that persistent: its outcome and that process's number."""
 
     def run(workload, started=True):
-        complaints = tmp_path / "worker.log"
+        stderr_log = tmp_path / "worker.log"
         arguments = {"settings": settings(workload), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
-        messages = list(worker.run("case", arguments, threads=1, complaints=complaints, stays=True))
+        messages = list(worker.run("case", arguments, threads=1, stderr_log=stderr_log, persistent=True))
         return messages[-1]["outcome"], messages[0]["pid"] if started else None
 
     return run
@@ -73,7 +73,7 @@ def test_exhausted_memory_and_an_error_leave_the_process_to_the_next_case(outcom
 def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outcome_of, tmp_path):
     _, pid = outcome_of("Behaving")
     arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
-    messages = worker.run("case", arguments, threads=1, complaints=Path(tmp_path / "log"), stays=True)
+    messages = worker.run("case", arguments, threads=1, stderr_log=Path(tmp_path / "log"), persistent=True)
     next(messages)
     messages.close()
     assert not psutil.pid_exists(pid)
@@ -85,7 +85,7 @@ def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outco
 def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome_of, tmp_path):
     _, pid = outcome_of("Telling")
     arguments = {"settings": settings("Telling"), "ceilings": CEILINGS, "launch": 2, "launches": 3}
-    messages = list(worker.run("launch", arguments, threads=1, complaints=tmp_path / "log", stays=True))
+    messages = list(worker.run("launch", arguments, threads=1, stderr_log=tmp_path / "log", persistent=True))
     assert messages[-1]["outcome"] == (Status.OK, None)
     readings = [reading for message in messages for reading in message.get("readings", [])]
     told = {reading.metric: reading.value for reading in readings}

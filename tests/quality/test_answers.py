@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality import answers
 from suite.quality.answers import Asked, answers_to, embedded, logits_of, training_loss
 from tests.quality.decoders import prepared
@@ -19,7 +19,7 @@ def workload():
 
 
 def drawn(workload):
-    return Asked.of(workload.plan.task.training(6, numpy_stream(0), 0.0), CPU)
+    return Asked.of(workload.plan.task.training(6, numpy_rng(0), 0.0), CPU)
 
 
 def test_a_token_is_the_sum_of_its_ids_and_no_id_adds_nothing(workload):

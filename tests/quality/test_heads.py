@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.answers import Asked, logits_of
 from suite.quality.heads import heads_of, without_head
 from tests.quality.decoders import prepared
@@ -13,7 +13,7 @@ from tests.quality.decoders import prepared
 def test_a_decoder_without_a_head_is_one_whose_layer_is_given_nothing_of_that_head(attention, monkeypatch):
     workload = prepared("two_hop", attention, dtype="float64")
     model = workload.model
-    asked = Asked.of(workload.plan.task.training(3, numpy_stream(0), 0.0), model.made.device)
+    asked = Asked.of(workload.plan.task.training(3, numpy_rng(0), 0.0), model.made.device)
     assert heads_of(model) == [(layer, head) for layer in range(3) for head in range(2)]
     with torch.no_grad():
         whole = logits_of(model, asked)

@@ -7,7 +7,7 @@ from suite.quality.tasks import tiers, two_hop
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.store import read_contents
-from tests.measure import courses
+from tests.measure import stateful_runs
 from tests.quality.cases import TINY_QUALITY, settings
 
 
@@ -24,7 +24,7 @@ def run(folder, *arguments):
 
 def in_process(folder, *asked, until=None, **changes):
     """Its outcome, what follows from its seed, and its facts."""
-    outcome, readings, facts = courses.in_process(settings(*asked, **changes), folder, until=until)
+    outcome, readings, facts = stateful_runs.in_process(settings(*asked, **changes), folder, until=until)
     return outcome, [one for one in readings if METRICS[one.metric].seeded], facts
 
 

@@ -46,7 +46,7 @@ def _is_tried(problem: Problem) -> bool:
 class Undecided(Backend):
     name = "auto"
 
-    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
         """Eager where it is clearly faster on these inputs, else sdpa_folded; its `form` says by how much."""
         eager, folded = Eager(self.problem), SdpaFolded(self.problem)
         share = least_s(eager, q_BHSd, k_BGTd, v_BGTv) / least_s(folded, q_BHSd, k_BGTd, v_BGTv)

@@ -24,7 +24,7 @@ config.compile_threads = 1
 class CompiledBackend(Backend):
     """Compiles for the very inputs before anything is timed, and says why where that cannot be done."""
 
-    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
         # As it will be timed: for each of torch's modes it compiles anew.
         mode = torch.no_grad() if self.problem.needs_gradient else torch.inference_mode()
         try:

@@ -24,7 +24,7 @@ WIDEST = 256
 class SdpaByName(SdpaFolded):
     kernel: ClassVar[SDPBackend]
 
-    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             try:

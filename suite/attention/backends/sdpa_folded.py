@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.attention.problem import Backend, Problem, ValueLies, visible_keys
+from suite.attention.problem import Backend, Problem, ValueLayout, visible_keys
 from suite.measure.workload import UnsupportedError
 
 
@@ -44,7 +44,7 @@ class SdpaFolded(Backend):
     @staticmethod
     def fits(problem: Problem) -> bool:
         """Whether a view as wide as the key can hold the value."""
-        if problem.value_lies is ValueLies.APART:
+        if problem.value_layout is ValueLayout.SEPARATE:
             return problem.qk_dim == problem.v_dim
         return problem.qk_dim >= problem.v_dim
 
@@ -52,7 +52,7 @@ class SdpaFolded(Backend):
         if not self.fits(problem):
             raise UnsupportedError(
                 f"{self.name} needs a value as wide as the key, or no wider and in one buffer with it; "
-                f"got widths {problem.v_dim} and {problem.qk_dim}, the value {problem.value_lies.value}"
+                f"got widths {problem.v_dim} and {problem.qk_dim}, the value {problem.value_layout.value}"
             )
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
@@ -60,9 +60,9 @@ class SdpaFolded(Backend):
 
     def _as_wide_as_the_key(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         """A view, without a copy, that holds the value's columns first or last."""
-        if self.problem.value_lies is ValueLies.IN_KEY:
+        if self.problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             return k_BGTd
-        if self.problem.value_lies is ValueLies.APART:
+        if self.problem.value_layout is ValueLayout.SEPARATE:
             return v_BGTv
         before = self.problem.qk_dim - self.problem.v_dim
         size = (*v_BGTv.shape[:-1], self.problem.qk_dim)
@@ -70,7 +70,7 @@ class SdpaFolded(Backend):
 
     def _cut(self, o: Tensor) -> Tensor:
         """The value's own columns of a result."""
-        if self.problem.value_lies is ValueLies.BEHIND_KEY:
+        if self.problem.value_layout is ValueLayout.SUFFIX_OF_BUFFER:
             return o[..., self.problem.qk_dim - self.problem.v_dim :]
         return o[..., : self.problem.v_dim]
 

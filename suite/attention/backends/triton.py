@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.problem import Backend, Problem, ValueLies
+from suite.attention.problem import Backend, Problem, ValueLayout
 from suite.attention.triton_launch import WIDEST, Chip, Launch, key_parts, launch_for, power_of_two
 from suite.measure.workload import UnsupportedError
 
@@ -110,7 +110,7 @@ def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
         "FIRST_BLOCK": power_of_two(launch.first),
         "REST_BLOCK": power_of_two(launch.rest) if launch.rest else 0,
         "VALUE_BLOCK": power_of_two(problem.v_dim),
-        "VALUE_IN_KEY": problem.value_lies is ValueLies.IN_KEY,
+        "VALUE_IN_KEY": problem.value_layout is ValueLayout.PREFIX_OF_KEY,
         "ROW_BLOCK": launch.row_block,
         "KEY_BLOCK": launch.key_block,
         "BRANCH": launch.branches,

@@ -8,7 +8,7 @@ import json
 import stat
 from pathlib import Path
 
-from suite.lm.checkpoint.place import WEIGHTS, Place, shortened
+from suite.lm.checkpoint.locate import WEIGHTS, Place, shortened
 from suite.measure.workload import UnsupportedError
 
 INDEX = ".safetensors.index.json"

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from suite.attention.grouped import GroupedAttention
-from suite.lm.checkpoint.place import Place, missing, place_of, shortened
+from suite.lm.checkpoint.locate import Place, locate_checkpoint, missing, shortened
 from suite.lm.checkpoint.sizes import CONFIG, shape_from, sizes_of
 from suite.lm.checkpoint.tensors import tensors_of
-from suite.lm.decoder import Block, Decoder, Made
+from suite.lm.decoder import Block, Decoder, FactoryKwargs
 from suite.measure.workload import UnsupportedError
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -29,10 +29,10 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
     if (sentence := missing(checkpoint)) is not None:
         raise UnsupportedError(sentence)
     shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
-    place = place_of(checkpoint)
+    place = locate_checkpoint(checkpoint)
     if place.gguf is None:
         _check_size(place, shape.parameter_count)
-    made = Made(dtype=dtype, device=device, generator=torch.Generator(device))
+    made = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator(device))
     decoder = Decoder(shape, attention, positions=positions, made=made)
     fill(decoder, place)
     return decoder

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration.files import read_choice
-from suite.lm.checkpoint.place import PACKAGES, is_package, shortened
+from suite.lm.checkpoint.locate import PACKAGES, is_package, shortened
 from suite.records.record import CorruptRecordError
 from suite.records.store import read_file
 from suite.theory.decoder_shape import DecoderShape, decoder_shape

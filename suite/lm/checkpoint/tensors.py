@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from suite.lm.checkpoint.folder import check_folder
-from suite.lm.checkpoint.place import Place
+from suite.lm.checkpoint.locate import Place
 from suite.lm.checkpoint.weight_file import Stored, stored_in
 from suite.measure.workload import UnsupportedError
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from suite.lm.checkpoint.place import shortened
+from suite.lm.checkpoint.locate import shortened
 from suite.measure.workload import UnsupportedError
 from suite.records.strict_json import strict_json
 

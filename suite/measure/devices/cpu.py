@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from suite.measure.allocator import AllocatorProbe
-from suite.measure.ceilings import measure_ceilings
 from suite.measure.clock import cpu_clock, judging_clock
+from suite.measure.devices.ceilings import measure_ceilings
 from suite.measure.devices.device import Timed
 from suite.measure.meter import Probe
+from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import Workload
 from suite.records.record import Reading
 from suite.statistics.intervals import median_interval
@@ -44,7 +44,7 @@ class Cpu:
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
         return Timed(step=workload.step, probes=[cpu_clock(self._threads)], works=workload.parts(), facts={})
 
-    def course_clock(self) -> tuple[str, Probe]:
+    def stateful_clock(self) -> tuple[str, Probe]:
         return self.clock, cpu_clock(self._threads)
 
     def watcher(self) -> AllocatorProbe:
@@ -56,7 +56,7 @@ class Cpu:
     def peak_bytes(self) -> None:
         pass
 
-    def criticise(self, readings: Sequence[Reading]) -> Iterator[str]:
+    def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
         for span in dict.fromkeys(reading.span for reading in readings):
             timed = [reading for reading in readings if reading.span == span and reading.wall_s is not None]
             if self.clock == "thread_cpu" and timed:

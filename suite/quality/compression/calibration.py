@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from suite.lm.decoder import Block, Decoder
-from suite.measure.made_once import made_once
+from suite.measure.artifact_cache import cached_artifact
 from suite.records.code import code_digest
 
 FOLDER = "calibrations"
@@ -26,7 +26,7 @@ def shared_moments(decoder: Decoder, windows: Sequence[Sequence[int]], *, weight
     named = [str(made.dtype), str(made.device), torch.get_num_threads(), torch.__version__, weights_digest]
     code = code_digest({"calibration": f"{__name__}.second_moments"})
     key = hashlib.sha256(json.dumps([named, code, [list(window) for window in windows]]).encode()).hexdigest()
-    found = made_once(
+    found = cached_artifact(
         shared / FOLDER,
         key,
         device=str(made.device),

@@ -51,11 +51,11 @@ class LowRankAttention(CompressedAttention):
     ) -> tuple[Tensor, Tensor, Tensor]:
         assert cache is None or positions_S is None, "cached keys are rotated by where they stand in the cache"
         angles = self.angles_at(x_BSD, start, positions_S)
-        (latent_B1Tr,) = self.kept(cache, start, linear(x_BSD, self.w_down)[:, None])
+        (latent_B1Tr,) = self.append_to_cache(cache, start, linear(x_BSD, self.w_down)[:, None])
         latent_BTr = latent_B1Tr[:, 0]
         of_keys = angles if cache is None else self.angles_at(latent_BTr, 0, None)
-        k_BGTd = self.turned(self.heads(latent_BTr, self.w_up_k, self.b_k), of_keys)
-        q_BHSd = self.turned(self.heads(x_BSD, self.w_q, self.b_q), angles)
+        k_BGTd = self.apply_rope(self.heads(latent_BTr, self.w_up_k, self.b_k), of_keys)
+        q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
         return q_BHSd, k_BGTd, self.heads(latent_BTr, self.w_up_v, self.b_v)
 
 
@@ -82,8 +82,8 @@ class Int8Attention(CompressedAttention):
     ) -> tuple[Tensor, Tensor, Tensor]:
         angles = self.angles_at(x_BSD, start, positions_S)
         new = (rounded(row_BGSd) for row_BGSd in self.new_rows(x_BSD, angles))
-        k_BGTd, v_BGTd = (restored(rows, self.dtype) for rows in self.kept(cache, start, *new))
-        return self.turned(self.heads(x_BSD, self.w_q, self.b_q), angles), k_BGTd, v_BGTd
+        k_BGTd, v_BGTd = (restored(rows, self.dtype) for rows in self.append_to_cache(cache, start, *new))
+        return self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles), k_BGTd, v_BGTd
 
 
 def rounded(rows: Tensor) -> Tensor:

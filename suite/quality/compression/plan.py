@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.lm import plays
-from suite.lm.checkpoint.place import missing, weights_of
+from suite.lm import shakespeare
+from suite.lm.checkpoint.locate import missing, weights_of
 from suite.lm.checkpoint.sizes import shape_from, sizes_of
 from suite.theory.shapes import GroupedShape, Pass
 
@@ -42,7 +42,7 @@ class CompressionPlan:
         self.windows = whole_number(settings, "windows", at_least=1)
         self.decode_len = whole_number(settings, "decode_len", at_least=1, at_most=longest - 1)
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
-        self.refusal = missing(self.checkpoint) or plays.missing()
+        self.refusal = missing(self.checkpoint) or shakespeare.missing()
 
     @property
     def full_rank(self) -> int:
@@ -57,7 +57,7 @@ class CompressionPlan:
         return {
             "shape": self.layer.describe(),
             "weights": f"{weights_of(self.checkpoint)}, made {self.dtype}",
-            "held_out_plays": list(plays.HELD_OUT),
+            "held_out_plays": list(shakespeare.HELD_OUT),
             "windows": f"{self.windows} of {self.window} tokens, evenly spread over the held-out plays, each of them "
             "cut from its beginning on; the first token of a window is given",
         }

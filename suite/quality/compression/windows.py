@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol, TypeVar
 
-from suite.lm.plays import Play
+from suite.lm.shakespeare import Play
 from suite.measure.workload import UnsupportedError
 from suite.quality.compression.words import CLASSES, NO_WORD, OTHER, Frequencies, Span, words_in, words_of_tokens
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Tokens(Protocol):
-    """See suite.lm.checkpoint.words.Words."""
+    """See suite.lm.checkpoint.tokenizer.Words."""
 
     def encode_with_places(self, text: str) -> tuple[list[int], list[Span]]: ...
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.attention.grouped import GroupedAttention
-from suite.lm import plays
+from suite.lm import shakespeare
 from suite.lm.checkpoint.load import load_decoder
-from suite.lm.checkpoint.place import place_of
-from suite.lm.checkpoint.words import words_of
+from suite.lm.checkpoint.locate import locate_checkpoint
+from suite.lm.checkpoint.tokenizer import tokenizer_of
 from suite.measure.meter import Meter
 from suite.quality.compression.calibration import shared_moments
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
@@ -35,7 +35,7 @@ WARM_DECODES, TIMED_DECODES = 2, 12
 
 
 class CompressionWorkload:
-    """See suite.measure.course.Course. Constructing it allocates nothing."""
+    """See suite.measure.stateful.StatefulWorkload. Constructing it allocates nothing."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = CompressionPlan(settings)
@@ -44,10 +44,10 @@ class CompressionWorkload:
     @torch.no_grad()
     def prepare(self, shared: Path) -> None:
         plan = self.plan
-        self._tokens = words_of(place_of(plan.checkpoint), vocab_size=plan.shape.vocab_size)
-        self._others = plays.other_plays()
+        self._tokens = tokenizer_of(locate_checkpoint(plan.checkpoint), vocab_size=plan.shape.vocab_size)
+        self._others = shakespeare.other_plays()
         frequencies = Frequencies.in_texts(play.text for play in self._others)
-        cut = read_windows(plays.held_out_plays(), self._tokens, frequencies, plan.window)
+        cut = read_windows(shakespeare.held_out_plays(), self._tokens, frequencies, plan.window)
         self._windows = evenly(cut, plan.windows, "windows")
         dtype, device = getattr(torch, plan.dtype), torch.device(plan.device)
         self.decoder = load_decoder(plan.checkpoint, positions=plan.positions, dtype=dtype, device=device)
@@ -99,7 +99,7 @@ class CompressionWorkload:
 
     def _lower_rank(self, shared: Path) -> None:
         """Of each layer; and which share of its keys and values that keeps."""
-        plan, digest = self.plan, place_of(self.plan.checkpoint).digest()
+        plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
         cut = [part for play in self._others for part in whole_windows(self._tokens.encode(play.text), plan.window)]
         calibration = evenly(cut, plan.calibration_windows, "calibration_windows")
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import whole_number
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import Questions, single
 
 SEPARATOR, FILLER = 1, 2
@@ -38,7 +38,7 @@ class Copying:
         return self._drawn(sequences, generator)
 
     def held_out(self) -> Questions:
-        return self._drawn(HELD_OUT_SEQUENCES, numpy_stream("copying", "held out"))
+        return self._drawn(HELD_OUT_SEQUENCES, numpy_rng("copying", "held out"))
 
     def facts(self) -> Mapping[str, Any]:
         sizes = {"length": self._length, "characters": self._characters, "fillers": self._fillers}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import whole_number
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import Questions, questions_apart, single
 
 LEAST_OF_KIND = (0, 1, 3, 5, 9)
@@ -39,7 +39,7 @@ class Counting:
         return self._drawn(sequences, generator)
 
     def held_out(self) -> Questions:
-        return self._drawn(HELD_OUT_CONTEXTS, numpy_stream("counting", "held out"))
+        return self._drawn(HELD_OUT_CONTEXTS, numpy_rng("counting", "held out"))
 
     def facts(self) -> Mapping[str, Any]:
         return {"length": self._length, "sorts": self._sorts, "held_out_contexts": HELD_OUT_CONTEXTS}

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.configuration.values import whole_number
-from suite.lm.plays import Play, held_out_plays, missing, other_plays
-from suite.measure.task_named import NeedsPackageError
+from suite.lm.shakespeare import Play, held_out_plays, missing, other_plays
+from suite.measure.task_loader import NeedsPackageError
 from suite.quality.tasks.task import Ids, Questions, single
 
 CHARACTERS = f"{string.ascii_letters} \n',.;:?!-[]\""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import whole_number
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import Questions, in_any_order, single
 
 FILLERS = 8
@@ -40,7 +40,7 @@ class Recall:
         return self._drawn(sequences, generator)
 
     def held_out(self) -> Questions:
-        return self._drawn(HELD_OUT_SEQUENCES, numpy_stream("recall", "held out"))
+        return self._drawn(HELD_OUT_SEQUENCES, numpy_rng("recall", "held out"))
 
     def facts(self) -> Mapping[str, Any]:
         return {"pairs": self._pairs, "distance": self._distance, "held_out_sequences": HELD_OUT_SEQUENCES}

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.measure.task_named import named_task
+from suite.measure.task_loader import load_task
 
 NO_ID = 0
 """Adds nothing to a token's embedding."""
@@ -78,7 +78,7 @@ class HasDetails(Protocol):
 
 def make(settings: Mapping[str, Any]) -> Task:
     """The task that resolved settings ask for. Raises ValueError for what is wrong in itself, or NeedsPackageError."""
-    task: Task = named_task(settings, workload="quality", example="tiers", method="held_out")
+    task: Task = load_task(settings, workload="quality", example="tiers", method="held_out")
     return task
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import one_of, whole_number
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import NO_ID, Ids, Questions, in_any_order, questions_apart
 
 TIERS = ("often", "sometimes", "rarely")
@@ -63,7 +63,7 @@ class Tiers:
 
     def held_out(self) -> Questions:
         """Of each context every attribute of every entity, in sequences of as many questions as in training."""
-        generator = numpy_stream("tiers", "held out")
+        generator = numpy_rng("tiers", "held out")
         pairs = self._entities * len(self.kinds)
         rows = pairs // self._questions
         values_BEA = self._drawn_values(HELD_OUT_CONTEXTS, generator).repeat(rows, axis=0)

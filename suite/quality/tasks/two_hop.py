@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import whole_number
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import Questions, in_any_order, questions_apart
 
 ONE_HOP, TWO_HOPS = 0, 1
@@ -44,7 +44,7 @@ class TwoHop:
         return self._drawn(sequences, generator)
 
     def held_out(self) -> Questions:
-        return self._drawn(HELD_OUT_CONTEXTS, numpy_stream("two_hop", "held out"))
+        return self._drawn(HELD_OUT_CONTEXTS, numpy_rng("two_hop", "held out"))
 
     def facts(self) -> Mapping[str, Any]:
         return {"chains": self._chains, "names": self._names, "held_out_contexts": HELD_OUT_CONTEXTS}

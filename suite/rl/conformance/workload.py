@@ -22,7 +22,7 @@ from suite.rl.conformance.plan import ConformancePlan
 
 
 class ConformanceWorkload:
-    """See suite.measure.course.Course. Its one step is too short for a checkpoint."""
+    """See suite.measure.stateful.StatefulWorkload. Its one step is too short for a checkpoint."""
 
     steps = 1
     checkpoint_seconds = math.inf

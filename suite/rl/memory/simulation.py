@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from suite.measure.holdings import Holdings
+from suite.measure.memory_tracker import MemoryTracker
 from suite.records.holdings import GATHERED
 
 
@@ -15,7 +15,7 @@ class Simulation(TorchDispatchMode):
     """Use within a tracker. Whoever asks a tensor for its value is told 1, so that a learner takes its norms and notes
     its losses as ever; and what autocast makes of a parameter is known as that."""
 
-    def __init__(self, holdings: Holdings) -> None:
+    def __init__(self, holdings: MemoryTracker) -> None:
         super().__init__()
         self._holdings = holdings
         self._owners: dict[int, str] = {}

@@ -17,7 +17,7 @@ Phases = dict[str, dict[tuple[str, str], int]]
 
 
 class RlMemoryWorkload:
-    """See suite.measure.course.Course. Its one step is too short for a checkpoint."""
+    """See suite.measure.stateful.StatefulWorkload. Its one step is too short for a checkpoint."""
 
     steps = 1
     checkpoint_seconds = math.inf

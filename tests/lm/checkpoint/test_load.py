@@ -5,7 +5,7 @@ import torch
 
 from suite.lm.checkpoint import load
 from suite.lm.checkpoint.load import EMBEDDING, HEAD, fill, named_weights
-from suite.lm.checkpoint.place import Place, missing, place_of
+from suite.lm.checkpoint.locate import Place, locate_checkpoint, missing
 from suite.lm.checkpoint.tensors import _halves
 from suite.lm.checkpoint.weight_file import Stored
 from suite.measure.workload import UnsupportedError
@@ -58,7 +58,7 @@ def test_rows_of_neighbours_become_rows_of_halves_head_by_head():
 
 
 def test_a_digest_is_of_contents_and_a_name_holds_no_path(tmp_path):
-    places = [place_of(str(tmp_path / name / "model")) for name in ("one", "two", "three")]
+    places = [locate_checkpoint(str(tmp_path / name / "model")) for name in ("one", "two", "three")]
     for place, weight in zip(places, (b"a", b"a", b"b"), strict=True):
         place.folder.mkdir(parents=True)
         (place.folder / "config.json").write_text("{}")

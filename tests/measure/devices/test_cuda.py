@@ -7,14 +7,14 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from suite.measure.devices import device_for
-from suite.measure.devices.cuda_ceilings import measure_cuda_ceilings, sizes_tried
-from suite.measure.devices.cuda_graph import SHORT_S, agrees, short_spans, timed_turns
-from suite.measure.devices.cuda_memory import short_kernel_name
+from suite.measure.devices.ceilings import measure_cuda_ceilings, sizes_tried
+from suite.measure.devices.cuda_graph import SHORT_S, agrees, captured_step, short_spans
 from suite.measure.meter import Meter
+from suite.measure.profiling import short_kernel_name
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading
 from suite.theory.roofline import MeasuredCeilings
-from tests.measure.test_ceilings import BYTES_PER_S, FLOPS_PER_S, Machine
+from tests.measure.devices.test_ceilings import BYTES_PER_S, FLOPS_PER_S, Machine
 
 H100_LIKE = MeasuredCeilings(flops_per_s=6e14, bytes_per_s_by_size={1 << 28: 3e12, 1 << 30: 2.9e12})
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -89,7 +89,7 @@ def test_spans_are_short_by_their_predicted_time():
 def test_a_workload_that_offers_no_turns_is_timed_as_it_is():
     spans = {"short": {"flops": 6e8, "traffic_bytes": 1.0}, "long": {"flops": 6e13, "traffic_bytes": 1.0}}
     workload = SimpleNamespace(plan=SimpleNamespace(constants=lambda: spans), step=lambda meter: None, parts=dict)
-    timed = timed_turns(workload, H100_LIKE)
+    timed = captured_step(workload, H100_LIKE)
     assert (timed.step, timed.runs, timed.warnings) == (workload.step, {}, ())
     assert timed.facts == {"short": "not offered by the workload", "long": "not short"}
 
@@ -121,9 +121,9 @@ def test_a_kernel_is_named_without_its_template_arguments(whole, short):
 
 
 def test_a_flush_that_does_not_show_and_a_host_that_is_slower_than_the_device_are_said():
-    criticise = device_for("cuda", 1).criticise
-    assert list(criticise([timed("kernel", 2.0, 1.0), probed(1.6)])) == []
-    flush, host = criticise([timed("layer", 1.0, 2.5), probed(1.0)])
+    warnings = device_for("cuda", 1).warnings
+    assert list(warnings([timed("kernel", 2.0, 1.0), probed(1.6)])) == []
+    flush, host = warnings([timed("layer", 1.0, 2.5), probed(1.0)])
     assert "1.00 times its warm time" in flush
     assert host.startswith("layer: launching took the host 2.50 times")
 
@@ -144,7 +144,7 @@ def test_events_time_the_device_and_the_flush_shows():
         for span in ("one", "many")
     }
     assert min(by_span["many"]) == pytest.approx(min(by_span["one"]), rel=0.3)
-    assert not list(device_for("cuda", 1).criticise([r for r in meter.readings if r.metric == "flush_probe_ratio"]))
+    assert not list(device_for("cuda", 1).warnings([r for r in meter.readings if r.metric == "flush_probe_ratio"]))
 
 
 def test_a_cpu_does_not_say_what_its_allocator_held_at_most():
@@ -179,7 +179,7 @@ def test_the_peak_counts_anew_and_holds_what_was_held():
 @needs_cuda
 def test_a_graph_computes_what_the_work_does():
     from suite.measure.devices.cuda_graph import _captured
-    from suite.measure.rotation import rotated
+    from suite.measure.rotated_buffers import rotated
 
     inputs = [torch.randn(256, 256, device="cuda") for _ in range(2)]
     span = _captured(rotated(torch.mm, inputs, 10 * 2 * 256 * 256 * 4))

@@ -9,8 +9,8 @@ import pytest
 
 from suite.measure.telemetry.counters import energy_counter
 from suite.measure.telemetry.machine import Machine
-from suite.measure.telemetry.marks import mark_of
 from suite.measure.telemetry.rapl import Rapl
+from suite.measure.telemetry.sampler import mark_of
 from suite.measure.telemetry.source import Target
 from suite.measure.telemetry.worker import WorkerProcess
 from suite.records.nvml import State

@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from suite.measure import energy
-from suite.measure.energy import Part, energy_of, take_energy, update_interval_s
+from suite.measure.energy import EnergySchedule, Part, energy_of, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
-from suite.measure.telemetry.turns import EnergyTurns
 from suite.records.nvml import State
 from suite.records.record import Status
 from tests.fake_nvml import driver
@@ -125,14 +124,14 @@ MEASURED = {"energy": {"state": "measured"}}
 
 
 def test_the_first_backend_of_a_variant_whose_energy_was_measured_has_had_its_turn():
-    turns = EnergyTurns()
+    schedule = EnergySchedule()
     eager, folded = (build(backend=name, provenance=MEASURED) for name in ("eager", "sdpa_folded"))
-    assert turns.is_due(eager.case, ONE)
-    turns.took(build(backend="eager", provenance={"energy": {"state": "no_counter"}}))
-    turns.took(build(backend="eager", status=Status.FAILED, provenance=MEASURED))
-    assert turns.is_due(folded.case, ONE)
-    turns.took(eager)
-    assert not turns.is_due(folded.case, ONE)
-    assert turns.is_due(build(seq_len=8192).case, ONE)
-    assert turns.is_due(folded.case, EVERY)
-    assert not turns.is_due(build(seq_len=8192).case, NONE)
+    assert schedule.is_due(eager.case, ONE)
+    schedule.took(build(backend="eager", provenance={"energy": {"state": "no_counter"}}))
+    schedule.took(build(backend="eager", status=Status.FAILED, provenance=MEASURED))
+    assert schedule.is_due(folded.case, ONE)
+    schedule.took(eager)
+    assert not schedule.is_due(folded.case, ONE)
+    assert schedule.is_due(build(seq_len=8192).case, ONE)
+    assert schedule.is_due(folded.case, EVERY)
+    assert not schedule.is_due(build(seq_len=8192).case, NONE)

@@ -26,7 +26,7 @@ SETTINGS = {
 def watched(seconds, *messages):
     watch = Watch([Nvml()], PERIOD_S)
     for message in messages:
-        watch.told(message)
+        watch.on_message(message)
     with watch:
         time.sleep(seconds)
     return watch
@@ -139,7 +139,7 @@ def test_phases_times_and_pressure_are_kept(tmp_path):
     watch = Watch([Ticking()], PERIOD_S)
     with watch:
         time.sleep(0.05)
-        watch.told({"phase": "measure", "pid": 3})
+        watch.on_message({"phase": "measure", "pid": 3})
         time.sleep(0.05)
     assert {sample.phase for sample in watch.samples} == {"", "measure"}
     times_s = [sample.time_s for sample in watch.samples]

@@ -1,6 +1,6 @@
 """Frequent, common and rare words, and the tokens that belong to them."""
 
-from suite.lm.plays import Play
+from suite.lm.shakespeare import Play
 from suite.quality.compression.windows import evenly, read_windows, whole_windows
 from suite.quality.compression.words import Frequencies, speakers_in, words_in, words_of_tokens
 from tests.quality.compression.cases import Characters

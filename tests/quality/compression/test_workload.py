@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from suite.lm import plays
+from suite.lm import shakespeare
 from suite.lm.training import token_loss
 from suite.records.metrics import METRICS
 from suite.records.record import Status
-from tests.measure import courses
+from tests.measure import stateful_runs
 from tests.quality.compression.cases import CONFIG, FULL_RANK, HELD_OUT, Characters, lend, loaded, settings
 
 LAYERS = CONFIG["num_hidden_layers"]
@@ -22,7 +22,7 @@ def checkpoint(monkeypatch, tmp_path):
 
 def run(folder, checkpoint, *, until=None, **changes):
     """Its outcome, its readings and its facts."""
-    return courses.in_process(settings(checkpoint, **changes), folder, until=until)
+    return stateful_runs.in_process(settings(checkpoint, **changes), folder, until=until)
 
 
 def values(readings, metric, span="case"):
@@ -51,7 +51,7 @@ def test_a_case_records_its_text_by_class_its_cache_and_a_timed_token(checkpoint
     assert 1e-3 < values(readings, "logits_change")[0] < 1
     assert len(values(readings, "latency_s", "decode")) >= 10
     assert {one.step for one in readings if one.span == "decode"} == {3}
-    assert facts["held_out_plays"] == list(plays.HELD_OUT)
+    assert facts["held_out_plays"] == list(shakespeare.HELD_OUT)
     assert facts["weights"] == "model: as its safetensors have them, made float32"
     assert facts["attention_modes"] == {"trained": "LowRankAttention", "decoded": "LowRankAttention"}
 

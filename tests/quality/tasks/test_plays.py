@@ -2,9 +2,9 @@
 
 import pytest
 
-from suite.lm import plays as texts
-from suite.measure.streams import numpy_stream
-from suite.measure.task_named import NeedsPackageError
+from suite.lm import shakespeare as texts
+from suite.measure.rng import numpy_rng
+from suite.measure.task_loader import NeedsPackageError
 from suite.quality.tasks import plays
 from suite.quality.tasks.plays import CHARACTERS, OTHER, Plays
 from tests.quality.cases import plan, task_settings
@@ -36,7 +36,7 @@ def asked(questions):
 def test_every_place_asks_for_the_next_character_of_a_play_to_learn_from():
     learnt = LEARNT.replace("{", "_").replace("7", "_")
     begins = set()
-    for window, following, _ in asked(Plays({"window": 10}).training(50, numpy_stream(0), 0.0)):
+    for window, following, _ in asked(Plays({"window": 10}).training(50, numpy_rng(0), 0.0)):
         assert window + following[-1] in learnt
         assert following[:-1] == window[1:]
         begins.add(window[0])
@@ -53,7 +53,7 @@ def test_windows_of_an_evaluation_are_of_plays_that_nothing_is_learnt_from():
 def test_a_character_is_frequent_common_or_rare_by_the_plays_that_are_learnt_from():
     kinds_of = {}
     task = Plays({"window": 10})
-    for questions in (task.training(2000, numpy_stream(0), 0.0), task.held_out()):
+    for questions in (task.training(2000, numpy_rng(0), 0.0), task.held_out()):
         for _, following, kinds in asked(questions):
             kinds_of |= dict(zip(following, (task.kinds[kind] for kind in kinds), strict=True))
     assert kinds_of == {**dict.fromkeys("a cd", "frequent"), "b": "common", **dict.fromkeys("z_x\n", "rare")}

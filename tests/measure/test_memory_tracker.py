@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from suite.measure.allocator import AllocatorProbe
-from suite.measure.holdings import Holdings, WayBack, held_as
+from suite.measure.memory_tracker import BackwardScope, MemoryTracker, attribute_to
+from suite.measure.profiling import AllocatorProbe
 
 KIB = 1024
 
@@ -13,20 +13,20 @@ def kib(count):
 
 
 def test_a_peak_is_told_by_owner_and_kind_at_the_moment_when_most_was_held():
-    holdings = Holdings()
+    holdings = MemoryTracker()
     with holdings, holdings.phase("work"):
-        with held_as("policy", "activations"):
+        with attribute_to("policy", "activations"):
             kept = kib(4)
             gone = kib(8)
         del gone
-        with held_as("critic", "activations"), held_as(kind="logits"):
+        with attribute_to("critic", "activations"), attribute_to(kind="logits"):
             more = kib(6)
     assert holdings.peaks()["work"].held == {("policy", "activations"): 12 * KIB}
     del kept, more
 
 
 def test_what_was_held_before_a_phase_counts_in_it_and_what_came_after_does_not():
-    before, holdings = kib(4), Holdings()
+    before, holdings = kib(4), MemoryTracker()
     holdings.label([before], "policy", "parameters")
     with holdings:
         with holdings.phase("first"):
@@ -39,7 +39,7 @@ def test_what_was_held_before_a_phase_counts_in_it_and_what_came_after_does_not(
 
 
 def test_a_phase_that_runs_twice_has_its_higher_peak():
-    holdings = Holdings()
+    holdings = MemoryTracker()
     with holdings:
         for count in (3, 7, 5):
             with holdings.phase("work"):
@@ -48,7 +48,7 @@ def test_a_phase_that_runs_twice_has_its_higher_peak():
 
 
 def test_a_view_holds_nothing_of_its_own_and_keeps_what_it_looks_at():
-    holdings = Holdings()
+    holdings = MemoryTracker()
     with holdings, holdings.phase("work"):
         view = kib(4)[:2]
         kib(1)
@@ -58,10 +58,10 @@ def test_a_view_holds_nothing_of_its_own_and_keeps_what_it_looks_at():
 
 def test_a_gradient_is_known_from_its_beginning_though_it_shows_at_its_end():
     weight = torch.nn.Parameter(torch.ones(64, 64))
-    holdings = Holdings()
+    holdings = MemoryTracker()
     holdings.label([weight], "policy", "parameters")
     handles = holdings.label_gradients([weight], "policy")
-    with holdings, holdings.phase("work"), held_as("policy", "activations"):
+    with holdings, holdings.phase("work"), attribute_to("policy", "activations"):
         (torch.ones(4, 64) @ weight).sum().backward()
     held = holdings.peaks()["work"].held
     assert held["policy", "gradients"] == held["policy", "parameters"] == 16 * KIB
@@ -70,11 +70,11 @@ def test_a_gradient_is_known_from_its_beginning_though_it_shows_at_its_end():
 
 
 def test_a_backward_pass_is_labelled_by_the_code_that_it_is_of():
-    holdings, wide = Holdings(), torch.zeros(4, 256, requires_grad=True)
-    with holdings, held_as("policy", "activations"):
-        way_back = WayBack("logits")
-        inner = way_back.leaves(wide * 2)
-        loss = way_back.enters(inner.exp()).sum()
+    holdings, wide = MemoryTracker(), torch.zeros(4, 256, requires_grad=True)
+    with holdings, attribute_to("policy", "activations"):
+        scope = BackwardScope("logits")
+        inner = scope.leaves(wide * 2)
+        loss = scope.enters(inner.exp()).sum()
         with holdings.phase("backward"):
             loss.backward()
     # What the exponential gives back is within. Its value, kept for that, what the product gives back, the sum and the
@@ -86,7 +86,7 @@ def test_a_backward_pass_is_labelled_by_the_code_that_it_is_of():
 
 
 def test_what_is_made_while_one_looks_away_is_not_seen_and_what_then_goes_is():
-    holdings = Holdings()
+    holdings = MemoryTracker()
     with holdings, holdings.phase("work"):
         before = kib(4)
         with holdings.away():
@@ -101,9 +101,9 @@ def test_what_is_made_while_one_looks_away_is_not_seen_and_what_then_goes_is():
 
 
 def test_after_a_restart_only_what_is_held_is_known_with_its_labels():
-    holdings = Holdings()
+    holdings = MemoryTracker()
     with holdings:
-        with holdings.phase("first"), held_as("policy", "activations"):
+        with holdings.phase("first"), attribute_to("policy", "activations"):
             kept, gone = kib(4), kib(8)
         del gone
         holdings.restart()
@@ -130,22 +130,22 @@ def work():
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a build of torch warns where its profiler starts
 def test_the_peak_is_the_allocators_to_the_byte_and_that_of_fake_tensors():
-    holdings = Holdings()
+    holdings = MemoryTracker()
     stop = AllocatorProbe()("work")
     with holdings, holdings.phase("work"):
         work()
     (of_allocator,) = stop()
     assert holdings.peaks()["work"].bytes == of_allocator["value"]
-    of_fakes = Holdings()
+    of_fakes = MemoryTracker()
     with FakeTensorMode(), of_fakes, of_fakes.phase("work"):
         work()
     assert of_fakes.peaks()["work"].held == holdings.peaks()["work"].held
 
 
 def test_a_packed_weight_has_no_storage_and_is_held_all_the_same():
-    holdings, weight = Holdings(), torch.randn(64, 32)
+    holdings, weight = MemoryTracker(), torch.randn(64, 32)
     with holdings, holdings.phase("work"):
-        with held_as("engine", "parameters"):
+        with attribute_to("engine", "parameters"):
             packed = torch.ops.mkldnn._reorder_linear_weight(weight)
         del packed
         kib(1)

@@ -7,7 +7,7 @@ import torch
 
 from suite.attention.workload import AttentionWorkload
 from suite.configuration.files import read_choice
-from suite.measure.rotation import MOST_TURNS, copied, read_bytes, rotated
+from suite.measure.rotated_buffers import MOST_COPIES, copied, read_bytes, rotated
 
 L2_BYTES = 300_000
 
@@ -47,10 +47,10 @@ def test_turns_of_a_kernel_read_different_memory_exceed_twice_the_cache_and_comp
     work = workload.work
     expected = work.backend(*work.projected)
     settled, work.backend = work.backend, lambda *inputs: seen.append(inputs) or settled(*inputs)
-    turns = workload.turns("kernel", 2 * L2_BYTES)
-    outputs = [run() for run in turns.runs]
-    assert turns.rotated_bytes == sum(map(read_bytes, seen)) >= 2 * L2_BYTES
-    assert len(turns.runs) == len(seen) > 1
+    found = workload.rotated_runs("kernel", 2 * L2_BYTES)
+    outputs = [run() for run in found.runs]
+    assert found.rotated_bytes == sum(map(read_bytes, seen)) >= 2 * L2_BYTES
+    assert len(found.runs) == len(seen) > 1
     for index, which in enumerate("qkv"):
         spans = sorted(addresses(inputs[index]) for inputs in seen)
         assert all(end <= start for (_, end), (start, _) in pairwise(spans)), which
@@ -76,15 +76,15 @@ def test_memory_that_inputs_share_counts_once():
 
 def test_what_exceeds_the_cache_alone_or_is_tiny_runs_once_on_its_own_inputs():
     inputs = [torch.ones(100)]
-    for least_bytes in (0, 400, 400 * MOST_TURNS + 1):
-        turns = rotated(lambda x: x, inputs, least_bytes)
-        assert [run().data_ptr() for run in turns.runs] == [inputs[0].data_ptr()]
-        assert turns.rotated_bytes == 0
+    for least_bytes in (0, 400, 400 * MOST_COPIES + 1):
+        found = rotated(lambda x: x, inputs, least_bytes)
+        assert [run().data_ptr() for run in found.runs] == [inputs[0].data_ptr()]
+        assert found.rotated_bytes == 0
     assert len(rotated(lambda x: x, inputs, 401).runs) == 2
 
 
 def test_a_layer_runs_apart_from_the_meter_and_a_training_step_does_not():
     workload = prepared("mla")
-    (run,) = workload.turns("layer", 2 * L2_BYTES).runs
+    (run,) = workload.rotated_runs("layer", 2 * L2_BYTES).runs
     assert run().shape == (1, 1, workload.plan.hidden_size)
-    assert prepared("gqa", phase="train", query_len=None).turns("kernel", 1) is None
+    assert prepared("gqa", phase="train", query_len=None).rotated_runs("kernel", 1) is None

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from suite.lm.checkpoint.folder import check_folder
-from suite.lm.checkpoint.place import Place
+from suite.lm.checkpoint.locate import Place
 from suite.measure.workload import UnsupportedError
 
 ROLES = ("user", "assistant")
-LONGEST_COMPLAINT = 200
+LONGEST_ERROR = 200
 
 
 class Words:
@@ -57,7 +57,7 @@ class Words:
         return found
 
 
-def words_of(place: Place, *, vocab_size: int) -> Words:
+def tokenizer_of(place: Place, *, vocab_size: int) -> Words:
     """`vocab_size`: of the weights. Raises UnsupportedError where a folder has no tokenizer that ends a text."""
     from transformers import AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -87,4 +87,4 @@ def _tried(what: str, do: Callable[[], Any]) -> Any:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:LONGEST_COMPLAINT]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0][:LONGEST_ERROR]}" if lines else type(error).__name__

@@ -79,11 +79,11 @@ def is_package(checkpoint: str) -> bool:
 
 def weights_of(checkpoint: str) -> str:
     """What a record says of them, without a path."""
-    place = place_of(checkpoint)
+    place = locate_checkpoint(checkpoint)
     return f"{place.name}: {PACKAGES[checkpoint].weights if is_package(checkpoint) else 'as its safetensors have them'}"
 
 
-def place_of(checkpoint: str) -> Place:
+def locate_checkpoint(checkpoint: str) -> Place:
     """A package's, which is installed where `missing` says nothing, or a folder, which is not looked into."""
     if not is_package(checkpoint):
         return Place(folder=Path(checkpoint))

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from suite.measure import ceilings
-from suite.measure.ceilings import SIZES_BYTES, measure_ceilings
+from suite.measure.devices import ceilings
+from suite.measure.devices.ceilings import SIZES_BYTES, measure_ceilings
 
 FLOPS_PER_S, BYTES_PER_S = 1e12, 1e10
 
