@@ -119,6 +119,15 @@ def run_stateful(
     return Status.OK, None
 
 
+def time_repeats(meter: Meter, span: str, work: Callable[[], object], *, warm: int, timed: int) -> None:
+    """Do the work some times to warm up, then some times within the span."""
+    for _ in range(warm):
+        work()
+    for _ in range(timed):
+        with meter.span(span):
+            work()
+
+
 class Checkpoint:
     """The file from which a killed run goes on. Written whole or not at all, and never unpickled into objects."""
 

@@ -1,4 +1,4 @@
-"""A decoder trained from nothing on a task's questions, as a course: a step is the updates between two evaluations."""
+"""A decoder trained from nothing on a task's questions: a step is the updates between two evaluations."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,11 +10,10 @@ from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.training import Limits, NotFiniteError, Optimiser
 from suite.measure.meter import Meter
 from suite.measure.rng import numpy_rng, torch_rng
-from suite.measure.stateful import WorkloadFailedError
+from suite.measure.stateful import WorkloadFailedError, time_repeats
 from suite.quality.answers import Answers, Asked, answers_to, training_loss
-from suite.quality.cached import recoverable
-from suite.quality.heads import heads_of, without_head
 from suite.quality.plan import QualityPlan
+from suite.quality.probes import ablated_head, heads_of, linear_probe_accuracies
 from suite.quality.tasks.task import HasDetails
 from suite.records.quality_metrics import CACHED, DECODE, KNOCKED_OUT, TRAIN, within
 from suite.records.record import STEP, Reading, constant_readings
@@ -49,7 +48,7 @@ class QualityWorkload:
 
     def constants(self) -> Iterable[Reading]:
         of_kind = torch.bincount(self._held_out.kinds_BQ.flatten(), minlength=len(self.plan.task.kinds)).tolist()
-        asked = {within(EVALUATE, name): sum(of_kind[kind] for kind in kinds) for name, kinds in self._told()}
+        asked = {within(EVALUATE, name): sum(of_kind[kind] for kind in kinds) for name, kinds in self._reported_kinds()}
         counts = {span: {"questions_asked": count} for span, count in {EVALUATE: sum(of_kind), **asked}.items()}
         return [*constant_readings(self.plan.constants()), *constant_readings(counts)]
 
@@ -73,7 +72,7 @@ class QualityWorkload:
         if meter.step + 1 == self.steps:
             meter.step += 1
             self._evaluate(meter)
-            self._look_inside(meter)
+            self._probe(meter)
             self._time_decode(meter)
             meter.step -= 1
 
@@ -95,46 +94,47 @@ class QualityWorkload:
 
     def _evaluate(self, meter: Meter) -> None:
         with meter.span(EVALUATE):
-            answers = self._answers()
+            answers = self._held_out_answers()
         everything = range(len(self.plan.task.kinds))
-        meter.note(EVALUATE, answered=answers.share(everything), answer_loss=answers.mean_loss(everything))
-        for name, kinds in self._told():
-            meter.note(within(EVALUATE, name), answered=answers.share(kinds), answer_loss=answers.mean_loss(kinds))
+        meter.note(EVALUATE, answered=answers.accuracy(everything), answer_loss=answers.mean_loss(everything))
+        for name, kinds in self._reported_kinds():
+            meter.note(within(EVALUATE, name), answered=answers.accuracy(kinds), answer_loss=answers.mean_loss(kinds))
 
-    def _look_inside(self, meter: Meter) -> None:
-        """Without each head, and into the cache: of the trained decoder only."""
+    def _probe(self, meter: Meter) -> None:
+        """Evaluate the trained decoder without each head, and probe its cache."""
         for layer, head in heads_of(self.model):
-            with without_head(self.model, layer, head):
-                answers = self._answers()
-            for name, kinds in self._told():
-                meter.note(within(KNOCKED_OUT, f"layer {layer} head {head}", name), answered=answers.share(kinds))
+            with ablated_head(self.model, layer, head):
+                answers = self._held_out_answers()
+            for name, kinds in self._reported_kinds():
+                meter.note(within(KNOCKED_OUT, f"layer {layer} head {head}", name), answered=answers.accuracy(kinds))
         task = self.plan.task
         if isinstance(task, HasDetails):
-            found = recoverable(self.model, task)
-            for name, kinds in self._told():
-                meter.note(within(CACHED, name), recoverable=sum(found[kind] for kind in kinds) / len(kinds))
+            accuracies = linear_probe_accuracies(self.model, task)
+            for name, kinds in self._reported_kinds():
+                meter.note(within(CACHED, name), recoverable=sum(accuracies[kind] for kind in kinds) / len(kinds))
 
     @torch.no_grad()
     def _time_decode(self, meter: Meter) -> None:
-        """One new token of one sequence, behind decode_len others, whose contents do not matter for its time."""
+        """Time one new token of one sequence, behind decode_len others, whose contents do not matter for its time."""
         length, device = self.plan.decode_len, self.model.made.device
         generator = torch_rng(device, "decode")
         caches = self.model.new_caches(1, length + 1)
         for cache in caches:
             cache.fill(generator)
         token_B1 = torch.zeros(1, 1, dtype=torch.long, device=device)
-        for number in range(WARM_DECODES + TIMED_DECODES):
-            if number < WARM_DECODES:
-                self.model.decode(token_B1, caches, length, None)
-                continue
-            with meter.span(DECODE):
-                self.model.decode(token_B1, caches, length, None)
+        time_repeats(
+            meter,
+            DECODE,
+            lambda: self.model.decode(token_B1, caches, length, None),
+            warm=WARM_DECODES,
+            timed=TIMED_DECODES,
+        )
 
-    def _answers(self) -> Answers:
+    def _held_out_answers(self) -> Answers:
         return answers_to(self.model, self._held_out, len(self.plan.task.kinds))
 
-    def _told(self) -> list[tuple[str, list[int]]]:
-        """Names of what is told apart, and the kinds that each is of: groups, then single kinds where several."""
+    def _reported_kinds(self) -> list[tuple[str, list[int]]]:
+        """Return names of spans and the kinds of each: groups, then single kinds where there are several."""
         task = self.plan.task
         single = [(kind, [place]) for place, kind in enumerate(task.kinds)] if len(task.kinds) > 1 else []
         return [*((name, list(kinds)) for name, kinds in task.groups.items()), *single]

@@ -10,11 +10,9 @@ from suite.lm import shakespeare
 from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.locate import locate_checkpoint, missing
 from suite.lm.checkpoint.tokenizer import tokenizer_of
-from suite.quality.compression.calibration import second_moments
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
-from suite.quality.compression.low_rank import factors_of
-from suite.quality.compression.windows import read_windows
-from suite.quality.compression.words import CLASSES, Frequencies, speakers_in
+from suite.quality.compression.low_rank import factors_of, second_moments
+from suite.quality.compression.text import CLASSES, Frequencies, read_windows, speakers_in
 from suite.records.record import Status
 from suite.records.store import read_contents
 

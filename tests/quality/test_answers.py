@@ -70,6 +70,6 @@ def test_shares_by_kind_are_those_counted_one_by_one_whatever_is_computed_at_onc
     for told in (whole, in_parts):
         assert told.asked_N.tolist() == [int((asked.kinds_BQ == kind).sum()) for kind in range(6)]
         assert told.right_N.tolist() == [int(right_BQ[asked.kinds_BQ == kind].sum()) for kind in range(6)]
-        assert told.share(range(6)) == float(right_BQ.double().mean())
-        assert told.share([4]) == float(right_BQ[asked.kinds_BQ == 4].double().mean())
+        assert told.accuracy(range(6)) == float(right_BQ.double().mean())
+        assert told.accuracy([4]) == float(right_BQ[asked.kinds_BQ == 4].double().mean())
     torch.testing.assert_close(whole.loss_N, in_parts.loss_N)

@@ -3,7 +3,8 @@
 import pytest
 
 from suite.commands.run import compose, job_of, main
-from suite.quality.tasks import tiers, two_hop
+from suite.quality.tasks import tiers
+from suite.quality.tasks.two_hop import TwoHop
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.store import read_contents
@@ -14,7 +15,7 @@ from tests.quality.cases import TINY_QUALITY, settings
 @pytest.fixture(autouse=True)
 def _few_are_held_out(monkeypatch):
     monkeypatch.setattr(tiers, "HELD_OUT_CONTEXTS", 4)
-    monkeypatch.setattr(two_hop, "HELD_OUT_CONTEXTS", 4)
+    monkeypatch.setattr(TwoHop, "held_out_sequences", 4)
 
 
 def run(folder, *arguments):

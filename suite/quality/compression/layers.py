@@ -1,7 +1,7 @@
 """A published model's grouped attention with a cache that keeps less than keys and values as they are.
 
-Real layers: what a token leaves in the cache is all that later tokens have of it, whether a window is read at once or
-token by token. Shapes as in suite/attention/problem.py; r: the latent's elements.
+These are real layers: later tokens have no more of a token than its part of the cache, whether a window is read at once
+or token by token. Shapes as in suite/attention/problem.py; r: the latent's elements.
 """
 
 from collections.abc import Sequence
@@ -87,18 +87,18 @@ class Int8Attention(CompressedAttention):
 
 
 def rounded(rows: Tensor) -> Tensor:
-    """Each row's elements as int8, and behind them the bytes of its scales."""
+    """Return each row's elements as int8, and behind them the bytes of its scales."""
     parts: list[Tensor] = []
     scales: list[Tensor] = []
     for part in rows.float().split(SCALED_ELEMENTS, dim=-1):
-        scale = part.abs().amax(dim=-1, keepdim=True) / LARGEST_INT8  # 0 of zeros, and 0 is what they are read as
+        scale = part.abs().amax(dim=-1, keepdim=True) / LARGEST_INT8  # 0 for zeros, which are then read as 0
         parts.append((part / scale).round().to(torch.int8))
         scales.append(scale)
     return torch.cat((*parts, torch.cat(scales, dim=-1).view(torch.int8)), dim=-1)
 
 
 def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """What `rounded` rows stand for."""
+    """Return the numbers that `rounded` rows stand for."""
     count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
     whole, bytes_of_scales = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
     scales: Sequence[Tensor] = bytes_of_scales.contiguous().view(torch.float32).split(1, dim=-1)

@@ -1,4 +1,4 @@
-"""What the settings say of a case of compression before anything is allocated. No torch."""
+"""The plan of a case of compression, from its settings, before anything is allocated. No torch."""
 
 import math
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ NONE, SVD, ACTIVATION_SVD, BALANCED, INT8 = "none", "svd", "activation_svd", "ac
 LOW_RANK = (SVD, ACTIVATION_SVD, BALANCED)
 METHODS = (NONE, *LOW_RANK, INT8)
 SHORTEST_WINDOW = 2
-"""Its first token is given."""
+"""Two tokens, of which the first is given."""
 
 
 class CompressionPlan:
-    """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
+    """The settings of one case, checked. Raises ValueError for wrong ones."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
@@ -36,7 +36,8 @@ class CompressionPlan:
         self.rank = self.calibration_windows = 0
         if self.method in LOW_RANK:
             self.rank = whole_number(settings, "rank", at_least=1, at_most=self.full_rank)
-            # As many tokens as a layer's input has elements: what fewer do not show would be cut for nothing.
+            # As many tokens as a layer's input has elements: directions that fewer do not show would be cut for
+            # nothing.
             fewest = math.ceil(self.layer.hidden_size / self.window)
             self.calibration_windows = whole_number(settings, "calibration_windows", at_least=fewest)
         self.windows = whole_number(settings, "windows", at_least=1)
@@ -46,7 +47,7 @@ class CompressionPlan:
 
     @property
     def full_rank(self) -> int:
-        """Of the keys and values of a token and layer together: all that they hold, which follows from its input."""
+        """Rank of the keys and values of a token and layer together: no more than its input has."""
         return min(self.layer.cache_elements_per_token, self.layer.hidden_size)
 
     @property
@@ -68,5 +69,5 @@ class CompressionPlan:
         return {"case": {"cache_bytes_per_token_mha": self.shape.num_layers * self.layer.num_heads * of_query_head}}
 
     def least_bytes(self) -> float:
-        """The model's weights."""
+        """Count the model's weights."""
         return FLOAT_BYTES[self.dtype] * self.shape.parameter_count

@@ -1,9 +1,9 @@
-"""A published model with a smaller cache reads plays that are held out, as a course: a step is one window of text.
+"""A published model with a smaller cache reads plays that are held out: a step is one window of text.
 
-What is recorded are sums over a window, of all its tokens and of those of frequent, common and rare words, so that
+Readings are sums over a window, of all its tokens and of those of frequent, common and rare words, so that
 perplexity, loss a word and their intervals are taken on reading, paired with method=none on the same windows.
 
-The model has read much of the internet, and most likely these plays: what it knows of them by heart counts on both
+The model has read much of the internet, and most likely these plays: its knowledge of them by heart counts on both
 sides of a comparison. It is not trained again after it is cut, which would win back much of what is lost.
 """
 
@@ -22,12 +22,11 @@ from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.checkpoint.tokenizer import tokenizer_of
 from suite.measure.meter import Meter
-from suite.quality.compression.calibration import shared_moments
+from suite.measure.stateful import time_repeats
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
-from suite.quality.compression.low_rank import factors_of
+from suite.quality.compression.low_rank import factors_of, shared_moments
 from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
-from suite.quality.compression.windows import Window, evenly, read_windows, whole_windows
-from suite.quality.compression.words import CLASSES, Frequencies
+from suite.quality.compression.text import CLASSES, Frequencies, Window, evenly, read_windows, whole_windows
 from suite.records.quality_metrics import DECODE, TEXT, within
 from suite.records.record import Reading, constant_readings
 
@@ -87,7 +86,7 @@ class CompressionWorkload:
             self._time_decode(meter)
 
     def state(self) -> dict[str, Any]:
-        """Nothing: a window does not depend on those before it."""
+        """Return nothing: a window does not depend on those before it."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -98,7 +97,7 @@ class CompressionWorkload:
             self.decoder.replace_attention(number, Int8Attention(self._own(number)))
 
     def _lower_rank(self, shared: Path) -> None:
-        """Of each layer; and which share of its keys and values that keeps."""
+        """Replace each layer, and note the share of its keys and values that is kept."""
         plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
         cut = [part for play in self._others for part in whole_windows(self._tokens.encode(play.text), plan.window)]
         calibration = evenly(cut, plan.calibration_windows, "calibration_windows")
@@ -124,21 +123,20 @@ class CompressionWorkload:
         return torch.tensor([ids], device=self.decoder.made.device)
 
     def _logits(self, window: Window) -> Tensor:
-        """Behind each of its tokens, [S, V], in float32 at least."""
+        """Return the logits behind each of its tokens, [S, V], in float32 at least."""
         logits_SV = self.decoder.logits(self.decoder(self._batch(window.ids)))[0]
         return logits_SV if logits_SV.dtype == torch.float64 else logits_SV.float()
 
     def _time_decode(self, meter: Meter) -> None:
-        """One new token of one sequence, its logits too, behind decode_len others of the held-out text."""
+        """Time one new token of one sequence, its logits too, behind decode_len others of the held-out text."""
         length, decoder = self.plan.decode_len, self.decoder
         ids = [token for window in self._windows for token in window.ids]
         before = (ids * math.ceil(length / len(ids)))[:length]
         caches = decoder.new_caches(1, length + 1)
         decoder.decode(self._batch(before), caches, 0, None)
         token_B1 = self._batch(before[-1:])
-        for number in range(WARM_DECODES + TIMED_DECODES):
-            if number < WARM_DECODES:
-                decoder.logits(decoder.decode(token_B1, caches, length, None))
-                continue
-            with meter.span(DECODE):
-                decoder.logits(decoder.decode(token_B1, caches, length, None))
+
+        def decode() -> None:
+            decoder.logits(decoder.decode(token_B1, caches, length, None))
+
+        time_repeats(meter, DECODE, decode, warm=WARM_DECODES, timed=TIMED_DECODES)

@@ -17,7 +17,7 @@ from suite.quality.tasks.task import NO_ID, Ids, Questions, in_any_order, questi
 
 TIERS = ("often", "sometimes", "rarely")
 SHARES = (0.85, 0.12, 0.03)
-"""Of the questions, by tier, where they are asked unevenly."""
+"""Shares of the questions, by tier, where they are asked unevenly."""
 ASKED = ("unevenly", "evenly", "evenly_weighted", "swapped", "turned")
 HELD_OUT_CONTEXTS = 256
 
@@ -62,7 +62,7 @@ class Tiers:
         return self._put(self._drawn_values(sequences, generator), entities_BQ, attributes_BQ, generator, weights_BQ)
 
     def held_out(self) -> Questions:
-        """Of each context every attribute of every entity, in sequences of as many questions as in training."""
+        """Ask each context for every attribute of every entity, in sequences of as many questions as in training."""
         generator = numpy_rng("tiers", "held out")
         pairs = self._entities * len(self.kinds)
         rows = pairs // self._questions
@@ -73,7 +73,7 @@ class Tiers:
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
         """See suite.quality.tasks.task.HasDetails."""
-        values_BEA, order_BE = self._drawn_values(count, generator), self._drawn_order(count, generator)
+        values_BEA, order_BE = self._drawn_values(count, generator), in_any_order(self._entities, count, generator)
         return self._entity_tokens(values_BEA, order_BE)[:, 0], values_BEA[np.arange(count), order_BE[:, 0]]
 
     def facts(self) -> Mapping[str, Any]:
@@ -84,7 +84,7 @@ class Tiers:
         }
 
     def _asked_for(self, progress: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Probability of each attribute."""
+        """Return the probability of each attribute."""
         if self._asked in ("evenly", "evenly_weighted"):
             return np.full(len(self.kinds), 1 / len(self.kinds))
         is_swapped = self._asked == "swapped" or (self._asked == "turned" and progress >= 0.5)
@@ -96,12 +96,8 @@ class Tiers:
     def _drawn_values(self, sequences: int, generator: np.random.Generator) -> Ids:
         return generator.integers(self._values, size=(sequences, self._entities, len(self.kinds)))
 
-    def _drawn_order(self, sequences: int, generator: np.random.Generator) -> Ids:
-        """Which entity stands where."""
-        return in_any_order(self._entities, sequences, generator)
-
     def _entity_tokens(self, values_BEA: Ids, order_BE: Ids) -> Ids:
-        """Each entity's values and name, in the order that is given: [B, E, A + 1]."""
+        """Return each entity's values and name, in the order that is given: [B, E, A + 1]."""
         standing_BEA = np.take_along_axis(values_BEA, order_BE[..., None], axis=1)
         first_of_attribute_A = 1 + self._values * np.arange(len(self.kinds))
         return np.concatenate((standing_BEA + first_of_attribute_A, self._names + order_BE[..., None]), axis=2)
@@ -115,7 +111,7 @@ class Tiers:
         weights_BQ: np.ndarray[Any, np.dtype[np.float32]] | None,
     ) -> Questions:
         sequences, entities, asked = len(values_BEA), self._entities, entities_BQ.shape[1]
-        context_BEK = self._entity_tokens(values_BEA, self._drawn_order(sequences, generator))
+        context_BEK = self._entity_tokens(values_BEA, in_any_order(entities, sequences, generator))
         questions_BQK = np.full((sequences, asked, context_BEK.shape[2]), NO_ID)
         questions_BQK[..., 0] = self._asked_attributes + attributes_BQ
         questions_BQK[..., 1] = self._asked_entities + entities_BQ

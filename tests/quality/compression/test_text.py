@@ -1,8 +1,15 @@
 """Frequent, common and rare words, and the tokens that belong to them."""
 
 from suite.lm.shakespeare import Play
-from suite.quality.compression.windows import evenly, read_windows, whole_windows
-from suite.quality.compression.words import Frequencies, speakers_in, words_in, words_of_tokens
+from suite.quality.compression.text import (
+    Frequencies,
+    evenly,
+    read_windows,
+    speakers_in,
+    whole_windows,
+    words_in,
+    words_of_tokens,
+)
 from tests.quality.compression.cases import Characters
 
 DIALOGUE = """
