@@ -34,7 +34,7 @@ class ForwardStep:
         return {"cache": written, "layer_check": compared(self.layer, self._forward.query_len)}
 
     def draw(self) -> None:
-        """Fresh inputs and a fresh context; the kernel's own inputs are what the layer projects from them."""
+        """Draw fresh inputs and a fresh context; the kernel's own inputs are the layer's projections of them."""
         layer, forward = self.layer, self._forward
         with torch.inference_mode():
             self.cache.fill(self._generator)
@@ -67,8 +67,8 @@ class ForwardStep:
         return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
     def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns:
-        """The kernel rotates over copies of its inputs. The layer has one cache and one set of weights, so it does
-        not."""
+        """Return runs: the kernel's rotate over copies of its inputs; the layer has one cache and one set of
+        weights."""
         if span == "kernel":
             return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes)
         return RotatedRuns(runs=[self.parts()[span]])

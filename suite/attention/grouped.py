@@ -46,7 +46,7 @@ class GroupedAttention(AttentionLayer):
         self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope, dtype=dtype, device=device)
 
     def add_biases(self) -> None:
-        """Queries, keys and values get a bias of zeros, as Qwen2's have one: its weights come from a checkpoint."""
+        """Add a bias of zeros to queries, keys and values, as Qwen2's have one: its weights come from a checkpoint."""
         self.b_q, self.b_k, self.b_v = (self.zeros(len(weight)) for weight in (self.w_q, self.w_k, self.w_v))
 
     @property
@@ -66,19 +66,19 @@ class GroupedAttention(AttentionLayer):
         return q_BHSd, kept[0], kept[-1]
 
     def new_rows(self, x_BSD: Tensor, angles: tuple[Tensor, Tensor]) -> Sequence[Tensor]:
-        """What the new tokens leave in each tensor of the cache: keys first, values last; a variant that keeps one
+        """Return the new tokens' rows in each tensor of the cache: keys first, values last; a variant that keeps one
         tensor attends to it as both."""
         keys_BGSd = self.apply_rope(self.heads(x_BSD, self.w_k, self.b_k), angles)
         return keys_BGSd, self.heads(x_BSD, self.w_v, self.b_v)
 
     def apply_rope(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-        """Queries or keys as they are scored."""
+        """Return queries or keys as they are scored."""
         return rotate_halves(x_BHSd, *angles)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def heads(self, x_BSD: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """A projection, cut into heads: [batch, heads, tokens, head_dim]."""
+        """Return a projection, cut into heads: [batch, heads, tokens, head_dim]."""
         x_BSE = linear(x_BSD, weight, bias)
         return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

@@ -80,7 +80,7 @@ class TrainingStep:
         gradients(self.backend, self.projected, self._do_BHSv, self.problem)
 
     def rotated_runs(self, span: str, least_bytes: int) -> None:
-        """None: a backward pass is captured under rules of its own, and a training step is seldom short."""
+        """Return None: a backward pass is captured under rules of its own, and a training step is seldom short."""
 
     def _drawn_like_output(self, problem: Problem) -> torch.Tensor:
         size = (problem.batch, problem.heads, problem.query_len, problem.v_dim)

@@ -1,4 +1,4 @@
-"""A decoder of the suite's own attention layers: what RL trains, and what quality is asked of.
+"""A decoder of the suite's own attention layers, which RL trains and quality asks questions.
 
 Llama's block: RMSNorm, attention, RMSNorm, SwiGLU, both added to the residual stream; the head is the embeddings unless
 its shape says otherwise.
@@ -28,7 +28,7 @@ from suite.theory.decoder_shape import DecoderShape
 
 @dataclass(frozen=True, kw_only=True)
 class FactoryKwargs:
-    """Where and of what a decoder is made."""
+    """The dtype, device and generator of new weights."""
 
     dtype: torch.dtype
     device: torch.device
@@ -53,19 +53,19 @@ class Block(torch.nn.Module):
         self._trained = (attention.for_training(),)
 
     def replace_attention(self, layer: AttentionLayer) -> None:
-        """Another layer of the same sizes in the place of this block's."""
+        """Put another layer of the same sizes in the place of this block's."""
         self.attention, self._trained = layer, (layer.for_training(),)
 
     def attention_input(self, x_BSD: Tensor) -> Tensor:
-        """What the attention layer is given of the residual stream."""
+        """Return the attention layer's input, from the residual stream."""
         return _normed(x_BSD, self.attention_norm, self._norm_eps)
 
     def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
-        """Without a cache, as in training and scoring."""
+        """Compute without a cache, as in training and scoring."""
         return self._forward(x_BSD, self._trained[0], None, 0, mask_B1ST)
 
     def decode(self, x_BSD: Tensor, cache: Cache, start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """New tokens from `start` on, behind those that the cache holds."""
+        """Compute new tokens from `start` on, behind those that the cache holds."""
         return self._forward(x_BSD, self.attention, cache, start, mask_B1ST)
 
     def _forward(
@@ -113,11 +113,11 @@ class Decoder(torch.nn.Module):
         self.requires_grad_(True)
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
-        """Hidden states h_BSD behind the last norm. A mask as suite.lm.attend has it; None: causal."""
+        """Return hidden states h_BSD behind the last norm. The mask is that of suite.lm.attend; None: causal."""
         return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST)
 
     def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
-        """The same from embeddings on, whatever they were made of."""
+        """Return the same from embeddings on."""
         for block in self._blocks:
             if self.checkpointing and torch.is_grad_enabled():
                 x_BSD = checkpoint(block, x_BSD, mask_B1ST, use_reentrant=False, preserve_rng_state=False)
@@ -126,11 +126,11 @@ class Decoder(torch.nn.Module):
         return _normed(x_BSD, self.norm, self.shape.norm_eps)
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """Hidden states of new tokens from `start` on; writes them to the caches, one a layer."""
+        """Return hidden states of new tokens from `start` on, and write to the caches, one a layer."""
         return self.decode_through(F.embedding(tokens_BS, self.embedding), caches, start, mask_B1ST)
 
     def decode_through(self, x_BSD: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """The same from embeddings on."""
+        """Return the same from embeddings on."""
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
@@ -149,7 +149,7 @@ class Decoder(torch.nn.Module):
         return layer.cache_dtype
 
     def new_caches(self, batch: int, length: int) -> list[Cache]:
-        """One a layer, with room for `length` tokens of each sequence."""
+        """Return one cache a layer, with room for `length` tokens of each sequence."""
         layers = [block.attention for block in self._blocks]
         return [
             Cache(
@@ -164,12 +164,12 @@ class Decoder(torch.nn.Module):
         ]
 
     def modes(self) -> dict[str, str]:
-        """Which of the variant's modes trains and scores, and which decodes, by the layers' classes."""
+        """Return the variant's mode that trains and scores, and the one that decodes, by the layers' classes."""
         block = self._blocks[0]
         return {"trained": type(block._trained[0]).__name__, "decoded": type(block.attention).__name__}
 
     def rotary_tables(self) -> list[Tensor]:
-        """What it keeps beside its parameters."""
+        """Return the tensors that it keeps beside its parameters."""
         return [table for block in self._blocks for table in (block.attention.cos_Sr, block.attention.sin_Sr)]
 
     def parameter_count(self) -> int:

@@ -24,7 +24,7 @@ from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import EXPERIENCE, KV_CACHE, LOGITS, NOBODY
 
 COMPACTED_BELOW = 0.75
-"""Of the rows in the batch: copying the caches of those that go on pays only where a good part has ended."""
+"""Share of the rows in the batch: copying the caches of those that go on pays only where a good part has ended."""
 
 ROOM = 16
 """Tokens that the caches can take before they are copied to larger ones. Room for a whole completion would lay each
@@ -46,7 +46,7 @@ class Prompts:
         return Prompts(tokens_PS=self.tokens_PS[chosen], valid_PS=valid)
 
     def repeated(self, copies: int) -> "Prompts":
-        """Each prompt `copies` times, one after the other."""
+        """Repeat each prompt `copies` times, one after the other."""
         valid = None if self.valid_PS is None else self.valid_PS.repeat_interleave(copies, dim=0)
         return Prompts(tokens_PS=self.tokens_PS.repeat_interleave(copies, dim=0), valid_PS=valid)
 
@@ -58,11 +58,11 @@ class Samples:
     mask_NT: Tensor
     """1.0 on a completion's tokens, its end token included."""
     log_probs_NT: Tensor
-    """Of the sampled tokens at the sampling temperature; 0 on padding."""
+    """Log-probabilities of the sampled tokens at the sampling temperature; 0 on padding."""
     entropy_NT: Tensor | None
-    """Of the distributions that were sampled from, in nats; 0 on padding."""
+    """Entropies of the distributions that were sampled from, in nats; 0 on padding."""
     is_truncated_N: Tensor
-    """Cut at the limit: no end token."""
+    """True for completions that were cut at the limit, without an end token."""
 
     @property
     def lengths(self) -> Tensor:
@@ -70,12 +70,12 @@ class Samples:
 
 
 def prompts_from(ids: Sequence[Sequence[int]], device: torch.device) -> Prompts:
-    """Prompts as ids, padded on the left where they differ in length."""
-    longest = max(len(one) for one in ids)
-    tokens_PS = torch.tensor([[PAD] * (longest - len(one)) + list(one) for one in ids], device=device)
-    if all(len(one) == longest for one in ids):
+    """Return prompts from their ids, padded on the left where they differ in length."""
+    longest = max(map(len, ids))
+    tokens_PS = torch.tensor([[PAD] * (longest - len(prompt)) + list(prompt) for prompt in ids], device=device)
+    if all(len(prompt) == longest for prompt in ids):
         return Prompts(tokens_PS=tokens_PS)
-    lengths_P1 = torch.tensor([[len(one)] for one in ids], device=device)
+    lengths_P1 = torch.tensor([[len(prompt)] for prompt in ids], device=device)
     return Prompts(tokens_PS=tokens_PS, valid_PS=torch.arange(longest, device=device) >= longest - lengths_P1)
 
 
@@ -90,7 +90,7 @@ def sample(
     generator: torch.Generator | None,
     with_entropy: bool = False,
 ) -> Samples:
-    """`copies` completions of each prompt, next to each other. `generator`: None takes the likeliest token.
+    """Sample `copies` completions of each prompt, next to each other. `generator`: None takes the likeliest token.
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
@@ -113,7 +113,7 @@ def sample(
 
 
 def minus_entropy(log_p_NV: Tensor) -> Tensor:
-    """Of each distribution, in nats."""
+    """Return minus the entropy of each distribution, in nats."""
     with attribute_to(kind=LOGITS):
         terms_NV = log_p_NV.exp() * log_p_NV
     return BackwardScope(LOGITS).enters(terms_NV.sum(dim=-1))
@@ -130,7 +130,7 @@ def _chosen(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
 
 
 class _Run:
-    """One rollout: what was sampled so far, the rows that go on, and their caches. B: rows in the batch."""
+    """One rollout: the tokens so far, the rows that go on, and their caches. B: rows in the batch."""
 
     def __init__(
         self, model: Decoder | PackedDecoder, prompts: Prompts, *, copies: int, longest: int, end: int
@@ -149,7 +149,7 @@ class _Run:
         """Indices of the rows in the batch; None while all are."""
         self._ended_B = torch.zeros(rows, dtype=torch.bool, device=device)
         self._seen_BT: Tensor | None = None
-        """Which tokens a new one sees, where prompts are padded."""
+        """Tokens that a new one sees, where prompts are padded."""
 
     def to_the_end(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
         noise = self._noise(generator)
@@ -169,7 +169,7 @@ class _Run:
             h_BD = self._advance(going_B1)
 
     def _noise(self, generator: torch.Generator | None) -> Iterator[Tensor] | None:
-        """noise_NV of one token after another; None where the likeliest is taken.
+        """Return noise_NV of one token after another; None where the likeliest is taken.
 
         argmax(log p - log E) with E from Exp(1) samples from p (the Gumbel-max trick).
         """
@@ -180,10 +180,11 @@ class _Run:
         size = (tokens, rows, vocab_size)
         with attribute_to(kind=LOGITS):
             noise_tNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
-        return (one for _ in count() for one in noise_tNV.exponential_(generator=generator).log_())
+        return (noise_NV for _ in count() for noise_NV in noise_tNV.exponential_(generator=generator).log_())
 
     def _prefill(self) -> Tensor:
-        """Hidden state of each row's last prompt token; a prompt is read once, however many copies it has."""
+        """Return the hidden state of each row's last prompt token; a prompt is read once, however many copies it
+        has."""
         count, self._filled = self._prompts.tokens_PS.shape
         valid_PS, mask = self._prompts.valid_PS, None
         if valid_PS is not None:
@@ -208,8 +209,8 @@ class _Run:
             into_TN[self.taken].index_copy_(0, self._going_B, values_B)
 
     def _without_ended(self, chosen_B1: Tensor) -> Tensor | None:
-        """The chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at the
-        end of the rollout. None where every row has ended."""
+        """Return the chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at
+        the end of the rollout. None where every row has ended."""
         self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
         kept_B = (~self._ended_B).nonzero()[:, 0]
         if len(kept_B) == 0:
@@ -232,7 +233,7 @@ class _Run:
         return h_B1D[:, 0]
 
     def _select(self, rows_B: Tensor) -> None:
-        """Rows of the caches, copied as far as they are filled, with room for more tokens."""
+        """Copy rows of the caches as far as they are filled, with room for more tokens."""
         room = ROOM
         if isinstance(self._model, PackedDecoder):
             room = min(max(ROOM, self._filled), self._longest - self.taken)

@@ -21,7 +21,7 @@ ONE_LAUNCH_GAP = 1.11
 """Ratio of two medians that says nothing where both are of a single launch: of 40 pairs of records of one case on one
 machine in results/reference one in ten lay further apart, and the intervals of 26 were disjoint."""
 ONE_LAUNCH_REACH = math.sqrt(ONE_LAUNCH_GAP)
-"""What each of the two contributes."""
+"""Factor that each of the two contributes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Interval:
     """Achieved confidence; below the one asked for where there are too few samples, 0 for a single one."""
     count: int
     launches: int = 1
-    """How many launches it is made of. That of one holds for this launch alone."""
+    """Launches that it is made of. An interval of one holds for this launch alone."""
 
     @property
     def relative_half_width(self) -> float:
@@ -43,7 +43,7 @@ class Interval:
 
 
 def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
-    """The median and the narrowest symmetric pair of order statistics that covers it with at least `level`.
+    """Return the median and the narrowest symmetric pair of order statistics that covers it with at least `level`.
 
     Exact for independent samples of any continuous distribution (David and Nagaraja, Order Statistics, section 7.1).
     With fewer than six samples 95 % is out of reach: the extremes are returned with the level that they reach.
@@ -132,8 +132,8 @@ def may_be_equal(first: Interval, other: Interval) -> bool:
 
 
 def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
-    """Correlation of neighbouring samples within launches, each about its own mean; None for fewer than three samples
-    in every launch, or samples that are all alike."""
+    """Return the correlation of neighbouring samples within launches, each about its own mean; None for fewer than
+    three samples in every launch, or samples that are all alike."""
     rests = [one - one.mean() for one in (np.asarray(samples, dtype=float) for samples in launches) if len(one) > 2]
     total = sum(float(one @ one) for one in rests)
     return sum(float(one[:-1] @ one[1:]) for one in rests) / total if total > 0 else None
@@ -142,7 +142,8 @@ def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
 def paired_ratio_interval(
     candidate: ArrayLike, baseline: ArrayLike, *, level: float = 0.95, resamples: int = 4000, seed: int = 0
 ) -> Interval:
-    """Median of candidate / baseline over rounds taken side by side, with a percentile bootstrap over rounds.
+    """Return the median of candidate / baseline over rounds taken side by side, with a percentile bootstrap over
+    rounds.
 
     Raises ValueError unless both have the same number of rounds, at least two.
     """

@@ -136,7 +136,7 @@ class FlashInfer(Backend):
         return o_NHv
 
     def _multiples(self, of: int) -> Tensor:
-        """Where each sequence's part begins, and the end of the last."""
+        """Return the begin of each sequence's part, and the end of the last."""
         return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * of
 
     def _filled(self, with_: int) -> Tensor:

@@ -46,7 +46,7 @@ class SdpaByName(SdpaFolded):
 
 
 class SdpaFlash(SdpaByName):
-    """On a CPU, torch's own kernel of that name, with fewer limits."""
+    """Call, on a CPU, torch's own kernel of that name, with fewer limits."""
 
     name = "sdpa_flash"
     kernel = SDPBackend.FLASH_ATTENTION

@@ -20,7 +20,7 @@ MOST_NEW_TOKENS = 4
 INTERPRETED_CHIP = Chip(multiprocessors=4, shared_bytes=227 << 10)
 """Small, so that a test's few programs are split."""
 JOINED_COLUMNS, SPLITS_AT_ONCE = 128, 16
-"""Of a part's columns and of a row's parts, what the joining kernel holds at once."""
+"""Columns of a part and parts of a row that the joining kernel holds at once."""
 
 
 class Triton(Backend):
@@ -101,7 +101,7 @@ class Triton(Backend):
 
 
 def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
-    """What the kernel is compiled for, by the names of its parameters."""
+    """Return the constants that the kernel is compiled for, by the names of its parameters."""
     return {
         "QUERY_LEN": problem.query_len,
         "FIRST": launch.first,

@@ -1,7 +1,7 @@
-"""What the config.json of a published model says of its decoder, in the words of conf/policy. No torch.
+"""The sizes of a published model's decoder, from its config.json, in the words of conf/policy. No torch.
 
-Only what the suite's decoder computes in the same way is taken: a checkpoint that would run and say something else is
-refused here, by the setting that makes it another model.
+The suite's decoder must compute them in the same way: a checkpoint that would run and answer something else is refused
+here, by the setting that makes it another model.
 """
 
 import json
@@ -34,19 +34,19 @@ SIZES = {
     "max_position": "max_position_embeddings",
 }
 MOST = 1 << 31
-"""Of any size or factor: no model is near it, and what follows from two of them is a number yet."""
+"""The largest size or factor: no model is near it, and the product of two is still a number."""
 MOST_CONFIG_BYTES, LONGEST_TOLD = 1 << 20, 200
 FULL = "full_attention"
-"""The kind of a layer, where a file says it of each."""
+"""The kind of a layer, where a file gives it for each."""
 ROPE_KINDS = ("default", "llama3")
 DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
-"""Of both families, for a file that leaves them out."""
+"""Values of both families, for a file that leaves them out."""
 
 
 def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
-    """Of a package's checkpoint from its policy's file, of a folder's from its config.json.
+    """Return the sizes of a package's checkpoint, from its policy's file, or of a folder's, from its config.json.
 
-    `where`: the setting that names it. Raises ValueError, in one sentence, for what is not there or another model.
+    `where`: the setting that names it. Raises ValueError, in one sentence, for a missing file or another model.
     """
     if is_package(checkpoint):
         return read_choice("policy", PACKAGES[checkpoint].policy)
@@ -65,14 +65,15 @@ def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
 
 
 def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict[str, Any]]:
-    """Of the decoder that has these sizes, as `sizes_of` gives them; and its settings under `attention`."""
+    """Return the shape of the decoder of these sizes, as `sizes_of` gives them, and its settings under `attention`."""
     attention = {**read_choice("attention", "gqa"), "kv_heads": sizes["num_kv_heads"]}
     named = {"name": "checkpoint", **sizes}
     return decoder_shape(named, attention, vocab_size=sizes["vocab_size"], where=f"{where}."), attention
 
 
 def sizes_from(config: Any, where: str) -> dict[str, Any]:
-    """Sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this decoder."""
+    """Return sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this
+    decoder."""
     if not isinstance(config, Mapping):
         raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {shortened(config)}")
     family = config.get("model_type")
@@ -108,7 +109,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
 
 
 def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Newer files have `rope_parameters` with all of it, older ones `rope_theta` and `rope_scaling`."""
+    """Return the rotary embedding: newer files have `rope_parameters`, older ones `rope_theta` and `rope_scaling`."""
     given = {"rope_theta": config.get("rope_theta", DEFAULT_THETA)}
     for name in ("rope_scaling", "rope_parameters"):
         part = config.get(name) or {}
@@ -152,5 +153,5 @@ def _said(config: Mapping[str, Any], name: str, where: str) -> Any:
 
 
 def _listed(names: Any) -> str:
-    is_plain = isinstance(names, list) and all(isinstance(one, str) for one in names)
+    is_plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return ", ".join(dict.fromkeys(names))[:LONGEST_TOLD] if is_plain else shortened(names)

@@ -4,27 +4,29 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from suite.lm.checkpoint.folder import check_folder
-from suite.lm.checkpoint.locate import Place
+from suite.lm.checkpoint.locate import CheckpointFiles
 from suite.measure.workload import UnsupportedError
 
 ROLES = ("user", "assistant")
 LONGEST_ERROR = 200
 
 
-class Words:
+class CheckpointTokenizer:
+    """Tokens of a published model."""
+
     def __init__(self, tokenizer: Any, vocab_size: int) -> None:
         self._tokenizer, self._vocab_size = tokenizer, vocab_size
         (self.end,) = self._known([tokenizer.eos_token_id])
         """Id of the token that ends its turn, or its text."""
 
     def encode(self, text: str) -> list[int]:
-        """The text's tokens and no others."""
+        """Return the text's tokens and no others."""
         return self._known(_tried("tokenizer", lambda: self._tokenizer.encode(text, add_special_tokens=False)))
 
     def encode_with_places(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The same, and where in the text the characters of each token begin and end; a space may be a word's first.
+        """Return the same, and the begin and end of each token's characters in the text; a space may be a word's first.
 
-        Raises UnsupportedError for a tokenizer that does not say.
+        Raises UnsupportedError for a tokenizer that does not tell them.
         """
         if not self._tokenizer.is_fast:
             raise UnsupportedError("the checkpoint's tokenizer does not say which characters a token is of")
@@ -33,8 +35,8 @@ class Words:
         return self._known(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
 
     def asked(self, instruction: str, said: Sequence[str]) -> list[int]:
-        """An instruction and what a user and the model said in turns, up to where the model goes on: by its chat
-        template, or as paragraphs where it has none."""
+        """Encode an instruction and the messages of a user and the model in turns, up to where the model goes on: by
+        its chat template, or as paragraphs where it has none."""
         if self._tokenizer.chat_template is None:
             paragraphs = "".join(f"{text}\n\n" for text in (instruction, *said))
             return self._known(_tried("tokenizer", lambda: self._tokenizer.encode(paragraphs)))
@@ -44,7 +46,7 @@ class Words:
         return self.encode(_tried("chat template", lambda: self._tokenizer.apply_chat_template(turns, **templated)))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text as it stands, its special tokens and spaces included."""
+        """Return the text as it stands, its special tokens and spaces included."""
         asked = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
         return str(_tried("tokenizer", lambda: self._tokenizer.decode(list(ids), **asked)))
 
@@ -57,8 +59,11 @@ class Words:
         return found
 
 
-def tokenizer_of(place: Place, *, vocab_size: int) -> Words:
-    """`vocab_size`: of the weights. Raises UnsupportedError where a folder has no tokenizer that ends a text."""
+def tokenizer_of(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokenizer:
+    """Load a checkpoint's tokenizer. `vocab_size`: of the weights.
+
+    Raises UnsupportedError where a folder has no tokenizer that ends a text.
+    """
     from transformers import AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
@@ -74,11 +79,11 @@ def tokenizer_of(place: Place, *, vocab_size: int) -> Words:
         ) from error
     if end is None:
         raise UnsupportedError(f"the tokenizer of {place.name} names no eos_token, so that no completion would end")
-    return Words(tokenizer, vocab_size)
+    return CheckpointTokenizer(tokenizer, vocab_size)
 
 
 def _tried(what: str, do: Callable[[], Any]) -> Any:
-    """Return what a stranger's files make of it. Raises UnsupportedError where they fail, as they can in any way."""
+    """Return the result of a stranger's files. Raises UnsupportedError where they fail, as they can in any way."""
     try:
         return do()
     except Exception as error:

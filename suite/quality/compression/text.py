@@ -90,7 +90,7 @@ def words_of_tokens(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
 
 
 class Tokens(Protocol):
-    """See suite.lm.checkpoint.tokenizer.Words."""
+    """See suite.lm.checkpoint.tokenizer.CheckpointTokenizer."""
 
     def encode_with_places(self, text: str) -> tuple[list[int], list[Span]]: ...
 

@@ -12,7 +12,7 @@ from suite.lm.checkpoint import load, sizes
 from suite.lm.checkpoint.folder import BLOBS, MOST_BESIDE_BYTES, SNAPSHOTS, check_folder
 from suite.lm.checkpoint.load import load_decoder, named_weights
 from suite.lm.checkpoint.locate import locate_checkpoint
-from suite.lm.checkpoint.weight_file import TYPES
+from suite.lm.checkpoint.tensors import TYPES
 from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.measure.workload import UnsupportedError
 from tests.lm.checkpoint.test_sizes import LLAMA, SCALED
