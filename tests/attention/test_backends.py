@@ -91,7 +91,7 @@ def test_folded_copies_neither_keys_nor_values_of_a_cache():
     assert "copy_" not in operators(SdpaFolded, DECODE)
 
 
-def test_folded_refuses_a_narrower_value_of_its_own_with_both_widths():
+def test_folded_refuses_a_narrower_value_with_both_widths():
     with pytest.raises(UnsupportedError, match="32 and 40"):
         SdpaFolded(replace(DECODE, value_layout=ValueLayout.SEPARATE))
 
@@ -104,7 +104,7 @@ def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
 @pytest.mark.parametrize("value_layout", [ValueLayout.SEPARATE, ValueLayout.SUFFIX_OF_BUFFER])
 @pytest.mark.parametrize("query_len", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_eager_multiplies_16_bits_in_a_cache_with_room_one_group_at_a_time(value_layout, query_len, dtype):
+def test_eager_multiplies_16_bits_in_a_roomy_cache_by_group(value_layout, query_len, dtype):
     problem = replace(DECODE, batch=2, kv_heads=2, query_len=query_len, value_layout=value_layout, dtype=dtype)
     q, k, v = inputs(problem)
     dense = Eager(problem)(q, k.contiguous(), v.contiguous())
@@ -115,7 +115,7 @@ def test_eager_multiplies_16_bits_in_a_cache_with_room_one_group_at_a_time(value
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(("eager_s", "name"), [(0.8, "eager"), (0.95, "sdpa_folded"), (1.7, "sdpa_folded")])
-def test_auto_decodes_16_bits_by_what_is_faster_on_the_very_inputs(monkeypatch, dtype, eager_s, name):
+def test_auto_decodes_16_bits_by_the_faster_on_the_very_inputs(monkeypatch, dtype, eager_s, name):
     monkeypatch.setattr(auto, "least_s", lambda backend, *inputs: {"eager": eager_s, "sdpa_folded": 1.0}[backend.name])
     problem = replace(DECODE, query_len=3, dtype=dtype)
     chosen = choose(problem).autotuned(*inputs(problem))
@@ -126,7 +126,7 @@ def test_auto_decodes_16_bits_by_what_is_faster_on_the_very_inputs(monkeypatch, 
 @pytest.mark.parametrize(
     "other", [{"dtype": torch.float32}, {"query_len": 128}, {"query_len": 2048, "seq_len": 1 << 20, "heads": 64}]
 )
-def test_auto_tries_neither_in_float32_nor_a_prefill_nor_where_eager_would_store_too_much(other):
+def test_auto_does_not_try_float32_prefills_or_huge_scores(other):
     assert not auto._is_tried(replace(DECODE, **{"dtype": torch.bfloat16, **other}))
 
 
@@ -145,7 +145,7 @@ def test_auto_trains_a_narrower_value_eagerly_up_to_a_length():
     assert choose(replace(training, v_dim=40, kv_heads=4, value_layout=ValueLayout.SEPARATE)).name == "sdpa_folded"
 
 
-def test_folded_refuses_a_value_that_is_wider_than_the_key_it_follows():
+def test_folded_refuses_a_value_wider_than_the_key_it_follows():
     with pytest.raises(UnsupportedError, match="48 and 40"):
         SdpaFolded(replace(DECODE, v_dim=48, value_layout=ValueLayout.SUFFIX_OF_BUFFER))
 
@@ -195,7 +195,7 @@ def test_flex_says_that_it_has_no_compiler(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("query_len", [1, 3, 128])
 @pytest.mark.parametrize("value_layout", [ValueLayout.PREFIX_OF_KEY, ValueLayout.SUFFIX_OF_BUFFER])
-def test_a_kernel_by_name_is_the_folded_form_with_that_kernel_alone(query_len, value_layout):
+def test_a_kernel_by_name_is_the_folded_form_with_it_alone(query_len, value_layout):
     problem = replace(DECODE, query_len=query_len, value_layout=value_layout)
     drawn = inputs(problem)
     backend = SdpaFlash(problem).autotuned(*drawn)
@@ -205,7 +205,7 @@ def test_a_kernel_by_name_is_the_folded_form_with_that_kernel_alone(query_len, v
     assert MATH not in ran
 
 
-def test_a_kernel_by_name_refuses_in_torchs_words_where_it_would_fall_back():
+def test_a_kernel_by_name_refuses_in_torchs_words():
     q, k, _ = inputs(DECODE)
     k = k.mT.contiguous().mT  # columns apart: the flash kernel wants them side by side
     with pytest.raises(UnsupportedError, match=r"^sdpa_flash: torch has no such kernel for this problem\. .*stride"):
@@ -223,7 +223,7 @@ def test_what_cannot_be_compiled_is_a_reason(monkeypatch):
 
 
 @needs_compiler
-def test_compiled_eager_computes_what_eager_does_and_is_compiled_once_before_it_is_timed():
+def test_compiled_eager_computes_as_eager_and_is_compiled_once():
     problem = replace(DECODE, query_len=3)
     with torch.inference_mode():
         drawn = inputs(problem)

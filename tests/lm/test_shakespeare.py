@@ -31,7 +31,7 @@ def test_title_author_and_closing_words_are_taken_off():
     assert without_head_and_foot("Now is the end.\n\nIn THE END\nof it.") == "Now is the end.\n\nIn THE END\nof it."
 
 
-def test_held_out_plays_are_not_among_the_others_nor_are_poems_or_the_folios_spelling(texts):
+def test_other_plays_hold_no_held_out_play_poem_or_folio(texts):
     assert [play.name for play in held_out_plays()] == list(HELD_OUT)
     assert [play.name for play in other_plays()] == ["as_you_like_it", "macbeth"]
     assert other_plays()[1].text.startswith("ACT I.")

@@ -12,7 +12,7 @@ def kib(count):
     return torch.empty(count * 256)
 
 
-def test_a_peak_is_told_by_owner_and_kind_at_the_moment_when_most_was_held():
+def test_a_peak_is_by_owner_and_kind_when_most_was_held():
     holdings = MemoryTracker()
     with holdings, holdings.phase("work"):
         with attribute_to("policy", "activations"):
@@ -25,7 +25,7 @@ def test_a_peak_is_told_by_owner_and_kind_at_the_moment_when_most_was_held():
     del kept, more
 
 
-def test_what_was_held_before_a_phase_counts_in_it_and_what_came_after_does_not():
+def test_memory_held_before_a_phase_counts_and_later_does_not():
     before, holdings = kib(4), MemoryTracker()
     holdings.label([before], "policy", "parameters")
     with holdings:
@@ -47,7 +47,7 @@ def test_a_phase_that_runs_twice_has_its_higher_peak():
     assert holdings.peaks()["work"].bytes == 7 * KIB
 
 
-def test_a_view_holds_nothing_of_its_own_and_keeps_what_it_looks_at():
+def test_a_view_holds_nothing_and_keeps_its_storage():
     holdings = MemoryTracker()
     with holdings, holdings.phase("work"):
         view = kib(4)[:2]
@@ -56,7 +56,7 @@ def test_a_view_holds_nothing_of_its_own_and_keeps_what_it_looks_at():
     del view
 
 
-def test_a_gradient_is_known_from_its_beginning_though_it_shows_at_its_end():
+def test_a_gradient_is_known_from_its_beginning():
     weight = torch.nn.Parameter(torch.ones(64, 64))
     holdings = MemoryTracker()
     holdings.label([weight], "policy", "parameters")
@@ -85,7 +85,7 @@ def test_a_backward_pass_is_labelled_by_the_code_that_it_is_of():
     }
 
 
-def test_what_is_made_while_one_looks_away_is_not_seen_and_what_then_goes_is():
+def test_storages_made_while_looking_away_are_not_seen():
     holdings = MemoryTracker()
     with holdings, holdings.phase("work"):
         before = kib(4)
@@ -100,7 +100,7 @@ def test_what_is_made_while_one_looks_away_is_not_seen_and_what_then_goes_is():
     del unseen, after
 
 
-def test_after_a_restart_only_what_is_held_is_known_with_its_labels():
+def test_after_a_restart_held_storages_keep_their_labels():
     holdings = MemoryTracker()
     with holdings:
         with holdings.phase("first"), attribute_to("policy", "activations"):
@@ -129,7 +129,7 @@ def work():
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # a build of torch warns where its profiler starts
-def test_the_peak_is_the_allocators_to_the_byte_and_that_of_fake_tensors():
+def test_the_peak_is_the_allocators_and_that_of_fake_tensors():
     holdings = MemoryTracker()
     stop = AllocatorProbe()("work")
     with holdings, holdings.phase("work"):

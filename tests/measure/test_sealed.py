@@ -69,7 +69,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)
-def test_what_is_damaged_is_said_with_its_name_alone_and_made_anew(tmp_path, damage, words):
+def test_a_damaged_file_is_named_and_made_anew(tmp_path, damage, words):
     def made():
         return cached_artifact(tmp_path / "bases", KEY, device="cpu", make=lambda: {"weights": WEIGHTS})
 

@@ -87,7 +87,7 @@ def test_each_step_runs_once_and_what_it_notes_is_sent(run):
     assert not ran.checkpoint.parent.exists()
 
 
-def test_after_a_death_it_goes_on_from_the_last_checkpoint_with_what_was_read(run):
+def test_after_a_death_it_goes_on_from_the_last_checkpoint(run):
     died = run(ends=KeyboardInterrupt())
     assert died.outcome is None
     assert died.checkpoint.exists()
@@ -96,7 +96,7 @@ def test_after_a_death_it_goes_on_from_the_last_checkpoint_with_what_was_read(ru
     assert went_on.facts["resumed_at_steps"] == [2]
 
 
-def test_a_damaged_checkpoint_is_said_and_the_run_begins_anew_and_ends_as_an_undisturbed_one(run):
+def test_a_damaged_checkpoint_warns_and_the_run_begins_anew(run):
     undisturbed = run()
     died = run(ends=KeyboardInterrupt())
     written = died.checkpoint.read_bytes()

@@ -52,7 +52,7 @@ def outcome_of(worker, tmp_path):
     return run
 
 
-def test_a_process_that_stays_takes_the_next_case_and_a_dead_one_is_replaced(outcome_of):
+def test_a_persistent_process_takes_the_next_case_until_it_dies(outcome_of):
     (first, pid), (second, same) = outcome_of("Behaving"), outcome_of("Behaving")
     assert first[0] is second[0] is Status.OK
     assert pid == same
@@ -63,14 +63,14 @@ def test_a_process_that_stays_takes_the_next_case_and_a_dead_one_is_replaced(out
     assert sys.platform == "win32" or other != pid
 
 
-def test_exhausted_memory_and_an_error_leave_the_process_to_the_next_case(outcome_of):
+def test_errors_leave_the_process_to_the_next_case(outcome_of):
     _, pid = outcome_of("Behaving")
     assert outcome_of("Exhausting")[0][0] is Status.OUT_OF_MEMORY
     assert outcome_of("Raising")[0][0] is Status.FAILED
     assert outcome_of("Behaving") == ((Status.OK, None), pid)
 
 
-def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outcome_of, tmp_path):
+def test_an_interruption_and_the_workers_end_end_the_process(worker, outcome_of, tmp_path):
     _, pid = outcome_of("Behaving")
     arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
     messages = worker.run("case", arguments, threads=1, stderr_log=Path(tmp_path / "log"), persistent=True)
@@ -118,7 +118,7 @@ def test_a_signal_without_a_name_is_told_by_its_number(outcome_of):
 
 
 @needs_stops
-def test_a_worker_that_is_stopped_is_said_then_given_up_and_the_next_case_runs(outcome_of, impatient):
+def test_a_stopped_worker_is_given_up_and_the_next_case_runs(outcome_of, impatient):
     (status, reason), pid = outcome_of("Stopped")
     assert status is Status.FAILED
     assert re.fullmatch(r"the worker was stopped for 0\.2\d* s and given up", reason)
@@ -135,7 +135,7 @@ def test_a_worker_that_computes_between_stops_is_not_given_up(outcome_of, impati
 
 
 @needs_forks
-def test_a_fork_server_that_is_stopped_is_given_up_and_the_next_case_has_another(outcome_of, impatient):
+def test_a_stopped_fork_server_is_given_up_and_replaced(outcome_of, impatient):
     outcome_of("Killed")
     stop_server()
     (status, reason), _ = outcome_of("Behaving", started=False)
@@ -145,7 +145,7 @@ def test_a_fork_server_that_is_stopped_is_given_up_and_the_next_case_has_another
 
 
 @needs_forks
-def test_an_interruption_does_not_wait_for_a_fork_server_that_is_stopped(worker, outcome_of, impatient, monkeypatch):
+def test_an_interruption_waits_for_no_stopped_fork_server(worker, outcome_of, impatient, monkeypatch):
     monkeypatch.setattr(stopped, "GIVEN_UP_AFTER_S", 60.0)
     outcome_of("Killed")
     stop_server()

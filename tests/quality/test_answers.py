@@ -44,7 +44,7 @@ def test_the_loss_is_the_weighted_mean_over_the_answers(workload):
     assert training_loss(workload.model, unweighted) != training_loss(workload.model, asked)
 
 
-def test_answers_are_of_the_last_tokens_and_a_question_is_answered_as_if_alone():
+def test_a_question_is_answered_as_if_alone():
     workload = prepared("tiers", dtype="float64")
     asked = drawn(workload)
     alone = dataclasses.replace(
@@ -60,7 +60,7 @@ def test_answers_are_of_the_last_tokens_and_a_question_is_answered_as_if_alone()
     torch.testing.assert_close(logits_of(workload.model, alone), together, rtol=0, atol=1e-12)
 
 
-def test_shares_by_kind_are_those_counted_one_by_one_whatever_is_computed_at_once(workload, monkeypatch):
+def test_accuracies_by_kind_are_those_counted_one_by_one(workload, monkeypatch):
     asked = drawn(workload)
     whole = answers_to(workload.model, asked, 6)
     monkeypatch.setattr(answers, "TOKENS_AT_ONCE", 50)

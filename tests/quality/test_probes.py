@@ -28,7 +28,7 @@ def test_in_a_cache_that_has_everything_every_detail_is_found():
     assert linear_probe_accuracies(*decoder_that_keeps_all(TINY)) == [1.0, 1.0, 1.0]
 
 
-def test_a_detail_that_is_not_cached_is_found_no_more_often_than_by_guessing():
+def test_a_detail_that_is_not_cached_is_found_by_guessing_alone():
     model, task = decoder_that_keeps_all(TINY)
     with torch.no_grad():
         model.attention_of(0).w_v[:, OF_SECOND_ATTRIBUTE] = 0
@@ -52,7 +52,7 @@ def test_a_reader_finds_what_differs_by_less_than_its_mean():
 
 
 @pytest.mark.parametrize("attention", ["mha", "mqa", "mla"])
-def test_a_decoder_without_a_head_is_one_whose_layer_is_given_nothing_of_that_head(attention, monkeypatch):
+def test_an_ablated_head_gives_its_layer_nothing(attention, monkeypatch):
     workload = prepared("two_hop", attention, dtype="float64")
     model = workload.model
     asked = Asked.of(workload.plan.task.training(3, numpy_rng(0), 0.0), model.made.device)

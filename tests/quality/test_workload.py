@@ -29,7 +29,7 @@ def in_process(folder, *asked, until=None, **changes):
     return outcome, [one for one in readings if METRICS[one.metric].seeded], facts
 
 
-def test_a_run_records_what_was_spent_and_what_is_answered_with_and_without_each_head(tmp_path, capsys):
+def test_a_run_records_cost_and_accuracy_with_each_head_ablated(tmp_path, capsys):
     code, (record,) = run(tmp_path, "task=tiers", "attention=mha")
     assert (code, record.status) == (0, Status.OK)
     assert {one.metric for one in record.readings} <= set(METRICS)
@@ -61,7 +61,7 @@ def test_a_run_records_what_was_spent_and_what_is_answered_with_and_without_each
     assert "288 questions in 4 updates" in said
 
 
-def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_is_not(tmp_path):
+def test_runs_of_one_seed_are_bit_equal_and_of_another_not(tmp_path):
     first, again, other = (in_process(tmp_path / name, seed=seed)[1] for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert first == again
     assert len(first) > 50
@@ -99,7 +99,7 @@ def test_variants_of_one_seed_are_trained_on_the_same_questions(tmp_path, monkey
     assert len(drawn["mha"]) == 4
 
 
-def test_a_loss_that_is_no_number_fails_the_run_and_keeps_what_was_read(tmp_path):
+def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
     outcome, readings, _ = in_process(tmp_path, lr=1e38, updates=6)
     assert outcome[0] is Status.FAILED
     assert outcome[1].startswith("step ")
@@ -122,7 +122,7 @@ def test_a_task_of_another_workload_is_refused_in_one_sentence(capsys, asked, wo
     assert words in said
 
 
-def test_a_tasks_own_updates_win_over_the_workloads_and_the_command_line_over_both():
+def test_the_command_line_wins_over_the_task_over_the_workload():
     def asked(*arguments):
         (composed,) = compose(["workload=quality", *arguments])
         axes = job_of(composed).case.axes

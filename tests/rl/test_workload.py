@@ -83,7 +83,7 @@ def test_what_is_held_out_is_evaluated_and_never_learnt_from(tmp_path):
     assert Watched.scored == [True] * 16 + [False] * 16 + [True] * 8  # before each stage, the rollout, at the end
 
 
-def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_is_not(tmp_path):
+def test_runs_of_one_seed_are_bit_equal_and_of_another_not(tmp_path):
     first, again, other = (in_process(tmp_path / name, seed=seed)[1] for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert first == again
     assert len(first) > 50
@@ -180,7 +180,7 @@ def test_what_each_stage_came_to_is_a_line_of_the_answer(tmp_path, capsys):
     assert "20 updates, 16 given texts" in said
 
 
-def test_a_loss_that_is_no_number_fails_the_run_and_keeps_what_was_read(tmp_path):
+def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
     code, (record,) = run(tmp_path, "entropy_coef=1e39")
     assert (code, record.status) == (1, Status.FAILED)
     assert record.reason == "step 0: the gradient of the policy is nan at its update 1"

@@ -34,7 +34,7 @@ class Machine(TorchDispatchMode):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="wall time judges there")
 @pytest.mark.parametrize(("threads", "judge"), [(1, "thread_time"), (2, "perf_counter")])
-def test_ceilings_are_what_was_computed_and_moved_over_the_judging_clock(monkeypatch, threads, judge):
+def test_ceilings_are_amounts_over_the_judging_clock(monkeypatch, threads, judge):
     with torch.device("meta"), Machine() as machine:
         clocks = {"thread_time": lambda: 0.0, "perf_counter": lambda: 0.0} | {judge: lambda: machine.now}
         monkeypatch.setattr(ceilings, "time", SimpleNamespace(**clocks))

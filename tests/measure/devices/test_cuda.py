@@ -47,7 +47,7 @@ class Event:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_ceilings_are_what_was_computed_and_moved_between_two_events(monkeypatch, dtype):
+def test_cuda_ceilings_are_amounts_between_two_events(monkeypatch, dtype):
     properties = SimpleNamespace(L2_cache_size=50 << 20, total_memory=80 << 30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda: properties)
     monkeypatch.setattr(torch.cuda, "Event", Event)
@@ -94,7 +94,7 @@ def test_a_workload_that_offers_no_turns_is_timed_as_it_is():
     assert timed.facts == {"short": "not offered by the workload", "long": "not short"}
 
 
-def test_a_graph_that_did_nothing_does_not_agree_and_rounding_does():
+def test_a_graph_that_did_nothing_does_not_agree():
     expected = torch.randn(8, 8)
     assert agrees(expected + 1e-3 * torch.randn(8, 8), expected)
     assert not agrees(torch.zeros(8, 8), expected)
@@ -120,7 +120,7 @@ def test_a_kernel_is_named_without_its_template_arguments(whole, short):
     assert short_kernel_name(whole) == short
 
 
-def test_a_flush_that_does_not_show_and_a_host_that_is_slower_than_the_device_are_said():
+def test_a_weak_flush_and_a_slow_host_give_warnings():
     warnings = device_for("cuda", 1).warnings
     assert list(warnings([timed("kernel", 2.0, 1.0), probed(1.6)])) == []
     flush, host = warnings([timed("layer", 1.0, 2.5), probed(1.0)])
@@ -153,7 +153,7 @@ def test_a_cpu_does_not_say_what_its_allocator_held_at_most():
     assert device.peak_bytes() is None
 
 
-def test_the_peak_is_what_torch_counts_from_where_it_was_told_to_forget(monkeypatch):
+def test_the_peak_counts_from_where_it_was_forgotten(monkeypatch):
     counted = [7]
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", counted.clear)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: sum(counted))

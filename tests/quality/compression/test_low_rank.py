@@ -39,14 +39,14 @@ def test_full_rank_is_the_map_itself(fitted, balances):
     assert found.energy_kept == pytest.approx(1.0, abs=1e-12)
 
 
-def test_the_weights_alone_give_their_truncated_singular_value_decomposition():
+def test_the_weights_alone_give_their_truncated_svd():
     u, s, v = torch.linalg.svd(WEIGHT_ED, full_matrices=False)
     found = factors(fitted=False)
     torch.testing.assert_close(found.up_Er @ found.down_rD, u[:, :RANK] * s[:RANK] @ v[:RANK])
     assert found.down_rD.shape == (RANK, WIDTH)
 
 
-def test_fitted_to_text_it_loses_what_no_product_of_its_rank_can_keep():
+def test_fitted_to_text_it_loses_the_least_of_its_rank():
     s = torch.linalg.svdvals(X_ND @ WEIGHT_ED.T)
     least = float((s[RANK:] ** 2).sum() / (s**2).sum())
     assert lost(factors()) == pytest.approx(least, rel=1e-9)
@@ -54,7 +54,7 @@ def test_fitted_to_text_it_loses_what_no_product_of_its_rank_can_keep():
 
 
 @pytest.mark.parametrize("balances", [False, True])
-def test_the_energy_that_is_said_to_be_kept_is_that_of_the_inputs(balances):
+def test_the_energy_kept_is_that_of_the_inputs(balances):
     for fitted in (False, True):
         found = factors(fitted=fitted, balances=balances)
         assert found.energy_kept == pytest.approx(1 - lost(found), abs=1e-9)
@@ -104,7 +104,7 @@ def seen_by(layer):
     return inputs
 
 
-def test_cases_of_the_same_model_and_text_share_one_file_and_others_have_their_own(tmp_path):
+def test_cases_of_the_same_model_and_text_share_one_file(tmp_path):
     model, windows = decoder("gqa"), tokens(2, 8).tolist()
     asked = {"weights_digest": "a", "shared": tmp_path}
     first = shared_moments(model, windows, **asked)

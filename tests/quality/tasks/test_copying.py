@@ -9,7 +9,7 @@ def copying(**changes):
     return Copying(task_settings("copying", **changes))
 
 
-def test_what_is_asked_is_the_string_that_stands_among_the_fillers():
+def test_the_string_among_the_fillers_is_asked():
     questions = copying(length=5, characters=4, fillers=2).training(100, numpy_rng(0), 0.0)
     begins = set()
     for tokens, answers in zip(questions.tokens_BSK[..., 0].tolist(), questions.answers_BQ.tolist(), strict=True):

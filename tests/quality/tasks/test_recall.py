@@ -9,7 +9,7 @@ def recall(**changes):
     return Recall(task_settings("recall", **changes))
 
 
-def test_the_answer_is_the_value_that_stood_behind_the_key_and_the_kind_is_its_pairs_place():
+def test_the_answer_is_the_value_behind_the_key():
     questions = recall(pairs=3, keys=4, values=5, distance=2).training(100, numpy_rng(0), 0.0)
     fillers = set()
     for tokens, answers, kinds in zip(

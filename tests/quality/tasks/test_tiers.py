@@ -36,7 +36,7 @@ def all_read(questions):
     return [read(tokens, answers) for tokens, answers in rows]
 
 
-def test_the_answer_is_the_value_that_the_context_gives_the_entity():
+def test_the_answer_is_the_entitys_value_in_the_context():
     task = tiers(**TINY)
     questions = task.training(200, numpy_rng(0), 0.0)
     orders = set()
@@ -49,7 +49,7 @@ def test_the_answer_is_the_value_that_the_context_gives_the_entity():
     assert task.vocab_size == 16
 
 
-def test_the_held_out_set_asks_every_attribute_of_every_entity_once():
+def test_the_held_out_set_asks_every_attribute_once():
     asked = all_read(tiers(**TINY).held_out())
     assert len(asked) == 2 * HELD_OUT_CONTEXTS
     for first, second in zip(asked[::2], asked[1::2], strict=True):
@@ -77,7 +77,7 @@ def test_each_tier_is_asked_as_often_as_the_setting_says(asked, progress, shares
         assert np.isin(kinds, task.groups[tier]).mean() == pytest.approx(share, abs=4 * standard_error)
 
 
-def test_weights_give_the_tiers_their_shares_of_the_loss_and_have_mean_one():
+def test_weights_give_tiers_their_loss_shares_and_have_mean_one():
     task = tiers(asked="evenly_weighted")
     questions = task.training(1000, numpy_rng(0), 0.0)
     assert questions.weights_BQ.mean() == pytest.approx(1, abs=0.03)
