@@ -116,15 +116,15 @@ def readings_if_passed(comparisons: Mapping[str, Comparison], *, span: str = "ke
     """Return error and bound of each comparison, by the suffix of their metrics. Raises IncorrectError where one
     fails."""
     readings = []
-    for suffix, one in comparisons.items():
+    for suffix, comparison in comparisons.items():
         name = f"_{suffix}" if suffix else ""
-        readings.append(Reading(step=0, span=span, metric=f"relative_error{name}", value=one.error))
-        readings.append(Reading(step=0, span=span, metric=f"allowed_error{name}", value=one.allowed))
-    for suffix, one in comparisons.items():
-        if not one.passed:
+        readings.append(Reading(step=0, span=span, metric=f"relative_error{name}", value=comparison.error))
+        readings.append(Reading(step=0, span=span, metric=f"allowed_error{name}", value=comparison.allowed))
+    for suffix, comparison in comparisons.items():
+        if not comparison.passed:
             of = f" of {PARTS[suffix]}" if suffix else ""
             raise IncorrectError(
-                f"relative error{of} {one.error:.3g} against float64 is above {one.allowed:.3g}", readings
+                f"relative error{of} {comparison.error:.3g} against float64 is above {comparison.allowed:.3g}", readings
             )
     return readings
 

@@ -67,7 +67,7 @@ def effects(of_benchmarks: Sequence[Sequence[Sequence[float]]]) -> list[Effect]:
     Raises ValueError for a benchmark of fewer than two launches or with a launch of fewer than two rounds.
     """
     spreads = [_spread([np.asarray(launch, dtype=float) for launch in launches]) for launches in of_benchmarks]
-    return [_effect(one, spreads) for one in spreads]
+    return [_effect(spread, spreads) for spread in spreads]
 
 
 def _spread(launches: Sequence[NDArray[np.float64]]) -> _Spread:
@@ -92,20 +92,20 @@ def _spread(launches: Sequence[NDArray[np.float64]]) -> _Spread:
     )
 
 
-def _effect(one: _Spread, of_all: Sequence[_Spread]) -> Effect:
+def _effect(own: _Spread, of_all: Sequence[_Spread]) -> Effect:
     """Moderate the spreads as in G. K. Smyth, Linear models and empirical Bayes methods, Statistical Applications in
     Genetics and Molecular Biology 3 (2004), but by the excess over the rounds' own spread, which differs between
     benchmarks."""
-    if one.of_a_round == 0:  # Most rounds are equal to a clock's tick. What its own launches show is then all there is.
-        return Effect(estimate=one.estimate, error=math.sqrt(one.between / one.rounds), freedom=one.launches - 1)
-    shared = min(SHARED_LAUNCHES, sum(spread.launches - 1 for spread in of_all) - (one.launches - 1))
-    freedom = shared + one.launches - 1
+    if own.of_a_round == 0:  # Most rounds are equal to a clock's tick. What its own launches show is then all there is.
+        return Effect(estimate=own.estimate, error=math.sqrt(own.between / own.rounds), freedom=own.launches - 1)
+    shared = min(SHARED_LAUNCHES, sum(spread.launches - 1 for spread in of_all) - (own.launches - 1))
+    freedom = shared + own.launches - 1
     # Not their mean: of a benchmark whose rounds hardly differ the excess has no bounds, and would hide all others.
     common = float(np.median([spread.excess / _median_excess(spread.launches - 1) for spread in of_all]))
-    excess = (shared * common + (one.launches - 1) * one.excess) / freedom
+    excess = (shared * common + (own.launches - 1) * own.excess) / freedom
     return Effect(
-        estimate=one.estimate,
-        error=math.sqrt(max(1.0, excess) * one.of_a_round / one.rounds),
+        estimate=own.estimate,
+        error=math.sqrt(max(1.0, excess) * own.of_a_round / own.rounds),
         freedom=freedom,
     )
 

@@ -81,7 +81,7 @@ class Comparison:
     @functools.cached_property
     def differences(self) -> tuple[float, ...]:
         """Return the first arm less the second, pair by pair."""
-        return tuple(one - other for one, other in zip(self.ours, self.theirs, strict=True))
+        return tuple(ours - theirs for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
     @property
     def mean(self) -> float:
@@ -194,8 +194,13 @@ def changes(
 
 def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Return the same comparisons, those of one table, with Holm's correction over all that were tested."""
-    adjusted = iter(holm([one.p for one in comparisons if one.is_tested and one.p is not None]))
-    return [replace(one, adjusted_p=next(adjusted)) if one.is_tested else one for one in comparisons]
+    adjusted = iter(
+        holm([comparison.p for comparison in comparisons if comparison.is_tested and comparison.p is not None])
+    )
+    return [
+        replace(comparison, adjusted_p=next(adjusted)) if comparison.is_tested else comparison
+        for comparison in comparisons
+    ]
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:

@@ -117,7 +117,7 @@ def stratified_bootstrap(
 
     Raises ValueError for a matrix that is empty, ragged, not finite, or has fewer than two runs.
     """
-    matrices = [_runs(one) for one in scores]
+    matrices = [_runs(matrix) for matrix in scores]
     if not matrices:
         raise ValueError("scores must hold at least one matrix; got none")
     generator = _generator(level, resamples, seed)

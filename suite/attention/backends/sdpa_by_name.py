@@ -25,14 +25,14 @@ class SdpaByName(SdpaFolded):
     kernel: ClassVar[SDPBackend]
 
     def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 self(q_BHSd, k_BGTd, v_BGTv)
             except RuntimeError as error:
                 if "No available kernel" not in str(error) and "No viable backend" not in str(error):
                     raise
-                reasons = " ".join(str(one.message).partition(" (Triggered internally")[0] for one in said)
+                reasons = " ".join(str(warning.message).partition(" (Triggered internally")[0] for warning in caught)
                 raise UnsupportedError(f"{self.name}: torch has no such kernel for this problem. {reasons}") from error
         return self
 

@@ -184,12 +184,12 @@ class Watch:
                     time_s=time_s,
                     unix_s=unix_s,
                     phase=phase,
-                    device=one.device,
-                    quantity=one.quantity,
-                    value=one.value,
-                    mark=marks[one.device],
+                    device=reading.device,
+                    quantity=reading.quantity,
+                    value=reading.value,
+                    mark=marks[reading.device],
                 )
-                for one in seen
+                for reading in seen
             ]
         self._ticks += 1
 
@@ -238,8 +238,8 @@ def event_reason_shares(samples: Sequence[Sample]) -> dict[str, dict[str, float]
 
 def _marks(seen: Sequence[Seen]) -> dict[str, str | None]:
     by_device: dict[str, dict[str, float]] = defaultdict(dict)
-    for one in seen:
-        by_device[one.device][one.quantity] = one.value
+    for reading in seen:
+        by_device[reading.device][reading.quantity] = reading.value
     return {device: mark_of(quantities) for device, quantities in by_device.items()}
 
 
