@@ -47,19 +47,12 @@ class AllocatorProbe:
         return {"operators": self.operators}
 
     def __call__(self, span: str) -> Callable[[], Seen]:
-        profiler = torch.autograd.profiler.profile(profile_memory=True)
-        with quiet_standard_error():
-            profiler.__enter__()
+        events_of = _profiler(profile_memory=True)
 
         def stop() -> Seen:
-            with quiet_standard_error():
-                profiler.__exit__(None, None, None)
-            results = profiler.kineto_results
-            assert results is not None
-            events = results.events()
+            events = events_of()
             self.operators.append(worth_naming(event.name() for event in events))
-            # torch's stub of the event leaves nbytes out.
-            memory: list[Any] = [event for event in events if event.name() == "[memory]"]
+            memory = [event for event in events if event.name() == "[memory]"]
             changes = sorted((event.start_ns(), event.nbytes()) for event in memory)
             held = peak = 0
             for _, change in changes:
@@ -81,9 +74,7 @@ class CudaWatcher:
         return {"operators": self._operators, "kernels": self._kernels}
 
     def __call__(self, span: str) -> Callable[[], Seen]:
-        profiler = torch.autograd.profiler.profile(use_device="cuda", use_kineto=True)
-        with quiet_standard_error():
-            profiler.__enter__()
+        events_of = _profiler(use_device="cuda", use_kineto=True)
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -91,17 +82,28 @@ class CudaWatcher:
         def stop() -> Seen:
             torch.cuda.synchronize()
             peak_bytes = torch.cuda.max_memory_allocated() - before
-            with quiet_standard_error():
-                profiler.__exit__(None, None, None)
-            results = profiler.kineto_results
-            assert results is not None
-            events = results.events()
+            events = events_of()
             self._operators.append(worth_naming(event.name() for event in events))
             on_device = {event.name() for event in events if event.device_type() == DeviceType.CUDA}
             self._kernels.append(sorted(set(map(short_kernel_name, on_device))))
             return [{"metric": "peak_bytes", "value": peak_bytes}]
 
         return stop
+
+
+def _profiler(**options: Any) -> Callable[[], list[Any]]:
+    """Start a profiler of torch. Return a function that stops it and returns its events."""
+    profiler = torch.autograd.profiler.profile(**options)
+    with quiet_standard_error():
+        profiler.__enter__()
+
+    def events() -> list[Any]:
+        with quiet_standard_error():
+            profiler.__exit__(None, None, None)
+        assert profiler.kineto_results is not None
+        return profiler.kineto_results.events()
+
+    return events
 
 
 def worth_naming(names: Iterator[str]) -> list[str]:

@@ -68,7 +68,8 @@ def measure_case(
             probe = device.watcher()
             profiled = Meter(probe)
             workload.step(profiled)
-        ran = {fact: _by_span(profiled.readings, names) for fact, names in probe.seen().items()}
+        spans = [reading.span for reading in profiled.readings]
+        ran = {fact: dict(zip(spans, names, strict=True)) for fact, names in probe.seen().items()}
         send(readings=profiled.readings, facts=ran)
         with timed(send, "energy"):
             _take_energy(send, setup, meter.readings, device, settings["telemetry"], takes_energy=takes_energy)
@@ -186,10 +187,6 @@ def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterato
             ceilings = measured.at(quantities["traffic_bytes"])
             yield Reading(step=0, span=span, metric="ceiling_flops_per_s", value=ceilings.flops_per_s)
             yield Reading(step=0, span=span, metric="ceiling_bytes_per_s", value=ceilings.bytes_per_s)
-
-
-def _by_span(readings: Sequence[Reading], operators: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
-    return {reading.span: names for reading, names in zip(readings, operators, strict=True)}
 
 
 @contextmanager

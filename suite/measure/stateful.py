@@ -18,27 +18,12 @@ from suite.measure.precision import set_matmul_precision
 from suite.measure.runner import Send, timed
 from suite.measure.sealed import read_or_warn, warnings_sent, write_sealed
 from suite.measure.telemetry.counters import CounterLostError, NoCounter, energy_counter
-from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.measure.workload import IncorrectError, StatefulPlan, UnsupportedError
 from suite.records.record import STEP, Reading, Status
 
 
 class WorkloadFailedError(Exception):
     """The workload cannot go on, and the message is the whole reason: a loss that is no number."""
-
-
-class StatefulPlan(Protocol):
-    """See suite.measure.workload.Plan; a stateful workload has no step that could be predicted."""
-
-    device: str
-    dtype: str
-    threads: int
-    refusal: str | None
-
-    def facts(self) -> Mapping[str, Any]: ...
-
-    def constants(self) -> Mapping[str, Mapping[str, float]]: ...
-
-    def least_bytes(self) -> float: ...
 
 
 class StatefulWorkload(Protocol):
@@ -51,23 +36,18 @@ class StatefulWorkload(Protocol):
     def prepare(self, shared: Path) -> None:
         """Allocate; may raise UnsupportedError. `shared`: a folder for files that several cases of a sweep need, such
         as a base model; other processes may be using it."""
-        ...
 
     def constants(self) -> Iterable[Reading]:
         """Return quantities that do not change from step to step."""
-        ...
 
     def facts(self) -> Mapping[str, Any]:
         """Return facts of the run for the record's provenance, as plain data."""
-        ...
 
     def step(self, meter: Meter) -> None:
         """Run the step of the meter's index; work that closes the run may follow the last one."""
-        ...
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on, as tensors and plain data."""
-        ...
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
 

@@ -21,7 +21,7 @@ class IncorrectError(Exception):
         self.reason, self.readings = reason, readings
 
 
-class Plan(Protocol):
+class StatefulPlan(Protocol):
     """The part of a case that is known before anything is allocated. Constructed with the settings, in the parent too,
     so it may not import torch; raises ValueError for settings that are wrong in themselves."""
 
@@ -33,20 +33,20 @@ class Plan(Protocol):
 
     def facts(self) -> Mapping[str, Any]:
         """Return facts of the case before it ran for the record's provenance, as plain data."""
-        ...
 
     def constants(self) -> Mapping[str, Mapping[str, float]]:
         """Return exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
-        ...
 
     def least_bytes(self) -> float:
         """Return the bytes that must be held at once at the very least; a case that needs more than there is is not
         run."""
-        ...
+
+
+class Plan(StatefulPlan, Protocol):
+    """The plan of a workload whose step can be predicted."""
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
         """Return the least time of one step on a device with these ceilings."""
-        ...
 
 
 class Workload(Protocol):
@@ -59,27 +59,21 @@ class Workload(Protocol):
 
     def constants(self) -> Iterable[Reading]:
         """Return quantities that do not change from step to step."""
-        ...
 
     def facts(self) -> Mapping[str, Any]:
         """Return facts of the run for the record's provenance, as plain data."""
-        ...
 
     def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
         """Return sentences that make a reader doubt the result, given the operators that ran in each span."""
-        ...
 
     def check(self) -> Iterable[Reading]:
         """Compare the output with a reference on fresh inputs. Raises IncorrectError where they differ."""
-        ...
 
     def step(self, meter: Meter) -> None:
         """Do the work once, each part inside a span of the meter."""
-        ...
 
     def parts(self) -> Mapping[str, Callable[[], object]]:
         """Return the work of each span that can be repeated by itself; empty where no span can."""
-        ...
 
 
 @runtime_checkable
@@ -89,4 +83,3 @@ class GraphableWorkload(Protocol):
     def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns | None:
         """Return a span's work, rotating over copies of its inputs that together hold `least_bytes` where it can; None
         where it cannot be captured. Each run returns its output."""
-        ...

@@ -15,17 +15,14 @@ from suite.configuration.values import one_of, positive_number
 class Scaling(Protocol):
     def frequencies(self, plain: list[float], theta: float) -> list[float]:
         """Return the scaled frequencies, from the plain ones of one head."""
-        ...
 
     @property
     def rotation_factor(self) -> float:
         """Factor on cosines and sines."""
-        ...
 
     @property
     def score_factor(self) -> float:
         """Factor on the softmax scale."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import torch
 
 from suite.measure.clock import cpu_clock, judging_clock
 from suite.measure.devices.ceilings import measure_ceilings
-from suite.measure.devices.device import Timed
+from suite.measure.devices.device import Device, Timed
 from suite.measure.meter import Probe
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import Workload
@@ -17,26 +17,12 @@ from suite.theory.roofline import MeasuredCeilings
 WALL_EXCEEDS_CPU = 1.1
 
 
-class Cpu:
-    """See suite.measure.devices.Device."""
-
-    flushes_every_run = False
+class Cpu(Device):
+    """A CPU with so many threads for torch."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self.clock = judging_clock(threads)
-
-    def identity(self) -> None:
-        pass
-
-    def facts(self) -> dict[str, str]:
-        return {}
-
-    def finish(self) -> None:
-        pass
-
-    def require(self) -> None:
-        pass
 
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         return measure_ceilings(dtype, self._threads)
@@ -50,12 +36,6 @@ class Cpu:
     def watcher(self) -> AllocatorProbe:
         return AllocatorProbe()
 
-    def forget_peak(self) -> None:
-        pass
-
-    def peak_bytes(self) -> None:
-        pass
-
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
         for span in dict.fromkeys(reading.span for reading in readings):
             timed = [reading for reading in readings if reading.span == span and reading.wall_s is not None]
@@ -65,9 +45,3 @@ class Cpu:
                 if ratio > WALL_EXCEEDS_CPU:
                     more = f"{ratio:.2f} times the CPU time that is reported"
                     yield f"{span}: wall time is {more}: other work was running"
-
-    def reset(self) -> str | None:
-        return None
-
-    def is_lost(self, error: Exception) -> bool:
-        return False

@@ -17,7 +17,7 @@ from suite.measure.cold import unproven
 from suite.measure.devices.ceilings import measure_cuda_ceilings
 from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes, nvtx_range, synchronised_clock
 from suite.measure.devices.cuda_graph import captured_step
-from suite.measure.devices.device import Timed
+from suite.measure.devices.device import Device, Timed
 from suite.measure.meter import Probe
 from suite.measure.profiling import CudaWatcher
 from suite.measure.workload import UnsupportedError, Workload
@@ -32,8 +32,8 @@ LEFT_BYTES = 32 << 20
 """Bytes that may stay allocated after a case without a warning, such as a library's workspace."""
 
 
-class Cuda:
-    """See suite.measure.devices.Device. Always torch's current device, the first one that is visible."""
+class Cuda(Device):
+    """Always torch's current device, the first one that is visible."""
 
     clock = "cuda_events"
     flushes_every_run = True

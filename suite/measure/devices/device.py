@@ -1,5 +1,6 @@
 """The differences between devices when a case is measured: the runner asks for them and knows no device."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,7 +20,6 @@ class Watcher(Protocol):
 
     def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
         """Return by the name of a fact what ran in each span so far, in the order of the spans."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,60 +36,63 @@ class Timed:
     warnings: Sequence[str] = ()
 
 
-class Device(Protocol):
+class Device(ABC):
+    """A device to measure on. By default nothing has to be waited for, given back or found, as with a CPU."""
+
     clock: str
     """The clock that a reading's `value` is of, for the record."""
-    flushes_every_run: bool
+    flushes_every_run = False
     """Caches are emptied before each timed span, so that there is no warm latency beside a cold one."""
 
     def identity(self) -> Mapping[str, Any] | None:
         """Return the names by which NVML knows the device, see telemetry.nvml.is_same_gpu; None for a CPU."""
-        ...
+        return None
 
     def facts(self) -> Mapping[str, Any]:
         """Return facts of the device that the record's environment does not have."""
-        ...
+        return {}
 
     def finish(self) -> None:
         """Wait until all that was begun is done."""
-        ...
+        return None
 
     def require(self) -> None:
         """Raise UnsupportedError where torch finds no such device."""
-        ...
+        return None
 
+    @abstractmethod
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         """Measure the rates that the device reaches at best, by its own clock."""
-        ...
 
+    @abstractmethod
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
         """Prepare the timing; called once, when the workload has been checked."""
-        ...
 
+    @abstractmethod
     def stateful_clock(self) -> tuple[str, Probe]:
         """Return the clock for work that is not repeated: its name, and the probe, which waits for the device at both
         ends of a span."""
-        ...
 
+    @abstractmethod
     def watcher(self) -> Watcher: ...
 
     def forget_peak(self) -> None:
         """Let `peak_bytes` count anew from here on."""
-        ...
+        return None
 
     def peak_bytes(self) -> int | None:
         """Return the most that torch's allocator held since `forget_peak`, whoever asked for it; None where torch does
         not say."""
-        ...
+        return None
 
+    @abstractmethod
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
         """Yield sentences that make a reader doubt these timings."""
-        ...
 
     def reset(self) -> str | None:
         """Give back what a case held, before the next one in this process. Return a warning where something stayed."""
-        ...
+        return None
 
     def is_lost(self, error: Exception) -> bool:
         """Return whether nothing more can run on the device in this process."""
-        ...
+        return False

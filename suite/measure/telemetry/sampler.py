@@ -123,7 +123,10 @@ class Watch:
             "elapsed_s": self._elapsed_s,
             "sampler_cpu_s": self._sampler_cpu_s,
             "sampler_cpu_share": self._sampler_cpu_s / self._elapsed_s if self._elapsed_s > 0 else None,
-            "sources": {source.name: _state(source) for source in self._sources},
+            "sources": {
+                source.name: {"state": str(source.state), **({"why": source.why} if source.why else {})}
+                for source in self._sources
+            },
             "marked_share": marked_shares(self.samples),
             "event_reasons_share": event_reason_shares(self.samples),
         }
@@ -241,7 +244,3 @@ def _marks(seen: Sequence[Seen]) -> dict[str, str | None]:
     for reading in seen:
         by_device[reading.device][reading.quantity] = reading.value
     return {device: mark_of(quantities) for device, quantities in by_device.items()}
-
-
-def _state(source: Source) -> dict[str, str]:
-    return {"state": str(source.state), **({"why": source.why} if source.why else {})}

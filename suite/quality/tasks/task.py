@@ -57,15 +57,12 @@ class Task(Protocol):
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
         """Return the questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""
-        ...
 
     def held_out(self) -> Questions:
         """Return the questions of every evaluation, the same for every seed and variant."""
-        ...
 
     def facts(self) -> Mapping[str, Any]:
         """Return facts of the questions for a reader, as plain data."""
-        ...
 
 
 class OneDistribution:
@@ -91,7 +88,6 @@ class HasDetails(Protocol):
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
         """Return tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
-        ...
 
 
 def make(settings: Mapping[str, Any]) -> Task:
