@@ -1,6 +1,5 @@
 """The differences between devices when a case is measured: the runner asks for them and knows no device."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -36,7 +35,7 @@ class Timed:
     warnings: Sequence[str] = ()
 
 
-class Device(ABC):
+class Device:
     """A device to measure on. By default nothing has to be waited for, given back or found, as with a CPU."""
 
     clock: str
@@ -54,40 +53,37 @@ class Device(ABC):
 
     def finish(self) -> None:
         """Wait until all that was begun is done."""
-        return None
 
     def require(self) -> None:
         """Raise UnsupportedError where torch finds no such device."""
-        return None
 
-    @abstractmethod
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         """Measure the rates that the device reaches at best, by its own clock."""
+        raise NotImplementedError
 
-    @abstractmethod
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
         """Prepare the timing; called once, when the workload has been checked."""
+        raise NotImplementedError
 
-    @abstractmethod
     def stateful_clock(self) -> tuple[str, Probe]:
         """Return the clock for work that is not repeated: its name, and the probe, which waits for the device at both
         ends of a span."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def watcher(self) -> Watcher: ...
+    def watcher(self) -> Watcher:
+        raise NotImplementedError
 
     def forget_peak(self) -> None:
         """Let `peak_bytes` count anew from here on."""
-        return None
 
     def peak_bytes(self) -> int | None:
         """Return the most that torch's allocator held since `forget_peak`, whoever asked for it; None where torch does
         not say."""
         return None
 
-    @abstractmethod
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
         """Yield sentences that make a reader doubt these timings."""
+        raise NotImplementedError
 
     def reset(self) -> str | None:
         """Give back what a case held, before the next one in this process. Return a warning where something stayed."""
