@@ -67,7 +67,7 @@ class Worker:
     def __init__(self, preload: Iterable[str] = (), say: Callable[[str], None] = print) -> None:
         self._say = say
         self._context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
-        self._kept: _Child | None = None
+        self._persistent: _Child | None = None
         self._running: _Child | None = None
         self._interrupted = threading.Event()
         if FORKS:
@@ -80,7 +80,7 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._watch():
-            self._end_kept()
+            self._end_persistent()
 
     def run(
         self, task: str, arguments: Mapping[str, Any], *, threads: int, stderr_log: Path, persistent: bool = False
@@ -125,7 +125,7 @@ class Worker:
         finally:
             self._running = None
             if not finished or not persistent or ends:
-                self._kept = None if child is self._kept else self._kept
+                self._persistent = None if child is self._persistent else self._persistent
                 child.end()
         if not finished:
             if self._interrupted.wait(A_MOMENT_S):
@@ -141,7 +141,7 @@ class Worker:
         # The fork server has no public name. A fork is started and waited for through it, so that both end when it
         # does.
         server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
-        running = self._running or self._kept
+        running = self._running or self._persistent
         worker = running.process.pid if running is not None else None
         return {number: name for number, name in ((server, "the fork server"), (worker, "the worker")) if number}
 
@@ -153,10 +153,10 @@ class Worker:
             running.process.kill()
 
     def _child(self, *, persistent: bool) -> _Child:
-        if persistent and self._kept is not None and self._is_alive(self._kept):
-            return self._kept
+        if persistent and self._persistent is not None and self._is_alive(self._persistent):
+            return self._persistent
         if persistent:
-            self._end_kept()
+            self._end_persistent()
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_run_child, args=(theirs, persistent), daemon=True)
         try:
@@ -172,7 +172,7 @@ class Worker:
         theirs.close()
         child = _Child(process=process, connection=ours)
         if persistent:
-            self._kept = child
+            self._persistent = child
         return child
 
     @staticmethod
@@ -180,10 +180,10 @@ class Worker:
         with _STARTS_AND_ENDS:
             return child.process.is_alive()
 
-    def _end_kept(self) -> None:
-        if self._kept is not None:
-            self._kept.end()
-            self._kept = None
+    def _end_persistent(self) -> None:
+        if self._persistent is not None:
+            self._persistent.end()
+            self._persistent = None
 
 
 def _run_child(connection: Connection, persistent: bool) -> None:
