@@ -136,7 +136,7 @@ def _module(part: Mapping[str, Any], out: Path) -> list[str]:
 def _sweep(part: Mapping[str, Any], asked: Sequence[str], folder: Path, device: str) -> list[str]:
     tiny = part["on_cpu"] if device == "cpu" else ()
     where = [f"sweep={part['sweep']}", f"hydra.sweep.dir={_quoted(str(folder))}", f"device={device}"]
-    return [sys.executable, "-m", "suite", "run", "-m", *where, *asked, *tiny, "report=false"]
+    return [sys.executable, "-m", "suite", "run", "-m", *where, *asked, *tiny]
 
 
 def _backends(part: Mapping[str, Any], backends: Sequence[str]) -> list[str]:

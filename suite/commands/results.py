@@ -281,6 +281,7 @@ def _copy(one: StoredRecord, into: Path) -> None:
     with claim_new_folder(into, one.record.run_key) as claim:
         try:
             for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):
+                (claim.folder / name).parent.mkdir(exist_ok=True)
                 with (one.folder / name).open("rb") as file:
                     write_whole(claim.folder / name, iter(lambda: file.read(BLOCK_BYTES), b""))
         except BaseException:

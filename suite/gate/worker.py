@@ -34,16 +34,21 @@ NAMES_CODE = ("_target_", "plan", "shape")
 """Settings whose value is the dotted name of an object."""
 
 
-def _first(*names: str) -> Any:
-    """Import the first of these modules that the tree under test has: it may be older than this file."""
-    for name in names[:-1]:
-        with contextlib.suppress(ModuleNotFoundError):
-            return importlib.import_module(name)
-    return importlib.import_module(names[-1])
+PLACES = {
+    "compose": ("suite.compose.compose", "suite.run"),
+    "is_left_out": ("suite.compose.sweeps", "suite.run"),
+    "sentence": ("suite.compose.compose", "suite.run"),
+    "job_of": ("suite.run.job", "suite.run"),
+    "locate": ("suite.configuration.files", "suite.configuration"),
+}
+"""Modules in which a tree has what is asked of it, today's first: it may be older than this file."""
 
 
-def _locate(dotted: str) -> Any:
-    return _first("suite.configuration.files", "suite.configuration").locate(dotted)
+def _of_tree(name: str) -> Any:
+    for module in PLACES[name]:
+        with contextlib.suppress(ModuleNotFoundError, AttributeError):
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"this tree has no {name!r} in {' or '.join(PLACES[name])}")
 
 
 class UsageError(Exception):
@@ -121,12 +126,11 @@ class Side:
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """The cases that Hydra makes of a command line, each with the settings it would run with."""
-        run = _first("suite.commands.run", "suite.run")
-
+        compose, is_left_out, job_of = map(_of_tree, ("compose", "is_left_out", "job_of"))
         try:
-            jobs = [run.job_of(one) for one in run.compose(arguments) if not run.is_left_out(one)]
+            jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
         except Exception as error:  # an older tree has no words of its own for what Hydra says
-            raise UsageError(getattr(run, "sentence", str)(error)) from error
+            raise UsageError(_of_tree("sentence")(error)) from error
         unique = {job.case.id: job for job in jobs}
         return {
             "cases": [
@@ -169,7 +173,7 @@ class Built:
         from suite.measure.precision import set_matmul_precision
 
         self._meter = Meter
-        self.workload = _locate(settings["workload"]["_target_"])(settings)
+        self.workload = _of_tree("locate")(settings["workload"]["_target_"])(settings)
         plan = self.workload.plan
         if plan.refusal is not None:
             raise RefusedError(plan.refusal)
@@ -259,7 +263,7 @@ class Built:
 def _projected(settings: Mapping[str, Any]) -> dict[str, Any]:
     """A case that names no code to run: its closed forms are all there is, and no clock judges it."""
 
-    plan = _locate(settings["workload"]["plan"])(settings)
+    plan = _of_tree("locate")(settings["workload"]["plan"])(settings)
     if plan.refusal is not None:
         raise RefusedError(plan.refusal)
     return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}}

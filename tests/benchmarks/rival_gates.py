@@ -126,7 +126,9 @@ def main() -> int:
 
 
 def settings_of_the_sweep() -> dict[str, Any]:
-    from suite.commands.run import compose, is_left_out, job_of
+    from suite.compose.compose import compose
+    from suite.compose.sweeps import is_left_out
+    from suite.run.job import job_of
 
     with tempfile.TemporaryDirectory() as folder:
         composed = compose(["-m", "sweep=gate", f"hydra.sweep.dir={folder}"])

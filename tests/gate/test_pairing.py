@@ -107,7 +107,8 @@ def test_a_text_of_any_form_survives_the_command_line(strange):
     ],
 )
 def test_a_case_composes_to_itself(tmp_path, monkeypatch, asked):
-    from suite.commands.run import compose, job_of
+    from suite.compose.compose import compose
+    from suite.run.job import job_of
 
     monkeypatch.chdir(tmp_path)
     (one,) = [job_of(one) for one in compose(["-m", *asked])]

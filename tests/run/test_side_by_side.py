@@ -11,24 +11,28 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.commands.run import compose, job_of
+from suite.compose.compose import compose
 from suite.process.signals import Interruptions
 from suite.records.limits import most_threads
 from suite.records.record import Status
 from suite.records.store import read_contents
-from suite.run.scheduler import execute
-from suite.run.worker_slots import JobQueue, refuse_workers, run_all
+from suite.run.job import job_of
+from suite.run.scheduler import JobQueue, execute, refuse_workers, run_all
 from tests.commands.test_run import ELSEWHERE, FOREIGN, ROOT, SMALL, _nothing_is_left_of, needs_process_groups
 from tests.conftest import heard
 from tests.rl.cases import TINY_RL, seeded
+from tests.run.listeners import Told
 
 EXECUTE = """
 import sys
 from suite.run.scheduler import execute
-from suite.commands.run import compose, job_of
+from suite.compose.compose import compose
+from suite.run.job import job_of
+from tests.run.listeners import Told
 composed = compose(sys.argv[1:])
 jobs = [job_of(one) for one in composed]
-sys.exit(execute(jobs, folder=composed[0].folder, is_sweep=True, resume=True, workers=2))
+outcome = execute(jobs, folder=composed[0].folder, resume=True, workers=2, listener=Told())
+sys.exit(outcome.exit_code(is_sweep=True))
 """
 
 
@@ -38,10 +42,10 @@ def jobs_of(*arguments):
 
 def recorded(folder, jobs, workers):
     """The exit code, and the records by their case's id."""
-    code = execute(jobs, folder=folder, is_sweep=True, resume=True, workers=workers)
+    outcome = execute(jobs, folder=folder, resume=True, workers=workers, listener=Told())
     contents = read_contents([folder])
     assert (contents.damaged, contents.unfinished) == ([], [])
-    return code, {stored.record.case.id: stored.record for stored in contents.stored}
+    return outcome.exit_code(is_sweep=True), {stored.record.case.id: stored.record for stored in contents.stored}
 
 
 def test_two_cases_run_at_once_and_a_third_case_after_them(tmp_path):
