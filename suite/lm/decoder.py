@@ -58,7 +58,7 @@ class Block(torch.nn.Module):
 
     def attention_input(self, x_BSD: Tensor) -> Tensor:
         """Return the attention layer's input, from the residual stream."""
-        return _normed(x_BSD, self.attention_norm, self._norm_eps)
+        return _rms_norm(x_BSD, self.attention_norm, self._norm_eps)
 
     def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
         """Compute without a cache, as in training and scoring."""
@@ -74,7 +74,7 @@ class Block(torch.nn.Module):
         q, k, v = layer.project(self.attention_input(x_BSD), cache, start)
         o_BHSv = attend(q, k, v, scale=layer.scale, value_layout=layer.value_layout, mask_B1ST=mask_B1ST)
         x_BSD = x_BSD + layer.output(o_BHSv)
-        h_BSD = _normed(x_BSD, self.mlp_norm, self._norm_eps)
+        h_BSD = _rms_norm(x_BSD, self.mlp_norm, self._norm_eps)
         gate, up = linear_in_parts(h_BSD, self.w_gate_up, 2)
         return x_BSD + linear(F.silu(gate) * up, self.w_down)
 
@@ -123,7 +123,7 @@ class Decoder(torch.nn.Module):
                 x_BSD = checkpoint(block, x_BSD, mask_B1ST, use_reentrant=False, preserve_rng_state=False)
             else:
                 x_BSD = block(x_BSD, mask_B1ST)
-        return _normed(x_BSD, self.norm, self.shape.norm_eps)
+        return _rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
         """Return hidden states of new tokens from `start` on, and write to the caches, one a layer."""
@@ -134,7 +134,7 @@ class Decoder(torch.nn.Module):
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
-        return _normed(x_BSD, self.norm, self.shape.norm_eps)
+        return _rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
     def attention_of(self, layer: int) -> AttentionLayer:
         return self._blocks[layer].attention
@@ -176,5 +176,5 @@ class Decoder(torch.nn.Module):
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def _normed(x_BSD: Tensor, gain_D: Tensor, eps: float) -> Tensor:
+def _rms_norm(x_BSD: Tensor, gain_D: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x_BSD, gain_D.shape, gain_D, eps)

@@ -123,7 +123,7 @@ def _log_softmax(logits_NV: Tensor, temperature: float) -> Tensor:
     return F.log_softmax(logits_NV if temperature == 1.0 else logits_NV / temperature, dim=-1)
 
 
-def _chosen(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
+def _next_tokens(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
     with attribute_to(kind=LOGITS):
         noisy_NV = log_p_NV if noise_NV is None else log_p_NV - noise_NV
     return noisy_NV.argmax(dim=-1, keepdim=True)
@@ -157,13 +157,13 @@ class _Run:
         while True:
             with attribute_to(kind=LOGITS):
                 log_p_BV = _log_softmax(self._model.logits(h_BD), temperature)
-            chosen_B1 = _chosen(log_p_BV, None if noise is None else self._rows(next(noise)))
-            self._put(self.tokens_TN, chosen_B1[:, 0])
-            self._put(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
+            chosen_B1 = _next_tokens(log_p_BV, None if noise is None else self._rows(next(noise)))
+            self._store(self.tokens_TN, chosen_B1[:, 0])
+            self._store(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
             if with_entropy:
-                self._put(self.entropy_TN, -minus_entropy(log_p_BV))
+                self._store(self.entropy_TN, -minus_entropy(log_p_BV))
             self.taken += 1
-            going_B1 = self._without_ended(chosen_B1)
+            going_B1 = self._drop_ended(chosen_B1)
             if going_B1 is None or self.taken == self._longest:
                 return
             h_BD = self._advance(going_B1)
@@ -195,20 +195,20 @@ class _Run:
         h_PD = self._model.decode(self._prompts.tokens_PS, self._caches, 0, mask)[:, -1]
         if self._copies == 1:
             return h_PD
-        self._select(_numbers(h_PD).repeat_interleave(self._copies))
+        self._select(_row_numbers(h_PD).repeat_interleave(self._copies))
         return h_PD.repeat_interleave(self._copies, dim=0)
 
     def _rows(self, x_NV: Tensor) -> Tensor:
         with attribute_to(kind=LOGITS):
             return x_NV if self._going_B is None else x_NV.index_select(0, self._going_B)
 
-    def _put(self, into_TN: Tensor, values_B: Tensor) -> None:
+    def _store(self, into_TN: Tensor, values_B: Tensor) -> None:
         if self._going_B is None:
             into_TN[self.taken] = values_B
         else:
             into_TN[self.taken].index_copy_(0, self._going_B, values_B)
 
-    def _without_ended(self, chosen_B1: Tensor) -> Tensor | None:
+    def _drop_ended(self, chosen_B1: Tensor) -> Tensor | None:
         """Return the chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at
         the end of the rollout. None where every row has ended."""
         self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
@@ -226,7 +226,7 @@ class _Run:
 
     def _advance(self, chosen_B1: Tensor) -> Tensor:
         if self._filled == self._caches[0].tensors[0].shape[2]:
-            self._select(_numbers(chosen_B1))
+            self._select(_row_numbers(chosen_B1))
         mask = None if self._seen_BT is None else self._seen_BT[:, None, None, : self._filled + 1]
         h_B1D = self._model.decode(chosen_B1, self._caches, self._filled, mask)
         self._filled += 1
@@ -239,14 +239,14 @@ class _Run:
             room = min(max(ROOM, self._filled), self._longest - self.taken)
         with attribute_to(kind=KV_CACHE):
             for cache in self._caches:
-                cache.tensors = [_selected(tensor, rows_B, self._filled, room) for tensor in cache.tensors]
+                cache.tensors = [_copy_rows(tensor, rows_B, self._filled, room) for tensor in cache.tensors]
 
 
-def _numbers(x_BD: Tensor) -> Tensor:
+def _row_numbers(x_BD: Tensor) -> Tensor:
     return torch.arange(len(x_BD), device=x_BD.device)
 
 
-def _selected(tensor: Tensor, rows_B: Tensor, filled: int, room: int) -> Tensor:
+def _copy_rows(tensor: Tensor, rows_B: Tensor, filled: int, room: int) -> Tensor:
     _, heads, _, width = tensor.shape
     chosen = tensor.new_empty(len(rows_B), heads, filled + room, width)
     torch.index_select(tensor[:, :, :filled], 0, rows_B, out=chosen[:, :, :filled])

@@ -39,7 +39,7 @@ def main(out: Path | None) -> int:
         print("do_bench: needs Triton, which is not installed here")
         return CANNOT_SAY
     with torch.inference_mode():
-        compared = {name: _compared(kernel, do_bench) for name, kernel in _kernels().items()}
+        compared = {name: _compare(kernel, do_bench) for name, kernel in _kernels().items()}
     for name, times in compared.items():
         ours, theirs = times["ours_s"] * 1e3, times["do_bench_s"] * 1e3
         print(f"do_bench: {name} ours {ours:.4f} ms, theirs {theirs:.4f} ms, ratio {times['ratio']:.3f}")
@@ -62,7 +62,7 @@ def _kernels() -> Mapping[str, Callable[[], object]]:
     }
 
 
-def _compared(kernel: Callable[[], object], do_bench: Callable[..., Any]) -> dict[str, float]:
+def _compare(kernel: Callable[[], object], do_bench: Callable[..., Any]) -> dict[str, float]:
     kernel()
     meter = Meter(CudaFlush(l2_bytes()), event_clock({}))
     for _ in range(STEPS):

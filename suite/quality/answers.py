@@ -20,7 +20,7 @@ TOKENS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class QuestionBatch:
     """Questions as tensors of a device."""
 
     tokens_BSK: Tensor
@@ -30,7 +30,7 @@ class Asked:
     mask_11SS: Tensor | None
 
     @classmethod
-    def of(cls, questions: Questions, device: torch.device) -> "Asked":
+    def of(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
         def tensor(array: NDArray[Any]) -> Tensor:
             return torch.from_numpy(array).to(device)
 
@@ -43,18 +43,20 @@ class Asked:
             mask_11SS=None if visible_SS is None else tensor(visible_SS)[None, None],
         )
 
-    def parts(self) -> Sequence["Asked"]:
+    def parts(self) -> Sequence["QuestionBatch"]:
         """Split into parts of few enough sequences to be computed at once."""
         rows = max(1, TOKENS_AT_ONCE // self.tokens_BSK.shape[1])
         return [
-            Asked(tokens_BSK=tokens, answers_BQ=answers, kinds_BQ=kinds, weights_BQ=None, mask_11SS=self.mask_11SS)
+            QuestionBatch(
+                tokens_BSK=tokens, answers_BQ=answers, kinds_BQ=kinds, weights_BQ=None, mask_11SS=self.mask_11SS
+            )
             for tokens, answers, kinds in zip(
                 self.tokens_BSK.split(rows), self.answers_BQ.split(rows), self.kinds_BQ.split(rows), strict=True
             )
         ]
 
 
-def embedded(model: Decoder, tokens_BSK: Tensor) -> Tensor:
+def embed(model: Decoder, tokens_BSK: Tensor) -> Tensor:
     """Return x_BSD: for each token the sum over its ids, of which NO_ID adds nothing."""
     batch, length, ids = tokens_BSK.shape
     if ids == 1:
@@ -63,9 +65,9 @@ def embedded(model: Decoder, tokens_BSK: Tensor) -> Tensor:
     return x_ND.view(batch, length, -1)
 
 
-def logits_of(model: Decoder, asked: Asked) -> Tensor:
+def logits_of(model: Decoder, asked: QuestionBatch) -> Tensor:
     """Return logits_BQV of the asked tokens, which are the last of each sequence."""
-    h_BSD = model.through(embedded(model, asked.tokens_BSK), asked.mask_11SS)
+    h_BSD = model.through(embed(model, asked.tokens_BSK), asked.mask_11SS)
     return model.logits(h_BSD[:, -asked.answers_BQ.shape[1] :])
 
 
@@ -75,7 +77,7 @@ def losses_of(logits_BQV: Tensor, answers_BQ: Tensor) -> Tensor:
     return losses_N.view_as(answers_BQ)
 
 
-def training_loss(model: Decoder, asked: Asked) -> Tensor:
+def training_loss(model: Decoder, asked: QuestionBatch) -> Tensor:
     losses_BQ = losses_of(logits_of(model, asked), asked.answers_BQ)
     return (losses_BQ if asked.weights_BQ is None else losses_BQ * asked.weights_BQ).mean()
 
@@ -99,7 +101,7 @@ class Answers:
 
 
 @torch.no_grad()
-def answers_to(model: Decoder, asked: Asked, kinds: int) -> Answers:
+def answers_to(model: Decoder, asked: QuestionBatch, kinds: int) -> Answers:
     """Sum up the answers to all questions, of so many kinds, in float64: the order of the parts is then of no
     matter."""
     sums_3N = torch.zeros(3, kinds, dtype=torch.float64, device=asked.kinds_BQ.device)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from suite.lm.decoder import Decoder
 from suite.measure.rng import numpy_rng
-from suite.quality.answers import embedded
+from suite.quality.answers import embed
 from suite.quality.tasks.task import HasDetails
 
 FITTED_ON, TRIED_ON = 4096, 2048
@@ -38,7 +38,7 @@ def linear_probe_accuracies(model: Decoder, task: HasDetails) -> list[float]:
 
 def _cached(model: Decoder, tokens_NK: Tensor) -> Tensor:
     caches = model.new_caches(len(tokens_NK), 1)
-    model.decode_through(embedded(model, tokens_NK[:, None]), caches, 0, None)
+    model.decode_through(embed(model, tokens_NK[:, None]), caches, 0, None)
     return torch.cat([view.flatten(1) for view in caches[0].views()], dim=1)
 
 

@@ -11,7 +11,7 @@ from suite.lm.training import Limits, NotFiniteError, Optimiser
 from suite.measure.meter import Meter
 from suite.measure.rng import numpy_rng, torch_rng
 from suite.measure.stateful import WorkloadFailedError, time_repeats
-from suite.quality.answers import Answers, Asked, answers_to, training_loss
+from suite.quality.answers import Answers, QuestionBatch, answers_to, training_loss
 from suite.quality.plan import QualityPlan
 from suite.quality.probes import ablated_head, heads_of, linear_probe_accuracies
 from suite.quality.tasks.task import HasDetails
@@ -44,7 +44,7 @@ class QualityWorkload:
             warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm, decay_updates=plan.updates
         )
         self._optimiser = Optimiser(self.model, lr=plan.lr, limits=limits)
-        self._held_out = Asked.of(plan.task.held_out(), device)
+        self._held_out = QuestionBatch.of(plan.task.held_out(), device)
 
     def constants(self) -> Iterable[Reading]:
         of_kind = torch.bincount(self._held_out.kinds_BQ.flatten(), minlength=len(self.plan.task.kinds)).tolist()
@@ -87,7 +87,7 @@ class QualityWorkload:
         plan = self.plan
         generator = numpy_rng(plan.seed, "questions", number)
         questions = plan.task.training(plan.batch, generator, number / plan.updates)
-        loss = training_loss(self.model, Asked.of(questions, self.model.made.device))
+        loss = training_loss(self.model, QuestionBatch.of(questions, self.model.made.device))
         loss.backward()
         self._optimiser.update("the model")
         return float(loss.detach())

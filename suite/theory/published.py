@@ -100,7 +100,7 @@ def _without_sizes(figure: Mapping[str, Any], measure: str) -> PublishedFigure:
 
 
 def _with_sizes(figure: Mapping[str, Any], measure: str, seq_len: int, value: float) -> PublishedFigure:
-    sizes, shape = _laid_out(figure, seq_len)
+    sizes, shape = _lay_out(figure, seq_len)
     rate_or_time = value * UNITS[measure][1]
     time_s = rate_or_time if measure == "us" else _credited_flops(figure["pass"], sizes, shape) / rate_or_time
     work = _least_work(figure["pass"], sizes, shape, ELEMENT_BYTES[figure["dtype"]])
@@ -112,7 +112,7 @@ def _with_sizes(figure: Mapping[str, Any], measure: str, seq_len: int, value: fl
     )
 
 
-def _laid_out(figure: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape]:
+def _lay_out(figure: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape]:
     setting = figure["setting"]
     width = setting.get("head_dim", figure.get("head_dim"))
     heads = setting["heads"] if "heads" in setting else setting["hidden"] // width

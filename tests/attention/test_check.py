@@ -27,7 +27,7 @@ def prepared(**changes):
 
 
 def hidden(problem, shift=0):
-    """What a query must not see; a negative shift hides the newest keys too."""
+    """Return the keys that a query must not see; a negative shift hides the newest keys too."""
     visible = torch.ones(problem.query_len, problem.seq_len, dtype=torch.bool)
     return ~visible.tril(problem.seq_len - problem.query_len + shift)
 

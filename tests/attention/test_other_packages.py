@@ -1,4 +1,4 @@
-"""How other packages' kernels are called: each stand-in computes what its documentation says, from what it is given.
+"""The calls of other packages' kernels: each stand-in computes what its documentation says, from what it is given.
 
 Whether the packages do, tests/kernels/test_on_device.py tries on a CUDA device.
 """
@@ -116,7 +116,7 @@ def installed(monkeypatch):
 
 
 def drawn(problem):
-    """As a cache with room for 16 more tokens holds them."""
+    """Lay tensors out as in a cache with room for 16 more tokens."""
     torch.manual_seed(0)
     q = torch.randn(problem.batch, problem.query_len, problem.heads, problem.qk_dim).to(problem.dtype).transpose(1, 2)
     size = (problem.batch, problem.kv_heads, problem.seq_len + 16, problem.qk_dim)

@@ -1,4 +1,4 @@
-"""What each backend refuses, and in what words: a table of problems, none of which is set up.
+"""The refusals of each backend, and their words: a table of problems, none of which is set up.
 
 The machine is as each row wants it: a device of compute capability 9.0 with every package, unless it says otherwise.
 """

@@ -1,4 +1,4 @@
-"""A course without a process of its own, which may die on its way."""
+"""A stateful run without a process of its own, which may die on its way."""
 
 from suite.measure.stateful import run_stateful
 

@@ -1,4 +1,4 @@
-"""The turns that a CUDA graph takes, laid out without a GPU: what must be so of their memory can be seen anywhere."""
+"""The rotated runs of a CUDA graph, laid out without a GPU: their memory can be looked at anywhere."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""A course without torch's weight: what the runner makes of steps, checkpoints, failures and joules."""
+"""A stateful workload without torch: steps, checkpoints, failures and joules as the runner takes them."""
 
 import sys
 from types import ModuleType, SimpleNamespace

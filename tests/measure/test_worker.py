@@ -100,7 +100,7 @@ needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here
 
 @pytest.fixture
 def impatient(monkeypatch, worker):
-    """What the worker says of stopped processes, of which it is told in no time."""
+    """Collect the worker's messages on stopped processes, with no time to wait."""
     for name, seconds in (("LOOK_EVERY_S", 0.01), ("SAID_AFTER_S", 0.1), ("GIVEN_UP_AFTER_S", 0.2)):
         monkeypatch.setattr(stopped, name, seconds)
     said = []

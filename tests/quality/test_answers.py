@@ -7,7 +7,7 @@ import torch
 
 from suite.measure.rng import numpy_rng
 from suite.quality import answers
-from suite.quality.answers import Asked, answers_to, embedded, logits_of, training_loss
+from suite.quality.answers import QuestionBatch, answers_to, embed, logits_of, training_loss
 from tests.quality.decoders import prepared
 
 CPU = torch.device("cpu")
@@ -19,15 +19,15 @@ def workload():
 
 
 def drawn(workload):
-    return Asked.of(workload.plan.task.training(6, numpy_rng(0), 0.0), CPU)
+    return QuestionBatch.of(workload.plan.task.training(6, numpy_rng(0), 0.0), CPU)
 
 
 def test_a_token_is_the_sum_of_its_ids_and_no_id_adds_nothing(workload):
     table = workload.model.embedding
-    x_BSD = embedded(workload.model, torch.tensor([[[5, 7, 0], [9, 0, 0]]]))
+    x_BSD = embed(workload.model, torch.tensor([[[5, 7, 0], [9, 0, 0]]]))
     torch.testing.assert_close(x_BSD, torch.stack((table[5] + table[7], table[9]))[None], rtol=0, atol=1e-15)
     single = torch.tensor([[[5], [9]]])
-    assert torch.equal(embedded(workload.model, single), torch.stack((table[5], table[9]))[None])
+    assert torch.equal(embed(workload.model, single), torch.stack((table[5], table[9]))[None])
 
 
 def test_the_loss_is_the_weighted_mean_over_the_answers(workload):

@@ -1,4 +1,4 @@
-"""What is refused before anything is allocated, and what a plan says of a case."""
+"""The plan of a case of quality: its refusals before anything is allocated, and its quantities."""
 
 import re
 

@@ -5,7 +5,7 @@ import torch
 
 from suite.measure.rng import numpy_rng
 from suite.quality import probes
-from suite.quality.answers import Asked, logits_of
+from suite.quality.answers import QuestionBatch, logits_of
 from suite.quality.probes import ablated_head, heads_of, linear_probe_accuracies
 from tests.quality.decoders import prepared
 
@@ -55,7 +55,7 @@ def test_a_reader_finds_what_differs_by_less_than_its_mean():
 def test_an_ablated_head_gives_its_layer_nothing(attention, monkeypatch):
     workload = prepared("two_hop", attention, dtype="float64")
     model = workload.model
-    asked = Asked.of(workload.plan.task.training(3, numpy_rng(0), 0.0), model.made.device)
+    asked = QuestionBatch.of(workload.plan.task.training(3, numpy_rng(0), 0.0), model.made.device)
     assert heads_of(model) == [(layer, head) for layer in range(3) for head in range(2)]
     with torch.no_grad():
         whole = logits_of(model, asked)

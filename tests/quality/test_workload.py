@@ -1,4 +1,4 @@
-"""A course of quality from the command to its record, and from a kill to the record of the unbroken one."""
+"""A run of quality from the command to its record, and from a kill to the record of the unbroken one."""
 
 import pytest
 

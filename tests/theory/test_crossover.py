@@ -1,4 +1,4 @@
-"""Where re-expanding MLA's latent overtakes absorbing: against a formula, against trying every number."""
+"""The crossover of re-expanding MLA's latent and absorbing: against a formula, against trying every number."""
 
 import itertools
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_with_every_key_for_every_query_they_would_cross_earlier(seq_len, expect
 
 
 def tried(geometry, ceilings, seq_len, element_bytes):
-    """Whether re-expanding is cheaper, for every number of new tokens: by FLOPs, and by the roofline bound."""
+    """Tell for every number of new tokens if re-expanding is cheaper: by FLOPs, and by the roofline bound."""
     absorbed, reexpanded = absorbed_shape(geometry), reexpanded_shape(geometry)
     by_flops, by_bound = [], []
     for query_len in range(1, seq_len + 1):

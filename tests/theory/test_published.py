@@ -1,4 +1,4 @@
-"""What others measured, against our closed forms: none of it can be faster than the least time that we compute."""
+"""Figures that others measured, against our closed forms: none can be faster than the least time that we compute."""
 
 from collections import Counter
 

@@ -26,20 +26,20 @@ def check_folder(place: CheckpointFiles) -> None:
     folder."""
     if place.gguf:
         return
-    for path in _readable(place.folder):
+    for path in _readable_files(place.folder):
         if (fault := _fault_of(path, place.folder)) is not None:
-            raise UnsupportedError(f"{_told(path)} of the checkpoint {place.name} {fault}")
+            raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
     weights = {path.name for path in place.weight_files()}
     for path in sorted(place.folder.glob(f"*{INDEX}")):
         if (fault := _fault_of_index(path, weights)) is not None:
-            raise UnsupportedError(f"{_told(path)} of the checkpoint {place.name} {fault}")
+            raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
 
 
-def _told(path: Path) -> str:
+def _shown_name(path: Path) -> str:
     return shortened(path.name)[1:-1]
 
 
-def _readable(folder: Path) -> list[Path]:
+def _readable_files(folder: Path) -> list[Path]:
     """List the files that a decoder and its tokens may be read from, by this package or by transformers."""
     try:
         below = [path for within in (folder, folder / TEMPLATES) if within.is_dir() for path in within.iterdir()]

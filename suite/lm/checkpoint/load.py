@@ -73,7 +73,7 @@ def fill(decoder: Decoder, place: CheckpointFiles) -> None:
         strange.append(HEAD)
     if strange or wanted:
         told = [
-            f"{_some(names)} {what}"
+            f"{_first_names(names)} {what}"
             for names, what in ((strange, "too much or of another size"), (wanted, "missing"))
             if names
         ]
@@ -108,7 +108,7 @@ def _of_block(block: Block) -> Mapping[str, Tensor]:
     }
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_names(names: Iterable[str]) -> str:
     names = sorted(shortened(name)[1:-1] for name in names)
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

@@ -79,7 +79,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
     family = config.get("model_type")
     known = FAMILIES.get(family) if isinstance(family, str) else None
     if known is None or config.get("architectures", [known]) != [known]:
-        named = _listed(config.get("architectures") or [family])
+        named = _joined_names(config.get("architectures") or [family])
         raise ValueError(f"{where} must hold one of {', '.join(FAMILIES.values())}; its {CONFIG} says {named}")
     for name, values in PLAIN.items():
         if config.get(name, values[0]) not in values:
@@ -87,7 +87,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
     kinds = config.get("layer_types") or []
     others = [kind for kind in kinds if kind != FULL] if isinstance(kinds, list) else kinds
     if others:
-        raise ValueError(f"{where} has layers of {_listed(others)}, which this decoder does not have")
+        raise ValueError(f"{where} has layers of {_joined_names(others)}, which this decoder does not have")
     heads, hidden = (_whole(config, name, where) for name in ("num_attention_heads", "hidden_size"))
     of_head = {"num_key_value_heads": heads, "head_dim": hidden // heads}
     given = {**config, **{name: config.get(name) or follows for name, follows in of_head.items()}}
@@ -133,25 +133,25 @@ def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _whole(config: Mapping[str, Any], name: str, where: str) -> int:
-    value = _said(config, name, where)
+    value = _required(config, name, where)
     if type(value) is not int or not 1 <= value <= MOST:
         raise ValueError(f"{where} has {name}={shortened(value)}, which must be a whole number from 1 to {MOST}")
     return value
 
 
 def _number(config: Mapping[str, Any], name: str, where: str) -> float:
-    value = _said(config, name, where)
+    value = _required(config, name, where)
     if type(value) not in (int, float) or not 0 < value <= MOST:
         raise ValueError(f"{where} has {name}={shortened(value)}, which must be a number above 0 and at most {MOST}")
     return value  # type: ignore[no-any-return]
 
 
-def _said(config: Mapping[str, Any], name: str, where: str) -> Any:
+def _required(config: Mapping[str, Any], name: str, where: str) -> Any:
     if name not in config:
         raise ValueError(f"{where} has a {CONFIG} that does not say {name}")
     return config[name]
 
 
-def _listed(names: Any) -> str:
+def _joined_names(names: Any) -> str:
     is_plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return ", ".join(dict.fromkeys(names))[:LONGEST_TOLD] if is_plain else shortened(names)

@@ -16,12 +16,14 @@ class CheckpointTokenizer:
 
     def __init__(self, tokenizer: Any, vocab_size: int) -> None:
         self._tokenizer, self._vocab_size = tokenizer, vocab_size
-        (self.end,) = self._known([tokenizer.eos_token_id])
+        (self.end,) = self._within_vocabulary([tokenizer.eos_token_id])
         """Id of the token that ends its turn, or its text."""
 
     def encode(self, text: str) -> list[int]:
         """Return the text's tokens and no others."""
-        return self._known(_tried("tokenizer", lambda: self._tokenizer.encode(text, add_special_tokens=False)))
+        return self._within_vocabulary(
+            _call_untrusted("tokenizer", lambda: self._tokenizer.encode(text, add_special_tokens=False))
+        )
 
     def encode_with_places(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the same, and the begin and end of each token's characters in the text; a space may be a word's first.
@@ -31,26 +33,28 @@ class CheckpointTokenizer:
         if not self._tokenizer.is_fast:
             raise UnsupportedError("the checkpoint's tokenizer does not say which characters a token is of")
         asked = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
-        encoded = _tried("tokenizer", lambda: self._tokenizer(text, **asked))
-        return self._known(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
+        encoded = _call_untrusted("tokenizer", lambda: self._tokenizer(text, **asked))
+        return self._within_vocabulary(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
 
     def asked(self, instruction: str, said: Sequence[str]) -> list[int]:
         """Encode an instruction and the messages of a user and the model in turns, up to where the model goes on: by
         its chat template, or as paragraphs where it has none."""
         if self._tokenizer.chat_template is None:
             paragraphs = "".join(f"{text}\n\n" for text in (instruction, *said))
-            return self._known(_tried("tokenizer", lambda: self._tokenizer.encode(paragraphs)))
+            return self._within_vocabulary(_call_untrusted("tokenizer", lambda: self._tokenizer.encode(paragraphs)))
         turns = [{"role": ROLES[number % 2], "content": text} for number, text in enumerate(said)]
         turns = [{"role": "system", "content": instruction}, *turns]
         templated = {"add_generation_prompt": True, "tokenize": False}
-        return self.encode(_tried("chat template", lambda: self._tokenizer.apply_chat_template(turns, **templated)))
+        return self.encode(
+            _call_untrusted("chat template", lambda: self._tokenizer.apply_chat_template(turns, **templated))
+        )
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text as it stands, its special tokens and spaces included."""
         asked = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-        return str(_tried("tokenizer", lambda: self._tokenizer.decode(list(ids), **asked)))
+        return str(_call_untrusted("tokenizer", lambda: self._tokenizer.decode(list(ids), **asked)))
 
-    def _known(self, ids: Iterable[int]) -> list[int]:
+    def _within_vocabulary(self, ids: Iterable[int]) -> list[int]:
         found = list(ids)
         if found and max(found) >= self._vocab_size:
             raise UnsupportedError(
@@ -82,7 +86,7 @@ def tokenizer_of(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokeni
     return CheckpointTokenizer(tokenizer, vocab_size)
 
 
-def _tried(what: str, do: Callable[[], Any]) -> Any:
+def _call_untrusted(what: str, do: Callable[[], Any]) -> Any:
     """Return the result of a stranger's files. Raises UnsupportedError where they fail, as they can in any way."""
     try:
         return do()

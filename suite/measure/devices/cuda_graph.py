@@ -52,7 +52,9 @@ def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> Timed:
     for span, is_short in short.items():
         rotated = _runs_of(workload, span) if is_short else NOT_SHORT
         spans[span] = (
-            _captured(rotated) if isinstance(rotated, RotatedRuns) else _Span(work=workload.parts()[span], fact=rotated)
+            _capture_span(rotated)
+            if isinstance(rotated, RotatedRuns)
+            else _Span(work=workload.parts()[span], fact=rotated)
         )
     return Timed(
         step=functools.partial(_step, spans),
@@ -97,7 +99,7 @@ def _runs_of(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
         return "cannot be captured (no memory for copies of its inputs)"
 
 
-def _captured(rotated: RotatedRuns) -> _Span:
+def _capture_span(rotated: RotatedRuns) -> _Span:
     """Return the span as a graph, or as it was, with the reason, where it cannot be one."""
     try:
         graph, outputs = _capture(rotated.runs)

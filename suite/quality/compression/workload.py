@@ -55,9 +55,9 @@ class CompressionWorkload:
         if plan.method != NONE:
             own_SV = self._logits(self._windows[0])
             if plan.method == INT8:
-                self._round()
+                self._use_int8()
             else:
-                self._lower_rank(shared)
+                self._use_low_rank(shared)
             change = (self._logits(self._windows[0]) - own_SV).norm() / own_SV.norm()
             self._found["case"] = {"logits_change": float(change)}
 
@@ -92,18 +92,18 @@ class CompressionWorkload:
     def restore(self, state: Mapping[str, Any]) -> None:
         assert not state
 
-    def _round(self) -> None:
+    def _use_int8(self) -> None:
         for number in range(self.plan.shape.num_layers):
-            self.decoder.replace_attention(number, Int8Attention(self._own(number)))
+            self.decoder.replace_attention(number, Int8Attention(self._grouped_layer(number)))
 
-    def _lower_rank(self, shared: Path) -> None:
+    def _use_low_rank(self, shared: Path) -> None:
         """Replace each layer, and note the share of its keys and values that is kept."""
         plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
         cut = [part for play in self._others for part in whole_windows(self._tokens.encode(play.text), plan.window)]
         calibration = evenly(cut, plan.calibration_windows, "calibration_windows")
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
         for number, moments_DD in enumerate(moments_LDD):
-            own = self._own(number)
+            own = self._grouped_layer(number)
             factors = factors_of(
                 torch.cat((own.w_k, own.w_v)),
                 rank=plan.rank,
@@ -114,7 +114,7 @@ class CompressionWorkload:
             self.decoder.replace_attention(number, LowRankAttention(own, factors))
             self._found[f"layer {number}"] = {"energy_kept": factors.energy_kept}
 
-    def _own(self, number: int) -> GroupedAttention:
+    def _grouped_layer(self, number: int) -> GroupedAttention:
         layer = self.decoder.attention_of(number)
         assert isinstance(layer, GroupedAttention)
         return layer

@@ -1,4 +1,4 @@
-"""What a config.json may say, and what is refused since this decoder would say something else."""
+"""Settings of a config.json that are taken, and those that are refused since this decoder would compute otherwise."""
 
 import json
 import re

@@ -21,7 +21,7 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 
 
 class OnNoDevice(TorchFunctionMode):
-    """What is to be made on a GPU is made without memory."""
+    """Tensors for a GPU, made without memory."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         asked = kwargs or {}
@@ -29,7 +29,7 @@ class OnNoDevice(TorchFunctionMode):
 
 
 class Event:
-    """Of a device whose clock is a Machine's."""
+    """An event of a device whose clock is a Machine's."""
 
     machine = None
 
@@ -178,9 +178,9 @@ def test_the_peak_counts_anew_and_holds_what_was_held():
 
 @needs_cuda
 def test_a_graph_computes_what_the_work_does():
-    from suite.measure.devices.cuda_graph import _captured
+    from suite.measure.devices.cuda_graph import _capture_span
     from suite.measure.rotated_buffers import rotated
 
     inputs = [torch.randn(256, 256, device="cuda") for _ in range(2)]
-    span = _captured(rotated(torch.mm, inputs, 10 * 2 * 256 * 256 * 4))
+    span = _capture_span(rotated(torch.mm, inputs, 10 * 2 * 256 * 256 * 4))
     assert (span.runs, span.fact) == (10, {"turns": 10, "rotated_bytes": 10 * 2 * 256 * 256 * 4})

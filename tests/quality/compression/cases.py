@@ -47,7 +47,7 @@ def loaded(checkpoint, *, positions, dtype, device):
 
 
 def lend(monkeypatch, folder):
-    """What the packages would bring; returns the checkpoint's folder."""
+    """Put stand-ins for the packages in place; return the checkpoint's folder."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     for where, name, lent in (

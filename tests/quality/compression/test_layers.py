@@ -29,7 +29,7 @@ def int8(model):
 
 
 def biased(**sizes):
-    """As Qwen2: keys and values have a bias, which no latent keeps."""
+    """A layer like Qwen2's: keys and values have a bias, which no latent keeps."""
     model = decoder("gqa", qkv_bias=True, dtype=torch.float64, **sizes)
     for layer in range(model.shape.num_layers):
         for bias in (model.attention_of(layer).b_q, model.attention_of(layer).b_k, model.attention_of(layer).b_v):

@@ -93,7 +93,7 @@ def test_a_model_that_was_looked_at_is_watched_no_more():
 
 
 def seen_by(layer):
-    """What a layer is given from here on."""
+    """Collect a layer's inputs from here on."""
     inputs, project = [], layer.project
 
     def watched(x_BSD, *others):

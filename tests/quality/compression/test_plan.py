@@ -1,4 +1,4 @@
-"""What a case of compression refuses before anything is read, and how it is named."""
+"""The plan of a case of compression: its refusals before anything is read, and its names."""
 
 import json
 

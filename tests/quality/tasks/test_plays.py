@@ -25,7 +25,7 @@ def _written(monkeypatch, tmp_path):
 
 
 def asked(questions):
-    """Of each window its text and the text that must follow, `_` for what has no id of its own."""
+    """Return the text of each window and the text that must follow, `_` for characters without an id of their own."""
     spelt = {1 + place: character for place, character in enumerate(CHARACTERS)} | {OTHER: "_"}
     for tokens, answers, kinds in zip(
         questions.tokens_BSK[..., 0].tolist(), questions.answers_BQ.tolist(), questions.kinds_BQ.tolist(), strict=True

@@ -1,4 +1,4 @@
-"""What holds of every task that has a file in conf/task: its sizes, its held-out set, and who sees whom."""
+"""Properties of every task that has a file in conf/task: its sizes, its held-out set, and who sees whom."""
 
 import numpy as np
 import pytest
