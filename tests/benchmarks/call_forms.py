@@ -17,7 +17,7 @@ import torch
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.problem import Problem, ValueLayout
-from suite.measure.ceilings import measure_ceilings
+from suite.measure.devices.ceilings import measure_ceilings
 from suite.statistics.intervals import median_interval, paired_ratio_interval
 from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import absorbed_shape
