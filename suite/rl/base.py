@@ -17,12 +17,12 @@ import torch
 from torch import Tensor
 
 from suite.lm.checkpoint.load import fill
-from suite.lm.checkpoint.place import place_of
-from suite.lm.decoder import Decoder, Made
+from suite.lm.checkpoint.locate import locate_checkpoint
+from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
-from suite.measure.course import CourseFailedError
-from suite.measure.made_once import made_once
-from suite.measure.streams import python_stream, torch_stream
+from suite.measure.artifact_cache import cached_artifact
+from suite.measure.rng import python_rng, torch_rng
+from suite.measure.stateful import WorkloadFailedError
 from suite.records.code import code_digest
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.task import draw
@@ -46,8 +46,8 @@ class Base:
 
 def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
     device = torch.device(plan.device)
-    generator = torch_stream(device, plan.seed, "weights")
-    made = Made(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
+    generator = torch_rng(device, plan.seed, "weights")
+    made = FactoryKwargs(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
     return Decoder(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made)
 
 
@@ -58,19 +58,21 @@ def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
         return _read(plan, plan.policy.checkpoint, settings["attention"])
     named = {name: settings[name] for name in DEPENDS_ON}
     key = artifact_key({"seed": settings["seed"], **named}, {"base": f"{__name__}.base_model", **named})
-    found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"]))
+    found = cached_artifact(
+        shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"])
+    )
     return Base(**found, key=key)
 
 
 def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
-    begun_s, place, model = time.process_time(), place_of(checkpoint), new_decoder(plan, attention)
+    begun_s, place, model = time.process_time(), locate_checkpoint(checkpoint), new_decoder(plan, attention)
     fill(model, place)
     return Base(weights=model.state_dict(), losses=[], process_cpu_s=time.process_time() - begun_s, key=place.digest())
 
 
 def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
     model = new_decoder(plan, attention)
-    begun_s, generator = time.process_time(), python_stream(plan.seed, "corpus")
+    begun_s, generator = time.process_time(), python_rng(plan.seed, "corpus")
     batches = (
         batch_of(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)
         for _ in range(plan.base_updates)
@@ -79,7 +81,7 @@ def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
     try:
         losses = train_on(model, batches, lr=plan.base_lr, limits=limits)
     except NotFiniteError as error:
-        raise CourseFailedError(f"base: {error}") from error
+        raise WorkloadFailedError(f"base: {error}") from error
     return {"weights": model.state_dict(), "losses": losses, "process_cpu_s": time.process_time() - begun_s}
 
 

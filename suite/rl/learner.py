@@ -15,8 +15,8 @@ from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, minus_entropy
 from suite.lm.scoring import hidden_states, log_probs, token_log_probs
 from suite.lm.training import Limits, Optimiser
-from suite.measure.holdings import Held, held_as
-from suite.measure.streams import torch_stream
+from suite.measure.memory_tracker import OwnedTensors, attribute_to
+from suite.measure.rng import torch_rng
 from suite.records.holdings import (
     ACTIVATIONS,
     CRITIC,
@@ -50,7 +50,7 @@ class TrainingBatch:
     values_NT: Tensor | None
     returns_NT: Tensor | None
 
-    @held_as(NOBODY, EXPERIENCE)
+    @attribute_to(NOBODY, EXPERIENCE)
     def rows(self, chosen_M: Tensor) -> "TrainingBatch":
         tensors = {name: value[chosen_M] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, prompts=self.prompts.rows(chosen_M), **tensors)
@@ -78,7 +78,7 @@ class Learner:
         self._policy_loss: PolicyLoss = POLICY_LOSSES.load(plan.objective.policy_loss)
 
     @torch.no_grad()
-    @held_as(NOBODY, EXPERIENCE)
+    @attribute_to(NOBODY, EXPERIENCE)
     def compute_advantages(self, experience: Experience) -> tuple[TrainingBatch, dict[str, float]]:
         """Estimate advantages, with whatever reference and critic they need. Return the batch to train on and what is
         to be noted of it."""
@@ -127,7 +127,7 @@ class Learner:
     @torch.no_grad()
     def values(self, critic: Critic, experience: Experience) -> Tensor:
         """Return the value before each sampled token, by a critic as it is now."""
-        with held_as(CRITIC, ACTIVATIONS):
+        with attribute_to(CRITIC, ACTIVATIONS):
             return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._parts_of(experience)])
 
     def policy_log_probs(self, experience: Experience) -> Tensor:
@@ -140,8 +140,8 @@ class Learner:
         seen: defaultdict[str, list[float]] = defaultdict(list)
         rows, device = len(batch.tokens_NT), batch.tokens_NT.device
         for epoch in range(self._plan.inner_epochs):
-            with held_as(NOBODY, EXPERIENCE):
-                order = torch.randperm(rows, generator=torch_stream(device, *names, epoch, "order"), device=device)
+            with attribute_to(NOBODY, EXPERIENCE):
+                order = torch.randperm(rows, generator=torch_rng(device, *names, epoch, "order"), device=device)
             for chosen in order.split(self._plan.minibatch):
                 for name, value in self._update(batch.rows(chosen)).items():
                     seen[name].append(value)
@@ -152,17 +152,17 @@ class Learner:
     def _update(self, minibatch: TrainingBatch) -> dict[str, float]:
         """Take one optimiser step of each model. The critic's loss does not look at the policy, so that their order
         changes memory only: together, both have their gradients at once."""
-        with held_as(POLICY, ACTIVATIONS):
+        with attribute_to(POLICY, ACTIVATIONS):
             seen = self._policy_gradients(minibatch)
             if self._plan.update_order == ONE_AFTER_OTHER:
                 seen |= self._step_policy()
-        with held_as(CRITIC, ACTIVATIONS):
+        with attribute_to(CRITIC, ACTIVATIONS):
             seen |= self._critic_gradients(minibatch)
         if self._plan.update_order == TOGETHER:
-            with held_as(POLICY):
+            with attribute_to(POLICY):
                 seen |= self._step_policy()
         if self._critic_optimiser is not None:
-            with held_as(CRITIC):
+            with attribute_to(CRITIC):
                 seen["critic_gradient_norm"] = self._critic_optimiser.update("the critic")
         return seen
 
@@ -225,7 +225,7 @@ class Learner:
         clip = self._objective.cliprange_value
         return value_loss(values_MT, part.values_NT, part.returns_NT, part.mask_NT, clip, tokens=tokens)
 
-    def holds(self) -> Iterator[Held]:
+    def owned_tensors(self) -> Iterator[OwnedTensors]:
         """Name the tensors that it keeps from step to step, by owner and kind, AdamW's moments from the first update
         on.
 
@@ -261,7 +261,7 @@ class Learner:
     @torch.no_grad()
     def _log_probs(self, model: Decoder, owner: str, experience: Experience) -> Tensor:
         parts = []
-        with held_as(owner, ACTIVATIONS):
+        with attribute_to(owner, ACTIVATIONS):
             for prompts, tokens_MT in self._parts_of(experience):
                 h_MTD = hidden_states(model, prompts, tokens_MT)
                 parts.append(
@@ -285,7 +285,7 @@ class Learner:
         """Yield prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
         tokens_NT = experience.tokens_NT
         for rows in torch.arange(len(tokens_NT), device=tokens_NT.device).split(self._plan.micro_batch):
-            with held_as(NOBODY, EXPERIENCE):
+            with attribute_to(NOBODY, EXPERIENCE):
                 part = experience.prompts.rows(rows), tokens_NT[rows]
             yield part
 
@@ -296,6 +296,6 @@ def mean_kl(experience: Experience, reference_NT: Tensor) -> float:
     return float((kl_NT * experience.mask_NT).sum() / experience.mask_NT.sum())
 
 
-@held_as(NOBODY, EXPERIENCE)
+@attribute_to(NOBODY, EXPERIENCE)
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(tuple(parts))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.values import not_negative, one_of, positive_number, whole_number
-from suite.measure.task_named import NeedsPackageError
+from suite.measure.task_loader import NeedsPackageError
 from suite.rl.objective import LearningPlan
 from suite.rl.policy import policy_from
 from suite.rl.recipe import recipe_from, teacher_settings

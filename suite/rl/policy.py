@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from suite.lm.checkpoint.place import is_package, missing, place_of
+from suite.lm.checkpoint.locate import is_package, locate_checkpoint, missing
 from suite.lm.checkpoint.sizes import sizes_of
 from suite.lm.tokenizer import END, Tokenizer
 from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, draw, tokens
@@ -82,9 +82,9 @@ class CheckpointVocabulary:
 
     @cached_property
     def _words(self) -> Any:
-        from suite.lm.checkpoint.words import words_of  # with torch, which no plan may bring
+        from suite.lm.checkpoint.tokenizer import tokenizer_of  # with torch, which no plan may bring
 
-        return words_of(place_of(self._checkpoint), vocab_size=self.vocab_size)
+        return tokenizer_of(locate_checkpoint(self._checkpoint), vocab_size=self.vocab_size)
 
     @property
     def end(self) -> int:

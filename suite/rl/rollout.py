@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, prompts_from, sample
 from suite.lm.tokenizer import PAD
-from suite.measure.holdings import held_as
+from suite.measure.memory_tracker import attribute_to
 from suite.measure.meter import Meter
-from suite.measure.streams import python_stream, torch_stream
+from suite.measure.rng import python_rng, torch_rng
 from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
 from suite.rl.plan import RlPlan
 from suite.rl.reasoning_trace import answers_of, corrects_itself, majority_vote, traces_of
@@ -53,7 +53,7 @@ class RolloutBatch:
     """The experience of every round, before any group was dropped: what was paid for."""
 
 
-@held_as(NOBODY, EXPERIENCE)
+@attribute_to(NOBODY, EXPERIENCE)
 def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatch:
     """Sample one step's experience. With filter_groups groups of equal rewards are dropped and other prompts drawn
     instead, as DAPO does, in at most `filter_groups_max_rounds` rounds."""
@@ -93,10 +93,10 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
     names = (plan.seed, meter.step, round_)
     device, count = policy.made.device, plan.completions // copies
     with meter.span("rollout"):
-        chance = python_stream(*names, "prompts")
+        chance = python_rng(*names, "prompts")
         items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
         prompts = prompts_from([plan.vocabulary.prompt(plan.task, item) for item in items], device)
-        with held_as(POLICY, ACTIVATIONS):
+        with attribute_to(POLICY, ACTIVATIONS):
             samples = sample(
                 policy,
                 prompts,
@@ -104,7 +104,7 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
                 longest=plan.longest_completion,
                 end=plan.vocabulary.end,
                 temperature=plan.temperature,
-                generator=torch_stream(device, *names, "noise"),
+                generator=torch_rng(device, *names, "noise"),
                 with_entropy=True,
             )
     with meter.span("score"):

@@ -7,7 +7,7 @@ from typing import Any
 from suite.lm.decoder import Decoder
 from suite.lm.training import Example
 from suite.measure.meter import Meter
-from suite.measure.streams import python_stream
+from suite.measure.rng import python_rng
 from suite.rl.base import documents
 from suite.rl.plan import RlPlan
 from suite.rl.rollout import NOTHING_SAMPLED, Experience, rollout, rollout_readings
@@ -40,7 +40,7 @@ class Corpus(SftData):
         self._plan = plan
 
     def of_step(self, step: int, count: int) -> Sequence[Example]:
-        return documents(self._plan, python_stream(self._plan.seed, step, "corpus"), count)
+        return documents(self._plan, python_rng(self._plan.seed, step, "corpus"), count)
 
 
 class Pool(SftData):
@@ -61,7 +61,7 @@ class Pool(SftData):
 
     def _order(self, number: int) -> list[int]:
         places = list(range(len(self._examples)))
-        python_stream(self._plan.seed, self._first, number, "pool").shuffle(places)
+        python_rng(self._plan.seed, self._first, number, "pool").shuffle(places)
         return places
 
 
@@ -92,7 +92,7 @@ class Sampled(Pool):
 
 def solutions(plan: RlPlan, count: int) -> list[Example]:
     """Return right completions of prompts to train on, in the asked form, as a person would write them for a policy."""
-    chance = python_stream(plan.seed, "solutions")
+    chance = python_rng(plan.seed, "solutions")
     items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
     examples = []
     for item in items:

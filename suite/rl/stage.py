@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from suite.lm.decoder import Decoder
-from suite.measure.holdings import Held
+from suite.measure.memory_tracker import OwnedTensors
 from suite.measure.meter import Meter
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import PlannedStage
@@ -35,7 +35,7 @@ class Stage(Protocol):
         """
         ...
 
-    def holds(self) -> Iterable[Held]:
+    def owned_tensors(self) -> Iterable[OwnedTensors]:
         """Name the tensors that it keeps from step to step."""
         ...
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from suite.measure.devices.device import Device
-from suite.measure.holdings import Held, Holdings
+from suite.measure.memory_tracker import MemoryTracker, OwnedTensors
 from suite.measure.meter import Meter, Seen
 from suite.records.holdings import ALLOCATOR_PEAK, PARAMETERS, held_readings
 from suite.records.rl_metrics import EVALUATE, PHASES
@@ -21,9 +21,9 @@ class StepMemory:
     """The peaks of a step's phases. `holds` says what lives from step to step, by owner and kind, and is asked before
     and after each step."""
 
-    def __init__(self, holds: Callable[[], Iterable[Held]], device: Device) -> None:
-        self._holds, self._device = holds, device
-        self._holdings = Holdings()
+    def __init__(self, owned_tensors: Callable[[], Iterable[OwnedTensors]], device: Device) -> None:
+        self._owned_tensors, self._device = owned_tensors, device
+        self._holdings = MemoryTracker()
         self._allocator_peaks: dict[str, int] = {}
 
     def facts(self) -> Mapping[str, Any]:
@@ -33,7 +33,7 @@ class StepMemory:
     def of_step(self, meter: Meter) -> Iterator[None]:
         """Note the peaks of the phases that are run meanwhile, at their end."""
         holdings, handles = self._holdings, []
-        for tensors, owner, kind in self._holds():
+        for tensors, owner, kind in self._owned_tensors():
             holdings.label(tensors, owner, kind)
             if kind == PARAMETERS:
                 handles += holdings.label_gradients(tensors, owner)
@@ -43,7 +43,7 @@ class StepMemory:
         finally:
             for handle in handles:
                 handle.remove()
-        for tensors, owner, kind in self._holds():  # an optimiser makes its moments in its first update
+        for tensors, owner, kind in self._owned_tensors():  # an optimiser makes its moments in its first update
             holdings.label(tensors, owner, kind)
         for phase, peak in holdings.peaks().items():
             meter.readings += held_readings(meter.step, phase, peak.held)

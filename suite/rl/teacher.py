@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from suite.lm.decoder import Decoder
-from suite.measure.course import CourseFailedError
-from suite.measure.made_once import made_once
+from suite.measure.artifact_cache import cached_artifact
 from suite.measure.meter import Meter
+from suite.measure.stateful import WorkloadFailedError
 from suite.records.case import comparable
 from suite.records.rl_metrics import EVALUATE
 from suite.rl.base import artifact_key, new_decoder
@@ -52,7 +52,7 @@ def teacher_of(
     of_teacher = teacher_settings(settings)
     of_case = {name: value for name, value in comparable(of_teacher).items() if name not in NOT_LEARNT_FROM}
     plan, key = RlPlan(of_teacher), artifact_key(of_case, of_teacher)
-    found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
+    found = cached_artifact(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
     decoder = new_decoder(plan, of_teacher["attention"])
     decoder.load_state_dict(found.pop("weights"))
     return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **found})
@@ -65,8 +65,8 @@ def _trained(course: TeachersCourse, shared: Path) -> dict[str, Any]:
         begun_s = time.process_time()
         for meter.step in range(course.steps):
             course.step(meter)
-    except CourseFailedError as error:
-        raise CourseFailedError(f"teacher: {error}") from error
+    except WorkloadFailedError as error:
+        raise WorkloadFailedError(f"teacher: {error}") from error
     took_s = time.process_time() - begun_s
     wanted = EVALUATE, "heldout_accuracy"
     accuracies = [reading.value for reading in meter.readings if (reading.span, reading.metric) == wanted]

@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from suite.measure.streams import python_stream
+from suite.measure.rng import python_rng
 from suite.records.record import Record, Status
 from suite.records.rl_metrics import EVALUATE
 from suite.records.store import read_contents
@@ -25,7 +25,7 @@ def of_trial(trial: int, name: str, low: float, high: float) -> float:
     is no trial."""
     if not isinstance(trial, int) or isinstance(trial, bool) or trial < 0:
         raise ValueError(f"trial must be a whole number of at least 0; got {trial!r}")
-    drawn = python_stream("trial", trial, name).uniform(math.log(low), math.log(high))
+    drawn = python_rng("trial", trial, name).uniform(math.log(low), math.log(high))
     return float(f"{math.exp(drawn):.3g}")
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from suite.lm.sampling import prompts_from, sample
 from suite.lm.training import NotFiniteError
-from suite.measure.course import CourseFailedError
 from suite.measure.devices import device_for
 from suite.measure.meter import Meter
-from suite.measure.streams import python_stream
+from suite.measure.rng import python_rng
+from suite.measure.stateful import WorkloadFailedError
 from suite.records.record import Reading, constant_readings
 from suite.records.rl_metrics import BASE, EVALUATE
 from suite.rl.base import base_model, new_decoder
@@ -28,7 +28,7 @@ LAST_LOSSES = 20
 
 
 class RlWorkload:
-    """A suite.measure.course.Course. Constructing it allocates nothing."""
+    """A suite.measure.stateful.StatefulWorkload. Constructing it allocates nothing."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = RlPlan(settings)
@@ -44,9 +44,9 @@ class RlWorkload:
         self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
         self._begin(0)
         device = device_for(plan.device, plan.threads)
-        self._memory = StepMemory(lambda: self._stage.holds(), device) if plan.track_memory else None
+        self._memory = StepMemory(lambda: self._stage.owned_tensors(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
-        chance = python_stream("held out")
+        chance = python_rng("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
         prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
         self._held_out_prompts = prompts_from(prompts, self.policy.made.device)
@@ -77,7 +77,7 @@ class RlWorkload:
         try:
             self._stage.step(meter, looks=looks)
         except NotFiniteError as error:
-            raise CourseFailedError(f"step {meter.step}: {error}") from error
+            raise WorkloadFailedError(f"step {meter.step}: {error}") from error
         if meter.step + 1 == self.plan.steps:
             meter.step += 1
             self._evaluate(meter)

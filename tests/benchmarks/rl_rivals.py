@@ -36,7 +36,7 @@ from suite.configuration.files import read_choice
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, sample
 from suite.lm.tokenizer import END, PAD
-from suite.measure.streams import torch_stream
+from suite.measure.rng import torch_rng
 from suite.rl.base import new_decoder
 from suite.rl.learner import Learner, TrainingBatch
 from suite.rl.plan import RlPlan
@@ -224,7 +224,7 @@ class Both:
     def check(self) -> None:
         """Exits unless both updates are the same one: from the first minibatch on in the loss and the gradient, and
         after all of them in how the weights moved."""
-        first = torch.randperm(COMPLETIONS, generator=torch_stream(CPU, "order", 0, "order"))[:MINIBATCH]
+        first = torch.randperm(COMPLETIONS, generator=torch_rng(CPU, "order", 0, "order"))[:MINIBATCH]
         ours = self._learner.update(self._batch.rows(first), "first")
         theirs = self._updated(self._minibatches[:1])
         apart = {name: abs(ours[name] - theirs[name]) for name in ("policy_loss", "gradient_norm")}
@@ -254,7 +254,7 @@ class Both:
 
     def _theirs(self, learnable: TrainingBatch) -> list[dict[str, Tensor]]:
         """The minibatches of our update, as TRL's trainer has them."""
-        order = torch.randperm(COMPLETIONS, generator=torch_stream(CPU, "order", 0, "order"))
+        order = torch.randperm(COMPLETIONS, generator=torch_rng(CPU, "order", 0, "order"))
         return [self._minibatch(learnable.rows(rows)) for rows in order.split(MINIBATCH)]
 
     def _minibatch(self, rows: TrainingBatch) -> dict[str, Tensor]:

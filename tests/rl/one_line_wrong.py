@@ -224,7 +224,7 @@ def outcome(change, folder):
     sys.path.insert(0, folder)
     try:
         import suite
-        from suite.measure.course import run_course
+        from suite.measure.stateful import run_stateful
 
         assert Path(suite.__file__).is_relative_to(folder)
         settings = {**SETTINGS, "workload": {"_target_": CONFORMANCE}}
@@ -232,7 +232,7 @@ def outcome(change, folder):
             from tests.rl import cases
 
             settings = cases.settings(temperature=0.7)
-        status, reason = run_course(
+        status, reason = run_stateful(
             lambda **message: None,
             settings=settings,
             shared=Path(folder),

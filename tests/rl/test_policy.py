@@ -7,7 +7,7 @@ import pytest
 
 from suite.commands.run import main
 from suite.configuration.files import read_choice
-from suite.lm.checkpoint.place import missing
+from suite.lm.checkpoint.locate import missing
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.rl.policy import LONGEST_PROMPT, TaskVocabulary

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-from suite.measure.allocator import AllocatorProbe
-from suite.measure.course import run_course
-from suite.measure.holdings import Holdings
+from suite.measure.memory_tracker import MemoryTracker
 from suite.measure.meter import Meter
+from suite.measure.profiling import AllocatorProbe
+from suite.measure.stateful import run_stateful
 from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, parts_of, span_of
 from suite.records.metrics import METRICS
 from suite.records.record import Status
@@ -118,7 +118,7 @@ def test_all_that_is_held_has_an_owner_that_the_algorithm_needs(shared, algorith
     assert in_update["policy", "gradients"] == in_update["policy", "parameters"]
 
 
-class ByWidth(Holdings):
+class ByWidth(MemoryTracker):
     """Whose logits are what is as wide as the vocabulary, and nothing else."""
 
     def __init__(self, vocab_size):
@@ -203,7 +203,7 @@ def test_a_tracked_run_says_its_times_are_not_comparable(shared, tmp_path):
         readings.extend(message.get("readings", ()))
 
     asked = {"shared": shared, "checkpoint": tmp_path / "checkpoint.pt", "run_key": "0" * 64, "no_energy": "off"}
-    assert run_course(send, settings=settings(track_memory=True, steps=1), **asked) == (Status.OK, None)
+    assert run_stateful(send, settings=settings(track_memory=True, steps=1), **asked) == (Status.OK, None)
     assert facts["memory"] == {"tracked": True, "times": "not comparable: every operator was watched"}
     assert any(reading.span == span_of("update", "policy", "activations") for reading in readings)
     assert not any(reading.metric == ALLOCATOR_PEAK for reading in readings)

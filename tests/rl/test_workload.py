@@ -21,7 +21,7 @@ from suite.rl.tasks.task import is_held_out
 from suite.run.job import job_of
 from suite.run.recorder import CHECKPOINTS
 from tests.commands.test_run import ROOT, needs_process_groups
-from tests.measure import courses
+from tests.measure import stateful_runs
 from tests.rl.cases import TINY_RL, recipe, seeded, settings
 
 
@@ -59,7 +59,7 @@ def test_a_run_records_costs_learning_and_steadiness(tmp_path, capsys):
 
 def in_process(folder, algorithm="grpo", *, until=None, **changes):
     """Its outcome, what follows from its seed, and its facts."""
-    outcome, readings, facts = courses.in_process(settings(algorithm, **changes), folder, until=until)
+    outcome, readings, facts = stateful_runs.in_process(settings(algorithm, **changes), folder, until=until)
     return outcome, [reading for reading in readings if METRICS[reading.metric].seeded], facts
 
 

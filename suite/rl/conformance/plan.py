@@ -10,7 +10,7 @@ from suite.configuration.values import one_of, whole_number
 
 
 class ConformancePlan:
-    """A suite.measure.course.CoursePlan. Raises ValueError for settings that are wrong in themselves."""
+    """A suite.measure.stateful.StatefulPlan. Raises ValueError for settings that are wrong in themselves."""
 
     refusal: str | None = None
 

@@ -21,7 +21,7 @@ from suite.rl.conformance.plan import ConformancePlan
 
 
 class ConformanceWorkload:
-    """A suite.measure.course.Course. Its one step is too short for a checkpoint."""
+    """A suite.measure.stateful.StatefulWorkload. Its one step is too short for a checkpoint."""
 
     steps = 1
     checkpoint_seconds = math.inf

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from suite.attention.cache import Cache
 from suite.attention.layer import AttentionLayer
-from suite.lm.decoder import Decoder, Made
+from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.lora import adapt, unadapted
-from suite.measure.holdings import Holdings, held_as
+from suite.measure.memory_tracker import MemoryTracker, attribute_to
 from suite.records.holdings import CRITIC, OTHER, PARAMETERS, POLICY
 from suite.rl.critic import Critic
 from suite.rl.memory.plan import BF16, FLOAT32, MIXED, RlMemoryPlan
@@ -52,7 +52,7 @@ class AutocastDecoder(Decoder):
 class Models:
     """A maker of the models. It makes each anew whenever it is asked for; what is held is what the asker keeps."""
 
-    def __init__(self, plan: RlMemoryPlan, attention: Mapping[str, Any], holdings: Holdings) -> None:
+    def __init__(self, plan: RlMemoryPlan, attention: Mapping[str, Any], holdings: MemoryTracker) -> None:
         self._plan, self._attention, self._holdings = plan, attention, holdings
         self._generator = torch.Generator()
 
@@ -86,7 +86,7 @@ class Models:
         if plan.lora_rank is None:
             return self._decoder(owner, kind, dtype, has_head=has_head)
         decoder = self._decoder(owner, kind, frozen, has_head=has_head)
-        with held_as(owner, OTHER):
+        with attribute_to(owner, OTHER):
             adapt(decoder, plan.lora_rank, dtype=dtype)
         return decoder
 
@@ -95,8 +95,8 @@ class Models:
         return self._decoder(owner, Decoder, dtype, has_head=has_head).requires_grad_(False)
 
     def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype, *, has_head: bool) -> Decoder:
-        plan, made = self._plan, Made(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
-        with held_as(owner, OTHER):  # its tables of angles; what its parameters are is said behind it
+        plan, made = self._plan, FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
+        with attribute_to(owner, OTHER):  # its tables of angles; what its parameters are is said behind it
             shape = plan.shape if has_head else replace(plan.shape, ties_embeddings=True)
             decoder = kind(shape, self._attention, positions=plan.seq_len, made=made)
         decoder.checkpointing = plan.checkpointing

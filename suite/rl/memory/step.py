@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts
-from suite.measure.holdings import Holdings, held_as
+from suite.measure.memory_tracker import MemoryTracker, attribute_to
 from suite.records.holdings import (
     ACTIVATIONS,
     CRITIC,
@@ -58,12 +58,12 @@ def simulated(
     plan: RlMemoryPlan,
     attention: Mapping[str, Any],
     tensors: Callable[[], AbstractContextManager[Any]] = FakeTensorMode,
-) -> Holdings:
+) -> MemoryTracker:
     """Run a step and return what it holds. Phases are named by `rollout_phase`, SCORE and `update_phase`.
 
     `tensors`: the mode that makes them fake, or one that does nothing.
     """
-    holdings = Holdings()
+    holdings = MemoryTracker()
     with tensors(), holdings, Simulation(holdings) as simulation:
         _Step(plan, Models(plan, attention, holdings), holdings, simulation).run()
     return holdings
@@ -74,7 +74,7 @@ class Simulation(TorchDispatchMode):
     is told 1, so that a learner takes its norms and notes its losses as ever; and what autocast makes of a parameter is
     known as that, which a tracker cannot see by itself."""
 
-    def __init__(self, holdings: Holdings) -> None:
+    def __init__(self, holdings: MemoryTracker) -> None:
         super().__init__()
         self._holdings = holdings
         self._owners: dict[int, str] = {}
@@ -97,7 +97,7 @@ class Simulation(TorchDispatchMode):
 class _Step:
     """A step's models, and its phases one by one."""
 
-    def __init__(self, plan: RlMemoryPlan, models: Models, holdings: Holdings, simulation: Simulation) -> None:
+    def __init__(self, plan: RlMemoryPlan, models: Models, holdings: MemoryTracker, simulation: Simulation) -> None:
         self._plan, self._models, self._holdings = plan, models, holdings
         policy = models.policy()
         critic = models.critic(policy)
@@ -121,12 +121,12 @@ class _Step:
         for rows in dict.fromkeys(plan.rollout_rows(count) for count in shards):
             with self._holdings.phase(rollout_phase(rows)):
                 self._roll_out(rows)
-        with held_as(NOBODY, EXPERIENCE):
+        with attribute_to(NOBODY, EXPERIENCE):
             batch = _training_batch(plan, plan.completions)
         with self._holdings.phase(SCORE):
             self._score()
         for count in dict.fromkeys(plan.micro_batches(count) for count in shards):
-            with self._holdings.phase(update_phase(count)), held_as(NOBODY, EXPERIENCE):
+            with self._holdings.phase(update_phase(count)), attribute_to(NOBODY, EXPERIENCE):
                 self._learner.update(batch.rows(torch.arange(count * plan.micro_batch)))
 
     def _make_moments(self) -> None:
@@ -150,13 +150,13 @@ class _Step:
             return
         if plan.engine == COPY:
             owner, model = ENGINE, self._engine or self._models.frozen(ENGINE)
-        with held_as(owner, ACTIVATIONS):
-            with held_as(kind=KV_CACHE):
+        with attribute_to(owner, ACTIVATIONS):
+            with attribute_to(kind=KV_CACHE):
                 caches = model.new_caches(rows, plan.seq_len)
             self._prefill(model, rows)
             last_B1 = torch.zeros(rows, 1, dtype=torch.long)
             h_BD = model.decode(last_B1, caches, plan.seq_len - 1, None)[:, 0]
-            with held_as(kind=LOGITS):
+            with attribute_to(kind=LOGITS):
                 log_p_BV = F.log_softmax(model.logits(h_BD), dim=-1)
                 noise_BV = torch.empty_like(log_p_BV).exponential_().log_()
                 (log_p_BV - noise_BV).argmax(dim=-1)
@@ -166,7 +166,7 @@ class _Step:
         plan = self._plan
         prompts = -(-rows // plan.num_generations)
         count = min(prompts, max(1, plan.prefill_tokens // plan.prompt_len))
-        with held_as(kind=KV_CACHE):
+        with attribute_to(kind=KV_CACHE):
             caches = model.new_caches(count, plan.prompt_len)
         model.decode(torch.zeros(count, plan.prompt_len, dtype=torch.long), caches, 0, None)
 
@@ -174,7 +174,7 @@ class _Step:
         """Score one micro-batch. Another engine's log-probabilities are not the policy's: they are computed anew."""
         plan, learner = self._plan, self._learner
         reference, reward_model = self._scorers or self._new_scorers()
-        with held_as(NOBODY, EXPERIENCE):
+        with attribute_to(NOBODY, EXPERIENCE):
             part = _experience(plan, plan.micro_batch)
         if plan.engine != SHARED:
             learner.policy_log_probs(part)
@@ -185,7 +185,7 @@ class _Step:
         if learner.critic is not None:
             learner.values(learner.critic, part)
         if reward_model is not None:
-            with torch.no_grad(), held_as(REWARD_MODEL, ACTIVATIONS):
+            with torch.no_grad(), attribute_to(REWARD_MODEL, ACTIVATIONS):
                 reward_model(part.prompts, part.tokens_NT)
 
 

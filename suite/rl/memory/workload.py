@@ -28,7 +28,7 @@ from suite.records.record import Reading, constant_readings
 from suite.rl.memory.plan import SHARDS, SHARED, RlMemoryPlan
 from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, rollout_phase, simulated, update_phase
 
-Held = Mapping[tuple[str, str], int]
+OwnedTensors = Mapping[tuple[str, str], int]
 """Bytes by owner and kind."""
 DIVIDED = (PARAMETERS, GRADIENTS, OPTIMISER, OPTIMISER_TEMPORARIES)
 GPU_GIGABYTES = (24, 40, 80, 141)
@@ -38,7 +38,7 @@ Phases = dict[str, dict[tuple[str, str], int]]
 
 
 class RlMemoryWorkload:
-    """A suite.measure.course.Course. Its one step is too short for a checkpoint."""
+    """A suite.measure.stateful.StatefulWorkload. Its one step is too short for a checkpoint."""
 
     steps = 1
     checkpoint_seconds = math.inf
@@ -122,7 +122,7 @@ class Division:
             return 0.0  # copies of single weights, in whose place a unit is gathered
         return 1.0
 
-    def of(self, held: Held, *, gathered_bytes: int) -> dict[tuple[str, str], int]:
+    def of(self, held: OwnedTensors, *, gathered_bytes: int) -> dict[tuple[str, str], int]:
         """Return what each device holds of what one would, with the unit that it gathers."""
         parts = {label: math.ceil(value * self.share(label)) for label, value in held.items()}
         if self.shards > 1:

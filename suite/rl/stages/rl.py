@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from suite.lm.decoder import Decoder
-from suite.measure.holdings import Held
+from suite.measure.memory_tracker import OwnedTensors
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
 from suite.records.record import STEP
@@ -52,8 +52,8 @@ class RlStage:
                 seen["kl_reference"] = mean_kl(first, learner.reference_log_probs(first))
         meter.note(STEP, **seen)
 
-    def holds(self) -> Iterable[Held]:
-        return self._learner.holds()
+    def owned_tensors(self) -> Iterable[OwnedTensors]:
+        return self._learner.owned_tensors()
 
     def state(self) -> dict[str, Any]:
         return self._learner.state()

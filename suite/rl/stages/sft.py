@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from suite.lm.training import Example, Limits, Optimiser, batch_of, token_loss
-from suite.measure.holdings import Held, held_as
+from suite.measure.memory_tracker import OwnedTensors, attribute_to
 from suite.measure.meter import Meter
 from suite.records.holdings import ACTIVATIONS, OPTIMISER, OTHER, PARAMETERS, POLICY
 from suite.records.record import STEP
@@ -41,7 +41,7 @@ class SftStage:
             seen = self._update(examples)
         meter.note(STEP, examples=float(len(examples)), **seen)
 
-    def holds(self) -> Iterator[Held]:
+    def owned_tensors(self) -> Iterator[OwnedTensors]:
         yield list(self._policy.parameters()), POLICY, PARAMETERS
         yield self._policy.rotary_tables(), POLICY, OTHER
         yield self._optimiser.state_tensors(), POLICY, OPTIMISER
@@ -60,7 +60,7 @@ class SftStage:
         losses, norms = [], []
         for start in range(0, len(examples), self._plan.minibatch):
             minibatch = examples[start : start + self._plan.minibatch]
-            with held_as(POLICY, ACTIVATIONS):
+            with attribute_to(POLICY, ACTIVATIONS):
                 losses.append(self._gradient(minibatch))
             norms.append(self._optimiser.update("the policy"))
         of_updates = {"example_loss": mean(losses), "gradient_norm": mean(norms)} if losses else {}

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from suite.configuration.values import one_of, whole_number
-from suite.measure.task_named import NeedsPackageError
+from suite.measure.task_loader import NeedsPackageError
 from suite.rl.tasks.corpus import attempted, well_formed
 from suite.rl.tasks.task import CHARACTERS, Item, Score, parse
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from suite.measure.task_named import named_task
+from suite.measure.task_loader import load_task
 
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 CORRECTION = "!"
@@ -113,7 +113,7 @@ class WritesAnything(Protocol):
 def make(settings: Mapping[str, Any]) -> Task:
     """Make the task that resolved settings ask for. Raise ValueError for what is wrong in itself, or
     NeedsPackageError."""
-    task: Task = named_task(settings, workload="rl", example="sort", method="score")
+    task: Task = load_task(settings, workload="rl", example="sort", method="score")
     return task
 
 

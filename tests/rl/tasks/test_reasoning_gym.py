@@ -9,7 +9,7 @@ import pytest
 
 from suite.commands.run import main
 from suite.configuration.files import read_choice
-from suite.measure.task_named import NeedsPackageError
+from suite.measure.task_loader import NeedsPackageError
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.rl.tasks import reasoning_gym

@@ -1,6 +1,6 @@
-"""The task that settings name: several workloads have tasks, each of its own kind, in one folder of configuration.
+"""Loading the task that settings name: several workloads have tasks, each of its own kind, in one folder of conf.
 
-No torch, since plans ask.
+No torch, since plans load tasks.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,11 @@ class NeedsPackageError(Exception):
     """A task that is right in itself needs a package that is not installed; the message names it."""
 
 
-def named_task(settings: Mapping[str, Any], *, workload: str, example: str, method: str) -> Any:
-    """Made from the settings under `task`. `method`: what tasks of this workload have and others' do not.
+def load_task(settings: Mapping[str, Any], *, workload: str, example: str, method: str) -> Any:
+    """Return the task of the settings under `task`. `method`: one that tasks of this workload have and others' have
+    not.
 
-    Raises ValueError for none, for another workload's and for what is wrong in itself, or NeedsPackageError.
+    Raises ValueError for no task, another workload's and wrong settings, or NeedsPackageError.
     """
     rule = f"task must be one of workload={workload}'s, as task={example}"
     if not isinstance(settings["task"], Mapping):

@@ -1,11 +1,11 @@
-"""Who holds memory, as what, from moment to moment: every storage that torch makes is seen, and labelled.
+"""A tracker of memory by owner and kind, from moment to moment: every storage that torch makes is seen, and labelled.
 
 A dispatch mode sees each operator's outputs, so it counts what stays in Python's or autograd's hands, to the byte, also
-of fake tensors, which hold nothing. What an operator takes and gives back within itself is not seen.
+of fake tensors, which hold nothing. Memory that an operator takes and gives back within itself is not seen.
 
-Labels come from the code that runs: `held_as` says whose work is done and what it makes. A storage has one label for
-life, the last one that it was given, since what it is may show later only: a gradient when it reaches its parameter. So
-events are kept, and peaks are read from them at the end.
+Labels come from the code that runs: `attribute_to` names whose work is done and what it makes. A storage has one label
+for life, the last one that it was given, since its kind may show later only: a gradient when it reaches its parameter.
+So events are kept, and peaks are read from them at the end.
 """
 
 import weakref
@@ -24,14 +24,14 @@ from suite.records.holdings import GRADIENTS, NOBODY, OTHER
 
 Label = tuple[str, str]
 """Owner and kind."""
-Held = tuple[Sequence[Tensor], str, str]
+OwnedTensors = tuple[Sequence[Tensor], str, str]
 """Tensors, whose they are, and as what."""
 _now: list[Label] = [(NOBODY, OTHER)]
 
 
 @contextmanager
-def held_as(owner: str | None = None, kind: str | None = None) -> Iterator[None]:
-    """What is made inside belongs to this owner and is of this kind; None leaves what an outer one says."""
+def attribute_to(owner: str | None = None, kind: str | None = None) -> Iterator[None]:
+    """Label the storages made inside with this owner and kind; None leaves that of an outer scope."""
     outer_owner, outer_kind = _now[-1]
     _now.append((owner or outer_owner, kind or outer_kind))
     try:
@@ -40,9 +40,9 @@ def held_as(owner: str | None = None, kind: str | None = None) -> Iterator[None]
         _now.pop()
 
 
-class WayBack:
-    """The same for a backward pass, which runs elsewhere than the code that it is of: from the gradient of what enters
-    on, until the gradient of what leaves is there, what is made is of this kind. Both are handed back as they came."""
+class BackwardScope:
+    """A label for a part of the backward pass, which runs elsewhere than its code: storages are of this kind from the
+    gradient of `enters`' tensor on, until the gradient of `leaves`' tensor is there. Both return their tensor."""
 
     def __init__(self, kind: str) -> None:
         self._without = _now[-1]
@@ -80,17 +80,17 @@ class Peak:
         return sum(self.held.values())
 
 
-class Holdings(TorchDispatchMode):
-    """Use as a context manager around the work, and read the peaks afterwards."""
+class MemoryTracker(TorchDispatchMode):
+    """A context manager around the work; its peaks are read afterwards."""
 
     def __init__(self) -> None:
         super().__init__()
         self._storages: list[_Storage] = []
         """All that were ever seen."""
         self._places: dict[int, int] = {}
-        """Of the living ones in that list, by torch's address of them."""
+        """Places in that list of the living ones, by torch's address of them."""
         self._events: list[tuple[int, int]] = []
-        """A storage's place, and by how many bytes it grew."""
+        """A storage's place, and the bytes by which it grew."""
         self._is_away = False
         self._phases: list[tuple[str, int, int]] = []
         """Name, and the events between which it ran."""
@@ -113,7 +113,7 @@ class Holdings(TorchDispatchMode):
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """What is made meanwhile is not seen."""
+        """See nothing of the storages that are made meanwhile."""
         self._is_away = True
         try:
             yield
@@ -121,21 +121,24 @@ class Holdings(TorchDispatchMode):
             self._is_away = False
 
     def label(self, tensors: Iterable[Tensor], owner: str, kind: str) -> None:
-        """Say what tensors are. Those from before the work are thereby known, and held from here on."""
+        """Label tensors. Those from before the work are thereby known, and held from here on."""
         for tensor in tensors:
             self._storages[self._see(tensor)].label = owner, kind
 
     def label_gradients(self, parameters: Iterable[Tensor], owner: str) -> list[Any]:
-        """From now on what reaches these parameters is a gradient. Returns handles, to be removed afterwards."""
+        """Label whatever reaches these parameters from now on as a gradient. Return handles, to be removed
+        afterwards."""
 
         def reached(parameter: Tensor) -> None:
             if parameter.grad is not None:
                 self.label([parameter.grad], owner, GRADIENTS)
 
-        return [one.register_post_accumulate_grad_hook(reached) for one in parameters if one.requires_grad]
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        return [parameter.register_post_accumulate_grad_hook(reached) for parameter in trained]
 
     def restart(self) -> None:
-        """Forget what happened, and keep what is held now and what it is: a long run's events are thereby few."""
+        """Forget the events, and keep the storages that are held now with their labels: a long run has few events
+        so."""
         held = sorted(self._places.items(), key=lambda address_and_place: address_and_place[1])
         self._storages = [self._storages[place] for _, place in held]
         self._places = {address: place for place, (address, _) in enumerate(held)}
@@ -143,10 +146,10 @@ class Holdings(TorchDispatchMode):
         self._phases = []
 
     def peaks(self, share: Callable[[Label], float] = lambda label: 1.0) -> dict[str, Peak]:
-        """By phase, in the order of their first runs; a phase that ran several times has its highest.
+        """Return the peak of each phase, in the order of their first runs, and the highest of several runs.
 
         `share`: of the bytes under a label, how many count when moments are compared, as where several devices divide
-        some of them. The peak is told in whole bytes nevertheless.
+        some of them. The peak itself is in whole bytes nevertheless.
         """
         begins = Counter(begun for _, begun, _ in self._phases)
         found: dict[str, Peak] = {}

