@@ -7,6 +7,7 @@ resuming uses it.
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,8 @@ CAME_LATER = {
     "attention.latent_norm": True,
 }
 """Settings that older records do not have, at the value that says what those did."""
+OWN_CODE = re.compile(r"suite(\.[A-Za-z_]\w*)+")
+"""A dotted name of this package's code, such as a `_target_`, a `shape` or a `plan`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +107,12 @@ def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two records of one id must agree in: how they were measured does not count, and a setting that does not
-    apply, or is at what it was before it came, is as one that an older record did not have yet. An older one has the
-    mode that its code had."""
+    """Return what two records of one id must agree in.
+
+    How a case was measured does not count, nor does the place of the suite's own code, which the code digest covers. A
+    setting that does not apply, or is at the value it had before it came, counts as one that an older record does not
+    have yet. An older record has the mode that its code had.
+    """
     return {
         key: {
             name: inner
@@ -115,8 +121,17 @@ def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
         }
         if isinstance(value, Mapping)
         else value
-        for key, value in with_mode(settings).items()
+        for key, value in _without_own_code(with_mode(settings)).items()
         if key not in NEVER_IN_ID and value is not None and CAME_LATER.get(key) != value
+    }
+
+
+def _without_own_code(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out every setting that is a dotted name within this package; another package's names stay."""
+    return {
+        key: _without_own_code(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if not (isinstance(value, str) and OWN_CODE.fullmatch(value))
     }
 
 

@@ -19,7 +19,7 @@ from suite.measure.course import CourseFailedError
 from suite.measure.made_once import made_once
 from suite.measure.meter import Meter
 from suite.records.case import comparable
-from suite.records.code import code_digest
+from suite.records.code import code_digest, code_named_in
 from suite.records.record import Reading
 from suite.records.rl_metrics import EVALUATE
 from suite.rl.base import new_decoder
@@ -84,5 +84,5 @@ def _last_accuracy(readings: list[Reading]) -> float:
 
 def _key(settings: Mapping[str, Any]) -> str:
     of_case = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
-    parts = [json.dumps(of_case, sort_keys=True), code_digest(settings), torch.__version__]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    parts = [json.dumps(of_case, sort_keys=True), *sorted(code_named_in(settings)), code_digest(settings)]
+    return hashlib.sha256("\n".join([*parts, torch.__version__]).encode()).hexdigest()

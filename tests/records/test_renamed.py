@@ -8,6 +8,7 @@ import pytest
 
 from suite.configuration.files import in_phase, read_choice
 from suite.records.case import comparable
+from suite.records.code import code_named_in
 from suite.records.record import record_from_json
 from suite.records.renamed import with_mode
 
@@ -21,12 +22,16 @@ MODES = {
 
 
 @cache
+def every_record():
+    """Content and record of every committed run."""
+    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.rglob("record.json"))]
+    return [(content, record_from_json(content)) for content in contents]
+
+
 def of_mla():
-    """Content and record of every committed run of MLA that says no mode."""
-    texts = (path.read_text(encoding="utf-8") for path in sorted(RESULTS.rglob("record.json")))
-    contents = [json.loads(text) for text in texts if " attention=mla" in text]
-    old = [content for content in contents if "mode" not in content["settings"]["attention"]]
-    return [(content, record_from_json(content)) for content in old]
+    """Those of MLA that say no mode."""
+    runs = [(content, record) for content, record in every_record() if " attention=mla" in content["case"]["id"]]
+    return [(content, record) for content, record in runs if "mode" not in content["settings"]["attention"]]
 
 
 def test_an_old_record_of_mla_is_absorbed_where_todays_mla_is_not():
@@ -59,6 +64,30 @@ def test_todays_mla_is_no_old_one(phase):
     assert new.case.axes["attention"] == "mla"
     assert new.case.id != record.case.id
     assert comparable(new.settings) != comparable(record.settings)
+
+
+def test_moved_code_leaves_a_record_comparable():
+    for content, record in every_record():
+        moved = json.loads(json.dumps(record.settings).replace('"suite.', '"suite.elsewhere.'))
+        moved["attention"] = dict(with_mode(record.settings).get("attention") or {}) or None
+        assert comparable(moved) == comparable(record.settings), content["case"]["id"]
+
+
+def test_no_two_records_are_told_apart_by_code_alone():
+    classes = {(record.case.id, as_text(comparable(record.settings))) for _, record in every_record()}
+    by_code = {
+        (record.case.id, as_text(comparable(record.settings)), *sorted(code_named_in(record.settings)))
+        for _, record in every_record()
+    }
+    assert len(classes) == len(by_code)
+
+
+def test_the_code_of_another_package_is_compared():
+    assert comparable({"task": {"_target_": "mine.Task"}}) != comparable({"task": {"_target_": "yours.Task"}})
+
+
+def as_text(settings):
+    return json.dumps(settings, sort_keys=True)
 
 
 def as_mla(content):
