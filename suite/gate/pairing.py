@@ -10,7 +10,6 @@ from typing import Any
 
 from suite.configuration.files import workload_definition
 from suite.records.case import Case, comparable
-from suite.records.renamed import as_named_now
 
 BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
 
@@ -48,7 +47,7 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
 
 def _expanded(one: Mapping[str, Any]) -> Expanded:
     called = Case(workload=one["workload"], axes=one["axes"], extras=one["extras"])
-    case = as_named_now(called, one["settings"])
+    case = called.today(one["settings"])
     return Expanded(
         case=case,
         settings=one["settings"],

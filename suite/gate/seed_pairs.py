@@ -24,7 +24,7 @@ from suite.records.record import Reading, Record
 from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.statistics.paired import Comparison, changes
 
-ACCURACY, ANSWERED, LATENCY, TEXT_LOSS = "heldout_accuracy", "answered", "latency_s", "text_loss"
+ACCURACY, ANSWER_ACCURACY, LATENCY, TEXT_LOSS = "heldout_accuracy", "answer_accuracy", "latency_s", "text_loss"
 LAST, MEAN, COST = "last", "mean", "+".join(PHASES)
 """Stand for spans: the last evaluation, all evaluations, and the phases of all steps together."""
 
@@ -132,7 +132,7 @@ class Judging:
 
 
 BY_HELDOUT_ACCURACY = Judging(learnt=_shares(ACCURACY), spent=_cost(COST, PHASES))
-BY_ANSWERS = Judging(learnt=_shares(ANSWERED), spent=_cost(TRAIN, (TRAIN,)))
+BY_ANSWERS = Judging(learnt=_shares(ANSWER_ACCURACY), spent=_cost(TRAIN, (TRAIN,)))
 BY_TEXT_LOSS = Judging(learnt=(Quantity(span=TEXT, metric=TEXT_LOSS, take=loss_of_a_token),), spent=None)
 
 

@@ -23,7 +23,7 @@ RIDGE = 1e-3
 
 
 @torch.no_grad()
-def recoverable(model: Decoder, task: HasDetails) -> list[float]:
+def linear_probe_accuracy(model: Decoder, task: HasDetails) -> list[float]:
     """For each detail the share of tokens of which it is read rightly."""
     tokens, details = task.bundles(FITTED_ON + TRIED_ON, numpy_stream("cached", "bundles"))
     device = model.made.device

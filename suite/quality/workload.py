@@ -12,11 +12,11 @@ from suite.measure.course import CourseFailedError
 from suite.measure.meter import Meter
 from suite.measure.streams import numpy_stream, torch_stream
 from suite.quality.answers import Answers, Asked, answers_to, training_loss
-from suite.quality.cached import recoverable
+from suite.quality.cached import linear_probe_accuracy
 from suite.quality.heads import heads_of, without_head
 from suite.quality.plan import QualityPlan
 from suite.quality.tasks.task import HasDetails
-from suite.records.quality_metrics import CACHED, DECODE, KNOCKED_OUT, TRAIN, within
+from suite.records.quality_metrics import CACHED, DECODE, HEAD_ABLATION, TRAIN, within
 from suite.records.record import STEP, Reading, constant_readings
 from suite.records.rl_metrics import EVALUATE
 
@@ -97,9 +97,11 @@ class QualityWorkload:
         with meter.span(EVALUATE):
             answers = self._answers()
         everything = range(len(self.plan.task.kinds))
-        meter.note(EVALUATE, answered=answers.share(everything), answer_loss=answers.mean_loss(everything))
+        meter.note(EVALUATE, answer_accuracy=answers.share(everything), answer_loss=answers.mean_loss(everything))
         for name, kinds in self._told():
-            meter.note(within(EVALUATE, name), answered=answers.share(kinds), answer_loss=answers.mean_loss(kinds))
+            meter.note(
+                within(EVALUATE, name), answer_accuracy=answers.share(kinds), answer_loss=answers.mean_loss(kinds)
+            )
 
     def _look_inside(self, meter: Meter) -> None:
         """Without each head, and into the cache: of the trained decoder only."""
@@ -107,12 +109,14 @@ class QualityWorkload:
             with without_head(self.model, layer, head):
                 answers = self._answers()
             for name, kinds in self._told():
-                meter.note(within(KNOCKED_OUT, f"layer {layer} head {head}", name), answered=answers.share(kinds))
+                meter.note(
+                    within(HEAD_ABLATION, f"layer {layer} head {head}", name), answer_accuracy=answers.share(kinds)
+                )
         task = self.plan.task
         if isinstance(task, HasDetails):
-            found = recoverable(self.model, task)
+            found = linear_probe_accuracy(self.model, task)
             for name, kinds in self._told():
-                meter.note(within(CACHED, name), recoverable=sum(found[kind] for kind in kinds) / len(kinds))
+                meter.note(within(CACHED, name), linear_probe_accuracy=sum(found[kind] for kind in kinds) / len(kinds))
 
     @torch.no_grad()
     def _time_decode(self, meter: Meter) -> None:

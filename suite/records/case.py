@@ -9,14 +9,14 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from suite.configuration.files import in_phase
+from suite.records.aliases import CAME_LATER, axes_by_one_name, axes_today, pairs_today, settings_today
 from suite.records.code import code_digest
 from suite.records.environment import machine_id
 from suite.records.privacy import of_setting
-from suite.records.renamed import by_one_name, with_mode
 
 NEVER_IN_ID = (
     "measure",
@@ -37,14 +37,6 @@ NEVER_IN_ID = (
 
 OF_CONFIGURATION = ("axes", "only", "named_only", "uses", "unused", "instead", "fixed", "reaches", "aliases")
 """What an option of a group says of settings, its own or others, or of code; it is none itself."""
-CAME_LATER = {
-    "recipe": {"stages": [{"kind": "rl", "share": 1.0}]},
-    "reward_from": "key",
-    "outcome_as_step": False,
-    "task.corrections": 0.0,
-    "attention.latent_norm": True,
-}
-"""Settings that older records do not have, at the value that says what those did."""
 OWN_CODE = re.compile(r"suite(\.[A-Za-z_]\w*)+")
 """A dotted name of this package's code, such as a `_target_`, a `shape` or a `plan`."""
 
@@ -60,6 +52,10 @@ class Case:
     @property
     def id(self) -> str:
         return " ".join(f"{name}={as_typed(value)}" for name, value in _pairs(self).items())
+
+    def today(self, settings: Mapping[str, Any]) -> "Case":
+        """Return the same under the names of today; it and its settings may be older."""
+        return replace(self, axes=axes_today(self.axes, settings), extras=pairs_today(self.extras))
 
 
 def _pairs(case: Case) -> dict[str, Any]:
@@ -121,7 +117,7 @@ def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
         }
         if isinstance(value, Mapping)
         else value
-        for key, value in _without_own_code(with_mode(settings)).items()
+        for key, value in _without_own_code(settings_today(settings)).items()
         if key not in NEVER_IN_ID and value is not None and CAME_LATER.get(key) != value
     }
 
@@ -162,7 +158,7 @@ def case_from(
     axes = {axis: _plain(axis, chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
     told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
     extras = {key: None if key in strange else _plain(key, _chosen_or_set(settings, chosen, key)) for key in told_apart}
-    return by_one_name(Case(workload=workload["name"], axes=axes, extras=extras))
+    return Case(workload=workload["name"], axes=axes_by_one_name(axes), extras=extras)
 
 
 def run_key(case: Case, settings: Mapping[str, Any]) -> str:

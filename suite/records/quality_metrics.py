@@ -1,7 +1,7 @@
 """What a case of quality records: how well a decoder answers, of which kind of question, and what its cache keeps.
 
-`answered` and `answer_loss` stand in the span `evaluate`, and for each kind of question (a tier, an attribute, a
-distance) in a span of its own below it; with one head knocked out, in a span below `knocked_out`. Those of step n are
+`answer_accuracy` and `answer_loss` stand in the span `evaluate`, and for each kind of question (a tier, an attribute, a
+distance) in a span of its own below it; with one head knocked out, in a span below `head_ablation`. Those of step n are
 of the decoder after the updates of n steps. A share without its standard error is no measurement: the questions are as
 many as `questions_asked` says, and seeds are runs of their own.
 """
@@ -10,7 +10,7 @@ from suite.records.metric import Better, exact, seeded
 
 TRAIN, DECODE = "train", "decode"
 """Timed spans: the updates of a step; one new token of the trained decoder."""
-KNOCKED_OUT, CACHED, TEXT = "knocked_out", "cached", "text"
+HEAD_ABLATION, CACHED, TEXT = "head_ablation", "cached", "text"
 """Spans of numbers: answers without one head; what a linear reader finds in the cache; text of workload=compress."""
 
 
@@ -27,9 +27,11 @@ def below(span: str, above: str) -> str | None:
 QUALITY_METRICS = (
     seeded("questions", "", "Questions that a step trained on"),
     seeded("training_loss", "", "Loss on a trained answer, in nats, mean over a step's updates"),
-    seeded("answered", "", "Share of held-out questions answered rightly", Better.HIGHER, points=True),
+    seeded("answer_accuracy", "", "Share of held-out questions answered rightly", Better.HIGHER, points=True),
     seeded("answer_loss", "", "Loss on a held-out answer, in nats", Better.LOWER),
-    seeded("recoverable", "", "Share of a token's details that a linear reader finds in its cache", Better.HIGHER),
+    seeded(
+        "linear_probe_accuracy", "", "Share of a token's details that a linear reader finds in its cache", Better.HIGHER
+    ),
     exact("questions_asked", "", "Held-out questions of one evaluation"),
     exact("chance", "", "Share that guessing answers"),
     exact("model_parameter_count", "", "Parameters of the whole model"),
@@ -40,5 +42,7 @@ QUALITY_METRICS = (
     seeded("text_tokens", "", "Tokens that the loss is summed over"),
     seeded("text_words", "", "Words that these tokens are of"),
     seeded("logits_change", "", "Relative Frobenius difference of logits from the model's own", Better.LOWER),
-    seeded("energy_kept", "", "Share of the squared norm of a layer's keys and values that is kept", Better.HIGHER),
+    seeded(
+        "retained_variance", "", "Share of the squared norm of a layer's keys and values that is kept", Better.HIGHER
+    ),
 )

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from suite.records.aliases import settings_today
 from suite.records.case import Case
 from suite.records.plain_text import one_line
-from suite.records.renamed import as_named_now
 
 SCHEMA = 1
 REFUSED_UNRUN = "refused_before_it_ran"
@@ -118,7 +118,7 @@ class CorruptRecordError(Exception):
 def record_from_json(content: Any) -> Record:
     """Check and build a record, without its readings. Raises CorruptRecordError.
 
-    Its case has the names of today. A record is data, possibly hostile, and never instantiated.
+    Its case and settings have the names of today. A record is data, possibly hostile, and never instantiated.
     """
     if not isinstance(content, dict):
         raise CorruptRecordError("record.json holds no object")
@@ -143,12 +143,12 @@ def record_from_json(content: Any) -> Record:
     environment = _object(content, "environment")
     _check_identities(built, _text(content, "run_key"), environment.get("machine_id"))
     return Record(
-        case=as_named_now(built, settings),
+        case=built.today(settings),
         run_key=_text(content, "run_key"),
         status=status,
         reason=reason,
         evidence=evidence,
-        settings=settings,
+        settings=settings_today(settings),
         environment=environment,
         provenance=_object(content, "provenance"),
         files=_files(content),

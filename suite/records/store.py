@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from suite.records import aliases
+from suite.records.aliases import span_today
 from suite.records.metrics import METRICS
 from suite.records.privacy import scrubbed
 from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
@@ -178,7 +180,13 @@ def _readings_in(folder: Path, record: Record, room: Room) -> list[Reading]:
     if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
     room.grow(len(content))
-    return [Reading(**row) for row in READINGS.rows_of(content, take=lambda rows: room.take(READING_BYTES * rows))]
+    rows = READINGS.rows_of(content, take=lambda rows: room.take(READING_BYTES * rows))
+    return [_reading_today(row) for row in rows]
+
+
+def _reading_today(row: dict[str, Any]) -> Reading:
+    metric = row["metric"]
+    return Reading(**{**row, "span": span_today(row["span"]), "metric": aliases.METRICS.get(metric, metric)})
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:

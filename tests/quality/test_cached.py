@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from suite.quality import cached
-from suite.quality.cached import recoverable
+from suite.quality.cached import linear_probe_accuracy
 from tests.quality.decoders import prepared
 
 # Ids by hand: values 1-2, 3-4 and 5-6 of three attributes, then names; an id's embedding is a direction of its own.
@@ -23,14 +23,14 @@ def decoder_that_keeps_all(task, **changes):
 
 
 def test_in_a_cache_that_has_everything_every_detail_is_found():
-    assert recoverable(*decoder_that_keeps_all(TINY)) == [1.0, 1.0, 1.0]
+    assert linear_probe_accuracy(*decoder_that_keeps_all(TINY)) == [1.0, 1.0, 1.0]
 
 
 def test_a_detail_that_is_not_cached_is_found_no_more_often_than_by_guessing():
     model, task = decoder_that_keeps_all(TINY)
     with torch.no_grad():
         model.attention_of(0).w_v[:, OF_SECOND_ATTRIBUTE] = 0
-    first, second, third = recoverable(model, task)
+    first, second, third = linear_probe_accuracy(model, task)
     assert (first, third) == (1.0, 1.0)
     assert second == pytest.approx(0.5, abs=0.05)
 
@@ -41,7 +41,7 @@ def test_a_detail_in_the_keys_alone_is_found():
         attention = model.attention_of(0)
         attention.w_v[:, OF_SECOND_ATTRIBUTE] = 0
         attention.w_k[0, OF_SECOND_ATTRIBUTE] = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    assert recoverable(model, task) == [1.0, 1.0, 1.0]
+    assert linear_probe_accuracy(model, task) == [1.0, 1.0, 1.0]
 
 
 def test_a_reader_finds_what_differs_by_less_than_its_mean():

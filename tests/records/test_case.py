@@ -24,10 +24,14 @@ SETTINGS = {
 def test_a_setting_that_came_later_is_at_its_former_value_as_one_that_is_not_there():
     old = {**SETTINGS, "task": {"digits": 4}}
     recipe = {"stages": [{"kind": "rl", "share": 1.0}]}
-    new = {**old, "task": {"digits": 4, "corrections": 0.0}, "recipe": recipe, "reward_from": "key"}
+    new = {**old, "task": {"digits": 4, "corrections": 0.0}, "recipe": recipe, "reward_source": "ground_truth"}
     new["attention"] = {**old["attention"], "latent_norm": True}
     assert comparable(new) == comparable(old)
-    for changed in ({"reward_from": "majority"}, {"recipe": {"stages": []}}, {"task": {"digits": 4, "corrections": 1}}):
+    for changed in (
+        {"reward_source": "majority"},
+        {"recipe": {"stages": []}},
+        {"task": {"digits": 4, "corrections": 1}},
+    ):
         assert comparable({**new, **changed}) != comparable(old)
 
 

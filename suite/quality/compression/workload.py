@@ -113,7 +113,7 @@ class CompressionWorkload:
                 moments_DD=moments_DD,
             )
             self.decoder.replace_attention(number, LowRankAttention(own, factors))
-            self._found[f"layer {number}"] = {"energy_kept": factors.energy_kept}
+            self._found[f"layer {number}"] = {"retained_variance": factors.retained_variance}
 
     def _own(self, number: int) -> GroupedAttention:
         layer = self.decoder.attention_of(number)

@@ -273,7 +273,7 @@ def _kept(readings: Sequence[Reading]) -> dict[int, float]:
     found = {}
     for reading in readings:
         layer = LAYER.fullmatch(reading.span)
-        if layer and reading.metric == "energy_kept":
+        if layer and reading.metric == "retained_variance":
             found[int(layer[1]) + 1] = min(reading.value, 1.0)
     return dict(sorted(found.items()))
 

@@ -1,18 +1,25 @@
 """Every committed record means what it meant when it was written, by the names of today."""
 
 import json
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from suite.commands.run import main
 from suite.configuration.files import in_phase, read_choice
+from suite.records import aliases
+from suite.records.aliases import SETTINGS, settings_today
 from suite.records.case import comparable
 from suite.records.code import code_named_in
+from suite.records.metrics import METRICS
 from suite.records.record import record_from_json
-from suite.records.renamed import with_mode
+from suite.records.store import read_record
 
 RESULTS = Path(__file__).parents[2] / "results" / "reference"
+TIERS = ["workload=quality", "task=tiers"]
 PHASES = ("decode", "prefill", "train")
 MODES = {
     ("mla", "decode"): "absorbed",
@@ -51,7 +58,7 @@ def test_an_old_record_may_be_compared_with_a_new_one_of_its_name():
         sizes = {key: value for key, value in settings["attention"].items() if f"attention.{key}" in record.case.extras}
         today = in_phase(read_choice("attention", axes["attention"]), settings.get("phase")) | sizes
         assert comparable({**settings, "attention": today}) == comparable(settings), content["case"]["id"]
-        assert with_mode(settings)["attention"].get("mode") == MODES[axes["attention"], axes.get("phase")]
+        assert settings_today(settings)["attention"].get("mode") == MODES[axes["attention"], axes.get("phase")]
 
 
 @pytest.mark.parametrize("phase", ["prefill", "train"])
@@ -69,7 +76,7 @@ def test_todays_mla_is_no_old_one(phase):
 def test_moved_code_leaves_a_record_comparable():
     for content, record in every_record():
         moved = json.loads(json.dumps(record.settings).replace('"suite.', '"suite.elsewhere.'))
-        moved["attention"] = dict(with_mode(record.settings).get("attention") or {}) or None
+        moved["attention"] = dict(settings_today(record.settings).get("attention") or {}) or None
         assert comparable(moved) == comparable(record.settings), content["case"]["id"]
 
 
@@ -84,6 +91,60 @@ def test_no_two_records_are_told_apart_by_code_alone():
 
 def test_the_code_of_another_package_is_compared():
     assert comparable({"task": {"_target_": "mine.Task"}}) != comparable({"task": {"_target_": "yours.Task"}})
+
+
+def test_old_settings_are_read_under_todays_names():
+    told = Counter()
+    for content, record in every_record():
+        case = content["case"]
+        before = {**case["axes"], **case["extras"], **flat(content["settings"])}
+        after = {**record.case.axes, **record.case.extras, **flat(record.settings)}
+        for old, (today, values) in SETTINGS.items():
+            assert old not in after
+            if old in before:
+                assert after[today] == values.get(before[old], before[old])
+                told[today, before[old]] += 1
+    assert {name for name, _ in told} == {"reward_source", "task.query_frequency"}
+    assert len(told) == 6
+
+
+def test_old_metrics_are_read_under_todays_names():
+    folder = next(path.parent for path in RESULTS.glob("cpu/quality/*/samples.parquet"))
+    before = pq.read_table(folder / "samples.parquet").to_pylist()
+    after = read_record(folder).readings
+    assert {row["metric"] for row in before} >= {"answered", "recoverable"}
+    assert [reading.value for reading in after] == [row["value"] for row in before]
+    pairs = {(row["metric"], reading.metric) for row, reading in zip(before, after, strict=True)}
+    assert {old: new for old, new in pairs if old != new} == {
+        "answered": "answer_accuracy",
+        "recoverable": "linear_probe_accuracy",
+    }
+    assert {reading.metric for reading in after} <= METRICS.keys()
+
+
+def test_todays_names_are_those_of_the_suite():
+    assert set(aliases.METRICS.values()) <= METRICS.keys()
+    assert not aliases.METRICS.keys() & METRICS.keys()
+    for name, (today, values) in SETTINGS.items():
+        assert today not in SETTINGS, name
+        assert not set(values) & set(values.values())
+
+
+@pytest.mark.parametrize(
+    ("typed", "today"),
+    [(["workload=rl", "reward_from=key"], "reward_source"), ([*TIERS, "task.asked=evenly"], "task.query_frequency")],
+)
+def test_an_old_name_is_refused_on_the_command_line(typed, today, capsys):
+    assert main(typed) == 2
+    old = typed[-1].partition("=")[0]
+    assert f"there is no setting {old!r}; did you mean {today}?" in capsys.readouterr().err
+
+
+def flat(settings):
+    inner = {
+        f"{key}.{name}": of for key, value in settings.items() if isinstance(value, dict) for name, of in value.items()
+    }
+    return {**settings, **inner}
 
 
 def as_text(settings):
