@@ -186,7 +186,7 @@ def _results_application(finish: "Callable[[Callable[[], int]], None]") -> "type
     import typer
 
     application = typer.Typer(
-        rich_markup_mode=None, no_args_is_help=True, help="The store: list, show, verify or merge runs."
+        rich_markup_mode=None, no_args_is_help=True, help="The store: list, show, verify, merge or pack runs."
     )
     Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="By default results/.")]
 
@@ -235,6 +235,18 @@ def _results_application(finish: "Callable[[Callable[[], int]], None]") -> "type
             from suite.commands.results import merge as merge_runs
 
             return merge_runs(sources, into)
+
+        finish(command)
+
+    @application.command(help="Pack the runs of each folder into one file there, which is read as they are.")
+    def pack(
+        folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
+        remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.results import pack as pack_runs
+
+            return pack_runs(folders, remove=remove)
 
         finish(command)
 

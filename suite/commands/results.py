@@ -3,7 +3,6 @@
 Records are data: they are read, shown and copied, and nothing in them is run.
 """
 
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -13,14 +12,15 @@ from typing import Any
 from suite.console.record import answer, row
 from suite.console.summary import summary_of
 from suite.records import numbers
-from suite.records.archive import unpacked
+from suite.records.archive import unpacked, write_pack
 from suite.records.case import telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.environment import machine_id
+from suite.records.pack import PACK
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.privacy import scrubbed
-from suite.records.record import TELEMETRY, CorruptRecordError, Status
+from suite.records.record import FILES, TELEMETRY, CorruptRecordError, Status
 from suite.records.store import (
     PRIVATE_PARTS,
     RECORD,
@@ -29,6 +29,8 @@ from suite.records.store import (
     StoredRecord,
     digest_of,
     each_run,
+    has_record,
+    read_blocks,
     read_contents,
     read_record,
     write_whole,
@@ -38,7 +40,6 @@ from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.records.walk import Damage
 
 DONE, BROKEN = 0, 4
-BLOCK_BYTES = 1 << 20
 SHORTEST_KEY, LONGEST_CELL = 4, 200
 DAMAGED, UNFINISHED = "damaged", "unfinished"
 
@@ -71,7 +72,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
     """
     folder = Path(name)
     try:
-        if not os.path.lexists(folder / RECORD):
+        if not has_record(folder):
             folder = _only(name, _read(folders))
         record = read_record(folder)
     except CorruptRecordError as error:
@@ -139,6 +140,44 @@ def merge(sources: Sequence[Path], into: Path) -> int:
                 torn.append(Damage(folder=source, reason=str(error)))
         with alone_in(into):
             return _merged(folders, torn, into)
+
+
+def pack(folders: Sequence[Path], *, remove: bool) -> int:
+    """Pack the runs that lie directly below one folder, for each such folder, into a file there that is read as they
+    are. Returns 4 where a run is damaged, and packs nothing then, else 0.
+
+    `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
+    is not there.
+    """
+    runs: dict[Path, list[Path]] = {}
+    faults = 0
+    for found in each_run(_checked(folders)):
+        if isinstance(found, Path):
+            say(one_line(f"{found}: unfinished, stays as it is"))
+            continue
+        reasons = [found.reason] if isinstance(found, Damage) else list(_faults_of_files(found))
+        faults += len(reasons)
+        for reason in reasons:
+            complain(f"{found.folder}: {reason}")
+        if not found.folder.is_dir():  # it is packed already
+            continue
+        if others := sorted({part.name for part in found.folder.iterdir()} - {RECORD, *FILES}):
+            say(one_line(f"{found.folder}: stays as it is, since it holds {', '.join(others)}"))
+        else:
+            runs.setdefault(found.folder.parent, []).append(found.folder)
+    if faults:
+        complain(f"suite results: nothing was packed; {faults} faults")
+        return BROKEN
+    for folder, of_folder in runs.items():
+        try:
+            nbytes = write_pack(folder, of_folder)
+        except CorruptRecordError as error:
+            complain(f"suite results: {folder} was not packed: {error}")
+            return BROKEN
+        for run in of_folder if remove else ():
+            shutil.rmtree(run)
+        say(one_line(f"{folder / PACK}: {len(of_folder)} runs, {numbers.bytes_iec(nbytes)}{', removed' * remove}"))
+    return DONE
 
 
 def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
@@ -281,8 +320,7 @@ def _copy(one: StoredRecord, into: Path) -> None:
     with claim_new_folder(into, one.record.run_key) as claim:
         try:
             for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):
-                with (one.folder / name).open("rb") as file:
-                    write_whole(claim.folder / name, iter(lambda: file.read(BLOCK_BYTES), b""))
+                write_whole(claim.folder / name, read_blocks(one.folder / name))
         except BaseException:
             shutil.rmtree(claim.folder, ignore_errors=True)
             raise

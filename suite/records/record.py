@@ -21,6 +21,7 @@ STEP = "step"
 """The span of what belongs to a whole step and is not timed."""
 PLAIN_NAME = re.compile(r"\w[\w.-]{0,199}")
 RUN_KEY = DIGEST = re.compile(r"[0-9a-f]{64}")
+RECORD = "record.json"
 SAMPLES, TELEMETRY, TRACE = FILES = ("samples.parquet", "telemetry.parquet", "trace.json.gz")
 """All that may lie beside a record."""
 LONGEST_REASON, LONGEST_ID = 300, 4096

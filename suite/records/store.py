@@ -21,8 +21,10 @@ import pyarrow as pa
 from suite.records import aliases
 from suite.records.aliases import span_today
 from suite.records.metrics import METRICS
+from suite.records.pack import BLOCK_BYTES, packed_file
 from suite.records.privacy import scrubbed
 from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
+from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
 from suite.records.strict_json import strict_json
 from suite.records.tables import LARGEST_TABLE_BYTES, TableFile, schema_of
@@ -31,7 +33,7 @@ from suite.records.walk import Damage, folders_below
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD, LOCK = "record.json", "claim.lock"
+LOCK = "claim.lock"
 JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
 """What the gate writes, the summary first. Its folder is no run, however far the writing came."""
 PRIVATE_PARTS = ("reason", "settings", "environment", "provenance")
@@ -273,25 +275,44 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
 
 
 def read_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
-    """A file's content. Raises CorruptRecordError for what is no file, or too large to be ours.
+    """Return the content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file, or too
+    large to be ours.
 
     `may_be_link`: a person named it, or keeps it elsewhere.
     """
+    return b"".join(read_blocks(path, most_bytes, may_be_link=may_be_link))
+
+
+def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool = False) -> Iterator[bytes]:
+    """Yield the same in blocks, of a file that may be larger than memory. `most_bytes`: by default its kind's."""
+    if most_bytes is None:
+        most_bytes = LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES
     try:
+        if packed := packed_file(path):
+            _check_size(path, packed.nbytes, most_bytes)
+            yield from packed.blocks()
+            return
         _check_file(path, most_bytes, may_be_link=may_be_link)
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield from iter(lambda: file.read(BLOCK_BYTES), b"")
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
 
 
 def digest_of(path: Path) -> str:
-    """sha256 of a file beside a record, which may be larger than memory. Raises CorruptRecordError as `read_file`."""
+    """Return the sha256 of a run's file. Raises CorruptRecordError as `read_file`."""
+    digest = hashlib.sha256()
+    for block in read_blocks(path):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def has_record(folder: Path) -> bool:
+    """True if a run lies in this folder, or in a pack in its place. A torn pack has none; who reads runs names it."""
     try:
-        _check_file(path, LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
+        return os.path.lexists(folder / RECORD) or packed_file(folder / RECORD) is not None
+    except CorruptRecordError:
+        return False
 
 
 def _check_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> None:
@@ -300,5 +321,9 @@ def _check_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> No
         raise CorruptRecordError(f"{path.name} is a link")
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
         raise CorruptRecordError(f"{path.name} is no file")
-    if found.st_size > most_bytes:
+    _check_size(path, found.st_size, most_bytes)
+
+
+def _check_size(path: Path, nbytes: int, most_bytes: int) -> None:
+    if nbytes > most_bytes:
         raise CorruptRecordError(f"{path.name} is larger than {most_bytes} bytes")

@@ -1,6 +1,5 @@
 """Which jobs run, and what came of all: what an earlier run of the same key has answered is not run again."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from suite.process.signals import Interruptions
 from suite.records.claim import claim_folder, run_folders
 from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
-from suite.records.store import RECORD, StoredRecord, read_record
+from suite.records.store import StoredRecord, has_record, read_record
 from suite.records.temporary import remove_abandoned
 from suite.run.job import Job
 from suite.run.recorder import Kept, Lane, run_and_record
@@ -91,9 +90,9 @@ def answer_of(job: Job, folder: Path, say: Callable[[str], None] | None = None) 
     What failed, ran out of memory or was cut short does not; nor what was refused unrun and would not be refused now.
     `say`: told of a record that cannot be read.
     """
-    for run_folder in reversed(list(takewhile(Path.exists, run_folders(folder, job.run_key)))):
+    for run_folder in reversed(list(takewhile(_is_taken, run_folders(folder, job.run_key)))):
         try:
-            record = read_record(run_folder) if os.path.lexists(run_folder / RECORD) else None
+            record = read_record(run_folder) if has_record(run_folder) else None
         except CorruptRecordError as error:
             if say is not None:
                 say(one_line(f"{run_folder}: damaged, so the case is run again: {error}"))
@@ -103,6 +102,10 @@ def answer_of(job: Job, folder: Path, say: Callable[[str], None] | None = None) 
             is_answer = record.status in ANSWERS and not is_overtaken
             return StoredRecord(record=record, folder=run_folder) if is_answer else None
     return None
+
+
+def _is_taken(run_folder: Path) -> bool:
+    return run_folder.exists() or has_record(run_folder)
 
 
 def exit_code(records: Sequence[Record], *, is_sweep: bool) -> int:

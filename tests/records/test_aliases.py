@@ -1,9 +1,9 @@
 """Every committed record means what it meant when it was written, by the names of today."""
 
+import io
 import json
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,9 +16,10 @@ from suite.records.case import comparable
 from suite.records.code import code_named_in
 from suite.records.metrics import METRICS
 from suite.records.record import record_from_json
-from suite.records.store import read_record
+from suite.records.store import SAMPLES, read_file, read_record
+from suite.records.tables import LARGEST_TABLE_BYTES
+from tests.records.factory import REFERENCE, committed
 
-RESULTS = Path(__file__).parents[2] / "results" / "reference"
 TIERS = ["workload=quality", "task=tiers"]
 PHASES = ("decode", "prefill", "train")
 MODES = {
@@ -31,8 +32,7 @@ MODES = {
 @cache
 def every_record():
     """Content and record of every committed run."""
-    contents = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.rglob("record.json"))]
-    return [(content, record_from_json(content)) for content in contents]
+    return [(content, record_from_json(content)) for _, content in committed()]
 
 
 def of_mla():
@@ -109,8 +109,8 @@ def test_old_settings_are_read_under_todays_names():
 
 
 def test_old_metrics_are_read_under_todays_names():
-    folder = next(path.parent for path in RESULTS.glob("cpu/quality/*/samples.parquet"))
-    before = pq.read_table(folder / "samples.parquet").to_pylist()
+    folder, _ = next(committed(REFERENCE / "cpu" / "quality"))
+    before = pq.read_table(io.BytesIO(read_file(folder / SAMPLES, LARGEST_TABLE_BYTES))).to_pylist()
     after = read_record(folder).readings
     assert {row["metric"] for row in before} >= {"answered", "recoverable"}
     assert [reading.value for reading in after] == [row["value"] for row in before]
