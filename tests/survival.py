@@ -31,7 +31,7 @@ VICTIMS = ("parent", "worker", "both")
 CASES = 24
 START_UP_S, SOME_CASES_S = 4.0, 1.8
 SWEEP = (
-    *("-m", "geometry=tiny", "measure=smoke", "report=false", "attention=mha,gqa,mla"),
+    *("-m", "geometry=tiny", "measure=smoke", "attention=mha,gqa,mla"),
     *("seq_len=64,96", "dtype=float32,bfloat16", "phase=decode,prefill"),
 )
 

@@ -16,7 +16,7 @@ def arguments_of(sweep: str, *, full: bool, again: bool) -> list[str]:
     """Return what `suite run` is told for one of the sweeps. Only timed ones can be measured precisely."""
     precisely = PRECISELY if full and sweep in TIMED else ()
     anew = ("resume=false",) if again else ()
-    return ["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", "report=false", *anew, *precisely]
+    return ["-m", f"sweep={sweep}", f"hydra.sweep.dir={RESULTS}", *anew, *precisely]
 
 
 def demo(*, full: bool = False, again: bool = False) -> int:

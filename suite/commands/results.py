@@ -161,7 +161,8 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
             complain(f"{found.folder}: {reason}")
         if not found.folder.is_dir():  # it is packed already
             continue
-        if others := sorted({part.name for part in found.folder.iterdir()} - {RECORD, *FILES}):
+        parts = [part for part in found.folder.rglob("*") if part.is_symlink() or not part.is_dir()]
+        if others := sorted({part.relative_to(found.folder).as_posix() for part in parts} - {RECORD, *FILES}):
             say(one_line(f"{found.folder}: stays as it is, since it holds {', '.join(others)}"))
         else:
             runs.setdefault(found.folder.parent, []).append(found.folder)
@@ -320,6 +321,7 @@ def _copy(one: StoredRecord, into: Path) -> None:
     with claim_new_folder(into, one.record.run_key) as claim:
         try:
             for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):
+                (claim.folder / name).parent.mkdir(exist_ok=True)
                 write_whole(claim.folder / name, read_blocks(one.folder / name))
         except BaseException:
             shutil.rmtree(claim.folder, ignore_errors=True)

@@ -9,9 +9,9 @@ from suite.rl.tuning import best_of, of_trial
 from suite.theory.hardware import hardware_from
 
 DEFAULT_DTYPES = {"cuda": "bfloat16"}
-"""Of a device; elsewhere float32."""
+"""The default dtype by device; elsewhere float32."""
 DEVICE_DTYPES = ("bfloat16", "float16", "float32")
-"""What a projection is of by default: the first that the device has a published peak of."""
+"""A projection is of the first of these that the device has a published peak of."""
 
 
 def _default_dtype(device: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 def whole_number(
     settings: Mapping[str, Any], name: str, *, at_least: int, at_most: int | None = None, where: str = ""
 ) -> int:
-    """A whole number from the settings. Raises ValueError, in one sentence, for anything else."""
+    """Return a whole number from the settings. Raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < at_least or (at_most is not None and value > at_most):
@@ -17,12 +17,12 @@ def whole_number(
 
 
 def optional_whole_number(settings: Mapping[str, Any], name: str, *, at_least: int = 1) -> int | None:
-    """The same, or None where the settings have null."""
+    """Return the same, or None where the settings have null."""
     return None if _given(settings, name) is None else whole_number(settings, name, at_least=at_least)
 
 
 def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
-    """A number above zero from the settings. Raises ValueError, in one sentence, for anything else."""
+    """Return a number above zero from the settings. Raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name, where)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError(f"{where}{name} must be a number above 0; got {value!r}")
@@ -30,15 +30,23 @@ def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") 
 
 
 def not_negative(settings: Mapping[str, Any], name: str) -> float:
-    """A number of at least zero from the settings. Raises ValueError, in one sentence, for anything else."""
+    """Return a number of at least zero from the settings. Raises ValueError, in one sentence, for anything else."""
     value = _given(settings, name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise ValueError(f"{name} must be a number of at least 0; got {value!r}")
     return float(value)
 
 
+def true_or_false(settings: Mapping[str, Any], name: str) -> bool:
+    """Return a switch from the settings. Raises ValueError, in one sentence, for anything else."""
+    value = settings.get(name)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false; got {value!r}")
+    return value
+
+
 def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, where: str = "") -> Any:
-    """A value from a list of choices. Raises ValueError, naming them, for anything else."""
+    """Return a value from a list of choices. Raises ValueError, naming them, for anything else."""
     value, allowed = _given(settings, name, where), tuple(allowed)
     if value not in allowed:
         raise ValueError(f"{where}{name} must be one of {', '.join(map(str, allowed))}; got {value!r}")
@@ -46,7 +54,7 @@ def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, wh
 
 
 def _given(settings: Mapping[str, Any], name: str, where: str = "") -> Any:
-    """A setting's value. Raises ValueError where the command line took the setting away."""
+    """Return a setting's value. Raises ValueError where the command line took the setting away."""
     if name not in settings:
         raise ValueError(f"{where}{name} must have a value; got none")
     return settings[name]

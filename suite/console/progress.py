@@ -82,8 +82,9 @@ class Terminal:
             self._running.clear()
             self._live.stop()
 
-    def recorded(self, stored: Sequence[StoredRecord], when: str = "before") -> None:
-        """Cases that need not run, since their records lie there already."""
+    def recorded(self, stored: Sequence[StoredRecord], *, by_another: bool = False) -> None:
+        """Tell which cases need not run, since their records lie there already."""
+        when = "meanwhile, by another process" if by_another else "before"
         for one in stored:
             self._take(one.record, was_there=True)
         if self._is_sweep and stored:
@@ -94,14 +95,15 @@ class Terminal:
             again = row("recorded", f"{started_at(one.record)}, not measured again; resume=false does")
             say(*self._whole(one.record, one.folder), again)
 
-    def held_elsewhere(self, case: Case) -> None:
-        """A case that another process runs into the same folder. Said once, however often it is found so."""
+    def elsewhere(self, case: Case) -> None:
+        """Tell once of a case that another process runs into the same folder, however often it is found so."""
         if case.id not in self._elsewhere:
             del self._waiting[case.id]
             self._elsewhere.add(case.id)
             say(one_line(f"another process is running {case.id}"))
 
-    def starting(self, case: Case) -> None:
+    def started(self, case: Case) -> None:
+        """Tell of a case that begins."""
         if not self._is_sweep:
             say(one_line(case.id))
         elif not self._has_header:
@@ -110,7 +112,12 @@ class Terminal:
         self._running[case.id] = case, time.monotonic()
         self._live.refresh()
 
+    def notice(self, text: str) -> None:
+        """Print a sentence about something unusual."""
+        say(text)
+
     def finished(self, record: Record, folder: Path) -> None:
+        """Tell of a case that ended."""
         del self._running[record.case.id]
         self._take(record, was_there=False)
         say(*([self._line(record)] if self._is_sweep else self._whole(record, folder)))

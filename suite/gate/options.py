@@ -17,7 +17,7 @@ Sweep = Annotated[str, typer.Option(help="The named sweep whose cases judge.")]
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
-    """`finish` runs a command, says in one sentence what a user can cause, and exits."""
+    """Build the application. `finish` runs a command, says in one sentence what a user can cause, and exits."""
     application = typer.Typer(
         rich_markup_mode=None, invoke_without_command=True, help="Refuse what became slower, larger or other."
     )

@@ -39,7 +39,7 @@ def pack(root: Path, files: Iterable[Path], archive: Path, *, most_bytes: int = 
         for file in files:
             tar.add(file, file.relative_to(root).as_posix(), filter=_nobodys)
         for run in sorted(root.rglob(RECORD), key=lambda path: path.stat().st_mtime):
-            parts = [part for part in sorted(run.parent.iterdir()) if part.is_file()]
+            parts = [part for part in sorted(run.parent.rglob("*")) if part.is_file()]
             if packed.tell() + sum(part.stat().st_size for part in parts) > most_bytes - ENDING_BYTES:
                 left_out += 1
                 continue
@@ -57,7 +57,7 @@ def write_pack(folder: Path, runs: Sequence[Path]) -> int:
     """
     old = read_pack(folder / PACK) if (folder / PACK).exists() else {}
     names = {run: [*files] for run, files in old.items()}
-    names |= {run.name: [part.name for part in run.iterdir() if part.name in (RECORD, *FILES)] for run in runs}
+    names |= {run.name: [name for name in (RECORD, *FILES) if (run / name).exists()] for run in runs}
     content = {
         run: {name: _content_of(folder, run, name, old) for name in of_run} for run, of_run in sorted(names.items())
     }

@@ -31,6 +31,7 @@ NEVER_IN_ID = (
     "parts",
     "report",
     "workers",
+    "objective",
 )
 """Settings that say how, not what, is measured; they and all below them stay out of the id."""
 

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.records.record import FILES, PLAIN_NAME, RECORD, CorruptRecordError
+from suite.records.record import FILES, OVERRIDES, PLAIN_NAME, RECORD, CorruptRecordError
 
 PACK = "runs.zip"
+OVERRIDES_FOLDER = OVERRIDES.partition("/")[0]
 LARGEST_PACK_BYTES, LARGEST_INDEX_BYTES = 512 << 20, 8 << 20
 MOST_PACKED_FILES = 50_000
 """The largest of results/reference has 1,000 files, and an index of 110 kB."""
@@ -89,11 +90,11 @@ def packed_file(path: Path) -> PackedFile | None:
 
     A folder that is there counts in place of the pack's. Raises CorruptRecordError for a pack that cannot be read.
     """
-    folder = path.parent
+    folder = path.parent.parent if path.parent.name == OVERRIDES_FOLDER else path.parent
     pack = folder.parent / PACK
     if os.path.lexists(folder) or not os.path.lexists(pack):
         return None
-    entry = read_pack(pack).get(folder.name, {}).get(path.name)
+    entry = read_pack(pack).get(folder.name, {}).get(path.relative_to(folder).as_posix())
     return None if entry is None else PackedFile(pack=pack, entry=entry)
 
 

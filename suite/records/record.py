@@ -22,7 +22,9 @@ STEP = "step"
 PLAIN_NAME = re.compile(r"\w[\w.-]{0,199}")
 RUN_KEY = DIGEST = re.compile(r"[0-9a-f]{64}")
 RECORD = "record.json"
-SAMPLES, TELEMETRY, TRACE = FILES = ("samples.parquet", "telemetry.parquet", "trace.json.gz")
+SAMPLES, TELEMETRY, TRACE = ("samples.parquet", "telemetry.parquet", "trace.json.gz")
+OVERRIDES = ".hydra/overrides.yaml"
+FILES = (SAMPLES, TELEMETRY, TRACE, OVERRIDES)
 """All that may lie beside a record."""
 LONGEST_REASON, LONGEST_ID = 300, 4096
 """Ids of ours have at most 339 letters."""

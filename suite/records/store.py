@@ -119,6 +119,7 @@ def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = Mapp
     content |= scrubbed({part: content[part] for part in PRIVATE_PARTS})
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     for name, written in {**beside, RECORD: text.encode()}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         write_whole(folder / name, written)
 
 

@@ -1,29 +1,30 @@
-"""A case that is to run, known to be right in itself, and what is known of it before it does."""
+"""A case that is to run, known to be right in itself, with all that is known of it beforehand."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
-from suite.configuration.files import locate
-from suite.configuration.values import one_of
-from suite.console.summary import Summarise, plain, summary_by
+from suite.compose.inapplicable import OF_THE_COMMAND, no_such_setting, unused_of
+from suite.compose.point import IS_FIXED, SweepPoint, group_of
+from suite.configuration.files import locate, read_yaml
+from suite.configuration.values import one_of, true_or_false
 from suite.measure.precision import MATMUL_PRECISIONS
 from suite.measure.repeats import Effort
 from suite.measure.telemetry.sampler import checked
 from suite.records import numbers
-from suite.records.case import Case, run_key
+from suite.records.case import Case, case_from, run_key, without_inapplicable
 from suite.records.environment import gpu_memory_bytes
 from suite.records.limits import capacity_bytes, most_threads
 from suite.theory.roofline import MeasuredCeilings
 
 LARGEST = 2**63 - 1
-"""What an integer of a table, or a generator's seed, can hold."""
+"""The largest integer of a table, and the largest seed of a generator."""
 
 
 class PlannedWork(Protocol):
-    """What is needed of a workload's plan here; see suite.measure.workload.Plan for all of it."""
+    """The part of a workload's plan that is needed here; suite.measure.workload.Plan is all of it."""
 
     device: str
     dtype: str
@@ -47,12 +48,12 @@ class Job:
     case: Case
     settings: Mapping[str, Any]
     plan: PlannedWork
-    summarise: Summarise = plain
-    """Tells what its record comes to."""
+    overrides: Sequence[str] = ()
+    """The overrides that repeat it, as Hydra has them, without paths."""
 
     @property
     def is_projection(self) -> bool:
-        """A workload that names no code to run: its plan is all there is."""
+        """True if the workload names no code to run: its plan is all there is."""
         return "_target_" not in self.settings["workload"]
 
     @property
@@ -62,7 +63,7 @@ class Job:
 
     @property
     def projects(self) -> bool:
-        """What it finds is no measurement: a projection, or a workload that simulates."""
+        """True if results are projected or simulated."""
         return self.is_projection or bool(self.settings["workload"].get("projects", False))
 
     @cached_property
@@ -90,18 +91,47 @@ class Job:
 
     @property
     def stays(self) -> bool:
-        """Whether its process takes the next case too: a context on a GPU takes seconds to make."""
+        """True if its process takes the next case too: a context on a GPU takes seconds to make."""
         return self.plan.device == "cuda"
 
 
-def job_for(case: Case, settings: Mapping[str, Any], summary: str | None = None) -> Job:
-    """Raises ValueError, before anything is allocated, for settings that are wrong in themselves."""
+def job_of(point: SweepPoint) -> Job:
+    """Make the case of a point and its settings. Raises ValueError, before anything is allocated, for names that do not
+    exist and for values that are wrong in themselves."""
+    _check_names(point)
+    of_case = {key: value for key, value in point.settings.items() if key not in OF_THE_COMMAND}
+    # First: an option is as the phase has it, and a workload may have none.
+    settings = without_inapplicable({**of_case, **dict.fromkeys(unused_of(point))})
+    case = case_from(settings, chosen=point.chosen, named=point.named, strange=point.inapplicable)
     _check_numbers(settings)
     Effort.from_settings(settings)
     one_of(settings, "matmul_precision", (None, *MATMUL_PRECISIONS))
     checked(settings)
     plan = locate(settings["workload"]["plan"])(settings)
-    return Job(case=case, settings=settings, plan=plan, summarise=summary_by(summary))
+    return Job(case=case, settings=settings, plan=plan, overrides=point.overrides)
+
+
+def _check_names(point: SweepPoint) -> None:
+    of_workload = {group_of(key) for key in point.of_workload}
+    named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"} | of_workload
+    if unknown := sorted(set(point.settings) - named_in_file - set(point.chosen)):
+        raise ValueError(_unknown(unknown[0], point))
+    if missing := sorted(named_in_file - set(point.settings)):
+        raise ValueError(f"{missing[0]} must have a value; got none")
+    for key in point.fixed if not point.is_sweep else ():
+        raise ValueError(IS_FIXED.format(key=key, option=point.chosen[group_of(key)]))
+    for name in point.settings["workload"]["axes"]:
+        if name not in point.chosen and isinstance(value := point.settings.get(name), list | dict):
+            raise ValueError(f"{name} must be one value; got {value!r}")
+    true_or_false(point.settings, "profile")
+
+
+def _unknown(key: str, point: SweepPoint) -> str:
+    """Say why a setting is none of a case's."""
+    if key not in point.of_task:
+        return no_such_setting(key)
+    task, workload = point.chosen["task"], point.chosen["workload"]
+    return f"task={task} sets {key}, which is none of workload={workload}'s settings: it is another workload's task"
 
 
 def _check_numbers(value: Any, key: str = "") -> None:

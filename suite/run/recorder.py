@@ -1,4 +1,4 @@
-"""One case through a worker into its record, whatever becomes of it."""
+"""One case through a worker into its record, in success and failure alike."""
 
 import json
 import time
@@ -7,28 +7,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from suite import __version__
-from suite.console.progress import Terminal
 from suite.measure.repeats import Effort, shortfall
 from suite.measure.telemetry.sampler import Telemetry, Watch
 from suite.measure.telemetry.turns import EnergyTurns
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
+from suite.records.case import Case
 from suite.records.claim import NAME_LENGTH, Claim
 from suite.records.code import code_digest
 from suite.records.derived import by_launch
 from suite.records.environment import commit, environment, source_digest
-from suite.records.plain_text import say
-from suite.records.record import REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
-from suite.records.store import write_record
+from suite.records.record import OVERRIDES, REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
+from suite.records.store import StoredRecord, write_record
 from suite.records.telemetry import TELEMETRY, series_bytes
 from suite.run.job import Job
 from suite.statistics.intervals import lag1_autocorrelation
 from suite.theory.roofline import MeasuredCeilings
 
 Ceilings = dict[tuple[str, str, int, str | None], MeasuredCeilings]
-"""By device, dtype, number of threads and the precision of float32 products."""
+"""Measured ceilings by device, dtype, number of threads and the precision of float32 products."""
 CHECKPOINTS = "checkpoints"
 """A folder beside the runs', for those that were not finished."""
 COMPLAINTS = "worker.log"
@@ -36,34 +35,56 @@ COMPLAINTS = "worker.log"
 UNDONE = Status.INTERRUPTED, "interrupted before it was done"
 
 
-@dataclass(kw_only=True)
-class Kept:
-    """What the cases of a sweep share, those side by side too."""
+class Listener(Protocol):
+    """Told what becomes of cases, one call at a time, from any thread."""
 
-    terminal: Terminal
+    def recorded(self, stored: Sequence[StoredRecord], *, by_another: bool = False) -> None:
+        """Take records that lie there already, so that their cases need not run.
+
+        `by_another`: another process has written them meanwhile.
+        """
+
+    def elsewhere(self, case: Case) -> None:
+        """Take a case that another process runs into the same folder. May be called again for the same one."""
+
+    def started(self, case: Case) -> None:
+        """Take a case that begins."""
+
+    def finished(self, record: Record, folder: Path) -> None:
+        """Take the record of a case that ended, written into its folder."""
+
+    def notice(self, text: str) -> None:
+        """Take a sentence about something unusual, such as a worker that was stopped."""
+
+
+@dataclass(kw_only=True)
+class SharedState:
+    """State that all cases of a sweep share, those side by side too."""
+
+    listener: Listener
     workers: int
     resume: bool
     turns: EnergyTurns = field(default_factory=EnergyTurns)
     ceilings: Ceilings = field(default_factory=dict)
-    saying: Lock = field(default_factory=Lock)
-    """Held to print and to write a record: one at a time."""
+    print_lock: Lock = field(default_factory=Lock)
+    """Held to call the listener and to write a record: one at a time."""
     measuring_ceilings: Lock = field(default_factory=Lock)
-    """Once for all, and not one beside the other."""
+    """Held while ceilings are measured: once for all, and not one beside the other."""
 
-    def say(self, text: str) -> None:
-        """A line of its own for whoever watches, from any thread."""
-        with self.saying:
-            say(text)
+    def notice(self, text: str) -> None:
+        """Tell the listener a sentence, from any thread."""
+        with self.print_lock:
+            self.listener.notice(text)
 
 
 @dataclass(kw_only=True)
-class Lane:
-    """What cases that follow one another share: of those side by side, each has a lane of its own."""
+class WorkerSlot:
+    """A worker and the state of the cases that follow one another in it. Cases side by side have a slot each."""
 
-    kept: Kept
+    state: SharedState
     worker: Worker
     _telemetry: dict[str, Telemetry] = field(default_factory=dict)
-    """By its settings, since a sweep may vary them. Not of all lanes, since a source remembers what it saw last."""
+    """Watchers by their settings, which a sweep may vary. Slots share none: a source remembers its last reading."""
 
     def watch(self, settings: Mapping[str, Any]) -> Watch:
         key = json.dumps(settings, sort_keys=True)
@@ -74,7 +95,7 @@ class Lane:
 
 @dataclass(kw_only=True)
 class _Received:
-    """What a case has sent so far."""
+    """Messages of a case so far, put together."""
 
     outcome: tuple[Status, str | None] = UNDONE
     readings: list[Reading] = field(default_factory=list)
@@ -96,26 +117,31 @@ class _Received:
         self.outcome = message.get("outcome", self.outcome)
 
 
-def run_and_record(lane: Lane, job: Job, claim: Claim) -> Record:
-    """Run a case, write its record into the claimed folder and say so."""
-    kept = lane.kept
-    with kept.saying:
-        kept.terminal.starting(job.case)
+def run_and_record(slot: WorkerSlot, job: Job, claim: Claim) -> Record:
+    """Run a case, write its record into the claimed folder and tell the listener."""
+    state = slot.state
+    with state.print_lock:
+        state.listener.started(job.case)
     started_at, start = datetime.now(UTC), time.perf_counter()
     complaints = claim.folder / COMPLAINTS
-    received = _received(lane, job, complaints)
+    received = _received(slot, job, complaints)
     duration_s = time.perf_counter() - start
-    with kept.saying:
+    with state.print_lock:
         complaints.unlink(missing_ok=True)  # what it says of a death is in the record, without its paths
         record = _record(job, received, started_at, duration_s)
-        write_record(record, claim.folder, received.files)
-        kept.turns.took(record)
-        kept.terminal.finished(record, claim.folder)
+        write_record(record, claim.folder, {**received.files, OVERRIDES: overrides_file(job.overrides)})
+        state.turns.took(record)
+        state.listener.finished(record, claim.folder)
     return record
 
 
-def _received(lane: Lane, job: Job, complaints: Path) -> _Received:
-    """All that came of a case until it ended or was interrupted."""
+def overrides_file(overrides: Sequence[str]) -> bytes:
+    """Write overrides as Hydra's own .hydra/overrides.yaml does: a list of strings."""
+    return "".join(f"- {json.dumps(override, ensure_ascii=False)}\n" for override in overrides).encode() or b"[]\n"
+
+
+def _received(slot: WorkerSlot, job: Job, complaints: Path) -> _Received:
+    """Run a case and return its messages until it ended or was interrupted."""
     received = _Received()
     if job.refusal is not None:
         received.take({"outcome": (Status.UNSUPPORTED, job.refusal), "facts": {REFUSED_UNRUN: True}})
@@ -123,17 +149,17 @@ def _received(lane: Lane, job: Job, complaints: Path) -> _Received:
         received.take({"readings": constant_readings(job.plan.constants()), "facts": job.plan.facts()})
         received.outcome = (Status.OK, None)
     else:
-        _watch_and_measure(lane, job, complaints, received)
-    if lane.kept.workers > 1:
-        received.facts["side_by_side"] = lane.kept.workers
+        _watch_and_measure(slot, job, complaints, received)
+    if slot.state.workers > 1:
+        received.facts["side_by_side"] = slot.state.workers
     return received
 
 
-def _watch_and_measure(lane: Lane, job: Job, complaints: Path, received: _Received) -> None:
-    watch = lane.watch(job.settings["telemetry"])
+def _watch_and_measure(slot: WorkerSlot, job: Job, complaints: Path, received: _Received) -> None:
+    watch = slot.watch(job.settings["telemetry"])
     try:
         with watch:
-            _measure(lane, job, complaints, received, watch)
+            _measure(slot, job, complaints, received, watch)
     except TaskInterruptedError:
         pass  # the outcome that nothing has replaced says so
     finally:
@@ -142,38 +168,38 @@ def _watch_and_measure(lane: Lane, job: Job, complaints: Path, received: _Receiv
         received.files |= {TELEMETRY: series_bytes(watch.samples)} if watch.samples else {}
 
 
-def _measure(lane: Lane, job: Job, complaints: Path, received: _Received, watch: Watch) -> None:
+def _measure(slot: WorkerSlot, job: Job, complaints: Path, received: _Received, watch: Watch) -> None:
     """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
 
     def messages(task: str, arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         threads, stays = job.plan.threads, job.stays
-        for message in lane.worker.run(task, arguments, threads=threads, complaints=complaints, stays=stays):
+        for message in slot.worker.run(task, arguments, threads=threads, complaints=complaints, stays=stays):
             watch.told(message)
             received.take(message)
             yield message
 
-    plan, precision, kept = job.plan, job.settings.get("matmul_precision"), lane.kept
+    plan, precision, state = job.plan, job.settings.get("matmul_precision"), slot.state
     if job.is_course:
-        for _ in messages("course", _of_course(kept, job, complaints.parent.parent)):
+        for _ in messages("course", _of_course(state, job, complaints.parent.parent)):
             pass
         return
     key = (plan.device, plan.dtype, plan.threads, precision)
-    if key not in kept.ceilings:
+    if key not in state.ceilings:
         begun = time.perf_counter()
         watch.told({"phase": "ceilings"})
         asked = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
-        with kept.measuring_ceilings:
-            for message in messages("ceilings", asked) if key not in kept.ceilings else ():
+        with state.measuring_ceilings:
+            for message in messages("ceilings", asked) if key not in state.ceilings else ():
                 if "result" in message:
-                    kept.ceilings[key] = message["result"]
+                    state.ceilings[key] = message["result"]
         received.durations_s["ceilings"] = time.perf_counter() - begun
-        if key not in kept.ceilings:
+        if key not in state.ceilings:
             return
-    ceilings, effort = kept.ceilings[key], Effort.from_settings(job.settings)
+    ceilings, effort = state.ceilings[key], Effort.from_settings(job.settings)
     predicted_s = plan.predicted_step_s(ceilings)
     launches = effort.launches_for(predicted_s)
     arguments = {"settings": job.settings, "ceilings": ceilings, "launches": launches}
-    takes_energy = kept.turns.is_due(job.case, job.settings["telemetry"])
+    takes_energy = state.turns.is_due(job.case, job.settings["telemetry"])
     for _ in messages("case", {**arguments, "takes_energy": takes_energy}):
         pass
     for launch in range(1, launches):
@@ -192,22 +218,23 @@ def _measure(lane: Lane, job: Job, complaints: Path, received: _Received, watch:
 
 
 def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
-    """Return what launches a case had, and how far neighbouring samples of one are alike, by span."""
+    """Return the launches of a case, and how far neighbouring samples of a launch are alike, by span."""
     timed = [reading for reading in readings if reading.metric == "latency_s"]
-    spans = {span: by_launch(one for one in timed if one.span == span) for span in {one.span for one in timed}}
+    names = {reading.span for reading in timed}
+    spans = {name: by_launch(reading for reading in timed if reading.span == name) for name in names}
     alike = {span: lag1_autocorrelation(values) for span, values in sorted(spans.items())}
     each = "allocations in one process" if job.stays else "a fork of one process" if FORKS else "a process"
     return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": alike}
 
 
-def _of_course(kept: Kept, job: Job, folder: Path) -> dict[str, Any]:
-    """What a course is told: it goes on from its checkpoint where an unfinished run of the same key left one."""
+def _of_course(state: SharedState, job: Job, folder: Path) -> dict[str, Any]:
+    """Return the arguments of a course: it goes on from the checkpoint that an unfinished run of the same key left."""
     checkpoint = folder / CHECKPOINTS / f"{job.run_key[:NAME_LENGTH]}.pt"
-    if not kept.resume:
+    if not state.resume:
         checkpoint.unlink(missing_ok=True)
     # A counter has the energy of all that runs beside it.
     is_off = job.projects or job.settings["telemetry"]["energy"] == "none"
-    no_energy = "off" if is_off else "side_by_side" if kept.workers > 1 else None
+    no_energy = "off" if is_off else "side_by_side" if state.workers > 1 else None
     return {
         "settings": job.settings,
         "shared": folder,

@@ -34,7 +34,7 @@ CASES = {
     "GQA reads 128 tokens": ("attention=gqa", "geometry=llama-3.2-1b", "phase=prefill", "seq_len=128"),
 }
 """Unlike each other: from 15 µs, which the interpreter shares, to 35 ms of arithmetic, and two bound by memory."""
-QUIET = ("telemetry=off", "report=false", "resume=false", "measure.cold_steps=0")
+QUIET = ("telemetry=off", "resume=false", "measure.cold_steps=0")
 ASIDE = ("measure", "telemetry", "profile", "resume", "price_per_device_hour", "backend")
 """Settings that say how a case is measured; what ran is asked of the record."""
 ROOT = Path(__file__).resolve().parents[2]

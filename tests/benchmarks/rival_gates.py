@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from suite.gate.busy import busy
+from suite.gate.selftest import busy
 from suite.statistics.proportions import wilson
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,9 @@ def main() -> int:
 
 
 def settings_of_the_sweep() -> dict[str, Any]:
-    from suite.commands.run import compose, is_left_out, job_of
+    from suite.compose.compose import compose
+    from suite.compose.sweeps import is_left_out
+    from suite.run.job import job_of
 
     with tempfile.TemporaryDirectory() as folder:
         composed = compose(["-m", "sweep=gate", f"hydra.sweep.dir={folder}"])

@@ -3,7 +3,8 @@
 import pytest
 
 from suite.commands.demo import LEARNT, TIMED, arguments_of
-from suite.commands.run import compose, job_of
+from suite.compose.compose import compose
+from suite.run.job import job_of
 
 ONE_POINT = {"demo_rl": ["algorithm=grpo"], "demo_quality": ["attention=mha"]}
 ONE_TIMED = ["attention=mla", "geometry=tiny", "seq_len=64"]

@@ -8,8 +8,10 @@ import pytest
 
 from suite.commands.gpu import NEEDED, main
 from suite.commands.gpu_parts import Budget, _backends, _finished, _part, _sweep, policy_arguments
-from suite.commands.run import compose, is_left_out, job_of
+from suite.compose.compose import compose
+from suite.compose.sweeps import is_left_out
 from suite.configuration.files import choices, read_yaml
+from suite.run.job import job_of
 from tests.lm.checkpoint.test_sizes import LLAMA
 
 PLAN = read_yaml("gpu.yaml")

@@ -205,7 +205,10 @@ def test_merging_writes_nowhere_but_into_new_folders_of_runs(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out.startswith("1 runs copied")
     assert said.err.count("run_key must be 64 hexadecimal digits") == 3
-    assert "files must hold digests of samples.parquet, telemetry.parquet, trace.json.gz alone" in said.err
+    assert (
+        "files must hold digests of samples.parquet, telemetry.parquet, trace.json.gz, .hydra/overrides.yaml alone"
+        in said.err
+    )
     copied = {f"results/{whole.name[:16]}/{name}" for name in ("record.json", "samples.parquet")}
     assert set(everything_below(tmp_path / "home")) == {*copied, "suite/__init__.py", "results/.merge.lock"}
     assert (tmp_path / "home" / "suite" / "__init__.py").read_text() == "mine"

@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from suite.commands.run import compose, is_left_out, job_of, main
+from suite.commands.run import main
+from suite.compose.compose import compose
+from suite.compose.sweeps import is_left_out
 from suite.records.case import comparable
 from suite.records.record import Evidence, Status
 from suite.records.store import read_contents, read_record
+from suite.run.job import job_of
 from suite.theory.geometry import geometry_names
 from tests.conftest import heard
 from tests.records.factory import committed
@@ -33,7 +36,7 @@ ELSEWHERE = (f"hydra.searchpath=[file://{FOREIGN / 'conf'}]", "measure=smoke")
 
 
 def run(folder, *arguments):
-    code = main([*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "report=false"])
+    code = main([*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"])
     return code, [stored.record for stored in read_contents([folder]).stored]
 
 
@@ -67,7 +70,7 @@ def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path, capsy
 def test_a_record_tells_cold_from_warm_and_keeps_a_trace_when_asked(tmp_path, capsys):
     code, (record,) = run(tmp_path, *SMALL, "measure.cold_steps=1", "profile=true", *UNWATCHED)
     assert code == 0
-    assert set(record.files) == {"samples.parquet", "trace.json.gz"}
+    assert set(record.files) == {"samples.parquet", "trace.json.gz", ".hydra/overrides.yaml"}
     assert "telemetry" not in record.provenance
     assert record.provenance["energy"] == {"state": "off"}
     assert not {"telemetry", "price_per_device_hour"} & set(record.case.extras)
@@ -239,7 +242,7 @@ def test_what_is_wrong_in_itself_is_one_sentence_and_nothing_runs(tmp_path, caps
 
 def test_another_configuration_than_that_of_runs_is_refused(tmp_path, capsys):
     assert main(["--config-name", "gate", f"hydra.run.dir={tmp_path}"]) == 2
-    assert "the configuration must have all that conf/run.yaml has" in capsys.readouterr().err
+    assert "conf/run.yaml says what a case is, and no other takes its place" in capsys.readouterr().err
 
 
 def test_every_geometry_named_in_the_refusal_exists(tmp_path, capsys):
@@ -477,7 +480,7 @@ def test_what_was_refused_for_want_of_memory_is_run_where_there_is_more(tmp_path
 
 def test_two_runs_of_one_sweep_at_once_share_its_cases(tmp_path):
     command = [sys.executable, "-m", "suite.commands.run", "-m", *SMALL, "attention=mha,gqa,mla", "seq_len=32,64"]
-    command += [f"hydra.sweep.dir={tmp_path}", "report=false"]
+    command += [f"hydra.sweep.dir={tmp_path}"]
     other = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     while not list(tmp_path.glob("*/claim.lock")) and other.poll() is None:
         time.sleep(0.01)
@@ -510,7 +513,7 @@ def test_a_group_of_another_workload_is_null_in_a_sweep_of_both():
 def test_a_sweep_ends_with_what_became_of_its_cases_and_its_page(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = ["-m", *ELSEWHERE, "workload=behaving,unsupported,killed", "seq_len=1,2", "hydra.sweep.dir=results/odd"]
-    assert main(arguments) == 1
+    assert main([*arguments, "report=true"]) == 1
     said = capsys.readouterr().out
     rows = [line.split() for line in said.splitlines()]
     assert ["workload", "cases", "ok", "unsupported", "failed", "took"] in rows

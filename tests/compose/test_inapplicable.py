@@ -2,10 +2,11 @@
 
 import pytest
 
-from suite.commands.run import job_of, main
+from suite.commands.run import main
 from suite.compose.compose import compose
 from suite.compose.inapplicable import OF_EVERY_PLAN, has_use_for, unused_of, used_by
 from suite.configuration.files import choices, locate, read_yaml
+from suite.run.job import job_of
 from tests.commands.test_run import ELSEWHERE, FOREIGN, SMALL, cases
 
 APPLICABLE = {
@@ -64,7 +65,18 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
     # And whatever else workloads share is refused when it is named, and null unless plans ask for it.
     shared = {*read_yaml("run.yaml"), *read_yaml("run.yaml")["hydra"]} - {"defaults", "parts", "leave_out"}
     shared |= {"attention", "geometry", "backend", "hardware", "task", "policy", "recipe", "algorithm"}
-    for name in shared - {"hydra", "resume", "report", "workers", "help", "output_subdir", "job", "run", "sweep"}:
+    for name in shared - {
+        "hydra",
+        "resume",
+        "report",
+        "workers",
+        "objective",
+        "help",
+        "output_subdir",
+        "job",
+        "run",
+        "sweep",
+    }:
         assert has_use_for(point, name) == (name in told), name
     nulls = {name for name in unused_of(point) if settings[name] is not None}
     assert nulls == set()

@@ -2,10 +2,11 @@
 
 import pytest
 
-from suite.commands.run import job_of, main, without_left_out
+from suite.commands.run import main
 from suite.compose.compose import compose
-from suite.compose.parts import checked_parts, overrides_of
+from suite.compose.sweeps import checked_parts, overrides_of, without_left_out
 from suite.records.store import read_contents
+from suite.run.job import job_of
 from tests.commands.test_run import FOREIGN, SMALL
 
 
@@ -18,7 +19,7 @@ def sweep(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_text("\n".join(("# @package _global_", *lines)))
         places = f"hydra.searchpath=[file://{tmp_path / 'conf'},file://{FOREIGN / 'conf'}]"
-        return ("-m", places, f"hydra.sweep.dir={tmp_path / 'results'}", "report=false", "sweep=several")
+        return ("-m", places, f"hydra.sweep.dir={tmp_path / 'results'}", "sweep=several")
 
     return written
 

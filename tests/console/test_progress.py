@@ -23,7 +23,7 @@ def swept(*records, stored=()):
     with Terminal([record.case for record in (*stored, *records)], is_sweep=True) as terminal:
         terminal.recorded([StoredRecord(record=record, folder=Path("results") / "x") for record in stored])
         for record in records:
-            terminal.starting(record.case)
+            terminal.started(record.case)
             terminal.finished(record, Path("results") / "x")
     terminal.summary(Path("results"))
 
@@ -67,10 +67,10 @@ def test_two_that_run_side_by_side_have_one_header_a_line_each_at_their_end_and_
     monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
     first, second, third = took(build(), 90.0), took(build(attention="gqa"), 30.0), took(build(attention="mha"), 30.0)
     with Terminal([record.case for record in (first, second, third)], is_sweep=True, workers=2) as terminal:
-        terminal.starting(first.case)
-        terminal.starting(second.case)
+        terminal.started(first.case)
+        terminal.started(second.case)
         terminal.finished(second, Path("results") / "x")
-        terminal.starting(third.case)
+        terminal.started(third.case)
         terminal.finished(first, Path("results") / "x")
     said = capsys.readouterr().out
     lines = [line.split()[:2] for line in said.splitlines()[1:] if " done: " not in line]
@@ -80,7 +80,7 @@ def test_two_that_run_side_by_side_have_one_header_a_line_each_at_their_end_and_
 
 def test_what_did_not_run_is_counted(capsys):
     with Terminal([build().case, build(seq_len=1).case], is_sweep=True) as terminal:
-        terminal.held_elsewhere(build().case)
+        terminal.elsewhere(build().case)
     terminal.summary(Path("results"))
     said = capsys.readouterr().out
     assert f"another process is running {build().case.id}" in said
@@ -92,7 +92,7 @@ def test_in_a_terminal_a_live_line_says_what_runs_and_leaves_nothing_behind(tmp_
     import pty
 
     shown, theirs = pty.openpty()
-    arguments = ["-m", "geometry=tiny", "seq_len=32,64", "measure=smoke", "report=false", f"hydra.sweep.dir={tmp_path}"]
+    arguments = ["-m", "geometry=tiny", "seq_len=32,64", "measure=smoke", f"hydra.sweep.dir={tmp_path}"]
     environment = {**os.environ, "TERM": "xterm", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     process = subprocess.Popen(
         [sys.executable, "-m", "suite.commands.run", *arguments],
@@ -127,6 +127,6 @@ def test_no_text_of_a_record_moves_the_cursor_or_commands_a_ci_system(status, ca
         ]
         swept(records[0], stored=[records[1]])
         with Terminal([records[0].case], is_sweep=False) as alone:
-            alone.starting(records[0].case)
+            alone.started(records[0].case)
             alone.finished(records[0], Path("results") / text)
         assert harmful(capsys.readouterr().out) == []

@@ -5,15 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from suite.commands.run import compose, job_of, main
+from suite.commands.run import main
+from suite.compose.compose import compose
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, locate, workload_definition
 from suite.console.record import answer
 from suite.console.summary import Summary, summary_by, summary_of
-from suite.gate.pairing import is_judged_by_seed
-from suite.gate.seed_pairs import judging_of
+from suite.gate.rules.fingerprint import is_judged_by_seed
+from suite.gate.stored.seed_pairs import judging_of
 from suite.records.case import comparable, without
 from suite.records.record import Status
 from suite.records.store import read_contents
+from suite.run.job import job_of
 from tests.records.factory import build, committed
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
@@ -64,7 +66,7 @@ def test_a_record_of_an_unknown_workload_has_a_plain_summary():
 
 @pytest.mark.parametrize("arguments", [["-m", "seq_len=64,65"], ["seq_len=64"]], ids=["sweep", "alone"])
 def test_a_foreign_workloads_records_are_told_as_its_yaml_says(arguments, tmp_path, capsys):
-    folders = [f"hydra.run.dir={tmp_path}", f"hydra.sweep.dir={tmp_path}", "report=false", "measure=smoke"]
+    folders = [f"hydra.run.dir={tmp_path}", f"hydra.sweep.dir={tmp_path}", "measure=smoke"]
     assert main([*arguments, searched(FOREIGN / "conf"), "workload=summed", *folders]) == 0
     told = capsys.readouterr().out
     assert ("summed up" if "-m" in arguments else "sum        of 64") in told

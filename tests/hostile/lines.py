@@ -146,7 +146,7 @@ def all_lines() -> Iterator[list[str]]:
             yield ["run", form.format(group=group, option=option, upper=option.upper())]
         for value in VALUES:
             yield ["run", f"{group}={value}"]
-            yield ["run", "-m", f"{group}={value}", "report=false"]
+            yield ["run", "-m", f"{group}={value}"]
     for flag in FLAGS:
         yield from (["run", flag], ["run", flag, "seq_len=64"], ["run", "-m", flag, "seq_len=64,128"])
     for key in OF_HYDRA:
@@ -155,7 +155,7 @@ def all_lines() -> Iterator[list[str]]:
                 yield ["run", f"hydra.{key}={value}", "geometry=tiny"]
     for value in VALUES:
         for name in ("leave_out", "parts", "sweep", "workers"):
-            yield ["run", "-m", f"{name}={value}", "seq_len=64,128", "report=false"]
+            yield ["run", "-m", f"{name}={value}", "seq_len=64,128"]
         yield ["run", value]
     for command_name, options in OPTIONS.items():
         words = command_name.split()

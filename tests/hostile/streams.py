@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "projection": ("run", "workload=projection", "hardware=h100-sxm5-80gb", "geometry=tiny"),
     "refused": ("run", "nope=1"),
     "one case": ("run", *OF_RUNS),
-    "sweep": ("run", "-m", "attention=mha,gqa", "report=false", *OF_RUNS),
+    "sweep": ("run", "-m", "attention=mha,gqa", *OF_RUNS),
     "doctor": ("doctor",),
     "explain": ("explain", "mla", "--lang", "zh"),
     "list": ("results", "list", "whole"),

@@ -2,11 +2,13 @@
 
 import pytest
 
-from suite.commands.run import compose, job_of, main
+from suite.commands.run import main
+from suite.compose.compose import compose
 from suite.quality.tasks import tiers, two_hop
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.store import read_contents
+from suite.run.job import job_of
 from tests.measure import courses
 from tests.quality.cases import TINY_QUALITY, settings
 
@@ -18,7 +20,7 @@ def _few_are_held_out(monkeypatch):
 
 
 def run(folder, *arguments):
-    code = main([*TINY_QUALITY, *arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "report=false"])
+    code = main([*TINY_QUALITY, *arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"])
     return code, [stored.record for stored in read_contents([folder]).stored]
 
 

@@ -11,8 +11,8 @@ from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.records import pack as packs
 from suite.records.claim import claim_folder
 from suite.records.pack import PACK, pack_bytes, read_pack
-from suite.records.record import CorruptRecordError
-from suite.records.store import load, read_contents, read_file, read_record
+from suite.records.record import OVERRIDES, CorruptRecordError
+from suite.records.store import load, read_contents, read_file, read_record, write_record
 from suite.records.telemetry import Sample, read_series
 from tests.records.factory import build, store
 
@@ -36,7 +36,12 @@ def packed(sweep):
 
 
 def files_of(folder):
-    return {run.name: {file.name: file.read_bytes() for file in run.iterdir()} for run in folder.iterdir()}
+    return {
+        run.name: {
+            file.relative_to(run).as_posix(): file.read_bytes() for file in sorted(run.rglob("*")) if file.is_file()
+        }
+        for run in folder.iterdir()
+    }
 
 
 def test_a_pack_is_read_as_its_folders(sweep):
@@ -49,6 +54,17 @@ def test_a_pack_is_read_as_its_folders(sweep):
     assert load(sweep).equals(table)
     assert [read_series(stored.record, stored.folder) for stored in before.stored] == series
     assert {run: {name: read_file(sweep / run / name, 1 << 20) for name in of} for run, of in files.items()} == files
+
+
+def test_overrides_are_packed_with_their_run(tmp_path, capsys):
+    record = build()
+    with claim_folder(tmp_path / "sweep", record.run_key) as claim:
+        write_record(record, claim.folder, {OVERRIDES: b"- seed=1\n"})
+    assert pack([tmp_path / "sweep"], remove=True) == 0
+    (stored,) = read_contents([tmp_path / "sweep"]).stored
+    assert read_file(stored.folder / OVERRIDES, 100) == b"- seed=1\n"
+    assert merge([tmp_path / "sweep"], tmp_path / "all") == verify([tmp_path / "sweep", tmp_path / "all"]) == 0
+    assert "2 runs with" in capsys.readouterr().out
 
 
 def test_equal_runs_make_equal_packs(sweep):

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from suite.commands.run import compose, job_of, main
+from suite.commands.run import main
+from suite.compose.compose import compose
 from suite.configuration.files import read_choice
 from suite.records.metrics import METRICS
 from suite.records.record import Status
@@ -17,6 +18,7 @@ from suite.records.rl_metrics import PHASES
 from suite.records.store import read_contents
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import is_held_out
+from suite.run.job import job_of
 from suite.run.recorder import CHECKPOINTS
 from tests.commands.test_run import ROOT, needs_process_groups
 from tests.measure import courses
@@ -24,7 +26,7 @@ from tests.rl.cases import TINY_RL, recipe, seeded, settings
 
 
 def run(folder, *arguments):
-    code = main([*TINY_RL, *arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}", "report=false"])
+    code = main([*TINY_RL, *arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"])
     return code, [stored.record for stored in read_contents([folder]).stored]
 
 

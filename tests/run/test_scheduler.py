@@ -3,18 +3,18 @@
 from types import SimpleNamespace
 
 from suite.records.record import Status
-from suite.run.scheduler import answer_of
+from suite.run.scheduler import find_cached_record
 from tests.records.factory import build, store
 
 
 def test_the_newest_whole_record_of_a_key_answers_unless_it_failed(tmp_path):
     job = SimpleNamespace(run_key=build().run_key, refusal=None)
     first, second = store(tmp_path, build(), build())
-    assert answer_of(job, tmp_path).folder == second
+    assert find_cached_record(job, tmp_path).folder == second
     (second / "record.json").write_text("{")
     told = []
-    assert answer_of(job, tmp_path, say=told.append).folder == first
+    assert find_cached_record(job, tmp_path, notice=told.append).folder == first
     (line,) = told
     assert f"{second.name}: damaged, so the case is run again: record.json cannot be read" in line
     store(tmp_path, build(status=Status.FAILED, reason="broke"))
-    assert answer_of(job, tmp_path) is None
+    assert find_cached_record(job, tmp_path) is None

@@ -10,7 +10,7 @@ from suite.records.telemetry import Mark, gpus_of, read_series, telemetry_of
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SECOND, device
 
-SMALL = ("geometry=tiny", "seq_len=64", "measure=smoke", "report=false", "telemetry.period_s=0.02")
+SMALL = ("geometry=tiny", "seq_len=64", "measure=smoke", "telemetry.period_s=0.02")
 
 
 def suite(tmp_path, *arguments):

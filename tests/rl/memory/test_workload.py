@@ -1,6 +1,6 @@
 import pytest
 
-from suite.commands.run import compose, job_of
+from suite.compose.compose import compose
 from suite.console.rl_memory import fitting, summary
 from suite.console.summary import Summary
 from suite.measure.meter import Meter
@@ -8,6 +8,7 @@ from suite.records.case import Case
 from suite.records.metrics import METRICS
 from suite.records.record import Evidence, Record, Status
 from suite.rl.memory.workload import RlMemoryWorkload
+from suite.run.job import job_of
 from tests.rl.memory.cases import settings
 
 

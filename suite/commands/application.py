@@ -1,0 +1,236 @@
+"""The command line: options and help of every command. Each hands on to the module that does the work."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import suite
+from suite.gate.options import gate_application
+from suite.process.streams import refusing
+
+DONE = 0
+Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="By default results/.")]
+
+
+class Language(StrEnum):
+    """The languages of texts."""
+
+    en = "en"
+    zh = "zh"
+
+
+class Format(StrEnum):
+    """The formats of a report."""
+
+    html = "html"
+    markdown = "markdown"
+    csv = "csv"
+    readings = "readings"
+
+
+class Shell(StrEnum):
+    """The shells with tab completion."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
+def finish(command: Callable[[], int]) -> None:
+    """End the process with a command's exit code."""
+    raise SystemExit(refusing(command))
+
+
+def application() -> typer.Typer:
+    """Build the command line. The module of a command is imported when that command runs."""
+    app = typer.Typer(
+        # Plain help and errors: they read the same in a terminal, a log and under NO_COLOR.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=False,
+        context_settings={"help_option_names": ["--help", "-h"]},
+        help="Measure attention variants (MHA, MQA, GQA, MLA) on your own hardware.",
+    )
+
+    def show_version(asked: bool) -> None:
+        if asked:
+            print(f"mla-grpo-suite {suite.__version__}")
+            raise typer.Exit
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+        ] = False,
+    ) -> None:
+        pass
+
+    @app.command(help="The main job: a small sweep, then its page.")
+    def demo(
+        full: Annotated[bool, typer.Option("--full", help="Measure precisely; takes many minutes.")] = False,
+        again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.demo import demo as run_demo
+
+            return run_demo(full=full, again=again)
+
+        finish(command)
+
+    # Listed for --help only: main() hands `run` on before typer parses anything.
+    @app.command(
+        help="One case, or a sweep with -m; speaks Hydra.",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    )
+    def run(context: typer.Context) -> None:
+        def command() -> int:
+            from suite.commands.run import main
+
+            return main(context.args)
+
+        finish(command)
+
+    @app.command(help="The groups of settings, or the options of one with a sentence each.")
+    def ls(group: Annotated[str | None, typer.Argument(help="Such as geometry, sweep or algorithm.")] = None) -> None:
+        def command() -> int:
+            from suite.commands.ls import list_options
+
+            list_options(group)
+            return DONE
+
+        finish(command)
+
+    @app.command(help='Print a script for tab completion: eval "$(suite completion bash)".')
+    def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads it.")]) -> None:
+        def command() -> int:
+            from suite.commands.completion import script
+
+            print(script(shell.value), end="")
+            return DONE
+
+        finish(command)
+
+    @app.command(help="The page: results, several of them side by side.")
+    def report(
+        results: Annotated[
+            list[Path] | None, typer.Option(help="A folder of results, by default each in results/; may be repeated.")
+        ] = None,
+        label: Annotated[list[str] | None, typer.Option(help="A name for each folder, in order.")] = None,
+        format: Annotated[Format, typer.Option(help="The page, its tables as Markdown or CSV, or every reading.")] = (
+            Format.html
+        ),
+        lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
+        out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
+    ) -> None:
+        def command() -> int:
+            from suite.report.command import default_folders
+            from suite.report.command import report as write_report
+
+            folders = results or default_folders()
+            path, code = write_report(folders, label or [], format=format.value, lang=lang.value, out=out)
+            if path is not None:
+                print(f"Written: {path}")
+            return code
+
+        finish(command)
+
+    @app.command(help="What runs here, and why the rest does not.")
+    def doctor(
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.doctor import doctor as examine
+
+            return examine(as_json=as_json)
+
+        finish(command)
+
+    @app.command(help="Twenty lines with numbers computed for a model.")
+    def explain(
+        topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla or gqa.")],
+        geometry: Annotated[str | None, typer.Option(help="A published model's sizes, by name.")] = None,
+        lang: Annotated[Language, typer.Option(help="The text's language.")] = Language.en,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.explain import explain as explained
+
+            print(explained(topic, geometry=geometry, lang=lang.value), end="")
+            return DONE
+
+        finish(command)
+
+    app.add_typer(_results(), name="results")
+    app.add_typer(gate_application(finish), name="gate")
+    return app
+
+
+def _results() -> typer.Typer:
+    app = typer.Typer(
+        rich_markup_mode=None, no_args_is_help=True, help="The store: list, show, verify, merge or pack runs."
+    )
+
+    @app.command("list", help="A line for each run; damaged and unfinished ones are named.")
+    def list_(
+        folders: Folders = None,
+        status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON list and nothing else.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.results import list_runs
+
+            return list_runs(folders or [Path("results")], status=status, as_json=as_json)
+
+        finish(command)
+
+    @app.command(help="One run: what it measured, how it was checked and where it comes from.")
+    def show(
+        run: Annotated[str, typer.Argument(help="Its folder, or how its run key begins.")],
+        results: Annotated[list[Path] | None, typer.Option(help="Where to look; may be repeated.")] = None,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.results import show as show_run
+
+            return show_run(run, results or [Path("results")])
+
+        finish(command)
+
+    @app.command(help="Read every run whole and name what is wrong.")
+    def verify(folders: Folders = None) -> None:
+        def command() -> int:
+            from suite.commands.results import verify as verify_runs
+
+            return verify_runs(folders or [Path("results")])
+
+        finish(command)
+
+    @app.command(help="Copy every whole run into one folder; nothing is overwritten.")
+    def merge(
+        sources: Annotated[
+            list[Path], typer.Argument(metavar="SOURCE...", help="Folders of results, or archives that make gpu wrote.")
+        ],
+        into: Annotated[Path, typer.Option(help="The folder that gets them all.")],
+    ) -> None:
+        def command() -> int:
+            from suite.commands.results import merge as merge_runs
+
+            return merge_runs(sources, into)
+
+        finish(command)
+
+    @app.command(help="Pack the runs of each folder into one file there, which is read as they are.")
+    def pack(
+        folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
+        remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.results import pack as pack_runs
+
+            return pack_runs(folders, remove=remove)
+
+        finish(command)
+
+    return app
