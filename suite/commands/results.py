@@ -53,12 +53,12 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders)
-    stored = sorted(contents.stored, key=lambda one: (started_at(one.record), one.folder))
-    wanted = [one for one in stored if status in (None, one.record.status)]
+    stored = sorted(contents.stored, key=lambda run: (started_at(run.record), run.folder))
+    wanted = [run for run in stored if status in (None, run.record.status)]
     unread = [(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged if status in (None, DAMAGED)]
     unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
     if as_json:
-        say(json_text([*map(_as_json, wanted), *(_unread_json(*one) for one in unread)]))
+        say(json_text([*map(_as_json, wanted), *(_unread_json(*parts) for parts in unread)]))
     else:
         _print_table(_listed(wanted, unread))
         print(f"{len(wanted)} runs, {len(contents.damaged)} damaged, {len(contents.unfinished)} unfinished")
@@ -182,14 +182,14 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
 
 
 def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
-    """`folders`: by the folder that is read, the source that it stands for."""
+    """Copy the whole runs. `folders`: by the folder that is read, the source that it stands for."""
 
     def shown(folder: Path) -> Path:
         of = next((read for read in folders if folder.is_relative_to(read)), None)
         return folder if of is None else folders[of] / folder.relative_to(of)
 
     copied, known, damaged = 0, 0, bool(torn)
-    there = {digest_of(one.folder / RECORD) for one in _whole([into])}
+    there = {digest_of(run.folder / RECORD) for run in _whole([into])}
     for found in chain(torn, each_run(folders)):
         if isinstance(found, Path):
             complain(f"left out, unfinished: {shown(found)}")
@@ -226,14 +226,14 @@ def _checked(folders: Sequence[Path]) -> Sequence[Path]:
 
 
 def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, str]]) -> list[list[str]]:
-    """Rows of equal length; the last cell says what is wrong."""
-    names = telling_apart([one.record.case for one in stored])
+    """Return rows of equal length; the last cell says what is wrong."""
+    names = telling_apart([run.record.case for run in stored])
     rows = [["run", "status", "started", *(names or ["case"]), ""]]
-    for one in stored:
-        record = one.record
+    for run in stored:
+        record = run.record
         told = [value_of(record.case, name)[:LONGEST_CELL] for name in names] or [record.case.id]
         started = started_at(record)[:16].replace("T", " ")
-        rows.append([str(one.folder), str(record.status), started, *told, record.reason or ""])
+        rows.append([str(run.folder), str(record.status), started, *told, record.reason or ""])
     nothing = [""] * (len(rows[0]) - 3)
     return rows + [[str(folder), status, *nothing, reason] for folder, status, reason in unread]
 
@@ -245,10 +245,10 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
         say("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip())
 
 
-def _as_json(one: StoredRecord) -> dict[str, Any]:
-    record = one.record
+def _as_json(run: StoredRecord) -> dict[str, Any]:
+    record = run.record
     return {
-        "folder": str(one.folder),
+        "folder": str(run.folder),
         "run_key": record.run_key,
         "case_id": record.case.id,
         "status": str(record.status),
@@ -265,11 +265,12 @@ def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
 
 
 def _only(name: str, contents: Contents) -> Path:
-    """Raises CorruptRecordError where it is damaged, and ValueError where there is no such run or more than one."""
+    """Return the one run's folder. Raises CorruptRecordError where it is damaged, and ValueError where there is no such
+    run or more than one."""
     found = [
-        one.folder
-        for one in contents.stored
-        if one.folder.name == name or (len(name) >= SHORTEST_KEY and one.record.run_key.startswith(name))
+        run.folder
+        for run in contents.stored
+        if run.folder.name == name or (len(name) >= SHORTEST_KEY and run.record.run_key.startswith(name))
     ]
     if len(found) == 1:
         return found[0]
@@ -285,12 +286,12 @@ def _may_be_named(folder: Path, name: str) -> bool:
     return folder.name == name or (len(name) >= SHORTEST_KEY and folder.name.startswith(name))
 
 
-def _faults(one: StoredRecord) -> Iterable[str]:
-    """What a record that can be read still has against it."""
-    record, folder = one.record, one.folder
+def _faults(run: StoredRecord) -> Iterable[str]:
+    """Yield the faults of a record that can be read."""
+    record, folder = run.record, run.folder
     if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
         yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
-    yield from _faults_of_files(one)
+    yield from _faults_of_files(run)
     is_ours = record.environment.get("machine_id") == machine_id()
     parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
     parts["case"] = {**record.case.axes, **record.case.extras}
@@ -303,26 +304,26 @@ def _faults(one: StoredRecord) -> Iterable[str]:
         yield f"started_at is no time between {FIRST_YEAR} and now, so that any other run counts as newer"
 
 
-def _faults_of_files(one: StoredRecord) -> Iterable[str]:
-    """Of files beside the samples, which reading has compared already."""
-    for name, digest in one.record.files.items():
+def _faults_of_files(run: StoredRecord) -> Iterable[str]:
+    """Yield the faults of files beside the samples, which reading has compared already."""
+    for name, digest in run.record.files.items():
         try:
             if name == TELEMETRY:
-                check_series(one.record, one.folder)
-            elif name != SAMPLES and digest_of(one.folder / name) != digest:
+                check_series(run.record, run.folder)
+            elif name != SAMPLES and digest_of(run.folder / name) != digest:
                 yield f"{name} is not the file that {RECORD} was written with"
         except CorruptRecordError as error:
             yield str(error)
 
 
-def _copy(one: StoredRecord, into: Path) -> None:
-    """Into a folder that is new, so that nothing is overwritten; the record last: it is the commit point. What cannot
-    be copied whole leaves nothing."""
-    with claim_new_folder(into, one.record.run_key) as claim:
+def _copy(run: StoredRecord, into: Path) -> None:
+    """Copy a run into a folder that is new, so that nothing is overwritten; the record last: it is the commit point.
+    What cannot be copied whole leaves nothing."""
+    with claim_new_folder(into, run.record.run_key) as claim:
         try:
-            for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):
+            for name in (*dict.fromkeys((SAMPLES, *run.record.files)), RECORD):
                 (claim.folder / name).parent.mkdir(exist_ok=True)
-                write_whole(claim.folder / name, read_blocks(one.folder / name))
+                write_whole(claim.folder / name, read_blocks(run.folder / name))
         except BaseException:
             shutil.rmtree(claim.folder, ignore_errors=True)
             raise

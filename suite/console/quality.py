@@ -7,9 +7,8 @@ from suite.console.rl import cpu_s
 from suite.console.summary import Summary
 from suite.records import numbers
 from suite.records.derived import constant
-from suite.records.quality_metrics import TRAIN, below, within
+from suite.records.metrics import EVALUATE, TRAIN, below, within
 from suite.records.record import STEP, Record
-from suite.records.rl_metrics import EVALUATE
 
 MOST_KINDS = 6
 """Of question that are named."""

@@ -16,9 +16,8 @@ from suite.quality.cached import linear_probe_accuracy
 from suite.quality.heads import heads_of, without_head
 from suite.quality.plan import QualityPlan
 from suite.quality.tasks.task import HasDetails
-from suite.records.quality_metrics import CACHED, DECODE, HEAD_ABLATION, TRAIN, within
+from suite.records.metrics import CACHED, DECODE, EVALUATE, HEAD_ABLATION, TRAIN, within
 from suite.records.record import STEP, Reading, constant_readings
-from suite.records.rl_metrics import EVALUATE
 
 WARM_DECODES, TIMED_DECODES = 3, 30
 

@@ -85,14 +85,14 @@ def _content_of(folder: Path, run: str, name: str, old: Runs) -> bytes:
 
 
 def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Records name no user, and neither does what carries them."""
+    """Take the user's name out of a header, since records name none either."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
 
 
 def unpacked(archive: Path, into: Path) -> Path:
-    """The folder `into` with the archive's files. Raises CorruptRecordError for what is damaged, or not ours."""
+    """Return the folder `into` with the archive's files. Raises CorruptRecordError for what is damaged, or not ours."""
     into.mkdir(parents=True)
     try:
         if archive.stat().st_size > MOST_UNPACKED_BYTES:
@@ -138,7 +138,8 @@ class _Member(tarfile.TarInfo):
 
 
 def _files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
-    """Name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no file."""
+    """Return name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no
+    file."""
     with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as tar:
         for number, member in enumerate(tar):
             tar.members = []  # type: ignore[attr-defined]  # else it keeps every header

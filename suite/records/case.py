@@ -65,7 +65,7 @@ def _pairs(case: Case) -> dict[str, Any]:
 
 
 def telling_apart(cases: Sequence[Case]) -> list[str]:
-    """The axes and settings that differ between cases; the id has them all."""
+    """Return the axes and settings that differ between cases; the id has them all."""
     names = dict.fromkeys(name for case in cases for name in _pairs(case))
     return [name for name in names if len({value_of(case, name) for case in cases}) > 1]
 
@@ -78,14 +78,14 @@ def shared(cases: Sequence[Case]) -> str:
 
 
 def value_of(case: Case, name: str) -> str:
-    """The value under a name of `telling_apart`, as a table shows it."""
+    """Return the value under a name of `telling_apart`, as a table shows it."""
     value = _pairs(case).get(name)
     return "-" if value is None else str(value)
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with null for each axis that does not apply and with each option as it is in the case's phase, so
-    that equal cases have equal settings."""
+    """Return the settings with null for each axis that does not apply and with each option as it is in the case's
+    phase, so that equal cases have equal settings."""
     workload = settings["workload"]
     inapplicable = [axis for axis in workload.get("only", {}) if unmet(settings, axis)]
     unused = [name for name in workload.get("unused", ()) if name in settings]
@@ -136,7 +136,7 @@ _NOTHING = object()
 
 
 def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """The settings without these dotted keys."""
+    """Return the settings without these dotted keys."""
     result = dict(settings)
     for key in keys:
         first, _, rest = key.partition(".")
@@ -163,20 +163,20 @@ def case_from(
 
 
 def run_key(case: Case, settings: Mapping[str, Any]) -> str:
-    """sha256 over the case, its resolved settings, the code that it reaches and this machine."""
+    """Return the sha256 over the case, its resolved settings, the code that it reaches and this machine."""
     parts = [case.id, json.dumps(settings, sort_keys=True), code_digest(settings), machine_id()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _chosen_or_set(settings: Mapping[str, Any], chosen: Mapping[str, str], key: str) -> Any:
-    """A group's option by its name; null where the workload has no use for it. Behind an @ stands where its settings
-    are, if not under the group's name."""
+    """Return a group's option by its name; null where the workload has no use for it. Behind an @ stands where its
+    settings are, if not under the group's name."""
     found = value_under(settings, key.rpartition("@")[2])
     return chosen[key] if key in chosen and found is not None else found
 
 
 def value_under(settings: Mapping[str, Any], key: str) -> Any:
-    """The value under a dotted key; None where the command line took it away."""
+    """Return the value under a dotted key; None where the command line took it away."""
     value: Any = settings
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -184,11 +184,11 @@ def value_under(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value that may stand in an id: one line, and the same on every machine, so without its paths."""
+    """Return a value that may stand in an id: one line, and the same on every machine, so without its paths."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
     return value if text is None else of_setting(name, " ".join(text.split()))
 
 
 def as_typed(value: Any) -> str:
-    """A setting as an id and a command line write it."""
+    """Return a setting as an id and a command line write it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

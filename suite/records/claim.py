@@ -40,7 +40,7 @@ class Claim:
 
 
 def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
-    """Where runs of this key lie, the first one first: without end, whether they exist or not."""
+    """Yield the places of runs of this key, the first one first, without end, whether they exist or not."""
     assert RUN_KEY.fullmatch(run_key), f"a run key has 64 hexadecimal digits; got {run_key!r}"
     for number in itertools.count(1):
         folder = parent / (run_key[:NAME_LENGTH] if number == 1 else f"{run_key[:NAME_LENGTH]}-{number}")
@@ -49,7 +49,7 @@ def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
 
 
 def claim_folder(parent: Path, run_key: str) -> Claim | None:
-    """The folder for a new run of this key, made where it is not there. None where a living process holds it.
+    """Return the folder for a new run of this key, made where it is not there; None where a living process holds it.
 
     A folder with a record is never touched again: a further run gets the next number. Nor is a link.
     """
@@ -70,7 +70,7 @@ def claim_folder(parent: Path, run_key: str) -> Claim | None:
 
 
 def claim_new_folder(parent: Path, run_key: str) -> Claim:
-    """The first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
+    """Return the first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
     parent.mkdir(parents=True, exist_ok=True)
     for folder in run_folders(parent, run_key):
         if has_record(folder):
@@ -102,7 +102,7 @@ def alone_in(parent: Path) -> Iterator[None]:
 
 
 def _hold(folder: Path) -> Claim | None:
-    """None where a living process holds it."""
+    """Lock a run's folder; None where a living process holds it."""
     from filelock import FileLock, Timeout  # here, since whoever only reads records needs none
 
     lock = FileLock(folder / LOCK)

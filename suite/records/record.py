@@ -64,7 +64,7 @@ class Reading:
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
-    """Quantities by span and metric that do not change from step to step."""
+    """Return quantities by span and metric that do not change from step to step."""
     return [
         Reading(step=0, span=span, metric=metric, value=value)
         for span, of_span in quantities.items()
@@ -91,7 +91,7 @@ class Record:
     """sha256 of each file beside record.json, by name, once it is written."""
 
     def as_json(self) -> dict[str, Any]:
-        """The record without its readings."""
+        """Return the record without its readings."""
         return {
             "schema": SCHEMA,
             "case": {
@@ -159,7 +159,7 @@ def record_from_json(content: Any) -> Record:
 
 
 def _files(content: Mapping[str, Any]) -> dict[str, str]:
-    """Names and digests; records of version 0.1 have none."""
+    """Return names and digests; records of version 0.1 have none."""
     files = _object(content, "files") if "files" in content else {}
     for name, digest in files.items():
         if name not in FILES or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
@@ -168,7 +168,7 @@ def _files(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
-    """What runs are joined by is shown, sorted and made into names of folders: one line, and no way out of one."""
+    """Check what runs are joined by, which is shown, sorted and made into names of folders: one line, no way out."""
     if not RUN_KEY.fullmatch(run_key):
         raise CorruptRecordError(f"run_key must be 64 hexadecimal digits in lower case; got {run_key[:80]!r}")
     if not PLAIN_NAME.fullmatch(case.workload):

@@ -77,7 +77,8 @@ class Room:
     """Of axes and settings: each is a column of tables."""
 
     def name(self, names: Iterable[str]) -> None:
-        """Raises CorruptRecordError where these and those of other records are too many, and adds none then."""
+        """Add names. Raises CorruptRecordError where these and those of other records are too many, and adds none
+        then."""
         together = self.names.union(names)
         if len(together) > MOST_NAMES:
             raise CorruptRecordError(f"the cases of one command have at most {MOST_NAMES} axes and settings together")
@@ -87,7 +88,7 @@ class Room:
         self.left += HELD_A_BYTE * read_bytes
 
     def take(self, nbytes: int) -> None:
-        """Raises CorruptRecordError where there is no room left, and takes nothing then."""
+        """Take room. Raises CorruptRecordError where there is no room left, and takes nothing then."""
         if nbytes > self.left:
             raise CorruptRecordError("what was read before it is all that one command holds; name fewer folders")
         self.left -= nbytes
@@ -145,7 +146,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "")
 
 
 def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """The same for a file that a person named: what a link points to is written, and the link stays."""
+    """Write a file that a person named in the same way: what a link points to is written, and the link stays."""
     place = Path(os.path.realpath(path))
     if place.is_symlink():  # it leads in a circle
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
@@ -193,7 +194,7 @@ def _reading_today(row: dict[str, Any]) -> Reading:
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:
-    """Every run below the given folders, in a stable order. Nothing found there stops the rest.
+    """Return every run below the given folders, in a stable order. Nothing found there stops the rest.
 
     `room`: for all that a command reads, where it calls this more than once.
     """
@@ -213,7 +214,7 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
 def each_run(
     roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None
 ) -> Iterator[StoredRecord | Damage | Path]:
-    """The same one by one, for whoever keeps none of them: a record, or why there is none, or an unfinished folder."""
+    """Yield the same one by one, to keep none of them: a record, or why there is none, or an unfinished folder."""
     damaged: list[Damage] = []
     begun = {folder: names for root in roots for folder, names in folders_below(root, damaged) if _is_begun(names)}
     yield from damaged
@@ -230,14 +231,14 @@ def each_run(
 
 
 def _is_begun(names: Iterable[str]) -> bool:
-    """A run was begun in a folder with these names."""
+    """True if a run was begun in a folder with these names."""
     found = {name for name in names if name in (RECORD, SAMPLES, LOCK) or name.endswith(PART)}
     is_gates = any(name.removesuffix(PART) in (JUDGEMENT, SUMMARY) for name in names)
     return not found.isdisjoint((RECORD, SAMPLES, LOCK)) or (bool(found) and not is_gates)
 
 
 def load(path: str | Path) -> "pd.DataFrame":
-    """Every reading below a results folder, one a row.
+    """Return every reading below a results folder, one a row.
 
     Columns: `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of the case;
     then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s` and
@@ -268,7 +269,7 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
     }
     if not record.readings:
         yield {**common, "metric": None}
-    names = [one.name for one in fields(Reading)]
+    names = [field.name for field in fields(Reading)]
     for reading in record.readings:
         metric = METRICS.get(reading.metric)
         numbers = {name: getattr(reading, name) for name in names}

@@ -28,8 +28,8 @@ class Damage:
 
 
 def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, frozenset[str]]]:
-    """Each folder, `root` first, and the names in it. Links are not followed; a folder that is not read is named in
-    `damaged`, and the rest goes on."""
+    """Yield each folder, `root` first, and the names in it. Links are not followed; a folder that is not read is named
+    in `damaged`, and the rest goes on."""
     left, waiting = MOST_IN_ALL, [(root, 0)]
     while waiting:
         folder, levels = waiting.pop()
@@ -85,7 +85,7 @@ def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
 
 
 def _listed(folder: Path, most: int) -> tuple[frozenset[str] | None, list[str]]:
-    """All names and those of folders; none where there are more than `most`."""
+    """Return all names and those of folders; none where there are more than `most`."""
     names, inner = [], []
     with os.scandir(folder) as entries:
         for entry in entries:

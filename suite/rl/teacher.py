@@ -20,8 +20,8 @@ from suite.measure.made_once import made_once
 from suite.measure.meter import Meter
 from suite.records.case import comparable
 from suite.records.code import code_digest, code_named_in
+from suite.records.metrics import EVALUATE
 from suite.records.record import Reading
-from suite.records.rl_metrics import EVALUATE
 from suite.rl.base import new_decoder
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import taught

@@ -12,8 +12,8 @@ from suite.measure.course import CourseFailedError
 from suite.measure.devices import device_for
 from suite.measure.meter import Meter
 from suite.measure.streams import python_stream
+from suite.records.metrics import BASE, EVALUATE
 from suite.records.record import Reading, constant_readings
-from suite.records.rl_metrics import BASE, EVALUATE
 from suite.rl.base import base_model, new_decoder
 from suite.rl.experience import completions_of, scores_of
 from suite.rl.named import begin_stage

@@ -41,7 +41,7 @@ def of_mla():
     return [(content, record) for content, record in runs if "mode" not in content["settings"]["attention"]]
 
 
-def test_an_old_record_of_mla_is_absorbed_where_todays_mla_is_not():
+def test_old_mla_is_absorbed_where_todays_is_not():
     found = {}
     for content, record in of_mla():
         axes = content["case"]["axes"]
@@ -52,7 +52,7 @@ def test_an_old_record_of_mla_is_absorbed_where_todays_mla_is_not():
     assert found == {(name, phase): absorbed.get((name, phase), {name}) for name, phase in found}
 
 
-def test_an_old_record_may_be_compared_with_a_new_one_of_its_name():
+def test_an_old_record_compares_with_a_new_one_of_its_name():
     for content, record in of_mla():
         axes, settings = record.case.axes, record.settings
         sizes = {key: value for key, value in settings["attention"].items() if f"attention.{key}" in record.case.extras}

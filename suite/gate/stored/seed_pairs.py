@@ -18,9 +18,8 @@ from suite.gate.output.sentences import POINTS, in_unit
 from suite.gate.rules.multiple_testing import Change
 from suite.gate.rules.tolerances import Tolerance
 from suite.gate.verdict import LATENCY
-from suite.records.quality_metrics import TEXT, TRAIN, below
+from suite.records.metrics import EVALUATE, PHASES, TEXT, TRAIN, below
 from suite.records.record import Reading, Record
-from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.statistics.paired import changes
 
 ACCURACY, ANSWER_ACCURACY, TEXT_LOSS = "heldout_accuracy", "answer_accuracy", "text_loss"

@@ -28,7 +28,7 @@ from suite.quality.compression.low_rank import factors_of
 from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
 from suite.quality.compression.windows import Window, evenly, read_windows, whole_windows
 from suite.quality.compression.words import CLASSES, Frequencies
-from suite.records.quality_metrics import DECODE, TEXT, within
+from suite.records.metrics import DECODE, TEXT, within
 from suite.records.record import Reading, constant_readings
 
 WARM_DECODES, TIMED_DECODES = 2, 12

@@ -18,7 +18,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.records.derived import noted
-from suite.records.quality_metrics import TEXT
+from suite.records.metrics import TEXT
 from suite.records.record import Reading, Status
 from suite.report.blocks import Text, say, say_or
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, runs_of

@@ -13,9 +13,8 @@ from itertools import accumulate, count, takewhile
 from statistics import median
 
 from suite.records import numbers
-from suite.records.quality_metrics import CACHED, DECODE, HEAD_ABLATION, below
+from suite.records.metrics import CACHED, DECODE, EVALUATE, HEAD_ABLATION, below
 from suite.records.record import STEP, Reading, Record
-from suite.records.rl_metrics import EVALUATE
 from suite.report.blocks import Text, joined, say
 from suite.report.model.experiment import (
     Arm,

@@ -13,8 +13,8 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from suite.records.derived import started_at
+from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record, Status
-from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, BLUE, GREEN, OTHER, RECIPE, VERMILION, Look, Style, looks, name_facets
