@@ -6,7 +6,7 @@ from suite.console.decode_cost import decoded
 from suite.console.summary import Summary
 from suite.records import numbers
 from suite.records.derived import constant, noted
-from suite.records.quality_metrics import TEXT, below
+from suite.records.metrics import TEXT, below
 from suite.records.record import Record
 
 LONGEST_EXPONENT = 700.0

@@ -7,9 +7,8 @@ from suite.console.rl import cpu_s
 from suite.console.summary import Summary
 from suite.records import numbers
 from suite.records.derived import constant
-from suite.records.quality_metrics import TRAIN, below, within
+from suite.records.metrics import EVALUATE, TRAIN, below, within
 from suite.records.record import STEP, Record
-from suite.records.rl_metrics import EVALUATE
 
 MOST_KINDS = 6
 """Of question that are named."""
@@ -34,21 +33,21 @@ def _lines(record: Record) -> list[tuple[str, str]]:
 
 
 def _brief(record: Record) -> str | None:
-    shares = _last(record, "answered")
+    shares = _last(record, "answer_accuracy")
     told = _named(shares, _groups(record)) or ([numbers.percent(shares[EVALUATE])] if EVALUATE in shares else [])
-    return f"answered {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None
+    return f"accuracy {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None
 
 
 def _shares(record: Record) -> Iterator[tuple[str, str]]:
     """The groups where a task has some; else the whole, and its kinds where they are few."""
-    shares, chance = _last(record, "answered"), constant(record, EVALUATE, "chance")
+    shares, chance = _last(record, "answer_accuracy"), constant(record, EVALUATE, "chance")
     guessing = "" if chance is None else f" (guessing {numbers.percent(chance)})"
     if groups := _named(shares, _groups(record)):
-        yield "answered", f"{', '.join(groups)}{guessing}"
+        yield "accuracy", f"{', '.join(groups)}{guessing}"
     elif EVALUATE in shares:
         asked = constant(record, EVALUATE, "questions_asked")
         of = "" if asked is None else f" of {numbers.count(asked)} held-out questions"
-        yield "answered", f"{numbers.percent(shares[EVALUATE])}{of}{guessing}"
+        yield "accuracy", f"{numbers.percent(shares[EVALUATE])}{of}{guessing}"
         kinds = _named(shares, [kind for span in shares if (kind := below(span, EVALUATE))])
         if 0 < len(kinds) <= MOST_KINDS:
             yield "", ", ".join(kinds)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from suite.console.summary import Summary
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
+from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
-from suite.records.rl_metrics import EVALUATE, PHASES
 
 SHOWN = {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
 MOST_PARTS = 4
