@@ -137,7 +137,7 @@ def efficiency():
     (build,) = [
         locate(dotted) for dotted in read_yaml("report.yaml")["sections"] if dotted.endswith("efficiency.build")
     ]
-    (first, *_) = load_texts("en").plain(build(read_results([REFERENCE / "cpu/rl"]))).tables
+    (first, *_) = load_texts("en").render_block(build(read_results([REFERENCE / "cpu/rl"]))).tables
     titles = [head.title for head in first.columns]
     wanted = [titles.index(title) for title in ("Arm", "Held equal", "Difference (points)", "In words", "Accuracy")]
     return [[str(cells[place]) for place in wanted] for cells in first.rows]
