@@ -59,8 +59,8 @@ class Reading:
     process_cpu_s: float | None = None
     involuntary_switches: int | None = None
     launch: int | None = None
-    """The launch of the case that a repeated timing belongs to, from 0; steps count from 0 in each. None where all are of
-    one, as in records of version 0.2 and older."""
+    """The launch of the case that a repeated timing belongs to, from 0; steps count from 0 in each. None where all are
+    of one, as in records of version 0.2 and older."""
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
