@@ -20,8 +20,8 @@ NOBODY, OTHER = "shared", "other"
 """An owner and a kind for what nothing says."""
 PEAK, PART = "held_peak_bytes", "held_bytes"
 ALLOCATOR_PEAK = "allocator_peak_bytes"
-"""The peak of a phase, as the device's own allocator counts: with its rounding, with memory that operators take and give
-back within themselves, and with memory that evaluations alone need."""
+"""The peak of a phase, as the device's own allocator counts it: with its rounding, with memory that operators take and
+give back within themselves, and with memory that evaluations alone need."""
 
 
 def span_of(phase: str, owner: str, kind: str) -> str:

@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from suite.gate.side_by_side.rounds import SAMPLES
 from suite.records.record import CorruptRecordError
 from suite.statistics.launches import effects
 from suite.statistics.student import t_quantile
+from tests.benchmarks.selftest_tables import tables_in
 
 BLOCKS = (1, 2, 3)
 RESAMPLES = 400
@@ -62,16 +64,16 @@ def read(folder: Path) -> list[list[Launches]]:
     benchmarks = [Benchmark(**one) for one in json.loads(about.read_text(encoding="utf-8"))["benchmarks"]]
     columns = {(one.case, one.span): one.column for one in benchmarks}
     runs = []
+    tables = tables_in(folder)
     for line in read_runs(folder):
-        table = folder / f"{line['name']}.parquet"
-        if (line["form"], line["slowed"]) == (TWO_WORKERS, 0) and table.exists():
-            runs.append(_log_ratios(table, columns))
+        if (line["form"], line["slowed"]) == (TWO_WORKERS, 0) and line["name"] in tables:
+            runs.append(_log_ratios(tables[line["name"]], columns))
     if not (runs := [run for run in runs if run]):
         raise ValueError(f"{folder} holds no identical run of two workers")
     return runs
 
 
-def _log_ratios(table: Path, columns: Mapping[tuple[str, str], str]) -> list[Launches]:
+def _log_ratios(table: Path | zipfile.Path, columns: Mapping[tuple[str, str], str]) -> list[Launches]:
     times: dict[tuple[str, str], dict[int, dict[int, dict[int, float]]]] = {}
     for sample in SAMPLES.rows_of(table.read_bytes()):
         key = sample["case"], sample["span"]

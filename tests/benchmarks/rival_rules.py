@@ -11,6 +11,7 @@ gate said in the same runs, by the clock that it chose.
 
 import argparse
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
 from suite.statistics.proportions import wilson
 from tests.benchmarks.rules import RULES, Rule
+from tests.benchmarks.selftest_tables import tables_in
 
 CLOCKS = ("wall_s", "thread_cpu_s")
 OURS = "the gate (its verdicts of these runs)"
@@ -61,14 +63,14 @@ def read(folder: Path) -> tuple[list[Run], int]:
     Raises ValueError where none is whole, or a benchmark's times are not two or more a side.
     """
     lines = {one["name"]: one for one in read_runs(folder) if one["form"] == TWO_WORKERS}
-    tables = {path.stem for path in folder.glob(f"{TWO_WORKERS}-*.parquet")}
-    runs = [_run(line, folder / f"{name}.parquet") for name, line in lines.items() if name in tables]
+    tables = {name: table for name, table in tables_in(folder).items() if name.startswith(f"{TWO_WORKERS}-")}
+    runs = [_run(line, tables[name]) for name, line in lines.items() if name in tables]
     if not runs:
         raise ValueError(f"{folder} holds no run of the self-test's two workers")
-    return runs, len(lines.keys() ^ tables)
+    return runs, len(lines.keys() ^ tables.keys())
 
 
-def _run(line: Mapping[str, object], table: Path) -> Run:
+def _run(line: Mapping[str, object], table: Path | zipfile.Path) -> Run:
     times: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
     for sample in SAMPLES.rows_of(table.read_bytes()):
         clocks = times.setdefault((sample["case"], sample["span"]), {clock: ([], []) for clock in CLOCKS})
