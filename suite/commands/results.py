@@ -12,9 +12,11 @@ from typing import Any
 
 from suite.console.record import answer, row
 from suite.console.summary import summary_of
+from suite.console.table import Column, has_colour, table_lines, terminal_width
+from suite.console.values import Value, values_json
 from suite.records import numbers
 from suite.records.archive import unpacked
-from suite.records.case import telling_apart, value_of
+from suite.records.case import Case, telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.environment import machine_id
@@ -40,6 +42,8 @@ from suite.records.walk import Damage
 DONE, BROKEN = 0, 4
 BLOCK_BYTES = 1 << 20
 SHORTEST_KEY, LONGEST_CELL = 4, 200
+LAST = 1000
+"""Rank of what is left out first where there is no room."""
 DAMAGED, UNFINISHED = "damaged", "unfinished"
 
 
@@ -53,15 +57,24 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders)
     stored = sorted(contents.stored, key=lambda one: (started_at(one.record), one.folder))
-    wanted = [one for one in stored if status in (None, one.record.status)]
-    unread = [(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged if status in (None, DAMAGED)]
+    wanted, torn = _with_values([one for one in stored if status in (None, one.record.status)])
+    damaged = [*contents.damaged, *torn]
+    unread = [(damage.folder, DAMAGED, damage.reason) for damage in damaged if status in (None, DAMAGED)]
     unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
     if as_json:
-        say(json_text([*map(_as_json, wanted), *(_unread_json(*one) for one in unread)]))
+        say(json_text([*(_as_json(*one) for one in wanted), *(_unread_json(*one) for one in unread)]))
     else:
-        _print_table(_listed(wanted, unread))
-        print(f"{len(wanted)} runs, {len(contents.damaged)} damaged, {len(contents.unfinished)} unfinished")
-    return BROKEN if contents.damaged else DONE
+        say(*_listed(wanted, unread))
+        say(f"{len(wanted)} runs, {len(damaged)} damaged, {len(contents.unfinished)} unfinished")
+    return BROKEN if damaged else DONE
+
+
+def find_run(name: str, folders: Sequence[Path]) -> Path:
+    """Return the folder of one run. `name`: that folder, or how its run key begins.
+
+    Raises ValueError where there is no such run, or more than one, and CorruptRecordError for a damaged one.
+    """
+    return Path(name) if os.path.lexists(Path(name) / RECORD) else _only(name, _read(folders))
 
 
 def show(name: str, folders: Sequence[Path]) -> int:
@@ -69,10 +82,8 @@ def show(name: str, folders: Sequence[Path]) -> int:
 
     Raises ValueError where there is no such run, or more than one.
     """
-    folder = Path(name)
     try:
-        if not os.path.lexists(folder / RECORD):
-            folder = _only(name, _read(folders))
+        folder = find_run(name, folders)
         record = read_record(folder)
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
@@ -185,27 +196,56 @@ def _checked(folders: Sequence[Path]) -> Sequence[Path]:
     return folders
 
 
-def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, str]]) -> list[list[str]]:
-    """Rows of equal length; the last cell says what is wrong."""
-    names = telling_apart([one.record.case for one in stored])
-    rows = [["run", "status", "started", *(names or ["case"]), ""]]
+def _with_values(stored: Sequence[StoredRecord]) -> tuple[list[tuple[StoredRecord, Sequence[Value]]], list[Damage]]:
+    """Read each run's headline values, one run at a time; those whose readings are damaged stand apart."""
+    found, torn = [], []
     for one in stored:
-        record = one.record
-        told = [value_of(record.case, name)[:LONGEST_CELL] for name in names] or [record.case.id]
-        started = started_at(record)[:16].replace("T", " ")
-        rows.append([str(one.folder), str(record.status), started, *told, record.reason or ""])
-    nothing = [""] * (len(rows[0]) - 3)
-    return rows + [[str(folder), status, *nothing, reason] for folder, status, reason in unread]
+        try:
+            is_ok = one.record.status is Status.OK
+            found.append((one, summary_of(read_record(one.folder)).values if is_ok else ()))
+        except CorruptRecordError as error:
+            torn.append(Damage(folder=one.folder, reason=str(error)))
+    return found, torn
 
 
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    plain = [list(map(one_line, cells)) for cells in rows]
-    widths = [max(map(len, column)) for column in zip(*plain, strict=True)]
-    for *cells, last in plain:
-        say("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip())
+def _listed(
+    stored: Sequence[tuple[StoredRecord, Sequence[Value]]], unread: Sequence[tuple[Path, str, str]]
+) -> list[str]:
+    """Lay out a line for each run, and before them the folder that all of them share."""
+    cases = [one.record.case for one, _ in stored]
+    folders = [*(one.folder for one, _ in stored), *(folder for folder, *_ in unread)]
+    above = Path(os.path.commonpath([folder.parent for folder in folders])) if folders else Path()
+    width, nothing = terminal_width(), [""] * len(unread)
+    results = [values[0].labelled if values else one.record.reason or "" for one, values in stored]
+    started = [started_at(one.record)[:16].replace("T", " ") for one, _ in stored]
+    statuses = [*(str(one.record.status) for one, _ in stored), *(status for _, status, _ in unread)]
+    columns = [
+        Column(title="run", cells=[str(folder.relative_to(above)) for folder in folders], is_name=True),
+        Column(title="status", cells=statuses, is_status=True),
+        *(
+            Column(title=name, cells=[*texts, *nothing], rank=2 + place)
+            for place, (name, texts) in enumerate(_settings(cases, is_narrow=width is not None).items())
+        ),
+        Column(title="result", cells=[*results, *(reason for *_, reason in unread)]),
+        Column(title="started", cells=[*started, *nothing], rank=LAST, is_name=True),
+    ]
+    lines = table_lines(columns, width=width, colour=has_colour())
+    return [one_line(f"runs below {above}:"), *lines] if folders else []
 
 
-def _as_json(one: StoredRecord) -> dict[str, Any]:
+def _settings(cases: Sequence[Case], *, is_narrow: bool) -> dict[str, list[str]]:
+    """Return columns of the settings that differ. `is_narrow`: those of several workloads share a column."""
+    workloads = {case.workload: [other for other in cases if other.workload == case.workload] for case in cases}
+    if is_narrow and len(workloads) > 1:
+        differing = {name: telling_apart(own) for name, own in workloads.items()}
+        texts = [" ".join(f"{name}={value_of(case, name)}" for name in differing[case.workload]) for case in cases]
+        return {"workload": [case.workload for case in cases], "settings": [text[:LONGEST_CELL] for text in texts]}
+    names = telling_apart(cases)
+    found = {name: [value_of(case, name)[:LONGEST_CELL] for case in cases] for name in names}
+    return found or {"case": [case.id for case in cases]}
+
+
+def _as_json(one: StoredRecord, values: Sequence[Value]) -> dict[str, Any]:
     record = one.record
     return {
         "folder": str(one.folder),
@@ -217,6 +257,7 @@ def _as_json(one: StoredRecord) -> dict[str, Any]:
         "started_at": record.provenance.get("started_at"),
         "machine_id": record.environment.get("machine_id"),
         "commit": record.provenance.get("commit"),
+        "values": values_json(values),
     }
 
 

@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping
 from suite.console.decode_cost import decoded
 from suite.console.rl import cpu_s
 from suite.console.summary import Summary
+from suite.console.values import Compared, Value, bytes_value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.derived import constant
+from suite.records.plain_text import one_line
 from suite.records.quality_metrics import TRAIN, below, within
 from suite.records.record import STEP, Record
 from suite.records.rl_metrics import EVALUATE
+from suite.statistics.paired import SHARE_MARGIN
 
 MOST_KINDS = 6
 """Of question that are named."""
@@ -17,7 +20,33 @@ MOST_KINDS = 6
 
 def summary(record: Record) -> Summary:
     """Tell what a decoder of workload=quality answers, and what its tokens cost."""
-    return Summary(lines=[*_lines(record), *decoded(record)], brief=_brief(record))
+    lines = [*_lines(record), *decoded(record)]
+    return Summary(lines=lines, brief=_brief(record), values=_values(record), compared=_compared(record))
+
+
+def _values(record: Record) -> list[Value]:
+    shares, kept = _last(record, "answered"), constant(record, "case", "cache_bytes_per_token")
+    if EVALUATE not in shares:
+        return []
+    values = [share_value("answered", "accuracy", shares[EVALUATE])]
+    for name in _groups(record):
+        if (span := within(EVALUATE, name)) in shares:
+            values.append(share_value(f"answered_{name}", one_line(name), shares[span]))
+    values.append(seconds_value("process_cpu_s", "CPU", cpu_s(record, TRAIN)))
+    return [*values, *([] if kept is None else [bytes_value("cache_bytes_per_token", "cache a token", kept)])]
+
+
+def _compared(record: Record) -> Compared | None:
+    shares, chance = _last(record, "answered"), constant(record, EVALUATE, "chance")
+    if EVALUATE not in shares:
+        return None
+    return Compared(
+        factors=("attention", "task", "geometry"),
+        says="accuracy",
+        scores={"": shares[EVALUATE]},
+        margin=SHARE_MARGIN,
+        bounds=(chance, 1.0),
+    )
 
 
 def _lines(record: Record) -> list[tuple[str, str]]:

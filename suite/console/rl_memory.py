@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from suite.console.summary import Summary
+from suite.console.values import Compared, bytes_value
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.record import Record
@@ -26,7 +27,18 @@ def summary(record: Record) -> Summary:
     lines = [("peak", f"{numbers.bytes_iec(peaks[phase])} in {phase} {where}; {others}")]
     lines += [("" if n else "of it", f"{name}  {numbers.bytes_iec(value)}") for n, (name, value) in enumerate(parts)]
     brief = f"{numbers.bytes_iec(peaks[phase])} in {phase}   fits {fits}"
-    return Summary(lines=[*lines, ("fits", fits)], brief=brief)
+    return Summary(
+        lines=[*lines, ("fits", fits)],
+        brief=brief,
+        values=[bytes_value("peak_bytes", "peak", peaks[phase])],
+        compared=Compared(
+            factors=("algorithm", "attention", "geometry", "precision"),
+            says="holds",
+            exact=peaks[phase],
+            exact_text=numbers.bytes_iec(peaks[phase]),
+            unit="bytes",
+        ),
+    )
 
 
 def fitting(record: Record) -> dict[int, int]:

@@ -1,9 +1,10 @@
 """What a record comes to in words: a workload's YAML names, under `summary`, the function that says it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suite.configuration.files import locate, workload_definition
+from suite.console.values import Compared, Value, latency, timed_values
 from suite.records.record import Record
 
 
@@ -15,20 +16,32 @@ class Summary:
     """Names and texts, where the record stands alone."""
     brief: str | None = None
     """Its part of a line among others."""
+    values: Sequence[Value] = ()
+    """Headline numbers, the most telling first."""
+    compared: Compared | None = None
+    """The number by which it is compared with others; None where there is none."""
 
 
 Summarise = Callable[[Record], Summary]
 
 
 def plain(record: Record) -> Summary:
-    """Tell nothing more of a record whose workload names no summary."""
-    return Summary()
+    """Tell the timings of a record whose workload names no summary."""
+    warm = latency(record, "layer")
+    compared = None if warm is None else Compared(factors=(), says="runs", interval=warm)
+    return Summary(values=timed_values(record), compared=compared)
 
 
 def summary_by(dotted: str | None) -> Summarise:
-    """Return the function of a dotted name. Raises ValueError where there is none."""
+    """Return the function of a dotted name; one that names no values gets the timings. Raises ValueError where there is
+    none."""
     found: Summarise = locate(dotted) if dotted is not None else plain
-    return found
+
+    def with_values(record: Record) -> Summary:
+        summary, timed = found(record), plain(record)
+        return summary if summary.values else replace(summary, values=timed.values, compared=timed.compared)
+
+    return with_values
 
 
 def summary_of(record: Record) -> Summary:
