@@ -12,7 +12,7 @@ from typing import Any
 
 from suite.console.record import answer, row
 from suite.console.summary import summary_of
-from suite.console.table import Column, has_colour, table_lines, terminal_width
+from suite.console.table import Column, fits, has_colour, table_lines, terminal_width
 from suite.console.values import Value, values_json
 from suite.records import numbers
 from suite.records.archive import unpacked
@@ -42,8 +42,6 @@ from suite.records.walk import Damage
 DONE, BROKEN = 0, 4
 BLOCK_BYTES = 1 << 20
 SHORTEST_KEY, LONGEST_CELL = 4, 200
-LAST = 1000
-"""Rank of what is left out first where there is no room."""
 DAMAGED, UNFINISHED = "damaged", "unfinished"
 
 
@@ -219,30 +217,32 @@ def _listed(
     results = [values[0].labelled if values else one.record.reason or "" for one, values in stored]
     started = [started_at(one.record)[:16].replace("T", " ") for one, _ in stored]
     statuses = [*(str(one.record.status) for one, _ in stored), *(status for _, status, _ in unread)]
-    columns = [
+    head = [
         Column(title="run", cells=[str(folder.relative_to(above)) for folder in folders], is_name=True),
         Column(title="status", cells=statuses, is_status=True),
-        *(
-            Column(title=name, cells=[*texts, *nothing], rank=2 + place)
-            for place, (name, texts) in enumerate(_settings(cases, is_narrow=width is not None).items())
-        ),
-        Column(title="result", cells=[*results, *(reason for *_, reason in unread)]),
-        Column(title="started", cells=[*started, *nothing], rank=LAST, is_name=True),
     ]
+    result = Column(title="result", cells=[*results, *(reason for *_, reason in unread)])
+    names = telling_apart(cases)
+    texts = {name: [value_of(case, name)[:LONGEST_CELL] for case in cases] for name in names}
+    texts = texts or {"case": [case.id for case in cases]}
+    columns = [*head, *(Column(title=name, cells=[*own, *nothing]) for name, own in texts.items()), result]
+    if names and not fits(columns, width):
+        folded = [*(text[:LONGEST_CELL] for text in _settings(cases)), *nothing]
+        columns = [*head, Column(title="settings", cells=folded), result]
+    columns.append(Column(title="started", cells=[*started, *nothing], rank=1, is_name=True))
     lines = table_lines(columns, width=width, colour=has_colour())
     return [one_line(f"runs below {above}:"), *lines] if folders else []
 
 
-def _settings(cases: Sequence[Case], *, is_narrow: bool) -> dict[str, list[str]]:
-    """Return columns of the settings that differ. `is_narrow`: those of several workloads share a column."""
+def _settings(cases: Sequence[Case]) -> list[str]:
+    """Write for each case the settings that tell it from the others of its workload, in one text."""
     workloads = {case.workload: [other for other in cases if other.workload == case.workload] for case in cases}
-    if is_narrow and len(workloads) > 1:
-        differing = {name: telling_apart(own) for name, own in workloads.items()}
-        texts = [" ".join(f"{name}={value_of(case, name)}" for name in differing[case.workload]) for case in cases]
-        return {"workload": [case.workload for case in cases], "settings": [text[:LONGEST_CELL] for text in texts]}
-    names = telling_apart(cases)
-    found = {name: [value_of(case, name)[:LONGEST_CELL] for case in cases] for name in names}
-    return found or {"case": [case.id for case in cases]}
+    differing = {name: telling_apart(own) for name, own in workloads.items()}
+    told = [" ".join(f"{name}={value_of(case, name)}" for name in differing[case.workload]) for case in cases]
+    return [
+        f"{case.workload} {text}".strip() if len(workloads) > 1 else text
+        for case, text in zip(cases, told, strict=True)
+    ]
 
 
 def _as_json(one: StoredRecord, values: Sequence[Value]) -> dict[str, Any]:

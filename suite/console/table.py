@@ -56,12 +56,19 @@ def table_lines(columns: Sequence[Column], *, width: int | None, colour: bool = 
     Columns of a rank are left out until the rest fits; texts of what remains are folded, and numbers never are.
     """
     kept, left_out = list(columns), list[str]()
-    while width is not None and _natural_width(kept) > width and any(column.rank for column in kept):
+    while not fits(kept, width) and any(column.rank for column in kept):
         least = max(kept, key=lambda column: column.rank)
         kept.remove(least)
         left_out.append(one_line(least.title))
     lines = _drawn(_table(kept), width=width, colour=colour)
     return [*lines, f"(no room for: {', '.join(reversed(left_out))})"] if left_out else lines
+
+
+def fits(columns: Sequence[Column], width: int | None) -> bool:
+    """Return whether a table has room without folding anything."""
+    console = _console(UNBOUNDED, colour=False)
+    # Less the gap behind the last column, which need not fit.
+    return width is None or Measurement.get(console, console.options, _table(columns)).maximum - GAP[1] <= width
 
 
 def row_lines(cells: Sequence[str | Text], widths: Sequence[int], *, width: int | None, colour: bool) -> list[str]:
@@ -95,12 +102,6 @@ def _table(columns: Sequence[Column]) -> Table:
             )
         )
     return table
-
-
-def _natural_width(columns: Sequence[Column]) -> int:
-    console = _console(UNBOUNDED, colour=False)
-    # Less the gap behind the last column, which need not fit.
-    return Measurement.get(console, console.options, _table(columns)).maximum - GAP[1]
 
 
 def _drawn(table: Table, *, width: int | None, colour: bool) -> list[str]:
