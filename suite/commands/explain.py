@@ -28,7 +28,7 @@ LISTED = 5
 
 
 def explain(topic: str, *, geometry: str | None = None, lang: str = "en") -> str:
-    """The text for a topic. Raises ValueError, naming the choices, for an unknown topic, geometry or language."""
+    """Write the text for a topic. Raises ValueError, naming the choices, for an unknown topic, geometry or language."""
     topic = one_of({"topic": topic}, "topic", DEFAULT_GEOMETRY)
     words = read_text("explain", lang)
     sizes = load_geometry(geometry or DEFAULT_GEOMETRY[topic])
@@ -37,7 +37,7 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en") -> str
 
 
 def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
-    """Every placeholder's text."""
+    """Return every placeholder's text."""
     gqa = grouped_shape(geometry, kv_heads=_groups(geometry))
     mla = absorbed_shape(geometry)
     mha = grouped_shape(geometry, kv_heads="all")
@@ -72,7 +72,7 @@ def _facts(geometry: Geometry, words: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _notes(geometry: Geometry, words: Mapping[str, Any]) -> str:
-    """How the variants that the model itself does not have are laid over it, and what its own figures leave out."""
+    """Say how the variants that the model itself does not have are laid over it, and which limits its figures have."""
     notes = ["latent_model" if geometry.is_latent else "grouped_model"]
     if _has_window(geometry.name):
         notes.append("window")
@@ -96,7 +96,7 @@ def _ceilings(device: str) -> Ceilings:
 
 
 def _groups(geometry: Geometry) -> int:
-    """The geometry's own groups where it has them, else the usual eight, or the nearest divisor below."""
+    """Return the geometry's own groups where it has them, else the usual eight, or the nearest divisor below."""
     if geometry.attention == "gqa":
         return geometry.num_kv_heads
     return max(count for count in range(1, 9) if geometry.num_heads % count == 0 and count < max(2, geometry.num_heads))
@@ -109,7 +109,7 @@ def _on_ranks(geometry: Geometry, groups: int) -> tuple[int, int]:
 
 
 def _speed_against(before: LayerShape, after: LayerShape) -> str:
-    """How many times faster a decode step of `after` can be than one of `before`, by each device's specification."""
+    """Write how many times faster a decode step of `after` can be than one of `before`, by each device's peaks."""
     ratios = decode_speedups(before, after)
     return ", ".join(f"{device} {ratio:.1f}×" if ratio >= 1 else f"{device} {ratio:.2f}×" for device, ratio in ratios)
 
@@ -126,7 +126,7 @@ def decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, fl
 
 
 def _table(shapes: dict[str, LayerShape], num_layers: int, words: Mapping[str, Any]) -> str:
-    """One line a variant: cache, intensity, and on each device which ceiling holds it back."""
+    """Write one line a variant: cache, intensity, and on each device which ceiling holds it back."""
     step = _decode_step()
     ridges = [f"{device} {_ceilings(device).ridge_flops_per_byte:.0f}" for device in DEVICES]
     rows = [["", *(column.format(context=f"{CONTEXT:,}") for column in words["columns"]), *ridges]]
@@ -166,7 +166,7 @@ def _published_elements() -> dict[str, int]:
 
 
 def _has_window(name: str) -> bool:
-    """Whether some layers of the model keep only a window: the closed forms here count every token."""
+    """Tell whether some layers of the model keep only a window: the closed forms here count every token."""
     return bool(read_choice("geometry", name).get("sliding_window"))
 
 

@@ -33,12 +33,12 @@ GRACE_S = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What became of a part."""
+    """The end of a part."""
 
     name: str
     how: str
     """`done`, `cut off` or `refused`."""
-    said: str
+    text: str
     is_bad: bool = False
 
 
@@ -71,9 +71,9 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
         for number, part in enumerate(plan["parts"], 1):
             place = f"[{number}/{len(plan['parts'])}] {part['name']}"
             print(f"{place} begins with {max(0.0, budget.left_s):.0f} s left", flush=True)
-            one = _part(part, plan["backends"], out, budget, device, checkpoint)
-            ended.append(one)
-            say(one_line(f"{place}: {one.how}, {one.said}"))
+            end = _part(part, plan["backends"], out, budget, device, checkpoint)
+            ended.append(end)
+            say(one_line(f"{place}: {end.how}, {end.text}"))
             left_out = _packed(out)
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")
@@ -83,15 +83,15 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     told = [
         f"{how}: {', '.join(names)}"
         for how in ("done", "cut off", "refused")
-        if (names := [one.name for one in ended if one.how == how])
+        if (names := [end.name for end in ended if end.how == how])
     ]
     too_many = f"; {left_out} runs had no room in it" if left_out else ""
     print(f"{'; '.join(told)}; {out / ARCHIVE}{too_many}")
-    return BAD if any(one.is_bad for one in ended) else DONE
+    return BAD if any(end.is_bad for end in ended) else DONE
 
 
 def _examine(out: Path, budget: Budget) -> dict[str, Any]:
-    """What `suite doctor` says, written into its file."""
+    """Ask `suite doctor`, write its answer into a file and return it."""
     command = [sys.executable, "-m", "suite", "doctor", "--json"]
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, budget.left_s)).stdout
@@ -111,9 +111,9 @@ def _part(
 ) -> Ended:
     name, trains = part["name"], part.get("trains_checkpoint", False)
     if trains and (sentence := missing(checkpoint)) is not None:
-        return Ended(name=name, how="refused", said=sentence)
+        return Ended(name=name, how="refused", text=sentence)
     if budget.left_s < LEAST_S:
-        return Ended(name=name, how="cut off", said="no time was left for it")
+        return Ended(name=name, how="cut off", text="no time was left for it")
     folder = out / name.replace(" ", "_")
     if "module" in part:
         command = _module(part, out)
@@ -125,8 +125,8 @@ def _part(
     log = out / f"{folder.name}.log"
     code = _finished(command, log, budget.left_s * part["most"])
     how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and "module" in part else "done"
-    said = _last_line(log) if "module" in part else _counted(folder)
-    return Ended(name=name, how=how, said=said, is_bad=code not in (None, DONE, CANNOT_JUDGE))
+    text = _last_line(log) if "module" in part else _counted(folder)
+    return Ended(name=name, how=how, text=text, is_bad=code not in (None, DONE, CANNOT_JUDGE))
 
 
 def _module(part: Mapping[str, Any], out: Path) -> list[str]:
@@ -140,14 +140,14 @@ def _sweep(part: Mapping[str, Any], asked: Sequence[str], folder: Path, device: 
 
 
 def _backends(part: Mapping[str, Any], backends: Sequence[str]) -> list[str]:
-    """Those of this version, in the order of their value."""
+    """Return the backends of this version, the most valuable first."""
     there = choices("backend")
     named = [name for name in backends if name in there]
     return named + [name for name in there if name not in named] if part.get("every_backend") else named
 
 
 def policy_arguments(checkpoint: str) -> list[str]:
-    """What `suite run` is told to begin RL as this checkpoint."""
+    """Return the arguments of `suite run` that begin RL as this checkpoint."""
     if is_package(checkpoint):
         return [f"policy={PACKAGES[checkpoint].policy}"]
     return ["policy=checkpoint", f"policy.checkpoint={_quoted(checkpoint)}"]
@@ -158,7 +158,7 @@ def _quoted(path: str) -> str:
 
 
 def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
-    """The exit code of a process that prints into a file; None where it was stopped after its time."""
+    """Run a process that prints into a file; return its exit code, or None where it was stopped after its time."""
     with log.open("wb") as said:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
         try:
@@ -176,7 +176,7 @@ def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
 
 
 def _counted(folder: Path) -> str:
-    """How many runs of each status lie in a folder."""
+    """Count the runs of each status in a folder, in words."""
     contents = read_contents([folder], with_readings=False)
     counts = Counter[str](stored.record.status for stored in contents.stored)
     counts["damaged"] = len(contents.damaged)

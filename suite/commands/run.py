@@ -4,12 +4,14 @@ Hydra's basic launcher and sweeper only compose: the suite runs the cases itself
 other launcher or sweeper, Hydra runs `run_case` on each point, wherever it likes.
 """
 
+import multiprocessing
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from suite.commands.ls import run_help
 from suite.compose.compose import REFUSALS, compose, hand_over, sentence
 from suite.compose.hydra_app import point_from, register_resolvers
 from suite.compose.inapplicable import note_unused
@@ -21,7 +23,7 @@ from suite.console.summary import summary_by
 from suite.process.streams import ReaderLeftError, ended, said_by_system
 from suite.records.plain_text import complain, one_line, say
 from suite.run.job import Job, job_of
-from suite.run.objective import CaseFailedError, objective_of
+from suite.run.objective import objective_of
 from suite.run.scheduler import execute, refuse_workers
 
 DONE, USAGE, BROKEN, INTERRUPTED = 0, 2, 4, 130
@@ -31,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the cases that the arguments name; return the exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
+        if {"--help", "-h"} & set(arguments):
+            run_help(arguments)
+            return DONE
         return _run(arguments)
     except SystemExit as asked:  # Hydra's own help, and its 1 for what it does not find
         return USAGE if asked.code else DONE
@@ -45,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        if hand_over(run_case, arguments):
+        if (folder := hand_over(run_case, arguments)) is not None:
+            say(one_line(f"records: {folder}"))
             return DONE
         points = compose(arguments)
         if not points:  # Hydra answered by itself, as with --cfg
@@ -59,9 +65,6 @@ def _run(arguments: Sequence[str]) -> int:
         workers = _workers(points)
         refuse_workers(jobs, workers)
         terminal = _terminal(jobs, left, workers)
-    except CaseFailedError as failure:
-        complain(f"suite run: {failure}")
-        return failure.code
     except REFUSALS as error:
         complain(f"suite run: {sentence(error)}")
         return USAGE
@@ -80,9 +83,12 @@ def _run(arguments: Sequence[str]) -> int:
 def run_case(config: Any) -> float | None:
     """Run the case of one configuration, as Hydra's task function, and return the value of its `objective`, if any.
 
-    Raises ValueError for settings that are wrong, and CaseFailedError where the case did not end well.
+    Raises ValueError for settings that are wrong, and CommandFailedError where the case did not end well.
     """
     register_resolvers()
+    if multiprocessing.get_start_method(allow_none=True) not in multiprocessing.get_all_start_methods():
+        # joblib's own, which the workers' processes do not know.
+        multiprocessing.set_start_method(None, force=True)
     (point,) = note_unused([point_from(config)])
     for key in point.inapplicable:
         say(one_line(f"{key} does not apply to this case"))

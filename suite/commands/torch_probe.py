@@ -1,4 +1,4 @@
-"""What torch finds on this machine, which backends it can set up, and how fast one thread multiplies in each dtype.
+"""Questions to torch: its devices, the backends that it can set up, and the speed of one thread in each dtype.
 
 `suite doctor` runs this in a process of its own, as it imports no torch itself. Prints one JSON object. The rates are a
 quick look, not the ceilings that a record carries.
@@ -36,7 +36,7 @@ def probe() -> dict[str, Any]:
 
 
 def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[str, str | None]:
-    """For each choice in a group, None if the code behind it can be used here, else why it cannot."""
+    """Return for each choice in a group None if the code behind it can be used here, else why it cannot."""
     from suite.measure.workload import UnsupportedError
 
     found: dict[str, str | None] = {}
@@ -70,7 +70,7 @@ def _build_backend(content: Mapping[str, Any]) -> None:
 
 
 def _simple_problems() -> Iterable[Any]:
-    """The simplest problem there is, and what kernels for CUDA devices are made for: GQA, and absorbed MLA."""
+    """Return the simplest problem there is, and two that kernels for CUDA are made for: GQA and absorbed MLA."""
     import torch
 
     from suite.attention.problem import Problem, ValueLies
@@ -94,7 +94,7 @@ def _simple_problems() -> Iterable[Any]:
 
 
 def _rate(dtype: Any) -> float:
-    """The best rate of one thread, in FLOP/s of its own CPU time, over the sizes that it manages."""
+    """Return the best rate of one thread, in FLOP/s of its own CPU time, over the sizes that it manages."""
     import torch
 
     best, spent_s = 0.0, 0.0

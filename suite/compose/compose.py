@@ -10,10 +10,10 @@ from typing import Any
 
 import hydra
 from hydra.errors import ConfigCompositionException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from suite.compose.hydra_app import REFUSALS as REFUSALS
-from suite.compose.hydra_app import call_hydra, collect_points, known_keys, other_engines
+from suite.compose.hydra_app import call_hydra, collect_points, known_keys, other_engines, remove_hydras_own
 from suite.compose.inapplicable import (
     Alone,
     as_if_not_named,
@@ -53,7 +53,7 @@ def compose(arguments: Sequence[str]) -> list[SweepPoint]:
     arguments = checked(arguments)
     try:
         parts = _parts(arguments)
-        alone = _alone([one for one in arguments if one.startswith("hydra.searchpath")])
+        alone = _alone([argument for argument in arguments if argument.startswith("hydra.searchpath")])
         if parts:
             return _compose_parts(parts, arguments, alone)
         composed = _cross_product(arguments, alone)
@@ -75,19 +75,23 @@ def checked(arguments: Sequence[str]) -> list[str]:
     return written
 
 
-def hand_over(task: Callable[[DictConfig], Any], arguments: Sequence[str]) -> bool:
-    """Let the launcher or sweeper that the arguments name run the task function on each point; False where they name
-    none but Hydra's basic ones, and nothing has run.
+def hand_over(task: Callable[[Any], Any], arguments: Sequence[str]) -> Path | None:
+    """Let the launcher or sweeper that the arguments name run the task function on each point; return the sweep's
+    folder, or None where they name none but Hydra's basic ones, and nothing has run.
 
     Raises Hydra's errors, those of the task function, or ValueError for a sweep of several parts.
     """
     arguments = checked(arguments)
-    if not (engines := other_engines(arguments)):
-        return False
+    engines, folder = other_engines(arguments)
+    if not engines:
+        return None
     if _parts(arguments):
         raise ValueError(f"a sweep of several parts needs Hydra's basic launcher and sweeper; got {', '.join(engines)}")
-    call_hydra(task, arguments)
-    return True
+    try:
+        call_hydra(task, arguments)
+    finally:
+        remove_hydras_own(folder)
+    return folder
 
 
 def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str], alone: Alone) -> list[SweepPoint]:
@@ -98,9 +102,9 @@ def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str],
     unknown: list[set[str]] = []
     for part in parts:
         # Forced at once: a part that Hydra gave up half way would be composed twice.
-        own = [forced(with_full_names(one)) for one in overrides_of(part, typed=typed)]
+        own = [forced(with_full_names(override)) for override in overrides_of(part, typed=typed)]
         check_options(settings_in(own))
-        rest = (one for one in arguments if one not in MULTIRUN)
+        rest = (argument for argument in arguments if argument not in MULTIRUN)
         points = _cross_product(["-m", *own, *rest], alone, is_part=True, after=len(composed))
         inapplicable = set(inapplicable_to_all(points))
         for key in sorted(inapplicable - typed):
@@ -115,16 +119,16 @@ def _compose_parts(parts: Sequence[Mapping[str, Any]], arguments: Sequence[str],
 
 def _parts(arguments: Sequence[str]) -> list[dict[str, Any]]:
     """Return the parts that the sweep's file or the command line gives; none where Hydra answers by itself."""
-    flags = {one for one in arguments if one.startswith("-")}
+    flags = {argument for argument in arguments if argument.startswith("-")}
     if not flags or flags - MULTIRUN:
         return []
     written = parse_overrides(arguments)
-    places = [one for one in written if key_of(one) in PLACES_OF_PARTS]
-    if not places or any(one.is_sweep_override() for one in places):
+    places = [override for override in written if key_of(override) in PLACES_OF_PARTS]
+    if not places or any(place.is_sweep_override() for place in places):
         return []
-    places += [one for one in written if key_of(one) == "hydra.searchpath"]
+    places += [override for override in written if key_of(override) == "hydra.searchpath"]
     with hydra.initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-        config = hydra.compose(config_name="run", overrides=[str(one.input_line) for one in places])
+        config = hydra.compose(config_name="run", overrides=[str(place.input_line) for place in places])
     return checked_parts(OmegaConf.to_container(config, resolve=False)["parts"])
 
 

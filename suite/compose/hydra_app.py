@@ -7,6 +7,7 @@ whole, before its first case runs. Any other launcher or sweeper runs a task fun
 import errno
 import importlib.util
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from suite.compose.point import NO_SUCH_SETTING, SweepPoint, leaves
 from suite.compose.resolvers import RESOLVERS
 from suite.compose.shorthand import in_full
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, conf_dir
+from suite.process.streams import CommandFailedError
 from suite.records.case import without
 from suite.records.privacy import of_setting
 
@@ -38,6 +40,8 @@ REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 """Errors that a user can mend; `suite.compose.compose.sentence` words them."""
 ENGINES = {"hydra/launcher": Launcher, "hydra/sweeper": Sweeper}
 BASIC = "basic"
+WHERE = re.compile(r"(hydra|sweep)\b")
+"""Overrides that may choose a launcher, a sweeper or a folder."""
 PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
 
 
@@ -65,9 +69,13 @@ def collect_points(arguments: Sequence[str], *, is_part: bool = False, after: in
     if refused:
         raise refused[0]
     if points and points[0].is_sweep:
-        # Hydra leaves its own settings in the sweep's folder; they hold this machine's paths, and records must not.
-        (points[0].folder / "multirun.yaml").unlink(missing_ok=True)
+        remove_hydras_own(points[0].folder)
     return points
+
+
+def remove_hydras_own(folder: Path) -> None:
+    """Remove the settings that Hydra leaves in a sweep's folder: they hold paths of this machine."""
+    (folder / "multirun.yaml").unlink(missing_ok=True)
 
 
 def call_hydra(task: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
@@ -88,19 +96,20 @@ def call_hydra(task: Callable[[DictConfig], Any], arguments: Sequence[str]) -> N
             os.environ["HYDRA_FULL_ERROR"] = before_error
 
 
-def other_engines(arguments: Sequence[str]) -> list[str]:
-    """Return the launcher and the sweeper that a sweep takes in place of Hydra's basic ones, as hydra/launcher=joblib.
+def other_engines(arguments: Sequence[str]) -> tuple[list[str], Path]:
+    """Return the launcher and the sweeper that a sweep takes in place of Hydra's basic ones, as hydra/launcher=joblib,
+    and the sweep's folder.
 
     Composing is dear, so without a plugin installed nothing is composed: Hydra refuses a name that it does not know.
     """
     if not MULTIRUN & set(arguments) or not any(_has_plugins(kind) for kind in ENGINES.values()):
-        return []
-    taken = [one for one in settings_in(arguments) if not one.is_sweep_override()]
-    asked = [str(one.input_line) for one in taken if key_of(one).split(".")[0] in ("hydra", "sweep")]
+        return [], Path()
+    taken = [override for override in settings_in(arguments) if not override.is_sweep_override()]
+    asked = [str(override.input_line) for override in taken if WHERE.match(key_of(override))]
     with hydra.initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
         config = hydra.compose(config_name="run", overrides=asked, return_hydra_config=True)
     chosen = config.hydra.runtime.choices
-    return [f"{group}={chosen[group]}" for group in ENGINES if chosen[group] != BASIC]
+    return [f"{group}={chosen[group]}" for group in ENGINES if chosen[group] != BASIC], Path(config.hydra.sweep.dir)
 
 
 def _has_plugins(kind: type[Plugin]) -> bool:
@@ -167,7 +176,7 @@ def _hydras_refusals() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="provider=hydra.searchpath")
             yield
-    except REFUSALS:
+    except (*REFUSALS, CommandFailedError):
         raise
     except RecursionError as error:
         raise ValueError(TOO_MANY_BRACKETS) from error

@@ -59,7 +59,7 @@ def unused_of(point: SweepPoint) -> list[str]:
 
 def note_unused(points: Sequence[SweepPoint]) -> list[SweepPoint]:
     """Add to `inapplicable` the settings that were named in vain, unless they are null."""
-    return [replace(one, inapplicable=[*one.inapplicable, *filter(one.is_set, _in_vain(one))]) for one in points]
+    return [replace(point, inapplicable=[*point.inapplicable, *_in_vain(point)]) for point in points]
 
 
 def drop_inapplicable(points: Sequence[SweepPoint], alone: Alone) -> list[SweepPoint]:
@@ -100,8 +100,8 @@ def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
     group, _, name = key.partition(".")
     of_options = {option: leaves(read_choice(group, option)) for option in choices(group)} if name else {}
     having = [option for option, names in of_options.items() if name in names]
-    beside = [one for names in of_options.values() for one in names]
-    beside += [one.partition(".")[2] for one in known if group_of(one) == group]
+    beside = [name for names in of_options.values() for name in names]
+    beside += [key.partition(".")[2] for key in known if group_of(key) == group]
     meant = did_you_mean(name, beside, before=f"{group}.") if name else did_you_mean(key, known)
     owners = workloads_with(group) if group not in map(group_of, known) else []
     if owners:
@@ -113,7 +113,11 @@ def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
 
 def workloads_with(name: str) -> list[str]:
     """Return those of the suite's workloads that use a setting or a group."""
-    return [one for one in choices("workload") if name in used_by(workload_definition(one)) | set(_own_settings(one))]
+    return [
+        workload
+        for workload in choices("workload")
+        if name in used_by(workload_definition(workload)) | set(_own_settings(workload))
+    ]
 
 
 def as_if_not_named(points: Sequence[SweepPoint], keys: Collection[str]) -> list[SweepPoint]:
@@ -123,8 +127,8 @@ def as_if_not_named(points: Sequence[SweepPoint], keys: Collection[str]) -> list
         return [name for name in names if name not in keys]
 
     return [
-        replace(one, named=others(one.named), forced=others(one.forced), inapplicable=others(one.inapplicable))
-        for one in points
+        replace(point, named=others(point.named), forced=others(point.forced), inapplicable=others(point.inapplicable))
+        for point in points
     ]
 
 
@@ -143,7 +147,8 @@ def _with_its_own(point: SweepPoint, alone: Mapping[tuple[str, str], Any]) -> Sw
 
 
 def _in_vain(point: SweepPoint) -> list[str]:
-    return [key for key in dict.fromkeys(point.named) if key not in point.inapplicable and not has_use_for(point, key)]
+    unknown = [key for key in dict.fromkeys(point.named) if key not in point.inapplicable]
+    return [key for key in unknown if point.is_set(key) and not has_use_for(point, key)]
 
 
 def _said_of(key: str, points: Sequence[SweepPoint]) -> str:

@@ -97,7 +97,7 @@ def _may_be_option(value: Any) -> bool:
 
 def settings_in(arguments: Sequence[str]) -> list[Override]:
     """Return what the arguments set or take away, without Hydra's flags and their values, as `job` in `--cfg job`."""
-    return parse_overrides(one for one in arguments if "=" in one or one.startswith("~"))
+    return parse_overrides(argument for argument in arguments if "=" in argument or argument.startswith("~"))
 
 
 def typed_keys(arguments: Sequence[str]) -> set[str]:
@@ -106,7 +106,7 @@ def typed_keys(arguments: Sequence[str]) -> set[str]:
 
 def parse_overrides(written: Iterable[str]) -> list[Override]:
     try:
-        return list(OverridesParser.create().parse_overrides([one for one in written if not one.startswith("-")]))
+        return list(OverridesParser.create().parse_overrides([text for text in written if not text.startswith("-")]))
     except RecursionError as error:
         raise ValueError(TOO_MANY_BRACKETS) from error
 

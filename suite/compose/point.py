@@ -40,7 +40,7 @@ class SweepPoint:
 
     @property
     def fixed(self) -> list[str]:
-        """The named keys whose value is fixed by the option taken in their group, as MHA fixes its key-value heads."""
+        """Return the named keys that the option taken in their group fixes, as MHA fixes its key-value heads."""
         return [key for key in self.named if key.partition(".")[2] in _fixed_by(self.settings.get(group_of(key)))]
 
 

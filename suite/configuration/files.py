@@ -1,4 +1,4 @@
-"""Where the YAML lies, and reading it without Hydra.
+"""The YAML below conf/ and suite/texts, found and read without Hydra.
 
 `suite run` composes its settings with Hydra. Everything else (report, doctor, explain, projections) needs only single
 files: this module reads those with PyYAML, so that it works where neither Hydra nor torch is installed.
@@ -26,7 +26,7 @@ OF_ITS_RECORDS = ("summary", "judged_by", "outcome")
 
 
 def conf_dir() -> Path:
-    """The folder of configuration files: inside the package in a wheel, beside it in a checkout."""
+    """Return the folder of configuration files: inside the package in a wheel, beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
@@ -34,18 +34,18 @@ def conf_dir() -> Path:
 
 @functools.cache
 def groups() -> frozenset[str]:
-    """Names of the configuration groups."""
+    """Return the names of the configuration groups."""
     return frozenset(path.name for path in conf_dir().iterdir() if path.is_dir())
 
 
 @functools.cache
 def choices(group: str) -> tuple[str, ...]:
-    """Names of the YAML files in a group, such as `geometry`, sorted; none of what is no group."""
+    """Return the names of the YAML files in a group, such as `geometry`, sorted; none of what is no group."""
     return tuple(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))) if group in groups() else ()
 
 
 def read_choice(group: str, name: str) -> dict[str, Any]:
-    """Contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
+    """Return the contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
     if name not in choices(group):
         raise ValueError(no_choice(group, name, choices(group)))
     return {key: value for key, value in read_yaml(f"{group}/{name}.yaml").items() if key != LOOK}
@@ -95,14 +95,14 @@ def did_you_mean(name: str, options: Iterable[str], before: str = "") -> str:
 
 
 def read_yaml(relative: str) -> dict[str, Any]:
-    """Contents of one file below `conf/`."""
+    """Return the contents of one file below `conf/`."""
     content = yaml.safe_load((conf_dir() / relative).read_text(encoding="utf-8"))
     assert isinstance(content, dict), relative
     return content
 
 
 def read_settings(workload: str) -> dict[str, Any]:
-    """A workload's own settings, with those of the files beside it that its `defaults` take in."""
+    """Return a workload's own settings, with those of the files beside it that its `defaults` take in."""
     content = read_yaml(f"settings/{workload}.yaml")
     taken = [name for name in content.pop("defaults", ()) if name != "_self_"]
     return {key: value for name in taken for key, value in read_settings(name).items()} | content
@@ -146,7 +146,7 @@ def read_sentences(path: Path) -> Mapping[str, Any]:
 
 
 def locate(dotted: Any) -> Any:
-    """The object behind a dotted name, such as a `_target_`. Raises ValueError where there is none."""
+    """Return the object behind a dotted name, such as a `_target_`. Raises ValueError where there is none."""
     if not isinstance(dotted, str):
         raise ValueError(f"cannot load {dotted!r}, which is no dotted name")
     module_name, _, attribute = dotted.rpartition(".")

@@ -85,7 +85,7 @@ def gate_against(
             f"{seconds:g} s of measuring in 2 to {len(LAUNCHES)} launches, each with about 3 s to start"
         )
         interrupted = _run(comparison)
-        with interruptions.held():
+        with interruptions.deferred():
             judgement = comparison.judgement(inconclusive_fails=inconclusive == "fail", interrupted=interrupted)
             return _finish(_with_acceptances(judgement), out, comparison.tables())
 

@@ -1,1 +1,1 @@
-"""What a command owes the processes around it: its streams, its exit codes and its signals."""
+"""Duties of a command towards the processes around it: its streams, its exit codes and its signals."""

@@ -16,7 +16,7 @@ class Interruptions:
     """Turns these signals into KeyboardInterrupt. Use as a context manager; does nothing outside the main thread."""
 
     def __init__(self) -> None:
-        self._is_held = self._came = False
+        self._is_deferred = self._is_pending = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruptions":
@@ -33,23 +33,23 @@ class Interruptions:
             signal.signal(number, handler)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_held:
+        if not self._is_deferred:
             raise KeyboardInterrupt
-        self._came = True
+        self._is_pending = True
 
     @property
-    def came(self) -> bool:
-        """Whether one has come that is held."""
-        return self._came
+    def is_pending(self) -> bool:
+        """True while a signal waits for the end of `deferred`."""
+        return self._is_pending
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """What comes within is raised at the end."""
-        self._is_held = True
+    def deferred(self) -> Iterator[None]:
+        """Raise a signal that comes within only at the end."""
+        self._is_deferred = True
         try:
             yield
         finally:
-            self._is_held = False
-        if self._came:
-            self._came = False
+            self._is_deferred = False
+        if self._is_pending:
+            self._is_pending = False
             raise KeyboardInterrupt

@@ -23,6 +23,17 @@ class ReaderLeftError(BrokenPipeError):
     """Whoever read standard output is gone, as `head` is after ten lines: the command ends quietly."""
 
 
+class CommandFailedError(Exception):
+    """Why a command ends with an exit code of its own. It may come from another process."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence, code)  # both, for pickle
+        self.sentence, self.code = sentence, code
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
 class _Kept(io.FileIO):
     """A standard stream that goes on taking what it cannot write, and remembers why."""
 
@@ -52,7 +63,7 @@ class _Kept(io.FileIO):
 
 
 def ended(command: "Callable[[], int]") -> int:
-    """A command's exit code, once what it says is written or known to be lost."""
+    """Run a command; return its exit code once its output is written or known to be lost."""
     _fill_gaps()
     usual = sys.stdout, sys.stderr
     out, _ = _keep("stdout", 1), _keep("stderr", 2)
@@ -64,7 +75,7 @@ def ended(command: "Callable[[], int]") -> int:
 
 
 def refusing(command: "Callable[[], int]") -> int:
-    """A command's exit code, with what a user can cause said in one sentence."""
+    """Run a command; return its exit code, after one sentence about an error that a user can cause."""
     try:
         return command()
     except SystemExit as ended:
@@ -76,6 +87,9 @@ def refusing(command: "Callable[[], int]") -> int:
             return _fault()
         _complain(f"suite: runs need {error.name}, which is not installed here; see `suite doctor`")
         return CANNOT_JUDGE
+    except CommandFailedError as failure:
+        _complain(f"suite: {failure}")
+        return failure.code
     except ValueError as error:
         _complain(f"suite: {error}")
         return USAGE
@@ -98,7 +112,7 @@ def said_by_system(error: OSError) -> str:
 
 
 def code_of_system(error: OSError) -> int:
-    """A name that no file can have is the user's mistake."""
+    """Return the exit code of a system's error: a name that no file can have is the user's mistake."""
     return USAGE if error.errno == errno.ENAMETOOLONG else BROKEN
 
 
@@ -138,7 +152,7 @@ def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None"
 
 
 def _code_with(out: io.TextIOWrapper, raw: _Kept, code: int) -> int:
-    """The exit code where standard output may have been lost: not 0, and no verdict."""
+    """Return the exit code where standard output may have been lost: not 0, and no verdict."""
     try:
         out.flush()
     except ReaderLeftError:

@@ -53,7 +53,7 @@ class Job:
 
     @property
     def is_projection(self) -> bool:
-        """A workload that names no code to run: its plan is all there is."""
+        """True if the workload names no code to run: its plan is all there is."""
         return "_target_" not in self.settings["workload"]
 
     @property

@@ -84,7 +84,7 @@ class WorkerSlot:
     state: SharedState
     worker: Worker
     _telemetry: dict[str, Telemetry] = field(default_factory=dict)
-    """By its settings, since a sweep may vary them. Not shared by slots, since a source remembers its last reading."""
+    """Watchers by their settings, which a sweep may vary. Slots share none: a source remembers its last reading."""
 
     def watch(self, settings: Mapping[str, Any]) -> Watch:
         key = json.dumps(settings, sort_keys=True)
@@ -141,7 +141,7 @@ def overrides_file(overrides: Sequence[str]) -> bytes:
 
 
 def _received(slot: WorkerSlot, job: Job, complaints: Path) -> _Received:
-    """All that came of a case until it ended or was interrupted."""
+    """Run a case and return its messages until it ended or was interrupted."""
     received = _Received()
     if job.refusal is not None:
         received.take({"outcome": (Status.UNSUPPORTED, job.refusal), "facts": {REFUSED_UNRUN: True}})
@@ -218,9 +218,10 @@ def _measure(slot: WorkerSlot, job: Job, complaints: Path, received: _Received, 
 
 
 def _of_timings(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
-    """Return what launches a case had, and how far neighbouring samples of one are alike, by span."""
+    """Return the launches of a case, and how far neighbouring samples of a launch are alike, by span."""
     timed = [reading for reading in readings if reading.metric == "latency_s"]
-    spans = {span: by_launch(one for one in timed if one.span == span) for span in {one.span for one in timed}}
+    names = {reading.span for reading in timed}
+    spans = {name: by_launch(reading for reading in timed if reading.span == name) for name in names}
     alike = {span: lag1_autocorrelation(values) for span, values in sorted(spans.items())}
     each = "allocations in one process" if job.stays else "a fork of one process" if FORKS else "a process"
     return {"launches": {"count": launches, "each": each}, "lag1_autocorrelation": alike}

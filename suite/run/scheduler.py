@@ -182,10 +182,10 @@ def run_all(parts: Sequence[Callable[[], None]], *, stop: Callable[[], None], in
             stop()
             raise
 
-    with interruptions.held(), ThreadPoolExecutor(len(parts)) as threads:
+    with interruptions.deferred(), ThreadPoolExecutor(len(parts)) as threads:
         running = [threads.submit(until_it_fails, part) for part in parts]
         while wait(running, timeout=LOOK_EVERY_S).not_done:
-            if interruptions.came:
+            if interruptions.is_pending:
                 stop()
     for part in running:
         part.result()

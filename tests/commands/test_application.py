@@ -36,6 +36,8 @@ def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
     assert [line.split()[0] for line in lines if line.strip()] == [
         "demo",
         "run",
+        "ls",
+        "completion",
         "report",
         "doctor",
         "explain",

@@ -28,7 +28,7 @@ def test_one_that_comes_while_it_is_held_is_raised_at_the_end():
     reached = []
 
     def write(interruptions):
-        with interruptions.held():
+        with interruptions.deferred():
             os.kill(os.getpid(), signal.SIGTERM)
             reached.append("the record is written")
         reached.append("never")

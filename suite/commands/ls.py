@@ -1,0 +1,65 @@
+"""`suite ls`: the groups of settings and their options; `suite run --help` shows them beside the settings."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+
+from suite.configuration.comments import Setting, described, settings_of
+from suite.configuration.files import choices, full_name
+from suite.records.plain_text import say
+
+GROUPS = (
+    *("workload", "attention", "geometry", "backend", "hardware", "measure", "telemetry"),
+    *("algorithm", "task", "policy", "recipe", "sweep"),
+)
+"""The groups of conf/ that `suite run` chooses an option from, in the order of their use."""
+USAGE = """\
+suite run: one case, or a sweep with -m. What is recorded already is not measured again.
+  suite run attention=mla seq_len=4096
+  suite run -m attention=gqa,mla dtype=float32,bfloat16       every combination
+  suite run -m sweep=demo                                     a sweep of conf/sweep, which these settings override
+Exit codes: 0 done, 1 failed or incorrect, 2 wrong usage, 3 cannot judge, 130 interrupted."""
+FOOTER = """\
+A workload's own settings: suite run workload=rl --help. Options with a sentence each: suite ls geometry. Hydra's own
+flags, --cfg job among them: suite run --hydra-help. Every setting: conf/README.md."""
+NAME_WIDTH = 32
+
+
+def list_options(group: str | None) -> None:
+    """Print each option of a group with a sentence, or each group with its options.
+
+    Raises ValueError for a group that does not exist.
+    """
+    if group is None:
+        say(*_groups())
+    else:
+        options = described(group)
+        width = max(map(len, options))
+        say(*(_fitted(f"{name:<{width}}  {sentence}") for name, sentence in options.items()))
+
+
+def run_help(arguments: Sequence[str]) -> None:
+    """Print the help of `suite run`, with the settings of a workload that the arguments name."""
+    named = [argument.removeprefix("workload=") for argument in arguments if argument.startswith("workload=")]
+    workload = full_name("workload", named[-1]) if named else None
+    if workload is not None and workload in choices("settings"):
+        say(f"Settings of workload={workload}, beside those of suite run --help:")
+        say(*_settings(settings_of(f"settings/{workload}.yaml")))
+        return
+    say(USAGE, "Groups (group=option):", *_groups(), "Settings (setting=value):", *_settings(settings_of("run.yaml")))
+    say(FOOTER)
+
+
+def _groups() -> Iterable[str]:
+    for group in GROUPS:
+        yield _fitted(f"  {group:<10} {', '.join(choices(group))}", f" … suite ls {group}")
+
+
+def _settings(settings: Iterable[Setting]) -> Iterable[str]:
+    for setting in settings:
+        yield _fitted(f"  {f'{setting.key}={setting.value}':<{NAME_WIDTH}} {setting.comment}")
+
+
+def _fitted(line: str, more: str = "…") -> str:
+    """Cut a line to the width of the terminal, with `more` at its end where something is left out."""
+    width = max(60, shutil.get_terminal_size((120, 24)).columns)
+    return line.rstrip() if len(line) <= width else f"{line[: width - len(more)]}{more}"

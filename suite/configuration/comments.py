@@ -1,0 +1,67 @@
+"""Comments of the YAML below conf/: they say what an option is and what a setting means, and are shown to people."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from suite.configuration.files import choices, conf_dir, read_choice
+
+SETTING = re.compile(r"(?P<key>[a-z]\w*): (?P<value>.*?)(?:\s+#\s*(?P<comment>.*))?")
+TAKEN = re.compile(r"  - (?P<name>[a-z]\w*)(?:\s+#.*)?")
+"""A file beside it whose settings come first, in a file's own defaults."""
+SENTENCE_END = re.compile(r"(?<=[.?])\s")
+SIZES = ("family", "attention", "hidden_size", "num_layers", "vendor", "arch", "memory_gb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A key of a file with its default and its comment."""
+
+    key: str
+    value: str
+    comment: str
+
+
+def settings_of(relative: str) -> list[Setting]:
+    """Return the settings at the top of a file below conf/, in its order, without Hydra's own.
+
+    Files of the same folder that its defaults take in come first.
+    """
+    found: list[Setting] = []
+    for line in (conf_dir() / relative).read_text(encoding="utf-8").splitlines():
+        if line.startswith("hydra:"):
+            break
+        if taken := TAKEN.fullmatch(line):
+            found += settings_of(str(Path(relative).with_name(f"{taken['name']}.yaml")))
+        if (match := SETTING.fullmatch(line)) and match["key"] != "defaults":
+            found.append(Setting(key=match["key"], value=match["value"], comment=match["comment"] or ""))
+    return found
+
+
+def described(group: str) -> dict[str, str]:
+    """Return each option of a group with the first sentence of its file's comment, or with its sizes.
+
+    Raises ValueError for a group that does not exist.
+    """
+    if not choices(group):
+        folders = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
+        raise ValueError(f"group must be one of {', '.join(folders)}; got {group!r}")
+    return {name: _sentence(conf_dir() / group / f"{name}.yaml") or _sizes(group, name) for name in choices(group)}
+
+
+def _sentence(path: Path) -> str:
+    """Return the first sentence of the comment that a file opens with."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if lines[0].startswith("# @package"):
+        lines = lines[1:]
+    comment = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        comment.append(line.removeprefix("#").strip())
+    return SENTENCE_END.split(" ".join(comment))[0]
+
+
+def _sizes(group: str, name: str) -> str:
+    option = read_choice(group, name)
+    return ", ".join(f"{key} {option[key]}" for key in SIZES if key in option)

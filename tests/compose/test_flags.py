@@ -1,0 +1,40 @@
+"""Hydra's flags: honoured, or refused in a sentence."""
+
+import pytest
+
+from suite.compose.compose import compose
+from suite.compose.overrides import checked_flags
+from suite.records.record import OVERRIDES
+from suite.run.recorder import overrides_file
+
+
+def test_config_dir_adds_options_wherever_groups_are_read(tmp_path):
+    folder = tmp_path / "it's mine"
+    (folder / "geometry").mkdir(parents=True)
+    (folder / "geometry/own.yaml").write_text("name: own\nnum_heads: 6\n", encoding="utf-8")
+    (point,) = compose(["--config-dir", str(folder), "geometry=own"])
+    assert point.settings["geometry"]["num_heads"] == 6
+    assert checked_flags([f"--config-dir={tmp_path}", "a=1"])[0] == "a=1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config-dir", "/nowhere"], "--config-dir must be a folder that exists; got '/nowhere'"),
+        (["--config-dir", ".", "hydra.searchpath=[pkg://x]"], "two ways to add folders"),
+        (["--config-name", "gate"], "no other takes its place; add a folder: --config-dir"),
+        (["--config-path", "."], "no other takes its place; add a folder: --config-dir"),
+        (["--package", "measure"], "--package names a part of what --cfg prints, and needs it"),
+    ],
+)
+def test_a_flag_that_would_change_nothing_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        checked_flags(arguments)
+
+
+def test_overrides_are_kept_as_hydra_keeps_them_without_paths(tmp_path):
+    checkpoint = tmp_path / "models" / "mine"
+    (point,) = compose(["workload=rl", "policy=checkpoint", f"policy.checkpoint={checkpoint}", "seed=3"])
+    assert point.overrides == ["workload=rl", "policy=checkpoint", "policy.checkpoint=<path>/mine", "seed=3"]
+    assert overrides_file(point.overrides).splitlines()[-1] == b'- "seed=3"'
+    assert OVERRIDES == ".hydra/overrides.yaml"
