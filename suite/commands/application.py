@@ -138,6 +138,23 @@ def application() -> typer.Typer:
 
         finish(command)
 
+    @app.command(help="Two runs, two folders, or the arms of a setting: their values and what may be said.")
+    def compare(
+        names: Annotated[
+            list[str], typer.Argument(metavar="A [B]", help="Folders of results, or runs by folder or key.")
+        ],
+        by: Annotated[str | None, typer.Option(help="The setting whose values are compared, as attention.")] = None,
+        against: Annotated[str | None, typer.Option(help="Its value that the others are compared with.")] = None,
+        results: Annotated[list[Path] | None, typer.Option(help="Where runs are looked for; may be repeated.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.compare import compare as compare_runs
+
+            return compare_runs(names, by=by, against=against, results=results or [Path("results")], as_json=as_json)
+
+        finish(command)
+
     @app.command(help="What runs here, and why the rest does not.")
     def doctor(
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from suite.console.record import answer, row
-from suite.console.summary import summary_of
+from suite.console.summary import stored_json, summary_of
 from suite.console.table import Column, fits, has_colour, table_lines, terminal_width
-from suite.console.values import Value, values_json
+from suite.console.values import Value
 from suite.records import numbers
 from suite.records.archive import unpacked
 from suite.records.case import Case, telling_apart, value_of
@@ -60,7 +60,7 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     unread = [(damage.folder, DAMAGED, damage.reason) for damage in damaged if status in (None, DAMAGED)]
     unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
     if as_json:
-        say(json_text([*(_as_json(*one) for one in wanted), *(_unread_json(*one) for one in unread)]))
+        say(json_text([*(stored_json(*one) for one in wanted), *(_unread_json(*one) for one in unread)]))
     else:
         say(*_listed(wanted, unread))
         say(f"{len(wanted)} runs, {len(damaged)} damaged, {len(contents.unfinished)} unfinished")
@@ -243,22 +243,6 @@ def _settings(cases: Sequence[Case]) -> list[str]:
         f"{case.workload} {text}".strip() if len(workloads) > 1 else text
         for case, text in zip(cases, told, strict=True)
     ]
-
-
-def _as_json(one: StoredRecord, values: Sequence[Value]) -> dict[str, Any]:
-    record = one.record
-    return {
-        "folder": str(one.folder),
-        "run_key": record.run_key,
-        "case_id": record.case.id,
-        "status": str(record.status),
-        "reason": record.reason,
-        "evidence": str(record.evidence),
-        "started_at": record.provenance.get("started_at"),
-        "machine_id": record.environment.get("machine_id"),
-        "commit": record.provenance.get("commit"),
-        "values": values_json(values),
-    }
 
 
 def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:

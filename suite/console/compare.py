@@ -141,15 +141,22 @@ def factor_of(entries: Sequence[Entry]) -> str | None:
     return next((name for name in differing if name != "workload"), None)
 
 
-def groups_by(entries: Sequence[Entry], by: str, same: Iterable[str] = ()) -> list[Group]:
-    """Group records into arms that differ in one setting and its own sizes. `same`: settings not to be looked at."""
+def groups_by(entries: Sequence[Entry], by: str) -> list[Group]:
+    """Group records into arms that differ in one setting and in sizes of its own.
+
+    A setting that applies to some arms only is a size of theirs. One that an arm brings along, as an algorithm its
+    kl_coef, tells no groups apart, unless it differs within an arm.
+    """
     usable = _usable(entries)
     names = dict.fromkeys(name for entry in usable for name in (*entry.record.case.axes, *entry.record.case.extras))
     names = dict.fromkeys(["workload", LABEL, *names, by])
     values = {name: [_value(entry, name) for entry in usable] for name in names}
     differing = [name for name, found in values.items() if len(set(found)) > 1]
-    own = [name for name in differing if _is_of(by, name)]
-    left_out = {SEED, *own, *same, *_brought_along(usable, values)}
+    varying = {name for name in differing if _varies_within(values.get(by, []), values[name])}
+    follows = {name for entry in usable if entry.summary.compared for name in entry.summary.compared.follows}
+    conditional = {name for name in _conditional(usable) if "" in values.get(name, ())}
+    own = [name for name in differing if _is_of(by, name) or (name in conditional & varying - follows)]
+    left_out = {SEED, *own, *((conditional | follows) - (follows & varying - conditional))}
     rest = [name for name in differing if name not in left_out]
     found: dict[tuple[str, ...], dict[tuple[str, ...], dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
     for entry in usable:
@@ -187,13 +194,14 @@ def furthest(verdicts: Sequence[Verdict]) -> Verdict | None:
     return max(apart or verdicts, key=lambda one: one.distance, default=None)
 
 
-def of_two(first: Entry, second: Entry) -> Verdict | None:
+def between_two(first: Entry, second: Entry) -> Verdict | None:
     """Compare two records, whatever they differ in; None where they have no number of one kind."""
     ours, theirs = first.summary.compared, second.summary.compared
     if ours is None or theirs is None or (ours.unit, ours.says) != (theirs.unit, theirs.says):
         return None
     names = [name for name in telling_apart([first.record.case, second.record.case]) if name != SEED]
-    told = [" ".join(entry.value(name) or "-" for name in names) for entry in (first, second)]
+    pairs = [[(name, entry.value(name) or "null") for name in names] for entry in (first, second)]
+    told = [" ".join(value if len(names) == 1 else f"{name}={value}" for name, value in said) for said in pairs]
     labels = told if names and told[0] != told[1] else [first.label, second.label]
     labels = labels if labels[0] != labels[1] else ["the first", "the second"]
     # A single draw each: they are a pair where both are of one seed.
@@ -207,20 +215,47 @@ def of_two(first: Entry, second: Entry) -> Verdict | None:
     return None if comparison is None else _told_of_scores(arm, other, comparison, "")
 
 
-def of_folders(first: Sequence[Entry], second: Sequence[Entry]) -> list[Verdict]:
-    """Compare the cases that two folders share, the second's with the first's, as arms that are paired by seed."""
-    labels = {entry.label for entry in (*first, *second)}
-    assert len(labels) == 2, labels
-    groups = groups_by([*first, *second], LABEL)
-    return [verdict for group in groups for verdict in verdicts_of(group, first[0].label if first else None)]
+def between_folders(first: Sequence[Entry], second: Sequence[Entry]) -> list[Verdict]:
+    """Compare the cases that two folders share, the first's with the second's, as arms that are paired by seed.
+
+    Raises ValueError where they share none.
+    """
+    labels = [entries[0].label if entries else "" for entries in (first, second)]
+    verdicts = []
+    for workload in dict.fromkeys(entry.record.case.workload for entry in first):
+        own = [entry for entry in (*first, *second) if entry.record.case.workload == workload]
+        for group in groups_by(own, LABEL):
+            verdicts += verdicts_of(group, labels[1])
+    if not verdicts:
+        raise ValueError("compare needs folders with a case in common, of the same settings; got two without one")
+    return verdicts
 
 
-def counted(verdicts: Sequence[Verdict]) -> str:
-    """Say of many comparisons in one sentence how they ended."""
+def by_setting(entries: Sequence[Entry], by: str, against: str | None) -> list[Verdict]:
+    """Compare the arms of a setting, each with the first or the named one. Raises ValueError where it has no arms."""
+    verdicts, names, arms = [], dict[str, None](), dict[str, None]()
+    for workload in dict.fromkeys(entry.record.case.workload for entry in entries):
+        own = [entry for entry in entries if entry.record.case.workload == workload]
+        names |= dict.fromkeys(telling_apart([entry.record.case for entry in own]))
+        for group in groups_by(own, by):
+            arms |= dict.fromkeys(arm.name for arm in group.arms)
+            verdicts += verdicts_of(group, against)
+    if not arms:
+        choices = ", ".join(sorted(names.keys() - {SEED})) or "none: they are alike"
+        raise ValueError(f"by must be a setting in which runs that are else alike differ, of {choices}; got {by!r}")
+    if not verdicts:
+        raise ValueError(f"against must be one of {', '.join(arms)}; got {against!r}")
+    return verdicts
+
+
+def told(verdicts: Sequence[Verdict]) -> str:
+    """Say the only comparison, or how many ended how and which showed the largest difference."""
+    largest = furthest(verdicts)
+    if largest is None or len(verdicts) == 1:
+        return largest.sentence if largest else "Nothing was compared"
     counts = Counter(one.outcome for one in verdicts)
-    told = ", ".join(f"{count} {IN_A_COUNT.get(outcome, outcome)}" for outcome, count in counts.most_common())
-    many = "1 comparison" if len(verdicts) == 1 else f"{len(verdicts)} comparisons"
-    return f"{many}: {told}"
+    ended = ", ".join(f"{count} {IN_A_COUNT.get(outcome, outcome)}" for outcome, count in counts.most_common())
+    return f"{len(verdicts)} comparisons ({ended}); the largest difference: {largest.sentence}"
 
 
 IN_A_COUNT: Mapping[str, str] = {
@@ -246,12 +281,18 @@ def _is_of(by: str, name: str) -> bool:
     return name == by or name.startswith(f"{by}.")
 
 
-def _brought_along(entries: Sequence[Entry], values: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return settings that an arm brings along: those its workload names, and those that apply to some arms only."""
-    follows = {name for entry in entries if entry.summary.compared for name in entry.summary.compared.follows}
+def _conditional(entries: Sequence[Entry]) -> set[str]:
+    """Return the settings of a workload that apply under others only."""
     definition = workload_definition(entries[0].record.case.workload) if entries else {}
-    conditional = {*definition.get("only", {}), *definition.get("named_only", {})}
-    return follows | {name for name in conditional if "" in values.get(name, ())}
+    return {*definition.get("only", {}), *definition.get("named_only", {})}
+
+
+def _varies_within(arms: Sequence[str], values: Sequence[str]) -> bool:
+    """Return whether a setting has several values within one arm."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for arm, value in zip(arms, values, strict=True):
+        found[arm].add(value)
+    return any(len(own - {""}) > 1 for own in found.values())
 
 
 def _place(by: str, said: Mapping[str, str]) -> tuple[int, ...]:

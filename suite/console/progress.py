@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
@@ -18,8 +19,8 @@ from rich.text import Text
 from suite.console.compare import Entry, headline
 from suite.console.eta import remaining_s
 from suite.console.record import DISTURBED, answer, disturbances_of, marks_of, other_warnings_of, row, watched
-from suite.console.summary import Summarise, Summary, summary_of
-from suite.console.sweep_table import sweep_lines
+from suite.console.summary import Summarise, Summary, stored_json, summary_of
+from suite.console.sweep_table import sweep_lines, values_of
 from suite.console.table import has_colour, row_lines, status_text, terminal_width
 from suite.console.values import Value, timed_values
 from suite.records import numbers
@@ -95,6 +96,10 @@ class Terminal:
         """The records of the cases so far, those that lay there before too."""
         return [stored for stored, _ in self._ended]
 
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the records so far for programs, with their headline values."""
+        return [stored_json(one, list(values_of(self._entry(one)).values())) for one in self.records]
+
     def recorded(self, stored: Sequence[StoredRecord], *, by_another: bool = False) -> None:
         """Tell which cases need not run, since their records lie there already."""
         when = "meanwhile, by another process" if by_another else "before"
@@ -145,7 +150,7 @@ class Terminal:
         """Print what a sweep came to."""
         if not self._is_sweep:
             return
-        entries = [Entry(record=one.record, summary=self._summary(one.record)) for one in self.records]
+        entries = list(map(self._entry, self.records))
         table = sweep_lines(entries, width=self._width, colour=self._colour)
         say("", *table, *self._counts(), *self._reasons(), *self._marks(), *self._watched())
         if self._waiting:
@@ -240,6 +245,9 @@ class Terminal:
     def _whole(self, record: Record, folder: Path) -> list[str]:
         told = answer(record, self._status(record.status), self._summary(record))
         return [*told, row("record", str(folder / RECORD))]
+
+    def _entry(self, stored: StoredRecord) -> Entry:
+        return Entry(record=stored.record, summary=self._summary(stored.record))
 
     def _summary(self, record: Record) -> Summary:
         return self._summaries.get(record.case.workload, summary_of)(record)

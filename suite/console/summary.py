@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from suite.configuration.files import locate, workload_definition
-from suite.console.values import Compared, Value, latency, timed_values
+from suite.console.values import Compared, Value, latency, timed_values, values_json
 from suite.records.record import Record
+from suite.records.store import StoredRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +49,20 @@ def summary_by(dotted: str | None) -> Summarise:
 def summary_of(record: Record) -> Summary:
     """Summarise a stored record; plainly where its workload is unknown."""
     return summary_by(workload_definition(record.case.workload).get("summary"))(record)
+
+
+def stored_json(stored: StoredRecord, values: Sequence[Value]) -> dict[str, Any]:
+    """Return a run for programs: what it is, how it ended, where it lies, and its headline values."""
+    record = stored.record
+    return {
+        "folder": str(stored.folder),
+        "run_key": record.run_key,
+        "case_id": record.case.id,
+        "status": str(record.status),
+        "reason": record.reason,
+        "evidence": str(record.evidence),
+        "started_at": record.provenance.get("started_at"),
+        "machine_id": record.environment.get("machine_id"),
+        "commit": record.provenance.get("commit"),
+        "values": values_json(values),
+    }
