@@ -125,15 +125,24 @@ def application() -> typer.Typer:
         ),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Replace a page in the usual place that is of other folders.")
+        ] = False,
+        show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     ) -> None:
         def command() -> int:
-            from suite.report.command import default_folders
+            import webbrowser
+
             from suite.report.command import report as write_report
 
-            folders = results or default_folders()
-            path, code = write_report(folders, label or [], format=format.value, lang=lang.value, out=out)
-            if path is not None:
-                print(f"Written: {path}")
+            if show and format is not Format.html:
+                raise ValueError(f"--open shows a page, which needs --format html; got {format.value!r}")
+            path, code = write_report(
+                results or [], label or [], format=format.value, lang=lang.value, out=out, overwrite=overwrite
+            )
+            print(f"Written: {path}")
+            if show and not webbrowser.open(path.resolve().as_uri()):
+                print("No browser was found to open it with.")
             return code
 
         finish(command)

@@ -154,10 +154,10 @@ def groups_by(entries: Sequence[Entry], by: str) -> list[Group]:
     differing = [name for name, found in values.items() if len(set(found)) > 1]
     varying = {name for name in differing if _varies_within(values.get(by, []), values[name])}
     follows = {name for entry in usable if entry.summary.compared for name in entry.summary.compared.follows}
-    conditional = {name for name in _conditional(usable) if "" in values.get(name, ())}
-    own = [name for name in differing if _is_of(by, name) or (name in conditional & varying - follows)]
-    left_out = {SEED, *own, *((conditional | follows) - (follows & varying - conditional))}
-    rest = [name for name in differing if name not in left_out]
+    bound = {name for name in differing if name in _conditional(usable) and _is_bound(values[by], values[name])}
+    sizes = [name for name in differing if name != by and (_is_of(by, name) or name in (bound & varying) - follows)]
+    own = [*(name for name in differing if name == by), *sizes]
+    rest = [name for name in differing if name not in {SEED, *own, *bound, *(follows - varying)}]
     found: dict[tuple[str, ...], dict[tuple[str, ...], dict[str, Entry]]] = defaultdict(lambda: defaultdict(dict))
     for entry in usable:
         key, arm = (tuple(_value(entry, name) for name in names) for names in (rest, own))
@@ -285,6 +285,14 @@ def _conditional(entries: Sequence[Entry]) -> set[str]:
     """Return the settings of a workload that apply under others only."""
     definition = workload_definition(entries[0].record.case.workload) if entries else {}
     return {*definition.get("only", {}), *definition.get("named_only", {})}
+
+
+def _is_bound(arms: Sequence[str], values: Sequence[str]) -> bool:
+    """Return whether a setting applies to all or to none of the records of each arm, and not to every arm."""
+    found: dict[str, set[bool]] = defaultdict(set)
+    for arm, value in zip(arms, values, strict=True):
+        found[arm].add(value == "")
+    return all(len(own) == 1 for own in found.values()) and len(set.union(*found.values())) > 1
 
 
 def _varies_within(arms: Sequence[str], values: Sequence[str]) -> bool:
