@@ -29,9 +29,9 @@ TOLD_BY_VERB = ("phase",)
 FASTER, SLOWER, LESS, MORE, EQUAL = "faster", "slower", "less", "more", "equal"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """A record with its summary, and the folder that it is of where there are several."""
+    """A record with its summary, and the folder that it is of where there are several. Equal only to itself."""
 
     record: Record
     summary: Summary

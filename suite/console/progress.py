@@ -89,7 +89,8 @@ class Terminal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.clear()
-        self._live.stop()
+        if not self._live.disable:  # it would print an empty line
+            self._live.stop()
 
     @property
     def records(self) -> list[StoredRecord]:
@@ -278,7 +279,8 @@ def brief(record: Record, summary: Summary) -> str:
     """Write a record's part of a line among others: its values, with a mark where a reader must know more."""
     if record.status is not Status.OK:
         return record.reason or ""
-    spans = [f"{value.title} {value.text}{_within(value)}" for value in timed_values(record)]
+    timed = timed_values(record) or (summary.values if summary.brief is None else ())
+    spans = [f"{value.title} {value.text}{_within(value)}" for value in timed]
     others = [summary.brief] if summary.brief is not None else []
     return f"{'   '.join([*spans, *others])}{marks_of(record)}"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import locate, workload_definition
-from suite.console.values import Compared, Value, latency, timed_values, values_json
+from suite.console.values import Compared, Value, latency, timed_spans, timed_values, values_json
 from suite.records.record import Record
 from suite.records.store import StoredRecord
 
@@ -28,10 +28,11 @@ Summarise = Callable[[Record], Summary]
 
 
 def plain(record: Record) -> Summary:
-    """Tell the timings of a record whose workload names no summary."""
-    warm = latency(record, "layer")
+    """Tell the timings of a record whose workload names no summary; it is compared by the first of its spans."""
+    spans = timed_spans(record)
+    warm = latency(record, spans[0]) if spans else None
     compared = None if warm is None else Compared(factors=(), says="runs", interval=warm)
-    return Summary(values=timed_values(record), compared=compared)
+    return Summary(values=timed_values(record, spans), compared=compared)
 
 
 def summary_by(dotted: str | None) -> Summarise:

@@ -21,7 +21,7 @@ def sweep_lines(entries: Sequence[Entry], *, width: int | None, colour: bool) ->
 
     Of settings that are still too many the largest sizes are shown, and a line says how many were left out.
     """
-    names = [name for name in telling_apart([entry.record.case for entry in entries]) if name != "workload"]
+    names = telling_apart([entry.record.case for entry in entries])
     if not entries:
         return []
     is_big = len(entries) > MOST_ROWS and SEED in names

@@ -67,8 +67,7 @@ def table_lines(columns: Sequence[Column], *, width: int | None, colour: bool = 
 def fits(columns: Sequence[Column], width: int | None) -> bool:
     """Return whether a table has room without folding anything."""
     console = _console(UNBOUNDED, colour=False)
-    # Less the gap behind the last column, which need not fit.
-    return width is None or Measurement.get(console, console.options, _table(columns)).maximum - GAP[1] <= width
+    return width is None or Measurement.get(console, console.options, _table(columns)).maximum <= width
 
 
 def row_lines(cells: Sequence[str | Text], widths: Sequence[int], *, width: int | None, colour: bool) -> list[str]:
@@ -105,7 +104,7 @@ def _table(columns: Sequence[Column]) -> Table:
 
 
 def _drawn(table: Table, *, width: int | None, colour: bool) -> list[str]:
-    console = _console(UNBOUNDED if width is None else width + GAP[1], colour=colour)
+    console = _console(UNBOUNDED if width is None else width, colour=colour)
     with console.capture() as captured:
         console.print(table)
     return [line.rstrip() for line in captured.get().splitlines()]

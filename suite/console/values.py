@@ -11,6 +11,8 @@ from suite.records.record import Record
 from suite.statistics.intervals import Interval, launched_interval
 
 SPANS = ("layer", "kernel")
+MOST_SPANS = 3
+"""Spans of a foreign workload that are headline values; it may have many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +85,16 @@ def width(interval: Interval) -> str:
     return "(n = 1)" if interval.count == 1 else f"±{interval.relative_half_width:.1%}"
 
 
-def timed_values(record: Record) -> list[Value]:
-    """Return the latency of the layer and of its kernel, or the least they take where the record projects them."""
+def timed_spans(record: Record) -> list[str]:
+    """Return the names of a few spans that were timed, those of attention first."""
+    timed = dict.fromkeys(one.span for one in record.readings if one.metric == "latency_s")
+    return sorted(timed, key=lambda span: span not in SPANS)[:MOST_SPANS]
+
+
+def timed_values(record: Record, spans: Sequence[str] = SPANS) -> list[Value]:
+    """Return the latency of spans, or the least they take where the record projects them."""
     found = []
-    for span in SPANS:
+    for span in spans:
         bound_s, warm = constant(record, span, "bound_s"), latency(record, span)
         if warm is not None:
             key = f"{span}_latency_s"
