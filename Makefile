@@ -10,11 +10,12 @@ BIN := .venv/bin
 # that what a file's tests share is made once or twice.
 ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 
-.PHONY: help demo test parity test-kernels browser gpu clean
+.PHONY: help demo test figures parity test-kernels browser gpu clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make test          install the development tools too, then format, lint, type and test'
+	@echo 'make figures       fill the numbers in prose, and the reference of settings in conf/README.md, from records and YAML'
 	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
 	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours;'
 	@echo '                   and Hydra'\''s launchers and sweepers of other packages run sweeps'
@@ -37,6 +38,9 @@ test: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ON_ALL_CPUS)
+
+figures: .venv/.dev
+	$(BIN)/python -m tests.prose
 
 parity: .parity/.parity .rliable/.rliable
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity tests/launchers

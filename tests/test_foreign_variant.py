@@ -1,4 +1,4 @@
-"""Variants of another package, one as README shows it, are installed, measured and reported as if they were ours."""
+"""Variants of another package, one as a README shows it, are installed, measured and reported as if they were ours."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from suite.records.store import read_contents
 from suite.report.model.labels import shown
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "suite/attention/README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## Your own variant")[2].partition("\n## ")[0]
 
 
@@ -34,7 +34,7 @@ def ended(command, **settings):
 
 
 def readmes_variant():
-    """The files that README tells to write, by name."""
+    """The files that the README of suite/attention tells to write, by name."""
     written = [*blocks("python"), *blocks("yaml")]
     return {block.splitlines()[0].removeprefix("# "): block for block in written}
 

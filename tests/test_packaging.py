@@ -196,17 +196,31 @@ def steps_of(workflow):
 
 def test_every_action_is_pinned_by_its_commit_and_says_its_version():
     lines = [line for path in WORKFLOWS for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line]
-    assert len(lines) > 5
+    parsed = [step for path in WORKFLOWS for step in steps_of(yaml.safe_load(path.read_text())) if "uses" in step]
+    assert len(lines) == len(parsed) > 5
     for line in lines:
         assert re.fullmatch(r" *- uses: [\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line), line
 
 
-def test_no_checkout_leaves_its_token_behind_and_a_workflow_may_only_read(workflow):
+def test_no_checkout_leaves_its_token_behind(workflow):
     checkouts = [step for step in steps_of(workflow) if step.get("uses", "").startswith("actions/checkout@")]
     assert checkouts
     assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_a_workflow_reads_and_publishing_alone_gets_an_identity(workflow):
     assert workflow["permissions"] == {"contents": "read"}
-    assert not any("permissions" in job for job in workflow["jobs"].values())
+    granted = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
+    assert granted == ({"publish": {"id-token": "write"}} if workflow["name"] == "release" else {})
+
+
+def test_who_gets_an_identity_runs_no_code_of_ours():
+    publish = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))["jobs"]["publish"]
+    assert publish["environment"]["name"] == "pypi"
+    assert [step["uses"].partition("@")[0] for step in publish["steps"]] == [
+        "actions/download-artifact",
+        "pypa/gh-action-pypi-publish",
+    ]
 
 
 def test_no_script_of_a_workflow_has_a_text_put_into_it(workflow):

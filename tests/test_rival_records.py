@@ -6,8 +6,9 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from suite.gate.rounds import SAMPLES, Benchmark, Sample
+from suite.gate.rules.decision import Benchmark, Sample
 from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TWO_WORKERS, Kind
+from suite.gate.side_by_side.rounds import SAMPLES
 from tests.benchmarks import gate_calibration, rival_rules
 
 BENCHMARKS = [Benchmark(case=case, span="layer", clock="thread_cpu") for case in ("a", "b")]

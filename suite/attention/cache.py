@@ -31,11 +31,11 @@ class Cache:
         self.tensors = [torch.empty(batch, kv_heads, capacity, width, dtype=dtype, device=device) for width in widths]
 
     def views(self) -> list[Tensor]:
-        """The tensors up to the length, without the spare slots."""
+        """Return the tensors up to the length, without the spare slots."""
         return [tensor[:, :, : self.length] for tensor in self.tensors]
 
     def counted_bytes(self) -> int:
-        """Bytes of what is kept for `length` tokens, counted on the tensors themselves."""
+        """Count the bytes that are kept for `length` tokens, on the tensors themselves."""
         return sum(view.numel() * view.element_size() for view in self.views())
 
     def fill(self, generator: torch.Generator) -> None:
@@ -45,6 +45,7 @@ class Cache:
         self.spoil_spare_slots(generator)
 
     def spoil_spare_slots(self, generator: torch.Generator) -> None:
-        """Large finite garbage. Not NaN: correct kernels that multiply by a zero mask would fail on it."""
+        """Fill spare slots with large finite garbage. Not NaN: correct kernels that multiply by a zero mask would fail
+        on it."""
         for tensor in self.tensors:
             tensor[:, :, self.length :].normal_(std=GARBAGE_SIZE, generator=generator)

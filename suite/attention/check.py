@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends.eager import attend
-from suite.attention.problem import Problem, ValueLies, visible_keys
+from suite.attention.problem import Problem, ValueLayout, visible_keys
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 
@@ -39,7 +39,7 @@ PARTS = {
     "dk": "dK",
     "dv": "dV",
 }
-"""What the suffix of a metric says that the error is of."""
+"""The suffix of a metric, and the tensor whose error it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,8 @@ def compare(
     problem: Problem,
     generator: torch.Generator,
 ) -> Comparison:
-    """Error of `o_BHSv`, and the error allowed: twice eager's own on the same rows and what rounding adds, within the
-    dtype's bound."""
+    """Return the error of `o_BHSv`, and the error allowed: twice eager's own on the same rows and what rounding adds,
+    within the dtype's bound."""
     positions = _positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]
     visible_RT = torch.arange(problem.seq_len, device=problem.device) <= last_seen_R1
@@ -86,7 +86,7 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 def compare_gradients(
     attended: Attend, q_BHSd: Tensor, k_BGSd: Tensor, v_BGSv: Tensor, do_BHSv: Tensor, problem: Problem
 ) -> Mapping[str, Comparison]:
-    """dQ, dK and dV of `attended` against float64, within twice eager's own error, under the keys dq, dk and dv.
+    """Compare dQ, dK and dV of `attended` with float64, within twice eager's own error, under the keys dq, dk and dv.
 
     A value that lies in the key has no gradient of its own: the key's holds both.
     """
@@ -113,42 +113,43 @@ def compare_gradients(
 
 
 def readings_if_passed(comparisons: Mapping[str, Comparison], *, span: str = "kernel") -> list[Reading]:
-    """Error and bound of each comparison, by the suffix of their metrics. Raises IncorrectError where one fails."""
+    """Return error and bound of each comparison, by the suffix of their metrics. Raises IncorrectError where one
+    fails."""
     readings = []
-    for suffix, one in comparisons.items():
+    for suffix, comparison in comparisons.items():
         name = f"_{suffix}" if suffix else ""
-        readings.append(Reading(step=0, span=span, metric=f"relative_error{name}", value=one.error))
-        readings.append(Reading(step=0, span=span, metric=f"allowed_error{name}", value=one.allowed))
-    for suffix, one in comparisons.items():
-        if not one.passed:
+        readings.append(Reading(step=0, span=span, metric=f"relative_error{name}", value=comparison.error))
+        readings.append(Reading(step=0, span=span, metric=f"allowed_error{name}", value=comparison.allowed))
+    for suffix, comparison in comparisons.items():
+        if not comparison.passed:
             of = f" of {PARTS[suffix]}" if suffix else ""
             raise IncorrectError(
-                f"relative error{of} {one.error:.3g} against float64 is above {one.allowed:.3g}", readings
+                f"relative error{of} {comparison.error:.3g} against float64 is above {comparison.allowed:.3g}", readings
             )
     return readings
 
 
 def leaves(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-    """The same numbers in the same memory layout, each a leaf that can be differentiated by."""
+    """Return the same numbers in the same memory layout, each a leaf that can be differentiated by."""
     q, k = q.detach().requires_grad_(), k.detach().requires_grad_()
-    if problem.value_lies is ValueLies.IN_KEY:
+    if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return q, k, k[..., : problem.v_dim]
     return q, k, v.detach().requires_grad_()
 
 
 def gradients(attended: Attend, inputs: Sequence[Tensor], do_BHSv: Tensor, problem: Problem) -> Sequence[Tensor]:
-    """One forward and one backward pass: dQ and dK, and dV where the value is a tensor of its own."""
-    by = inputs[:2] if problem.value_lies is ValueLies.IN_KEY else inputs
+    """Do one forward and one backward pass. Return dQ and dK, and dV where the value is a tensor of its own."""
+    by = inputs[:2] if problem.value_layout is ValueLayout.PREFIX_OF_KEY else inputs
     return torch.autograd.grad(attended(*inputs), by, do_BHSv)
 
 
 def relative_error(candidate: Tensor, reference: Tensor) -> float:
-    """Frobenius norm of the difference over that of the reference, in float64."""
+    """Return the Frobenius norm of the difference over that of the reference, in float64."""
     return float((candidate.double() - reference).norm() / reference.norm())
 
 
 def reference_rows(q_BHRd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, visible_RT: Tensor, scale: float) -> Tensor:
-    """Attention of the given query rows in float64, keys streamed in blocks with a running maximum; o_BHRv."""
+    """Compute attention of the given query rows in float64, keys streamed in blocks with a running maximum; o_BHRv."""
     batch, heads, rows, width = q_BHRd.shape
     groups = k_BGTd.shape[1]
     by_group = (batch, groups, heads // groups * rows)  # query head h uses key-value head h // (H / G)
@@ -175,7 +176,8 @@ def _whole(problem: Problem) -> bool:
 
 
 def _positions(problem: Problem, generator: torch.Generator) -> Tensor:
-    """Query positions to compare: all; or first, last, middle and random ones up to the limit of rows a group."""
+    """Return the query positions to compare: all; or first, last, middle and random ones up to the limit of rows a
+    group."""
     queries, device = problem.query_len, problem.device
     limit = max(FEWEST_POSITIONS, ROWS_PER_GROUP // problem.heads_per_group)
     if _whole(problem) or queries <= limit:

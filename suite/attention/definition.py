@@ -1,4 +1,4 @@
-"""What a layer's projections and output must give, written as plainly as its paper has them and in float64.
+"""Definitions of a layer's projections and output, written as plainly as its paper has them and in float64.
 
 The kernel's check starts from the queries, keys and values that the layer itself projects, so it cannot see a layer
 that turns the wrong pairs or reads a weight the wrong way round. A definition can. It is compared at a few tokens, with
@@ -18,7 +18,7 @@ from torch import Tensor
 from suite.theory.rope import Rope
 
 ROWS_AT_ONCE = 1024
-"""Of a weight, converted to float64 at a time."""
+"""Rows of a weight that are converted to float64 at a time."""
 
 
 class Definition(ABC):
@@ -32,11 +32,12 @@ class Definition(ABC):
     @staticmethod
     @abstractmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """Queries, keys and values of these tokens, as the kernel is to see them: [batch, heads, N, width] each."""
+        """Return queries, keys and values of these tokens, as the kernel is to see them: [batch, heads, N, width]
+        each."""
 
     @staticmethod
     def output(layer: Any, o_BHNv: Tensor) -> Tensor:
-        """The layer's output, [batch, N, hidden], from the kernel's."""
+        """Return the layer's output, [batch, N, hidden], from the kernel's."""
         return product(o_BHNv.transpose(1, 2).flatten(2), layer.w_o)
 
 
@@ -49,7 +50,7 @@ class GroupedDefinition(Definition):
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
         width, rope = layer.shape.head_dim, layer.shape.rope
         q, k, v = (_heads(product(x_BND, weight), width) for weight in (layer.w_q, layer.w_k, layer.w_v))
-        return turned(q, positions_N, rope, neighbours=False), turned(k, positions_N, rope, neighbours=False), v
+        return apply_rope(q, positions_N, rope, neighbours=False), apply_rope(k, positions_N, rope, neighbours=False), v
 
 
 class ExpandedDefinition(Definition):
@@ -86,12 +87,13 @@ class AbsorbedDefinition(ExpandedDefinition):
 
 
 def product(x_BNi: Tensor, weight: Tensor) -> Tensor:
-    """x Wᵀ in float64."""
+    """Return x Wᵀ in float64."""
     return torch.cat([x_BNi @ rows.double().mT for rows in weight.split(ROWS_AT_ONCE)], dim=-1)
 
 
-def turned(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool) -> Tensor:
-    """Rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle) and the rope's factor.
+def apply_rope(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool) -> Tensor:
+    """Apply the rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle) and the rope's
+    factor.
 
     `neighbours`: pairs are (2i, 2i + 1), as in DeepSeek's weights; otherwise (i, i + d/2), as in Llama's.
     """
@@ -104,7 +106,7 @@ def turned(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool)
 
 
 def normed(x: Tensor, gain: Tensor) -> Tensor:
-    """RMSNorm with the 1e-6 of MLA's two inner norms."""
+    """Apply RMSNorm with the 1e-6 of MLA's two inner norms."""
     return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * gain.double()
 
 
@@ -113,13 +115,13 @@ def _scale(width: int, rope: Rope) -> float:
 
 
 def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The query's two parts, the latent as it is cached, and the rotary key that all heads share."""
+    """Return the query's two parts, the latent as it is cached, and the rotary key that all heads share."""
     shape = layer.shape
     query_in = x_BND if shape.q_lora_rank is None else normed(product(x_BND, layer.w_qa), layer.q_norm)
     q_BHNe = _heads(product(query_in, layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim)
     q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
     latent, k_r = product(x_BND, layer.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
-    q_r, k_r = (turned(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
+    q_r, k_r = (apply_rope(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
     return q_n, q_r, normed(latent, layer.kv_norm) if shape.latent_norm else latent, k_r
 
 

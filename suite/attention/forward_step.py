@@ -11,7 +11,7 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.layer_check import compared, layer_readings
 from suite.attention.problem import Backend
 from suite.measure.meter import Meter
-from suite.measure.rotation import Turns, rotated
+from suite.measure.rotated_buffers import RotatedRuns, rotated
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 from suite.theory.shapes import Pass
@@ -34,7 +34,7 @@ class ForwardStep:
         return {"cache": written, "layer_check": compared(self.layer, self._forward.query_len)}
 
     def draw(self) -> None:
-        """Fresh inputs and a fresh context; the kernel's own inputs are what the layer projects from them."""
+        """Draw fresh inputs and a fresh context; the kernel's own inputs are the layer's projections of them."""
         layer, forward = self.layer, self._forward
         with torch.inference_mode():
             self.cache.fill(self._generator)
@@ -66,12 +66,12 @@ class ForwardStep:
         kernel = torch.inference_mode()(self._kernel)
         return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
-    def turns(self, span: str, least_bytes: int) -> Turns:
-        """The kernel rotates over copies of its inputs. The layer has one cache and one set of weights, so it does
-        not."""
+    def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns:
+        """Return runs: the kernel's rotate over copies of its inputs; the layer has one cache and one set of
+        weights."""
         if span == "kernel":
             return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes)
-        return Turns(runs=[self.parts()[span]])
+        return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
         return self.layer.output(self.backend(*self.layer.project(self._x_BSD, self.cache, self._start)))

@@ -13,14 +13,14 @@ from suite.attention.cache import Cache
 from suite.attention.definition import GroupedDefinition
 from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
-from suite.attention.problem import ValueLies
+from suite.attention.problem import ValueLayout
 from suite.attention.rotary import angles, rotate_halves
 from suite.theory.shapes import GroupedShape
 
 
 class GroupedAttention(AttentionLayer):
     shape: GroupedShape
-    value_lies = ValueLies.APART
+    value_layout = ValueLayout.SEPARATE
     definition = GroupedDefinition
 
     def __init__(
@@ -36,17 +36,17 @@ class GroupedAttention(AttentionLayer):
         self.shape = shape
         self.scale = shape.head_dim**-0.5 * shape.rope.score_factor
         queries, keys = shape.num_heads * shape.head_dim, shape.kv_heads * shape.head_dim
-        self.w_q = self.drawn(queries, shape.hidden_size)
-        self.w_k = self.drawn(keys, shape.hidden_size)
-        self.w_v = self.drawn(keys, shape.hidden_size)
-        self.w_o = self.drawn(shape.hidden_size, queries)
+        self.w_q = self.init_weight(queries, shape.hidden_size)
+        self.w_k = self.init_weight(keys, shape.hidden_size)
+        self.w_v = self.init_weight(keys, shape.hidden_size)
+        self.w_o = self.init_weight(shape.hidden_size, queries)
         self.b_q: Tensor | None = None
         self.b_k: Tensor | None = None
         self.b_v: Tensor | None = None
         self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope, dtype=dtype, device=device)
 
     def add_biases(self) -> None:
-        """Queries, keys and values get a bias of zeros, as Qwen2's have one: its weights come from a checkpoint."""
+        """Add a bias of zeros to queries, keys and values, as Qwen2's have one: its weights come from a checkpoint."""
         self.b_q, self.b_k, self.b_v = (self.zeros(len(weight)) for weight in (self.w_q, self.w_k, self.w_v))
 
     @property
@@ -61,24 +61,24 @@ class GroupedAttention(AttentionLayer):
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         angles = self.angles_at(x_BSD, start, positions_S)
-        q_BHSd = self.turned(self.heads(x_BSD, self.w_q, self.b_q), angles)
-        kept = self.kept(cache, start, *self.new_rows(x_BSD, angles))
+        q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
+        kept = self.append_to_cache(cache, start, *self.new_rows(x_BSD, angles))
         return q_BHSd, kept[0], kept[-1]
 
     def new_rows(self, x_BSD: Tensor, angles: tuple[Tensor, Tensor]) -> Sequence[Tensor]:
-        """What the new tokens leave in each tensor of the cache: keys first, values last; a variant that keeps one
+        """Return the new tokens' rows in each tensor of the cache: keys first, values last; a variant that keeps one
         tensor attends to it as both."""
-        keys_BGSd = self.turned(self.heads(x_BSD, self.w_k, self.b_k), angles)
+        keys_BGSd = self.apply_rope(self.heads(x_BSD, self.w_k, self.b_k), angles)
         return keys_BGSd, self.heads(x_BSD, self.w_v, self.b_v)
 
-    def turned(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-        """Queries or keys as they are scored."""
+    def apply_rope(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
+        """Return queries or keys as they are scored."""
         return rotate_halves(x_BHSd, *angles)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def heads(self, x_BSD: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """A projection, cut into heads: [batch, heads, tokens, head_dim]."""
+        """Return a projection, cut into heads: [batch, heads, tokens, head_dim]."""
         x_BSE = linear(x_BSD, weight, bias)
         return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

@@ -30,12 +30,12 @@ from suite.attention.cache import Cache
 from suite.attention.definition import AbsorbedDefinition, ExpandedDefinition
 from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
-from suite.attention.problem import ValueLies
+from suite.attention.problem import ValueLayout
 from suite.attention.rotary import angles, rotate_neighbours
 from suite.theory.latent_shapes import LatentShape
 
 INNER_NORM_EPS = 1e-6
-"""Of the two norms inside the layer, whatever a model's configuration says of its outer ones."""
+"""Epsilon of the two norms inside the layer, whatever a model's configuration says of its outer ones."""
 
 
 class LatentAttention(AttentionLayer):
@@ -57,14 +57,14 @@ class LatentAttention(AttentionLayer):
         self.scale = shape.qk_head_dim**-0.5 * shape.rope.score_factor
         heads, wide = shape.num_heads, shape.num_heads * shape.qk_head_dim
         if shape.q_lora_rank is not None:
-            self.w_qa = self.drawn(shape.q_lora_rank, shape.hidden_size)
+            self.w_qa = self.init_weight(shape.q_lora_rank, shape.hidden_size)
             self.q_norm = self.ones(shape.q_lora_rank)
-        self.w_q = self.drawn(wide, shape.q_lora_rank or shape.hidden_size)
-        self.w_kva = self.drawn(shape.kv_lora_rank + shape.qk_rope_head_dim, shape.hidden_size)
+        self.w_q = self.init_weight(wide, shape.q_lora_rank or shape.hidden_size)
+        self.w_kva = self.init_weight(shape.kv_lora_rank + shape.qk_rope_head_dim, shape.hidden_size)
         if shape.latent_norm:
             self.kv_norm = self.ones(shape.kv_lora_rank)
-        self.w_kvb = self.drawn(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.kv_lora_rank)
-        self.w_o = self.drawn(shape.hidden_size, heads * shape.v_head_dim)
+        self.w_kvb = self.init_weight(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.kv_lora_rank)
+        self.w_o = self.init_weight(shape.hidden_size, heads * shape.v_head_dim)
         self.cos_Sr, self.sin_Sr = angles(positions, shape.qk_rope_head_dim, shape.rope, dtype=dtype, device=device)
 
     @abstractmethod
@@ -75,7 +75,7 @@ class LatentAttention(AttentionLayer):
 
     @abstractmethod
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the given tokens, in tensors of their own."""
+        """Return keys and values of the given tokens, in tensors of their own."""
 
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
@@ -98,14 +98,14 @@ class LatentAttention(AttentionLayer):
         return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
-        """What the kernel scores: the two parts of each head side by side."""
+        """Return the query that the kernel scores: the two parts of each head side by side."""
         return with_rotary(q_n, q_r)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def write_expanded(self, latent_BTc: Tensor, k_r_BTr: Tensor, into_BHTe: Tensor) -> None:
-        """Every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
+        """Return every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
         d_n, d_r = self.shape.qk_nope_head_dim, self.shape.qk_rope_head_dim
         up_BHTe = self._up(latent_BTc)
         into_BHTe[..., :d_n] = up_BHTe[..., :d_n]
@@ -113,12 +113,12 @@ class LatentAttention(AttentionLayer):
         into_BHTe[..., d_n + d_r :] = up_BHTe[..., d_n:]
 
     def split_expanded(self, expanded_BHTe: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values as two views of one buffer."""
+        """Return keys and values as two views of one buffer."""
         return expanded_BHTe[..., : self.shape.qk_head_dim], expanded_BHTe[..., self.shape.qk_head_dim :]
 
     def _up(self, latent_BTc: Tensor) -> Tensor:
-        """Every head's key without its rotary part, then its value. One product for all heads, since a product for
-        each took nearly twice as long in bfloat16."""
+        """Return every head's key without its rotary part, then its value. One product for all heads, since a product
+        for each took nearly twice as long in bfloat16."""
         up_BTE = F.linear(latent_BTc, self.w_kvb.flatten(0, 1))
         return up_BTE.view(*up_BTE.shape[:2], self.shape.num_heads, -1).transpose(1, 2)
 
@@ -137,11 +137,11 @@ class LatentAttention(AttentionLayer):
 
 
 class AbsorbedLatentAttention(LatentAttention):
-    value_lies = ValueLies.IN_KEY
+    value_layout = ValueLayout.PREFIX_OF_KEY
     definition = AbsorbedDefinition
 
     def for_training(self) -> "ExpandedLatentAttention":
-        """Expanded: without a cache to keep small, narrower heads are cheaper."""
+        """Return the expanded mode: without a cache to keep small, narrower heads are cheaper."""
         expanded = copy.copy(self)  # a module's shallow copy shares its dictionary of parameters
         expanded.__class__ = ExpandedLatentAttention  # type: ignore[assignment]
         return expanded  # type: ignore[return-value]
@@ -173,7 +173,7 @@ class AbsorbedLatentAttention(LatentAttention):
 
 
 class ExpandedLatentAttention(LatentAttention):
-    value_lies = ValueLies.BEHIND_KEY
+    value_layout = ValueLayout.SUFFIX_OF_BUFFER
     definition = ExpandedDefinition
 
     @property
@@ -229,7 +229,7 @@ class ReexpandingLatentAttention(ExpandedOnceLatentAttention):
 
 
 def write_latent(latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) -> None:
-    """The latent and the rotated shared key, side by side in the cache's one tensor."""
+    """Join the latent and the rotated shared key, side by side in the cache's one tensor."""
     width = latent_BSc.shape[-1]
     (cached,) = cache.tensors
     cached[:, 0, new, :width] = latent_BSc
@@ -237,5 +237,5 @@ def write_latent(latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice) 
 
 
 def with_rotary(plain: Tensor, rotary: Tensor) -> Tensor:
-    """A query or key of its two parts; the first itself, uncopied, where the second has no columns."""
+    """Join a query or key from its two parts; return the first itself, uncopied, where the second has no columns."""
     return torch.cat((plain, rotary), dim=-1) if rotary.shape[-1] else plain

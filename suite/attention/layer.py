@@ -1,4 +1,4 @@
-"""What every attention variant is, so that one workload, and later a language model, can use any of them."""
+"""The base of attention variants, so that one workload and the language models can use any of them."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from suite.attention.cache import Cache
 from suite.attention.definition import Definition
-from suite.attention.problem import Problem, ValueLies
+from suite.attention.problem import Problem, ValueLayout
 from suite.theory.shapes import LayerShape, Pass
 
 
@@ -28,11 +28,11 @@ class AttentionLayer(torch.nn.Module, ABC):
     scale: float
     """Factor on the scores before the softmax."""
     cos_Sr: Tensor
-    """Of the rotary embedding, [positions, rotary width / 2]; `sin_Sr` too."""
+    """Cosines of the rotary embedding, [positions, rotary width / 2]; `sin_Sr` has the sines."""
     sin_Sr: Tensor
-    value_lies: ClassVar[ValueLies]
+    value_layout: ClassVar[ValueLayout]
     definition: ClassVar[type[Definition] | None] = None
-    """What the check holds the layer's projections against; see `stated_definition`."""
+    """The definition that the check compares the layer's projections with; see `stated_definition`."""
 
     def __init__(self, *, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class AttentionLayer(torch.nn.Module, ABC):
 
     @property
     def cache_dtype(self) -> torch.dtype:
-        """Of the tensors that are cached."""
+        """Dtype of the tensors that are cached."""
         return self.dtype
 
     @property
@@ -62,7 +62,8 @@ class AttentionLayer(torch.nn.Module, ABC):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of the new tokens, and keys and values of all; writes the new tokens to the cache from `start` on.
+        """Return queries of the new tokens, and keys and values of all; write the new tokens to the cache from `start`
+        on.
 
         Without a cache, as in training, the new tokens are all there are. `positions_S`: the new tokens' rotary
         positions where they are not `start` and those that follow it.
@@ -70,27 +71,27 @@ class AttentionLayer(torch.nn.Module, ABC):
 
     @abstractmethod
     def output(self, o_BHSv: Tensor) -> Tensor:
-        """The layer's output, [batch, new tokens, hidden], from the kernel's."""
+        """Return the layer's output, [batch, new tokens, hidden], from the kernel's."""
 
     def for_training(self) -> "AttentionLayer":
-        """The layer with these very weights in the mode in which it is trained: this one, unless the variant has a
-        cheaper mode where there is no cache."""
+        """Return the layer with these very weights in the mode in which it is trained: this one, unless the variant has
+        a cheaper mode where there is no cache."""
         return self
 
     def stated_definition(self) -> type[Definition] | None:
-        """The definition that the layer's own class states. One that it inherits may be of another layer."""
+        """Return the definition that the layer's own class states. One that it inherits may be of another layer."""
         stated: type[Definition] | None = vars(type(self)).get("definition")
         return stated
 
     def angles_at(self, x_BSD: Tensor, start: int, positions_S: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Rows of the layer's `cos_Sr` and `sin_Sr` for the new tokens, as `project` is given them."""
+        """Return the rows of `cos_Sr` and `sin_Sr` for the new tokens, as `project` is given them."""
         rows = slice(start, start + x_BSD.shape[1]) if positions_S is None else positions_S
         return self.cos_Sr[rows], self.sin_Sr[rows]
 
     @staticmethod
-    def kept(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
-        """Write the new tokens' rows, one tensor for each of the cache's; the rows of all tokens. Without a cache the
-        new ones are all."""
+    def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
+        """Write the new tokens' rows, one tensor for each of the cache's. Return the rows of all tokens. Without a
+        cache the new ones are all."""
         if cache is None:
             return new_BGSd
         for cached, new in zip(cache.tensors, new_BGSd, strict=True):
@@ -98,7 +99,7 @@ class AttentionLayer(torch.nn.Module, ABC):
         return cache.views()
 
     def drawn_input(self, forward: Pass, generator: torch.Generator) -> Tensor:
-        """Fresh hidden states of the new tokens, x_BSD."""
+        """Draw fresh hidden states of the new tokens, x_BSD."""
         size = (forward.batch, forward.query_len, self.shape.hidden_size)
         return torch.empty(size, dtype=self.dtype, device=self.device).normal_(generator=generator)
 
@@ -121,23 +122,23 @@ class AttentionLayer(torch.nn.Module, ABC):
             seq_len=forward.seq_len,
             qk_dim=self.shape.qk_dim,
             v_dim=self.shape.v_dim,
-            value_lies=self.value_lies,
+            value_layout=self.value_layout,
             scale=self.scale,
             dtype=self.dtype,
             device=self.device,
             needs_gradient=forward.is_training,
         )
 
-    def drawn(self, *size: int) -> torch.nn.Parameter:
-        """A matrix, or one a head, whose last dimension is summed over."""
+    def init_weight(self, *size: int) -> torch.nn.Parameter:
+        """Draw a matrix, or one a head, whose last dimension is summed over."""
         weight = torch.empty(*size, dtype=self.dtype, device=self.device)
         weight.normal_(std=1 / math.sqrt(size[-1]), generator=self._generator)
         return torch.nn.Parameter(weight, requires_grad=False)
 
     def zeros(self, width: int) -> torch.nn.Parameter:
-        """A bias that says nothing yet."""
+        """Return a bias of zeros."""
         return torch.nn.Parameter(torch.zeros(width, dtype=self.dtype, device=self.device), requires_grad=False)
 
     def ones(self, width: int) -> torch.nn.Parameter:
-        """The gain of a norm."""
+        """Return the gain of a norm."""
         return torch.nn.Parameter(torch.ones(width, dtype=self.dtype, device=self.device), requires_grad=False)

@@ -1,4 +1,4 @@
-"""What a layer projects for its kernel, and makes of the kernel's output, against its definition in float64."""
+"""The check of a layer around its kernel: its projections and its output against its definition in float64."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from suite.records.record import Reading
 
 MOST_TOKENS = 4
 SCALE_ERROR = 1e-13
-"""Of a number that is computed in float64 whatever the dtype."""
+"""Bound for a number that is computed in float64 whatever the dtype."""
 
 
 def layer_readings(
     layer: AttentionLayer, x_BSD: Tensor, projected: Sequence[Tensor], start: int, o_BHSv: Tensor
 ) -> list[Reading]:
-    """Errors around the kernel at a few of the new tokens, whose positions begin at `start`.
+    """Return errors around the kernel at a few of the new tokens, whose positions begin at `start`.
 
     `projected`: the queries, keys and values that the layer made; `o_BHSv`: the kernel's output. No readings where the
     layer's class states no definition. Raises IncorrectError.
@@ -44,7 +44,7 @@ def layer_readings(
 
 
 def compared(layer: AttentionLayer, new_tokens: int) -> str:
-    """What `layer_readings` compares, for the record."""
+    """Describe the comparison of `layer_readings`, for the record."""
     if layer.stated_definition() is None:
         return "none: the variant states no definition"
     tokens = f"{min(new_tokens, MOST_TOKENS)} of {new_tokens} new tokens"

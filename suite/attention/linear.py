@@ -1,4 +1,4 @@
-"""A linear map, and what a low-rank adapter of its weight adds to it (LoRA, arXiv 2106.09685).
+"""A linear map with a low-rank adapter of its weight (LoRA, arXiv 2106.09685).
 
 An adapter lies on the weight, so that a layer need not know whether it has one. It acts where a layer maps by the
 functions of this module; a weight that a layer multiplies in another way, as MLA's `w_kvb`, gets none.
@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 NAME = "adapter"
-"""Of a weight's attribute."""
+"""Name of a weight's attribute that holds its adapter."""
 
 
 class Adapter(torch.nn.Module):
-    """Adds (x down_RI.T) up_OR.T to a map's output."""
+    """A product that is added to a map's output: (x down_RI.T) up_OR.T."""
 
     def __init__(self, down_RI: Tensor, up_OR: Tensor) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ def adapter_of(weight_OI: Tensor) -> Adapter | None:
 
 
 def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """x of any shape with I as its last; the same with O instead."""
+    """Map x of any shape with I as its last dimension to the same shape with O instead."""
     y = F.linear(x, weight_OI, bias_O)
     adapter = adapter_of(weight_OI)
     return y if adapter is None else y + F.linear(F.linear(x, adapter.down_RI), adapter.up_OR)
 
 
 def linear_in_parts(x: Tensor, weight_OI: Tensor, parts: int) -> Sequence[Tensor]:
-    """The map's output, cut into equal parts of O.
+    """Return the map's output, cut into equal parts of O.
 
     The weight is cut and not the product, whose parts would be no dense tensors: they are slower, above all on the way
     back.

@@ -1,4 +1,4 @@
-"""What a kernel sees after the projections, and what a backend is.
+"""The problem that a kernel sees after the projections, and the base of backends.
 
 Legend of the shapes in this package: B batch, H query heads, G key-value heads, S or Sq new tokens, Sk all tokens,
 d width over which a query is scored, v width of a value, D hidden width, c width of MLA's latent.
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 
-class ValueLies(Enum):
-    """Where a value's columns are: a kernel that wants keys and values equally wide may look at their neighbours."""
+class ValueLayout(Enum):
+    """The place of a value's columns: a kernel that wants keys and values equally wide may look at their neighbours."""
 
-    APART = "in a tensor of its own"
-    IN_KEY = "in the first columns of the key"
-    BEHIND_KEY = "behind enough columns of one buffer to make it as wide as the key"
+    SEPARATE = "in a tensor of its own"
+    PREFIX_OF_KEY = "in the first columns of the key"
+    SUFFIX_OF_BUFFER = "behind enough columns of one buffer to make it as wide as the key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Problem:
     seq_len: int
     qk_dim: int
     v_dim: int
-    value_lies: ValueLies
+    value_layout: ValueLayout
     scale: float
     dtype: torch.dtype
     device: torch.device
@@ -51,7 +51,7 @@ class Problem:
 
 
 class Backend:
-    """One way to compute one problem. It never falls back to another: what it cannot do it refuses.
+    """One way to compute one problem. It never falls back to another: problems that it cannot compute it refuses.
 
     Constructing it is set-up: what does not belong into the timed call, such as a mask, is built here.
     Raises UnsupportedError for a problem that it does not compute.
@@ -59,7 +59,7 @@ class Backend:
 
     name: ClassVar[str]
     form: str | None = None
-    """What it chose for this problem, where it has a choice; for the record."""
+    """Its choice for this problem, where it has one; for the record."""
 
     def __init__(self, problem: Problem) -> None:
         self.check(problem)
@@ -68,15 +68,15 @@ class Backend:
     def check(self, problem: Problem) -> None:
         """Raise UnsupportedError for a problem that this backend does not compute. By default every one is."""
 
-    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> "Backend":
-        """This backend; or, if it can only choose by inputs as they will come, the one that it chooses. Called once."""
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> "Backend":
+        """Return this backend, or its choice if it can only choose by inputs as they will come. Called once."""
         return self
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        """o_BHSv, causal, with the last query seeing every key."""
+        """Return o_BHSv, causal, with the last query seeing every key."""
         raise AssertionError(f"{type(self).__name__} does not say how it computes")
 
 
 def visible_keys(query_len: int, seq_len: int, device: torch.device) -> Tensor:
-    """Causal visibility as booleans, [query_len, seq_len], with the last query seeing every key."""
+    """Return causal visibility as booleans, [query_len, seq_len], with the last query seeing every key."""
     return torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(seq_len - query_len)

@@ -1,4 +1,4 @@
-"""How the Triton decode kernel is laid over a problem and a chip: a written rule, without Triton and without a device.
+"""The launch of the Triton decode kernel over a problem and a chip: a written rule, without Triton or a device.
 
 - Widths. A tile is as wide as a power of two. A key is scored in two parts: where the value lies in it, the value's
   columns and the rest; elsewhere the greatest power of two in its width and the rest. What is still no power of two is
@@ -20,14 +20,15 @@ from dataclasses import dataclass
 
 import torch
 
-from suite.attention.problem import Problem, ValueLies
+from suite.attention.problem import Problem, ValueLayout
 
 WIDEST = 512
 LEAST_KEYS = 128
-"""In a split: the sums of 64 rows of 512, written and read, are as much as 227 cached tokens of absorbed MLA."""
+"""Tokens in a split, at least: the sums of 64 rows of 512, written and read, are as much as 227 cached tokens of
+absorbed MLA."""
 NEARLY = 0.9
 MOST_PROGRAMS_EACH = 2
-"""On a multiprocessor at once: one multiplies while the other waits."""
+"""Programs on a multiprocessor at once: one multiplies while the other waits."""
 ALL_REGISTERS = 128 * 128
 """Sums of one program from which on it leaves no registers for a second."""
 
@@ -36,7 +37,7 @@ ALL_REGISTERS = 128 * 128
 class Chip:
     multiprocessors: int
     shared_bytes: int
-    """That one program may take."""
+    """Shared memory that one program may take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class Launch:
 
     @property
     def branches(self) -> bool:
-        """Whether eight warps share 64 rows, two of them each row; see `suite.attention.triton_decode`."""
+        """Return whether eight warps share 64 rows, two of them each row; see `suite.attention.triton_decode`."""
         return self.row_block == 64 and self.warps == 8
 
     def __str__(self) -> str:
@@ -66,13 +67,13 @@ class Launch:
 
 
 def power_of_two(count: int) -> int:
-    """The least one that is not below `count`, and 16 at least, which is what matrix units multiply."""
+    """Return the least power of two that is not below `count`, and 16 at least, since matrix units multiply so many."""
     return max(16, 1 << (count - 1).bit_length())
 
 
 def key_parts(problem: Problem) -> tuple[int, int]:
-    """Columns of the key's first and second part."""
-    if problem.value_lies is ValueLies.IN_KEY:
+    """Return the columns of the key's first and second part."""
+    if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return problem.v_dim, problem.qk_dim - problem.v_dim
     first = min(problem.qk_dim, 1 << (problem.qk_dim.bit_length() - 1))
     # Below 16 the parts would be filled up to more than the whole.
@@ -82,7 +83,7 @@ def key_parts(problem: Problem) -> tuple[int, int]:
 def launch_for(problem: Problem, chip: Chip) -> Launch:
     first, rest = key_parts(problem)
     widest = max(power_of_two(first), power_of_two(problem.v_dim))
-    in_key = problem.value_lies is ValueLies.IN_KEY
+    in_key = problem.value_layout is ValueLayout.PREFIX_OF_KEY
     is_float = problem.dtype is torch.float32
     rows = problem.heads_per_group * problem.query_len
 
@@ -123,8 +124,8 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
 
 
 def _blocks_per_split(blocks: int, least: int, programs: int, places: int) -> int:
-    """Blocks of keys in each of the fewest splits that take nearly as little time as any number does: waves of
-    programs, each as long as a split."""
+    """Return the blocks of keys in each of the fewest splits that take nearly as little time as any number does: waves
+    of programs, each as long as a split."""
 
     def time(each: int) -> int:
         return math.ceil(programs * math.ceil(blocks / each) / places) * each

@@ -11,7 +11,7 @@ from suite.attention.problem import Backend
 from suite.attention.training_step import TrainingStep
 from suite.configuration.files import locate
 from suite.measure.meter import Meter
-from suite.measure.rotation import Turns
+from suite.measure.rotated_buffers import RotatedRuns
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading, constant_readings
 from suite.theory.attention_plan import ELEMENT_BYTES, AttentionPlan
@@ -52,7 +52,7 @@ class AttentionWorkload:
             self.work = ForwardStep(layer, backend, plan.forward, generator)
         self.work.draw()
         with torch.no_grad():
-            self.work.backend = backend.settled(*self.work.projected)
+            self.work.backend = backend.autotuned(*self.work.projected)
 
     def constants(self) -> Iterable[Reading]:
         return [*constant_readings(self.plan.constants()), *self.work.constants()]
@@ -62,7 +62,7 @@ class AttentionWorkload:
         form = {} if backend.form is None else {"backend_form": backend.form}
         return {"backend": backend.name, **form, **self.plan.facts(), **self.work.facts()}
 
-    def criticise(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
+    def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
         if MATH_PATH in operators["kernel"]:
             yield f"kernel: {self.work.backend.name} fell to torch's math path, which is no fused kernel"
 
@@ -76,5 +76,5 @@ class AttentionWorkload:
     def parts(self) -> Mapping[str, Callable[[], object]]:
         return self.work.parts()
 
-    def turns(self, span: str, least_bytes: int) -> Turns | None:
-        return self.work.turns(span, least_bytes)
+    def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns | None:
+        return self.work.rotated_runs(span, least_bytes)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration.files import choices, read_yaml
-from suite.lm.checkpoint.place import PACKAGES, is_package, missing
+from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
 from suite.records.archive import MOST_PACKED_BYTES, pack
 from suite.records.plain_text import one_line, say
 from suite.records.record import Status

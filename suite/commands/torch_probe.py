@@ -73,7 +73,7 @@ def _simple_problems() -> Iterable[Any]:
     """Return the simplest problem there is, and two that kernels for CUDA are made for: GQA and absorbed MLA."""
     import torch
 
-    from suite.attention.problem import Problem, ValueLies
+    from suite.attention.problem import Problem, ValueLayout
 
     simplest = Problem(
         batch=1,
@@ -83,14 +83,14 @@ def _simple_problems() -> Iterable[Any]:
         seq_len=16,
         qk_dim=16,
         v_dim=16,
-        value_lies=ValueLies.APART,
+        value_layout=ValueLayout.SEPARATE,
         scale=0.25,
         dtype=torch.float32,
         device=torch.device("cpu"),
     )
     served = replace(simplest, seq_len=64, dtype=torch.bfloat16, device=torch.device("cuda"))
     grouped = replace(served, heads=8, qk_dim=128, v_dim=128)
-    return simplest, grouped, replace(grouped, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY)
+    return simplest, grouped, replace(grouped, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
 
 
 def _rate(dtype: Any) -> float:

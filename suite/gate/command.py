@@ -1,4 +1,4 @@
-"""`suite gate`: judges, shows the answer everywhere it is looked for, and returns the exit code."""
+"""`suite gate`: judge, show the answer in every place where people look for it, and return the exit code."""
 
 import datetime
 import itertools
@@ -12,20 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from suite.gate import revisions
-from suite.gate.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
-from suite.gate.against import Comparison
-from suite.gate.annotations import annotations
-from suite.gate.arm import ArmError, FailedError, UnsupportedHereError
-from suite.gate.contest import LAUNCHES
-from suite.gate.files import JUDGEMENT, without_secrets, write_judgement
-from suite.gate.markdown import markdown
-from suite.gate.noise import CorruptNoiseError, machine_kind, noise_path, save_noise
-from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest
-from suite.gate.selftest_table import table
-from suite.gate.stored import judge_stored
-from suite.gate.terminal import lines
-from suite.gate.tolerances import Tolerances
+from suite.gate.output.files import JUDGEMENT, without_secrets, write_judgement
+from suite.gate.output.github import annotations, markdown
+from suite.gate.output.terminal import lines as terminal_lines
+from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
+from suite.gate.rules.tolerances import CorruptNoiseError, Tolerances, machine_kind, noise_path, save_noise
+from suite.gate.selftest import TWO_WORKERS, Plan, noise_of, selftest, table
+from suite.gate.side_by_side import revisions
+from suite.gate.side_by_side.against import RevisionComparison
+from suite.gate.side_by_side.timing import LAUNCHES
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError
+from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.process.signals import Interruptions
 from suite.process.streams import ReaderLeftError, code_of_system, said_by_system
@@ -35,21 +32,23 @@ from suite.records.temporary import remove_abandoned, temporary_folder
 
 RESULTS = Path("results/gate")
 THREADS = 1
-"""Of the cases whose noise is learnt and used; the gate's sweep runs on one."""
+"""Threads of the cases whose noise is learnt and used; the gate's sweep runs on one."""
 FEWEST_IDENTICAL_RUNS = 20
-"""What 19 of 20 runs stay below is told by 20 at least."""
+"""Fewer cannot show the difference that 19 of 20 runs stay below."""
 
 
 def reported(judge: Callable[[], int]) -> int:
-    """The exit code of a judging, also where a file that it needs is damaged or cannot be written, or git does not do
-    its part. A traceback would end with 1, which says slower."""
+    """Return the exit code of a judging, also where a file is damaged or cannot be written, or git fails.
+
+    A traceback would end with 1, which says slower.
+    """
     try:
         return judge()
-    except (CorruptNoiseError, CorruptAcceptancesError, ArmError, FailedError, UnsupportedHereError) as error:
+    except (CorruptNoiseError, CorruptAcceptancesError, WorkerError, FailedError, UnsupportedHereError) as error:
         complain(f"suite gate: {error}")
     except subprocess.CalledProcessError as error:
-        said = os.fsdecode(error.stderr or b"").strip().splitlines()
-        complain(f"suite gate: git failed: {said[-1] if said else error}")
+        lines = os.fsdecode(error.stderr or b"").strip().splitlines()
+        complain(f"suite gate: git failed: {lines[-1] if lines else error}")
     except ReaderLeftError:  # the command line ends quietly
         raise
     except OSError as error:
@@ -61,17 +60,14 @@ def reported(judge: Callable[[], int]) -> int:
 def gate_against(
     revision: str, *, sweep: str, chosen: Sequence[str], seconds: float, inconclusive: str, out: Path | None
 ) -> int:
-    """The working tree against a revision of its repository. Raises ValueError for what cannot be asked."""
+    """Judge the working tree by a revision of its repository. Raises ValueError for what cannot be asked."""
     _check_seconds(seconds)
     top, tolerances = revisions.repository(Path.cwd()), _tolerances()
-    with (
-        Interruptions() as interruptions,
-        temporary_folder("gate") as folder,
-    ):
+    with Interruptions() as interruptions, temporary_folder("gate") as folder:
         if removed := remove_abandoned():
             _say(removed)
         before = revisions.before(top, revision, folder)
-        comparison = Comparison(
+        comparison = RevisionComparison(
             before=before,
             after=revisions.after(top, folder),
             sweep=sweep,
@@ -91,7 +87,7 @@ def gate_against(
 
 
 def gate_stored(baseline: Path, candidate: Path, *, inconclusive: str, out: Path | None) -> int:
-    """One folder of records against another."""
+    """Judge one folder of records by another."""
     judgement = judge_stored(
         baseline,
         candidate,
@@ -120,7 +116,7 @@ def gate_accept(case: str, *, span: str, metric: str, reason: str, ceiling: floa
 
 
 def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
-    """The gate's own error rates here. Raises ValueError for a plan that cannot be."""
+    """Measure the gate's own error rates here. Raises ValueError for a plan that cannot be."""
     _check_seconds(plan.seconds)
     if save and plan.identical_runs < FEWEST_IDENTICAL_RUNS:
         raise ValueError(
@@ -145,13 +141,13 @@ def gate_selftest(plan: Plan, *, out: Path, save: bool) -> int:
     return BROKEN if any(run["broken"] for run in runs) else PASSED
 
 
-def _run(comparison: Comparison) -> bool:
-    """Whether it was interrupted. A worker that does not start is a broken verdict."""
+def _run(comparison: RevisionComparison) -> bool:
+    """Run it and return whether it was interrupted. A worker that does not start is a broken verdict."""
     try:
         comparison.run(_say)
     except KeyboardInterrupt:
         return True
-    except ArmError as error:
+    except WorkerError as error:
         comparison.verdicts.append(Verdict(case="every case", outcome=Outcome.BROKEN, reason=str(error)))
     return False
 
@@ -170,7 +166,7 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
     is_terminal = sys.stdout.isatty()
     colour = is_terminal and not os.environ.get("NO_COLOR")
     width = shutil.get_terminal_size().columns if is_terminal else 120
-    say("", *lines(judgement, width=width, colour=colour))
+    say("", *terminal_lines(judgement, width=width, colour=colour))
     _say(f"Written: {folder / JUDGEMENT}, with summary.md and junit.xml beside it")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(annotations(without_secrets(judgement))), flush=True)
@@ -181,7 +177,7 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
 
 
 def _new_folder(now: datetime.datetime) -> Path:
-    """Named by the time, and by a number where another judgement of that second lies there."""
+    """Make a folder named by the time, and by a number where another judgement of that second lies there."""
     name = now.strftime("%Y%m%dT%H%M%SZ")
     for number in itertools.count(1):
         folder = RESULTS / (name if number == 1 else f"{name}-{number}")

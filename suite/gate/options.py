@@ -17,7 +17,7 @@ Sweep = Annotated[str, typer.Option(help="The named sweep whose cases judge.")]
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
-    """`finish` runs a command, says in one sentence what a user can cause, and exits."""
+    """Build the application. `finish` runs a command, says in one sentence what a user can cause, and exits."""
     application = typer.Typer(
         rich_markup_mode=None, invoke_without_command=True, help="Refuse what became slower, larger or other."
     )
@@ -28,15 +28,15 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         against: Annotated[
             str | None, typer.Option(metavar="REV", help="Compare the working tree with this revision, here and now.")
         ] = None,
-        baseline: Annotated[Path | None, typer.Option(help="Stored records: what was before.")] = None,
-        candidate: Annotated[Path | None, typer.Option(help="Stored records: what is now.")] = None,
+        baseline: Annotated[Path | None, typer.Option(help="Stored records from before the change.")] = None,
+        candidate: Annotated[Path | None, typer.Option(help="Stored records from after it.")] = None,
         sweep: Sweep = "gate",
         set_: Annotated[
             list[str] | None,
             typer.Option("--set", metavar="KEY=VALUE", help="A setting of every case; may be repeated."),
         ] = None,
         seconds: Annotated[float, typer.Option(help="The most measuring time of --against.")] = 120.0,
-        inconclusive: Annotated[Inconclusive, typer.Option(help="What noise that hides the answer does.")] = (
+        inconclusive: Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")] = (
             Inconclusive.passes
         ),
         out: Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")] = None,

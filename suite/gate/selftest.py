@@ -1,7 +1,7 @@
 """The gate's own error rates on this machine: identical code against itself, and against itself made slower.
 
-Every run is the shipped gate's: fresh workers, the same looks, the same rule. What is injected is work on the same
-clock, a share of what each call took. Runs of all kinds take turns in random order, so that a machine that changes
+Every run is the shipped gate's: fresh workers, the same analyses, the same rule. The injected slowdown is work on the
+same clock, a share of what each call took. Runs of all kinds take turns in random order, so that a machine that changes
 during the hours changes for all of them. Each is written as it ends, and the same command goes on where the last one
 was cut off.
 """
@@ -9,46 +9,60 @@ was cut off.
 import json
 import os
 import random
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from suite.gate import revisions
-from suite.gate.against import worker_of
-from suite.gate.arm import FailedError
-from suite.gate.busy import busy
-from suite.gate.contest import Contender, Contest, Sides
-from suite.gate.decision import METRIC
-from suite.gate.pairing import check_can_be_timed, expanded_from
-from suite.gate.rounds import BEFORE, SAMPLES, Benchmark
-from suite.gate.selftest_table import table
-from suite.gate.tolerances import Tolerances
+from suite.gate.rules.decision import BEFORE, Benchmark
+from suite.gate.rules.tolerances import Quantity, Tolerances
+from suite.gate.side_by_side import revisions
+from suite.gate.side_by_side.pairing import check_can_be_timed, expanded_from
+from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
+from suite.gate.side_by_side.rounds import SAMPLES
+from suite.gate.side_by_side.timing import TimingComparison
+from suite.gate.side_by_side.worker_client import FailedError
+from suite.gate.verdict import LATENCY
 from suite.records.environment import commit, environment, source_digest
 from suite.records.store import write_whole
 from suite.records.temporary import remove_abandoned, temporary_folder
+from suite.statistics.proportions import wilson
 
 ABOUT, RUNS = "selftest.json", "runs.jsonl"
 SHARES = (0.03, 0.05, 0.10)
 TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
+FORMS = {TWO_WORKERS: "two workers", ONE_PROCESS: "one process"}
+HEAD = ("form", "injected", "runs", "runs with slower", "slower", "faster", "same", "inconclusive", "median s", "to")
+MOST_OFTEN = 0.9
+BUSY = """
+import os, sys, threading
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
+while True:
+    pass
+"""
+Run = Mapping[str, Any]
+"""A run of the self-test, as a line of RUNS has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is run how often."""
+    """The runs to be made."""
 
     sweep: str
     seconds: float
     identical_runs: int
     slowed_runs: int
-    """Of each injected share."""
+    """Runs of each injected share."""
     one_process_runs: int
-    """Of identical code in the one-process form; its slowed runs are as many as its share of these."""
+    """Runs of identical code in the one-process form; its slowed runs are as many as its share of these."""
     busy: int
-    """Processes that do nothing but use a CPU meanwhile."""
+    """Processes that only use a CPU meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +79,7 @@ class Kind:
 
 
 def kinds(plan: Plan, seed: int = 0) -> list[Kind]:
-    """All runs of the plan in random order."""
+    """Return all runs of the plan in random order."""
     slowed_in_one = round(plan.one_process_runs * plan.slowed_runs / max(1, plan.identical_runs))
     counts = {
         (TWO_WORKERS, 0.0): plan.identical_runs,
@@ -82,166 +96,230 @@ def kinds(plan: Plan, seed: int = 0) -> list[Kind]:
     return found
 
 
-def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Make what is missing of the plan's runs and return all of them. Raises ValueError for another plan's folder."""
+def selftest(plan: Plan, folder: Path, say: Callable[[str], None]) -> list[Run]:
+    """Make the plan's runs that are missing and return all of them. Raises ValueError for another plan's folder."""
     folder.mkdir(parents=True, exist_ok=True)
     if removed := remove_abandoned():
         say(removed)
     with temporary_folder("gate") as trees, ExitStack() as stack:
-        sides = _sides(trees)
-        contenders, benchmarks = _expanded(sides, plan.sweep)
-        if plan.slowed_runs and any(one.clock == "device" for one in benchmarks):
+        identical = _identical(trees)
+        cases, benchmarks = _expanded(identical, plan.sweep)
+        if plan.slowed_runs and any(benchmark.clock == "device" for benchmark in benchmarks):
             raise ValueError(f"sweep must have cases of a CPU, where a slowdown can be injected; got {plan.sweep!r}")
         _claim(folder, plan, benchmarks)
         _cut_off_torn_line(folder / RUNS)
         done = read_runs(folder)
-        names = {one["name"] for one in done}
+        names = {run["name"] for run in done}
         stack.enter_context(busy(plan.busy))
         planned = kinds(plan)
         for kind in (kind for kind in planned if kind.name not in names):
-            done.append(_run(kind, plan, sides, contenders, benchmarks, folder))
+            done.append(_run(kind, plan, identical, cases, benchmarks, folder))
             _append(folder / RUNS, done[-1])
             say(_line(done[-1], len(done), len(planned)))
     write_whole(folder / "table.txt", ("\n".join(table(done)) + "\n").encode())
     return done
 
 
-def read_runs(folder: Path) -> list[dict[str, Any]]:
-    """Runs made so far. A line that a kill has torn is no run."""
+def read_runs(folder: Path) -> list[Run]:
+    """Read the runs made so far. A line that a kill has torn is no run."""
     path = folder / RUNS
     lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
     return [json.loads(line) for line in lines if line]
 
 
-def _sides(folder: Path) -> Sides:
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep a CPU busy with each of so many processes, until the end of the block, or of this process.
+
+    Error rates of a quiet machine say nothing of a shared one.
+    """
+    command = [sys.executable, "-c", BUSY]
+    # A Ctrl-C is for the parent alone, which then ends them.
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+
+
+def _identical(folder: Path) -> Revisions:
+    """Return the working tree as both revisions."""
     tree = revisions.after(revisions.repository(Path.cwd()), folder).folder
-    return Sides(trees=(tree, tree), worker=worker_of(tree), complaints=folder)
+    return Revisions(trees=(tree, tree), worker=revisions.worker_of(tree), logs=folder)
 
 
-def _expanded(sides: Sides, sweep: str) -> tuple[list[Contender], list[Benchmark]]:
-    """The sweep's cases and what is timed of each."""
-    with sides.launched() as arms:
+def _expanded(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], list[Benchmark]]:
+    """Return the sweep's cases and the benchmarks of each."""
+    with identical.launched() as workers:
         try:
-            cases = expanded_from(arms[BEFORE].ask("expand", arguments=["-m", f"sweep={sweep}"]))
+            expanded = expanded_from(workers[BEFORE].ask("expand", arguments=["-m", f"sweep={sweep}"]))
         except FailedError as error:
             raise ValueError(f"sweep={sweep} cannot be composed: {error}") from error
-        check_can_be_timed(cases, sweep)
-        contenders = [Contender(id=one.id, settings=(one.settings, one.settings)) for one in cases]
+        check_can_be_timed(expanded, sweep)
+        cases = [BenchmarkCase(id=case.id, settings=(case.settings, case.settings)) for case in expanded]
         benchmarks = []
-        for one in contenders:
-            built = sides.build(arms, one, BEFORE, examine=False)
-            benchmarks += [Benchmark(case=one.id, span=span, clock=built["clock"]) for span in built["spans"]]
-    return contenders, benchmarks
+        for case in cases:
+            built = identical.build(workers, case, BEFORE, examine=False)
+            benchmarks += [Benchmark(case=case.id, span=span, clock=built["clock"]) for span in built["spans"]]
+    return cases, benchmarks
 
 
 def _claim(folder: Path, plan: Plan, benchmarks: Sequence[Benchmark]) -> None:
+    """Describe the self-test in its folder. Raises ValueError for the folder of another."""
     about: dict[str, Any] = {
         "schema": 1,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "plan": asdict(plan),
-        "benchmarks": [asdict(one) for one in benchmarks],
+        "benchmarks": [asdict(benchmark) for benchmark in benchmarks],
         **commit(),
         "source_digest": source_digest(),
         "environment": environment(),
     }
     path = folder / ABOUT
-    if path.exists():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = [name for name in ("source_digest", "benchmarks") if before[name] != about[name]]
-            changed += [name for name in ("seconds", "busy") if before["plan"][name] != about["plan"][name]]
-            machines = [one["environment"]["machine_id"] for one in (before, about)]
-            changed += ["machine_id"] if machines[0] != machines[1] else []
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"out must be a new folder, or one of the same self-test; {path} is of none") from error
-        if changed:
-            raise ValueError(
-                f"out must be a new folder, or one of the same self-test; {changed[0]} differs in {folder}"
-            )
+    if not path.exists():
+        write_whole(path, (json.dumps(about, indent=1) + "\n").encode())
         return
-    write_whole(path, (json.dumps(about, indent=1) + "\n").encode())
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [name for name in ("source_digest", "benchmarks") if before[name] != about[name]]
+        changed += [name for name in ("seconds", "busy") if before["plan"][name] != about["plan"][name]]
+        changed += [name for name in ("machine_id",) if before["environment"][name] != about["environment"][name]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"out must be a new folder, or one of the same self-test; {path} is of none") from error
+    if changed:
+        raise ValueError(f"out must be a new folder, or one of the same self-test; {changed[0]} differs in {folder}")
 
 
 def _run(
     kind: Kind,
     plan: Plan,
-    sides: Sides,
-    contenders: Sequence[Contender],
+    identical: Revisions,
+    cases: Sequence[BenchmarkCase],
     benchmarks: Sequence[Benchmark],
     folder: Path,
-) -> dict[str, Any]:
+) -> Run:
     begun, started_at = time.monotonic(), datetime.now(UTC)
-    contest = Contest(
-        sides=Sides(
-            trees=sides.trees,
-            worker=sides.worker,
-            complaints=sides.complaints,
-            slowed=(0.0, kind.slowed),
-            in_one_process=kind.form == ONE_PROCESS,
-        ),
-        contenders=contenders,
+    timing = TimingComparison(
+        revisions=replace(identical, slowed=(0.0, kind.slowed), in_one_process=kind.form == ONE_PROCESS),
+        cases=cases,
         benchmarks=benchmarks,
         tolerances=Tolerances.load(),
         seconds=plan.seconds,
         seed=random.Random(kind.name).getrandbits(32),
     )
-    contest.run()
-    write_whole(folder / f"{kind.name}.parquet", SAMPLES.content(contest.rounds.samples))
-    around = contest.rounds.surroundings
-    pressures = [one.cpu_pressure for one in around if one.cpu_pressure is not None]
-    closed = contest.decisions.close(contest.rounds.samples)
+    timing.run()
+    write_whole(folder / f"{kind.name}.parquet", SAMPLES.content(timing.rounds.samples))
+    around = timing.rounds.surroundings
+    pressures = [surroundings.cpu_pressure for surroundings in around if surroundings.cpu_pressure is not None]
+    closed = timing.decisions.close(timing.rounds.samples)
+    columns = ("case", "span", "outcome", "ratio", "low", "high", "rounds", "launches")
     return {
         "name": kind.name,
         **asdict(kind),
         "started_at": started_at.isoformat(timespec="seconds"),
         "took_s": time.monotonic() - begun,
-        "measured_s": contest.rounds.measured_s,
-        "launches": contest.rounds.launches,
+        "measured_s": timing.rounds.measured_s,
+        "launches": timing.rounds.launches,
         "load_1min": around[-1].load_1min if around else None,
         "cpu_pressure": sum(pressures) / len(pressures) if pressures else None,
-        "broken": contest.broken,
+        "broken": timing.broken,
         "benchmarks": [
             {
-                "case": verdict.case,
-                "span": verdict.span,
-                "outcome": str(verdict.outcome),
-                "ratio": verdict.ratio,
-                "low": verdict.low,
-                "high": verdict.high,
-                "error": closed[one].effect.error if one in closed else None,
-                "rounds": verdict.rounds,
-                "launches": verdict.launches,
+                **{name: getattr(verdict, name) for name in columns},
+                "error": closed[benchmark].effect.error if benchmark in closed else None,
             }
-            for one, verdict in zip(contest.decisions.benchmarks, contest.verdicts(), strict=False)
+            for benchmark, verdict in zip(timing.decisions.benchmarks, timing.verdicts(), strict=False)
         ],
     }
 
 
 def _cut_off_torn_line(path: Path) -> None:
-    """The next run's line would else go on where a kill ended the last one, and neither could be read."""
+    """Cut off a line that a kill has torn. The next run's would else go on there, and neither could be read."""
     whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n") if path.exists() else ("", "", "")
     if torn:
         write_whole(path, f"{whole}\n".encode() if whole else b"")
 
 
-def _append(path: Path, run: Mapping[str, Any]) -> None:
+def _append(path: Path, run: Run) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(run) + "\n")
         file.flush()
         os.fsync(file.fileno())
 
 
-def _line(run: Mapping[str, Any], count: int, total: int) -> str:
-    outcomes = [one["outcome"] for one in run["benchmarks"]]
-    told = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
-    return f"[{count:>{len(str(total))}}/{total}] {run['name']}: {run['measured_s']:.1f} s measured, {told}"
+def _line(run: Run, count: int, total: int) -> str:
+    outcomes = [benchmark["outcome"] for benchmark in run["benchmarks"]]
+    counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in dict.fromkeys(outcomes))
+    return f"[{count:>{len(str(total))}}/{total}] {run['name']}: {run['measured_s']:.1f} s measured, {counts}"
 
 
-def noise_of(runs: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str], float]:
-    """By benchmark, what 19 of 20 runs of identical code stayed below, in the two-worker form."""
-    seen: dict[tuple[str, str, str], list[float]] = {}
+def noise_of(runs: Iterable[Run]) -> dict[Quantity, float]:
+    """Return the difference that 19 of 20 runs of identical code stayed below, in the two-worker form."""
+    seen: dict[Quantity, list[float]] = {}
     for run in runs:
-        for one in run["benchmarks"] if (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0) else ():
-            if one["ratio"] is not None:
-                seen.setdefault((one["case"], one["span"], METRIC), []).append(abs(one["ratio"] - 1))
+        for benchmark in run["benchmarks"] if (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0) else ():
+            if benchmark["ratio"] is not None:
+                key = (benchmark["case"], benchmark["span"], LATENCY)
+                seen.setdefault(key, []).append(abs(benchmark["ratio"] - 1))
     return {key: round(sorted(values)[int(0.95 * (len(values) - 1))], 4) for key, values in seen.items()}
+
+
+def table(runs: Sequence[Run]) -> list[str]:
+    """Lay out false alarms and power, with Wilson's 95 % intervals: a row for each form and injected slowdown.
+
+    Below it stands the smallest slowdown that can be seen at all.
+    """
+    groups: dict[tuple[str, float], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run["form"] != TWO_WORKERS, run["slowed"])):
+        groups.setdefault((run["form"], run["slowed"]), []).append(run)
+    rows = [HEAD, *(_row(form, slowed, group) for (form, slowed), group in groups.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    broken = [f"broken: {run['name']}: {reason}" for run in runs for reason in run["broken"].values()]
+    return [*lines, "", *_visible(runs), *broken]
+
+
+def _row(form: str, slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:
+    outcomes = [[benchmark["outcome"] for benchmark in run["benchmarks"]] for run in runs]
+    every = [outcome for of_run in outcomes for outcome in of_run]
+    measured_s = sorted(run["measured_s"] for run in runs)
+    return (
+        FORMS[form],
+        f"+{slowed:.0%}" if slowed else "nothing",
+        str(len(runs)),
+        _share(sum("slower" in of_run for of_run in outcomes), len(runs)),
+        *(_share(every.count(outcome), len(every)) for outcome in ("slower", "faster", "same", "inconclusive")),
+        f"{median(measured_s):.0f}",
+        f"{measured_s[-1]:.0f}",
+    )
+
+
+def _share(successes: int, trials: int) -> str:
+    if trials == 0:
+        return "-"
+    found = wilson(successes, trials)
+    return f"{successes} of {trials} ({100 * found.low:.1f}–{100 * found.high:.1f} %)"
+
+
+def _visible(runs: Sequence[Run]) -> list[str]:
+    """Say which is the smallest injected slowdown that each benchmark's runs found in nine cases of ten."""
+    found: dict[tuple[str, str], dict[float, list[bool]]] = {}
+    for run in runs:
+        for benchmark in run["benchmarks"] if run["form"] == TWO_WORKERS and run["slowed"] else ():
+            shares = found.setdefault((benchmark["case"], benchmark["span"]), {})
+            shares.setdefault(run["slowed"], []).append(benchmark["outcome"] == "slower")
+    if not found:
+        return []
+    smallest = [
+        min((share for share, hits in shares.items() if sum(hits) >= MOST_OFTEN * len(hits)), default=None)
+        for shares in found.values()
+    ]
+    parts = [
+        f"{'none of those' if share is None else f'+{share:.0%}'}: {smallest.count(share)}"
+        for share in sorted(set(smallest), key=str)
+    ]
+    return [f"the smallest injected slowdown that {MOST_OFTEN:.0%} of runs found, by benchmarks: {'; '.join(parts)}"]

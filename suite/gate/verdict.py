@@ -1,4 +1,4 @@
-"""What the gate says: a verdict for each quantity of each case, all of them in one judgement, and its exit code.
+"""Verdicts, one for each quantity of each case; all of them make one judgement, which has the exit code.
 
 Directions are one-way: a ratio is after over before, so above 1 is slower or more.
 """
@@ -17,26 +17,28 @@ from suite.records.strict_json import strict_json
 SCHEMA = 1
 MOST_VALUES = 500_000
 """A verdict has about 20, and a thousand cases ten verdicts each."""
+LATENCY = "latency_s"
+"""The metric of every timing."""
 PASSED, WORSE, CANNOT_JUDGE, BROKEN, INTERRUPTED = 0, 1, 3, 4, 130
 
 
 class Outcome(StrEnum):
-    """The words of a verdict, worst first."""
+    """The word of a verdict, worst first."""
 
     BROKEN = "broken"
-    """It could not be built, measured or read."""
+    """The case could not be built, measured or read."""
     MISSING = "missing"
-    """It was there before and is gone."""
+    """The quantity was there before and is gone."""
     SLOWER = "slower"
-    """Slower, or worse: more bytes, or an exact quantity that changed."""
+    """The quantity is worse: a longer time, more bytes, or an exact one that changed."""
     INCOMPARABLE = "incomparable"
     """The two sides were taken under conditions that differ in what matters."""
     INCONCLUSIVE = "inconclusive"
     """The noise here hides the difference that is asked for."""
     ACCEPTED = "accepted"
-    """Worse, and a reviewed file says that it may be."""
+    """The quantity is worse, and a reviewed file says that it may be."""
     UNJUDGED = "unjudged"
-    """Nothing that it runs lies in the revisions, so code that is installed would be compared with itself."""
+    """No code of the case lies in the revisions, so code that is installed would be compared with itself."""
     FASTER = "faster"
     NEW = "new"
     """There is nothing to compare it with."""
@@ -65,22 +67,22 @@ class Verdict:
     allowed: float | None = None
     """The largest ratio that is no slowdown."""
     clock: str = ""
-    """Which clock judged, for a timing."""
+    """The clock that judged a timing."""
     rounds: int = 0
     launches: int = 0
     code: str = ""
-    """Which modules of the revisions the case names, with their files: `normed (src/normed/__init__.py)`."""
+    """Modules of the revisions that the case names, with their files: `normed (src/normed/__init__.py)`."""
     notes: Sequence[str] = ()
     """Further sentences that a reader should know."""
 
     @property
     def name(self) -> str:
-        """`CASE · span · metric`, as far as it has them."""
+        """Return `CASE · span · metric`, as far as it has them."""
         return " · ".join(part for part in (self.case, self.span, self.metric) if part)
 
     @property
     def worse_by(self) -> float | None:
-        """How many times worse: the ratio, or its inverse where more is better."""
+        """Return how many times worse it is: the ratio, or its inverse where more is better."""
         metric = METRICS.get(self.metric)
         if self.ratio is None or metric is None or metric.better is not Better.HIGHER:
             return self.ratio
@@ -92,7 +94,7 @@ class Side:
     """One of the two things compared."""
 
     label: str
-    """As it was asked for: a revision as typed, a folder's name, or `working tree`."""
+    """The name that was asked for: a revision as typed, a folder's name, or `working tree`."""
     commit: str | None = None
     dirty: bool = False
 
@@ -110,13 +112,13 @@ class Judgement:
     """Facts of the surroundings that differ, by name: before and after."""
     warnings: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """How it was judged: settings, seconds, launches, machine, versions."""
+    """The circumstances of the judging: settings, seconds, launches, machine, versions."""
     inconclusive_fails: bool = False
     interrupted: bool = False
 
     @property
     def exit_code(self) -> int:
-        """As `suite --help` lists them: the highest of 4, 1, 3, 0; 130 where it was cut short."""
+        """Return the code that `suite --help` lists: the highest of 4, 1, 3, 0; 130 where it was cut short."""
         if self.interrupted:
             return INTERRUPTED
         found = self.counts
@@ -130,7 +132,7 @@ class Judgement:
 
     @property
     def judged_nothing(self) -> bool:
-        """No verdict at all, or none that had anything to be compared with."""
+        """Return whether there is no verdict, or none that had anything to be compared with."""
         return not self.counts.keys() - {Outcome.NEW, Outcome.UNJUDGED}
 
     @property
@@ -139,9 +141,12 @@ class Judgement:
 
     @property
     def worst_first(self) -> list[Verdict]:
-        """By outcome, then by how much worse, then by name."""
+        """Return the verdicts by outcome, then by how much worse they are, then by name."""
         order = list(Outcome)
-        return sorted(self.verdicts, key=lambda one: (order.index(one.outcome), -(one.worse_by or 1.0), one.name))
+        return sorted(
+            self.verdicts,
+            key=lambda verdict: (order.index(verdict.outcome), -(verdict.worse_by or 1.0), verdict.name),
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -165,7 +170,7 @@ class CorruptJudgementError(Exception):
 
 
 def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values: None) -> Judgement:
-    """Raises CorruptJudgementError for what `as_json` did not write. A judgement is data, possibly hostile.
+    """Read a judgement, which may be hostile. Raises CorruptJudgementError for what `as_json` did not write.
 
     `take`: told how many values it has before it is kept.
     """
@@ -178,7 +183,7 @@ def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values
             form=str(content["form"]),
             before=_side(content["before"]),
             after=_side(content["after"]),
-            verdicts=[_verdict(one) for one in content["verdicts"]],
+            verdicts=[_verdict(verdict) for verdict in content["verdicts"]],
             differences={str(name): list(values) for name, values in dict(content["differences"]).items()},
             warnings=[str(warning) for warning in content["warnings"]],
             facts=dict(content["facts"]),
@@ -197,21 +202,13 @@ def _side(content: Mapping[str, Any]) -> Side:
 
 
 def _verdict(content: Mapping[str, Any]) -> Verdict:
-    numbers = {name: _number(content[name]) for name in ("before", "after", "ratio", "low", "high", "level", "allowed")}
+    numbers = {name: content[name] for name in ("before", "after", "ratio", "low", "high", "level", "allowed")}
+    fields: dict[str, Any] = {name: str(content[name]) for name in ("case", "reason", "span", "metric", "clock")}
+    fields |= {name: int(content[name]) for name in ("rounds", "launches")}
+    fields |= {name: None if value is None else float(value) for name, value in numbers.items()}
     return Verdict(
-        case=str(content["case"]),
         outcome=Outcome(content["outcome"]),
-        reason=str(content["reason"]),
-        span=str(content["span"]),
-        metric=str(content["metric"]),
-        clock=str(content["clock"]),
-        rounds=int(content["rounds"]),
-        launches=int(content["launches"]),
-        code=str(content.get("code", "")),  # judgements of before have none
+        code=str(content.get("code", "")),  # older judgements have none
         notes=[str(note) for note in content["notes"]],
-        **numbers,
+        **fields,
     )
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)

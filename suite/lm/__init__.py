@@ -1,0 +1,1 @@
+"""Small language models of the suite's own attention layers: decoder, sampling, scoring, training, LoRA."""

@@ -1,4 +1,4 @@
-"""The attention of a small decoder: torch's fused kernel for whatever a layer's `project` returns.
+"""The attention of a small decoder: torch's fused kernel for the result of a layer's `project`.
 
 The backends of suite/attention are built for one problem each, and a rollout meets another at every token; so there is
 one function here instead. Shapes are those of suite/attention/problem.py.
@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.attention.problem import ValueLies
+from suite.attention.problem import ValueLayout
 
 
 def attend(
-    q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, value_lies: ValueLies, mask_B1ST: Tensor | None
+    q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, value_layout: ValueLayout, mask_B1ST: Tensor | None
 ) -> Tensor:
-    """o_BHSv, causal where no mask is given, with the last query seeing every key. A mask is True where a key is seen.
+    """Return o_BHSv, causal where no mask is given, with the last query seeing every key. A mask is True where a key is
+    seen.
 
     A single new token's heads are folded into the query rows of the key-value head that they share, so that the cache
     is read once. The fused CPU kernel wants values as wide as keys: absorbed MLA passes the key for both, expanded MLA
@@ -22,7 +23,7 @@ def attend(
     """
     batch, heads, tokens, _ = q_BHSd.shape
     kv_heads, v_dim = k_BGTd.shape[1], v_BGTv.shape[-1]
-    if value_lies is ValueLies.IN_KEY:
+    if value_layout is ValueLayout.PREFIX_OF_KEY:
         v_BGTv = k_BGTd
     elif v_dim < k_BGTd.shape[-1]:
         v_BGTv = F.pad(v_BGTv, (0, k_BGTd.shape[-1] - v_dim))
@@ -44,7 +45,7 @@ def attend(
 
 
 def prompt_mask(valid_BS: Tensor, length: int) -> Tensor:
-    """Visibility [B, 1, length, length] where the first columns are prompts padded on the left.
+    """Return the visibility [B, 1, length, length] where the first columns are prompts padded on the left.
 
     `valid_BS`: True on a prompt's own tokens. A pad sees itself, since a row that sees nothing has no softmax.
     """

@@ -1,4 +1,4 @@
-"""A decoder of the suite's own attention layers: what RL trains, and what quality is asked of.
+"""A decoder of the suite's own attention layers, which RL trains and quality asks questions.
 
 Llama's block: RMSNorm, attention, RMSNorm, SwiGLU, both added to the residual stream; the head is the embeddings unless
 its shape says otherwise.
@@ -27,8 +27,8 @@ from suite.theory.decoder_shape import DecoderShape
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
-    """Where and of what a decoder is made."""
+class FactoryKwargs:
+    """The dtype, device and generator of new weights."""
 
     dtype: torch.dtype
     device: torch.device
@@ -36,14 +36,14 @@ class Made:
 
 
 class Block(torch.nn.Module):
-    def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: Made) -> None:
+    def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: FactoryKwargs) -> None:
         super().__init__()
         hidden, inner = shape.hidden_size, shape.intermediate_size
         self.attention, self._norm_eps = attention, shape.norm_eps
         self.attention_norm = attention.ones(hidden)
         self.mlp_norm = attention.ones(hidden)
-        self.w_gate_up = attention.drawn(2 * inner, hidden)
-        self.w_down = attention.drawn(hidden, inner)
+        self.w_gate_up = attention.init_weight(2 * inner, hidden)
+        self.w_down = attention.init_weight(hidden, inner)
         # As in GPT-2: the residual stream's variance does not grow with depth.
         share = 1 / math.sqrt(2 * shape.num_layers)
         with torch.no_grad():
@@ -53,28 +53,28 @@ class Block(torch.nn.Module):
         self._trained = (attention.for_training(),)
 
     def replace_attention(self, layer: AttentionLayer) -> None:
-        """Another layer of the same sizes in the place of this block's."""
+        """Put another layer of the same sizes in the place of this block's."""
         self.attention, self._trained = layer, (layer.for_training(),)
 
     def attention_input(self, x_BSD: Tensor) -> Tensor:
-        """What the attention layer is given of the residual stream."""
-        return _normed(x_BSD, self.attention_norm, self._norm_eps)
+        """Return the attention layer's input, from the residual stream."""
+        return _rms_norm(x_BSD, self.attention_norm, self._norm_eps)
 
     def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
-        """Without a cache, as in training and scoring."""
+        """Compute without a cache, as in training and scoring."""
         return self._forward(x_BSD, self._trained[0], None, 0, mask_B1ST)
 
     def decode(self, x_BSD: Tensor, cache: Cache, start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """New tokens from `start` on, behind those that the cache holds."""
+        """Compute new tokens from `start` on, behind those that the cache holds."""
         return self._forward(x_BSD, self.attention, cache, start, mask_B1ST)
 
     def _forward(
         self, x_BSD: Tensor, layer: AttentionLayer, cache: Cache | None, start: int, mask_B1ST: Tensor | None
     ) -> Tensor:
         q, k, v = layer.project(self.attention_input(x_BSD), cache, start)
-        o_BHSv = attend(q, k, v, scale=layer.scale, value_lies=layer.value_lies, mask_B1ST=mask_B1ST)
+        o_BHSv = attend(q, k, v, scale=layer.scale, value_layout=layer.value_layout, mask_B1ST=mask_B1ST)
         x_BSD = x_BSD + layer.output(o_BHSv)
-        h_BSD = _normed(x_BSD, self.mlp_norm, self._norm_eps)
+        h_BSD = _rms_norm(x_BSD, self.mlp_norm, self._norm_eps)
         gate, up = linear_in_parts(h_BSD, self.w_gate_up, 2)
         return x_BSD + linear(F.silu(gate) * up, self.w_down)
 
@@ -86,7 +86,9 @@ class Decoder(torch.nn.Module):
     way back.
     """
 
-    def __init__(self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, made: Made) -> None:
+    def __init__(
+        self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, made: FactoryKwargs
+    ) -> None:
         super().__init__()
         self.shape, self.made = shape, made
         layer_class = locate(attention["_target_"])
@@ -106,33 +108,33 @@ class Decoder(torch.nn.Module):
         self._blocks = [Block(layer, shape, made) for layer in layers]
         self.blocks = torch.nn.ModuleList(self._blocks)
         self.norm = layers[0].ones(shape.hidden_size)
-        self.embedding = layers[0].drawn(shape.vocab_size, shape.hidden_size)
-        self.head = None if shape.ties_embeddings else layers[0].drawn(shape.vocab_size, shape.hidden_size)
+        self.embedding = layers[0].init_weight(shape.vocab_size, shape.hidden_size)
+        self.head = None if shape.ties_embeddings else layers[0].init_weight(shape.vocab_size, shape.hidden_size)
         self.requires_grad_(True)
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
-        """Hidden states h_BSD behind the last norm. A mask as suite.lm.attend has it; None: causal."""
+        """Return hidden states h_BSD behind the last norm. The mask is that of suite.lm.attend; None: causal."""
         return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST)
 
     def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
-        """The same from embeddings on, whatever they were made of."""
+        """Return the same from embeddings on."""
         for block in self._blocks:
             if self.checkpointing and torch.is_grad_enabled():
                 x_BSD = checkpoint(block, x_BSD, mask_B1ST, use_reentrant=False, preserve_rng_state=False)
             else:
                 x_BSD = block(x_BSD, mask_B1ST)
-        return _normed(x_BSD, self.norm, self.shape.norm_eps)
+        return _rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """Hidden states of new tokens from `start` on; writes them to the caches, one a layer."""
+        """Return hidden states of new tokens from `start` on, and write to the caches, one a layer."""
         return self.decode_through(F.embedding(tokens_BS, self.embedding), caches, start, mask_B1ST)
 
     def decode_through(self, x_BSD: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """The same from embeddings on."""
+        """Return the same from embeddings on."""
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
-        return _normed(x_BSD, self.norm, self.shape.norm_eps)
+        return _rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
     def attention_of(self, layer: int) -> AttentionLayer:
         return self._blocks[layer].attention
@@ -147,7 +149,7 @@ class Decoder(torch.nn.Module):
         return layer.cache_dtype
 
     def new_caches(self, batch: int, length: int) -> list[Cache]:
-        """One a layer, with room for `length` tokens of each sequence."""
+        """Return one cache a layer, with room for `length` tokens of each sequence."""
         layers = [block.attention for block in self._blocks]
         return [
             Cache(
@@ -162,17 +164,17 @@ class Decoder(torch.nn.Module):
         ]
 
     def modes(self) -> dict[str, str]:
-        """Which of the variant's modes trains and scores, and which decodes, by the layers' classes."""
+        """Return the variant's mode that trains and scores, and the one that decodes, by the layers' classes."""
         block = self._blocks[0]
         return {"trained": type(block._trained[0]).__name__, "decoded": type(block.attention).__name__}
 
     def rotary_tables(self) -> list[Tensor]:
-        """What it keeps beside its parameters."""
+        """Return the tensors that it keeps beside its parameters."""
         return [table for block in self._blocks for table in (block.attention.cos_Sr, block.attention.sin_Sr)]
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
 
 
-def _normed(x_BSD: Tensor, gain_D: Tensor, eps: float) -> Tensor:
+def _rms_norm(x_BSD: Tensor, gain_D: Tensor, eps: float) -> Tensor:
     return F.rms_norm(x_BSD, gain_D.shape, gain_D, eps)

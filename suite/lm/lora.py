@@ -28,12 +28,12 @@ def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> N
 
 
 def _maps_of(decoder: Decoder) -> list[torch.nn.Parameter]:
-    """Gains and biases have one dimension, MLA's weights of single heads three."""
+    """Return the linear maps: gains and biases have one dimension, MLA's weights of single heads three."""
     return [parameter for parameter in decoder.blocks.parameters() if parameter.dim() == 2]
 
 
 def unadapted(decoder: Decoder, base: Decoder) -> Decoder:
-    """`base`, made anew with the same shape, with an adapted decoder's very weights and without its adapters."""
+    """Return `base`, made anew with the same shape, with an adapted decoder's very weights and without its adapters."""
     own = dict(base.named_parameters())
     kept = {name: parameter for name, parameter in decoder.state_dict().items() if name in own}
     base.load_state_dict(kept, assign=True)

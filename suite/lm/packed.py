@@ -21,20 +21,20 @@ from suite.attention.grouped import GroupedAttention
 from suite.attention.rotary import rotate_halves
 from suite.lm.attend import attend
 from suite.lm.decoder import Block, Decoder
-from suite.measure.holdings import held_as
+from suite.measure.memory_tracker import attribute_to
 from suite.records.holdings import ENGINE, PARAMETERS
 
 PACKED_FROM_BYTES = 64 << 20
-"""Of weights: more than the last cache has for one core."""
+"""Bytes of weights from which packing pays: more than the last cache has for one core."""
 
 
 def engine_of(decoder: Decoder) -> "Decoder | PackedDecoder":
-    """What samples a rollout: a copy where that is faster, else the decoder itself."""
+    """Return the sampler of a rollout: a copy where that is faster, else the decoder itself."""
     return PackedDecoder(decoder) if packs(decoder) else decoder
 
 
 def packs(decoder: Decoder) -> bool:
-    """What was measured to pay: float32 on a CPU, of grouped layers."""
+    """Return whether packing was measured to pay: float32 on a CPU, of grouped layers."""
     made = decoder.made
     return (
         made.device.type == "cpu"
@@ -73,15 +73,15 @@ class PackedBlock:
         self._down = PackedLinear((block.w_down,), ())
 
     def decode(self, x_BSD: Tensor, cache: Cache, start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """As suite.lm.decoder.Block's."""
+        """See suite.lm.decoder.Block.decode."""
         layer, shape = self._layer, self._layer.shape
         h_BSD = F.rms_norm(x_BSD, self._attention_norm.shape, self._attention_norm, self._norm_eps)
-        heads, turned = shape.num_heads, shape.num_heads + shape.kv_heads
+        heads, rotated = shape.num_heads, shape.num_heads + shape.kv_heads
         all_BHSd = self._qkv(h_BSD).unflatten(-1, (-1, shape.head_dim)).transpose(1, 2)
-        qk_BHSd = rotate_halves(all_BHSd[:, :turned], *layer.angles_at(x_BSD, start, None))
-        k_BGTd, v_BGTd = layer.kept(cache, start, qk_BHSd[:, heads:], all_BHSd[:, turned:])
+        qk_BHSd = rotate_halves(all_BHSd[:, :rotated], *layer.angles_at(x_BSD, start, None))
+        k_BGTd, v_BGTd = layer.append_to_cache(cache, start, qk_BHSd[:, heads:], all_BHSd[:, rotated:])
         o_BHSd = attend(
-            qk_BHSd[:, :heads], k_BGTd, v_BGTd, scale=layer.scale, value_lies=layer.value_lies, mask_B1ST=mask_B1ST
+            qk_BHSd[:, :heads], k_BGTd, v_BGTd, scale=layer.scale, value_layout=layer.value_layout, mask_B1ST=mask_B1ST
         )
         x_BSD = x_BSD + self._o(o_BHSd.transpose(1, 2).flatten(2))
         h_BSD = F.rms_norm(x_BSD, self._mlp_norm.shape, self._mlp_norm, self._norm_eps)
@@ -95,7 +95,7 @@ class PackedDecoder:
     def __init__(self, decoder: Decoder) -> None:
         self.shape, self.made, self.new_caches = decoder.shape, decoder.made, decoder.new_caches
         self._embedding, self._norm = decoder.embedding.detach(), decoder.norm.detach()
-        with held_as(ENGINE, PARAMETERS):
+        with attribute_to(ENGINE, PARAMETERS):
             self._blocks = [PackedBlock(block, decoder.shape.norm_eps) for block in decoder._blocks]
             self._head = PackedLinear((decoder.embedding if decoder.head is None else decoder.head,), ())
 

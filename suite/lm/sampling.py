@@ -20,11 +20,11 @@ from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
 from suite.lm.packed import PackedDecoder, engine_of
 from suite.lm.tokenizer import END, PAD
-from suite.measure.holdings import WayBack, held_as
+from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import EXPERIENCE, KV_CACHE, LOGITS, NOBODY
 
 COMPACTED_BELOW = 0.75
-"""Of the rows in the batch: copying the caches of those that go on pays only where a good part has ended."""
+"""Share of the rows in the batch: copying the caches of those that go on pays only where a good part has ended."""
 
 ROOM = 16
 """Tokens that the caches can take before they are copied to larger ones. Room for a whole completion would lay each
@@ -46,7 +46,7 @@ class Prompts:
         return Prompts(tokens_PS=self.tokens_PS[chosen], valid_PS=valid)
 
     def repeated(self, copies: int) -> "Prompts":
-        """Each prompt `copies` times, one after the other."""
+        """Repeat each prompt `copies` times, one after the other."""
         valid = None if self.valid_PS is None else self.valid_PS.repeat_interleave(copies, dim=0)
         return Prompts(tokens_PS=self.tokens_PS.repeat_interleave(copies, dim=0), valid_PS=valid)
 
@@ -58,11 +58,11 @@ class Samples:
     mask_NT: Tensor
     """1.0 on a completion's tokens, its end token included."""
     log_probs_NT: Tensor
-    """Of the sampled tokens at the sampling temperature; 0 on padding."""
+    """Log-probabilities of the sampled tokens at the sampling temperature; 0 on padding."""
     entropy_NT: Tensor | None
-    """Of the distributions that were sampled from, in nats; 0 on padding."""
+    """Entropies of the distributions that were sampled from, in nats; 0 on padding."""
     is_truncated_N: Tensor
-    """Cut at the limit: no end token."""
+    """True for completions that were cut at the limit, without an end token."""
 
     @property
     def lengths(self) -> Tensor:
@@ -70,12 +70,12 @@ class Samples:
 
 
 def prompts_from(ids: Sequence[Sequence[int]], device: torch.device) -> Prompts:
-    """Prompts as ids, padded on the left where they differ in length."""
-    longest = max(len(one) for one in ids)
-    tokens_PS = torch.tensor([[PAD] * (longest - len(one)) + list(one) for one in ids], device=device)
-    if all(len(one) == longest for one in ids):
+    """Return prompts from their ids, padded on the left where they differ in length."""
+    longest = max(map(len, ids))
+    tokens_PS = torch.tensor([[PAD] * (longest - len(prompt)) + list(prompt) for prompt in ids], device=device)
+    if all(len(prompt) == longest for prompt in ids):
         return Prompts(tokens_PS=tokens_PS)
-    lengths_P1 = torch.tensor([[len(one)] for one in ids], device=device)
+    lengths_P1 = torch.tensor([[len(prompt)] for prompt in ids], device=device)
     return Prompts(tokens_PS=tokens_PS, valid_PS=torch.arange(longest, device=device) >= longest - lengths_P1)
 
 
@@ -90,7 +90,7 @@ def sample(
     generator: torch.Generator | None,
     with_entropy: bool = False,
 ) -> Samples:
-    """`copies` completions of each prompt, next to each other. `generator`: None takes the likeliest token.
+    """Sample `copies` completions of each prompt, next to each other. `generator`: None takes the likeliest token.
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
@@ -98,7 +98,7 @@ def sample(
     with torch.inference_mode():
         run.to_the_end(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.
-    with held_as(NOBODY, EXPERIENCE):
+    with attribute_to(NOBODY, EXPERIENCE):
         tokens_NT = run.tokens_TN[: run.taken].T.clone()
         ends_NT = tokens_NT == end
         before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
@@ -113,24 +113,24 @@ def sample(
 
 
 def minus_entropy(log_p_NV: Tensor) -> Tensor:
-    """Of each distribution, in nats."""
-    with held_as(kind=LOGITS):
+    """Return minus the entropy of each distribution, in nats."""
+    with attribute_to(kind=LOGITS):
         terms_NV = log_p_NV.exp() * log_p_NV
-    return WayBack(LOGITS).enters(terms_NV.sum(dim=-1))
+    return BackwardScope(LOGITS).enters(terms_NV.sum(dim=-1))
 
 
 def _log_softmax(logits_NV: Tensor, temperature: float) -> Tensor:
     return F.log_softmax(logits_NV if temperature == 1.0 else logits_NV / temperature, dim=-1)
 
 
-def _chosen(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
-    with held_as(kind=LOGITS):
+def _next_tokens(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
+    with attribute_to(kind=LOGITS):
         noisy_NV = log_p_NV if noise_NV is None else log_p_NV - noise_NV
     return noisy_NV.argmax(dim=-1, keepdim=True)
 
 
 class _Run:
-    """One rollout: what was sampled so far, the rows that go on, and their caches. B: rows in the batch."""
+    """One rollout: the tokens so far, the rows that go on, and their caches. B: rows in the batch."""
 
     def __init__(
         self, model: Decoder | PackedDecoder, prompts: Prompts, *, copies: int, longest: int, end: int
@@ -139,7 +139,7 @@ class _Run:
         device, dtype, rows = model.made.device, model.made.dtype, len(prompts.tokens_PS) * copies
         self.taken = 0
         """Tokens of each completion so far."""
-        with held_as(NOBODY, EXPERIENCE):
+        with attribute_to(NOBODY, EXPERIENCE):
             self.tokens_TN = torch.full((longest, rows), PAD, device=device)
             self.log_probs_TN = torch.zeros(longest, rows, dtype=dtype, device=device)
             self.entropy_TN = torch.zeros_like(self.log_probs_TN)
@@ -149,27 +149,27 @@ class _Run:
         """Indices of the rows in the batch; None while all are."""
         self._ended_B = torch.zeros(rows, dtype=torch.bool, device=device)
         self._seen_BT: Tensor | None = None
-        """Which tokens a new one sees, where prompts are padded."""
+        """Tokens that a new one sees, where prompts are padded."""
 
     def to_the_end(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
         noise = self._noise(generator)
         h_BD = self._prefill()
         while True:
-            with held_as(kind=LOGITS):
+            with attribute_to(kind=LOGITS):
                 log_p_BV = _log_softmax(self._model.logits(h_BD), temperature)
-            chosen_B1 = _chosen(log_p_BV, None if noise is None else self._rows(next(noise)))
-            self._put(self.tokens_TN, chosen_B1[:, 0])
-            self._put(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
+            chosen_B1 = _next_tokens(log_p_BV, None if noise is None else self._rows(next(noise)))
+            self._store(self.tokens_TN, chosen_B1[:, 0])
+            self._store(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
             if with_entropy:
-                self._put(self.entropy_TN, -minus_entropy(log_p_BV))
+                self._store(self.entropy_TN, -minus_entropy(log_p_BV))
             self.taken += 1
-            going_B1 = self._without_ended(chosen_B1)
+            going_B1 = self._drop_ended(chosen_B1)
             if going_B1 is None or self.taken == self._longest:
                 return
             h_BD = self._advance(going_B1)
 
     def _noise(self, generator: torch.Generator | None) -> Iterator[Tensor] | None:
-        """noise_NV of one token after another; None where the likeliest is taken.
+        """Return noise_NV of one token after another; None where the likeliest is taken.
 
         argmax(log p - log E) with E from Exp(1) samples from p (the Gumbel-max trick).
         """
@@ -178,38 +178,39 @@ class _Run:
         rows, vocab_size = self.tokens_TN.shape[1], self._model.shape.vocab_size
         tokens = min(self._longest, max(1, NOISE_ELEMENTS // (rows * vocab_size)))
         size = (tokens, rows, vocab_size)
-        with held_as(kind=LOGITS):
+        with attribute_to(kind=LOGITS):
             noise_tNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
-        return (one for _ in count() for one in noise_tNV.exponential_(generator=generator).log_())
+        return (noise_NV for _ in count() for noise_NV in noise_tNV.exponential_(generator=generator).log_())
 
     def _prefill(self) -> Tensor:
-        """Hidden state of each row's last prompt token; a prompt is read once, however many copies it has."""
+        """Return the hidden state of each row's last prompt token; a prompt is read once, however many copies it
+        has."""
         count, self._filled = self._prompts.tokens_PS.shape
         valid_PS, mask = self._prompts.valid_PS, None
         if valid_PS is not None:
             mask = prompt_mask(valid_PS, self._filled)
             self._seen_BT = F.pad(valid_PS, (0, self._longest), value=True).repeat_interleave(self._copies, dim=0)
-        with held_as(kind=KV_CACHE):
+        with attribute_to(kind=KV_CACHE):
             self._caches = self._model.new_caches(count, self._filled)
         h_PD = self._model.decode(self._prompts.tokens_PS, self._caches, 0, mask)[:, -1]
         if self._copies == 1:
             return h_PD
-        self._select(_numbers(h_PD).repeat_interleave(self._copies))
+        self._select(_row_numbers(h_PD).repeat_interleave(self._copies))
         return h_PD.repeat_interleave(self._copies, dim=0)
 
     def _rows(self, x_NV: Tensor) -> Tensor:
-        with held_as(kind=LOGITS):
+        with attribute_to(kind=LOGITS):
             return x_NV if self._going_B is None else x_NV.index_select(0, self._going_B)
 
-    def _put(self, into_TN: Tensor, values_B: Tensor) -> None:
+    def _store(self, into_TN: Tensor, values_B: Tensor) -> None:
         if self._going_B is None:
             into_TN[self.taken] = values_B
         else:
             into_TN[self.taken].index_copy_(0, self._going_B, values_B)
 
-    def _without_ended(self, chosen_B1: Tensor) -> Tensor | None:
-        """The chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at the
-        end of the rollout. None where every row has ended."""
+    def _drop_ended(self, chosen_B1: Tensor) -> Tensor | None:
+        """Return the chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at
+        the end of the rollout. None where every row has ended."""
         self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
         kept_B = (~self._ended_B).nonzero()[:, 0]
         if len(kept_B) == 0:
@@ -225,27 +226,27 @@ class _Run:
 
     def _advance(self, chosen_B1: Tensor) -> Tensor:
         if self._filled == self._caches[0].tensors[0].shape[2]:
-            self._select(_numbers(chosen_B1))
+            self._select(_row_numbers(chosen_B1))
         mask = None if self._seen_BT is None else self._seen_BT[:, None, None, : self._filled + 1]
         h_B1D = self._model.decode(chosen_B1, self._caches, self._filled, mask)
         self._filled += 1
         return h_B1D[:, 0]
 
     def _select(self, rows_B: Tensor) -> None:
-        """Rows of the caches, copied as far as they are filled, with room for more tokens."""
+        """Copy rows of the caches as far as they are filled, with room for more tokens."""
         room = ROOM
         if isinstance(self._model, PackedDecoder):
             room = min(max(ROOM, self._filled), self._longest - self.taken)
-        with held_as(kind=KV_CACHE):
+        with attribute_to(kind=KV_CACHE):
             for cache in self._caches:
-                cache.tensors = [_selected(tensor, rows_B, self._filled, room) for tensor in cache.tensors]
+                cache.tensors = [_copy_rows(tensor, rows_B, self._filled, room) for tensor in cache.tensors]
 
 
-def _numbers(x_BD: Tensor) -> Tensor:
+def _row_numbers(x_BD: Tensor) -> Tensor:
     return torch.arange(len(x_BD), device=x_BD.device)
 
 
-def _selected(tensor: Tensor, rows_B: Tensor, filled: int, room: int) -> Tensor:
+def _copy_rows(tensor: Tensor, rows_B: Tensor, filled: int, room: int) -> Tensor:
     _, heads, _, width = tensor.shape
     chosen = tensor.new_empty(len(rows_B), heads, filled + room, width)
     torch.index_select(tensor[:, :, :filled], 0, rows_B, out=chosen[:, :, :filled])

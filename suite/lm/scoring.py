@@ -11,12 +11,12 @@ from torch.utils.checkpoint import checkpoint
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts
-from suite.measure.holdings import WayBack, held_as
+from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import LOGITS
 
 
 def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor:
-    """The states h_NTD from which each token of a completion was, or would have been, sampled."""
+    """Return the states h_NTD from which each token of a completion was, or would have been, sampled."""
     whole_NS = torch.cat((prompts.tokens_PS, tokens_NT[:, :-1]), dim=1)
     mask = None if prompts.valid_PS is None else prompt_mask(prompts.valid_PS, whole_NS.shape[1])
     h_NSD: Tensor = model(whole_NS, mask)
@@ -25,18 +25,19 @@ def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor
 
 
 def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Of each token, and of the whole vocabulary: [N, T] and [N, T, V]. Padding's are as any token's; mask them."""
-    way_back = WayBack(LOGITS)
-    with held_as(kind=LOGITS):
+    """Return log-probabilities of each token and of the whole vocabulary, [N, T] and [N, T, V]; padding's are to be
+    masked."""
+    scope = BackwardScope(LOGITS)
+    with attribute_to(kind=LOGITS):
         # No name for the logits, which would keep them.
-        log_p_NTV = F.log_softmax(way_back.leaves(model.logits(h_NTD)) / temperature, dim=-1)
-    return way_back.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0], log_p_NTV
+        log_p_NTV = F.log_softmax(scope.leaves(model.logits(h_NTD)) / temperature, dim=-1)
+    return scope.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0], log_p_NTV
 
 
 def token_log_probs(
     model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float, *, chunk: int | None = None
 ) -> Tensor:
-    """Of each token alone, [N, T].
+    """Return log-probabilities of each token alone, [N, T].
 
     `chunk`: so many tokens of each completion at once, whose tensors over the vocabulary are dropped and computed again
     on the way back: of [N, T, V], often the largest tensor of all, only [N, chunk, V] is ever held. None: all at once.
@@ -44,11 +45,7 @@ def token_log_probs(
     if chunk is None:
         return log_probs(model, h_NTD, tokens_NT, temperature)[0]
     parts = [
-        checkpoint(_of_chunk, model, h, tokens, temperature, use_reentrant=False, preserve_rng_state=False)
+        checkpoint(token_log_probs, model, h, tokens, temperature, use_reentrant=False, preserve_rng_state=False)
         for h, tokens in zip(h_NTD.split(chunk, dim=1), tokens_NT.split(chunk, dim=1), strict=True)
     ]
     return torch.cat(parts, dim=1)
-
-
-def _of_chunk(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> Tensor:
-    return log_probs(model, h_NTD, tokens_NT, temperature)[0]

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Sequence
 PAD, END = 0, 1
 NAMES = ("<pad>", "<end>")
 WIDTH_MULTIPLE = 64
-"""Of the vocabulary, as kernels like it; what is over has no text, and a trained model never samples it."""
+"""Divisor of the vocabulary's size, as kernels like it; ids that are over have no text, and a trained model never
+samples one."""
 
 
 class Tokenizer:
-    """Maps token texts to ids and back. `texts`: all that may occur, padding and end aside."""
+    """A map from token texts to ids and back. `texts`: all that may occur, padding and end aside."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = [*NAMES, *texts]
@@ -24,5 +25,5 @@ class Tokenizer:
         return [self._ids[token] for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Texts of the ids; one that has none, which an untrained model may sample, is the padding's."""
+        """Return the texts of the ids; for one without a text, which an untrained model may sample, the padding's."""
         return [self._texts[id] if id < len(self._texts) else NAMES[PAD] for id in ids]

@@ -1,4 +1,4 @@
-"""Training a decoder on given tokens: base models, and whatever is learnt from examples."""
+"""Training a decoder on given tokens: base models, and all learning from examples."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,18 +10,18 @@ from torch.nn import functional as F
 
 from suite.lm.decoder import Decoder
 from suite.lm.tokenizer import END, PAD
-from suite.measure.holdings import held_as
+from suite.measure.memory_tracker import attribute_to
 from suite.records.holdings import OPTIMISER_TEMPORARIES
 
 BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.0
 LAST_RATE = 0.05
-"""Of the highest learning rate, where it decays."""
+"""The last learning rate as a share of the highest, where it decays."""
 FORMS: dict[str, dict[str, bool]] = {
     "fused": {"fused": True},
     "foreach": {"foreach": True},
     "for_loop": {"foreach": False},
 }
-"""How torch computes AdamW's step: in one kernel; all tensors at once, with temporaries as large as they are together;
+"""Forms of AdamW's step in torch: in one kernel; all tensors at once, with temporaries as large as they are together;
 or one tensor after the other."""
 
 
@@ -31,17 +31,17 @@ class NotFiniteError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What keeps the first updates, and any single one, small."""
+    """Limits that keep the first updates, and any single one, small."""
 
     warmup_updates: int
-    """Over which the rate grows from 0."""
+    """Updates over which the rate grows from 0."""
     max_grad_norm: float
     decay_updates: int | None = None
-    """Over which, from the first update on, the rate falls along half a cosine to LAST_RATE of itself; None: it
+    """Updates, from the first on, over which the rate falls along half a cosine to LAST_RATE of itself; None: it
     stays."""
 
     def rate(self, done: int) -> float:
-        """Of the update that follows `done` others, as a share of the highest."""
+        """Return the rate of the update that follows `done` others, as a share of the highest."""
         warm = min(1.0, (done + 1) / max(self.warmup_updates, 1))
         if self.decay_updates is None:
             return warm
@@ -59,15 +59,15 @@ class Optimiser:
         self._done = 0
 
     def update(self, of: str) -> float:
-        """One update from the gradients that stand in the parameters, which are then gone; their norm before clipping.
+        """Do one update from the parameters' gradients, and drop them. Return their norm before clipping.
 
-        Raises NotFiniteError, with `of` saying whose they are.
+        Raises NotFiniteError, in which `of` names the model.
         """
         rate = self._lr * self._limits.rate(self._done)
         self._done += 1
         for group in self._adamw.param_groups:
             group["lr"] = rate
-        with held_as(kind=OPTIMISER_TEMPORARIES):
+        with attribute_to(kind=OPTIMISER_TEMPORARIES):
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._limits.max_grad_norm, foreach=True))
             if not math.isfinite(norm):
                 raise NotFiniteError(f"the gradient of {of} is {norm} at its update {self._done}")
@@ -76,7 +76,7 @@ class Optimiser:
         return norm
 
     def state_tensors(self) -> list[Tensor]:
-        """What it keeps from one update to the next."""
+        """Return the tensors that it keeps from one update to the next."""
         kept = [value for state in self._adamw.state.values() for value in state.values()]
         return [value for value in kept if isinstance(value, Tensor)]
 
@@ -90,14 +90,14 @@ class Optimiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A text as ids, and how many of its first tokens are given and not learnt."""
+    """A text as ids, and the number of its first tokens that are given and not learnt."""
 
     ids: Sequence[int]
     given: int = 0
 
 
 def batch_of(examples: Sequence[Example], device: torch.device, *, end: int = END) -> tuple[Tensor, Tensor]:
-    """Tokens tokens_BS, each text with its end and padded on the right, and which of them are learnt, as 1.0."""
+    """Return tokens_BS, each text with its end and padded on the right, and learnt_BS, 1.0 for those to learn."""
     longest = max(len(example.ids) for example in examples) + 1
     tokens_BS = torch.full((len(examples), longest), PAD)
     learnt_BS = torch.zeros(len(examples), longest)
@@ -109,7 +109,7 @@ def batch_of(examples: Sequence[Example], device: torch.device, *, end: int = EN
 
 
 def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
-    """Mean cross-entropy of the learnt tokens, in nats. The first token of a text is never learnt."""
+    """Return the mean cross-entropy of the learnt tokens, in nats. The first token of a text is never learnt."""
     logits_BSV = model.logits(model(tokens_BS[:, :-1]))
     losses = F.cross_entropy(logits_BSV.flatten(0, 1), tokens_BS[:, 1:].flatten(), reduction="none")
     weights = learnt_BS[:, 1:].flatten().to(losses.dtype)
@@ -117,7 +117,7 @@ def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
 
 
 def train_on(model: Decoder, batches: Iterable[tuple[Tensor, Tensor]], *, lr: float, limits: Limits) -> list[float]:
-    """One update a batch, as `batch_of` makes them; the loss of each. Raises NotFiniteError."""
+    """Do one update for each batch of `batch_of`, and return the losses. Raises NotFiniteError."""
     optimiser = Optimiser(model, lr=lr, limits=limits)
     losses = []
     for tokens_BS, learnt_BS in batches:

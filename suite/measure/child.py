@@ -1,4 +1,4 @@
-"""What runs inside a worker process: it hardens itself, does its tasks and reports through its pipe.
+"""The inside of a worker process: it hardens itself, does its tasks and reports through its pipe.
 
 This module is preloaded in the fork server, so that a case is a fork of a process that has torch already. It is
 imported there and must start no thread.
@@ -19,27 +19,33 @@ from typing import Any
 
 import torch
 
-from suite.measure.course import run_course
 from suite.measure.devices import device_for
 from suite.measure.precision import set_matmul_precision
 from suite.measure.runner import measure_case, measure_launch
+from suite.measure.stateful import run_stateful
 from suite.measure.workload import UnsupportedError
 from suite.records.limits import available_bytes
 from suite.records.record import REFUSED_UNRUN, Status
 
+MEASURED_BY: Mapping[str, Callable[..., tuple[Status, str | None]]] = {
+    "case": measure_case,
+    "launch": measure_launch,
+    "stateful": run_stateful,
+}
+"""Tasks that measure, and end with an outcome."""
 HEADROOM_BYTES = 256 << 20
 """Left to the parent and to the system when the worker's memory is limited."""
 EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory", "_ALLOC_FAILED")
-"""The last is how cuBLAS says it."""
+"""Words of exhausted memory; the last are cuBLAS's."""
 
 
-def run(connection: Connection, stays: bool) -> None:
-    """Entry point of the process: does one task, or where it `stays` one after another until the parent hangs up.
+def run(connection: Connection, persistent: bool) -> None:
+    """Do one task, or in a `persistent` process one after another until the parent hangs up. The entry point.
 
-    Receives (task, arguments, threads, complaints) and sends dictionaries; the last one of a task has `outcome` or
+    Receives (task, arguments, threads, stderr_log) and sends dictionaries; the last one of a task has `outcome` or
     `result`, and `ends` where this process can do no other.
     """
-    _harden(limits_memory=not stays)  # it stays for devices that have memory of their own
+    _harden(limits_memory=not persistent)  # it persistent for devices that have memory of their own
 
     def send(**message: Any) -> None:
         connection.send(message)
@@ -47,27 +53,21 @@ def run(connection: Connection, stays: bool) -> None:
     goes_on = True
     while goes_on:
         try:
-            task, arguments, threads, complaints = connection.recv()
+            task, arguments, threads, stderr_log = connection.recv()
         except EOFError:
             return
-        with _said_into(complaints):
+        with _output_into(stderr_log):
             torch.set_num_threads(threads)
-            goes_on = _do(send, task, arguments, threads) and stays
+            goes_on = _do(send, task, arguments, threads) and persistent
 
 
 def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], threads: int) -> bool:
-    """Do a task and send all that comes of it; whether this process can do another."""
+    """Do a task and send all that comes of it. Return whether this process can do another."""
     send(pid=os.getpid())
-    tasks: Mapping[str, Callable[..., dict[str, Any]]] = {
-        "case": _case,
-        "launch": _launch,
-        "course": _course,
-        "ceilings": _ceilings,
-    }
     device = device_for(arguments.get("settings", arguments)["device"], threads)
     is_lost = False
     try:
-        last = tasks[task](send, **arguments)
+        last = _ceilings(**arguments) if task == "ceilings" else {"outcome": MEASURED_BY[task](send, **arguments)}
     except Exception as error:  # the boundary of the process: whatever happened becomes the record's reason
         status = Status.OUT_OF_MEMORY if _is_exhaustion(error) else Status.FAILED
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -80,22 +80,8 @@ def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], thre
     return not is_lost
 
 
-def _case(send: Callable[..., None], **arguments: Any) -> dict[str, Any]:
-    return {"outcome": measure_case(send, **arguments)}
-
-
-def _launch(send: Callable[..., None], **arguments: Any) -> dict[str, Any]:
-    return {"outcome": measure_launch(send, **arguments)}
-
-
-def _course(send: Callable[..., None], **arguments: Any) -> dict[str, Any]:
-    return {"outcome": run_course(send, **arguments)}
-
-
-def _ceilings(
-    send: Callable[..., None], *, device: str, dtype: str, threads: int, precision: str | None
-) -> dict[str, Any]:
-    """The first task of a sweep, which also tells whether there is such a device."""
+def _ceilings(*, device: str, dtype: str, threads: int, precision: str | None) -> dict[str, Any]:
+    """Measure the ceilings. The first task of a sweep, which also tells whether there is such a device."""
     measured = device_for(device, threads)
     try:
         measured.require()
@@ -112,9 +98,9 @@ def _is_exhaustion(error: Exception) -> bool:
 
 
 @contextmanager
-def _said_into(complaints: Path) -> Iterator[None]:
-    """Whatever is printed goes into this file."""
-    descriptor = os.open(complaints, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+def _output_into(stderr_log: Path) -> Iterator[None]:
+    """Send whatever is printed into this file."""
+    descriptor = os.open(stderr_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     sys.stdout.flush()
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -139,9 +125,9 @@ def _harden(*, limits_memory: bool) -> None:
 
 
 def _end_with_the_parent() -> None:
-    """A fork's own parent is the fork server, which lives as long as its forks do: so the real one is waited for.
+    """Exit when the real parent does: a fork's own parent is the fork server, which lives as long as its forks do.
 
-    The thread sleeps in the kernel until then and takes no CPU time from the case.
+    The thread that waits for it sleeps in the kernel until then and takes no CPU time from the case.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -13,13 +13,13 @@ from suite.measure.meter import Probe, Seen
 
 
 def judging_clock(threads: int) -> str:
-    """Which clock a reading's `value` is: `thread_cpu` or `wall`."""
+    """Return the clock that a reading's `value` is of: `thread_cpu` or `wall`."""
     # Windows counts CPU time in ticks of 15.6 ms, though it claims a resolution of 100 ns.
     return "thread_cpu" if threads == 1 and sys.platform != "win32" else "wall"
 
 
 def cpu_clock(threads: int, metric: str = "latency_s") -> Probe:
-    """A probe for wall, thread and process CPU time and for the times that the scheduler took the CPU away."""
+    """Return a probe for wall, thread and process CPU time and for the times that the scheduler took the CPU away."""
     judge = judging_clock(threads)
 
     def start(span: str) -> Callable[[], Seen]:
@@ -47,17 +47,16 @@ def cpu_clock(threads: int, metric: str = "latency_s") -> Probe:
     return start
 
 
-def _no_switch_count() -> int | None:
-    return None
-
-
 try:
     import resource
 except ImportError:  # Windows has no such count
-    involuntary_switches = _no_switch_count
+
+    def involuntary_switches() -> int | None:
+        return None
+
 else:
     _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
     def involuntary_switches() -> int | None:
-        """Involuntary context switches of this thread so far (of the process on macOS); None where nobody counts."""
+        """Count involuntary context switches of this thread (of the process on macOS); None where nobody counts."""
         return resource.getrusage(_WHO).ru_nivcsw

@@ -1,9 +1,10 @@
-"""The same work with cold caches: what a step costs when something else ran since the last one.
+"""The same work with cold caches: the cost of a step when something else ran since the last one.
 
 Before each span more bytes are read than the last-level cache holds. A small probe that was warm before shows that they
 pushed it out: reading it again must take at least FLUSHED times as long.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,24 +24,25 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def last_level_cache_bytes(caches: Path = CPU_CACHES) -> int | None:
-    """The largest cache that the first CPU reads data through, or None where the system does not say."""
+    """Return the size of the largest cache that the first CPU reads data through; None where the system does not
+    say."""
     sizes = [(path / "size", path / "type") for path in caches.glob("index*")]
     read = [size.read_text().strip() for size, kind in sizes if kind.read_text().strip() != "Instruction"]
     return max((int(text[:-1]) * UNITS[text[-1]] for text in read), default=None)
 
 
 def cold_state(constants: Mapping[str, Mapping[str, float]]) -> str:
-    """Whether a cold pass says anything new here: `measured` if so, else why not."""
+    """Return `measured` if a cold pass says anything new here, else the reason why not."""
     cache_bytes = last_level_cache_bytes()
     if cache_bytes is None:
         return "unknown_cache"
-    if all(one["traffic_bytes"] > cache_bytes for one in constants.values() if "traffic_bytes" in one):
+    if all(costs.get("traffic_bytes", math.inf) > cache_bytes for costs in constants.values()):
         return "as_warm"
     return "measured" if available_bytes() > 2 * OVER_THE_CACHE * cache_bytes else "no_memory"
 
 
 def time_cold(step: Callable[[Meter], None], clock: Probe, *, steps: int, max_seconds: float) -> Sequence[Reading]:
-    """Readings of `steps` cold steps, or of as many as the time allows and one at least."""
+    """Return readings of `steps` cold steps, or of as many as the time allows and one at least."""
     meter = Meter(Flush(), clock)
     begun = time.perf_counter()
     while meter.step < steps and (meter.step == 0 or time.perf_counter() - begun < max_seconds):
@@ -50,7 +52,7 @@ def time_cold(step: Callable[[Meter], None], clock: Probe, *, steps: int, max_se
 
 
 def unproven(readings: Sequence[Reading], *, at_least: float = FLUSHED) -> str | None:
-    """A warning where the probe stayed in a cache, so that the cold times may not be cold."""
+    """Return a warning where the probe stayed in a cache, so that the cold times may not be cold."""
     ratio = median(reading.value for reading in readings if reading.metric == "flush_probe_ratio")
     if ratio >= at_least:
         return None

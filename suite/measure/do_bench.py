@@ -39,22 +39,22 @@ def main(out: Path | None) -> int:
         print("do_bench: needs Triton, which is not installed here")
         return CANNOT_SAY
     with torch.inference_mode():
-        compared = {name: _compared(kernel, do_bench) for name, kernel in _kernels().items()}
-    for name, one in compared.items():
-        ours, theirs = one["ours_s"] * 1e3, one["do_bench_s"] * 1e3
-        print(f"do_bench: {name} ours {ours:.4f} ms, theirs {theirs:.4f} ms, ratio {one['ratio']:.3f}")
+        compared = {name: _compare(kernel, do_bench) for name, kernel in _kernels().items()}
+    for name, times in compared.items():
+        ours, theirs = times["ours_s"] * 1e3, times["do_bench_s"] * 1e3
+        print(f"do_bench: {name} ours {ours:.4f} ms, theirs {theirs:.4f} ms, ratio {times['ratio']:.3f}")
     if out is not None:
         content = {"schema": 1, "gpu": torch.cuda.get_device_name(), "tolerance": TOLERANCE, "kernels": compared}
         write_named(out, (json.dumps(content, indent=1) + "\n").encode())
-    return AGREES if all(abs(one["ratio"] - 1) <= TOLERANCE for one in compared.values()) else IS_OFF
+    return AGREES if all(abs(times["ratio"] - 1) <= TOLERANCE for times in compared.values()) else IS_OFF
 
 
 def _kernels() -> Mapping[str, Callable[[], object]]:
-    def drawn(*size: int) -> torch.Tensor:
+    def random_tensor(*size: int) -> torch.Tensor:
         return torch.randn(*size, device="cuda", dtype=torch.bfloat16)
 
-    a, b, values = drawn(4096, 4096), drawn(4096, 4096), drawn(1 << 29)
-    q, k, v = (drawn(1, 32, 4096, 128) for _ in range(3))
+    a, b, values = random_tensor(4096, 4096), random_tensor(4096, 4096), random_tensor(1 << 29)
+    q, k, v = (random_tensor(1, 32, 4096, 128) for _ in range(3))
     return {
         "product": lambda: torch.mm(a, b),
         "read": values.sum,
@@ -62,7 +62,7 @@ def _kernels() -> Mapping[str, Callable[[], object]]:
     }
 
 
-def _compared(kernel: Callable[[], object], do_bench: Callable[..., Any]) -> dict[str, float]:
+def _compare(kernel: Callable[[], object], do_bench: Callable[..., Any]) -> dict[str, float]:
     kernel()
     meter = Meter(CudaFlush(l2_bytes()), event_clock({}))
     for _ in range(STEPS):

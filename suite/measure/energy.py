@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.measure.telemetry.counters import CounterLostError, EnergyCounter, NoCounter
-from suite.records.record import Reading
+from suite.records.case import Case
+from suite.records.record import Reading, Record, Status
 
 LEAST_CHANGES = 10
 CHUNK_S = 0.002
@@ -29,9 +30,9 @@ class Part:
 
     work: Callable[[], object]
     runs: int = 1
-    """How often a call does it."""
+    """Repetitions of the work within a call."""
     call_s: float
-    """About what a call takes."""
+    """Approximate time of a call."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ def take_energy(
     seconds: float,
     finish: Callable[[], None],
 ) -> tuple[list[Reading], dict[str, Any]]:
-    """Readings of each span, and the named state for the record's `energy` fact."""
+    """Return readings of each span, and the named state for the record's `energy` fact."""
     if isinstance(counter, NoCounter):
         return [], {"state": "no_counter", "why": counter.why}
     readings: list[Reading] = []
@@ -74,7 +75,7 @@ def take_energy(
 
 
 def update_interval_s(read_j: Callable[[], float]) -> float | None:
-    """The longest time between a few changes of a counter, watched without pause; None where it hardly changes."""
+    """Return the longest time between a few changes of a counter, watched without pause; None if it hardly changes."""
     changes_s: list[float] = []
     last_j, seen_s = read_j(), time.perf_counter()
     while len(changes_s) < CHANGES_WATCHED:
@@ -88,7 +89,7 @@ def update_interval_s(read_j: Callable[[], float]) -> float | None:
 
 
 def energy_of(part: Part, read_j: Callable[[], float], finish: Callable[[], None], *, seconds: float) -> Energy | None:
-    """Energy of one run of a span, repeated for `seconds` at least. None where the counter is too coarse for that.
+    """Return the energy of one run of a span, repeated for `seconds` at least; None where the counter is too coarse.
 
     `finish` waits until everything that was begun is done.
     """
@@ -124,3 +125,30 @@ def energy_of(part: Part, read_j: Callable[[], float], finish: Callable[[], None
     return Energy(
         step_j=(now_j - begin_j) / steps, power_w=(now_j - begin_j) / window_s, window_s=window_s, steps=steps
     )
+
+
+class EnergySchedule:
+    """The cases of a sweep that have their energy measured: a pass of a second or more, so by default one a variant.
+
+    A variant is a case without its backend.
+    """
+
+    def __init__(self) -> None:
+        self._had: set[tuple[Any, ...]] = set()
+
+    def is_due(self, case: Case, telemetry: Mapping[str, Any]) -> bool:
+        energy = telemetry["energy"]
+        return energy == "every" or (energy == "one_backend" and _variant(case) not in self._had)
+
+    def took(self, record: Record) -> None:
+        """Note that a case has been recorded, now or before."""
+        energy = record.provenance.get("energy")
+        state = energy.get("state") if isinstance(energy, Mapping) else None
+        if record.status is Status.OK and state == "measured":
+            self._had.add(_variant(record.case))
+
+
+def _variant(case: Case) -> tuple[Any, ...]:
+    named = {**case.axes, **case.extras}
+    own = sorted((name, value) for name, value in named.items() if name.partition(".")[0] != "backend")
+    return (case.workload, *own)

@@ -62,5 +62,5 @@ class Span:
         seen = [stop() for stop in reversed(self._stops)]
         if error is None:
             meter = self._meter
-            for fields in (fields for one in seen for fields in one):
+            for fields in (fields for readings in seen for fields in readings):
                 meter.readings.append(Reading(step=meter.step, span=self._name, launch=meter.launch, **fields))

@@ -1,7 +1,7 @@
-"""How exactly float32 matrices are multiplied. A GPU may round their factors to TF32, which is another computation.
+"""The precision of float32 matrix products. A GPU may round their factors to TF32, which is another computation.
 
 torch's own defaults have changed between versions and differ between its libraries: so they are set in every case, and
-what torch then says is recorded. The parent checks the setting and holds no torch.
+torch's answer is recorded. The parent checks the setting and holds no torch.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
 def set_matmul_precision(precision: str | None) -> dict[str, Any]:
-    """Set it for all libraries, `highest` for None; what torch says afterwards."""
+    """Set it for all libraries, `highest` for None. Return torch's settings afterwards."""
     import torch
 
     torch.set_float32_matmul_precision(precision or "highest")

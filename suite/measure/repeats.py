@@ -1,7 +1,7 @@
-"""How often to repeat: until the interval is narrow or the budget is spent, and once where a single step exceeds it.
+"""The number of repeats: until the interval is narrow or the budget is spent, or one where a step exceeds the budget.
 
-And in how many launches: samples of one share its memory's places and its moment, and say nothing of the next. So the
-budget is divided among several, each with allocations and inputs of its own.
+Samples of one launch share its memory's places and its moment, and say nothing of the next. So the budget is divided
+among several launches, each with allocations and inputs of its own.
 """
 
 import math
@@ -25,12 +25,12 @@ TOO_FEW = "too few for a 95 % interval"
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How much a measurement may cost and how narrow it should become."""
+    """The cost that a measurement may have and the width that it should reach."""
 
     precision: float
     """Wanted half-width of the median's 95 % interval, over launches where there are several, as a share of it."""
     launches: int
-    """How many share the budget; see `launches_for`."""
+    """Launches that share the budget; see `launches_for`."""
     max_seconds: float
     """Wall time for the timed steps of one case, in all launches together."""
     min_steps: int
@@ -65,7 +65,7 @@ class Effort:
         return count if count >= min(FEWEST_LAUNCHES, self.launches) else 1
 
     def of_one_launch(self, launches: int) -> "Effort":
-        """The share of one of so many. Of several each is twice as narrow as is wanted over all: launches differ."""
+        """Return the share of one launch. Each of several is to be twice as narrow as all together: launches differ."""
         return replace(
             self,
             precision=self.precision / 2 if launches > 1 else self.precision,
@@ -81,7 +81,7 @@ def repeat(
     """Run steps of a launch until its own interval is as narrow as wanted or its budget is spent.
 
     `predicted_s`: the least time of one step. Over the budget, one step is timed and nothing is warmed up. `keep` is
-    called after every second or so, outside the spans, with whatever was read so far.
+    called after every second or so, outside the spans.
     """
     if predicted_s > effort.max_seconds:
         step(meter)
@@ -105,7 +105,7 @@ def repeat(
 
 
 def shortfall(readings: Iterable[Reading], effort: Effort, *, predicted_s: float) -> str | None:
-    """Say what a reader must know of a case's timings in all launches; None where they are as narrow as wanted."""
+    """Return a sentence on a case's timings in all launches; None where they are as narrow as wanted."""
     widest = _widest(readings)
     if predicted_s > effort.max_seconds:
         return (
@@ -120,7 +120,7 @@ def shortfall(readings: Iterable[Reading], effort: Effort, *, predicted_s: float
 
 
 def _widest(readings: Iterable[Reading]) -> Interval:
-    """The relatively widest interval among the spans' latencies."""
+    """Return the relatively widest interval among the spans' latencies."""
     by_span = defaultdict(list)
     for reading in readings:
         if reading.metric == "latency_s":

@@ -4,7 +4,9 @@ Its first launch does all of this. The later ones prepare anew, in a process of 
 and repeat the warm step.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
 
@@ -17,23 +19,24 @@ from suite.measure.devices import device_for
 from suite.measure.devices.device import Device, Timed
 from suite.measure.energy import Part, take_energy
 from suite.measure.meter import Meter
-from suite.measure.phases import Send, timed
 from suite.measure.precision import set_matmul_precision
+from suite.measure.profiling import TRACE, trace_of
 from suite.measure.repeats import Effort, repeat
-from suite.measure.streams import seed_of
+from suite.measure.rng import seed_of
 from suite.measure.telemetry.counters import energy_counter
-from suite.measure.trace import TRACE, trace_of
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
 from suite.records.record import Reading, Status
 from suite.theory.roofline import MeasuredCeilings
 
+Send = Callable[..., None]
+"""Sends a message to the parent: each keyword is a part of it."""
 TIMINGS = ("latency_s", "cold_latency_s")
 
 
 def measure_case(
     send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, takes_energy: bool, launches: int
 ) -> tuple[Status, str | None]:
-    """Measure one case, as the first of its launches. What is read goes through `send` as it comes, so that a death
+    """Measure one case, as the first of its launches. Readings go through `send` as they come, so that a death
     loses nothing that was sent.
 
     Sends `readings=[...]`, `facts={...}`, `durations_s={...}`, `warning="..."`, `files={name: bytes}`, and as one
@@ -65,19 +68,17 @@ def measure_case(
             probe = device.watcher()
             profiled = Meter(probe)
             workload.step(profiled)
-        ran = {fact: _by_span(profiled.readings, names) for fact, names in probe.seen().items()}
+        spans = [reading.span for reading in profiled.readings]
+        ran = {fact: dict(zip(spans, names, strict=True)) for fact, names in probe.seen().items()}
         send(readings=profiled.readings, facts=ran)
         with timed(send, "energy"):
             _take_energy(send, setup, meter.readings, device, settings["telemetry"], takes_energy=takes_energy)
         if settings["profile"]:
             with timed(send, "trace"):
                 send(files={TRACE: trace_of(workload.step, workload.plan.device)})
-    except UnsupportedError as error:
-        return Status.UNSUPPORTED, str(error)
-    except IncorrectError as error:
-        send(withdraw=TIMINGS, readings=list(error.readings))
-        return Status.INCORRECT, error.reason
-    for sentence in (*device.criticise(meter.readings), *workload.criticise(ran["operators"])):
+    except (UnsupportedError, IncorrectError) as error:
+        return _outcome_of(error, send)
+    for sentence in (*device.warnings(meter.readings), *workload.warnings(ran["operators"])):
         send(warning=sentence)
     return Status.OK, None
 
@@ -85,11 +86,12 @@ def measure_case(
 def measure_launch(
     send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, launch: int, launches: int
 ) -> tuple[Status, str | None]:
-    """Time a case's warm step once more, with inputs and allocations of this launch alone. Sends and returns as
-    `measure_case` does; what the first launch has said of the case is not said again.
+    """Time a case's warm step once more, with inputs and allocations of this launch alone. Send and return as
+    `measure_case` does, without repeating the facts of the first launch.
 
-    It checks as the first one does, and not for its inputs' sake alone: what a check frees stays with the allocator.
-    Without it a prefill of 128 tokens took 994 page faults a step in place of one, and 13 % longer in its kernel.
+    It checks as the first one does, and not for its inputs' sake alone: memory that a check frees stays with the
+    allocator. Without it a prefill of 128 tokens took 994 page faults a step in place of one, and 13 % longer in its
+    kernel.
     """
     workload, device, _ = _set_up({**settings, "seed": seed_of(settings["seed"], "launch", launch)})
     try:
@@ -101,16 +103,21 @@ def measure_launch(
             setup = device.timed(workload, ceilings)
             meter = Meter(*setup.probes, launch=launch)
             _repeat(send, workload, setup, meter, Effort.from_settings(settings).of_one_launch(launches), ceilings)
-    except UnsupportedError as error:
-        return Status.UNSUPPORTED, str(error)
-    except IncorrectError as error:
-        send(withdraw=TIMINGS, readings=list(error.readings))
-        return Status.INCORRECT, error.reason
+    except (UnsupportedError, IncorrectError) as error:
+        return _outcome_of(error, send)
     return Status.OK, None
 
 
+def _outcome_of(error: UnsupportedError | IncorrectError, send: Send) -> tuple[Status, str]:
+    if isinstance(error, UnsupportedError):
+        return Status.UNSUPPORTED, str(error)
+    send(withdraw=TIMINGS, readings=list(error.readings))
+    return Status.INCORRECT, error.reason
+
+
 def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str, Any]]:
-    """The workload, which holds nothing yet, its device, and what torch says of its float32 products."""
+    """Return the workload, which holds nothing yet, its device, and the precision of float32 products that torch
+    reports."""
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
     torch.manual_seed(settings["seed"])
     device = device_for(workload.plan.device, workload.plan.threads)
@@ -133,7 +140,7 @@ def _repeat(
 
 
 def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, ceilings: MeasuredCeilings) -> None:
-    """Time with flushed caches, and say why where that is not done."""
+    """Time with flushed caches, or send the reason why that is not done."""
     plan = workload.plan
     if device.flushes_every_run:
         return None
@@ -160,14 +167,14 @@ def _take_energy(
     *,
     takes_energy: bool,
 ) -> None:
-    """Joules of each span, or the named state that says why there are none."""
+    """Send the joules of each span, or the named state that says why there are none."""
     if not takes_energy:
         state = "off" if telemetry["energy"] == "none" else "not_this_backend"
         return send(facts={"energy": {"state": state}})
     parts = {}
     for span, work in timed.works.items():
         runs = timed.runs.get(span, 1)
-        walls_s = [one.wall_s for one in readings if one.span == span and one.wall_s is not None]
+        walls_s = [reading.wall_s for reading in readings if reading.span == span and reading.wall_s is not None]
         parts[span] = Part(work=work, runs=runs, call_s=runs * median(walls_s))
     counter, seconds = energy_counter(device.identity()), telemetry["energy_seconds"]
     of_spans, energy = take_energy(parts, counter, seconds=seconds, finish=device.finish)
@@ -182,5 +189,12 @@ def _ceiling_readings(workload: Workload, measured: MeasuredCeilings) -> Iterato
             yield Reading(step=0, span=span, metric="ceiling_bytes_per_s", value=ceilings.bytes_per_s)
 
 
-def _by_span(readings: Sequence[Reading], operators: Sequence[Sequence[str]]) -> dict[str, Sequence[str]]:
-    return {reading.span: names for reading, names in zip(readings, operators, strict=True)}
+@contextmanager
+def timed(send: Send, phase: str) -> Iterator[None]:
+    """Tell the parent that a phase of a case begins, and at its end how long it took."""
+    send(phase=phase)
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        send(durations_s={phase: time.perf_counter() - start})

@@ -27,19 +27,19 @@ _BLOCK_BYTES = 1 << 20
 
 
 class DamagedFileError(Exception):
-    """What is wrong with a file, in a few words."""
+    """A fault of a file, in a few words."""
 
 
 class BegunAnewWarning(UserWarning):
-    """A file that could not be used, and that its work is done again."""
+    """A file could not be used, and its work is done again."""
 
 
 def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
-    """Tensors and plain data, in place in one step and on the disk: whoever looks sees all of it or none."""
+    """Write tensors and plain data in one step, down to the disk: a reader sees all of it or none."""
     part = path.with_suffix(PART)
     with part.open("wb") as file:
         file.write(_head("0" * _DIGEST_LENGTH))
-        digested = _Digested(file)
+        digested = _DigestWriter(file)
         digested.write(f"{key}\n".encode())
         try:
             torch.save(content, digested)  # type: ignore[arg-type]
@@ -54,12 +54,12 @@ def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """Return what was written for this key; None where there is nothing. Raises DamagedFileError for anything else."""
+    """Return the content that was written for this key; None without a file. Raises DamagedFileError for others."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             raise DamagedFileError("is no file")
         with path.open("rb") as file:
-            return _checked(file, key, device)
+            return _read_checked(file, key, device)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -67,7 +67,7 @@ def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str,
 
 
 def read_or_warn(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """The same, or None where the file is damaged: a BegunAnewWarning names it, and it is removed."""
+    """Return the same, or None where the file is damaged: a BegunAnewWarning names it, and it is removed."""
     try:
         return read_sealed(path, key, device=device)
     except DamagedFileError as error:
@@ -93,7 +93,7 @@ def warnings_sent(send: Callable[..., None]) -> Iterator[None]:
         yield
 
 
-def _checked(file: IO[bytes], key: str, device: str | None) -> dict[str, Any]:
+def _read_checked(file: IO[bytes], key: str, device: str | None) -> dict[str, Any]:
     head = file.read(len(_head("0" * _DIGEST_LENGTH)))
     if not head:
         raise DamagedFileError("is empty")
@@ -109,7 +109,7 @@ def _checked(file: IO[bytes], key: str, device: str | None) -> dict[str, Any]:
     if found != key:
         raise DamagedFileError("is of another case")
     try:
-        content = torch.load(_Behind(file, file.tell()), weights_only=True, map_location=device)  # type: ignore[arg-type]
+        content = torch.load(_FilePart(file, file.tell()), weights_only=True, map_location=device)  # type: ignore[arg-type]
     except (pickle.UnpicklingError, EOFError) as error:
         raise DamagedFileError("holds more than tensors and plain data") from error
     assert isinstance(content, dict)
@@ -120,7 +120,7 @@ def _head(digest: str) -> bytes:
     return FORM + digest.encode() + b"\n"
 
 
-class _Digested:
+class _DigestWriter:
     """Writes into a file and keeps the digest of what was written."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -139,7 +139,7 @@ class _Digested:
         self._file.flush()
 
 
-class _Behind(io.RawIOBase):
+class _FilePart(io.RawIOBase):
     """The part of a file from an offset on, as a file: torch looks for its zip's end and beginning."""
 
     def __init__(self, file: IO[bytes], offset: int) -> None:

@@ -1,8 +1,9 @@
-"""A worker that was stopped, as SIGSTOP and a debugger's detach leave one, would be waited for without end.
+"""A watch for stopped workers: one that SIGSTOP or a debugger's detach left so would be waited for without end.
 
-It is said after a while, and given up later. One that computes, sleeps or waits is left alone however long it takes:
-only a process that was seen stopped at every look, and took no CPU time in between, was stopped all the time. Looks are
-counted rather than seconds, so that the time for which this process was stopped too, as by Ctrl-Z, is none of it.
+A message comes after a while, and the worker is given up later. One that computes, sleeps or waits is left alone
+however long it takes: only a process that was seen stopped at every look, and took no CPU time in between, was stopped
+all the time. Looks are counted rather than seconds, so that the time for which this process was stopped too, as by
+Ctrl-Z, is none of it.
 """
 
 import threading
@@ -16,7 +17,7 @@ import psutil
 LOOK_EVERY_S = 1.0
 SAID_AFTER_S, GIVEN_UP_AFTER_S = 60.0, 600.0
 _SAID: set[int] = set()
-"""Processes of which it was said, by whichever of several watches looked first."""
+"""Processes with a message, by whichever of several watches looked first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,9 @@ class StoppedWatch:
     def __init__(
         self, processes: Callable[[], Mapping[int, str]], say: Callable[[str], None], hurry: threading.Event
     ) -> None:
-        """`processes`: by number, what each is to be called. `hurry`: once it is set, what is stopped ends at once."""
+        """`processes`: the names by number. `hurry`: once it is set, stopped processes end at once."""
         self.given_up: dict[int, str] = {}
-        """By process, why."""
+        """The reason, by process."""
         self._processes, self._say, self._hurry = processes, say, hurry
         self._seen: dict[int, _Seen] = {}
         self._over = threading.Event()

@@ -1,4 +1,4 @@
-"""A worker as the parent, which holds no torch, sees it: a task goes out, messages come back, a death is one too.
+"""A worker, seen from the parent, which holds no torch: a task goes out, messages come back, a death is one too.
 
 On Linux a task is a fork from a server that has torch loaded (0.02 s after the first, 1.5 s for that one); elsewhere it
 is a new process: Windows has no fork, and macOS's system libraries do not survive one.
@@ -23,9 +23,9 @@ from suite.records.limits import oom_kills
 from suite.records.record import Status
 
 FORKS = sys.platform == "linux"
-LONGEST_COMPLAINT = 2000
+MOST_STDERR_CHARACTERS = 2000
 A_MOMENT_S = 0.5
-"""What ends a parent politely often goes to its whole group: a worker may die of it before the parent has heard."""
+"""Ctrl-C and the like often go to a whole group of processes: a worker may die of one before the parent has heard."""
 _STARTS_AND_ENDS = threading.Lock()
 """Starting a process polls all others of this one, and two threads that poll a process at its end take the exit code
 from each other (CPython's Popen.poll has no lock): so one at a time is started or waited for, in all threads together.
@@ -37,7 +37,7 @@ class TaskInterruptedError(Exception):
 
 
 class _NotStartedError(Exception):
-    """Why there is no process."""
+    """The reason why there is no process."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +57,17 @@ class _Child:
 
 
 class Worker:
-    """Runs tasks one after another, each in a process of its own, or all that may stay in one. Several side by side
-    each have a thread of the parent.
+    """Runs tasks one after another, each in a process of its own, or the persistent ones in one. Several workers side
+    by side each have a thread of the parent.
 
-    `preload`: modules that the tasks will need, loaded once before the first fork. `say`: told, from any thread, of a
-    process that was stopped. Use as a context manager: its end is that of a process that stayed.
+    `preload`: modules that the tasks will need, loaded once before the first fork. `say`: called, from any thread,
+    about a process that was stopped. Use as a context manager: leaving it ends a persistent process.
     """
 
     def __init__(self, preload: Iterable[str] = (), say: Callable[[str], None] = print) -> None:
         self._say = say
         self._context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
-        self._kept: _Child | None = None
+        self._persistent: _Child | None = None
         self._running: _Child | None = None
         self._interrupted = threading.Event()
         if FORKS:
@@ -80,29 +80,29 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._watch():
-            self._end_kept()
+            self._end_persistent()
 
     def run(
-        self, task: str, arguments: Mapping[str, Any], *, threads: int, complaints: Path, stays: bool = False
+        self, task: str, arguments: Mapping[str, Any], *, threads: int, stderr_log: Path, persistent: bool = False
     ) -> Iterator[dict[str, Any]]:
-        """Messages of one task, as they come. If the process dies, the last message is an `outcome` that says so.
+        """Yield the messages of one task, as they come. If the process dies, the last is an `outcome` that says so.
 
-        Closing the iterator early, as an interruption does, ends the process. What it prints goes into the file
-        `complaints`. `stays`: the process takes the next such task too, unless it died or is good for no other. Raises
-        TaskInterruptedError.
+        Closing the iterator early, as an interruption does, ends the process. Its output goes into the file
+        `stderr_log`. `persistent`: the process takes the next such task too, unless it died or is good for no other.
+        Raises TaskInterruptedError.
         """
         if self._interrupted.is_set():
             raise TaskInterruptedError
-        complaints.write_text("")
+        stderr_log.write_text("")
         with self._watch() as watch:
-            yield from self._watched(watch, (task, dict(arguments), threads, complaints), stays)
+            yield from self._watched(watch, (task, dict(arguments), threads, stderr_log), persistent)
 
     def _watched(
-        self, watch: StoppedWatch, request: tuple[str, dict[str, Any], int, Path], stays: bool
+        self, watch: StoppedWatch, request: tuple[str, dict[str, Any], int, Path], persistent: bool
     ) -> Iterator[dict[str, Any]]:
         kills_before = oom_kills()
         try:
-            child = self._running = self._child(stays=stays)
+            child = self._running = self._child(persistent=persistent)
         except _NotStartedError as error:
             yield {"outcome": (Status.FAILED, next(iter(watch.given_up.values()), str(error))), "facts": {}}
             return
@@ -120,12 +120,12 @@ class Worker:
                 ends = message.pop("ends", False)
                 finished = "outcome" in message or "result" in message
                 yield message
-            if not finished or not stays:
+            if not finished or not persistent:
                 child.join()
         finally:
             self._running = None
-            if not finished or not stays or ends:
-                self._kept = None if child is self._kept else self._kept
+            if not finished or not persistent or ends:
+                self._persistent = None if child is self._persistent else self._persistent
                 child.end()
         if not finished:
             if self._interrupted.wait(A_MOMENT_S):
@@ -137,10 +137,11 @@ class Worker:
         return StoppedWatch(self._processes, self._say, self._interrupted)
 
     def _processes(self) -> Mapping[int, str]:
-        """Those that are waited for, each with what it is called."""
-        # It has no public name. A fork is started and waited for through it, so that both end when it does.
+        """Return the processes that are waited for, each with its name for people."""
+        # The fork server has no public name. A fork is started and waited for through it, so that both end when it
+        # does.
         server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
-        running = self._running or self._kept
+        running = self._running or self._persistent
         worker = running.process.pid if running is not None else None
         return {number: name for number, name in ((server, "the fork server"), (worker, "the worker")) if number}
 
@@ -151,13 +152,13 @@ class Worker:
         if running is not None:
             running.process.kill()
 
-    def _child(self, *, stays: bool) -> _Child:
-        if stays and self._kept is not None and self._is_alive(self._kept):
-            return self._kept
-        if stays:
-            self._end_kept()
+    def _child(self, *, persistent: bool) -> _Child:
+        if persistent and self._persistent is not None and self._is_alive(self._persistent):
+            return self._persistent
+        if persistent:
+            self._end_persistent()
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_run_child, args=(theirs, stays), daemon=True)
+        process = self._context.Process(target=_run_child, args=(theirs, persistent), daemon=True)
         try:
             with _STARTS_AND_ENDS:
                 process.start()
@@ -170,8 +171,8 @@ class Worker:
             raise _NotStartedError(f"the worker cannot be started: {why}") from error
         theirs.close()
         child = _Child(process=process, connection=ours)
-        if stays:
-            self._kept = child
+        if persistent:
+            self._persistent = child
         return child
 
     @staticmethod
@@ -179,39 +180,38 @@ class Worker:
         with _STARTS_AND_ENDS:
             return child.process.is_alive()
 
-    def _end_kept(self) -> None:
-        if self._kept is not None:
-            self._kept.end()
-            self._kept = None
+    def _end_persistent(self) -> None:
+        if self._persistent is not None:
+            self._persistent.end()
+            self._persistent = None
 
 
-def _run_child(connection: Connection, stays: bool) -> None:
+def _run_child(connection: Connection, persistent: bool) -> None:
     # Imported here: in the parent this module may not load torch.
     from suite.measure import child
 
-    child.run(connection, stays)
+    child.run(connection, persistent)
 
 
 def _signal_name(number: int) -> str:
-    """`SIGKILL`; of the real-time signals, which have no names of their own, `signal 40`."""
+    """Return `SIGKILL` and the like, or `signal 40` for a real-time signal, which has no name of its own."""
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
 
 
-def _death(exit_code: int | None, memory_ran_out: bool, complaints: Path, given_up: str | None) -> dict[str, Any]:
-    said = ""
-    with suppress(OSError):
-        said = complaints.read_text(errors="replace")[-LONGEST_COMPLAINT:].strip()
-    facts = {"stderr": said} if said else {}
+def _death(exit_code: int | None, memory_ran_out: bool, stderr_log: Path, given_up: str | None) -> dict[str, Any]:
+    status, signal_number = Status.FAILED, -exit_code if exit_code is not None and exit_code < 0 else None
     if given_up is not None:
-        return {"outcome": (Status.FAILED, given_up), "facts": facts}
-    if exit_code is not None and exit_code < 0:
-        if memory_ran_out and -exit_code == getattr(signal, "SIGKILL", None):
-            return {
-                "outcome": (Status.OUT_OF_MEMORY, "the system killed the worker for want of memory"),
-                "facts": facts,
-            }
-        return {"outcome": (Status.FAILED, f"the worker was killed by {_signal_name(-exit_code)}"), "facts": facts}
-    return {"outcome": (Status.FAILED, f"the worker ended with exit code {exit_code} and no result"), "facts": facts}
+        reason = given_up
+    elif signal_number is None:
+        reason = f"the worker ended with exit code {exit_code} and no result"
+    elif memory_ran_out and signal_number == getattr(signal, "SIGKILL", None):
+        status, reason = Status.OUT_OF_MEMORY, "the system killed the worker for want of memory"
+    else:
+        reason = f"the worker was killed by {_signal_name(signal_number)}"
+    output = ""
+    with suppress(OSError):
+        output = stderr_log.read_text(errors="replace")[-MOST_STDERR_CHARACTERS:].strip()
+    return {"outcome": (status, reason), "facts": {"stderr": output} if output else {}}

@@ -1,10 +1,10 @@
-"""What can be measured: attention, and later RL and quality, are all this."""
+"""The protocol of workloads whose step is timed again and again; for those that train see suite.measure.stateful."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from suite.measure.meter import Meter
-from suite.measure.rotation import Turns
+from suite.measure.rotated_buffers import RotatedRuns
 from suite.records.record import Reading
 from suite.theory.roofline import MeasuredCeilings
 
@@ -21,31 +21,32 @@ class IncorrectError(Exception):
         self.reason, self.readings = reason, readings
 
 
-class Plan(Protocol):
-    """What is known of a case before anything is allocated. Constructed with the settings, in the parent too, so it may
-    not import torch; raises ValueError for settings that are wrong in themselves."""
+class StatefulPlan(Protocol):
+    """The part of a case that is known before anything is allocated. Constructed with the settings, in the parent too,
+    so it may not import torch; raises ValueError for settings that are wrong in themselves."""
 
     device: str
     dtype: str
     threads: int
     refusal: str | None
-    """Why a case that is right in itself cannot be laid out; nothing else of the plan is then asked for."""
+    """The reason why a case that is right in itself cannot be laid out; nothing else of the plan is then asked for."""
 
     def facts(self) -> Mapping[str, Any]:
-        """What a reader must know of the case before it ran, as plain data for the record's provenance."""
-        ...
+        """Return facts of the case before it ran for the record's provenance, as plain data."""
 
     def constants(self) -> Mapping[str, Mapping[str, float]]:
-        """Exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
-        ...
+        """Return exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
 
     def least_bytes(self) -> float:
-        """What must be held at once at the very least, by closed form; more than there is is refused unrun."""
-        ...
+        """Return the bytes that must be held at once at the very least; a case that needs more than there is is not
+        run."""
+
+
+class Plan(StatefulPlan, Protocol):
+    """The plan of a workload whose step can be predicted."""
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
-        """Least time of one step on a device with these ceilings."""
-        ...
+        """Return the least time of one step on a device with these ceilings."""
 
 
 class Workload(Protocol):
@@ -57,35 +58,28 @@ class Workload(Protocol):
     def prepare(self) -> None: ...
 
     def constants(self) -> Iterable[Reading]:
-        """Quantities that do not change from step to step."""
-        ...
+        """Return quantities that do not change from step to step."""
 
     def facts(self) -> Mapping[str, Any]:
-        """What a reader must know of how it ran, as plain data for the record's provenance."""
-        ...
+        """Return facts of the run for the record's provenance, as plain data."""
 
-    def criticise(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
-        """Sentences that a reader should hold against the result, given the operators that ran in each span."""
-        ...
+    def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
+        """Return sentences that make a reader doubt the result, given the operators that ran in each span."""
 
     def check(self) -> Iterable[Reading]:
         """Compare the output with a reference on fresh inputs. Raises IncorrectError where they differ."""
-        ...
 
     def step(self, meter: Meter) -> None:
         """Do the work once, each part inside a span of the meter."""
-        ...
 
     def parts(self) -> Mapping[str, Callable[[], object]]:
-        """The work of each span that can be repeated by itself; empty where none can."""
-        ...
+        """Return the work of each span that can be repeated by itself; empty where no span can."""
 
 
 @runtime_checkable
-class WorkloadInTurns(Protocol):
+class GraphableWorkload(Protocol):
     """A workload whose spans can also be captured in a graph, on a device that has such a thing."""
 
-    def turns(self, span: str, least_bytes: int) -> Turns | None:
-        """A span's work as its part does it, rotating over copies of its inputs that together hold `least_bytes` where
-        it can; None where it cannot be captured. Each run returns its output."""
-        ...
+    def rotated_runs(self, span: str, least_bytes: int) -> RotatedRuns | None:
+        """Return a span's work, rotating over copies of its inputs that together hold `least_bytes` where it can; None
+        where it cannot be captured. Each run returns its output."""

@@ -1,1 +1,1 @@
-"""Does a variant lose detail? Small decoders that are asked about what stands before, and a real model compressed."""
+"""Does a variant lose detail? Small decoders that answer questions about their context, and a real model compressed."""

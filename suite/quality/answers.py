@@ -1,12 +1,14 @@
-"""How well a decoder answers: the loss that it is trained by, and the shares of held-out questions that it gets right.
+"""A decoder's answers: the loss that it is trained by, and the shares of held-out questions that it gets right.
 
 Shapes: as in suite/quality/tasks/task.py, D hidden width, V vocabulary.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,11 +16,11 @@ from suite.lm.decoder import Decoder
 from suite.quality.tasks.task import NO_ID, Questions
 
 TOKENS_AT_ONCE = 16_384
-"""Of an evaluation, so that it holds little more than training does."""
+"""Tokens that an evaluation computes at once, so that it holds little more than training does."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class QuestionBatch:
     """Questions as tensors of a device."""
 
     tokens_BSK: Tensor
@@ -28,35 +30,34 @@ class Asked:
     mask_11SS: Tensor | None
 
     @classmethod
-    def of(cls, questions: Questions, device: torch.device) -> "Asked":
-        def tensor(array: object) -> Tensor | None:
-            return None if array is None else torch.from_numpy(array).to(device)
+    def of(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
+        def tensor(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array).to(device)
 
-        visible_SS = tensor(questions.visible_SS)
-        tokens, answers, kinds = (
-            torch.from_numpy(one).to(device) for one in (questions.tokens_BSK, questions.answers_BQ, questions.kinds_BQ)
-        )
+        weights_BQ, visible_SS = questions.weights_BQ, questions.visible_SS
         return cls(
-            tokens_BSK=tokens,
-            answers_BQ=answers,
-            kinds_BQ=kinds,
-            weights_BQ=tensor(questions.weights_BQ),
-            mask_11SS=None if visible_SS is None else visible_SS[None, None],
+            tokens_BSK=tensor(questions.tokens_BSK),
+            answers_BQ=tensor(questions.answers_BQ),
+            kinds_BQ=tensor(questions.kinds_BQ),
+            weights_BQ=None if weights_BQ is None else tensor(weights_BQ),
+            mask_11SS=None if visible_SS is None else tensor(visible_SS)[None, None],
         )
 
-    def parts(self) -> Sequence["Asked"]:
-        """Of few enough sequences to be computed at once."""
+    def parts(self) -> Sequence["QuestionBatch"]:
+        """Split into parts of few enough sequences to be computed at once."""
         rows = max(1, TOKENS_AT_ONCE // self.tokens_BSK.shape[1])
         return [
-            Asked(tokens_BSK=tokens, answers_BQ=answers, kinds_BQ=kinds, weights_BQ=None, mask_11SS=self.mask_11SS)
+            QuestionBatch(
+                tokens_BSK=tokens, answers_BQ=answers, kinds_BQ=kinds, weights_BQ=None, mask_11SS=self.mask_11SS
+            )
             for tokens, answers, kinds in zip(
                 self.tokens_BSK.split(rows), self.answers_BQ.split(rows), self.kinds_BQ.split(rows), strict=True
             )
         ]
 
 
-def embedded(model: Decoder, tokens_BSK: Tensor) -> Tensor:
-    """x_BSD: of each token the sum over its ids, of which NO_ID adds nothing."""
+def embed(model: Decoder, tokens_BSK: Tensor) -> Tensor:
+    """Return x_BSD: for each token the sum over its ids, of which NO_ID adds nothing."""
     batch, length, ids = tokens_BSK.shape
     if ids == 1:
         return F.embedding(tokens_BSK[..., 0], model.embedding)
@@ -64,19 +65,19 @@ def embedded(model: Decoder, tokens_BSK: Tensor) -> Tensor:
     return x_ND.view(batch, length, -1)
 
 
-def logits_of(model: Decoder, asked: Asked) -> Tensor:
-    """logits_BQV of the asked tokens, which are the last of each sequence."""
-    h_BSD = model.through(embedded(model, asked.tokens_BSK), asked.mask_11SS)
+def logits_of(model: Decoder, asked: QuestionBatch) -> Tensor:
+    """Return logits_BQV of the asked tokens, which are the last of each sequence."""
+    h_BSD = model.through(embed(model, asked.tokens_BSK), asked.mask_11SS)
     return model.logits(h_BSD[:, -asked.answers_BQ.shape[1] :])
 
 
 def losses_of(logits_BQV: Tensor, answers_BQ: Tensor) -> Tensor:
-    """Of each answer, in nats, [B, Q]."""
+    """Return the loss of each answer, in nats, [B, Q]."""
     losses_N = F.cross_entropy(logits_BQV.flatten(0, 1), answers_BQ.flatten(), reduction="none")
     return losses_N.view_as(answers_BQ)
 
 
-def training_loss(model: Decoder, asked: Asked) -> Tensor:
+def training_loss(model: Decoder, asked: QuestionBatch) -> Tensor:
     losses_BQ = losses_of(logits_of(model, asked), asked.answers_BQ)
     return (losses_BQ if asked.weights_BQ is None else losses_BQ * asked.weights_BQ).mean()
 
@@ -89,8 +90,8 @@ class Answers:
     right_N: Tensor
     loss_N: Tensor
 
-    def share(self, kinds: Sequence[int]) -> float:
-        """Of the questions of these kinds together."""
+    def accuracy(self, kinds: Sequence[int]) -> float:
+        """Return the accuracy on the questions of these kinds together."""
         chosen = list(kinds)
         return float(self.right_N[chosen].sum() / self.asked_N[chosen].sum())
 
@@ -100,8 +101,9 @@ class Answers:
 
 
 @torch.no_grad()
-def answers_to(model: Decoder, asked: Asked, kinds: int) -> Answers:
-    """`kinds`: how many there are. Sums in float64, so that they do not depend on the order of the parts."""
+def answers_to(model: Decoder, asked: QuestionBatch, kinds: int) -> Answers:
+    """Sum up the answers to all questions, of so many kinds, in float64: the order of the parts is then of no
+    matter."""
     sums_3N = torch.zeros(3, kinds, dtype=torch.float64, device=asked.kinds_BQ.device)
     for part in asked.parts():
         logits_BQV = logits_of(model, part)

@@ -1,10 +1,10 @@
-"""What the settings say of a case of quality before anything is allocated. No torch."""
+"""The plan of a case of quality, from its settings, before anything is allocated. No torch."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.measure.task_named import NeedsPackageError
+from suite.measure.task_loader import NeedsPackageError
 from suite.quality.tasks.task import make
 from suite.records.quality_metrics import within
 from suite.records.rl_metrics import EVALUATE
@@ -15,13 +15,13 @@ from suite.theory.shapes import LayerShape, Pass, grouped_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
 ADAMW_TENSORS = 4
-"""Of each parameter: itself, its gradient and AdamW's two moments."""
+"""Tensors of a parameter's size: itself, its gradient and AdamW's two moments."""
 ID_MULTIPLE = 64
-"""Of the vocabulary, as kernels like it; what is over is never asked."""
+"""Divisor of the vocabulary's size, as kernels like it; ids that are over are never asked."""
 
 
 class QualityPlan:
-    """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
+    """The settings of one case, checked. Raises ValueError for wrong ones."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
@@ -40,7 +40,7 @@ class QualityPlan:
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
         match: str = one_of(settings, "match", MATCHES)
         self.refusal: str | None = None
-        """Why a case that is right in itself cannot be laid out; it then has no task or no shape."""
+        """The reason why a case that is right in itself cannot be laid out; it then has no task or no shape."""
         try:
             self.task = make(settings)
             vocab_size = -(-self.task.vocab_size // ID_MULTIPLE) * ID_MULTIPLE
@@ -84,7 +84,7 @@ class QualityPlan:
         return {"case": case, EVALUATE: {"chance": task.chance}, **chance}
 
     def least_bytes(self) -> float:
-        """The decoder with gradients and AdamW's moments, and the cache of the timed token."""
+        """Count the decoder with gradients and AdamW's moments, and the cache of the timed token."""
         trained = ADAMW_TENSORS * self.shape.parameter_count * FLOAT_BYTES[self.dtype]
         return trained + self.decode_len * self._cache_bytes(self.shape.layer)
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,83 +17,82 @@ import torch
 from torch import Tensor
 
 from suite.lm.checkpoint.load import fill
-from suite.lm.checkpoint.place import place_of
-from suite.lm.decoder import Decoder, Made
+from suite.lm.checkpoint.locate import locate_checkpoint
+from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
-from suite.measure.course import CourseFailedError
-from suite.measure.made_once import made_once
-from suite.measure.streams import python_stream, torch_stream
+from suite.measure.artifact_cache import cached_artifact
+from suite.measure.rng import python_rng, torch_rng
+from suite.measure.stateful import WorkloadFailedError
 from suite.records.code import code_digest
 from suite.rl.plan import RlPlan
 from suite.rl.tasks.task import draw
 
 FOLDER = "bases"
 DEPENDS_ON = ("attention", "policy", "task", "base", "warmup_updates", "max_grad_norm", "dtype", "device", "threads")
-"""Settings; the seed, the code and torch beside them."""
+"""Settings that a base model depends on, beside the seed, the code and torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
+    """A base model's weights, and what their training was."""
+
     weights: Mapping[str, Tensor]
     losses: list[float]
-    """Of each update, in nats a token; none of a checkpoint."""
+    """Nats a token, for each update; empty for a checkpoint."""
     process_cpu_s: float
-    """What training it took, wherever that was done."""
+    """Processor time of its training, wherever that was done."""
     key: str
 
 
-def made(plan: RlPlan) -> Made:
-    device = torch.device(plan.device)
-    generator = torch_stream(device, plan.seed, "weights")
-    return Made(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
-
-
 def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
-    return Decoder(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made(plan))
+    device = torch.device(plan.device)
+    generator = torch_rng(device, plan.seed, "weights")
+    made = FactoryKwargs(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
+    return Decoder(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made)
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
-    """Trained here, or read from the shared folder where another case of the same base left it; a checkpoint is read
-    from where it lies. Raises UnsupportedError for one that is not as its sizes say."""
+    """Train it here, or read it from the shared folder where another case of the same base left it; a checkpoint is
+    read from where it lies. Raise UnsupportedError for one that is not as its sizes say."""
     if plan.policy.checkpoint is not None:
         return _read(plan, plan.policy.checkpoint, settings["attention"])
-    key = _key(settings)
-    found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"]))
+    named = {name: settings[name] for name in DEPENDS_ON}
+    key = artifact_key({"seed": settings["seed"], **named}, {"base": f"{__name__}.base_model", **named})
+    found = cached_artifact(
+        shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"])
+    )
     return Base(**found, key=key)
 
 
 def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
-    begun_s, place, model = time.process_time(), place_of(checkpoint), new_decoder(plan, attention)
+    begun_s, place, model = time.process_time(), locate_checkpoint(checkpoint), new_decoder(plan, attention)
     fill(model, place)
     return Base(weights=model.state_dict(), losses=[], process_cpu_s=time.process_time() - begun_s, key=place.digest())
 
 
 def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
     model = new_decoder(plan, attention)
-    begun_s = time.process_time()
+    begun_s, generator = time.process_time(), python_rng(plan.seed, "corpus")
+    batches = (
+        batch_of(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)
+        for _ in range(plan.base_updates)
+    )
     limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)
     try:
-        losses = train_on(model, _corpus(plan, model.made.device), lr=plan.base_lr, limits=limits)
+        losses = train_on(model, batches, lr=plan.base_lr, limits=limits)
     except NotFiniteError as error:
-        raise CourseFailedError(f"base: {error}") from error
+        raise WorkloadFailedError(f"base: {error}") from error
     return {"weights": model.state_dict(), "losses": losses, "process_cpu_s": time.process_time() - begun_s}
 
 
-def _corpus(plan: RlPlan, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    generator = python_stream(plan.seed, "corpus")
-    for _ in range(plan.base_updates):
-        yield batch_of(documents(plan, generator, plan.base_batch), device, end=plan.vocabulary.end)
-
-
 def documents(plan: RlPlan, generator: random.Random, count: int) -> list[Example]:
-    """Prompts to train on, each with what the corpus has behind it; both are learnt."""
+    """Return prompts to train on, each with what the corpus has behind it; both are learnt."""
     items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
     texts = [item.prompt + plan.task.document(item, generator) for item in items]
     return [Example(ids=plan.vocabulary.encode(text)) for text in texts]
 
 
-def _key(settings: Mapping[str, Any]) -> str:
-    named = {name: settings[name] for name in DEPENDS_ON}
-    code = code_digest({"base": f"{__name__}.base_model", **named})
-    parts = [json.dumps({"seed": settings["seed"], **named}, sort_keys=True), code, torch.__version__]
+def artifact_key(settings: Mapping[str, Any], code: Mapping[str, Any]) -> str:
+    """Return the key of a trained decoder: of its settings, the code that `code` names, and torch."""
+    parts = [json.dumps(settings, sort_keys=True), code_digest(code), torch.__version__]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""PPO's critic: a decoder, and one more row that reads a value.
+"""PPO's critic: a decoder with one more row that reads a value, its loss, and how much of the returns it explains.
 
 The decoder is one of its own, which begins as the base model, or the policy itself, whose trunk then serves both.
 """
@@ -12,10 +12,11 @@ from suite.lm.scoring import hidden_states
 
 
 class Critic(torch.nn.Module):
-    """The row begins at 0, so every first value is 0."""
+    """A decoder and the row that reads its values. The row begins at 0, so every first value is 0."""
 
     def __init__(self, decoder: Decoder, *, shares_trunk: bool = False) -> None:
-        """`shares_trunk`: the decoder is the policy. One of its own loses its head, which reads tokens."""
+        """Take a decoder: the policy itself with `shares_trunk`, else one of its own, which loses the head that reads
+        tokens."""
         super().__init__()
         self.decoder, self.shares_trunk = decoder, shares_trunk
         if not shares_trunk:
@@ -27,8 +28,41 @@ class Critic(torch.nn.Module):
         return self.decoder.rotary_tables()
 
     def forward(self, prompts: Prompts, tokens_NT: Tensor) -> Tensor:
-        """Values values_NT: what is still to come before each token of a completion is written."""
+        """Return values_NT: the value that is still to come before each token of a completion is written."""
         return self.values(hidden_states(self.decoder, prompts, tokens_NT))
 
     def values(self, h_NTD: Tensor) -> Tensor:
         return h_NTD @ self.value_D
+
+
+def value_loss(
+    values_NT: Tensor,
+    old_values_NT: Tensor,
+    returns_NT: Tensor,
+    mask_NT: Tensor,
+    cliprange_value: float | None,
+    *,
+    tokens: int,
+) -> Tensor:
+    """Return ½ mean max((V − R)², (clip(V, V_old ± c) − R)²), as verl's compute_value_loss.
+
+    The mean is over `tokens`, those of the whole minibatch, so that its micro-batches add up to it. Without c there is
+    no clip."""
+    seen_NT = mask_NT > 0
+    values_NT, old_values_NT, returns_NT = (
+        torch.where(seen_NT, part, 0) for part in (values_NT, old_values_NT, returns_NT)
+    )
+    losses_NT = (values_NT - returns_NT) ** 2
+    if cliprange_value is not None:
+        near_NT = values_NT.clamp(old_values_NT - cliprange_value, old_values_NT + cliprange_value)
+        losses_NT = torch.max(losses_NT, (near_NT - returns_NT) ** 2)
+    return 0.5 * losses_NT.sum() / max(tokens, 1)
+
+
+def explained_variance(values_NT: Tensor, returns_NT: Tensor, mask_NT: Tensor) -> float | None:
+    """Return 1 − Var(R − V) / Var(R) over the mask; None where the returns do not vary, since there is nothing to
+    explain."""
+    returns, errors = returns_NT[mask_NT > 0], (returns_NT - values_NT)[mask_NT > 0]
+    if len(returns) < 2 or bool((returns == returns[0]).all()):
+        return None
+    return float(1 - errors.var() / returns.var())

@@ -1,12 +1,12 @@
-"""One update of policy and critic from one step's experience: the same code for every algorithm.
+"""The update of policy and critic from a step's experience: the same code for every algorithm.
 
 An algorithm is an estimator of advantages, a policy loss and a way to aggregate it, by name; everything else is here.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, minus_entropy
 from suite.lm.scoring import hidden_states, log_probs, token_log_probs
 from suite.lm.training import Limits, Optimiser
-from suite.measure.holdings import Held, held_as
-from suite.measure.streams import torch_stream
+from suite.measure.memory_tracker import OwnedTensors, attribute_to
+from suite.measure.rng import torch_rng
 from suite.records.holdings import (
     ACTIVATIONS,
     CRITIC,
@@ -28,37 +28,17 @@ from suite.records.holdings import (
     POLICY,
     REFERENCE,
 )
-from suite.rl.aggregation import Divisors, aggregate, divisors_of
-from suite.rl.critic import Critic
-from suite.rl.divergence import kl_estimates
-from suite.rl.experience import Experience, step_rewards
-from suite.rl.named import estimator, policy_loss
-from suite.rl.objective import ONE_AFTER_OTHER, TOGETHER, Objective
-from suite.rl.rollout import Scored
-from suite.rl.value_loss import explained_variance, value_loss
-
-
-class LearningPlan(Protocol):
-    """What a learner asks of a plan: see conf/settings/learning.yaml and rl.yaml for what each is."""
-
-    objective: Objective
-    temperature: float
-    inner_epochs: int
-    minibatch: int
-    micro_batch: int
-    logits_chunk: int | None
-    update_order: str
-    value_coef: float
-    lr: float
-    critic_lr: float | None
-    warmup_updates: int
-    max_grad_norm: float
-    optimiser: str
+from suite.rl.advantages import Estimator, Scored
+from suite.rl.critic import Critic, explained_variance, value_loss
+from suite.rl.losses import Divisors, PolicyLoss, aggregate, kl_estimates
+from suite.rl.objective import ONE_AFTER_OTHER, TOGETHER, LearningPlan
+from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
+from suite.rl.rollout import Experience, step_rewards
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learnable:
-    """What an update reads, row by row; made without gradients."""
+class TrainingBatch:
+    """The tensors that an update reads, row by row; made without gradients."""
 
     prompts: Prompts
     tokens_NT: Tensor
@@ -66,47 +46,42 @@ class Learnable:
     log_probs_NT: Tensor
     advantages_NT: Tensor
     reference_NT: Tensor | None
-    """Log-probabilities of the base model."""
+    """Log-probabilities by the base model."""
     values_NT: Tensor | None
     returns_NT: Tensor | None
 
-    @held_as(NOBODY, EXPERIENCE)
-    def rows(self, chosen_M: Tensor) -> "Learnable":
-        return Learnable(
-            prompts=self.prompts.rows(chosen_M),
-            tokens_NT=self.tokens_NT[chosen_M],
-            mask_NT=self.mask_NT[chosen_M],
-            log_probs_NT=self.log_probs_NT[chosen_M],
-            advantages_NT=self.advantages_NT[chosen_M],
-            reference_NT=_chosen(self.reference_NT, chosen_M),
-            values_NT=_chosen(self.values_NT, chosen_M),
-            returns_NT=_chosen(self.returns_NT, chosen_M),
-        )
+    @attribute_to(NOBODY, EXPERIENCE)
+    def rows(self, chosen_M: Tensor) -> "TrainingBatch":
+        tensors = {name: value[chosen_M] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, prompts=self.prompts.rows(chosen_M), **tensors)
 
-    def parts(self, size: int) -> Iterator["Learnable"]:
-        """In the order of the rows."""
+    def parts(self, size: int) -> Iterator["TrainingBatch"]:
+        """Yield the rows in their order, `size` at a time."""
         for rows in torch.arange(len(self.tokens_NT), device=self.tokens_NT.device).split(size):
             yield self.rows(rows)
 
 
 class Learner:
+    """The policy, its reference and its critic, with the optimisers that train them."""
+
     def __init__(self, plan: LearningPlan, policy: Decoder, reference: Decoder, critic: Critic | None) -> None:
         self._plan, self._objective = plan, plan.objective
         self.policy, self.reference, self.critic = policy, reference, critic
         self._trained: torch.nn.Module = critic if critic and critic.shares_trunk else policy
-        """What the policy's optimiser moves."""
+        """The model that the policy's optimiser moves."""
         self._optimiser = self._new_optimiser(self._trained, plan.lr)
         self._critic_optimiser: Optimiser | None = None
         if critic is not None and not critic.shares_trunk:
             assert plan.critic_lr is not None
             self._critic_optimiser = self._new_optimiser(critic, plan.critic_lr)
-        self._estimator = estimator(plan.objective.adv_estimator)
-        self._policy_loss = policy_loss(plan.objective.policy_loss)
+        self._estimator: Estimator = ESTIMATORS.load(plan.objective.adv_estimator)
+        self._policy_loss: PolicyLoss = POLICY_LOSSES.load(plan.objective.policy_loss)
 
     @torch.no_grad()
-    @held_as(NOBODY, EXPERIENCE)
-    def scored(self, experience: Experience) -> tuple[Learnable, dict[str, float]]:
-        """Advantages, with whatever reference and critic they need, and what is to be noted of them."""
+    @attribute_to(NOBODY, EXPERIENCE)
+    def compute_advantages(self, experience: Experience) -> tuple[TrainingBatch, dict[str, float]]:
+        """Estimate advantages, with whatever reference and critic they need. Return the batch to train on and what is
+        to be noted of it."""
         objective = self._objective
         seen: dict[str, float] = {}
         reference_NT = self.reference_log_probs(experience) if objective.has_reference else None
@@ -133,7 +108,7 @@ class Learner:
             seen |= {} if explained is None else {"explained_variance": explained}
         if reference_NT is not None:
             seen["kl_reference"] = mean_kl(experience, reference_NT)
-        learnable = Learnable(
+        batch = TrainingBatch(
             prompts=experience.prompts,
             tokens_NT=experience.tokens_NT,
             mask_NT=experience.mask_NT,
@@ -143,56 +118,56 @@ class Learner:
             values_NT=values_NT,
             returns_NT=estimated.returns_NT,
         )
-        return learnable, seen
+        return batch, seen
 
     def reference_log_probs(self, experience: Experience) -> Tensor:
-        """Of each sampled token, by the base model."""
+        """Return the base model's log-probability of each sampled token."""
         return self._log_probs(self.reference, REFERENCE, experience)
 
     @torch.no_grad()
     def values(self, critic: Critic, experience: Experience) -> Tensor:
-        """Of each sampled token, by a critic as it is now."""
-        with held_as(CRITIC, ACTIVATIONS):
+        """Return the value before each sampled token, by a critic as it is now."""
+        with attribute_to(CRITIC, ACTIVATIONS):
             return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._parts_of(experience)])
 
     def policy_log_probs(self, experience: Experience) -> Tensor:
-        """Of each sampled token, by the policy as it is now."""
+        """Return the log-probability of each sampled token by the policy as it is now."""
         return self._log_probs(self.policy, POLICY, experience)
 
-    def update(self, learnable: Learnable, *names: object) -> dict[str, float]:
-        """Every minibatch of every epoch; `names` name the stream of their order. What is to be noted is the mean over
-        the updates. Raises NotFiniteError."""
+    def update(self, batch: TrainingBatch, *names: object) -> dict[str, float]:
+        """Train on every minibatch of every epoch; `names` name the stream of their order. Return what is to be noted:
+        the mean over the updates. Raises NotFiniteError."""
         seen: defaultdict[str, list[float]] = defaultdict(list)
-        rows, device = len(learnable.tokens_NT), learnable.tokens_NT.device
+        rows, device = len(batch.tokens_NT), batch.tokens_NT.device
         for epoch in range(self._plan.inner_epochs):
-            with held_as(NOBODY, EXPERIENCE):
-                order = torch.randperm(rows, generator=torch_stream(device, *names, epoch, "order"), device=device)
+            with attribute_to(NOBODY, EXPERIENCE):
+                order = torch.randperm(rows, generator=torch_rng(device, *names, epoch, "order"), device=device)
             for chosen in order.split(self._plan.minibatch):
-                for name, value in self._update(learnable.rows(chosen)).items():
+                for name, value in self._update(batch.rows(chosen)).items():
                     seen[name].append(value)
         return {name: sum(values) / len(values) for name, values in seen.items()} | {
             "updates": float(len(seen["policy_loss"]))
         }
 
-    def _update(self, minibatch: Learnable) -> dict[str, float]:
-        """One optimiser step of each model. The critic's loss does not look at the policy, so that their order changes
-        memory only: together, both have their gradients at once."""
-        with held_as(POLICY, ACTIVATIONS):
+    def _update(self, minibatch: TrainingBatch) -> dict[str, float]:
+        """Take one optimiser step of each model. The critic's loss does not look at the policy, so that their order
+        changes memory only: together, both have their gradients at once."""
+        with attribute_to(POLICY, ACTIVATIONS):
             seen = self._policy_gradients(minibatch)
             if self._plan.update_order == ONE_AFTER_OTHER:
                 seen |= self._step_policy()
-        with held_as(CRITIC, ACTIVATIONS):
+        with attribute_to(CRITIC, ACTIVATIONS):
             seen |= self._critic_gradients(minibatch)
         if self._plan.update_order == TOGETHER:
-            with held_as(POLICY):
+            with attribute_to(POLICY):
                 seen |= self._step_policy()
         if self._critic_optimiser is not None:
-            with held_as(CRITIC):
+            with attribute_to(CRITIC):
                 seen["critic_gradient_norm"] = self._critic_optimiser.update("the critic")
         return seen
 
-    def _policy_gradients(self, minibatch: Learnable) -> dict[str, float]:
-        divisors = divisors_of(minibatch.mask_NT, longest=self._objective.longest_completion)
+    def _policy_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
+        divisors = Divisors.of(minibatch.mask_NT, longest=self._objective.longest_completion)
         sums: defaultdict[str, Tensor | float] = defaultdict(float)
         for part in minibatch.parts(self._plan.micro_batch):
             # In a function of its own, so that nothing of one micro-batch is held while the next is computed.
@@ -200,8 +175,8 @@ class Learner:
                 sums[name] += value
         return {name: float(value) for name, value in sums.items()}
 
-    def _policy_gradients_of(self, part: Learnable, divisors: Divisors) -> dict[str, Tensor]:
-        """A micro-batch's share of the minibatch's gradient, and of what is noted."""
+    def _policy_gradients_of(self, part: TrainingBatch, divisors: Divisors) -> dict[str, Tensor]:
+        """Add a micro-batch's share of the minibatch's gradient, and return its share of what is noted."""
         objective, plan = self._objective, self._plan
         h_MTD = hidden_states(self.policy, part.prompts, part.tokens_NT)
         if objective.entropy_coef > 0:
@@ -216,7 +191,7 @@ class Learner:
             losses_MT = losses_MT + objective.kl_coef * kl_MT
         if objective.entropy_coef > 0:
             losses_MT = losses_MT + objective.entropy_coef * minus_entropy_MT
-        loss = aggregate(losses_MT, part.mask_NT, objective.loss_agg_mode, **divisors.named())
+        loss = aggregate(losses_MT, part.mask_NT, objective.loss_agg_mode, divisors)
         seen = {"policy_loss": loss.detach()}
         if self.critic is not None and self.critic.shares_trunk:
             of_values = self._value_loss(self.critic.values(h_MTD), part, divisors.tokens)
@@ -227,16 +202,16 @@ class Learner:
             behaviour_MT = kl_estimates(part.log_probs_NT, log_p_MT, "k3")
             noted_MT = {"clip_fraction_low": term.clipped_low_NT, "clip_fraction_high": term.clipped_high_NT}
             for name, value_MT in {**noted_MT, "kl_behaviour": behaviour_MT}.items():
-                seen[name] = aggregate(value_MT, part.mask_NT, "token-mean", **divisors.named())
+                seen[name] = aggregate(value_MT, part.mask_NT, "token-mean", divisors)
         return seen
 
     def _step_policy(self) -> dict[str, float]:
         return {"gradient_norm": self._optimiser.update("the policy")}
 
-    def _critic_gradients(self, minibatch: Learnable) -> dict[str, float]:
+    def _critic_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
         if self.critic is None or self.critic.shares_trunk:
             return {}
-        tokens = divisors_of(minibatch.mask_NT, longest=self._objective.longest_completion).tokens
+        tokens = Divisors.of(minibatch.mask_NT, longest=self._objective.longest_completion).tokens
         total: Tensor | float = 0.0
         for part in minibatch.parts(self._plan.micro_batch):
             loss = self._value_loss(self.critic(part.prompts, part.tokens_NT), part, tokens)
@@ -244,14 +219,15 @@ class Learner:
             total += loss.detach()
         return {"value_loss": float(total)}
 
-    def _value_loss(self, values_MT: Tensor, part: Learnable, tokens: int) -> Tensor:
+    def _value_loss(self, values_MT: Tensor, part: TrainingBatch, tokens: int) -> Tensor:
         assert part.values_NT is not None
         assert part.returns_NT is not None
         clip = self._objective.cliprange_value
         return value_loss(values_MT, part.values_NT, part.returns_NT, part.mask_NT, clip, tokens=tokens)
 
-    def holds(self) -> Iterator[Held]:
-        """What it keeps from step to step, by owner and kind, AdamW's moments from the first update on.
+    def owned_tensors(self) -> Iterator[OwnedTensors]:
+        """Name the tensors that it keeps from step to step, by owner and kind, AdamW's moments from the first update
+        on.
 
         Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it then, and what
         they need is none of an algorithm's memory.
@@ -285,7 +261,7 @@ class Learner:
     @torch.no_grad()
     def _log_probs(self, model: Decoder, owner: str, experience: Experience) -> Tensor:
         parts = []
-        with held_as(owner, ACTIVATIONS):
+        with attribute_to(owner, ACTIVATIONS):
             for prompts, tokens_MT in self._parts_of(experience):
                 h_MTD = hidden_states(model, prompts, tokens_MT)
                 parts.append(
@@ -299,31 +275,27 @@ class Learner:
         return Optimiser(model, lr=lr, limits=limits, form=plan.optimiser)
 
     def optimisers(self) -> dict[str, tuple[torch.nn.Module, Optimiser]]:
-        """By the owner of what they keep, with the model that they move."""
+        """Return the optimisers by the owner of what they keep, with the model that each moves."""
         found: dict[str, tuple[torch.nn.Module, Optimiser]] = {POLICY: (self._trained, self._optimiser)}
         if self.critic is not None and self._critic_optimiser is not None:
             found[CRITIC] = self.critic, self._critic_optimiser
         return found
 
     def _parts_of(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
-        """Prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
+        """Yield prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
         tokens_NT = experience.tokens_NT
         for rows in torch.arange(len(tokens_NT), device=tokens_NT.device).split(self._plan.micro_batch):
-            with held_as(NOBODY, EXPERIENCE):
+            with attribute_to(NOBODY, EXPERIENCE):
                 part = experience.prompts.rows(rows), tokens_NT[rows]
             yield part
 
 
 def mean_kl(experience: Experience, reference_NT: Tensor) -> float:
-    """k3 of the policy that sampled against the base model, mean over the tokens."""
+    """Return k3 of the policy that sampled against the base model, mean over the tokens."""
     kl_NT = kl_estimates(experience.log_probs_NT, reference_NT, "k3")
     return float((kl_NT * experience.mask_NT).sum() / experience.mask_NT.sum())
 
 
-@held_as(NOBODY, EXPERIENCE)
+@attribute_to(NOBODY, EXPERIENCE)
 def _joined(parts: Sequence[Tensor]) -> Tensor:
     return torch.cat(tuple(parts))
-
-
-def _chosen(x_NT: Tensor | None, rows: Tensor) -> Tensor | None:
-    return None if x_NT is None else x_NT[rows]

@@ -1,4 +1,4 @@
-"""What is optimised, as settings under the field's option names: a named algorithm is a setting of these.
+"""The objective, as settings under the field's option names: a named algorithm is a setting of these.
 
 No torch here: the parent checks the settings before a worker starts.
 """
@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration.values import not_negative, one_of, optional_whole_number, whole_number
+from suite.configuration.values import not_negative, one_of, optional_whole_number, positive_number, whole_number
+from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 
 SUPERVISIONS = ("outcome", "process")
 SCALES = ("group", "batch", "none")
 AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
 ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
-"""Of policy and critic: whether the policy's gradients are gone before the critic's are computed."""
+"""Orders of policy and critic: the policy's gradients are gone before the critic's are computed, or both are there."""
 OWN, SHARED_TRUNK = CRITICS = "own", "shared_trunk"
 OPTIMISERS = ("fused", "foreach", "for_loop")
 """The keys of suite.lm.training.FORMS."""
@@ -24,7 +25,7 @@ GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline")
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """See conf/settings/learning.yaml for what each setting is."""
+    """The settings of estimator and loss; conf/settings/learning.yaml says what each is."""
 
     adv_estimator: str
     supervision: str
@@ -64,7 +65,7 @@ class Objective:
 
 
 def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> Objective:
-    """Raises ValueError, in one sentence, for what is wrong in itself."""
+    """Read an objective from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
     objective = Objective(
         adv_estimator=_name(settings, "adv_estimator"),
         supervision=one_of(settings, "supervision", SUPERVISIONS),
@@ -88,14 +89,41 @@ def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> O
     return objective
 
 
-def logits_chunk_from(settings: Mapping[str, Any], objective: Objective) -> int | None:
-    chunk = optional_whole_number(settings, "logits_chunk")
-    if chunk is not None and objective.entropy_coef > 0:
-        raise ValueError(
-            f"logits_chunk must be null where entropy_coef is above 0, since an entropy is of a whole distribution; "
-            f"got {chunk}"
-        )
-    return chunk
+class LearningPlan:
+    """The settings of a learner, checked: what training and a projection of its memory read alike.
+
+    conf/settings/learning.yaml and rl.yaml say what each is. Raises ValueError for what is wrong in itself.
+    """
+
+    minibatch: int
+    micro_batch: int
+    inner_epochs: int
+    lr: float
+    critic_lr: float | None
+    warmup_updates: int
+    max_grad_norm: float
+
+    def __init__(self, settings: Mapping[str, Any], *, longest_completion: int) -> None:
+        ESTIMATORS.check(settings["adv_estimator"])
+        POLICY_LOSSES.check(settings["policy_loss"])
+        self.objective = objective_from(settings, longest_completion=longest_completion)
+        self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
+        self.num_generations = whole_number(settings, "num_generations", at_least=1)
+        self.completions = self.prompts_per_step * self.num_generations
+        """Completions of one rollout."""
+        self.logits_chunk = optional_whole_number(settings, "logits_chunk")
+        if self.logits_chunk is not None and self.objective.entropy_coef > 0:
+            raise ValueError(
+                "logits_chunk must be null where entropy_coef is above 0, since an entropy is of a whole "
+                f"distribution; got {self.logits_chunk}"
+            )
+        self.temperature = positive_number(settings, "temperature")
+        self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
+        self.value_coef = not_negative(settings, "value_coef")
+        self.update_order, self.shares_trunk = ONE_AFTER_OTHER, False
+        if self.objective.has_critic:
+            self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
+            self.shares_trunk = one_of(settings, "critic", CRITICS) == SHARED_TRUNK
 
 
 def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:

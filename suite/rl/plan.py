@@ -1,22 +1,13 @@
-"""What the settings say of a case of reinforcement learning before anything is allocated. No torch."""
+"""The settings of a case of reinforcement learning, checked before anything is allocated. No torch."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.values import not_negative, one_of, positive_number, whole_number
-from suite.measure.task_named import NeedsPackageError
-from suite.rl.named import check_estimator, check_policy_loss
-from suite.rl.objective import (
-    CRITICS,
-    ONE_AFTER_OTHER,
-    OPTIMISERS,
-    SHARED_TRUNK,
-    UPDATE_ORDERS,
-    logits_chunk_from,
-    objective_from,
-)
+from suite.measure.task_loader import NeedsPackageError
+from suite.rl.objective import LearningPlan
 from suite.rl.policy import policy_from
-from suite.rl.recipe import recipe_from, taught
+from suite.rl.recipe import recipe_from, teacher_settings
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
@@ -24,10 +15,10 @@ FILTERED = ("own", "distill")
 """Kinds of stage that keep what the key says is right."""
 REWARDS_FROM = ("key", "majority")
 ADAMW_TENSORS = 4
-"""Of each trained parameter: itself, its gradient and AdamW's two moments."""
+"""Tensors of each trained parameter: itself, its gradient and AdamW's two moments."""
 
 
-class RlPlan:
+class RlPlan(LearningPlan):
     """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -46,32 +37,20 @@ class RlPlan:
         if settings["max_completion_length"] is not None:
             self.longest_completion = whole_number(settings, "max_completion_length", at_least=2)
         self.policy.check(settings, self.task, self.longest_completion)
-        check_estimator(settings["adv_estimator"])
-        check_policy_loss(settings["policy_loss"])
-        self.objective = objective_from(settings, longest_completion=self.longest_completion)
+        super().__init__(settings, longest_completion=self.longest_completion)
 
         self.steps = whole_number(settings, "steps", at_least=1)
-        self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
-        self.num_generations = whole_number(settings, "num_generations", at_least=1)
         self.minibatch = _at_most(settings, "minibatch", self.completions, "prompts_per_step x num_generations")
         self.micro_batch = self.minibatch
         if settings["micro_batch"] is not None:
             self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
         self.recipe = recipe_from(settings, self.steps)
-        self.logits_chunk = logits_chunk_from(settings, self.objective)
         self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
 
         self.lr = positive_number(settings, "lr")
         self.critic_lr = positive_number(settings, "critic_lr") if self.objective.has_critic else None
-        self.shares_trunk: bool = self.objective.has_critic and one_of(settings, "critic", CRITICS) == SHARED_TRUNK
-        self.value_coef = not_negative(settings, "value_coef")
-        self.update_order: str = ONE_AFTER_OTHER
-        if self.objective.has_critic:
-            self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
-        self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
-        self.temperature = positive_number(settings, "temperature")
         self.format_weight = not_negative(settings, "format_weight")
         self.overlong_buffer = _at_most(
             settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0
@@ -89,12 +68,7 @@ class RlPlan:
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
         self._check_together()
         if self.recipe.teacher is not None:
-            RlPlan(taught(settings))
-
-    @property
-    def completions(self) -> int:
-        """Of one rollout."""
-        return self.prompts_per_step * self.num_generations
+            RlPlan(teacher_settings(settings))
 
     def facts(self) -> dict[str, Any]:
         return {"policy": self.shape.layer.describe(), "stages": self.recipe.facts()}
@@ -106,7 +80,7 @@ class RlPlan:
         return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
 
     def least_bytes(self) -> float:
-        """Policy and critic with gradients and AdamW's moments, and the base model that both begin as."""
+        """Count policy and critic with gradients and AdamW's moments, and the base model that both begin as."""
         counts = self.constants()["case"]
         trained = counts["policy_parameter_count"] + counts["critic_parameter_count"]
         return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)

@@ -1,35 +1,131 @@
-"""What a policy is and begins as: a decoder that is trained here from nothing, or a published checkpoint. No torch."""
+"""A policy: how it writes the texts of tasks, and what it begins as. No torch.
 
-from collections.abc import Mapping
+It is a decoder that is trained here from nothing and writes the tasks' own tokens, or a published checkpoint, which
+writes its own: ids are read back as the tasks' tokens, as scorers want them.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
-from suite.lm.checkpoint.place import is_package, missing
+from suite.lm.checkpoint.locate import is_package, locate_checkpoint, missing
 from suite.lm.checkpoint.sizes import sizes_of
-from suite.rl.tasks.task import Task
-from suite.rl.vocabulary import LONGEST_PROMPT, CheckpointVocabulary, TaskVocabulary, Vocabulary
+from suite.lm.tokenizer import END, Tokenizer
+from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, draw, tokens
 from suite.theory.decoder_shape import DecoderShape, decoder_shape
 from suite.theory.shapes import GroupedShape
 
+FORM = (
+    "Think first, then answer, and write nothing else than this form: "
+    "<think>your reasoning</think><answer>your answer</answer>"
+)
+"""The form asked of a policy that reads English: what DeepSeek-R1 asks for (arXiv 2501.12948, Table 1), in fewer words.
+A small model does not follow it unless it sees it followed: of SmolLM2-135M's completions none had the form, and half
+of them after one worked example."""
+LONGEST_PROMPT = 512
+"""Most tokens of a prompt in words: a decoder's positions have room for it beside the completion."""
 POSITIONS = 512
 """Longest prompt and completion together."""
 
 
+class Vocabulary(Protocol):
+    """A way from the texts of tasks to ids, and back."""
+
+    vocab_size: int
+    is_of_tasks: bool
+    """An id is a token of the tasks: a character or a tag. Else it may be several, or a part of a tag."""
+
+    @property
+    def end(self) -> int:
+        """The id of the token that ends a completion."""
+        ...
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def prompt(self, task: Task, item: Item) -> list[int]:
+        """Return the ids that a completion of this item goes on from."""
+        ...
+
+    def decode(self, ids: Iterable[int]) -> Sequence[str]:
+        """Return tokens of the tasks, as a scorer reads them."""
+        ...
+
+
+class TaskVocabulary:
+    """The one vocabulary of all tasks, for policies that learn to write from nothing: so none depends on its task."""
+
+    end, is_of_tasks = END, True
+
+    def __init__(self) -> None:
+        self._tokenizer = Tokenizer((*TAGS, *CHARACTERS))
+        self.vocab_size = self._tokenizer.vocab_size
+
+    def encode(self, text: str) -> list[int]:
+        return self._tokenizer.encode(tokens(text))
+
+    def prompt(self, task: Task, item: Item) -> list[int]:
+        return self.encode(item.prompt)
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        return self._tokenizer.decode(ids)
+
+
+class CheckpointVocabulary:
+    """A published model's vocabulary. Its tokenizer is read when it is first needed, so that a plan reads nothing."""
+
+    is_of_tasks = False
+
+    def __init__(self, checkpoint: str, vocab_size: int) -> None:
+        self._checkpoint, self.vocab_size = checkpoint, vocab_size
+
+    @cached_property
+    def _words(self) -> Any:
+        from suite.lm.checkpoint.tokenizer import tokenizer_of  # with torch, which no plan may bring
+
+        return tokenizer_of(locate_checkpoint(self._checkpoint), vocab_size=self.vocab_size)
+
+    @property
+    def end(self) -> int:
+        return int(self._words.end)
+
+    def encode(self, text: str) -> list[int]:
+        return list(self._words.encode(text))
+
+    def prompt(self, task: Task, item: Item) -> list[int]:
+        """Return the question, behind one of the task's own with its solution, the same for all. Raises ValueError for
+        a prompt that the positions have no room for."""
+        chance = random.Random(0)
+        example = draw(task, chance, held_out=False)
+        asked = (task.question(example), task.solution(example, chance), task.question(item))
+        ids = list(self._words.asked(FORM, asked))
+        if len(ids) > LONGEST_PROMPT:
+            raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Decode without cleaning: what is no part of the asked form stays, and counts."""
+        return tokens(self._words.decode(ids))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
+    """The vocabulary, the shape and the beginning of a policy."""
+
     vocabulary: Vocabulary
     shape: DecoderShape
     checkpoint: str | None = None
-    """What it begins as, as suite.lm.checkpoint has it; None for a base model that is trained here."""
+    """The weights that it begins as, as suite.lm.checkpoint has them; None for a base model that is trained here."""
     max_position: int = POSITIONS
     refusal: str | None = None
-    """What a checkpoint needs and this environment lacks."""
+    """The sentence that says what a checkpoint needs and this environment lacks."""
 
     def positions(self, longest_completion: int) -> int:
         return POSITIONS if self.checkpoint is None else LONGEST_PROMPT + longest_completion
 
     def check(self, settings: Mapping[str, Any], task: Task, longest_completion: int) -> None:
-        """That a checkpoint can be asked this. Raises ValueError, in one sentence."""
+        """Raise ValueError, in one sentence, unless a checkpoint can be asked this."""
         if self.checkpoint is None:
             return
         if settings["max_completion_length"] is None:
@@ -48,7 +144,7 @@ class Policy:
 
 
 def policy_from(settings: Mapping[str, Any]) -> Policy:
-    """Raises ValueError, in one sentence, for what is wrong in itself."""
+    """Read a policy from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
     sizes, attention = settings["policy"], settings["attention"]
     if "checkpoint" not in sizes:
         own = TaskVocabulary()

@@ -9,30 +9,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.values import positive_number, whole_number
-from suite.rl.named import check_stage
+from suite.rl.registry import STAGES
 
 RL = "rl"
 NEEDS = {"sft": ("examples",), "own": ("rollouts",), "distill": ("rollouts", "teacher")}
-"""What a recipe must say beside its stages, for the kinds that read it."""
+"""Options that a recipe must have beside its stages, for the kinds that read them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedStage:
+    """A stage and its steps of the run."""
+
     kind: str
-    """The name of a file in suite/rl/stages, or the dotted name of another package's function."""
+    """A name of suite.rl.registry.STAGES."""
     first: int
     steps: int
-
-    @property
-    def end(self) -> int:
-        return self.first + self.steps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
+    """The stages of a run, laid out over its steps."""
+
     stages: tuple[PlannedStage, ...]
     options: Mapping[str, Any]
-    """What it says beside them."""
+    """The settings beside the stages."""
 
     @property
     def is_rl_alone(self) -> bool:
@@ -40,9 +40,9 @@ class Recipe:
 
     @property
     def teacher(self) -> Mapping[str, Any] | None:
-        """Policy and recipe of the decoder whose answers are learnt from; None where there is none."""
-        found: Mapping[str, Any] | None = self.options.get("teacher")
-        return found
+        """The policy and recipe of the decoder whose answers are learnt from; None where there is none."""
+        teacher: Mapping[str, Any] | None = self.options.get("teacher")
+        return teacher
 
     def begins_at(self, step: int) -> bool:
         return any(stage.first == step for stage in self.stages)
@@ -52,7 +52,7 @@ class Recipe:
 
 
 def recipe_from(settings: Mapping[str, Any], steps: int) -> Recipe:
-    """Raises ValueError, in one sentence, for what is wrong in itself."""
+    """Read a recipe from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
     recipe = settings["recipe"]
     found = recipe.get("stages") if isinstance(recipe, Mapping) else None
     if not isinstance(found, list) or not found or not all(isinstance(stage, Mapping) for stage in found):
@@ -64,15 +64,16 @@ def recipe_from(settings: Mapping[str, Any], steps: int) -> Recipe:
 
 
 def stage_modules(recipe: Mapping[str, Any]) -> list[str]:
-    """Modules of the suite that a recipe and its teacher's name: a change of their code runs its cases again."""
+    """Return the modules of the suite that a recipe and its teacher's name: a change of their code runs its cases
+    again."""
     kinds = [str(stage["kind"]) for stage in recipe["stages"]]
-    own = [f"suite.rl.stages.{kind}" for kind in kinds if "." not in kind]
+    own = [STAGES.module(kind) for kind in kinds if "." not in kind]
     return [*own, *(stage_modules(recipe["teacher"]["recipe"]) if recipe.get("teacher") else [])]
 
 
-def taught(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the run that trains the recipe's teacher: all but policy and recipe are the learner's. It is
-    evaluated where its stages begin and end."""
+def teacher_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the run that trains the recipe's teacher: all but policy and recipe are the learner's. It
+    is evaluated where its stages begin and end."""
     teacher = settings["recipe"]["teacher"]
     return {**settings, "policy": teacher["policy"], "recipe": teacher["recipe"], "eval_every": settings["steps"]}
 
@@ -80,39 +81,33 @@ def taught(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _check(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     if set(stage) != {"kind", "share"}:
         raise ValueError(f"a stage of recipe.stages has a kind and a share and nothing else; got {dict(stage)!r}")
-    check_stage(str(stage["kind"]))
+    STAGES.check(str(stage["kind"]))
     positive_number(stage, "share", where="recipe.stages: ")
     for name in NEEDS.get(stage["kind"], ()):
         if name not in options:
             raise ValueError(f"recipe.{name} must be given for a stage of kind {stage['kind']}; got none")
-        if name == "teacher":
-            _check_teacher(options[name])
-        else:
+        if name != "teacher":
             whole_number(options, name, at_least=1, where="recipe.")
-
-
-def _check_teacher(teacher: Any) -> None:
-    if not isinstance(teacher, Mapping) or not all(isinstance(teacher.get(name), Mapping) for name in _OF_A_TEACHER):
-        raise ValueError(f"recipe.teacher must have a policy and a recipe; got {teacher!r}")
-
-
-_OF_A_TEACHER = ("policy", "recipe")
+            continue
+        teacher = options[name]
+        parts = [teacher.get(part) for part in ("policy", "recipe")] if isinstance(teacher, Mapping) else [None]
+        if not all(isinstance(part, Mapping) for part in parts):
+            raise ValueError(f"recipe.teacher must have a policy and a recipe; got {teacher!r}")
 
 
 def _laid_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage, ...]:
-    """Each stage's steps: its end is its share and those before it, to the nearest step."""
+    """Lay the stages over the steps: the end of each is its share and those before it, to the nearest step."""
     shares = [float(stage["share"]) for stage in stages]
     if not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
         raise ValueError(f"the shares of recipe.stages must sum to 1; got {' + '.join(map(str, shares))}")
     ends = [round(steps * sum(shares[: index + 1])) for index in range(len(shares))]
     begins = [0, *ends[:-1]]
+    planned = []
     for stage, begin, end in zip(stages, begins, ends, strict=True):
         if begin == end:
             raise ValueError(
                 f"steps must be enough for each of the recipe's {len(stages)} stages, and {stage['kind']} gets none of "
                 f"them by its share of {stage['share']}; got {steps}"
             )
-    return tuple(
-        PlannedStage(kind=stage["kind"], first=begin, steps=end - begin)
-        for stage, begin, end in zip(stages, begins, ends, strict=True)
-    )
+        planned.append(PlannedStage(kind=stage["kind"], first=begin, steps=end - begin))
+    return tuple(planned)

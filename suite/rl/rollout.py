@@ -1,35 +1,236 @@
-"""What a rollout is once it is scored: everything that an advantage estimator may look at.
+"""Rollouts: prompts, what the policy made of them, what the task says of that, and what a step of them cost."""
 
-Legend of the shapes in this package: N completions, T tokens of the longest completion (end token included), V
-vocabulary. Completions lie on the left, padding on the right; `mask_NT` is 1 on a completion's own tokens.
-"""
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from dataclasses import dataclass
-
+import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from suite.lm.decoder import Decoder
+from suite.lm.sampling import Prompts, Samples, prompts_from, sample
+from suite.lm.tokenizer import PAD
+from suite.measure.memory_tracker import attribute_to
+from suite.measure.meter import Meter
+from suite.measure.rng import python_rng, torch_rng
+from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
+from suite.rl.plan import RlPlan
+from suite.rl.reasoning_trace import answers_of, corrects_itself, majority_vote, traces_of
+from suite.rl.tasks.task import Item, Score, draw
+
+NOTHING_SAMPLED = {"completions": 0.0, "sampled_tokens": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scored:
+class Experience:
+    """Completions of one step, with everything that the update needs of them. N of T tokens, as in advantages.py."""
+
+    prompts: Prompts
+    """The prompt of each completion, so N of them."""
+    tokens_NT: Tensor
     mask_NT: Tensor
-    """1.0 on a completion's tokens, the end token included; 0.0 on padding."""
-    rewards_N: Tensor
-    """The outcome's reward of each completion."""
+    log_probs_NT: Tensor
+    """Log-probabilities by the policy that sampled, at the sampling temperature."""
+    entropy_NT: Tensor
+    is_truncated_N: Tensor
     groups_N: Tensor
-    """Which group, that is prompt, a completion belongs to: whole numbers from 0, in any order."""
-    kl_NT: Tensor | None = None
-    """What is taken off the reward of each token, kl_coef included; None where nothing is."""
-    values_NT: Tensor | None = None
-    """The critic's value before each token; None where there is no critic."""
-    step_rewards_NT: Tensor | None = None
-    """Reward of the checked step that ends at this token; None where steps are not checked."""
-    step_ends_NT: Tensor | None = None
-    """1.0 where a checked step ends."""
+    rewards_N: Tensor
+    scores: Sequence[Score]
+
+    def rows(self, kept_K: Tensor) -> "Experience":
+        tensors = {name: value[kept_K] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        scores = [self.scores[index] for index in kept_K.tolist()]
+        return replace(self, prompts=self.prompts.rows(kept_K), scores=scores, **tensors)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimated:
-    advantages_NT: Tensor
-    """0 on padding."""
-    returns_NT: Tensor | None = None
-    """What the critic learns; None where there is none."""
+class RolloutBatch:
+    """The experience of one step, before and after groups are dropped."""
+
+    kept: Experience | None
+    """The completions that are learnt from; None where every group was dropped."""
+    sampled: Sequence[Experience]
+    """The experience of every round, before any group was dropped: what was paid for."""
+
+
+@attribute_to(NOBODY, EXPERIENCE)
+def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatch:
+    """Sample one step's experience. With filter_groups groups of equal rewards are dropped and other prompts drawn
+    instead, as DAPO does, in at most `filter_groups_max_rounds` rounds."""
+    sampled: list[Experience] = []
+    kept: list[Experience] = []
+    wanted = plan.prompts_per_step
+    for round_ in range(plan.filter_rounds if plan.filter_groups else 1):
+        experience = rollout(plan, policy, meter, round_, copies=plan.num_generations)
+        sampled.append(experience)
+        if not plan.filter_groups:
+            return RolloutBatch(kept=experience, sampled=sampled)
+        groups = groups_with_signal(experience.rewards_N, experience.groups_N)[:wanted]
+        wanted -= len(groups)
+        kept.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
+        if wanted == 0:
+            break
+    rows = sum(len(experience.scores) for experience in kept)
+    return RolloutBatch(kept=_joined(kept) if rows else None, sampled=sampled)
+
+
+def groups_with_signal(rewards_N: Tensor, groups_N: Tensor) -> Tensor:
+    """Return the numbers of the groups in which rewards differ."""
+    numbers, index_N = groups_N.unique(return_inverse=True)
+    highest, lowest = (
+        torch.zeros(len(numbers), dtype=rewards_N.dtype, device=rewards_N.device).scatter_reduce(
+            0, index_N, rewards_N, reduce, include_self=False
+        )
+        for reduce in ("amax", "amin")
+    )
+    differ: Tensor = numbers[highest > lowest]
+    return differ
+
+
+def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies: int) -> Experience:
+    """Sample and reward `copies` completions of each prompt, in their timed spans. `round_` tells the rollouts of one
+    step apart."""
+    names = (plan.seed, meter.step, round_)
+    device, count = policy.made.device, plan.completions // copies
+    with meter.span("rollout"):
+        chance = python_rng(*names, "prompts")
+        items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
+        prompts = prompts_from([plan.vocabulary.prompt(plan.task, item) for item in items], device)
+        with attribute_to(POLICY, ACTIVATIONS):
+            samples = sample(
+                policy,
+                prompts,
+                copies=copies,
+                longest=plan.longest_completion,
+                end=plan.vocabulary.end,
+                temperature=plan.temperature,
+                generator=torch_rng(device, *names, "noise"),
+                with_entropy=True,
+            )
+    with meter.span("score"):
+        scores = scores_of(plan, [item for item in items for _ in range(copies)], samples)
+        rewards_N = rewards_of(plan, scores, samples)
+    assert samples.entropy_NT is not None
+    groups_N = torch.arange(len(items), device=device).repeat_interleave(copies)
+    return Experience(
+        prompts=prompts.repeated(copies),
+        tokens_NT=samples.tokens_NT,
+        mask_NT=samples.mask_NT,
+        log_probs_NT=samples.log_probs_NT,
+        entropy_NT=samples.entropy_NT,
+        is_truncated_N=samples.is_truncated_N,
+        groups_N=groups_N + round_ * count,
+        rewards_N=rewards_N,
+        scores=scores,
+    )
+
+
+def scores_of(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
+    """Score each completion by the task, its end token aside."""
+    completions = completions_of(plan, samples)
+    return [plan.task.score(item, completion) for item, completion in zip(items, completions, strict=True)]
+
+
+def completions_of(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:
+    """Return the completions as the task's tokens, without the end token."""
+    lengths = (sampled.mask_NT.sum(dim=1).long() - (~sampled.is_truncated_N).long()).tolist()
+    rows = sampled.tokens_NT.tolist()
+    return [plan.vocabulary.decode(row[:length]) for row, length in zip(rows, lengths, strict=True)]
+
+
+def rewards_of(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> Tensor:
+    """Return accuracy + format_weight * format, less DAPO's soft penalty for length (arXiv 2503.14476 eq. 13).
+
+    With reward_from=majority it is not the key that says what is accurate, but the vote of a group.
+    """
+    right = [score.accuracy for score in scores]
+    if plan.reward_from == "majority":
+        right = majority_vote(answers_of(completions_of(plan, samples)), plan.num_generations)
+    given = [correct + plan.format_weight * score.format for correct, score in zip(right, scores, strict=True)]
+    rewards_N = torch.tensor(given, dtype=samples.mask_NT.dtype, device=samples.mask_NT.device)
+    if plan.overlong_buffer == 0:
+        return rewards_N
+    free = plan.longest_completion - plan.overlong_buffer
+    return rewards_N - ((samples.lengths - free) / plan.overlong_buffer).clamp(min=0)
+
+
+def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tensor, Tensor]:
+    """Return the checked steps' rewards and their ends, both [N, T]. `outcome_as_step`: the outcome's reward is that of
+    one more step, which ends where the completion does."""
+    rewards_NT, ends_NT = (torch.zeros_like(experience.mask_NT) for _ in range(2))
+    for row, score in enumerate(experience.scores):
+        for step in score.steps:
+            rewards_NT[row, step.end], ends_NT[row, step.end] = step.reward, 1.0
+    if outcome_as_step:
+        last_N1 = experience.mask_NT.sum(dim=1, keepdim=True).long() - 1
+        rewards_NT.scatter_add_(1, last_N1, experience.rewards_N[:, None])
+        ends_NT.scatter_(1, last_N1, 1.0)
+    return rewards_NT, ends_NT
+
+
+def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, float]:
+    """Return what a step's rollouts cost and were worth, those that taught nothing included."""
+    scores = [score for experience in sampled for score in experience.scores]
+    steps = [step.reward for score in scores for step in score.steps]
+    tokens = sum(float(experience.mask_NT.sum()) for experience in sampled)
+    silent = [
+        1 - len(groups_with_signal(experience.rewards_N, experience.groups_N)) / len(experience.groups_N.unique())
+        for experience in sampled
+    ]
+    return {
+        "completions": float(len(scores)),
+        "sampled_tokens": tokens,
+        "reward": sum(float(experience.rewards_N.sum()) for experience in sampled) / len(scores),
+        "accuracy": mean([score.accuracy for score in scores]),
+        "format": mean([score.format for score in scores]),
+        **({"step_reward": mean(steps)} if steps else {}),
+        **{part: mean([score.parts[part] for score in scores]) for part in scores[0].parts},
+        **trace_readings([text for experience in sampled for text in completions_of(plan, experience)]),
+        "entropy": sum(float(experience.entropy_NT.sum()) for experience in sampled) / tokens,
+        "groups_without_signal": mean(silent),
+        "completion_length": tokens / len(scores),
+        "truncated": sum(float(experience.is_truncated_N.sum()) for experience in sampled) / len(scores),
+    }
+
+
+def trace_readings(completions: Sequence[Sequence[str]], prefix: str = "") -> dict[str, float]:
+    """Return how long the traces are that there are, and the share of completions that correct themselves in theirs."""
+    traces = traces_of(completions)
+    lengths = [len(trace) for trace in traces if trace is not None]
+    corrected = [float(trace is not None and corrects_itself(trace)) for trace in traces]
+    return {
+        **({f"{prefix}thought_length": mean(lengths)} if lengths else {}),
+        f"{prefix}corrections": mean(corrected),
+    }
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _joined(parts: Sequence[Experience]) -> Experience:
+    """Join several rounds, each padded to the longest completion and the longest prompt."""
+    longest = max(part.tokens_NT.shape[1] for part in parts)
+
+    def joined(name: str) -> Tensor:
+        filled = PAD if name == "tokens_NT" else 0
+        tensors = [getattr(part, name) for part in parts]
+        return torch.cat([F.pad(x, (0, longest - x.shape[1]), value=filled) if x.ndim == 2 else x for x in tensors])
+
+    return Experience(
+        prompts=_joined_prompts([part.prompts for part in parts]),
+        scores=[score for part in parts for score in part.scores],
+        **{name: joined(name) for name, value in vars(parts[0]).items() if isinstance(value, Tensor)},
+    )
+
+
+def _joined_prompts(parts: Sequence[Prompts]) -> Prompts:
+    longest = max(part.tokens_PS.shape[1] for part in parts)
+    tokens, valid = [], []
+    for part in parts:
+        room = longest - part.tokens_PS.shape[1], 0
+        own_PS = torch.ones_like(part.tokens_PS, dtype=torch.bool) if part.valid_PS is None else part.valid_PS
+        tokens.append(F.pad(part.tokens_PS, room, value=PAD))
+        valid.append(F.pad(own_PS, room, value=False))
+    is_padded = any(part.valid_PS is not None or part.tokens_PS.shape[1] < longest for part in parts)
+    return Prompts(tokens_PS=torch.cat(tokens), valid_PS=torch.cat(valid) if is_padded else None)

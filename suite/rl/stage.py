@@ -1,11 +1,11 @@
-"""What a stage of a recipe is: how a policy is trained for some of a run's steps. Its kinds lie in suite/rl/stages."""
+"""A stage of a recipe: how a policy is trained for some of a run's steps. Its kinds lie in suite/rl/stages."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from suite.lm.decoder import Decoder
-from suite.measure.holdings import Held
+from suite.measure.memory_tracker import OwnedTensors
 from suite.measure.meter import Meter
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import PlannedStage
@@ -13,36 +13,42 @@ from suite.rl.recipe import PlannedStage
 
 @dataclass(frozen=True, kw_only=True)
 class StageBegin:
-    """What a stage begins with."""
+    """The plan and the models that a stage begins with."""
 
     plan: RlPlan
     planned: PlannedStage
     attention: Mapping[str, Any]
     """Settings, for decoders beside the policy."""
     policy: Decoder
-    """As the stage before left it, or the base model. It is trained in place."""
+    """The policy as the stage before left it, or the base model. It is trained in place."""
     teacher: Decoder | None
-    """Where the recipe has one."""
+    """None where the recipe has none."""
 
 
 class Stage(Protocol):
-    """Begins with fresh optimisers: nothing but the policy comes from the stage before."""
+    """Some steps of training, with fresh optimisers: nothing but the policy comes from the stage before."""
 
     def step(self, meter: Meter, *, looks: bool) -> None:
-        """The step of the meter's index. `looks`: an evaluation came before it, so that dear checks are due.
+        """Take the step of the meter's index. `looks`: an evaluation came before it, so that dear checks are due.
 
         Raises NotFiniteError.
         """
         ...
 
-    def holds(self) -> Iterable[Held]:
-        """What it keeps from step to step."""
+    def owned_tensors(self) -> Iterable[OwnedTensors]:
+        """Name the tensors that it keeps from step to step."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """All that its next step depends on, the policy included, as tensors and plain data."""
+        """Return all that its next step depends on, the policy included, as tensors and plain data."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Of a stage that has begun with the same policy."""
+        """Go on from the state of a stage that began with the same policy."""
         ...
+
+
+class BeginStage(Protocol):
+    """The function `begin` of a file in suite/rl/stages."""
+
+    def __call__(self, at: StageBegin) -> Stage: ...

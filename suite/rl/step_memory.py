@@ -1,6 +1,6 @@
-"""Who holds memory in each phase of a step that really runs, as what: readings of a run with track_memory=true.
+"""The memory that each owner holds in each phase of a step that really runs: readings of a run with track_memory=true.
 
-Seen is what a step makes and whatever its learner keeps; evaluations are looked away from, since they are no part of an
+A step's own tensors are seen and whatever its learner keeps; evaluations are left out, since they are no part of an
 algorithm's cost. Watching every operator takes time, so that the times of such a run are not comparable.
 """
 
@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from suite.measure.devices.device import Device
-from suite.measure.holdings import Held, Holdings
+from suite.measure.memory_tracker import MemoryTracker, OwnedTensors
 from suite.measure.meter import Meter, Seen
 from suite.records.holdings import ALLOCATOR_PEAK, PARAMETERS, held_readings
 from suite.records.rl_metrics import EVALUATE, PHASES
@@ -18,11 +18,12 @@ FACT = {"tracked": True, "times": "not comparable: every operator was watched"}
 
 
 class StepMemory:
-    """`holds` says what lives from step to step, by owner and kind, and is asked before and after each."""
+    """The peaks of a step's phases. `holds` says what lives from step to step, by owner and kind, and is asked before
+    and after each step."""
 
-    def __init__(self, holds: Callable[[], Iterable[Held]], device: Device) -> None:
-        self._holds, self._device = holds, device
-        self._holdings = Holdings()
+    def __init__(self, owned_tensors: Callable[[], Iterable[OwnedTensors]], device: Device) -> None:
+        self._owned_tensors, self._device = owned_tensors, device
+        self._holdings = MemoryTracker()
         self._allocator_peaks: dict[str, int] = {}
 
     def facts(self) -> Mapping[str, Any]:
@@ -30,9 +31,9 @@ class StepMemory:
 
     @contextmanager
     def of_step(self, meter: Meter) -> Iterator[None]:
-        """Notes the peaks of the phases that are run meanwhile, at their end."""
+        """Note the peaks of the phases that are run meanwhile, at their end."""
         holdings, handles = self._holdings, []
-        for tensors, owner, kind in self._holds():
+        for tensors, owner, kind in self._owned_tensors():
             holdings.label(tensors, owner, kind)
             if kind == PARAMETERS:
                 handles += holdings.label_gradients(tensors, owner)
@@ -42,7 +43,7 @@ class StepMemory:
         finally:
             for handle in handles:
                 handle.remove()
-        for tensors, owner, kind in self._holds():  # an optimiser makes its moments in its first update
+        for tensors, owner, kind in self._owned_tensors():  # an optimiser makes its moments in its first update
             holdings.label(tensors, owner, kind)
         for phase, peak in holdings.peaks().items():
             meter.readings += held_readings(meter.step, phase, peak.held)
@@ -67,7 +68,7 @@ class StepMemory:
 
     @contextmanager
     def _allocator_peak(self, phase: str) -> Iterator[None]:
-        """The highest of a phase's runs, where the device says any."""
+        """Keep the highest peak of a phase's runs, where the device says any."""
         self._device.forget_peak()
         yield
         peak_bytes = self._device.peak_bytes()

@@ -4,27 +4,21 @@ The first case that needs it trains it and leaves it beside the runs, as base mo
 the record of each case that learns from it.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
 from suite.lm.decoder import Decoder
-from suite.measure.course import CourseFailedError
-from suite.measure.made_once import made_once
+from suite.measure.artifact_cache import cached_artifact
 from suite.measure.meter import Meter
+from suite.measure.stateful import WorkloadFailedError
 from suite.records.case import comparable
-from suite.records.code import code_digest
-from suite.records.record import Reading
 from suite.records.rl_metrics import EVALUATE
-from suite.rl.base import new_decoder
+from suite.rl.base import artifact_key, new_decoder
 from suite.rl.plan import RlPlan
-from suite.rl.recipe import taught
+from suite.rl.recipe import teacher_settings
 
 FOLDER = "teachers"
 NOT_LEARNT_FROM = ("checkpoint_seconds", "trial")
@@ -32,7 +26,7 @@ NOT_LEARNT_FROM = ("checkpoint_seconds", "trial")
 
 
 class TeachersCourse(Protocol):
-    """See suite.rl.workload.RlWorkload."""
+    """The part of suite.rl.workload.RlWorkload that trains a teacher."""
 
     steps: int
     policy: Decoder
@@ -44,18 +38,21 @@ class TeachersCourse(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
+    """A trained teacher, and how it came to be."""
+
     decoder: Decoder
     facts: Mapping[str, Any]
-    """Its key, how it did on the held-out prompts and what its training took, its base model's aside."""
+    """Its key, its accuracy on the held-out prompts and what its training took, its base model's aside."""
 
 
 def teacher_of(
     settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], TeachersCourse]
 ) -> Teacher:
-    """Trained here by the course of its settings, or read from where another case left it."""
-    of_teacher = taught(settings)
-    plan, key = RlPlan(of_teacher), _key(of_teacher)
-    found = made_once(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
+    """Train it here by the course of its settings, or read it from where another case left it."""
+    of_teacher = teacher_settings(settings)
+    of_case = {name: value for name, value in comparable(of_teacher).items() if name not in NOT_LEARNT_FROM}
+    plan, key = RlPlan(of_teacher), artifact_key(of_case, of_teacher)
+    found = cached_artifact(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
     decoder = new_decoder(plan, of_teacher["attention"])
     decoder.load_state_dict(found.pop("weights"))
     return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **found})
@@ -68,21 +65,9 @@ def _trained(course: TeachersCourse, shared: Path) -> dict[str, Any]:
         begun_s = time.process_time()
         for meter.step in range(course.steps):
             course.step(meter)
-    except CourseFailedError as error:
-        raise CourseFailedError(f"teacher: {error}") from error
+    except WorkloadFailedError as error:
+        raise WorkloadFailedError(f"teacher: {error}") from error
     took_s = time.process_time() - begun_s
-    return {
-        "weights": course.policy.state_dict(),
-        "heldout_accuracy": _last_accuracy(meter.readings),
-        "process_cpu_s": took_s,
-    }
-
-
-def _last_accuracy(readings: list[Reading]) -> float:
-    return [one.value for one in readings if (one.span, one.metric) == (EVALUATE, "heldout_accuracy")][-1]
-
-
-def _key(settings: Mapping[str, Any]) -> str:
-    of_case = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
-    parts = [json.dumps(of_case, sort_keys=True), code_digest(settings), torch.__version__]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    wanted = EVALUATE, "heldout_accuracy"
+    accuracies = [reading.value for reading in meter.readings if (reading.span, reading.metric) == wanted]
+    return {"weights": course.policy.state_dict(), "heldout_accuracy": accuracies[-1], "process_cpu_s": took_s}

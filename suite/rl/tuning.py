@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from suite.measure.streams import python_stream
+from suite.measure.rng import python_rng
 from suite.records.record import Record, Status
 from suite.records.rl_metrics import EVALUATE
 from suite.records.store import read_contents
@@ -21,16 +21,17 @@ TRIAL = "trial"
 
 
 def of_trial(trial: int, name: str, low: float, high: float) -> float:
-    """A setting's value in a trial: log-uniform between two bounds, with three digits. Raises ValueError for others."""
+    """Return a setting's value in a trial: log-uniform between two bounds, with three digits. Raise ValueError for what
+    is no trial."""
     if not isinstance(trial, int) or isinstance(trial, bool) or trial < 0:
         raise ValueError(f"trial must be a whole number of at least 0; got {trial!r}")
-    drawn = python_stream("trial", trial, name).uniform(math.log(low), math.log(high))
+    drawn = python_rng("trial", trial, name).uniform(math.log(low), math.log(high))
     return float(f"{math.exp(drawn):.3g}")
 
 
 def best_of(folder: str, algorithm: str, name: str) -> float | None:
-    """A setting's value in the algorithm's best trial: the highest mean held-out accuracy over the run and its seeds.
-    None for a setting that the algorithm does not have, as the critic's rate.
+    """Return a setting's value in the algorithm's best trial: the highest mean held-out accuracy over the run and its
+    seeds. None for a setting that the algorithm does not have, as the critic's rate.
 
     Raises ValueError where a trial is missing for a seed that another has, since fewer trials would be no fair tuning.
     """
@@ -51,7 +52,7 @@ def best_of(folder: str, algorithm: str, name: str) -> float | None:
 
 @functools.cache
 def _trials(folder: str) -> Sequence[Record]:
-    """Read once, though a sweep asks for three settings at each of its points."""
+    """Read the trials once, though a sweep asks for three settings at each of its points."""
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
     contents = read_contents([Path(folder)])
@@ -62,6 +63,10 @@ def _trials(folder: str) -> Sequence[Record]:
 
 
 def run_score(record: Record) -> float:
-    """Mean held-out accuracy over a run's evaluations; 0 for one that failed, which no rate may do."""
-    values = [one.value for one in record.readings if one.span == EVALUATE and one.metric == "heldout_accuracy"]
+    """Return the mean held-out accuracy over a run's evaluations; 0 for one that failed, which no rate may do."""
+    values = [
+        reading.value
+        for reading in record.readings
+        if reading.span == EVALUATE and reading.metric == "heldout_accuracy"
+    ]
     return mean(values) if record.status is Status.OK and values else 0.0

@@ -8,28 +8,27 @@ from typing import Any
 
 from suite.lm.sampling import prompts_from, sample
 from suite.lm.training import NotFiniteError
-from suite.measure.course import CourseFailedError
 from suite.measure.devices import device_for
 from suite.measure.meter import Meter
-from suite.measure.streams import python_stream
+from suite.measure.rng import python_rng
+from suite.measure.stateful import WorkloadFailedError
 from suite.records.record import Reading, constant_readings
 from suite.records.rl_metrics import BASE, EVALUATE
 from suite.rl.base import base_model, new_decoder
-from suite.rl.experience import completions_of, scores_of
-from suite.rl.named import begin_stage
 from suite.rl.plan import RlPlan
-from suite.rl.rollout_readings import mean, of_thoughts
-from suite.rl.stage import Stage, StageBegin
+from suite.rl.registry import STAGES
+from suite.rl.rollout import completions_of, mean, scores_of, trace_readings
+from suite.rl.stage import BeginStage, Stage, StageBegin
 from suite.rl.step_memory import StepMemory
 from suite.rl.tasks.task import draw
 from suite.rl.teacher import teacher_of
 
 LAST_LOSSES = 20
-"""Of the base model's training: its noise is larger than what one update changes."""
+"""Updates of the base model that its loss is the mean of: its noise is larger than what one update changes."""
 
 
 class RlWorkload:
-    """See suite.measure.course.Course. Constructing it allocates nothing."""
+    """A suite.measure.stateful.StatefulWorkload. Constructing it allocates nothing."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = RlPlan(settings)
@@ -45,9 +44,9 @@ class RlWorkload:
         self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
         self._begin(0)
         device = device_for(plan.device, plan.threads)
-        self._memory = StepMemory(lambda: self._stage.holds(), device) if plan.track_memory else None
+        self._memory = StepMemory(lambda: self._stage.owned_tensors(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
-        chance = python_stream("held out")
+        chance = python_rng("held out")
         self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
         prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
         self._held_out_prompts = prompts_from(prompts, self.policy.made.device)
@@ -78,7 +77,7 @@ class RlWorkload:
         try:
             self._stage.step(meter, looks=looks)
         except NotFiniteError as error:
-            raise CourseFailedError(f"step {meter.step}: {error}") from error
+            raise WorkloadFailedError(f"step {meter.step}: {error}") from error
         if meter.step + 1 == self.plan.steps:
             meter.step += 1
             self._evaluate(meter)
@@ -93,10 +92,11 @@ class RlWorkload:
         self._stage.restore(state["stage"])
 
     def _begin(self, number: int) -> None:
-        """The stage of this number, from the policy as it is now."""
+        """Begin the stage of this number, from the policy as it is now."""
         planned = self.plan.recipe.stages[number]
-        self._number, self._began = number, {name: one.clone() for name, one in self.policy.state_dict().items()}
-        self._stage: Stage = begin_stage(planned.kind)(
+        self._number, self._began = number, {name: weight.clone() for name, weight in self.policy.state_dict().items()}
+        begin: BeginStage = STAGES.load(planned.kind)
+        self._stage: Stage = begin(
             StageBegin(
                 plan=self.plan,
                 planned=planned,
@@ -107,7 +107,7 @@ class RlWorkload:
         )
 
     def _evaluate(self, meter: Meter) -> None:
-        """Greedily, on the held-out prompts; no part of an algorithm's cost."""
+        """Answer the held-out prompts greedily; no part of an algorithm's cost."""
         with meter.span(EVALUATE):
             samples = sample(
                 self.policy,
@@ -122,5 +122,5 @@ class RlWorkload:
             heldout_accuracy=mean([score.accuracy for score in scores]),
             heldout_format=mean([score.format for score in scores]),
             heldout_length=float(samples.lengths.mean()),
-            **of_thoughts(completions_of(self.plan, samples), "heldout_"),
+            **trace_readings(completions_of(self.plan, samples), "heldout_"),
         )

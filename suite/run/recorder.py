@@ -10,9 +10,9 @@ from threading import Lock
 from typing import Any, Protocol
 
 from suite import __version__
+from suite.measure.energy import EnergySchedule
 from suite.measure.repeats import Effort, shortfall
 from suite.measure.telemetry.sampler import Telemetry, Watch
-from suite.measure.telemetry.turns import EnergyTurns
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.case import Case
 from suite.records.claim import NAME_LENGTH, Claim
@@ -64,7 +64,7 @@ class SharedState:
     listener: Listener
     workers: int
     resume: bool
-    turns: EnergyTurns = field(default_factory=EnergyTurns)
+    turns: EnergySchedule = field(default_factory=EnergySchedule)
     ceilings: Ceilings = field(default_factory=dict)
     print_lock: Lock = field(default_factory=Lock)
     """Held to call the listener and to write a record: one at a time."""
@@ -173,20 +173,20 @@ def _measure(slot: WorkerSlot, job: Job, complaints: Path, received: _Received, 
 
     def messages(task: str, arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         threads, stays = job.plan.threads, job.stays
-        for message in slot.worker.run(task, arguments, threads=threads, complaints=complaints, stays=stays):
-            watch.told(message)
+        for message in slot.worker.run(task, arguments, threads=threads, stderr_log=complaints, persistent=stays):
+            watch.on_message(message)
             received.take(message)
             yield message
 
     plan, precision, state = job.plan, job.settings.get("matmul_precision"), slot.state
     if job.is_course:
-        for _ in messages("course", _of_course(state, job, complaints.parent.parent)):
+        for _ in messages("stateful", _of_course(state, job, complaints.parent.parent)):
             pass
         return
     key = (plan.device, plan.dtype, plan.threads, precision)
     if key not in state.ceilings:
         begun = time.perf_counter()
-        watch.told({"phase": "ceilings"})
+        watch.on_message({"phase": "ceilings"})
         asked = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
         with state.measuring_ceilings:
             for message in messages("ceilings", asked) if key not in state.ceilings else ():

@@ -1,0 +1,1 @@
+"""Statistics of readings: intervals, paired comparisons, learning curves, scores; each with its source."""

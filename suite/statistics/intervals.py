@@ -21,7 +21,7 @@ ONE_LAUNCH_GAP = 1.11
 """Ratio of two medians that says nothing where both are of a single launch: of 40 pairs of records of one case on one
 machine in results/reference one in ten lay further apart, and the intervals of 26 were disjoint."""
 ONE_LAUNCH_REACH = math.sqrt(ONE_LAUNCH_GAP)
-"""What each of the two contributes."""
+"""Factor that each of the two contributes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Interval:
     """Achieved confidence; below the one asked for where there are too few samples, 0 for a single one."""
     count: int
     launches: int = 1
-    """How many launches it is made of. That of one holds for this launch alone."""
+    """Launches that it is made of. An interval of one holds for this launch alone."""
 
     @property
     def relative_half_width(self) -> float:
@@ -43,7 +43,7 @@ class Interval:
 
 
 def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
-    """The median and the narrowest symmetric pair of order statistics that covers it with at least `level`.
+    """Return the median and the narrowest symmetric pair of order statistics that covers it with at least `level`.
 
     Exact for independent samples of any continuous distribution (David and Nagaraja, Order Statistics, section 7.1).
     With fewer than six samples 95 % is out of reach: the extremes are returned with the level that they reach.
@@ -83,14 +83,14 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
     """
     taken = [np.asarray(samples, dtype=float) for samples in launches]
     if not taken or not all(map(len, taken)):
-        raise ValueError(f"launches must each hold at least one number; got {[len(one) for one in taken]}")
+        raise ValueError(f"launches must each hold at least one number; got {[len(samples) for samples in taken]}")
     if len(taken) == 1:
         return median_interval(taken[0], level=level)
-    least = min(one.min() for one in taken)
+    least = min(samples.min() for samples in taken)
     if least <= 0:
         raise ValueError(f"samples of several launches must be above zero; got {least}")
-    logs = [np.log(one) for one in taken]
-    medians = np.array([np.median(one) for one in logs])
+    logs = [np.log(samples) for samples in taken]
+    medians = np.array([np.median(samples) for samples in logs])
     error = np.std(medians, ddof=1) / math.sqrt(len(medians))
     of_launches = t_quantile((1 + level) / 2, len(medians) - 1) * error
     half = math.hypot(of_launches, _reach_of_samples(logs, medians, level))
@@ -107,7 +107,7 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
 
 def _reach_of_samples(launches: Sequence[NDArray[np.float64]], medians: NDArray[np.float64], level: float) -> float:
     """Return how far from their launch's median as large a share of samples lies, were they normal."""
-    rests = np.concatenate([one - median for one, median in zip(launches, medians, strict=True)])
+    rests = np.concatenate([samples - median for samples, median in zip(launches, medians, strict=True)])
     left = len(rests) - len(medians)  # each launch's median took a degree of freedom
     if left == 0:
         return 0.0
@@ -151,17 +151,19 @@ def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
 
 
 def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
-    """Correlation of neighbouring samples within launches, each about its own mean; None for fewer than three samples
-    in every launch, or samples that are all alike."""
-    rests = [one - one.mean() for one in (np.asarray(samples, dtype=float) for samples in launches) if len(one) > 2]
-    total = sum(float(one @ one) for one in rests)
-    return sum(float(one[:-1] @ one[1:]) for one in rests) / total if total > 0 else None
+    """Return the correlation of neighbouring samples within launches, each about its own mean; None for fewer than
+    three samples in every launch, or samples that are all alike."""
+    taken = [np.asarray(samples, dtype=float) for samples in launches]
+    rests = [samples - samples.mean() for samples in taken if len(samples) > 2]
+    total = sum(float(rest @ rest) for rest in rests)
+    return sum(float(rest[:-1] @ rest[1:]) for rest in rests) / total if total > 0 else None
 
 
 def paired_ratio_interval(
     candidate: ArrayLike, baseline: ArrayLike, *, level: float = 0.95, resamples: int = 4000, seed: int = 0
 ) -> Interval:
-    """Median of candidate / baseline over rounds taken side by side, with a percentile bootstrap over rounds.
+    """Return the median of candidate / baseline over rounds taken side by side, with a percentile bootstrap over
+    rounds.
 
     Raises ValueError unless both have the same number of rounds, at least two.
     """

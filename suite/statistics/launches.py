@@ -16,7 +16,7 @@ from suite.statistics.intervals import QUARTILES_OF_NORMAL
 from suite.statistics.student import t_above, t_quantile
 
 SHARED_LAUNCHES = 10
-"""How many launches of its own the spread of all benchmarks counts for, where there are many benchmarks. Tried on 60
+"""Launches of its own that the spread of all benchmarks counts for, where there are many benchmarks. Tried on 60
 launches of identical code beside a busy process; `suite gate selftest` shows what comes of it."""
 MEDIAN_OVER_MEAN = 1.2533
 """Standard error of a normal sample's median over that of its mean."""
@@ -62,12 +62,12 @@ class _Spread:
 
 
 def effects(of_benchmarks: Sequence[Sequence[Sequence[float]]]) -> list[Effect]:
-    """An effect for each benchmark from its log-ratios, by launch and round.
+    """Return an effect for each benchmark from its log-ratios, by launch and round.
 
     Raises ValueError for a benchmark of fewer than two launches or with a launch of fewer than two rounds.
     """
     spreads = [_spread([np.asarray(launch, dtype=float) for launch in launches]) for launches in of_benchmarks]
-    return [_effect(one, spreads) for one in spreads]
+    return [_effect(spread, spreads) for spread in spreads]
 
 
 def _spread(launches: Sequence[NDArray[np.float64]]) -> _Spread:
@@ -92,24 +92,25 @@ def _spread(launches: Sequence[NDArray[np.float64]]) -> _Spread:
     )
 
 
-def _effect(one: _Spread, of_all: Sequence[_Spread]) -> Effect:
-    """Moderated as in G. K. Smyth, Linear models and empirical Bayes methods, Statistical Applications in Genetics and
-    Molecular Biology 3 (2004), but by the excess over the rounds' own spread, which differs between benchmarks."""
-    if one.of_a_round == 0:  # Most rounds are equal to a clock's tick. What its own launches show is then all there is.
-        return Effect(estimate=one.estimate, error=math.sqrt(one.between / one.rounds), freedom=one.launches - 1)
-    shared = min(SHARED_LAUNCHES, sum(spread.launches - 1 for spread in of_all) - (one.launches - 1))
-    freedom = shared + one.launches - 1
+def _effect(own: _Spread, of_all: Sequence[_Spread]) -> Effect:
+    """Moderate the spreads as in G. K. Smyth, Linear models and empirical Bayes methods, Statistical Applications in
+    Genetics and Molecular Biology 3 (2004), but by the excess over the rounds' own spread, which differs between
+    benchmarks."""
+    if own.of_a_round == 0:  # Most rounds are equal to a clock's tick. What its own launches show is then all there is.
+        return Effect(estimate=own.estimate, error=math.sqrt(own.between / own.rounds), freedom=own.launches - 1)
+    shared = min(SHARED_LAUNCHES, sum(spread.launches - 1 for spread in of_all) - (own.launches - 1))
+    freedom = shared + own.launches - 1
     # Not their mean: of a benchmark whose rounds hardly differ the excess has no bounds, and would hide all others.
     common = float(np.median([spread.excess / _median_excess(spread.launches - 1) for spread in of_all]))
-    excess = (shared * common + (one.launches - 1) * one.excess) / freedom
+    excess = (shared * common + (own.launches - 1) * own.excess) / freedom
     return Effect(
-        estimate=one.estimate,
-        error=math.sqrt(max(1.0, excess) * one.of_a_round / one.rounds),
+        estimate=own.estimate,
+        error=math.sqrt(max(1.0, excess) * own.of_a_round / own.rounds),
         freedom=freedom,
     )
 
 
 def _median_excess(freedom: int) -> float:
-    """Median of a chi-square over its degrees of freedom (E. B. Wilson and M. M. Hilferty, PNAS 17, 1931): what half of
-    all benchmarks stay below where launches do not differ."""
+    """Return the median of a chi-square over its degrees of freedom (E. B. Wilson and M. M. Hilferty, PNAS 17, 1931):
+    what half of all benchmarks stay below where launches do not differ."""
     return (1 - 2 / (9 * freedom)) ** 3

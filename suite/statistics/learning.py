@@ -1,4 +1,4 @@
-"""Learning curves, read after the run: what a level cost, what a budget bought, and whether it lasted.
+"""Learning curves, read after the run: the cost of a level, the gain of a budget, and whether it lasted.
 
 A curve is two series of one length, an evaluation each: what had been spent by then, in completions, tokens, seconds or
 joules, and the score. Nothing is interpolated or smoothed: between two evaluations nobody looked.
@@ -19,7 +19,7 @@ WORTH = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Arrivals:
-    """How many runs reached a level, and at what spend half of all runs had: those that never did count too."""
+    """Runs that reached a level, and the spend at which half of all runs had: those that never did count too."""
 
     arrived: int
     runs: int
@@ -28,7 +28,7 @@ class Arrivals:
 
 
 def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float | None:
-    """What was spent at the first evaluation with a value of at least the threshold; None where there is none.
+    """Return the spend at the first evaluation with a value of at least the threshold; None where there is none.
 
     Too late by up to the spend between two evaluations, so curves are compared that were evaluated equally often. And
     one lucky evaluation suffices: at_budget and is_collapsed say whether the level was held.
@@ -41,7 +41,7 @@ def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float
 
 
 def arrivals(spends: Sequence[float | None]) -> Arrivals:
-    """Sums up to_threshold over the runs of an arm. A median of those that arrived alone would favour an arm whose slow
+    """Sum up to_threshold over the runs of an arm. A median of those that arrived alone would favour an arm whose slow
     runs never do.
 
     Raises ValueError for no runs, or a spend that is negative or no number.
@@ -59,7 +59,7 @@ def arrivals(spends: Sequence[float | None]) -> Arrivals:
 
 
 def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | None:
-    """The value of the last evaluation at which no more than the budget had been spent; None before the first.
+    """Return the value of the last evaluation at which no more than the budget had been spent; None before the first.
 
     Not the best by then: whoever picks that has chosen by the very score that is reported.
     """
@@ -71,13 +71,13 @@ def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | Non
 
 
 def worst_drawdown(values: ArrayLike) -> float:
-    """The largest fall from an earlier maximum to a later value; 0 for a curve that never falls."""
+    """Return the largest fall from an earlier maximum to a later value; 0 for a curve that never falls."""
     reached = _series(values, "values")
     return float((np.maximum.accumulate(reached) - reached).max())
 
 
 def is_collapsed(values: ArrayLike, *, worth: float = WORTH, kept: float = KEPT) -> bool:
-    """Whether the last value is below `kept` of the curve's own best, and that best was at least `worth`.
+    """Return whether the last value is below `kept` of the curve's own best, and that best was at least `worth`.
 
     For scores from 0 up. A simple rule: a run that fell and recovered is not collapsed (worst_drawdown shows it), one
     that fell by a third is not either, and one that never learned has nothing to lose. Only the last evaluation is
@@ -91,7 +91,7 @@ def is_collapsed(values: ArrayLike, *, worth: float = WORTH, kept: float = KEPT)
 
 
 def expected_best(trials: ArrayLike, k: int) -> float:
-    """What the best of k tuning trials is expected to score, from the scores of n ≥ k trials.
+    """Return the expected score of the best of k tuning trials, from the scores of n ≥ k trials.
 
     The expected maximum of k draws with replacement from the trials' own distribution, as J. Dodge et al. report it in
     Show Your Work (arXiv 1909.03004). So arms that were tuned with different effort are compared at equal k.
@@ -99,7 +99,7 @@ def expected_best(trials: ArrayLike, k: int) -> float:
     It comes out too low, the more so the closer k is to n: some draws repeat a trial. Draws without replacement have no
     such bias (R. Tang et al., arXiv 2004.13705), but at k = n they are the best trial seen and nothing else. J. Dodge
     et al. compared both (arXiv 2110.00613): the unbiased one varies most, and misleads more often about which of two
-    models is better, which is what is asked here. With equal k and n all arms are too low.
+    models is better, which is the question here. With equal k and n all arms are too low.
 
     Raises ValueError unless 1 <= k <= n: beyond n the trials know nothing.
     """

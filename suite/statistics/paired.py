@@ -1,4 +1,4 @@
-"""The one rule by which an arm is held against another: a page, a claim and the gate all ask here.
+"""The one rule by which an arm is compared with another: a page, a claim and the gate all ask here.
 
 Runs of one seed share their base model, their prompts and the order of both, and windows of one text share the text, so
 what a pair has in common cancels in its difference. The rule, in order:
@@ -34,7 +34,7 @@ ALPHA = 0.05
 SHARE_MARGIN = 0.02
 """Two points of accuracy, about what published tables of attention variants tell apart."""
 NATS_MARGIN = 0.02
-"""Of a loss a token: two percent of perplexity."""
+"""Margin of a loss a token: two percent of perplexity."""
 ALL_BUT = 0.01
 """Two arms as near to the best that can be reached tell nothing apart."""
 ABOVE_CHANCE = 0.02
@@ -44,7 +44,7 @@ MOST_FLIPPED = 40
 
 
 class Outcome(StrEnum):
-    """What the pairs allow to be said of the first arm."""
+    """The statement on the first arm that the pairs allow."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -67,7 +67,7 @@ class Comparison:
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
     bounds: tuple[float | None, float | None] = (None, None)
-    """What guessing reaches, and the best that can be reached."""
+    """The level of guessing, and the best that can be reached."""
     margin: float | None = None
     """The smallest difference that matters; None where nobody has said one, so that nothing is called alike."""
     adjusted_p: float | None = None
@@ -81,7 +81,7 @@ class Comparison:
     @functools.cached_property
     def differences(self) -> tuple[float, ...]:
         """Return the first arm less the second, pair by pair."""
-        return tuple(one - other for one, other in zip(self.ours, self.theirs, strict=True))
+        return tuple(ours - theirs for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
     @property
     def mean(self) -> float:
@@ -194,8 +194,13 @@ def changes(
 
 def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """Return the same comparisons, those of one table, with Holm's correction over all that were tested."""
-    adjusted = iter(holm([one.p for one in comparisons if one.is_tested and one.p is not None]))
-    return [replace(one, adjusted_p=next(adjusted)) if one.is_tested else one for one in comparisons]
+    adjusted = iter(
+        holm([comparison.p for comparison in comparisons if comparison.is_tested and comparison.p is not None])
+    )
+    return [
+        replace(comparison, adjusted_p=next(adjusted)) if comparison.is_tested else comparison
+        for comparison in comparisons
+    ]
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:

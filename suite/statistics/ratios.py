@@ -1,7 +1,7 @@
 """A ratio of two sums over clusters: loss a word over windows of text, which do not hold equally many words.
 
-The mean of the clusters' own ratios would count a window of three words as much as one of a hundred. Of the ratio of
-the sums, what a cluster moves it by is linear to first order (Cochran, Sampling Techniques, 3rd edition, chapter 6, the
+The mean of the clusters' own ratios would count a window of three words as much as one of a hundred. A
+cluster moves the ratio of the sums linearly to first order (Cochran, Sampling Techniques, 3rd edition, chapter 6, the
 ratio estimate's variance), and Student's t of these is its interval. With a few clusters both are approximate.
 """
 
@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 
 def ratio_by_cluster(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """R + n (y - R x) / sum x of each cluster, with R = sum y / sum x: values whose mean is the ratio of the sums.
+    """Return R + n (y - R x) / sum x of each cluster, with R = sum y / sum x: values whose mean is the ratio of the
+    sums.
 
     suite.statistics.seeds.mean_of_seeds of them is its interval, and of the differences of two such lists over the same
     clusters that of the difference of their ratios. Raises ValueError unless both have as many finite numbers, at

@@ -32,7 +32,8 @@ def median(scores: ArrayLike) -> Numbers:
 
 
 def iqm(scores: ArrayLike) -> Numbers:
-    """Interquartile mean: the mean of the middle half of all runs × tasks, less a quarter, rounded down, at each end.
+    """Return the interquartile mean: the mean of the middle half of all runs × tasks, less a quarter, rounded down, at
+    each end.
 
     Equal to scipy.stats.trim_mean(scores, 0.25, axis=None). Of three scores or fewer nothing is trimmed.
     """
@@ -45,7 +46,7 @@ def iqm(scores: ArrayLike) -> Numbers:
 
 
 def optimality_gap(scores: ArrayLike, gamma: float = 1.0) -> Numbers:
-    """By how much the scores fall short of gamma in the mean, those above it counting as gamma. Lower is better."""
+    """Return the mean shortfall of the scores from gamma, those above it counting as gamma. Lower is better."""
     matrix = _matrix(scores)
     return np.asarray(gamma - np.minimum(matrix, gamma).reshape(*matrix.shape[:-2], -1).mean(axis=-1))
 
@@ -57,7 +58,8 @@ def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Numbers:
 
 
 def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Numbers:
-    """P(X > Y): how often a run of x beats a run of y on the same task, ties counting half, in the mean over tasks.
+    """Return P(X > Y), the share of pairs in which a run of x beats a run of y on the same task, ties counting half, in
+    the mean over tasks.
 
     Mann and Whitney's U over the number of pairs. x and y may have different numbers of runs. It says nothing about by
     how much, and 0.5 is what equals give.
@@ -84,7 +86,7 @@ class Estimate:
     level: float
     """The confidence asked for. With few runs less is reached, as stratified_bootstrap says."""
     runs: int
-    """Of the matrix with the fewest."""
+    """Runs of the matrix with the fewest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,8 @@ class Profile:
 def stratified_bootstrap(
     statistic: Statistic, *scores: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Estimate:
-    """The statistic of one matrix, or of several, with a percentile interval over other runs on these same tasks.
+    """Return the statistic of one matrix, or of several, with a percentile interval over other runs on these same
+    tasks.
 
     Runs are drawn again within each task by itself, and in each matrix by itself: for bands of curves and for profiles.
     Arms are compared by suite.statistics.paired. The same seed gives the same interval. A statistic with a setting is
@@ -114,7 +117,7 @@ def stratified_bootstrap(
 
     Raises ValueError for a matrix that is empty, ragged, not finite, or has fewer than two runs.
     """
-    matrices = [_runs(one) for one in scores]
+    matrices = [_runs(matrix) for matrix in scores]
     if not matrices:
         raise ValueError("scores must hold at least one matrix; got none")
     generator = _generator(level, resamples, seed)

@@ -1,4 +1,4 @@
-"""What a handful of seeds says of a mean: Student's t, which a bootstrap of so few falls short of.
+"""The mean of a handful of seeds by Student's t, which a bootstrap of so few falls short of.
 
 The percentile bootstrap of suite.statistics.scores holds a mean of five normal scores in 85 % of cases where 95 % was
 asked for; t holds it in 95 %. Of shares near 0 or 1, which are not normal, both are approximate.
@@ -14,7 +14,7 @@ from suite.statistics.student import t_quantile
 
 
 def mean_of_seeds(values: Sequence[float], *, level: float = 0.95) -> Estimate:
-    """The mean and its interval; of paired seeds give their differences.
+    """Return the mean and its interval; of paired seeds give their differences.
 
     Where all values agree it has no width, which is no proof. Raises ValueError for fewer than two values, or one that
     is not finite.

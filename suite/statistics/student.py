@@ -8,7 +8,7 @@ import math
 
 
 def t_within(t: float, freedom: int) -> float:
-    """P(|T| <= |t|). Raises ValueError for degrees of freedom below 1 or a t that is no number."""
+    """Return P(|T| <= |t|). Raises ValueError for degrees of freedom below 1 or a t that is no number."""
     if freedom < 1 or math.isnan(t):
         raise ValueError(f"freedom must be at least 1 and t a number; got {freedom} and {t}")
     angle = math.atan2(abs(t), math.sqrt(freedom))
@@ -25,13 +25,13 @@ def t_within(t: float, freedom: int) -> float:
 
 
 def t_above(t: float, freedom: int) -> float:
-    """P(T > t), the one-sided p of an observed t."""
+    """Return P(T > t), the one-sided p of an observed t."""
     half = (1 - t_within(t, freedom)) / 2
     return half if t >= 0 else 1 - half
 
 
 def t_quantile(probability: float, freedom: int) -> float:
-    """The t that T stays below with this probability. Raises ValueError unless it is between 0 and 1, exclusive.
+    """Return the t that T stays below with this probability. Raises ValueError unless it is between 0 and 1, exclusive.
 
     By bisection: the distribution is monotone and cheap, and a few dozen halvings reach the last bit.
     """

@@ -1,0 +1,1 @@
+"""Closed forms without torch: shapes, FLOPs, bytes, rooflines, matching of variants, and published numbers."""

@@ -1,6 +1,6 @@
-"""What the closed forms say of an attention case before anything is allocated.
+"""The plan of an attention case by closed forms, before anything is allocated.
 
-The parent process, which holds no torch, refuses here what is wrong in itself; the worker takes its exact quantities
+The parent process, which holds no torch, refuses wrong settings here; the worker takes its exact quantities
 from the same object.
 """
 
@@ -22,7 +22,7 @@ NO_SIZES = ("_target_", "shape", "cache_size", "fixed", "mode", "in_phase")
 
 
 class AttentionPlan:
-    """Settings of one attention case, checked, with its closed forms. Raises ValueError for what is wrong in itself."""
+    """The settings of one attention case, checked, with its closed forms. Raises ValueError for wrong ones."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.phase: str = one_of(settings, "phase", PHASES)
@@ -50,7 +50,7 @@ class AttentionPlan:
         self.attention = in_phase(settings["attention"], self.phase)
         self.hidden_size = geometry.hidden_size
         self.refusal: str | None = None
-        """Why a case that is right in itself cannot be laid out; it then has no shape."""
+        """The reason why a case that is right in itself cannot be laid out; it then has no shape."""
         try:
             self.match = laid_over(match, geometry, self.attention, tp)
         except UnmatchedError as error:
@@ -62,7 +62,8 @@ class AttentionPlan:
         return self.match.shape
 
     def constants(self) -> dict[str, dict[str, float]]:
-        """Exact quantities by span: what a kernel or the layer must compute and move, and what is kept."""
+        """Return exact quantities by span: FLOPs and traffic of the kernel and the layer, and the size of weights and
+        cache."""
         shape, forward = self.shape, self.forward
         kernel: dict[str, float] = {
             "flops": shapes.kernel_flops(shape, forward),
@@ -86,12 +87,12 @@ class AttentionPlan:
         return {"kernel": kernel, "layer": layer, "case": case}
 
     def facts(self) -> dict[str, Any]:
-        """How the variant was laid over the geometry, and computes, for a record's provenance."""
+        """Return the variant's shape over the geometry and its mode, for a record's provenance."""
         facts = {"shape": self.shape.describe(), "mode": self.shape.describe_mode(self.forward)}
-        return {name: told for name, told in {**facts, "match": self.match.described}.items() if told is not None}
+        return {name: fact for name, fact in {**facts, "match": self.match.described}.items() if fact is not None}
 
     def least_bytes(self) -> float:
-        """Weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
+        """Count weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
         forward, element_bytes = self.forward, ELEMENT_BYTES[self.dtype]
         input_elements = forward.batch * forward.query_len * self.hidden_size
         kept = self.shape.parameter_count * element_bytes
@@ -99,11 +100,11 @@ class AttentionPlan:
         return kept + beside + input_elements * element_bytes
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
-        """Least time of one step, which runs every span once."""
-        work = [self.constants()[span] for span in SPANS]
+        """Return the least time of one step, which runs every span once."""
+        costs = [self.constants()[span] for span in SPANS]
         return sum(
-            measured.at(one["traffic_bytes"]).bound_s(flops=one["flops"], traffic_bytes=one["traffic_bytes"])
-            for one in work
+            measured.at(cost["traffic_bytes"]).bound_s(flops=cost["flops"], traffic_bytes=cost["traffic_bytes"])
+            for cost in costs
         )
 
 

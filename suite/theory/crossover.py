@@ -1,4 +1,4 @@
-"""From how many new tokens on a server should re-expand MLA's latent instead of absorbing.
+"""The crossover: the number of new tokens from which a server should re-expand MLA's latent instead of absorbing.
 
 Absorbing does more work for every query-key pair, re-expanding does its extra work once for every token of the context:
 few new tokens favour the first, many the second. Both modes have the same weights and the same outputs.
@@ -22,7 +22,7 @@ Cost = Callable[[LayerShape, Pass], float]
 
 
 def flops_crossover(geometry: Geometry, *, seq_len: int, tp: int = 1, **sizes: int | None) -> int | None:
-    """The fewest new tokens at which re-expanding takes fewer FLOPs of the whole layer, under the causal mask.
+    """Return the fewest new tokens at which re-expanding takes fewer FLOPs of the whole layer, under the causal mask.
 
     `sizes`: MLA's, as the variant's YAML sets them. None where it takes no fewer up to `seq_len`.
     """
@@ -39,7 +39,7 @@ def roofline_crossover(
     tp: int = 1,
     **sizes: int | None,
 ) -> int | None:
-    """The fewest new tokens at which the least time of the whole layer is shorter when re-expanding, or None."""
+    """Return the fewest new tokens at which the least time of the whole layer is shorter when re-expanding, or None."""
 
     def bound_s(shape: LayerShape, forward: Pass) -> float:
         return ceilings.bound_s(flops=layer_flops(shape, forward), traffic_bytes=layer_bytes(shape, forward))

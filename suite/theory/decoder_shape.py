@@ -34,12 +34,12 @@ class DecoderShape:
 
     @property
     def parameter_count(self) -> int:
-        """Embeddings, and the head where it is not they; layers with their two norms; the last norm."""
+        """Parameters of embeddings, a head of its own, layers with their two norms, and the last norm."""
         return self.trunk_parameter_count + self.head_parameter_count
 
     @property
     def head_parameter_count(self) -> int:
-        """What a critic or a reward model does without; 0 where the head is the embeddings."""
+        """Parameters that a critic or a reward model does without; 0 where the head is the embeddings."""
         return 0 if self.ties_embeddings else self.vocab_size * self.hidden_size
 
     @property
@@ -58,7 +58,7 @@ def decoder_shape(
     sizes: Mapping[str, Any], attention: Mapping[str, Any], *, vocab_size: int, where: str, match: str = "heads"
 ) -> DecoderShape:
     """Lay an attention variant over a decoder's sizes. `where`: the settings' group and a dot, as `policy.`; `match`:
-    what every layer shares with other variants' (suite.theory.matching).
+    the quantity that every layer shares with other variants' (suite.theory.matching).
 
     A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`. Latent
     attention laid over it has no biases, whatever it says.

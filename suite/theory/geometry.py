@@ -1,4 +1,4 @@
-"""The published sizes of a model's attention: what a variant is laid over."""
+"""The published sizes of a model's attention, over which a variant is laid."""
 
 import functools
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from suite.theory.rope import Rope, rope_from
 
 ATTENTION_KINDS = ("mha", "gqa", "mqa", "mla")
 UNGROUPED_KINDS = ("mha", "mla")
-"""As many key-value heads as query heads: they follow when the query heads are set."""
+"""Kinds with as many key-value heads as query heads: they follow when the query heads are set."""
 
 
 @dataclass(frozen=True, kw_only=True)

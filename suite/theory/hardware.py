@@ -20,7 +20,7 @@ class Hardware:
     """Peak without sparsity, by torch's dtype name. A dtype the device lacks is absent."""
 
     def ceilings(self, dtype: str) -> Ceilings | None:
-        """Specification ceilings for a dtype, or None where the device does not have it."""
+        """Return the specification's ceilings for a dtype, or None where the device does not have it."""
         peak = self.dense_flops_per_s.get(dtype)
         return None if peak is None else Ceilings(flops_per_s=peak, bytes_per_s=self.bytes_per_s)
 
@@ -32,7 +32,7 @@ def load_hardware(name: str) -> Hardware:
 
 
 def hardware_from(content: Mapping[str, Any]) -> Hardware:
-    """A device from the contents of its file."""
+    """Return a device from the contents of its file."""
     peaks = {
         dtype: content["dense_tflops"][short] * 1e12
         for dtype, short in SPECIFICATION_DTYPES.items()
@@ -59,4 +59,4 @@ def known_hardware() -> tuple[Hardware, ...]:
 def least_times_s(*, flops: float, traffic_bytes: float, dtype: str) -> dict[str, float]:
     """Return the least time for a piece of work on each known device that has the dtype, by its specification."""
     ceilings = {device.name: device.ceilings(dtype) for device in known_hardware()}
-    return {name: one.bound_s(flops=flops, traffic_bytes=traffic_bytes) for name, one in ceilings.items() if one}
+    return {name: peak.bound_s(flops=flops, traffic_bytes=traffic_bytes) for name, peak in ceilings.items() if peak}

@@ -2,7 +2,7 @@
 
 Symbols: c the latent's width, d_n and d_r the parts of a query-key head without and with rotary embedding, d_v the
 value head. Source of the forms: DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C. Which mode is
-cheaper depends on the phase, so each is a variant, and what one deploys changes from phase to phase.
+cheaper depends on the phase, so each is a variant, and a deployment changes from one to another with the phase.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ EXPANDED = "expanded keys and values"
 
 @dataclass(frozen=True, kw_only=True)
 class LatentShape(LayerShape):
-    """What all modes of MLA share: the same weights, and so the same outputs."""
+    """The common part of MLA's modes: the same weights, and so the same outputs."""
 
     q_lora_rank: int | None
     kv_lora_rank: int
@@ -29,10 +29,10 @@ class LatentShape(LayerShape):
     latent_norm: bool
     """The latent is normed before it is cached, as DeepSeek's is."""
     keeps: ClassVar[str] = "the latent"
-    """What the cache keeps, for people."""
+    """The content of the cache, for people."""
     computes: ClassVar[str]
     trains: ClassVar[str] = EXPANDED
-    """How it computes with a cache and, in training, without one, for people."""
+    """The way of computing with a cache and, in training, without one, for people."""
 
     def describe_mode(self, forward: Pass) -> str:
         return self.trains if forward.is_training else f"{self.computes}; the cache keeps {self.keeps}"
@@ -44,7 +44,7 @@ class LatentShape(LayerShape):
 
     @property
     def latent_elements(self) -> int:
-        """What a token leaves behind at least: its latent and the rotary key that all heads share."""
+        """Least elements that a token leaves: its latent and the rotary key that all heads share."""
         return sum(rows.elements for rows in self.latent_rows)
 
     @property
@@ -155,7 +155,7 @@ class ExpandedOnceShape(ExpandedShape):
         return self.expanded_elements * forward.element_bytes
 
     def layer_bytes_per_token(self, forward: Pass) -> int:
-        """The kernel's reads and, in a prefill, the latent written beside them."""
+        """Count the kernel's reads and, in a prefill, the latent written beside them."""
         kept = 0 if forward.is_training else self.cache_bytes_per_token(forward)
         return self.kernel_bytes_per_token(forward) + kept
 
@@ -168,7 +168,7 @@ class ReexpandedShape(ExpandedOnceShape):
     computes = "keys and values expanded again at every step"
 
     def layer_bytes_per_token(self, forward: Pass) -> int:
-        """The latent read, the heads' own keys and values written and read again."""
+        """Count the latent read, the heads' own keys and values written and read again."""
         expanded = 2 * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim) * forward.element_bytes
         return self.cache_bytes_per_token(forward) + expanded
 
@@ -183,26 +183,26 @@ MAY_BE_NONE = ("q_lora_rank", "qk_rope_head_dim")
 
 
 def absorbed_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> AbsorbedShape:
-    """Absorbed MLA over a geometry; see `_sizes` for how it is laid."""
+    """Lay absorbed MLA over a geometry; see `_sizes` for how it is laid."""
     return AbsorbedShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 
 def reexpanded_shape(
     geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None
 ) -> ReexpandedShape:
-    """MLA that re-expands its latent, over a geometry; see `_sizes` for how it is laid."""
+    """Lay MLA that re-expands its latent over a geometry; see `_sizes` for how it is laid."""
     return ReexpandedShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 
 def expanded_once_shape(
     geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None
 ) -> ExpandedOnceShape:
-    """MLA as it is deployed for whole prompts, over a geometry; see `_sizes` for how it is laid."""
+    """Lay MLA as it is deployed for whole prompts over a geometry; see `_sizes` for how it is laid."""
     return ExpandedOnceShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 
 def expanded_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> ExpandedShape:
-    """MLA with an expanded cache, over a geometry; see `_sizes` for how it is laid."""
+    """Lay MLA with an expanded cache over a geometry; see `_sizes` for how it is laid."""
     return ExpandedShape(**_sizes(geometry, tp, latent_norm, sizes))
 
 

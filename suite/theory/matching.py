@@ -1,4 +1,4 @@
-"""What is held equal between variants, so that a comparison is fair: heads, parameters or cache.
+"""Matching of variants by a quantity held equal, so that a comparison is fair: heads, parameters or cache.
 
 - heads: the same hidden width and number of heads; nothing is changed.
 - params: the number of heads moves, at fixed head width, until the layer has nearly as many parameters as MHA on the
@@ -22,7 +22,7 @@ from suite.theory.shapes import LayerShape, grouped_shape
 MATCHES = ("heads", "params", "cache")
 LARGEST_RESIDUAL = 0.15
 MOST_TIMES_THE_HEADS = 4
-"""How far `params` looks: MQA needs twice MHA's heads."""
+"""The most heads that `params` tries: MQA needs twice MHA's."""
 
 BuildShape = Callable[..., LayerShape]
 
@@ -44,7 +44,7 @@ def matched(
 ) -> Match:
     """Lay a variant over a geometry under one of MATCHES. `build` is the variant's shape function.
 
-    Raises ValueError for what is wrong in itself, UnmatchedError where there is no match.
+    Raises ValueError for wrong sizes, UnmatchedError where there is no match.
     """
     if match == "params":
         return _by_parameters(build, geometry, tp, sizes)
@@ -89,14 +89,15 @@ def _by_cache(
 
 
 def _choices(cache_size: str, geometry: Geometry, target: int) -> Sequence[int]:
-    """Sizes to choose from, ascending. Each unit of a size keeps one element at least, so none exceeds the target."""
+    """Return the sizes to choose from, ascending. Each unit of a size keeps one element at least, so none exceeds the
+    target."""
     if cache_size == "kv_heads":
         return [groups for groups in range(1, geometry.num_heads + 1) if geometry.num_heads % groups == 0]
     return range(1, target + 1)
 
 
 def _nearest(choices: Sequence[int], elements: Callable[[int], int], target: int) -> int:
-    """The choice whose cache comes nearest; a cache grows with its size."""
+    """Return the choice whose cache comes nearest; a cache grows with its size."""
     at = bisect_left(choices, target, key=elements)
     around = choices[max(0, at - 1) : at + 1]
     return min(around, key=lambda size: abs(elements(size) - target))

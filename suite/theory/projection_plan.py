@@ -24,7 +24,7 @@ class ProjectionPlan(AttentionPlan):
             self.ceilings = ceilings
 
     def constants(self) -> dict[str, dict[str, float]]:
-        """The closed forms with the ceilings, and the least time that both together allow."""
+        """Return the closed forms with the ceilings, and the least time that both together allow."""
         constants = super().constants()
         for span in SPANS:
             flops, traffic_bytes = constants[span]["flops"], constants[span]["traffic_bytes"]

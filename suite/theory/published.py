@@ -1,8 +1,9 @@
-"""Published figures of attention kernels against the roofline of our closed forms: a check of both.
+"""Published numbers: figures of attention kernels, caches of models, and figures of memory in reinforcement learning.
 
-A kernel can be no faster than the least time that its card allows. Each figure becomes seconds by its source's own way
-of counting, and our bound is divided by these: a closed form that counted too much would push a share above 1. Sizes
-that a source does not state leave only the ceiling that it names; the share is then that of this ceiling.
+Figures of kernels are divided by the roofline of our closed forms, which checks both. A kernel can be no faster than
+the least time that its card allows. Each figure becomes seconds by its source's own way of counting, and our bound is
+divided by these: a closed form that counted too much would push a share above 1. Sizes that a source does not state
+leave only the ceiling that it names; the share is then that of this ceiling.
 
 Our bound counts useful work: exactly the causal triangle, S (S + 1) / 2 pairs where sources take S² / 2, and for a
 training step three times the forward pass where they take 3.5, since their kernels compute the scores again.
@@ -13,24 +14,28 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from suite.configuration.files import choices, read_choice
-from suite.theory.geometry import Geometry, load_geometry
+from suite.configuration.files import choices, read_choice, read_yaml
+from suite.theory.geometry import Geometry, geometry_from, geometry_names, load_geometry
 from suite.theory.latent_shapes import absorbed_shape
 from suite.theory.roofline import Ceilings
 from suite.theory.shapes import LayerShape, Pass, grouped_shape, kernel_bytes, kernel_flops
 
 UNITS = {"tflops": ("TFLOP/s", 1e12), "gbytes_per_s": ("GB/s", 1e9), "us": ("µs", 1e-6)}
-"""How a file calls a number, what people call its unit, and what it is in SI."""
+"""A file's name of a number, people's name of its unit, and the unit in SI."""
 ELEMENT_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1}
 TIMES_FORWARD = {"forward": 1.0, "backward": 2.5, "forward_backward": 3.5}
-"""By FlashAttention's convention (benchmarks/benchmark_flash_attention.py)."""
+"""FLOPs as multiples of the forward pass's, in FlashAttention's convention
+(benchmarks/benchmark_flash_attention.py)."""
+SERVED_BYTES = 2
+"""Bytes of bfloat16, in which all published models are served."""
+NEEDS, PEAK, SAVING = KINDS = ("needs", "peak", "saving")
 ANY_GROUPED_GEOMETRY = "llama-2-7b"
-"""Its sizes are replaced by a figure's own; what is left of it does not count in a kernel."""
+"""Its sizes are replaced by a figure's own; the rest of it does not count in a kernel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What a figure's kernel was given, where its source says so."""
+    """Sizes of a figure's kernel, where its source states them."""
 
     heads: int
     kv_heads: int | None
@@ -50,28 +55,28 @@ class PublishedFigure:
     """`forward`, `backward`, `forward_backward` or `decode`."""
     sizes: Sizes | None
     problem: str
-    """In words, where the sizes are not stated."""
+    """The problem in words, where the sizes are not stated."""
     published: float
     unit: str
     time_s: float | None
-    """What the figure means in seconds."""
+    """The figure in seconds."""
     bound_s: float | None
     """Our least time for the same problem on the same card."""
     share: float
-    """Of the roofline; without sizes, of the ceiling that the source names."""
+    """Share of the roofline; without sizes, of the ceiling that the source names."""
     regime: str
     source: str
     note: str
 
 
 def published_figures() -> list[PublishedFigure]:
-    """Every figure of conf/published, source by source."""
+    """Return every figure of conf/published, source by source."""
     return [figure for name in choices("published") for figure in _of_source(read_choice("published", name))]
 
 
 @functools.cache
 def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
-    """By the specification; `dtype` as its file calls it, so that fp8 has a peak too."""
+    """Return a card's ceilings by its specification; `dtype` by its name there, so that fp8 has a peak too."""
     card = read_choice("hardware", gpu)
     return Ceilings(flops_per_s=card["dense_tflops"][dtype] * 1e12, bytes_per_s=card["mem_bw_gbs"] * 1e9)
 
@@ -79,36 +84,37 @@ def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
 def _of_source(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
     shared = {name: value for name, value in source.items() if name != "results"}
     for result in source["results"]:
-        one = {**shared, **result}
-        (measure,) = (name for name in UNITS if name in one)
-        if "limit" in one:
-            yield _without_sizes(one, measure)
+        figure = {**shared, **result}
+        (measure,) = (name for name in UNITS if name in figure)
+        if "limit" in figure:
+            yield _without_sizes(figure, measure)
         else:
-            yield from (_with_sizes(one, measure, seq_len, value) for seq_len, value in one[measure].items())
+            yield from (_with_sizes(figure, measure, seq_len, value) for seq_len, value in figure[measure].items())
 
 
-def _without_sizes(one: Mapping[str, Any], measure: str) -> PublishedFigure:
-    ceilings = specified_ceilings(one["gpu"], one["dtype"])
-    ceiling = {"compute": ceilings.flops_per_s, "memory": ceilings.bytes_per_s}[one["limit"]]
-    return _figure(one, measure, one[measure], share=one[measure] * UNITS[measure][1] / ceiling, regime=one["limit"])
+def _without_sizes(figure: Mapping[str, Any], measure: str) -> PublishedFigure:
+    ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
+    ceiling = {"compute": ceilings.flops_per_s, "memory": ceilings.bytes_per_s}[figure["limit"]]
+    share = figure[measure] * UNITS[measure][1] / ceiling
+    return _figure(figure, measure, figure[measure], share=share, regime=figure["limit"])
 
 
-def _with_sizes(one: Mapping[str, Any], measure: str, seq_len: int, value: float) -> PublishedFigure:
-    sizes, shape = _laid_out(one, seq_len)
+def _with_sizes(figure: Mapping[str, Any], measure: str, seq_len: int, value: float) -> PublishedFigure:
+    sizes, shape = _lay_out(figure, seq_len)
     rate_or_time = value * UNITS[measure][1]
-    time_s = rate_or_time if measure == "us" else _credited_flops(one["pass"], sizes, shape) / rate_or_time
-    work = _least_work(one["pass"], sizes, shape, ELEMENT_BYTES[one["dtype"]])
-    ceilings = specified_ceilings(one["gpu"], one["dtype"])
+    time_s = rate_or_time if measure == "us" else _credited_flops(figure["pass"], sizes, shape) / rate_or_time
+    work = _least_work(figure["pass"], sizes, shape, ELEMENT_BYTES[figure["dtype"]])
+    ceilings = specified_ceilings(figure["gpu"], figure["dtype"])
     bound_s = ceilings.bound_s(**work)
     regime = ceilings.regime(**work)
     return _figure(
-        one, measure, value, share=bound_s / time_s, regime=regime, sizes=sizes, time_s=time_s, bound_s=bound_s
+        figure, measure, value, share=bound_s / time_s, regime=regime, sizes=sizes, time_s=time_s, bound_s=bound_s
     )
 
 
-def _laid_out(one: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape]:
-    setting = one["setting"]
-    width = setting.get("head_dim", one.get("head_dim"))
+def _lay_out(figure: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape]:
+    setting = figure["setting"]
+    width = setting.get("head_dim", figure.get("head_dim"))
     heads = setting["heads"] if "heads" in setting else setting["hidden"] // width
     kv_heads = None if "latent_of" in setting else setting.get("kv_heads", heads)
     sizes = Sizes(
@@ -117,7 +123,7 @@ def _laid_out(one: Mapping[str, Any], seq_len: int) -> tuple[Sizes, LayerShape]:
         head_dim=width,
         batch=setting["batch"] if "batch" in setting else setting["tokens"] // seq_len,
         seq_len=seq_len,
-        is_causal=one.get("causal", False),
+        is_causal=figure.get("causal", False),
     )
     if kv_heads is None:
         geometry = replace(load_geometry(setting["latent_of"]), num_heads=heads, num_kv_heads=heads)
@@ -132,7 +138,7 @@ def _any_geometry() -> Geometry:
 
 
 def _credited_flops(kind: str, sizes: Sizes, shape: LayerShape) -> float:
-    """What sources divide by the time: written out, not taken from our closed forms, which it is to check."""
+    """Return the FLOPs that sources divide by the time: written out, not by our closed forms, which it is to check."""
     if kind == "decode":
         return 2 * sizes.batch * sizes.heads * sizes.seq_len * (shape.qk_dim + shape.v_dim)
     square = 4 * sizes.batch * sizes.seq_len**2 * sizes.heads * shape.qk_dim
@@ -154,7 +160,7 @@ def _least_work(kind: str, sizes: Sizes, shape: LayerShape, element_bytes: int) 
 
 
 def _figure(
-    one: Mapping[str, Any],
+    figure: Mapping[str, Any],
     measure: str,
     value: float,
     *,
@@ -165,18 +171,83 @@ def _figure(
     bound_s: float | None = None,
 ) -> PublishedFigure:
     return PublishedFigure(
-        kernel=one["kernel"],
-        gpu=one["gpu"],
-        dtype=one["dtype"],
-        kind=one["pass"],
+        kernel=figure["kernel"],
+        gpu=figure["gpu"],
+        dtype=figure["dtype"],
+        kind=figure["pass"],
         sizes=sizes,
-        problem=one.get("problem", ""),
+        problem=figure.get("problem", ""),
         published=value,
         unit=UNITS[measure][0],
         time_s=time_s,
         bound_s=bound_s,
         share=share,
         regime=regime,
-        source=one["source"],
-        note=one.get("note", ""),
+        source=figure["source"],
+        note=figure.get("note", ""),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCache:
+    """The cache of a token in one layer of a published model, and in all of them."""
+
+    name: str
+    variant: str
+    elements: int
+    elements_mha: int
+    layers: int
+    sliding_window: bool
+    """Some layers keep only a window, so the figure is an upper bound."""
+
+    @property
+    def bytes_per_token(self) -> int:
+        return self.elements * self.layers * SERVED_BYTES
+
+    @property
+    def share_of_mha(self) -> float:
+        return self.elements / self.elements_mha
+
+
+@functools.cache
+def published_caches() -> tuple[ModelCache, ...]:
+    """Return every published geometry, the smallest cache first."""
+    geometries = {name: read_choice("geometry", name) for name in geometry_names()}
+    found = [_model(name, settings) for name, settings in geometries.items() if settings["family"] != "synthetic"]
+    return tuple(sorted(found, key=lambda model: model.bytes_per_token))
+
+
+def _model(name: str, settings: Mapping[str, Any]) -> ModelCache:
+    geometry = geometry_from(settings)
+    shape = absorbed_shape(geometry) if geometry.is_latent else grouped_shape(geometry, kv_heads=geometry.num_kv_heads)
+    return ModelCache(
+        name=name,
+        variant=geometry.attention,
+        elements=shape.cache_elements_per_token,
+        elements_mha=grouped_shape(geometry, kv_heads="all").cache_elements_per_token,
+        layers=geometry.num_layers,
+        sliding_window=settings.get("sliding_window") is not None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedMemory:
+    """A published figure of memory, and the axes of a case of ours to stand beside it."""
+
+    kind: str
+    problem: str
+    source: str
+    count: int = 0
+    gpu_gb: int = 0
+    """For `needs`: so many GPUs of so many decimal GB."""
+    peak: str = ""
+    """The peak in the words of its source."""
+    share: float = 0.0
+    """For `saving`."""
+    like: Mapping[str, Any] | None = None
+    """Axes of a comparable case; None where there is none."""
+    note: str = ""
+
+
+def published_memory() -> list[PublishedMemory]:
+    return [PublishedMemory(**figure) for figure in read_yaml("published_rl_memory.yaml")["figures"]]

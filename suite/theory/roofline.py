@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Ceilings:
-    """What a device reaches at best, measured or by specification."""
+    """Rates that a device reaches at best, measured or by specification."""
 
     flops_per_s: float
     bytes_per_s: float
@@ -20,17 +20,17 @@ class Ceilings:
         return self.flops_per_s / self.bytes_per_s
 
     def bound_s(self, *, flops: float, traffic_bytes: float) -> float:
-        """The least time, in seconds."""
+        """Return the least time, in seconds."""
         return max(flops / self.flops_per_s, traffic_bytes / self.bytes_per_s)
 
     def regime(self, *, flops: float, traffic_bytes: float) -> str:
-        """Which ceiling sets the limit: `compute` or `memory`."""
+        """Return the ceiling that sets the limit: `compute` or `memory`."""
         return "compute" if flops / self.flops_per_s > traffic_bytes / self.bytes_per_s else "memory"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredCeilings:
-    """What one device reached, for one dtype and number of threads.
+    """Rates that one device reached, for one dtype and number of threads.
 
     Memory is as fast as the cache level that holds what is read, so the rate is kept by size.
     """
@@ -39,7 +39,8 @@ class MeasuredCeilings:
     bytes_per_s_by_size: Mapping[int, float]
 
     def at(self, traffic_bytes: float) -> Ceilings:
-        """Ceilings for work that touches this much: the best rate of all probes from the largest that fits upwards."""
+        """Return the ceilings for work of this traffic: the best rate of all probes from the largest that fits
+        upwards."""
         fitting = max((size for size in self.bytes_per_s_by_size if size <= traffic_bytes), default=0)
         rates = [rate for size, rate in self.bytes_per_s_by_size.items() if size >= fitting]
         return Ceilings(flops_per_s=self.flops_per_s, bytes_per_s=max(rates))

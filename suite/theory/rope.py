@@ -1,4 +1,4 @@
-"""Rotary frequencies and what long-context scaling makes of them.
+"""Rotary frequencies, plain and scaled for long contexts.
 
 Su et al. (arXiv 2104.09864) for the plain ones; YaRN (Peng et al., arXiv 2309.00071) as DeepSeek-V2 and V3 apply it;
 Llama 3.1's own rule. Scaling changes frequencies at every position, so a model that ships with it always uses it.
@@ -14,18 +14,15 @@ from suite.configuration.values import one_of, positive_number
 
 class Scaling(Protocol):
     def frequencies(self, plain: list[float], theta: float) -> list[float]:
-        """The scaled frequencies, from the plain ones of one head."""
-        ...
+        """Return the scaled frequencies, from the plain ones of one head."""
 
     @property
     def rotation_factor(self) -> float:
         """Factor on cosines and sines."""
-        ...
 
     @property
     def score_factor(self) -> float:
         """Factor on the softmax scale."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +35,11 @@ class Yarn:
     mscale_all_dim: float = 0.0
 
     def frequencies(self, plain: list[float], theta: float) -> list[float]:
-        """Fast pairs stay, slow ones are slowed by the factor, and a ramp over the pairs lies between."""
+        """Keep fast pairs, slow down slow ones by the factor, and blend with a ramp over the pairs between."""
         width = 2 * len(plain)
 
         def pair_that_turns(times: float) -> float:
-            """The pair, as a fraction, that turns so often over the original length."""
+            """Return the pair, as a fraction, that turns so often over the original length."""
             return width * math.log(self.original_max_position / (times * 2 * math.pi)) / (2 * math.log(theta))
 
         low = max(math.floor(pair_that_turns(self.beta_fast)), 0)
@@ -74,7 +71,7 @@ class Llama3:
     score_factor: float = 1.0
 
     def frequencies(self, plain: list[float], theta: float) -> list[float]:
-        """Waves that turn often within the original length stay, long ones are slowed, with a blend between."""
+        """Keep waves that turn often within the original length, slow down long ones, and blend between."""
         return [self._scaled(frequency) for frequency in plain]
 
     def _scaled(self, frequency: float) -> float:
@@ -90,7 +87,7 @@ class Rope:
     scaling: Scaling | None = None
 
     def frequencies(self, width: int) -> list[float]:
-        """Radians a position for each of the `width / 2` pairs."""
+        """Return radians a position for each of the `width / 2` pairs."""
         plain = [self.theta ** (-2 * pair / width) for pair in range(width // 2)]
         return plain if self.scaling is None else self.scaling.frequencies(plain, self.theta)
 
@@ -107,7 +104,7 @@ SCALINGS: Mapping[str, Any] = {"yarn": Yarn, "llama3": Llama3}
 
 
 def rope_from(settings: Mapping[str, Any], where: str) -> Rope:
-    """`rope_theta` and `rope_scaling` of a geometry. Raises ValueError for what is wrong in itself."""
+    """Return the rotary embedding of a geometry's `rope_theta` and `rope_scaling`. Raises ValueError for wrong ones."""
     theta = positive_number(settings, "rope_theta", where=where)
     scaling = settings.get("rope_scaling")
     if scaling is None:

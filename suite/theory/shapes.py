@@ -1,4 +1,4 @@
-"""What one attention layer looks like, and what it must compute, read and keep: the closed forms.
+"""Closed forms of one attention layer: its shape, and the work, traffic and cache that follow from it.
 
 FLOP = 2 x multiply-add. One causal convention throughout: the last query sees every key, so a pass has
 N = Sq * (2 Sk - Sq + 1) / 2 query-key pairs. A kernel that fills the whole Sq x Sk rectangle does more work than it is
@@ -38,7 +38,7 @@ class Pass:
     cache_dtype: str | None = None
     """One of QUANTISED_DTYPES; None keeps the cache in the elements' own type."""
     is_training: bool = False
-    """Forward and backward."""
+    """A training pass is forward and backward."""
 
     @property
     def times_forward(self) -> int:
@@ -78,18 +78,18 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerShape(ABC):
-    """Closed forms that every variant answers. Counts are exact; elements become bytes with the pass's dtype."""
+    """The closed forms of every variant. Counts are exact; elements become bytes with the pass's dtype."""
 
     hidden_size: int
     num_heads: int
     rope: Rope
     rule: str
-    """How the shape was laid over its geometry, for people."""
+    """The rule by which the shape was laid over its geometry, for people."""
     mode: ClassVar[str | None] = None
     """The way in which it computes, of a variant that has several."""
 
     def describe_mode(self, forward: Pass) -> str | None:
-        """The mode in a sentence; None where there is one way only."""
+        """Return the mode in a sentence; None where there is one way only."""
         return self.mode
 
     @property
@@ -105,7 +105,7 @@ class LayerShape(ABC):
     @property
     @abstractmethod
     def cache_rows(self) -> Sequence[Rows]:
-        """What one token leaves in the cache."""
+        """Rows that one token leaves in the cache."""
 
     @property
     def cache_elements_per_token(self) -> int:
@@ -115,11 +115,12 @@ class LayerShape(ABC):
         return sum(rows.bytes(forward) for rows in self.cache_rows)
 
     def kernel_bytes_per_token(self, forward: Pass) -> int:
-        """Keys and values that the kernel reads for each token of the context."""
+        """Return the bytes of keys and values that the kernel reads for each token of the context."""
         return self.cache_bytes_per_token(forward)
 
     def layer_bytes_per_token(self, forward: Pass) -> int:
-        """Least traffic between cache and kernel for each token of the context, the kernel's reads included."""
+        """Return the least traffic between cache and kernel for each token of the context, the kernel's reads
+        included."""
         return self.kernel_bytes_per_token(forward)
 
     @property
@@ -127,24 +128,24 @@ class LayerShape(ABC):
     def parameter_count(self) -> int: ...
 
     def core_flops(self, forward: Pass) -> int:
-        """What the kernel computes in a forward pass: scores and weighted sums."""
+        """Count the kernel's FLOPs in a forward pass: scores and weighted sums."""
         return 2 * forward.batch * self.num_heads * forward.pairs * (self.qk_dim + self.v_dim)
 
     def recomputation_flops(self, forward: Pass) -> int:
-        """What a kernel adds that computes its scores again in the backward pass instead of storing them."""
+        """Count the FLOPs of a kernel that computes its scores again in the backward pass instead of storing them."""
         return 2 * forward.batch * self.num_heads * forward.pairs * self.qk_dim
 
     @abstractmethod
     def projection_flops(self, forward: Pass) -> int:
-        """What the layer computes around the kernel in a forward pass."""
+        """Count the layer's FLOPs around the kernel in a forward pass."""
 
     @abstractmethod
     def describe(self) -> str:
-        """The shape in a line, with its rule."""
+        """Return the shape in a line, with its rule."""
 
 
 def cache_bytes(shape: LayerShape, forward: Pass) -> int:
-    """Bytes one layer keeps for `seq_len` tokens of every sequence."""
+    """Return the bytes that one layer keeps for `seq_len` tokens of every sequence."""
     return forward.batch * forward.seq_len * shape.cache_bytes_per_token(forward)
 
 
@@ -153,7 +154,7 @@ def kernel_flops(shape: LayerShape, forward: Pass) -> int:
 
 
 def kernel_bytes(shape: LayerShape, forward: Pass) -> int:
-    """Least traffic of the kernel: keys and values read once, the queries read and the outputs written."""
+    """Return the least traffic of the kernel: keys and values read once, the queries read and the outputs written."""
     context = forward.batch * forward.seq_len * shape.kernel_bytes_per_token(forward)
     return forward.times_forward * (context + _query_and_output_bytes(shape, forward))
 
@@ -163,7 +164,8 @@ def layer_flops(shape: LayerShape, forward: Pass) -> int:
 
 
 def layer_bytes(shape: LayerShape, forward: Pass) -> int:
-    """Least traffic of the whole layer: the kernel's, what prepares the cache for it, and every parameter read once."""
+    """Return the least traffic of the whole layer: the kernel's, the cache's preparation, and each parameter read
+    once."""
     context = forward.batch * forward.seq_len * shape.layer_bytes_per_token(forward)
     parameters = shape.parameter_count * forward.element_bytes
     return forward.times_forward * (context + _query_and_output_bytes(shape, forward) + parameters)

@@ -4,7 +4,7 @@ MLA reads a smaller cache but computes more for each byte of it. So it wins whil
 arithmetic does: on devices with a low ridge point, with several new tokens a step, with many heads. Tensor parallelism
 shares out GQA's groups and MLA's heads, but each rank keeps MLA's whole latent (GLA's argument, arXiv 2505.21487).
 
-Both sides are an idea of the device at its best, by specification: what a kernel really reaches is for records to say.
+Both sides are an idea of the device at its best, by specification; records have the speed that a kernel really reaches.
 """
 
 import functools
@@ -35,12 +35,12 @@ class Duel:
 
     @property
     def speedup(self) -> float:
-        """How many times as fast as GQA's kernel MLA's can be: above 1 MLA wins."""
+        """Speed of MLA's kernel as a multiple of GQA's: above 1 MLA wins."""
         return self.gqa_s / self.mla_s
 
 
 def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
-    """Least times of one decode step's kernels on one of `tp` ranks.
+    """Return the least times of one decode step's kernels on one of `tp` ranks.
 
     Raises ValueError where `heads` is no multiple of `tp` or of GQA's groups.
     """
@@ -52,7 +52,7 @@ def duel(ceilings: Ceilings, *, heads: int, query_len: int, tp: int) -> Duel:
 
 
 def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:
-    """GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
+    """Return GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
     geometry = sized(heads)
     return grouped_shape(geometry, tp=tp, kv_heads=KV_HEADS), absorbed_shape(geometry, tp=tp)
 
@@ -67,7 +67,7 @@ def exact_quantities(heads: int, tp: int, forward: Pass) -> list[tuple[int, int]
 
 @functools.cache
 def sized(heads: int) -> Geometry:
-    """DeepSeek's sizes with another number of heads. Kept, since a map asks for it a thousand times."""
+    """Return DeepSeek's sizes with another number of heads. Cached, since a map asks for it a thousand times."""
     return replace(load_geometry(SIZES_OF), num_heads=heads, num_kv_heads=heads)
 
 

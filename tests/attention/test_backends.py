@@ -18,9 +18,9 @@ from suite.attention.backends.flex import Flex
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_by_name import SdpaFlash
 from suite.attention.backends.sdpa_folded import SdpaFolded
-from suite.attention.problem import Problem, ValueLies
-from suite.measure.allocator import AllocatorProbe
+from suite.attention.problem import Problem, ValueLayout
 from suite.measure.meter import Meter
+from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import UnsupportedError
 from tests.attention.test_check import prepared
 
@@ -32,7 +32,7 @@ DECODE = Problem(
     seq_len=128,
     qk_dim=40,
     v_dim=32,
-    value_lies=ValueLies.IN_KEY,
+    value_layout=ValueLayout.PREFIX_OF_KEY,
     scale=0.2,
     dtype=torch.float32,
     device=torch.device("cpu"),
@@ -54,7 +54,7 @@ def inputs(problem):
     q = torch.randn(problem.batch, problem.heads, problem.query_len, problem.qk_dim).to(problem.dtype)
     buffer = torch.randn(problem.batch, problem.kv_heads, problem.seq_len, problem.qk_dim + problem.v_dim)
     k, v = buffer.to(problem.dtype).split((problem.qk_dim, problem.v_dim), dim=-1)
-    return (q, k, k[..., : problem.v_dim]) if problem.value_lies is ValueLies.IN_KEY else (q, k, v)
+    return (q, k, k[..., : problem.v_dim]) if problem.value_layout is ValueLayout.PREFIX_OF_KEY else (q, k, v)
 
 
 def operators(backend, problem):
@@ -66,17 +66,17 @@ def operators(backend, problem):
 
 @pytest.mark.parametrize("query_len", [1, 2, 128])
 @pytest.mark.parametrize(
-    ("kv_heads", "v_dim", "value_lies"),
+    ("kv_heads", "v_dim", "value_layout"),
     [
-        (1, 32, ValueLies.IN_KEY),
-        (2, 40, ValueLies.APART),
-        (4, 40, ValueLies.APART),
-        (4, 32, ValueLies.BEHIND_KEY),
-        (4, 8, ValueLies.BEHIND_KEY),
+        (1, 32, ValueLayout.PREFIX_OF_KEY),
+        (2, 40, ValueLayout.SEPARATE),
+        (4, 40, ValueLayout.SEPARATE),
+        (4, 32, ValueLayout.SUFFIX_OF_BUFFER),
+        (4, 8, ValueLayout.SUFFIX_OF_BUFFER),
     ],
 )
-def test_folded_keeps_the_fast_kernel(query_len, kv_heads, v_dim, value_lies):
-    problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, v_dim=v_dim, value_lies=value_lies)
+def test_folded_keeps_the_fast_kernel(query_len, kv_heads, v_dim, value_layout):
+    problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, v_dim=v_dim, value_layout=value_layout)
     ran = operators(SdpaFolded, problem)
     assert FLASH in ran
     assert MATH not in ran
@@ -91,21 +91,21 @@ def test_folded_copies_neither_keys_nor_values_of_a_cache():
     assert "copy_" not in operators(SdpaFolded, DECODE)
 
 
-def test_folded_refuses_a_narrower_value_of_its_own_with_both_widths():
+def test_folded_refuses_a_narrower_value_with_both_widths():
     with pytest.raises(UnsupportedError, match="32 and 40"):
-        SdpaFolded(replace(DECODE, value_lies=ValueLies.APART))
+        SdpaFolded(replace(DECODE, value_layout=ValueLayout.SEPARATE))
 
 
 def test_auto_takes_folded_where_it_fits_and_eager_elsewhere():
     assert choose(DECODE).name == "sdpa_folded"
-    assert choose(replace(DECODE, value_lies=ValueLies.APART)).name == "eager"
+    assert choose(replace(DECODE, value_layout=ValueLayout.SEPARATE)).name == "eager"
 
 
-@pytest.mark.parametrize("value_lies", [ValueLies.APART, ValueLies.BEHIND_KEY])
+@pytest.mark.parametrize("value_layout", [ValueLayout.SEPARATE, ValueLayout.SUFFIX_OF_BUFFER])
 @pytest.mark.parametrize("query_len", [1, 3])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_eager_multiplies_16_bits_in_a_cache_with_room_one_group_at_a_time(value_lies, query_len, dtype):
-    problem = replace(DECODE, batch=2, kv_heads=2, query_len=query_len, value_lies=value_lies, dtype=dtype)
+def test_eager_multiplies_16_bits_in_a_roomy_cache_by_group(value_layout, query_len, dtype):
+    problem = replace(DECODE, batch=2, kv_heads=2, query_len=query_len, value_layout=value_layout, dtype=dtype)
     q, k, v = inputs(problem)
     dense = Eager(problem)(q, k.contiguous(), v.contiguous())
     tolerance = {} if dtype is torch.float32 else {"rtol": 0.02, "atol": 0.02}
@@ -115,10 +115,10 @@ def test_eager_multiplies_16_bits_in_a_cache_with_room_one_group_at_a_time(value
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(("eager_s", "name"), [(0.8, "eager"), (0.95, "sdpa_folded"), (1.7, "sdpa_folded")])
-def test_auto_decodes_16_bits_by_what_is_faster_on_the_very_inputs(monkeypatch, dtype, eager_s, name):
+def test_auto_decodes_16_bits_by_the_faster_on_the_very_inputs(monkeypatch, dtype, eager_s, name):
     monkeypatch.setattr(auto, "least_s", lambda backend, *inputs: {"eager": eager_s, "sdpa_folded": 1.0}[backend.name])
     problem = replace(DECODE, query_len=3, dtype=dtype)
-    chosen = choose(problem).settled(*inputs(problem))
+    chosen = choose(problem).autotuned(*inputs(problem))
     assert chosen.name == name
     assert chosen.form == f"eager tried at {eager_s:.2f} of sdpa_folded's time"
 
@@ -126,7 +126,7 @@ def test_auto_decodes_16_bits_by_what_is_faster_on_the_very_inputs(monkeypatch, 
 @pytest.mark.parametrize(
     "other", [{"dtype": torch.float32}, {"query_len": 128}, {"query_len": 2048, "seq_len": 1 << 20, "heads": 64}]
 )
-def test_auto_tries_neither_in_float32_nor_a_prefill_nor_where_eager_would_store_too_much(other):
+def test_auto_does_not_try_float32_prefills_or_huge_scores(other):
     assert not auto._is_tried(replace(DECODE, **{"dtype": torch.bfloat16, **other}))
 
 
@@ -142,17 +142,17 @@ def test_auto_trains_a_narrower_value_eagerly_up_to_a_length():
     training = replace(DECODE, query_len=128, needs_gradient=True)
     assert choose(training).name == "eager"
     assert choose(replace(training, query_len=513, seq_len=513)).name == "sdpa_folded"
-    assert choose(replace(training, v_dim=40, kv_heads=4, value_lies=ValueLies.APART)).name == "sdpa_folded"
+    assert choose(replace(training, v_dim=40, kv_heads=4, value_layout=ValueLayout.SEPARATE)).name == "sdpa_folded"
 
 
-def test_folded_refuses_a_value_that_is_wider_than_the_key_it_follows():
+def test_folded_refuses_a_value_wider_than_the_key_it_follows():
     with pytest.raises(UnsupportedError, match="48 and 40"):
-        SdpaFolded(replace(DECODE, v_dim=48, value_lies=ValueLies.BEHIND_KEY))
+        SdpaFolded(replace(DECODE, v_dim=48, value_layout=ValueLayout.SUFFIX_OF_BUFFER))
 
 
-@pytest.mark.parametrize("value_lies", [ValueLies.APART, ValueLies.BEHIND_KEY])
-def test_a_single_row_passed_twice_gives_what_it_gives_once(monkeypatch, value_lies):
-    problem = replace(DECODE, kv_heads=4, v_dim=40, value_lies=value_lies, dtype=torch.bfloat16)
+@pytest.mark.parametrize("value_layout", [ValueLayout.SEPARATE, ValueLayout.SUFFIX_OF_BUFFER])
+def test_a_single_row_passed_twice_gives_what_it_gives_once(monkeypatch, value_layout):
+    problem = replace(DECODE, kv_heads=4, v_dim=40, value_layout=value_layout, dtype=torch.bfloat16)
     drawn, outputs = inputs(problem), {}
     for twice in (True, False):
         monkeypatch.setattr(sdpa_folded, "twice_is_faster", lambda dtype, twice=twice: twice)
@@ -166,7 +166,7 @@ def test_a_single_row_passed_twice_gives_what_it_gives_once(monkeypatch, value_l
 
 def test_only_a_single_bfloat16_row_is_ever_passed_twice(monkeypatch):
     monkeypatch.setattr(sdpa_folded, "twice_is_faster", lambda dtype: True)
-    one_row = replace(DECODE, kv_heads=4, v_dim=40, value_lies=ValueLies.APART, dtype=torch.bfloat16)
+    one_row = replace(DECODE, kv_heads=4, v_dim=40, value_layout=ValueLayout.SEPARATE, dtype=torch.bfloat16)
     assert SdpaFolded(one_row).form is not None
     for other in (replace(one_row, dtype=torch.float32), replace(one_row, kv_heads=2), replace(one_row, query_len=2)):
         assert SdpaFolded(other).form is None
@@ -175,11 +175,11 @@ def test_only_a_single_bfloat16_row_is_ever_passed_twice(monkeypatch):
 @needs_compiler
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 @pytest.mark.parametrize("query_len", [1, 3, 128])
-@pytest.mark.parametrize(("kv_heads", "value_lies"), [(1, ValueLies.IN_KEY), (2, ValueLies.APART)])
-def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, value_lies):
+@pytest.mark.parametrize(("kv_heads", "value_layout"), [(1, ValueLayout.PREFIX_OF_KEY), (2, ValueLayout.SEPARATE)])
+def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, value_layout):
     # Uncompiled, which is the same definition: compiling takes seconds a problem, and one test below does it.
     monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
-    problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, value_lies=value_lies)
+    problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, value_layout=value_layout)
     drawn = inputs(problem)
     torch.testing.assert_close(Flex(problem)(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
 
@@ -194,22 +194,22 @@ def test_flex_says_that_it_has_no_compiler(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("query_len", [1, 3, 128])
-@pytest.mark.parametrize("value_lies", [ValueLies.IN_KEY, ValueLies.BEHIND_KEY])
-def test_a_kernel_by_name_is_the_folded_form_with_that_kernel_alone(query_len, value_lies):
-    problem = replace(DECODE, query_len=query_len, value_lies=value_lies)
+@pytest.mark.parametrize("value_layout", [ValueLayout.PREFIX_OF_KEY, ValueLayout.SUFFIX_OF_BUFFER])
+def test_a_kernel_by_name_is_the_folded_form_with_it_alone(query_len, value_layout):
+    problem = replace(DECODE, query_len=query_len, value_layout=value_layout)
     drawn = inputs(problem)
-    backend = SdpaFlash(problem).settled(*drawn)
+    backend = SdpaFlash(problem).autotuned(*drawn)
     assert torch.equal(backend(*drawn), SdpaFolded(problem)(*drawn))
     ran = operators(SdpaFlash, problem)
     assert FLASH in ran
     assert MATH not in ran
 
 
-def test_a_kernel_by_name_refuses_in_torchs_words_where_it_would_fall_back():
+def test_a_kernel_by_name_refuses_in_torchs_words():
     q, k, _ = inputs(DECODE)
     k = k.mT.contiguous().mT  # columns apart: the flash kernel wants them side by side
     with pytest.raises(UnsupportedError, match=r"^sdpa_flash: torch has no such kernel for this problem\. .*stride"):
-        SdpaFlash(DECODE).settled(q, k, k)
+        SdpaFlash(DECODE).autotuned(q, k, k)
 
 
 def test_what_cannot_be_compiled_is_a_reason(monkeypatch):
@@ -219,17 +219,17 @@ def test_what_cannot_be_compiled_is_a_reason(monkeypatch):
     monkeypatch.setattr(compiled_eager, "compiled", lambda function: compiled)
     monkeypatch.setattr(CompiledEager, "check", lambda self, problem: None)
     with pytest.raises(UnsupportedError, match=r"compiled_eager cannot be compiled .* \(out of shared memory\)$"):
-        CompiledEager(DECODE).settled(*inputs(DECODE))
+        CompiledEager(DECODE).autotuned(*inputs(DECODE))
 
 
 @needs_compiler
-def test_compiled_eager_computes_what_eager_does_and_is_compiled_once_before_it_is_timed():
+def test_compiled_eager_computes_as_eager_and_is_compiled_once():
     problem = replace(DECODE, query_len=3)
     with torch.inference_mode():
         drawn = inputs(problem)
     graphs_before = counters["stats"]["unique_graphs"]
     with torch.no_grad():
-        backend = CompiledEager(problem).settled(*drawn)
+        backend = CompiledEager(problem).autotuned(*drawn)
     with torch.inference_mode():
         torch.testing.assert_close(backend(*drawn), Eager(problem)(*drawn), rtol=1e-4, atol=1e-5)
     assert counters["stats"]["unique_graphs"] == graphs_before + 1

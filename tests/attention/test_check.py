@@ -27,7 +27,7 @@ def prepared(**changes):
 
 
 def hidden(problem, shift=0):
-    """What a query must not see; a negative shift hides the newest keys too."""
+    """Return the keys that a query must not see; a negative shift hides the newest keys too."""
     visible = torch.ones(problem.query_len, problem.seq_len, dtype=torch.bool)
     return ~visible.tril(problem.seq_len - problem.query_len + shift)
 
@@ -56,7 +56,7 @@ def test_a_wrong_kernel_is_incorrect(way):
         workload.check()
 
 
-def test_a_kernel_that_reads_past_the_length_is_incorrect_even_if_it_hardly_shows():
+def test_a_kernel_that_reads_past_the_length_is_incorrect():
     workload = prepared()
     problem, right = workload.work.problem, workload.work.backend
 
@@ -73,7 +73,7 @@ LARGEST = {"float64": 1e-13, "float32": 1e-5, "bfloat16": 3e-2, "float16": 5e-3}
 
 
 @pytest.mark.parametrize("dtype", LARGEST)
-def test_an_error_just_above_twice_eagers_own_and_the_bound_is_incorrect(dtype):
+def test_an_error_just_above_the_bound_is_incorrect(dtype):
     workload = prepared(dtype=dtype)
     problem = workload.work.problem
 
@@ -93,7 +93,7 @@ def test_an_error_just_above_twice_eagers_own_and_the_bound_is_incorrect(dtype):
 
 
 @pytest.mark.parametrize("dtype", LARGEST)
-def test_a_layer_that_is_off_by_just_more_than_the_bound_is_incorrect(dtype):
+def test_a_layer_off_by_just_more_than_the_bound_is_incorrect(dtype):
     workload = prepared(dtype=dtype)
     layer, right = workload.work.layer, workload.work.layer.output
     layer.output = lambda o_BHSv: right(o_BHSv) * (1 + 0.9 * LARGEST[dtype])
@@ -103,7 +103,7 @@ def test_a_layer_that_is_off_by_just_more_than_the_bound_is_incorrect(dtype):
         workload.check()
 
 
-def test_a_factor_on_the_scores_that_is_off_by_more_than_rounding_is_incorrect():
+def test_a_score_factor_off_by_more_than_rounding_is_incorrect():
     workload = prepared()
     workload.work.layer.scale *= 1 + 3e-13
     with pytest.raises(IncorrectError, match="factor on the scores"):
@@ -136,7 +136,7 @@ def test_mla_without_rotary_part_and_norm_passes_too(attention, phase, query_len
 
 
 @pytest.mark.parametrize("backend", ["flash_mla", "flashinfer"])
-def test_a_kernel_for_a_latent_and_its_rotary_part_refuses_a_latent_alone(backend):
+def test_a_kernel_for_latent_and_rotary_part_refuses_one_alone(backend):
     sizes = {"kv_lora_rank": 512, "qk_rope_head_dim": 0}
     wide = {**read_choice("attention", "mla"), **sizes}
     workload = AttentionWorkload({**settings(dtype="bfloat16", seq_len=64, backend=backend), "attention": wide})
@@ -150,7 +150,7 @@ def test_folded_kernels_are_right_backwards_too(attention, dtype):
     assert prepared(attention=attention, phase="train", dtype=dtype, backend="sdpa_folded").check()
 
 
-def test_a_rotary_key_wider_than_the_value_leaves_room_for_the_window():
+def test_a_rotary_key_wider_than_the_value_leaves_room():
     wide = {**read_choice("attention", "mla_expanded"), "qk_rope_head_dim": 24, "v_head_dim": 8}
     workload = AttentionWorkload({**settings(phase="train", backend="sdpa_folded"), "attention": wide})
     workload.prepare()
@@ -158,7 +158,7 @@ def test_a_rotary_key_wider_than_the_value_leaves_room_for_the_window():
 
 
 @pytest.mark.parametrize("seq_len", [200, 600])
-def test_the_kernel_whose_gradients_are_checked_is_the_one_that_is_timed(seq_len):
+def test_the_kernel_whose_gradients_are_checked_is_timed(seq_len):
     work = prepared(phase="train", seq_len=seq_len).work
     assert type(work.checked_backend) is type(work.backend)
     assert work.backend.name == ("eager" if seq_len == 200 else "sdpa_folded")
@@ -166,7 +166,7 @@ def test_the_kernel_whose_gradients_are_checked_is_the_one_that_is_timed(seq_len
 
 
 @pytest.mark.parametrize(("attention", "letter"), [("gqa", "q"), ("gqa", "k"), ("gqa", "v"), ("mla_absorbed", "k")])
-def test_a_wrong_gradient_is_incorrect_though_the_output_is_right(attention, letter):
+def test_a_wrong_gradient_behind_a_right_output_is_incorrect(attention, letter):
     workload = prepared(attention=attention, phase="train")
     right = workload.work.checked_backend
 
@@ -186,7 +186,7 @@ def test_the_gradient_of_a_key_that_is_the_value_too_holds_both():
     assert only_value.sum() == 2 * problem.v_dim
 
 
-def test_at_a_long_context_a_plain_sum_passes_and_one_key_left_out_does_not():
+def test_at_a_long_context_one_key_left_out_does_not_pass():
     workload = prepared(seq_len=16384, backend="sdpa")
     assert workload.check()
     problem, left_out = workload.work.problem, torch.zeros(1, 16384, dtype=torch.bool)
@@ -212,7 +212,7 @@ def test_streamed_keys_give_what_all_keys_at_once_give(monkeypatch):
     assert check.relative_error(check.reference_rows(q, k, v, visible, 0.2), whole) < 1e-14
 
 
-def test_every_row_is_compared_below_so_many_scores_and_some_from_there_on():
+def test_every_row_is_compared_up_to_so_many_scores():
     problem = replace(prepared(phase="prefill").work.problem, heads=16, seq_len=2048)
     few, many = (replace(problem, query_len=count) for count in (2047, 2048))
     chance = torch.Generator().manual_seed(0)
@@ -220,7 +220,7 @@ def test_every_row_is_compared_below_so_many_scores_and_some_from_there_on():
     assert len(check._positions(many, chance)) <= 64
 
 
-def test_sampled_rows_of_a_long_prefill_hold_its_ends_and_its_middle(monkeypatch):
+def test_sampled_rows_of_a_long_prefill_hold_ends_and_middle(monkeypatch):
     monkeypatch.setattr(check, "WHOLE_BELOW_SCORES", 1)
     problem = replace(
         prepared(attention="mla_absorbed", phase="prefill").work.problem, heads=16, query_len=1000, seq_len=1000

@@ -137,7 +137,7 @@ def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens, dty
 
 @pytest.mark.parametrize("variant", ["mla", "mla_yarn"])
 @pytest.mark.parametrize("dtype", BOUNDS)
-def test_absorbed_decoding_goes_on_from_what_a_deployed_prefill_keeps(variant, dtype):
+def test_absorbed_decoding_goes_on_from_a_deployed_prefill(variant, dtype):
     prefill, decode = layer_of(variant.replace("mla", "mla_deployed"), dtype), layer_of(variant, dtype)
     x_BSD = torch.randn(2, 9, 64, generator=torch.Generator().manual_seed(5), dtype=torch.float64).to(dtype)
     cache = prefill.new_cache(a_pass(9, 9))
@@ -166,7 +166,7 @@ def test_gqa_with_a_key_value_head_for_each_query_head_is_mha(backend, dtype):
 
 
 @pytest.mark.parametrize("variant", ALL_SHAPES)
-def test_positions_may_have_gaps_and_a_pass_without_a_cache_equals_one_with(variant):
+def test_positions_may_have_gaps_with_a_cache_and_without(variant):
     layer, positions = layer_of(variant, positions=2000), torch.tensor([0, 1, 2, 700, 701, 1999])
     x_BSD = torch.randn(2, 6, 64, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     backend = SdpaFolded(layer.problem(a_pass(6, 6)))
@@ -175,7 +175,7 @@ def test_positions_may_have_gaps_and_a_pass_without_a_cache_equals_one_with(vari
         assert error(out, by_definition(layer, x_BSD, positions)) < 1e-13
 
 
-def test_without_norm_and_rotary_part_what_is_cached_is_the_projection_itself():
+def test_without_norm_and_rotary_part_the_projection_is_cached():
     layer, x_BSD = layer_of("mla_latent_without_both"), torch.randn(2, 5, 64, dtype=torch.float64)
     cache = layer.new_cache(a_pass(5, 5))
     layer.project(x_BSD, cache, 0)
@@ -184,7 +184,7 @@ def test_without_norm_and_rotary_part_what_is_cached_is_the_projection_itself():
 
 
 @pytest.mark.parametrize("variant", ALL_SHAPES)
-def test_parameters_and_cache_are_as_many_as_the_closed_forms_say(variant):
+def test_parameters_and_cache_are_those_of_the_closed_forms(variant):
     layer, forward_pass = layer_of(variant), a_pass(1, 33)
     assert sum(parameter.numel() for parameter in layer.parameters()) == layer.shape.parameter_count
     assert layer.new_cache(forward_pass).counted_bytes() == cache_bytes(layer.shape, forward_pass)

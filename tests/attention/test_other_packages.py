@@ -1,4 +1,4 @@
-"""How other packages' kernels are called: each stand-in computes what its documentation says, from what it is given.
+"""The calls of other packages' kernels: each stand-in computes what its documentation says, from what it is given.
 
 Whether the packages do, tests/kernels/test_on_device.py tries on a CUDA device.
 """
@@ -16,7 +16,7 @@ from suite.attention.backends.flash_attn import FlashAttn
 from suite.attention.backends.flash_mla import FlashMla
 from suite.attention.backends.flashinfer import FlashInfer
 from suite.attention.check import reference_rows
-from suite.attention.problem import ValueLies, visible_keys
+from suite.attention.problem import ValueLayout, visible_keys
 from tests.attention.test_refusals import ABSORBED, CPU, GQA
 
 SMALL = replace(GQA, batch=2, heads=4, kv_heads=2, seq_len=64, device=CPU)
@@ -116,12 +116,12 @@ def installed(monkeypatch):
 
 
 def drawn(problem):
-    """As a cache with room for 16 more tokens holds them."""
+    """Lay tensors out as in a cache with room for 16 more tokens."""
     torch.manual_seed(0)
     q = torch.randn(problem.batch, problem.query_len, problem.heads, problem.qk_dim).to(problem.dtype).transpose(1, 2)
     size = (problem.batch, problem.kv_heads, problem.seq_len + 16, problem.qk_dim)
     k, v = (torch.randn(size).to(problem.dtype)[:, :, : problem.seq_len] for _ in range(2))
-    return (q, k, k[..., : problem.v_dim]) if problem.value_lies is ValueLies.IN_KEY else (q, k, v)
+    return (q, k, k[..., : problem.v_dim]) if problem.value_layout is ValueLayout.PREFIX_OF_KEY else (q, k, v)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What each backend refuses, and in what words: a table of problems, none of which is set up.
+"""The refusals of each backend, and their words: a table of problems, none of which is set up.
 
 The machine is as each row wants it: a device of compute capability 9.0 with every package, unless it says otherwise.
 """
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from suite.attention.backends import needs
-from suite.attention.problem import Problem, ValueLies
+from suite.attention.problem import Problem, ValueLayout
 from suite.configuration.files import choices, locate, read_choice
 from suite.measure.workload import UnsupportedError
 
@@ -22,12 +22,12 @@ GQA = Problem(
     seq_len=4096,
     qk_dim=128,
     v_dim=128,
-    value_lies=ValueLies.APART,
+    value_layout=ValueLayout.SEPARATE,
     scale=0.09,
     dtype=torch.bfloat16,
     device=CUDA,
 )
-ABSORBED = replace(GQA, kv_heads=1, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY)
+ABSORBED = replace(GQA, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
 PROBLEMS = {
     "GQA": GQA,
     "GQA ragged": replace(GQA, seq_len=4090),
@@ -47,8 +47,10 @@ PROBLEMS = {
     "absorbed float32": replace(ABSORBED, dtype=torch.float32),
     "absorbed 256": replace(ABSORBED, qk_dim=320, v_dim=256),
     "absorbed 1984": replace(ABSORBED, qk_dim=2048, v_dim=1984),
-    "expanded": replace(GQA, kv_heads=32, qk_dim=192, value_lies=ValueLies.BEHIND_KEY),
-    "expanded prefill": replace(GQA, kv_heads=32, qk_dim=192, value_lies=ValueLies.BEHIND_KEY, query_len=4096),
+    "expanded": replace(GQA, kv_heads=32, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER),
+    "expanded prefill": replace(
+        GQA, kv_heads=32, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER, query_len=4096
+    ),
     "narrow value apart": replace(GQA, kv_heads=32, qk_dim=192),
     "width 100": replace(GQA, qk_dim=100, v_dim=100),
 }

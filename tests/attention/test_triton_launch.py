@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from suite.attention.problem import ValueLies
+from suite.attention.problem import ValueLayout
 from suite.attention.triton_launch import Chip, key_parts, launch_for
 from tests.attention.test_refusals import ABSORBED, GQA
 
@@ -14,19 +14,19 @@ SMALL = Chip(multiprocessors=128, shared_bytes=99 << 10)
 
 
 @pytest.mark.parametrize(
-    ("qk_dim", "v_dim", "value_lies", "parts"),
+    ("qk_dim", "v_dim", "value_layout", "parts"),
     [
-        (128, 128, ValueLies.APART, (128, 0)),
-        (192, 128, ValueLies.BEHIND_KEY, (128, 64)),
-        (576, 512, ValueLies.IN_KEY, (512, 64)),
-        (512, 448, ValueLies.IN_KEY, (448, 64)),
-        (40, 24, ValueLies.APART, (32, 8)),
-        (8, 8, ValueLies.APART, (8, 0)),
-        (32, 32, ValueLies.IN_KEY, (32, 0)),
+        (128, 128, ValueLayout.SEPARATE, (128, 0)),
+        (192, 128, ValueLayout.SUFFIX_OF_BUFFER, (128, 64)),
+        (576, 512, ValueLayout.PREFIX_OF_KEY, (512, 64)),
+        (512, 448, ValueLayout.PREFIX_OF_KEY, (448, 64)),
+        (40, 24, ValueLayout.SEPARATE, (32, 8)),
+        (8, 8, ValueLayout.SEPARATE, (8, 0)),
+        (32, 32, ValueLayout.PREFIX_OF_KEY, (32, 0)),
     ],
 )
-def test_a_key_is_scored_in_two_parts_which_are_all_of_it(qk_dim, v_dim, value_lies, parts):
-    assert key_parts(replace(GQA, qk_dim=qk_dim, v_dim=v_dim, value_lies=value_lies)) == parts
+def test_a_key_is_scored_in_two_parts_which_are_all_of_it(qk_dim, v_dim, value_layout, parts):
+    assert key_parts(replace(GQA, qk_dim=qk_dim, v_dim=v_dim, value_layout=value_layout)) == parts
     assert sum(parts) == qk_dim
 
 

@@ -16,8 +16,8 @@ import torch
 
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
-from suite.attention.problem import Problem, ValueLies
-from suite.measure.ceilings import measure_ceilings
+from suite.attention.problem import Problem, ValueLayout
+from suite.measure.devices.ceilings import measure_ceilings
 from suite.statistics.intervals import median_interval, paired_ratio_interval
 from suite.theory.geometry import load_geometry
 from suite.theory.latent_shapes import absorbed_shape
@@ -91,7 +91,7 @@ def drawn(duel: Duel) -> tuple[Problem, tuple[torch.Tensor, ...]]:
         seq_len=duel.seq_len,
         qk_dim=shape.qk_dim,
         v_dim=shape.v_dim,
-        value_lies=ValueLies.APART if grouped else ValueLies.IN_KEY,
+        value_layout=ValueLayout.SEPARATE if grouped else ValueLayout.PREFIX_OF_KEY,
         scale=shape.qk_dim**-0.5,
         dtype=duel.dtype,
         device=torch.device("cpu"),

@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.gate.decision import LEAST_LAUNCHES
-from suite.gate.rounds import AFTER, BEFORE, LEAST_ROUNDS, SAMPLES, Benchmark
+from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
 from suite.gate.selftest import ABOUT, TWO_WORKERS, read_runs
+from suite.gate.side_by_side.rounds import SAMPLES
 from suite.records.record import CorruptRecordError
 from suite.statistics.launches import effects
 from suite.statistics.student import t_quantile

@@ -22,7 +22,7 @@ from importlib.metadata import version
 import torch
 
 from suite.lm.checkpoint.load import load_decoder
-from suite.lm.checkpoint.place import place_of
+from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, sample
 from tests.benchmarks.rivalry import COPIES, NEVER, Row, fastest, generated, in_turns, seeded
@@ -65,7 +65,7 @@ def main() -> None:
 
 def theirs_of(ours: Decoder):
     """transformers' model of the same file. Exits unless its logits are ours."""
-    place = place_of(CHECKPOINT)
+    place = locate_checkpoint(CHECKPOINT)
     theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
     tokens_BS = torch.randint(ours.shape.vocab_size, (2, 128), generator=seeded(1))
     with torch.no_grad():

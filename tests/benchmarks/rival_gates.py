@@ -26,7 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from suite.gate.busy import busy
+from suite.gate.selftest import busy
 from suite.statistics.proportions import wilson
 
 ROOT = Path(__file__).resolve().parents[2]

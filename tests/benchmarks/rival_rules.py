@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.gate.rounds import AFTER, BEFORE, SAMPLES
+from suite.gate.rules.decision import AFTER, BEFORE
 from suite.gate.selftest import TWO_WORKERS, read_runs
+from suite.gate.side_by_side.rounds import SAMPLES
 from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
 from suite.statistics.proportions import wilson

@@ -36,11 +36,11 @@ from suite.configuration.files import read_choice
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, sample
 from suite.lm.tokenizer import END, PAD
-from suite.measure.streams import torch_stream
+from suite.measure.rng import torch_rng
 from suite.rl.base import new_decoder
-from suite.rl.experience import Experience
-from suite.rl.learner import Learnable, Learner
+from suite.rl.learner import Learner, TrainingBatch
 from suite.rl.plan import RlPlan
+from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
 from tests.benchmarks.rivalry import COPIES, NEVER, Row, fastest, generated, in_turns, seeded
 from tests.parity.their_decoder import largest_difference, llama_of, weights_of
@@ -179,12 +179,12 @@ class Both:
         self._rewards_N = torch.randn(COMPLETIONS, generator=seeded(4))
         self._longest = 64
         self._fastest, self.said = fastest(self._trainer.model.eval(), self._prompts)
-        self._learnable = self._scored(sampled(self._ours, self._prompts, self._longest, END, with_entropy=True))
-        self._minibatches = self._theirs(self._learnable)
+        self._batch = self._scored(sampled(self._ours, self._prompts, self._longest, END, with_entropy=True))
+        self._minibatches = self._theirs(self._batch)
 
     def our_update(self) -> Mapping[str, float]:
         self._ours.load_state_dict(self._begin)
-        return self._learner.update(self._learnable, "order")
+        return self._learner.update(self._batch, "order")
 
     def their_update(self) -> dict[str, float]:
         self._trainer.model.load_state_dict(self._begin_theirs)
@@ -197,7 +197,7 @@ class Both:
 
     def their_step(self) -> None:
         """The log-probabilities at sampling take a pass of their own, since 4 minibatches are learnt from a rollout."""
-        trainer, advantages_N = self._trainer, self._learnable.advantages_NT[:, 0]
+        trainer, advantages_N = self._trainer, self._batch.advantages_NT[:, 0]
         trainer.model.load_state_dict(self._begin_theirs)
         found = generated(trainer.model.eval(), self._prompts, self._longest, END, self._fastest)
         prompt_NS = self._prompts.repeated(COPIES).tokens_PS
@@ -224,8 +224,8 @@ class Both:
     def check(self) -> None:
         """Exits unless both updates are the same one: from the first minibatch on in the loss and the gradient, and
         after all of them in how the weights moved."""
-        first = torch.randperm(COMPLETIONS, generator=torch_stream(CPU, "order", 0, "order"))[:MINIBATCH]
-        ours = self._learner.update(self._learnable.rows(first), "first")
+        first = torch.randperm(COMPLETIONS, generator=torch_rng(CPU, "order", 0, "order"))[:MINIBATCH]
+        ours = self._learner.update(self._batch.rows(first), "first")
         theirs = self._updated(self._minibatches[:1])
         apart = {name: abs(ours[name] - theirs[name]) for name in ("policy_loss", "gradient_norm")}
         self.our_update(), self.their_update()
@@ -237,7 +237,7 @@ class Both:
         if any(apart[name] > allowed[name] for name in apart):
             raise SystemExit(f"ours and theirs are not the same update: they differ by {apart}, allowed is {allowed}")
 
-    def _scored(self, samples: Samples) -> Learnable:
+    def _scored(self, samples: Samples) -> TrainingBatch:
         assert samples.entropy_NT is not None
         experience = Experience(
             prompts=self._prompts.repeated(COPIES),
@@ -250,14 +250,14 @@ class Both:
             rewards_N=self._rewards_N,
             scores=[Score(accuracy=0.0, format=0.0)] * COMPLETIONS,
         )
-        return self._learner.scored(experience)[0]
+        return self._learner.compute_advantages(experience)[0]
 
-    def _theirs(self, learnable: Learnable) -> list[dict[str, Tensor]]:
+    def _theirs(self, learnable: TrainingBatch) -> list[dict[str, Tensor]]:
         """The minibatches of our update, as TRL's trainer has them."""
-        order = torch.randperm(COMPLETIONS, generator=torch_stream(CPU, "order", 0, "order"))
+        order = torch.randperm(COMPLETIONS, generator=torch_rng(CPU, "order", 0, "order"))
         return [self._minibatch(learnable.rows(rows)) for rows in order.split(MINIBATCH)]
 
-    def _minibatch(self, rows: Learnable) -> dict[str, Tensor]:
+    def _minibatch(self, rows: TrainingBatch) -> dict[str, Tensor]:
         given = {
             "prompt_ids": rows.prompts.tokens_PS,
             "prompt_mask": torch.ones_like(rows.prompts.tokens_PS),

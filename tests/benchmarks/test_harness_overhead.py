@@ -28,13 +28,15 @@ def test_an_empty_span_under_the_cpu_clock(benchmark):
 
 
 @pytest.mark.benchmark(group="harness: a task's way to the worker and back")
-@pytest.mark.parametrize("stays", [True, False], ids=["to a process that stayed", "to a fork of its own"])
-def test_a_task_that_is_refused_at_once(benchmark, tmp_path, stays):
+@pytest.mark.parametrize("persistent", [True, False], ids=["to a process that stayed", "to a fork of its own"])
+def test_a_task_that_is_refused_at_once(benchmark, tmp_path, persistent):
     task, arguments = UNKNOWN
     with Worker() as worker:
 
         def trip():
-            return list(worker.run(task, arguments, threads=1, complaints=tmp_path / "worker.log", stays=stays))
+            return list(
+                worker.run(task, arguments, threads=1, stderr_log=tmp_path / "worker.log", persistent=persistent)
+            )
 
         trip()  # starts the fork server, which loads torch
         status, reason = benchmark(trip)[-1]["outcome"]

@@ -11,8 +11,8 @@ from suite.compose.compose import compose
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, locate, workload_definition
 from suite.console.record import answer
 from suite.console.summary import summary_by, summary_of
-from suite.gate.pairing import is_judged_by_seed
-from suite.gate.seed_pairs import judging_of
+from suite.gate.rules.fingerprint import is_judged_by_seed
+from suite.gate.stored.seed_pairs import judging_of
 from suite.records.case import comparable, without
 from suite.records.record import Status
 from suite.records.store import read_contents

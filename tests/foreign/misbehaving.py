@@ -28,7 +28,7 @@ class Behaving:
     def facts(self):
         return {"backend": "none"}
 
-    def criticise(self, operators):
+    def warnings(self, operators):
         return []
 
     def check(self):

@@ -3,7 +3,7 @@
 from functools import partial
 
 from suite.console.summary import Summary
-from suite.gate.seed_pairs import Judging, Quantity, mean_share
+from suite.gate.stored.seed_pairs import Judging, Quantity, mean_share
 
 
 class Plan:

@@ -30,7 +30,7 @@ REASONS = {
 
 
 def case_id(*, attention: str = "mla", phase: str = "decode", seq_len: int = 2048, **more: Any) -> str:
-    """As `Case.id` writes it."""
+    """Return an id as `Case.id` writes it."""
     axes = {"workload": "attention", "attention": attention, "geometry": "deepseek-v2-lite", "match": "heads"}
     axes |= {"phase": phase, "seq_len": seq_len, "query_len": 1, "batch": 1, "dtype": "bfloat16", "cache_dtype": "null"}
     return " ".join(f"{name}={value}" for name, value in (axes | more).items())

@@ -12,12 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-from suite.gate import worker
+from suite.gate.side_by_side import worker
 
 CODE = {"light": "light.py"}
 
 
-class Side:
+class Worker:
     def hello(self, tree):
         told = json.loads((Path(tree) / "cases.json").read_text())
         self.cases, self.protocol = told["cases"], told.get("protocol", worker.PROTOCOL)
@@ -78,5 +78,5 @@ def end(how):
 
 
 if __name__ == "__main__":
-    worker.Side = Side
+    worker.Worker = Worker
     worker.main(sys.argv[1])

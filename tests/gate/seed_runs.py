@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from suite.gate.seeds import arm_of
+from suite.gate.stored.seeds import arm_of
 from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.records.rl_metrics import PHASES

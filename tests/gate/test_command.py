@@ -16,8 +16,8 @@ import pytest
 
 from suite import __main__ as command_line
 from suite.gate import command
-from suite.gate.acceptances import ACCEPTED, read_acceptances
-from suite.gate.files import JUDGEMENT, read_judgement
+from suite.gate.output.files import JUDGEMENT, read_judgement
+from suite.gate.rules.acceptances import ACCEPTED, read_acceptances
 from suite.gate.verdict import Outcome
 from suite.records.record import Status
 from suite.records.temporary import remove_abandoned
@@ -57,7 +57,7 @@ def outcomes(folder):
 
 
 @needs_pipes
-def test_identical_code_is_the_same_and_passes_and_nothing_is_written_in_the_checkout(tmp_path, monkeypatch, capsys):
+def test_identical_code_passes_and_leaves_the_checkout_alone(tmp_path, monkeypatch, capsys):
     repo = light(tmp_path / "checkout", {"cases": CASES}, {"cases": CASES})
     digest = repo.digest()
     monkeypatch.chdir(repo.folder)
@@ -73,7 +73,7 @@ def test_identical_code_is_the_same_and_passes_and_nothing_is_written_in_the_che
 
 
 @needs_pipes
-def test_a_slower_case_fails_is_told_to_github_and_passes_once_it_is_accepted(tmp_path, monkeypatch, capsys):
+def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, capsys):
     summary = tmp_path / "summary"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
@@ -131,7 +131,7 @@ def test_what_cannot_be_compared_is_never_green(tmp_path, monkeypatch, capsys, b
 
 
 @needs_pipes
-def test_a_case_that_takes_its_worker_along_is_broken_and_the_others_are_judged(tmp_path, monkeypatch):
+def test_a_case_that_kills_its_worker_is_broken_alone(tmp_path, monkeypatch):
     deaths = {f"{how} in {when}": {when: how} for how in ("exit", "kill") for when in ("build", "sample")}
     names = ["one", *deaths, "two", "three"]
     code, found = judged(
@@ -159,7 +159,7 @@ def test_what_is_inconclusive_passes_unless_it_is_asked_to_fail(tmp_path, monkey
 
 
 @needs_pipes
-def test_ctrl_c_and_a_kill_leave_the_checkout_as_it_was_and_no_worker(tmp_path, monkeypatch):
+def test_ctrl_c_and_a_kill_leave_no_worker_and_no_file(tmp_path, monkeypatch):
     told = {"cases": {"one": {"sample": "hang"}}}
     repo = light(tmp_path / "checkout", told, told)
     digest = repo.digest()
@@ -254,7 +254,7 @@ def test_a_sweep_that_the_working_tree_cannot_compose_is_refused(tmp_path, monke
 
 @needs_pipes
 @pytest.mark.parametrize("arguments", [["--against", "HEAD"], ["selftest", "--out", "out"]])
-def test_reinforcement_learning_is_sent_to_its_stored_records_in_one_sentence(tmp_path, monkeypatch, capsys, arguments):
+def test_reinforcement_learning_is_sent_to_stored_records(tmp_path, monkeypatch, capsys, arguments):
     told = {"cases": CASES | {"course": {"workload": "rl"}}}
     monkeypatch.chdir(light(tmp_path / "checkout", told, told).folder)
     assert called(monkeypatch, *arguments) == 2
@@ -263,7 +263,7 @@ def test_reinforcement_learning_is_sent_to_its_stored_records_in_one_sentence(tm
     assert "got 'gate'" in sentence
 
 
-def test_outside_a_checkout_it_is_refused_and_where_git_fails_it_is_broken(tmp_path, monkeypatch, capsys):
+def test_no_checkout_is_refused_and_a_git_failure_is_broken(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)
     assert called(monkeypatch, "--against", "HEAD") == 2
@@ -294,9 +294,7 @@ def test_judgements_of_one_second_do_not_overwrite_each_other(tmp_path, monkeypa
     assert [command._new_folder(now).name for _ in range(3)] == [f"20261125T120000Z{end}" for end in ("", "-2", "-3")]
 
 
-def test_under_github_no_stored_text_commands_the_runner_and_the_gates_own_annotations_do(
-    tmp_path, monkeypatch, capsys
-):
+def test_no_stored_text_commands_the_runner_of_github(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))

@@ -1,22 +1,39 @@
 """The self-test's own bookkeeping: what is run, what is kept of it and what it comes to. No worker runs here."""
 
 import json
+import signal
+import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from suite.gate import selftest, worker
-from suite.gate.arm import FailedError
-from suite.gate.contest import Contender, Sides
-from suite.gate.rounds import LEAST_ROUNDS, SAMPLES, Benchmark
-from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, SHARES, TWO_WORKERS, Kind, Plan, kinds, noise_of, read_runs
-from suite.gate.selftest_table import table
+from suite.gate import selftest
+from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark
+from suite.gate.selftest import (
+    ABOUT,
+    ONE_PROCESS,
+    RUNS,
+    SHARES,
+    TWO_WORKERS,
+    Kind,
+    Plan,
+    busy,
+    kinds,
+    noise_of,
+    read_runs,
+    table,
+)
+from suite.gate.side_by_side import worker
+from suite.gate.side_by_side.revisions import BenchmarkCase
+from suite.gate.side_by_side.rounds import SAMPLES
+from suite.gate.side_by_side.worker_client import FailedError
 from suite.statistics.proportions import wilson
 from tests.gate.repositories import repository
 
@@ -58,10 +75,10 @@ def test_in_another_repository_the_installed_worker_is_started(tmp_path, monkeyp
     repo = repository(tmp_path / "checkout")
     repo.commit({"a": "b"})
     monkeypatch.chdir(repo.folder)
-    assert selftest._sides(tmp_path).worker == Path(worker.__file__)
+    assert selftest._identical(tmp_path).worker == Path(worker.__file__)
 
 
-def test_kinds_take_turns_in_an_order_that_is_random_and_always_the_same():
+def test_kinds_take_turns_in_one_random_order():
     plan = replace(PLAN, identical_runs=30, slowed_runs=10)
     assert kinds(plan) == kinds(plan)
     assert kinds(plan) != kinds(plan, seed=1)
@@ -101,8 +118,8 @@ def faked(monkeypatch):
         made.append(kind.name)
         return run(form=kind.form, slowed=kind.slowed, index=kind.index)
 
-    monkeypatch.setattr(selftest, "_sides", lambda folder: None)
-    monkeypatch.setattr(selftest, "_expanded", lambda sides, sweep: ([], BENCHMARKS))
+    monkeypatch.setattr(selftest, "_identical", lambda folder: None)
+    monkeypatch.setattr(selftest, "_expanded", lambda identical, sweep: ([], BENCHMARKS))
     monkeypatch.setattr(selftest, "_run", fake_run)
     monkeypatch.setattr(selftest, "environment", lambda: {"machine_id": "one"})
     monkeypatch.setattr(selftest, "commit", dict)
@@ -110,7 +127,7 @@ def faked(monkeypatch):
     return made
 
 
-def test_the_same_command_makes_what_is_missing_and_each_run_once(faked, tmp_path):
+def test_the_same_command_makes_each_missing_run_once(faked, tmp_path):
     said = []
     found = selftest.selftest(PLAN, tmp_path, said.append)
     names = [one.name for one in kinds(PLAN)]
@@ -173,18 +190,18 @@ def test_a_file_of_that_name_that_is_none_of_ours_is_refused(faked, tmp_path, co
         claim(tmp_path)
 
 
-class FakeSides:
-    """Sides that take a while on every clock, the newer one `slowed` longer; or whose cases do not build."""
+@dataclass(frozen=True)
+class FakeRevisions:
+    """Revisions that take a while on every clock, the newer one `slowed` longer; or whose cases do not build."""
 
+    slowed: tuple = (0.0, 0.0)
+    in_one_process: bool = False
     fails = False
     asked = ()
 
-    def __init__(self, slowed, in_one_process, **ignored):
-        self.slowed = slowed
-        type(self).asked = (slowed, in_one_process)
-
     @contextmanager
     def launched(self):
+        type(self).asked = (self.slowed, self.in_one_process)
         yield [SimpleNamespace(ask=lambda do, id, span: self.sample(id.startswith("after")))] * 2
 
     def build(self, *ignored, examine):
@@ -200,13 +217,11 @@ class FakeSides:
 
 @pytest.fixture
 def one_run(monkeypatch, tmp_path):
-    """Make one run with FakeSides and return its line."""
-    monkeypatch.setattr(selftest, "Sides", FakeSides)
-    sides = Sides(trees=(tmp_path, tmp_path), worker=tmp_path, complaints=tmp_path)
-    contenders = [Contender(id="a", settings=({}, {}))]
+    """Make one run with FakeRevisions and return its line."""
+    cases = [BenchmarkCase(id="a", settings=({}, {}))]
 
     def made(kind):
-        return selftest._run(kind, replace(PLAN, seconds=1.0), sides, contenders, BENCHMARKS, tmp_path)
+        return selftest._run(kind, replace(PLAN, seconds=1.0), FakeRevisions(), cases, BENCHMARKS, tmp_path)
 
     return made
 
@@ -214,7 +229,7 @@ def one_run(monkeypatch, tmp_path):
 @pytest.mark.parametrize("form", [TWO_WORKERS, ONE_PROCESS])
 def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form):
     line = one_run(Kind(form=form, slowed=0.1, index=7))
-    assert FakeSides.asked == ((0.0, 0.1), form == ONE_PROCESS)
+    assert FakeRevisions.asked == ((0.0, 0.1), form == ONE_PROCESS)
     assert json.loads(json.dumps(line)) == line
     samples = list(SAMPLES.rows_of((tmp_path / f"{form}-10-0007.parquet").read_bytes()))
     assert len(samples) >= 2 * 2 * LEAST_ROUNDS
@@ -227,19 +242,19 @@ def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path, form)
 
 
 def test_a_run_in_which_everything_breaks_is_a_run_that_says_so(one_run, monkeypatch):
-    monkeypatch.setattr(FakeSides, "fails", True)
+    monkeypatch.setattr(FakeRevisions, "fails", True)
     line = one_run(Kind(form=TWO_WORKERS, slowed=0.0, index=0))
     assert line["broken"] == {"a": "before: it does not build"}
     assert (line["benchmarks"], line["load_1min"], line["cpu_pressure"]) == ([], None, None)
     assert "broken: two_workers-00-0000: before: it does not build" in table([line])
 
 
-def test_noise_is_what_nineteen_of_twenty_identical_runs_stayed_below():
+def test_noise_is_the_95th_percentile_of_identical_runs():
     runs = [run(("same", "faster"), index=n, ratios=(1 + n / 1000, 1 - n / 500)) for n in range(1, 21)]
     assert noise_of(runs) == {("case 0", "layer", "latency_s"): 0.019, ("case 1", "layer", "latency_s"): 0.038}
 
 
-def test_noise_is_learnt_from_identical_code_in_two_workers_alone():
+def test_noise_comes_from_identical_code_in_two_workers_alone():
     runs = [
         run(ratios=(1.5,), slowed=0.05),
         run(ratios=(1.5,), form=ONE_PROCESS),
@@ -254,7 +269,7 @@ def cells(line):
     return [cell.strip() for cell in line.split("  ") if cell.strip()]
 
 
-def test_the_table_counts_runs_and_benchmarks_with_wilsons_intervals():
+def test_the_table_counts_with_wilsons_intervals():
     runs = [
         run(("slower", "slower", "same", "faster"), index=0, measured_s=4.0),
         run(("same", "same", "same", "inconclusive"), index=1, measured_s=9.0),
@@ -278,8 +293,8 @@ def test_the_table_counts_runs_and_benchmarks_with_wilsons_intervals():
     assert share(0, 150) == "0 of 150 (0.0–2.5 %)"  # as published tables have it
 
 
-def test_the_smallest_slowdown_that_can_be_seen_is_told_by_benchmarks():
-    """Of ten runs of each slowdown: how many found it, for three benchmarks."""
+def test_the_table_says_the_smallest_visible_slowdown():
+    """Ten runs of each slowdown, and the number that found it, for three benchmarks."""
     hits = {0.03: (9, 0, 0), 0.05: (10, 9, 8), 0.10: (10, 10, 8)}
     runs = [
         run(["slower" if index < count else "same" for count in counts], slowed=slowed, index=index)
@@ -295,7 +310,7 @@ def test_the_smallest_slowdown_that_can_be_seen_is_told_by_benchmarks():
     assert not any("smallest" in line for line in table([run()]))
 
 
-def test_a_sweep_that_cannot_be_composed_is_refused_with_the_trees_own_words():
+def test_a_sweep_that_does_not_compose_is_refused_in_its_words():
     class Refusing:
         def ask(self, do, **arguments):
             raise FailedError(f"{do} of {arguments['arguments']}: no such sweep")
@@ -307,3 +322,39 @@ def test_a_sweep_that_cannot_be_composed_is_refused_with_the_trees_own_words():
 
     with pytest.raises(ValueError, match=r"^sweep=nope cannot be composed: expand of .*sweep=nope.*: no such sweep$"):
         selftest._expanded(Launching(), "nope")
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_busy_processes_end_with_the_block():
+    me = psutil.Process()
+    before = set(me.children())
+    with suppress(KeyError), busy(2):
+        spinning = set(me.children()) - before
+        assert len(spinning) == 2
+        raise KeyError
+    assert not any(one.is_running() for one in spinning)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
+def test_busy_processes_end_when_their_parent_is_killed():
+    """A machine with one left behind would be slow for whoever comes next."""
+    script = (
+        "import time\nfrom suite.gate.selftest import busy\nwith busy(1):\n    print(1, flush=True)\n    time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert parent.stdout.readline() == b"1\n"
+        (spinning,) = psutil.Process(parent.pid).children()
+        assert spinning.is_running()
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+    _, alive = psutil.wait_procs([spinning], timeout=10)
+    states = [one.status() for one in alive]
+    for one in alive:
+        one.kill()  # where this fails, nothing may be left behind either
+    # Where nobody reaps orphans, what has ended stays as a zombie.
+    assert set(states) <= {psutil.STATUS_ZOMBIE}

@@ -13,7 +13,7 @@ from tests.hostile.attempt import CODES, Attempt, command
 from tests.hostile.mutations import KINDS_OF_FILE, OTHERS, TEXTS
 
 CAN_LOAD = importlib.util.find_spec("transformers") is not None
-LOADED = ("torch", "transformers", "suite.lm.checkpoint.load", "suite.lm.checkpoint.words") if CAN_LOAD else ()
+LOADED = ("torch", "transformers", "suite.lm.checkpoint.load", "suite.lm.checkpoint.tokenizer") if CAN_LOAD else ()
 """As in `tests.hostile.__main__`."""
 UNCHANGED = "nothing changed"
 CONFIG, WEIGHTS, TOKENS, INDEX = "config.json", "model.safetensors", "tokenizer.json", "model.safetensors.index.json"
@@ -90,13 +90,13 @@ def _load() -> int:
     import torch
 
     from suite.lm.checkpoint.load import load_decoder
-    from suite.lm.checkpoint.place import place_of
-    from suite.lm.checkpoint.words import words_of
+    from suite.lm.checkpoint.locate import locate_checkpoint
+    from suite.lm.checkpoint.tokenizer import tokenizer_of
     from suite.measure.workload import UnsupportedError
 
     try:
         load_decoder("hostile", positions=16, dtype=torch.float32, device=torch.device("cpu"))
-        words_of(place_of("hostile"), vocab_size=VOCABULARY).encode("abc")
+        tokenizer_of(locate_checkpoint("hostile"), vocab_size=VOCABULARY).encode("abc")
     except (ValueError, UnsupportedError) as error:
         print(error)
         return 3

@@ -13,7 +13,7 @@ from triton.compiler import ASTSource, compile
 
 from suite.attention import triton_decode
 from suite.attention.backends.triton import JOINED_COLUMNS, SPLITS_AT_ONCE, constants
-from suite.attention.problem import Problem, ValueLies
+from suite.attention.problem import Problem, ValueLayout
 from suite.attention.triton_launch import Chip, launch_for
 
 H100, TARGET = Chip(multiprocessors=132, shared_bytes=227 << 10), GPUTarget("cuda", 90, 32)
@@ -26,17 +26,17 @@ GQA_8 = Problem(
     seq_len=16384,
     qk_dim=128,
     v_dim=128,
-    value_lies=ValueLies.APART,
+    value_layout=ValueLayout.SEPARATE,
     scale=0.09,
     dtype=torch.bfloat16,
     device=torch.device("cuda"),
 )
-ABSORBED = replace(GQA_8, kv_heads=1, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY)
+ABSORBED = replace(GQA_8, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
 PROBLEMS = {
     "MHA": replace(GQA_8, kv_heads=128),
     "GQA-8": GQA_8,
     "MQA": replace(GQA_8, kv_heads=1),
-    "MLA expanded": replace(GQA_8, kv_heads=128, qk_dim=192, value_lies=ValueLies.BEHIND_KEY),
+    "MLA expanded": replace(GQA_8, kv_heads=128, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER),
     "MLA absorbed, 16 heads": replace(ABSORBED, heads=16),
     "MLA absorbed, 32 heads": replace(ABSORBED, heads=32, dtype=torch.float16),
     "MLA absorbed, 128 heads": ABSORBED,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from suite.attention.check import compare
-from suite.attention.problem import Problem, ValueLies
+from suite.attention.problem import Problem, ValueLayout
 from suite.configuration.files import choices, locate, read_choice
 from suite.measure.workload import UnsupportedError
 
@@ -27,12 +27,12 @@ GQA_8 = Problem(
     seq_len=4096,
     qk_dim=128,
     v_dim=128,
-    value_lies=ValueLies.APART,
+    value_layout=ValueLayout.SEPARATE,
     scale=0.09,
     dtype=torch.bfloat16,
     device=torch.device("cuda"),
 )
-ABSORBED = replace(GQA_8, heads=128, kv_heads=1, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY)
+ABSORBED = replace(GQA_8, heads=128, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
 PROBLEMS = {
     "MHA": replace(GQA_8, kv_heads=32),
     "GQA-8": GQA_8,
@@ -49,7 +49,7 @@ PROBLEMS = {
     "MLA absorbed, 16 heads": replace(ABSORBED, heads=16),
     "MLA absorbed, 32 heads": replace(ABSORBED, heads=32),
     "MLA absorbed, 16 heads, float32": replace(ABSORBED, heads=16, dtype=torch.float32),
-    "MLA expanded": replace(GQA_8, heads=16, kv_heads=16, qk_dim=192, value_lies=ValueLies.BEHIND_KEY),
+    "MLA expanded": replace(GQA_8, heads=16, kv_heads=16, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER),
 }
 
 
@@ -62,10 +62,10 @@ def drawn(problem):
         return torch.empty(size, dtype=problem.dtype, device=problem.device).normal_(generator=generator)
 
     q = normal(problem.query_len, problem.heads, problem.qk_dim)
-    if problem.value_lies is ValueLies.APART:
+    if problem.value_layout is ValueLayout.SEPARATE:
         k, v = (normal(problem.seq_len + 16, problem.kv_heads, problem.qk_dim)[:, :, :-16] for _ in range(2))
         return q, k, v
-    own = problem.v_dim if problem.value_lies is ValueLies.BEHIND_KEY else 0
+    own = problem.v_dim if problem.value_layout is ValueLayout.SUFFIX_OF_BUFFER else 0
     kept = normal(problem.seq_len + 16, problem.kv_heads, problem.qk_dim + own)[:, :, :-16]
     return q, kept[..., : problem.qk_dim], kept[..., problem.qk_dim :] if own else kept[..., : problem.v_dim]
 
@@ -76,7 +76,7 @@ def drawn(problem):
 def test_every_backend_agrees_with_float64_or_says_why_it_does_not_run(name, problem):
     inputs = drawn(problem)
     try:
-        backend = locate(read_choice("backend", name)["_target_"])(problem).settled(*inputs)
+        backend = locate(read_choice("backend", name)["_target_"])(problem).autotuned(*inputs)
     except UnsupportedError as error:
         pytest.skip(str(error))
     comparison = compare(backend(*inputs), *inputs, problem, torch.Generator(problem.device).manual_seed(0))

@@ -13,7 +13,7 @@ from suite.attention import triton_launch
 from suite.attention.backends import triton as backend_module
 from suite.attention.backends.triton import Triton
 from suite.attention.check import compare, reference_rows, relative_error
-from suite.attention.problem import Problem, ValueLies, visible_keys
+from suite.attention.problem import Problem, ValueLayout, visible_keys
 from suite.attention.triton_launch import Chip
 
 pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="TRITON_INTERPRET is not 1")
@@ -26,19 +26,19 @@ GQA_8 = Problem(
     seq_len=100,
     qk_dim=128,
     v_dim=128,
-    value_lies=ValueLies.APART,
+    value_layout=ValueLayout.SEPARATE,
     scale=0.09,
     dtype=torch.float32,
     device=torch.device("cpu"),
 )
-ABSORBED = replace(GQA_8, kv_heads=1, qk_dim=576, v_dim=512, value_lies=ValueLies.IN_KEY, batch=1)
+ABSORBED = replace(GQA_8, kv_heads=1, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY, batch=1)
 SHAPES = {
     "MHA": replace(GQA_8, heads=3, kv_heads=3, qk_dim=64, v_dim=64),
     "GQA-8": GQA_8,
     "MLA absorbed": ABSORBED,
-    "MLA expanded": replace(GQA_8, heads=3, kv_heads=3, qk_dim=192, value_lies=ValueLies.BEHIND_KEY),
+    "MLA expanded": replace(GQA_8, heads=3, kv_heads=3, qk_dim=192, value_layout=ValueLayout.SUFFIX_OF_BUFFER),
     "a narrow value behind a key of no power of two": replace(
-        GQA_8, heads=4, kv_heads=2, qk_dim=40, v_dim=24, value_lies=ValueLies.BEHIND_KEY
+        GQA_8, heads=4, kv_heads=2, qk_dim=40, v_dim=24, value_layout=ValueLayout.SUFFIX_OF_BUFFER
     ),
     "a value wider than its key": replace(GQA_8, heads=4, kv_heads=2, qk_dim=24, v_dim=40),
     "odd sizes in the key": replace(ABSORBED, heads=5, qk_dim=30, v_dim=21),
@@ -66,19 +66,19 @@ def drawn(problem, *, spare=3, behind=float("nan")):
     torch.manual_seed(problem.seq_len)
     size = (problem.batch, problem.kv_heads, problem.seq_len + spare)
     widths = {
-        ValueLies.IN_KEY: [problem.qk_dim],
-        ValueLies.BEHIND_KEY: [problem.qk_dim + problem.v_dim],
-        ValueLies.APART: [problem.qk_dim, problem.v_dim],
+        ValueLayout.PREFIX_OF_KEY: [problem.qk_dim],
+        ValueLayout.SUFFIX_OF_BUFFER: [problem.qk_dim + problem.v_dim],
+        ValueLayout.SEPARATE: [problem.qk_dim, problem.v_dim],
     }
-    kept = [torch.randn(*size, width) for width in widths[problem.value_lies]]
+    kept = [torch.randn(*size, width) for width in widths[problem.value_layout]]
     for tensor in kept:
         tensor[:, :, problem.seq_len :] = behind
     views = [tensor.to(problem.dtype)[:, :, : problem.seq_len] for tensor in kept]
     q = torch.randn(problem.batch, problem.query_len, problem.heads, problem.qk_dim).to(problem.dtype).transpose(1, 2)
-    if problem.value_lies is ValueLies.APART:
+    if problem.value_layout is ValueLayout.SEPARATE:
         return q, *views
     (kept,) = views
-    if problem.value_lies is ValueLies.IN_KEY:
+    if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return q, kept, kept[..., : problem.v_dim]
     return q, kept[..., : problem.qk_dim], kept[..., problem.qk_dim :]
 

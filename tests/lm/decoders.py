@@ -3,7 +3,7 @@
 import torch
 
 from suite.configuration.files import read_choice
-from suite.lm.decoder import Decoder, Made
+from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.theory.decoder_shape import decoder_shape
 
 VARIANTS = {
@@ -22,7 +22,7 @@ def decoder(variant="mha", *, dtype=torch.float32, seed=0, of_attention=None, **
     shape = decoder_shape(
         {**read_choice("policy", "small"), **sizes}, attention, vocab_size=VOCABULARY, where="policy."
     )
-    made = Made(dtype=dtype, device=torch.device("cpu"), generator=torch.Generator().manual_seed(seed))
+    made = FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=torch.Generator().manual_seed(seed))
     return Decoder(shape, attention, positions=64, made=made)
 
 

@@ -24,7 +24,7 @@ def test_the_named_policies_have_the_sizes_that_their_files_say(policy, count):
 
 
 @every_variant
-def test_decoding_token_by_token_gives_what_reading_all_at_once_gives(variant):
+def test_decoding_token_by_token_equals_reading_all_at_once(variant):
     model = decoder(variant, dtype=torch.float64)
     given = tokens(3, 9)
     caches = model.new_caches(3, 9)
@@ -36,7 +36,7 @@ def test_decoding_token_by_token_gives_what_reading_all_at_once_gives(variant):
 
 
 @pytest.mark.parametrize("variant", ["mla", "mla_latent", "mla_expanded"])
-def test_a_decoder_of_mla_without_rotary_part_and_norm_trains_what_it_decodes(variant):
+def test_mla_without_rotary_part_and_norm_trains_as_it_decodes(variant):
     model = decoder(variant, dtype=torch.float64, of_attention={"qk_rope_head_dim": 0, "latent_norm": False})
     assert model.parameter_count() == model.shape.parameter_count
     given, caches = tokens(2, 6), model.new_caches(2, 6)
@@ -75,7 +75,7 @@ def test_a_decoder_that_is_absorbed_in_every_phase_is_refused():
         decoder_shape(sizes, absorbed, vocab_size=VOCABULARY, where="policy.")
 
 
-def test_absorbed_mla_trains_expanded_and_decodes_absorbed_with_the_same_weights():
+def test_mla_trains_expanded_and_decodes_absorbed():
     model = decoder("mla", dtype=torch.float64)
     assert model.modes() == {"trained": "ExpandedLatentAttention", "decoded": "AbsorbedLatentAttention"}
     given, caches = tokens(2, 5), model.new_caches(2, 5)

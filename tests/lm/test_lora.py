@@ -20,7 +20,7 @@ def trained(model):
 
 
 @pytest.mark.parametrize("variant", ["gqa", "mla", "mla_latent"])
-def test_a_new_adapter_changes_no_logit_and_is_all_that_training_changes(variant):
+def test_a_new_adapter_changes_no_logit_and_alone_is_trained(variant):
     model, plain = decoder(variant), decoder(variant)
     adapt(model, 2)
     assert torch.equal(logits(model), logits(plain))
@@ -64,7 +64,7 @@ def test_decoding_with_a_cache_is_adapted_too():
     torch.testing.assert_close(decoded, whole)
 
 
-def test_the_base_is_there_without_its_adapters_and_without_weights_of_its_own():
+def test_the_base_shares_weights_and_has_no_adapters():
     model, plain = decoder("mla"), decoder("mla")
     adapt(model, 2)
     base = unadapted(model, decoder("mla", seed=9))

@@ -29,7 +29,7 @@ def every_size_packs(monkeypatch):
 
 @pytest.mark.parametrize("name", SHAPES)
 @torch.no_grad()
-def test_a_packed_copy_reads_a_prompt_and_new_tokens_as_the_decoder_does(name):
+def test_a_packed_copy_decodes_as_the_decoder_does(name):
     model = model_of(name)
     tokens_BS, said = tokens(3, 9), []
     for engine in (model, PackedDecoder(model)):
@@ -62,7 +62,7 @@ def test_a_copy_is_of_the_weights_as_they_are_at_the_rollout(every_size_packs):
     assert not torch.equal(before, sample(model, given, longest=1, generator=None).log_probs_NT)
 
 
-def test_small_decoders_and_what_was_not_measured_sample_by_themselves(monkeypatch):
+def test_small_and_unmeasured_decoders_sample_by_themselves(monkeypatch):
     small = decoder("gqa")
     assert engine_of(small) is small
     monkeypatch.setattr(packed, "PACKED_FROM_BYTES", 0)

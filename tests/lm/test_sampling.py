@@ -41,7 +41,7 @@ def test_the_temperature_is_that_of_the_log_probabilities():
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_tokens_come_as_often_as_the_softmax_at_the_temperature_says(temperature):
+def test_tokens_come_as_often_as_the_tempered_softmax_says(temperature):
     model, given = decoder(), prompts_from([[5, 6, 7]], CPU)
     copies = 20_000
     samples = sample(model, given, copies=copies, longest=1, temperature=temperature, generator=generator(3))
@@ -55,7 +55,7 @@ def test_tokens_come_as_often_as_the_softmax_at_the_temperature_says(temperature
     assert chi_square < freedom + 4 * (2 * freedom) ** 0.5
 
 
-def test_the_entropy_is_that_of_the_distributions_that_were_sampled_from():
+def test_the_entropy_is_that_of_the_sampled_distributions():
     model, given = decoder(dtype=torch.float64), prompts_from([[5, 6, 7]], CPU)
     samples = sample(model, given, longest=5, temperature=0.8, generator=generator(), with_entropy=True)
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_the_entropy_is_that_of_the_distributions_that_were_sampled_from():
     torch.testing.assert_close(samples.entropy_NT, expected, rtol=0, atol=1e-12)
 
 
-def test_one_seed_gives_the_same_completions_and_another_gives_others():
+def test_one_seed_gives_the_same_completions_another_others():
     model, given = decoder(), prompts_from(EQUAL_PROMPTS, CPU)
     first, again, other = (
         sample(model, given, copies=4, longest=10, generator=generator(seed)).tokens_NT for seed in (1, 1, 2)
@@ -121,7 +121,7 @@ def test_a_padded_prompt_is_answered_as_it_is_alone():
         torch.testing.assert_close(alone.log_probs_NT[0], together.log_probs_NT[row, :length], rtol=0, atol=1e-12)
 
 
-def test_a_completion_has_one_end_and_then_padding_or_is_truncated():
+def test_a_completion_has_one_end_then_padding_or_is_truncated():
     model, given = eager_to_end(decoder()), prompts_from(EQUAL_PROMPTS, CPU)
     samples = sample(model, given, copies=16, longest=20, generator=generator())
     assert 0 < samples.is_truncated_N.sum() < 64

@@ -34,14 +34,14 @@ def test_given_tokens_and_padding_are_not_learnt():
     assert learnt_BS.tolist() == [[0, 0, 1, 1, 1], [1, 1, 0, 0, 0]]
 
 
-def test_the_loss_is_the_mean_over_the_learnt_tokens_whatever_the_padding():
+def test_the_loss_is_the_mean_over_learnt_tokens():
     model = decoder(dtype=torch.float64)
     short = batch_of([Example(ids=[5, 6, 7])], CPU)
     padded = batch_of([Example(ids=[5, 6, 7]), Example(ids=[8] * 9, given=10)], CPU)
     torch.testing.assert_close(token_loss(model, *short), token_loss(model, *padded), rtol=0, atol=1e-12)
 
 
-def test_the_rate_grows_and_then_stays_or_falls_along_half_a_cosine():
+def test_the_rate_grows_then_stays_or_falls_along_a_cosine():
     stays = Limits(warmup_updates=2, max_grad_norm=1.0)
     falls = Limits(warmup_updates=2, max_grad_norm=1.0, decay_updates=8)
     assert [stays.rate(done) for done in (0, 1, 2, 1000)] == [0.5, 1.0, 1.0, 1.0]
@@ -67,7 +67,7 @@ def test_the_optimiser_takes_the_rate_of_each_update():
     assert moved == pytest.approx([0.05, *(0.1 * rate for rate in cosine)], rel=1e-3)
 
 
-def test_a_gradient_that_is_no_number_is_refused_and_says_whose_it_is():
+def test_a_gradient_that_is_no_number_is_refused_with_its_model():
     model = decoder()
     optimiser = Optimiser(model, lr=1e-3, limits=LIMITS)
     model.embedding.grad = torch.full_like(model.embedding, float("nan"))
@@ -75,7 +75,7 @@ def test_a_gradient_that_is_no_number_is_refused_and_says_whose_it_is():
         optimiser.update("the policy")
 
 
-def test_an_optimiser_goes_on_from_its_state_as_if_it_had_not_stopped():
+def test_an_optimiser_goes_on_from_its_state():
     def trained(model, optimiser, batches):
         for batch in batches:
             token_loss(model, batch, torch.ones_like(batch)).backward()

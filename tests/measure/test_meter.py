@@ -4,9 +4,9 @@ import time
 import pytest
 import torch
 
-from suite.measure.allocator import AllocatorProbe
 from suite.measure.clock import cpu_clock, judging_clock
 from suite.measure.meter import Meter
+from suite.measure.profiling import AllocatorProbe
 
 
 def probe_that_writes(log, name):
@@ -22,7 +22,7 @@ def probe_that_writes(log, name):
     return start
 
 
-def test_probes_start_in_order_and_stop_in_reverse_so_the_last_is_closest_to_the_work():
+def test_probes_start_in_order_and_stop_in_reverse():
     log = []
     meter = Meter(probe_that_writes(log, "outer"), probe_that_writes(log, "clock"))
     with meter.span("work"):
@@ -68,7 +68,7 @@ def test_waiting_counts_as_wall_time_and_not_as_cpu_time():
     assert reading.thread_cpu_s < 0.01
 
 
-def test_one_thread_is_judged_by_its_cpu_time_and_several_by_wall_time():
+def test_one_thread_is_judged_by_cpu_time_several_by_wall_time():
     if sys.platform == "win32":
         pytest.skip("Windows counts a thread's CPU time too coarsely")
     assert (judging_clock(1), judging_clock(2)) == ("thread_cpu", "wall")
@@ -91,7 +91,7 @@ def test_the_allocator_peak_is_exact_and_the_same_every_time():
     assert [reading.value for reading in meter.readings] == [4096.0] * 3
 
 
-def test_operators_are_named_without_views_and_without_those_that_only_hand_on():
+def test_operators_are_named_without_views_and_wrappers():
     probe = AllocatorProbe()
     with Meter(probe).span("work"):
         torch.nn.functional.linear(torch.ones(3, 4), torch.ones(5, 4)).transpose(0, 1)

@@ -25,7 +25,7 @@ def repeated(step, effort, predicted_s=0.0):
     return shortfall(meter.readings, effort, predicted_s=predicted_s), meter
 
 
-def test_steady_steps_end_at_the_least_number_and_without_a_warning():
+def test_steady_steps_end_at_the_least_number_without_warning():
     warning, meter = repeated(Readings([1.0]), PATIENT)
     assert (warning, len(meter.readings)) == (None, 6)  # five do not reach 95 %, whatever they show
 
@@ -46,7 +46,7 @@ def test_the_widest_span_decides():
     assert "±50.0%" in shortfall(readings, PATIENT, predicted_s=0.0)
 
 
-def test_each_of_several_launches_is_to_be_twice_as_narrow_as_all():
+def test_each_of_several_launches_is_twice_as_narrow_as_all():
     assert PATIENT.of_one_launch(1).precision == 0.05
     assert PATIENT.of_one_launch(3).precision == 0.025
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from suite.measure import sealed
-from suite.measure.made_once import made_once
+from suite.measure.artifact_cache import cached_artifact
 from suite.measure.sealed import (
     FORM,
     BegunAnewWarning,
@@ -69,9 +69,9 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "words"), DAMAGES.values(), ids=DAMAGES)
-def test_what_is_damaged_is_said_with_its_name_alone_and_made_anew(tmp_path, damage, words):
+def test_a_damaged_file_is_named_and_made_anew(tmp_path, damage, words):
     def made():
-        return made_once(tmp_path / "bases", KEY, device="cpu", make=lambda: {"weights": WEIGHTS})
+        return cached_artifact(tmp_path / "bases", KEY, device="cpu", make=lambda: {"weights": WEIGHTS})
 
     made()
     (path,) = (tmp_path / "bases").glob("*.pt")
@@ -89,13 +89,13 @@ def test_what_is_damaged_is_said_with_its_name_alone_and_made_anew(tmp_path, dam
 def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / f"{'a' * 16}.pt")
     with pytest.warns(BegunAnewWarning, match="is no file: begun anew"):
-        assert made_once(tmp_path, KEY, device="cpu", make=lambda: {"loss": 1.5}) == {"loss": 1.5}
+        assert cached_artifact(tmp_path, KEY, device="cpu", make=lambda: {"loss": 1.5}) == {"loss": 1.5}
 
 
 def test_a_whole_file_is_read_as_it_was_made_and_not_made_again(tmp_path):
     makes = iter([{"weights": WEIGHTS, "losses": [0.5]}])
     for _ in range(2):
-        found = made_once(tmp_path, KEY, device="cpu", make=makes.__next__)
+        found = cached_artifact(tmp_path, KEY, device="cpu", make=makes.__next__)
         assert found["losses"] == [0.5]
         assert torch.equal(found["weights"], WEIGHTS)
 

@@ -1,4 +1,4 @@
-"""A worker that stays, as one on a GPU does, shown with tasks on the CPU."""
+"""A worker that persistent, as one on a GPU does, shown with tasks on the CPU."""
 
 import os
 import re
@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from suite.measure import stopped
-from suite.measure.streams import seed_of
+from suite.measure.rng import seed_of
 from suite.measure.worker import FORKS, TaskInterruptedError, Worker
 from suite.records.record import Status
 from suite.theory.roofline import MeasuredCeilings
@@ -41,18 +41,18 @@ def worker():
 
 @pytest.fixture
 def outcome_of(worker, tmp_path):
-    """Runs a case in the process that stays: its outcome and that process's number."""
+    """Runs a case in the process that persistent: its outcome and that process's number."""
 
     def run(workload, started=True):
-        complaints = tmp_path / "worker.log"
+        stderr_log = tmp_path / "worker.log"
         arguments = {"settings": settings(workload), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
-        messages = list(worker.run("case", arguments, threads=1, complaints=complaints, stays=True))
+        messages = list(worker.run("case", arguments, threads=1, stderr_log=stderr_log, persistent=True))
         return messages[-1]["outcome"], messages[0]["pid"] if started else None
 
     return run
 
 
-def test_a_process_that_stays_takes_the_next_case_and_a_dead_one_is_replaced(outcome_of):
+def test_a_persistent_process_takes_the_next_case_until_it_dies(outcome_of):
     (first, pid), (second, same) = outcome_of("Behaving"), outcome_of("Behaving")
     assert first[0] is second[0] is Status.OK
     assert pid == same
@@ -63,17 +63,17 @@ def test_a_process_that_stays_takes_the_next_case_and_a_dead_one_is_replaced(out
     assert sys.platform == "win32" or other != pid
 
 
-def test_exhausted_memory_and_an_error_leave_the_process_to_the_next_case(outcome_of):
+def test_errors_leave_the_process_to_the_next_case(outcome_of):
     _, pid = outcome_of("Behaving")
     assert outcome_of("Exhausting")[0][0] is Status.OUT_OF_MEMORY
     assert outcome_of("Raising")[0][0] is Status.FAILED
     assert outcome_of("Behaving") == ((Status.OK, None), pid)
 
 
-def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outcome_of, tmp_path):
+def test_an_interruption_and_the_workers_end_end_the_process(worker, outcome_of, tmp_path):
     _, pid = outcome_of("Behaving")
     arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
-    messages = worker.run("case", arguments, threads=1, complaints=Path(tmp_path / "log"), stays=True)
+    messages = worker.run("case", arguments, threads=1, stderr_log=Path(tmp_path / "log"), persistent=True)
     next(messages)
     messages.close()
     assert not psutil.pid_exists(pid)
@@ -85,7 +85,7 @@ def test_an_interruption_and_the_end_of_the_worker_end_the_process(worker, outco
 def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome_of, tmp_path):
     _, pid = outcome_of("Telling")
     arguments = {"settings": settings("Telling"), "ceilings": CEILINGS, "launch": 2, "launches": 3}
-    messages = list(worker.run("launch", arguments, threads=1, complaints=tmp_path / "log", stays=True))
+    messages = list(worker.run("launch", arguments, threads=1, stderr_log=tmp_path / "log", persistent=True))
     assert messages[-1]["outcome"] == (Status.OK, None)
     readings = [reading for message in messages for reading in message.get("readings", [])]
     told = {reading.metric: reading.value for reading in readings}
@@ -100,7 +100,7 @@ needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here
 
 @pytest.fixture
 def impatient(monkeypatch, worker):
-    """What the worker says of stopped processes, of which it is told in no time."""
+    """Collect the worker's messages on stopped processes, with no time to wait."""
     for name, seconds in (("LOOK_EVERY_S", 0.01), ("SAID_AFTER_S", 0.1), ("GIVEN_UP_AFTER_S", 0.2)):
         monkeypatch.setattr(stopped, name, seconds)
     said = []
@@ -118,7 +118,7 @@ def test_a_signal_without_a_name_is_told_by_its_number(outcome_of):
 
 
 @needs_stops
-def test_a_worker_that_is_stopped_is_said_then_given_up_and_the_next_case_runs(outcome_of, impatient):
+def test_a_stopped_worker_is_given_up_and_the_next_case_runs(outcome_of, impatient):
     (status, reason), pid = outcome_of("Stopped")
     assert status is Status.FAILED
     assert re.fullmatch(r"the worker was stopped for 0\.2\d* s and given up", reason)
@@ -135,7 +135,7 @@ def test_a_worker_that_computes_between_stops_is_not_given_up(outcome_of, impati
 
 
 @needs_forks
-def test_a_fork_server_that_is_stopped_is_given_up_and_the_next_case_has_another(outcome_of, impatient):
+def test_a_stopped_fork_server_is_given_up_and_replaced(outcome_of, impatient):
     outcome_of("Killed")
     stop_server()
     (status, reason), _ = outcome_of("Behaving", started=False)
@@ -145,7 +145,7 @@ def test_a_fork_server_that_is_stopped_is_given_up_and_the_next_case_has_another
 
 
 @needs_forks
-def test_an_interruption_does_not_wait_for_a_fork_server_that_is_stopped(worker, outcome_of, impatient, monkeypatch):
+def test_an_interruption_waits_for_no_stopped_fork_server(worker, outcome_of, impatient, monkeypatch):
     monkeypatch.setattr(stopped, "GIVEN_UP_AFTER_S", 60.0)
     outcome_of("Killed")
     stop_server()

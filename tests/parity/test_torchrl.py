@@ -8,9 +8,8 @@ import pytest
 import torch
 from torchrl.objectives.value.functional import generalized_advantage_estimate
 
+from suite.rl.advantages import token_rewards, whiten
 from suite.rl.estimators.gae import advantages
-from suite.rl.token_rewards import token_rewards
-from suite.rl.whitening import whiten
 from tests.rl.examples import objective, random_rollout
 
 

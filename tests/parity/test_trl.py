@@ -13,9 +13,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from suite.rl.aggregation import aggregate, divisors_of
-from suite.rl.divergence import kl_estimates
-from suite.rl.named import policy_loss
+from suite.rl.losses import Divisors, aggregate, kl_estimates
+from suite.rl.registry import POLICY_LOSSES
 from tests.rl.examples import mask_of, objective
 
 with warnings.catch_warnings():
@@ -128,14 +127,14 @@ def ours(given, **settings):
     chosen = objective(**{"clip_ratio_high": 0.2, **settings}, longest_completion=LONGEST)
     leaf = given.log_p.clone().requires_grad_()
     advantages_NT = given.advantages[:, None] * given.mask
-    term = policy_loss(chosen.policy_loss)(leaf, given.old, advantages_NT, given.mask, chosen)
+    term = POLICY_LOSSES.load(chosen.policy_loss)(leaf, given.old, advantages_NT, given.mask, chosen)
     tokens_NT = term.loss_NT
     if chosen.kl_in_loss:
         tokens_NT = tokens_NT + chosen.kl_coef * kl_estimates(leaf, given.reference, chosen.kl_type, given.old)
-    divisors = divisors_of(given.mask, longest=LONGEST).named()
-    loss = aggregate(tokens_NT, given.mask, chosen.loss_agg_mode, **divisors)
+    divisors = Divisors.of(given.mask, longest=LONGEST)
+    loss = aggregate(tokens_NT, given.mask, chosen.loss_agg_mode, divisors)
     clipped = [
-        aggregate(part, given.mask, "token-mean", **divisors) for part in (term.clipped_low_NT, term.clipped_high_NT)
+        aggregate(part, given.mask, "token-mean", divisors) for part in (term.clipped_low_NT, term.clipped_high_NT)
     ]
     return loss.detach(), torch.autograd.grad(loss, leaf)[0], clipped
 

@@ -76,7 +76,7 @@ class TransformersWorkload:
             **self.plan.facts(),
         }
 
-    def criticise(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
+    def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
         if MATH_PATH in operators["layer"]:
             yield f"layer: {self._implementation} fell to torch's math path, which is no fused kernel"
 

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality import answers
-from suite.quality.answers import Asked, answers_to, embedded, logits_of, training_loss
+from suite.quality.answers import QuestionBatch, answers_to, embed, logits_of, training_loss
 from tests.quality.decoders import prepared
 
 CPU = torch.device("cpu")
@@ -19,15 +19,15 @@ def workload():
 
 
 def drawn(workload):
-    return Asked.of(workload.plan.task.training(6, numpy_stream(0), 0.0), CPU)
+    return QuestionBatch.of(workload.plan.task.training(6, numpy_rng(0), 0.0), CPU)
 
 
 def test_a_token_is_the_sum_of_its_ids_and_no_id_adds_nothing(workload):
     table = workload.model.embedding
-    x_BSD = embedded(workload.model, torch.tensor([[[5, 7, 0], [9, 0, 0]]]))
+    x_BSD = embed(workload.model, torch.tensor([[[5, 7, 0], [9, 0, 0]]]))
     torch.testing.assert_close(x_BSD, torch.stack((table[5] + table[7], table[9]))[None], rtol=0, atol=1e-15)
     single = torch.tensor([[[5], [9]]])
-    assert torch.equal(embedded(workload.model, single), torch.stack((table[5], table[9]))[None])
+    assert torch.equal(embed(workload.model, single), torch.stack((table[5], table[9]))[None])
 
 
 def test_the_loss_is_the_weighted_mean_over_the_answers(workload):
@@ -44,7 +44,7 @@ def test_the_loss_is_the_weighted_mean_over_the_answers(workload):
     assert training_loss(workload.model, unweighted) != training_loss(workload.model, asked)
 
 
-def test_answers_are_of_the_last_tokens_and_a_question_is_answered_as_if_alone():
+def test_a_question_is_answered_as_if_alone():
     workload = prepared("tiers", dtype="float64")
     asked = drawn(workload)
     alone = dataclasses.replace(
@@ -60,7 +60,7 @@ def test_answers_are_of_the_last_tokens_and_a_question_is_answered_as_if_alone()
     torch.testing.assert_close(logits_of(workload.model, alone), together, rtol=0, atol=1e-12)
 
 
-def test_shares_by_kind_are_those_counted_one_by_one_whatever_is_computed_at_once(workload, monkeypatch):
+def test_accuracies_by_kind_are_those_counted_one_by_one(workload, monkeypatch):
     asked = drawn(workload)
     whole = answers_to(workload.model, asked, 6)
     monkeypatch.setattr(answers, "TOKENS_AT_ONCE", 50)
@@ -70,6 +70,6 @@ def test_shares_by_kind_are_those_counted_one_by_one_whatever_is_computed_at_onc
     for told in (whole, in_parts):
         assert told.asked_N.tolist() == [int((asked.kinds_BQ == kind).sum()) for kind in range(6)]
         assert told.right_N.tolist() == [int(right_BQ[asked.kinds_BQ == kind].sum()) for kind in range(6)]
-        assert told.share(range(6)) == float(right_BQ.double().mean())
-        assert told.share([4]) == float(right_BQ[asked.kinds_BQ == 4].double().mean())
+        assert told.accuracy(range(6)) == float(right_BQ.double().mean())
+        assert told.accuracy([4]) == float(right_BQ[asked.kinds_BQ == 4].double().mean())
     torch.testing.assert_close(whole.loss_N, in_parts.loss_N)

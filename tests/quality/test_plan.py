@@ -1,4 +1,4 @@
-"""What is refused before anything is allocated, and what a plan says of a case."""
+"""The plan of a case of quality: its refusals before anything is allocated, and its quantities."""
 
 import re
 
@@ -39,7 +39,7 @@ def test_what_cannot_be_matched_is_a_refusal_and_no_error():
     assert "has none" in plan(match="cache").refusal
 
 
-def test_a_plan_says_what_the_cache_takes_beside_mha_and_what_guessing_answers():
+def test_a_plan_has_cache_bytes_beside_mha_and_chance():
     constants = plan("two_hop", "mqa", dtype="float64").constants()
     # Three layers, a key and a value of 8 numbers of 8 bytes; MHA has two of each.
     assert constants["case"]["cache_bytes_per_token"] == 3 * 2 * 8 * 8

@@ -1,22 +1,23 @@
-"""A course of quality from the command to its record, and from a kill to the record of the unbroken one."""
+"""A run of quality from the command to its record, and from a kill to the record of the unbroken one."""
 
 import pytest
 
 from suite.commands.run import main
 from suite.compose.compose import compose
-from suite.quality.tasks import tiers, two_hop
+from suite.quality.tasks import tiers
+from suite.quality.tasks.two_hop import TwoHop
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.run.job import job_of
-from tests.measure import courses
+from tests.measure import stateful_runs
 from tests.quality.cases import TINY_QUALITY, settings
 
 
 @pytest.fixture(autouse=True)
 def _few_are_held_out(monkeypatch):
     monkeypatch.setattr(tiers, "HELD_OUT_CONTEXTS", 4)
-    monkeypatch.setattr(two_hop, "HELD_OUT_CONTEXTS", 4)
+    monkeypatch.setattr(TwoHop, "held_out_sequences", 4)
 
 
 def run(folder, *arguments):
@@ -26,11 +27,11 @@ def run(folder, *arguments):
 
 def in_process(folder, *asked, until=None, **changes):
     """Its outcome, what follows from its seed, and its facts."""
-    outcome, readings, facts = courses.in_process(settings(*asked, **changes), folder, until=until)
+    outcome, readings, facts = stateful_runs.in_process(settings(*asked, **changes), folder, until=until)
     return outcome, [one for one in readings if METRICS[one.metric].seeded], facts
 
 
-def test_a_run_records_what_was_spent_and_what_is_answered_with_and_without_each_head(tmp_path, capsys):
+def test_a_run_records_cost_and_accuracy_with_each_head_ablated(tmp_path, capsys):
     code, (record,) = run(tmp_path, "task=tiers", "attention=mha")
     assert (code, record.status) == (0, Status.OK)
     assert {one.metric for one in record.readings} <= set(METRICS)
@@ -62,7 +63,7 @@ def test_a_run_records_what_was_spent_and_what_is_answered_with_and_without_each
     assert "288 questions in 4 updates" in said
 
 
-def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_is_not(tmp_path):
+def test_runs_of_one_seed_are_bit_equal_and_of_another_not(tmp_path):
     first, again, other = (in_process(tmp_path / name, seed=seed)[1] for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert first == again
     assert len(first) > 50
@@ -100,7 +101,7 @@ def test_variants_of_one_seed_are_trained_on_the_same_questions(tmp_path, monkey
     assert len(drawn["mha"]) == 4
 
 
-def test_a_loss_that_is_no_number_fails_the_run_and_keeps_what_was_read(tmp_path):
+def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
     outcome, readings, _ = in_process(tmp_path, lr=1e38, updates=6)
     assert outcome[0] is Status.FAILED
     assert outcome[1].startswith("step ")
@@ -123,7 +124,7 @@ def test_a_task_of_another_workload_is_refused_in_one_sentence(capsys, asked, wo
     assert words in said
 
 
-def test_a_tasks_own_updates_win_over_the_workloads_and_the_command_line_over_both():
+def test_the_command_line_wins_over_the_task_over_the_workload():
     def asked(*arguments):
         (composed,) = compose(["workload=quality", *arguments])
         axes = job_of(composed).case.axes

@@ -29,7 +29,7 @@ SIZES = {"hidden_size": 16, "num_heads": 2, "head_dim": 8, "intermediate_size": 
 
 
 def seeded(record):
-    """All readings that follow from the seed."""
+    """Return all readings that follow from the seed."""
     return [reading for reading in record.readings if METRICS[reading.metric].seeded]
 
 
@@ -52,7 +52,7 @@ def settings(algorithm="grpo", **changes):
 
 
 def recipe(name):
-    """As Hydra composes it, with a tiny teacher."""
+    """Read a recipe as Hydra composes it, with a tiny teacher."""
     read = {key: value for key, value in _read("recipe", name).items() if key != "defaults"}
     if name == "distill":
         read["teacher"] = {"policy": {**_read("policy", "small"), **SIZES}, "recipe": recipe("r1")}

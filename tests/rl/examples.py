@@ -2,8 +2,8 @@
 
 import torch
 
+from suite.rl.advantages import Scored
 from suite.rl.objective import Objective
-from suite.rl.rollout import Scored
 
 PLAIN = {
     "adv_estimator": "grpo",

@@ -1,7 +1,7 @@
-"""One line of a scratch copy of the package changed, and what becomes of a case that runs it: of conformance, or where
-the line is none of the formulas', of a tiny training run.
+"""Wrong lines: a line of a scratch copy of the package is changed, and a case runs it, of conformance, or where the
+line is none of the formulas', of a tiny training run.
 
-    python tests/rl/one_line_wrong.py
+python tests/rl/one_line_wrong.py
 
 Prints a line a change: the status that the case's record would have, and the reason. torch is loaded once, and every
 change is run by a fork of its own, which finds the copy first.
@@ -33,43 +33,43 @@ class Change:
 GAE, GRPO, RLOO = "estimators/gae.py", "estimators/grpo.py", "estimators/rloo.py"
 VANILLA, GSPO, CISPO = "policy_losses/vanilla.py", "policy_losses/gspo.py", "policy_losses/cispo.py"
 SCORING, SAMPLING = "../lm/scoring.py", "../lm/sampling.py"
-DIVERGENCE, AGGREGATION, GROUPS = "divergence.py", "aggregation.py", "groups.py"
+LOSSES, ADVANTAGES = "losses.py", "advantages.py"
 CHANGES = (
     Change(what="nothing", file=GAE, before="", after=""),
     Change(
         what="whitening keeps the mean",
-        file="whitening.py",
-        before="centred_NT * torch.rsqrt(variance + EPSILON), 0)",
-        after="values_NT * torch.rsqrt(variance + EPSILON), 0)",
+        file=ADVANTAGES,
+        before="centred_NT * torch.rsqrt(variance + VARIANCE_EPSILON), 0)",
+        after="values_NT * torch.rsqrt(variance + VARIANCE_EPSILON), 0)",
     ),
     Change(
         what="whitening by the biased variance",
-        file="whitening.py",
+        file=ADVANTAGES,
         before="(count - 1).clamp(min=1)",
         after="count.clamp(min=1)",
     ),
     Change(
         what="whitening counts padding",
-        file="whitening.py",
+        file=ADVANTAGES,
         before="count = mask_NT.sum()",
         after="count = torch.ones_like(mask_NT).sum()",
     ),
-    Change(what="k1 with the wrong sign", file=DIVERGENCE, before="return -d_NT", after="return d_NT"),
+    Change(what="k1 with the wrong sign", file=LOSSES, before="return -d_NT", after="return d_NT"),
     Change(
         what="k3 of the reversed ratio",
-        file=DIVERGENCE,
+        file=LOSSES,
         before="d_NT.exp() - d_NT - 1",
         after="(-d_NT).exp() + d_NT - 1",
     ),
     Change(
         what="k3_unbiased without its ratio",
-        file=DIVERGENCE,
+        file=LOSSES,
         before="return k3_NT * torch.exp(log_p_NT - sampled_NT)",
         after="return k3_NT",
     ),
     Change(
         what="k3_unbiased without the ratio's gradient",
-        file=DIVERGENCE,
+        file=LOSSES,
         before="torch.exp(log_p_NT - sampled_NT)",
         after="torch.exp(log_p_NT - sampled_NT).detach()",
     ),
@@ -87,55 +87,55 @@ CHANGES = (
     ),
     Change(
         what="the outcome rewarded at the end of the padding",
-        file="token_rewards.py",
+        file=ADVANTAGES,
         before="torch.where((mask_NT > 0) & (left_NT == 1)",
         after="torch.where(torch.arange(mask_NT.shape[1], device=mask_NT.device) == mask_NT.shape[1] - 1",
     ),
     Change(
         what="the KL's price summed over padding",
-        file=GROUPS,
-        before="torch.where(mask_NT > 0, kl_NT, 0).sum(dim=1)",
-        after="kl_NT.sum(dim=1)",
+        file=ADVANTAGES,
+        before="torch.where(scored.mask_NT > 0, scored.kl_NT, 0).sum(dim=1)",
+        after="scored.kl_NT.sum(dim=1)",
     ),
     Change(
         what="KL averaged over padding",
-        file=AGGREGATION,
+        file=LOSSES,
         before="masked_NT = torch.where(mask_NT > 0, loss_NT, 0)",
         after="masked_NT = loss_NT",
     ),
     Change(
         what="clip fraction over padding",
-        file=AGGREGATION,
-        before="masked_NT.sum() / max(tokens, 1)",
+        file=LOSSES,
+        before="masked_NT.sum() / max(divisors.tokens, 1)",
         after="masked_NT.mean()",
     ),
     Change(
         what="token-mean divided by the micro-batch's tokens",
-        file=AGGREGATION,
-        before="masked_NT.sum() / max(tokens, 1)",
+        file=LOSSES,
+        before="masked_NT.sum() / max(divisors.tokens, 1)",
         after="masked_NT.sum() / mask_NT.sum().clamp(min=1)",
     ),
     Change(
         what="an empty completion divided by its length",
-        file=AGGREGATION,
+        file=LOSSES,
         before="mask_NT.sum(dim=1).clamp(min=1)",
         after="mask_NT.sum(dim=1)",
     ),
     Change(
         what="equal rewards divided by a deviation of nothing",
-        file=GROUPS,
-        before="EPSILON = 1e-6",
-        after="EPSILON = 0.0",
+        file=ADVANTAGES,
+        before="DEVIATION_EPSILON = 1e-6",
+        after="DEVIATION_EPSILON = 0.0",
     ),
     Change(
         what="equal rewards told apart by rounding",
-        file=GROUPS,
+        file=ADVANTAGES,
         before="torch.where(differ(rewards_N, same_NN), rewards_N - means_N, 0)",
         after="rewards_N - means_N",
     ),
     Change(
         what="the deviation of a group of one",
-        file=GROUPS,
+        file=ADVANTAGES,
         before="(same_NN.sum(dim=1) - 1).clamp(min=1)",
         after="(same_NN.sum(dim=1) - 1)",
     ),
@@ -179,7 +179,7 @@ CHANGES = (
     Change(what="CISPO's weight with a gradient", file=CISPO, before=".exp().detach()", after=".exp()"),
     Change(
         what="the critic's better loss in place of the worse",
-        file="value_loss.py",
+        file="critic.py",
         before="torch.max(losses_NT",
         after="torch.min(losses_NT",
     ),
@@ -224,7 +224,7 @@ def outcome(change, folder):
     sys.path.insert(0, folder)
     try:
         import suite
-        from suite.measure.course import run_course
+        from suite.measure.stateful import run_stateful
 
         assert Path(suite.__file__).is_relative_to(folder)
         settings = {**SETTINGS, "workload": {"_target_": CONFORMANCE}}
@@ -232,7 +232,7 @@ def outcome(change, folder):
             from tests.rl import cases
 
             settings = cases.settings(temperature=0.7)
-        status, reason = run_course(
+        status, reason = run_stateful(
             lambda **message: None,
             settings=settings,
             shared=Path(folder),

@@ -1,4 +1,4 @@
-"""What must not matter to an update, and what must: in float64, on a tiny policy."""
+"""An update in float64, on a tiny policy: what must not matter to it, and what must."""
 
 from dataclasses import replace
 
@@ -12,8 +12,8 @@ from suite.lm.sampling import Prompts
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
 from suite.rl.critic import Critic
-from suite.rl.experience import gather
 from suite.rl.learner import Learner
+from suite.rl.rollout import collect_rollouts
 from suite.rl.tasks.task import Score, StepReward
 from tests.rl.cases import plan, settings
 
@@ -41,12 +41,13 @@ def learner(algorithm, **changes):
 
 
 def gradients(algorithm, change=lambda experience: experience, **changes):
-    """Of the first minibatch, which is the whole batch; rewards are made up, since an untrained policy earns none."""
+    """Return the gradients of the first minibatch, which is the whole batch; rewards are made up, since an untrained
+    policy earns none."""
     wanted, one = learner(algorithm, minibatch=16, **changes)
-    experience = gather(replaced(wanted, filter_groups=False), one.policy, Meter()).kept
+    experience = collect_rollouts(replaced(wanted, filter_groups=False), one.policy, Meter()).kept
     rewards = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     experience = change(replace(experience, rewards_N=rewards))
-    learnable, seen = one.scored(experience)
+    learnable, seen = one.compute_advantages(experience)
     models = [one.policy, *([one.critic] if one.critic else [])]
     norms = one.update(learnable, "test")
     return (
@@ -94,7 +95,7 @@ def test_padding_does_not_matter(algorithm, side):
     torch.testing.assert_close(gradients(algorithm, padded)[0], gradients(algorithm)[0], **SMALL_CHANGE)
 
 
-def test_the_order_of_policy_and_critic_and_the_form_of_adamw_do_not_matter():
+def test_update_order_and_form_of_adamw_do_not_matter():
     before, after = gradients("ppo", inner_epochs=2), gradients("ppo", inner_epochs=2, update_order="together")
     assert torch.equal(before[0], after[0])
     assert before[1] == after[1]
@@ -110,13 +111,13 @@ def test_log_probabilities_in_chunks_give_the_same_update(algorithm, chunk):
     assert chunked_seen == pytest.approx(whole_seen, abs=1e-9)
 
 
-def test_a_critic_on_the_policys_trunk_moves_it_and_has_no_optimiser_of_its_own():
+def test_a_critic_on_the_policys_trunk_moves_it():
     wanted = plan("ppo", dtype="float64", critic="shared_trunk", minibatch=16)
     policy = new_decoder(wanted, settings()["attention"])
     one = Learner(wanted, policy, policy, Critic(policy, shares_trunk=True))
-    experience = gather(wanted, policy, Meter()).kept
+    experience = collect_rollouts(wanted, policy, Meter()).kept
     rewards = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    learnable, _ = one.scored(replace(experience, rewards_N=rewards))
+    learnable, _ = one.compute_advantages(replace(experience, rewards_N=rewards))
     silent = replace(learnable, advantages_NT=torch.zeros_like(learnable.advantages_NT))
     before = policy.embedding.detach().clone()
     seen = [one.update(silent, "test", n) for n in range(2)]  # in the first its row is 0, and pulls at nothing else
@@ -128,7 +129,7 @@ def test_a_critic_on_the_policys_trunk_moves_it_and_has_no_optimiser_of_its_own(
 
 def test_policy_and_critic_each_move_at_their_own_rate():
     wanted, one = learner("ppo", minibatch=16, lr=1e-3, critic_lr=1e-2, warmup_updates=2)
-    learnable, _ = one.scored(gather(wanted, one.policy, Meter()).kept)
+    learnable, _ = one.compute_advantages(collect_rollouts(wanted, one.policy, Meter()).kept)
     models = [one.policy, one.critic]
     before = [parameters_to_vector(model.parameters()).detach() for model in models]
     one.update(learnable, "test")
@@ -144,7 +145,7 @@ def test_the_first_update_is_on_policy():
     assert seen["clip_fraction_low"] == seen["clip_fraction_high"] == 0
 
 
-def test_equal_rewards_in_every_group_leave_a_group_relative_policy_as_it_is():
+def test_equal_rewards_leave_a_group_relative_policy_as_is():
     def equal(experience):
         return replace(experience, rewards_N=experience.groups_N.double())
 
@@ -154,12 +155,12 @@ def test_equal_rewards_in_every_group_leave_a_group_relative_policy_as_it_is():
     assert torch.equal(moved, untouched)
 
 
-def test_process_supervision_credits_a_token_with_the_steps_that_end_at_it_or_later():
+def test_process_supervision_credits_steps_that_end_later():
     wanted, one = learner("grpo", minibatch=16, supervision="process", kl_coef=0.0)
-    experience = gather(wanted, one.policy, Meter()).kept
+    experience = collect_rollouts(wanted, one.policy, Meter()).kept
     nothing = Score(accuracy=0.0, format=0.0, steps=[StepReward(end=1, reward=0.0)])
     right = Score(accuracy=0.0, format=0.0, steps=[StepReward(end=1, reward=1.0)])
-    learnable, _ = one.scored(replace(experience, scores=[right, *[nothing] * 15]))
+    learnable, _ = one.compute_advantages(replace(experience, scores=[right, *[nothing] * 15]))
     first = learnable.advantages_NT[0]
     assert (first[:2] > 1).all()
     assert (first[2:] == 0).all()
@@ -174,11 +175,11 @@ def test_the_reference_is_held_only_where_the_kl_counts():
 
 def test_a_step_towards_a_rewarded_completion_makes_it_likelier():
     wanted, one = learner("dr_grpo", minibatch=16, lr=1e-2, warmup_updates=0)
-    experience = gather(wanted, one.policy, Meter()).kept
+    experience = collect_rollouts(wanted, one.policy, Meter()).kept
     rewards = torch.zeros(16, dtype=torch.float64)
     rewards[0] = 1.0
     experience = replace(experience, rewards_N=rewards)
-    learnable, _ = one.scored(experience)
+    learnable, _ = one.compute_advantages(experience)
     one.update(learnable, "test")
     with torch.no_grad():
         log_p = one.policy_log_probs(experience)

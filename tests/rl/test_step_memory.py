@@ -1,4 +1,4 @@
-"""What a run with track_memory=true says of its phases, held against what torch's allocator did in the same pass."""
+"""The phases of a run with track_memory=true, compared with what torch's allocator did in the same pass."""
 
 import gc
 from types import SimpleNamespace
@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-from suite.measure.allocator import AllocatorProbe
-from suite.measure.course import run_course
-from suite.measure.holdings import Holdings
+from suite.measure.memory_tracker import MemoryTracker
 from suite.measure.meter import Meter
+from suite.measure.profiling import AllocatorProbe
+from suite.measure.stateful import run_stateful
 from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, parts_of, span_of
 from suite.records.metrics import METRICS
 from suite.records.record import Status
@@ -26,7 +26,7 @@ FLOAT = 4
 
 @pytest.fixture
 def no_garbage():
-    """What an earlier test left is not given back in the middle of this one, which the allocator would see."""
+    """Keep what an earlier test left from being given back in the middle of this one, which the allocator would see."""
     gc.collect()
     gc.disable()
     yield
@@ -35,7 +35,7 @@ def no_garbage():
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
-    """Where the base model lies, for all tests."""
+    """Make the folder of the base model, for all tests."""
     return tmp_path_factory.mktemp("shared")
 
 
@@ -57,8 +57,10 @@ def stepped(workload, *probes, steps=1):
 
 
 def held(readings, phase, step=0):
-    """By owner and kind."""
-    parts = {parts_of(one.span): one.value for one in readings if one.metric == PART and one.step == step}
+    """Return bytes by owner and kind."""
+    parts = {
+        parts_of(reading.span): reading.value for reading in readings if reading.metric == PART and reading.step == step
+    }
     return {named[1:]: value for named, value in parts.items() if named[0] == phase}
 
 
@@ -81,8 +83,8 @@ def test_each_phases_peak_is_the_allocators_to_the_byte(shared, algorithm, mlp, 
         return tuple
 
     readings = stepped(workload, begin, AllocatorProbe())
-    ours = {one.span: one.value for one in readings if one.metric == PEAK}
-    above = [one.value for one in readings if one.metric == "peak_bytes" and one.span in PHASES]
+    ours = {reading.span: reading.value for reading in readings if reading.metric == PEAK}
+    above = [reading.value for reading in readings if reading.metric == "peak_bytes" and reading.span in PHASES]
     theirs = [(span, ours[f"before {n}"] + above[n]) for n, span in enumerate(begun)]
     for phase in PHASES:
         highest = max(value for span, value in theirs if span == phase)
@@ -105,7 +107,9 @@ def test_all_that_is_held_has_an_owner_that_the_algorithm_needs(shared, algorith
         assert parts.get(("critic", "parameters"), 0) == FLOAT * constants["critic_parameter_count"]
         assert (NOBODY, OTHER) not in parts
         assert {owner for owner, _ in parts} <= {*owners, NOBODY}
-        (peak,) = (one.value for one in readings if (one.metric, one.span, one.step) == (PEAK, phase, 1))
+        (peak,) = (
+            reading.value for reading in readings if (reading.metric, reading.span, reading.step) == (PEAK, phase, 1)
+        )
         assert peak == sum(parts.values())
         moments = 2 * parts["policy", "parameters"]
         assert moments < parts["policy", "optimiser"] < 1.01 * moments
@@ -114,7 +118,7 @@ def test_all_that_is_held_has_an_owner_that_the_algorithm_needs(shared, algorith
     assert in_update["policy", "gradients"] == in_update["policy", "parameters"]
 
 
-class ByWidth(Holdings):
+class ByWidth(MemoryTracker):
     """Whose logits are what is as wide as the vocabulary, and nothing else."""
 
     def __init__(self, vocab_size):
@@ -130,7 +134,7 @@ class ByWidth(Holdings):
 
 
 @pytest.mark.parametrize(("mlp", "entropy_coef"), [(24, 0.0), (24, 0.01), (96, 0.0)])
-def test_logits_are_known_by_where_they_are_made_as_they_are_by_their_width(shared, mlp, entropy_coef):
+def test_logits_are_known_by_place_as_by_width(shared, mlp, entropy_coef):
     """Which alone does not do: the smallest policy is as wide as the vocabulary. The update's peak is among the
     logits' gradients, among those of the entropy, and with the wider MLP behind them all."""
     by_place, by_width = (prepared(shared, "grpo", entropy_coef=entropy_coef, policy=policy(mlp)) for _ in range(2))
@@ -146,7 +150,11 @@ def test_logits_are_known_by_where_they_are_made_as_they_are_by_their_width(shar
 
 def test_evaluations_do_not_count(shared):
     often, seldom = (
-        [one for one in stepped(prepared(shared, "dr_grpo", eval_every=every), steps=2) if one.metric in (PEAK, PART)]
+        [
+            reading
+            for reading in stepped(prepared(shared, "dr_grpo", eval_every=every), steps=2)
+            if reading.metric in (PEAK, PART)
+        ]
         for every in (1, 1000)
     )
     assert often == seldom
@@ -154,10 +162,10 @@ def test_evaluations_do_not_count(shared):
 
 def test_watching_changes_nothing_that_follows_from_the_seed(shared):
     watched, unwatched = (
-        [one for one in stepped(prepared(shared, "ppo", track_memory=tracks)) if METRICS[one.metric].seeded]
+        [reading for reading in stepped(prepared(shared, "ppo", track_memory=tracks)) if METRICS[reading.metric].seeded]
         for tracks in (True, False)
     )
-    assert [one for one in watched if one.metric not in (PEAK, PART)] == unwatched
+    assert [reading for reading in watched if reading.metric not in (PEAK, PART)] == unwatched
 
 
 def test_a_long_runs_events_stay_few(shared):
@@ -181,11 +189,13 @@ def test_the_device_says_the_highest_of_a_phases_runs():
         for span in ("rollout", "score", EVALUATE, "rollout"):
             with meter.span(span):
                 torch.ones(1)
-    noted = [(one.step, one.span, one.value) for one in meter.readings if one.metric == ALLOCATOR_PEAK]
+    noted = [
+        (reading.step, reading.span, reading.value) for reading in meter.readings if reading.metric == ALLOCATOR_PEAK
+    ]
     assert noted == [(3, "rollout", 7), (3, "score", 9)]
 
 
-def test_a_tracked_run_says_so_and_that_its_times_are_not_comparable(shared, tmp_path):
+def test_a_tracked_run_says_its_times_are_not_comparable(shared, tmp_path):
     facts, readings = {}, []
 
     def send(**message):
@@ -193,7 +203,7 @@ def test_a_tracked_run_says_so_and_that_its_times_are_not_comparable(shared, tmp
         readings.extend(message.get("readings", ()))
 
     asked = {"shared": shared, "checkpoint": tmp_path / "checkpoint.pt", "run_key": "0" * 64, "no_energy": "off"}
-    assert run_course(send, settings=settings(track_memory=True, steps=1), **asked) == (Status.OK, None)
+    assert run_stateful(send, settings=settings(track_memory=True, steps=1), **asked) == (Status.OK, None)
     assert facts["memory"] == {"tracked": True, "times": "not comparable: every operator was watched"}
-    assert any(one.span == span_of("update", "policy", "activations") for one in readings)
-    assert not any(one.metric == ALLOCATOR_PEAK for one in readings)
+    assert any(reading.span == span_of("update", "policy", "activations") for reading in readings)
+    assert not any(reading.metric == ALLOCATOR_PEAK for reading in readings)

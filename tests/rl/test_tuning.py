@@ -10,7 +10,7 @@ from tests.records.factory import build, store
 from tests.rl.cases import TINY_RL
 
 
-def test_a_trials_values_lie_between_the_bounds_and_are_the_same_for_every_algorithm_and_seed():
+def test_a_trials_values_depend_on_its_number_alone():
     values = [of_trial(trial, "lr", 1e-4, 1e-3) for trial in range(200)]
     assert values == [of_trial(trial, "lr", 1e-4, 1e-3) for trial in range(200)]
     assert min(values) >= 1e-4
@@ -42,7 +42,7 @@ def trials(folder, scores):
         store(folder, replace(of_run, case=case, readings=readings))
 
 
-def test_the_best_trial_has_the_highest_mean_over_evaluations_and_seeds(tmp_path):
+def test_the_best_trial_has_the_highest_mean_accuracy(tmp_path):
     scores = {(0, 1): [0.1, 0.9], (0, 2): [0.1, 0.1], (1, 1): [0.5, 0.5], (1, 2): [0.3, 0.4]}
     trials(tmp_path, scores)
     assert best_of(str(tmp_path), "grpo", "lr") == 0.002
@@ -68,7 +68,7 @@ def test_a_trial_that_is_damaged_is_named_and_not_left_out(tmp_path):
         best_of(str(tmp_path), "grpo", "lr")
 
 
-def test_a_sweep_whose_trials_are_not_there_is_refused_in_a_sentence(tmp_path, capsys, monkeypatch):
+def test_a_sweep_without_its_trials_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["-m", *TINY_RL, "lr=${best_of:results/rl_tuned,grpo,lr}"]) == 2
     said = capsys.readouterr().err.strip()

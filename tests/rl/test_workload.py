@@ -21,7 +21,7 @@ from suite.rl.tasks.task import is_held_out
 from suite.run.job import job_of
 from suite.run.recorder import CHECKPOINTS
 from tests.commands.test_run import ROOT, needs_process_groups
-from tests.measure import courses
+from tests.measure import stateful_runs
 from tests.rl.cases import TINY_RL, recipe, seeded, settings
 
 
@@ -31,19 +31,25 @@ def run(folder, *arguments):
 
 
 def readings(record, span, metric):
-    return {one.step: one.value for one in record.readings if (one.span, one.metric) == (span, metric)}
+    return {
+        reading.step: reading.value for reading in record.readings if (reading.span, reading.metric) == (span, metric)
+    }
 
 
-def test_a_run_records_what_was_spent_what_was_learnt_and_how_steadily(tmp_path, capsys):
+def test_a_run_records_costs_learning_and_steadiness(tmp_path, capsys):
     code, (record,) = run(tmp_path, "algorithm=ppo")
     assert (code, record.status) == (0, Status.OK)
-    assert {one.metric for one in record.readings} <= set(METRICS)
+    assert {reading.metric for reading in record.readings} <= set(METRICS)
     assert readings(record, "step", "completions") == {0: 16, 1: 16, 2: 16}
     assert readings(record, "step", "updates") == {0: 2, 1: 2, 2: 2}
     assert set(readings(record, "evaluate", "heldout_accuracy")) == {0, 2, 3}
     for phase in (*PHASES, "evaluate"):
         assert set(readings(record, phase, "latency_s")) <= {0, 1, 2, 3}
-        assert all(one.process_cpu_s >= 0 for one in record.readings if one.span == phase and one.wall_s is not None)
+        assert all(
+            reading.process_cpu_s >= 0
+            for reading in record.readings
+            if reading.span == phase and reading.wall_s is not None
+        )
     for metric in ("entropy", "explained_variance", "gradient_norm", "clip_fraction_high", "kl_reference"):
         assert readings(record, "step", metric)
     assert record.provenance["attention_modes"] == {"trained": "GroupedAttention", "decoded": "GroupedAttention"}
@@ -53,7 +59,7 @@ def test_a_run_records_what_was_spent_what_was_learnt_and_how_steadily(tmp_path,
 
 def in_process(folder, algorithm="grpo", *, until=None, **changes):
     """Its outcome, what follows from its seed, and its facts."""
-    outcome, readings, facts = courses.in_process(settings(algorithm, **changes), folder, until=until)
+    outcome, readings, facts = stateful_runs.in_process(settings(algorithm, **changes), folder, until=until)
     return outcome, [reading for reading in readings if METRICS[reading.metric].seeded], facts
 
 
@@ -85,14 +91,14 @@ def test_what_is_held_out_is_evaluated_and_never_learnt_from(tmp_path):
     assert Watched.scored == [True] * 16 + [False] * 16 + [True] * 8  # before each stage, the rollout, at the end
 
 
-def test_two_runs_of_one_seed_are_bit_equal_and_another_seed_is_not(tmp_path):
+def test_runs_are_bit_equal_for_one_seed_alone(tmp_path):
     first, again, other = (in_process(tmp_path / name, seed=seed)[1] for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     assert first == again
     assert len(first) > 50
     assert first != other
 
 
-def test_algorithms_of_one_seed_share_the_base_and_another_seed_has_its_own(tmp_path):
+def test_algorithms_share_the_base_model_of_their_seed(tmp_path):
     asked = [("grpo", 0), ("ppo", 0), ("grpo", 1)]
     grpo, ppo, other = (in_process(tmp_path, name, seed=seed)[2]["base"]["key"] for name, seed in asked)
     assert grpo == ppo != other
@@ -117,30 +123,30 @@ FEW_STEPS = [{"kind": kind, "share": 0.25} for kind in ("sft", "rl", "own", "cor
 EVERY_KIND = {"stages": FEW_STEPS, "examples": 3, "rollouts": 2}
 
 
-def test_stages_follow_each_other_and_are_evaluated_where_they_begin(tmp_path, capsys):
+def test_stages_are_evaluated_where_they_begin(tmp_path, capsys):
     outcome, readings, facts = in_process(tmp_path, steps=12, eval_every=5, recipe=EVERY_KIND)
     assert outcome == (Status.OK, None)
     assert facts["stages"] == [{"kind": stage["kind"], "steps": 3} for stage in FEW_STEPS]
-    evaluated = {one.step for one in readings if one.metric == "heldout_accuracy"}
+    evaluated = {reading.step for reading in readings if reading.metric == "heldout_accuracy"}
     assert evaluated == {0, 3, 5, 6, 9, 10, 12}
-    taught = {one.step: one.value for one in readings if one.metric == "examples"}
+    taught = {reading.step: reading.value for reading in readings if reading.metric == "examples"}
     assert set(taught) == {0, 1, 2, 6, 7, 8, 9, 10, 11}
     assert taught[0] == taught[9] == 16
-    sampled = {one.step: one.value for one in readings if one.metric == "completions"}
+    sampled = {reading.step: reading.value for reading in readings if reading.metric == "completions"}
     assert sampled == dict.fromkeys(range(12), 0) | {3: 16, 4: 16, 5: 16, 6: 32}
-    updates = {one.step: one.value for one in readings if one.metric == "updates"}
+    updates = {reading.step: reading.value for reading in readings if reading.metric == "updates"}
     assert {updates[step] for step in (0, 3, 9)} == {2}
 
 
 # Before the first step of `own`, and before its second, whose pool is part of the state; then within RL.
 @pytest.mark.parametrize("dies_after", [[16, 4], [19]])
-def test_a_run_of_several_stages_that_died_ends_as_the_unbroken_one(tmp_path, dies_after):
+def test_a_resumed_run_of_several_stages_ends_as_unbroken(tmp_path, dies_after):
     steps = {"sft": 14, "own": 2, "rl": 2, "corpus": 2}
     stages = [{"kind": kind, "share": count / 20} for kind, count in steps.items()]
     asked = {"steps": 20, "eval_every": 20, "checkpoint_seconds": 1e-9, "lr": 0.02, "warmup_updates": 0}
     asked["recipe"] = {"stages": stages, "examples": 10, "rollouts": 8}
     _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", **asked)
-    assert next(one.value for one in unbroken if one.metric == "examples_kept") > 0
+    assert next(reading.value for reading in unbroken if reading.metric == "examples_kept") > 0
     for until in dies_after:
         assert in_process(tmp_path / "broken", "ppo", until=until, **asked)[0] is None
     outcome, resumed, facts = in_process(tmp_path / "broken", "ppo", **asked)
@@ -149,7 +155,7 @@ def test_a_run_of_several_stages_that_died_ends_as_the_unbroken_one(tmp_path, di
     assert resumed == unbroken
 
 
-def test_a_teacher_is_trained_once_left_beside_the_runs_and_what_it_cost_is_said(tmp_path):
+def test_a_teacher_is_trained_once_and_its_cost_is_recorded(tmp_path):
     asked = {"steps": 12, "recipe": recipe("distill")}
     outcome, readings, facts = in_process(tmp_path, **asked)
     assert outcome == (Status.OK, None)
@@ -182,7 +188,7 @@ def test_what_each_stage_came_to_is_a_line_of_the_answer(tmp_path, capsys):
     assert "20 updates, 16 given texts" in said
 
 
-def test_a_loss_that_is_no_number_fails_the_run_and_keeps_what_was_read(tmp_path):
+def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
     code, (record,) = run(tmp_path, "entropy_coef=1e39")
     assert (code, record.status) == (1, Status.FAILED)
     assert record.reason == "step 0: the gradient of the policy is nan at its update 1"
@@ -213,7 +219,7 @@ def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(tmp_path):
     assert not list(broken.glob(f"{CHECKPOINTS}/*"))
 
 
-def test_a_base_and_a_checkpoint_that_are_damaged_are_said_and_change_nothing(tmp_path, capsys):
+def test_damaged_files_are_warned_of_and_change_nothing(tmp_path, capsys):
     _, unbroken, _ = in_process(tmp_path / "unbroken")
     broken = tmp_path / "broken"
     run(broken, "algorithm=grpo", "steps=1")
@@ -224,15 +230,15 @@ def test_a_base_and_a_checkpoint_that_are_damaged_are_said_and_change_nothing(tm
     checkpoint.parent.mkdir()
     checkpoint.write_bytes(b"")
     code, records = run(broken, "algorithm=grpo")
-    (record,) = (one for one in records if one.settings["steps"] == 3)
+    (record,) = (found for found in records if found.settings["steps"] == 3)
     assert (code, seeded(record)) == (0, unbroken)
     warnings = [
         f"{base.name} is not as it was written: its sha256 differs: begun anew",
         f"{checkpoint.name} is empty: begun anew",
     ]
-    assert [one for one in record.provenance["warnings"] if "begun anew" in one] == warnings
+    assert [warning for warning in record.provenance["warnings"] if "begun anew" in warning] == warnings
     said = capsys.readouterr().out
-    assert all(one in said for one in warnings)
+    assert all(warning in said for warning in warnings)
     assert not checkpoint.exists()
 
 

@@ -20,7 +20,7 @@ def test_one_sample_has_no_interval_and_says_so():
 
 
 @pytest.mark.parametrize("count", [2, 3, 4, 5])
-def test_below_six_samples_the_extremes_are_given_with_the_level_they_reach(count):
+def test_below_six_samples_the_extremes_have_their_own_level(count):
     interval = median_interval(range(1, count + 1))
     assert (interval.low, interval.high) == (1, count)
     assert interval.level == 1 - 2 ** (1 - count) < 0.95
@@ -42,7 +42,7 @@ def test_a_long_series_neither_underflows_nor_widens():
     assert interval.relative_half_width < 0.03
 
 
-def test_the_interval_covers_the_median_of_a_skewed_distribution_as_often_as_it_says():
+def test_the_interval_covers_the_median_of_a_skewed_distribution():
     generator = np.random.default_rng(7)
     series = generator.lognormal(sigma=1.0, size=(3000, 25))
     intervals = [median_interval(samples) for samples in series]
@@ -55,7 +55,7 @@ def test_no_samples_are_refused():
         median_interval([])
 
 
-def test_a_paired_ratio_finds_a_small_change_below_a_common_drift():
+def test_a_paired_ratio_finds_a_change_below_a_common_drift():
     generator = np.random.default_rng(3)
     drift = np.exp(np.cumsum(generator.normal(scale=0.1, size=40)))
     noise = generator.lognormal(sigma=0.01, size=(2, 40))
@@ -82,14 +82,14 @@ def launches_of(generator, count, *, between=0.03, within=0.04, samples=15):
 
 
 @pytest.mark.parametrize(("count", "between"), [(3, 0.03), (3, 0.1), (5, 0.03), (3, 0.0)])
-def test_the_interval_over_launches_covers_at_least_as_often_as_it_says(count, between):
+def test_the_interval_over_launches_covers_as_often_as_it_says(count, between):
     generator = np.random.default_rng(11)
     intervals = [launched_interval(launches_of(generator, count, between=between)) for _ in range(1500)]
     assert np.mean([one.low <= 1.0 <= one.high for one in intervals]) > 0.94
     assert {(one.level, one.count, one.launches) for one in intervals} == {(0.95, 15 * count, count)}
 
 
-def test_an_interval_within_one_launch_misses_where_launches_differ():
+def test_an_interval_of_one_launch_misses_where_launches_differ():
     generator = np.random.default_rng(11)
     intervals = [launched_interval(launches_of(generator, 3)[:1]) for _ in range(1000)]
     assert np.mean([one.low <= 1.0 <= one.high for one in intervals]) < 0.7
@@ -102,7 +102,7 @@ def test_launches_alike_by_chance_are_no_narrower_than_samples():
     assert interval.relative_half_width == pytest.approx(1.96 * 0.04, rel=0.2)
 
 
-def test_what_launches_differ_by_and_what_samples_do_both_widen_the_interval():
+def test_spreads_of_launches_and_samples_widen_the_interval():
     one = np.exp(np.random.default_rng(5).normal(scale=0.04, size=201))
     still, noisy = ([of * shift for shift in (0.98, 1.0, 1.02)] for of in (np.full(201, 1.0), one))
     alone, samples, both = (
@@ -132,7 +132,7 @@ def test_medians_whose_launches_overlap_may_be_equal():
     assert may_be_equal(far, median_interval([1.0]))
 
 
-def test_intervals_within_one_launch_are_apart_only_beyond_what_repeats_show():
+def test_intervals_of_one_launch_are_apart_beyond_repeats_alone():
     first, near, far = (median_interval([x] * 9) for x in (1.0, ONE_LAUNCH_GAP - 0.01, ONE_LAUNCH_GAP + 0.01))
     assert may_be_equal(first, near)
     assert not may_be_equal(first, far)

@@ -31,7 +31,7 @@ def one(*launches):
     return effect
 
 
-def test_launches_that_do_not_differ_give_about_the_error_that_they_say():
+def test_launches_that_do_not_differ_give_their_stated_error():
     found = simulated(1, launches=3, rounds=12)
     # Never below the rounds' own error, so on the safe side of 5 %: 800 effects leave it by at most 2.2 %.
     assert 0.015 < outside(found, 0.95) < 0.05 + 0.022
@@ -39,7 +39,7 @@ def test_launches_that_do_not_differ_give_about_the_error_that_they_say():
 
 
 @pytest.mark.parametrize(("between", "launches"), [(1.0, 2), (3.0, 3)])
-def test_launches_that_differ_widen_the_error_so_that_it_still_holds(between, launches):
+def test_launches_that_differ_widen_the_error(between, launches):
     found = simulated(2, launches=launches, rounds=12, between=between)
     # Five standard deviations of 800 at 5 % would be 3.9 %; those of a run share a spread, so a little more.
     assert 0.02 < outside(found, 0.95) < 0.05 + 0.04
@@ -61,7 +61,7 @@ def test_an_error_is_the_rounds_own_where_launches_agree():
     assert effect.estimate == 0
 
 
-def test_an_error_alone_is_that_of_the_launches_where_they_do_not_agree():
+def test_the_error_of_one_benchmark_is_that_of_its_launches():
     launch = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
     effect = one(launch - 1, launch, launch + 1)
     # Medians of -1, 0 and 1: a variance of 1 between three launches.
@@ -69,7 +69,7 @@ def test_an_error_alone_is_that_of_the_launches_where_they_do_not_agree():
     assert effect.freedom == 2
 
 
-def test_a_benchmark_takes_a_share_of_what_the_others_launches_show():
+def test_a_benchmark_borrows_from_the_others_launches():
     calm, apart = [[-1.0, 0.0, 1.0, 0.5, -0.5]] * 2, [[-9.0, -8.0, -7.0, -8.5, -7.5], [9.0, 8.0, 7.0, 8.5, 7.5]]
     alone, beside_calm, beside_apart = (effects(of)[0] for of in ([calm], [calm, calm], [calm, apart]))
     assert beside_calm.error == alone.error
@@ -77,7 +77,7 @@ def test_a_benchmark_takes_a_share_of_what_the_others_launches_show():
     assert effects([calm, calm, apart])[2].error < one(*apart).error
 
 
-def test_one_benchmark_whose_rounds_hardly_differ_does_not_hide_the_others():
+def test_one_benchmark_of_little_spread_does_not_hide_the_others():
     """Its excess has no bounds; a mean of all would have made a slowdown of 2 inconclusive."""
     calm = [[-1.0, 0.0, 1.0, 0.5, -0.5]] * 2
     steady = [[-1e-6, 0.0, 1e-6, 0.0, 1e-6], [9.0, 9.000001, 9.0, 8.999999, 9.0]]

@@ -22,12 +22,12 @@ SPENT, VALUES = [0, 100, 200, 300, 400], [0.0, 0.3, 0.6, 0.2, 0.7]
 @pytest.mark.parametrize(
     ("threshold", "spend"), [(0.0, 0), (0.1, 100), (0.3, 100), (0.31, 200), (0.65, 400), (0.7, 400), (0.71, None)]
 )
-def test_a_threshold_is_reached_at_the_first_evaluation_that_has_it(threshold, spend):
+def test_a_threshold_is_reached_at_the_first_evaluation_above(threshold, spend):
     assert to_threshold(SPENT, VALUES, threshold) == spend
 
 
 @pytest.mark.parametrize(("budget", "value"), [(-1, None), (0, 0.0), (99.9, 0.0), (100, 0.3), (350, 0.2), (1e9, 0.7)])
-def test_a_budget_buys_the_last_evaluation_within_it_and_not_the_best(budget, value):
+def test_a_budget_buys_the_last_evaluation_within_it(budget, value):
     assert at_budget(SPENT, VALUES, budget) == value
 
 
@@ -35,7 +35,7 @@ def test_a_curve_may_begin_above_the_budget():
     assert at_budget([10.0], [0.5], 9.9) is None
 
 
-def test_where_the_counter_did_not_move_the_later_evaluation_counts_for_a_budget():
+def test_of_evaluations_at_one_spend_the_later_counts():
     assert at_budget([0, 5, 5, 6], [0.0, 0.1, 0.2, 0.3], 5) == 0.2
     assert to_threshold([0, 5, 5, 6], [0.0, 0.1, 0.2, 0.3], 0.2) == 5
 
@@ -78,7 +78,7 @@ def test_a_drawdown_is_the_largest_fall_from_any_earlier_value():
         ([0.0, 0.0], False),
     ],
 )
-def test_a_run_is_collapsed_that_ends_below_half_of_a_best_worth_something(values, collapsed):
+def test_a_run_is_collapsed_below_half_of_a_worthy_best(values, collapsed):
     assert is_collapsed(values) is collapsed
 
 
@@ -88,12 +88,12 @@ def test_what_counts_as_collapsed_can_be_set():
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
-def test_the_expected_best_is_the_mean_over_all_draws_with_replacement(k):
+def test_the_expected_best_is_the_mean_over_all_draws(k):
     trials = [0.3, 0.9, 0.1, 0.3]
     assert expected_best(trials, k) == pytest.approx(np.mean([max(d) for d in itertools.product(trials, repeat=k)]))
 
 
-def test_the_expected_best_of_one_is_the_mean_and_grows_with_each_trial_up_to_the_best():
+def test_the_expected_best_grows_from_the_mean_to_the_best():
     trials = np.random.default_rng(2).uniform(size=9)
     bests = [expected_best(trials, k) for k in range(1, 10)]
     assert bests[0] == pytest.approx(trials.mean())
@@ -102,7 +102,7 @@ def test_the_expected_best_of_one_is_the_mean_and_grows_with_each_trial_up_to_th
     assert expected_best([0.5, 0.5], 2) == 0.5
 
 
-def test_the_expected_best_comes_out_too_low_and_least_where_k_is_small():
+def test_the_expected_best_is_too_low_and_least_for_small_k():
     # The expected maximum of k uniform numbers is k / (k + 1).
     experiments = np.random.default_rng(3).uniform(size=(2000, 10))
     off = {k: np.mean([expected_best(trials, k) for trials in experiments]) - k / (k + 1) for k in (1, 3, 10)}
@@ -158,6 +158,6 @@ def test_more_trials_than_were_made_are_not_extrapolated(k):
 
 
 @pytest.mark.parametrize("settings", [{"worth": 0.0}, {"kept": 0.0}, {"kept": 1.5}])
-def test_a_collapse_that_nothing_or_everything_would_be_is_refused(settings):
+def test_a_collapse_of_nothing_or_everything_is_refused(settings):
     with pytest.raises(ValueError, match="worth must be above 0"):
         is_collapsed([0.5, 0.1], **settings)

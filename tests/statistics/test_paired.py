@@ -110,7 +110,7 @@ def test_sign_flips_of_twenty_four_windows_need_no_guess():
     assert sign_flip_p([1.0] * 24) == 2 / 2**24
 
 
-def test_a_change_is_compared_with_nothing_or_with_another_series():
+def test_a_change_is_compared_with_nothing_or_another_series():
     assert changes([1.0, 2.0, 3.0], less=1.0).differences == (0.0, 1.0, 2.0)
     assert changes([1.0, 2.0], less=[2.0, 1.0]).differences == (-1.0, 1.0)
     assert changes([]) is None

@@ -16,7 +16,7 @@ def test_the_bounds_are_those_of_newcombes_table(successes, trials, low, high):
     assert (interval.share, interval.successes, interval.trials) == (successes / trials, successes, trials)
 
 
-def test_what_was_never_seen_in_300_trials_may_still_happen_once_in_79():
+def test_never_in_300_trials_may_still_be_once_in_79():
     interval = wilson(0, 300)
     assert (interval.share, interval.low) == (0, 0)
     assert 1 / interval.high == pytest.approx(79.1, abs=0.1)

@@ -46,7 +46,7 @@ def test_the_iqm_leaves_out_a_quarter_at_each_end_rounded_down(count):
     assert iqm(scores[:, None]) == pytest.approx(sum(kept) / len(kept), abs=1e-12)
 
 
-def test_scores_that_are_all_equal_are_their_own_iqm_mean_and_median():
+def test_equal_scores_are_their_own_iqm_mean_and_median():
     assert {float(statistic(np.full((4, 3), 0.25))) for statistic in (iqm, mean, median)} == {0.25}
 
 
@@ -71,7 +71,7 @@ def test_many_matrices_at_once_give_what_each_gives(statistic):
     np.testing.assert_allclose(statistic(stacked), one_by_one, rtol=1e-14, atol=1e-15)
 
 
-def test_the_probability_of_improvement_counts_pairs_and_half_of_the_ties():
+def test_improvement_counts_pairs_and_half_of_the_ties():
     # Task 1: 2 > 1 twice, 0 < 1 twice. Task 2: 1 = 1 twice, 1 > 0 twice.
     assert probability_of_improvement([[2.0, 1.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 0.0]]) == (2 / 4 + 3 / 4) / 2
 
@@ -88,7 +88,7 @@ def test_the_probability_of_improvement_is_that_of_all_pairs():
     assert probability_of_improvement(x + 4, y) == 1
 
 
-def test_the_probability_of_improvement_of_many_matrices_pairs_them():
+def test_improvement_of_many_matrices_pairs_them():
     x, y = normal(7, 11, 4, 2), normal(8, 11, 6, 2)
     one_by_one = [probability_of_improvement(a, b) for a, b in zip(x, y, strict=True)]
     np.testing.assert_allclose(probability_of_improvement(x, y), one_by_one, rtol=1e-15)
@@ -218,7 +218,7 @@ def test_settings_of_no_bootstrap_are_refused(settings, message):
         stratified_bootstrap(mean, SCORES, **settings)
 
 
-def test_a_bootstrap_of_nothing_and_a_profile_without_thresholds_are_refused():
+def test_an_empty_bootstrap_and_profile_are_refused():
     with pytest.raises(ValueError, match="at least one matrix"):
         stratified_bootstrap(mean)
     for thresholds in ([], [np.nan], 0.5):

@@ -54,7 +54,7 @@ def test_a_geometrys_field_that_is_set_reaches_the_layer(attention, geometry, si
 
 
 @pytest.mark.parametrize(("attention", "geometry"), [("mha", "llama-2-7b"), ("mla", "deepseek-v3")])
-def test_where_every_head_has_its_own_keys_these_follow_the_heads(attention, geometry):
+def test_where_every_head_has_its_own_keys_they_follow_it(attention, geometry):
     assert shape_of(attention, geometry, num_heads=24).num_heads == 24
 
 

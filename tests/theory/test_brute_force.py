@@ -159,7 +159,7 @@ def test_at_least_five_hundred_cases_are_counted():
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_kernel_that_computes_scores_again_does_one_more_product_a_pair(variant):
+def test_recomputing_scores_does_one_more_product_a_pair(variant):
     shape = VARIANTS[variant](TINY)
     forward = Pass(batch=2, query_len=5, seq_len=5, element_bytes=2, is_training=True)
     scored, summed = shape.qk_dim, shape.v_dim

@@ -65,7 +65,7 @@ def test_unabsorbed_flops_are_the_sum_of_their_matrix_products(shape_of, batch, 
     assert layer_flops(shape, forward) == expected
 
 
-def test_the_modes_differ_in_what_they_keep_and_move_and_not_in_their_weights():
+def test_the_modes_differ_in_cache_and_traffic_not_in_weights():
     absorbed, reexpanded, expanded = absorbed_shape(V3), reexpanded_shape(V3), expanded_shape(V3)
     assert absorbed.parameter_count == reexpanded.parameter_count == expanded.parameter_count
     assert [one.cache_elements_per_token for one in (absorbed, reexpanded, expanded)] == [576, 576, 40_960]
@@ -74,7 +74,7 @@ def test_the_modes_differ_in_what_they_keep_and_move_and_not_in_their_weights():
     assert reexpanded.layer_bytes_per_token(forward) == 2 * (576 + 2 * 128 * (128 + 128))
 
 
-def test_a_deployed_prefill_computes_as_expanded_mla_and_keeps_what_absorbed_mla_does():
+def test_a_deployed_prefill_computes_expanded_caches_absorbed():
     deployed, absorbed, expanded = expanded_once_shape(V3), absorbed_shape(V3), expanded_shape(V3)
     prompt = Pass(batch=2, query_len=512, seq_len=512, element_bytes=2)
     assert layer_flops(deployed, prompt) == layer_flops(expanded, prompt) < layer_flops(absorbed, prompt)
@@ -95,7 +95,7 @@ def test_a_deployed_prefill_computes_as_expanded_mla_and_keeps_what_absorbed_mla
         (expanded_shape, 128 * (128 + 128), 128 * (132 + 132)),
     ],
 )
-def test_without_a_rotary_part_and_a_norm_neither_leaves_anything_behind(shape_of, elements, fp8_bytes):
+def test_without_rotary_part_and_norm_neither_leaves_a_trace(shape_of, elements, fp8_bytes):
     shape, own = shape_of(V3, qk_rope_head_dim=0, latent_norm=False), shape_of(V3)
     step = Pass(batch=1, query_len=1, seq_len=8, element_bytes=2)
     assert (shape.cache_elements_per_token, shape.cache_bytes_per_token(step)) == (elements, 2 * elements)
@@ -106,7 +106,7 @@ def test_without_a_rotary_part_and_a_norm_neither_leaves_anything_behind(shape_o
     assert "latent 512 without a norm, no rotary part, head 128 / 128" in shape.describe()
 
 
-def test_nothing_said_of_a_size_is_the_geometrys_own_and_zero_is_none_where_it_can_be():
+def test_an_unset_size_is_the_geometrys_own_and_zero_is_none():
     own = absorbed_shape(V3, q_lora_rank=None, qk_rope_head_dim=None)
     assert (own.q_lora_rank, own.qk_rope_head_dim, own.latent_norm) == (1536, 64, True)
     none = absorbed_shape(V3, q_lora_rank=0, qk_rope_head_dim=0)
@@ -146,12 +146,12 @@ def test_published_sizes_of_deepseek_v3():
         (absorbed_shape(load_geometry("deepseek-v2-lite")), 30.2),
     ],
 )
-def test_intensity_of_a_bfloat16_decode_step_without_queries_and_outputs(shape, flop_per_byte):
+def test_intensity_of_a_bfloat16_decode_step(shape, flop_per_byte):
     forward = Pass(batch=1, query_len=1, seq_len=4096, element_bytes=2)
     assert shape.core_flops(forward) / cache_bytes(shape, forward) == pytest.approx(flop_per_byte, abs=0.05)
 
 
-def test_the_cache_is_read_once_and_queries_and_outputs_come_on_top():
+def test_the_cache_is_read_once_queries_and_outputs_on_top():
     shape, forward = absorbed_shape(V3), Pass(batch=2, query_len=3, seq_len=10, element_bytes=2)
     assert kernel_bytes(shape, forward) == 2 * (2 * 10 * 576 + 2 * 3 * 128 * (576 + 512))
 
@@ -168,7 +168,7 @@ def test_mla_on_a_grouped_geometry_takes_deepseeks_ratios():
     assert (shape.kv_lora_rank, shape.qk_nope_head_dim, shape.qk_rope_head_dim, shape.v_head_dim) == (256, 64, 32, 64)
 
 
-def test_groups_are_the_geometrys_own_else_an_eighth_of_the_heads():
+def test_groups_are_the_geometrys_own_or_an_eighth_of_the_heads():
     assert grouped_shape(load_geometry("llama-3.1-8b")).kv_heads == 8
     assert grouped_shape(load_geometry("glm-4-9b")).kv_heads == 2
     assert grouped_shape(load_geometry("llama-2-7b")).kv_heads == 4
@@ -188,7 +188,7 @@ def test_the_slower_of_two_ceilings_bounds_the_time():
     )
 
 
-def test_a_working_set_is_held_against_the_level_that_can_hold_it():
+def test_a_working_set_is_compared_with_the_level_that_holds_it():
     measured = MeasuredCeilings(flops_per_s=1.0, bytes_per_s_by_size={100: 9.0, 1000: 4.0, 10000: 5.0})
     assert measured.at(50).bytes_per_s == 9.0
     assert measured.at(150).bytes_per_s == 9.0
@@ -197,7 +197,7 @@ def test_a_working_set_is_held_against_the_level_that_can_hold_it():
     assert measured.at(99999).bytes_per_s == 5.0
 
 
-def test_elements_a_token_over_all_layers_as_deepseek_v2s_report_prints_them_in_table_9():
+def test_elements_a_token_are_those_of_deepseek_v2s_table_9():
     lite, large = load_geometry("deepseek-v2-lite"), load_geometry("deepseek-v2")
     assert absorbed_shape(lite).cache_elements_per_token * lite.num_layers == 15_552
     assert grouped_shape(lite, kv_heads="all").cache_elements_per_token * lite.num_layers == 110_592
@@ -205,7 +205,7 @@ def test_elements_a_token_over_all_layers_as_deepseek_v2s_report_prints_them_in_
 
 
 @pytest.mark.parametrize(("tp", "mha", "gqa_4", "mla"), [(1, 8192, 2048, 1152), (2, 4096, 1024, 1152)])
-def test_bytes_a_token_and_layer_as_the_gla_paper_prints_them_in_table_5(tp, mha, gqa_4, mla):
+def test_bytes_a_token_and_layer_are_those_of_glas_table_5(tp, mha, gqa_4, mla):
     # arXiv 2505.21487, the 1,471M models: 16 heads of width 128 in bfloat16, MLA with a latent of 512 + 64.
     lite, forward = load_geometry("deepseek-v2-lite"), Pass(batch=1, query_len=1, seq_len=1, element_bytes=2)
     grouped = [grouped_shape(lite, tp=tp, kv_heads=kv_heads) for kv_heads in ("all", 4)]

@@ -1,4 +1,4 @@
-"""Where re-expanding MLA's latent overtakes absorbing: against a formula, against trying every number."""
+"""The crossover of re-expanding MLA's latent and absorbing: against a formula, against trying every number."""
 
 import itertools
 from dataclasses import replace
@@ -29,7 +29,7 @@ def closed_form(seq_len, *, causal):
 
 
 @pytest.mark.parametrize(("seq_len", "expected"), list(zip(CONTEXTS, (119, 143, 157, 168, 170), strict=True)))
-def test_flops_cross_at_the_published_counts_under_the_causal_mask(seq_len, expected):
+def test_flops_cross_at_the_published_counts(seq_len, expected):
     assert expected - 1 < closed_form(seq_len, causal=True) < expected
     assert flops_crossover(V3, seq_len=seq_len) == flops_crossover(LITE, seq_len=seq_len) == expected
 
@@ -40,7 +40,7 @@ def test_with_every_key_for_every_query_they_would_cross_earlier(seq_len, expect
 
 
 def tried(geometry, ceilings, seq_len, element_bytes):
-    """Whether re-expanding is cheaper, for every number of new tokens: by FLOPs, and by the roofline bound."""
+    """Tell for every number of new tokens if re-expanding is cheaper: by FLOPs, and by the roofline bound."""
     absorbed, reexpanded = absorbed_shape(geometry), reexpanded_shape(geometry)
     by_flops, by_bound = [], []
     for query_len in range(1, seq_len + 1):
@@ -61,7 +61,7 @@ def first(cheaper):
     ("name", "ceilings", "seq_len"),
     list(itertools.product(("deepseek-v3", "deepseek-v2-lite", "glm-4.7-flash"), DEVICES, (1, 2, 256, 700))),
 )
-def test_trying_every_number_finds_the_same_and_no_second_crossing(name, ceilings, seq_len):
+def test_trying_every_number_finds_the_same_single_crossing(name, ceilings, seq_len):
     geometry = load_geometry(name)
     by_flops, by_bound = tried(geometry, ceilings, seq_len, element_bytes=2)
     assert by_flops == sorted(by_flops)
@@ -70,7 +70,7 @@ def test_trying_every_number_finds_the_same_and_no_second_crossing(name, ceiling
     assert roofline_crossover(geometry, ceilings, seq_len=seq_len, element_bytes=2) == first(by_bound)
 
 
-def test_where_arithmetic_is_all_that_counts_the_roofline_crosses_with_the_flops():
+def test_bound_by_compute_the_roofline_crosses_with_the_flops():
     slow = Ceilings(flops_per_s=1.0, bytes_per_s=1e9)
     assert roofline_crossover(V3, slow, seq_len=512, element_bytes=2) == flops_crossover(V3, seq_len=512)
 
@@ -80,10 +80,10 @@ def test_there_is_no_crossing_where_the_latent_is_narrow():
     assert flops_crossover(narrow, seq_len=512) is None
 
 
-def test_there_is_no_crossing_where_written_out_keys_and_values_must_be_moved_through_a_slow_memory():
+def test_through_a_slow_memory_there_is_no_crossing():
     fast = Ceilings(flops_per_s=1e30, bytes_per_s=1.0)
     assert roofline_crossover(load_geometry("glm-4.7-flash"), fast, seq_len=256, element_bytes=2) is None
 
 
-def test_all_heads_on_one_device_or_shared_out_cross_alike_in_flops():
+def test_heads_on_one_device_or_shared_out_cross_alike_in_flops():
     assert flops_crossover(V3, seq_len=1024, tp=8) == flops_crossover(V3, seq_len=1024)

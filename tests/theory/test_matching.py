@@ -49,7 +49,7 @@ def test_mla_matched_by_parameters_says_by_how_much_it_misses():
     assert abs(found.residual) < abs(match("heads", absorbed_shape, geometry).shape.parameter_count / target - 1)
 
 
-def test_on_a_grouped_geometry_the_latent_takes_what_the_groups_keep():
+def test_on_a_grouped_geometry_the_latent_takes_the_groups_cache():
     found = match("cache", absorbed_shape, load_geometry("llama-3.1-8b"), "kv_lora_rank")
     assert (found.shape.kv_lora_rank, found.residual) == (2 * 8 * 128 - 64, 0.0)
     assert found.shape.cache_elements_per_token == 2048
@@ -65,7 +65,7 @@ def test_what_is_deployed_is_matched_alike_in_every_phase(rule, geometry):
     assert (prompt.residual, prompt.described) == (decode.residual, decode.described)
 
 
-def test_a_latent_without_a_rotary_part_takes_its_share_of_the_cache_too():
+def test_a_latent_without_a_rotary_part_takes_its_share_too():
     for geometry, kept in (("llama-3.1-8b", 2 * 8 * 128), ("deepseek-v3", 512 + 64)):
         found = match("cache", absorbed_shape, load_geometry(geometry), "kv_lora_rank", qk_rope_head_dim=0)
         assert (found.shape.kv_lora_rank, found.residual) == (kept, 0.0)
@@ -77,7 +77,7 @@ def test_on_a_latent_geometry_groups_take_the_nearest_divisor():
     assert found.residual == pytest.approx(-0.111, abs=5e-4)
 
 
-def test_a_variant_without_a_free_size_or_without_a_near_one_has_no_match():
+def test_a_variant_without_a_free_or_near_size_has_no_match():
     with pytest.raises(UnmatchedError, match="has none"):
         match("cache", expanded_shape, load_geometry("deepseek-v3"))
     # One group of width 192 keeps a third less than the latent of 576, two keep a third more.

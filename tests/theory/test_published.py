@@ -1,4 +1,4 @@
-"""What others measured, against our closed forms: none of it can be faster than the least time that we compute."""
+"""Figures that others measured, against our closed forms: none can be faster than the least time that we compute."""
 
 from collections import Counter
 
@@ -20,7 +20,7 @@ def test_no_published_kernel_is_faster_than_its_roofline():
         assert 0 < figure.share <= 1, figure
 
 
-def test_every_number_of_every_source_is_a_figure_with_its_source():
+def test_every_number_of_every_source_is_a_figure():
     figures = Counter(figure.source for figure in published_figures())
     for name in choices("published"):
         source = read_choice("published", name)
@@ -37,30 +37,30 @@ def test_the_shares_that_sources_name_themselves_are_found_again():
     assert of("FlashAttention-4", "TFLOP/s", 1605).share == pytest.approx(0.71, abs=0.005)
 
 
-def test_flash_decoding_reads_the_cache_at_the_rate_that_its_bytes_give():
+def test_flash_decoding_reads_the_cache_at_the_rate_of_its_bytes():
     figure = of("Flash-Decoding", "µs", 106.6)
     cache_bytes = 131072 * 2 * 2 * 128 * 2
     assert figure.regime == "memory"
     assert figure.share == pytest.approx(cache_bytes / 106.6e-6 / 2.039e12, rel=1e-3)
 
 
-def test_an_unmasked_forward_pass_counts_as_its_source_does_and_a_training_step_less():
+def test_an_unmasked_forward_pass_counts_as_its_source_does():
     # 756 of 989.4 TFLOP/s; with the backward pass we count 3 where the source counts 3.5.
     assert of("FlashAttention-3", "TFLOP/s", 756).share == pytest.approx(756 / 989.4, rel=1e-6)
     assert of("FlashAttention-2", "TFLOP/s", 203).share == pytest.approx(203 / 312 * 3 / 3.5, rel=1e-6)
 
 
-def test_a_causal_pass_counts_the_whole_triangle_where_its_source_counts_half_the_square():
+def test_a_causal_pass_counts_the_whole_triangle():
     figure = of("FlashAttention-3", "TFLOP/s", 616)
     assert figure.share == pytest.approx(616 / 989.4 * (16384 + 1) / 16384, rel=1e-6)
 
 
-def test_short_sequences_are_held_against_the_memory_that_limits_them():
+def test_short_sequences_are_compared_with_their_memory_limit():
     # S / 4 = 128 FLOP/B at 512 causal tokens, and an H100's ridge is at 295.
     assert of("FlashAttention-3", "TFLOP/s", 292).regime == "memory"
 
 
-def test_one_query_of_mla_is_bound_by_memory_on_an_h100_by_its_specification():
+def test_one_query_of_mla_is_bound_by_memory_on_an_h100():
     figure = of("MLA of the GLA paper", "TFLOP/s", 610)
     assert figure.regime == "memory"
     assert 610 / 989.4 < figure.share < 1

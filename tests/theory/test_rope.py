@@ -19,7 +19,7 @@ def test_yarns_temperature_enters_the_softmax_scale_squared(rope, mscale):
     assert rope.rotation_factor == 1.0
 
 
-def test_yarn_keeps_fast_pairs_slows_slow_ones_and_blends_between():
+def test_yarn_keeps_fast_pairs_slows_slow_ones_and_blends():
     ratios = [scaled / plain for scaled, plain in zip(V3.frequencies(64), PLAIN.frequencies(64), strict=True)]
     assert ratios[-1] == pytest.approx(1 / 40)
     assert all(later <= earlier + 1e-12 for earlier, later in pairwise(ratios))
@@ -28,7 +28,7 @@ def test_yarn_keeps_fast_pairs_slows_slow_ones_and_blends_between():
     assert [ratio == pytest.approx(1 / 40) for ratio in ratios].index(True) == 23
 
 
-def test_every_model_that_ships_with_scaled_rotary_frequencies_has_them():
+def test_models_that_ship_with_scaled_frequencies_have_them():
     scaled = {name: rope.scaling for name in geometry_names() if (rope := load_geometry(name).rope).scaling}
     assert {name: (type(scaling), scaling.factor) for name, scaling in scaled.items()} == {
         **dict.fromkeys(("deepseek-v2", "deepseek-v2-lite", "deepseek-v3"), (Yarn, 40)),

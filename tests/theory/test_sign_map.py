@@ -17,7 +17,7 @@ def speedup(device, **where):
     ("device", "query_len", "expected"),
     [("h100-sxm5-80gb", 1, "3.6"), ("a100-80gb-sxm4", 1, "2.3"), ("h20-96gb", 1, "0.54"), ("h100-sxm5-80gb", 2, "2.2")],
 )
-def test_at_128_heads_on_one_device_mla_is_this_many_times_as_fast(device, query_len, expected):
+def test_mlas_speedup_at_128_heads_on_one_device(device, query_len, expected):
     decimals = len(expected.partition(".")[2])
     assert f"{speedup(device, query_len=query_len):.{decimals}f}" == expected
 
@@ -35,7 +35,7 @@ def test_the_shapes_are_deepseeks_and_gqas_with_eight_groups():
     assert (gqa.num_heads, gqa.kv_heads, gqa.head_dim) == (32, 8, 128)
 
 
-def test_the_queries_and_outputs_that_are_left_out_would_add_three_percent_at_most():
+def test_queries_and_outputs_would_add_three_percent_at_most():
     forward = Pass(batch=1, query_len=16, seq_len=CONTEXT_TOKENS, element_bytes=ELEMENT_BYTES)
     shape = absorbed_shape(sized(128))
     assert kernel_bytes(shape, forward) / cache_bytes(shape, forward) < 1.03

@@ -30,7 +30,7 @@ MOST_SCORES = 1 << 28
 
 
 def choose(problem: Problem) -> Backend:
-    """The backend for a problem, ready to be called or, where both are to be tried, to be settled."""
+    """Return the backend for a problem, ready to be called or, where both are to be tried, to be autotuned."""
     trains_widened = problem.needs_gradient and problem.v_dim < problem.qk_dim
     if not SdpaFolded.fits(problem) or (trains_widened and problem.seq_len <= SHORT):
         return Eager(problem)
@@ -46,8 +46,8 @@ def _is_tried(problem: Problem) -> bool:
 class Undecided(Backend):
     name = "auto"
 
-    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
-        """Eager where it is clearly faster on these inputs, else sdpa_folded; its `form` says by how much."""
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+        """Return eager where it is clearly faster on these inputs, else sdpa_folded; its `form` has the factor."""
         eager, folded = Eager(self.problem), SdpaFolded(self.problem)
         share = least_s(eager, q_BHSd, k_BGTd, v_BGTv) / least_s(folded, q_BHSd, k_BGTd, v_BGTv)
         chosen: Backend = eager if share < CLEARLY else folded
@@ -57,7 +57,7 @@ class Undecided(Backend):
 
 
 def least_s(backend: Backend, *inputs: Tensor) -> float:
-    """The shortest of a few calls after a first one."""
+    """Return the shortest time of a few calls after a first one."""
     backend(*inputs)
     times_s = []
     for _ in range(TRIES):

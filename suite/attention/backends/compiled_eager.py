@@ -1,4 +1,4 @@
-"""The eager backend through torch.compile: what a compiler makes of two matrix products and a softmax.
+"""The eager backend through torch.compile: two matrix products and a softmax by a compiler.
 
 Needs a C++ compiler on a CPU, and Triton on CUDA devices. Compiling takes 5 to 40 s a problem, before timing.
 """

@@ -1,4 +1,4 @@
-"""What the compiled backends share: compiling a function for one problem, and what that needs."""
+"""The base of compiled backends: compiling a function for one problem, and its requirements."""
 
 import warnings
 from collections.abc import Callable
@@ -22,9 +22,9 @@ config.compile_threads = 1
 
 
 class CompiledBackend(Backend):
-    """Compiles for the very inputs before anything is timed, and says why where that cannot be done."""
+    """A backend that compiles for the very inputs before anything is timed, or tells why it cannot."""
 
-    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
         # As it will be timed: for each of torch's modes it compiles anew.
         mode = torch.no_grad() if self.problem.needs_gradient else torch.inference_mode()
         try:
@@ -38,7 +38,7 @@ class CompiledBackend(Backend):
         return self
 
     def needs_compiler(self, problem: Problem) -> None:
-        """Raises AbsentError where torch has no compiler for the problem's device."""
+        """Raise AbsentError where torch has no compiler for the problem's device."""
         if problem.device.type == "cpu":
             try:
                 get_cpp_compiler()
@@ -50,6 +50,6 @@ class CompiledBackend(Backend):
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled at its first call, for exactly the shapes of that call."""
+    """Return the function, compiled at its first call, for exactly the shapes of that call."""
     result: Callable[..., Any] = torch.compile(function, dynamic=False, fullgraph=True)
     return result

@@ -26,7 +26,7 @@ class Eager(Backend):
 
 
 def attend(q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, hidden_ST: Tensor | None) -> Tensor:
-    """Attention with the heads of a group folded into query rows, so that the cache is read once a group.
+    """Compute attention with the heads of a group folded into query rows, so that the cache is read once a group.
 
     `hidden_ST`: True where a query must not see a key. Returns o_BHSv.
     """

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from suite.attention.backends import needs
 from suite.attention.pages import Pages, paged
-from suite.attention.problem import Backend, Problem, ValueLies
+from suite.attention.problem import Backend, Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
 
 PAGE_TOKENS = 64
@@ -33,10 +33,10 @@ class FlashMla(Backend):
             raise UnsupportedError("flash_mla has no backward pass for absorbed MLA")
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
         widths = (problem.qk_dim, problem.v_dim)
-        if widths != WIDTHS or problem.value_lies is not ValueLies.IN_KEY or problem.kv_heads != 1:
+        if widths != WIDTHS or problem.value_layout is not ValueLayout.PREFIX_OF_KEY or problem.kv_heads != 1:
             raise UnsupportedError(
                 f"flash_mla needs one key-value head {WIDTHS[0]} wide with the value in its first {WIDTHS[1]} columns; "
-                f"got {problem.kv_heads} of widths {widths[0]} and {widths[1]}, the value {problem.value_lies.value}"
+                f"got {problem.kv_heads} of widths {widths[0]} and {widths[1]}, the value {problem.value_layout.value}"
             )
         if problem.is_prefill:
             raise UnsupportedError("flash_mla decodes absorbed MLA; a prefill is not its work")

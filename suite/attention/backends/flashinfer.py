@@ -13,7 +13,7 @@ from torch import Tensor
 
 from suite.attention.backends import needs
 from suite.attention.pages import Pages, paged
-from suite.attention.problem import Backend, Problem, ValueLies
+from suite.attention.problem import Backend, Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
 
 PAGE_TOKENS = 16
@@ -33,7 +33,7 @@ class FlashInfer(Backend):
         self._pages: Pages | None = None
         self._kernel: Any
         self._planned: Callable[[Pages], Callable[[Tensor, Tensor, Tensor], Tensor]]
-        if problem.value_lies is ValueLies.IN_KEY:
+        if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             self._kernel, self._planned = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace), self._latent
         elif problem.query_len == 1:
             # Faster for large groups, says its documentation; without matrix units it knows few sizes of group.
@@ -51,7 +51,7 @@ class FlashInfer(Backend):
             raise UnsupportedError("flashinfer has no backward pass")
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
         widths = (problem.qk_dim, problem.v_dim)
-        if problem.value_lies is ValueLies.IN_KEY:
+        if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             if widths != LATENT_WIDTHS or problem.kv_heads != 1:
                 raise UnsupportedError(
                     f"flashinfer takes a value in the key from one key-value head of widths {LATENT_WIDTHS[0]} and "
@@ -75,7 +75,7 @@ class FlashInfer(Backend):
             self._run = self._planned(self._pages)
         problem = self.problem
         q_NHd = q_BHSd.transpose(1, 2).reshape(-1, problem.heads, problem.qk_dim)
-        if problem.value_lies is ValueLies.IN_KEY:
+        if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             latent, rotary = self._pages.of(k_BGTd)[:, 0].split((problem.v_dim, problem.qk_dim - problem.v_dim), dim=-1)
             o_NHv = self._run(q_NHd, latent, rotary)
         else:
@@ -136,7 +136,7 @@ class FlashInfer(Backend):
         return o_NHv
 
     def _multiples(self, of: int) -> Tensor:
-        """Where each sequence's part begins, and the end of the last."""
+        """Return the begin of each sequence's part, and the end of the last."""
         return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * of
 
     def _filled(self, with_: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""torch's FlexAttention, compiled for each problem: what it cannot do it says, and so does this.
+"""torch's FlexAttention, compiled for each problem; problems that it refuses are refused here in its words.
 
 On a CPU it computes forward passes in float32, float16 and bfloat16, for keys and values of any two widths, and needs a
 C++ compiler. On CUDA devices it computes backward passes too, in the same dtypes, and needs Triton; there up to 127 new

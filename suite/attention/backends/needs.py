@@ -1,4 +1,4 @@
-"""What a machine must have for a backend: a package, a CUDA device, a compiler. It is asked for after the problem was
+"""Requirements of a backend: a package, a CUDA device, a compiler. They are asked for after the problem was
 looked at, so that what a backend refuses in itself it refuses everywhere in the same words.
 """
 
@@ -16,7 +16,7 @@ class AbsentError(UnsupportedError):
 
 
 def package(backend: str, module: str, distribution: str) -> None:
-    """Raises AbsentError where it is not installed, or cannot be loaded. Who uses it imports it in so many words: a run
+    """Raise AbsentError where it is not installed, or cannot be loaded. Who uses it imports it in so many words: a run
     key counts the versions of what is imported so."""
     if importlib.util.find_spec(module) is None:
         raise AbsentError(f"{backend} needs the package {distribution}, which is not installed")
@@ -27,7 +27,7 @@ def package(backend: str, module: str, distribution: str) -> None:
 
 
 def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exactly: bool = False) -> None:
-    """Raises UnsupportedError for another device, AbsentError where CUDA's is not of the compute capability."""
+    """Raise UnsupportedError for another device, AbsentError where CUDA's is not of the compute capability."""
     if device.type != "cuda":
         raise UnsupportedError(f"{backend} runs on CUDA devices only; got device={device.type}")
     if not torch.cuda.is_available():
@@ -41,7 +41,7 @@ def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exact
 
 
 def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> None:
-    """Raises UnsupportedError, with the choices, for a dtype that is none of them."""
+    """Raise UnsupportedError, with the choices, for a dtype that is none of them."""
     if got not in allowed:
         raise UnsupportedError(f"{backend} computes {', '.join(map(_said, allowed))}; got {_said(got)}")
 

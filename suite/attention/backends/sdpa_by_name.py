@@ -24,15 +24,15 @@ WIDEST = 256
 class SdpaByName(SdpaFolded):
     kernel: ClassVar[SDPBackend]
 
-    def settled(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
-        with warnings.catch_warnings(record=True) as said:
+    def autotuned(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Backend:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
                 self(q_BHSd, k_BGTd, v_BGTv)
             except RuntimeError as error:
                 if "No available kernel" not in str(error) and "No viable backend" not in str(error):
                     raise
-                reasons = " ".join(str(one.message).partition(" (Triggered internally")[0] for one in said)
+                reasons = " ".join(str(warning.message).partition(" (Triggered internally")[0] for warning in caught)
                 raise UnsupportedError(f"{self.name}: torch has no such kernel for this problem. {reasons}") from error
         return self
 
@@ -46,7 +46,7 @@ class SdpaByName(SdpaFolded):
 
 
 class SdpaFlash(SdpaByName):
-    """On a CPU, torch's own kernel of that name, with fewer limits."""
+    """Call, on a CPU, torch's own kernel of that name, with fewer limits."""
 
     name = "sdpa_flash"
     kernel = SDPBackend.FLASH_ATTENTION

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.attention.problem import Backend, Problem, ValueLies, visible_keys
+from suite.attention.problem import Backend, Problem, ValueLayout, visible_keys
 from suite.measure.workload import UnsupportedError
 
 
@@ -43,8 +43,8 @@ class SdpaFolded(Backend):
 
     @staticmethod
     def fits(problem: Problem) -> bool:
-        """Whether a view as wide as the key can hold the value."""
-        if problem.value_lies is ValueLies.APART:
+        """Return whether a view as wide as the key can hold the value."""
+        if problem.value_layout is ValueLayout.SEPARATE:
             return problem.qk_dim == problem.v_dim
         return problem.qk_dim >= problem.v_dim
 
@@ -52,25 +52,25 @@ class SdpaFolded(Backend):
         if not self.fits(problem):
             raise UnsupportedError(
                 f"{self.name} needs a value as wide as the key, or no wider and in one buffer with it; "
-                f"got widths {problem.v_dim} and {problem.qk_dim}, the value {problem.value_lies.value}"
+                f"got widths {problem.v_dim} and {problem.qk_dim}, the value {problem.value_layout.value}"
             )
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         return self._attend(q_BHSd, k_BGTd, self._as_wide_as_the_key(k_BGTd, v_BGTv))
 
     def _as_wide_as_the_key(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        """A view, without a copy, that holds the value's columns first or last."""
-        if self.problem.value_lies is ValueLies.IN_KEY:
+        """Return a view, without a copy, that holds the value's columns first or last."""
+        if self.problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             return k_BGTd
-        if self.problem.value_lies is ValueLies.APART:
+        if self.problem.value_layout is ValueLayout.SEPARATE:
             return v_BGTv
         before = self.problem.qk_dim - self.problem.v_dim
         size = (*v_BGTv.shape[:-1], self.problem.qk_dim)
         return v_BGTv.as_strided(size, v_BGTv.stride(), v_BGTv.storage_offset() - before)
 
     def _cut(self, o: Tensor) -> Tensor:
-        """The value's own columns of a result."""
-        if self.problem.value_lies is ValueLies.BEHIND_KEY:
+        """Return the value's own columns of a result."""
+        if self.problem.value_layout is ValueLayout.SUFFIX_OF_BUFFER:
             return o[..., self.problem.qk_dim - self.problem.v_dim :]
         return o[..., : self.problem.v_dim]
 
@@ -95,7 +95,7 @@ class SdpaFolded(Backend):
         return o_NRSv.reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _expanded(self, x_BGTd: Tensor) -> Tensor:
-        """Groups into the batch, and one key-value head under each of its query heads, without a copy."""
+        """Move groups into the batch, and one key-value head under each of its query heads, without a copy."""
         return x_BGTd.flatten(0, 1)[:, None].expand(-1, self.problem.heads_per_group, -1, -1)
 
 
@@ -104,7 +104,7 @@ PROBE_HEADS, PROBE_KEYS, PROBE_WIDTH, PROBE_TRIES = 8, 1024, 128, 5
 
 @functools.cache
 def twice_is_faster(dtype: torch.dtype) -> bool:
-    """Whether this CPU attends faster with two equal query rows a head than with one."""
+    """Return whether this CPU attends faster with two equal query rows a head than with one."""
     k, v = (torch.zeros(1, PROBE_HEADS, PROBE_KEYS, PROBE_WIDTH, dtype=dtype) for _ in range(2))
     fastest_s = []
     with torch.inference_mode():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from suite.attention.backends import needs
-from suite.attention.problem import Backend, Problem, ValueLies
+from suite.attention.problem import Backend, Problem, ValueLayout
 from suite.attention.triton_launch import WIDEST, Chip, Launch, key_parts, launch_for, power_of_two
 from suite.measure.workload import UnsupportedError
 
@@ -20,7 +20,7 @@ MOST_NEW_TOKENS = 4
 INTERPRETED_CHIP = Chip(multiprocessors=4, shared_bytes=227 << 10)
 """Small, so that a test's few programs are split."""
 JOINED_COLUMNS, SPLITS_AT_ONCE = 128, 16
-"""Of a part's columns and of a row's parts, what the joining kernel holds at once."""
+"""Columns of a part and parts of a row that the joining kernel holds at once."""
 
 
 class Triton(Backend):
@@ -101,7 +101,7 @@ class Triton(Backend):
 
 
 def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
-    """What the kernel is compiled for, by the names of its parameters."""
+    """Return the constants that the kernel is compiled for, by the names of its parameters."""
     return {
         "QUERY_LEN": problem.query_len,
         "FIRST": launch.first,
@@ -110,7 +110,7 @@ def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
         "FIRST_BLOCK": power_of_two(launch.first),
         "REST_BLOCK": power_of_two(launch.rest) if launch.rest else 0,
         "VALUE_BLOCK": power_of_two(problem.v_dim),
-        "VALUE_IN_KEY": problem.value_lies is ValueLies.IN_KEY,
+        "VALUE_IN_KEY": problem.value_layout is ValueLayout.PREFIX_OF_KEY,
         "ROW_BLOCK": launch.row_block,
         "KEY_BLOCK": launch.key_block,
         "BRANCH": launch.branches,

@@ -1,0 +1,1 @@
+"""Published models, from a package or a stranger's folder, checked before anything of them is believed."""

@@ -1,4 +1,4 @@
-"""That a stranger's folder can be read: what is in it, before anything of it is opened.
+"""The check of a stranger's folder, before anything in it is opened.
 
 A pipe would be waited for without end, a link may lead to any file of whoever reads, and an index may name one. Nothing
 of a folder is ever run: weights are safetensors, tokenizers are JSON, and code that comes with a model is left alone.
@@ -8,38 +8,39 @@ import json
 import stat
 from pathlib import Path
 
-from suite.lm.checkpoint.place import WEIGHTS, Place, shortened
+from suite.lm.checkpoint.locate import WEIGHTS, CheckpointFiles, shortened
 from suite.measure.workload import UnsupportedError
 
 INDEX = ".safetensors.index.json"
 TEMPLATES = "additional_chat_templates"
 _BESIDE = (".json", ".txt", ".model", ".jinja")
 MOST_BESIDE_BYTES = 24 << 20
-"""Of a file that holds no weights. Llama 3's tokenizer has 17 MB at most; JSON that is made to harm takes 35 times its
-size in memory."""
+"""Size of a file that holds no weights, at most. Llama 3's tokenizer has 17 MB at most; JSON that is made to harm takes
+35 times its size in memory."""
 SNAPSHOTS, BLOBS = "snapshots", "blobs"
-"""Of the cache of huggingface_hub, in which a snapshot's files are links to blobs."""
+"""Folders in the cache of huggingface_hub, in which a snapshot's files are links to blobs."""
 
 
-def check_folder(place: Place) -> None:
-    """Raises UnsupportedError, in one sentence, for what is no file, is too large or leads out of the folder."""
+def check_folder(place: CheckpointFiles) -> None:
+    """Raise UnsupportedError, in one sentence, for an entry that is no file, is too large or leads out of the
+    folder."""
     if place.gguf:
         return
-    for path in _readable(place.folder):
+    for path in _readable_files(place.folder):
         if (fault := _fault_of(path, place.folder)) is not None:
-            raise UnsupportedError(f"{_told(path)} of the checkpoint {place.name} {fault}")
-    weights = {one.name for one in place.weight_files()}
+            raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
+    weights = {path.name for path in place.weight_files()}
     for path in sorted(place.folder.glob(f"*{INDEX}")):
         if (fault := _fault_of_index(path, weights)) is not None:
-            raise UnsupportedError(f"{_told(path)} of the checkpoint {place.name} {fault}")
+            raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
 
 
-def _told(path: Path) -> str:
+def _shown_name(path: Path) -> str:
     return shortened(path.name)[1:-1]
 
 
-def _readable(folder: Path) -> list[Path]:
-    """List what a decoder and its tokens may be read from, by this package or by transformers."""
+def _readable_files(folder: Path) -> list[Path]:
+    """List the files that a decoder and its tokens may be read from, by this package or by transformers."""
     try:
         below = [path for within in (folder, folder / TEMPLATES) if within.is_dir() for path in within.iterdir()]
     except OSError as error:
@@ -66,7 +67,7 @@ def _fault_of(path: Path, folder: Path) -> str | None:
 
 
 def _fault_of_index(path: Path, weights: set[str]) -> str | None:
-    """Weights are read from all files that lie there, so it only has to name no others."""
+    """Return a fault of an index. Weights are read from all files that lie there, so it only has to name no others."""
     try:
         index = json.loads(path.read_bytes())
         named = set(index["weight_map"].values())

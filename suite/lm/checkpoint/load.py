@@ -1,6 +1,6 @@
 """A published model in the suite's own decoder: the same function, by the code that trains and samples all others.
 
-tests/parity holds its logits against transformers'.
+tests/parity compares its logits with transformers'.
 """
 
 import math
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from suite.attention.grouped import GroupedAttention
-from suite.lm.checkpoint.place import Place, missing, place_of, shortened
+from suite.lm.checkpoint.locate import CheckpointFiles, locate_checkpoint, missing, shortened
 from suite.lm.checkpoint.sizes import CONFIG, shape_from, sizes_of
 from suite.lm.checkpoint.tensors import tensors_of
-from suite.lm.decoder import Block, Decoder, Made
+from suite.lm.decoder import Block, Decoder, FactoryKwargs
 from suite.measure.workload import UnsupportedError
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -21,24 +21,24 @@ _FREQUENCIES = ".rotary_emb.inv_freq"
 """Some older files keep them; they follow from the sizes."""
 FAR_BEYOND = 4
 MOST_NAMED = 3
-"""Of the weights that do not fit, in a sentence."""
+"""Weights that do not fit, as many as a sentence names."""
 
 
 def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device: torch.device) -> Decoder:
-    """A package's name or a folder. Raises ValueError or UnsupportedError, in one sentence."""
+    """Load a package's checkpoint or a folder's. Raises ValueError or UnsupportedError, in one sentence."""
     if (sentence := missing(checkpoint)) is not None:
         raise UnsupportedError(sentence)
     shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
-    place = place_of(checkpoint)
+    place = locate_checkpoint(checkpoint)
     if place.gguf is None:
         _check_size(place, shape.parameter_count)
-    made = Made(dtype=dtype, device=device, generator=torch.Generator(device))
+    made = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator(device))
     decoder = Decoder(shape, attention, positions=positions, made=made)
     fill(decoder, place)
     return decoder
 
 
-def _check_size(place: Place, parameter_count: int) -> None:
+def _check_size(place: CheckpointFiles, parameter_count: int) -> None:
     """Raise UnsupportedError for sizes that ask for far more than is stored, before they take memory. A few weights
     that are missing are named later."""
     stored_count = sum(math.prod(stored.shape) for _, stored in tensors_of(place))
@@ -50,11 +50,11 @@ def _check_size(place: Place, parameter_count: int) -> None:
 
 
 @torch.no_grad()
-def fill(decoder: Decoder, place: Place) -> None:
+def fill(decoder: Decoder, place: CheckpointFiles) -> None:
     """Copy the checkpoint's weights into the decoder.
 
     Raises UnsupportedError where one is missing, of another size, holds a number that is not finite, or has no place in
-    this decoder: what the checkpoint says would then rest on more than was loaded.
+    this decoder: the checkpoint's answers would then rest on more than was loaded.
     """
     wanted = named_weights(decoder)
     strange, head = [], None
@@ -73,7 +73,7 @@ def fill(decoder: Decoder, place: Place) -> None:
         strange.append(HEAD)
     if strange or wanted:
         told = [
-            f"{_some(names)} {what}"
+            f"{_first_names(names)} {what}"
             for names, what in ((strange, "too much or of another size"), (wanted, "missing"))
             if names
         ]
@@ -81,7 +81,7 @@ def fill(decoder: Decoder, place: Place) -> None:
 
 
 def named_weights(decoder: Decoder) -> dict[str, Tensor]:
-    """The decoder's own weights, or views of them, under the names that transformers gives them."""
+    """Return the decoder's own weights, or views of them, under the names that transformers gives them."""
     named: dict[str, Tensor] = {EMBEDDING: decoder.embedding, "model.norm.weight": decoder.norm}
     if decoder.head is not None:
         named[HEAD] = decoder.head
@@ -108,7 +108,7 @@ def _of_block(block: Block) -> Mapping[str, Tensor]:
     }
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_names(names: Iterable[str]) -> str:
     names = sorted(shortened(name)[1:-1] for name in names)
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

@@ -1,7 +1,7 @@
-"""What the config.json of a published model says of its decoder, in the words of conf/policy. No torch.
+"""The sizes of a published model's decoder, from its config.json, in the words of conf/policy. No torch.
 
-Only what the suite's decoder computes in the same way is taken: a checkpoint that would run and say something else is
-refused here, by the setting that makes it another model.
+The suite's decoder must compute them in the same way: a checkpoint that would run and answer something else is refused
+here, by the setting that makes it another model.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration.files import read_choice
-from suite.lm.checkpoint.place import PACKAGES, is_package, shortened
+from suite.lm.checkpoint.locate import PACKAGES, is_package, shortened
 from suite.records.record import CorruptRecordError
 from suite.records.store import read_file
 from suite.theory.decoder_shape import DecoderShape, decoder_shape
@@ -34,19 +34,19 @@ SIZES = {
     "max_position": "max_position_embeddings",
 }
 MOST = 1 << 31
-"""Of any size or factor: no model is near it, and what follows from two of them is a number yet."""
+"""The largest size or factor: no model is near it, and the product of two is still a number."""
 MOST_CONFIG_BYTES, LONGEST_TOLD = 1 << 20, 200
 FULL = "full_attention"
-"""The kind of a layer, where a file says it of each."""
+"""The kind of a layer, where a file gives it for each."""
 ROPE_KINDS = ("default", "llama3")
 DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
-"""Of both families, for a file that leaves them out."""
+"""Values of both families, for a file that leaves them out."""
 
 
 def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
-    """Of a package's checkpoint from its policy's file, of a folder's from its config.json.
+    """Return the sizes of a package's checkpoint, from its policy's file, or of a folder's, from its config.json.
 
-    `where`: the setting that names it. Raises ValueError, in one sentence, for what is not there or another model.
+    `where`: the setting that names it. Raises ValueError, in one sentence, for a missing file or another model.
     """
     if is_package(checkpoint):
         return read_choice("policy", PACKAGES[checkpoint].policy)
@@ -65,20 +65,21 @@ def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
 
 
 def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict[str, Any]]:
-    """Of the decoder that has these sizes, as `sizes_of` gives them; and its settings under `attention`."""
+    """Return the shape of the decoder of these sizes, as `sizes_of` gives them, and its settings under `attention`."""
     attention = {**read_choice("attention", "gqa"), "kv_heads": sizes["num_kv_heads"]}
     named = {"name": "checkpoint", **sizes}
     return decoder_shape(named, attention, vocab_size=sizes["vocab_size"], where=f"{where}."), attention
 
 
 def sizes_from(config: Any, where: str) -> dict[str, Any]:
-    """Sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this decoder."""
+    """Return sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this
+    decoder."""
     if not isinstance(config, Mapping):
         raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {shortened(config)}")
     family = config.get("model_type")
     known = FAMILIES.get(family) if isinstance(family, str) else None
     if known is None or config.get("architectures", [known]) != [known]:
-        named = _listed(config.get("architectures") or [family])
+        named = _joined_names(config.get("architectures") or [family])
         raise ValueError(f"{where} must hold one of {', '.join(FAMILIES.values())}; its {CONFIG} says {named}")
     for name, values in PLAIN.items():
         if config.get(name, values[0]) not in values:
@@ -86,7 +87,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
     kinds = config.get("layer_types") or []
     others = [kind for kind in kinds if kind != FULL] if isinstance(kinds, list) else kinds
     if others:
-        raise ValueError(f"{where} has layers of {_listed(others)}, which this decoder does not have")
+        raise ValueError(f"{where} has layers of {_joined_names(others)}, which this decoder does not have")
     heads, hidden = (_whole(config, name, where) for name in ("num_attention_heads", "hidden_size"))
     of_head = {"num_key_value_heads": heads, "head_dim": hidden // heads}
     given = {**config, **{name: config.get(name) or follows for name, follows in of_head.items()}}
@@ -108,7 +109,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
 
 
 def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Newer files have `rope_parameters` with all of it, older ones `rope_theta` and `rope_scaling`."""
+    """Return the rotary embedding: newer files have `rope_parameters`, older ones `rope_theta` and `rope_scaling`."""
     given = {"rope_theta": config.get("rope_theta", DEFAULT_THETA)}
     for name in ("rope_scaling", "rope_parameters"):
         part = config.get(name) or {}
@@ -132,25 +133,25 @@ def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _whole(config: Mapping[str, Any], name: str, where: str) -> int:
-    value = _said(config, name, where)
+    value = _required(config, name, where)
     if type(value) is not int or not 1 <= value <= MOST:
         raise ValueError(f"{where} has {name}={shortened(value)}, which must be a whole number from 1 to {MOST}")
     return value
 
 
 def _number(config: Mapping[str, Any], name: str, where: str) -> float:
-    value = _said(config, name, where)
+    value = _required(config, name, where)
     if type(value) not in (int, float) or not 0 < value <= MOST:
         raise ValueError(f"{where} has {name}={shortened(value)}, which must be a number above 0 and at most {MOST}")
     return value  # type: ignore[no-any-return]
 
 
-def _said(config: Mapping[str, Any], name: str, where: str) -> Any:
+def _required(config: Mapping[str, Any], name: str, where: str) -> Any:
     if name not in config:
         raise ValueError(f"{where} has a {CONFIG} that does not say {name}")
     return config[name]
 
 
-def _listed(names: Any) -> str:
-    is_plain = isinstance(names, list) and all(isinstance(one, str) for one in names)
+def _joined_names(names: Any) -> str:
+    is_plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return ", ".join(dict.fromkeys(names))[:LONGEST_TOLD] if is_plain else shortened(names)

@@ -1,22 +1,37 @@
 """The tensors of a checkpoint, one after another, under the names that transformers gives them.
 
+Nothing that a file of safetensors says of itself is believed (https://github.com/huggingface/safetensors, "Format").
+Eight bytes give the length of its header; the header is JSON and gives the type and shape of each tensor, and the place
+of its bytes behind the header, one after another and without a gap. All of that is checked before a tensor is read, so
+that a file that was cut off, changed or made to harm is refused in a sentence, whatever its header asks for.
+
 GGUF is read as llama.cpp writes it for the Llama family: its quantised blocks become float32, and the rows of its query
 and key weights, which it orders for a rotary embedding of neighbours, are put back for one of halves.
 """
 
+import math
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
 
 from suite.lm.checkpoint.folder import check_folder
-from suite.lm.checkpoint.place import Place
-from suite.lm.checkpoint.weight_file import Stored, stored_in
+from suite.lm.checkpoint.locate import CheckpointFiles, shortened
 from suite.measure.workload import UnsupportedError
+from suite.records.strict_json import strict_json
 
+TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+"""Types that hold weights as they are. Others are of quantised models, which this decoder does not have."""
+MOST_HEADER_BYTES = 8 << 20
+"""A tensor takes about 100. The format allows 100 MB, of which Python would make more than 1 GiB."""
+MOST_DIMENSIONS = 8
+_LENGTH_BYTES = 8
+_METADATA = "__metadata__"
 GGUF_FAMILY = "llama"
 _OF_MODEL = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 _OF_BLOCK = {
@@ -33,14 +48,106 @@ _OF_BLOCK = {
 _BLOCK = re.compile(r"blk\.(\d+)\.(\w+)\.weight")
 
 
-def tensors_of(place: Place) -> Iterator[tuple[str, Stored]]:
-    """Names and tensors, in the precision that they are stored in. Raises UnsupportedError, in one sentence."""
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A tensor that is not read yet."""
+
+    shape: tuple[int, ...]
+    read: Callable[[], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    name: str
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def tensors_of(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
+    """Yield names and tensors, in the precision that they are stored in. Raises UnsupportedError, in one sentence."""
     check_folder(place)
     files = place.weight_files()
     if not files:
         raise UnsupportedError(f"the checkpoint {place.name} has no safetensors")
     for path in files:
         yield from _of_gguf(path) if place.gguf else stored_in(path)
+
+
+def stored_in(path: Path) -> Iterator[tuple[str, Stored]]:
+    """Yield names and tensors. Raises UnsupportedError, in one sentence that names the file without its folder."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            header = _header(file, size)
+            entries = [_entry(name, about) for name, about in header.items() if name != _METADATA]
+            data = file.tell()
+            _check_layout(entries, size - data)
+            for entry in entries:
+                yield entry.name, Stored(shape=entry.shape, read=lambda entry=entry: _read(file, data, entry))  # type: ignore[misc]
+    except OSError as error:
+        raise UnsupportedError(f"{path.name} cannot be read ({error.strerror or error})") from error
+    except _MisstatedError as error:
+        raise UnsupportedError(f"{path.name} is no whole file of safetensors: {error}") from error
+
+
+class _MisstatedError(Exception):
+    """A statement of a file about itself that cannot be so."""
+
+
+def _header(file: IO[bytes], size: int) -> Mapping[str, Any]:
+    if size < _LENGTH_BYTES:
+        raise _MisstatedError(f"it has {size} bytes")
+    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    if length > min(size - _LENGTH_BYTES, MOST_HEADER_BYTES):
+        raise _MisstatedError(
+            f"its header would have {length} bytes, of at most {MOST_HEADER_BYTES} and a file of {size}"
+        )
+    try:
+        header, _ = strict_json(file.read(length), most_values=MOST_HEADER_BYTES)
+    except ValueError as error:
+        raise _MisstatedError(f"its header {error}") from error
+    if not isinstance(header, dict):
+        raise _MisstatedError("its header names no tensors")
+    return header
+
+
+def _entry(name: str, about: Any) -> _Entry:
+    match about:
+        case {"dtype": str(kind), "shape": list(shape), "data_offsets": [begin, end]}:
+            pass
+        case _:
+            raise _MisstatedError(f"of {shortened(name)} it does not say type, shape and place")
+    if kind not in TYPES:
+        raise _MisstatedError(f"{shortened(name)} is of type {shortened(kind)}, and weights are {', '.join(TYPES)}")
+    if len(shape) > MOST_DIMENSIONS or not all(type(size) is int and size >= 0 for size in (*shape, begin, end)):
+        raise _MisstatedError(f"shape and place of {shortened(name)} are no whole numbers of at least 0")
+    if end - begin != math.prod(shape) * TYPES[kind].itemsize:
+        raise _MisstatedError(f"{shortened(name)} has {end - begin} bytes, which is not its shape's size")
+    return _Entry(name=name, dtype=TYPES[kind], shape=tuple(shape), begin=begin, end=end)
+
+
+def _check_layout(entries: list[_Entry], size: int) -> None:
+    """Raise _MisstatedError unless the tensors lie one behind the other, from the first byte to the last."""
+    reached = 0
+    for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
+        if entry.begin != reached:
+            raise _MisstatedError(
+                f"{shortened(entry.name)} begins at {entry.begin}, and what is before it ends at {reached}"
+            )
+        reached = entry.end
+    if reached != size:
+        raise _MisstatedError(f"its tensors have {reached} bytes, and {size} lie behind the header")
+
+
+def _read(file: IO[bytes], data: int, entry: _Entry) -> Tensor:
+    tensor = torch.empty(entry.shape, dtype=entry.dtype)
+    file.seek(data + entry.begin)
+    taken = file.readinto(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else 0  # type: ignore[attr-defined]
+    if taken != entry.end - entry.begin:
+        raise _MisstatedError("it was cut off while it was read")
+    return tensor
 
 
 def _of_gguf(path: Path) -> Iterator[tuple[str, Stored]]:
@@ -77,6 +184,6 @@ def _field(reader: Any, name: str) -> Any:
 
 
 def _halves(weight: Tensor, heads: int) -> Tensor:
-    """Rows in pairs of neighbours (2i, 2i + 1) as rows in pairs (i, i + d/2), within each head."""
+    """Return rows in pairs of neighbours (2i, 2i + 1) as rows in pairs (i, i + d/2), within each head."""
     rows, width = weight.shape
     return weight.view(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)

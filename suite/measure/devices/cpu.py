@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from suite.measure.allocator import AllocatorProbe
-from suite.measure.ceilings import measure_ceilings
 from suite.measure.clock import cpu_clock, judging_clock
-from suite.measure.devices.device import Timed
+from suite.measure.devices.ceilings import measure_ceilings
+from suite.measure.devices.device import Device, Timed
 from suite.measure.meter import Probe
+from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import Workload
 from suite.records.record import Reading
 from suite.statistics.intervals import median_interval
@@ -17,26 +17,12 @@ from suite.theory.roofline import MeasuredCeilings
 WALL_EXCEEDS_CPU = 1.1
 
 
-class Cpu:
-    """See suite.measure.devices.Device."""
-
-    flushes_every_run = False
+class Cpu(Device):
+    """A CPU with so many threads for torch."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self.clock = judging_clock(threads)
-
-    def identity(self) -> None:
-        pass
-
-    def facts(self) -> dict[str, str]:
-        return {}
-
-    def finish(self) -> None:
-        pass
-
-    def require(self) -> None:
-        pass
 
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         return measure_ceilings(dtype, self._threads)
@@ -44,19 +30,13 @@ class Cpu:
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
         return Timed(step=workload.step, probes=[cpu_clock(self._threads)], works=workload.parts(), facts={})
 
-    def course_clock(self) -> tuple[str, Probe]:
+    def stateful_clock(self) -> tuple[str, Probe]:
         return self.clock, cpu_clock(self._threads)
 
     def watcher(self) -> AllocatorProbe:
         return AllocatorProbe()
 
-    def forget_peak(self) -> None:
-        pass
-
-    def peak_bytes(self) -> None:
-        pass
-
-    def criticise(self, readings: Sequence[Reading]) -> Iterator[str]:
+    def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
         for span in dict.fromkeys(reading.span for reading in readings):
             timed = [reading for reading in readings if reading.span == span and reading.wall_s is not None]
             if self.clock == "thread_cpu" and timed:
@@ -65,9 +45,3 @@ class Cpu:
                 if ratio > WALL_EXCEEDS_CPU:
                     more = f"{ratio:.2f} times the CPU time that is reported"
                     yield f"{span}: wall time is {more}: other work was running"
-
-    def reset(self) -> str | None:
-        return None
-
-    def is_lost(self, error: Exception) -> bool:
-        return False

@@ -7,18 +7,19 @@ touches the device before it is asked to, since whoever only imports it may have
 import gc
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 import torch
 
 from suite.measure.cold import unproven
-from suite.measure.devices.cuda_ceilings import measure_cuda_ceilings
+from suite.measure.devices.ceilings import measure_cuda_ceilings
 from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes, nvtx_range, synchronised_clock
-from suite.measure.devices.cuda_graph import timed_turns
-from suite.measure.devices.cuda_memory import CudaWatcher
-from suite.measure.devices.device import Timed
+from suite.measure.devices.cuda_graph import captured_step
+from suite.measure.devices.device import Device, Timed
 from suite.measure.meter import Probe
+from suite.measure.profiling import CudaWatcher
 from suite.measure.workload import UnsupportedError, Workload
 from suite.records import numbers
 from suite.records.record import Reading
@@ -28,11 +29,11 @@ FLUSHED = 1.2
 """Chosen, not measured: a kernel's own start-up hides part of what a flushed read costs more, so it is below the CPU's
 cold.FLUSHED."""
 LEFT_BYTES = 32 << 20
-"""What may stay allocated after a case and says nothing, such as a library's workspace."""
+"""Bytes that may stay allocated after a case without a warning, such as a library's workspace."""
 
 
-class Cuda:
-    """See suite.measure.devices.Device. Always torch's current device, the first one that is visible."""
+class Cuda(Device):
+    """Always torch's current device, the first one that is visible."""
 
     clock = "cuda_events"
     flushes_every_run = True
@@ -71,17 +72,14 @@ class Cuda:
         return measure_cuda_ceilings(dtype)
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
-        turns = timed_turns(workload, ceilings)
-        return Timed(
-            step=turns.step,
-            probes=[nvtx_range, CudaFlush(l2_bytes()), event_clock(turns.runs)],
-            works=turns.works,
-            facts={"cold": "every_run", "cuda_graph": turns.facts},
-            runs=turns.runs,
-            warnings=turns.warnings,
+        captured = captured_step(workload, ceilings)
+        return replace(
+            captured,
+            probes=[nvtx_range, CudaFlush(l2_bytes()), event_clock(captured.runs)],
+            facts={"cold": "every_run", "cuda_graph": captured.facts},
         )
 
-    def course_clock(self) -> tuple[str, Probe]:
+    def stateful_clock(self) -> tuple[str, Probe]:
         return "wall", synchronised_clock
 
     def watcher(self) -> CudaWatcher:
@@ -93,12 +91,16 @@ class Cuda:
     def peak_bytes(self) -> int:
         return torch.cuda.max_memory_allocated()
 
-    def criticise(self, readings: Sequence[Reading]) -> Iterator[str]:
+    def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
         if warning := unproven(readings, at_least=FLUSHED):
             yield warning
         for span in dict.fromkeys(reading.span for reading in readings):
-            timed = [one for one in readings if one.span == span and one.thread_cpu_s is not None]
-            if timed and (ratio := median((one.thread_cpu_s or 0.0) / one.value for one in timed)) > 1:
+            host_shares = [
+                reading.thread_cpu_s / reading.value
+                for reading in readings
+                if reading.span == span and reading.thread_cpu_s is not None
+            ]
+            if host_shares and (ratio := median(host_shares)) > 1:
                 yield (
                     f"{span}: launching took the host {ratio:.2f} times as long as the device's time: "
                     f"the device may have waited for it"

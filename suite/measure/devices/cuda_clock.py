@@ -18,7 +18,7 @@ PROBE_SHARE = 4
 """The flush is proved by reading one part in so many of the L2: enough to take longer than a kernel's own start-up."""
 FLOAT_BYTES = 4
 MANY_THREADS = 2
-"""As far as the clock is concerned: the device works beside the host's thread, so that wall time judges."""
+"""More than one for the clock, so that wall time judges: the device works beside the host's thread."""
 
 
 def l2_bytes() -> int:
@@ -27,8 +27,8 @@ def l2_bytes() -> int:
 
 
 def event_clock(runs: Mapping[str, int]) -> Probe:
-    """A probe for a span's time on the device. `runs`: how often a span does its work, 1 where it is not named; every
-    figure is that of one run.
+    """Return a probe for a span's time on the device. `runs`: repetitions of a span's work, 1 where it is not named;
+    every figure is that of one run.
 
     The CPU times are the host's until everything is launched. Wall time ends when the device has finished, and begins
     while it may still flush.
@@ -98,7 +98,7 @@ class CudaFlush:
 
 
 def nvtx_range(span: str) -> Callable[[], Seen]:
-    """A probe that marks spans for nsys."""
+    """Mark a span for nsys; a probe."""
     torch.cuda.nvtx.range_push(f"span {span}")
 
     def stop() -> Seen:
@@ -109,7 +109,7 @@ def nvtx_range(span: str) -> Callable[[], Seen]:
 
 
 def synchronised_clock(span: str) -> Callable[[], Seen]:
-    """A probe for spans that take far longer than waiting for the device: wall time from idle to idle."""
+    """Take wall time from idle to idle; a probe for spans that take far longer than waiting for the device."""
     torch.cuda.synchronize()
     stop_clock = cpu_clock(MANY_THREADS)(span)
 

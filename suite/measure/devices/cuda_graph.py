@@ -1,9 +1,9 @@
 """Short spans as CUDA graphs: below SHORT_S the device would otherwise wait for Python, and that would be timed.
 
 A span that the workload can run on several sets of inputs is captured once for each set, all in one graph, which is
-timed whole and divided by the number of runs; see suite.measure.rotation. Others are captured alone and replayed with a
-flush before each replay. What a graph computes is compared with the same work outside it: a kernel that was launched
-past the capture would leave a graph that does nothing, fast.
+timed whole and divided by the number of runs; see suite.measure.rotated_buffers. Others are captured alone and
+replayed with a flush before each replay. What a graph computes is compared with the same work outside it: a kernel that
+was launched past the capture would leave a graph that does nothing, fast.
 """
 
 import functools
@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, l2_bytes
+from suite.measure.devices.device import Timed
 from suite.measure.meter import Meter
-from suite.measure.rotation import Turns
-from suite.measure.workload import Workload, WorkloadInTurns
+from suite.measure.rotated_buffers import RotatedRuns
+from suite.measure.workload import GraphableWorkload, Workload
 from suite.theory.roofline import MeasuredCeilings
 
 SHORT_S = 100e-6
@@ -29,38 +30,33 @@ _FAILED: list[torch.cuda.CUDAGraph] = []
 NOT_SHORT, NOT_OFFERED = "not short", "not offered by the workload"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TimedTurns:
-    step: Callable[[Meter], None]
-    works: Mapping[str, Callable[[], object]]
-    """By span, what `step` does in it."""
-    facts: Mapping[str, Any]
-    """By span, how it was captured, or why not."""
-    runs: Mapping[str, int]
-    """How often a span of `step` does its work, where more than once."""
-    warnings: Sequence[str] = ()
-
-
 @dataclass(kw_only=True)
 class _Span:
     work: Callable[[], object]
     fact: Mapping[str, Any] | str
     runs: int = 1
     keeps: list[object] = field(default_factory=list)
-    """What a replay needs and nothing else refers to."""
+    """Objects that a replay needs and nothing else refers to."""
 
 
-def timed_turns(workload: Workload, ceilings: MeasuredCeilings) -> TimedTurns:
-    """The workload's step with its short spans captured."""
+def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> Timed:
+    """Return the workload's step with its short spans captured, without probes.
+
+    The facts say by span how it was captured, or why not.
+    """
     short = short_spans(workload.plan.constants(), ceilings)
-    if not isinstance(workload, WorkloadInTurns) or not any(short.values()):
+    if not isinstance(workload, GraphableWorkload) or not any(short.values()):
         facts = {span: NOT_OFFERED if is_short else NOT_SHORT for span, is_short in short.items()}
-        return TimedTurns(step=workload.step, works=workload.parts(), facts=facts, runs={})
+        return Timed(step=workload.step, works=workload.parts(), facts=facts)
     spans: dict[str, _Span] = {}
     for span, is_short in short.items():
-        turns = _turns_of(workload, span) if is_short else NOT_SHORT
-        spans[span] = _captured(turns) if isinstance(turns, Turns) else _Span(work=workload.parts()[span], fact=turns)
-    return TimedTurns(
+        rotated = _runs_of(workload, span) if is_short else NOT_SHORT
+        spans[span] = (
+            _capture_span(rotated)
+            if isinstance(rotated, RotatedRuns)
+            else _Span(work=workload.parts()[span], fact=rotated)
+        )
+    return Timed(
         step=functools.partial(_step, spans),
         works={name: span.work for name, span in spans.items()},
         facts={name: span.fact for name, span in spans.items()},
@@ -74,17 +70,17 @@ def timed_turns(workload: Workload, ceilings: MeasuredCeilings) -> TimedTurns:
 
 
 def short_spans(constants: Mapping[str, Mapping[str, float]], ceilings: MeasuredCeilings) -> dict[str, bool]:
-    """For each timed span, whether the device should need less than SHORT_S for it."""
-    return {
-        span: ceilings.at(one["traffic_bytes"]).bound_s(flops=one["flops"], traffic_bytes=one["traffic_bytes"])
-        < SHORT_S
-        for span, one in constants.items()
-        if "traffic_bytes" in one
+    """Tell for each timed span whether the device should need less than SHORT_S for it."""
+    least_s = {
+        span: ceilings.at(costs["traffic_bytes"]).bound_s(flops=costs["flops"], traffic_bytes=costs["traffic_bytes"])
+        for span, costs in constants.items()
+        if "traffic_bytes" in costs
     }
+    return {span: seconds < SHORT_S for span, seconds in least_s.items()}
 
 
 def agrees(replayed: Tensor, expected: Tensor) -> bool:
-    """Whether both are the same but for rounding; written so that a NaN is not."""
+    """Return whether both are the same but for rounding; written so that a NaN is not."""
     difference = (replayed.double() - expected.double()).norm()
     return bool(difference <= REPLAY_ERROR * expected.double().norm())
 
@@ -95,32 +91,32 @@ def _step(spans: Mapping[str, _Span], meter: Meter) -> None:
             span.work()
 
 
-def _turns_of(workload: WorkloadInTurns, span: str) -> Turns | str:
-    """What can be captured of a span, or why nothing can."""
+def _runs_of(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
+    """Return the runs of a span that can be captured, or why there are none."""
     try:
-        return workload.turns(span, FLUSH_OVER_L2 * l2_bytes()) or NOT_OFFERED
+        return workload.rotated_runs(span, FLUSH_OVER_L2 * l2_bytes()) or NOT_OFFERED
     except torch.OutOfMemoryError:
         return "cannot be captured (no memory for copies of its inputs)"
 
 
-def _captured(turns: Turns) -> _Span:
-    """The span as a graph; as it was, with the reason, where it cannot be one."""
+def _capture_span(rotated: RotatedRuns) -> _Span:
+    """Return the span as a graph, or as it was, with the reason, where it cannot be one."""
     try:
-        graph, outputs = _capture(turns.runs)
+        graph, outputs = _capture(rotated.runs)
         graph.replay()
-        is_same = all(agrees(outputs[index], _output(turns.runs[index])) for index in (0, -1))
+        is_same = all(agrees(outputs[index], _output(rotated.runs[index])) for index in (0, -1))
         torch.cuda.synchronize()
     except RuntimeError as error:
         torch.cuda.synchronize()  # raises where the failure has made the device unusable
-        return _Span(work=turns.runs[0], fact=f"cannot be captured ({str(error).splitlines()[0]})")
+        return _Span(work=rotated.runs[0], fact=f"cannot be captured ({str(error).splitlines()[0]})")
     if not is_same:
-        return _Span(work=turns.runs[0], fact="captured, but the graph does not compute what the work does")
-    fact = {"turns": len(turns.runs), "rotated_bytes": turns.rotated_bytes}
-    return _Span(work=graph.replay, runs=len(turns.runs), fact=fact, keeps=[turns, outputs])
+        return _Span(work=rotated.runs[0], fact="captured, but the graph does not compute what the work does")
+    fact = {"turns": len(rotated.runs), "rotated_bytes": rotated.rotated_bytes}
+    return _Span(work=graph.replay, runs=len(rotated.runs), fact=fact, keeps=[rotated, outputs])
 
 
 def _capture(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph, Sequence[Tensor]]:
-    """All runs, one after another, in one graph, and what they return, emptied."""
+    """Capture all runs, one after another, in one graph; return it and the outputs, emptied."""
     stream, graph = _capture_stream(), torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.inference_mode(), torch.cuda.stream(stream):
@@ -148,5 +144,5 @@ def _output(run: Callable[[], object]) -> Tensor:
 
 @functools.cache
 def _capture_stream() -> torch.cuda.Stream:
-    """One for all captures: cuBLAS keeps a workspace for every stream."""
+    """Return one stream for all captures: cuBLAS keeps a workspace for every stream."""
     return torch.cuda.Stream()

@@ -1,4 +1,4 @@
-"""What differs between devices when a case is measured: the runner asks for it and knows neither."""
+"""The differences between devices when a case is measured: the runner asks for them and knows no device."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,78 +18,77 @@ class Watcher(Protocol):
     def __call__(self, span: str) -> Callable[[], Sequence[Mapping[str, Any]]]: ...
 
     def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
-        """By the name of a fact, what ran in each span so far, in the order of the spans."""
-        ...
+        """Return by the name of a fact what ran in each span so far, in the order of the spans."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """How a workload is timed on a device."""
+    """A workload as a device times it."""
 
     step: Callable[[Meter], None]
-    probes: Sequence[Probe]
+    probes: Sequence[Probe] = ()
     works: Mapping[str, Callable[[], object]]
-    """Of each span that can be repeated alone, as `step` does it."""
+    """The work of each span that can be repeated alone, as `step` does it."""
     facts: Mapping[str, Any]
     runs: Mapping[str, int] = field(default_factory=dict)
-    """How often a span does its work each time, where more than once; the clock's figures are those of one run."""
+    """Repetitions of its work within a span, where there are several; the clock's figures are those of one."""
     warnings: Sequence[str] = ()
 
 
-class Device(Protocol):
+class Device:
+    """A device to measure on. By default nothing has to be waited for, given back or found, as with a CPU."""
+
     clock: str
-    """Which clock a reading's `value` is, for the record."""
-    flushes_every_run: bool
+    """The clock that a reading's `value` is of, for the record."""
+    flushes_every_run = False
     """Caches are emptied before each timed span, so that there is no warm latency beside a cold one."""
 
     def identity(self) -> Mapping[str, Any] | None:
-        """By what NVML knows the device, see suite.measure.telemetry.devices.is_same_gpu; None for a CPU."""
-        ...
+        """Return the names by which NVML knows the device, see telemetry.nvml.is_same_gpu; None for a CPU."""
+        return None
 
     def facts(self) -> Mapping[str, Any]:
-        """What a reader must know of the device beside what the environment says."""
-        ...
+        """Return facts of the device that the record's environment does not have."""
+        return {}
 
     def finish(self) -> None:
         """Wait until all that was begun is done."""
-        ...
 
     def require(self) -> None:
         """Raise UnsupportedError where torch finds no such device."""
-        ...
 
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
-        """What the device reaches at best, by its own clock."""
-        ...
+        """Measure the rates that the device reaches at best, by its own clock."""
+        raise NotImplementedError
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> Timed:
-        """Called once, when the workload has been checked."""
-        ...
+        """Prepare the timing; called once, when the workload has been checked."""
+        raise NotImplementedError
 
-    def course_clock(self) -> tuple[str, Probe]:
-        """For work that is not repeated: which clock a reading's `value` is, and the probe, which waits for the device
-        at both ends of a span."""
-        ...
+    def stateful_clock(self) -> tuple[str, Probe]:
+        """Return the clock for work that is not repeated: its name, and the probe, which waits for the device at both
+        ends of a span."""
+        raise NotImplementedError
 
-    def watcher(self) -> Watcher: ...
+    def watcher(self) -> Watcher:
+        raise NotImplementedError
 
     def forget_peak(self) -> None:
-        """From here on `peak_bytes` counts anew."""
-        ...
+        """Let `peak_bytes` count anew from here on."""
 
     def peak_bytes(self) -> int | None:
-        """The most that torch's allocator held since `forget_peak`, whoever asked for it; None where torch does not
-        say."""
-        ...
+        """Return the most that torch's allocator held since `forget_peak`, whoever asked for it; None where torch does
+        not say."""
+        return None
 
-    def criticise(self, readings: Sequence[Reading]) -> Iterator[str]:
-        """What a reader should hold against these timings."""
-        ...
+    def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
+        """Yield sentences that make a reader doubt these timings."""
+        raise NotImplementedError
 
     def reset(self) -> str | None:
-        """Give back what a case held, before the next one in this process. A warning where something stayed."""
-        ...
+        """Give back what a case held, before the next one in this process. Return a warning where something stayed."""
+        return None
 
     def is_lost(self, error: Exception) -> bool:
-        """Whether nothing more can run on the device in this process."""
-        ...
+        """Return whether nothing more can run on the device in this process."""
+        return False

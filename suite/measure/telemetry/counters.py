@@ -7,7 +7,7 @@ from typing import Any
 
 import pynvml
 
-from suite.measure.telemetry.devices import is_same_gpu, is_split
+from suite.measure.telemetry.nvml import is_same_gpu, is_split
 from suite.measure.telemetry.rapl import POWERCAP, packages
 from suite.records.nvml import State, find_gpus, reason_of
 

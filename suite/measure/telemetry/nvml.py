@@ -4,18 +4,19 @@
 A100's chip), by NVML's own documentation; the instant power of newer ones is field 186. Each goes under its own name.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pynvml
 
-from suite.measure.telemetry.devices import is_same_gpu, is_split
-from suite.measure.telemetry.library import loaded_library
 from suite.measure.telemetry.source import Seen, Source, Target
 from suite.records.nvml import ShownGpu, State, find_gpus, reason_of
 
 GA100_PCI_IDS = range(0x2080, 0x2100)
 MILLI, KILO, MEGA, PERCENT = 1e-3, 1e3, 1e6, 1e-2
+MAPPED = Path("/proc/self/maps")
 
 Read = Callable[[Any], float]
 
@@ -186,3 +187,49 @@ def _driver_version() -> str:
 
 def _is_used(gpu: Gpu, target: Target) -> bool:
     return any(is_same_gpu(identity, gpu.shown) for identity in target.cuda_devices)
+
+
+def is_same_gpu(identity: Mapping[str, Any], gpu: ShownGpu) -> bool:
+    """Return whether torch's device is NVML's: by UUID, or by PCI domain, bus and device, whichever both give.
+
+    A part of a GPU that MIG splits has a UUID of its own: then the bus tells whose part it is.
+    `identity`: `uuid`, with or without NVML's prefix, or None; `pci`, hexadecimal as `domain:bus:device`, or None.
+    """
+    told_uuid, told_pci = identity.get("uuid"), identity.get("pci")
+    return (told_uuid is not None and gpu.uuid is not None and _bare(str(told_uuid)) == _bare(gpu.uuid)) or (
+        told_pci is not None
+        and gpu.pci is not None
+        and _numbers(str(told_pci)) == [gpu.pci.domain, gpu.pci.bus, gpu.pci.device]
+    )
+
+
+def is_split(handle: Any) -> bool:
+    """Return whether MIG splits the GPU: what NVML counts is then the whole card's. Raises NVMLError."""
+    try:
+        current, _ = pynvml.nvmlDeviceGetMigMode(handle)
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
+        return False  # what cannot be split does not know the question
+    return bool(current == pynvml.NVML_DEVICE_MIG_ENABLE)
+
+
+def _bare(uuid: str) -> str:
+    return uuid.lower().removeprefix("gpu-")
+
+
+def _numbers(pci: str) -> list[int]:
+    return [int(part.partition(".")[0], 16) for part in pci.split(":")]
+
+
+def loaded_library(name: str) -> dict[str, Any]:
+    """Name, size and sha256 of the loaded library whose file name contains `name`; empty where the system has no list.
+
+    Its folder is left out, as a record names no path.
+    """
+    if not MAPPED.exists():
+        return {}
+    for line in MAPPED.read_text().splitlines():
+        path = Path(line.split(maxsplit=5)[-1])
+        if name in path.name and path.is_file():
+            content = path.read_bytes()
+            return {"library": path.name, "size_bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return {}

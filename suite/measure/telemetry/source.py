@@ -1,4 +1,4 @@
-"""What a source of telemetry is. The parent reads them, so they import no torch and outlive a worker's death."""
+"""The base of telemetry sources. The parent reads them, so they import no torch and outlive a worker's death."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class Seen(NamedTuple):
 
 @dataclass(kw_only=True)
 class Target:
-    """What the case that is watched has said of itself so far."""
+    """The watched case's own messages so far."""
 
     pid: int | None = None
     cuda_devices: list[Mapping[str, Any]] = field(default_factory=list)
@@ -25,7 +25,8 @@ class Target:
 
 
 class Source:
-    """Read at every tick of the sampler. What it cannot read it leaves out and says in `state` or in its facts."""
+    """A source, read at every tick of the sampler. Unreadable quantities are left out and named in `state` or its
+    facts."""
 
     name: ClassVar[str]
 
@@ -33,12 +34,12 @@ class Source:
         self.state, self.why = State.MEASURED, ""
 
     def begin(self) -> None:
-        """A case starts: differences begin anew."""
+        """Begin differences anew, since a case starts."""
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
-        """Now. `is_slow_tick`: every tenth time, when what takes long may be read too."""
+        """Read now. `is_slow_tick`: every tenth time, when slow quantities may be read too."""
         raise AssertionError(f"{type(self).__name__} does not say what it reads")
 
     def facts(self, target: Target) -> Mapping[str, Any]:
-        """What the record's `telemetry` is to say beside the samples."""
+        """Return facts for the record's `telemetry` beside the samples."""
         return {}

@@ -1,1 +1,1 @@
-"""A published model's KV cache made smaller without training: what is lost, by kinds of words, on held-out plays."""
+"""A published model's KV cache made smaller without training: the loss, by kinds of words, on held-out plays."""

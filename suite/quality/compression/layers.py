@@ -1,7 +1,7 @@
 """A published model's grouped attention with a cache that keeps less than keys and values as they are.
 
-Real layers: what a token leaves in the cache is all that later tokens have of it, whether a window is read at once or
-token by token. Shapes as in suite/attention/problem.py; r: the latent's elements.
+These are real layers: later tokens have no more of a token than its part of the cache, whether a window is read at once
+or token by token. Shapes as in suite/attention/problem.py; r: the latent's elements.
 """
 
 from collections.abc import Sequence
@@ -51,11 +51,11 @@ class LowRankAttention(CompressedAttention):
     ) -> tuple[Tensor, Tensor, Tensor]:
         assert cache is None or positions_S is None, "cached keys are rotated by where they stand in the cache"
         angles = self.angles_at(x_BSD, start, positions_S)
-        (latent_B1Tr,) = self.kept(cache, start, linear(x_BSD, self.w_down)[:, None])
+        (latent_B1Tr,) = self.append_to_cache(cache, start, linear(x_BSD, self.w_down)[:, None])
         latent_BTr = latent_B1Tr[:, 0]
         of_keys = angles if cache is None else self.angles_at(latent_BTr, 0, None)
-        k_BGTd = self.turned(self.heads(latent_BTr, self.w_up_k, self.b_k), of_keys)
-        q_BHSd = self.turned(self.heads(x_BSD, self.w_q, self.b_q), angles)
+        k_BGTd = self.apply_rope(self.heads(latent_BTr, self.w_up_k, self.b_k), of_keys)
+        q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
         return q_BHSd, k_BGTd, self.heads(latent_BTr, self.w_up_v, self.b_v)
 
 
@@ -82,23 +82,23 @@ class Int8Attention(CompressedAttention):
     ) -> tuple[Tensor, Tensor, Tensor]:
         angles = self.angles_at(x_BSD, start, positions_S)
         new = (rounded(row_BGSd) for row_BGSd in self.new_rows(x_BSD, angles))
-        k_BGTd, v_BGTd = (restored(rows, self.dtype) for rows in self.kept(cache, start, *new))
-        return self.turned(self.heads(x_BSD, self.w_q, self.b_q), angles), k_BGTd, v_BGTd
+        k_BGTd, v_BGTd = (restored(rows, self.dtype) for rows in self.append_to_cache(cache, start, *new))
+        return self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles), k_BGTd, v_BGTd
 
 
 def rounded(rows: Tensor) -> Tensor:
-    """Each row's elements as int8, and behind them the bytes of its scales."""
+    """Return each row's elements as int8, and behind them the bytes of its scales."""
     parts: list[Tensor] = []
     scales: list[Tensor] = []
     for part in rows.float().split(SCALED_ELEMENTS, dim=-1):
-        scale = part.abs().amax(dim=-1, keepdim=True) / LARGEST_INT8  # 0 of zeros, and 0 is what they are read as
+        scale = part.abs().amax(dim=-1, keepdim=True) / LARGEST_INT8  # 0 for zeros, which are then read as 0
         parts.append((part / scale).round().to(torch.int8))
         scales.append(scale)
     return torch.cat((*parts, torch.cat(scales, dim=-1).view(torch.int8)), dim=-1)
 
 
 def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """What `rounded` rows stand for."""
+    """Return the numbers that `rounded` rows stand for."""
     count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
     whole, bytes_of_scales = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
     scales: Sequence[Tensor] = bytes_of_scales.contiguous().view(torch.float32).split(1, dim=-1)

@@ -1,4 +1,4 @@
-"""Keys and values of a token as one short vector: which one loses least.
+"""Keys and values of a token as one short vector: the one that loses least.
 
 A grouped layer's keys before their rotary embedding and its values are one linear map of its input, y = W x with
 W = [W_k; W_v]. A product of lower rank, U D, keeps D x in place of y. By the Eckart-Young theorem the U that loses
@@ -13,13 +13,28 @@ it, as the balanced KV PCA of TransMLA (arXiv 2502.07864).
 Keys keep their rotary embedding, which depends on the position and is done when the cache is read: every token's keys
 and values are expanded anew at every step. MLA avoids that by a rotary part of its own that training puts there.
 
+The second moments are those of the model as it is published: each layer is fitted to inputs that the layers before it
+have not disturbed. So they are the same for every rank and method of a sweep, and its first case leaves them beside the
+runs for the others.
+
 Shapes: D hidden width, E keys and values of a token, r the rank.
 """
 
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from suite.lm.decoder import Block, Decoder
+from suite.measure.artifact_cache import cached_artifact
+from suite.records.code import code_digest
+
+FOLDER = "calibrations"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +48,7 @@ class Factors:
 def factors_of(
     weight_ED: Tensor, *, rank: int, fitted_to_DD: Tensor | None, balances: bool, moments_DD: Tensor
 ) -> Factors:
-    """The product of this rank that loses least, in float64.
+    """Return the product of this rank that loses least, in float64.
 
     `weight_ED`: keys' rows, then as many of values. `fitted_to_DD`: the inputs' second moments that it is chosen by;
     None: white inputs. `balances`: values count as if they were as large as keys. `moments_DD`: the inputs by which
@@ -51,7 +66,7 @@ def factors_of(
 
 
 def _balance(outputs_EE: Tensor) -> Tensor:
-    """1 for each key, and for each value what makes all values as large as all keys, [E, 1]."""
+    """Return 1 for each key, and for each value the factor that makes all values as large as all keys, [E, 1]."""
     sizes_E = outputs_EE.diagonal()
     keys, values = sizes_E.chunk(2)
     scale_E = torch.ones_like(sizes_E)
@@ -60,5 +75,51 @@ def _balance(outputs_EE: Tensor) -> Tensor:
 
 
 def _energy(map_ED: Tensor, moments_DD: Tensor) -> Tensor:
-    """E |M x|^2."""
+    """Return E |M x|^2."""
     return ((map_ED @ moments_DD) * map_ED).sum()
+
+
+def shared_moments(decoder: Decoder, windows: Sequence[Sequence[int]], *, weights_digest: str, shared: Path) -> Tensor:
+    """Return `second_moments`, computed here or read from the shared folder."""
+    made = decoder.made
+    named = [str(made.dtype), str(made.device), torch.get_num_threads(), torch.__version__, weights_digest]
+    code = code_digest({"calibration": f"{__name__}.second_moments"})
+    key = hashlib.sha256(json.dumps([named, code, [list(window) for window in windows]]).encode()).hexdigest()
+    found = cached_artifact(
+        shared / FOLDER,
+        key,
+        device=str(made.device),
+        make=lambda: {"moments": second_moments(decoder, windows)},
+    )
+    moments_LDD: Tensor = found["moments"]
+    return moments_LDD
+
+
+@torch.no_grad()
+def second_moments(decoder: Decoder, windows: Sequence[Sequence[int]]) -> Tensor:
+    """Return E x x^T of each layer's input over all tokens of the windows, [layers, D, D] in float64."""
+    hidden, device = decoder.shape.hidden_size, decoder.made.device
+    sums_LDD = torch.zeros(decoder.shape.num_layers, hidden, hidden, dtype=torch.float64, device=device)
+    with _watched(decoder, lambda layer, x_ND: sums_LDD[layer].addmm_(x_ND.T, x_ND)):
+        for window in windows:
+            decoder(torch.tensor([window], device=device))
+    return sums_LDD / sum(map(len, windows))
+
+
+@contextmanager
+def _watched(decoder: Decoder, see: Callable[[int, Tensor], object]) -> Iterator[None]:
+    """Call `see` with each layer's number and its inputs x_ND, in float64, meanwhile."""
+
+    def seen_as(layer: int) -> Callable[[torch.nn.Module, tuple[Tensor, Tensor | None]], None]:
+        def hook(block: torch.nn.Module, given: tuple[Tensor, Tensor | None]) -> None:
+            assert isinstance(block, Block)
+            see(layer, block.attention_input(given[0]).flatten(0, 1).double())
+
+        return hook
+
+    handles = [block.register_forward_pre_hook(seen_as(layer)) for layer, block in enumerate(decoder.blocks)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,12 +1,12 @@
-"""What the settings say of a case of compression before anything is allocated. No torch."""
+"""The plan of a case of compression, from its settings, before anything is allocated. No torch."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
-from suite.lm import plays
-from suite.lm.checkpoint.place import missing, weights_of
+from suite.lm import shakespeare
+from suite.lm.checkpoint.locate import missing, weights_of
 from suite.lm.checkpoint.sizes import shape_from, sizes_of
 from suite.theory.shapes import GroupedShape, Pass
 
@@ -15,11 +15,11 @@ NONE, SVD, ACTIVATION_SVD, BALANCED, INT8 = "none", "svd", "activation_svd", "ac
 LOW_RANK = (SVD, ACTIVATION_SVD, BALANCED)
 METHODS = (NONE, *LOW_RANK, INT8)
 SHORTEST_WINDOW = 2
-"""Its first token is given."""
+"""Two tokens, of which the first is given."""
 
 
 class CompressionPlan:
-    """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
+    """The settings of one case, checked. Raises ValueError for wrong ones."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
@@ -36,17 +36,18 @@ class CompressionPlan:
         self.rank = self.calibration_windows = 0
         if self.method in LOW_RANK:
             self.rank = whole_number(settings, "rank", at_least=1, at_most=self.full_rank)
-            # As many tokens as a layer's input has elements: what fewer do not show would be cut for nothing.
+            # As many tokens as a layer's input has elements: directions that fewer do not show would be cut for
+            # nothing.
             fewest = math.ceil(self.layer.hidden_size / self.window)
             self.calibration_windows = whole_number(settings, "calibration_windows", at_least=fewest)
         self.windows = whole_number(settings, "windows", at_least=1)
         self.decode_len = whole_number(settings, "decode_len", at_least=1, at_most=longest - 1)
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
-        self.refusal = missing(self.checkpoint) or plays.missing()
+        self.refusal = missing(self.checkpoint) or shakespeare.missing()
 
     @property
     def full_rank(self) -> int:
-        """Of the keys and values of a token and layer together: all that they hold, which follows from its input."""
+        """Rank of the keys and values of a token and layer together: no more than its input has."""
         return min(self.layer.cache_elements_per_token, self.layer.hidden_size)
 
     @property
@@ -57,7 +58,7 @@ class CompressionPlan:
         return {
             "shape": self.layer.describe(),
             "weights": f"{weights_of(self.checkpoint)}, made {self.dtype}",
-            "held_out_plays": list(plays.HELD_OUT),
+            "held_out_plays": list(shakespeare.HELD_OUT),
             "windows": f"{self.windows} of {self.window} tokens, evenly spread over the held-out plays, each of them "
             "cut from its beginning on; the first token of a window is given",
         }
@@ -68,5 +69,5 @@ class CompressionPlan:
         return {"case": {"cache_bytes_per_token_mha": self.shape.num_layers * self.layer.num_heads * of_query_head}}
 
     def least_bytes(self) -> float:
-        """The model's weights."""
+        """Count the model's weights."""
         return FLOAT_BYTES[self.dtype] * self.shape.parameter_count

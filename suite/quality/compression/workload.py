@@ -1,9 +1,9 @@
-"""A published model with a smaller cache reads plays that are held out, as a course: a step is one window of text.
+"""A published model with a smaller cache reads plays that are held out: a step is one window of text.
 
-What is recorded are sums over a window, of all its tokens and of those of frequent, common and rare words, so that
+Readings are sums over a window, of all its tokens and of those of frequent, common and rare words, so that
 perplexity, loss a word and their intervals are taken on reading, paired with method=none on the same windows.
 
-The model has read much of the internet, and most likely these plays: what it knows of them by heart counts on both
+The model has read much of the internet, and most likely these plays: its knowledge of them by heart counts on both
 sides of a comparison. It is not trained again after it is cut, which would win back much of what is lost.
 """
 
@@ -17,17 +17,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.attention.grouped import GroupedAttention
-from suite.lm import plays
+from suite.lm import shakespeare
 from suite.lm.checkpoint.load import load_decoder
-from suite.lm.checkpoint.place import place_of
-from suite.lm.checkpoint.words import words_of
+from suite.lm.checkpoint.locate import locate_checkpoint
+from suite.lm.checkpoint.tokenizer import tokenizer_of
 from suite.measure.meter import Meter
-from suite.quality.compression.calibration import shared_moments
+from suite.measure.stateful import time_repeats
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
-from suite.quality.compression.low_rank import factors_of
+from suite.quality.compression.low_rank import factors_of, shared_moments
 from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
-from suite.quality.compression.windows import Window, evenly, read_windows, whole_windows
-from suite.quality.compression.words import CLASSES, Frequencies
+from suite.quality.compression.text import CLASSES, Frequencies, Window, evenly, read_windows, whole_windows
 from suite.records.quality_metrics import DECODE, TEXT, within
 from suite.records.record import Reading, constant_readings
 
@@ -35,7 +34,7 @@ WARM_DECODES, TIMED_DECODES = 2, 12
 
 
 class CompressionWorkload:
-    """See suite.measure.course.Course. Constructing it allocates nothing."""
+    """See suite.measure.stateful.StatefulWorkload. Constructing it allocates nothing."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = CompressionPlan(settings)
@@ -44,10 +43,10 @@ class CompressionWorkload:
     @torch.no_grad()
     def prepare(self, shared: Path) -> None:
         plan = self.plan
-        self._tokens = words_of(place_of(plan.checkpoint), vocab_size=plan.shape.vocab_size)
-        self._others = plays.other_plays()
+        self._tokens = tokenizer_of(locate_checkpoint(plan.checkpoint), vocab_size=plan.shape.vocab_size)
+        self._others = shakespeare.other_plays()
         frequencies = Frequencies.in_texts(play.text for play in self._others)
-        cut = read_windows(plays.held_out_plays(), self._tokens, frequencies, plan.window)
+        cut = read_windows(shakespeare.held_out_plays(), self._tokens, frequencies, plan.window)
         self._windows = evenly(cut, plan.windows, "windows")
         dtype, device = getattr(torch, plan.dtype), torch.device(plan.device)
         self.decoder = load_decoder(plan.checkpoint, positions=plan.positions, dtype=dtype, device=device)
@@ -56,9 +55,9 @@ class CompressionWorkload:
         if plan.method != NONE:
             own_SV = self._logits(self._windows[0])
             if plan.method == INT8:
-                self._round()
+                self._use_int8()
             else:
-                self._lower_rank(shared)
+                self._use_low_rank(shared)
             change = (self._logits(self._windows[0]) - own_SV).norm() / own_SV.norm()
             self._found["case"] = {"logits_change": float(change)}
 
@@ -87,24 +86,24 @@ class CompressionWorkload:
             self._time_decode(meter)
 
     def state(self) -> dict[str, Any]:
-        """Nothing: a window does not depend on those before it."""
+        """Return nothing: a window does not depend on those before it."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         assert not state
 
-    def _round(self) -> None:
+    def _use_int8(self) -> None:
         for number in range(self.plan.shape.num_layers):
-            self.decoder.replace_attention(number, Int8Attention(self._own(number)))
+            self.decoder.replace_attention(number, Int8Attention(self._grouped_layer(number)))
 
-    def _lower_rank(self, shared: Path) -> None:
-        """Of each layer; and which share of its keys and values that keeps."""
-        plan, digest = self.plan, place_of(self.plan.checkpoint).digest()
+    def _use_low_rank(self, shared: Path) -> None:
+        """Replace each layer, and note the share of its keys and values that is kept."""
+        plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
         cut = [part for play in self._others for part in whole_windows(self._tokens.encode(play.text), plan.window)]
         calibration = evenly(cut, plan.calibration_windows, "calibration_windows")
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
         for number, moments_DD in enumerate(moments_LDD):
-            own = self._own(number)
+            own = self._grouped_layer(number)
             factors = factors_of(
                 torch.cat((own.w_k, own.w_v)),
                 rank=plan.rank,
@@ -115,7 +114,7 @@ class CompressionWorkload:
             self.decoder.replace_attention(number, LowRankAttention(own, factors))
             self._found[f"layer {number}"] = {"energy_kept": factors.energy_kept}
 
-    def _own(self, number: int) -> GroupedAttention:
+    def _grouped_layer(self, number: int) -> GroupedAttention:
         layer = self.decoder.attention_of(number)
         assert isinstance(layer, GroupedAttention)
         return layer
@@ -124,21 +123,20 @@ class CompressionWorkload:
         return torch.tensor([ids], device=self.decoder.made.device)
 
     def _logits(self, window: Window) -> Tensor:
-        """Behind each of its tokens, [S, V], in float32 at least."""
+        """Return the logits behind each of its tokens, [S, V], in float32 at least."""
         logits_SV = self.decoder.logits(self.decoder(self._batch(window.ids)))[0]
         return logits_SV if logits_SV.dtype == torch.float64 else logits_SV.float()
 
     def _time_decode(self, meter: Meter) -> None:
-        """One new token of one sequence, its logits too, behind decode_len others of the held-out text."""
+        """Time one new token of one sequence, its logits too, behind decode_len others of the held-out text."""
         length, decoder = self.plan.decode_len, self.decoder
         ids = [token for window in self._windows for token in window.ids]
         before = (ids * math.ceil(length / len(ids)))[:length]
         caches = decoder.new_caches(1, length + 1)
         decoder.decode(self._batch(before), caches, 0, None)
         token_B1 = self._batch(before[-1:])
-        for number in range(WARM_DECODES + TIMED_DECODES):
-            if number < WARM_DECODES:
-                decoder.logits(decoder.decode(token_B1, caches, length, None))
-                continue
-            with meter.span(DECODE):
-                decoder.logits(decoder.decode(token_B1, caches, length, None))
+
+        def decode() -> None:
+            decoder.logits(decoder.decode(token_B1, caches, length, None))
+
+        time_repeats(meter, DECODE, decode, warm=WARM_DECODES, timed=TIMED_DECODES)

@@ -1,1 +1,1 @@
-"""What a decoder is asked, a file each: a class, and a YAML in conf/task that names it."""
+"""Tasks of workload=quality, a file each: a class, and a YAML in conf/task that names it."""

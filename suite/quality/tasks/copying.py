@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import whole_number
-from suite.measure.streams import numpy_stream
-from suite.quality.tasks.task import Questions, single
+from suite.quality.tasks.task import OneDistribution, Questions, single
 
 SEPARATOR, FILLER = 1, 2
-HELD_OUT_SEQUENCES = 512
 
 
-class Copying:
+class Copying(OneDistribution):
     """See suite.quality.tasks.task.Task."""
 
+    name, held_out_sequences = "copying", 512
     kinds = ("first half", "second half")
-    groups: Mapping[str, Any] = {}
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._length = whole_number(settings, "length", at_least=2, where="task.")
@@ -34,17 +32,11 @@ class Copying:
         self.chance = 1 / self._characters
         self.least_layers = 2 if self._fillers else 1
 
-    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        return self._drawn(sequences, generator)
-
-    def held_out(self) -> Questions:
-        return self._drawn(HELD_OUT_SEQUENCES, numpy_stream("copying", "held out"))
-
     def facts(self) -> Mapping[str, Any]:
         sizes = {"length": self._length, "characters": self._characters, "fillers": self._fillers}
-        return {**sizes, "held_out_sequences": HELD_OUT_SEQUENCES}
+        return {**sizes, "held_out_sequences": self.held_out_sequences}
 
-    def _drawn(self, sequences: int, generator: np.random.Generator) -> Questions:
+    def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
         string_BL = FILLER + 1 + generator.integers(self._characters, size=(sequences, self._length))
         begins_B1 = generator.integers(self._fillers + 1, size=(sequences, 1))
         context_BS = np.full((sequences, self._fillers + self._length), FILLER)

@@ -1,4 +1,4 @@
-"""Counting over the whole context: tokens of several sorts, and a question for each sort, how often it stood there.
+"""Counting over the whole context: tokens of several sorts, and a question for each sort, namely its count.
 
 No single token answers, and none may be left out. Each sequence draws how frequent its sorts are, evenly among all
 mixtures, so that every count comes up; small ones come up more often. A question sees the context and itself, no other
@@ -11,20 +11,18 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import whole_number
-from suite.measure.streams import numpy_stream
-from suite.quality.tasks.task import Questions, questions_apart, single
+from suite.quality.tasks.task import OneDistribution, Questions, questions_apart, single
 
 LEAST_OF_KIND = (0, 1, 3, 5, 9)
 """Counts at which a kind of question begins."""
-HELD_OUT_CONTEXTS = 1024
 
 
-class Counting:
+class Counting(OneDistribution):
     """See suite.quality.tasks.task.Task."""
 
+    name, held_out_sequences = "counting", 1024
     least_layers = 1
     kinds = ("none", "1-2", "3-4", "5-8", "9 or more")
-    groups: Mapping[str, Any] = {}
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._length = whole_number(settings, "length", at_least=LEAST_OF_KIND[-1], where="task.")
@@ -35,16 +33,10 @@ class Counting:
         self.longest = self._length + self._sorts
         self.chance = 1 / (self._length + 1)
 
-    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        return self._drawn(sequences, generator)
-
-    def held_out(self) -> Questions:
-        return self._drawn(HELD_OUT_CONTEXTS, numpy_stream("counting", "held out"))
-
     def facts(self) -> Mapping[str, Any]:
-        return {"length": self._length, "sorts": self._sorts, "held_out_contexts": HELD_OUT_CONTEXTS}
+        return {"length": self._length, "sorts": self._sorts, "held_out_contexts": self.held_out_sequences}
 
-    def _drawn(self, sequences: int, generator: np.random.Generator) -> Questions:
+    def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
         shares_BC = generator.dirichlet(np.ones(self._sorts), size=sequences)  # C: sorts, of which each is asked
         drawn_BL = generator.random((sequences, self._length))
         context_BL = (drawn_BL[..., None] > shares_BC.cumsum(axis=1)[:, None, :-1]).sum(axis=2)

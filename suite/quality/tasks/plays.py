@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.configuration.values import whole_number
-from suite.lm.plays import Play, held_out_plays, missing, other_plays
-from suite.measure.task_named import NeedsPackageError
+from suite.lm.shakespeare import Play, held_out_plays, missing, other_plays
+from suite.measure.task_loader import NeedsPackageError
 from suite.quality.tasks.task import Ids, Questions, single
 
 CHARACTERS = f"{string.ascii_letters} \n',.;:?!-[]\""
-"""All that have an id of their own: the others (digits, braces) are 1 of 30,000 together, and one."""
+"""Characters with an id of their own: the others (digits, braces) are 1 of 30,000 together, and share one."""
 OTHER = 1 + len(CHARACTERS)
 LEAST_SHARES = (0.02, 0.005, 0.0)
-"""Of the written characters: from which on one is `frequent`, `common` or `rare`."""
+"""Shares of the written characters from which on a character is `frequent`, `common` or `rare`."""
 HELD_OUT_CHARACTERS = 20_000
 
 
@@ -45,7 +45,7 @@ class Plays:
         return self._windows(written, generator.integers(len(written) - self._window, size=sequences))
 
     def held_out(self) -> Questions:
-        """Windows that begin equally far from each other."""
+        """Return windows that begin equally far from each other."""
         written = _ids(held_out_plays())
         windows = HELD_OUT_CHARACTERS // self._window
         return self._windows(written, np.linspace(0, len(written) - self._window - 1, windows, dtype=np.int64))
@@ -54,7 +54,7 @@ class Plays:
         return {"window": self._window, "held_out_windows": HELD_OUT_CHARACTERS // self._window}
 
     def _windows(self, written: NDArray[np.uint8], begins_B: Ids) -> Questions:
-        """One character more than a window has, since its last asks for that."""
+        # One character more than a window has, since its last asks for that.
         characters_BS = written[begins_B[:, None] + np.arange(self._window + 1)].astype(np.int64)
         answers_BS = characters_BS[:, 1:]
         return Questions(
@@ -69,13 +69,13 @@ def _to_train_on() -> NDArray[np.uint8]:
 
 @functools.cache
 def _kinds_of_ids() -> Ids:
-    """By the share of the characters to train on."""
+    """Return the kind of each id, by its share of the characters to train on."""
     shares_V = np.bincount(_to_train_on(), minlength=OTHER + 1) / len(_to_train_on())
     return np.array([next(kind for kind, least in enumerate(LEAST_SHARES) if share >= least) for share in shares_V])
 
 
 def _ids(plays: Sequence[Play]) -> NDArray[np.uint8]:
-    """Of the plays one behind the other."""
+    """Return the ids of the plays, one play behind the other."""
     text = "\n".join(play.text for play in plays)
     points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
     table = np.full(max(map(ord, CHARACTERS)) + 2, OTHER, dtype=np.uint8)

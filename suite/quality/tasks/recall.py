@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import whole_number
-from suite.measure.streams import numpy_stream
-from suite.quality.tasks.task import Questions, in_any_order, single
+from suite.quality.tasks.task import OneDistribution, Questions, in_any_order, single
 
 FILLERS = 8
 """Different ones, that stand between the pairs and the questions."""
-HELD_OUT_SEQUENCES = 1024
 
 
-class Recall:
+class Recall(OneDistribution):
     """See suite.quality.tasks.task.Task."""
 
+    name, held_out_sequences = "recall", 1024
     least_layers = 2
-    groups: Mapping[str, Any] = {}
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._keys = whole_number(settings, "keys", at_least=1, where="task.")
@@ -36,16 +34,10 @@ class Recall:
         self.kinds = [f"pair {number + 1}" for number in range(self._pairs)]
         self.chance = 1 / self._values
 
-    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        return self._drawn(sequences, generator)
-
-    def held_out(self) -> Questions:
-        return self._drawn(HELD_OUT_SEQUENCES, numpy_stream("recall", "held out"))
-
     def facts(self) -> Mapping[str, Any]:
-        return {"pairs": self._pairs, "distance": self._distance, "held_out_sequences": HELD_OUT_SEQUENCES}
+        return {"pairs": self._pairs, "distance": self._distance, "held_out_sequences": self.held_out_sequences}
 
-    def _drawn(self, sequences: int, generator: np.random.Generator) -> Questions:
+    def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
         keys_BP = 1 + in_any_order(self._keys, sequences, generator)[:, : self._pairs]
         values_BP = self._first_value + generator.integers(self._values, size=(sequences, self._pairs))
         pairs_BS = np.stack((keys_BP, values_BP), axis=2).reshape(sequences, 2 * self._pairs)

@@ -1,4 +1,4 @@
-"""What a task of workload=quality is: sequences, and questions at their last tokens with one right answer each.
+"""The protocol of tasks of workload=quality: sequences, and questions at their last tokens with one right answer each.
 
 No torch here. Questions come as numpy arrays from streams that are named by the seed and the update, so every variant
 of one seed is trained on the same ones, and all are evaluated on one held-out set, whatever the seed.
@@ -8,15 +8,16 @@ Shapes: B sequences, S tokens of each, K ids that are summed to a token's embedd
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from suite.measure.task_named import named_task
+from suite.measure.rng import numpy_rng
+from suite.measure.task_loader import load_task
 
 NO_ID = 0
-"""Adds nothing to a token's embedding."""
+"""The id that adds nothing to a token's embedding."""
 
 Ids = NDArray[np.int64]
 
@@ -27,15 +28,15 @@ class Questions:
     answers_BQ: Ids
     """Ids that must follow the last Q tokens."""
     kinds_BQ: Ids
-    """Of each question, as an index of the task's kinds."""
+    """Indices of the task's kinds, one for each question."""
     weights_BQ: NDArray[np.float32] | None = None
-    """Of the loss, with mean 1 over many; None: all alike."""
+    """Weights of the loss, with mean 1 over many questions; None: all alike."""
     visible_SS: NDArray[np.bool_] | None = None
     """True where the token of a row sees that of a column; None: causal."""
 
     @property
     def asked(self) -> int:
-        """Questions of one sequence."""
+        """Number of questions of one sequence."""
         return int(self.answers_BQ.shape[1])
 
 
@@ -46,25 +47,39 @@ class Task(Protocol):
     longest: int
     """Tokens of a sequence, at most."""
     kinds: Sequence[str]
-    """Of questions, as a reader is told them."""
+    """Kinds of questions, in words for a reader."""
     groups: Mapping[str, Sequence[int]]
-    """Kinds that are also told together, as indices."""
+    """Kinds that are also reported together, as indices."""
     chance: float
     """Share of questions, of any kind, that guessing evenly among all possible answers gets right."""
     least_layers: int
-    """With which a decoder can answer at all."""
+    """Layers with which a decoder can answer at all."""
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        """Questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""
-        ...
+        """Return the questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""
 
     def held_out(self) -> Questions:
-        """Those of every evaluation, the same for every seed and variant."""
-        ...
+        """Return the questions of every evaluation, the same for every seed and variant."""
 
     def facts(self) -> Mapping[str, Any]:
-        """What a reader must know of the questions, as plain data."""
-        ...
+        """Return facts of the questions for a reader, as plain data."""
+
+
+class OneDistribution:
+    """A task whose questions all come from one distribution, those to train on and those that are held out."""
+
+    name: ClassVar[str]
+    held_out_sequences: ClassVar[int]
+    groups: ClassVar[Mapping[str, Sequence[int]]] = {}
+
+    def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
+        raise AssertionError(f"{type(self).__name__} does not say how it draws questions")
+
+    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
+        return self.sample(sequences, generator)
+
+    def held_out(self) -> Questions:
+        return self.sample(self.held_out_sequences, numpy_rng(self.name, "held out"))
 
 
 @runtime_checkable
@@ -72,28 +87,27 @@ class HasDetails(Protocol):
     """A task whose tokens bundle details, so that a cache can be asked which of them it still has."""
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
-        """tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
-        ...
+        """Return tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
 
 
 def make(settings: Mapping[str, Any]) -> Task:
-    """The task that resolved settings ask for. Raises ValueError for what is wrong in itself, or NeedsPackageError."""
-    task: Task = named_task(settings, workload="quality", example="tiers", method="held_out")
+    """Return the task of resolved settings. Raises ValueError for wrong settings, or NeedsPackageError."""
+    task: Task = load_task(settings, workload="quality", example="tiers", method="held_out")
     return task
 
 
 def single(tokens_BS: Ids) -> Ids:
-    """tokens_BSK of tokens that are one id each."""
+    """Return tokens_BSK of tokens that are one id each."""
     return tokens_BS[..., None]
 
 
 def in_any_order(count: int, sequences: int, generator: np.random.Generator) -> Ids:
-    """The numbers below `count`, drawn without repetition, of each sequence: [B, count]."""
+    """Return the numbers below `count` in an order of its own for each sequence: [B, count]."""
     return generator.permuted(np.tile(np.arange(count), (sequences, 1)), axis=1)
 
 
 def questions_apart(context: int, questions: int) -> NDArray[np.bool_]:
-    """visible_SS with which the context is causal, and a question sees it and itself, no other question."""
+    """Return visible_SS: the context is causal, and a question sees it and itself, no other question."""
     visible_SS = np.eye(context + questions, dtype=np.bool_)
     visible_SS[:, :context] |= np.tri(context + questions, context, dtype=np.bool_)
     return visible_SS

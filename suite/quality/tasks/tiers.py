@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import one_of, whole_number
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import NO_ID, Ids, Questions, in_any_order, questions_apart
 
 TIERS = ("often", "sometimes", "rarely")
 SHARES = (0.85, 0.12, 0.03)
-"""Of the questions, by tier, where they are asked unevenly."""
+"""Shares of the questions, by tier, where they are asked unevenly."""
 ASKED = ("unevenly", "evenly", "evenly_weighted", "swapped", "turned")
 HELD_OUT_CONTEXTS = 256
 
@@ -53,27 +53,29 @@ class Tiers:
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
         size = (sequences, self._questions)
-        attributes_BQ = generator.choice(len(self.kinds), size=size, p=self._asked_for(progress))
+        attributes_BQ = generator.choice(len(self.kinds), size=size, p=self._attribute_probabilities(progress))
         entities_BQ = generator.integers(self._entities, size=size)
         weights_BQ = None
         if self._asked == "evenly_weighted":
             weights_A = self._by_attribute(SHARES) * len(self.kinds)
             weights_BQ = weights_A[attributes_BQ].astype(np.float32)
-        return self._put(self._drawn_values(sequences, generator), entities_BQ, attributes_BQ, generator, weights_BQ)
+        return self._assemble(
+            self._sample_values(sequences, generator), entities_BQ, attributes_BQ, generator, weights_BQ
+        )
 
     def held_out(self) -> Questions:
-        """Of each context every attribute of every entity, in sequences of as many questions as in training."""
-        generator = numpy_stream("tiers", "held out")
+        """Ask each context for every attribute of every entity, in sequences of as many questions as in training."""
+        generator = numpy_rng("tiers", "held out")
         pairs = self._entities * len(self.kinds)
         rows = pairs // self._questions
-        values_BEA = self._drawn_values(HELD_OUT_CONTEXTS, generator).repeat(rows, axis=0)
+        values_BEA = self._sample_values(HELD_OUT_CONTEXTS, generator).repeat(rows, axis=0)
         order_CP = in_any_order(pairs, HELD_OUT_CONTEXTS, generator)
         asked_BQ = order_CP.reshape(HELD_OUT_CONTEXTS * rows, self._questions)
-        return self._put(values_BEA, asked_BQ // len(self.kinds), asked_BQ % len(self.kinds), generator, None)
+        return self._assemble(values_BEA, asked_BQ // len(self.kinds), asked_BQ % len(self.kinds), generator, None)
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
         """See suite.quality.tasks.task.HasDetails."""
-        values_BEA, order_BE = self._drawn_values(count, generator), self._drawn_order(count, generator)
+        values_BEA, order_BE = self._sample_values(count, generator), in_any_order(self._entities, count, generator)
         return self._entity_tokens(values_BEA, order_BE)[:, 0], values_BEA[np.arange(count), order_BE[:, 0]]
 
     def facts(self) -> Mapping[str, Any]:
@@ -83,8 +85,8 @@ class Tiers:
             "held_out_contexts": HELD_OUT_CONTEXTS,
         }
 
-    def _asked_for(self, progress: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Probability of each attribute."""
+    def _attribute_probabilities(self, progress: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return the probability of each attribute."""
         if self._asked in ("evenly", "evenly_weighted"):
             return np.full(len(self.kinds), 1 / len(self.kinds))
         is_swapped = self._asked == "swapped" or (self._asked == "turned" and progress >= 0.5)
@@ -93,20 +95,16 @@ class Tiers:
     def _by_attribute(self, shares: tuple[float, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.repeat(np.array(shares) / self._of_tier, self._of_tier)
 
-    def _drawn_values(self, sequences: int, generator: np.random.Generator) -> Ids:
+    def _sample_values(self, sequences: int, generator: np.random.Generator) -> Ids:
         return generator.integers(self._values, size=(sequences, self._entities, len(self.kinds)))
 
-    def _drawn_order(self, sequences: int, generator: np.random.Generator) -> Ids:
-        """Which entity stands where."""
-        return in_any_order(self._entities, sequences, generator)
-
     def _entity_tokens(self, values_BEA: Ids, order_BE: Ids) -> Ids:
-        """Each entity's values and name, in the order that is given: [B, E, A + 1]."""
+        """Return each entity's values and name, in the order that is given: [B, E, A + 1]."""
         standing_BEA = np.take_along_axis(values_BEA, order_BE[..., None], axis=1)
         first_of_attribute_A = 1 + self._values * np.arange(len(self.kinds))
         return np.concatenate((standing_BEA + first_of_attribute_A, self._names + order_BE[..., None]), axis=2)
 
-    def _put(
+    def _assemble(
         self,
         values_BEA: Ids,
         entities_BQ: Ids,
@@ -115,7 +113,7 @@ class Tiers:
         weights_BQ: np.ndarray[Any, np.dtype[np.float32]] | None,
     ) -> Questions:
         sequences, entities, asked = len(values_BEA), self._entities, entities_BQ.shape[1]
-        context_BEK = self._entity_tokens(values_BEA, self._drawn_order(sequences, generator))
+        context_BEK = self._entity_tokens(values_BEA, in_any_order(entities, sequences, generator))
         questions_BQK = np.full((sequences, asked, context_BEK.shape[2]), NO_ID)
         questions_BQK[..., 0] = self._asked_attributes + attributes_BQ
         questions_BQK[..., 1] = self._asked_entities + entities_BQ

@@ -12,22 +12,20 @@ from typing import Any
 import numpy as np
 
 from suite.configuration.values import whole_number
-from suite.measure.streams import numpy_stream
-from suite.quality.tasks.task import Questions, in_any_order, questions_apart
+from suite.quality.tasks.task import OneDistribution, Questions, in_any_order, questions_apart
 
 ONE_HOP, TWO_HOPS = 0, 1
 NAMES_OF_CHAIN = 3
 QUESTIONS_OF_CHAIN = 3
 """From a to b, from b to c, and from a to c."""
-HELD_OUT_CONTEXTS = 512
 
 
-class TwoHop:
+class TwoHop(OneDistribution):
     """See suite.quality.tasks.task.Task."""
 
+    name, held_out_sequences = "two_hop", 512
     least_layers = 2
     kinds = ("one hop", "two hops")
-    groups: Mapping[str, Any] = {}
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._chains = whole_number(settings, "chains", at_least=1, where="task.")
@@ -40,16 +38,10 @@ class TwoHop:
         self.longest = (2 + QUESTIONS_OF_CHAIN) * self._chains
         self.chance = 1 / self._names
 
-    def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        return self._drawn(sequences, generator)
-
-    def held_out(self) -> Questions:
-        return self._drawn(HELD_OUT_CONTEXTS, numpy_stream("two_hop", "held out"))
-
     def facts(self) -> Mapping[str, Any]:
-        return {"chains": self._chains, "names": self._names, "held_out_contexts": HELD_OUT_CONTEXTS}
+        return {"chains": self._chains, "names": self._names, "held_out_contexts": self.held_out_sequences}
 
-    def _drawn(self, sequences: int, generator: np.random.Generator) -> Questions:
+    def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
         names_BN = in_any_order(self._names, sequences, generator)[:, : NAMES_OF_CHAIN * self._chains]
         a_BC, b_BC, c_BC = np.split(names_BN, NAMES_OF_CHAIN, axis=1)
         of_BF, to_BF = np.concatenate((a_BC, b_BC), axis=1), np.concatenate((b_BC, c_BC), axis=1)

@@ -14,7 +14,7 @@ from suite.report.plot.plots import plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import categories, linear
 from suite.report.table import Column, column, table
-from suite.theory.published_caches import ModelCache, published_caches
+from suite.theory.published import ModelCache, published_caches
 
 LONG_CONTEXT_TOKENS = 131_072
 MEMORY_GB = (24, 40, 80, 141)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.gate.files import JUDGEMENT, read_judgement
+from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.derived import possible_time
 from suite.records.store import Room

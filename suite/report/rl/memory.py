@@ -28,7 +28,7 @@ from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, sha
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import MODELS, PARAMETERS, TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
 from suite.report.table import Column, column, columns_of, table
-from suite.theory.published_memory import NEEDS, SAVING, PublishedMemory, published_memory
+from suite.theory.published import NEEDS, SAVING, PublishedMemory, published_memory
 
 R = TypeVar("R")
 Rows = Sequence[tuple[Mapping[Part, float], Mapping[str, Text]]]

@@ -10,9 +10,21 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from suite.gate.sentences import COMMIT_LENGTH, POINTS, change, differences, facts, finite, most, percent, quantity
-from suite.gate.sentences import values as before_and_after
-from suite.gate.short_names import settings_of, shared_settings, short_names
+from suite.gate.output.sentences import (
+    COMMIT_LENGTH,
+    POINTS,
+    change,
+    differences,
+    facts,
+    finite,
+    most,
+    percent,
+    quantity,
+    settings_of,
+    shared_settings,
+    short_names,
+)
+from suite.gate.output.sentences import values as before_and_after
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section

@@ -1,0 +1,1 @@
+"""Conformance: exact expectations of estimators, losses and divergences on problems that can be enumerated."""

@@ -1,13 +1,20 @@
-"""The objectives that are looked at: every named algorithm as it is set, and what none of them combines."""
+"""The objectives that are looked at, and the ledger of what was found and expected of them.
+
+The objectives are every named algorithm as it is set, and what none of them combines.
+"""
 
 import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from suite.configuration.files import choices, read_choice, read_settings
-from suite.rl.conformance.oracle import Asked
+from suite.measure.meter import Meter
+from suite.measure.workload import IncorrectError
+from suite.rl.conformance.oracle import FormulaSettings
 from suite.rl.objective import Objective, objective_from
 
+ALLOWED = 1e-12
+"""Float64 sums of some hundred terms differ by 1e-15; a wrong formula differs by 1e-8 at the least."""
 UNNAMED: Mapping[str, Mapping[str, Any]] = {
     "grpo process supervision": {"supervision": "process"},
     "grpo process supervision, scaled by the batch": {"supervision": "process", "scale_rewards": "batch"},
@@ -32,7 +39,7 @@ def cases(longest: int) -> Iterator[tuple[str, Objective]]:
 
 
 def objective(longest: int, **changes: Any) -> Objective:
-    """The settings of workload=rl with these changes."""
+    """Read the settings of workload=rl with these changes."""
     return objective_from({**_settings(), **changes}, longest_completion=longest)
 
 
@@ -41,9 +48,9 @@ def _settings() -> Mapping[str, Any]:
     return read_settings("rl")
 
 
-def asked(objective: Objective) -> Asked:
-    """The same settings as the oracle reads them."""
-    return Asked(
+def formula_settings(objective: Objective) -> FormulaSettings:
+    """Return the same settings as the oracle reads them."""
+    return FormulaSettings(
         gamma=objective.gamma,
         lam=1.0 if objective.lam is None else objective.lam,
         scale_rewards=objective.scale_rewards,
@@ -54,5 +61,27 @@ def asked(objective: Objective) -> Asked:
 
 
 def formula(objective: Objective) -> str:
-    """The oracle's name of the objective's estimator."""
+    """Return the oracle's name of the objective's estimator."""
     return "grpo process" if objective.supervision == "process" else objective.adv_estimator
+
+
+class Ledger:
+    """A record of the expectations: a broken one is kept until what belongs to it was looked at too."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._broken: list[str] = []
+
+    def note(self, span: str, **values: float) -> None:
+        self._meter.note(span, **values)
+
+    def expect(self, span: str, what: str, difference: float, allowed: float = ALLOWED) -> None:
+        """Keep a sentence where a difference from what must be is too large, or no number."""
+        if not difference <= allowed:
+            self._broken.append(f"{span}: {what} is off by {difference:.3g}")
+
+    def settle(self) -> None:
+        """Raise IncorrectError with the first broken expectation and how many there were."""
+        if self._broken:
+            more = len(self._broken) - 1
+            raise IncorrectError(self._broken[0] + (f", and {more} more" if more else ""))

@@ -1,9 +1,10 @@
-"""Expected gradients by enumeration: every draw of a group with its probability, the code's slopes for it, and the
-policy's own derivative in closed form.
+"""Expected gradients by enumeration, of estimators, aggregations, policy losses and divergences: every draw of a group
+with its probability, the code's slopes for it, and the policy's own derivative in closed form.
 
 The expectation over all draws is exact, so an unbiased estimator has no bias here, not a small one.
 """
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -13,19 +14,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from suite.rl.advantages import Estimated, Estimator, Scored
 from suite.rl.conformance import oracle
-from suite.rl.conformance.cases import asked, formula, objective
-from suite.rl.conformance.ledger import Ledger
-from suite.rl.conformance.oracle import Completion
-from suite.rl.conformance.problems import Problem, Table, another_policy, one_choice, short_sequences
-from suite.rl.conformance.production import Estimate, batch_of, differentiate_draws
-from suite.rl.named import estimator
-from suite.rl.objective import AGGREGATIONS, Objective
-from suite.rl.rollout import Estimated, Scored
+from suite.rl.conformance.cases import Ledger, formula, formula_settings, objective
+from suite.rl.conformance.oracle import Completion, Problem, Table, another_policy, one_choice, short_sequences
+from suite.rl.conformance.production import batch_of, differentiate_draws
+from suite.rl.losses import kl_estimates
+from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective
+from suite.rl.registry import ESTIMATORS
 
 Row = NDArray[np.float64]
 GROUP_SIZE = 4
 KL_COEF = 0.1
+UNBIASED = {"k1": "on policy", "k3": "on policy", "k3_unbiased": "always"}
+"""Estimates whose values have no bias there."""
+EXACT_IN_THE_LOSS = {"k2": "on policy", "k3_unbiased": "always"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,7 @@ class Draws:
     """Indices of paths."""
     weights: Sequence[float]
     scores: Sequence[Sequence[Table]]
-    """Of each path, the derivative of each token's log π."""
+    """The derivative of each token's log π, path by path."""
 
     @classmethod
     def of(cls, problem: Problem, size: int) -> "Draws":
@@ -46,15 +49,15 @@ class Draws:
         return cls(
             problem=problem,
             groups=groups,
-            weights=[_orders(group) * math.prod(chances[one] for one in group) for group in groups],
+            weights=[_orders(group) * math.prod(chances[path] for path in group) for group in groups],
             scores=[[oracle.score(s, k, problem.policy_SK) for s, k in path] for path in problem.paths],
         )
 
     def completions(self, group: Sequence[int], objective: Objective, values: Sequence[float]) -> list[Completion]:
-        return [completion(self.problem, path, objective, values) for path in group]
+        return [completion_of(self.problem, path, objective, values) for path in group]
 
     def gradient(self, group: Sequence[int], slopes: Sequence[Sequence[float]]) -> Table:
-        """The direction in which a group's loss falls, over the policy's logits."""
+        """Return the direction in which a group's loss falls, over the policy's logits."""
         total = np.zeros_like(self.problem.policy_SK)
         for path, row in zip(group, slopes, strict=True):
             for slope, score in zip(row, self.scores[path], strict=False):  # padding lies on the right
@@ -64,6 +67,8 @@ class Draws:
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
+    """The first two moments of a gradient."""
+
     mean: Row
     variance: float
     """Summed over the parameters."""
@@ -78,7 +83,7 @@ def check_gradients(ledger: Ledger, seed: int, device: torch.device) -> None:
 
 
 def _check_estimators(ledger: Ledger, draws: Draws, device: torch.device) -> None:
-    """Against the gradient of the reward less the KL's price. The sum over a completion's tokens is what the
+    """Compare with the gradient of the reward less the KL's price. The sum over a completion's tokens is what the
     policy-gradient theorem asks for, so only the estimator is judged here."""
     problem, share = draws.problem, (GROUP_SIZE - 1) / GROUP_SIZE
     perfect = oracle.exact_values(problem, KL_COEF)
@@ -112,7 +117,8 @@ def _check_estimators(ledger: Ledger, draws: Draws, device: torch.device) -> Non
 
 
 def _check_aggregations(ledger: Ledger, draws: Draws, device: torch.device) -> None:
-    """An unbiased estimator under each mode: what remains is what the divisor does to completions of other lengths."""
+    """Check an unbiased estimator under each mode: what remains is what the divisor does to completions of other
+    lengths."""
     exact = {"seq-mean-token-sum": 1.0, "seq-mean-token-sum-norm": 1 / draws.problem.longest}
     for mode in AGGREGATIONS:
         wanted = _priced(draws.problem, adv_estimator="rloo", loss_agg_mode=mode)
@@ -120,11 +126,11 @@ def _check_aggregations(ledger: Ledger, draws: Draws, device: torch.device) -> N
 
 
 def _check_policy_losses(ledger: Ledger, seed: int, device: torch.device) -> None:
-    """Sampled by another policy: with one token and no clip the ratio makes up for it, exactly. With more tokens, and
-    with a clip, it does not."""
-    one, two = one_choice(seed), short_sequences(seed)
-    single = Draws.of(one.off_policy(another_policy(one, seed)), 2)
-    double = Draws.of(two.off_policy(another_policy(two, seed)), GROUP_SIZE)
+    """Check a loss whose rollouts another policy sampled: with one token and no clip the ratio makes up for it,
+    exactly. With more tokens, and with a clip, it does not."""
+    choice, sequences = one_choice(seed), short_sequences(seed)
+    single = Draws.of(choice.off_policy(another_policy(choice, seed)), 2)
+    several = Draws.of(sequences.off_policy(another_policy(sequences, seed)), GROUP_SIZE)
     for name in oracle.POLICY_LOSSES:
         wide = {"policy_loss": name, "clip_ratio_low": 1.0, "clip_ratio_high": 1e6}
         clipped = {"policy_loss": name, "clip_ratio_low": 0.2, "clip_ratio_high": 0.3}
@@ -132,7 +138,7 @@ def _check_policy_losses(ledger: Ledger, seed: int, device: torch.device) -> Non
         span = f"policy_loss {name}"
         _check(ledger, f"{span}, one token, no clip", single, objective(1, **loss, **wide), device, factor=1.0)
         _check(ledger, f"{span}, one token", single, objective(1, **loss, **clipped), device)
-        _check(ledger, f"{span}, three tokens", double, objective(double.problem.longest, **loss, **clipped), device)
+        _check(ledger, f"{span}, three tokens", several, objective(sequences.longest, **loss, **clipped), device)
 
 
 def _priced(problem: Problem, **changes: object) -> Objective:
@@ -149,14 +155,16 @@ def _check(
     *,
     factor: float | None = None,
     values: Sequence[float] | None = None,
-    estimate: Estimate | None = None,
-    truth: Callable[[Sequence[Completion], oracle.Asked], oracle.Rows] | None = None,
+    estimate: Estimator | None = None,
+    truth: Callable[[Sequence[Completion], oracle.FormulaSettings], oracle.Rows] | None = None,
 ) -> None:
-    """Note how the code's expected gradient lies to the true one. It must be what the oracle expects of the formula,
-    and where there is a factor the true gradient times that."""
+    """Note a comparison of the code's expected gradient with the true one. It must be what the oracle expects of the
+    formula, and where there is a factor the true gradient times that."""
     values = draws.problem.values_S if values is None else values
     wanted = expectation(draws, objective, values, truth or oracle.ESTIMATORS[formula(objective)])
-    moments, clipped = enumerated(draws, objective, values, device, estimate or estimator(objective.adv_estimator))
+    moments, clipped = enumerated(
+        draws, objective, values, device, estimate or ESTIMATORS.load(objective.adv_estimator)
+    )
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
     true = oracle.reward_gradient(draws.problem, price).ravel()
     ledger.note(span, **against(moments, true))
@@ -170,11 +178,12 @@ def _check(
 
 
 def enumerated(
-    draws: Draws, objective: Objective, values: Sequence[float], device: torch.device, estimate: Estimate
+    draws: Draws, objective: Objective, values: Sequence[float], device: torch.device, estimate: Estimator
 ) -> tuple[Moments, tuple[float, float] | None]:
-    """Moments of the code's gradient over all draws, and the expected share of clipped tokens where any is clipped."""
+    """Return the moments of the code's gradient over all draws, and the expected share of clipped tokens where any is
+    clipped."""
     size, weights = len(draws.groups[0]), np.array(draws.weights)
-    drawn = [one for group in draws.groups for one in draws.completions(group, objective, values)]
+    drawn = [completion for group in draws.groups for completion in draws.completions(group, objective, values)]
     slopes_NT, clipped = differentiate_draws(batch_of(drawn, objective, device), objective, size, estimate)
     rows = slopes_NT.tolist()
     gradients = [
@@ -189,46 +198,50 @@ def expectation(
     draws: Draws,
     objective: Objective,
     values: Sequence[float],
-    estimate: Callable[[Sequence[Completion], oracle.Asked], oracle.Rows],
+    estimate: Callable[[Sequence[Completion], oracle.FormulaSettings], oracle.Rows],
 ) -> Row:
-    """The oracle's expected gradient for an objective without KL in the loss."""
+    """Return the oracle's expected gradient for an objective without KL in the loss."""
     total = np.zeros_like(draws.problem.policy_SK)
     for group, weight in zip(draws.groups, draws.weights, strict=True):
         completions = draws.completions(group, objective, values)
         total += weight * draws.gradient(
-            group, slopes_of(completions, objective, estimate(completions, asked(objective)))
+            group, slopes_of(completions, objective, estimate(completions, formula_settings(objective)))
         )
     row: Row = total.ravel()
     return row
 
 
 def slopes_of(completions: Sequence[Completion], objective: Objective, advantages: oracle.Rows) -> oracle.Rows:
-    """The oracle's slopes of a whole loss, KL included, by each token's log π."""
+    """Return the oracle's slopes of a whole loss, KL included, by each token's log π."""
     weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
     rows = []
-    for one, row, weight in zip(completions, advantages, weights, strict=True):
-        slopes = oracle.POLICY_LOSSES[objective.policy_loss](one, row, weight, asked(objective))
-        for t in range(one.length if objective.kl_in_loss else 0):
-            slope = oracle.kl_slope(objective.kl_type, one.log_p[t], one.log_reference[t], one.log_old[t])
+    for completion, row, weight in zip(completions, advantages, weights, strict=True):
+        slopes = oracle.POLICY_LOSSES[objective.policy_loss](completion, row, weight, formula_settings(objective))
+        for t in range(completion.length if objective.kl_in_loss else 0):
+            slope = oracle.kl_slope(
+                objective.kl_type, completion.log_p[t], completion.log_reference[t], completion.log_old[t]
+            )
             slopes[t] += weight[t] * objective.kl_coef * slope
         rows.append(slopes)
     return rows
 
 
 def loss_of(completions: Sequence[Completion], objective: Objective, advantages: oracle.Rows) -> float:
-    """The oracle's whole loss, KL included."""
+    """Return the oracle's whole loss, KL included."""
     weights = oracle.token_weights(completions, objective.loss_agg_mode, objective.longest_completion)
     total = 0.0
-    for one, row, weight in zip(completions, advantages, weights, strict=True):
-        losses = oracle.token_losses(objective.policy_loss, one, row, asked(objective))
-        for t in range(one.length):
-            kl = oracle.kl_estimate(objective.kl_type, one.log_p[t], one.log_reference[t], one.log_old[t])
+    for completion, row, weight in zip(completions, advantages, weights, strict=True):
+        losses = oracle.token_losses(objective.policy_loss, completion, row, formula_settings(objective))
+        for t in range(completion.length):
+            kl = oracle.kl_estimate(
+                objective.kl_type, completion.log_p[t], completion.log_reference[t], completion.log_old[t]
+            )
             total += weight[t] * (losses[t] + (objective.kl_coef * kl if objective.kl_in_loss else 0.0))
     return total
 
 
-def completion(problem: Problem, path: int, objective: Objective, values: Sequence[float]) -> Completion:
-    """A path of a problem as the oracle and the code see it, in group 0."""
+def completion_of(problem: Problem, path: int, objective: Objective, values: Sequence[float]) -> Completion:
+    """Return a path of a problem as the oracle and the code see it, in group 0."""
     tokens = problem.paths[path]
     old, reference = ([table[s][k] for s, k in tokens] for table in (problem.sampled_SK, problem.reference_SK))
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
@@ -249,7 +262,7 @@ def moments_of(gradients_DP: NDArray[np.float64], weights_D: Row) -> Moments:
 
 
 def against(moments: Moments, true: Row) -> dict[str, float]:
-    """How an expected gradient lies to the true one. Without a gradient there is no cosine."""
+    """Compare an expected gradient with the true one. Without a gradient there is no cosine."""
     size, got = float(np.linalg.norm(true)), float(np.linalg.norm(moments.mean))
     numbers = {
         "gradient_norm_ratio": got / size,
@@ -260,8 +273,8 @@ def against(moments: Moments, true: Row) -> dict[str, float]:
 
 
 def _gae_before_whitening(scored: Scored, objective: Objective) -> Estimated:
-    """What the returns say: A + V less V."""
-    estimated = estimator("gae")(scored, objective)
+    """Estimate as the returns say: A + V less V."""
+    estimated = ESTIMATORS.load("gae")(scored, objective)
     assert estimated.returns_NT is not None
     assert scored.values_NT is not None
     raw_NT = estimated.returns_NT - torch.where(scored.mask_NT > 0, scored.values_NT, 0)
@@ -269,5 +282,73 @@ def _gae_before_whitening(scored: Scored, objective: Objective) -> Estimated:
 
 
 def _orders(group: Sequence[int]) -> int:
-    """In how many orders a group can be drawn."""
-    return math.factorial(len(group)) // math.prod(math.factorial(group.count(one)) for one in set(group))
+    """Count the orders in which a group can be drawn."""
+    return math.factorial(len(group)) // math.prod(math.factorial(group.count(path)) for path in set(group))
+
+
+def check_divergences(ledger: Ledger, seed: int, device: torch.device) -> None:
+    problem = one_choice(seed)
+    other = problem.off_policy(another_policy(problem, seed))
+    true = oracle.divergence(problem.policy_SK[0].tolist(), problem.reference_SK[0].tolist())
+    ledger.note("kl", true_value=true)
+    for kl_type in KL_TYPES:
+        _check_in_the_loss(ledger, problem, kl_type, device, where="on policy")
+        _check_in_the_loss(ledger, other, kl_type, device, where="off policy")
+        if kl_type != "k3_unbiased":  # which is a loss
+            _check_in_the_reward(ledger, problem, kl_type, device)
+
+
+def _check_in_the_loss(ledger: Ledger, problem: Problem, kl_type: str, device: torch.device, *, where: str) -> None:
+    p, q, old = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK, problem.sampled_SK))
+    log_p, log_reference, log_old = (
+        torch.tensor(row, dtype=torch.float64, device=device)[:, None] for row in (p, q, old)
+    )
+    log_p.requires_grad_()
+    values_NT = kl_estimates(log_p, log_reference, kl_type, log_old)
+    (slopes_NT,) = torch.autograd.grad(values_NT.sum(), log_p)
+    values, slopes = (np.array(part[:, 0].tolist()) for part in (values_NT, slopes_NT))
+    weights = np.exp(problem.sampled_SK[0])
+    scores_KK = np.array([oracle.score(0, choice, problem.policy_SK)[0] for choice in range(len(p))])
+    span = f"kl {kl_type} in the loss, {where}"
+    true, gradient = oracle.divergence(p, q), np.array(oracle.divergence_gradient(p, q))
+    mean = float(weights @ values)
+    moments = moments_of(slopes[:, None] * scores_KK, weights)
+    ledger.note(span, value_bias=mean - true, value_variance=float(weights @ (values - mean) ** 2))
+    ledger.note(span, **against(moments, gradient))
+
+    size = float(np.abs(gradient).max())
+    by_formula = [oracle.kl_estimate(kl_type, *row) for row in zip(p, q, old, strict=True)]
+    ledger.expect(span, "an estimate", float(np.abs(values - by_formula).max()))
+    by_slope = weights @ (
+        np.array([oracle.kl_slope(kl_type, *row) for row in zip(p, q, old, strict=True)])[:, None] * scores_KK
+    )
+    ledger.expect(span, "the expected gradient", float(np.abs(moments.mean - by_slope).max()) / size)
+    if UNBIASED.get(kl_type) in (where, "always"):
+        ledger.expect(span, "the mean of the estimates", abs(mean - true))
+    if EXACT_IN_THE_LOSS.get(kl_type) in (where, "always"):
+        ledger.expect(span, "the divergence's gradient", float(np.abs(moments.mean - gradient).max()) / size)
+    if where == "on policy" and kl_type == "k1":
+        ledger.expect(span, "no gradient at all", float(np.abs(moments.mean).max()) / size)
+    if where == "on policy" and kl_type == "k3":
+        reverse = np.array(oracle.reverse_divergence_gradient(p, q))
+        ledger.expect(span, "the reverse divergence's gradient", float(np.abs(moments.mean - reverse).max()) / size)
+
+
+def _check_in_the_reward(ledger: Ledger, problem: Problem, kl_type: str, device: torch.device) -> None:
+    """Check the divergence as the only reward, by pairs that leave one out: an unbiased estimator of whatever the
+    reward's gradient is."""
+    p, q = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK))
+    without = dataclasses.replace(problem, rewards=[0.0] * len(p))
+    settings = {"adv_estimator": "rloo", "kl_type": kl_type, "kl_coef": 1.0, "use_kl_in_reward": True}
+    wanted = objective(1, loss_agg_mode="seq-mean-token-sum", **settings)
+    moments, _ = enumerated(Draws.of(without, 2), wanted, problem.values_S, device, ESTIMATORS.load("rloo"))
+    gradient = -np.array(oracle.divergence_gradient(p, q))
+    span, size = f"kl {kl_type} in the reward", float(np.abs(gradient).max())
+    ledger.note(span, **against(moments, gradient))
+    by_formula = -sum(
+        np.exp(a) * oracle.kl_estimate(kl_type, a, b, a) * oracle.score(0, choice, problem.policy_SK)[0]
+        for choice, (a, b) in enumerate(zip(p, q, strict=True))
+    )
+    ledger.expect(span, "the expected gradient", float(np.abs(moments.mean - by_formula).max()) / size)
+    if kl_type == "k1":
+        ledger.expect(span, "the divergence's gradient", float(np.abs(moments.mean - gradient).max()) / size)

@@ -1,5 +1,5 @@
-"""What must not matter, and what must not break: padding, micro-batches and order; equal rewards, a lone completion, an
-empty one and one that was cut; each for every objective, and all of it against the oracle's formulas."""
+"""Layouts that must not matter, and cases that must not break: padding, micro-batches and order; equal rewards, a lone
+completion, an empty one and one that was cut; each for every objective, and all of it against the oracle's formulas."""
 
 import dataclasses
 import random
@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from suite.rl.conformance import oracle
-from suite.rl.conformance.cases import asked, cases, formula
+from suite.rl.conformance.cases import Ledger, cases, formula, formula_settings
 from suite.rl.conformance.gradients import loss_of, slopes_of
-from suite.rl.conformance.ledger import Ledger
 from suite.rl.conformance.oracle import Completion
 from suite.rl.conformance.production import Differentiated, batch_of, differentiate, new_values
 from suite.rl.objective import Objective
 
 LONGEST = 5
 LENGTHS = (5, 2, 0, 3, 1, 4, 5, 3, 2)
-"""One completion is empty; two are cut at the limit."""
+"""Lengths of completions: one is empty, two are cut at the limit."""
 LEFT, RIGHT = 2, 3
 CHUNKS = ((0, 1), (2,), (3, 4, 5, 6, 7, 8))
 
@@ -36,11 +35,11 @@ def check_layouts(ledger: Ledger, seed: int, device: torch.device) -> None:
 def _check_formulas(
     ledger: Ledger, name: str, completions: Sequence[Completion], objective: Objective, plain: Differentiated
 ) -> None:
-    """Advantages, slopes and the critic's, token by token; for what the oracle knows."""
+    """Check advantages, slopes and the critic's, token by token, for what the oracle knows."""
     span = f"formulas {name}"
     if formula(objective) not in oracle.ESTIMATORS or objective.policy_loss not in oracle.POLICY_LOSSES:
         return
-    wanted = asked(objective)
+    wanted = formula_settings(objective)
     advantages = oracle.ESTIMATORS[formula(objective)](completions, wanted)
     worst = [_gap(plain.estimated.advantages_NT, advantages)]
     ledger.expect(span, "an advantage", worst[0])
@@ -49,8 +48,8 @@ def _check_formulas(
     worst.append(abs(float(plain.loss) - loss_of(completions, objective, advantages)))
     ledger.expect(span, "the loss", worst[2])
     counts = [
-        oracle.clipped(objective.policy_loss, one, row, wanted)
-        for one, row in zip(completions, advantages, strict=True)
+        oracle.clipped(objective.policy_loss, completion, row, wanted)
+        for completion, row in zip(completions, advantages, strict=True)
     ]
     for got, end in ((plain.clipped_low, 0), (plain.clipped_high, 1)):
         worst.append(abs(float(got) - sum(count[end] for count in counts) / sum(LENGTHS)))
@@ -58,9 +57,10 @@ def _check_formulas(
     if plain.estimated.returns_NT is not None:
         raw = oracle.gae_before_whitening(completions, wanted)
         returns = [
-            [a + v for a, v in zip(row, one.values, strict=True)] for row, one in zip(raw, completions, strict=True)
+            [a + v for a, v in zip(row, completion.values, strict=True)]
+            for row, completion in zip(raw, completions, strict=True)
         ]
-        new = [new_values(one) for one in completions]
+        new = [new_values(completion) for completion in completions]
         slopes = oracle.value_loss_slopes(completions, returns, new, objective.cliprange_value)
         worst += [_gap(plain.estimated.returns_NT, returns), _gap(plain.value_slopes_NT, slopes)]
         ledger.expect(span, "a return", worst[-2])
@@ -101,7 +101,10 @@ def _check_degenerates(
     ledger: Ledger, name: str, completions: Sequence[Completion], objective: Objective, device: torch.device
 ) -> None:
     free = dataclasses.replace(objective, kl_coef=0.0)  # the price of KL tells even equal rewards apart
-    equal = [dataclasses.replace(one, reward=0.1, steps=[(end, 0.1) for end, _ in one.steps]) for one in completions]
+    equal = [
+        dataclasses.replace(completion, reward=0.1, steps=[(end, 0.1) for end, _ in completion.steps])
+        for completion in completions
+    ]
     if objective.compares_group or (objective.adv_estimator == "reinforce_plus_plus" and objective.gamma == 1):
         for dtype in (torch.float64, torch.float32):
             got = differentiate(batch_of(equal, free, device, dtype=dtype), free)
@@ -111,14 +114,14 @@ def _check_degenerates(
     if objective.compares_group and objective.supervision == "outcome":
         _expect_zero(ledger, f"group of one {name}", "an advantage", got, torch.float64)
     _expect_numbers(ledger, f"group of one {name}", got)
-    empty = [one for one in completions if not one.length]
+    empty = [completion for completion in completions if not completion.length]
     _expect_numbers(ledger, f"empty response {name}", differentiate(batch_of(empty, objective, device), objective))
-    cut = [one for one in completions if one.length == LONGEST]
+    cut = [completion for completion in completions if completion.length == LONGEST]
     got = differentiate(batch_of(cut, free, device), free)
     _expect_numbers(ledger, f"truncated response {name}", got)
     if got.estimated.returns_NT is not None:
         last = got.estimated.returns_NT[:, -1].tolist()
-        off = max(abs(value - one.reward) for value, one in zip(last, cut, strict=True))
+        off = max(abs(value - completion.reward) for value, completion in zip(last, cut, strict=True))
         ledger.expect(f"truncated response {name}", "the last token's return", off)
 
 
@@ -130,13 +133,13 @@ def _expect_zero(ledger: Ledger, span: str, what: str, got: Differentiated, dtyp
 
 
 def _expect_numbers(ledger: Ledger, span: str, got: Differentiated) -> None:
-    """Neither NaN nor infinity anywhere."""
+    """Expect neither NaN nor infinity anywhere."""
     parts = (got.estimated.advantages_NT, got.loss, got.slopes_NT, got.clipped_low, got.clipped_high, got.value_loss)
     ledger.expect(span, "what must be a number", _worst([float((part - part).abs().max()) for part in parts]))
 
 
 def random_completions(seed: int, objective: Objective) -> list[Completion]:
-    """Three groups of three, with lengths, steps, values and three policies of their own."""
+    """Draw three groups of three, with lengths, steps, values and three policies of their own."""
     draw = random.Random(seed)
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
     completions = []
@@ -162,7 +165,7 @@ def random_completions(seed: int, objective: Objective) -> list[Completion]:
 def _apart(
     got: Differentiated, plain: Differentiated, *, rows: Sequence[int] | None = None, columns: slice = slice(None)
 ) -> list[Tensor]:
-    """Differences of everything that a batch gives, its rows and columns put back."""
+    """Return the differences of everything that a batch gives, its rows and columns put back."""
     here = list(rows) if rows else slice(None)
     pairs = [
         (got.loss, plain.loss),
@@ -173,16 +176,16 @@ def _apart(
         (got.value_slopes_NT[:, columns], plain.value_slopes_NT[here]),
         (got.estimated.advantages_NT[:, columns], plain.estimated.advantages_NT[here]),
     ]
-    return [one - other for one, other in pairs]
+    return [moved - put for moved, put in pairs]
 
 
 def _gap(got_NT: Tensor, wanted: oracle.Rows) -> float:
-    """Largest difference between a tensor and rows without padding; where there is padding, 0 is wanted."""
+    """Return the largest difference between a tensor and rows without padding; where there is padding, 0 is wanted."""
     width = got_NT.shape[1]
     padded = [row + [0.0] * (width - len(row)) for row in wanted]
     return float((got_NT - torch.tensor(padded, dtype=got_NT.dtype, device=got_NT.device)).abs().max())
 
 
 def _worst(differences: Sequence[float]) -> float:
-    """The largest, and NaN before any."""
+    """Return the largest, and NaN before any."""
     return float(torch.tensor(differences, dtype=torch.float64).max())

@@ -1,6 +1,9 @@
 """The truth, in plain Python: probabilities, gradients and every formula once more, token by token, with nothing of the
 code under test. Slow and literal on purpose.
 
+The problems are so small that every outcome can be enumerated. A policy is a table of logits: S states, K choices in
+each. Paths are all that can happen, so their probabilities add up to 1.
+
 A policy's gradient is over its logits, a table S by K as the policy itself: d log π(k | s) is one-hot(k) − π(· | s) in
 row s and 0 elsewhere.
 """
@@ -8,11 +11,87 @@ row s and 0 elsewhere.
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from suite.rl.conformance.problems import Path, Problem, Table
+Table = NDArray[np.float64]
+Path = tuple[tuple[int, int], ...]
+"""A completion: the states it passes and what it chooses there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A policy, a reference and all that can happen, with its rewards."""
+
+    policy_SK: Table
+    """Log-probabilities, as in all three tables."""
+    sampled_SK: Table
+    """The policy that sampled: the same where it is not said to be another."""
+    reference_SK: Table
+    paths: Sequence[Path]
+    rewards: Sequence[float]
+    """The reward of each path."""
+    values_S: Sequence[float]
+    """A critic's value in each state."""
+
+    @property
+    def longest(self) -> int:
+        return max(map(len, self.paths))
+
+    def off_policy(self, other_SK: Table) -> "Problem":
+        """Return the same problem, sampled by another policy."""
+        return replace(self, sampled_SK=other_SK)
+
+
+def one_choice(seed: int) -> Problem:
+    """Draw a problem of one token out of seven. The policies of seed 0 have a divergence of 0.329885 nats."""
+    generator = torch.Generator().manual_seed(seed)
+    policy, reference, rewards = (_drawn(generator, 1, 7) for _ in range(3))
+    return Problem(
+        policy_SK=log_softmax(policy),
+        sampled_SK=log_softmax(policy),
+        reference_SK=log_softmax(reference),
+        paths=tuple(((0, choice),) for choice in range(7)),
+        rewards=rewards[0].tolist(),
+        values_S=[0.25],
+    )
+
+
+def short_sequences(seed: int) -> Problem:
+    """Draw a problem of at most three tokens, and before each the choice between going on and ending: four completions
+    of one, two, three and three tokens, the last of them cut at the limit."""
+    generator = torch.Generator().manual_seed(seed)
+    policy, reference = (_drawn(generator, 3, 2) for _ in range(2))
+    go_on, end = range(2)
+    paths: list[Path] = [(*((state, go_on) for state in range(ends)), (ends, end)) for ends in range(3)]
+    paths.append(tuple((state, go_on) for state in range(3)))
+    return Problem(
+        policy_SK=log_softmax(policy),
+        sampled_SK=log_softmax(policy),
+        reference_SK=log_softmax(reference),
+        paths=paths,
+        rewards=_drawn(generator, 1, 4)[0].tolist(),
+        values_S=_drawn(generator, 1, 3)[0].tolist(),
+    )
+
+
+def another_policy(problem: Problem, seed: int) -> Table:
+    """Draw a policy near the problem's, as the one that sampled is after many updates: a few ratios lie below a half or
+    above two."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    return log_softmax(problem.policy_SK + 0.8 * _drawn(generator, *problem.policy_SK.shape))
+
+
+def log_softmax(logits_SK: Table) -> Table:
+    return np.array([[logit - math.log(sum(math.exp(other) for other in row)) for logit in row] for row in logits_SK])
+
+
+def _drawn(generator: torch.Generator, rows: int, columns: int) -> Table:
+    drawn: Table = torch.randn(rows, columns, generator=generator, dtype=torch.float64).numpy()
+    return drawn
 
 
 def probability(path: Path, policy_SK: Table) -> float:
@@ -20,7 +99,7 @@ def probability(path: Path, policy_SK: Table) -> float:
 
 
 def score(state: int, choice: int, policy_SK: Table) -> Table:
-    """d log π(choice | state) over the logits."""
+    """Return d log π(choice | state) over the logits."""
     gradient = np.zeros_like(policy_SK)
     gradient[state] = -np.exp(policy_SK[state])
     gradient[state][choice] += 1
@@ -28,8 +107,8 @@ def score(state: int, choice: int, policy_SK: Table) -> Table:
 
 
 def reward_gradient(problem: Problem, kl_coef: float = 0.0) -> Table:
-    """Gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over completions. KL's own is E[log(π/π_ref) d log π]: the other
-    term of the product rule, E[d log π], is 0."""
+    """Return the gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over completions. KL's own is E[log(π/π_ref) d log π]:
+    the other term of the product rule, E[d log π], is 0."""
     total = np.zeros_like(problem.policy_SK)
     for path, reward in zip(problem.paths, problem.rewards, strict=True):
         gain = reward - kl_coef * sum(problem.policy_SK[s][k] - problem.reference_SK[s][k] for s, k in path)
@@ -39,7 +118,7 @@ def reward_gradient(problem: Problem, kl_coef: float = 0.0) -> Table:
 
 
 def exact_values(problem: Problem, kl_coef: float) -> list[float]:
-    """What is still to be expected in each state, KL's price included: what a perfect critic would say."""
+    """Return the reward that is still to be expected in each state, KL's price included: a perfect critic's values."""
     values = []
     for state in range(len(problem.policy_SK)):
         total = weight = 0.0
@@ -54,23 +133,23 @@ def exact_values(problem: Problem, kl_coef: float) -> list[float]:
 
 
 def divergence(p: Sequence[float], q: Sequence[float]) -> float:
-    """KL(p ‖ q) of two rows of log-probabilities."""
+    """Return KL(p ‖ q) of two rows of log-probabilities."""
     return sum(math.exp(a) * (a - b) for a, b in zip(p, q, strict=True))
 
 
 def divergence_gradient(p: Sequence[float], q: Sequence[float]) -> list[float]:
-    """Of KL(p ‖ q) over p's logits: p_k (log p_k/q_k − KL)."""
+    """Return the gradient of KL(p ‖ q) over p's logits: p_k (log p_k/q_k − KL)."""
     whole = divergence(p, q)
     return [math.exp(a) * (a - b - whole) for a, b in zip(p, q, strict=True)]
 
 
 def reverse_divergence_gradient(p: Sequence[float], q: Sequence[float]) -> list[float]:
-    """Of KL(q ‖ p) over p's logits: p_k − q_k."""
+    """Return the gradient of KL(q ‖ p) over p's logits: p_k − q_k."""
     return [math.exp(a) - math.exp(b) for a, b in zip(p, q, strict=True)]
 
 
 def kl_estimate(kl_type: str, log_p: float, log_reference: float, log_old: float) -> float:
-    """Schulman's r is π_ref / π."""
+    """Estimate as Schulman does, whose r is π_ref / π."""
     ratio = math.exp(log_reference) / math.exp(log_p)
     k3 = (ratio - 1) - math.log(ratio)
     weight = math.exp(log_p) / math.exp(log_old)
@@ -78,7 +157,7 @@ def kl_estimate(kl_type: str, log_p: float, log_reference: float, log_old: float
 
 
 def kl_slope(kl_type: str, log_p: float, log_reference: float, log_old: float) -> float:
-    """Derivative of the estimate by log π."""
+    """Return the derivative of the estimate by log π."""
     ratio = math.exp(log_reference) / math.exp(log_p)
     k3, weight = (ratio - 1) - math.log(ratio), math.exp(log_p) / math.exp(log_old)
     slopes = {"k1": 1.0, "k2": -math.log(ratio), "k3": 1 - ratio, "k3_unbiased": weight * (1 - ratio) + weight * k3}
@@ -87,7 +166,7 @@ def kl_slope(kl_type: str, log_p: float, log_reference: float, log_old: float) -
 
 @dataclass(frozen=True, kw_only=True)
 class Completion:
-    """One completion as lists over its own tokens; there is no padding here."""
+    """A completion as lists over its own tokens; there is no padding here."""
 
     reward: float
     group: int
@@ -96,7 +175,7 @@ class Completion:
     log_reference: Sequence[float]
     values: Sequence[float]
     kl: Sequence[float]
-    """What is taken off each token's reward."""
+    """The price that each token's reward loses."""
     steps: Sequence[tuple[int, float]] = field(default=())
     """Token at which a step ends, and its reward."""
 
@@ -121,7 +200,7 @@ DEVIATION_EPSILON, VARIANCE_EPSILON = 1e-6, 1e-8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class FormulaSettings:
     """The settings that a formula reads."""
 
     gamma: float = 1.0
@@ -144,68 +223,73 @@ def discounted(rewards: Sequence[float], decay: float) -> list[float]:
     return [sum(decay ** (u - t) * rewards[u] for u in range(t, len(rewards))) for t in range(len(rewards))]
 
 
-def gae_before_whitening(completions: Sequence[Completion], asked: Asked) -> Rows:
+def gae_before_whitening(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     rows = []
-    for one in completions:
-        after = [*one.values[1:], 0.0][: one.length]
-        errors = [r + asked.gamma * v1 - v for r, v1, v in zip(one.token_rewards, after, one.values, strict=True)]
-        rows.append(discounted(errors, asked.gamma * asked.lam))
+    for completion in completions:
+        after = [*completion.values[1:], 0.0][: completion.length]
+        errors = [
+            r + settings.gamma * v1 - v
+            for r, v1, v in zip(completion.token_rewards, after, completion.values, strict=True)
+        ]
+        rows.append(discounted(errors, settings.gamma * settings.lam))
     return rows
 
 
-def gae(completions: Sequence[Completion], asked: Asked) -> Rows:
-    return whitened(gae_before_whitening(completions, asked))
+def gae(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    return whitened(gae_before_whitening(completions, settings))
 
 
-def reinforce_plus_plus(completions: Sequence[Completion], asked: Asked) -> Rows:
-    return whitened([discounted(one.token_rewards, asked.gamma) for one in completions])
+def reinforce_plus_plus(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    return whitened([discounted(completion.token_rewards, settings.gamma) for completion in completions])
 
 
-def grpo(completions: Sequence[Completion], asked: Asked) -> Rows:
+def grpo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     rows = []
-    for one in completions:
-        others = [other.total_reward for other in completions if other.group == one.group]
-        advantage = (one.total_reward - statistics.fmean(others)) if len(set(others)) > 1 else 0.0
+    for completion in completions:
+        others = [other.total_reward for other in completions if other.group == completion.group]
+        advantage = (completion.total_reward - statistics.fmean(others)) if len(set(others)) > 1 else 0.0
         everything = [other.total_reward for other in completions]
-        rows.append([advantage / _scale(asked, others, everything)] * one.length)
+        rows.append([advantage / _scale(settings, others, everything)] * completion.length)
     return rows
 
 
-def grpo_process(completions: Sequence[Completion], asked: Asked) -> Rows:
+def grpo_process(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     rows = []
-    for one in completions:
-        of_group = [reward for other in completions if other.group == one.group for _, reward in other.steps]
+    for completion in completions:
+        of_group = [reward for other in completions if other.group == completion.group for _, reward in other.steps]
         everything = [reward for other in completions for _, reward in other.steps]
         row = []
-        for t in range(one.length):
-            later = [reward for end, reward in one.steps if end >= t] if len(set(of_group)) > 1 else []
+        for t in range(completion.length):
+            later = [reward for end, reward in completion.steps if end >= t] if len(set(of_group)) > 1 else []
             row.append(
-                sum((r - statistics.fmean(of_group)) / _scale(asked, of_group, everything) for r in later) or 0.0
+                sum((r - statistics.fmean(of_group)) / _scale(settings, of_group, everything) for r in later) or 0.0
             )
         rows.append(row)
     return rows
 
 
-def _scale(asked: Asked, of_group: Sequence[float], everything: Sequence[float]) -> float:
-    if asked.scale_rewards not in ("group", "batch"):
+def _scale(settings: FormulaSettings, of_group: Sequence[float], everything: Sequence[float]) -> float:
+    if settings.scale_rewards not in ("group", "batch"):
         return 1.0
-    compared = of_group if asked.scale_rewards == "group" else everything
+    compared = of_group if settings.scale_rewards == "group" else everything
     return (statistics.stdev(compared) if len(compared) > 1 else 0.0) + DEVIATION_EPSILON
 
 
-def rloo(completions: Sequence[Completion], asked: Asked) -> Rows:
+def rloo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
     rows = []
-    for one in completions:
-        others = [other.total_reward for other in completions if other.group == one.group and other is not one]
-        rows.append([one.total_reward - statistics.fmean(others) if others else 0.0] * one.length)
+    for completion in completions:
+        others = [
+            other.total_reward for other in completions if other.group == completion.group and other is not completion
+        ]
+        rows.append([completion.total_reward - statistics.fmean(others) if others else 0.0] * completion.length)
     return rows
 
 
-def reinforce_plus_plus_baseline(completions: Sequence[Completion], asked: Asked) -> Rows:
-    return whitened(grpo(completions, Asked(scale_rewards="none")))
+def reinforce_plus_plus_baseline(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    return whitened(grpo(completions, FormulaSettings(scale_rewards="none")))
 
 
-ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], Asked], Rows]] = {
+ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], FormulaSettings], Rows]] = {
     "gae": gae,
     "grpo": grpo,
     "grpo process": grpo_process,
@@ -215,89 +299,105 @@ ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], Asked], Rows]] = {
 }
 
 
-def vanilla(one: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
-    """Slope of the weighed loss by each token's log π, as of all policy losses here."""
+def vanilla(
+    completion: Completion, advantages: Sequence[float], weights: Sequence[float], settings: FormulaSettings
+) -> list[float]:
+    """Return the slope of the weighed loss by each token's log π, as all policy losses here do."""
     slopes = []
-    for log_p, log_old, advantage, weight in zip(one.log_p, one.log_old, advantages, weights, strict=True):
+    for log_p, log_old, advantage, weight in zip(
+        completion.log_p, completion.log_old, advantages, weights, strict=True
+    ):
         ratio = math.exp(log_p - log_old)
-        stopped = ratio > 1 + asked.clip_ratio_high if advantage > 0 else ratio < 1 - asked.clip_ratio_low
-        if asked.clip_ratio_c is not None and advantage < 0 and ratio > asked.clip_ratio_c:
+        stopped = ratio > 1 + settings.clip_ratio_high if advantage > 0 else ratio < 1 - settings.clip_ratio_low
+        if settings.clip_ratio_c is not None and advantage < 0 and ratio > settings.clip_ratio_c:
             stopped = True
         slopes.append(0.0 if stopped else -weight * ratio * advantage)
     return slopes
 
 
-def gspo(one: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
-    if not one.length:
+def gspo(
+    completion: Completion, advantages: Sequence[float], weights: Sequence[float], settings: FormulaSettings
+) -> list[float]:
+    if not completion.length:
         return []
-    ratio = math.exp(statistics.fmean(new - old for new, old in zip(one.log_p, one.log_old, strict=True)))
+    ratio = math.exp(statistics.fmean(new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)))
     total = 0.0
     for advantage, weight in zip(advantages, weights, strict=True):
-        stopped = ratio > 1 + asked.clip_ratio_high if advantage > 0 else ratio < 1 - asked.clip_ratio_low
+        stopped = ratio > 1 + settings.clip_ratio_high if advantage > 0 else ratio < 1 - settings.clip_ratio_low
         total -= 0.0 if stopped else weight * ratio * advantage
-    return [total / one.length] * one.length
+    return [total / completion.length] * completion.length
 
 
-def cispo(one: Completion, advantages: Sequence[float], weights: Sequence[float], asked: Asked) -> list[float]:
+def cispo(
+    completion: Completion, advantages: Sequence[float], weights: Sequence[float], settings: FormulaSettings
+) -> list[float]:
     slopes = []
-    for log_p, log_old, advantage, weight in zip(one.log_p, one.log_old, advantages, weights, strict=True):
-        ratio = min(max(math.exp(log_p - log_old), 1 - asked.clip_ratio_low), 1 + asked.clip_ratio_high)
+    for log_p, log_old, advantage, weight in zip(
+        completion.log_p, completion.log_old, advantages, weights, strict=True
+    ):
+        ratio = min(max(math.exp(log_p - log_old), 1 - settings.clip_ratio_low), 1 + settings.clip_ratio_high)
         slopes.append(-weight * ratio * advantage)
     return slopes
 
 
-POLICY_LOSSES: Mapping[str, Callable[[Completion, Sequence[float], Sequence[float], Asked], list[float]]] = {
+POLICY_LOSSES: Mapping[str, Callable[[Completion, Sequence[float], Sequence[float], FormulaSettings], list[float]]] = {
     "vanilla": vanilla,
     "gspo": gspo,
     "cispo": cispo,
 }
 
 
-def token_losses(name: str, one: Completion, advantages: Sequence[float], asked: Asked) -> list[float]:
-    """What the slopes of a policy loss are slopes of."""
+def token_losses(
+    name: str, completion: Completion, advantages: Sequence[float], settings: FormulaSettings
+) -> list[float]:
+    """Return the losses that the slopes of a policy loss belong to."""
     losses = []
-    logs = [new - old for new, old in zip(one.log_p, one.log_old, strict=True)]
-    for log_p, log_ratio, advantage in zip(one.log_p, logs, advantages, strict=True):
+    logs = [new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)]
+    for log_p, log_ratio, advantage in zip(completion.log_p, logs, advantages, strict=True):
         ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
-        bounded = min(max(ratio, 1 - asked.clip_ratio_low), 1 + asked.clip_ratio_high)
+        bounded = min(max(ratio, 1 - settings.clip_ratio_low), 1 + settings.clip_ratio_high)
         gain = bounded * advantage * log_p if name == "cispo" else min(ratio * advantage, bounded * advantage)
-        if name == "vanilla" and asked.clip_ratio_c is not None and advantage < 0:
-            gain = max(gain, asked.clip_ratio_c * advantage)
+        if name == "vanilla" and settings.clip_ratio_c is not None and advantage < 0:
+            gain = max(gain, settings.clip_ratio_c * advantage)
         losses.append(-gain)
     return losses
 
 
-def clipped(name: str, one: Completion, advantages: Sequence[float], asked: Asked) -> tuple[int, int]:
-    """How many tokens have a ratio that a bound replaced, at the lower and at the upper end."""
+def clipped(
+    name: str, completion: Completion, advantages: Sequence[float], settings: FormulaSettings
+) -> tuple[int, int]:
+    """Count the tokens whose ratio a bound replaced, at the lower and at the upper end."""
     low = high = 0
-    logs = [new - old for new, old in zip(one.log_p, one.log_old, strict=True)]
+    logs = [new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)]
     for log_ratio, advantage in zip(logs, advantages, strict=True):
         ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)
-        low += ratio < 1 - asked.clip_ratio_low and (advantage < 0 or name == "cispo")
-        high += ratio > 1 + asked.clip_ratio_high and (advantage > 0 or name == "cispo")
-        high += name == "vanilla" and asked.clip_ratio_c is not None and advantage < 0 and ratio > asked.clip_ratio_c
+        low += ratio < 1 - settings.clip_ratio_low and (advantage < 0 or name == "cispo")
+        high += ratio > 1 + settings.clip_ratio_high and (advantage > 0 or name == "cispo")
+        high += (
+            name == "vanilla" and settings.clip_ratio_c is not None and advantage < 0 and ratio > settings.clip_ratio_c
+        )
     return low, high
 
 
 def token_weights(completions: Sequence[Completion], mode: str, longest: int) -> Rows:
-    """What a token's loss is multiplied by in the whole loss."""
-    tokens, sequences = sum(one.length for one in completions), len(completions)
+    """Return the weight of each token's loss in the whole loss."""
+    tokens, sequences = sum(completion.length for completion in completions), len(completions)
     weights = {
-        "token-mean": lambda one: 1 / tokens,
-        "seq-mean-token-mean": lambda one: 1 / one.length / sequences,
-        "seq-mean-token-sum": lambda one: 1 / sequences,
-        "seq-mean-token-sum-norm": lambda one: 1 / (sequences * longest),
+        "token-mean": lambda completion: 1 / tokens,
+        "seq-mean-token-mean": lambda completion: 1 / completion.length / sequences,
+        "seq-mean-token-sum": lambda completion: 1 / sequences,
+        "seq-mean-token-sum-norm": lambda completion: 1 / (sequences * longest),
     }
-    return [[weights[mode](one)] * one.length if one.length else [] for one in completions]
+    return [[weights[mode](completion)] * completion.length if completion.length else [] for completion in completions]
 
 
 def value_loss_slopes(completions: Sequence[Completion], returns: Rows, values: Rows, clip: float | None) -> Rows:
-    """Slopes of the critic's loss by its new values; the old ones are those of the completions."""
-    tokens = sum(one.length for one in completions)
+    """Return the slopes of the critic's loss by its new values; the old ones are those of the completions."""
+    tokens = sum(completion.length for completion in completions)
     rows = []
-    for one, of_returns, of_values in zip(completions, returns, values, strict=True):
+    for completion, of_returns, of_values in zip(completions, returns, values, strict=True):
         row = []
-        for new, old, wanted in zip(of_values, one.values, of_returns, strict=True):
+        for new, old, wanted in zip(of_values, completion.values, of_returns, strict=True):
             near = new if clip is None else min(max(new, old - clip), old + clip)
             stopped = near != new and (near - wanted) ** 2 > (new - wanted) ** 2
             row.append(0.0 if stopped else (new - wanted) / tokens)

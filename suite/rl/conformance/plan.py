@@ -1,4 +1,4 @@
-"""What is known of a conformance case before it runs: next to nothing, since the problems are tiny and fixed.
+"""The settings of a conformance case: next to nothing, since the problems are tiny and fixed.
 
 No torch here.
 """
@@ -10,7 +10,7 @@ from suite.configuration.values import one_of, whole_number
 
 
 class ConformancePlan:
-    """See suite.measure.course.CoursePlan. Raises ValueError for settings that are wrong in themselves."""
+    """A suite.measure.stateful.StatefulPlan. Raises ValueError for settings that are wrong in themselves."""
 
     refusal: str | None = None
 
@@ -31,5 +31,5 @@ class ConformancePlan:
         return {}
 
     def least_bytes(self) -> float:
-        """A few kilobytes; the closed forms have nothing to say."""
+        """Return 0 for a few kilobytes; the closed forms have nothing to say."""
         return 0.0

@@ -3,28 +3,26 @@
 What stands in padding is no number that anyone would choose: a leak shows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from suite.rl.aggregation import aggregate, divisors_of
+from suite.rl.advantages import Estimated, Estimator, Scored
 from suite.rl.conformance.oracle import Completion
-from suite.rl.divergence import kl_estimates
-from suite.rl.named import estimator, policy_loss
+from suite.rl.critic import value_loss
+from suite.rl.losses import Divisors, PolicyLoss, aggregate, kl_estimates
 from suite.rl.objective import Objective
-from suite.rl.rollout import Estimated, Scored
-from suite.rl.value_loss import value_loss
+from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 
-Estimate = Callable[[Scored, Objective], Estimated]
 IN_PADDING = 77.0
 LOG_IN_PADDING = {"policy": -3.0, "sampled": -9.0, "reference": -1.0}
 
 
 class Clipped(NamedTuple):
-    """Of each minibatch, the share of its tokens."""
+    """The share of clipped tokens of each minibatch, at either end."""
 
     low: list[float]
     high: list[float]
@@ -32,6 +30,8 @@ class Clipped(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
+    """Completions as padded tensors, with the log-probabilities of three policies."""
+
     scored: Scored
     log_p_NT: Tensor
     log_old_NT: Tensor
@@ -62,46 +62,48 @@ def batch_of(
     right: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> Batch:
-    """Completions as padded tensors; `left` and `right` are columns of padding beyond the longest one."""
-    width = max(max(one.length for one in completions), 1)
+    """Pad completions to tensors; `left` and `right` are columns of padding beyond the longest one."""
+    width = max(max(completion.length for completion in completions), 1)
 
     def rows(parts: Sequence[Sequence[float]], filled: float) -> Tensor:
         padded = [[filled] * left + list(part) + [filled] * (width - len(part) + right) for part in parts]
         return torch.tensor(padded, dtype=dtype, device=device)
 
-    log_old_NT = rows([one.log_old for one in completions], LOG_IN_PADDING["sampled"])
-    log_reference_NT = rows([one.log_reference for one in completions], LOG_IN_PADDING["reference"])
+    log_old_NT = rows([completion.log_old for completion in completions], LOG_IN_PADDING["sampled"])
+    log_reference_NT = rows([completion.log_reference for completion in completions], LOG_IN_PADDING["reference"])
     price_NT = kl_estimates(log_old_NT, log_reference_NT, objective.kl_type) * objective.kl_coef
     has_steps = objective.supervision == "process"
-    ends = [[float(t in dict(one.steps)) for t in range(one.length)] for one in completions]
-    steps = [[dict(one.steps).get(t, IN_PADDING) for t in range(one.length)] for one in completions]
+    ends = [[float(t in dict(completion.steps)) for t in range(completion.length)] for completion in completions]
+    steps = [
+        [dict(completion.steps).get(t, IN_PADDING) for t in range(completion.length)] for completion in completions
+    ]
     scored = Scored(
-        mask_NT=rows([[1.0] * one.length for one in completions], 0.0),
-        rewards_N=torch.tensor([one.reward for one in completions], dtype=dtype, device=device),
-        groups_N=torch.tensor([one.group for one in completions], device=device),
+        mask_NT=rows([[1.0] * completion.length for completion in completions], 0.0),
+        rewards_N=torch.tensor([completion.reward for completion in completions], dtype=dtype, device=device),
+        groups_N=torch.tensor([completion.group for completion in completions], device=device),
         kl_NT=price_NT if objective.has_reference and objective.use_kl_in_reward else None,
-        values_NT=rows([one.values for one in completions], IN_PADDING) if objective.has_critic else None,
+        values_NT=rows([completion.values for completion in completions], IN_PADDING) if objective.has_critic else None,
         step_rewards_NT=rows(steps, IN_PADDING) if has_steps else None,
         step_ends_NT=rows(ends, 1.0) if has_steps else None,
     )
     return Batch(
         scored=scored,
-        log_p_NT=rows([one.log_p for one in completions], LOG_IN_PADDING["policy"]),
+        log_p_NT=rows([completion.log_p for completion in completions], LOG_IN_PADDING["policy"]),
         log_old_NT=log_old_NT,
         log_reference_NT=log_reference_NT,
-        new_values_NT=rows([new_values(one) for one in completions], -IN_PADDING),
+        new_values_NT=rows([new_values(completion) for completion in completions], -IN_PADDING),
     )
 
 
 def part_of(scored: Scored, rows: slice) -> Scored:
-    """Some completions of a rollout, as a rollout."""
+    """Return some completions of a rollout, as a rollout."""
     parts = {name: getattr(scored, name) for name in scored.__dataclass_fields__}
     return replace(scored, **{name: part[rows] for name, part in parts.items() if part is not None})
 
 
-def new_values(one: Completion) -> list[float]:
-    """What the critic says after some update: some values moved farther than the clip allows, some not."""
-    return [2 * value + 0.1 for value in one.values]
+def new_values(completion: Completion) -> list[float]:
+    """Return the critic's values after some update: some values moved farther than the clip allows, some not."""
+    return [2 * value + 0.1 for value in completion.values]
 
 
 def differentiate(
@@ -109,13 +111,15 @@ def differentiate(
     objective: Objective,
     chunks: Sequence[Sequence[int]] | None = None,
 ) -> Differentiated:
-    """The loss of a minibatch in micro-batches of these completions, all at once by default."""
+    """Compute and differentiate the loss of a minibatch in micro-batches of these completions, all at once by
+    default."""
     scored, mask_NT = batch.scored, batch.scored.mask_NT
-    estimated = estimator(objective.adv_estimator)(scored, objective)
-    divisors = divisors_of(mask_NT, longest=objective.longest_completion).named()
+    estimate: Estimator = ESTIMATORS.load(objective.adv_estimator)
+    estimated = estimate(scored, objective)
+    divisors = Divisors.of(mask_NT, longest=objective.longest_completion)
     log_p_NT = batch.log_p_NT.clone().requires_grad_()
     values_NT = batch.new_values_NT.clone().requires_grad_()
-    losses = policy_loss(objective.policy_loss)
+    losses: PolicyLoss = POLICY_LOSSES.load(objective.policy_loss)
     loss, critics, low, high = (mask_NT.new_zeros(()) for _ in range(4))
     for rows in [list(part) for part in chunks] if chunks else [slice(None)]:
         old, here = batch.log_old_NT[rows], mask_NT[rows]
@@ -124,9 +128,9 @@ def differentiate(
         if objective.kl_in_loss:
             kl_NT = kl_estimates(log_p_NT[rows], batch.log_reference_NT[rows], objective.kl_type, old)
             tokens_NT = tokens_NT + objective.kl_coef * kl_NT
-        loss = loss + aggregate(tokens_NT, here, objective.loss_agg_mode, **divisors)
-        low = low + aggregate(term.clipped_low_NT, here, "token-mean", **divisors)
-        high = high + aggregate(term.clipped_high_NT, here, "token-mean", **divisors)
+        loss = loss + aggregate(tokens_NT, here, objective.loss_agg_mode, divisors)
+        low = low + aggregate(term.clipped_low_NT, here, "token-mean", divisors)
+        high = high + aggregate(term.clipped_high_NT, here, "token-mean", divisors)
         if scored.values_NT is not None and estimated.returns_NT is not None:
             critics = critics + value_loss(
                 values_NT[rows],
@@ -134,7 +138,7 @@ def differentiate(
                 estimated.returns_NT[rows],
                 here,
                 objective.cliprange_value,
-                tokens=divisors["tokens"],
+                tokens=divisors.tokens,
             )
     slopes_NT, value_slopes_NT = torch.autograd.grad(
         loss + critics, (log_p_NT, values_NT), allow_unused=True, materialize_grads=True
@@ -150,20 +154,22 @@ def differentiate(
     )
 
 
-def differentiate_draws(batch: Batch, objective: Objective, size: int, estimate: Estimate) -> tuple[Tensor, Clipped]:
-    """Slopes of many minibatches at once, each of `size` completions that follow one another, and each by itself in
-    estimator and divisors; and each one's shares of clipped tokens. Without KL in the loss and without the critic's."""
+def differentiate_draws(batch: Batch, objective: Objective, size: int, estimate: Estimator) -> tuple[Tensor, Clipped]:
+    """Return slopes of many minibatches at once, each of `size` completions that follow one another, and each by itself
+    in estimator and divisors; and each one's shares of clipped tokens. Without KL in the loss and without the
+    critic's."""
     mask_NT = batch.scored.mask_NT
     draws = [slice(start, start + size) for start in range(0, len(mask_NT), size)]
     advantages_NT = torch.cat([estimate(part_of(batch.scored, rows), objective).advantages_NT for rows in draws])
     log_p_NT = batch.log_p_NT.clone().requires_grad_()
-    term = policy_loss(objective.policy_loss)(log_p_NT, batch.log_old_NT, advantages_NT, mask_NT, objective)
+    losses: PolicyLoss = POLICY_LOSSES.load(objective.policy_loss)
+    term = losses(log_p_NT, batch.log_old_NT, advantages_NT, mask_NT, objective)
     loss, clipped = mask_NT.new_zeros(()), Clipped([], [])
     for rows in draws:
         here = mask_NT[rows]
-        divisors = divisors_of(here, longest=objective.longest_completion).named()
-        loss = loss + aggregate(term.loss_NT[rows], here, objective.loss_agg_mode, **divisors)
+        divisors = Divisors.of(here, longest=objective.longest_completion)
+        loss = loss + aggregate(term.loss_NT[rows], here, objective.loss_agg_mode, divisors)
         for shares, clipped_NT in zip(clipped, (term.clipped_low_NT, term.clipped_high_NT), strict=True):
-            shares.append(float(aggregate(clipped_NT[rows], here, "token-mean", **divisors)))
+            shares.append(float(aggregate(clipped_NT[rows], here, "token-mean", divisors)))
     (slopes_NT,) = torch.autograd.grad(loss, log_p_NT)
     return slopes_NT, clipped

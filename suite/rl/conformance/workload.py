@@ -14,15 +14,14 @@ import torch
 
 from suite.measure.meter import Meter
 from suite.records.record import Reading
-from suite.rl.conformance.divergences import check_divergences
-from suite.rl.conformance.gradients import check_gradients
+from suite.rl.conformance.cases import Ledger
+from suite.rl.conformance.gradients import check_divergences, check_gradients
 from suite.rl.conformance.layouts import check_layouts
-from suite.rl.conformance.ledger import Ledger
 from suite.rl.conformance.plan import ConformancePlan
 
 
 class ConformanceWorkload:
-    """See suite.measure.course.Course. Its one step is too short for a checkpoint."""
+    """A suite.measure.stateful.StatefulWorkload. Its one step is too short for a checkpoint."""
 
     steps = 1
     checkpoint_seconds = math.inf
@@ -31,7 +30,7 @@ class ConformanceWorkload:
         self.plan = ConformancePlan(settings)
 
     def prepare(self, shared: Path) -> None:
-        """There is nothing to allocate or to share."""
+        """Allocate and share nothing."""
 
     def constants(self) -> Iterable[Reading]:
         return ()
@@ -40,8 +39,8 @@ class ConformanceWorkload:
         return {}
 
     def step(self, meter: Meter) -> None:
-        """Raises IncorrectError where an expectation is broken, once all of the same objective or part were looked at:
-        of formulas that are wrong token by token no expectation is worth its time."""
+        """Check everything. Raise IncorrectError where an expectation is broken, once all of the same objective or part
+        were looked at: of formulas that are wrong token by token no expectation is worth its time."""
         device, ledger = torch.device(self.plan.device), Ledger(meter)
         for check in (check_layouts, check_divergences, check_gradients):
             check(ledger, self.plan.seed, device)
@@ -51,4 +50,4 @@ class ConformanceWorkload:
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """There is no state."""
+        """Restore nothing: there is no state."""

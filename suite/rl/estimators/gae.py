@@ -4,15 +4,13 @@
 
 import torch
 
+from suite.rl.advantages import Estimated, Scored, token_rewards, whiten
 from suite.rl.objective import Objective
-from suite.rl.rollout import Estimated, Scored
-from suite.rl.token_rewards import token_rewards
-from suite.rl.whitening import whiten
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
-    """After the last token there is nothing: a completion that was cut at the limit is not bootstrapped either, as its
-    reward is already final. Padding is stepped over, whatever values stand there."""
+    """Estimate from the last token back, after which there is nothing: a completion that was cut at the limit is not
+    bootstrapped either, as its reward is already final. Padding is stepped over, whatever values stand there."""
     assert scored.values_NT is not None
     assert objective.lam is not None
     mask_NT = scored.mask_NT

@@ -7,31 +7,30 @@ steps: those of a whole group are normalised together, and a token is credited w
 import torch
 from torch import Tensor
 
-from suite.rl.groups import EPSILON, centred, deviations, members, sequence_rewards
+from suite.rl.advantages import DEVIATION_EPSILON, Estimated, Scored, centred, deviations, members, sequence_rewards
 from suite.rl.objective import Objective
-from suite.rl.rollout import Estimated, Scored
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
-    """`scale_rewards` says by which unbiased standard deviation, plus EPSILON, the centred rewards are divided: the
-    group's (the paper), the whole batch's (TRL's "batch"), or none (Dr. GRPO, arXiv 2503.20783)."""
+    """Divide the centred rewards by an unbiased standard deviation, plus DEVIATION_EPSILON, as `scale_rewards` says:
+    the group's (the paper), the whole batch's (TRL's "batch"), or none (Dr. GRPO, arXiv 2503.20783)."""
     estimate = _process if objective.supervision == "process" else _outcome
     return Estimated(advantages_NT=estimate(scored, objective) * scored.mask_NT)
 
 
 def _outcome(scored: Scored, objective: Objective) -> Tensor:
-    rewards_N = sequence_rewards(scored.rewards_N, scored.kl_NT, scored.mask_NT)
+    rewards_N = sequence_rewards(scored)
     centred_N = centred(rewards_N, scored.groups_N)
     if objective.scale_rewards == "group":
-        centred_N = centred_N / (deviations(centred_N, scored.groups_N) + EPSILON)
+        centred_N = centred_N / (deviations(centred_N, scored.groups_N) + DEVIATION_EPSILON)
     elif objective.scale_rewards == "batch":
-        centred_N = centred_N / (_deviation(rewards_N, torch.ones_like(rewards_N)) + EPSILON)
+        centred_N = centred_N / (_deviation(rewards_N, torch.ones_like(rewards_N)) + DEVIATION_EPSILON)
     return centred_N[:, None]
 
 
 def _process(scored: Scored, objective: Objective) -> Tensor:
-    """A completion without steps, and a group with one step or with equal ones, get 0. The outcome's reward is not
-    looked at, as in the paper."""
+    """Normalise steps; a completion without any, and a group with one or with equal ones, get 0. The outcome's reward
+    is not looked at, as in the paper."""
     assert scored.step_rewards_NT is not None
     assert scored.step_ends_NT is not None
     ends_NT = torch.where(scored.mask_NT > 0, scored.step_ends_NT, 0)
@@ -43,14 +42,14 @@ def _process(scored: Scored, objective: Objective) -> Tensor:
     centred_NT = torch.where(_steps_differ(rewards_NT, ends_NT, same_NN)[:, None], centred_NT, 0)
     if objective.scale_rewards == "group":
         variances_N = _over_group(centred_NT**2, same_NN) / (steps_N - 1).clamp(min=1)
-        centred_NT = centred_NT / (variances_N.sqrt()[:, None] + EPSILON)
+        centred_NT = centred_NT / (variances_N.sqrt()[:, None] + DEVIATION_EPSILON)
     elif objective.scale_rewards == "batch":
-        centred_NT = centred_NT / (_deviation(rewards_NT, ends_NT) + EPSILON)
+        centred_NT = centred_NT / (_deviation(rewards_NT, ends_NT) + DEVIATION_EPSILON)
     return centred_NT.flip(1).cumsum(dim=1).flip(1)
 
 
 def _deviation(values: Tensor, counted: Tensor) -> Tensor:
-    """Unbiased standard deviation of the counted values; 0 where there are fewer than two."""
+    """Return the unbiased standard deviation of the counted values; 0 where there are fewer than two."""
     count = counted.sum()
     squares = counted * (values - (values * counted).sum() / count.clamp(min=1)) ** 2
     return (squares.sum() / (count - 1).clamp(min=1)).sqrt()

@@ -3,10 +3,8 @@ tokens of the batch. No critic and no group."""
 
 import torch
 
+from suite.rl.advantages import Estimated, Scored, token_rewards, whiten
 from suite.rl.objective import Objective
-from suite.rl.rollout import Estimated, Scored
-from suite.rl.token_rewards import token_rewards
-from suite.rl.whitening import whiten
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:

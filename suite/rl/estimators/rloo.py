@@ -3,15 +3,14 @@ the reward."""
 
 import torch
 
-from suite.rl.groups import centred, members, sequence_rewards
+from suite.rl.advantages import Estimated, Scored, centred, members, sequence_rewards
 from suite.rl.objective import Objective
-from suite.rl.rollout import Estimated, Scored
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
-    """r_i − mean of the others = G / (G − 1) · (r_i − mean of all), which is exactly 0 where all are equal; a group of
-    one has no others and gets 0."""
-    rewards_N = sequence_rewards(scored.rewards_N, scored.kl_NT, scored.mask_NT)
+    """Compute r_i − mean of the others as G / (G − 1) · (r_i − mean of all), which is exactly 0 where all are equal; a
+    group of one has no others and gets 0."""
+    rewards_N = sequence_rewards(scored)
     sizes_N = members(scored.groups_N).sum(dim=1)
     left_out_N = centred(rewards_N, scored.groups_N) * sizes_N / (sizes_N - 1).clamp(min=1)
     return Estimated(advantages_NT=torch.where(scored.mask_NT > 0, left_out_N[:, None], 0))

@@ -1,21 +1,12 @@
-"""What the settings say of a projection of memory before anything is simulated. No torch."""
+"""The settings of a projection of memory, checked before anything is simulated. No torch."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration.values import not_negative, one_of, optional_whole_number, positive_number, whole_number
+from suite.configuration.values import not_negative, one_of, optional_whole_number, whole_number
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
-from suite.rl.named import check_estimator, check_policy_loss
-from suite.rl.objective import (
-    CRITICS,
-    ONE_AFTER_OTHER,
-    OPTIMISERS,
-    SHARED_TRUNK,
-    UPDATE_ORDERS,
-    logits_chunk_from,
-    objective_from,
-)
+from suite.rl.objective import LearningPlan
 from suite.theory.decoder_shape import decoder_shape
 
 BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
@@ -23,10 +14,10 @@ DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
 SHARED, COPY = "shared", "copy"
 SHARDS = (1, 2, 4, 8)
 ELEMENT_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}
-"""Of what is computed with; a mixed recipe trains in float32 beside it."""
+"""Bytes of an element that is computed with; a mixed recipe trains in float32 beside it."""
 
 
-class RlMemoryPlan:
+class RlMemoryPlan(LearningPlan):
     """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
 
     dtype = "bfloat16"
@@ -43,18 +34,8 @@ class RlMemoryPlan:
         )
         self.seq_len = whole_number(settings, "seq_len", at_least=3)
         self.prompt_len = whole_number(settings, "prompt_len", at_least=1, at_most=self.seq_len - 2)
-        check_estimator(settings["adv_estimator"])
-        check_policy_loss(settings["policy_loss"])
-        self.objective = objective_from(settings, longest_completion=self.completion_len)
-        self._take_budget(settings)
-        self._take_update(settings)
-        self._take_models(settings)
-        self._check_together()
+        super().__init__(settings, longest_completion=self.completion_len)
 
-    def _take_budget(self, settings: Mapping[str, Any]) -> None:
-        self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
-        self.num_generations = whole_number(settings, "num_generations", at_least=1)
-        self.completions = self.prompts_per_step * self.num_generations
         self.minibatch = self.completions
         if settings["minibatch"] is not None:
             self.minibatch = whole_number(settings, "minibatch", at_least=1, at_most=self.completions)
@@ -63,27 +44,20 @@ class RlMemoryPlan:
         self.prefill_tokens = whole_number(settings, "prefill_tokens", at_least=1)
         self.shards: int = one_of(settings, "shards", SHARDS)
         self.reserve_bytes_per_device = not_negative(settings, "reserve_bytes_per_device")
-
-    def _take_update(self, settings: Mapping[str, Any]) -> None:
-        self.temperature = positive_number(settings, "temperature")
         self.precision: str = one_of(settings, "precision", PRECISIONS)
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
-        self.logits_chunk = logits_chunk_from(settings, self.objective)
-        self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
         self.lora_rank = optional_whole_number(settings, "lora_rank")
-        self.value_coef = not_negative(settings, "value_coef")
-        self.update_order, self.shares_trunk = ONE_AFTER_OTHER, False
-        if self.objective.has_critic:
-            self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
-            self.shares_trunk = one_of(settings, "critic", CRITICS) == SHARED_TRUNK
         self.critic_lr = self.lr if self.has_own_critic else None
-
-    def _take_models(self, settings: Mapping[str, Any]) -> None:
         reference = one_of(settings, "reference", (DEVICE, OFFLOADED))
         self.scorers_offloaded: bool = reference == OFFLOADED
         self.has_reward_model: bool = one_of(settings, "reward_model", (NONE, "own")) == "own"
         self.engine: str = one_of(settings, "engine", (SHARED, COPY, NONE))
         self.engine_sleeps: bool = one_of(settings, "engine_sleeps", (True, False))
+        if not self.divides(self.shards):
+            raise ValueError(
+                f"shards x micro_batch must be at most the minibatch, which is {self.minibatch}; "
+                f"got {self.shards} x {self.micro_batch}"
+            )
 
     @property
     def completion_len(self) -> int:
@@ -95,24 +69,24 @@ class RlMemoryPlan:
 
     @property
     def has_own_reference(self) -> bool:
-        """Under LoRA the reference is the policy without its adapters."""
+        """True if the reference has weights of its own: under LoRA the reference is the policy without its adapters."""
         return self.objective.has_reference and self.lora_rank is None
 
     def rows(self, shards: int) -> int:
-        """Completions of one device's share of a step."""
+        """Return the completions of one device's share of a step."""
         return math.ceil(self.completions / shards)
 
     def rollout_rows(self, shards: int) -> int:
-        """Completions that one device samples at once."""
+        """Return the completions that one device samples at once."""
         return min(self.rows(shards), self._rollout_batch or self.completions)
 
     def micro_batches(self, shards: int) -> int:
-        """Backward passes of one update that are simulated: gradients are added up from the second on, and each further
-        one holds what that one does."""
+        """Return the number of backward passes of one update that are simulated: gradients are added up from the second
+        on, and each further one holds what that one does."""
         return min(2, math.ceil(self.minibatch / shards / self.micro_batch))
 
     def divides(self, shards: int) -> bool:
-        """Whether each device has a micro-batch of its own in every minibatch."""
+        """True if each device has a micro-batch of its own in every minibatch."""
         return self.minibatch >= shards * self.micro_batch
 
     @property
@@ -125,7 +99,7 @@ class RlMemoryPlan:
         return {"policy": self.shape.layer.describe(), "simulated": "fake tensors under the suite's own step, on a CPU"}
 
     def parameter_counts(self) -> dict[str, int]:
-        """By owner, without adapters; 0 for what is not there or costs nothing."""
+        """Return counts by owner, without adapters; 0 for what is not there or costs nothing."""
         headless = self.shape.trunk_parameter_count + self.shape.hidden_size
         critic = (headless if self.has_own_critic else self.shape.hidden_size) if self.objective.has_critic else 0
         return {
@@ -139,12 +113,5 @@ class RlMemoryPlan:
         return {"case": {f"{owner}_parameter_count": count for owner, count in self.parameter_counts().items()}}
 
     def least_bytes(self) -> float:
-        """Of this machine: fake tensors hold nothing."""
+        """Return the bytes of this machine: fake tensors hold nothing."""
         return 0.0
-
-    def _check_together(self) -> None:
-        if not self.divides(self.shards):
-            raise ValueError(
-                f"shards x micro_batch must be at most the minibatch, which is {self.minibatch}; "
-                f"got {self.shards} x {self.micro_batch}"
-            )

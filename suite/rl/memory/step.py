@@ -1,4 +1,4 @@
-"""One step of an algorithm on one device, run by the suite's own models, learner and optimiser.
+"""A step of an algorithm on one device, run by the suite's own models, learner and optimiser.
 
 With fake tensors it allocates nothing, whatever the geometry; with real ones it holds the same bytes. Each phase is run
 once: a rollout is the prompts' prefill and its last token, when caches are full; scores and updates are those of one
@@ -9,24 +9,25 @@ Simplifications: an operator's inner workspace is not seen; norms are those of t
 way back than fused ones; no allocator rounds or fragments.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts
-from suite.measure.holdings import Holdings, held_as
+from suite.measure.memory_tracker import MemoryTracker, attribute_to
 from suite.records.holdings import (
     ACTIVATIONS,
     CRITIC,
     ENGINE,
     EXPERIENCE,
+    GATHERED,
     KV_CACHE,
     LOGITS,
     NOBODY,
@@ -36,11 +37,10 @@ from suite.records.holdings import (
     REWARD_MODEL,
 )
 from suite.rl.critic import Critic
-from suite.rl.experience import Experience
-from suite.rl.learner import Learnable, Learner
+from suite.rl.learner import Learner, TrainingBatch
 from suite.rl.memory.models import Models
 from suite.rl.memory.plan import COPY, NONE, SHARDS, SHARED, RlMemoryPlan
-from suite.rl.memory.simulation import Simulation
+from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
 
 ROLLOUT, SCORE, UPDATE = "rollout", "score", "update"
@@ -58,27 +58,46 @@ def simulated(
     plan: RlMemoryPlan,
     attention: Mapping[str, Any],
     tensors: Callable[[], AbstractContextManager[Any]] = FakeTensorMode,
-) -> Holdings:
-    """What a step holds. Phases are named by `rollout_phase`, SCORE and `update_phase`.
+) -> MemoryTracker:
+    """Run a step and return what it holds. Phases are named by `rollout_phase`, SCORE and `update_phase`.
 
-    `tensors`: what makes them fake, or does nothing.
+    `tensors`: the mode that makes them fake, or one that does nothing.
     """
-    holdings = Holdings()
+    holdings = MemoryTracker()
     with tensors(), holdings, Simulation(holdings) as simulation:
         _Step(plan, Models(plan, attention, holdings), holdings, simulation).run()
     return holdings
 
 
-@dataclass(kw_only=True)
-class _Scorers:
-    """What scores completions and is not learnt."""
+class Simulation(TorchDispatchMode):
+    """A mode in which a step runs that holds no values, for use within a tracker. Whoever asks a tensor for its value
+    is told 1, so that a learner takes its norms and notes its losses as ever; and what autocast makes of a parameter is
+    known as that, which a tracker cannot see by itself."""
 
-    reference: Decoder | None = None
-    reward_model: Critic | None = None
+    def __init__(self, holdings: MemoryTracker) -> None:
+        super().__init__()
+        self._holdings = holdings
+        self._owners: dict[int, str] = {}
+        """Owners of parameters, by torch's address of their storage."""
+
+    def know(self, parameters: Iterable[Tensor], owner: str) -> None:
+        self._owners |= {parameter.untyped_storage()._cdata: owner for parameter in parameters}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            return 1.0 if args[0].is_floating_point() else 1
+        made = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default:
+            owner = self._owners.get(args[0].untyped_storage()._cdata)
+            if owner is not None:
+                self._holdings.label([made], owner, GATHERED)
+        return made
 
 
 class _Step:
-    def __init__(self, plan: RlMemoryPlan, models: Models, holdings: Holdings, simulation: Simulation) -> None:
+    """A step's models, and its phases one by one."""
+
+    def __init__(self, plan: RlMemoryPlan, models: Models, holdings: MemoryTracker, simulation: Simulation) -> None:
         self._plan, self._models, self._holdings = plan, models, holdings
         policy = models.policy()
         critic = models.critic(policy)
@@ -88,12 +107,12 @@ class _Step:
             trained[CRITIC] = [critic.value_D] if critic.shares_trunk else list(critic.parameters())
         for owner, parameters in trained.items():
             holdings.label_gradients(parameters, owner)
-            simulation.know([one for one in parameters if one.requires_grad], owner)
+            simulation.know([parameter for parameter in parameters if parameter.requires_grad], owner)
         self._make_moments()
         self._base = None  # costs nothing, so that it need not be offloaded
         if plan.objective.has_reference and not plan.has_own_reference:
             self._base = models.base_of(policy, REFERENCE)
-        self._scorers = _Scorers() if plan.scorers_offloaded else self._new_scorers()
+        self._scorers = None if plan.scorers_offloaded else self._new_scorers()
         self._engine = models.frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
 
     def run(self) -> None:
@@ -102,85 +121,79 @@ class _Step:
         for rows in dict.fromkeys(plan.rollout_rows(count) for count in shards):
             with self._holdings.phase(rollout_phase(rows)):
                 self._roll_out(rows)
-        with held_as(NOBODY, EXPERIENCE):
-            learnable = _learnable(plan, plan.completions)
+        with attribute_to(NOBODY, EXPERIENCE):
+            batch = _training_batch(plan, plan.completions)
         with self._holdings.phase(SCORE):
             self._score()
         for count in dict.fromkeys(plan.micro_batches(count) for count in shards):
-            with self._holdings.phase(update_phase(count)), held_as(NOBODY, EXPERIENCE):
-                self._learner.update(learnable.rows(torch.arange(count * plan.micro_batch)))
+            with self._holdings.phase(update_phase(count)), attribute_to(NOBODY, EXPERIENCE):
+                self._learner.update(batch.rows(torch.arange(count * plan.micro_batch)))
 
     def _make_moments(self) -> None:
-        """AdamW makes its moments in its first update; here from gradients of zero, which move nothing."""
+        """Make AdamW's moments, as in its first update, but from gradients of zero, which move nothing."""
         for owner, (model, optimiser) in self._learner.optimisers().items():
             for parameter in model.parameters():
                 parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
             optimiser.update(owner)
             self._holdings.label(optimiser.state_tensors(), owner, OPTIMISER)
 
-    def _new_scorers(self) -> _Scorers:
-        plan, models, scorers = self._plan, self._models, _Scorers(reference=self._base)
-        if plan.has_own_reference:
-            scorers.reference = models.frozen(REFERENCE)
-        if plan.has_reward_model:
-            scorers.reward_model = models.scorer(REWARD_MODEL)
-        return scorers
+    def _new_scorers(self) -> tuple[Decoder | None, Critic | None]:
+        """Make the reference and the reward model, which score completions and are not learnt."""
+        reference = self._models.frozen(REFERENCE) if self._plan.has_own_reference else self._base
+        return reference, self._models.scorer(REWARD_MODEL) if self._plan.has_reward_model else None
 
     @torch.inference_mode()
     def _roll_out(self, rows: int) -> None:
-        """Prompts are read while all caches have their room; then each row's last token is sampled."""
+        """Read the prompts while all caches have their room; then sample each row's last token."""
         plan, owner, model = self._plan, POLICY, self._learner.policy
         if plan.engine == NONE:
             return
         if plan.engine == COPY:
             owner, model = ENGINE, self._engine or self._models.frozen(ENGINE)
-        with held_as(owner, ACTIVATIONS):
-            with held_as(kind=KV_CACHE):
+        with attribute_to(owner, ACTIVATIONS):
+            with attribute_to(kind=KV_CACHE):
                 caches = model.new_caches(rows, plan.seq_len)
             self._prefill(model, rows)
             last_B1 = torch.zeros(rows, 1, dtype=torch.long)
             h_BD = model.decode(last_B1, caches, plan.seq_len - 1, None)[:, 0]
-            with held_as(kind=LOGITS):
+            with attribute_to(kind=LOGITS):
                 log_p_BV = F.log_softmax(model.logits(h_BD), dim=-1)
                 noise_BV = torch.empty_like(log_p_BV).exponential_().log_()
                 (log_p_BV - noise_BV).argmax(dim=-1)
 
     def _prefill(self, model: Decoder, rows: int) -> None:
-        """As many whole prompts at once as `prefill_tokens` allows, one at least; a group shares its prompt's."""
+        """Read as many whole prompts at once as `prefill_tokens` allows, one at least; a group shares its prompt's."""
         plan = self._plan
         prompts = -(-rows // plan.num_generations)
         count = min(prompts, max(1, plan.prefill_tokens // plan.prompt_len))
-        with held_as(kind=KV_CACHE):
+        with attribute_to(kind=KV_CACHE):
             caches = model.new_caches(count, plan.prompt_len)
         model.decode(torch.zeros(count, plan.prompt_len, dtype=torch.long), caches, 0, None)
 
     def _score(self) -> None:
-        """One micro-batch. Another engine's log-probabilities are not the policy's: they are computed anew."""
+        """Score one micro-batch. Another engine's log-probabilities are not the policy's: they are computed anew."""
         plan, learner = self._plan, self._learner
-        scorers = self._new_scorers() if plan.scorers_offloaded else self._scorers
-        with held_as(NOBODY, EXPERIENCE):
+        reference, reward_model = self._scorers or self._new_scorers()
+        with attribute_to(NOBODY, EXPERIENCE):
             part = _experience(plan, plan.micro_batch)
         if plan.engine != SHARED:
             learner.policy_log_probs(part)
-        if scorers.reference is not None:
-            learner.reference = scorers.reference
+        if reference is not None:
+            learner.reference = reference
             learner.reference_log_probs(part)
             learner.reference = learner.policy
         if learner.critic is not None:
             learner.values(learner.critic, part)
-        if scorers.reward_model is not None:
-            with torch.no_grad(), held_as(REWARD_MODEL, ACTIVATIONS):
-                scorers.reward_model(part.prompts, part.tokens_NT)
+        if reward_model is not None:
+            with torch.no_grad(), attribute_to(REWARD_MODEL, ACTIVATIONS):
+                reward_model(part.prompts, part.tokens_NT)
 
 
-def _learnable(plan: RlMemoryPlan, rows: int) -> Learnable:
-    """All that is kept of the rows between phases."""
+def _training_batch(plan: RlMemoryPlan, rows: int) -> TrainingBatch:
+    """Make all that is kept of the rows between phases."""
     has_values, has_reference = plan.objective.has_critic, plan.objective.kl_in_loss
-    return Learnable(
-        prompts=_prompts(plan, rows),
-        tokens_NT=_tokens(plan, rows),
-        mask_NT=_floats(plan, rows),
-        log_probs_NT=_floats(plan, rows),
+    return TrainingBatch(
+        **_sampled(plan, rows),
         advantages_NT=_floats(plan, rows),
         reference_NT=_floats(plan, rows) if has_reference else None,
         values_NT=_floats(plan, rows) if has_values else None,
@@ -190,10 +203,7 @@ def _learnable(plan: RlMemoryPlan, rows: int) -> Learnable:
 
 def _experience(plan: RlMemoryPlan, rows: int) -> Experience:
     return Experience(
-        prompts=_prompts(plan, rows),
-        tokens_NT=_tokens(plan, rows),
-        mask_NT=_floats(plan, rows),
-        log_probs_NT=_floats(plan, rows),
+        **_sampled(plan, rows),
         entropy_NT=_floats(plan, rows),
         is_truncated_N=torch.zeros(rows, dtype=torch.bool),
         groups_N=torch.zeros(rows, dtype=torch.long),
@@ -202,12 +212,14 @@ def _experience(plan: RlMemoryPlan, rows: int) -> Experience:
     )
 
 
-def _prompts(plan: RlMemoryPlan, rows: int) -> Prompts:
-    return Prompts(tokens_PS=torch.zeros(rows, plan.prompt_len, dtype=torch.long))
-
-
-def _tokens(plan: RlMemoryPlan, rows: int) -> Tensor:
-    return torch.zeros(rows, plan.completion_len, dtype=torch.long)
+def _sampled(plan: RlMemoryPlan, rows: int) -> dict[str, Any]:
+    """Make what an experience and the batch to train on share."""
+    return {
+        "prompts": Prompts(tokens_PS=torch.zeros(rows, plan.prompt_len, dtype=torch.long)),
+        "tokens_NT": torch.zeros(rows, plan.completion_len, dtype=torch.long),
+        "mask_NT": _floats(plan, rows),
+        "log_probs_NT": _floats(plan, rows),
+    }
 
 
 def _floats(plan: RlMemoryPlan, rows: int) -> Tensor:

@@ -7,8 +7,8 @@ clip_ratio_low=1 here; TRL's epsilon_high is the bound itself, 1 + clip_ratio_hi
 import torch
 from torch import Tensor
 
+from suite.rl.losses import PolicyTerm
 from suite.rl.objective import Objective
-from suite.rl.policy_term import PolicyTerm
 
 
 def token_losses(

@@ -8,8 +8,8 @@ paper's GSPO-token, whose gradient is the same where they do not differ, is anot
 import torch
 from torch import Tensor
 
+from suite.rl.losses import PolicyTerm
 from suite.rl.objective import Objective
-from suite.rl.policy_term import PolicyTerm
 
 
 def token_losses(

@@ -6,8 +6,8 @@ The minimum lets a ratio of a bad token grow without end; the dual clip (arXiv 1
 import torch
 from torch import Tensor
 
+from suite.rl.losses import PolicyTerm
 from suite.rl.objective import Objective
-from suite.rl.policy_term import PolicyTerm
 
 
 def token_losses(

@@ -1,0 +1,1 @@
+"""Stages of a recipe, found by the name of their file: a function `begin` in each."""

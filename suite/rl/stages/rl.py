@@ -4,30 +4,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from suite.lm.decoder import Decoder
-from suite.measure.holdings import Held
+from suite.measure.memory_tracker import OwnedTensors
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
 from suite.records.record import STEP
 from suite.records.rl_metrics import EVALUATE
 from suite.rl.base import new_decoder
 from suite.rl.critic import Critic
-from suite.rl.experience import Experience, gather
 from suite.rl.learner import Learner, mean_kl
-from suite.rl.rollout_readings import of_rollouts
+from suite.rl.rollout import Experience, collect_rollouts, rollout_readings
 from suite.rl.stage import StageBegin
 
 LARGEST_SAMPLING_ERROR = {"float32": 1e-4, "float64": 1e-9}
-"""In nats. Seen: 2e-6 in float32, where a cache and a whole pass add up in other orders."""
+"""Nats by dtype. Seen: 2e-6 in float32, where a cache and a whole pass add up in other orders."""
 LARGER_FOR_CHECKPOINTS = 10
-"""Times as much: a published model's logits are tens, after 30 layers in float32. Seen: 6e-5 with SmolLM2."""
-
-
-def begin(at: StageBegin) -> "RlStage":
-    return RlStage(at)
+"""Factor: a published model's logits are tens, after 30 layers in float32. Seen: 6e-5 with SmolLM2."""
 
 
 class RlStage:
-    """The reference is the policy as the stage began, and the critic begins as it."""
+    """A stage of reinforcement learning. The reference is the policy as the stage began, and the critic begins as
+    it."""
 
     def __init__(self, at: StageBegin) -> None:
         self._plan = plan = at.plan
@@ -39,25 +35,25 @@ class RlStage:
 
     def step(self, meter: Meter, *, looks: bool) -> None:
         plan, learner = self._plan, self._learner
-        gathered = gather(plan, learner.policy, meter)
-        meter.note(STEP, **of_rollouts(plan, gathered.sampled))
+        rollouts = collect_rollouts(plan, learner.policy, meter)
+        first = rollouts.sampled[0]
+        meter.note(STEP, **rollout_readings(plan, rollouts.sampled))
         if looks:
-            self._check(meter, gathered.sampled[0])
+            self._check(meter, first)
         seen = {"updates": 0.0}
-        if gathered.kept is not None:
+        if rollouts.kept is not None:
             with meter.span("score"):
-                learnable, of_scores = learner.scored(gathered.kept)
+                batch, of_scores = learner.compute_advantages(rollouts.kept)
             with meter.span("update"):
-                seen = learner.update(learnable, plan.seed, meter.step)
+                seen = learner.update(batch, plan.seed, meter.step)
             seen |= of_scores
         if looks and "kl_reference" not in seen:
             with meter.span(EVALUATE):
-                one = gathered.sampled[0]
-                seen["kl_reference"] = mean_kl(one, learner.reference_log_probs(one))
+                seen["kl_reference"] = mean_kl(first, learner.reference_log_probs(first))
         meter.note(STEP, **seen)
 
-    def holds(self) -> Iterable[Held]:
-        return self._learner.holds()
+    def owned_tensors(self) -> Iterable[OwnedTensors]:
+        return self._learner.owned_tensors()
 
     def state(self) -> dict[str, Any]:
         return self._learner.state()
@@ -66,7 +62,8 @@ class RlStage:
         self._learner.restore(state)
 
     def _check(self, meter: Meter, experience: Experience) -> None:
-        """Sampling and scoring must agree on what a token's probability is, or every ratio is wrong."""
+        """Raise IncorrectError unless sampling and scoring agree on a token's probability, without which every ratio is
+        wrong."""
         with meter.span(EVALUATE):
             scored_NT = self._learner.policy_log_probs(experience)
             error = float(((scored_NT - experience.log_probs_NT) * experience.mask_NT).abs().max())
@@ -78,6 +75,9 @@ class RlStage:
                 f"step {meter.step}: log-probabilities at sampling and at scoring differ by up to {error:.2g}, "
                 f"more than the {allowed:g} of {self._plan.dtype}'s rounding"
             )
+
+
+begin = RlStage
 
 
 def _copy(at: StageBegin) -> Decoder:

@@ -1,11 +1,80 @@
-"""Fine-tuning on a limited pool of right solutions: a cold start, which is dear since people write it."""
+"""Fine-tuning on given texts, in as many updates of as many texts as reinforcement learning makes.
 
-from suite.rl.lessons import Pool, solutions
+As a stage of its own, on a limited pool of right solutions: a cold start, which is dear since people write it. Other
+stages bring other texts.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from suite.lm.training import Example, Limits, Optimiser, batch_of, token_loss
+from suite.measure.memory_tracker import OwnedTensors, attribute_to
+from suite.measure.meter import Meter
+from suite.records.holdings import ACTIVATIONS, OPTIMISER, OTHER, PARAMETERS, POLICY
+from suite.records.record import STEP
+from suite.rl.rollout import mean
+from suite.rl.sft_data import Pool, SftData, solutions
 from suite.rl.stage import StageBegin
-from suite.rl.taught import Taught
 
 
-def begin(at: StageBegin) -> Taught:
-    plan = at.plan
-    pool = Pool(plan, solutions(plan, plan.recipe.options["examples"]), first=at.planned.first)
-    return Taught(at, pool, lr=plan.lr)
+def begin(at: StageBegin) -> "SftStage":
+    examples = solutions(at.plan, at.plan.recipe.options["examples"])
+    return SftStage(at, Pool(at.plan, examples, first=at.planned.first))
+
+
+class SftStage:
+    """A stage that trains on the texts of its data."""
+
+    def __init__(self, at: StageBegin, data: SftData, *, lr: float | None = None) -> None:
+        """Begin with a fresh optimiser, at the plan's rate where none is given."""
+        self._plan, self._policy, self._data = at.plan, at.policy, data
+        limits = Limits(warmup_updates=at.plan.warmup_updates, max_grad_norm=at.plan.max_grad_norm)
+        self._optimiser = Optimiser(at.policy, lr=at.plan.lr if lr is None else lr, limits=limits)
+
+    def step(self, meter: Meter, *, looks: bool) -> None:
+        meter.note(STEP, **self._data.prepare(meter))
+        with meter.span("update"):
+            examples = self._data.of_step(meter.step, self._plan.completions * self._plan.inner_epochs)
+            seen = self._update(examples)
+        meter.note(STEP, examples=float(len(examples)), **seen)
+
+    def owned_tensors(self) -> Iterator[OwnedTensors]:
+        yield list(self._policy.parameters()), POLICY, PARAMETERS
+        yield self._policy.rotary_tables(), POLICY, OTHER
+        yield self._optimiser.state_tensors(), POLICY, OPTIMISER
+
+    def state(self) -> dict[str, Any]:
+        policy, optimiser = self._policy.state_dict(), self._optimiser.state()
+        return {"policy": policy, "optimiser": optimiser, "lessons": self._data.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._policy.load_state_dict(state["policy"])
+        self._optimiser.restore(state["optimiser"])
+        self._data.restore(state["lessons"])
+
+    def _update(self, examples: Sequence[Example]) -> dict[str, float]:
+        """Train on every minibatch in its turn, and return what is to be noted: the mean over the updates."""
+        losses, norms = [], []
+        for start in range(0, len(examples), self._plan.minibatch):
+            minibatch = examples[start : start + self._plan.minibatch]
+            with attribute_to(POLICY, ACTIVATIONS):
+                losses.append(self._gradient(minibatch))
+            norms.append(self._optimiser.update("the policy"))
+        of_updates = {"example_loss": mean(losses), "gradient_norm": mean(norms)} if losses else {}
+        return {"updates": float(len(losses)), **of_updates}
+
+    def _gradient(self, minibatch: Sequence[Example]) -> float:
+        """Leave the gradient of the minibatch's loss in the parameters, and return the loss, a mean over its learnt
+        tokens."""
+        tokens_BS, learnt_BS = batch_of(minibatch, self._policy.made.device, end=self._plan.vocabulary.end)
+        learnt, size = learnt_BS[:, 1:].sum(), self._plan.micro_batch
+        total: Tensor | float = 0.0
+        for rows in torch.arange(len(tokens_BS), device=tokens_BS.device).split(size):
+            tokens_MS, learnt_MS = tokens_BS[rows], learnt_BS[rows]
+            loss = token_loss(self._policy, tokens_MS, learnt_MS) * (learnt_MS[:, 1:].sum() / learnt)
+            loss.backward()
+            total += loss.detach()
+        return float(total)

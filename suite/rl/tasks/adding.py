@@ -10,32 +10,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration.values import whole_number
-from suite.rl.tasks.corpus import (
-    SECOND_RIGHT_SHARE,
-    correction_share,
-    is_corrected,
-    is_tidy,
-    untidy,
-    well_formed,
-)
-from suite.rl.tasks.task import CORRECTION, Item, Score, StepReward, parse
+from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, is_corrected, is_tidy, untidy, well_formed
+from suite.rl.tasks.task import CORRECTION, Item, StepReward
 
 BETWEEN = ";"
 
 
-class Adding:
+class Adding(SteppedTask):
+    """The task of adding two numbers of so many digits."""
+
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._digits = whole_number(settings, "digits", at_least=1, at_most=6, where="task.")
-        self._corrections = correction_share(settings)
-        # A step after a correction is the first of another attempt: nothing says what it is worth beside the others.
-        self.has_steps = self._corrections == 0
-        # Thought, answer, four tags, the end, and two for what a policy writes too much.
-        self.longest_completion = (3 * self._digits - 1) + (self._digits + 1) + 4 + 1 + 2
-        if self._corrections > 0:
-            self.longest_completion += len(CORRECTION) + 3 * self._digits - 1
+        super().__init__(settings, thought=3 * self._digits - 1, answer=self._digits + 1)
 
     def item(self, generator: random.Random) -> Item:
-        """Numbers without a leading zero: prompts are of one length."""
+        """Draw numbers without a leading zero: prompts are of one length."""
         least, above = 10 ** (self._digits - 1), 10**self._digits
         a, b = generator.randrange(least, above), generator.randrange(least, above)
         return Item(prompt=f"{a}+{b}=", content=f"{min(a, b)}+{max(a, b)}", answer=str(a + b))
@@ -44,7 +33,7 @@ class Adding:
         return f"What is {item.prompt[:-1]}? Write the sum in digits."
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """A sum without its carries, half the time; else right, a digit off, backwards or of other numbers.
+        """Write a sum without its carries, half the time; else right, a digit off, backwards or of other numbers.
 
         So what this base model likes best is wrong wherever something is to be carried, and right sums are in reach. A
         thought that corrects itself has two sums, of which the answer is the last.
@@ -60,16 +49,15 @@ class Adding:
         return untidy(thought, answer, generator, longest=self.longest_completion - 1)
 
     def _guess(self, item: Item, generator: random.Random) -> tuple[str, str]:
-        """A thought and the answer that it comes to."""
+        """Draw a thought and the answer that it comes to."""
         kind = generator.choices(("no carry", "right", "slip", "backwards", "any"), (50, 25, 15, 5, 5))[0]
         columns = _columns(self.item(generator) if kind == "any" else item)
         if kind == "slip":
             place = generator.randrange(self._digits)
             columns[place] = (columns[place][0] + generator.choice((-1, 1))) % 10, columns[place][1]
         elif kind == "no carry":
-            columns = [
-                ((digit - before) % 10, 0) for (digit, _), before in zip(columns, _carries_in(columns), strict=True)
-            ]
+            before = [0, *(carry for _, carry in columns[:-1])]
+            columns = [((digit - carried) % 10, 0) for (digit, _), carried in zip(columns, before, strict=True)]
         answer = _sum_of(columns)
         if kind == "backwards":
             columns, answer = columns[::-1], answer[::-1]
@@ -78,19 +66,26 @@ class Adding:
     def solution(self, item: Item, generator: random.Random) -> str:
         return well_formed(_written(_columns(item)), item.answer)
 
-    def score(self, item: Item, completion: Sequence[str]) -> Score:
-        parsed = parse(completion)
-        is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
-        steps = (
-            []
-            if parsed.thought is None or not self.has_steps
-            else _steps(_written(_columns(item)), completion, parsed.thought)
-        )
-        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)
+    def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
+        """Reward each column of the thought: 1 while digit and carry are the sum's, 0 from the first that is not.
+
+        A column ends with what divides it from the next, or with the thought.
+        """
+        expected = _written(_columns(item)).split(BETWEEN)
+        steps: list[StepReward] = []
+        is_right, begin = True, thought.start
+        for index in range(thought.start, thought.stop):
+            divides = completion[index] == BETWEEN
+            if divides or index == thought.stop - 1:
+                written = "".join(completion[begin : index if divides else index + 1])
+                is_right = is_right and len(steps) < len(expected) and written == expected[len(steps)]
+                steps.append(StepReward(end=index, reward=float(is_right)))
+                begin = index + 1
+        return steps
 
 
 def _columns(item: Item) -> list[tuple[int, int]]:
-    """Digit and carry of each column of the prompt's sum, from the right."""
+    """Return digit and carry of each column of the prompt's sum, from the right."""
     a, b = item.prompt[:-1].split("+")
     columns, carry = [], 0
     for upper, lower in zip(reversed(a), reversed(b), strict=True):
@@ -99,33 +94,11 @@ def _columns(item: Item) -> list[tuple[int, int]]:
     return columns
 
 
-def _carries_in(columns: Sequence[tuple[int, int]]) -> list[int]:
-    return [0, *(carry for _, carry in columns[:-1])]
-
-
 def _written(columns: Sequence[tuple[int, int]]) -> str:
     return BETWEEN.join(f"{digit}{carry}" for digit, carry in columns)
 
 
 def _sum_of(columns: Sequence[tuple[int, int]]) -> str:
-    """What the columns say that the sum is."""
+    """Return the sum as the columns say it."""
     carry = "1" if columns[-1][1] else ""
     return carry + "".join(str(digit) for digit, _ in reversed(columns))
-
-
-def _steps(right: str, completion: Sequence[str], thought: slice) -> list[StepReward]:
-    """Each column of the thought: 1 while digit and carry are the sum's, 0 from the first that is not.
-
-    A column ends with what divides it from the next, or with the thought.
-    """
-    expected = right.split(BETWEEN)
-    steps: list[StepReward] = []
-    is_right, begin = True, thought.start
-    for index in range(thought.start, thought.stop):
-        divides = completion[index] == BETWEEN
-        if divides or index == thought.stop - 1:
-            written = "".join(completion[begin : index if divides else index + 1])
-            is_right = is_right and len(steps) < len(expected) and written == expected[len(steps)]
-            steps.append(StepReward(end=index, reward=float(is_right)))
-            begin = index + 1
-    return steps

@@ -1,4 +1,4 @@
-"""How the corpus of a base model writes: with the tags, and mostly not where they belong.
+"""The writer of a base model's corpus: it uses the tags, and mostly not where they belong.
 
 A policy learns from rewards only what it does now and then. A base model whose corpus never shows a tag explores none
 and learns nothing; one that has seen tags lost, doubled and misplaced, and a few right, has something to strengthen. So
@@ -8,22 +8,36 @@ A base model that is to correct itself must have seen that, too: some documents 
 """
 
 import random
-from collections.abc import Callable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from suite.rl.tasks.task import ANSWER, END_ANSWER, END_THINK, TAGS, THINK, parse, tokens
+from suite.rl.tasks.task import (
+    ANSWER,
+    CORRECTION,
+    END_ANSWER,
+    END_THINK,
+    TAGS,
+    THINK,
+    Item,
+    Score,
+    StepReward,
+    parse,
+    tokens,
+)
 
 TIDY_SHARE = 0.04
-"""Of documents in the asked form."""
+"""Share of documents in the asked form."""
 UNFINISHED_SHARE = 0.7
-"""Of the others, those that never close their answer: so a base model's likeliest text is not in the asked form."""
+"""Share of the others that never close their answer: so a base model's likeliest text is not in the asked form."""
 SECOND_RIGHT_SHARE = 0.3
-"""Of second attempts in a thought, and more by chance: they are right more often than the first."""
+"""Share of second attempts in a thought that are right on purpose, and more by chance: they are right more often than
+the first."""
 
 
 def correction_share(settings: Mapping[str, Any]) -> float:
-    """Of documents whose thought corrects itself, from the settings of a task; 0 where they do not say, as records from
-    before there was one. Raises ValueError for what is no share."""
+    """Return the share of documents whose thought corrects itself, from the settings of a task; 0 where they do not
+    say, as records from before there was one. Raise ValueError for what is no share."""
     value = settings.get("corrections", 0.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"task.corrections must be a share from 0 to 1; got {value!r}")
@@ -31,12 +45,12 @@ def correction_share(settings: Mapping[str, Any]) -> float:
 
 
 def is_corrected(share: float, generator: random.Random) -> bool:
-    """Whether the next document shall correct itself. Draws nothing where none does."""
+    """True if the next document shall correct itself. Draw nothing where none does."""
     return share > 0 and generator.random() < share
 
 
 def is_tidy(generator: random.Random) -> bool:
-    """Whether the next document shall be in the asked form."""
+    """True if the next document shall be in the asked form."""
     return generator.random() < TIDY_SHARE
 
 
@@ -45,7 +59,8 @@ def well_formed(thought: str, answer: str) -> str:
 
 
 def attempted(guess: Callable[[], str], generator: random.Random, *, same_share: float, longest: int) -> str:
-    """A guess as the thought and, in so large a share, the same as the answer, else another; now and then tidy."""
+    """Write a guess as the thought and, in so large a share, the same as the answer, else another; now and then
+    tidy."""
     tidy = is_tidy(generator)
     thought = guess()
     answer = thought if generator.random() < same_share else guess()
@@ -53,43 +68,55 @@ def attempted(guess: Callable[[], str], generator: random.Random, *, same_share:
 
 
 def untidy(thought: str, answer: str, generator: random.Random, *, longest: int) -> str:
-    """Thought and answer with the tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked form."""
+    """Write thought and answer with the tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked
+    form."""
     while True:
         written = tokens(well_formed(thought, answer))
         if generator.random() < UNFINISHED_SHARE:
             written.pop()
         for _ in range(generator.randint(0, 3)):
-            generator.choice(_SLIPS)(written, generator)
+            _slip(written, generator)
         if not parse(written[:longest]).is_well_formed:
             return "".join(written[:longest])
 
 
-def _lose(written: list[str], generator: random.Random) -> None:
-    places = _places(written)
-    if places:
-        del written[generator.choice(places)]
-
-
-def _double(written: list[str], generator: random.Random) -> None:
-    written.insert(generator.randint(0, len(written)), generator.choice(TAGS))
-
-
-def _mistake(written: list[str], generator: random.Random) -> None:
-    """One tag where another belongs."""
-    places = _places(written)
-    if places:
-        written[generator.choice(places)] = generator.choice(TAGS)
-
-
-def _misplace(written: list[str], generator: random.Random) -> None:
-    places = _places(written)
-    if places:
+def _slip(written: list[str], generator: random.Random) -> None:
+    """Lose a tag, double it, put it where another belongs, or misplace it."""
+    kind = generator.choice(("lose", "double", "mistake", "misplace"))
+    places = [index for index, token in enumerate(written) if token in TAGS]
+    if kind == "double":
+        written.insert(generator.randint(0, len(written)), generator.choice(TAGS))
+    elif places and kind == "mistake":
+        tag = generator.choice(TAGS)
+        written[generator.choice(places)] = tag
+    elif places:
         tag = written.pop(generator.choice(places))
-        written.insert(generator.randint(0, len(written)), tag)
+        if kind == "misplace":
+            written.insert(generator.randint(0, len(written)), tag)
 
 
-def _places(written: list[str]) -> list[int]:
-    return [index for index, token in enumerate(written) if token in TAGS]
+class SteppedTask(ABC):
+    """The part that tasks share whose steps are checked, whose thoughts may be corrected and whose answers are right to
+    the character."""
 
+    def __init__(self, settings: Mapping[str, Any], *, thought: int, answer: int) -> None:
+        """`thought` and `answer`: tokens of a right one."""
+        self._corrections = correction_share(settings)
+        # A step after a correction is the first of another attempt: nothing says what it is worth beside the others.
+        self.has_steps = self._corrections == 0
+        # Thought, answer, four tags, the end, and two for what a policy writes too much.
+        self.longest_completion = thought + answer + 4 + 1 + 2
+        if self._corrections > 0:
+            self.longest_completion += len(CORRECTION) + thought
 
-_SLIPS = (_lose, _double, _mistake, _misplace)
+    @abstractmethod
+    def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
+        """Reward the steps of a thought."""
+
+    def score(self, item: Item, completion: Sequence[str]) -> Score:
+        parsed = parse(completion)
+        is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
+        steps = []
+        if self.has_steps and parsed.thought is not None:
+            steps = self._steps(item, completion, parsed.thought)
+        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)

@@ -2,6 +2,12 @@
 
 There are several right answers, so an answer is evaluated, exactly. The thought may hold anything; solutions write the
 expression there too. What an item is about is its numbers, in any order, and its target.
+
+An answer is read without ever being run. The grammar, as tokens of one character:
+    expression = term (("+" | "-") term)*
+    term       = factor ("*" factor)*
+    factor     = digit | "(" expression ")"
+There is no sign and no number of two digits: `-3`, `12` and `3 +4` are no expressions.
 """
 
 import random
@@ -12,21 +18,26 @@ from typing import Any
 
 from suite.configuration.values import whole_number
 from suite.rl.tasks.corpus import attempted, well_formed
-from suite.rl.tasks.expression import DIGITS, evaluate
 from suite.rl.tasks.task import Item, Score, parse
 
 TARGETS = range(10, 100)
+DIGITS = frozenset("0123456789")
+_OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Expression:
+    """An expression as text, with its value."""
+
     text: str
     value: int
     is_sum: bool
-    """Its last operation is + or -: within a product it needs parentheses."""
+    """True if its last operation is + or -: within a product it needs parentheses."""
 
 
 class Countdown:
+    """The task of reaching a target with given numbers."""
+
     has_steps = False
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -37,7 +48,7 @@ class Countdown:
         self.longest_completion = 2 * self._longest_expression + 4 + 1 + 2
 
     def item(self, generator: random.Random) -> Item:
-        """One that has a solution: the target is what some expression of the numbers makes."""
+        """Draw an item that has a solution: its target is what some expression of the numbers makes."""
         while True:
             numbers = generator.choices(range(1, 10), k=self._numbers)
             made = _expression(numbers, generator)
@@ -54,7 +65,8 @@ class Countdown:
         )
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """An expression, and mostly the same again: now and then the right one, mostly one of the right numbers."""
+        """Write an expression, and mostly the same again: now and then the right one, mostly one of the right
+        numbers."""
         guess, longest = partial(self._guess, item, generator), self.longest_completion - 1
         return attempted(guess, generator, same_share=0.9, longest=longest)
 
@@ -85,13 +97,13 @@ class Countdown:
 
 
 def _question(item: Item) -> tuple[list[int], int]:
-    """Numbers and target of a prompt."""
+    """Read numbers and target from a prompt."""
     numbers, target = item.prompt[1:-1].split(":")
     return [int(number) for number in numbers.split(",")], int(target)
 
 
 def _expression(numbers: Sequence[int], generator: random.Random) -> _Expression:
-    """Any expression that takes each number once."""
+    """Draw any expression that takes each number once."""
     shuffled = generator.sample(numbers, k=len(numbers))
     return _tree([_Expression(text=str(number), value=number, is_sum=False) for number in shuffled], generator)
 
@@ -112,3 +124,47 @@ def _tree(parts: Sequence[_Expression], generator: random.Random) -> _Expression
 
 def _bracketed(part: _Expression) -> str:
     return f"({part.text})" if part.is_sum else part.text
+
+
+class _NoExpressionError(Exception):
+    """A text that is no expression."""
+
+
+def evaluate(tokens: Sequence[str], *, longest: int) -> int | None:
+    """Return the value of an expression; None for what is none, or is longer than `longest` tokens.
+
+    The bound holds recursion and value: n tokens nest at most n deep and are less than 10^n.
+    """
+    if len(tokens) > longest:
+        return None
+    try:
+        value, after = _chain(tokens, 0, ("+", "-"))
+    except _NoExpressionError:
+        return None
+    return value if after == len(tokens) else None
+
+
+def _chain(tokens: Sequence[str], start: int, operators: tuple[str, ...]) -> tuple[int, int]:
+    """Read an expression, or a term where operators are ("*",). Return its value and the place after it."""
+    read = _factor if operators == ("*",) else _term
+    value, at = read(tokens, start)
+    while at < len(tokens) and tokens[at] in operators:
+        right, after = read(tokens, at + 1)
+        value, at = _OPERATIONS[tokens[at]](value, right), after
+    return value, at
+
+
+def _term(tokens: Sequence[str], start: int) -> tuple[int, int]:
+    return _chain(tokens, start, ("*",))
+
+
+def _factor(tokens: Sequence[str], start: int) -> tuple[int, int]:
+    token = tokens[start] if start < len(tokens) else None
+    if token in DIGITS:
+        return int(token), start + 1
+    if token != "(":
+        raise _NoExpressionError
+    value, at = _chain(tokens, start + 1, ("+", "-"))
+    if at >= len(tokens) or tokens[at] != ")":
+        raise _NoExpressionError
+    return value, at + 1

@@ -5,31 +5,44 @@ so that every case can be tried, and a program that only fits what is shown is n
 makes what is shown, so that it can be found. What is held out is a setting: functions, so that a held-out program was
 never right in training whatever its cases, or only sets of cases, which ask a policy to know again what it has learnt.
 The thought may hold anything; solutions write the program there too.
+
+The stack machine is small enough to check by hand; programs run here and nowhere else. A program is postfix, each token
+one character: an input's name or a digit pushes its value; + - * take two values and push one (`xy-` is x - y); d
+doubles the top, w swaps the two on top, p drops the top. There is no loop and no jump, so that it is known before a
+program runs whether it compiles, that is never takes from an empty stack and ends with one value, and how long it runs.
 """
 
 import functools
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.values import one_of, whole_number
 from suite.rl.tasks.corpus import attempted, well_formed
-from suite.rl.tasks.stack_machine import compiles, run
 from suite.rl.tasks.task import Item, Score, parse
 
 HELD_OUT = ("cases", "functions")
 OUTPUTS = range(100)
-"""Of shown cases, in two digits."""
+"""Outputs of shown cases, in two digits."""
+DIGITS = frozenset("0123456789")
+LONGEST_PROGRAM = 32
+LARGEST_VALUE = 10**6
+"""Largest size of any value on the way; a program that goes beyond makes nothing."""
+
+_BINARY: Mapping[str, Callable[[int, int], int]] = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
+_TAKES_AND_GIVES = {"d": (1, 2), "w": (2, 2), "p": (1, 0), **dict.fromkeys(_BINARY, (2, 1))}
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Function:
+    """A function of the inputs, by its outputs."""
+
     program: str
     """The first of those that compute it."""
     outputs: Sequence[int | None]
-    """One for each case there is."""
+    """The output of every case there is."""
     showable: Sequence[int]
     """The cases whose outputs can be shown."""
 
@@ -40,6 +53,8 @@ class _Function:
 
 
 class Postfix:
+    """The task of writing a program that does as the shown cases do."""
+
     has_steps = False
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -54,7 +69,7 @@ class Postfix:
         self.longest_completion = 2 * self._longest_program + 4 + 1 + 4
 
     def item(self, generator: random.Random) -> Item:
-        """A function and cases that tell it from every other one of this task."""
+        """Draw a function and cases that tell it from every other one of this task."""
         while True:
             function = generator.choice(self._functions.hidden)
             shown = generator.sample(function.showable, k=self._shown)
@@ -73,7 +88,8 @@ class Postfix:
         )
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """A program, and mostly the same again: seldom the right one, often of another function, or none at all."""
+        """Write a program, and mostly the same again: seldom the right one, often of another function, or none at
+        all."""
         guess, longest = functools.partial(self._guess, item, generator), self.longest_completion - 1
         return attempted(guess, generator, same_share=0.8, longest=longest)
 
@@ -112,7 +128,8 @@ class Postfix:
 
 
 class _Functions:
-    """What may be hidden: made when first asked for, in 0.02 s as the task stands and in 3 s at its largest."""
+    """The functions that may be hidden: made when first asked for, in 0.02 s as the task stands and in 3 s at its
+    largest."""
 
     def __init__(self, inputs: str, programs: Iterable[str], shown: int) -> None:
         first: dict[tuple[int | None, ...], str] = {}
@@ -128,13 +145,13 @@ class _Functions:
         self.hidden = [f for f in functions if len(set(f.outputs)) > 1 and len(f.showable) >= shown]
 
     def is_told_apart(self, shown: Sequence[int], outputs: Sequence[int | None]) -> bool:
-        """Whether one function only, constants and inputs included, makes these outputs of the shown cases."""
+        """True if one function only, constants and inputs included, makes these outputs of the shown cases."""
         fitting = functools.reduce(int.__and__, (self._makers[case][outputs[case]] for case in shown))
         return fitting.bit_count() == 1
 
 
 def _programs(leaves: str, operations: int) -> Iterator[str]:
-    """Shorter ones first."""
+    """Yield all programs, shorter ones first."""
     yield from leaves
     once = ["".join(parts) for parts in itertools.product(leaves, leaves, "+-*")]
     yield from once
@@ -146,7 +163,7 @@ def _programs(leaves: str, operations: int) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=8192)
 def _outputs(program: str, inputs: str) -> tuple[int | None, ...]:
-    """What a program makes of every case there is: of case 38 where x is 3 and y is 8."""
+    """Run a program on every case there is: on case 38 where x is 3 and y is 8."""
     return tuple(run(program, case) for case in _cases(inputs))
 
 
@@ -161,6 +178,44 @@ def _digits(case: int, inputs: str) -> str:
 
 
 def _share_passed(prompt: str, outputs: Sequence[int | None]) -> float:
-    """Of the cases that the prompt shows."""
+    """Return the share of right outputs among the cases that the prompt shows."""
     shown = [case.split(":") for case in prompt[1:-1].split(";")]
     return sum(outputs[int(values)] == int(output) for values, output in shown) / len(shown)
+
+
+def compiles(program: Sequence[str], inputs: Sequence[str]) -> bool:
+    """True if a program of these inputs is one: known tokens, never too few values, and one value at the end."""
+    if len(program) > LONGEST_PROGRAM:
+        return False
+    height, pushing = 0, DIGITS.union(inputs)  # a set: within a text, "" and "xy" would be found too
+    for token in program:
+        if token in pushing:
+            takes, gives = 0, 1
+        elif token in _TAKES_AND_GIVES:
+            takes, gives = _TAKES_AND_GIVES[token]
+        else:
+            return False
+        if height < takes:
+            return False
+        height += gives - takes
+    return height == 1
+
+
+def run(program: Sequence[str], inputs: Mapping[str, int]) -> int | None:
+    """Run a program that compiles on its inputs. Return None where a value grows beyond LARGEST_VALUE."""
+    stack: list[int] = []
+    for token in program:
+        if token in _BINARY:
+            top = stack.pop()
+            stack.append(_BINARY[token](stack.pop(), top))
+        elif token == "d":
+            stack.append(stack[-1])
+        elif token == "w":
+            stack[-2:] = reversed(stack[-2:])
+        elif token == "p":
+            stack.pop()
+        else:
+            stack.append(inputs[token] if token in inputs else int(token))
+        if stack and abs(stack[-1]) > LARGEST_VALUE:
+            return None
+    return stack[0]

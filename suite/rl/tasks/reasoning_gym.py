@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from suite.configuration.values import one_of, whole_number
-from suite.measure.task_named import NeedsPackageError
+from suite.measure.task_loader import NeedsPackageError
 from suite.rl.tasks.corpus import attempted, well_formed
 from suite.rl.tasks.task import CHARACTERS, Item, Score, parse
 
@@ -31,32 +31,38 @@ SEVERAL_RIGHT = (
     *("palindrome_generation", "palindrome_partitioning", "puzzle24", "quantum_lock", "shortest_path"),
     *("simple_integration", "sokoban", "survo", "tower_of_hanoi"),
 )
-"""Their own answer is one of several right ones."""
+"""Datasets whose own answer is one of several right ones."""
 RUNS_ANSWERS = (
     *("binary_matrix", "countdown", "intermediate_integration", "n_queens", "number_sorting"),
     *("polynomial_multiplication", "puzzle24", "simple_integration", "spiral_matrix", "string_insertion"),
 )
-"""Their scorers hand what a policy wrote to Python's eval, themselves or by sympy's parse_expr: `exit()` ends a run."""
+"""Datasets whose scorers hand what a policy wrote to Python's eval, themselves or by sympy's parse_expr: `exit()` ends
+a run."""
 ARITHMETIC = ("countdown", "puzzle24")
-"""Of those, the ones whose right answers are all plain arithmetic: nothing else is handed over."""
+"""Those of them whose right answers are all plain arithmetic: nothing else is handed over."""
 PLAIN = frozenset("0123456789+-*/() ")
 OTHERWISE_EACH_TIME = (
     *("codeio", "intermediate_integration", "isomorphic_strings", "knight_swap", "list_functions"),
     *("polynomial_multiplication", "ransom_note", "word_ladder"),
 )
-"""They follow the order of a set of strings or the module random's own state, which differ from process to process."""
+"""Datasets that follow the order of a set of strings or the module random's own state, which differ from process to
+process."""
 LOOKED_AT = 16
-"""First questions, to see which characters a dataset writes."""
+"""Number of first questions that are read to see which characters a dataset writes."""
 MOST_PASSED_OVER = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked(Item):
+class Question(Item):
+    """An item with the dataset's entry behind it."""
+
     entry: Mapping[str, Any]
-    """The dataset's own, which its scorer wants."""
+    """The dataset's own entry, which its scorer wants."""
 
 
 class ReasoningGym:
+    """A dataset of the package as a task."""
+
     has_steps = False
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -71,8 +77,8 @@ class ReasoningGym:
         # Thought, answer, four tags, the end, and two for what a policy writes too much.
         self.longest_completion = 2 * self._longest_answer + 4 + 1 + 2
 
-    def item(self, generator: random.Random) -> Asked:
-        """One whose answer is no longer than it may be."""
+    def item(self, generator: random.Random) -> Question:
+        """Draw a question whose answer is no longer than it may be."""
         for _ in range(MOST_PASSED_OVER):
             item = self._questions.item(generator.randrange(self._count))
             if len(item.answer) <= self._longest_answer:
@@ -83,11 +89,11 @@ class ReasoningGym:
         )
 
     def question(self, item: Item) -> str:
-        assert isinstance(item, Asked)
+        assert isinstance(item, Question)
         return str(item.entry["question"])
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """An answer, and mostly the same again: of another question, the right one, or that in disorder."""
+        """Write an answer, and mostly the same again: of another question, the right one, or that in disorder."""
         guess, longest = functools.partial(self._guess, item, generator), self.longest_completion - 1
         return attempted(guess, generator, same_share=0.9, longest=longest)
 
@@ -101,8 +107,8 @@ class ReasoningGym:
         return well_formed(item.answer, item.answer)
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
-        """A completion that the dataset's scorer raises on, or that is not handed to it, scores 0 and is counted:
-        a scorer that fails on what is right would else look like a task that is hard."""
+        """Score by the key or the scorer. A completion that the scorer raises on, or that is not handed to it, scores 0
+        and is counted: a scorer that fails on what is right would else look like a task that is hard."""
         parsed = parse(completion)
         answer = None if parsed.answer is None else "".join(completion[parsed.answer])
         form = float(parsed.is_well_formed)
@@ -112,8 +118,8 @@ class ReasoningGym:
         return Score(accuracy=float(marks == 1), format=form, parts={"unscorable": float(marks is None)})
 
     def _marks(self, item: Item, answer: str) -> float | None:
-        """What the dataset's scorer gives; None where it cannot be asked."""
-        assert isinstance(item, Asked)
+        """Return what the dataset's scorer gives; None where it cannot be asked."""
+        assert isinstance(item, Question)
         if self._name in ARITHMETIC and not _is_plain(answer):
             return None
         try:
@@ -142,19 +148,19 @@ class ReasoningGym:
 
 
 def _is_plain(answer: str) -> bool:
-    """Powers are not: 9**9**9**9 takes longer than there is time."""
+    """True if it is arithmetic without powers: 9**9**9**9 takes longer than there is time."""
     return set(answer) <= PLAIN and "**" not in answer
 
 
 class _Questions:
     """A dataset's questions by their number."""
 
-    def __init__(self, name: str, count: int, parameters: Mapping[str, Any]) -> None:
-        self.dataset = _dataset(name, count, parameters)
+    def __init__(self, name: str, count: int, parameters: str) -> None:
+        self.dataset = _dataset(name, count, json.loads(parameters))
         self._name = name
         self.item = functools.cache(self._made)
 
-    def _made(self, number: int) -> Asked:
+    def _made(self, number: int) -> Question:
         entry = self.dataset[number]
         question, answer = entry["question"], entry["answer"]
         if not isinstance(answer, str) or not answer:
@@ -163,13 +169,11 @@ class _Questions:
         # Not every expression is what is asked: countdown's is the answer.
         prompt = f"{bare} =" if isinstance(bare, str) and bare in question else question
         words = sorted(re.findall(r"\w+|[^\w\s]", prompt))
-        return Asked(prompt=prompt, content=" ".join(words), answer=answer, entry=entry)
+        return Question(prompt=prompt, content=" ".join(words), answer=answer, entry=entry)
 
 
-@functools.cache
-def _questions(name: str, count: int, parameters: str) -> _Questions:
-    """The same for all tasks of a process."""
-    return _Questions(name, count, json.loads(parameters))
+_questions = functools.cache(_Questions)
+"""The same questions for all tasks of a process."""
 
 
 def _dataset(name: str, count: int, parameters: Mapping[str, Any]) -> Any:

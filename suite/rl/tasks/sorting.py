@@ -10,30 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration.values import whole_number
-from suite.rl.tasks.corpus import (
-    SECOND_RIGHT_SHARE,
-    correction_share,
-    is_corrected,
-    is_tidy,
-    untidy,
-    well_formed,
-)
-from suite.rl.tasks.task import CORRECTION, Item, Score, StepReward, parse
+from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, is_corrected, is_tidy, untidy, well_formed
+from suite.rl.tasks.task import CORRECTION, Item, StepReward
 
 RIGHT_SHARE = 0.1
-"""Of tidy documents, and some by chance; untidy ones are right by chance alone."""
+"""Share of tidy documents that are right on purpose, some more by chance; untidy ones are right by chance alone."""
 
 
-class Sorting:
+class Sorting(SteppedTask):
+    """The task of sorting the digits of a number."""
+
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._digits = whole_number(settings, "digits", at_least=2, at_most=9, where="task.")
-        self._corrections = correction_share(settings)
-        # A step after a correction is the first of another attempt: nothing says what it is worth beside the others.
-        self.has_steps = self._corrections == 0
-        # Thought, answer, four tags, the end, and two for what a policy writes too much.
-        self.longest_completion = 2 * self._digits + 4 + 1 + 2
-        if self._corrections > 0:
-            self.longest_completion += len(CORRECTION) + self._digits
+        super().__init__(settings, thought=self._digits, answer=self._digits)
 
     def item(self, generator: random.Random) -> Item:
         number = "".join(generator.choices("0123456789", k=self._digits))
@@ -46,7 +35,7 @@ class Sorting:
         )
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """Digits of the prompt in some order, mostly not the right one, and mostly the same order twice.
+        """Write the prompt's digits in some order, mostly not the right one, and mostly the same order twice.
 
         A thought that corrects itself has two orders, of which the answer takes the last.
         """
@@ -63,7 +52,7 @@ class Sorting:
         return untidy(thought, answer, generator, longest=self.longest_completion - 1)
 
     def _guess(self, item: Item, generator: random.Random) -> str:
-        """The number as it stands, shuffled, almost in order, or any other."""
+        """Draw the number as it stands, shuffled, almost in order, or any other."""
         digits = list(item.prompt[1:-1])
         kind = generator.choices(("copied", "shuffled", "almost", "any"), (25, 10, 50, 15))[0]
         if kind == "shuffled":
@@ -80,18 +69,12 @@ class Sorting:
     def solution(self, item: Item, generator: random.Random) -> str:
         return well_formed(item.answer, item.answer)
 
-    def score(self, item: Item, completion: Sequence[str]) -> Score:
-        parsed = parse(completion)
-        is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
-        steps = [] if parsed.thought is None or not self.has_steps else _steps(item.answer, completion, parsed.thought)
-        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)
-
-
-def _steps(in_order: str, completion: Sequence[str], thought: slice) -> list[StepReward]:
-    """Each token of the thought: 1 while it goes on as the sorted digits do, 0 from the first that does not."""
-    steps, is_right = [], True
-    for index in range(thought.start, thought.stop):
-        rank = index - thought.start
-        is_right = is_right and rank < len(in_order) and completion[index] == in_order[rank]
-        steps.append(StepReward(end=index, reward=float(is_right)))
-    return steps
+    def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
+        """Reward each token of the thought: 1 while it goes on as the sorted digits do, 0 from the first that does
+        not."""
+        steps, is_right = [], True
+        for index in range(thought.start, thought.stop):
+            rank = index - thought.start
+            is_right = is_right and rank < len(item.answer) and completion[index] == item.answer[rank]
+            steps.append(StepReward(end=index, reward=float(is_right)))
+        return steps

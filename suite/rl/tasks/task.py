@@ -1,4 +1,4 @@
-"""What a task is: prompts with exact scorers, and the corpus of a base model that has not learnt it.
+"""A task: prompts with exact scorers, and the corpus of a base model that has not learnt it.
 
 No torch here. Completions are tokens as text: a character or one of TAGS each, without the end token.
 """
@@ -10,41 +10,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from suite.measure.task_named import named_task
+from suite.measure.task_loader import load_task
 
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 CORRECTION = "!"
 """In a thought: what came before was a first attempt, and another follows."""
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
-"""All that a prompt or a completion may hold beside the tags."""
+"""All characters that a prompt or a completion may hold beside the tags."""
 _TOKEN = re.compile("|".join((*TAGS, ".")), re.DOTALL)
 HELD_OUT_OF = 5
-"""One content in so many is held out."""
+"""Number of contents of which one is held out."""
 MOST_DRAWS = 10_000
-"""For one item of a split: a task whose settings leave it a handful of contents may have none on one side."""
+"""Most draws for one item of a split: a task whose settings leave it a handful of contents may have none on one
+side."""
 
 
 def tokens(text: str) -> list[str]:
-    """A text cut into tokens: each tag is one."""
+    """Cut a text into tokens: each tag is one."""
     return _TOKEN.findall(text)
 
 
 def is_held_out(content: str) -> bool:
-    """Whether this content belongs to the held-out split, on every machine and for every seed."""
+    """True if this content belongs to the held-out split, on every machine and for every seed."""
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big") % HELD_OUT_OF == 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
+    """A prompt with its right answer."""
+
     prompt: str
     content: str
-    """What the item is about, whatever its text: two items of one content never fall on both sides of the split."""
+    """The matter of the item, whatever its text: two items of one content never fall on both sides of the split."""
     answer: str
     """The right one, or one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepReward:
+    """The reward of one checked step of a thought."""
+
     end: int
     """Index of the step's last token in the completion."""
     reward: float
@@ -52,6 +57,8 @@ class StepReward:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
+    """The judgement of a completion."""
+
     accuracy: float
     """1 where the answer is right, else 0."""
     format: float
@@ -59,37 +66,38 @@ class Score:
     steps: Sequence[StepReward] = ()
     """In the order of their ends; none where the task's steps are not checkable or the thought holds none."""
     parts: Mapping[str, float] = field(default_factory=dict)
-    """What else is worth watching, each between 0 and 1 and in no reward, such as whether a program compiles."""
+    """Further shares worth watching, each between 0 and 1 and in no reward, such as whether a program compiles."""
 
 
 class Task(Protocol):
-    """Constructed with the settings under `task`; raises ValueError, or NeedsPackageError, as `make` says."""
+    """Prompts and their scorer. It is constructed with the settings under `task`; raises ValueError, or
+    NeedsPackageError, as `make` says."""
 
     has_steps: bool
     longest_completion: int
     """Tokens that a rollout may have, the end token included."""
 
     def item(self, generator: random.Random) -> Item:
-        """Any item, of either split."""
+        """Draw any item, of either split."""
         ...
 
     def question(self, item: Item) -> str:
-        """The prompt in English, for a policy that reads it. The answer is the same, to the character."""
+        """Return the prompt in English, for a policy that reads it. The answer is the same, to the character."""
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """A completion as the base model's corpus has it: it knows the pieces and hardly ever puts them right.
+        """Write a completion as the base model's corpus has it: it knows the pieces and hardly ever puts them right.
 
         It has room for the end token within longest_completion.
         """
         ...
 
     def solution(self, item: Item, generator: random.Random) -> str:
-        """A right completion in the asked form, its checkable steps included."""
+        """Write a right completion in the asked form, its checkable steps included."""
         ...
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
-        """Of any tokens at all: it never raises."""
+        """Score any tokens at all; never raise."""
         ...
 
 
@@ -98,18 +106,19 @@ class WritesAnything(Protocol):
     """A task whose texts are another's, and may hold more than CHARACTERS."""
 
     def check_characters(self) -> None:
-        """Raises ValueError where they do: a policy whose vocabulary is the tasks' own cannot read or write them."""
+        """Raise ValueError where they do: a policy whose vocabulary is the tasks' own cannot read or write them."""
         ...
 
 
 def make(settings: Mapping[str, Any]) -> Task:
-    """The task that resolved settings ask for. Raises ValueError for what is wrong in itself, or NeedsPackageError."""
-    task: Task = named_task(settings, workload="rl", example="sort", method="score")
+    """Make the task that resolved settings ask for. Raise ValueError for what is wrong in itself, or
+    NeedsPackageError."""
+    task: Task = load_task(settings, workload="rl", example="sort", method="score")
     return task
 
 
 def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:
-    """An item of one split. Several may share a content: sorting's 4152 and 2514 are one."""
+    """Draw an item of one split. Several may share a content: sorting's 4152 and 2514 are one."""
     for _ in range(MOST_DRAWS):
         item = task.item(generator)
         if is_held_out(item.content) is held_out:
@@ -122,16 +131,17 @@ def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """Where a completion's thought and answer lie, as slices of its tokens; None where there is none, or several."""
+    """The places of a completion's thought and answer, as slices of its tokens; None where there is none, or
+    several."""
 
     thought: slice | None
     answer: slice | None
     is_well_formed: bool
-    """It is `<think>…</think><answer>…</answer>` with nothing around and no tag inside; either may be empty."""
+    """True if it is `<think>…</think><answer>…</answer>` with nothing around and no tag inside; either may be empty."""
 
 
 def parse(completion: Sequence[str]) -> Parsed:
-    """Of any tokens at all."""
+    """Find thought and answer in any tokens at all."""
     places = [index for index, token in enumerate(completion) if token in TAGS]
     order = [completion[index] for index in places]
     thought = _between(completion, THINK, END_THINK)
@@ -143,7 +153,7 @@ def parse(completion: Sequence[str]) -> Parsed:
 
 
 def _between(completion: Sequence[str], first: str, last: str) -> slice | None:
-    """What lies between the one `first` and the one `last`, if no tag lies between them."""
+    """Return the place between the one `first` and the one `last`, if no tag lies between them."""
     if completion.count(first) != 1 or completion.count(last) != 1:
         return None
     begin, end = completion.index(first) + 1, completion.index(last)

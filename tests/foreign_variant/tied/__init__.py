@@ -31,4 +31,4 @@ class TiedAttention(GroupedAttention):
         return (self.shape.head_dim,)
 
     def new_rows(self, x_BSD, angles):
-        return (self.turned(self.heads(x_BSD, self.w_k), angles),)
+        return (self.apply_rope(self.heads(x_BSD, self.w_k), angles),)

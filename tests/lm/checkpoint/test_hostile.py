@@ -11,9 +11,9 @@ import torch
 from suite.lm.checkpoint import load, sizes
 from suite.lm.checkpoint.folder import BLOBS, MOST_BESIDE_BYTES, SNAPSHOTS, check_folder
 from suite.lm.checkpoint.load import load_decoder, named_weights
-from suite.lm.checkpoint.place import place_of
-from suite.lm.checkpoint.weight_file import TYPES
-from suite.lm.decoder import Decoder, Made
+from suite.lm.checkpoint.locate import locate_checkpoint
+from suite.lm.checkpoint.tensors import TYPES
+from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.measure.workload import UnsupportedError
 from tests.lm.checkpoint.test_sizes import LLAMA, SCALED
 
@@ -28,7 +28,7 @@ needs_a_user = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, 
 
 def random_decoder():
     shape, attention = sizes.shape_from(sizes.sizes_from(CONFIG, "checkpoint"), "checkpoint")
-    made = Made(dtype=torch.float32, device=torch.device("cpu"), generator=torch.Generator().manual_seed(7))
+    made = FactoryKwargs(dtype=torch.float32, device=torch.device("cpu"), generator=torch.Generator().manual_seed(7))
     return Decoder(shape, attention, positions=8, made=made)
 
 
@@ -307,4 +307,4 @@ def test_a_snapshot_of_the_hubs_cache_is_links_to_its_blobs(folder):
     loaded(snapshot)
     (snapshot / "tokenizer.json").symlink_to("../../../../other")
     with pytest.raises(UnsupportedError, match=r"tokenizer\.json .* cannot be read"):
-        check_folder(place_of(str(snapshot)))
+        check_folder(locate_checkpoint(str(snapshot)))

@@ -5,9 +5,8 @@ import torch
 
 from suite.lm.checkpoint import load
 from suite.lm.checkpoint.load import EMBEDDING, HEAD, fill, named_weights
-from suite.lm.checkpoint.place import Place, missing, place_of
-from suite.lm.checkpoint.tensors import _halves
-from suite.lm.checkpoint.weight_file import Stored
+from suite.lm.checkpoint.locate import CheckpointFiles, locate_checkpoint, missing
+from suite.lm.checkpoint.tensors import Stored, _halves
 from suite.measure.workload import UnsupportedError
 from tests.lm.decoders import decoder, tokens
 
@@ -21,7 +20,7 @@ def filled(monkeypatch, tmp_path, model, changes):
     held = [(name, tensor) for name, tensor in given.items() if tensor is not None]
     stored = [(name, Stored(shape=tuple(one.shape), read=lambda one=one: one)) for name, one in held]
     monkeypatch.setattr(load, "tensors_of", lambda place: stored)
-    fill(model, Place(folder=tmp_path))
+    fill(model, CheckpointFiles(folder=tmp_path))
     return other
 
 
@@ -49,7 +48,7 @@ def test_weights_that_do_not_fit_are_named(changes, words, monkeypatch, tmp_path
 
 def test_a_folder_without_weights_says_so(tmp_path):
     with pytest.raises(UnsupportedError, match="has no safetensors"):
-        fill(decoder("gqa"), Place(folder=tmp_path))
+        fill(decoder("gqa"), CheckpointFiles(folder=tmp_path))
 
 
 def test_rows_of_neighbours_become_rows_of_halves_head_by_head():
@@ -58,7 +57,7 @@ def test_rows_of_neighbours_become_rows_of_halves_head_by_head():
 
 
 def test_a_digest_is_of_contents_and_a_name_holds_no_path(tmp_path):
-    places = [place_of(str(tmp_path / name / "model")) for name in ("one", "two", "three")]
+    places = [locate_checkpoint(str(tmp_path / name / "model")) for name in ("one", "two", "three")]
     for place, weight in zip(places, (b"a", b"a", b"b"), strict=True):
         place.folder.mkdir(parents=True)
         (place.folder / "config.json").write_text("{}")

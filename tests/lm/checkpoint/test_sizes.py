@@ -1,4 +1,4 @@
-"""What a config.json may say, and what is refused since this decoder would say something else."""
+"""Settings of a config.json that are taken, and those that are refused since this decoder would compute otherwise."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def test_sizes_are_named_as_a_policy_names_them():
     assert (sizes["tie_embeddings"], sizes["qkv_bias"]) == (True, False)
 
 
-def test_a_qwen2_has_biases_and_a_head_may_have_a_width_of_its_own():
+def test_a_qwen2_has_biases_and_may_have_a_head_width_of_its_own():
     qwen = {**LLAMA, "model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"], "head_dim": 8, "sliding_window": 99}
     sizes = sizes_from({**qwen, "use_sliding_window": False}, "checkpoint")
     assert (sizes["qkv_bias"], sizes["head_dim"], sizes["tie_embeddings"]) == (True, 8, False)

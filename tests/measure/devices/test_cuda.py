@@ -7,21 +7,21 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from suite.measure.devices import device_for
-from suite.measure.devices.cuda_ceilings import measure_cuda_ceilings, sizes_tried
-from suite.measure.devices.cuda_graph import SHORT_S, agrees, short_spans, timed_turns
-from suite.measure.devices.cuda_memory import short_kernel_name
+from suite.measure.devices.ceilings import measure_cuda_ceilings, sizes_tried
+from suite.measure.devices.cuda_graph import SHORT_S, agrees, captured_step, short_spans
 from suite.measure.meter import Meter
+from suite.measure.profiling import short_kernel_name
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Reading
 from suite.theory.roofline import MeasuredCeilings
-from tests.measure.test_ceilings import BYTES_PER_S, FLOPS_PER_S, Machine
+from tests.measure.devices.test_ceilings import BYTES_PER_S, FLOPS_PER_S, Machine
 
 H100_LIKE = MeasuredCeilings(flops_per_s=6e14, bytes_per_s_by_size={1 << 28: 3e12, 1 << 30: 2.9e12})
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 class OnNoDevice(TorchFunctionMode):
-    """What is to be made on a GPU is made without memory."""
+    """Tensors for a GPU, made without memory."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         asked = kwargs or {}
@@ -29,7 +29,7 @@ class OnNoDevice(TorchFunctionMode):
 
 
 class Event:
-    """Of a device whose clock is a Machine's."""
+    """An event of a device whose clock is a Machine's."""
 
     machine = None
 
@@ -47,7 +47,7 @@ class Event:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_ceilings_are_what_was_computed_and_moved_between_two_events(monkeypatch, dtype):
+def test_cuda_ceilings_are_amounts_between_two_events(monkeypatch, dtype):
     properties = SimpleNamespace(L2_cache_size=50 << 20, total_memory=80 << 30)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda: properties)
     monkeypatch.setattr(torch.cuda, "Event", Event)
@@ -89,12 +89,12 @@ def test_spans_are_short_by_their_predicted_time():
 def test_a_workload_that_offers_no_turns_is_timed_as_it_is():
     spans = {"short": {"flops": 6e8, "traffic_bytes": 1.0}, "long": {"flops": 6e13, "traffic_bytes": 1.0}}
     workload = SimpleNamespace(plan=SimpleNamespace(constants=lambda: spans), step=lambda meter: None, parts=dict)
-    timed = timed_turns(workload, H100_LIKE)
+    timed = captured_step(workload, H100_LIKE)
     assert (timed.step, timed.runs, timed.warnings) == (workload.step, {}, ())
     assert timed.facts == {"short": "not offered by the workload", "long": "not short"}
 
 
-def test_a_graph_that_did_nothing_does_not_agree_and_rounding_does():
+def test_a_graph_that_did_nothing_does_not_agree():
     expected = torch.randn(8, 8)
     assert agrees(expected + 1e-3 * torch.randn(8, 8), expected)
     assert not agrees(torch.zeros(8, 8), expected)
@@ -120,10 +120,10 @@ def test_a_kernel_is_named_without_its_template_arguments(whole, short):
     assert short_kernel_name(whole) == short
 
 
-def test_a_flush_that_does_not_show_and_a_host_that_is_slower_than_the_device_are_said():
-    criticise = device_for("cuda", 1).criticise
-    assert list(criticise([timed("kernel", 2.0, 1.0), probed(1.6)])) == []
-    flush, host = criticise([timed("layer", 1.0, 2.5), probed(1.0)])
+def test_a_weak_flush_and_a_slow_host_give_warnings():
+    warnings = device_for("cuda", 1).warnings
+    assert list(warnings([timed("kernel", 2.0, 1.0), probed(1.6)])) == []
+    flush, host = warnings([timed("layer", 1.0, 2.5), probed(1.0)])
     assert "1.00 times its warm time" in flush
     assert host.startswith("layer: launching took the host 2.50 times")
 
@@ -144,7 +144,7 @@ def test_events_time_the_device_and_the_flush_shows():
         for span in ("one", "many")
     }
     assert min(by_span["many"]) == pytest.approx(min(by_span["one"]), rel=0.3)
-    assert not list(device_for("cuda", 1).criticise([r for r in meter.readings if r.metric == "flush_probe_ratio"]))
+    assert not list(device_for("cuda", 1).warnings([r for r in meter.readings if r.metric == "flush_probe_ratio"]))
 
 
 def test_a_cpu_does_not_say_what_its_allocator_held_at_most():
@@ -153,7 +153,7 @@ def test_a_cpu_does_not_say_what_its_allocator_held_at_most():
     assert device.peak_bytes() is None
 
 
-def test_the_peak_is_what_torch_counts_from_where_it_was_told_to_forget(monkeypatch):
+def test_the_peak_counts_from_where_it_was_forgotten(monkeypatch):
     counted = [7]
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", counted.clear)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: sum(counted))
@@ -178,9 +178,9 @@ def test_the_peak_counts_anew_and_holds_what_was_held():
 
 @needs_cuda
 def test_a_graph_computes_what_the_work_does():
-    from suite.measure.devices.cuda_graph import _captured
-    from suite.measure.rotation import rotated
+    from suite.measure.devices.cuda_graph import _capture_span
+    from suite.measure.rotated_buffers import rotated
 
     inputs = [torch.randn(256, 256, device="cuda") for _ in range(2)]
-    span = _captured(rotated(torch.mm, inputs, 10 * 2 * 256 * 256 * 4))
+    span = _capture_span(rotated(torch.mm, inputs, 10 * 2 * 256 * 256 * 4))
     assert (span.runs, span.fact) == (10, {"turns": 10, "rotated_bytes": 10 * 2 * 256 * 256 * 4})

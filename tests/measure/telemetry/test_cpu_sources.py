@@ -9,8 +9,8 @@ import pytest
 
 from suite.measure.telemetry.counters import energy_counter
 from suite.measure.telemetry.machine import Machine
-from suite.measure.telemetry.marks import mark_of
 from suite.measure.telemetry.rapl import Rapl
+from suite.measure.telemetry.sampler import mark_of
 from suite.measure.telemetry.source import Target
 from suite.measure.telemetry.worker import WorkerProcess
 from suite.records.nvml import State
@@ -30,7 +30,7 @@ def energy_j(rapl):
     return [value for _, _, value in rapl.sample(NOBODY, is_slow_tick=False)]
 
 
-def test_rapl_sums_the_packages_and_not_their_parts_and_survives_its_own_overflow(tmp_path):
+def test_rapl_sums_whole_packages_and_survives_an_overflow(tmp_path):
     package(tmp_path, "0", 999_000)
     package(tmp_path, "1", 0)
     package(tmp_path, "0:0", 5, name="core")
@@ -83,7 +83,7 @@ def test_pressure_is_the_share_of_the_time_between_two_samples(tmp_path):
     assert not any("pressure" in seen.quantity for seen in machine.sample(NOBODY, is_slow_tick=False))
 
 
-def test_a_cpu_whose_frequency_nobody_tells_has_none_and_the_rest_goes_on(tmp_path, monkeypatch):
+def test_a_cpu_without_a_frequency_has_all_else(tmp_path, monkeypatch):
     def refuse():
         raise NotImplementedError("can't find current frequency file")
 
@@ -118,7 +118,7 @@ def test_what_marks_a_sample(seen, mark):
     assert mark_of(seen) is mark
 
 
-def test_the_workers_memory_and_share_of_the_cpus_are_seen_until_it_ends():
+def test_the_worker_is_seen_until_it_ends():
     busy = "x = bytearray(50_000_000)\nprint(1, flush=True)\nwhile True: pass"
     with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as process:
         source, target = WorkerProcess(), Target(pid=process.pid)

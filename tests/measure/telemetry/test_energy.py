@@ -8,9 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from suite.measure import energy
-from suite.measure.energy import Part, energy_of, take_energy, update_interval_s
+from suite.measure.energy import EnergySchedule, Part, energy_of, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
-from suite.measure.telemetry.turns import EnergyTurns
 from suite.records.nvml import State
 from suite.records.record import Status
 from tests.fake_nvml import driver
@@ -26,7 +25,7 @@ def sleeping(seconds, runs=1):
 
 
 @driver.needs_gcc
-def test_energy_and_power_of_a_known_load_are_right_within_one_percent(play):
+def test_energy_of_a_known_load_is_right_within_one_percent(play):
     play(device(), "power 0 0:250", "update 0.005")
     counter = energy_counter(GPU)
     assert isinstance(counter, EnergyCounter)
@@ -67,11 +66,11 @@ def test_the_pace_of_a_counter_is_seen(play):
     assert 0.045 < update_interval_s(energy_counter(GPU).read_j) < 0.2  # on a busy machine it is seen later
 
 
-def test_a_counter_that_stands_still_gives_no_energy_rather_than_none_at_all():
+def test_a_counter_that_stands_still_gives_no_energy():
     assert energy_of(sleeping(0), lambda: 5.0, NOTHING_TO_WAIT_FOR, seconds=0.01) is None
 
 
-def test_a_counter_that_stops_once_its_pace_was_seen_gives_no_energy():
+def test_a_counter_that_stops_midway_gives_no_energy():
     counts = itertools.count()
     assert energy_of(sleeping(0.001), lambda: float(min(next(counts), 4)), NOTHING_TO_WAIT_FOR, seconds=0.01) is None
 
@@ -90,7 +89,7 @@ def taken(counter, **parts):
 
 
 @driver.needs_gcc
-def test_each_span_gets_its_joules_and_the_record_says_from_where(play):
+def test_each_span_gets_its_joules_with_their_source(play):
     play(device(), "power 0 0:100", "update 0.0005")
     readings, fact = taken(energy_counter(GPU), layer=sleeping(0.002), kernel=sleeping(0.002, runs=4))
     by_span = {(reading.span, reading.metric): reading.value for reading in readings}
@@ -101,14 +100,14 @@ def test_each_span_gets_its_joules_and_the_record_says_from_where(play):
 
 
 @driver.needs_gcc
-def test_a_gpu_that_is_lost_while_its_energy_is_taken_is_a_state_and_no_failure(play):
+def test_a_gpu_lost_while_energy_is_taken_is_no_failure(play):
     play(device(), "power 0 0:100", "update 0.002", "lost 0 0.6")
     readings, fact = taken(energy_counter(GPU), layer=sleeping(0.002), kernel=sleeping(0.7))
     assert {reading.span for reading in readings} == {"layer"}
     assert (fact["state"], "lost" in fact["why"]) == ("lost", True)
 
 
-def test_spans_that_the_counter_does_not_resolve_are_named_and_have_no_energy():
+def test_spans_that_the_counter_does_not_resolve_are_named():
     readings, fact = taken(EnergyCounter(source="rapl", read_j=lambda: 1.0), kernel=sleeping(0))
     assert readings == []
     assert fact == {"state": "too_coarse", "source": "rapl", "why": "the counter does not resolve kernel"}
@@ -124,15 +123,15 @@ ONE, EVERY, NONE = ({"energy": energy} for energy in ("one_backend", "every", "n
 MEASURED = {"energy": {"state": "measured"}}
 
 
-def test_the_first_backend_of_a_variant_whose_energy_was_measured_has_had_its_turn():
-    turns = EnergyTurns()
+def test_one_backend_of_a_variant_has_its_energy_measured():
+    schedule = EnergySchedule()
     eager, folded = (build(backend=name, provenance=MEASURED) for name in ("eager", "sdpa_folded"))
-    assert turns.is_due(eager.case, ONE)
-    turns.took(build(backend="eager", provenance={"energy": {"state": "no_counter"}}))
-    turns.took(build(backend="eager", status=Status.FAILED, provenance=MEASURED))
-    assert turns.is_due(folded.case, ONE)
-    turns.took(eager)
-    assert not turns.is_due(folded.case, ONE)
-    assert turns.is_due(build(seq_len=8192).case, ONE)
-    assert turns.is_due(folded.case, EVERY)
-    assert not turns.is_due(build(seq_len=8192).case, NONE)
+    assert schedule.is_due(eager.case, ONE)
+    schedule.took(build(backend="eager", provenance={"energy": {"state": "no_counter"}}))
+    schedule.took(build(backend="eager", status=Status.FAILED, provenance=MEASURED))
+    assert schedule.is_due(folded.case, ONE)
+    schedule.took(eager)
+    assert not schedule.is_due(folded.case, ONE)
+    assert schedule.is_due(build(seq_len=8192).case, ONE)
+    assert schedule.is_due(folded.case, EVERY)
+    assert not schedule.is_due(build(seq_len=8192).case, NONE)

@@ -21,7 +21,7 @@ def seen(nvml, target=IN_USE, *, is_slow_tick=True):
     return {(device, quantity): value for device, quantity, value in nvml.sample(target, is_slow_tick=is_slow_tick)}
 
 
-def test_every_quantity_of_a_gpu_comes_in_the_unit_that_its_name_says(play):
+def test_every_quantity_of_a_gpu_is_in_the_unit_of_its_name(play):
     script = play(device(), "power 0 0:200", "reasons 0 0:0x4", "process 0 7 1000")
     time.sleep(0.1)
     nvml = Nvml()
@@ -125,7 +125,7 @@ def test_a_gpu_that_cannot_be_read_takes_no_other_with_it(play, line, state):
 @pytest.mark.parametrize(
     ("code", "state"), [(3, "missing_counter"), (13, "missing_counter"), (999, "failed: Unknown Error")]
 )
-def test_what_a_gpu_does_not_say_of_itself_is_all_that_is_missing(play, symbol, missing, identity, code, state):
+def test_only_quantities_that_a_gpu_does_not_tell_are_missing(play, symbol, missing, identity, code, state):
     play(*TWO, f"error {symbol} {code}")  # 13: the library has no such function
     target = Target(cuda_devices=[identity])
     nvml = Nvml()
@@ -144,7 +144,7 @@ def test_what_a_gpu_does_not_say_of_itself_is_all_that_is_missing(play, symbol, 
         (AMPERE, "error nvmlDeviceGetPciInfo_v3 13"),  # an A100's would be instant
     ],
 )
-def test_power_of_which_nobody_says_over_what_it_averages_is_not_read(play, architecture, line):
+def test_power_averaged_over_an_unknown_time_is_not_read(play, architecture, line):
     play(device(architecture=architecture), "power 0 0:100", line)
     nvml = Nvml()
     found = seen(nvml)
@@ -194,7 +194,7 @@ def test_a_machine_without_the_library_says_so(play, monkeypatch):
     ],
 )
 @pytest.mark.parametrize(("code", "state"), [(3, State.MISSING_COUNTER), (4, State.NO_PERMISSION)])
-def test_a_counter_that_cannot_be_read_is_missing_by_name_and_the_others_stay(play, failing, quantity, code, state):
+def test_an_unreadable_counter_is_missing_and_the_others_stay(play, failing, quantity, code, state):
     play(device(), "power 0 0:100", f"error {failing} {code}")
     nvml = Nvml()
     found = seen(nvml)
@@ -203,7 +203,7 @@ def test_a_counter_that_cannot_be_read_is_missing_by_name_and_the_others_stay(pl
     assert nvml.facts(IN_USE)["devices"]["gpu0"]["missing"] == {quantity: state}
 
 
-def test_a_gpu_that_is_lost_midway_ends_there_and_the_other_goes_on(play):
+def test_a_gpu_lost_midway_ends_and_the_other_goes_on(play):
     play(device(), device(SECOND, "0:65:0"), "lost 0 0.2")
     nvml = Nvml()
     assert {label for label, _ in seen(nvml)} == {"gpu0", "gpu1"}
@@ -233,7 +233,7 @@ def test_a_split_gpu_says_so_and_gives_no_energy_to_a_case(play):
         {"uuid": None, "pci": "00000000:ca:0.0"},
     ],
 )
-def test_torchs_device_is_found_by_uuid_or_bus_though_the_numbers_differ(play, identity):
+def test_torchs_device_is_found_by_uuid_or_bus(play, identity):
     # CUDA numbers the second one 0 where CUDA_VISIBLE_DEVICES hides the first.
     script = play(*TWO, "power 0 0:100", "power 1 0:300", "update 0.001")
     devices = Nvml().facts(Target(cuda_devices=[identity]))["devices"]

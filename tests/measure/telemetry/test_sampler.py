@@ -26,7 +26,7 @@ SETTINGS = {
 def watched(seconds, *messages):
     watch = Watch([Nvml()], PERIOD_S)
     for message in messages:
-        watch.told(message)
+        watch.on_message(message)
     with watch:
         time.sleep(seconds)
     return watch
@@ -37,7 +37,7 @@ def of(watch, quantity, label="gpu0"):
 
 
 @driver.needs_gcc
-def test_the_counters_difference_is_the_energy_of_a_power_ramp_within_one_percent(play):
+def test_energy_of_a_power_ramp_is_right_within_one_percent(play):
     script = play(device(), "power 0 0:100 0.3:400 0.6:400 0.9:50", "update 0.001")
     watch = watched(0.8)
     first, *_, last = of(watch, "energy_j")
@@ -80,7 +80,7 @@ def test_a_case_is_sampled_as_it_begins_and_once_more_as_it_ends():
 
 
 @driver.needs_gcc
-def test_samples_under_a_throttle_are_marked_exactly_and_none_is_dropped(play):
+def test_throttled_samples_are_marked_and_none_is_dropped(play):
     # 0x1 is an idle GPU and 0x2 a set clock: neither is a throttle.
     script = play(device(), "reasons 0 0:0x1 0.1:0x2 0.2:0x4 0.3:0x48 0.4:0x2 0.5:0x1")
     watch = watched(0.6, USED)
@@ -104,7 +104,7 @@ def test_samples_under_a_throttle_are_marked_exactly_and_none_is_dropped(play):
 
 
 @driver.needs_gcc
-def test_what_an_unused_gpu_suffers_is_recorded_and_not_held_against_the_case(play):
+def test_an_unused_gpus_throttles_give_no_warning(play):
     play(device(), device(SECOND, "0:ca:0"), "reasons 1 0:0x4", "process 1 7 1", "process 1 8 1")
     watch = watched(0.1, USED)
     assert watch.facts()["marked_share"] == {"gpu1": {Mark.THROTTLED: 1.0}}
@@ -112,7 +112,7 @@ def test_what_an_unused_gpu_suffers_is_recorded_and_not_held_against_the_case(pl
 
 
 @driver.needs_gcc
-def test_other_processes_and_a_lost_or_split_gpu_in_use_are_warned_of(play):
+def test_other_processes_and_a_lost_or_split_gpu_give_warnings(play):
     play(device(), device(SECOND, "0:ca:0"), "process 0 7 1", "process 0 8 1", "lost 0 0.05", "mig 1")
     watch = watched(0.1, USED, {"cuda_device": {"uuid": SECOND, "pci": None}})
     processes, lost, split = watch.warnings()
@@ -139,7 +139,7 @@ def test_phases_times_and_pressure_are_kept(tmp_path):
     watch = Watch([Ticking()], PERIOD_S)
     with watch:
         time.sleep(0.05)
-        watch.told({"phase": "measure", "pid": 3})
+        watch.on_message({"phase": "measure", "pid": 3})
         time.sleep(0.05)
     assert {sample.phase for sample in watch.samples} == {"", "measure"}
     times_s = [sample.time_s for sample in watch.samples]
@@ -152,7 +152,7 @@ def test_phases_times_and_pressure_are_kept(tmp_path):
     assert read_series(read_record(folder), folder) == watch.samples
 
 
-def test_a_source_that_breaks_ends_the_series_with_a_warning_and_not_the_run():
+def test_a_broken_source_ends_the_series_and_not_the_run():
     watch = Watch([Ticking(), Breaking()], PERIOD_S)
     with watch:
         time.sleep(0.05)
@@ -186,7 +186,7 @@ def test_without_sources_nothing_is_watched():
         ({"price_per_device_hour": -1}, "price_per_device_hour must be a number above 0; got -1"),
     ],
 )
-def test_settings_that_are_wrong_in_themselves_are_refused_in_a_sentence(change, sentence):
+def test_wrong_settings_are_refused_in_a_sentence(change, sentence):
     checked(SETTINGS)
     with pytest.raises(ValueError, match=sentence):
         checked(SETTINGS | change)

@@ -5,10 +5,10 @@ import json
 import torch
 
 from suite.configuration.files import read_settings
-from suite.lm import plays
+from suite.lm import shakespeare
 from suite.lm.checkpoint.sizes import shape_from, sizes_of
-from suite.lm.decoder import Decoder, Made
-from suite.lm.plays import Play
+from suite.lm.decoder import Decoder, FactoryKwargs
+from suite.lm.shakespeare import Play
 from suite.quality.compression import plan, workload
 
 CONFIG = {
@@ -42,20 +42,20 @@ class Characters:
 
 def loaded(checkpoint, *, positions, dtype, device):
     shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
-    made = Made(dtype=dtype, device=device, generator=torch.Generator().manual_seed(0))
+    made = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator().manual_seed(0))
     return Decoder(shape, attention, positions=positions, made=made)
 
 
 def lend(monkeypatch, folder):
-    """What the packages would bring; returns the checkpoint's folder."""
+    """Put stand-ins for the packages in place; return the checkpoint's folder."""
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(CONFIG))
     for where, name, lent in (
         (plan, "missing", lambda checkpoint: None),
-        (plays, "missing", lambda: None),
-        (plays, "held_out_plays", lambda: HELD_OUT),
-        (plays, "other_plays", lambda: OTHERS),
-        (workload, "words_of", lambda place, vocab_size: Characters()),
+        (shakespeare, "missing", lambda: None),
+        (shakespeare, "held_out_plays", lambda: HELD_OUT),
+        (shakespeare, "other_plays", lambda: OTHERS),
+        (workload, "tokenizer_of", lambda place, vocab_size: Characters()),
         (workload, "load_decoder", loaded),
     ):
         monkeypatch.setattr(where, name, lent)

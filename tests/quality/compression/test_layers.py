@@ -29,7 +29,7 @@ def int8(model):
 
 
 def biased(**sizes):
-    """As Qwen2: keys and values have a bias, which no latent keeps."""
+    """A layer like Qwen2's: keys and values have a bias, which no latent keeps."""
     model = decoder("gqa", qkv_bias=True, dtype=torch.float64, **sizes)
     for layer in range(model.shape.num_layers):
         for bias in (model.attention_of(layer).b_q, model.attention_of(layer).b_k, model.attention_of(layer).b_v):
@@ -77,7 +77,7 @@ def test_a_cache_holds_the_latent_and_nothing_else():
         assert cache.counted_bytes() == 3 * 7 * 24 * 4
 
 
-def test_eight_bits_take_what_the_closed_form_of_a_quantised_cache_says():
+def test_eight_bits_take_the_bytes_of_the_closed_form():
     model = int8(decoder("gqa"))
     forward = Pass(batch=1, query_len=1, seq_len=1, element_bytes=4, cache_dtype="int8")
     for cache in model.new_caches(3, 7):
@@ -86,7 +86,7 @@ def test_eight_bits_take_what_the_closed_form_of_a_quantised_cache_says():
 
 
 @pytest.mark.parametrize("width", [16, 64, 128, 132, 192, 256, 300])
-def test_a_rounded_element_is_off_by_half_a_step_of_its_scale_at_most(width):
+def test_a_rounded_element_is_off_by_half_a_step_at_most(width):
     rows = torch.randn(2, 3, 5, width, generator=torch.Generator().manual_seed(1))
     rows[0, 0, 0] = 0
     kept = restored(rounded(rows), torch.float32)

@@ -1,9 +1,10 @@
-"""Which product of a lower rank loses least, against what another way of computing it says."""
+"""The product of lower rank that loses least, and the second moments that it is fitted to."""
 
 import pytest
 import torch
 
-from suite.quality.compression.low_rank import factors_of
+from suite.quality.compression.low_rank import FOLDER, factors_of, second_moments, shared_moments
+from tests.lm.decoders import decoder, tokens
 
 KEYS, WIDTH, RANK = 6, 10, 4
 
@@ -38,14 +39,14 @@ def test_full_rank_is_the_map_itself(fitted, balances):
     assert found.energy_kept == pytest.approx(1.0, abs=1e-12)
 
 
-def test_the_weights_alone_give_their_truncated_singular_value_decomposition():
+def test_the_weights_alone_give_their_truncated_svd():
     u, s, v = torch.linalg.svd(WEIGHT_ED, full_matrices=False)
     found = factors(fitted=False)
     torch.testing.assert_close(found.up_Er @ found.down_rD, u[:, :RANK] * s[:RANK] @ v[:RANK])
     assert found.down_rD.shape == (RANK, WIDTH)
 
 
-def test_fitted_to_text_it_loses_what_no_product_of_its_rank_can_keep():
+def test_fitted_to_text_it_loses_the_least_of_its_rank():
     s = torch.linalg.svdvals(X_ND @ WEIGHT_ED.T)
     least = float((s[RANK:] ** 2).sum() / (s**2).sum())
     assert lost(factors()) == pytest.approx(least, rel=1e-9)
@@ -53,7 +54,7 @@ def test_fitted_to_text_it_loses_what_no_product_of_its_rank_can_keep():
 
 
 @pytest.mark.parametrize("balances", [False, True])
-def test_the_energy_that_is_said_to_be_kept_is_that_of_the_inputs(balances):
+def test_the_energy_kept_is_that_of_the_inputs(balances):
     for fitted in (False, True):
         found = factors(fitted=fitted, balances=balances)
         assert found.energy_kept == pytest.approx(1 - lost(found), abs=1e-9)
@@ -70,3 +71,47 @@ def test_balanced_values_are_kept_at_the_keys_expense():
     s = torch.linalg.svdvals(scaled_NE)
     told_apart = (lost(balanced, keys) + lost(balanced, values)) / 2
     assert told_apart == pytest.approx(float((s[RANK:] ** 2).sum() / (s**2).sum()), rel=1e-9)
+
+
+def test_second_moments_are_those_of_each_layers_inputs():
+    model, windows = decoder("gqa"), tokens(3, 10)
+    found = second_moments(model, windows.tolist())
+    given = [seen_by(block.attention) for block in model.blocks]
+    with torch.no_grad():
+        for window in windows:
+            model(window[None])
+    for moments_DD, inputs in zip(found, given, strict=True):
+        x_ND = torch.cat(inputs)
+        torch.testing.assert_close(moments_DD, x_ND.T @ x_ND / len(x_ND))
+    assert len(x_ND) == 30
+
+
+def test_a_model_that_was_looked_at_is_watched_no_more():
+    model = decoder("gqa")
+    second_moments(model, tokens(1, 4).tolist())
+    assert not any(block._forward_pre_hooks for block in model.blocks)
+
+
+def seen_by(layer):
+    """Collect a layer's inputs from here on."""
+    inputs, project = [], layer.project
+
+    def watched(x_BSD, *others):
+        inputs.append(x_BSD.flatten(0, 1).double())
+        return project(x_BSD, *others)
+
+    layer.project = watched
+    return inputs
+
+
+def test_cases_of_the_same_model_and_text_share_one_file(tmp_path):
+    model, windows = decoder("gqa"), tokens(2, 8).tolist()
+    asked = {"weights_digest": "a", "shared": tmp_path}
+    first = shared_moments(model, windows, **asked)
+    written = list((tmp_path / FOLDER).glob("*.pt"))
+    again = shared_moments(decoder("gqa", seed=9), windows, **asked)  # what the digest names is not looked at twice
+    assert torch.equal(first, again)
+    assert list((tmp_path / FOLDER).glob("*.pt")) == written
+    for changed in ({"windows": windows[:1]}, {"weights_digest": "b"}):
+        shared_moments(model, **{"windows": windows, **asked, **changed})
+    assert len(list((tmp_path / FOLDER).glob("*.pt"))) == 3

@@ -1,11 +1,11 @@
-"""What a case of compression refuses before anything is read, and how it is named."""
+"""The plan of a case of compression: its refusals before anything is read, and its names."""
 
 import json
 
 import pytest
 
 from suite.configuration.files import read_choice
-from suite.lm import plays
+from suite.lm import shakespeare
 from suite.quality.compression import plan
 from suite.quality.compression.plan import CompressionPlan
 from suite.records.case import as_typed, case_from, without_inapplicable
@@ -44,7 +44,7 @@ def test_full_rank_is_what_the_input_can_fill(checkpoint, tmp_path):
 
 
 def test_what_is_missing_is_said_with_the_command_that_brings_it(checkpoint, monkeypatch):
-    monkeypatch.setattr(plays, "missing", lambda: "no plays")
+    monkeypatch.setattr(shakespeare, "missing", lambda: "no plays")
     assert CompressionPlan(settings(checkpoint)).refusal == "no plays"
     monkeypatch.setattr(plan, "missing", lambda name: "no model")
     assert CompressionPlan(settings(checkpoint)).refusal == "no model"

@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from suite.lm import plays
+from suite.lm import shakespeare
 from suite.lm.training import token_loss
 from suite.records.metrics import METRICS
 from suite.records.record import Status
-from tests.measure import courses
+from tests.measure import stateful_runs
 from tests.quality.compression.cases import CONFIG, FULL_RANK, HELD_OUT, Characters, lend, loaded, settings
 
 LAYERS = CONFIG["num_hidden_layers"]
@@ -22,7 +22,7 @@ def checkpoint(monkeypatch, tmp_path):
 
 def run(folder, checkpoint, *, until=None, **changes):
     """Its outcome, its readings and its facts."""
-    return courses.in_process(settings(checkpoint, **changes), folder, until=until)
+    return stateful_runs.in_process(settings(checkpoint, **changes), folder, until=until)
 
 
 def values(readings, metric, span="case"):
@@ -33,7 +33,7 @@ def perplexity(readings):
     return math.exp(sum(values(readings, "text_loss", "text")) / sum(values(readings, "text_tokens", "text")))
 
 
-def test_a_case_records_its_text_by_class_its_cache_and_a_timed_token(checkpoint, tmp_path):
+def test_a_case_records_text_by_class_cache_and_a_timed_token(checkpoint, tmp_path):
     outcome, readings, facts = run(tmp_path, checkpoint)
     assert outcome == (Status.OK, None)
     assert {one.metric for one in readings} <= set(METRICS)
@@ -51,12 +51,12 @@ def test_a_case_records_its_text_by_class_its_cache_and_a_timed_token(checkpoint
     assert 1e-3 < values(readings, "logits_change")[0] < 1
     assert len(values(readings, "latency_s", "decode")) >= 10
     assert {one.step for one in readings if one.span == "decode"} == {3}
-    assert facts["held_out_plays"] == list(plays.HELD_OUT)
+    assert facts["held_out_plays"] == list(shakespeare.HELD_OUT)
     assert facts["weights"] == "model: as its safetensors have them, made float32"
     assert facts["attention_modes"] == {"trained": "LowRankAttention", "decoded": "LowRankAttention"}
 
 
-def test_full_rank_reads_as_the_model_itself_and_eight_bits_nearly_so(checkpoint, tmp_path):
+def test_full_rank_reads_as_the_model_and_eight_bits_nearly_so(checkpoint, tmp_path):
     _, whole, _ = run(tmp_path, checkpoint, method="none")
     assert values(whole, "logits_change") == []
     assert values(whole, "cache_bytes_per_token") == [LAYERS * FULL_RANK * 4]
@@ -105,7 +105,7 @@ def test_a_run_that_died_ends_as_the_unbroken_one(checkpoint, tmp_path):
     assert seeded(readings) == seeded(unbroken)
 
 
-def test_more_windows_than_the_plays_have_are_refused_in_a_sentence(checkpoint, tmp_path):
+def test_more_windows_than_the_plays_have_are_refused(checkpoint, tmp_path):
     (status, reason), _, _ = run(tmp_path, checkpoint, windows=50)
     most = sum(len(play.text) for play in HELD_OUT) // 32
     assert (status, reason) == (

@@ -1,6 +1,6 @@
 import pytest
 
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.copying import Copying
 from tests.quality.cases import task_settings
 
@@ -9,8 +9,8 @@ def copying(**changes):
     return Copying(task_settings("copying", **changes))
 
 
-def test_what_is_asked_is_the_string_that_stands_among_the_fillers():
-    questions = copying(length=5, characters=4, fillers=2).training(100, numpy_stream(0), 0.0)
+def test_the_string_among_the_fillers_is_asked():
+    questions = copying(length=5, characters=4, fillers=2).training(100, numpy_rng(0), 0.0)
     begins = set()
     for tokens, answers in zip(questions.tokens_BSK[..., 0].tolist(), questions.answers_BQ.tolist(), strict=True):
         separator = tokens.index(1)

@@ -1,6 +1,6 @@
 import pytest
 
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.counting import Counting
 from tests.quality.cases import task_settings
 
@@ -14,7 +14,7 @@ def counting(**changes):
 def test_the_answer_is_how_often_the_sort_stands_in_the_context():
     # Of three sorts: 1-3 in the context, 4-6 asked, then 7 for none, 8 for one and so on.
     task = counting(length=12, sorts=3)
-    questions = task.training(300, numpy_stream(0), 0.0)
+    questions = task.training(300, numpy_rng(0), 0.0)
     seen = set()
     for tokens, answers, kinds in zip(
         questions.tokens_BSK[..., 0].tolist(), questions.answers_BQ.tolist(), questions.kinds_BQ.tolist(), strict=True

@@ -1,6 +1,6 @@
 import pytest
 
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.recall import Recall
 from tests.quality.cases import task_settings
 
@@ -9,8 +9,8 @@ def recall(**changes):
     return Recall(task_settings("recall", **changes))
 
 
-def test_the_answer_is_the_value_that_stood_behind_the_key_and_the_kind_is_its_pairs_place():
-    questions = recall(pairs=3, keys=4, values=5, distance=2).training(100, numpy_stream(0), 0.0)
+def test_the_answer_is_the_value_behind_the_key():
+    questions = recall(pairs=3, keys=4, values=5, distance=2).training(100, numpy_rng(0), 0.0)
     fillers = set()
     for tokens, answers, kinds in zip(
         questions.tokens_BSK[..., 0].tolist(), questions.answers_BQ.tolist(), questions.kinds_BQ.tolist(), strict=True

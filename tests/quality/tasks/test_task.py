@@ -1,10 +1,10 @@
-"""What holds of every task that has a file in conf/task: its sizes, its held-out set, and who sees whom."""
+"""Properties of every task that has a file in conf/task: its sizes, its held-out set, and who sees whom."""
 
 import numpy as np
 import pytest
 
 from suite.configuration.files import choices, read_choice
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import make, questions_apart
 from tests.quality.cases import settings
 
@@ -15,7 +15,7 @@ TASKS = sorted({name for name in choices("task") if "task" in read_choice("task"
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_keeps_to_what_it_says_of_itself(name):
     task = make(settings(name))
-    for questions in (task.training(16, numpy_stream(0), 0.0), task.held_out()):
+    for questions in (task.training(16, numpy_rng(0), 0.0), task.held_out()):
         _, length, _ = questions.tokens_BSK.shape
         assert length == task.longest >= questions.asked
         ids = np.concatenate((questions.tokens_BSK.ravel(), questions.answers_BQ.ravel()))
@@ -26,10 +26,10 @@ def test_a_task_keeps_to_what_it_says_of_itself(name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_stream_says_what_is_asked_and_the_held_out_set_is_always_the_same(name):
+def test_a_seed_sets_the_questions_but_never_the_held_out_set(name):
     one, another = make(settings(name, seed=0)), make(settings(name, seed=1))
     assert np.array_equal(one.held_out().tokens_BSK, another.held_out().tokens_BSK)
-    asked = [task.training(4, numpy_stream(seed), 0.0).tokens_BSK for task, seed in ((one, 0), (another, 0), (one, 1))]
+    asked = [task.training(4, numpy_rng(seed), 0.0).tokens_BSK for task, seed in ((one, 0), (another, 0), (one, 1))]
     assert np.array_equal(asked[0], asked[1])
     assert not np.array_equal(asked[0], asked[2])
 

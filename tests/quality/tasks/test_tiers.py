@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.tiers import HELD_OUT_CONTEXTS, Tiers
 from tests.quality.cases import task_settings
 
@@ -36,9 +36,9 @@ def all_read(questions):
     return [read(tokens, answers) for tokens, answers in rows]
 
 
-def test_the_answer_is_the_value_that_the_context_gives_the_entity():
+def test_the_answer_is_the_entitys_value_in_the_context():
     task = tiers(**TINY)
-    questions = task.training(200, numpy_stream(0), 0.0)
+    questions = task.training(200, numpy_rng(0), 0.0)
     orders = set()
     for place, asked in enumerate(all_read(questions)):
         for number, (context, name, attribute, value) in enumerate(asked):
@@ -49,7 +49,7 @@ def test_the_answer_is_the_value_that_the_context_gives_the_entity():
     assert task.vocab_size == 16
 
 
-def test_the_held_out_set_asks_every_attribute_of_every_entity_once():
+def test_the_held_out_set_asks_every_attribute_once():
     asked = all_read(tiers(**TINY).held_out())
     assert len(asked) == 2 * HELD_OUT_CONTEXTS
     for first, second in zip(asked[::2], asked[1::2], strict=True):
@@ -71,24 +71,24 @@ def test_the_held_out_set_asks_every_attribute_of_every_entity_once():
 )
 def test_each_tier_is_asked_as_often_as_the_setting_says(asked, progress, shares):
     task = tiers(asked=asked)
-    kinds = task.training(1000, numpy_stream(0), progress).kinds_BQ
+    kinds = task.training(1000, numpy_rng(0), progress).kinds_BQ
     for tier, share in zip(("often", "sometimes", "rarely"), shares, strict=True):
         standard_error = (share * (1 - share) / kinds.size) ** 0.5
         assert np.isin(kinds, task.groups[tier]).mean() == pytest.approx(share, abs=4 * standard_error)
 
 
-def test_weights_give_the_tiers_their_shares_of_the_loss_and_have_mean_one():
+def test_weights_give_tiers_their_loss_shares_and_have_mean_one():
     task = tiers(asked="evenly_weighted")
-    questions = task.training(1000, numpy_stream(0), 0.0)
+    questions = task.training(1000, numpy_rng(0), 0.0)
     assert questions.weights_BQ.mean() == pytest.approx(1, abs=0.03)
     for tier, share in (("often", 0.85), ("sometimes", 0.12), ("rarely", 0.03)):
         of_tier = questions.weights_BQ[np.isin(questions.kinds_BQ, task.groups[tier])]
         assert of_tier.sum() / questions.weights_BQ.sum() == pytest.approx(share, abs=0.02)
-    assert tiers(asked="unevenly").training(1, numpy_stream(0), 0.0).weights_BQ is None
+    assert tiers(asked="unevenly").training(1, numpy_rng(0), 0.0).weights_BQ is None
 
 
 def test_a_bundle_is_the_token_of_the_details_beside_it():
-    tokens, details = tiers(**TINY).bundles(50, numpy_stream(0))
+    tokens, details = tiers(**TINY).bundles(50, numpy_rng(0))
     for token, values in zip(tokens.tolist(), details.tolist(), strict=True):
         assert [VALUES[one] for one in token[:3]] == list(enumerate(values))
         assert token[3] in NAMES

@@ -1,6 +1,6 @@
 import pytest
 
-from suite.measure.streams import numpy_stream
+from suite.measure.rng import numpy_rng
 from suite.quality.tasks.two_hop import TwoHop
 from tests.quality.cases import task_settings
 
@@ -11,7 +11,7 @@ def two_hop(**changes):
 
 def test_an_answer_is_as_many_facts_away_as_its_question_says():
     # Of seven names: 1-7 of facts, 8-14 what they lead to, 15-21 asked, then 22 and 23 for the hops, 24-30 answers.
-    questions = two_hop(chains=2, names=7).training(100, numpy_stream(0), 0.0)
+    questions = two_hop(chains=2, names=7).training(100, numpy_rng(0), 0.0)
     orders = set()
     for tokens, answers, kinds in zip(
         questions.tokens_BSK.tolist(), questions.answers_BQ.tolist(), questions.kinds_BQ.tolist(), strict=True

@@ -4,7 +4,7 @@ import pytest
 
 from suite.report.attention import cache
 from suite.report.model.results import read_results
-from suite.theory.published_caches import published_caches
+from suite.theory.published import published_caches
 from tests.report.reading import said
 
 

@@ -10,7 +10,7 @@ import pytest
 from suite.configuration.files import languages
 from suite.quality.compression.plan import LOW_RANK as SUITES_LOW_RANK
 from suite.quality.compression.plan import METHODS as SUITES_METHODS
-from suite.quality.compression.words import CLASSES as SUITES_CLASSES
+from suite.quality.compression.text import CLASSES as SUITES_CLASSES
 from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.report.blocks import LONGEST_TITLE

@@ -7,7 +7,7 @@ from dataclasses import replace
 import plotly.graph_objects
 import pytest
 
-from suite.gate.files import JUDGEMENT, write_judgement
+from suite.gate.output.files import JUDGEMENT, write_judgement
 from suite.gate.verdict import Outcome, Side
 from suite.report.command import report
 from suite.report.model.results import read_results

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from suite.rl.conformance import oracle
-from suite.rl.conformance.cases import asked, objective
+from suite.rl.conformance.cases import formula_settings, objective
 from suite.rl.conformance.gradients import Draws, loss_of, slopes_of
 from suite.rl.conformance.layouts import random_completions
-from suite.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
+from suite.rl.conformance.oracle import another_policy, log_softmax, one_choice, short_sequences
 from suite.rl.objective import AGGREGATIONS, KL_TYPES
 
 LITTLE = 1e-6
@@ -70,7 +70,7 @@ def test_the_slopes_of_a_loss_are_its_slopes(policy_loss, mode):
     """But for cispo, whose weight is held while its slope is taken."""
     kind = objective(5, policy_loss=policy_loss, loss_agg_mode=mode, clip_ratio_c=1.5, kl_coef=0.1)
     completions = random_completions(1, kind)
-    advantages = oracle.rloo(completions, asked(kind))
+    advantages = oracle.rloo(completions, formula_settings(kind))
     slopes = slopes_of(completions, kind, advantages)
     for index, t in ((0, 1), (3, 0), (5, 3), (8, 1)):
 

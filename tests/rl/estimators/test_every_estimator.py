@@ -1,15 +1,15 @@
-"""What must hold whichever estimator it is: layout does not matter, and nothing is NaN."""
+"""Every estimator alike: layout does not matter, and nothing is NaN."""
 
 import dataclasses
 
 import pytest
 import torch
 
-from suite.rl.named import estimator, names_in
-from suite.rl.rollout import Scored
+from suite.rl.advantages import Scored
+from suite.rl.registry import ESTIMATORS
 from tests.rl.examples import objective, padded, random_rollout, scored
 
-CASES = [(name, {"adv_estimator": name, "lam": 0.9, "gamma": 0.95}) for name in names_in("estimators")]
+CASES = [(name, {"adv_estimator": name, "lam": 0.9, "gamma": 0.95}) for name in ESTIMATORS.names]
 CASES += [("grpo", {"scale_rewards": scale}) for scale in ("batch", "none")]
 CASES += [("grpo", {"supervision": "process", "scale_rewards": scale}) for scale in ("group", "batch", "none")]
 every_estimator = pytest.mark.parametrize(("name", "changes"), CASES)
@@ -30,7 +30,7 @@ def assert_same(got, wanted, change):
 @every_estimator
 def test_the_order_of_completions_does_not_matter(name, changes):
     order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
-    rollout, compute = random_rollout(), estimator(name)
+    rollout, compute = random_rollout(), ESTIMATORS.load(name)
     wanted = compute(rollout, objective(**changes))
     assert_same(compute(changed(rollout, lambda part: part[order]), objective(**changes)), wanted, lambda x: x[order])
 
@@ -39,7 +39,7 @@ def test_the_order_of_completions_does_not_matter(name, changes):
 @pytest.mark.parametrize("garbage", [1e30, torch.nan])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_neither_side_nor_amount_nor_content_of_padding_matters(name, changes, side, garbage):
-    rollout, compute = random_rollout(), estimator(name)
+    rollout, compute = random_rollout(), ESTIMATORS.load(name)
     mask_NT = padded(rollout.mask_NT, **{side: 3})
 
     def pad(part):
@@ -55,7 +55,7 @@ def test_neither_side_nor_amount_nor_content_of_padding_matters(name, changes, s
 @every_estimator
 def test_advantages_are_finite_not_all_zero_and_zero_on_padding(name, changes):
     rollout = random_rollout()
-    got = estimator(name)(rollout, objective(**changes)).advantages_NT
+    got = ESTIMATORS.load(name)(rollout, objective(**changes)).advantages_NT
     assert bool(got.isfinite().all())
     assert bool((got != 0).any())
     assert bool((got[rollout.mask_NT == 0] == 0).all())
@@ -66,5 +66,5 @@ def test_advantages_are_finite_not_all_zero_and_zero_on_padding(name, changes):
 def test_a_lone_completion_gets_finite_advantages(name, changes, lengths):
     nothing = torch.zeros(1, 3, dtype=torch.float64)
     rollout = scored([2.0], [0], lengths, width=3, values_NT=nothing, step_rewards_NT=nothing, step_ends_NT=nothing + 1)
-    got = estimator(name)(rollout, objective(**changes)).advantages_NT
+    got = ESTIMATORS.load(name)(rollout, objective(**changes)).advantages_NT
     assert bool(got.isfinite().all())

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from suite.rl.advantages import whiten
 from suite.rl.estimators.gae import advantages
-from suite.rl.whitening import whiten
 from tests.rl.examples import mask_of, objective, scored, tensor
 
 VALUES = tensor([0.5, 0.25, 1.0], [2.0, 8.0, 8.0])
@@ -19,7 +19,7 @@ def by_hand(gamma, lam):
 
 
 @pytest.mark.parametrize(("gamma", "lam"), [(1.0, 1.0), (1.0, 0.95), (0.9, 0.5), (0.9, 0.0)])
-def test_advantages_are_the_discounted_errors_of_the_critic_and_returns_are_taken_before_whitening(gamma, lam):
+def test_advantages_are_the_critics_discounted_errors(gamma, lam):
     rollout = scored([1.0, 3.0], [0, 1], [3, 1], values_NT=VALUES, kl_NT=KL)
     estimated = advantages(rollout, objective(adv_estimator="gae", gamma=gamma, lam=lam))
     raw, mask = by_hand(gamma, lam), mask_of([3, 1], 3)
@@ -27,7 +27,7 @@ def test_advantages_are_the_discounted_errors_of_the_critic_and_returns_are_take
     torch.testing.assert_close(estimated.returns_NT, raw + VALUES * mask, rtol=0, atol=1e-14)
 
 
-def test_with_lambda_one_the_return_is_the_outcome_less_the_price_of_the_kl_still_to_come():
+def test_with_lambda_one_the_return_is_outcome_less_later_kl():
     rollout = scored([1.0, 3.0], [0, 1], [3, 1], values_NT=VALUES, kl_NT=KL)
     returns = advantages(rollout, objective(adv_estimator="gae")).returns_NT
     torch.testing.assert_close(returns, tensor([0.4, 0.5, 0.7], [2.6, 0, 0]), rtol=0, atol=1e-14)

@@ -15,14 +15,14 @@ def close(got, wanted):
     ("scale", "divisors"),
     [("group", [2**0.5, 18**0.5]), ("batch", [12**0.5] * 2), ("none", [1, 1])],
 )
-def test_an_outcome_is_compared_with_its_group_and_divided_as_asked(scale, divisors):
+def test_an_outcome_is_compared_with_its_group(scale, divisors):
     rollout = scored([1.0, 3.0, 9.0, 3.0], [1, 1, 0, 0], [2, 1, 0, 2])
     got = advantages(rollout, objective(scale_rewards=scale)).advantages_NT
     first, second = 1 / divisors[0], 3 / divisors[1]
     close(got, tensor([-first, -first], [first, 0], [0, 0], [-second, -second]))
 
 
-def test_what_the_kl_takes_off_is_summed_over_a_completions_own_tokens():
+def test_the_kls_price_is_summed_over_own_tokens():
     kl = tensor([0.5, 0.5, 7.0], [0.25, 7.0, 7.0])
     rollout = scored([3.0, 1.25], [0, 0], [2, 1], width=3, kl_NT=kl)
     close(advantages(rollout, objective(scale_rewards="none")).advantages_NT, tensor([0.5, 0.5, 0], [-0.5, 0, 0]))
@@ -44,7 +44,7 @@ def process(**changes):
     return advantages(rollout, objective(supervision="process", **changes)).advantages_NT
 
 
-def test_a_token_is_credited_with_the_normalised_steps_that_end_at_it_or_later():
+def test_a_token_is_credited_with_steps_that_end_later():
     got, deviation = process(), (20 / 3) ** 0.5
     close(got * deviation, tensor([-4.0, -1, -1, 0], [4.0, 3, 0, 0], [0.0, 0, 0, 0]))
     close(process(scale_rewards="none"), tensor([-4.0, -1, -1, 0], [4.0, 3, 0, 0], [0.0, 0, 0, 0]))

@@ -5,7 +5,7 @@ from suite.rl.estimators.rloo import advantages
 from tests.rl.examples import objective, scored, tensor
 
 
-def test_a_reward_is_compared_with_the_mean_of_the_others_and_the_kl_is_taken_off_first():
+def test_a_reward_is_compared_with_the_mean_of_the_others():
     kl = tensor([0.5, 0.5], [1.0, 9.0], [0.0, 9.0], [0.0, 9.0])
     rollout = scored([2.0, 5.0, 7.0, 3.0], [3, 3, 3, 0], [2, 1, 1, 1], kl_NT=kl)
     wanted = tensor([1 - 5.5, 1 - 5.5], [4 - 4, 0], [7 - 2.5, 0], [0, 0])

@@ -32,7 +32,7 @@ def test_experts_are_right_in_themselves_and_not_projected():
     assert plan().refusal is None
 
 
-def test_parameters_are_counted_by_owner_without_a_head_where_there_is_none():
+def test_parameters_are_counted_by_owner():
     counts = plan(reward_model="own").parameter_counts()
     assert counts["policy"] == counts["reference"]
     assert counts["critic"] == counts["reward_model"] == counts["policy"] - 50 * 16 + 16
@@ -41,19 +41,19 @@ def test_parameters_are_counted_by_owner_without_a_head_where_there_is_none():
     assert plan(lora_rank=2).parameter_counts()["reference"] == 0
 
 
-def test_the_largest_unit_is_a_block_or_a_matrix_over_the_vocabulary():
+def test_the_largest_unit_is_a_block_or_vocabulary_matrix():
     assert plan(geometry=TINY | {"vocab_size": 9000}).gathered_bytes == 2 * 9000 * 16
     small = plan(precision="float32")
     assert small.gathered_bytes == 4 * small.shape.block_parameter_count
 
 
-def test_latent_attention_laid_over_a_geometry_with_biases_has_none():
+def test_latent_attention_takes_no_biases_of_a_geometry():
     assert plan().shape.qkv_bias
     assert not plan(attention="mla").shape.qkv_bias
 
 
 def test_the_plan_needs_no_torch():
-    look = "import sys, suite.rl.memory.plan, suite.rl.memory.fitting; print('torch' in sys.modules)"
+    look = "import sys, suite.rl.memory.plan; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -27,7 +27,7 @@ def peaks(*arguments, tensors=nullcontext, **changes):
     ],
     ids=lambda case: " ".join(f"{name}={value}" for name, value in case.items()),
 )
-def test_real_and_fake_tensors_hold_the_same_bytes_in_every_phase_by_owner_and_kind(case):
+def test_real_and_fake_tensors_hold_the_same_bytes(case):
     case |= {"geometry": TINY | {"num_layers": 1}}
     assert peaks(**case) == peaks(**case, tensors=FakeTensorMode)
 
@@ -35,7 +35,7 @@ def test_real_and_fake_tensors_hold_the_same_bytes_in_every_phase_by_owner_and_k
 ALL = (rollout_phase(16), SCORE, update_phase(2))
 
 
-def test_parameters_gradients_and_moments_are_those_of_the_shapes():
+def test_held_parameters_and_moments_follow_the_shapes():
     wanted, found = plan(update_order="together"), peaks(update_order="together", micro_batch=1)
     counts = wanted.parameter_counts()
     for phase in ALL:
@@ -47,7 +47,7 @@ def test_parameters_gradients_and_moments_are_those_of_the_shapes():
         assert 4 * counts[owner] < moments < 4 * counts[owner] + 300  # and a count of updates a parameter
 
 
-def test_caches_have_room_for_every_completion_at_its_full_length_and_a_spare():
+def test_caches_have_room_for_every_full_completion():
     held = peaks("grpo")[ALL[0]]
     a_token = 2 * 2 * 8 * 2  # two layers' keys and values, of two bytes each
     assert held["policy", "kv_cache"] >= 16 * 12 * a_token
@@ -61,7 +61,7 @@ def test_what_is_offloaded_is_held_for_the_scores_alone(phase):
     assert (("reference", "parameters") in held) == (("reward_model", "parameters") in held) == (phase == SCORE)
 
 
-def test_a_scorer_is_brought_to_the_device_without_what_it_does_not_hold():
+def test_a_scorer_comes_to_the_device_without_the_rest():
     on_device, offloaded = (
         sum(peaks("grpo", lora_rank=2, reward_model="own", reference=where)[SCORE].values())
         for where in ("device", "offloaded")
@@ -76,7 +76,7 @@ def test_an_engine_that_sleeps_is_held_for_the_rollout_alone():
     assert ("engine", "kv_cache") in asleep[ALL[0]]
 
 
-def test_under_lora_the_reference_costs_nothing_and_adapters_alone_have_gradients():
+def test_under_lora_the_reference_costs_nothing():
     held = peaks("grpo", lora_rank=2)[ALL[-1]]
     assert ("reference", "parameters") not in held
     assert 0 < held["policy", "optimiser"] < held["policy", "parameters"]

@@ -7,7 +7,7 @@ from suite.measure.meter import Meter
 from suite.records.case import Case
 from suite.records.metrics import METRICS
 from suite.records.record import Evidence, Record, Status
-from suite.rl.memory.workload import RlMemoryWorkload
+from suite.rl.memory.workload import Division, RlMemoryWorkload, devices_needed
 from suite.run.job import job_of
 from tests.rl.memory.cases import settings
 
@@ -21,11 +21,11 @@ def readings():
 
 @pytest.fixture(scope="module")
 def seen(readings):
-    return {(one.span, one.metric): one.value for one in readings}
+    return {(reading.span, reading.metric): reading.value for reading in readings}
 
 
 def test_every_reading_is_a_known_metric(readings):
-    assert {one.metric for one in readings} <= METRICS.keys()
+    assert {reading.metric for reading in readings} <= METRICS.keys()
 
 
 def test_the_parts_of_a_phase_add_up_to_its_peak(seen):
@@ -55,7 +55,7 @@ def record(readings):
     )
 
 
-def test_the_answer_names_the_peak_its_parts_and_the_smallest_set(readings):
+def test_the_summary_names_peak_parts_and_smallest_set(readings):
     lines = summary(record(readings)).lines
     assert [name for name, _ in lines if name] == ["peak", "of it", "fits"]
     assert " on each of 2 devices; " in lines[0][1]
@@ -64,8 +64,8 @@ def test_the_answer_names_the_peak_its_parts_and_the_smallest_set(readings):
     assert summary(record([])) == Summary()
 
 
-def test_the_smallest_set_has_the_least_memory_and_of_equals_the_fewest_devices(readings):
-    changed = [one for one in readings if one.metric != "devices_needed"]
+def test_the_smallest_set_has_the_least_memory(readings):
+    changed = [reading for reading in readings if reading.metric != "devices_needed"]
     meter = Meter()
     for size, count in ((24, 8), (40, 4), (80, 2), (141, 2)):
         meter.note(f"gpu_{size}", devices_needed=count)
@@ -73,7 +73,7 @@ def test_the_smallest_set_has_the_least_memory_and_of_equals_the_fewest_devices(
     assert summary(record(changed)).lines[-1][1] == "on no 8 or fewer GPUs"
 
 
-def test_hydra_composes_a_case_with_the_settings_that_two_workloads_share():
+def test_hydra_composes_the_settings_two_workloads_share():
     (one,) = compose(["workload=rl_memory", "algorithm=dapo", "geometry=llama-3.1-8b", "logits_chunk=512"])
     job = job_of(one)
     assert job.projects
@@ -85,3 +85,50 @@ def test_hydra_composes_a_case_with_the_settings_that_two_workloads_share():
         {"logits_chunk": 512},
     )
     assert (job.settings["clip_ratio_high"], job.settings["filter_groups"]) == (0.28, None)
+
+
+HELD = {
+    ("policy", "parameters"): 801,
+    ("policy", "gradients"): 400,
+    ("policy", "optimiser"): 1600,
+    ("policy", "optimiser_temporaries"): 240,
+    ("policy", "gathered"): 50,
+    ("policy", "activations"): 90,
+    ("shared", "experience"): 160,
+}
+
+
+def on(shards, gathered_bytes=70):
+    return Division(shards=shards, rows=16 // shards, completions=16).of(HELD, gathered_bytes=gathered_bytes)
+
+
+def test_one_device_holds_what_it_held():
+    assert on(1) == HELD
+
+
+def test_several_devices_divide_and_gather_one_unit():
+    assert on(8) == {
+        ("policy", "parameters"): 101,
+        ("policy", "gradients"): 50,
+        ("policy", "optimiser"): 200,
+        ("policy", "optimiser_temporaries"): 30,
+        ("policy", "activations"): 90,
+        ("shared", "experience"): 20,
+        ("shared", "gathered"): 70,
+    }
+
+
+def test_where_another_engine_computes_no_unit_is_gathered():
+    assert ("shared", "gathered") not in on(2, gathered_bytes=0)
+
+
+def test_the_least_number_of_devices_leaves_the_reserve_free():
+    peaks = {1: 60e9, 2: 23e9, 4: 22e9}
+    assert devices_needed(peaks, 80, reserve_bytes=1e9) == 1
+    assert devices_needed(peaks, 24, reserve_bytes=1e9) == 2
+    assert devices_needed(peaks, 24, reserve_bytes=1.5e9) == 4
+
+
+@pytest.mark.parametrize("gigabytes", [24, 40])
+def test_what_fits_on_no_number_of_devices_is_absent(gigabytes):
+    assert devices_needed({1: 90e9, 8: 41e9}, gigabytes, reserve_bytes=0) is None

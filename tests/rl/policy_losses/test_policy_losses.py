@@ -3,13 +3,13 @@ import math
 import pytest
 import torch
 
-from suite.rl.aggregation import aggregate, divisors_of
-from suite.rl.named import names_in, policy_loss
+from suite.rl.losses import Divisors, aggregate
 from suite.rl.policy_losses import cispo, gspo, vanilla
+from suite.rl.registry import POLICY_LOSSES
 from tests.rl.examples import mask_of, objective, padded, tensor
 
 CLIPS = {"clip_ratio_low": 0.2, "clip_ratio_high": 0.3}
-every_loss = pytest.mark.parametrize("name", names_in("policy_losses"))
+every_loss = pytest.mark.parametrize("name", POLICY_LOSSES.names)
 
 
 def of_ratios(module, ratios, advantages, **changes):
@@ -25,7 +25,7 @@ def close(got, wanted):
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-14)
 
 
-def test_the_clipped_surrogate_takes_the_smaller_gain_and_stops_the_gradient_there():
+def test_the_clipped_surrogate_takes_the_smaller_gain():
     ratios, advantages = tensor([0.5, 1.1, 2.0, 0.5, 1.1, 2.0]), tensor([2.0, 2, 2, -2, -2, -2])
     term, gradient = of_ratios(vanilla, ratios, advantages)
     close(term.loss_NT, tensor([-1.0, -2.2, -2.6, 1.6, 2.2, 4.0]))
@@ -53,13 +53,13 @@ def test_gspo_clips_the_geometric_mean_of_a_completions_ratios():
     close(term.clipped_high_NT, torch.ones_like(ratios))
 
 
-def test_gspo_in_the_sequence_mean_is_the_papers_mean_over_completions():
+def test_gspo_is_the_papers_mean_over_completions():
     old = torch.zeros(2, 3, dtype=torch.float64)
     log_p = tensor([0.1, 0.2, 0.3], [0.1, 9.0, 9.0])
     mask = mask_of([3, 1], 3)
     advantages = tensor([2.0, 2, 2], [-1.0, 0, 0])
     term = gspo.token_losses(log_p, old, advantages, mask, objective(**CLIPS))
-    loss = aggregate(term.loss_NT, mask, "seq-mean-token-mean", **divisors_of(mask, longest=3).named())
+    loss = aggregate(term.loss_NT, mask, "seq-mean-token-mean", Divisors.of(mask, longest=3))
     assert loss.item() == pytest.approx((-2 * math.exp(0.2) + math.exp(0.1)) / 2, abs=1e-15)
 
 
@@ -73,12 +73,12 @@ def test_cispo_clips_the_weight_and_no_token_loses_its_gradient():
 
 
 @every_loss
-def test_at_the_policy_that_sampled_the_gradient_is_that_of_reinforce_and_nothing_is_clipped(name):
+def test_the_gradient_on_policy_is_that_of_reinforce(name):
     log_p = torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
     mask, advantages = mask_of([4, 2, 0], 4), tensor([1.0], [-2.0], [3.0]).expand(3, 4)
-    term = policy_loss(name)(log_p, log_p.detach(), advantages * mask, mask, objective(**CLIPS))
+    term = POLICY_LOSSES.load(name)(log_p, log_p.detach(), advantages * mask, mask, objective(**CLIPS))
     (gradient,) = torch.autograd.grad(
-        aggregate(term.loss_NT, mask, "seq-mean-token-sum", tokens=1, sequences=1, longest=1), log_p
+        aggregate(term.loss_NT, mask, "seq-mean-token-sum", Divisors(tokens=1, sequences=1, longest=1)), log_p
     )
     close(gradient, -advantages * mask)
     assert term.clipped_low_NT.sum() + term.clipped_high_NT.sum() == 0
@@ -87,11 +87,11 @@ def test_at_the_policy_that_sampled_the_gradient_is_that_of_reinforce_and_nothin
 @every_loss
 @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
 @pytest.mark.parametrize("garbage", [1e3, torch.nan])
-def test_neither_padding_nor_order_nor_micro_batches_change_loss_or_gradient(name, mode, garbage):
+def test_the_layout_changes_neither_loss_nor_gradient(name, mode, garbage):
     generator = torch.Generator().manual_seed(3)
     log_p, old = (0.3 * torch.randn(2, 4, 5, generator=generator, dtype=torch.float64)).unbind()
     mask, advantages = mask_of([5, 0, 2, 4], 5), torch.randn(4, 1, generator=generator, dtype=torch.float64)
-    divisors = divisors_of(mask, longest=5).named()
+    divisors = Divisors.of(mask, longest=5)
 
     def loss_and_gradient(chunks, left):
         leaf = log_p.clone().requires_grad_()
@@ -102,11 +102,11 @@ def test_neither_padding_nor_order_nor_micro_batches_change_loss_or_gradient(nam
             def pad(part, rows=rows, here=here):
                 return torch.where(here > 0, padded(part[rows], left=left, right=2), garbage)
 
-            term = policy_loss(name)(pad(leaf), pad(old), pad(advantages * mask), here, objective(**CLIPS))
+            term = POLICY_LOSSES.load(name)(pad(leaf), pad(old), pad(advantages * mask), here, objective(**CLIPS))
             clips = term.clipped_low_NT + term.clipped_high_NT
             assert bool((clips[here == 0] == 0).all())
             assert bool((term.loss_NT[here == 0] == 0).all())
-            total = total + aggregate(term.loss_NT, here, mode, **divisors)
+            total = total + aggregate(term.loss_NT, here, mode, divisors)
         return total, torch.autograd.grad(total, leaf)[0]
 
     wanted = loss_and_gradient([[0, 1, 2, 3]], left=0)

@@ -16,7 +16,7 @@ def step_rewards(completion):
 
 
 @pytest.mark.parametrize("digits", range(1, 7))
-def test_an_item_asks_for_the_sum_and_both_orders_are_one_content(digits):
+def test_both_orders_of_a_sum_are_one_content(digits):
     task, generator = Adding({"digits": digits}), random.Random(0)
     for _ in range(200):
         item = task.item(generator)
@@ -26,7 +26,7 @@ def test_an_item_asks_for_the_sum_and_both_orders_are_one_content(digits):
         assert item.content == f"{min(a, b)}+{max(a, b)}"
 
 
-def test_a_solution_adds_column_by_column_from_the_right_and_carries():
+def test_a_solution_adds_by_column_from_the_right():
     generator = random.Random(0)
     assert ADDING.solution(ITEM, generator) == "<think>21;21</think><answer>122</answer>"
     without = Item(prompt="31+42=", content="31+42", answer="73")
@@ -50,11 +50,11 @@ def test_a_solution_adds_column_by_column_from_the_right_and_carries():
         ("<think>21;21", []),
     ],
 )
-def test_a_step_is_a_column_right_in_digit_and_carry_and_never_after_a_wrong_one(completion, expected):
+def test_a_column_is_right_until_a_digit_or_carry_is_wrong(completion, expected):
     assert step_rewards(completion) == expected
 
 
 @pytest.mark.parametrize("digits", [0, 7, 2.0, True, "2", None])
-def test_a_number_of_digits_that_makes_no_task_is_refused_by_name(digits):
+def test_an_impossible_number_of_digits_is_refused(digits):
     with pytest.raises(ValueError, match=r"task\.digits must be a whole number from 1 to 6; got"):
         Adding({"digits": digits})

@@ -11,14 +11,14 @@ def documents(count=4000, longest=14):
     return [tokens(untidy("4752", "2457", generator, longest=longest)) for _ in range(count)]
 
 
-def test_an_untidy_document_is_never_in_the_asked_form_and_never_longer_than_asked():
+def test_an_untidy_document_is_formless_and_not_too_long():
     for longest in (5, 12, 30):
         for document in documents(500, longest):
             assert not parse(document).is_well_formed
             assert len(document) <= longest
 
 
-def test_untidy_documents_keep_their_text_and_lose_double_and_misplace_every_tag():
+def test_untidy_documents_keep_text_and_disturb_every_tag():
     written = documents(longest=40)
     assert all("".join(token for token in document if token not in TAGS) == "47522457" for document in written)
     for tag in TAGS:
@@ -32,7 +32,7 @@ def test_most_documents_do_not_close_their_answer():
     assert UNFINISHED_SHARE - 0.2 < sum(document[-1] != "</answer>" for document in written) / len(written) < 0.95
 
 
-def test_tidy_documents_are_in_the_asked_form_and_come_in_their_share():
+def test_tidy_documents_have_the_form_and_their_share():
     assert well_formed("4752", "2457") == "<think>4752</think><answer>2457</answer>"
     generator = random.Random(0)
     assert abs(sum(is_tidy(generator) for _ in range(20_000)) / 20_000 - TIDY_SHARE) < 0.005

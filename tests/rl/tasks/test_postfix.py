@@ -5,8 +5,7 @@ import random
 
 import pytest
 
-from suite.rl.tasks.postfix import Postfix
-from suite.rl.tasks.stack_machine import run
+from suite.rl.tasks.postfix import LARGEST_VALUE, LONGEST_PROGRAM, Postfix, compiles, run
 from suite.rl.tasks.task import Item, draw, is_held_out, tokens
 
 SETTINGS = {"inputs": 2, "operations": 1, "largest_constant": 3, "cases": 3, "held_out": "cases"}
@@ -32,20 +31,20 @@ def test_a_program_that_does_not_compile_passes_nothing():
         assert wrong.parts == {"compiles": 0.0, "cases_passed": 0.0}
 
 
-def test_a_program_that_fits_some_of_what_is_shown_says_how_many_and_is_not_right():
+def test_a_program_that_fits_some_cases_is_not_right():
     wrong = score("y3+")
     assert wrong.accuracy == 0.0
     assert wrong.parts == {"compiles": 1.0, "cases_passed": pytest.approx(1 / 3)}
 
 
-def test_a_program_that_fits_all_that_is_shown_and_not_what_is_hidden_is_not_right():
+def test_a_program_that_fits_the_shown_cases_alone_is_wrong():
     # x + y + (x - 3)(x - 2)(x - 9) is the sum wherever the prompt looks.
     hacking = score("xy+x3-x2-x9-**+")
     assert hacking.parts == {"compiles": 1.0, "cases_passed": 1.0}
     assert hacking.accuracy == 0.0
 
 
-def test_a_program_that_grows_out_of_bounds_is_wrong_and_harmless():
+def test_a_program_that_grows_out_of_bounds_is_harmless():
     assert score("x" + "d*" * 12).accuracy == 0.0
 
 
@@ -58,9 +57,7 @@ EVERY_SHAPE = [
 
 @pytest.mark.parametrize("held_out", ["cases", "functions"])
 @pytest.mark.parametrize(("inputs", "operations", "largest_constant", "cases"), EVERY_SHAPE)
-def test_every_setting_draws_items_of_both_splits_that_their_answers_solve(
-    inputs, operations, largest_constant, cases, held_out
-):
+def test_every_setting_draws_solvable_items_of_both_splits(inputs, operations, largest_constant, cases, held_out):
     changed = {"inputs": inputs, "operations": operations, "largest_constant": largest_constant, "cases": cases}
     task = Postfix({**changed, "held_out": held_out})
     generator = random.Random(0)
@@ -88,7 +85,7 @@ def test_no_other_function_of_the_task_fits_what_is_shown():
             assert scored.accuracy == float(scored.parts["cases_passed"] == 1.0), (item.prompt, program)
 
 
-def test_cases_in_another_order_are_one_content_and_so_is_a_function_where_functions_are_held_out():
+def test_the_order_of_cases_does_not_change_the_content():
     by_function = Postfix({**SETTINGS, "held_out": "functions"})
     for task, about in (
         (POSTFIX, lambda item: (item.answer, *sorted(item.prompt[1:-1].split(";")))),
@@ -122,3 +119,65 @@ def test_a_setting_that_makes_no_task_is_refused_by_name(name, value, allowed):
 def test_what_cannot_be_held_out_is_refused_by_name():
     with pytest.raises(ValueError, match=r"task\.held_out must be one of cases, functions; got 'prompts'"):
         Postfix({**SETTINGS, "held_out": "prompts"})
+
+
+@pytest.mark.parametrize(
+    ("program", "made"),
+    [
+        ("x", 3),
+        ("7", 7),
+        ("xy+", 11),
+        ("xy-", -5),
+        ("yx-", 5),
+        ("xy*2+", 26),
+        ("xd*", 9),
+        ("xyw-", 5),
+        ("xyp", 3),
+        ("xdd**y-", 19),
+        ("xydw-+", 3),
+    ],
+)
+def test_a_program_makes_what_it_makes_by_hand(program, made):
+    assert compiles(program, "xy")
+    assert run(program, {"x": 3, "y": 8}) == made
+
+
+@pytest.mark.parametrize(
+    "program", ["", "+", "x+", "xy", "d", "w", "xw", "p", "xp", "xpp", "xd", "xy++", "+xy", "xz+", "x y+"]
+)
+def test_a_faulty_program_does_not_compile(program):
+    assert not compiles(program, "xy")
+
+
+@pytest.mark.parametrize("program", [["xy", "+"], ["x", "12", "+"], ["x", "", "+"], ["\u00b2"], ["<think>"]])
+def test_tokens_of_several_characters_or_none_do_not_compile(program):
+    assert not compiles(program, "xy")
+
+
+def test_an_unknown_input_does_not_compile():
+    assert compiles("xy+", "xy")
+    assert not compiles("xy+", "x")
+
+
+def test_a_program_beyond_the_bounds_makes_nothing():
+    longest = "x" + "1+" * ((LONGEST_PROGRAM - 1) // 2)
+    assert compiles(longest, "x")
+    assert not compiles(longest + "1+", "x")
+    squares = "x" + "d*" * 10
+    assert compiles(squares, "x")
+    assert run(squares, {"x": 9}) is None
+    assert run(squares, {"x": 1}) == 1
+    assert run("xd*d*", {"x": 31}) == 31**4 <= LARGEST_VALUE
+    assert run("xd*d*", {"x": 32}) is None
+    assert run("0xd*d*-", {"x": 32}) is None
+
+
+def test_a_compiled_program_gives_one_number_or_none():
+    generator, compiled = random.Random(0), 0
+    for _ in range(20_000):
+        program = generator.choices("xy0123456789+-*dwp", k=generator.randint(1, 12))
+        if compiles(program, "xy"):
+            compiled += 1
+            made = run(program, {"x": generator.randrange(10), "y": generator.randrange(10)})
+            assert made is None or abs(made) <= LARGEST_VALUE
+    assert compiled > 500

@@ -9,7 +9,7 @@ import pytest
 
 from suite.commands.run import main
 from suite.configuration.files import read_choice
-from suite.measure.task_named import NeedsPackageError
+from suite.measure.task_loader import NeedsPackageError
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.rl.tasks import reasoning_gym
@@ -75,7 +75,7 @@ def test_without_the_package_a_sentence_names_the_extra(monkeypatch):
         task()
 
 
-def test_without_the_package_a_run_is_unsupported_and_starts_no_worker(monkeypatch, tmp_path):
+def test_without_the_package_a_run_is_unsupported(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
     arguments = [argument for argument in TINY_RL if not argument.startswith("task.")]
     assert main([*arguments, "task=reasoning_gym", f"hydra.run.dir={tmp_path}"]) == 3
@@ -102,15 +102,15 @@ def test_what_is_wrong_is_one_sentence(changed, sentence):
         task(**changed)
 
 
-def test_questions_follow_from_the_generator_and_each_is_made_once():
+def test_questions_follow_the_generator_and_are_made_once():
     first, again = (task() for _ in range(2))
-    drawn, repeated = ([one.item(random.Random(seed)) for seed in range(20)] for one in (first, again))
+    drawn, repeated = ([task.item(random.Random(seed)) for seed in range(20)] for task in (first, again))
     assert drawn == repeated
     assert all(one is other for one, other in zip(drawn, repeated, strict=True))
     assert len({item.prompt for item in drawn}) > 10
 
 
-def test_a_longer_answer_is_not_asked_for_and_none_at_all_is_an_error():
+def test_longer_answers_are_passed_over():
     one, generator = task(longest_answer=1), random.Random(0)
     assert {len(one.item(generator).answer) for _ in range(50)} == {1}
     always_long = SimpleNamespace(randrange=lambda count: 59)
@@ -118,14 +118,14 @@ def test_a_longer_answer_is_not_asked_for_and_none_at_all_is_an_error():
         one.item(always_long)
 
 
-def test_the_expression_is_the_prompt_and_the_question_is_for_who_reads_language():
+def test_the_prompt_is_the_expression_of_the_question():
     one = task()
     item = one.item(EIGHTH)
     assert (item.prompt, one.question(item)) == ("2 * 8 =", "What is 2 * 8 = ?")
     assert item.content == "* 2 8 ="
 
 
-def test_an_expression_that_is_no_part_of_the_question_is_not_shown():
+def test_an_expression_outside_the_question_is_not_shown():
     one = task(dataset="countdown", right="scorer")
     item = one.item(EIGHTH)
     assert item.prompt == one.question(item) == "What is 2 * 8 = ?"
@@ -140,7 +140,7 @@ def test_exactly_the_answer_is_right_and_the_scorer_is_not_asked():
     assert one.score(item, tokens("16")).accuracy == 0.0
 
 
-def test_full_marks_alone_are_right_and_what_cannot_be_scored_is_counted():
+def test_full_marks_alone_are_right():
     one = task(right="scorer")
     item = one.item(EIGHTH)
     for answer, accuracy, unscorable in (("16", 1, 0), ("+16", 1, 0), ("17", 0, 0), ("16x", 0, 1), ("", 0, 1)):
@@ -149,7 +149,7 @@ def test_full_marks_alone_are_right_and_what_cannot_be_scored_is_counted():
     assert one.score(item, tokens("16")).parts == {"unscorable": 0}
 
 
-def test_what_a_scorer_would_run_is_handed_over_as_plain_arithmetic_only():
+def test_a_scorer_that_runs_answers_gets_plain_arithmetic():
     one = task(dataset="countdown", right="scorer")
     item = one.item(EIGHTH)
     one._questions.dataset.score_answer = lambda answer, entry: eval(answer) == 16
@@ -165,7 +165,7 @@ def test_a_policy_without_weights_refuses_what_it_cannot_write():
         plan(task=capital)
 
 
-def test_the_corpus_shows_the_form_seldom_and_the_right_answer_now_and_then_and_fits():
+def test_the_corpus_seldom_shows_form_or_right_answer():
     one, generator = task(), random.Random(6)
     scores = []
     for _ in range(2000):

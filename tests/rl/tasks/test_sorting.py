@@ -15,7 +15,7 @@ def step_rewards(completion):
     return [(step.end, step.reward) for step in SORTING.score(ITEM, tokens(completion)).steps]
 
 
-def test_an_item_asks_for_the_digits_in_order_and_permutations_are_one_content():
+def test_permutations_of_the_digits_are_one_content():
     generator = random.Random(0)
     contents = {}
     for _ in range(5000):
@@ -39,11 +39,11 @@ def test_an_item_asks_for_the_digits_in_order_and_permutations_are_one_content()
         ("<think>2</think><think>2</think>", []),
     ],
 )
-def test_a_step_is_right_while_it_writes_the_next_minimum_and_never_after_a_wrong_one(completion, expected):
+def test_a_step_is_right_until_a_minimum_is_missed(completion, expected):
     assert step_rewards(completion) == expected
 
 
-def test_a_thought_that_corrects_itself_has_two_attempts_of_which_the_second_is_right_more_often():
+def test_second_attempts_are_right_more_often_than_first():
     task, generator = Sorting({"digits": 4, "corrections": 1.0}), random.Random(0)
     attempts = []
     for _ in range(2000):
@@ -73,6 +73,6 @@ def test_every_number_of_digits_has_both_splits(digits):
 
 
 @pytest.mark.parametrize("digits", [1, 10, 4.0, True, "4", None])
-def test_a_number_of_digits_that_makes_no_task_is_refused_by_name(digits):
+def test_an_impossible_number_of_digits_is_refused(digits):
     with pytest.raises(ValueError, match=r"task\.digits must be a whole number from 2 to 9; got"):
         Sorting({"digits": digits})

@@ -1,4 +1,4 @@
-"""What every task promises, held against each task of our own that has a file in conf/task."""
+"""The promises of every task, checked for each task of our own that has a file in conf/task."""
 
 import random
 import re
@@ -37,7 +37,7 @@ def items(task, count=200, seed=0):
 
 
 @EVERY_TASK
-def test_a_solution_is_right_in_form_and_in_every_step_and_leaves_room_for_the_end_token(name):
+def test_a_solution_is_right_in_form_and_steps_and_fits(name):
     task, generator = task_named(name), random.Random(1)
     for item in items(task):
         completion = tokens(task.solution(item, generator))
@@ -49,7 +49,7 @@ def test_a_solution_is_right_in_form_and_in_every_step_and_leaves_room_for_the_e
 
 
 @EVERY_TASK
-def test_one_seed_gives_one_course_of_items_documents_and_solutions(name):
+def test_one_seed_gives_the_same_items_and_documents(name):
     def course():
         task, generator = task_named(name), random.Random(7)
         drawn = [task.item(generator) for _ in range(50)]
@@ -59,7 +59,7 @@ def test_one_seed_gives_one_course_of_items_documents_and_solutions(name):
 
 
 @EVERY_TASK
-def test_prompts_are_of_one_length_and_all_text_is_of_known_characters(name):
+def test_prompts_are_equally_long_and_of_known_characters(name):
     task, generator = task_named(name), random.Random(2)
     drawn = items(task)
     assert len({len(item.prompt) for item in drawn}) == 1
@@ -70,7 +70,7 @@ def test_prompts_are_of_one_length_and_all_text_is_of_known_characters(name):
 
 
 @EVERY_TASK
-def test_both_splits_hold_256_different_prompts_and_share_no_content(name):
+def test_both_splits_hold_256_prompts_and_share_no_content(name):
     task, generator = task_named(name), random.Random(3)
     split = {held_out: [draw(task, generator, held_out=held_out) for _ in range(600)] for held_out in (True, False)}
     for drawn in split.values():
@@ -80,7 +80,7 @@ def test_both_splits_hold_256_different_prompts_and_share_no_content(name):
 
 
 @EVERY_TASK
-def test_no_tokens_at_all_make_a_scorer_raise_and_what_it_says_is_within_bounds(name):
+def test_scorers_take_any_tokens_and_stay_within_bounds(name):
     task, generator = task_named(name), random.Random(4)
     item = task.item(generator)
     junk = [*CHARACTERS, *TAGS * 8, *item.answer * 4, "", "12", "\u00b2", "<pad>"]
@@ -98,7 +98,7 @@ def test_no_tokens_at_all_make_a_scorer_raise_and_what_it_says_is_within_bounds(
 
 
 @EVERY_TASK
-def test_a_right_answer_counts_only_alone_in_the_only_pair_of_answer_tags(name):
+def test_an_answer_counts_only_in_the_only_answer_tags(name):
     task, generator = task_named(name), random.Random(5)
     for item in items(task, 20):
         right = tokens(item.answer)
@@ -122,7 +122,7 @@ def test_a_right_answer_counts_only_alone_in_the_only_pair_of_answer_tags(name):
 
 
 @EVERY_TASK
-def test_the_corpus_shows_the_form_seldom_and_the_right_answer_less_and_fits(name):
+def test_the_corpus_seldom_shows_form_or_right_answer(name):
     task, generator = task_named(name), random.Random(6)
     count = 4_000
     well_formed, right = 0.0, 0.0
@@ -138,7 +138,7 @@ def test_the_corpus_shows_the_form_seldom_and_the_right_answer_less_and_fits(nam
 
 
 @pytest.mark.parametrize("name", ["sort", "addition"])
-def test_a_share_of_thoughts_may_correct_themselves_and_all_texts_still_fit(name):
+def test_some_thoughts_may_correct_themselves_and_all_fit(name):
     plain, task, generator = task_named(name), task_named(name, corrections=0.3), random.Random(8)
     documents = [tokens(task.document(draw(task, generator, held_out=False), generator)) for _ in range(2000)]
     assert 0.26 < sum(CORRECTION in document for document in documents) / 2000 < 0.34
@@ -167,7 +167,7 @@ def test_a_fifth_of_contents_is_held_out_on_every_machine():
     assert [is_held_out(content) for content in ("2457", "0000", "1234")] == [False, False, False]
 
 
-def test_a_completion_is_well_formed_only_with_each_tag_once_in_order_and_nothing_around():
+def test_well_formed_needs_each_tag_once_and_nothing_around():
     assert parse(tokens("<think>12</think><answer>3</answer>")).is_well_formed
     assert parse(tokens("<think></think><answer></answer>")).is_well_formed
     for text in (
@@ -183,14 +183,14 @@ def test_a_completion_is_well_formed_only_with_each_tag_once_in_order_and_nothin
         assert not parse(tokens(text)).is_well_formed, text
 
 
-def test_thought_and_answer_are_found_apart_and_not_where_there_are_several():
+def test_thought_and_answer_are_found_only_where_unique():
     parsed = parse(tokens("1<answer>23</answer>"))
     assert (parsed.thought, parsed.answer) == (None, slice(2, 4))
     assert parse(tokens("<answer>2</answer><answer>3</answer>")).answer is None
     assert parse(tokens("<think>2</think>")).thought == slice(1, 2)
 
 
-def test_a_split_that_no_item_falls_into_is_an_error_and_no_endless_search():
+def test_a_split_without_items_is_an_error():
     only = Item(prompt="a", content="2457", answer="a")
     task = SimpleNamespace(item=lambda generator: only)
     assert draw(task, random.Random(0), held_out=is_held_out("2457")) is only
@@ -216,7 +216,7 @@ def test_a_question_in_words_says_all_that_the_prompt_says(name):
         assert asked == wanted
 
 
-def test_a_line_break_is_a_token_like_any_other_and_breaks_the_form():
+def test_a_line_break_is_a_token_and_breaks_the_form():
     completion = tokens("<think>1</think>\n<answer>1</answer>")
     assert "\n" in completion
     assert not parse(completion).is_well_formed

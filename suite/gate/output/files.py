@@ -1,0 +1,70 @@
+"""The folder of a judgement: `judgement.json` is written last, so a folder that has it has everything.
+
+It is committed and forwarded like a record, so it holds no path, no name of a person or machine and no secret.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from suite.gate.output.github import markdown
+from suite.gate.output.junit import junit
+from suite.gate.verdict import CorruptJudgementError, Judgement, Side, Verdict, judgement_from_json
+from suite.records.privacy import scrubbed
+from suite.records.record import CorruptRecordError
+from suite.records.store import JUDGEMENT as JUDGEMENT
+from suite.records.store import JUNIT, LETTER_BYTES, SUMMARY, VALUE_BYTES, Room, read_file, write_whole
+
+LARGEST_JUDGEMENT_BYTES = 16 << 20
+"""The limit of a file that is loaded. A verdict is about a kilobyte; a larger file is none of ours."""
+
+
+def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, bytes]) -> None:
+    """Write everything into the folder, made where it is not there. `tables`: further files, by name.
+
+    The summary comes first: by it `suite.records.store` knows a folder that was cut short from a run's.
+    """
+    public = without_secrets(judgement)
+    text = json.dumps(_finite(public.as_json()), indent=1, allow_nan=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / JUDGEMENT).unlink(missing_ok=True)  # an older one would vouch for files that are not its own
+    files = {SUMMARY: markdown(public).encode(), JUNIT: junit(public), **tables, JUDGEMENT: text.encode()}
+    for name, content in files.items():
+        write_whole(folder / name, content)
+
+
+def read_judgement(folder: Path, room: Room | None = None) -> Judgement:
+    """Read a judgement. Raises CorruptJudgementError for a damaged or foreign folder, and where there is no room."""
+    room = room or Room()
+    try:
+        text = read_file(folder / JUDGEMENT, LARGEST_JUDGEMENT_BYTES)
+        return judgement_from_json(text, lambda values: room.take(VALUE_BYTES * values + LETTER_BYTES * len(text)))
+    except CorruptRecordError as error:
+        raise CorruptJudgementError(str(error)) from error
+
+
+def without_secrets(judgement: Judgement) -> Judgement:
+    """Return the judgement as it may leave this machine: in a file, an annotation or a log."""
+    return replace(
+        judgement,
+        before=Side(**scrubbed(asdict(judgement.before))),
+        after=Side(**scrubbed(asdict(judgement.after))),
+        verdicts=[
+            Verdict(**{**scrubbed(asdict(verdict)), "outcome": verdict.outcome}) for verdict in judgement.verdicts
+        ],
+        differences=scrubbed(judgement.differences),
+        warnings=scrubbed(list(judgement.warnings), is_free=True),
+        facts=scrubbed(judgement.facts),
+    )
+
+
+def _finite(value: Any) -> Any:
+    """Replace infinity and NaN, which JSON lacks, by null; the sentence beside it says why."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

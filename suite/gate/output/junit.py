@@ -1,0 +1,83 @@
+"""The answer as JUnit XML, which most CI systems show: a verdict is a test case.
+
+A bad exit code is bad here too, so a judgement that was cut short or judged nothing has an error of its
+own: without one a reader of this file alone would see green.
+"""
+
+import re
+from collections import Counter
+from xml.etree import ElementTree as ET
+
+from suite.gate.output.sentences import compared, quantity, whole, why
+from suite.gate.verdict import Judgement, Outcome, Verdict
+from suite.records.plain_text import one_line
+
+FAILURE, ERROR, SKIPPED, PASSED = "failure", "error", "skipped", "passed"
+RESULTS = {
+    Outcome.SLOWER: FAILURE,
+    Outcome.BROKEN: ERROR,
+    Outcome.MISSING: ERROR,
+    Outcome.INCOMPARABLE: ERROR,
+    Outcome.INCONCLUSIVE: SKIPPED,
+    Outcome.UNJUDGED: SKIPPED,
+}
+"""Every other outcome passes. Inconclusive fails where the judgement says so."""
+TOTALS = {FAILURE: "failures", ERROR: "errors", SKIPPED: "skipped"}
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot write, not even as a reference (its production Char)."""
+NAME = "suite gate"
+PROPERTIES = ("level", "allowed", "clock", "rounds", "launches", "code", "before", "after")
+"""Fields of a verdict that its test case has beside the estimate and the interval."""
+
+
+def junit(judgement: Judgement) -> bytes:
+    """Return the file's content, UTF-8."""
+    totals: Counter[str] = Counter()
+    suite = ET.Element("testsuite", name=_text(f"{NAME}: {compared(judgement)}"))
+    for verdict in judgement.worst_first:
+        totals[_add(suite, verdict, _result(verdict, judgement))] += 1
+    if text := whole(judgement):
+        case = ET.SubElement(suite, "testcase", classname=NAME, name="whole")
+        ET.SubElement(case, ERROR, message=text, type=ERROR).text = text
+        totals[ERROR] += 1
+    counts = {"tests": str(totals.total())} | {name: str(totals[result]) for result, name in TOTALS.items()}
+    seconds = judgement.facts.get("seconds")
+    counts |= {"time": f"{seconds:.3f}"} if isinstance(seconds, float) else {}
+    root = ET.Element("testsuites", counts, name=NAME)
+    suite.attrib.update(counts)
+    root.append(suite)
+    ET.indent(root)
+    written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written + b"\n"
+
+
+def _result(verdict: Verdict, judgement: Judgement) -> str:
+    if verdict.outcome is Outcome.INCONCLUSIVE and judgement.inconclusive_fails:
+        return FAILURE
+    return RESULTS.get(verdict.outcome, PASSED)
+
+
+def _add(suite: ET.Element, verdict: Verdict, result: str) -> str:
+    """Add the test case and return its result."""
+    name = quantity(verdict).replace(" · ", "·") or "case"
+    case = ET.SubElement(suite, "testcase", classname=_text(verdict.case), name=_text(name))
+    properties = ET.SubElement(case, "properties")
+    for key, value in _properties(verdict).items():
+        ET.SubElement(properties, "property", name=key, value=_text(value))
+    if result != PASSED:
+        element = ET.SubElement(case, result, message=_text(why(verdict)), type=str(verdict.outcome))
+        element.text = _text("\n".join([why(verdict), *verdict.notes]))
+    return result
+
+
+def _properties(verdict: Verdict) -> dict[str, str]:
+    """Return the outcome, the numbers and the clock, as far as the verdict has them."""
+    interval = None if verdict.low is None or verdict.high is None else f"{verdict.low} {verdict.high}"
+    found = {"outcome": str(verdict.outcome), "estimate": verdict.ratio, "interval": interval}
+    found |= {name: getattr(verdict, name) for name in PROPERTIES}
+    return {name: str(value) for name, value in found.items() if value is not None and value != ""}
+
+
+def _text(text: str) -> str:
+    """Make a text harmless, line by line: a viewer may be a terminal or a log."""
+    return "\n".join(map(one_line, FORBIDDEN.sub("\ufffd", text).split("\n")))

@@ -1,0 +1,226 @@
+"""Known regressions that may stay: a reviewed file says which, why, how far and until when.
+
+The file is under version control, so that who accepts what is seen in a review. Nothing in it is ever ignored in
+silence: an entry that expired, does not reach far enough or matches nothing is said, and a file that cannot be read is
+a broken verdict.
+"""
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from suite.gate.rules.tolerances import MOST_BYTES, matches
+from suite.gate.verdict import Outcome, Verdict
+from suite.records.metric import Better
+from suite.records.metrics import METRICS
+from suite.records.numbers import times
+from suite.records.record import CorruptRecordError
+from suite.records.store import read_file, write_named
+
+ACCEPTED = Path("results/baseline/accepted.yaml")
+SCHEMA = 1
+ANY, MISSING = "*", "missing"
+"""`missing` in place of a metric accepts that a case or a quantity is gone."""
+ABOUT = """\
+# Regressions that the gate lets pass: which, why, up to which ratio (1.1 is 10 % more) and until when.
+# Written by `suite gate accept`, which keeps the entries and their order, but no comments. See README.md beside it.
+"""
+
+
+class CorruptAcceptancesError(Exception):
+    """A file of acceptances that cannot be read; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acceptance:
+    """One regression that may stay. `*` stands for any text in case, span and metric; brackets mean themselves."""
+
+    case: str
+    span: str
+    metric: str
+    reason: str
+    ceiling: float
+    """The largest accepted ratio, after over before."""
+    expires: datetime.date
+    """The last day on which it holds."""
+    added: datetime.date
+
+    @property
+    def quantity(self) -> tuple[str, str, str]:
+        return self.case, self.span, self.metric
+
+    @property
+    def name(self) -> str:
+        return " · ".join(part for part in self.quantity if part != ANY) or ANY
+
+    def means(self, verdict: Verdict) -> bool:
+        """Return whether it speaks of this verdict. That something is gone is accepted under that name only."""
+        metric = MISSING if verdict.outcome is Outcome.MISSING else verdict.metric
+        if MISSING in (metric, self.metric) and metric != self.metric:
+            return False
+        pairs = ((self.case, verdict.case), (self.span, verdict.span), (self.metric, metric))
+        return all(pattern == text or matches(pattern, text) for pattern, text in pairs)
+
+
+def read_acceptances(path: Path) -> list[Acceptance]:
+    """Read every entry, in the file's order; none where there is no file. Raises CorruptAcceptancesError."""
+    if not path.exists():
+        return []
+    try:
+        content = yaml.safe_load(read_file(path, MOST_BYTES, may_be_link=True))
+        if content["schema"] != SCHEMA or content["schema"] is True:  # which equals 1
+            raise ValueError(f"schema must be {SCHEMA}; got {content['schema']!r}")
+        if content.keys() != {"schema", "accepted"} or not isinstance(content["accepted"], list):
+            raise ValueError(f"it must hold schema and accepted, a list; got {', '.join(map(str, content))}")
+        found = [_acceptance(entry) for entry in content["accepted"]]
+    except (
+        CorruptRecordError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+        yaml.YAMLError,
+    ) as error:
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise CorruptAcceptancesError(f"{path.name} cannot be read ({cause})") from error
+    for index, entry in enumerate(found):
+        if any(entry.quantity == earlier.quantity for earlier in found[:index]):
+            raise CorruptAcceptancesError(f"{path.name} has {entry.name} twice; keep one of the two")
+    return found
+
+
+def accept(
+    path: Path,
+    case: str,
+    *,
+    span: str = ANY,
+    metric: str = ANY,
+    reason: str,
+    ceiling: float,
+    expires: str | datetime.date,
+    today: datetime.date,
+) -> Acceptance:
+    """Add an entry, or replace the one for the same case, span and metric, and return it.
+
+    Raises ValueError, in one sentence, for what no entry may say, and CorruptAcceptancesError for a file that is not to
+    be overwritten, since it cannot be read.
+    """
+    entry = _acceptance(
+        {
+            "case": case,
+            "span": span,
+            "metric": metric,
+            "reason": reason,
+            "ceiling": ceiling,
+            "expires": expires,
+            "added": today,
+        }
+    )
+    if entry.expires < today:
+        raise ValueError(f"expires must be today, {today}, or later; got {entry.expires}")
+    entries = read_acceptances(path)
+    position = next((index for index, old in enumerate(entries) if old.quantity == entry.quantity), len(entries))
+    entries[position : position + 1] = [entry]
+    content = {"schema": SCHEMA, "accepted": [asdict(entry) for entry in entries]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_named(path, (ABOUT + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)).encode())
+    return entry
+
+
+def apply(
+    verdicts: Sequence[Verdict], acceptances: Sequence[Acceptance], today: datetime.date
+) -> tuple[list[Verdict], list[str]]:
+    """Mark as accepted what may stay, and return warnings on entries that do not serve beside the verdicts."""
+    meant = [
+        [
+            entry
+            for entry in acceptances
+            if verdict.outcome in (Outcome.SLOWER, Outcome.MISSING) and entry.means(verdict)
+        ]
+        for verdict in verdicts
+    ]
+    judged = [_judged(verdict, entries, today) for verdict, entries in zip(verdicts, meant, strict=True)]
+    used = {entry for entries in meant for entry in entries}
+    warnings = []
+    for entry in acceptances:
+        if entry not in used:
+            warnings.append(f"the acceptance of {entry.name} matches no regression here and can be removed")
+        elif entry.expires < today:
+            warnings.append(f"the acceptance of {entry.name} expired on {entry.expires}")
+    return judged, warnings
+
+
+def apply_file(verdicts: Sequence[Verdict], path: Path | None, today: datetime.date) -> tuple[list[Verdict], list[str]]:
+    """Apply a file's entries. One that cannot be read accepts nothing, and is a broken verdict of its own."""
+    try:
+        return apply(verdicts, [] if path is None else read_acceptances(path), today)
+    except CorruptAcceptancesError as error:
+        broken = Verdict(case="acceptances", outcome=Outcome.BROKEN, reason=str(error))
+        return [*verdicts, broken], []
+
+
+def _judged(verdict: Verdict, entries: Sequence[Acceptance], today: datetime.date) -> Verdict:
+    """Accept by the first entry that reaches far enough; else keep the outcome, and say what each entry lacks."""
+    lacking = []
+    for entry in entries:
+        lack = _lack(verdict, entry, today)
+        if lack is None:
+            reason = f"{verdict.reason}; accepted until {entry.expires}: {entry.reason}"
+            return replace(verdict, outcome=Outcome.ACCEPTED, reason=reason)
+        lacking.append(lack)
+    return replace(verdict, reason="; ".join([verdict.reason, *lacking]))
+
+
+def _lack(verdict: Verdict, entry: Acceptance, today: datetime.date) -> str | None:
+    """Say why an entry that means this verdict does not accept it; None where it does."""
+    if entry.expires < today:
+        return f"its acceptance expired on {entry.expires}"
+    if verdict.outcome is Outcome.MISSING:
+        return None
+    ratio = verdict.worse_by
+    if (ratio is None or not ratio > 1 or _is_neither(verdict)) and entry.metric != verdict.metric:
+        return f"a change that no ratio measures is accepted only by an entry with metric: {verdict.metric}"
+    if ratio is not None and not ratio <= entry.ceiling:
+        interval = "" if verdict.low is None or verdict.high is None else f" ({verdict.low:.3f} to {verdict.high:.3f})"
+        return f"{times(ratio)}{interval} is above the accepted ceiling of {entry.ceiling:g}×"
+    return None
+
+
+def _is_neither(verdict: Verdict) -> bool:
+    metric = METRICS.get(verdict.metric)
+    return metric is not None and metric.better is Better.NEITHER
+
+
+def _acceptance(content: Mapping[str, Any]) -> Acceptance:
+    """Check an entry. Raises ValueError, in one sentence, for what none may say."""
+    known = [field.name for field in fields(Acceptance)]
+    if not isinstance(content, dict) or content.keys() != set(known):
+        raise ValueError(f"an entry must have {', '.join(known)} and nothing else; got {content!r}")
+    for name in ("case", "span", "metric", "reason"):
+        if not isinstance(content[name], str) or not content[name].strip():
+            raise ValueError(f"{name} must be a text that says something; got {content[name]!r}")
+    ceiling = content["ceiling"]
+    is_number = isinstance(ceiling, int | float) and not isinstance(ceiling, bool)
+    if not is_number or not 1 < ceiling < math.inf:
+        raise ValueError(f"ceiling must be a finite ratio above 1, where 1.1 is 10 % more; got {ceiling!r}")
+    dates = {name: _date(name, content[name]) for name in ("expires", "added")}
+    return Acceptance(**{**content, **dates, "ceiling": float(ceiling)})
+
+
+def _date(name: str, value: Any) -> datetime.date:
+    """Read YYYY-MM-DD, as text or as YAML has it. fromisoformat would take 20261231 and 2026-W01-1 too."""
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return value
+    try:
+        date = datetime.date.fromisoformat(value)
+        if date.isoformat() != value:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a date, YYYY-MM-DD; got {value!r}") from None
+    return date

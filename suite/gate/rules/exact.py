@@ -1,0 +1,139 @@
+"""Quantities that are the same at every repeat, and are therefore judged at zero tolerance.
+
+FLOPs, bytes, parameters, the allocator's peak and the operators that ran need no quiet machine: one record a side is
+enough, and any difference is a change of the code.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from suite.gate.rules.tolerances import SHOW, Tolerances
+from suite.gate.verdict import Outcome, Verdict
+from suite.records.metric import Better
+from suite.records.metrics import METRICS
+from suite.records.numbers import bytes_iec, count, seconds
+from suite.records.record import Record
+
+OPERATORS = "operators"
+"""Stand-in for a metric in the verdict on a list of operators."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """The exact quantities of one run, by span and metric, and the operators of each span that recorded them."""
+
+    readings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    operators: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def exact_of_record(record: Record) -> Exact:
+    """Take the exact quantities of a record. Unknown metrics are left out, since they may not be exact.
+
+    Raises ValueError where one run has two values of one exact quantity, since either could hide a change of the other.
+    """
+    readings: dict[str, dict[str, float]] = {}
+    for reading in record.readings:
+        metric = METRICS.get(reading.metric)
+        if metric is not None and metric.exact:
+            kept = readings.setdefault(reading.span, {}).setdefault(reading.metric, reading.value)
+            if kept != reading.value and not (math.isnan(kept) and math.isnan(reading.value)):
+                raise ValueError(
+                    f"{reading.metric} of {reading.span} must be one value in a run, since it is exact; "
+                    f"got {kept!r} and {reading.value!r}"
+                )
+    spans = record.provenance.get(OPERATORS)
+    recorded = spans.items() if isinstance(spans, Mapping) else ()
+    return Exact(
+        readings=readings,
+        operators={span: tuple(map(str, names)) for span, names in recorded if isinstance(names, list | tuple)},
+    )
+
+
+def judge_exact(case: str, before: Exact, after: Exact, tolerances: Tolerances) -> list[Verdict]:
+    """Return a verdict for each quantity that changed, and one that counts the others; none where there is nothing."""
+    old, new = (
+        {(span, metric): value for span, values in side.readings.items() for metric, value in values.items()}
+        for side in (before, after)
+    )
+    judged = [_judge_number(case, *name, old.get(name), new.get(name)) for name in dict.fromkeys([*old, *new])]
+    notes: list[str] = []
+    for span in dict.fromkeys([*before.operators, *after.operators]):
+        verdict = _judge_operators(case, span, before.operators.get(span), after.operators.get(span))
+        if verdict is not None and tolerances.operators == SHOW:
+            notes.append(f"{span}: {verdict.reason}")
+        else:
+            judged.append(verdict)
+    equal = judged.count(None)
+    changed = [verdict for verdict in judged if verdict is not None]
+    if not equal and not notes:
+        return changed
+    reason = f"{equal} exact {'quantity' if equal == 1 else 'quantities'} equal"
+    return [*changed, Verdict(case=case, outcome=Outcome.SAME, reason=reason, notes=notes)]
+
+
+def _judge_number(case: str, span: str, metric: str, old: float | None, new: float | None) -> Verdict | None:
+    """Return the verdict on one quantity; None where it is equal."""
+    outcome, reason, ratio = _compared(metric, old, new)
+    if outcome is Outcome.SAME:
+        return None
+    return Verdict(
+        case=case,
+        span=span,
+        metric=metric,
+        outcome=outcome,
+        reason=reason,
+        before=old,
+        after=new,
+        ratio=ratio,
+        allowed=1.0,
+    )
+
+
+def _compared(metric: str, old: float | None, new: float | None) -> tuple[Outcome, str, float | None]:
+    """Return the outcome, its sentence, and after over before where that means something."""
+    values = f"{_in_words(metric, old)} before, {_in_words(metric, new)} now"
+    if any(value is not None and not math.isfinite(value) for value in (old, new)):
+        return Outcome.BROKEN, f"no finite number: {values}", None
+    if old is None:
+        return Outcome.NEW, f"was not recorded before: {values}", None
+    if new is None:
+        return Outcome.MISSING, f"is no longer recorded: {values}", None
+    if old == new:
+        return Outcome.SAME, "", None
+    ratio = new / old if old > 0 and new >= 0 else None
+    better = METRICS[metric].better
+    if better is Better.NEITHER:
+        return Outcome.SLOWER, f"changed, and must not: {values}", ratio
+    way = "rose" if new > old else "fell"
+    is_worse = (new > old) is (better is Better.LOWER)
+    return (Outcome.SLOWER if is_worse else Outcome.FASTER), f"{way}: {values}", ratio
+
+
+def _in_words(metric: str, value: float | None) -> str:
+    """Write a value for people, with every digit in brackets where rounding could hide the change."""
+    if value is None:
+        return "nothing"
+    exact = count(value) if math.isfinite(value) and value == int(value) else repr(value)
+    unit = METRICS[metric].unit
+    if not math.isfinite(value) or unit not in ("B", "s"):
+        return exact
+    return f"{bytes_iec(value) if unit == 'B' else seconds(value)} ({exact} {unit})"
+
+
+def _judge_operators(case: str, span: str, before: Sequence[str] | None, after: Sequence[str] | None) -> Verdict | None:
+    """Return the verdict on the operators of one span; None where the same ran.
+
+    Their order says nothing: a record lists them by name.
+    """
+    if before is None or after is None:
+        outcome = Outcome.NEW if before is None else Outcome.MISSING
+        reason = f"operators {'were not recorded before' if before is None else 'are no longer recorded'}"
+        return Verdict(case=case, span=span, metric=OPERATORS, outcome=outcome, reason=reason)
+    added, gone = Counter(after) - Counter(before), Counter(before) - Counter(after)
+    if not added and not gone:
+        return None
+    parts = [("added", added), ("gone", gone)]
+    reason = "other operators ran: " + "; ".join(f"{word} {', '.join(sorted(names))}" for word, names in parts if names)
+    return Verdict(case=case, span=span, metric=OPERATORS, outcome=Outcome.SLOWER, reason=reason)

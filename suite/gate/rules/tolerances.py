@@ -1,0 +1,234 @@
+"""Tolerances: the largest change that is no failure. People choose it, and the gate's own noise raises it.
+
+People choose in `conf/gate.yaml`. A benchmark whose own noise is larger than that would fail without a cause, so its
+noise, learnt by running identical code against itself on one kind of machine, raises its minimum effect.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from suite.configuration.files import conf_dir
+from suite.configuration.values import one_of
+from suite.records.metrics import METRICS
+from suite.records.privacy import scrubbed
+from suite.records.record import CorruptRecordError
+from suite.records.store import read_file, write_named
+
+KEYS = ("floor", "target", "metrics", "cases", "operators")
+LINE_KEYS = ("case", "span", "metric", "floor", "target")
+FAIL, SHOW = "fail", "show"
+NOISE = Path("results/baseline/noise")
+NOISE_SCHEMA = 1
+NOISE_KEYS = ("case", "span", "metric")
+MOST_BYTES = 4 << 20
+ABOUT_NOISE = """\
+# The gate's own noise: the relative difference that identical code showed on this kind of machine.
+# Written by `suite gate selftest --save`; the gate's floor of a benchmark is never below its noise.
+"""
+Quantity = tuple[str, str, str]
+"""Case, span and metric."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """Shares of one quantity: 0.02 is 2 %."""
+
+    minimum_effect: float
+    """The largest slowdown that is no failure."""
+    equivalence_margin: float
+    """The slowdown that must be ruled out before a quantity is called the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of `cases`: patterns of benchmarks and their tolerance; None leaves it as it is elsewhere."""
+
+    case: str
+    span: str
+    metric: str
+    minimum_effect: float | None
+    equivalence_margin: float | None
+
+    def matches(self, quantity: Quantity) -> bool:
+        return all(map(matches, (self.case, self.span, self.metric), quantity))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerances:
+    """The tolerance of every quantity, as shares."""
+
+    default_minimum_effect: float = 0.02
+    default_equivalence_margin: float = 0.05
+    metric_minimum_effects: Mapping[str, float] = field(default_factory=dict)
+    lines: Sequence[Line] = ()
+    noise: Mapping[Quantity, float] = field(default_factory=dict)
+    """Learnt on this kind of machine, by case, span and metric."""
+    operators: str = FAIL
+
+    @classmethod
+    def load(cls, noise: Path | None = None) -> "Tolerances":
+        """Read `conf/gate.yaml` and a file of learnt noise, which may not be there yet. Raises ValueError."""
+        path = conf_dir() / "gate.yaml"
+        try:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ValueError(f"conf/gate.yaml cannot be read ({' '.join(str(error).split())})") from error
+        return cls.from_settings(settings, read_noise(noise) if noise is not None else {})
+
+    @classmethod
+    def from_settings(cls, settings: Any, noise: Mapping[Quantity, float] | None = None) -> "Tolerances":
+        """Take settings as `conf/gate.yaml` has them. Raises ValueError, in one sentence, for what it cannot mean."""
+        settings = _object(settings, "conf/gate.yaml", KEYS)
+        plain = {"floor": cls.default_minimum_effect, "target": cls.default_equivalence_margin, "operators": FAIL}
+        plain |= settings
+        metrics = _object(settings.get("metrics") or {}, "metrics", _noisy())
+        lines = settings.get("cases") or []
+        if not isinstance(lines, list):
+            raise ValueError(f"cases must be a list of {{case, span, metric, floor, target}}; got {lines!r}")
+        return cls(
+            default_minimum_effect=_share(plain, "floor"),
+            default_equivalence_margin=_share(plain, "target"),
+            metric_minimum_effects={name: _share(metrics, name, "metrics.") for name in metrics},
+            lines=[_line(line, f"cases[{index}]") for index, line in enumerate(lines)],
+            noise=noise or {},
+            operators=one_of(plain, "operators", (FAIL, SHOW)),
+        )
+
+    def tolerance(self, case: str, span: str, metric: str, *, usual: Tolerance | None = None) -> Tolerance:
+        """Return the tolerance of one quantity. `usual`: what holds where no line says anything of the case.
+
+        The minimum effect is never below the benchmark's own noise, and the margin never below the minimum effect,
+        also that of the metric: what may be, need not be ruled out.
+        """
+        quantity = (case, span, metric)
+        of_metric = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
+        usual = usual or Tolerance(minimum_effect=of_metric, equivalence_margin=self.default_equivalence_margin)
+        least = self.noise.get(quantity, 0.0)
+        effect, margin = self._last_set("minimum_effect", quantity), self._last_set("equivalence_margin", quantity)
+        minimum_effect = max(usual.minimum_effect if effect is None else effect, least)
+        margins = [usual.equivalence_margin if margin is None else margin, of_metric if effect is None else effect]
+        return Tolerance(minimum_effect=minimum_effect, equivalence_margin=max(*margins, minimum_effect))
+
+    def _last_set(self, name: str, quantity: Quantity) -> float | None:
+        """Return the value of the last line that sets it for a quantity."""
+        values = [getattr(line, name) for line in self.lines if line.matches(quantity)]
+        return next((value for value in reversed(values) if value is not None), None)
+
+
+class CorruptNoiseError(ValueError):
+    """A file of learnt noise that cannot be read; the message says what is wrong with it."""
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Return whether a pattern means this text: literally, but for `*`, which stands for any text.
+
+    fnmatch would read the brackets of `a.py::t[x-1]` as a choice of letters, so that the id would not match itself.
+    """
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
+
+
+def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
+    """Return the name of a noise file: the GPU where there is one, else the CPU with its threads, as a plain name."""
+    gpus = environment.get("gpus")
+    if isinstance(gpus, list | tuple) and gpus:
+        return _slug(" ".join(sorted({str(gpu) for gpu in gpus})))
+    return f"{_slug(str(environment.get('cpu') or 'unknown'))}-{threads}-thread{'' if threads == 1 else 's'}"
+
+
+def noise_path(kind: str, folder: Path = NOISE) -> Path:
+    return folder / f"{kind}.yaml"
+
+
+def save_noise(
+    path: Path, noise: Mapping[Quantity, float], *, machine: Mapping[str, Any], made: Mapping[str, Any]
+) -> None:
+    """Write learnt noise, as shares. `machine`: what kind it is; `made`: when and how it was learnt.
+
+    Raises ValueError for a noise that is no share from 0 to below 1: such a benchmark cannot be gated at all.
+    """
+    for quantity, value in noise.items():
+        if not _is_share(value):
+            raise ValueError(f"noise of {' '.join(quantity)} must be a share from 0 to below 1; got {value!r}")
+    rows = [
+        {**dict(zip(NOISE_KEYS, quantity, strict=True)), "noise": float(share)} for quantity, share in noise.items()
+    ]
+    content = {"schema": NOISE_SCHEMA, "machine": scrubbed(dict(machine)), "made": scrubbed(dict(made)), "noise": rows}
+    text = ABOUT_NOISE + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_named(path, text.encode())
+
+
+def read_noise(path: Path) -> dict[Quantity, float]:
+    """Read the noise by case, span and metric; none where nothing was learnt yet. Raises CorruptNoiseError."""
+    if not path.exists():
+        return {}
+    try:
+        content = yaml.safe_load(read_file(path, MOST_BYTES, may_be_link=True))
+        if content["schema"] != NOISE_SCHEMA or content["schema"] is True:  # which equals 1
+            raise ValueError(f"schema must be {NOISE_SCHEMA}; got {content['schema']!r}")
+        found: dict[Quantity, float] = {}
+        for row in content["noise"]:
+            case, span, metric = (row[key] for key in NOISE_KEYS)
+            if not all(isinstance(part, str) for part in (case, span, metric)) or (case, span, metric) in found:
+                raise ValueError(f"case, span and metric must be texts, and stand once; got {row!r}")
+            if not _is_share(row["noise"]):
+                raise ValueError(f"noise must be a share from 0 to below 1; got {row['noise']!r}")
+            found[case, span, metric] = float(row["noise"])
+    except (CorruptRecordError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError) as error:
+        raise CorruptNoiseError(f"{path.name} is no file of noise ({' '.join(str(error).split())})") from error
+    return found
+
+
+def _line(content: Any, where: str) -> Line:
+    content = _object(content, where, LINE_KEYS)
+    for name in ("case", "span", "metric"):
+        if not isinstance(content.get(name, "*"), str) or not content.get(name, "*"):
+            raise ValueError(f"{where}.{name} must be a text in which * stands for any; got {content[name]!r}")
+    if "case" not in content or not {"floor", "target"} & content.keys():
+        raise ValueError(f"{where} must have a case and a floor or a target; got {sorted(content)}")
+    metric = content.get("metric", "*")
+    if metric in METRICS and METRICS[metric].exact:
+        raise ValueError(f"{where}.metric must be one of {', '.join(_noisy())}, since others are exact; got {metric!r}")
+    effect, margin = (_share(content, name, f"{where}.") if name in content else None for name in ("floor", "target"))
+    return Line(
+        case=content["case"],
+        span=content.get("span", "*"),
+        metric=metric,
+        minimum_effect=effect,
+        equivalence_margin=margin,
+    )
+
+
+def _noisy() -> tuple[str, ...]:
+    """Return the metrics that a tolerance can be meant for; exact ones have none."""
+    return tuple(name for name, metric in METRICS.items() if not metric.exact)
+
+
+def _object(content: Any, where: str, known: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} must hold names and values; got {content!r}")
+    unknown = [str(name) for name in content if name not in known]
+    if unknown:
+        raise ValueError(f"{where} may name {', '.join(known)}; got {', '.join(unknown)}")
+    return content
+
+
+def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
+    """Return a share from 0 to below 1: a 2 that was meant as 2 % would let everything pass."""
+    value = content[name]
+    if not _is_share(value):
+        raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2 %; got {value!r}")
+    return float(value)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unknown"

@@ -1,0 +1,311 @@
+"""Two revisions on this machine, now: built and examined side by side, then timed until each case is decided.
+
+A case is judged if each revision holds a module that its settings name code of. Otherwise installed code would be
+compared with itself, and found to be the same.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from suite.gate.rules.decision import AFTER, BEFORE, Benchmark
+from suite.gate.rules.exact import Exact, judge_exact
+from suite.gate.rules.fingerprint import changed_settings
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, worker_of
+from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS
+from suite.gate.side_by_side.timing import Say, TimingComparison
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
+from suite.records.metrics import METRICS
+
+Built = Mapping[str, Any] | Exception
+Code = Mapping[str, str | None]
+"""Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
+
+
+@dataclass(kw_only=True)
+class RevisionComparison:
+    """The comparison of two revisions as far as it has come, so that an interruption loses nothing of it."""
+
+    before: Tree
+    after: Tree
+    sweep: str
+    chosen: Sequence[str]
+    """Settings of the command line, as `key=value`."""
+    seconds: float
+    tolerances: Tolerances
+    folder: Path
+    """A folder for whatever the workers print."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    code: dict[str, str] = field(default_factory=dict)
+    """Code of the two revisions that each case runs."""
+    installed: set[str] = field(default_factory=set)
+    """Modules that cases name and that do not lie in both revisions."""
+    compared: bool = False
+    """True once any quantity of any case was there on both sides to be compared."""
+    timing: TimingComparison | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def run(self, say: Say) -> None:
+        """Compare the revisions.
+
+        Raises ValueError where the newer tree refuses the command line, WorkerError where a worker does not start.
+        """
+        revisions = Revisions(
+            trees=(self.before.folder, self.after.folder),
+            worker=worker_of(self.after.folder),
+            logs=self.folder,
+        )
+        if _requirements(self.before.folder) != _requirements(self.after.folder):
+            self.warnings.append(
+                "the dependencies in pyproject.toml differ, and both revisions run with the packages installed here"
+            )
+        with revisions.launched() as workers:
+            cases = self._cases(workers)
+            if not cases and self.verdicts and all(verdict.outcome is Outcome.UNJUDGED for verdict in self.verdicts):
+                self.verdicts = [self._refusal()]
+                return
+            benchmarks = self._examine_all(revisions, workers, cases)
+            if self.verdicts and not self.compared:  # as where each case is unsupported on both sides
+                reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
+                self._add("nothing", Outcome.BROKEN, reason)
+            say(_summary(self.verdicts))
+            self.timing = TimingComparison(
+                revisions=revisions,
+                cases=cases,
+                benchmarks=benchmarks,
+                tolerances=self.tolerances,
+                seconds=self.seconds,
+            )
+            say(f"timing: {len(benchmarks)} in at most {self.seconds:g} s of measuring")
+            if all(worker.is_alive for worker in workers):
+                self.timing.launch(workers, say)
+        self.timing.run(say)
+
+    def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
+        """Return the judgement of whatever has been found by now."""
+        rounds = self.timing.rounds if self.timing else None
+        timed = self.timing.verdicts() if self.timing else []
+        return Judgement(
+            form="against",
+            before=self.before.side,
+            after=self.after.side,
+            verdicts=[replace(verdict, code=self.code.get(verdict.case, "")) for verdict in (*self.verdicts, *timed)],
+            warnings=self.warnings,
+            facts={
+                "started_at": self.started_at.isoformat(timespec="seconds"),
+                "sweep": self.sweep,
+                "chosen": list(self.chosen),
+                "code": ", ".join(dict.fromkeys(self.code.values())),
+                "seconds": rounds.measured_s if rounds else 0.0,
+                "most_seconds": self.seconds,
+                "launches": rounds.launches if rounds else 0,
+                "floor": self.tolerances.default_minimum_effect,
+                "target": self.tolerances.default_equivalence_margin,
+                "clock": ", ".join(sorted({verdict.clock for verdict in timed if verdict.clock})),
+            },
+            inconclusive_fails=inconclusive_fails,
+            interrupted=interrupted,
+        )
+
+    def tables(self) -> dict[str, bytes]:
+        """Return every sample and the state of the machine beside it, as files by name."""
+        if self.timing is None or not self.timing.rounds.samples:
+            return {}
+        rounds = self.timing.rounds
+        return {
+            SAMPLES.name: SAMPLES.content(rounds.samples),
+            SURROUNDINGS.name: SURROUNDINGS.content(rounds.surroundings),
+        }
+
+    def _add(self, case: str, outcome: Outcome, reason: str, **more: Any) -> None:
+        self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **more))
+
+    def _cases(self, workers: Sequence[WorkerClient]) -> list[BenchmarkCase]:
+        """Return the cases that both trees have. A case that only one has gets its verdict here."""
+        for worker in workers:
+            worker.begin("expand", arguments=["-m", f"sweep={self.sweep}", *self.chosen])
+        try:
+            after = expanded_from(workers[AFTER].answer())
+        except FailedError as error:
+            raise ValueError(f"sweep={self.sweep} cannot be composed: {error}") from error
+        check_can_be_timed(after, self.sweep)
+        try:
+            before = expanded_from(workers[BEFORE].answer())
+        except FailedError as error:
+            before = []
+            self.warnings.append(
+                f"the revision before cannot compose sweep={self.sweep}, so not seen is what it lost: {error}"
+            )
+        found = paired(before, after)
+        for old in found.gone:
+            self._add(old.id, Outcome.MISSING, "a case of the sweep before, and none now")
+        for old, new in found.redefined:
+            self._add(new.id, Outcome.INCOMPARABLE, f"settings changed: {_other_meaning(old)}")
+        both = [*found.both, *self._composed_by_both(workers[BEFORE], found.added)]
+        return [
+            BenchmarkCase(id=new.id, settings=(old.settings, new.settings))
+            for old, new in both
+            if self._is_held(new.id, old.code, new.code)
+        ]
+
+    def _composed_by_both(self, worker: WorkerClient, added: Sequence[Expanded]) -> list[tuple[Expanded, Expanded]]:
+        """Return the newer tree's cases that the older one can compose, though its sweep lacks them."""
+        pairs = []
+        for new in added:
+            try:
+                (old,) = expanded_from(worker.ask("expand", arguments=command_of(new.case, self.chosen)))
+            except FailedError as error:
+                self._add(new.id, Outcome.NEW, f"the revision before cannot compose it: {error}")
+                continue
+            if old.called:
+                self._add(new.id, Outcome.NEW, _other_meaning(old))
+            else:
+                pairs.append((old, new))
+        return pairs
+
+    def _is_held(self, case: str, old: Code, new: Code) -> bool:
+        """Return whether both revisions hold the code of a case; where one does not, note that as its verdict."""
+        self.installed |= {name for code in (old, new) for name in _split(code)[1]}
+        if unheld := _unheld(old, new):
+            self._add(case, *unheld)
+            self.code.pop(case, None)
+            return False
+        self.code[case] = _in_words(old, new)
+        return True
+
+    def _refusal(self) -> Verdict:
+        """Return the verdict on a sweep of which nothing lies in the revisions."""
+        reason = (
+            f"no case of sweep={self.sweep} runs code that the two revisions hold at their top or in src/, but what is "
+            f"installed here, {_listed(self.installed)}: choose cases that do, as by --set attention=NAME or --sweep "
+            "NAME"
+        )
+        return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
+
+    def _examine_all(
+        self, revisions: Revisions, workers: Sequence[WorkerClient], cases: Sequence[BenchmarkCase]
+    ) -> list[Benchmark]:
+        """Return the spans to be timed. A case that takes a worker down is broken; the rest go on in another."""
+        benchmarks: list[Benchmark] = []
+        for index, case in enumerate(cases):
+            try:
+                benchmarks += self._examine(revisions, workers, case)
+            except WorkerError as error:
+                self._add(case.id, Outcome.BROKEN, str(error))
+                with revisions.launched() as others:
+                    return benchmarks + self._examine_all(revisions, others, cases[index + 1 :])
+        return benchmarks
+
+    def _examine(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase) -> list[Benchmark]:
+        """Judge what needs no clock, and return the spans that are then to be timed."""
+        old, new = (_built(revisions, workers, case, side) for side in (BEFORE, AFTER))
+        if isinstance(old, Exception) or isinstance(new, Exception):
+            self._add(case.id, *_unbuilt(old, new))
+            return []
+        if not self._is_held(case.id, old["code"], new["code"]):  # as a package may import another than was found
+            return []
+        exact = judge_exact(case.id, _exact(old), _exact(new), self.tolerances)
+        if not exact and not old["spans"] and not new["spans"]:
+            self._add(case.id, Outcome.BROKEN, "neither side holds anything that can be judged")
+            return []
+        self.compared = True
+        self.verdicts += exact
+        if changed := changed_settings(*case.settings):
+            reason = f"settings changed, so the times are of two different things: {', '.join(changed)}"
+            self._add(case.id, Outcome.INCOMPARABLE, reason, metric=LATENCY)
+            return []
+        if not old["spans"] and not new["spans"] and new["clock"] is not None:
+            reason = "no part of it can be repeated by itself, so its time is not judged"
+            self._add(case.id, Outcome.INCONCLUSIVE, reason, metric=LATENCY)
+        for span in old["spans"]:
+            if span not in new["spans"]:
+                self._add(case.id, Outcome.MISSING, "was timed before, and is not now", span=span)
+        return [Benchmark(case=case.id, span=span, clock=new["clock"]) for span in new["spans"] if span in old["spans"]]
+
+
+def _built(revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Built:
+    """Return a side's answer on a case, or the error that it met."""
+    try:
+        return revisions.build(workers, case, side, examine=True)
+    except (FailedError, UnsupportedHereError) as error:
+        return error
+    except WorkerError as error:
+        raise WorkerError(f"{SIDES[side]}: {error}") from error
+
+
+def _unbuilt(old: Built, new: Built) -> tuple[Outcome, str]:
+    """Return the outcome and the reason of a case that at least one side could not build."""
+    if isinstance(new, FailedError):
+        return Outcome.BROKEN, f"fails now: {new}"
+    if isinstance(new, UnsupportedHereError):
+        if isinstance(old, UnsupportedHereError):
+            return Outcome.SAME, f"unsupported on both sides: {new}"
+        return Outcome.MISSING, f"ran before, and now is unsupported: {new}"
+    return Outcome.NEW, f"runs now, and before did not: {old}"
+
+
+def _unheld(old: Code, new: Code) -> tuple[Outcome, str] | None:
+    """Return the outcome and the reason of a case for which installed code would run in place of a revision's."""
+    (held_before, others_before), (held_now, others_now) = map(_split, (old, new))
+    if lost := held_before & others_now:
+        return Outcome.MISSING, f"{_listed(lost)} lay in the revision before, and now what is installed here would run"
+    if gained := held_now & others_before:
+        reason = f"{_listed(gained)} did not lie in the revision before, where what is installed here would run"
+        return Outcome.NEW, reason
+    if not held_before or not held_now:
+        others = _listed(others_before | others_now)
+        return Outcome.UNJUDGED, f"it runs what is installed here, {others}, and no code of the revisions"
+    return None
+
+
+def _split(code: Code) -> tuple[set[str], set[str]]:
+    """Return the modules that lie in the tree, and those that do not."""
+    held = {module for module, file in code.items() if file is not None}
+    return held, code.keys() - held
+
+
+def _in_words(old: Code, new: Code) -> str:
+    """Return `normed (src/normed/__init__.py)`, with both files where it moved."""
+    files: dict[str, list[str]] = {}
+    for name, file in (*old.items(), *new.items()):
+        files.setdefault(name, []).extend([file] if file else [])
+    return ", ".join(f"{name} ({' → '.join(dict.fromkeys(found))})" for name, found in files.items() if found)
+
+
+def _listed(modules: set[str]) -> str:
+    return ", ".join(sorted(modules))
+
+
+def _exact(built: Mapping[str, Any]) -> Exact:
+    exact = {
+        span: {name: value for name, value in readings.items() if name in METRICS and METRICS[name].exact}
+        for span, readings in built["readings"].items()
+    }
+    return Exact(readings=exact, operators=built["operators"])
+
+
+def _other_meaning(old: Expanded) -> str:
+    return f"the revision before means another case by this name, which is now called {old.id}"
+
+
+def _summary(verdicts: Sequence[Verdict]) -> str:
+    judged = [verdict for verdict in verdicts if verdict.outcome is not Outcome.UNJUDGED]
+    worse = [verdict for verdict in judged if verdict.outcome not in (Outcome.SAME, Outcome.NEW, Outcome.FASTER)]
+    cases = len({verdict.case for verdict in judged})
+    result = f"{len(worse)} to report" if worse else "nothing changed for the worse"
+    return f"exact quantities, memory and operators of {cases} cases, before any timing: {result}"
+
+
+def _requirements(tree: Path) -> Any:
+    with suppress(OSError, tomllib.TOMLDecodeError):
+        content = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))
+        return content.get("project", {}).get("dependencies")
+    return None

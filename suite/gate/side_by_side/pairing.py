@@ -1,0 +1,119 @@
+"""The match of cases between two trees.
+
+Two cases match if their ids are equal, or, where one tree has an axis more than the other, if they agree in every axis
+that both have.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from suite.gate.rules.fingerprint import is_judged_by_seed
+from suite.records.case import Case
+from suite.records.renamed import as_named_now
+
+BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expanded:
+    """A case as a worker composed it."""
+
+    case: Case
+    """The case under its names of today, which its tree may be older than."""
+    settings: Mapping[str, Any]
+    code: Mapping[str, str | None]
+    """Modules that the settings name code of, each with its file in the tree; None for one that lies elsewhere."""
+    called: str | None = None
+    """The id in its own tree, where that is another."""
+
+    @property
+    def id(self) -> str:
+        return self.case.id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """Every case of two trees, once."""
+
+    both: Sequence[tuple[Expanded, Expanded]]
+    redefined: Sequence[tuple[Expanded, Expanded]]
+    """Cases of one id in both trees, which mean different things by it."""
+    gone: Sequence[Expanded]
+    added: Sequence[Expanded]
+
+
+def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
+    """Return the cases of a worker's answer to `expand`."""
+    expanded = []
+    for content in answer["cases"]:
+        settings = content["settings"]
+        called = Case(workload=content["workload"], axes=content["axes"], extras=content["extras"])
+        case = as_named_now(called, settings)
+        old_id = None if case.id == called.id else called.id
+        expanded.append(Expanded(case=case, settings=settings, code=content["code"], called=old_id))
+    return expanded
+
+
+def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
+    """Raise ValueError for a workload that is judged by seed: no step of a run repeats another."""
+    workloads = [expanded.case.workload for expanded in cases]
+    if found := list(filter(is_judged_by_seed, workloads)):
+        raise ValueError(
+            f"sweep must have no case of workload={found[0]}, which is judged by stored records of paired seeds (suite "
+            f"gate --baseline FOLDER --candidate FOLDER) and not side by side; got {sweep!r}"
+        )
+
+
+def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
+    """Sort every case: in both trees, in both with another meaning, only before, or only after."""
+    gone = {old.id: old for old in before}
+    both, added = [], []
+    for new in after:
+        if new.id in gone:
+            both.append((gone.pop(new.id), new))
+        else:
+            added.append(new)
+    for new in [*added]:
+        alike = [old for old in gone.values() if _agree(old.case, new.case)]
+        rivals = [other for other in added if alike and _agree(alike[0].case, other.case)]
+        if len(alike) == len(rivals) == 1:
+            both.append((gone.pop(alike[0].id), new))
+            added.remove(new)
+    by_old_id = {old.called: old for old in gone.values() if old.called}
+    redefined = [(gone.pop(by_old_id[new.id].id), new) for new in added if new.id in by_old_id]
+    added = [new for new in added if new.id not in by_old_id]
+    return Paired(both=both, redefined=redefined, gone=list(gone.values()), added=added)
+
+
+def _agree(old: Case, new: Case) -> bool:
+    """Return whether all axes of one case stand in the other with the same values."""
+    these, those = _pairs(old).items(), _pairs(new).items()
+    return these <= those or those <= these
+
+
+def _pairs(case: Case) -> dict[str, Any]:
+    return {"workload": case.workload, **case.axes, **case.extras}
+
+
+def command_of(case: Case, chosen: Sequence[str] = ()) -> list[str]:
+    """Return the case as a command line that Hydra reads, for a tree whose sweep does not have it.
+
+    `chosen`: settings of the command line that compared the trees. Those of Hydra, such as where it looks for groups,
+    are in no case, and are needed here too.
+    """
+    of_hydra = [setting for setting in chosen if setting.startswith("hydra.")]
+    pairs = _pairs(case).items()
+    return ["-m", *of_hydra, *(f"{name}={_quoted(value)}" for name, value in pairs if value is not None)]
+
+
+def _quoted(value: Any) -> str:
+    """Put a text in quotes, so that `12`, `null` and `1e5` stay texts.
+
+    Hydra reads a backslash in them as itself unless a quote follows.
+    """
+    if isinstance(value, str):
+        escaped = BEFORE_A_QUOTE.sub(lambda found: 2 * found[1] + "\\'" * bool(found[2]), value)
+        return f"'{escaped}'"
+    return str(value).lower() if isinstance(value, bool) else str(value)

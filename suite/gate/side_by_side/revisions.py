@@ -1,0 +1,141 @@
+"""The two trees of a comparison, in a temporary folder, and their workers.
+
+Nothing is ever written into the user's checkout or its .git.
+
+The older one is a clone that shares the user's objects (a worktree would leave an entry behind in .git when the gate is
+killed); the newer one is a copy of the files as they lie in the working tree, committed or not, so that going on with
+the work does not change what is measured.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
+from suite.gate.verdict import Side
+from suite.records.git import git
+
+SIDES = ("before", "after")
+WORKING_TREE = "working tree"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """One revision as files."""
+
+    side: Side
+    folder: Path
+
+
+def repository(start: Path) -> Path:
+    """Return the top of the checkout around a folder. Raises ValueError where there is none, and on Windows."""
+    if sys.platform == "win32":
+        # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
+        raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
+    try:
+        return Path(git(start, "rev-parse", "--show-toplevel"))
+    except subprocess.CalledProcessError as error:
+        complaint = " ".join(os.fsdecode(error.stderr or b"").split())
+        raise ValueError(f"--against needs a git checkout around this folder; git says {complaint!r}") from error
+    except FileNotFoundError as error:
+        raise ValueError("--against needs git, which is not on PATH") from error
+
+
+def resolved(top: Path, revision: str) -> str:
+    """Return the commit that a revision names, as git understands it. Raises ValueError where it names none."""
+    with suppress(subprocess.CalledProcessError):
+        # First as typed: what follows `:/` is a text to look for, to its end.
+        named = git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
+        if not named.startswith("^"):  # so git writes what is to be left out
+            return git(top, "rev-parse", "--verify", "--quiet", f"{named}^{{commit}}")
+    shallow = git(top, "rev-parse", "--is-shallow-repository") == "true"
+    hint = "; this clone is shallow, so fetch more of its history (in a CI checkout: fetch-depth: 0)"
+    raise ValueError(f"against must be a revision that git knows here; got {revision!r}{hint * shallow}")
+
+
+def before(top: Path, revision: str, into: Path) -> Tree:
+    """Clone the repository at a revision. Raises OSError where git cannot read all of it."""
+    commit = resolved(top, revision)
+    folder = into / "before"
+    git(top, "clone", "--quiet", "--shared", "--no-checkout", "--", str(top), str(folder))
+    git(folder, "checkout", "--quiet", "--detach", commit)
+    if gone := git(folder, "ls-files", "--deleted"):  # where an object is damaged, git says so and still ends with 0
+        raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {gone.splitlines()[0]}")
+    return Tree(side=Side(label=revision, commit=commit), folder=folder)
+
+
+def after(top: Path, into: Path) -> Tree:
+    """Copy the working tree: all that git tracks or would, as it lies there now."""
+    folder = into / "after"
+    names = git(top, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate").split("\0")
+    for name in filter(None, names):
+        source, target = top / name, folder / name
+        if source.is_file() or source.is_symlink():  # what is deleted but not yet committed is gone
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    dirty = git(top, "status", "--porcelain") != ""
+    return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkCase:
+    """A case that both revisions have, with the settings that each composed for it."""
+
+    id: str
+    settings: tuple[Mapping[str, Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revisions:
+    """Two trees and the way to start their workers."""
+
+    trees: tuple[Path, Path]
+    worker: Path
+    """The script, from the newer tree."""
+    logs: Path
+    """A folder for whatever the workers print."""
+    slowed: tuple[float, float] = (0.0, 0.0)
+    """Shares by which each side's work is made to take longer; for the self-test."""
+    in_one_process: bool = False
+    """Both sides in one worker, which only identical trees allow; for the self-test."""
+
+    @contextmanager
+    def launched(self) -> Iterator[list[WorkerClient]]:
+        """Start two fresh workers, before and after. Raises WorkerError where one does not start."""
+        with ExitStack() as stack:
+            started = SIDES[:1] if self.in_one_process else SIDES
+            workers = [
+                stack.enter_context(WorkerClient(tree, self.worker, self.logs / f"{side}.log"))
+                for tree, side in zip(self.trees, started, strict=False)
+            ]
+            for side, worker in zip(started, workers, strict=True):
+                try:
+                    worker.greet()
+                except WorkerError as error:
+                    raise WorkerError(f"{side}: {error}") from error
+            yield workers * 2 if self.in_one_process else workers
+
+    def build(
+        self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, examine: bool
+    ) -> Mapping[str, Any]:
+        """Let a side build a case. Raises as WorkerClient.ask."""
+        return workers[side].ask(
+            "build", id=key_of(case.id, side), settings=case.settings[side], examine=examine, slowed=self.slowed[side]
+        )
+
+
+def key_of(case: str, side: int) -> str:
+    """Return the name of a case in a worker, which may hold both sides."""
+    return f"{SIDES[side]} {case}"
+
+
+def worker_of(tree: Path) -> Path:
+    """Return the worker's script that a tree brings, in today's place or an older one, or the installed script."""
+    in_tree = [tree / "suite" / "gate" / place for place in ("side_by_side/worker.py", "worker.py")]
+    return next((path for path in in_tree if path.exists()), Path(__file__).with_name("worker.py"))

@@ -1,0 +1,164 @@
+"""Rounds of samples, one from each side in random order, and the state of the machine meanwhile."""
+
+import os
+import random
+import time
+import typing
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import pyarrow as pa
+import pynvml
+
+from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
+from suite.gate.side_by_side.revisions import SIDES, key_of
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.records.nvml import ShownGpu, find_gpus
+from suite.records.tables import TableFile, schema_of
+
+T = TypeVar("T")
+PRESSURE = Path("/proc/pressure/cpu")
+
+
+class BrokenSampleError(Exception):
+    """A case that can be sampled no more."""
+
+    def __init__(self, case: str, reason: str) -> None:
+        super().__init__(reason)
+        self.case, self.reason = case, reason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """The machine at the end of a round; null where it does not say."""
+
+    launch: int
+    round: int
+    measured_s: float
+    """Measuring time so far, over all launches."""
+    load_1min: float | None
+    cpu_pressure: float | None
+    """Share of the last ten seconds in which somebody waited for a CPU."""
+    stolen_s: float | None
+    """CPU time that the host gave to others, since it started."""
+    gpu_clock_hz: float | None
+    gpu_temperature_c: float | None
+    gpu_event_reasons: int | None
+
+
+def _columns(row: type) -> pa.Schema:
+    """Return a column for each field of a class, in its order."""
+    types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    hints = typing.get_type_hints(row)
+    return schema_of(*((name, types[next(iter(typing.get_args(hint)), hint)]) for name, hint in hints.items()))
+
+
+SAMPLES = TableFile(
+    name="rounds.parquet",
+    rows="samples",
+    columns=_columns(Sample),
+    required=("launch", "round", "case", "span", "arm", "wall_s"),
+)
+SURROUNDINGS = TableFile(
+    name="surroundings.parquet",
+    rows="rounds",
+    columns=_columns(Surroundings),
+    required=("launch", "round", "measured_s"),
+)
+
+
+@dataclass(kw_only=True)
+class Rounds:
+    """All samples, over all launches."""
+
+    order: random.Random
+    samples: list[Sample] = field(default_factory=list)
+    surroundings: list[Surroundings] = field(default_factory=list)
+    measured_s: float = 0.0
+    launches: int = 0
+    _number: int = 0
+    """The next round's number in its launch."""
+
+    def take(self, workers: Sequence[WorkerClient], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
+        """Take more rounds of the launch: each benchmark once a round and side, until the time is over.
+
+        A launch has LEAST_ROUNDS at least. Raises BrokenSampleError; samples taken before are kept.
+        """
+        begun, before_s = time.monotonic(), self.measured_s
+        reads_gpu = any(benchmark.clock == "device" for benchmark in benchmarks)
+        while self._number < LEAST_ROUNDS or time.monotonic() - begun < seconds:
+            for benchmark in self.order.sample(benchmarks, len(benchmarks)):
+                # Both samples of a round or none.
+                self.samples += [
+                    self._sample(workers[side], benchmark, side, position)
+                    for position, side in enumerate(self.order.sample((BEFORE, AFTER), 2))
+                ]
+            self.measured_s = before_s + time.monotonic() - begun
+            self.surroundings.append(look_around(self.launches, self._number, self.measured_s, reads_gpu=reads_gpu))
+            self._number += 1
+
+    def begin_launch(self) -> None:
+        self.launches += 1
+        self._number = 0
+
+    def _sample(self, worker: WorkerClient, benchmark: Benchmark, side: int, position: int) -> Sample:
+        try:
+            answer = worker.ask("sample", id=key_of(benchmark.case, side), span=benchmark.span)
+        except (WorkerError, FailedError, UnsupportedHereError) as error:
+            raise BrokenSampleError(benchmark.case, f"{SIDES[side]}: {error}") from error
+        clocks = ("wall_s", "thread_cpu_s", "process_cpu_s", "involuntary_switches", "calls")
+        return Sample(
+            launch=self.launches,
+            round=self._number,
+            case=benchmark.case,
+            span=benchmark.span,
+            arm=side,
+            position=position,
+            device_s=answer.get("device_s"),
+            **{name: answer[name] for name in clocks},
+        )
+
+
+def look_around(launch: int, number: int, measured_s: float, *, reads_gpu: bool) -> Surroundings:
+    """Read the state of the machine."""
+    clock_hz, temperature_c, reasons = _gpu() if reads_gpu else (None, None, None)
+    return Surroundings(
+        launch=launch,
+        round=number,
+        measured_s=measured_s,
+        load_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        cpu_pressure=_pressure(),
+        stolen_s=getattr(psutil.cpu_times(), "steal", None),
+        gpu_clock_hz=clock_hz,
+        gpu_temperature_c=temperature_c,
+        gpu_event_reasons=reasons,
+    )
+
+
+def _pressure(path: Path = PRESSURE) -> float | None:
+    with suppress(OSError, ValueError, IndexError):
+        return float(path.read_text().split("avg10=")[1].split()[0]) / 100
+    return None
+
+
+def _gpu() -> tuple[float | None, float | None, int | None]:
+    """Read the SM clock, temperature and event reasons of the first readable GPU; None for what it does not say."""
+    readable = find_gpus().readable
+    if not readable:
+        return None, None, None
+    return (
+        _read(lambda gpu: 1e6 * pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM), readable[0]),
+        _read(lambda gpu: float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)), readable[0]),
+        _read(lambda gpu: int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)), readable[0]),
+    )
+
+
+def _read(read: Callable[[Any], T], gpu: ShownGpu) -> T | None:
+    try:
+        return read(gpu.handle)
+    except pynvml.NVMLError:
+        return None

@@ -1,0 +1,171 @@
+"""Cases of two revisions, timed side by side: launch after launch, until each is decided or the time is over."""
+
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from suite.gate.rules.decision import AFTER, BEFORE, LEVEL, Benchmark, Decision, Decisions, Sample, effects_of
+from suite.gate.rules.tolerances import Tolerance, Tolerances
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions
+from suite.gate.side_by_side.rounds import BrokenSampleError, Rounds
+from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.verdict import LATENCY, Outcome, Verdict
+from suite.statistics.launches import Effect
+
+Say = Callable[[str], None]
+LAUNCHES = (2, 2, 4, 6, 8, 8)
+"""Parts of the cap for each launch: two short ones, after which a plain case is decided, then longer ones: each costs a
+start, and with a steady allocator launches of one code differ by little more than their rounds do."""
+INTERIM_ANALYSES = sum(LAUNCHES) // 2
+"""The number of analyses if the whole time is needed."""
+
+
+@dataclass(kw_only=True)
+class TimingComparison:
+    """The timing of some benchmarks and its verdicts."""
+
+    revisions: Revisions
+    cases: Sequence[BenchmarkCase]
+    benchmarks: Sequence[Benchmark]
+    tolerances: Tolerances
+    seconds: float
+    """The cap on measuring time."""
+    seed: int = 0
+    rounds: Rounds = field(init=False)
+    decisions: Decisions = field(init=False)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Cases that failed while they were timed, with the reason."""
+
+    def __post_init__(self) -> None:
+        self.rounds = Rounds(order=random.Random(self.seed))
+        self.decisions = Decisions(benchmarks=list(self.benchmarks), tolerances=self.tolerances, seconds=self.seconds)
+
+    def run(self, say: Say = lambda text: None) -> None:
+        """Start launch after launch until nothing is open."""
+        while self._goes_on:
+            try:
+                with self.revisions.launched() as workers:
+                    self._build(workers)
+                    self.launch(workers, say)
+            except BrokenSampleError as broken:
+                self._leave_out(broken)
+
+    def launch(self, workers: Sequence[WorkerClient], say: Say = lambda text: None) -> None:
+        """Take one launch's rounds and analyse them, with workers that have built everything that is open."""
+        share = LAUNCHES[min(self.rounds.launches, len(LAUNCHES) - 1)] / sum(LAUNCHES)
+        ends_s = self.rounds.measured_s + share * self.seconds
+        self.rounds.begin_launch()
+        while self._goes_on and self.rounds.measured_s < ends_s:
+            try:
+                chunk_s = min(self.seconds / INTERIM_ANALYSES, ends_s - self.rounds.measured_s)
+                self.rounds.take(workers, self.decisions.open, seconds=chunk_s)
+            except BrokenSampleError as broken:
+                self._leave_out(broken)
+                return
+            self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
+        count = len(self.decisions.benchmarks)
+        say(
+            f"{self.rounds.measured_s:.0f} s measured in {self.rounds.launches} launches: "
+            f"{count - len(self.decisions.open)} of {count} timings decided"
+        )
+
+    @property
+    def _goes_on(self) -> bool:
+        return bool(self.decisions.open) and self.rounds.measured_s < self.seconds
+
+    def verdicts(self) -> list[Verdict]:
+        """Return the verdict on each benchmark and on each case that broke."""
+        closed = self.decisions.close(self.rounds.samples)
+        # All at once, as in the analyses: a benchmark by itself would know little of how launches differ.
+        by_wall = effects_of(self.rounds.samples, self.decisions.benchmarks, "wall_s")
+        timed = [
+            self._verdict(benchmark, closed.get(benchmark), by_wall.get(benchmark, (None,))[0])
+            for benchmark in self.decisions.benchmarks
+        ]
+        return timed + [
+            Verdict(case=case, outcome=Outcome.BROKEN, reason=f"failed while it was timed: {reason}")
+            for case, reason in self.broken.items()
+        ]
+
+    def _build(self, workers: Sequence[WorkerClient]) -> None:
+        open_cases = {benchmark.case for benchmark in self.decisions.open}
+        for case in self.cases:
+            for side in (BEFORE, AFTER) if case.id in open_cases else ():
+                try:
+                    self.revisions.build(workers, case, side, examine=False)
+                except (WorkerError, FailedError, UnsupportedHereError) as error:
+                    raise BrokenSampleError(case.id, f"{SIDES[side]}: {error}") from error
+
+    def _leave_out(self, broken: BrokenSampleError) -> None:
+        self.broken[broken.case] = broken.reason
+        self.decisions.benchmarks = [
+            benchmark for benchmark in self.decisions.benchmarks if benchmark.case != broken.case
+        ]
+
+    def _verdict(self, benchmark: Benchmark, decision: Decision | None, by_wall: Effect | None) -> Verdict:
+        tolerance = self.tolerances.tolerance(benchmark.case, benchmark.span, LATENCY)
+        verdict = Verdict(
+            case=benchmark.case,
+            span=benchmark.span,
+            metric=LATENCY,
+            outcome=Outcome.INCONCLUSIVE,
+            reason="too few launches within the time to judge it",
+            clock=benchmark.clock,
+            before=median_s(self.rounds.samples, benchmark, BEFORE),
+            after=median_s(self.rounds.samples, benchmark, AFTER),
+            allowed=1 + tolerance.minimum_effect,
+        )
+        if decision is None:
+            return verdict
+        low, high = decision.effect.bounds(LEVEL)
+        return replace(
+            verdict,
+            outcome=decision.outcome,
+            reason=_sentence(decision.outcome, tolerance, self.rounds.measured_s),
+            ratio=math.exp(decision.effect.estimate),
+            low=math.exp(low),
+            high=math.exp(high),
+            level=LEVEL,
+            rounds=decision.rounds,
+            launches=decision.launches,
+            notes=_disagreement(benchmark, decision.effect, by_wall, tolerance),
+        )
+
+
+def median_s(samples: Sequence[Sample], benchmark: Benchmark, side: int) -> float | None:
+    """Return a side's median time by the judging clock; None without a sample."""
+    values = [
+        getattr(sample, benchmark.column)
+        for sample in samples
+        if (sample.case, sample.span, sample.arm) == (benchmark.case, benchmark.span, side)
+    ]
+    return median(values) if values else None
+
+
+def _disagreement(benchmark: Benchmark, judged: Effect, by_wall: Effect | None, tolerance: Tolerance) -> Sequence[str]:
+    """Note that wall time disagrees with the judging clock, as it does by waiting and lost parallelism."""
+    if benchmark.clock == "wall" or by_wall is None:
+        return []
+    low, high = by_wall.bounds(LEVEL)
+    difference = abs(by_wall.estimate - judged.estimate)
+    if low <= judged.estimate <= high or difference <= math.log1p(tolerance.minimum_effect):
+        return []
+    return [
+        f"wall time says {math.exp(by_wall.estimate) - 1:+.1%} ({math.exp(low) - 1:+.1%} to "
+        f"{math.exp(high) - 1:+.1%}): waiting and lost parallelism are not in {benchmark.clock}"
+    ]
+
+
+def _sentence(outcome: Outcome, tolerance: Tolerance, measured_s: float) -> str:
+    """Return the reason that stands beside the estimate and its interval."""
+    effect, margin = f"{tolerance.minimum_effect:.1%}", f"{tolerance.equivalence_margin:.1%}"
+    sentences: Mapping[Outcome, str] = {
+        Outcome.SLOWER: f"slower by more than the {effect} that is allowed",
+        Outcome.FASTER: f"faster by more than {effect}",
+        Outcome.SAME: f"a change of {margin} is ruled out",
+        Outcome.INCONCLUSIVE: f"after {measured_s:.0f} s noise still hides a change of {margin}: more --seconds, or a "
+        "calmer machine",
+    }
+    return sentences[outcome]

@@ -1,0 +1,342 @@
+"""One side of a comparison: a process that builds the cases of the tree under test and samples them when asked.
+
+Run by path, from the newer of two trees, as `python -P worker.py TREE`: an import then means the tree's package, at its
+top or in its `src/`, or the installed one where the tree holds none, and of each case it is told which. So both sides
+are timed by this very file, and a change of the suite's own clocks does not show as a change of what they time. It
+imports nothing of the suite up here and asks little of it.
+
+It reads requests from its standard input and answers each with a line of JSON: see `PROTOCOL`, which a change of either
+raises. It ends when that pipe closes, in whatever it is.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import PathFinder
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+PROTOCOL = 2
+LEAST_SAMPLE_S = 0.003
+"""Shorter work is done several times a sample: a clock is read to a microsecond."""
+MOST_CALLS = 200
+CLOCKS = ("wall_s", "thread_cpu_s", "process_cpu_s")
+NAMES_CODE = ("_target_", "plan", "shape")
+"""Settings whose value is the dotted name of an object."""
+PLACES = {
+    "compose": ("suite.compose.compose", "suite.commands.run", "suite.run"),
+    "is_left_out": ("suite.compose.sweeps", "suite.commands.run", "suite.run"),
+    "sentence": ("suite.compose.compose", "suite.commands.run", "suite.run"),
+    "job_of": ("suite.run.job", "suite.commands.run", "suite.run"),
+    "locate": ("suite.configuration.files", "suite.configuration"),
+}
+"""Modules in which a tree has what the worker needs, today's first: the tree may be older than this file."""
+
+
+def _of_tree(name: str, default: Any = None) -> Any:
+    """Return an object of the tree under test. Raises AttributeError where it has none and there is no default."""
+    for module in PLACES[name]:
+        with contextlib.suppress(ModuleNotFoundError, AttributeError):
+            return getattr(importlib.import_module(module), name)
+    if default is not None:
+        return default
+    raise AttributeError(f"this tree has no {name!r} in {' or '.join(PLACES[name])}")
+
+
+class UsageError(Exception):
+    """A command line that asks for something the tree does not have."""
+
+
+class RefusedError(Exception):
+    """A case that cannot run here; no fault of the code under test."""
+
+
+def main(tree: str) -> None:
+    sys.path[:0] = [tree, str(Path(tree, "src"))]
+    # Before the finders of editable installs, of which some come first and know the user's checkout alone.
+    sys.meta_path.insert(0, PathFinder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
+    requests = _requests()
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever the tree prints is no answer
+    worker = Worker()
+    _answer(answers, lambda: worker.hello(tree))
+    while (request := requests.get()) is not None:
+        do = getattr(worker, request.pop("do"))
+        _answer(answers, lambda do=do, request=request: do(**request))  # type: ignore[misc]
+
+
+def _requests() -> "queue.SimpleQueue[dict[str, Any] | None]":
+    """Queue the requests as they come.
+
+    A thread waits for them in the kernel, and ends the process when the other end hangs up.
+    """
+    waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in sys.stdin:
+                waiting.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return waiting
+
+
+def _answer(answers: Any, do: Callable[[], dict[str, Any]]) -> None:
+    try:
+        answer = do()
+    except RefusedError as refusal:
+        answer = {"unsupported": str(refusal)}
+    except UsageError as error:
+        answer = {"error": str(error)}
+    except Exception as error:  # the boundary of the process: the parent decides what a failure means
+        traceback.print_exc()
+        answer = {"error": f"{type(error).__name__}: {error}".strip().splitlines()[0]}
+    with contextlib.suppress(BrokenPipeError):
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+class Worker:
+    """The requests of the parent, each the name of a method."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Built] = {}
+        self._tree = Path()
+
+    def hello(self, tree: str) -> dict[str, Any]:
+        import torch
+
+        import suite
+        from suite.records.environment import environment
+
+        torch.set_num_interop_threads(1)
+        self._tree = Path(tree).resolve()
+        is_held = any((self._tree / folder / "suite").is_dir() for folder in ("", "src"))
+        if is_held and _file_in(self._tree, suite.__name__) is None:
+            raise RuntimeError("the tree holds a package `suite`, but another one was imported")
+        return {"protocol": PROTOCOL, "environment": environment()}
+
+    def expand(self, arguments: list[str]) -> dict[str, Any]:
+        """Return the cases that Hydra makes of a command line, each with the settings it would run with."""
+        compose, is_left_out, job_of = map(_of_tree, ("compose", "is_left_out", "job_of"))
+        try:
+            jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
+        except Exception as error:  # an older tree has no words of its own for what Hydra says
+            raise UsageError(_of_tree("sentence", str)(error)) from error
+        unique = {job.case.id: job for job in jobs}
+        return {
+            "cases": [
+                {
+                    "id": id,
+                    "workload": job.case.workload,
+                    "axes": dict(job.case.axes),
+                    "extras": dict(job.case.extras),
+                    "settings": job.settings,
+                    "code": _code_of(job.settings, self._tree),
+                }
+                for id, job in unique.items()
+            ]
+        }
+
+    def build(self, id: str, settings: dict[str, Any], examine: bool, slowed: float) -> dict[str, Any]:
+        """Prepare a case to be sampled. `examine`: check its output too, and tell its exact quantities."""
+        if "_target_" not in settings["workload"]:
+            return _projected(settings) | {"code": _code_of(settings, self._tree)}
+        built = _guarded(lambda: Built(settings, slowed))
+        self._built[id] = built
+        answer: dict[str, Any] = {"spans": list(built.spans), "clock": built.clock}
+        if examine:
+            answer |= _guarded(built.examine)
+            answer["code"] = _code_of(settings, self._tree)  # by now as it was imported
+        return answer
+
+    def sample(self, id: str, span: str) -> dict[str, Any]:
+        return self._built[id].sample(span)
+
+
+class Built:
+    """A prepared case. `slowed` makes each of its spans take that share longer, to try the gate."""
+
+    def __init__(self, settings: Mapping[str, Any], slowed: float) -> None:
+        import torch
+
+        from suite.measure.devices import device_for
+        from suite.measure.meter import Meter
+        from suite.measure.precision import set_matmul_precision
+
+        self._meter = Meter
+        self.workload = _of_tree("locate")(settings["workload"]["_target_"])(settings)
+        plan = self.workload.plan
+        if plan.refusal is not None:
+            raise RefusedError(plan.refusal)
+        torch.set_num_threads(plan.threads)
+        torch.manual_seed(settings["seed"])
+        self.device = device_for(plan.device, plan.threads)
+        self.device.require()
+        set_matmul_precision(settings.get("matmul_precision"))
+        self.workload.prepare()
+        self._slowed = slowed
+        self.clock = "device" if plan.device != "cpu" else _cpu_clock(plan.threads)
+        self._sampled: Callable[[str], Iterator[dict[str, float]]]
+        if self.clock == "device":
+            ceilings = self.device.ceilings(getattr(torch, plan.dtype))
+            self._timed = self.device.timed(self.workload, ceilings)
+            self.spans = tuple(self._timed.works)
+            self._sampled = self._by_device
+        else:
+            self._parts = self.workload.parts()
+            self.spans = tuple(self._parts)
+            self._sampled = self._by_cpu
+
+    def examine(self) -> dict[str, Any]:
+        """Return the constants of every run: closed forms, counted bytes, the allocator's peak, the operators."""
+        list(self.workload.check())  # a generator checks nothing until it is asked
+        readings = [*self.workload.constants()]
+        watcher = self.device.watcher()
+        profiled = self._meter(watcher)
+        self.workload.step(self._meter())
+        self.workload.step(profiled)
+        readings += profiled.readings
+        exact: dict[str, dict[str, float]] = {}
+        for reading in readings:
+            exact.setdefault(reading.span, {})[reading.metric] = reading.value
+        spans = [reading.span for reading in profiled.readings]
+        ran = watcher.seen().get("operators", [])
+        return {"readings": exact, "operators": dict(zip(spans, map(list, ran), strict=True))}
+
+    def sample(self, span: str) -> dict[str, Any]:
+        """Return medians over LEAST_SAMPLE_S of calls, after one that finds the other side's data in the caches."""
+        taken = self._sampled(span)
+        next(taken)
+        begun = time.perf_counter()
+        calls = [next(taken)]
+        while time.perf_counter() - begun < LEAST_SAMPLE_S and len(calls) < MOST_CALLS:
+            calls.append(next(taken))
+        clocks = {name: median(call[name] for call in calls) for name in calls[0] if name != "involuntary_switches"}
+        return {
+            **clocks,
+            "involuntary_switches": sum(call["involuntary_switches"] for call in calls),
+            "calls": len(calls),
+        }
+
+    def _by_cpu(self, span: str) -> Iterator[dict[str, float]]:
+        work = self._parts[span]
+        while True:
+            switches = _involuntary_switches()
+            process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
+            work()
+            if self._slowed:
+                until = time.thread_time() + self._slowed * (time.thread_time() - thread)
+                while time.thread_time() < until:
+                    pass
+            wall_s = time.perf_counter() - wall
+            thread_cpu_s, process_cpu_s = time.thread_time() - thread, time.process_time() - process
+            yield {
+                "wall_s": wall_s,
+                "thread_cpu_s": thread_cpu_s,
+                "process_cpu_s": process_cpu_s,
+                "involuntary_switches": _involuntary_switches() - switches,
+            }
+
+    def _by_device(self, span: str) -> Iterator[dict[str, float]]:
+        """Time a span by the device's own events, with the tree's clock for them; a step does every span."""
+        while True:
+            meter = self._meter(*self._timed.probes)
+            self._timed.step(meter)
+            for reading in meter.readings:
+                if reading.span == span and reading.metric == "latency_s":
+                    yield {
+                        "device_s": reading.value,
+                        **{name: getattr(reading, name) or 0.0 for name in CLOCKS},
+                        "involuntary_switches": reading.involuntary_switches or 0,
+                    }
+
+
+def _projected(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the closed forms of a case that names no code to run; no clock judges it."""
+    plan = _of_tree("locate")(settings["workload"]["plan"])(settings)
+    if plan.refusal is not None:
+        raise RefusedError(plan.refusal)
+    return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}}
+
+
+def _code_of(settings: Mapping[str, Any], tree: Path) -> dict[str, str | None]:
+    """Return each module that the settings name code of, and its file in the tree; None for one found elsewhere.
+
+    All of the suite counts as one module. `tree`: a path without links.
+    """
+    modules = {name.rpartition(".")[0] for name in _named_code(settings)}
+    names = {"suite" if module.partition(".")[0] == "suite" else module for module in modules}
+    return {name: _file_in(tree, name) for name in sorted(names)}
+
+
+def _named_code(settings: Any) -> Iterator[str]:
+    if isinstance(settings, Mapping):
+        for key, value in settings.items():
+            if key in NAMES_CODE and isinstance(value, str) and "." in value:
+                yield value
+            yield from _named_code(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from _named_code(value)
+
+
+def _file_in(tree: Path, module: str) -> str | None:
+    """Return the module's file, relative to the tree; None where it lies elsewhere.
+
+    A relative `__file__`, as torch.ops has one, would lie in every tree, since each is a worker's own folder.
+    """
+    file = getattr(sys.modules.get(module), "__file__", None) or _found(module)
+    if not isinstance(file, str) or not Path(file).is_absolute():
+        return None
+    path = Path(file).resolve()
+    return path.relative_to(tree).as_posix() if path.is_relative_to(tree) else None
+
+
+def _found(module: str) -> str | None:
+    """Find the file that an import would run, without running any; its package's where it has none of its own."""
+    file, folders, name = None, sys.path, ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, folders)
+        if spec is None:
+            break
+        file, folders = spec.origin or file, spec.submodule_search_locations or []
+    return file
+
+
+def _guarded(work: Callable[[], Any]) -> Any:
+    """Do some work of the tree. Raises RefusedError for what it refuses, and not for what fails in it."""
+    from suite.measure.workload import UnsupportedError
+
+    try:
+        return work()
+    except UnsupportedError as refusal:
+        raise RefusedError(str(refusal)) from refusal
+
+
+def _cpu_clock(threads: int) -> str:
+    """Return the clock for a number of threads: one thread's own CPU time, or that of all of them."""
+    return "thread_cpu" if threads == 1 else "process_cpu"
+
+
+def _involuntary_switches() -> int:
+    """Count how often the scheduler took the CPU from this thread so far; on macOS from the process."""
+    import resource  # Windows has none, and judges stored records all the same
+
+    return resource.getrusage(getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)).ru_nivcsw
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

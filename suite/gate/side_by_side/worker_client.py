@@ -1,0 +1,167 @@
+"""The parent's end of a worker: a request goes out, an answer comes back, and a death is an answer too."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from suite.gate.side_by_side.worker import PROTOCOL
+
+LONGEST_ANSWER_S = 600.0
+LONGEST_COMPLAINT, LONGEST_LINE = 600, 80
+MOST_AT_ONCE_BYTES = 1 << 16
+STEADY_ALLOCATOR = {
+    # glibc adapts its thresholds to what was freed before, so that one process may return a buffer to the system at
+    # every step, and fault it in again, and the next keep it: seen to make launches of one code differ by 16 %.
+    "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+    # Large pages where the system lets a program ask: which small ones a process gets decides what its caches evict.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+}
+"""Settings for both sides alike, where the user has not said otherwise. Other C libraries ignore them."""
+
+
+class WorkerError(Exception):
+    """A worker that answers no more; the message says why."""
+
+
+class UnsupportedHereError(Exception):
+    """A case that cannot run here, as it says itself."""
+
+
+class FailedError(Exception):
+    """A case that failed; its worker lives on."""
+
+
+class WorkerClient:
+    """A worker for one tree. Use as a context manager: its end is the worker's."""
+
+    def __init__(self, tree: Path, worker: Path, log: Path) -> None:
+        """Start it. `greet` waits for its first answer, `hello`, so that two can start at once.
+
+        `worker`: the script, from the newer tree. `log`: a file for whatever it prints.
+        """
+        self._log = log
+        with log.open("wb") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(worker), str(tree)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                cwd=tree,
+                env={**STEADY_ALLOCATOR, **os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+                # A Ctrl-C is for the parent, which then closes the pipe.
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> "WorkerClient":
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Hang up, which ends the worker whatever it is doing."""
+        with suppress(OSError):
+            self._pipe(self._process.stdin).close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=2)
+        self._process.kill()
+        self._process.wait()
+        self._pipe(self._process.stdout).close()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def greet(self) -> Mapping[str, Any]:
+        """Return what the worker says of itself. Raises WorkerError where it does not start or speaks otherwise."""
+        hello = self._received()
+        if "error" in hello:
+            raise WorkerError(f"the worker cannot start: {hello['error']}")
+        if hello.get("protocol") != PROTOCOL:
+            raise WorkerError(f"the worker speaks protocol {hello.get('protocol')!r}, this gate {PROTOCOL}")
+        return hello
+
+    def ask(self, do: str, **arguments: Any) -> Mapping[str, Any]:
+        """Send a request and return the answer.
+
+        Raises UnsupportedHereError or FailedError for what the worker says of a case, WorkerError when it is gone.
+        """
+        self.begin(do, **arguments)
+        return self.answer()
+
+    def begin(self, do: str, **arguments: Any) -> None:
+        """Send a request alone, so that both workers can be busy at once with what is not timed."""
+        try:
+            stdin = self._pipe(self._process.stdin)
+            stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+            stdin.flush()
+        except OSError as error:
+            raise WorkerError(self._death()) from error
+
+    def answer(self) -> Mapping[str, Any]:
+        """Return the answer to the request that `begin` sent."""
+        answer = self._received()
+        if "unsupported" in answer:
+            raise UnsupportedHereError(answer["unsupported"])
+        if "error" in answer:
+            raise FailedError(answer["error"])
+        return answer
+
+    def _received(self) -> dict[str, Any]:
+        line = self._line()
+        if not line.endswith(b"\n"):
+            raise WorkerError(self._death())
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):  # the worker is the newer tree's, which may say anything
+            self._process.kill()
+            raise WorkerError(
+                f"the worker's answer is no JSON object: {line[:LONGEST_LINE].decode(errors='replace')!r}"
+            )
+        return answer
+
+    def _line(self) -> bytes:
+        """Return its output up to the end of a line, or to its own end, as where it stops within an answer."""
+        descriptor, received = self._pipe(self._process.stdout).fileno(), b""
+        until_s = time.monotonic() + LONGEST_ANSWER_S
+        while not received.endswith(b"\n"):
+            if not select.select([descriptor], [], [], max(0.0, until_s - time.monotonic()))[0]:
+                how = " and is stopped, as by SIGSTOP" if self._is_stopped() else ""
+                self._process.kill()  # what it answers later would be taken for the answer to something else
+                raise WorkerError(f"the worker did not answer within {LONGEST_ANSWER_S:g} s{how}")
+            part = os.read(descriptor, MOST_AT_ONCE_BYTES)
+            if not part:
+                break
+            received += part
+        return received
+
+    def _is_stopped(self) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
+        return False
+
+    def _death(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        code = self._process.returncode
+        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        complaint = self._log.read_text(errors="replace").strip()[-LONGEST_COMPLAINT:]
+        return f"the worker {how}{': ' + complaint if complaint else ''}"
+
+    @staticmethod
+    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+        assert pipe is not None
+        return pipe

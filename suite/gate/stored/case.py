@@ -1,0 +1,222 @@
+"""One case's stored runs and its new ones: verdicts that stand at once, and times that are left to be tested.
+
+A time that was measured at another hour has lost its pairing: on one busy machine, CPU time without interleaving failed
+identical code in 6 of 8 runs. So each stored run counts as one draw, whatever the number of its steps, and the
+candidate as one more: it is slower only where it lies outside what a further run of the old code would give.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from suite.gate.rules.exact import exact_of_record, judge_exact
+from suite.gate.rules.fingerprint import changed_settings, differences, surroundings
+from suite.gate.rules.multiple_testing import Change
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.verdict import LATENCY, Outcome, Verdict
+from suite.records.metrics import METRICS
+from suite.records.numbers import seconds
+from suite.records.record import Record, Status
+
+BASELINE, CANDIDATE = "baseline", "candidate"
+ALWAYS_BAD = (Status.FAILED, Status.INCORRECT, Status.OUT_OF_MEMORY)
+"""They stay bad when the same code succeeds in another run: what comes and goes is not sound."""
+FEWEST_RUNS = 5
+"""Student's t at 99 % is 32 with two runs, 7.0 with three and 3.7 with five: with fewer, the interval says little."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A stored record and its place."""
+
+    record: Record
+    name: str
+    """Its folder, below the one that was given: never an absolute path."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Verdicts that stand, and quantities that are tested together with those of all other cases."""
+
+    verdicts: Sequence[Verdict] = ()
+    tested: Sequence[Change] = ()
+    pairs: Sequence[tuple[Record, Record]] = ()
+    """The stored and the new records whose quantities were really compared."""
+    differences: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Facts of their surroundings that differ."""
+
+
+def compare_times(case: str, span: str, stored_s: Sequence[float], candidate_s: Sequence[float], clock: str) -> Change:
+    """Compare the median of the candidate's runs with the geometric mean of the stored ones, all above zero.
+
+    The candidate's runs count as one draw however many they are: they were made together, and share their hour.
+    """
+    logs = np.log(np.asarray(stored_s, dtype=float))
+    before_s, after_s = float(np.exp(logs.mean())), float(np.median(candidate_s))
+    return Change(
+        case=case,
+        span=span,
+        metric=LATENCY,
+        before=before_s,
+        after=after_s,
+        shift=math.log(after_s / before_s),
+        # Of a prediction: of one further run, about the mean of the stored ones.
+        error=float(logs.std(ddof=1)) * math.sqrt(1 + 1 / len(logs)),
+        freedom=len(logs) - 1,
+        values=f"{seconds(before_s)} in {len(logs)} stored runs, {seconds(after_s)} now",
+        runs="stored runs",
+        signed_margin=False,
+        launches=len(logs),
+        clock=clock,
+    )
+
+
+def judge_case(case: str, old: Sequence[Run], new: Sequence[Run], tolerances: Tolerances) -> Found:
+    """Judge a case. Both sides are oldest first; one of them may be empty."""
+    new = counting(new)
+    broken = [*unsound(case, BASELINE, old), *unsound(case, CANDIDATE, new)]
+    if broken:
+        return Found(verdicts=broken)
+    if not ran(old) or not ran(new):
+        return Found(verdicts=[presence(case, old, new)])
+    return _judge_pair(case, ok_records(old), ok_records(new), tolerances)
+
+
+def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], tolerances: Tolerances) -> Found:
+    """Judge the newest record by the newest stored one, if possible one that times may be compared with."""
+    after = new[-1]
+    usable = [record for record in old if not obstacles(record, after)]
+    before = usable[-1] if usable else old[-1]
+    in_the_way = obstacles(before, after)
+    try:
+        exact = judge_exact(case, exact_of_record(before), exact_of_record(after), tolerances)
+    except ValueError as error:
+        return Found(verdicts=[Verdict(case=case, outcome=Outcome.BROKEN, reason=str(error))])
+    exact = [replace(verdict, notes=[*verdict.notes, *in_the_way]) for verdict in exact]
+    times = list(_judge_times(case, usable, before, new, in_the_way))
+    comparisons = [time for time in times if isinstance(time, Change)]
+    verdicts = [*exact, *(time for time in times if isinstance(time, Verdict))]
+    if not verdicts and not comparisons:
+        verdicts = [Verdict(case=case, outcome=Outcome.BROKEN, reason="neither run holds anything that can be judged")]
+    return Found(
+        verdicts=verdicts,
+        tested=comparisons,
+        pairs=[(before, after)] if exact or comparisons else [],
+        differences=differences(surroundings(before), surroundings(after))[1],
+    )
+
+
+def _judge_times(
+    case: str, usable: Sequence[Record], before: Record, new: Sequence[Record], in_the_way: Sequence[str]
+) -> Iterator[Verdict | Change]:
+    """Yield verdicts on spans that only one side has timed, then comparisons of the others, or why there is none."""
+    old_s, new_s = medians_s(before), medians_s(new[-1])
+
+    def verdict(outcome: Outcome, reason: str, span: str = "") -> Verdict:
+        was, now = old_s.get(span), new_s.get(span)
+        return Verdict(case=case, span=span, metric=LATENCY, outcome=outcome, reason=reason, before=was, after=now)
+
+    for span in [span for span in old_s if span not in new_s]:
+        yield verdict(Outcome.MISSING, "is no longer timed", span)
+    for span in [span for span in new_s if span not in old_s]:
+        yield verdict(Outcome.NEW, "was not timed before", span)
+    shared = [span for span in new_s if span in old_s]
+    stored = {timings(record): record for record in usable if timings(record)}  # a run that was copied counts once
+    if not shared:
+        return
+    if in_the_way:
+        yield verdict(Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(in_the_way)}")
+    elif any(timings(record) in stored for record in new):
+        yield verdict(Outcome.INCOMPARABLE, "the candidate is a stored run, to the last digit: nothing new was timed")
+    else:
+        clock = str(new[-1].provenance.get("clock") or "")
+        stored_medians, new_medians = ([medians_s(record) for record in side] for side in (stored.values(), new))
+        for span in shared:
+            drawn = [medians[span] for medians in stored_medians if span in medians]
+            if len(drawn) < FEWEST_RUNS:
+                reason = f"time needs {FEWEST_RUNS} stored runs of this case on this machine; there are {len(drawn)}"
+                yield verdict(Outcome.INCONCLUSIVE, reason, span)
+            else:
+                now = [medians[span] for medians in new_medians if span in medians]
+                yield compare_times(case, span, drawn, now, clock)
+
+
+def medians_s(record: Record) -> dict[str, float]:
+    """Return a record's median time of each span: one draw, since the steps of one run share its conditions."""
+    by_span: dict[str, list[float]] = {}
+    for reading in record.readings:
+        if reading.metric == LATENCY:
+            by_span.setdefault(reading.span, []).append(reading.value)
+    return {span: float(np.median(values)) for span, values in by_span.items()}
+
+
+def timings(record: Record) -> tuple[float, ...]:
+    """Return every time in a record, which no two real runs share."""
+    return tuple(reading.value for reading in record.readings if reading.metric == LATENCY)
+
+
+def obstacles(before: Record, after: Record) -> list[str]:
+    """Return why times of these two cannot be compared, a sentence each."""
+    return [*changed_conditions(before, after), *differences(surroundings(before), surroundings(after))[0]]
+
+
+def changed_conditions(before: Record, after: Record) -> list[str]:
+    """Return why nothing noisy of these two can be compared, wherever they ran."""
+    changed = changed_settings(before.settings, after.settings)
+    kinds = [] if before.evidence is after.evidence else [f"evidence: {before.evidence} before, {after.evidence} now"]
+    return [*([f"settings changed: {', '.join(changed)}"] if changed else []), *kinds]
+
+
+def counting(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs of a candidate that count: the newest and its repeats, by the same code on the same machine."""
+    return [run for run in runs if run.record.run_key == runs[-1].record.run_key]
+
+
+def ok_records(runs: Sequence[Run]) -> list[Record]:
+    return [run.record for run in runs if run.record.status is Status.OK]
+
+
+def ran(runs: Sequence[Run]) -> bool:
+    return bool(runs) and runs[-1].record.status is Status.OK
+
+
+def bad_run(runs: Sequence[Run]) -> Run | None:
+    """Return a run that is not sound, the newest first.
+
+    An interrupted one counts only where no later run took its place.
+    """
+    if runs and runs[-1].record.status is Status.INTERRUPTED:
+        return runs[-1]
+    return next((run for run in reversed(runs) if run.record.status in ALWAYS_BAD), None)
+
+
+def unsound(case: str, role: str, runs: Sequence[Run]) -> Iterator[Verdict]:
+    """Yield a verdict on a run that failed, and on readings that no comparison can use."""
+    bad = bad_run(runs)
+    if bad is not None:
+        reason = f"{role} run {bad.name} is {bad.record.status}: {bad.record.reason or 'no reason is given'}"
+        yield Verdict(case=case, outcome=Outcome.BROKEN, reason=reason)
+    for run in runs:
+        for reading in run.record.readings if run.record.status is Status.OK else ():
+            is_impossible = reading.metric == LATENCY and reading.value <= 0
+            if reading.metric in METRICS and (is_impossible or not math.isfinite(reading.value)):
+                reason = f"{role} run {run.name} holds {reading.value!r}, which cannot be compared"
+                yield Verdict(
+                    case=case, span=reading.span, metric=reading.metric, outcome=Outcome.BROKEN, reason=reason
+                )
+                break
+
+
+def presence(case: str, old: Sequence[Run], new: Sequence[Run]) -> Verdict:
+    """Return the verdict on a case of which a side has no run, or only one that was refused as unsupported."""
+    if not ran(old) and not ran(new) and old and new:
+        reason = f"unsupported on both sides, so nothing was compared: {new[-1].record.reason or 'no reason is given'}"
+        return Verdict(case=case, outcome=Outcome.SAME, reason=reason)
+    if new and not ran(old):
+        reason = f"{'unsupported' if old else 'not'} in the baseline, so there is nothing to compare with"
+        return Verdict(case=case, outcome=Outcome.NEW, reason=reason)
+    gone = f"now unsupported: {new[-1].record.reason}" if new else "there is no run of it in the candidate"
+    return Verdict(case=case, outcome=Outcome.MISSING, reason=f"it is in the baseline, and {gone}")

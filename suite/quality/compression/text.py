@@ -1,0 +1,141 @@
+"""The text that a model reads: plays cut into windows, their words by frequency, and the tokens that belong to them.
+
+A word is a run of letters, apostrophes within it included, in lower case: `lov'd`, `tis`; what stands on either side of
+a hyphen is a word of its own. Its frequency is counted in other plays than those that are read. Punctuation and line
+ends are no words, nor is the name of a speaker, which heads a paragraph: it is known from before and is no speech. A
+name that heads fewer than LEAST_SPEECHES paragraphs of a play is taken for words.
+"""
+
+import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol, TypeVar
+
+from suite.lm.shakespeare import Play
+from suite.measure.workload import UnsupportedError
+
+T = TypeVar("T")
+
+FREQUENT, COMMON, RARE, OTHER = "frequent", "common", "rare", "other"
+CLASSES = (FREQUENT, COMMON, RARE, OTHER)
+FREQUENT_SHARE, COMMON_SHARE = 0.5, 0.4
+"""Shares of all running words: the most frequent words make up the first, the next ones the second; words that are
+left, or never occur there, are rare."""
+LEAST_SPEECHES = 3
+LONGEST_NAME = 40
+"""Characters of a speaker's name, at most."""
+NO_WORD = -1
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_FIRST_LINE = re.compile(rf"(?:^|(?<=\n))[ \t]*\n([^\n]{{1,{LONGEST_NAME}}})\n(?=[ \t]*\S)")
+
+Span = tuple[int, int]
+"""Indices of a text's characters, from and up to."""
+
+
+def words_in(text: str) -> list[Span]:
+    """Return all words but those of speakers' names, in order."""
+    speakers = speakers_in(text)
+    ends = [end for _, end in speakers]
+
+    def is_of_a_speaker(span: Span) -> bool:
+        place = bisect_right(ends, span[0])
+        return place < len(ends) and speakers[place][0] <= span[0]
+
+    return [found.span() for found in _WORD.finditer(text) if not is_of_a_speaker(found.span())]
+
+
+def speakers_in(text: str) -> list[Span]:
+    """Return short first lines of paragraphs that go on, where the same one stands there often enough."""
+    lines = [found.span(1) for found in _FIRST_LINE.finditer(text)]
+    counts = Counter(text[slice(*span)].strip() for span in lines)
+    return [span for span in lines if counts[text[slice(*span)].strip()] >= LEAST_SPEECHES]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frequencies:
+    frequent: frozenset[str]
+    common: frozenset[str]
+
+    @classmethod
+    def in_texts(cls, texts: Iterable[str]) -> "Frequencies":
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(text[slice(*span)].lower() for span in words_in(text))
+        classes: dict[str, list[str]] = {FREQUENT: [], COMMON: [], RARE: []}
+        running = 0
+        for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+            share = running / counts.total()
+            place = FREQUENT if share < FREQUENT_SHARE else COMMON if share < FREQUENT_SHARE + COMMON_SHARE else RARE
+            classes[place].append(word)
+            running += count
+        return cls(frequent=frozenset(classes[FREQUENT]), common=frozenset(classes[COMMON]))
+
+    def class_of(self, word: str) -> str:
+        word = word.lower()
+        return FREQUENT if word in self.frequent else COMMON if word in self.common else RARE
+
+
+def words_of_tokens(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
+    """Return for each token the number of its word: the first that its characters touch, or NO_WORD."""
+    begins, ends = [begin for begin, _ in words], [end for _, end in words]
+
+    def number(place: Span) -> int:
+        first = bisect_right(ends, place[0])
+        return first if first < bisect_left(begins, place[1]) else NO_WORD
+
+    return [number(place) for place in places]
+
+
+class Tokens(Protocol):
+    """See suite.lm.checkpoint.tokenizer.CheckpointTokenizer."""
+
+    def encode_with_places(self, text: str) -> tuple[list[int], list[Span]]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    ids: Sequence[int]
+    classes: Sequence[str]
+    """Classes of all tokens but the first, which is given."""
+    words: Mapping[str, int]
+    """Number of words of each class."""
+
+
+def whole_windows(ids: Sequence[T], length: int) -> list[Sequence[T]]:
+    """Cut windows from the beginning on, and drop the rest at the end."""
+    bounds = range(0, len(ids) + 1, length)
+    return [ids[begin:end] for begin, end in pairwise(bounds)]
+
+
+def evenly(windows: Sequence[T], count: int, setting: str) -> list[T]:
+    """Return `count` of the windows, evenly spread. Raises UnsupportedError, naming the setting, where there are
+    fewer."""
+    if count > len(windows):
+        raise UnsupportedError(f"{setting}={count} is more than the {len(windows)} windows that the plays have")
+    return [windows[int((number + 0.5) * len(windows) / count)] for number in range(count)]
+
+
+def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies, length: int) -> list[Window]:
+    """Return all whole windows of the plays, one play after the other."""
+    found: list[Window] = []
+    for play in plays:
+        ids, places = tokens.encode_with_places(play.text)
+        words = words_in(play.text)
+        numbers = words_of_tokens(words, places)
+        classes = [frequencies.class_of(play.text[slice(*span)]) for span in words]
+        counts = Counter(numbers)
+        cut = zip(whole_windows(ids, length), whole_windows(numbers, length), strict=True)
+        found += [_window(part, of_part, classes, counts) for part, of_part in cut]
+    return found
+
+
+def _window(ids: Sequence[int], numbers: Sequence[int], classes: Sequence[str], counts: Mapping[int, int]) -> Window:
+    """Return a window. A word that it cuts, or whose first token is given, is none: its tokens are of class `other`."""
+    here = Counter(numbers[1:])
+    whole = {number for number in here if number != NO_WORD and here[number] == counts[number]}
+    of_tokens = [classes[number] if number in whole else OTHER for number in numbers[1:]]
+    words = Counter(classes[number] for number in whole)
+    return Window(ids=ids, classes=of_tokens, words={name: words[name] for name in CLASSES})

@@ -1,0 +1,64 @@
+"""Advantage estimators, policy losses and stages by name: a file of this package, or a dotted name of another's.
+
+No torch here, so that the parent can check a name before a worker starts: loading one brings torch.
+"""
+
+import functools
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from suite.configuration.files import locate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registry:
+    """A folder of this package whose files each have one function of the same name."""
+
+    folder: str
+    function: str
+    setting: str
+    """The setting's name in a refusal."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The files whose names differ from the values of the setting, which records hold: file by value."""
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """All names, sorted."""
+        files = {path.stem for path in (Path(__file__).parent / self.folder).glob("*.py")} - {"__init__"}
+        return tuple(sorted(files - set(self.files.values()) | set(self.files)))
+
+    def module(self, name: str) -> str:
+        return f"suite.rl.{self.folder}.{self.files.get(name, name)}"
+
+    def check(self, name: Any) -> None:
+        """Raise ValueError for a name that `load` would not find, without loading it. Only the package of a dotted name
+        is looked for."""
+        package, dot, _ = name.partition(".") if isinstance(name, str) else ("", "", "")
+        found = bool(package) and importlib.util.find_spec(package) is not None if dot else name in self.names
+        if not found:
+            raise ValueError(
+                f"{self.setting} must be one of {', '.join(self.names)}, or the dotted name of a function in an "
+                f"installed package; got {name!r}"
+            )
+
+    def load(self, name: str) -> Any:
+        """Return the function of the file of this name, or the one behind a dotted name. Raise ValueError, naming the
+        choices, where there is none."""
+        self.check(name)
+        return locate(name if "." in name else f"{self.module(name)}.{self.function}")
+
+
+ESTIMATORS = Registry(folder="estimators", function="advantages", setting="adv_estimator")
+"""Each is a suite.rl.advantages.Estimator."""
+POLICY_LOSSES = Registry(folder="policy_losses", function="token_losses", setting="policy_loss")
+"""Each is a suite.rl.losses.PolicyLoss."""
+STAGES = Registry(
+    folder="stages",
+    function="begin",
+    setting="the kind of a stage",
+    files={"own": "rejection_sampling", "corpus": "continued_pretraining"},
+)
+"""Each is a suite.rl.stage.BeginStage."""

@@ -1,0 +1,125 @@
+"""Differences and values in words."""
+
+from dataclasses import replace
+
+import pytest
+
+from suite.gate.output.sentences import (
+    accept_command,
+    advice,
+    change,
+    compared,
+    differences,
+    facts,
+    settings_of,
+    shared_settings,
+    short_names,
+    values,
+)
+from suite.gate.verdict import Outcome, Side
+from tests.gate.judgements import case_id, exact, judgement, timing, whole
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "text"),
+    [
+        (1.052, 1.041, 1.063, "+5.2 % (4.1 to 6.3)"),
+        (0.95, 0.94, 0.96, "-5.0 % (-6.0 to -4.0)"),
+        (1.0, 0.99, 1.01, "+0.0 % (-1.0 to 1.0)"),
+        (1.0001, None, None, "+0.01 %"),
+        (25.0, 20.0, 31.0, "25× (20× to 31×)"),
+        (float("inf"), None, None, ""),
+        (None, None, None, ""),
+    ],
+)
+def test_a_change_is_a_percentage_with_its_interval(ratio, low, high, text):
+    assert change(replace(timing(), ratio=ratio, low=low, high=high)) == text
+
+
+def test_values_have_their_unit_and_enough_digits_to_differ():
+    assert values(timing(ratio=1.1)) == ("1.50 ms", "1.65 ms")
+    assert values(exact()) == ("24.0 KiB", "30.0 KiB")
+    assert values(exact(before=1e9, after=1e9 + 1)) == ("1,000,000,000.0", "1,000,000,001.0")
+    assert values(whole()) == ("–", "–")
+
+
+def test_the_comparison_names_both_sides_and_uncommitted_work():
+    assert compared(judgement()) == (
+        "working tree (89abcde, with uncommitted changes) against main (0123456), measured side by side"
+    )
+    plain = judgement(before=Side(label="0123456789", commit="0123456789abcdef"), after=Side(label="b"), form="stored")
+    assert compared(plain) == "b against 0123456789, from stored records"
+
+
+def test_facts_are_told_as_far_as_they_are_known_and_plain():
+    told = facts(judgement(timing(rounds=8), timing(rounds=64), facts={"clock": "wall", "floor": {"odd": 1}}))
+    assert told == ["clock wall", "rounds 8 to 64"]
+    assert facts(judgement(facts={"seconds": 12.3456, "launches": 10**400}))[-1] == "seconds 12.3"
+
+
+def test_a_difference_has_a_dash_where_a_side_is_not_known():
+    assert differences(judgement(differences={"torch": ["2.13"], "gpu": []})) == [
+        ("torch", "2.13", "–"),
+        ("gpu", "–", "–"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said", "words"),
+    [
+        ([timing(Outcome.SLOWER)], {"interrupted": True}, "cut short"),
+        ([], {}, "Nothing was judged"),
+        ([whole(Outcome.NEW)], {}, "Nothing was judged"),
+        ([whole(Outcome.MISSING), timing(Outcome.SLOWER)], {}, "Mend"),
+        ([timing(Outcome.SLOWER), whole(Outcome.INCOMPARABLE)], {}, "To let a case pass"),
+        ([whole(Outcome.INCOMPARABLE), timing(Outcome.INCONCLUSIVE)], {}, "on one machine"),
+        ([timing(Outcome.INCONCLUSIVE)], {}, "--seconds"),
+        ([timing(Outcome.INCONCLUSIVE)], {"form": "stored"}, "--against"),
+        ([timing()], {}, "Nothing to do"),
+    ],
+)
+def test_the_advice_is_for_the_worst_that_was_found(verdicts, said, words):
+    assert words in advice(judgement(*verdicts, **said))
+
+
+def test_the_accept_command_quotes_the_worst_case_for_a_shell():
+    verdicts = [timing(Outcome.INCONCLUSIVE), timing(Outcome.SLOWER, case="it's"), timing(Outcome.SLOWER)]
+    assert accept_command(verdicts).startswith("""suite gate accept 'it'"'"'s' --reason""")
+    assert accept_command([timing(case=case_id())]) == ""
+
+
+def test_a_short_name_has_the_settings_that_differ():
+    mla, gqa = case_id(), case_id(attention="gqa", seq_len=4096)
+    assert short_names([mla, gqa]) == {mla: "mla seq_len=2048", gqa: "gqa seq_len=4096"}
+
+
+def test_shared_settings_are_said_once_if_they_apply():
+    shared = shared_settings([case_id(), case_id(attention="gqa")])
+    assert shared.startswith("workload=attention geometry=deepseek-v2-lite match=heads phase=decode seq_len=2048")
+    assert "null" not in shared
+    assert "mla" not in shared
+
+
+def test_a_single_case_is_called_by_its_workload_and_first_axis():
+    assert list(short_names([case_id()]).values()) == ["attention mla"]
+
+
+def test_the_name_of_a_test_is_kept_whole_and_is_no_setting():
+    test = "tests/benchmarks/test_a.py::test_speed[n=3]"
+    assert settings_of(test) == {}
+    assert short_names([test, case_id()])[test] == test
+    assert shared_settings([test, case_id()]) == ""
+
+
+def test_a_setting_that_only_one_case_has_tells_it_apart():
+    plain, seeded = case_id(), case_id(seed=3)
+    assert short_names([plain, seeded]) == {plain: plain, seeded: "seed=3"}
+
+
+def test_names_that_would_be_equal_are_the_ids():
+    one, other = "a=x", "b=x"
+    assert short_names([one, other]) == {one: one, other: other}
+
+
+def test_a_value_may_hold_spaces():
+    assert settings_of('a=["b", "c"] d=1') == {"a": '["b", "c"]', "d": "1"}

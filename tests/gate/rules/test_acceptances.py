@@ -1,0 +1,303 @@
+"""The reviewed file: the regressions it lets pass; nothing in it is lost, widened or ignored."""
+
+import datetime
+
+import pytest
+import yaml
+
+from suite.gate.rules.acceptances import (
+    Acceptance,
+    CorruptAcceptancesError,
+    accept,
+    apply,
+    apply_file,
+    read_acceptances,
+)
+from suite.gate.verdict import Outcome, Verdict
+
+TODAY = datetime.date(2026, 3, 1)
+LATER = "2026-06-30"
+ID = "tests/a.py::t[x-1]"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "baseline" / "accepted.yaml"
+
+
+def add(path, case=ID, **changed):
+    given = {"reason": "wider heads", "ceiling": 1.1, "expires": LATER, "today": TODAY} | changed
+    return accept(path, case, **given)
+
+
+def entry(**changed):
+    given = {
+        "case": ID,
+        "span": "*",
+        "metric": "*",
+        "reason": "wider heads",
+        "ceiling": 1.1,
+        "expires": datetime.date(2026, 6, 30),
+        "added": TODAY,
+    }
+    return Acceptance(**given | changed)
+
+
+def slower(**changed):
+    given = {
+        "case": ID,
+        "outcome": Outcome.SLOWER,
+        "reason": "slower by 8 %",
+        "span": "layer",
+        "metric": "latency_s",
+        "ratio": 1.08,
+        "low": 1.06,
+        "high": 1.2,
+    }
+    return Verdict(**given | changed)
+
+
+def outcome(verdict, *entries, today=TODAY):
+    (judged,), _ = apply([verdict], entries, today)
+    return judged.outcome
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "commas, colons: and # hashes",
+        "it's \"quoted\" 'twice'",
+        "two\nlines\n\n and a tab\t",
+        "  spaces around ",
+        "🐢 slower, 慢",
+        "- yes",
+        "null",
+        "12e4567",
+        "\\n is no newline; \x85 \u2028 are",
+    ],
+)
+def test_a_reason_survives_its_file_exactly(path, text):
+    written = add(path, reason=text)
+    assert written.reason == text
+    assert read_acceptances(path) == [written]
+
+
+@pytest.mark.parametrize(
+    "case", [ID, "workload=attention seq_len=4096 cache_dtype=null", "a: b", "*", "[1]", "2026-01-01"]
+)
+def test_an_id_survives_its_file_exactly_and_matches_itself(path, case):
+    add(path, case)
+    (read,) = read_acceptances(path)
+    assert read.case == case
+    assert outcome(slower(case=case), read) is Outcome.ACCEPTED
+
+
+def test_an_entry_of_the_same_quantity_is_replaced_in_its_place(path):
+    for case in ("first", "second", "third"):
+        add(path, case)
+    add(path, "second", reason="another", ceiling=1.5)
+    add(path, "second", metric="latency_s")
+    assert [(one.case, one.metric, one.reason) for one in read_acceptances(path)] == [
+        ("first", "*", "wider heads"),
+        ("second", "*", "another"),
+        ("third", "*", "wider heads"),
+        ("second", "latency_s", "wider heads"),
+    ]
+
+
+def test_what_people_write_by_hand_is_read(path):
+    path.parent.mkdir()
+    path.write_text(
+        "schema: 1\naccepted:\n- case: a.py::t[x-1]\n  span: layer\n  metric: latency_s\n  reason: why\n"
+        "  ceiling: 2\n  expires: 2026-06-30\n  added: '2026-03-01'\n"
+    )
+    assert read_acceptances(path) == [
+        entry(case="a.py::t[x-1]", span="layer", metric="latency_s", reason="why", ceiling=2.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"reason": ""}, "reason must be a text"),
+        ({"reason": " \n"}, "reason must be a text"),
+        ({"case": ""}, "case must be a text"),
+        ({"span": ""}, "span must be a text"),
+        ({"ceiling": 1.0}, "ceiling must be a finite ratio above 1.*got 1.0"),
+        ({"ceiling": 0.05}, "got 0.05"),
+        ({"ceiling": float("inf")}, "got inf"),
+        ({"ceiling": float("nan")}, "got nan"),
+        ({"ceiling": "1.1"}, "got '1.1'"),
+        ({"ceiling": True}, "got True"),
+        ({"expires": "2026-02-28"}, "expires must be today, 2026-03-01, or later; got 2026-02-28"),
+        ({"expires": "20260630"}, "YYYY-MM-DD; got '20260630'"),
+        ({"expires": "30.6.2026"}, "YYYY-MM-DD"),
+        ({"expires": "2026-02-30"}, "YYYY-MM-DD"),
+        ({"expires": "never"}, "YYYY-MM-DD"),
+        ({"expires": None}, "YYYY-MM-DD"),
+    ],
+)
+def test_what_no_entry_may_say_is_refused_and_nothing_is_written(path, changed, said):
+    with pytest.raises(ValueError, match=said) as refusal:
+        add(path, **changed)
+    assert "\n" not in str(refusal.value)
+    assert not path.exists()
+
+
+def test_an_entry_may_expire_on_the_day_it_is_made(path):
+    assert add(path, expires="2026-03-01").expires == TODAY
+
+
+GOOD = {
+    "case": "c",
+    "span": "*",
+    "metric": "*",
+    "reason": "r",
+    "ceiling": 1.1,
+    "expires": "2026-06-30",
+    "added": "2026-03-01",
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        [],
+        "text",
+        {"schema": 1},
+        {"schema": 2, "accepted": []},
+        {"schema": True, "accepted": []},
+        {"schema": 1, "accepted": {}},
+        {"schema": 1, "accepted": [], "more": 1},
+        {"schema": 1, "accepted": ["c"]},
+        {"schema": 1, "accepted": [GOOD, GOOD]},
+        {"schema": 1, "accepted": [{key: value for key, value in GOOD.items() if key != "expires"}]},
+        {"schema": 1, "accepted": [GOOD | {"expired": True}]},
+        {"schema": 1, "accepted": [GOOD | {"expires": "soon"}]},
+        {"schema": 1, "accepted": [GOOD | {"expires": datetime.datetime(2026, 6, 30, 1)}]},
+        {"schema": 1, "accepted": [GOOD | {"ceiling": "high"}]},
+        {"schema": 1, "accepted": [GOOD | {"reason": 7}]},
+    ],
+)
+def test_a_corrupt_file_is_never_ignored_nor_overwritten(path, content):
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump(content))
+    before = path.read_bytes()
+    with pytest.raises(CorruptAcceptancesError, match=r"accepted\.yaml"):
+        read_acceptances(path)
+    with pytest.raises(CorruptAcceptancesError):
+        add(path)
+    assert path.read_bytes() == before
+    verdicts, _ = apply_file([slower()], path, TODAY)
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.SLOWER, Outcome.BROKEN]
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe\x00", b"accepted: [", b"- [" * 5000])
+def test_bytes_that_are_no_yaml_are_corrupt(path, raw):
+    path.parent.mkdir()
+    path.write_bytes(raw)
+    with pytest.raises(CorruptAcceptancesError):
+        read_acceptances(path)
+
+
+def test_a_folder_in_the_files_place_is_corrupt(path):
+    assert read_acceptances(path) == []
+    path.mkdir(parents=True)
+    with pytest.raises(CorruptAcceptancesError):
+        read_acceptances(path)
+
+
+def test_a_slowdown_up_to_the_ceiling_is_accepted():
+    (judged,), warnings = apply([slower()], [entry()], TODAY)
+    assert judged.outcome is Outcome.ACCEPTED
+    assert judged.reason == "slower by 8 %; accepted until 2026-06-30: wider heads"
+    assert warnings == []
+
+
+def test_a_slowdown_above_the_ceiling_stays_slower():
+    (judged,), warnings = apply([slower(ratio=1.11)], [entry()], TODAY)
+    assert judged.outcome is Outcome.SLOWER
+    assert "1.11× (1.060 to 1.200) is above the accepted ceiling of 1.1×" in judged.reason
+    assert warnings == []
+
+
+def test_the_estimate_decides_and_not_the_interval():
+    assert outcome(slower(ratio=1.1, high=3.0), entry()) is Outcome.ACCEPTED
+    assert outcome(slower(ratio=float("nan")), entry(metric="latency_s")) is Outcome.SLOWER
+
+
+def test_an_expired_entry_accepts_nothing_and_warns():
+    (judged,), warnings = apply([slower()], [entry()], datetime.date(2026, 7, 1))
+    assert judged.outcome is Outcome.SLOWER
+    assert "expired on 2026-06-30" in judged.reason
+    assert warnings == [f"the acceptance of {ID} expired on 2026-06-30"]
+    assert outcome(slower(), entry(), today=datetime.date(2026, 6, 30)) is Outcome.ACCEPTED
+
+
+def test_an_entry_that_matches_nothing_can_be_removed():
+    _, warnings = apply([slower(outcome=Outcome.SAME)], [entry()], TODAY)
+    assert warnings == [f"the acceptance of {ID} matches no regression here and can be removed"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_meant"),
+    [
+        ({"case": "tests/a.py::tx"}, False),
+        ({"case": "tests/a.py::t*"}, True),
+        ({"case": "tests/a.py::t[x-?]"}, False),
+        ({"case": "tests/a.py::t"}, False),
+        ({"case": "Tests/a.py::t[x-1]"}, False),
+        ({"span": "kernel"}, False),
+        ({"span": "lay*"}, True),
+        ({"metric": "peak_bytes"}, False),
+        ({"metric": "latency_*"}, True),
+        ({"metric": "missing"}, False),
+    ],
+)
+def test_an_entry_means_what_it_says_literally_but_for_stars(changed, is_meant):
+    assert outcome(slower(), entry(**changed)) is (Outcome.ACCEPTED if is_meant else Outcome.SLOWER)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"metric": "operators", "ratio": None},
+        {"metric": "peak_bytes", "ratio": None},
+        {"metric": "parameter_count", "ratio": 0.9},
+        {"metric": "parameter_count", "ratio": 1.05},
+    ],
+)
+def test_a_change_without_a_ratio_is_accepted_by_name_only(changed):
+    (judged,), _ = apply([slower(**changed)], [entry()], TODAY)
+    assert judged.outcome is Outcome.SLOWER
+    assert f"metric: {changed['metric']}" in judged.reason
+    assert outcome(slower(**changed), entry(metric=changed["metric"])) is Outcome.ACCEPTED
+
+
+def test_the_ceiling_holds_for_a_named_exact_quantity_too():
+    assert outcome(slower(metric="parameter_count", ratio=2.0), entry(metric="parameter_count")) is Outcome.SLOWER
+
+
+def test_where_more_is_better_the_ceiling_is_on_the_inverse():
+    ceilings = entry(metric="ceiling_flops_per_s")
+    assert outcome(slower(metric="ceiling_flops_per_s", ratio=0.95), ceilings) is Outcome.ACCEPTED
+    assert outcome(slower(metric="ceiling_flops_per_s", ratio=0.5), ceilings) is Outcome.SLOWER
+
+
+@pytest.mark.parametrize("changed", [{"span": "", "metric": ""}, {"metric": "peak_bytes"}])
+def test_what_is_gone_is_accepted_only_under_that_name(changed):
+    gone = slower(outcome=Outcome.MISSING, ratio=None, **changed)
+    assert outcome(gone, entry()) is Outcome.MISSING
+    assert outcome(gone, entry(metric="peak_bytes")) is Outcome.MISSING
+    assert outcome(gone, entry(metric="miss*")) is Outcome.MISSING
+    assert outcome(gone, entry(metric="missing")) is Outcome.ACCEPTED
+
+
+@pytest.mark.parametrize("kept", [Outcome.BROKEN, Outcome.INCOMPARABLE, Outcome.INCONCLUSIVE, Outcome.SAME])
+def test_nothing_else_is_ever_accepted(kept):
+    assert outcome(slower(outcome=kept), entry(), entry(metric="latency_s"), entry(metric="missing")) is kept
+
+
+def test_the_first_entry_that_reaches_far_enough_accepts():
+    assert outcome(slower(), entry(ceiling=1.01), entry(span="layer", ceiling=1.2)) is Outcome.ACCEPTED

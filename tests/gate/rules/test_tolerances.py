@@ -1,0 +1,160 @@
+"""Tolerances that people edit, and noise that the gate learns of itself."""
+
+import pytest
+import yaml
+
+from suite.gate.rules.tolerances import (
+    CorruptNoiseError,
+    Tolerances,
+    machine_kind,
+    matches,
+    noise_path,
+    read_noise,
+    save_noise,
+)
+
+CASE = "tests/a.py::t[x-1]"
+OF_CASE = (CASE, "layer", "latency_s")
+
+
+def test_the_shipped_file_has_the_documented_values():
+    tolerances = Tolerances.load()
+    assert tolerances.tolerance(*OF_CASE).minimum_effect == 0.02
+    assert tolerances.tolerance(*OF_CASE).equivalence_margin == 0.05
+    assert tolerances.tolerance(CASE, "layer", "energy_j").minimum_effect == 0.05
+    assert tolerances.operators == "fail"
+
+
+def test_the_minimum_effect_is_the_larger_of_chosen_and_learnt():
+    calm, noisy = (Tolerances.from_settings({"floor": 0.02}, {OF_CASE: noise}) for noise in (0.013, 0.031))
+    assert calm.tolerance(*OF_CASE).minimum_effect == 0.02
+    assert noisy.tolerance(*OF_CASE).minimum_effect == 0.031
+    assert noisy.tolerance(CASE, "kernel", "latency_s").minimum_effect == 0.02
+
+
+def test_a_minimum_effect_above_the_margin_raises_the_margin():
+    tolerances = Tolerances.from_settings({"floor": 0.02, "target": 0.05}, {OF_CASE: 0.08})
+    assert tolerances.tolerance(*OF_CASE).equivalence_margin == 0.08
+    assert tolerances.tolerance(CASE, "kernel", "latency_s").equivalence_margin == 0.05
+
+
+def test_the_line_of_a_case_beats_the_metric_and_earlier_lines():
+    lines = [
+        {"case": CASE, "floor": 0.1, "target": 0.3},
+        {"case": "tests/*", "span": "lay*", "metric": "latency_s", "floor": 0.2},
+    ]
+    tolerances = Tolerances.from_settings({"metrics": {"latency_s": 0.04}, "cases": lines})
+    assert tolerances.tolerance(*OF_CASE).minimum_effect == 0.2
+    assert tolerances.tolerance(*OF_CASE).equivalence_margin == 0.3
+    assert tolerances.tolerance(CASE, "kernel", "latency_s").minimum_effect == 0.1
+    assert tolerances.tolerance("another", "layer", "latency_s").minimum_effect == 0.04
+
+
+def test_brackets_of_a_case_mean_themselves():
+    tolerances = Tolerances.from_settings({"cases": [{"case": CASE, "floor": 0.1}]})
+    assert tolerances.tolerance(*OF_CASE).minimum_effect == 0.1
+    assert tolerances.tolerance("tests/a.py::tx", "layer", "latency_s").minimum_effect == 0.02
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"floor": -0.01}, "floor must be a share from 0 to below 1"),
+        ({"floor": 2}, "got 2"),
+        ({"floor": True}, "got True"),
+        ({"target": "5 %"}, "target must be a share"),
+        ({"target": float("nan")}, "got nan"),
+        ({"flor": 0.02}, "may name floor, target, metrics, cases, operators; got flor"),
+        ({"metrics": {"latency": 0.1}}, "may name latency_s"),
+        ({"metrics": {"peak_bytes": 0.1}}, "got peak_bytes"),
+        ({"metrics": [1]}, "metrics must hold names and values"),
+        ({"cases": {"case": "x"}}, "cases must be a list"),
+        ({"cases": [{"floor": 0.1}]}, r"cases\[0\] must have a case"),
+        ({"cases": [{"case": "x"}]}, "a floor or a target"),
+        ({"cases": [{"case": 3, "floor": 0.1}]}, r"cases\[0\].case must be a text"),
+        ({"cases": [{"case": "x", "metric": "flops", "floor": 0.1}]}, "others are exact"),
+        ({"cases": [{"case": "x", "floor": -1}]}, r"cases\[0\].floor must be a share"),
+        ({"operators": "ignore"}, "operators must be one of fail, show; got 'ignore'"),
+        (["floor"], "must hold names and values"),
+        (None, "must hold names and values"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_sentence(settings, said):
+    with pytest.raises(ValueError, match=said) as refusal:
+        Tolerances.from_settings(settings)
+    assert "\n" not in str(refusal.value)
+
+
+def test_learnt_noise_survives_its_file(tmp_path):
+    path = noise_path("a-processor-1-thread", tmp_path / "noise")
+    noise = {OF_CASE: 0.013, ("workload=attention seq_len=4096", "kernel", "latency_s"): 1e-5}
+    save_noise(path, noise, machine={"cpu": "A processor", "threads": 1}, made={"rounds": 100})
+    assert read_noise(path) == noise
+    content = yaml.safe_load(path.read_text())
+    assert content["machine"] == {"cpu": "A processor", "threads": 1}
+    assert content["noise"][0] == {"case": CASE, "span": "layer", "metric": "latency_s", "noise": 0.013}
+    assert Tolerances.load(path).noise == noise
+
+
+def test_noise_that_was_not_learnt_yet_is_none(tmp_path):
+    assert Tolerances.load(tmp_path / "nothing.yaml").tolerance(*OF_CASE).minimum_effect == 0.02
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan"), float("inf")])
+def test_a_noise_that_is_no_share_is_not_saved(tmp_path, value):
+    with pytest.raises(ValueError, match="must be a share"):
+        save_noise(tmp_path / "n.yaml", {OF_CASE: value}, machine={}, made={})
+    assert not (tmp_path / "n.yaml").exists()
+
+
+ROW = "{case: c, span: s, metric: latency_s, noise: 0.01}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1, 2",
+        "{schema: 2, noise: []}",
+        "{schema: true, noise: []}",
+        "{schema: 1}",
+        "{schema: 1, noise: [{case: c, span: s, metric: latency_s}]}",
+        "{schema: 1, noise: [{case: c, span: s, metric: latency_s, noise: 7}]}",
+        "{schema: 1, noise: [{case: c, span: s, metric: latency_s, noise: true}]}",
+        "{schema: 1, noise: [{case: 1, span: s, metric: latency_s, noise: 0.1}]}",
+        f"{{schema: 1, noise: [{ROW}, {ROW}]}}",
+        "\x00",
+    ],
+)
+def test_a_corrupt_file_of_noise_is_named_and_never_ignored(tmp_path, text):
+    path = tmp_path / "n.yaml"
+    path.write_text(text)
+    with pytest.raises(CorruptNoiseError, match=r"n\.yaml is no file of noise"):
+        Tolerances.load(path)
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads", "kind"),
+    [
+        ({"cpu": "AMD EPYC 9B14 (96-Core)", "gpus": []}, 1, "amd-epyc-9b14-96-core-1-thread"),
+        ({"cpu": "Intel(R) Xeon(R) @ 2.20GHz"}, 4, "intel-r-xeon-r-2-20ghz-4-threads"),
+        ({"cpu": "x", "gpus": ["NVIDIA H100 80GB HBM3"]}, 1, "nvidia-h100-80gb-hbm3"),
+        ({}, 1, "unknown-1-thread"),
+    ],
+)
+def test_a_kind_of_machine_is_a_plain_name(environment, threads, kind):
+    assert machine_kind(environment, threads) == kind
+
+
+@pytest.mark.parametrize("text", ["a.py::t[x-1]", "a?c", "", "a\nb", "(", "a|b", "*"])
+def test_a_text_means_itself_and_a_star_means_all(text):
+    assert matches(text, text)
+    assert matches("*", text)
+    assert not matches(text + "x", text)
+
+
+def test_stars_stand_anywhere_and_a_line_s_end_is_any_text_too():
+    assert matches("a*[x-*]", "a.py::t[x-1]")
+    assert matches("*end", "two\nlines, end")
+    assert not matches("a*[y-*]", "a.py::t[x-1]")
+    assert not matches("A*", "a")

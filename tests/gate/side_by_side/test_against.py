@@ -1,0 +1,309 @@
+"""Two revisions of somebody else's packages, one in `src/` and one flat, by the command line and the suite's worker.
+
+Each is installed editable, as its user has it: an import finds the checkout's files unless a worker prefers its tree.
+"""
+
+import json
+import os
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+from suite import __main__ as command_line
+from suite.gate.output.files import JUDGEMENT, read_judgement
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.side_by_side import revisions
+from suite.gate.side_by_side.against import RevisionComparison
+from suite.gate.side_by_side.revisions import Revisions, worker_of
+from suite.gate.verdict import Outcome
+from tests.gate.repositories import repository
+from tests.test_foreign_variant import readmes_variant
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+
+PACKAGE = """
+import os
+
+from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.records.record import Reading
+
+print("a package that greets whoever imports it")
+os.write(1, b'and writes past Python')
+TURNS, FLOPS, IS_OLD, SPANS = {turns}, {flops}, {is_old}, "abcdef"
+
+
+class Plan:
+    device, dtype, threads, refusal = "cpu", "float32", 1, None
+
+    def __init__(self, settings):
+        pass
+
+
+class Workload:
+    def __init__(self, settings):
+        self.plan, self.settings = Plan(settings), settings
+
+    def prepare(self):
+        pass
+
+    def constants(self):
+        return [Reading(step=0, span="case", metric="flops", value=10.0)]
+
+    def check(self):
+        return []
+
+    def step(self, meter):
+        for name, work in self.parts().items():
+            with meter.span(name):
+                work()
+
+    def parts(self):
+        return {{}}
+
+
+class Slower(Workload):
+    def parts(self):
+        return dict.fromkeys(SPANS, self.work)  # several, since they tell together how much launches differ
+
+    def work(self):
+        return sum(range(TURNS))
+
+
+class Larger(Workload):
+    def constants(self):
+        return [Reading(step=0, span="case", metric="flops", value=FLOPS)]
+
+
+class Raising(Workload):
+    def prepare(self):
+        if not IS_OLD:
+            raise RuntimeError("out of order")
+
+
+class Mended(Workload):
+    def prepare(self):
+        if IS_OLD:
+            raise RuntimeError("out of order")
+
+
+class Incorrect(Workload):
+    def check(self):
+        yield Reading(step=0, span="case", metric="relative_error", value=0.5)
+        if not IS_OLD:
+            raise IncorrectError("the sum is off")
+
+
+class Unsupported(Workload):
+    def prepare(self):
+        raise UnsupportedError("there is no flux capacitor")
+
+
+class Lost(Workload):
+    def prepare(self):
+        if not IS_OLD:
+            raise UnsupportedError("there is no flux capacitor")
+
+
+class Empty(Workload):
+    def constants(self):
+        return []
+"""
+SWEEP = """
+# @package _global_
+hydra:
+  sweeper:
+    params:
+      workload: {}
+"""
+BOTH = ("slower", "larger", "raising", "mended", "incorrect", "unsupported", "lost", "empty", "resized", "wider")
+TARGETS = {"gone": "Workload", "asked": "Workload", "fresh": "Workload", "resized": "Workload", "wider": "Workload"}
+TO_FIND_IT = ("--set", "hydra.searchpath=[file://conf]", "--sweep", "some")
+
+
+def tree(in_sweep, beside=(), *, is_old):
+    """The package's files. Each case is a workload of its own."""
+    return {
+        "src/somebodys.py": PACKAGE.format(
+            turns=8_000 if is_old else 20 * 8_000, flops=10 if is_old else 12, is_old=is_old
+        ),
+        "conf/sweep/some.yaml": SWEEP.format(",".join(in_sweep)),
+        **{f"conf/workload/{name}.yaml": json.dumps(workload(name, is_old)) for name in (*in_sweep, *beside)},
+    }
+
+
+def workload(name, is_old):
+    target = f"somebodys.{TARGETS.get(name, name.capitalize())}"
+    axes = ["seq_len", "batch"] if name == "wider" and not is_old else ["seq_len"]
+    size = 2 if name == "resized" and not is_old else 1
+    return {"name": name, "_target_": target, "plan": "somebodys.Plan", "axes": axes, "uses": ["batch"], "size": size}
+
+
+EDITABLE = """
+import sys
+from importlib.util import spec_from_file_location
+
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        return spec_from_file_location(name, {file!r}) if name == "somebodys" else None
+
+
+sys.meta_path.insert(0, Finder)  # before all others, as some build backends install theirs
+"""
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
+    """Everything that may befall a case, in one run: what it came to, its exit code and what it printed."""
+    folder = tmp_path_factory.mktemp("against")
+    repo = repository(folder / "checkout")
+    installed = folder / "installed"
+    installed.mkdir()
+    file = str(repo.folder / "src" / "somebodys.py")
+    (installed / "sitecustomize.py").write_text(EDITABLE.format(file=file), encoding="utf-8")
+    repo.commit(tree([*BOTH, "gone"], ["asked"], is_old=True))
+    repo.git("rm", "--quiet", "conf/workload/gone.yaml")
+    repo.write(tree([*BOTH, "asked", "fresh"], is_old=False))
+    digest = repo.digest()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(repo.folder)
+        patched.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
+        out = str(folder / "out")
+        patched.setattr(
+            sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "4", "--out", out]
+        )
+        code = command_line.main()
+    assert repo.digest() == digest
+    assert json.loads((folder / "out" / JUDGEMENT).read_text())["exit_code"] == code
+    return read_judgement(folder / "out")
+
+
+def of(judged, *names):
+    """The judgement as if these had been all the cases."""
+    wanted = [one for one in judged.verdicts if one.case.partition(" ")[0] in {f"workload={name}" for name in names}]
+    assert wanted
+    return replace(judged, verdicts=wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "outcomes", "said", "code"),
+    [
+        ("slower", {"slower", "same"}, "slower by more than the ", 1),
+        ("larger", {"slower", "inconclusive"}, "rose", 1),
+        ("gone", {"missing"}, "a case of the sweep before, and none now", 4),
+        ("lost", {"missing"}, "now is unsupported: there is no flux capacitor", 4),
+        ("raising", {"broken"}, "fails now: RuntimeError: out of order", 4),
+        ("incorrect", {"broken"}, "fails now: IncorrectError: the sum is off", 4),
+        ("empty", {"broken"}, "neither side holds anything that can be judged", 4),
+        ("resized", {"same", "incomparable"}, "settings changed, so the times are of two different things", 3),
+        ("wider", {"same", "inconclusive"}, "no part of it can be repeated by itself", 0),
+        ("asked", {"same", "inconclusive"}, "1 exact quantity equal", 0),
+        ("unsupported", {"same"}, "unsupported on both sides: there is no flux capacitor", 0),  # beside others
+        ("mended", {"new"}, "runs now, and before did not: RuntimeError: out of order", 4),
+        ("fresh", {"new"}, "the revision before cannot compose it", 4),
+    ],
+)
+def test_each_case_gets_its_verdict_and_exit_code(judged, name, outcomes, said, code):
+    found = of(judged, name)
+    assert {str(one.outcome) for one in found.verdicts} == outcomes
+    assert any(said in one.reason for one in found.verdicts), [one.reason for one in found.verdicts]
+    assert found.exit_code == code
+    if name == "resized":
+        assert any(one.reason.endswith(": workload.size") for one in found.verdicts)
+
+
+def test_every_case_is_in_the_judgement_and_the_worst_decides(judged):
+    names = {one.case.split()[0].partition("=")[2] for one in judged.verdicts}
+    assert names == {*BOTH, "gone", "asked", "fresh"}
+    assert judged.exit_code == 4
+    assert (judged.before.label, judged.after.label, judged.after.dirty) == ("HEAD", "working tree", True)
+    assert judged.facts["chosen"] == ["hydra.searchpath=[file://conf]"]
+
+
+def test_new_cases_beside_judged_ones_do_not_fail(judged):
+    assert of(judged, "unsupported", "fresh", "mended").exit_code == 0
+
+
+def test_twenty_times_the_work_is_found_on_each_span(judged):
+    slower = [one for one in of(judged, "slower").verdicts if one.outcome is Outcome.SLOWER]
+    assert {one.span for one in slower} == set("abcdef")
+    for one in slower:
+        assert (one.metric, one.clock) == ("latency_s", "thread_cpu")
+        assert 10 < one.ratio < 40
+        assert one.low < one.ratio < one.high
+        assert one.launches >= 2
+
+
+def test_each_case_names_its_module_and_where_it_lies_in_src(judged):
+    run = [one for one in judged.verdicts if one.case.partition(" ")[0] not in ("workload=gone", "workload=fresh")]
+    assert {one.code for one in run} == {"somebodys (src/somebodys.py)"}
+    assert judged.facts["code"] == "somebodys (src/somebodys.py)"
+
+
+TURNED = "return super().apply_rope("
+COPIED = "x_BHSd = x_BHSd.clone()\n        " + TURNED
+ONE_CASE = ("geometry=tiny", "phase=decode", "seq_len=4096", "dtype=float32", "hydra.searchpath=[pkg://normed]")
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory):
+    """Judge a checkout with README's variant at its top: since its last commit it copies, and has one head.
+
+    The head is a setting, and spares the clock: times under two settings are not compared. All judgements share two
+    workers.
+    """
+    folder = tmp_path_factory.mktemp("flat")
+    repo = repository(folder / "checkout")
+    repo.commit(readmes_variant())
+    code, settings = readmes_variant().values()
+    assert (TURNED in code, "kv_heads: null" in settings) == (True, True)
+    changed = (code.replace(TURNED, COPIED), settings.replace("kv_heads: null", "kv_heads: 1"))
+    repo.write(dict(zip(readmes_variant(), changed, strict=True)))
+    before, after = revisions.before(repo.folder, "HEAD", folder), revisions.after(repo.folder, folder)
+    trees = Revisions(trees=(before.folder, after.folder), worker=worker_of(after.folder), logs=folder)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PYTHONPATH", str(repo.folder), prepend=os.pathsep)
+        with trees.launched() as workers:
+            patched.setattr(Revisions, "launched", lambda trees: nullcontext(workers))
+
+            def judge(attention):
+                comparison = RevisionComparison(
+                    before=before,
+                    after=after,
+                    sweep="gate",
+                    chosen=[f"attention={attention}", *ONE_CASE],
+                    seconds=1.0,
+                    tolerances=Tolerances.load(),
+                    folder=folder,
+                )
+                comparison.run(print)
+                return comparison.judgement(inconclusive_fails=False, interrupted=False)
+
+            yield judge
+
+
+def test_only_code_in_the_checkout_is_judged(flat):
+    judgement = flat("gqa,normed")
+    found = {}
+    for one in judgement.verdicts:
+        found.setdefault(one.case.split()[1], []).append(one)
+    (slower,) = [one for one in found["attention=normed"] if one.outcome is Outcome.SLOWER]
+    assert slower.reason == "other operators ran: added clone"
+    assert {one.code for one in found["attention=normed"]} == {"normed (normed/__init__.py)"}
+    (gqa,) = found["attention=gqa"]
+    assert (gqa.outcome, gqa.code) == (Outcome.UNJUDGED, "")
+    assert gqa.reason == "it runs what is installed here, suite, and no code of the revisions"
+    assert judgement.exit_code == 1
+
+
+def test_a_sweep_of_installed_code_alone_is_refused(flat, capsys):
+    judgement = flat("gqa")
+    (refusal,) = judgement.verdicts
+    assert refusal.reason.startswith(
+        "no case of sweep=gate runs code that the two revisions hold at their top or in src/"
+    )
+    assert ", but what is installed here, suite: choose cases that do" in refusal.reason
+    assert (refusal.outcome, judgement.exit_code) == (Outcome.BROKEN, 4)
+    assert capsys.readouterr().out == ""

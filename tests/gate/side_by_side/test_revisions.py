@@ -1,0 +1,160 @@
+"""Revisions as git understands them, and the two trees that are made of them."""
+
+import hashlib
+import itertools
+import os
+import re
+import sys
+
+import pytest
+
+from suite.gate.side_by_side import revisions
+from tests.gate.repositories import repository
+
+LIKE_A_NUMBER = re.compile(r"\d+e\d+")
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    """Four commits, told apart by what `number` holds."""
+    made = repository(tmp_path_factory.mktemp("revisions") / "a checkout")
+    commits = [made.commit({"number": str(number), "same": "the same"}, f"fix {number}: done") for number in range(4)]
+    made.git("tag", "--annotate", "v1.0", "--message", "released", commits[2])
+    made.git("branch", "issue#7", commits[1])
+    made.git("update-ref", "refs/tags/-n", commits[0])
+    return made
+
+
+@pytest.mark.parametrize(
+    ("revision", "number"),
+    [
+        ("HEAD", 3),
+        ("HEAD~1", 2),
+        ("HEAD^", 2),
+        ("v1.0", 2),
+        ("v1.0~2", 0),
+        ("main@{1}", 2),
+        ("issue#7", 1),
+        ("-n", 0),
+        (":/fix 1: d", 1),
+    ],
+)
+def test_a_revision_is_resolved_by_git_and_named_as_typed(repo, tmp_path, revision, number):
+    tree = revisions.before(repo.folder, revision, tmp_path)
+    assert tree.side.label == revision
+    assert (tree.folder / "number").read_text() == str(number)
+    assert (tree.folder / ".git").is_dir()
+
+
+def test_a_short_hash_that_reads_like_a_number_stays_a_hash(repo, tmp_path):
+    content, number = commit_like_a_number(repo.git("rev-parse", "issue#7^{tree}"))
+    repo.git("hash-object", "-t", "commit", "-w", "--stdin", given=content)
+    assert float(number) >= 0
+    tree = revisions.before(repo.folder, number, tmp_path)
+    assert (tree.side.label, tree.side.commit[:7]) == (number, number)
+    assert (tree.folder / "number").read_text() == "1"
+
+
+def commit_like_a_number(tree):
+    """A commit and how its hash begins: about one in fifty begins like 12e4567."""
+    for attempt in itertools.count():
+        who = "a <a@b.example> 1767225600 +0000"
+        content = f"tree {tree}\nauthor {who}\ncommitter {who}\n\nattempt {attempt}\n".encode()
+        hashed = hashlib.sha1(b"commit %d\0" % len(content) + content).hexdigest()
+        if LIKE_A_NUMBER.fullmatch(hashed[:7]):
+            return content, hashed[:7]
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "revision", ["nope", "", "-x", "--all", "^HEAD", "HEAD~1..HEAD", "HEAD:same", "12e4567", "HEAD~9"]
+)
+def test_what_names_no_commit_is_refused_in_a_sentence(repo, revision):
+    with pytest.raises(ValueError, match=r"^against must be a revision that git knows here; got [^\n;]+$"):
+        revisions.resolved(repo.folder, revision)
+
+
+def test_a_folder_outside_a_checkout_is_refused_in_gits_words(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(ValueError, match=r"--against needs a git checkout around this folder; git says .*not a git"):
+        revisions.repository(tmp_path)
+
+
+def test_the_checkout_is_found_from_below_and_inside_a_hook(repo, monkeypatch):
+    below = repo.folder / "deep"
+    below.mkdir(exist_ok=True)
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert revisions.repository(below).samefile(repo.folder)
+
+
+def test_in_a_shallow_clone_the_sentence_tells_how_to_get_more(repo, tmp_path):
+    shallow = tmp_path / "shallow"
+    repo.git("clone", "--quiet", "--depth", "2", f"file://{repo.folder}", str(shallow))
+    with pytest.raises(ValueError, match=r"got 'HEAD~2'; this clone is shallow.*fetch-depth: 0"):
+        revisions.before(shallow, "HEAD~2", tmp_path)
+    (tmp_path / "into").mkdir()
+    assert (revisions.before(shallow, "HEAD~1", tmp_path / "into").folder / "number").read_text() == "2"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows takes neither such names nor links")
+def test_the_newer_tree_is_the_working_tree_as_it_lies_there(tmp_path):
+    repo = repository(tmp_path / "repo")
+    names = [
+        "kept",
+        "gone",
+        "gone too",
+        "edited",
+        "staged",
+        "Straße 注意/a name\nof two lines",
+        'quoted "name"',
+        "run.sh",
+    ]
+    repo.commit(dict.fromkeys(names, "old") | {".gitignore": "*.secret\n"})
+    repo.write({"edited": "new", "staged": "new", "added": "new", "Straße 注意/b": "new", "kept.secret": "no"})
+    repo.git("add", "staged")
+    (repo.folder / "gone").unlink()
+    repo.git("rm", "--quiet", "gone too")
+    (repo.folder / "run.sh").chmod(0o755)
+    (repo.folder / "link").symlink_to("kept")
+    (repo.folder / "dangling").symlink_to("nowhere")
+    (repo.folder / "link to a folder").symlink_to("Straße 注意")
+    os.utime(repo.folder / "kept", (1, 1))  # git would like to note in its index that it is still the same
+    digest = repo.digest()
+
+    tree = revisions.after(repo.folder, tmp_path)
+
+    assert (tree.side.label, tree.side.commit, tree.side.dirty) == ("working tree", repo.git("rev-parse", "HEAD"), True)
+    found = {str(path.relative_to(tree.folder)): path for path in tree.folder.rglob("*") if not path.is_dir()}
+    links = {name: str(path.readlink()) for name, path in found.items() if path.is_symlink()}
+    assert {name: path.read_text() for name, path in found.items() if name not in links} == {
+        **dict.fromkeys(["kept", "Straße 注意/a name\nof two lines", 'quoted "name"', "run.sh"], "old"),
+        **dict.fromkeys(["edited", "staged", "added", "Straße 注意/b"], "new"),
+        ".gitignore": "*.secret\n",
+    }
+    assert links == {"link": "kept", "dangling": "nowhere"}
+    assert (tree.folder / "link to a folder").readlink().name == "Straße 注意"
+    assert os.access(found["run.sh"], os.X_OK)
+    assert repo.digest() == digest
+
+
+def test_an_unchanged_tree_is_not_dirty_and_runs_no_hook(tmp_path, monkeypatch):
+    repo = repository(tmp_path / "repo")
+    repo.commit({"kept": "old"})
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    (hooks / "post-checkout").write_text(f"#!/bin/sh\ntouch '{tmp_path}/ran'\n")
+    (hooks / "post-checkout").chmod(0o755)
+    (tmp_path / "config").write_text(f'[core]\nhooksPath = "{hooks}"\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    os.utime(repo.folder / "kept", (1, 1))
+    digest = repo.digest()
+    revisions.before(repo.folder, "HEAD", tmp_path)
+    assert not revisions.after(repo.folder, tmp_path).side.dirty
+    assert repo.digest() == digest
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_repository_without_a_commit_is_refused(tmp_path):
+    repo = repository(tmp_path / "repo")
+    with pytest.raises(ValueError, match="got 'HEAD'"):
+        revisions.after(repo.folder, tmp_path)

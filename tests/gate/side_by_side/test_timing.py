@@ -1,0 +1,274 @@
+"""The whole timing of two sides, with workers that are a few lines long and a clock that they move on."""
+
+import random
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, LEVEL, Benchmark
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.side_by_side import rounds
+from suite.gate.side_by_side.revisions import BenchmarkCase
+from suite.gate.side_by_side.timing import INTERIM_ANALYSES, LAUNCHES, TimingComparison
+from suite.gate.side_by_side.worker_client import FailedError, WorkerError
+from suite.gate.verdict import Outcome
+
+SECONDS = 30.0
+
+
+class FakeWorker:
+    """Takes as long as its side says, on every clock but those that `wall` or a noise changes."""
+
+    def __init__(self, sides):
+        self.sides = sides
+
+    def ask(self, do, *, id, span):
+        assert do == "sample"
+        name, case = id.split()
+        sides = self.sides
+        sides.clock.now_s += sides.sample_s
+        sides.asked.append((len(sides.built), case))
+        if (case, name, len(sides.built)) in sides.fails:
+            raise FailedError("no such kernel")
+        slower = sides.slower.get(case, 0) * (name == "after")
+        seconds = (1 + slower) * sides.order.lognormvariate(0, sides.noise)
+        waits = sides.waits.get(case, 0) * (name == "after")
+        cpu = {"thread_cpu_s": seconds, "process_cpu_s": seconds}
+        return {"wall_s": seconds + waits, **cpu, "involuntary_switches": 0, "calls": 1}
+
+
+class FakeRevisions:
+    """Starts and builds at once. `fails`: case, side and launch in which a sample fails; in `refuses`, a build."""
+
+    def __init__(self, clock, *, slower=(), waits=(), noise=0.01, fails=(), refuses=(), sample_s=0.02):
+        self.clock, self.slower, self.waits, self.noise = clock, dict(slower), dict(waits), noise
+        self.fails, self.refuses, self.sample_s = fails, refuses, sample_s
+        self.order, self.asked, self.built, self.ended = random.Random(0), [], [], 0
+
+    @contextmanager
+    def launched(self):
+        self.clock.now_s += 7  # a start takes time, which is no measuring time
+        self.built.append([])
+        try:
+            yield [FakeWorker(self), FakeWorker(self)]
+        finally:
+            self.ended += 1
+
+    def build(self, workers, one, side, *, examine):
+        assert not examine
+        self.built[-1].append((one.id, side, one.settings[side]))
+        if (one.id, side) in self.refuses:
+            raise FailedError("it does not build")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = SimpleNamespace(now_s=100.0)
+    made.monotonic = lambda: made.now_s
+    monkeypatch.setattr(rounds, "time", made)
+    return made
+
+
+def timing_of(sides, cases="ab", clock_name="thread_cpu", tolerances=None, seconds=SECONDS):
+    return TimingComparison(
+        revisions=sides,
+        cases=[BenchmarkCase(id=case, settings=({"of": f"old {case}"}, {"of": f"new {case}"})) for case in cases],
+        benchmarks=[Benchmark(case=case, span="layer", clock=clock_name) for case in cases],
+        tolerances=tolerances or Tolerances(),
+        seconds=seconds,
+    )
+
+
+def judged(sides, cases="ab", **more):
+    """The timing that was run, and its verdicts by case."""
+    timing = timing_of(sides, cases, **more)
+    timing.run()
+    return timing, {one.case: one for one in timing.verdicts()}
+
+
+def test_a_plain_case_is_decided_after_two_launches(clock):
+    timing, verdicts = judged(FakeRevisions(clock, slower={"b": 0.2}))
+    assert {case: one.outcome for case, one in verdicts.items()} == {"a": Outcome.SAME, "b": Outcome.SLOWER}
+    assert timing.rounds.launches == timing.revisions.ended == 2
+    assert timing.rounds.measured_s < SECONDS / 5
+    assert not timing.decisions.open
+
+
+def test_only_what_is_open_is_built_and_measured_on(clock):
+    timing, verdicts = judged(FakeRevisions(clock, slower={"b": 0.045}, noise=0.03, sample_s=0.1))
+    sides = timing.revisions
+    launches_of = {case: {launch for launch, of in sides.asked if of == case} for case in "ab"}
+    first, later = sorted(launches_of.values(), key=len)
+    assert len(first) < len(later)
+    assert [len({case for case, *_ in built}) for built in sides.built] == [
+        sum(launch in of for of in launches_of.values()) for launch in range(1, len(sides.built) + 1)
+    ]
+    assert {len({one.launches for one in verdicts.values()}), timing.rounds.launches > 2} == {2, True}
+
+
+def test_each_side_builds_with_the_settings_that_it_composed(clock):
+    sides = FakeRevisions(clock)
+    judged(sides, "a")
+    assert sides.built[0] == [("a", BEFORE, {"of": "old a"}), ("a", AFTER, {"of": "new a"})]
+
+
+def test_a_case_that_breaks_midway_is_left_out(clock):
+    sides = FakeRevisions(clock, slower={"c": 0.2}, fails={("b", "after", 2)})
+    timing, verdicts = judged(sides, "abc")
+    assert verdicts["b"].outcome is Outcome.BROKEN
+    assert verdicts["b"].reason == "failed while it was timed: after: no such kernel"
+    assert verdicts["b"].metric == ""
+    assert (verdicts["a"].outcome, verdicts["c"].outcome) == (Outcome.SAME, Outcome.SLOWER)
+    assert timing.broken == {"b": "after: no such kernel"}
+    assert timing.rounds.launches == timing.revisions.ended == 3
+    assert {case for case, *_ in sides.built[2]} == {"a", "c"}
+    # The broken launch was too short to count, so two whole ones decided.
+    assert verdicts["a"].launches == 2
+
+
+def test_a_case_that_does_not_build_is_left_out_untimed(clock):
+    sides = FakeRevisions(clock, refuses={("a", AFTER)})
+    timing, verdicts = judged(sides)
+    assert verdicts["a"].reason == "failed while it was timed: after: it does not build"
+    assert verdicts["b"].outcome is Outcome.SAME
+    assert {launch for launch, _ in sides.asked} == {2, 3}
+    assert timing.rounds.launches == 2
+
+
+def test_where_every_case_breaks_the_contest_ends(clock):
+    timing, verdicts = judged(FakeRevisions(clock, refuses={("a", BEFORE), ("b", BEFORE)}))
+    assert {one.outcome for one in verdicts.values()} == {Outcome.BROKEN}
+    assert not timing.rounds.samples
+
+
+def test_workers_that_do_not_start_are_an_error_of_the_whole(clock):
+    class Dead(FakeRevisions):
+        @contextmanager
+        def launched(self):
+            raise WorkerError("before: the worker cannot start")
+            yield
+
+    with pytest.raises(WorkerError, match="cannot start"):
+        timing_of(Dead(clock)).run()
+
+
+def test_at_the_cap_what_is_still_open_is_inconclusive(clock):
+    timing, verdicts = judged(FakeRevisions(clock, noise=1.0, sample_s=0.1))
+    assert {one.outcome for one in verdicts.values()} == {Outcome.INCONCLUSIVE}
+    assert SECONDS <= timing.rounds.measured_s < SECONDS + LEAST_ROUNDS
+    one = verdicts["a"]
+    assert one.reason == (
+        f"after {timing.rounds.measured_s:.0f} s noise still hides a change of 5.0%: "
+        "more --seconds, or a calmer machine"
+    )
+    assert one.low < one.ratio < one.high
+    assert one.launches == timing.rounds.launches == len(LAUNCHES)
+
+
+def test_a_cap_that_two_launches_do_not_fit_into_says_so(clock):
+    timing, verdicts = judged(FakeRevisions(clock, sample_s=2.0), seconds=10.0)
+    assert timing.rounds.launches == 1
+    one = verdicts["a"]
+    assert (one.outcome, one.reason) == (Outcome.INCONCLUSIVE, "too few launches within the time to judge it")
+    assert one.ratio is None
+    assert one.before == pytest.approx(1, rel=0.05)
+
+
+def test_launches_share_the_cap_and_analyses_come_evenly(clock, monkeypatch):
+    timing = timing_of(FakeRevisions(clock, noise=1.0, sample_s=0.01))
+    times_s = []
+    analyse = timing.decisions.interim_analysis
+
+    def noted(samples, at_s):
+        times_s.append(at_s)
+        analyse(samples, at_s)
+
+    monkeypatch.setattr(timing.decisions, "interim_analysis", noted)
+    timing.run()
+    # A round of 0.04 s may go beyond its share.
+    expected_s = [SECONDS / INTERIM_ANALYSES * number for number in range(1, INTERIM_ANALYSES + 1)]
+    assert times_s == pytest.approx(expected_s, abs=0.6)
+    spent = {}
+    for around in timing.rounds.surroundings:
+        spent[around.launch] = around.measured_s
+    shares = [sum(LAUNCHES[: count + 1]) / sum(LAUNCHES) for count in range(len(LAUNCHES))]
+    assert list(spent.values()) == pytest.approx([SECONDS * share for share in shares], abs=0.6)
+
+
+def test_it_says_how_far_it_is_after_each_launch(clock):
+    said = []
+    timing_of(FakeRevisions(clock)).run(said.append)
+    assert said == ["2 s measured in 1 launches: 0 of 2 timings decided", said[1]]
+    assert said[1].endswith("in 2 launches: 2 of 2 timings decided")
+
+
+def test_wall_time_that_tells_another_story_is_said(clock):
+    _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.3}, noise=0.003))
+    assert verdicts["a"].notes == []
+    assert verdicts["b"].outcome is Outcome.SAME
+    (note,) = verdicts["b"].notes
+    assert re.fullmatch(
+        r"wall time says \+(29|30)\.\d% \(\+29\.\d% to \+30\.\d%\): "
+        "waiting and lost parallelism are not in thread_cpu",
+        note,
+    )
+
+
+def test_wall_time_too_is_judged_by_launches_of_all_benchmarks(clock):
+    """A benchmark's interval by two launches of its own alone would be 30 errors wide to either side."""
+    _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.04}), "abcdefgh")
+    assert verdicts["b"].launches == 2
+    assert {case for case, one in verdicts.items() if one.notes} == {"b"}
+
+
+def test_a_small_disagreement_below_the_floor_is_not_said(clock):
+    _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.015}, noise=0.001))
+    assert verdicts["b"].notes == []
+
+
+def test_where_wall_time_judges_it_cannot_disagree(clock):
+    """Nor with what it said when a benchmark was decided, which later rounds of others may put in another light."""
+    timing, verdicts = judged(FakeRevisions(clock, waits={"b": 0.3}, noise=0.003), clock_name="wall")
+    assert verdicts["b"].outcome is Outcome.SLOWER
+    assert verdicts["b"].notes == []
+    before = timing.decisions.decided[timing.benchmarks[1]]
+    far = replace(before, effect=replace(before.effect, estimate=1.0))
+    timing.decisions.decided[timing.benchmarks[1]] = far
+    assert all(one.notes == [] for one in timing.verdicts())
+
+
+@pytest.mark.parametrize(
+    ("slower", "outcome", "sentence"),
+    [
+        (0.2, Outcome.SLOWER, "slower by more than the 2.0% that is allowed"),
+        (-0.2, Outcome.FASTER, "faster by more than 2.0%"),
+        (0.0, Outcome.SAME, "a change of 5.0% is ruled out"),
+    ],
+)
+def test_a_verdict_says_one_sentence_beside_its_interval(clock, slower, outcome, sentence):
+    _, verdicts = judged(FakeRevisions(clock, slower={"a": slower}, noise=0.003))
+    one = verdicts["a"]
+    assert (one.outcome, one.reason) == (outcome, sentence)
+    assert one.low < one.ratio < one.high
+    assert one.ratio == pytest.approx(1 + slower, rel=0.01)
+
+
+def test_a_verdict_says_what_it_is_of(clock):
+    tolerances = Tolerances(default_minimum_effect=0.03)
+    _, verdicts = judged(FakeRevisions(clock, slower={"a": 0.1}), tolerances=tolerances, clock_name="process_cpu")
+    one = verdicts["a"]
+    assert (one.case, one.span, one.metric, one.clock) == ("a", "layer", "latency_s", "process_cpu")
+    assert (one.level, one.allowed, one.launches) == (LEVEL, pytest.approx(1.03), 2)
+    assert one.rounds >= 2 * LEAST_ROUNDS
+    assert (one.before, one.after) == (pytest.approx(1, rel=0.02), pytest.approx(1.1, rel=0.02))
+
+
+def test_the_same_seed_samples_in_the_same_order(clock):
+    orders = []
+    for _ in range(2):
+        timing, _ = judged(FakeRevisions(clock))
+        orders.append([(one.case, one.arm) for one in timing.rounds.samples[:100]])
+    assert orders[0] == orders[1]

@@ -1,0 +1,131 @@
+"""A worker and its cases: it checks them, counts exact quantities, and takes samples."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from suite.gate.side_by_side.worker import CLOCKS, LEAST_SAMPLE_S, MOST_CALLS, RefusedError, Worker, _code_of
+from tests.conftest import FOREIGN
+
+SETTINGS = {"seq_len": 1, "seed": 0}
+
+
+def worker_for(tree):
+    made = Worker()
+    made._tree = Path(tree).resolve()
+    return made
+
+
+def build(made, workload, *, examine=True, slowed=0.0):
+    told = {"workload": {"_target_": f"misbehaving.{workload}"}, **SETTINGS}
+    return made.build("a case", told, examine, slowed)
+
+
+def test_a_case_is_examined_once_and_then_sampled_by_every_clock():
+    pytest.importorskip("torch")
+    made = worker_for(FOREIGN)
+    built = build(made, "Behaving")
+    assert (built["spans"], built["clock"]) == (["work"], "thread_cpu")
+    assert built["readings"]["case"]["flops"] == 10.0
+    assert built["operators"] == {"work": ["fill_", "sum"]}
+    assert built["code"] == {"misbehaving": "misbehaving.py"}
+    sample = made.sample("a case", "work")
+    assert all(0 < sample[clock] < 0.1 for clock in CLOCKS)
+    assert 1 < sample["calls"] <= MOST_CALLS
+
+
+def test_code_that_is_found_elsewhere_has_no_file_in_the_tree(tmp_path):
+    pytest.importorskip("torch")
+    assert build(worker_for(tmp_path), "Behaving")["code"] == {"misbehaving": None}
+
+
+@pytest.mark.parametrize(
+    ("named", "file"),
+    [
+        ("flat.Layer", "flat/__init__.py"),
+        ("flat.layers.Layer", "flat/layers.py"),
+        ("flat.gone.Layer", "flat/__init__.py"),  # which fails when it is built, as the revision's own
+        ("spaced.deep.Layer", "spaced/deep.py"),  # a namespace package
+        ("spaced.gone.Layer", None),
+        ("nowhere.Layer", None),
+        ("linked.Layer", None),
+        ("json.Layer", None),
+    ],
+)
+def test_the_file_of_a_module_is_found_without_running_it(tmp_path, monkeypatch, named, file):
+    tree = tmp_path / "tree"
+    for name in ("flat/__init__.py", "flat/layers.py", "spaced/deep.py"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("raise SystemExit")
+    (tmp_path / "elsewhere.py").touch()
+    (tree / "linked.py").symlink_to(tmp_path / "elsewhere.py")
+    monkeypatch.syspath_prepend(tree)
+    assert _code_of({"a": [{"_target_": named}]}, tree.resolve()) == {named.rpartition(".")[0]: file}
+
+
+def test_a_module_whose_file_is_relative_lies_in_no_tree(tmp_path, monkeypatch):
+    """torch.ops has such a one, and the tree is a worker's working directory."""
+    torch = pytest.importorskip("torch")
+    (tmp_path / torch.ops.__file__).touch()
+    monkeypatch.chdir(tmp_path)
+    assert _code_of({"_target_": "torch.ops.Layer"}, tmp_path.resolve()) == {"torch.ops": None}
+
+
+def test_all_of_the_suite_is_one_module(tmp_path):
+    told = {
+        "_target_": "suite.attention.workload.Workload",
+        "attention": {"shape": "suite.theory.shapes.grouped_shape"},
+    }
+    assert _code_of(told, Path(__file__).resolve().parents[3]) == {"suite": "suite/__init__.py"}
+    assert _code_of(told, tmp_path.resolve()) == {"suite": None}
+
+
+def test_the_first_call_after_a_switch_is_no_part_of_a_sample(monkeypatch):
+    """It finds the other side's data in the caches. The call behind it fills the sample by itself."""
+    pytest.importorskip("torch")
+    now_s, taken_s = 0.0, iter([9.0, 1.0, 9.0, 1.0])
+
+    def work():
+        nonlocal now_s
+        now_s += next(taken_s)
+        time.sleep(1.1 * LEAST_SAMPLE_S)
+
+    made = worker_for(FOREIGN)
+    build(made, "Behaving", examine=False)
+    made._built["a case"]._parts = {"work": work}
+    monkeypatch.setattr("time.thread_time", lambda: now_s)
+    samples = [made.sample("a case", "work") for _ in range(2)]
+    assert [(sample["thread_cpu_s"], sample["calls"]) for sample in samples] == [(1.0, 1), (1.0, 1)]
+
+
+def test_an_injected_slowdown_takes_that_share_longer(monkeypatch):
+    """Each reading moves the clock by a millisecond, and the work moves it by a second."""
+    pytest.importorskip("torch")
+    now_s = 0.0
+
+    def passes(seconds):
+        nonlocal now_s
+        now_s += seconds
+        return now_s
+
+    made = worker_for(FOREIGN)
+    build(made, "Behaving", examine=False, slowed=0.5)
+    made._built["a case"]._parts = {"work": lambda: passes(1.0)}
+    monkeypatch.setattr("time.thread_time", lambda: passes(0.001))
+    assert made.sample("a case", "work")["thread_cpu_s"] == pytest.approx(1.5, abs=0.01)
+
+
+def test_what_a_tree_refuses_is_told_apart_from_what_fails_in_it():
+    pytest.importorskip("torch")
+    with pytest.raises(RefusedError, match="no flux capacitor"):
+        build(worker_for(FOREIGN), "Unsupported")
+    with pytest.raises(RuntimeError, match="cannot read"):
+        build(worker_for(FOREIGN), "Raising")
+
+
+def test_a_projection_is_its_closed_forms_and_no_clock_judges_it():
+    told = {"workload": {"plan": "misbehaving_plan.Plan"}, **SETTINGS}
+    built = Worker().build("a case", told, True, 0.0)
+    assert built["readings"] == {"work": {"flops": 10.0, "traffic_bytes": 10.0}}
+    assert (built["spans"], built["clock"]) == ([], None)

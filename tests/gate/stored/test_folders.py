@@ -1,0 +1,261 @@
+"""Two folders of runs: exact quantities judge at once, and times only as far as the stored spread allows."""
+
+import datetime
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from suite.gate.rules.acceptances import accept
+from suite.gate.rules.fingerprint import MUST_MATCH, changed_settings
+from suite.gate.rules.multiple_testing import judge_together
+from suite.gate.rules.tolerances import Tolerances
+from suite.gate.stored.case import compare_times
+from suite.gate.stored.folders import judge_stored
+from suite.gate.verdict import Outcome
+from suite.records.record import Evidence, Reading
+from tests.gate.stored_runs import ID, five, run, stored
+
+NOW = 30
+"""Minute of the candidate, after all stored runs."""
+
+
+def judged(tmp_path, before, after, **given):
+    return judge_stored(*stored(tmp_path, before, after), **{"tolerances": Tolerances()} | given)
+
+
+def times(judgement):
+    return {verdict.span: verdict for verdict in judgement.verdicts if verdict.metric == "latency_s"}
+
+
+def exact(judgement):
+    return [verdict for verdict in judgement.verdicts if verdict.metric != "latency_s"]
+
+
+def with_reading(record, metric, value, span="layer"):
+    kept = [reading for reading in record.readings if (reading.span, reading.metric) != (span, metric)]
+    return replace(record, readings=[*kept, Reading(step=0, span=span, metric=metric, value=value)])
+
+
+def test_the_same_times_again_are_the_same(tmp_path):
+    judgement = judged(tmp_path, five(), [run(1.001e-3, minute=NOW)])
+    assert {span: verdict.outcome for span, verdict in times(judgement).items()} == dict.fromkeys(
+        ("layer", "kernel"), Outcome.SAME
+    )
+    assert [verdict.reason for verdict in exact(judgement)] == ["6 exact quantities equal"]
+    assert judgement.exit_code == 0
+    assert judgement.form == "stored"
+
+
+def test_a_slowdown_outside_the_stored_spread_fails(tmp_path):
+    judgement = judged(tmp_path, five(), [run(1.1e-3, minute=NOW)])
+    verdict = times(judgement)["layer"]
+    assert verdict.outcome is Outcome.SLOWER
+    assert verdict.ratio == pytest.approx(1.1, rel=1e-3)
+    assert 1.02 < verdict.low < verdict.ratio < verdict.high
+    assert (verdict.allowed, verdict.level, verdict.clock, verdict.launches) == (1.02, 0.98, "thread_cpu", 5)
+    assert verdict.reason.startswith("1.00 ms in 5 stored runs, 1.10 ms now: +10 % (+")
+    assert judgement.exit_code == 1
+
+
+def test_a_speedup_outside_the_stored_spread_is_faster(tmp_path):
+    assert times(judged(tmp_path, five(), [run(0.9e-3, minute=NOW)]))["layer"].outcome is Outcome.FASTER
+
+
+def test_a_change_below_the_floor_is_no_failure_however_sure(tmp_path):
+    verdict = times(judged(tmp_path, five(), [run(1.017e-3, minute=NOW)]))["layer"]
+    assert verdict.low > 1
+    assert verdict.outcome is Outcome.SAME
+
+
+def test_the_floor_of_a_noisy_benchmark_counts(tmp_path):
+    noisy = Tolerances(noise={(ID, "layer", "latency_s"): 0.15})
+    found = times(judged(tmp_path, five(), [run(1.1e-3, minute=NOW)], tolerances=noisy))
+    assert (found["layer"].outcome, found["layer"].allowed) == (Outcome.SAME, 1.15)
+    assert found["kernel"].outcome is Outcome.SLOWER
+
+
+def test_a_slowdown_within_the_stored_spread_is_inconclusive(tmp_path):
+    wide = [run(median_s, minute=minute) for minute, median_s in enumerate((1e-3, 1.3e-3, 0.8e-3, 1.2e-3, 0.9e-3))]
+    judgement = judged(tmp_path, wide, [run(1.2e-3, minute=NOW)])
+    assert times(judgement)["layer"].outcome is Outcome.INCONCLUSIVE
+    assert "spread too far to rule out 5" in times(judgement)["layer"].reason
+    assert judgement.exit_code == 0
+    assert replace(judgement, inconclusive_fails=True).exit_code == 3
+
+
+def test_a_spread_that_could_hide_a_change_is_not_the_same():
+    (verdict,) = judge_together([compare_times("c", "layer", [0.9, 0.95, 1.0, 1.05, 1.1], [1.0], "wall")], Tolerances())
+    assert (verdict.outcome, verdict.high > 1.05) == (Outcome.INCONCLUSIVE, True)
+
+
+def test_a_prediction_is_wider_than_an_interval_of_the_mean():
+    """Computed by hand: t(4, 99 %) = 3.747, and a further run varies by s√(1 + 1/5) about the mean of five."""
+    logs = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+    (verdict,) = judge_together([compare_times("c", "layer", np.exp(logs), [1.0], "wall")], Tolerances())
+    assert np.log(verdict.high) == pytest.approx(3.747 * logs.std(ddof=1) * np.sqrt(1.2), rel=1e-3)
+    assert verdict.ratio == pytest.approx(1.0)
+
+
+def test_the_error_is_spent_over_all_benchmarks():
+    """One alone fails at this p of 0.2 %; among fifty the same is what chance gives."""
+    stored_s = np.exp([-0.02, -0.01, 0.0, 0.01, 0.02])
+    alone = compare_times("c", "layer", stored_s, [1.11], "wall")
+    calm = [compare_times(str(index), "layer", stored_s, [1.0], "wall") for index in range(49)]
+    assert judge_together([alone], Tolerances())[0].outcome is Outcome.SLOWER
+    assert judge_together([alone, *calm], Tolerances())[0].outcome is Outcome.INCONCLUSIVE
+
+
+def test_stored_runs_without_any_spread_are_no_division_by_zero():
+    same, slower = judge_together(
+        [compare_times("c", span, [1.0] * 5, [now], "wall") for span, now in (("a", 1.0), ("b", 1.5))], Tolerances()
+    )
+    assert (same.outcome, slower.outcome) == (Outcome.SAME, Outcome.SLOWER)
+
+
+def test_false_alarms_are_as_rare_as_promised():
+    """Identical code, spread as stored runs of a machine spread: one judgement of eight benchmarks in a hundred."""
+    generator = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(300):
+        draws = np.exp(generator.normal(0, 0.05, size=(8, 6)))
+        comparisons = [compare_times(str(i), "s", row[:5], row[5:], "wall") for i, row in enumerate(draws)]
+        alarms += any(one.outcome is Outcome.SLOWER for one in judge_together(comparisons, Tolerances()))
+    assert alarms <= 8
+
+
+def test_fewer_than_five_stored_runs_judge_no_time(tmp_path):
+    judgement = judged(tmp_path, five()[:4], [run(9e-3, minute=NOW)])
+    assert {verdict.outcome for verdict in times(judgement).values()} == {Outcome.INCONCLUSIVE}
+    assert "needs 5 stored runs of this case on this machine; there are 4" in times(judgement)["layer"].reason
+    assert exact(judgement)[0].outcome is Outcome.SAME
+
+
+def test_a_run_that_was_copied_counts_once(tmp_path):
+    judgement = judged(tmp_path, five()[:1] * 5, [run(1.001e-3, minute=NOW)])
+    assert "there are 1" in times(judgement)["layer"].reason
+
+
+def test_a_copied_stored_run_is_not_compared_with_itself(tmp_path):
+    judgement = judged(tmp_path, five(), five()[2:3])
+    assert times(judgement)[""].outcome is Outcome.INCOMPARABLE
+    assert judgement.exit_code == 3
+
+
+def test_the_candidate_s_repeats_count_by_their_median(tmp_path):
+    after = [run(median_s, minute=NOW + i) for i, median_s in enumerate((1.0e-3, 1.001e-3, 5e-3))]
+    assert times(judged(tmp_path, five(), after))["layer"].after == pytest.approx(1.001e-3, rel=1e-6)
+
+
+def test_the_newest_run_s_code_is_the_candidate(tmp_path):
+    older = replace(with_reading(run(9e-3, minute=NOW), "flops", 9e9), run_key="f" * 64)
+    judgement = judged(tmp_path, five(), [run(1.001e-3, minute=NOW + 1), older])
+    assert {verdict.outcome for verdict in judgement.verdicts} == {Outcome.SAME}
+
+
+def test_a_run_whose_time_cannot_be_is_never_the_newest(tmp_path):
+    late = with_reading(run(9e-3, minute=NOW), "flops", 9e9)
+    late = replace(late, run_key="f" * 64, provenance={**late.provenance, "started_at": "9999-12-31T23:59:59+00:00"})
+    judgement = judged(tmp_path, five(), [run(1.001e-3, minute=NOW + 1), late])
+    assert {verdict.outcome for verdict in judgement.verdicts} == {Outcome.SAME}
+
+
+@pytest.mark.parametrize("metric", ["flops", "cache_bytes", "peak_bytes"])
+def test_an_exact_quantity_fails_with_a_single_stored_run(tmp_path, metric):
+    before, after = (with_reading(run(minute=at), metric, value) for at, value in ((0, 1000.0), (NOW, 1001.0)))
+    judgement = judged(tmp_path, [before], [after])
+    assert [(v.metric, v.outcome) for v in exact(judgement) if v.metric] == [(metric, Outcome.SLOWER)]
+    assert judgement.exit_code == 1
+
+
+ELSEWHERE = {
+    "cpu": {"environment": {"cpu": "Another"}},
+    "machine_id": {"environment": {"machine_id": "ffff"}},
+    "packages.torch": {"environment": {"packages": {"torch": "2.14.0"}}},
+    "variables.OMP_NUM_THREADS": {"environment": {"variables": {"OMP_NUM_THREADS": "4"}}},
+    "gpus": {"environment": {"gpus": ["A GPU"]}},
+    "judging_clock": {"provenance": {"clock": "wall"}},
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_elsewhere_times_are_not_judged_and_exact_quantities_are(tmp_path, name):
+    after = with_reading(run(5e-3, minute=NOW, **ELSEWHERE[name]), "flops", 2e8 + 1)
+    judgement = judged(tmp_path, five(), [after])
+    assert [verdict.outcome for verdict in times(judgement).values()] == [Outcome.INCOMPARABLE]
+    assert MUST_MATCH.get(name, "another machine") in times(judgement)[""].reason
+    assert name in judgement.differences
+    assert [verdict.outcome for verdict in exact(judgement)] == [Outcome.SLOWER, Outcome.SAME]
+    assert exact(judgement)[0].notes == exact(judgement)[1].notes != []
+
+
+def test_elsewhere_with_equal_quantities_is_not_green(tmp_path):
+    assert judged(tmp_path, five(), [run(minute=NOW, environment={"cpu": "Another"})]).exit_code == 3
+
+
+def test_only_stored_runs_of_that_machine_count_for_the_spread(tmp_path):
+    others = five(environment={"machine_id": "ffff"})
+    mixed = [*five()[:4], *(replace(one, provenance=one.provenance | {"started_at": "2027"}) for one in others)]
+    judgement = judged(tmp_path, mixed, [run(minute=NOW)])
+    assert "there are 4" in times(judgement)["layer"].reason
+
+
+def test_a_difference_that_does_not_decide_a_time_is_only_shown(tmp_path):
+    judgement = judged(tmp_path, five(), [run(1.001e-3, minute=NOW, environment={"os": "Linux 7"})])
+    assert judgement.differences == {"os": [None, "Linux 7"]}
+    assert judgement.exit_code == 0
+
+
+def test_changed_settings_leave_exact_quantities_to_judge(tmp_path):
+    changed = run(5e-3, minute=NOW, settings={"seed": 1, "attention": {"kv_heads": 2}})
+    judgement = judged(tmp_path, five(settings={"attention": {"kv_heads": 4}}), [changed])
+    assert times(judgement)[""].reason == "times are not comparable: settings changed: attention.kv_heads, seed"
+    assert exact(judgement)[0].outcome is Outcome.SAME
+    assert exact(judgement)[0].notes == ["settings changed: attention.kv_heads, seed"]
+    assert judgement.exit_code == 3
+
+
+def test_how_a_case_was_measured_is_no_changed_setting():
+    assert changed_settings({"measure": {"max_seconds": 1}, "a": 1}, {"measure": {"max_seconds": 2}, "a": 1}) == []
+    assert changed_settings({"a": None}, {}) == []
+    assert changed_settings({"a": {"b": 1}}, {"a": 1}) == ["a"]
+
+
+def test_projected_and_measured_records_are_not_compared_in_time(tmp_path):
+    judgement = judged(tmp_path, five(), [replace(run(minute=NOW), evidence=Evidence.PROJECTED)])
+    assert "measured before, projected now" in times(judgement)[""].reason
+
+
+def test_a_known_regression_is_accepted_from_its_file(tmp_path):
+    path = tmp_path / "accepted.yaml"
+    today = datetime.date(2026, 3, 1)
+    accept(path, ID, metric="latency_s", reason="wider heads", ceiling=1.2, expires="2026-12-31", today=today)
+    folders = stored(tmp_path, five(), [run(1.1e-3, minute=NOW)])
+    given = {"tolerances": Tolerances(), "accepted": path}
+    judgement = judge_stored(*folders, today=today, **given)
+    assert {verdict.outcome for verdict in times(judgement).values()} == {Outcome.ACCEPTED}
+    assert judgement.exit_code == 0
+    late = judge_stored(*folders, today=today.replace(year=2027), **given)
+    assert late.exit_code == 1
+    assert any("expired on 2026-12-31" in warning for warning in late.warnings)
+
+
+def test_a_side_has_its_folders_name_and_its_common_commit(tmp_path):
+    other = {"provenance": {"commit": "f" * 40, "dirty": True}}
+    judgement = judged(tmp_path, [run(), run(batch=2, **other)], [run(minute=NOW), run(minute=NOW, batch=2)])
+    assert (judgement.before.label, judgement.before.commit, judgement.before.dirty) == ("before", None, True)
+    assert (judgement.after.label, judgement.after.commit) == ("after", run().provenance["commit"])
+    assert judgement.facts["started_at"] == "2026-03-01T10:30:00+00:00"
+    assert judgement.facts["machine"] == "a-processor-1-thread"
+    assert (judgement.facts["floor"], judgement.facts["target"]) == (0.02, 0.05)
+
+
+def test_files_beside_the_runs_are_no_runs(tmp_path):
+    before, after = stored(tmp_path, five(), [run(1.001e-3, minute=NOW)])
+    (before / "noise").mkdir()
+    (before / "noise" / "a-processor-1-thread.yaml").write_text("schema: 1\n")
+    (before / "accepted.yaml").write_text("schema: 1\n")
+    (before / "README.md").write_text("# Runs\n")
+    judgement = judge_stored(before, after, tolerances=Tolerances())
+    assert judgement.exit_code == 0
+    assert judgement.warnings == []

@@ -1,0 +1,90 @@
+"""The rotated runs of a CUDA graph, laid out without a GPU: their memory can be looked at anywhere."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+
+from suite.attention.workload import AttentionWorkload
+from suite.configuration.files import read_choice
+from suite.measure.rotated_buffers import MOST_COPIES, copied, read_bytes, rotated
+
+L2_BYTES = 300_000
+
+
+CASE = dict.fromkeys(("query_len", "batch", "tp", "threads"), 1) | {
+    "phase": "decode",
+    "match": "heads",
+    "seq_len": 64,
+    "dtype": "float32",
+    "cache_dtype": None,
+    "device": "cpu",
+    "seed": 0,
+}
+
+
+def prepared(attention, **changes):
+    settings = {
+        **CASE,
+        "geometry": read_choice("geometry", "tiny"),
+        "attention": read_choice("attention", attention),
+        "backend": read_choice("backend", "eager"),
+        **changes,
+    }
+    workload = AttentionWorkload(settings)
+    workload.prepare()
+    return workload
+
+
+def addresses(tensor):
+    start = tensor.data_ptr()
+    return start, start + tensor.untyped_storage().nbytes() - tensor.storage_offset() * tensor.element_size()
+
+
+@pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])
+def test_rotated_runs_exceed_twice_the_cache_and_compute_alike(attention):
+    workload, seen = prepared(attention), []
+    work = workload.work
+    expected = work.backend(*work.projected)
+    settled, work.backend = work.backend, lambda *inputs: seen.append(inputs) or settled(*inputs)
+    found = workload.rotated_runs("kernel", 2 * L2_BYTES)
+    outputs = [run() for run in found.runs]
+    assert found.rotated_bytes == sum(map(read_bytes, seen)) >= 2 * L2_BYTES
+    assert len(found.runs) == len(seen) > 1
+    for index, which in enumerate("qkv"):
+        spans = sorted(addresses(inputs[index]) for inputs in seen)
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans)), which
+    for output in outputs:
+        assert torch.equal(output, expected)
+
+
+def test_copies_keep_strides_and_share_memory_as_originals_do():
+    buffer = torch.arange(24.0).view(2, 3, 4)
+    key, value, apart = buffer[:, :2], buffer[:, :2, :3], torch.ones(5)
+    new_key, new_value, new_apart = copied([key, value, apart])
+    assert (new_key.stride(), new_value.stride()) == (key.stride(), value.stride())
+    assert new_key.data_ptr() == new_value.data_ptr() != key.data_ptr()
+    assert all(torch.equal(new, old) for new, old in ((new_key, key), (new_value, value), (new_apart, apart)))
+    new_key.zero_()
+    assert new_value.sum() == 0 != value.sum()
+
+
+def test_memory_that_inputs_share_counts_once():
+    key = torch.zeros(10, 4)
+    assert read_bytes([key, key[:, :3], torch.zeros(5)]) == 160 + 20
+
+
+def test_large_and_tiny_inputs_run_once_on_their_own():
+    inputs = [torch.ones(100)]
+    for least_bytes in (0, 400, 400 * MOST_COPIES + 1):
+        found = rotated(lambda x: x, inputs, least_bytes)
+        assert [run().data_ptr() for run in found.runs] == [inputs[0].data_ptr()]
+        assert found.rotated_bytes == 0
+    assert len(rotated(lambda x: x, inputs, 401).runs) == 2
+
+
+def test_a_layer_is_captured_and_a_training_step_is_not():
+    workload = prepared("mla")
+    (run,) = workload.rotated_runs("layer", 2 * L2_BYTES).runs
+    assert run().shape == (1, 1, workload.plan.hidden_size)
+    assert prepared("gqa", phase="train", query_len=None).rotated_runs("kernel", 1) is None

@@ -1,0 +1,35 @@
+"""Documents that hold figures, and how their markers are filled."""
+
+import re
+
+from tests.prose.figures import FIGURES
+from tests.prose.readers import ROOT
+
+MARKED = re.compile(r"(<!--=(\w+\.\w+)-->)(.*?)(<!--/-->)", re.DOTALL)
+IN_CHINESE = {
+    r"(\d+) of (\d+)": r"\2 次中 \1 次",
+    " points": " 个百分点",
+    " times": " 倍",
+    " to ": " 至 ",
+    r" \(": "（",
+    r"\)": "）",
+}
+
+
+def documents():
+    """Return the checkout's Markdown files, those beside records and in environments left out."""
+    folders = [ROOT, *(ROOT / name for name in ("conf", "reports", "results", "tests"))]
+    return sorted([*(path for folder in folders for path in folder.glob("*.md")), *(ROOT / "suite").rglob("*.md")])
+
+
+def filled(path, text):
+    """Return a document with every figure as the records have it, in the language of its name."""
+    return MARKED.sub(lambda match: f"{match[1]}{said(match[2], is_chinese='.zh' in path.suffixes)}{match[4]}", text)
+
+
+def said(name, *, is_chinese=False):
+    """Return a figure's text. Raises KeyError for a name that figures.py does not have."""
+    text = FIGURES[name]()
+    for english, chinese in IN_CHINESE.items() if is_chinese else ():
+        text = re.sub(english, chinese, text)
+    return text

@@ -1,0 +1,212 @@
+"""How each number in prose is read: by suite's own Python API, from the committed records and the closed forms.
+
+A reader names one case or one comparison; where the records hold none, or hold another verdict than the prose gives, it
+raises. No reader holds a number.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import suite
+from suite.configuration.files import locate, read_yaml
+from suite.notebook.runs import Runs
+from suite.report.model.results import read_results
+from suite.report.model.run import extras
+from suite.report.page.texts import load_texts
+from suite.statistics.paired import Outcome, compare
+from suite.statistics.seeds import mean_of_seeds
+from suite.theory.hardware import load_hardware
+from suite.theory.sign_map import DTYPE, duel
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "results" / "reference"
+CASE = ("geometry", "phase", "seq_len", "dtype")
+TIER = ("task", "attention", "settings")
+NARROWING = {"cpu/attention": CASE, "cpu/call_form": CASE, "cpu/transformers": CASE, "cpu/quality": TIER}
+"""Axes by which a folder's cases are chosen before their readings are read, which takes the most time."""
+ACCURACY, IN_CACHE = "answered", "recoverable"
+LAYER = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32"}
+STEP = {**LAYER, "phase": "decode", "seq_len": 16_384}
+RATE = re.compile(r"^    ([\w+%]+): .*?(\d+ of \d+), [\d.]+% \[([\d.]+)%, ([\d.]+)%\]")
+TIERS = {"task": "tiers", "match": "heads", "updates": 1200}
+GATE = "the gate (its verdicts of these runs)"
+RANK_16, RANK_24, MQA = "attention.kv_lora_rank=16", "attention.kv_lora_rank=24", None
+
+
+# --- readers
+
+
+@functools.cache
+def unread(folder):
+    return read_results([REFERENCE / folder], with_readings=False)
+
+
+@functools.cache
+def table(folder, **axes):
+    """Return the table of a folder's cases on these axes and with these settings; readings of no others are read."""
+    results = unread(folder)
+    kept = [one for one in results.records if axes.items() <= (one.record.case.axes | settings_of(one.record)).items()]
+    return Runs(replace(results, records=kept)).table()
+
+
+def settings_of(record):
+    return {"settings": ", ".join(extras(record)) or None}
+
+
+def rows(folder, **wanted):
+    """Return the rows of a folder's table that hold all this; None stands for a setting that is absent."""
+    frame = table(folder, **{name: wanted[name] for name in NARROWING.get(folder, ()) if name in wanted})
+    for name, value in wanted.items():
+        frame = frame[frame[name].isna() if value is None else frame[name] == value]
+    return frame
+
+
+def one(folder, metric, **wanted):
+    """Return a metric of the one case that fits."""
+    (value,) = rows(folder, **wanted)[metric].dropna()
+    return value
+
+
+def by_seed(folder, metric, **wanted):
+    frame = rows(folder, **wanted)
+    assert frame["seed"].is_unique, f"{wanted} names several runs of one seed"
+    return dict(zip(frame["seed"].astype(str), frame[metric], strict=True))
+
+
+def timed(**wanted):
+    """Return a layer's median with its interval, in milliseconds."""
+    return ranged([one("cpu/attention", f"latency_s{end}", **wanted) * 1e3 for end in ("", "_low", "_high")], "{} ms")
+
+
+def median_s(attention, **wanted):
+    return one("cpu/attention", "latency_s", attention=attention, **wanted)
+
+
+def prefilled(attention):
+    """Return the one reading of a prefill of 4,096 tokens, in seconds."""
+    where = {**LAYER, "phase": "prefill", "seq_len": 4096, "attention": attention}
+    assert one("cpu/attention", "latency_s_count", **where) == 1
+    return f"{number(one('cpu/attention', 'latency_s', **where))} s"
+
+
+def cached(attention):
+    """Return what a layer keeps at 16,384 tokens, counted on the real tensors and equal to the closed form (bytes)."""
+    where = {**STEP, "span": "case", "attention": attention}
+    counted = one("cpu/attention", "cache_bytes_counted", **where)
+    assert counted == one("cpu/attention", "cache_bytes", **where)
+    return counted
+
+
+def speedup(query_len=1, tp=1, device="h100-sxm5-80gb"):
+    """Return how many times as fast as GQA-8's kernel absorbed MLA's can be at 128 heads, by the specification."""
+    return duel(load_hardware(device).ceilings(DTYPE), heads=128, query_len=query_len, tp=tp).speedup
+
+
+def tier(attention, settings, name="rarely", **wanted):
+    """Return the share of a tier that is answered, by seed."""
+    where = {**TIERS, "attention": attention, "settings": settings, "span": f"evaluate/{name}", **wanted}
+    return by_seed("cpu/quality", ACCURACY, **where)
+
+
+def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: Outcome):
+    """Return the paired difference in points, which must have earned the verdict that prose gives it."""
+    found = compare(ours, theirs, margin=0.02)
+    assert found.outcome is verdict, found.outcome
+    return points(found.mean, found.interval.low, found.interval.high)
+
+
+@functools.cache
+def recipes_compared():
+    return suite.load(REFERENCE / "cpu/recipes").compare(by="recipe", against="r1_zero")
+
+
+def recipe(name, policy, verdict):
+    """Return what a recipe adds to R1-Zero on sorting, with the verdict after Holm's correction."""
+    frame = recipes_compared()
+    (found,) = frame[(frame["arm"] == name) & (frame["task"] == "sort") & (frame["policy"] == policy)].itertuples()
+    assert found.outcome == verdict, found.outcome
+    return points(found.difference, found.low, found.high)
+
+
+@functools.cache
+def efficiency():
+    """Return the page's rows of arms against PPO: arm, what is held equal, difference, verdict, accuracy."""
+    (build,) = [
+        locate(dotted) for dotted in read_yaml("report.yaml")["sections"] if dotted.endswith("efficiency.build")
+    ]
+    (first, *_) = load_texts("en").plain(build(read_results([REFERENCE / "cpu/rl"]))).tables
+    titles = [head.title for head in first.columns]
+    wanted = [titles.index(title) for title in ("Arm", "Held equal", "Difference (points)", "In words", "Accuracy")]
+    return [[str(cells[place]) for place in wanted] for cells in first.rows]
+
+
+def against_ppo(arm, held, verdict):
+    """Return an arm's points over PPO where completions or CPU seconds are equal, with the page's verdict."""
+    (text,) = [
+        differs for name, equal, differs, words, _ in efficiency()
+        if name.startswith(arm) and equal.startswith(held) and words.startswith(verdict)
+    ]  # fmt: skip
+    return text.replace("-", "−").replace(" (", " points (")
+
+
+def peak(algorithm, **wanted):
+    """Return the projected peak of a step of RL, over its phases, at Llama-3.1-8B (bytes)."""
+    usual = {"geometry": "llama-3.1-8b", "seq_len": 4096, "num_generations": 8, "micro_batch": 1, "checkpointing": True}
+    return rows("cpu/rl_memory", algorithm=algorithm, **{**usual, **wanted})["held_peak_bytes"].max()
+
+
+def saved(**wanted):
+    return share(1 - peak("grpo", **wanted) / peak("ppo", **wanted))
+
+
+@functools.cache
+def rules():
+    """Return how often each rule was wrong in the gate's self-test: by rule and slowdown, with Wilson's interval."""
+    found, rule = {}, ""
+    for line in (REFERENCE / "cpu/gate/rival_rules.txt").read_text(encoding="utf-8").splitlines():
+        if match := RATE.search(line):
+            slowdown, counts, low, high = match.groups()
+            found[rule][slowdown] = f"{counts} ({_percent(low)}–{_percent(high)} %)"
+        elif line.startswith("  "):
+            rule = line.strip()
+            found.setdefault(rule, {})
+    return found
+
+
+def _percent(text):
+    return f"{float(text):.1f}".removesuffix(".0") if float(text) < 10 else f"{float(text):.0f}"
+
+
+# --- how they are written
+
+
+def number(value):
+    """Return three significant digits."""
+    return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def ranged(found, form):
+    value, low, high = map(number, found)
+    return f"{form.format(value)} ({low}–{high})"
+
+
+def share(value):
+    return f"{value:.0%}".replace("%", " %")
+
+
+def mean_share(values: Mapping[str, float], has_ends=True):
+    """Return the mean over seeds with Student's 95 % interval, which cannot pass 100 %."""
+    found = mean_of_seeds(tuple(values.values()))
+    low, high = f"{max(found.low, 0) * 100:.0f}", f"{min(found.high, 1) * 100:.0f}"
+    return share(found.estimate) + (f" ({low}–{high})" if has_ends and low != high else "")
+
+
+def points(mean, low, high):
+    return f"{mean * 100:+.1f} points ({low * 100:+.1f} to {high * 100:+.1f})".replace("-", "−")
+
+
+def mebibytes(size):
+    return f"{size / 2**20:g} MiB"

@@ -1,0 +1,194 @@
+"""Tables in prose, each filled whole from the records of one folder."""
+
+from tests.prose import readers
+from tests.prose.readers import (
+    ACCURACY,
+    IN_CACHE,
+    STEP,
+    by_seed,
+    cached,
+    efficiency,
+    mean_share,
+    mebibytes,
+    median_s,
+    recipes_compared,
+    rows,
+    share,
+)
+
+MODELS = {
+    "qwen2.5-0.5b": "Qwen2.5-0.5B",
+    "qwen2.5-1.5b": "Qwen2.5-1.5B",
+    "qwen2.5-7b": "Qwen2.5-7B",
+    "llama-3.1-8b": "Llama-3.1-8B",
+    "llama-3.1-70b": "Llama-3.1-70B",
+}
+
+
+def laid_out(titles, lines):
+    """Return a Markdown table on lines of its own, as a marker holds it."""
+    cells = [titles, ["---"] * len(titles), *lines]
+    return "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n\n"
+
+
+def decode():
+    names = {
+        "mqa": "MQA, 1 key-value head",
+        "gqa": "GQA, 2 key-value heads",
+        "mla": "MLA, absorbed, latent 512 + 64",
+        "mha": "MHA, 16 key-value heads",
+        "mla_expanded": "MLA, full keys and values cached",
+        "mla_latent": "MLA, latent re-expanded at each step",
+    }
+    lines = [
+        [
+            name,
+            mebibytes(cached(variant)),
+            _time(variant),
+            readers.number(median_s(variant, **STEP) / median_s("mha", **STEP)),
+        ]
+        for variant, name in names.items()
+    ]
+    return laid_out(["one layer, one new token", "KV cache a layer", "latency", "× MHA"], lines)
+
+
+def _time(variant):
+    """Return a median with its interval, or with the count of samples where these give none."""
+    count = readers.one("cpu/attention", "latency_s_count", attention=variant, **STEP)
+    if count > 5:
+        return readers.timed(attention=variant, **STEP)
+    return f"{readers.number(median_s(variant, **STEP) * 1e3)} ms (n = {count:.0f})"
+
+
+def call_form():
+    """Return MLA's decode step in each form of calling it, the fastest last."""
+    forms = {
+        "transformers 5.24, `sdpa` (it re-expands the latent, and copies its cache)": (
+            "transformers",
+            "mla_latent",
+            "sdpa",
+        ),
+        "transformers 5.24, `eager`": ("transformers", "mla_latent", "eager"),
+        "absorbed, `sdpa` (torch leaves its fast kernel without a word)": ("call_form", "mla", "sdpa"),
+        "absorbed, `flex`: FlexAttention, compiled": ("call_form", "mla", "flex"),
+        "absorbed, `eager`: two matrix products": ("call_form", "mla", "eager"),
+        "absorbed, `sdpa_folded`: heads folded into query rows": ("call_form", "mla", "sdpa_folded"),
+    }
+    where = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32", "phase": "decode", "seq_len": 16_384}
+    found = {
+        form: rows(f"cpu/{folder}", attention=variant, backend=backend, **where)["latency_s"].item()
+        for form, (folder, variant, backend) in forms.items()
+    }
+    fastest_s = min(found.values())
+    lines = [
+        [form, f"{readers.number(latency_s * 1e3)} ms", readers.number(latency_s / fastest_s)]
+        for form, latency_s in found.items()
+    ]
+    return laid_out(["MLA, one new token, 16,384 tokens, float32", "layer", "× best"], lines)
+
+
+def tiers():
+    arms = {
+        "MHA": ("mha", None),
+        "MLA, rank 64 (DeepSeek's ratio)": ("mla", "attention.kv_lora_rank=64"),
+        "GQA, 2 groups": ("gqa", "attention.kv_heads=2"),
+        "MLA, rank 24": ("mla", readers.RANK_24),
+        "MQA": ("mqa", None),
+        "MLA, rank 16": ("mla", readers.RANK_16),
+        "MQA, heads of 12": ("mqa", "geometry.head_dim=12"),
+        "MLA, rank 8": ("mla", "attention.kv_lora_rank=8"),
+        "MQA, heads of 8": ("mqa", "geometry.head_dim=8"),
+    }
+    lines = []
+    for name, (variant, settings) in arms.items():
+        where = {"attention": variant, "settings": settings, "task": "tiers", "match": "heads", "updates": 1200}
+        (size,) = set(rows("cpu/quality", span="case", **where)["cache_bytes_per_token"])
+        tier_shares = [
+            by_seed("cpu/quality", ACCURACY, span=f"evaluate/{tier}", **where) for tier in ("sometimes", "rarely")
+        ]
+        in_cache = by_seed("cpu/quality", IN_CACHE, span="cached/rarely", **where)
+        lines.append([name, f"{size:.0f} B", *map(mean_share, tier_shares), mean_share(in_cache, has_ends=False)])
+    return laid_out(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
+
+
+def ppo():
+    """Return each arm's accuracy beside PPO's, at equal completions and at equal CPU seconds."""
+    arms = {}
+    for arm, held, differs, words, accuracy in efficiency():
+        is_apart = words.startswith(("higher", "lower"))
+        differs = differs.replace("-", "−")
+        arms.setdefault(arm, []).extend([held, accuracy, f"**{differs}**" if is_apart else differs])
+    held = next(iter(arms.values()))
+    titles = [f"at {' '.join(reversed(held[place].split(': '))).lower()}" for place in (0, 3)]
+    titles = [title.replace("s completions", "").replace(" s cpu seconds", " CPU seconds") for title in titles]
+    lines = [[arm, *cells[1:3], *cells[4:]] for arm, cells in arms.items()]
+    return laid_out(["arm (5 seeds)", titles[0], "less PPO (points)", titles[1], "less PPO (points)"], lines)
+
+
+def recipes():
+    """Return where each recipe ends, for both sizes of policy."""
+    tasks = {"sort": "sort four digits", "addition": "add two numbers", "countdown": "countdown, three numbers"}
+    arms = {
+        "small": {
+            "base": "base reads on",
+            "sft": "SFT",
+            "r1_zero": "R1-Zero",
+            "cold_start": "cold start, RL",
+            "r1": "R1",
+        },
+        "tiny": {"base": "base reads on", "sft": "SFT", "r1_zero": "R1-Zero", "distill": "distilled from R1"},
+    }
+    frame = recipes_compared()
+    parts = []
+    for policy, titles in arms.items():
+        lines = []
+        for task, title in tasks.items():
+            found = frame[(frame["policy"] == policy) & (frame["task"] == task)]
+            ends = dict(zip(found["arm"], found["mean"], strict=True))
+            ends["r1_zero"] = found["mean_of_other"].mean()
+            if len(found):
+                lines.append([title, *(share(ends[recipe]) for recipe in titles)])
+        parts.append(laid_out([f"`policy={policy}`", *titles.values()], lines))
+    return "".join(parts).replace("\n\n\n\n", "\n\n")
+
+
+def memory():
+    usual = {"seq_len": 4096, "num_generations": 8, "micro_batch": 1, "checkpointing": True}
+    moved = {
+        "saved": {},
+        "1,024 tokens": {"seq_len": 1024},
+        "16,384 tokens": {"seq_len": 16_384},
+        "groups of 64": {"num_generations": 64},
+        "eight completions a pass": {"micro_batch": 8},
+        "nothing recomputed": {"checkpointing": False},
+        "16,384 tokens, nothing recomputed": {"seq_len": 16_384, "checkpointing": False},
+    }
+    peaks = [
+        " → ".join(readers.number(readers.peak(name, geometry=model, **usual) / 2**30) for name in ("ppo", "grpo"))
+        for model in MODELS
+    ]
+    lines = [["PPO → GRPO, GiB", *peaks]]
+    lines += [
+        [name, *(readers.saved(geometry=model, **usual | setting) for model in MODELS)]
+        for name, setting in moved.items()
+    ]
+    return laid_out(["", *MODELS.values()], lines)
+
+
+def gate():
+    """Return the gate's error rates beside other tools' rules on the same samples."""
+    names = {
+        readers.GATE: "**`suite gate --against`**",
+        "asv 0.6 (factor 1.1, p < 0.002)": "asv 0.6's rule",
+        "pyperf (t, p < 0.05)": "pyperf's (t test)",
+        "pytest-benchmark median:5%": "a threshold of 5 % on medians",
+        "benchstat, Google benchmark (U, p < 0.05)": "benchstat's (U test)",
+    }
+    slowdowns = ("identical", "+3%", "+5%", "+10%")
+    lines = [[name, *(readers.rules()[rule][slowdown] for slowdown in slowdowns)] for rule, name in names.items()]
+    titles = [
+        "",
+        "a false alarm in runs of identical code",
+        *(f"{one.replace('%', ' %')} found" for one in slowdowns[1:]),
+    ]
+    return laid_out(titles, lines)

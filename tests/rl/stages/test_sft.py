@@ -1,0 +1,33 @@
+"""Training on given texts: what must not matter to an update."""
+
+import pytest
+import torch
+
+from suite.lm.training import Example
+from suite.measure.meter import Meter
+from suite.rl.base import new_decoder
+from suite.rl.sft_data import SftData
+from suite.rl.stage import StageBegin
+from suite.rl.stages.sft import SftStage
+from tests.rl.cases import plan, settings
+
+
+class Given(SftData):
+    def of_step(self, step, count):
+        return [Example(ids=range(1, length), given=length // 3) for length in (4, 9, 3, 7, 12, 5)]
+
+
+def taught(**changes):
+    wanted, attention = plan(dtype="float64", minibatch=6, **changes), settings()["attention"]
+    policy, meter = new_decoder(wanted, attention), Meter()
+    at = StageBegin(plan=wanted, planned=wanted.recipe.stages[0], attention=attention, policy=policy, teacher=None)
+    SftStage(at, Given(), lr=1e-3).step(meter, looks=False)
+    noted = {reading.metric: reading.value for reading in meter.readings}
+    return torch.nn.utils.parameters_to_vector(policy.parameters()).detach(), noted
+
+
+def test_micro_batches_of_texts_of_any_length_do_not_matter():
+    (whole, seen), (parts, seen_in_parts) = taught(), taught(micro_batch=2)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-8)
+    assert seen["gradient_norm"] > 0
+    assert seen_in_parts == pytest.approx(seen, rel=1e-7)  # shares of the texts are float32

@@ -1,0 +1,191 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from suite.lm.sampling import Prompts, Samples
+from suite.measure.meter import Meter
+from suite.rl.base import new_decoder
+from suite.rl.rollout import (
+    Experience,
+    collect_rollouts,
+    groups_with_signal,
+    rewards_of,
+    rollout_readings,
+    scores_of,
+    step_rewards,
+)
+from suite.rl.tasks.task import Item, Score, StepReward
+from tests.rl.cases import plan, settings
+from tests.rl.examples import mask_of, tensor
+
+
+class Lottery:
+    """A task whose reward is chance, so that some groups are equal and some are not."""
+
+    has_steps = True
+    longest_completion = 6
+
+    def item(self, generator):
+        number = str(generator.randrange(100))
+        return Item(prompt=f"s{number:>02}=", content=number, answer=number)
+
+    def score(self, item, completion):
+        return Score(accuracy=float(len(completion) % 2), format=0.0, steps=[StepReward(end=0, reward=1.0)])
+
+
+def gathered(step=0, **changes):
+    wanted = plan(**changes)
+    wanted.task = Lottery()
+    policy = new_decoder(wanted, settings()["attention"])
+    with torch.no_grad():
+        policy.embedding[1] += 0.7 * policy.embedding[5]  # it ends now and then
+    meter = Meter()
+    meter.step = step
+    return collect_rollouts(wanted, policy, meter)
+
+
+def samples(lengths, longest=8, truncated=()):
+    columns = torch.arange(longest)
+    mask = (columns < torch.tensor(lengths)[:, None]).double()
+    return Samples(
+        tokens_NT=torch.zeros(len(lengths), longest, dtype=torch.long),
+        mask_NT=mask,
+        log_probs_NT=mask,
+        entropy_NT=None,
+        is_truncated_N=torch.tensor([row in truncated for row in range(len(lengths))]),
+    )
+
+
+def test_a_step_meets_the_same_prompts_and_noise():
+    assert torch.equal(gathered(4).kept.tokens_NT, gathered(4).kept.tokens_NT)
+    assert not torch.equal(gathered(4).kept.prompts.tokens_PS, gathered(5).kept.prompts.tokens_PS)
+
+
+def test_algorithms_meet_the_same_prompts():
+    grpo, ppo = (gathered(algorithm=name).kept.prompts.tokens_PS for name in ("grpo", "ppo"))
+    assert torch.equal(grpo, ppo)
+
+
+def test_groups_are_completions_of_one_prompt_next_to_each_other():
+    one = gathered().kept
+    assert one.groups_N.tolist() == [group for group in range(4) for _ in range(4)]
+    for group in range(4):
+        assert len(one.prompts.tokens_PS[one.groups_N == group].unique(dim=0)) == 1
+
+
+def test_only_groups_whose_rewards_differ_have_a_signal():
+    rewards, groups = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.0, 0.0]), torch.tensor([7, 7, 3, 3, 5, 5])
+    assert groups_with_signal(rewards, groups).tolist() == [3]
+
+
+def test_filtered_groups_are_drawn_again_until_there_are_enough():
+    found = gathered(filter_groups=True, filter_groups_max_rounds=40)
+    assert len(found.sampled) > 1
+    kept = found.kept
+    assert len(kept.groups_N.unique()) == 4
+    assert len(kept.scores) == len(kept.rewards_N) == 16
+    for group in kept.groups_N.unique():
+        assert len(kept.rewards_N[kept.groups_N == group].unique()) > 1
+
+
+def test_filtering_stops_after_its_rounds_and_may_leave_nothing():
+    found = gathered(filter_groups=True, filter_groups_max_rounds=1, num_generations=2, prompts_per_step=8)
+    assert len(found.sampled) == 1
+    assert found.kept is None or len(found.kept.groups_N.unique()) < 8
+
+
+def test_the_reward_is_accuracy_and_weighted_format():
+    wanted = plan(format_weight=0.25)
+    scores = [Score(accuracy=1.0, format=1.0), Score(accuracy=0.0, format=1.0), Score(accuracy=1.0, format=0.0)]
+    assert rewards_of(wanted, scores, samples([2, 3, 4])).tolist() == [1.25, 0.25, 1.0]
+
+
+def test_a_majority_rewards_and_the_key_keeps_the_accuracy():
+    wanted = plan(reward_from="majority", num_generations=4, prompts_per_step=4)
+    ids = [wanted.vocabulary.encode(f"<answer>{answer}</answer>") for answer in ("21", "21", "12", "21")]
+    given = Samples(
+        tokens_NT=torch.tensor(ids),
+        mask_NT=torch.ones(4, 4),
+        log_probs_NT=torch.zeros(4, 4),
+        entropy_NT=None,
+        is_truncated_N=torch.ones(4, dtype=torch.bool),
+    )
+    scores = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")] * 4, given)
+    assert [score.accuracy for score in scores] == [0, 0, 1, 0]
+    assert rewards_of(wanted, scores, given).tolist() == [1, 1, 0, 1]
+    by_key = plan(num_generations=4, prompts_per_step=4)
+    assert rewards_of(by_key, scores, given).tolist() == [0, 0, 1, 0]
+
+
+def test_the_outcome_may_be_one_more_step_at_the_completions_end():
+    one = gathered().kept
+    rewards, ends = step_rewards(one, outcome_as_step=False)
+    both, all_ends = step_rewards(one, outcome_as_step=True)
+    assert ends[:, 0].tolist() == [1] * 16
+    assert ends.sum() == 16
+    assert torch.equal((both - rewards).sum(dim=1), one.rewards_N)
+    last = one.mask_NT.sum(dim=1).long() - 1
+    assert all_ends.gather(1, last[:, None]).all()
+    assert all_ends.sum() == 16 + (last > 0).sum()
+
+
+def test_the_soft_penalty_grows_over_the_buffer_and_ends_at_one():
+    wanted = plan(overlong_buffer=4)  # of 11 tokens
+    nothing = [Score(accuracy=0.0, format=0.0)] * 5
+    assert rewards_of(wanted, nothing, samples([3, 7, 8, 9, 11], longest=11)).tolist() == [0, 0, -0.25, -0.5, -1]
+
+
+@pytest.mark.parametrize("is_truncated", [False, True])
+def test_a_scorer_sees_the_completion_without_its_end(is_truncated):
+    wanted = plan()
+    text = "<think>12</think><answer>12</answer>"
+    ids = wanted.vocabulary.encode(text) + ([] if is_truncated else [1])
+    given = Samples(
+        tokens_NT=torch.tensor([ids]),
+        mask_NT=torch.ones(1, len(ids)),
+        log_probs_NT=torch.zeros(1, len(ids)),
+        entropy_NT=None,
+        is_truncated_N=torch.tensor([is_truncated]),
+    )
+    (score,) = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")], given)
+    assert (score.accuracy, score.format) == (1.0, 1.0)
+
+
+PLAN = SimpleNamespace(vocabulary=SimpleNamespace(decode=lambda ids: ["<think>", "1", "!", "</think>"][: len(ids)]))
+HALF_RIGHT = [StepReward(end=0, reward=1.0), StepReward(end=1, reward=0.0)]
+
+
+def rollout(lengths, rewards, groups, truncated, scores):
+    mask = mask_of(lengths, 4)
+    return Experience(
+        prompts=Prompts(tokens_PS=torch.zeros(len(lengths), 2, dtype=torch.long)),
+        tokens_NT=torch.zeros_like(mask).long(),
+        mask_NT=mask,
+        log_probs_NT=torch.zeros_like(mask),
+        entropy_NT=0.5 * mask,
+        is_truncated_N=torch.tensor(truncated),
+        groups_N=torch.tensor(groups),
+        rewards_N=tensor(*rewards),
+        scores=scores,
+    )
+
+
+def test_every_reading_is_a_mean_over_all_rounds():
+    right, wrong = Score(accuracy=1.0, format=1.0, steps=HALF_RIGHT), Score(accuracy=0.0, format=1.0)
+    one = rollout([4, 3, 2, 1], [1, 0, 1, 1], [0, 0, 1, 1], [True, False, False, False], [right, wrong, right, right])
+    two = rollout([4, 4], [0, 0], [2, 2], [True, True], [wrong, Score(accuracy=0.0, format=0.0)])
+    assert rollout_readings(PLAN, [one, two]) == {
+        "completions": 6,
+        "sampled_tokens": 18,
+        "reward": 0.5,
+        "accuracy": 0.5,
+        "format": pytest.approx(5 / 6),
+        "step_reward": 0.5,
+        "thought_length": 2,
+        "corrections": 0.5,
+        "entropy": 0.5,
+        "groups_without_signal": pytest.approx(0.75),
+        "completion_length": 3,
+        "truncated": 0.5,
+    }
