@@ -271,7 +271,7 @@ def _may_be_named(folder: Path, name: str) -> bool:
 
 
 def _faults(one: StoredRecord) -> Iterable[str]:
-    """What a record that can be read still has against it."""
+    """Yield the faults of a record that can be read."""
     record, folder = one.record, one.folder
     if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
         yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
@@ -289,7 +289,7 @@ def _faults(one: StoredRecord) -> Iterable[str]:
 
 
 def _faults_of_files(one: StoredRecord) -> Iterable[str]:
-    """Of files beside the samples, which reading has compared already."""
+    """Yield faults of files beside the samples, which reading has compared already."""
     for name, digest in one.record.files.items():
         try:
             if name == TELEMETRY:

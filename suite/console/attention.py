@@ -1,4 +1,4 @@
-"""What one attention layer takes, measured or projected, in the words that a terminal shows."""
+"""The headline numbers of an attention layer, measured or projected, in the words that a terminal shows."""
 
 import math
 
@@ -10,7 +10,7 @@ from suite.records.record import Record
 
 VERBS = {"decode": "decodes", "prefill": "reads a prompt", "train": "trains"}
 FACTORS = ("attention", "backend", "dtype", "match", "device", "hardware")
-"""Settings that are compared in a sweep of several, the first that differs."""
+"""Settings whose values are arms, the likeliest first."""
 
 
 def summary(record: Record) -> Summary:

@@ -1,4 +1,4 @@
-"""Arms held against each other in a sentence: timings by the ratio of their medians, scores by pairs and the one rule.
+"""Comparisons of two arms in a sentence: timings by the ratio of their medians, scores by pairs and the one rule.
 
 Records are arms of one comparison where they agree in everything but the setting that is asked about, sizes of its own
 and the seed, which pairs them. suite.statistics.paired says what may be said of scores, and intervals.ratio_of_medians
@@ -53,7 +53,7 @@ class Arm:
 
     name: str
     entries: Mapping[str, Entry]
-    """By seed; of several of one seed the last."""
+    """The record of each seed; of several of one seed the last."""
 
     @property
     def compared(self) -> Compared:
@@ -73,12 +73,12 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Two arms held against each other, and what may be said of them."""
+    """A comparison of two arms, and what may be said of them."""
 
     arm: str
     other: str
     where: str
-    """What both have in common, in words that end a clause; empty where that says nothing."""
+    """The settings that both share, in words that end a clause; empty where that says nothing."""
     quantity: str
     ours: str
     theirs: str

@@ -1,4 +1,4 @@
-"""What a model with a compressed cache makes of held-out text, in the words that a terminal shows."""
+"""A model with a compressed cache on held-out text, in the words that a terminal shows."""
 
 import math
 
@@ -87,7 +87,7 @@ def _four_digits(value: float) -> str:
 
 
 def _by_class(record: Record) -> list[str]:
-    """Of each class that has words, in the order in which they were noted."""
+    """Return the loss of a word of each class that has words, in the order in which they were noted."""
     spans = dict.fromkeys(one.span for one in record.readings if below(one.span, TEXT))
     words = {span: _sum(record, span, "text_words") for span in spans}
     return [

@@ -1,4 +1,4 @@
-"""What a person sees while cases run, and the answer at their end: a table of values and one sentence that compares.
+"""The terminal while cases run, and the answer at their end: a table of values and one sentence that compares.
 
 In a terminal a live line stands below the cases that ended; where there is none, a line now and then says how far it
 is. rich draws both; every text of a record is made harmless before.
@@ -61,7 +61,7 @@ class Terminal:
         self._elsewhere: set[str] = set()
         """Ids."""
         self._running: dict[str, tuple[Case, float]] = {}
-        """By id, those that started first before the others."""
+        """Cases by id and when they started, the first before the others."""
         self._has_header = False
         self._said_at = time.monotonic()
         console = Console(markup=False, emoji=False, highlight=False)

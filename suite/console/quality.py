@@ -1,4 +1,4 @@
-"""How well a decoder answers once it is trained on questions, in the words that a terminal shows."""
+"""The answers of a decoder that was trained on questions, in the words that a terminal shows."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,7 +15,7 @@ from suite.records.rl_metrics import EVALUATE
 from suite.statistics.paired import SHARE_MARGIN
 
 MOST_KINDS = 6
-"""Of question that are named."""
+"""Kinds of question that are named."""
 
 
 def summary(record: Record) -> Summary:
@@ -69,7 +69,7 @@ def _brief(record: Record) -> str | None:
 
 
 def _shares(record: Record) -> Iterator[tuple[str, str]]:
-    """The groups where a task has some; else the whole, and its kinds where they are few."""
+    """Yield the groups where a task has some; else the whole, and its kinds where they are few."""
     shares, chance = _last(record, "answered"), constant(record, EVALUATE, "chance")
     guessing = "" if chance is None else f" (guessing {numbers.percent(chance)})"
     if groups := _named(shares, _groups(record)):
@@ -88,14 +88,14 @@ def _named(shares: Mapping[str, float], names: list[str]) -> list[str]:
 
 
 def _groups(record: Record) -> list[str]:
-    """Of questions, by name; none where the record does not say, or not as this suite does."""
+    """Return the names of groups of questions; none where the record does not say, or not as this suite does."""
     task = record.provenance.get("task")
     groups = task.get("groups") if isinstance(task, Mapping) else None
     return list(map(str, groups)) if isinstance(groups, list) else []
 
 
 def _last(record: Record, metric: str) -> dict[str, float]:
-    """By span, of the last evaluation; without one, nothing."""
+    """Return a metric by span at the last evaluation; nothing without one."""
     of_metric = [one for one in record.readings if one.metric == metric]
     last = max((one.step for one in of_metric if one.span == EVALUATE), default=None)
     return {one.span: one.value for one in of_metric if one.step == last}

@@ -1,4 +1,4 @@
-"""One record in words: what a person reads when a single case has run."""
+"""One record in words, as a person reads them when a single case has run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -104,7 +104,7 @@ def _energy(record: Record) -> Sequence[str]:
 
 
 def watched(record: Record) -> str | None:
-    """What was watched beside the CPU, or why not; None where the record says nothing."""
+    """Say which GPUs were watched, or why none; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
     gpus = [f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
     text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"

@@ -1,4 +1,4 @@
-"""What a run of reinforcement learning came to, in the words that a terminal shows."""
+"""A run of reinforcement learning, in the words that a terminal shows."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,10 +13,10 @@ from suite.statistics.proportions import wilson
 
 SHOWN = {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
 MOST_PARTS = 4
-"""Of a peak's memory that are named; there may be a dozen."""
+"""Parts of a peak's memory that are named; there may be a dozen."""
 ACCURACY = "heldout_accuracy"
 FACTORS = ("algorithm", "recipe", "attention", "policy", "supervision", "reward_from", "task")
-"""Settings that are compared in a sweep of several, the first that differs."""
+"""Settings whose values are arms, the likeliest first."""
 
 
 def summary(record: Record) -> Summary:
@@ -75,12 +75,12 @@ def _brief(record: Record) -> str | None:
 
 
 def cpu_s(record: Record, phase: str) -> float:
-    """Process CPU seconds of a phase, over all steps."""
+    """Return the process CPU seconds of a phase, over all steps."""
     return sum(one.process_cpu_s or 0.0 for one in record.readings if one.span == phase and one.metric == "latency_s")
 
 
 def _memory(record: Record) -> list[tuple[str, str]]:
-    """The phase that held most, with its largest parts; none where nothing was tracked."""
+    """Name the phase that held most, with its largest parts; none where nothing was tracked."""
     peaks = [one for one in record.readings if one.metric == PEAK]
     if not peaks:
         return []
@@ -99,7 +99,7 @@ def _memory(record: Record) -> list[tuple[str, str]]:
 
 
 def _stages(record: Record) -> Iterator[tuple[str, str]]:
-    """What each of several stages came to, by the evaluations at their ends."""
+    """Yield what each of several stages came to, by the evaluations at their ends."""
     accuracy, end = _evaluated(record, "heldout_accuracy"), 0
     texts: list[str] = []
     for kind, steps in _planned(record):
@@ -113,7 +113,7 @@ def _stages(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _planned(record: Record) -> list[tuple[str, int]]:
-    """Kinds and steps; none where the record does not say, or not as this suite does."""
+    """Return the kinds and steps of its stages; none where the record does not say, or not as this suite does."""
     stages = record.provenance.get("stages")
     said = [stage for stage in stages if isinstance(stage, Mapping)] if isinstance(stages, list) else []
     return [(str(stage.get("kind")), steps) for stage in said if isinstance(steps := stage.get("steps"), int)]
@@ -129,7 +129,7 @@ def _teacher(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _change(record: Record, metric: str) -> str | None:
-    """From the first evaluation to the last."""
+    """Write the change from the first evaluation to the last."""
     values = _evaluated(record, metric)
     if not values:
         return None
@@ -137,7 +137,7 @@ def _change(record: Record, metric: str) -> str | None:
 
 
 def _evaluated(record: Record, metric: str) -> dict[int, float]:
-    """By the number of steps before the evaluation."""
+    """Return a metric of each evaluation, by the number of steps before it."""
     return {one.step: one.value for one in record.readings if one.span == EVALUATE and one.metric == metric}
 
 

@@ -1,4 +1,4 @@
-"""What a record comes to in words: a workload's YAML names, under `summary`, the function that says it."""
+"""Summaries of records: a workload's YAML names, under `summary`, the function that makes them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from suite.records.store import StoredRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What is told of a record beside its times, its checks and its energy, which any record may have."""
+    """A workload's words of a record, beside the times, checks and energy that any record may have."""
 
     lines: Sequence[tuple[str, str]] = ()
     """Names and texts, where the record stands alone."""

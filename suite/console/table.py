@@ -32,7 +32,7 @@ class Column:
     title: str
     cells: Sequence[str]
     rank: int = 0
-    """Where there is no room, the column of the highest rank goes first; one of rank 0 never does."""
+    """The column of the highest rank is left out first where there is no room, and one of rank 0 never."""
     is_number: bool = False
     """Stands to the right, and is never broken."""
     is_name: bool = False

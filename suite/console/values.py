@@ -57,16 +57,16 @@ class Compared:
     factors: Sequence[str]
     """Settings whose values are arms, the likeliest first."""
     says: str
-    """What an arm does, as `decodes`, or the name of a score, as `held-out accuracy`."""
+    """The verb of an arm, as `decodes`, or the name of a score, as `held-out accuracy`."""
     interval: Interval | None = None
     exact: float | None = None
     exact_text: str = ""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """By window of text; of a record that is one draw of its seed, under an empty name."""
+    """Scores by window of text; the only one of a record stands under an empty name."""
     unit: str = "points"
-    """Of scores: `points` for shares, `nats` for losses."""
+    """`points` for shares, `nats` for losses; `bytes` of a projected number."""
     pair: str = "seed"
-    """What two arms are paired by, in words."""
+    """The word for what two arms are paired by."""
     margin: float | None = None
     bounds: tuple[float | None, float | None] = (None, None)
     follows: Sequence[str] = ()
