@@ -11,7 +11,7 @@ from suite.commands.results import find_run
 from suite.console.compare import Entry, Verdict, between_folders, between_two, by_setting, told
 from suite.console.summary import stored_json, summary_of
 from suite.console.sweep_table import values_of
-from suite.console.table import Column, has_colour, table_lines, terminal_width
+from suite.console.table import Column, folded, has_colour, table_lines, terminal_width
 from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.plain_text import complain, json_text, one_line, say
@@ -95,16 +95,17 @@ def _folders(names: Sequence[str], by: str | None, against: str | None, as_json:
     if as_json:
         say(json_text({"by": by, "comparisons": _json(verdicts), "sentence": sentence}))
     else:
+        places = [verdict.where for verdict in verdicts]
         columns = [
-            Column(title="where", cells=[verdict.where for verdict in verdicts], rank=2),
+            *([Column(title="where", cells=places)] if len(set(places)) > 1 else []),
             Column(title="compared", cells=[f"{verdict.arm} with {verdict.other}" for verdict in verdicts]),
-            Column(title="", cells=[verdict.ours for verdict in verdicts], rank=3, is_number=True),
-            Column(title="with", cells=[verdict.theirs for verdict in verdicts], rank=3, is_number=True),
+            Column(title="the first", cells=[verdict.ours for verdict in verdicts], rank=3, is_number=True),
+            Column(title="the second", cells=[verdict.theirs for verdict in verdicts], rank=3, is_number=True),
             Column(title="by", cells=[verdict.quantity for verdict in verdicts], rank=1),
             Column(title="difference", cells=[verdict.difference for verdict in verdicts], is_number=True),
             Column(title="outcome", cells=[verdict.outcome for verdict in verdicts], is_name=True),
         ]
-        _show([column for column in columns if any(column.cells)], sentence)
+        _show(columns, sentence)
     return BROKEN if is_damaged else DONE
 
 
@@ -119,4 +120,5 @@ def _json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
 
 
 def _show(columns: Sequence[Column], sentence: str) -> None:
-    say(*table_lines(columns, width=terminal_width(), colour=has_colour()), one_line(f"{sentence}."))
+    width = terminal_width()
+    say(*table_lines(columns, width=width, colour=has_colour()), *folded([one_line(f"{sentence}.")], width))

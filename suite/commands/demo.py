@@ -8,6 +8,7 @@ from suite.console.compare import Entry, headline
 from suite.console.rl import learning
 from suite.console.summary import summary_of
 from suite.console.sweep_table import values_of
+from suite.console.table import folded, terminal_width
 from suite.records import numbers
 from suite.records.derived import constant, started_at
 from suite.records.plain_text import one_line, say
@@ -43,7 +44,7 @@ def demo(*, full: bool = False, again: bool = False) -> int:
         codes.append(code)
     shown = {"this machine": RESULTS, **({"reference CPU": REFERENCE} if REFERENCE.is_dir() else {})}
     written, reported = report(list(shown.values()), list(shown), out=PAGE)
-    say("", *map(one_line, answer(_newest(RESULTS))), f"page: {written}")
+    say("", *folded(map(one_line, answer(_newest(RESULTS))), terminal_width()), f"page: {written}")
     return next((code for code in (4, 1, 3) if code in (*codes, reported)), 0)
 
 
@@ -70,7 +71,7 @@ def _read(folders: Iterable[Path]) -> Iterator[Record]:
 def _of_attention(records: Sequence[Record]) -> Iterator[str]:
     wanted = (BASELINE, LATENT)
     decoded = [
-        one for one in records if one.case.axes.get("phase") == "decode" and one.case.axes["attention"] in wanted
+        one for one in records if one.case.axes.get("phase") == "decode" and one.case.axes.get("attention") in wanted
     ]
     verdict = headline([Entry(record=one, summary=summary_of(one)) for one in decoded], "attention", BASELINE)
     if verdict is None:

@@ -41,9 +41,13 @@ class Entry:
         """Return a setting, whether the case names it or not; empty where it says nothing."""
         if name == LABEL:
             return self.label
-        case = self.record.case
+        case, settings = self.record.case, self.record.settings
         found = {**case.axes, **case.extras}.get(name)
-        found = value_under(self.record.settings, name) if found is None else found
+        group, _, size = name.partition(".")
+        # A size that makes the variant what it is, as MQA's single head, is none that somebody chose.
+        fixed = value_under(settings, f"{group}.fixed")
+        if found is None and not (isinstance(fixed, list) and size in fixed):
+            found = value_under(settings, name)
         return as_typed(found) if isinstance(found, str | int | float | bool) else ""
 
 
@@ -390,8 +394,12 @@ def _told_of_costs(arm: Arm, other: Arm, where: str) -> Verdict:
         outcome=outcome,
         pairs=None,
         sentence=sentence,
-        distance=abs(math.log(found.ratio)),
+        distance=_distance(found.ratio),
     )
+
+
+def _distance(ratio: float) -> float:
+    return abs(math.log(ratio)) if 0 < ratio < math.inf else math.inf
 
 
 def _told_of_exact(arm: Arm, other: Arm, where: str) -> Verdict:
@@ -419,7 +427,7 @@ def _told_of_exact(arm: Arm, other: Arm, where: str) -> Verdict:
         outcome=EQUAL if ratio == 1 else names[ratio > 1],
         pairs=None,
         sentence=sentence,
-        distance=abs(math.log(ratio)),
+        distance=_distance(ratio),
     )
 
 

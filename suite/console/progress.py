@@ -21,7 +21,7 @@ from suite.console.eta import remaining_s
 from suite.console.record import DISTURBED, answer, disturbances_of, marks_of, other_warnings_of, row, watched
 from suite.console.summary import Summarise, Summary, stored_json, summary_of
 from suite.console.sweep_table import sweep_lines, values_of
-from suite.console.table import has_colour, row_lines, status_text, terminal_width
+from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
 from suite.console.values import Value, timed_values
 from suite.records import numbers
 from suite.records.case import Case, shared, telling_apart, value_of
@@ -81,7 +81,7 @@ class Terminal:
 
     def __enter__(self) -> "Terminal":
         if self._is_sweep:
-            say(one_line(self._shared))
+            say(*folded([one_line(self._shared)], self._width))
         self._live.start()
         return self
 
@@ -153,12 +153,12 @@ class Terminal:
             return
         entries = list(map(self._entry, self.records))
         table = sweep_lines(entries, width=self._width, colour=self._colour)
-        say("", *table, *self._counts(), *self._reasons(), *self._marks(), *self._watched())
+        sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]
         if self._waiting:
-            say(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
+            sentences.append(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
         if (verdict := headline(entries)) is not None:
-            say(one_line(f"{verdict.sentence}."))
-        say(one_line(f"records: {folder}"))
+            sentences.append(one_line(f"{verdict.sentence}."))
+        say("", *table, *folded(sentences, self._width), one_line(f"records: {folder}"))
 
     def running(self) -> str:
         """Name what runs, and since when; called from a thread of its own, while cases start and end."""

@@ -28,9 +28,10 @@ def learning(record: Record) -> str | None:
     """Say in a clause how far held-out accuracy came, and whether that is more than its prompts can miss by chance."""
     values, prompts = _evaluated(record, ACCURACY), record.settings.get("eval_prompts")
     change = _change(record, ACCURACY)
-    if change is None or not isinstance(prompts, int) or prompts < 1:
+    ends = [values[step] for step in (min(values), max(values))] if values else []
+    if not ends or not isinstance(prompts, int) or prompts < 1 or not all(0 <= share <= 1 for share in ends):
         return change
-    first, last = (wilson(round(share * prompts), prompts) for share in (values[min(values)], values[max(values)]))
+    first, last = (wilson(round(share * prompts), prompts) for share in ends)
     return change if first.high < last.low else f"{change}, too short a run to tell it from chance"
 
 

@@ -4,7 +4,8 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +81,17 @@ def row_lines(cells: Sequence[str | Text], widths: Sequence[int], *, width: int 
     taken = sum(widths) + GAP[1] * len(widths)
     has_room = width is not None and width - taken >= LEAST_ROOM
     return _drawn(grid, width=width if has_room else None, colour=colour)
+
+
+def folded(lines: Iterable[str], width: int | None) -> list[str]:
+    """Fold sentences between their words; a word that is too long stays whole."""
+    if width is None:
+        return list(lines)
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    ]
 
 
 def status_text(status: str, before: str = "", behind: str = "") -> Text:

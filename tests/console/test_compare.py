@@ -16,6 +16,7 @@ from tests.report.rl_memory_records import projected
 from tests.report.rl_records import study
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+KV_HEADS = {"attention.kv_heads": 2}
 STEADY = (1.00, 1.01, 0.99, 1.02, 1.00, 0.98, 1.01, 1.00)
 
 
@@ -79,6 +80,12 @@ def test_an_arm_is_named_with_the_sizes_it_was_given():
     assert said(*records).startswith("The accuracy of mla (kv_lora_rank=8) is 40.0 points below that of mha")
 
 
+def test_a_size_that_makes_a_variant_what_it_is_goes_unsaid():
+    fixed = {"attention": {"kv_heads": "all", "fixed": ["kv_heads"]}}
+    records = [*arm([0.9, 0.8], attention="mha", settings=fixed), *arm([0.5, 0.4], attention="gqa", extras=KV_HEADS)]
+    assert said(*records).startswith("gqa (kv_heads=2) and mha are not told apart")
+
+
 def test_losses_are_paired_by_windows_of_text():
     records = [compress_record(), compress_record("svd", 64, added={"other": 0.5})]
     found = said(*records, by="method", against="none")
@@ -133,6 +140,13 @@ def test_two_folders_are_compared_case_by_case():
     assert (found.arm, found.other, found.outcome) == ("after", "before", "slower")
     with pytest.raises(ValueError, match="a case in common"):
         between_folders(after[1:], before)
+
+
+def test_odd_records_are_compared_as_far_as_they_go():
+    odd = {"attention": {"fixed": 3}, "seq_len": [1]}
+    tiny, huge = (build(latencies_s=(value,) * 9, attention=name) for name, value in (("mha", 1e-300), ("mla", 1e300)))
+    assert said(tiny, replace(huge, settings=odd)) is not None
+    assert said(replace(tiny, settings=odd), replace(huge, readings=[])) is None
 
 
 def test_scores_that_are_no_numbers_are_left_out():

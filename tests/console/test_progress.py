@@ -65,8 +65,9 @@ def test_a_small_terminal_leaves_out_the_least_telling_columns(capsys, monkeypat
     swept(*(build(attention=name, seq_len=size) for name in ("mha", "mla") for size in (64, 16384)))
     said = capsys.readouterr().out.rstrip().splitlines()
     table = said[said.index("", said.index("") + 1) + 1 :]
-    assert said[2].rstrip() == "[1/4]  mha        64       ok  layer 1.49 ms ±6.7% in one"
-    assert all(len(line) <= 60 for line in said[1:-2])
+    assert "[1/4]  mha        64       ok  layer 1.49 ms ±6.7% in one" in said
+    assert max(map(len, said)) <= 60
+    assert any(line.endswith("(1.00×, 0.875–1.14).") for line in said)
     assert table[0].split() == ["attention", "seq_len", "layer", "kernel", "roofline"]
     assert table[5] == "(no room for: cache a token)"
 
