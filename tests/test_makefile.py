@@ -153,7 +153,7 @@ def test_the_kernels_have_an_environment_of_their_own(checkout):
     assert not (checkout / ".venv").exists()
 
 
-def test_the_browsers_driver_comes_on_top_of_the_development_tools(checkout):
+def test_the_browser_driver_comes_on_top_of_the_dev_tools(checkout):
     ended = make(checkout, "browser", python3=GOOD)
     assert ended.returncode == 0, ended.stderr
     assert calls(checkout) == [
@@ -163,7 +163,7 @@ def test_the_browsers_driver_comes_on_top_of_the_development_tools(checkout):
     ]
 
 
-def test_a_gpu_is_measured_with_the_python_at_hand_and_nothing_is_installed(checkout):
+def test_a_gpu_is_measured_by_the_given_python_without_installs(checkout):
     asked = make(checkout, "gpu", "OUT=some where", "BUDGET_S=60", python3='echo "$*" >> calls')
     assert asked.returncode == 0
     assert calls(checkout) == ["-m suite.commands.gpu --out some where --budget-s 60 --device cuda"]

@@ -82,7 +82,7 @@ def test_the_reading_group_brings_neither_torch_nor_hydra(reading_python, alone)
 
 
 @needs_links
-def test_where_nothing_can_run_explain_and_report_work_and_doctor_says_why(reading_python, alone, tmp_path):
+def test_explain_and_report_work_where_nothing_can_run(reading_python, alone, tmp_path):
     explained = run(reading_python, "-m", "suite", "explain", "mla", **alone)
     assert explained.returncode == 0, explained.stderr
     assert "241.8" in explained.stdout
@@ -134,7 +134,7 @@ def test_the_wheel_carries_the_configuration_and_the_page(built):
     assert not any(name.startswith(("tests/", "conf/")) for name in names)
 
 
-def test_the_sdist_carries_everything_that_a_build_and_a_test_need(built):
+def test_the_sdist_carries_all_that_a_build_and_a_test_need(built):
     with tarfile.open(built[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert configuration_files() <= names
@@ -171,7 +171,7 @@ def test_changelog_and_citation_name_the_package_version():
     assert citation["license"] == PYPROJECT["project"]["license"]
 
 
-def test_the_reading_group_is_what_the_package_needs_but_for_runs():
+def test_the_reading_group_is_all_needs_but_those_of_runs():
     def names(requirements):
         return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
 
@@ -194,7 +194,7 @@ def steps_of(workflow):
     return [step for job in workflow["jobs"].values() for step in job["steps"]]
 
 
-def test_every_action_is_pinned_by_its_commit_and_says_its_version():
+def test_every_action_is_pinned_by_commit_and_says_its_version():
     lines = [line for path in WORKFLOWS for line in path.read_text(encoding="utf-8").splitlines() if "uses:" in line]
     parsed = [step for path in WORKFLOWS for step in steps_of(yaml.safe_load(path.read_text())) if "uses" in step]
     assert len(lines) == len(parsed) > 5

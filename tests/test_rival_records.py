@@ -72,7 +72,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_rules_are_counted_by_what_was_injected_and_beside_the_gate(folder):
+def test_rules_are_counted_by_injected_change_beside_the_gate(folder):
     runs, skipped = rival_rules.read(folder)
     assert (len(runs), skipped) == (4, 0)
     lines = list(rival_rules.report(runs, skipped, ["thread_cpu_s"]))
@@ -121,7 +121,7 @@ def test_a_folder_without_runs_is_refused(tmp_path):
         gate_calibration.read(tmp_path)
 
 
-def test_calibration_reads_the_first_two_launches_of_identical_runs_of_two_workers(folder):
+def test_calibration_reads_two_launches_of_identical_runs(folder):
     write_run(folder, 0.0, 6, ("same", "same"), launches=3, rounds=9)
     write_run(folder, 0.0, 7, ("same", "same"), launches=1)
     runs = gate_calibration.read(folder)
@@ -132,7 +132,7 @@ def test_calibration_reads_the_first_two_launches_of_identical_runs_of_two_worke
     assert first == pytest.approx(np.log(taken[0].thread_cpu_s / taken[1].thread_cpu_s))
 
 
-def test_errors_of_rounds_alone_are_too_narrow_where_launches_differ():
+def test_errors_of_rounds_are_too_narrow_where_launches_differ():
     generator = np.random.default_rng(1)
     runs = [
         [0.01 * (generator.normal(size=(2, 8)) + 2 * generator.normal(size=(2, 1))) for _ in range(4)]

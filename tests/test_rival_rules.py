@@ -16,7 +16,7 @@ def test_u_counts_the_pairs_in_which_the_first_is_longer():
     assert rules.u_statistic([1, 2], [3, 4]) == (0, 0)
 
 
-def test_the_orderings_of_two_and_three_times_are_those_that_one_can_write_down():
+def test_the_orderings_of_two_and_three_times_are_those_by_hand():
     assert rules.u_orderings(2, 2) == (1, 1, 2, 1, 1)
     assert rules.u_orderings(2, 3) == (1, 1, 2, 2, 2, 1, 1)
     assert sum(rules.u_orderings(9, 7)) == math.comb(16, 7)
@@ -29,7 +29,7 @@ def test_the_exact_p_is_that_of_the_published_tables():
     assert rules.asv_p([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]) == pytest.approx(2 / 252)
 
 
-def test_the_approximation_agrees_with_the_exact_p_to_the_second_digit():
+def test_the_approximation_agrees_with_exact_p_to_two_digits():
     generator = np.random.default_rng(2)
     for _ in range(20):
         before, after = generator.normal(size=12), generator.normal(loc=0.5, size=12)
@@ -71,7 +71,7 @@ def test_asv_wants_both_a_tenth_and_a_difference():
     assert not rules.asv([1.2 * one for one in FLAT], FLAT)  # faster is not slower
 
 
-def test_asv_with_few_samples_looks_whether_the_intervals_of_the_medians_are_apart():
+def test_asv_with_few_samples_asks_for_disjoint_median_intervals():
     five = [1.0, 1.01, 0.99, 1.02, 0.98]
     assert 1 / math.comb(10, 5) > rules.ASV_P  # its U test cannot say it
     assert not rules.asv(five, [1.2 * one for one in [0.5, 0.9, 1.0, 1.1, 1.5]])
@@ -79,7 +79,7 @@ def test_asv_with_few_samples_looks_whether_the_intervals_of_the_medians_are_apa
     assert not rules.asv([1.0], [2.0])  # a single sample has no interval
 
 
-def test_the_interval_of_the_median_is_of_order_statistics_where_there_are_eight():
+def test_eight_values_give_an_order_statistic_median_interval():
     assert rules.asv_interval(range(1, 9)) == (1, 8)  # 2 / 256 outside
     assert rules.asv_interval(range(1, 21)) == (4, 17)
     low, high = rules.asv_interval([1.0, 2.0, 3.0])
@@ -88,7 +88,7 @@ def test_the_interval_of_the_median_is_of_order_statistics_where_there_are_eight
     assert low + high == pytest.approx(4)
 
 
-def test_the_posterior_of_two_samples_is_the_one_that_one_can_integrate():
+def test_the_posterior_of_two_samples_is_the_integrated_one():
     # Of -1 and 1 it is 1 between them and x^-2 outside, 4 in all: the tail beyond 50 is 1 / 50, which is 0.005 of 4.
     assert rules.laplace_quantile(np.array([-1.0, 1.0]), 0.005) == pytest.approx(-50)
     assert rules.laplace_quantile(np.array([-1.0, 1.0]), 0.995) == pytest.approx(50)

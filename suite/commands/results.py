@@ -289,7 +289,7 @@ def _faults(one: StoredRecord) -> Iterable[str]:
 
 
 def _faults_of_files(one: StoredRecord) -> Iterable[str]:
-    """Yield faults of files beside the samples, which reading has compared already."""
+    """Yield the faults of files beside the samples, which reading has compared already."""
     for name, digest in one.record.files.items():
         try:
             if name == TELEMETRY:

@@ -97,10 +97,12 @@ def _drawn(runs: Runs, build: Build, view: str, lang: str, about: Mapping[str, s
     section = build(runs.results())
     figures = [figure for figure in section.figures if key in ("", getattr(figure.title, "key", ""))] if section else []
     texts = load_texts(lang)
-    said = [texts.plain(figure) for figure in figures]
-    fitting = [figure for figure in said if all(figure.facets.get(name) == value for name, value in about.items())]
+    rendered = [texts.render_block(figure) for figure in figures]
+    fitting = [figure for figure in rendered if all(figure.facets.get(name) == value for name, value in about.items())]
     if not fitting:
-        raise ValueError(f"the runs have no such figure, but: {'; '.join(_named(figure) for figure in said) or 'none'}")
+        raise ValueError(
+            f"the runs have no such figure, but: {'; '.join(_named(figure) for figure in rendered) or 'none'}"
+        )
     views = {view.title: view.figure for view in fitting[0].views}
     if view and view not in views:
         raise ValueError(f"view must be one of {', '.join(views)}; got {view!r}")

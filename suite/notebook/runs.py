@@ -103,7 +103,8 @@ class Runs:
         and `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step`
         counts from 0 again; null where all are of one). A run without readings has one row whose `metric` is null.
         """
-        return _frame({"label": one.label, **row} for one in self._read(workload) for row in reading_rows(one.record))
+        read = self._read(workload)
+        return _frame({"label": current.label, **row} for current in read for row in reading_rows(current.record))
 
     def compare(
         self,
@@ -125,9 +126,10 @@ class Runs:
         for name in [workload] if workload else self.workloads:
             if quantity := _quantity(name, span, metric):
                 for experiment in self._experiments(name, by, quantity):
-                    rows += [_compared(experiment, one, by) for one in _contrasts(experiment, by, quantity, against)]
+                    found = _contrasts(experiment, by, quantity, against)
+                    rows += [_compared(experiment, contrast, by) for contrast in found]
         if not rows:
-            axes = sorted({name for one in self._named(workload) for name in one.record.case.axes} - {SEED})
+            axes = sorted({name for current in self._named(workload) for name in current.record.case.axes} - {SEED})
             raise ValueError(
                 f"by must be a setting in which arms of several seeds differ, of {', '.join(axes)}; got {by!r}"
             )
@@ -136,10 +138,10 @@ class Runs:
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a line for each workload and label."""
         lines = [
-            (name, label, str(len(of)), str(sum(one.record.status is not Status.OK for one in of)))
+            (name, label, str(len(of)), str(sum(current.record.status is not Status.OK for current in of)))
             for name in self.workloads
             for label in self.labels
-            if (of := [one for one in self._named(name) if one.label == label])
+            if (of := [current for current in self._named(name) if current.label == label])
         ]
         head = "".join(f"<th>{text}</th>" for text in ("workload", "label", "cases", "without a result"))
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in line)}</tr>" for line in lines)
@@ -149,7 +151,7 @@ class Runs:
         """Return the records of a workload, or all. Raises ValueError for a workload that was not run."""
         if workload is not None and workload not in self.workloads:
             raise ValueError(f"workload must be one of {', '.join(self.workloads)}; got {workload!r}")
-        return [one for one in self._results.records if workload in (None, one.record.case.workload)]
+        return [current for current in self._results.records if workload in (None, current.record.case.workload)]
 
     def _read(self, workload: str | None) -> Iterator[CurrentRecord]:
         """Read them one by one: who keeps none of the readings needs no memory for all."""
@@ -171,7 +173,7 @@ class Runs:
         )
         runs = runs_of(replace(self._results, records=kept), design)
         found = experiments(runs, design, has_labels=False, named=partial(_in_order, by))
-        return [one for one in found if len({arm.said(by) for arm in one.arms}) > 1]
+        return [experiment for experiment in found if len({arm.value(by) for arm in experiment.arms}) > 1]
 
 
 def load(path: str | Path = "results") -> Runs:
@@ -210,7 +212,8 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
     for span, metrics in of_span.items():
         row = _case(current) | {"span": span}
         for metric, readings in metrics.items():
-            row |= _medians(readings) if metric == TIMED else {metric: max(readings, key=lambda one: one.step).value}
+            last = max(readings, key=lambda reading: reading.step)
+            row |= _medians(readings) if metric == TIMED else {metric: last.value}
         yield row
     if not of_span:
         yield _case(current) | {"span": None}
@@ -221,21 +224,15 @@ def _medians(readings: Sequence[Reading]) -> dict[str, Any]:
     if not usable:
         return {}
     found = launched_interval(by_launch(usable))
-    beside = {
-        "low": found.low,
-        "high": found.high,
-        "level": found.level,
-        "count": found.count,
-        "launches": found.launches,
-    }
-    return {TIMED: found.median} | {f"{TIMED}_{name}": value for name, value in beside.items()}
+    beside = ("low", "high", "level", "count", "launches")
+    return {TIMED: found.median} | {f"{TIMED}_{name}": getattr(found, name) for name in beside}
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
     """Return a row for each step and span, of metrics that a span has at several steps; timings are none."""
     found: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     steps: dict[tuple[str, str], set[int]] = defaultdict(set)
-    readings = [one for one in current.record.readings if one.metric != TIMED]
+    readings = [reading for reading in current.record.readings if reading.metric != TIMED]
     for reading in readings:
         steps[reading.span, reading.metric].add(reading.step)
     for reading in readings:
@@ -267,45 +264,39 @@ def _with(current: CurrentRecord, readings: Sequence[Reading]) -> CurrentRecord:
 
 def _last(record: Record, span: str, metric: str) -> list[Reading]:
     """Return the reading of the last step that has the number, if any."""
-    found = [one for one in record.readings if (one.span, one.metric) == (span, metric) and math.isfinite(one.value)]
-    return [max(found, key=lambda one: one.step)] if found and record.status is Status.OK else []
+    known = [reading for reading in record.readings if math.isfinite(reading.value)]
+    found = [reading for reading in known if (reading.span, reading.metric) == (span, metric)]
+    return [max(found, key=lambda reading: reading.step)] if found and record.status is Status.OK else []
 
 
 def _in_order(by: str, arms: Sequence[Arm[Run]]) -> list[Arm[Run]]:
     """Name arms by what tells them apart, in the order of the options' own files."""
-    return sorted(
-        (
-            replace(
-                arm,
-                name=", ".join(
-                    value if name == by else f"{name.removeprefix(f'{by}.')}={value}" for name, value in arm.key
-                ),
-            )
-            for arm in arms
-        ),
-        key=lambda arm: (rank_of(by, arm.said(by)), str(arm.name)),
-    )
+    named = []
+    for arm in arms:
+        parts = [value if name == by else f"{name.removeprefix(f'{by}.')}={value}" for name, value in arm.key]
+        named.append(replace(arm, name=", ".join(parts)))
+    return sorted(named, key=lambda arm: (rank_of(by, arm.value(by)), str(arm.name)))
 
 
 def _contrasts(
     experiment: Experiment[Run], by: str, quantity: Quantity[Run], against: str | None
 ) -> Iterable[Contrast[Run]]:
-    others = [arm for arm in experiment.arms if against in (None, arm.said(by))]
+    others = [arm for arm in experiment.arms if against in (None, arm.value(by))]
     if not others:
         return []
     return judged(contrast(arm, others[0], quantity) for arm in experiment.arms if arm is not others[0])
 
 
-def _compared(experiment: Experiment[Run], one: Contrast[Run], by: str) -> dict[str, Any]:
-    found, interval = one.found, one.found.interval
+def _compared(experiment: Experiment[Run], contrast: Contrast[Run], by: str) -> dict[str, Any]:
+    found, interval = contrast.found, contrast.found.interval
     values = (
         *(found.pairs, fmean(found.ours), fmean(found.theirs), found.mean),
         *((interval.low, interval.high) if interval else (None, None)),
         *(found.p, found.adjusted_p, found.sign_flip_p if found.is_tested else None, str(found.outcome)),
     )
-    span, _, metric = one.quantity.name.rpartition("/")
-    told = {"by": by, "arm": one.arm.name, "other": one.other.name, "span": span, "metric": metric}
-    return told | dict(zip(COMPARED, values, strict=True)) | {"margin": found.margin} | dict(experiment.key)
+    span, _, metric = contrast.quantity.name.rpartition("/")
+    fields = {"by": by, "arm": contrast.arm.name, "other": contrast.other.name, "span": span, "metric": metric}
+    return fields | dict(zip(COMPARED, values, strict=True)) | {"margin": found.margin} | dict(experiment.key)
 
 
 def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":

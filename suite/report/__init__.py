@@ -1,1 +1,1 @@
-"""Records in, one page out: sections, tables and figures. Needs neither torch nor Hydra."""
+"""The report: records in, one page out. A folder is a chapter, a file a section. Needs neither torch nor Hydra."""

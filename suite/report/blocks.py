@@ -1,5 +1,5 @@
-"""What a section gives to the page: text, figures and tables. Nothing here is in a language: a sentence is the key of
-one in suite/texts/report/, and what is to be filled in. page/texts.py says it.
+"""Blocks of a section: texts, figures and tables. Nothing here is in a language: a sentence is a key of
+suite/texts/report/ and the values that fill it in, and page/texts.py renders it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,15 +10,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Say:
-    """A sentence that has yet to be said in a language."""
+    """A sentence that has yet to be rendered in a language."""
 
     key: str
     fields: tuple[tuple[str, object], ...] = ()
     otherwise: "Text | None" = None
-    """What stands for a key that no language has: a name from a record that we do not know."""
+    """Stands for a key that no language has: a name from a record that we do not know."""
 
     def __str__(self) -> str:
-        raise TypeError(f"{self.key} is no text before page/texts.py has said it")
+        raise TypeError(f"{self.key} is no text before page/texts.py has rendered it")
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Joined:
     parts: tuple["Text", ...]
 
     def __str__(self) -> str:
-        raise TypeError("joined texts are no text before page/texts.py has said them")
+        raise TypeError("joined texts are no text before page/texts.py has rendered them")
 
 
 Text = str | Say | Joined
 Facets = Mapping[str, Text | Sequence[Text]]
-"""What something is about, by `labels.FACETS`: a text, or all that hold for it."""
+"""The subject of a block, by `labels.FACETS`: a text, or all texts that hold for it."""
 PUNCTUATION = ("list", "notes", "sentence")
-"""What parts are joined by in a language's own way."""
+"""Ways to join parts that each language has of its own."""
 
 
 def say(key: str, **fields: object) -> Say:
@@ -68,7 +68,7 @@ LONGEST_TITLE = 90
 
 
 class Kind(StrEnum):
-    """How a column's cells are set."""
+    """The way in which a column's cells are set."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -82,7 +82,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What stands above a column."""
+    """The head of a column."""
 
     title: Text
     kind: Kind = Kind.TEXT
@@ -97,13 +97,13 @@ class Table:
     rows: Sequence[Sequence[Text]]
     note: Text = ""
     settings: Text = ""
-    """What tells it from tables of the same title."""
+    """The settings that tell it from tables of the same title."""
     folded: bool = False
     """Shown as a line that opens: for a table beside a more important one."""
     facets: Mapping[str, Text] = field(default_factory=dict)
-    """What every row is about."""
+    """The subject of every row."""
     row_facets: Sequence[Facets] = ()
-    """For each row what no column of its own says."""
+    """For each row the facets that no column of its own says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +123,14 @@ class Figure:
     height_px: int
     wide: bool = False
     settings: Text = ""
-    """What tells it from figures of the same title."""
+    """The settings that tell it from figures of the same title."""
     facets: Mapping[str, Text] = field(default_factory=dict)
-    """What every view of it is about; a trace says the rest by `facets.trace_facets`."""
+    """The subject of every view; a trace says the rest in its `meta`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """What a section has found, for the top of the page."""
+    """A finding of a section, for the top of the page."""
 
     text: Text
     """The point, in fewer than LONGEST_TITLE characters."""

@@ -83,23 +83,23 @@ def build_sections(results: Results) -> list[Section]:
     return [section for name in dotted if (section := locate(name)(results))]
 
 
-def say_sections(results: Results, texts: Texts) -> list[Section]:
-    """Build the sections and say them in a language."""
+def render_sections(results: Results, texts: Texts) -> list[Section]:
+    """Build the sections and render them in a language."""
     return [texts.section(section) for section in build_sections(results)]
 
 
 def _html(results: Results, texts: Texts, made_of: str) -> Iterable[str]:
-    return [page(say_sections(results, texts), results, texts, made_of)]
+    return [page(render_sections(results, texts), results, texts, made_of)]
 
 
 def _markdown(results: Results, texts: Texts, _: str) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
-    return [markdown([section for section in say_sections(results, texts) if section.id in wanted])]
+    return [markdown([section for section in render_sections(results, texts) if section.id in wanted])]
 
 
 WRITERS: dict[str, tuple[str, Callable[[Results, Texts, str], Iterable[str]]]] = {
     "html": ("index.html", _html),
     "markdown": ("index.md", _markdown),
-    "csv": ("index.csv", lambda results, texts, _: tables_csv(say_sections(results, texts))),
+    "csv": ("index.csv", lambda results, texts, _: tables_csv(render_sections(results, texts))),
     "readings": ("readings.csv", lambda results, texts, _: readings_csv(results)),
 }

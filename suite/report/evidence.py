@@ -20,8 +20,8 @@ def verdict(found: Comparison, unit: str = "points") -> Text:
     `unit`: `points` of a share, or `nats` of a loss whose sign was turned, so that higher is better.
     """
     margin = f"{(100 if unit == 'points' else 1) * (found.margin or 0.0):g}"
-    said = say(f"verdict.{found.outcome}", count=found.pairs, margin=say(f"verdict.within.{unit}", margin=margin))
-    return say_or(f"verdict.loss.{found.outcome}", said) if unit == "nats" else said
+    sentence = say(f"verdict.{found.outcome}", count=found.pairs, margin=say(f"verdict.within.{unit}", margin=margin))
+    return say_or(f"verdict.loss.{found.outcome}", sentence) if unit == "nats" else sentence
 
 
 def difference(found: Contrast[Any]) -> Text:
@@ -41,7 +41,9 @@ def p_columns(of: Callable[[R], Comparison | None]) -> list[Column[R]]:
         found = of(row)
         return found if found and found.is_tested else None
 
-    by_t: Column[Comparison] = column("verdict.p", lambda one: one.p if one.adjusted_p is None else one.adjusted_p, _p)
+    by_t: Column[Comparison] = column(
+        "verdict.p", lambda found: found.p if found.adjusted_p is None else found.adjusted_p, _p
+    )
     return columns_of(tested, [by_t, column("verdict.flips", lambda found: found.sign_flip_p, _p)])
 
 
@@ -51,9 +53,9 @@ def with_rule(tables: Sequence[Table]) -> list[Table]:
     first = next((place for place, titles in enumerate(heads) if say(IN_WORDS) in titles), None)
     if first is None:
         return list(tables)
-    told = [say("verdict.note")]
-    told += [say("verdict.flips_note")] if any(say("verdict.flips") in titles for titles in heads) else []
-    note = joined("sentence", [tables[first].note, *told])
+    sentences = [say("verdict.note")]
+    sentences += [say("verdict.flips_note")] if any(say("verdict.flips") in titles for titles in heads) else []
+    note = joined("sentence", [tables[first].note, *sentences])
     return [replace(table, note=note) if place == first else table for place, table in enumerate(tables)]
 
 

@@ -18,12 +18,12 @@ MOST_ROWS_OPEN = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Column(Head, Generic[R]):
-    """What stands in one column."""
+    """A column: its head, and the cell of each row."""
 
     cell: Callable[[R], Cell]
-    """Of a row; None and an empty text are a dash, and so is a number that cannot be shown."""
+    """Gives the cell of a row; None and an empty text are a dash, and so is a number that cannot be shown."""
     text: Said | None = None
-    """How its numbers are written."""
+    """Writes its numbers."""
     only_where_known: bool = False
     """Left out where no row has anything."""
 
@@ -54,6 +54,11 @@ def column(
     kind = kind or (Kind.TEXT if text is None else Kind.NUMBER)
     title = say(title) if isinstance(title, str) else title
     return Column(title=title, cell=cell, text=text, kind=kind, facet=facet, only_where_known=only_where_known)
+
+
+def label_column(several: bool) -> list[Column[Any]]:
+    """Return a column for the label of rows that have one, where there are several."""
+    return [column("column.label", lambda row: row.label, facet="label")] if several else []
 
 
 def plain(text: str) -> Text:

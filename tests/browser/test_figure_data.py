@@ -26,7 +26,7 @@ def test_a_lines_points_have_their_interval_and_their_text(open_page, ordinary):
         assert row["Text"].startswith(f"{int(row['Context (tokens)']):,} tokens: ")
 
 
-def test_the_view_that_is_shown_is_saved_and_what_the_filters_leave_of_it(open_page, ordinary):
+def test_the_view_shown_is_saved_with_the_filters_applied(open_page, ordinary):
     page = open_page(ordinary)
     figure = figure_of(page, "latency")
     figure.locator(".views button", has_text="Kernel").click()

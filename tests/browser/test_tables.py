@@ -125,7 +125,7 @@ def test_a_tables_file_holds_its_rows_and_is_named_after_it(open_page, ordinary)
     assert name == "latency-deepseek-v2-lite-decode-bfloat16-cpu-whole-layer.csv"
 
 
-def test_of_a_long_table_the_first_rows_are_shown_and_all_on_demand(open_page, long):
+def test_a_long_table_shows_its_first_rows_and_all_on_demand(open_page, long):
     page = open_page(long)
     lengths = page.locator("#latency .table").evaluate_all("tables => tables.map(table => table.textContent.length)")
     table = table_of(page, "latency", lengths.index(max(lengths)))

@@ -12,9 +12,7 @@ each_way = pytest.mark.parametrize(
 
 
 @each_way
-def test_figures_are_drawn_as_they_come_near_everything_answers_and_nothing_is_too_wide(
-    open_page, ordinary, width, scheme
-):
+def test_figures_are_drawn_when_near_and_nothing_is_too_wide(open_page, ordinary, width, scheme):
     page = open_page(ordinary, width=width, scheme=scheme)
     assert page.locator(".plot .main-svg").count() < page.locator(".plot").count()
     for place in range(page.locator("#memory figure").count()):
@@ -46,7 +44,7 @@ def test_the_colours_follow_the_setting_while_the_page_is_open(open_page, ordina
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
 
 
-def test_a_line_that_was_hidden_stays_hidden_when_the_colours_change(open_page, ordinary):
+def test_a_hidden_line_stays_hidden_when_the_colours_change(open_page, ordinary):
     page = open_page(ordinary)
     figure = figure_of(page, "latency")
     figure.locator(".legendtoggle").first.click()
@@ -58,7 +56,7 @@ def test_a_line_that_was_hidden_stays_hidden_when_the_colours_change(open_page, 
     assert set(state[1:]) == {True}
 
 
-def test_before_printing_every_figure_is_drawn_every_table_open_and_the_tools_gone(open_page, ordinary):
+def test_a_print_has_every_figure_and_open_table_and_no_tools(open_page, ordinary):
     page = open_page(ordinary)
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
@@ -78,7 +76,7 @@ def test_printing_draws_what_the_filters_leave(open_page, ordinary):
     assert drawn.locator(".main-svg").count() >= drawn.count()
 
 
-def test_without_decompression_the_page_says_so_and_its_tables_answer(open_page, ordinary):
+def test_without_decompression_the_tables_still_answer(open_page, ordinary):
     page = open_page(ordinary, script="delete window.DecompressionStream")
     assert page.get_by_text("This browser cannot unpack the figures").first.is_visible()
     table_of(page, "latency", EVERY_RESULT).locator("th button").first.click()

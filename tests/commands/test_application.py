@@ -47,7 +47,7 @@ def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
     ]
 
 
-def test_the_store_is_reached_from_the_command_line(tmp_path, monkeypatch, capsys):
+def test_the_command_line_lists_shows_verifies_and_merges_runs(tmp_path, monkeypatch, capsys):
     (folder,) = store(tmp_path / "a", build())
     for arguments, words in (
         (("list", str(tmp_path)), "1 runs, 0 damaged"),
@@ -139,7 +139,7 @@ def test_a_terminal_without_chinese_gets_stand_ins_and_no_error():
     assert "241.8" in ended.stdout
 
 
-def test_report_takes_several_results_and_labels(monkeypatch, capsys, tmp_path):
+def test_report_takes_several_results_and_names_its_output(monkeypatch, capsys, tmp_path):
     for name in ("a", "b"):
         store(tmp_path / name, build())
     arguments = ["--results", str(tmp_path / "a"), "--label", "one", "--results", str(tmp_path / "b"), "--label", "two"]
@@ -184,7 +184,7 @@ def test_report_of_a_folder_that_is_not_there_ends_with_2(monkeypatch, capsys, t
     assert "nowhere" in capsys.readouterr().err
 
 
-def test_what_cannot_be_written_is_one_sentence_and_its_code(monkeypatch, capsys, tmp_path):
+def test_an_impossible_output_or_name_is_one_sentence_and_code(monkeypatch, capsys, tmp_path):
     store(tmp_path / "results", build())
     results, below = str(tmp_path / "results"), str(tmp_path / "file" / "x")
     (tmp_path / "file").touch()
@@ -204,7 +204,7 @@ def test_what_cannot_be_written_is_one_sentence_and_its_code(monkeypatch, capsys
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "results"]
 
 
-def test_tab_completion_of_suite_run_knows_the_choices():
+def test_tab_completion_of_one_word_commands_knows_the_choices():
     pytest.importorskip("hydra")
     line = "suite-run attention=mla"
     environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}

@@ -138,7 +138,7 @@ def test_runs_that_are_damaged_are_counted(probed, ran, tmp_path):
     assert "1 damaged, and not read; suite results verify names them" in as_text(examine())
 
 
-def test_a_backend_that_never_gave_a_result_on_this_machine_is_told_apart(probed, ran):
+def test_a_backend_that_never_gave_a_result_here_is_told_apart(probed, ran):
     facts = examine()
     assert facts["backends"]["eager"] == {"runs": True, "why_not": None, "last_run": "2026-03-01T10:00:00+00:00"}
     assert facts["backends"]["auto"]["last_run"] is not None, "it chose eager"
@@ -149,7 +149,7 @@ def test_a_backend_that_never_gave_a_result_on_this_machine_is_told_apart(probed
     assert re.search(r"^ +sdpa +runs; never run here$", text, re.MULTILINE)
 
 
-def test_a_backend_for_a_device_that_is_absent_says_so_whatever_else_it_refuses(probed):
+def test_an_absent_device_comes_before_any_other_refusal(probed):
     if probed["cuda_available"]:
         pytest.skip("a CUDA device is here")
     for name in ("flash_attn", "flash_mla", "flashinfer", "sdpa_cudnn", "sdpa_efficient", "triton"):

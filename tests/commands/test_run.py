@@ -66,7 +66,7 @@ def test_the_cache_counted_on_the_tensors_equals_the_closed_form(tmp_path, capsy
         assert values["cache_bytes"] == values["cache_bytes_counted"]
 
 
-def test_a_record_tells_cold_from_warm_and_keeps_a_trace_when_asked(tmp_path, capsys):
+def test_a_record_tells_cold_from_warm_and_traces_when_asked(tmp_path, capsys):
     code, (record,) = run(tmp_path, *SMALL, "measure.cold_steps=1", "profile=true", *UNWATCHED)
     assert code == 0
     assert set(record.files) == {"samples.parquet", "trace.json.gz", ".hydra/overrides.yaml"}
@@ -125,13 +125,13 @@ def test_a_projection_runs_nothing_and_says_that_it_is_one(tmp_path):
         (["backend=flex", "dtype=float64"], "got float64"),
     ],
 )
-def test_what_is_right_but_cannot_be_done_is_unsupported_with_its_reason(tmp_path, arguments, words):
+def test_a_right_case_that_cannot_run_is_unsupported_with_reason(tmp_path, arguments, words):
     code, (record,) = run(tmp_path, *SMALL, *arguments)
     assert (code, record.status) == (3, Status.UNSUPPORTED)
     assert words in record.reason
 
 
-def test_a_projection_of_what_a_device_has_no_peak_of_is_unsupported(tmp_path):
+def test_a_projection_without_a_known_peak_is_unsupported(tmp_path):
     code, (record,) = run(tmp_path, "workload=projection", "hardware=t4", "dtype=bfloat16")
     assert (code, record.status) == (3, Status.UNSUPPORTED)
     assert record.reason == "t4 has no published bfloat16 peak; it has float32, float16"
@@ -144,7 +144,7 @@ def test_a_projection_is_of_the_devices_own_dtype(hardware, dtype):
     assert job.plan.refusal is None
 
 
-def test_a_match_moves_a_size_and_the_record_says_by_how_much_it_misses(tmp_path, capsys):
+def test_a_match_moves_a_size_and_records_how_far_it_misses(tmp_path, capsys):
     _, (record,) = run(tmp_path, *SMALL, "geometry=llama-3.2-1b", "match=cache")
     assert record.provenance["match"].startswith("kv_lora_rank set to 992: +0.0%")
     assert {reading.value for reading in record.readings if reading.metric == "match_residual"} == {0.0}
@@ -158,7 +158,7 @@ def test_an_id_that_a_sweep_repeats_runs_once(tmp_path):
     assert records[0].settings["query_len"] is None
 
 
-def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_measured():
+def test_the_id_holds_axes_and_named_settings_not_the_measuring():
     (job,) = cases(*SMALL, "geometry.num_heads=8", "seed=3", "measure.max_steps=7")
     assert job.case.id == (
         "workload=attention attention=mla geometry=tiny match=heads phase=decode seq_len=64 query_len=1 batch=1 tp=1 "
@@ -231,7 +231,7 @@ def test_the_id_holds_the_axes_and_what_was_named_and_nothing_of_how_it_was_meas
         (["--exp=job.pickle"], ["unpickles a file"]),
     ],
 )
-def test_what_is_wrong_in_itself_is_one_sentence_and_nothing_runs(tmp_path, capsys, arguments, words):
+def test_a_wrong_case_is_one_sentence_and_nothing_runs(tmp_path, capsys, arguments, words):
     code, records = run(tmp_path, *arguments)
     said = capsys.readouterr().err.strip()
     assert (code, records) == (2, [])
@@ -329,7 +329,7 @@ def test_a_case_says_over_how_many_launches_its_interval_is(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("workload", "code"), [("killed", 1), ("wrong", 1), ("unsupported", 3)])
-def test_one_case_that_comes_to_grief_ends_with_the_code_of_its_status(tmp_path, workload, code):
+def test_one_case_that_fails_ends_with_the_code_of_its_status(tmp_path, workload, code):
     got, (_,) = run(tmp_path, *ELSEWHERE, f"workload={workload}")
     assert got == code
 
@@ -340,14 +340,14 @@ def test_exhausted_memory_is_a_record_and_ends_with_three(tmp_path):
     assert (code, record.status) == (3, Status.OUT_OF_MEMORY)
 
 
-def test_a_case_whose_cache_alone_exceeds_all_memory_is_refused_before_it_starts(tmp_path):
+def test_a_cache_larger_than_all_memory_is_refused_at_once(tmp_path):
     code, (record,) = run(tmp_path, "attention=mha", "seq_len=100000000000", "measure=smoke")
     assert (code, record.status) == (3, Status.UNSUPPORTED)
     assert "TiB at once, by the closed forms" in record.reason
     assert record.provenance["durations_s"].keys() == {"overhead"}
 
 
-def test_a_sweep_goes_on_past_deaths_and_ends_with_the_worst_code(tmp_path):
+def test_a_sweep_goes_on_past_deaths_and_ends_with_worst_code(tmp_path):
     code, records = run(
         tmp_path, "-m", *ELSEWHERE, "workload=killed,segfaulting,hungry,unsupported,behaving", "seq_len=1,2"
     )
@@ -357,7 +357,7 @@ def test_a_sweep_goes_on_past_deaths_and_ends_with_the_worst_code(tmp_path):
     assert statuses.count(Status.OK) == 2
 
 
-def test_a_sweep_in_which_only_unsupported_cases_are_missing_is_done(tmp_path):
+def test_a_sweep_that_lacks_only_unsupported_cases_is_done(tmp_path):
     code, _ = run(tmp_path, "-m", *ELSEWHERE, "workload=unsupported,behaving")
     assert code == 0
 
@@ -381,7 +381,7 @@ def test_what_is_asked_again_or_in_other_settings_is_run_again(tmp_path):
     assert not any("resume" in record.case.id or "resume" in record.settings for record in records)
 
 
-def test_changed_code_of_a_case_is_run_again_and_other_code_is_not(tmp_path, monkeypatch):
+def test_only_changed_code_of_the_case_itself_runs_it_again(tmp_path, monkeypatch):
     for name in ("misbehaving", "misbehaving_plan"):
         shutil.copy(FOREIGN / f"{name}.py", tmp_path / f"lent_{name}.py")
     monkeypatch.syspath_prepend(tmp_path)
@@ -394,7 +394,7 @@ def test_changed_code_of_a_case_is_run_again_and_other_code_is_not(tmp_path, mon
         assert [record.status for record in records] == [Status.OK] * count
 
 
-def test_a_single_case_that_is_recorded_is_shown_and_not_measured_again(tmp_path, capsys):
+def test_a_recorded_single_case_is_shown_and_not_measured_again(tmp_path, capsys):
     run(tmp_path, *ELSEWHERE, "workload=behaving")
     first = capsys.readouterr().out
     code, records = run(tmp_path, *ELSEWHERE, "workload=behaving")
@@ -413,7 +413,7 @@ def test_a_damaged_record_is_run_again_and_kept(tmp_path):
     assert (len(contents.stored), [damage.folder for damage in contents.damaged]) == (1, [record.parent])
 
 
-def test_a_device_that_torch_does_not_find_is_unsupported_and_asked_for_again(tmp_path, capsys):
+def test_a_device_torch_lacks_is_unsupported_and_tried_again(tmp_path, capsys):
     if pytest.importorskip("torch").cuda.is_available():
         pytest.skip("this torch finds a CUDA device")
     for _ in range(2):
@@ -424,7 +424,7 @@ def test_a_device_that_torch_does_not_find_is_unsupported_and_asked_for_again(tm
     assert len(records) == 4
 
 
-def test_a_case_on_a_gpu_is_timed_flushed_and_its_short_spans_are_captured(tmp_path):
+def test_a_gpu_case_is_flushed_and_its_short_spans_captured(tmp_path):
     if not pytest.importorskip("torch").cuda.is_available():
         pytest.skip("needs a CUDA device")
     sizes = ("geometry=deepseek-v2-lite", "seq_len=4096", "measure=smoke")
@@ -440,7 +440,7 @@ def test_a_case_on_a_gpu_is_timed_flushed_and_its_short_spans_are_captured(tmp_p
         assert "cold_latency_s" not in metrics
 
 
-def test_a_case_that_no_gpu_can_hold_is_refused_where_one_is_known(tmp_path, monkeypatch):
+def test_a_case_too_large_for_the_known_gpu_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("suite.run.job.gpu_memory_bytes", lambda: 1 << 14)
     _, (record,) = run(tmp_path, *SMALL, "device=cuda")
     assert "a GPU here can have 16.0 KiB" in record.reason
@@ -459,14 +459,14 @@ def test_the_default_dtype_and_the_precision_follow_the_device():
         settings("device=cuda", "matmul_precision=low")
 
 
-def test_the_records_that_come_with_the_suite_have_the_settings_that_their_case_has_now():
+def test_committed_records_have_the_settings_of_their_cases_now():
     folders = sorted((ROOT / "results" / "reference" / "cpu" / "attention").glob("*/"))
     for record in map(read_record, folders[:: len(folders) // 3]):
         (composed,) = compose(record.case.id.split())
         assert comparable(job_of(composed).settings) == comparable(record.settings)
 
 
-def test_what_was_refused_for_want_of_memory_is_run_where_there_is_more(tmp_path, monkeypatch):
+def test_a_case_refused_for_memory_runs_where_there_is_more(tmp_path, monkeypatch):
     monkeypatch.setattr("suite.run.job.capacity_bytes", lambda: 1 << 14)
     code, (refused,) = run(tmp_path, *SMALL)
     assert (code, refused.status) == (3, Status.UNSUPPORTED)
@@ -489,7 +489,7 @@ def test_two_runs_of_one_sweep_at_once_share_its_cases(tmp_path):
     assert len({stored.record.case.id for stored in contents.stored}) == len(contents.stored) == 6
 
 
-def test_a_setting_of_one_variant_is_null_for_the_others_in_a_sweep():
+def test_a_setting_of_one_variant_is_null_for_others_in_a_sweep():
     jobs = cases("-m", *SMALL, "attention=mha,gqa,mla", "attention.kv_heads=1,2")
     assert sorted({(one.case.axes["attention"], one.case.id.rpartition(" ")[2]) for one in jobs}) == [
         ("gqa", "attention.kv_heads=1"),
@@ -554,12 +554,12 @@ def test_a_results_folder_that_is_a_file_is_said_in_a_sentence(tmp_path, capsys)
     assert "cannot write the results" in capsys.readouterr().err
 
 
-def test_what_a_sweeps_file_names_joins_the_id_but_not_how_it_is_measured():
+def test_settings_in_a_sweep_file_join_the_id_measuring_does_not():
     ids = sorted(job.case.id for job in cases("-m", *ELSEWHERE, "workload=behaving", "sweep=seeded"))
     assert ids == [f"workload=behaving seq_len={length} seed=5" for length in (1, 2)]
 
 
-def test_what_the_sweep_of_an_installed_package_names_joins_the_id_too(tmp_path, monkeypatch):
+def test_settings_in_a_packages_sweep_join_the_id_too(tmp_path, monkeypatch):
     package = tmp_path / "lent_sweeps"
     shutil.copytree(FOREIGN / "conf", package)
     (package / "__init__.py").write_text("")
@@ -570,13 +570,13 @@ def test_what_the_sweep_of_an_installed_package_names_joins_the_id_too(tmp_path,
 
 
 @pytest.mark.parametrize(("sweep", "count"), [("demo", 24), ("demo_prefill", 10), ("gate", 8)])
-def test_a_named_sweep_composes_to_cases_that_are_right_in_themselves(sweep, count):
+def test_a_named_sweep_composes_to_valid_cases(sweep, count):
     jobs = cases("-m", f"sweep={sweep}")
     assert len({job.case.id for job in jobs}) == count
     assert all(job.plan.constants() for job in jobs)
 
 
-def test_points_that_a_sweep_leaves_out_are_not_run_and_do_not_show_in_the_id(tmp_path):
+def test_points_left_out_of_a_sweep_neither_run_nor_show_in_ids(tmp_path):
     left_out = "leave_out=[{attention: mha, query_len: 2}, {attention: mqa}]"
     _, records = run(tmp_path, "-m", *SMALL, "attention=mha,mqa,gqa", "query_len=1,2", left_out)
     assert sorted((one.case.axes["attention"], one.case.axes["query_len"]) for one in records) == [
@@ -597,7 +597,7 @@ def test_an_output_that_is_wrong_after_timing_keeps_no_timing(grief):
     assert {reading.metric for reading in record.readings} & {"latency_s", "relative_error"} == {"relative_error"}
 
 
-def test_planted_paths_and_secrets_reach_no_file_and_the_parent_holds_no_torch(tmp_path):
+def test_planted_secrets_reach_no_file_and_the_parent_no_torch(tmp_path):
     # The fork server keeps the environment it was started with, so the case runs in a process of its own.
     environment = {**os.environ, "PLANTED_TOKEN": "hunter2-hunter2", "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
     arguments = [*ELSEWHERE, "workload=raising", f"hydra.run.dir={tmp_path}"]
@@ -655,7 +655,7 @@ def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path, slow_sweep):
 
 
 @needs_process_groups
-def test_a_parent_that_is_killed_leaves_no_worker_and_nothing_half_written(tmp_path, slow_sweep):
+def test_a_killed_parent_leaves_no_worker_and_no_half_files(tmp_path, slow_sweep):
     slow_sweep.kill()
     slow_sweep.wait()
     assert _nothing_is_left_of(slow_sweep.pid)

@@ -125,7 +125,7 @@ def test_what_is_named_in_vain_is_refused_in_one_sentence(tmp_path, capsys, argu
     assert not list(tmp_path.iterdir())
 
 
-def test_what_one_workload_of_a_sweep_uses_is_null_for_the_others():
+def test_a_setting_of_one_workload_is_null_for_the_others():
     jobs = cases("-m", "workload=attention,rl_conformance", *SMALL, "batch=2", "profile=true")
     assert [{**job.case.axes, **job.case.extras}["batch"] for job in jobs] == [2, None]
     assert [job.settings["batch"] for job in jobs] == [2, None]
@@ -151,7 +151,7 @@ def test_short_names_are_the_same_case_with_the_same_run_key():
     assert short == keys("workload=projection", "hardware=h100-sxm5-80gb", "dtype=bfloat16", "seq_len=131072")
 
 
-def test_a_case_of_another_package_is_told_what_the_suite_reads_of_it():
+def test_a_foreign_case_is_told_which_settings_the_suite_reads():
     assert cases(*ELSEWHERE, "workload=behaving", "seq_len=1", "seed=3")
     with pytest.raises(ValueError, match="batch is no setting of workload=behaving, which has seq_len, measure"):
         cases(*ELSEWHERE, "workload=behaving", "batch=2")

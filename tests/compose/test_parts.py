@@ -32,7 +32,7 @@ def named(*arguments, among=("attention", "batch", "attention.kv_lora_rank")):
     return [" ".join(f"{name}={value}" for name, value in pairs if name in among) for pairs in ids]
 
 
-def test_each_part_is_a_cross_product_and_points_are_left_out_of_all_by_settings_of_an_option_too(sweep):
+def test_parts_are_cross_products_and_share_the_points_left_out(sweep):
     arguments = sweep(
         "parts: [{attention: 'mha,mla', attention.kv_lora_rank: '8,16'}, {attention: gqa, seq_len: 64}]",
         "leave_out: [{attention.kv_lora_rank: 8}, {attention.kv_lora_rank: null, batch: 2}]",
@@ -46,7 +46,7 @@ def test_each_part_is_a_cross_product_and_points_are_left_out_of_all_by_settings
     ]
 
 
-def test_the_parts_run_as_one_sweep_and_a_case_of_two_of_them_runs_once(sweep, tmp_path):
+def test_parts_run_as_one_sweep_and_a_shared_case_runs_once(sweep, tmp_path):
     arguments = sweep("parts: [{seq_len: '1,2'}, {workload: wrong, seq_len: 2}]", "seed: 5")
     assert main([*arguments, "measure=smoke", "workload=behaving"]) == 0
     assert sorted(stored.record.case.id for stored in read_contents([tmp_path / "results"]).stored) == [
@@ -55,7 +55,7 @@ def test_the_parts_run_as_one_sweep_and_a_case_of_two_of_them_runs_once(sweep, t
     ]
 
 
-def test_what_the_command_line_sets_wins_and_a_setting_that_its_option_lacks_is_null(sweep):
+def test_the_command_line_wins_and_unknown_settings_are_null(sweep):
     arguments = sweep("parts: [{attention: mla, attention.kv_lora_rank: '8,16', batch: '1,2'}]")
     narrowed = (*SMALL, "attention=mha", "batch=4", "leave_out=[{attention.kv_lora_rank: 8}]")
     assert set(named(*arguments, *narrowed)) == {"attention=mha batch=4 attention.kv_lora_rank=None"}
@@ -66,7 +66,7 @@ def test_the_command_line_wins_over_a_key_that_a_part_adds():
     assert overrides_of(part, typed={"task.corrections"}) == ["seed=1", "lora_rank=null", "checkpointing=true"]
 
 
-def test_a_setting_that_some_parts_know_leaves_the_others_the_cases_that_they_are(sweep):
+def test_a_setting_some_parts_know_leaves_the_others_as_they_are(sweep):
     arguments = sweep(
         "defaults: [override /workload: rl]", "parts: [{task: sort, task.digits: '3,4'}, {task: countdown}]"
     )
@@ -105,7 +105,7 @@ def test_what_is_no_list_of_settings_is_refused(parts, words):
         ("[{batch: 1}]", ["sweep=several,smoke"], "the parts of a sweep are run alone"),
     ],
 )
-def test_a_wrong_part_is_refused_in_one_sentence_before_any_part_runs(sweep, tmp_path, capsys, parts, more, words):
+def test_a_wrong_part_is_refused_before_any_part_runs(sweep, tmp_path, capsys, parts, more, words):
     assert main([*sweep(f"parts: {parts}"), *SMALL, *more]) == 2
     said = capsys.readouterr().err.strip()
     assert words in said

@@ -88,7 +88,7 @@ def test_every_yaml_below_conf_is_in_a_known_group():
     assert groups <= known
 
 
-def test_a_published_need_of_memory_is_a_case_of_the_sweep_that_projects_it():
+def test_each_published_need_of_memory_is_a_projected_case():
     published = read_yaml("published_rl_memory.yaml")
     params = read_yaml("sweep/rl_memory_published.yaml")["hydra"]["sweeper"]["params"]
     swept = {name: [yaml.safe_load(value) for value in params[name].split(",")] for name in params}

@@ -35,7 +35,7 @@ def took(record, seconds):
     )
 
 
-def test_elsewhere_than_in_a_terminal_lines_are_plain(capsys):
+def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
     failed = build(attention="mha", status=Status.FAILED, reason="it broke")
     swept(took(build(), 2.0), took(build(attention="gqa"), 3.0), failed, stored=[build(seq_len=64)])
     said = capsys.readouterr().out
@@ -106,7 +106,7 @@ def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
     assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
 
 
-def test_two_side_by_side_have_one_header_and_half_the_time_left(capsys, monkeypatch):
+def test_two_parallel_cases_share_a_header_and_the_time_left(capsys, monkeypatch):
     monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
     first, second, third = took(build(), 90.0), took(build(attention="gqa"), 30.0), took(build(attention="mha"), 30.0)
     with Terminal([record.case for record in (first, second, third)], is_sweep=True, workers=2) as terminal:
@@ -131,7 +131,7 @@ def test_what_did_not_run_is_counted(capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")
-def test_a_live_line_says_what_runs_and_leaves_nothing(tmp_path):
+def test_a_terminals_live_line_says_what_runs_and_leaves_nothing(tmp_path):
     import pty
 
     shown, theirs = pty.openpty()
@@ -160,7 +160,7 @@ def test_a_live_line_says_what_runs_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("status", [Status.OK, Status.FAILED])
-def test_no_text_moves_the_cursor_or_commands_a_ci_system(status, capsys):
+def test_no_text_of_a_record_moves_the_cursor_or_commands_ci(status, capsys):
     for text in (*TEXTS, SPACED):
         facts = {"shape": text, "mode": text, "match": text, "backend": text, "backend_form": text, "clock": text}
         facts |= {"operators": {"kernel": [text]}, "warnings": [text]}

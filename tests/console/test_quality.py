@@ -47,7 +47,7 @@ def test_groups_of_questions_are_told_as_they_ended():
     assert summary(record).brief == "answered often 100 %, rarely 41 %   6.00 s CPU"
 
 
-def test_without_groups_the_whole_and_few_kinds_are_told():
+def test_without_groups_the_whole_is_told_and_few_kinds():
     kinds = {("evaluate/one hop", "answered"): [0.1, 0.6, 0.9], ("evaluate/two hops", "answered"): [0.1, 0.2, 0.6]}
     whole = ("answered", "80 % of 2,048 held-out questions (guessing 12 %)")
     lines = summary(of(SPENT | kinds, {"groups": []})).lines
@@ -64,7 +64,7 @@ def test_of_what_answers_nothing_nothing_is_told():
     assert summary(of({("evaluate", "answered"): [0.5]}, "no mapping")).lines == [("answered", "50 %")]
 
 
-def test_a_tokens_cache_and_time_are_told():
+def test_a_tokens_cache_is_told_beside_mhas_and_its_context():
     sizes = {("case", "cache_bytes_per_token"): [288], ("case", "cache_bytes_per_token_mha"): [1024]}
     times = {("decode", "latency_s"): [5e-4, 6e-4, 2e-3]}
     assert decoded(of(sizes | times, settings={"decode_len": 4096})) == [

@@ -15,7 +15,7 @@ def evaluated(*more):
     return replace(build(), readings=[*accuracy, *more])
 
 
-def test_the_phase_that_held_most_is_named_with_its_parts():
+def test_the_phase_holding_most_is_named_with_its_largest_parts():
     update = {
         ("policy", "parameters"): 2 * MIB,
         ("policy", "kv_cache"): 5 * MIB,

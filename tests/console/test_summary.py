@@ -78,14 +78,14 @@ def test_a_foreign_workloads_records_are_told_as_its_yaml_says(arguments, tmp_pa
     assert not {*OF_ITS_RECORDS} & records[0].settings["workload"].keys()
 
 
-def test_a_foreign_workloads_stored_records_follow_its_yaml(installed):
+def test_foreign_records_are_told_and_judged_as_their_yaml_says(installed):
     assert summary_of(record_of("summed", seq_len=7)).lines == [("sum", "of 7")]
     assert [value.key for value in summary_of(record_of("summed")).values] == ["layer_latency_s", "kernel_latency_s"]
     assert is_judged_by_seed("summed")
     assert [one.metric for one in judging_of("summed").learnt] == ["reward"]
 
 
-def test_a_summary_that_cannot_be_loaded_is_refused(tmp_path, capsys):
+def test_a_summary_that_cannot_load_is_refused_before_any_run(tmp_path, capsys):
     text = (FOREIGN / "conf/workload/summed.yaml").read_text(encoding="utf-8")
     (tmp_path / "workload").mkdir()
     (tmp_path / "workload/summed.yaml").write_text(text.replace("plan.summary", "plan.nothing"), encoding="utf-8")
@@ -93,7 +93,7 @@ def test_a_summary_that_cannot_be_loaded_is_refused(tmp_path, capsys):
     assert "cannot load 'misbehaving_plan.nothing'" in capsys.readouterr().err
 
 
-def test_what_a_yaml_says_of_records_changes_no_run_key(tmp_path):
+def test_a_yamls_words_on_records_change_no_id_and_no_run_key(tmp_path):
     said = (FOREIGN / "conf/workload/summed.yaml").read_text(encoding="utf-8")
     lines = [line for line in said.splitlines() if not line.startswith(OF_ITS_RECORDS)]
     assert len(lines) == len(said.splitlines()) - 2

@@ -23,7 +23,7 @@ def test_every_launch_fits_into_a_multiprocessor(said):
     assert {name: one["shared_bytes"] for name, one in said.items() if one["shared_bytes"] > H100_SHARED_BYTES} == {}
 
 
-def test_16_bits_are_multiplied_by_matrix_units_and_large_blocks_by_the_wide_ones(said):
+def test_16_bits_use_matrix_units_and_large_blocks_wide_ones(said):
     for name, one in said.items():
         if "float32" in name or name == "joining":
             assert one["wide_products"] == one["products"] == 0, name

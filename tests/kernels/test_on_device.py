@@ -73,7 +73,7 @@ def drawn(problem):
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 @pytest.mark.parametrize("name", choices("backend"))
 @torch.inference_mode()
-def test_every_backend_agrees_with_float64_or_says_why_it_does_not_run(name, problem):
+def test_every_backend_agrees_with_float64_or_is_refused(name, problem):
     inputs = drawn(problem)
     try:
         backend = locate(read_choice("backend", name)["_target_"])(problem).autotuned(*inputs)

@@ -94,7 +94,7 @@ def agrees(problem, inputs=None):
 
 @every_shape
 @pytest.mark.parametrize("query_len", [1, 2, 3, 4])
-def test_every_shape_agrees_with_float64_at_every_number_of_new_tokens(shape, query_len):
+def test_every_shape_and_count_of_new_tokens_agrees_with_float64(shape, query_len):
     problem = replace(shape, query_len=query_len)
     assert Triton(problem).launch.splits > 1
     agrees(problem)

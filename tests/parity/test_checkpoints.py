@@ -110,7 +110,7 @@ def test_a_bias_of_the_output_is_refused(tmp_path):
 
 @smollm2_at_hand
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
+def test_logits_of_smollm2_and_its_packed_copy_are_theirs():
     place = locate_checkpoint(SMOLLM2)
     theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
     ours = loaded(SMOLLM2)
@@ -127,7 +127,7 @@ def test_logits_of_smollm2_are_theirs_and_those_of_its_packed_copy_too():
 
 
 @smollm2_at_hand
-def test_smollm2_is_asked_in_words_by_its_own_template_and_nothing_it_says_is_cleaned():
+def test_smollm2_is_asked_by_its_own_template():
     vocabulary, task = CheckpointVocabulary(SMOLLM2, 49_152), Sorting({"digits": 3})
     item = task.item(random.Random(5))
     asked = tokenizer_of(locate_checkpoint(SMOLLM2), vocab_size=49_152).decode(vocabulary.prompt(task, item))
@@ -174,7 +174,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize(("files", "words"), STRANGE.values(), ids=STRANGE)
-def test_a_strangers_tokenizer_is_refused_in_a_sentence_and_its_code_is_not_run(files, words, folder):
+def test_a_foreign_tokenizers_code_is_refused_and_not_run(files, words, folder):
     (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
     for name, content in files.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
@@ -191,7 +191,7 @@ def test_a_token_that_the_weights_do_not_have_is_refused(folder):
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
-def test_a_run_begins_as_the_checkpoint_and_its_record_does_not_say_where_that_lies(algorithm, folder, tmp_path):
+def test_a_record_does_not_say_where_its_checkpoint_lies(algorithm, folder, tmp_path):
     out = tmp_path / "out"
     asked = ["steps=2", "prompts_per_step=1", "num_generations=4", "minibatch=4", "micro_batch=2", "eval_prompts=2"]
     asked += ["policy=checkpoint", f"policy.checkpoint='{folder}'", "attention=gqa", "max_completion_length=8"]

@@ -38,7 +38,7 @@ def cache_bytes(decoder):
     return sum(cache.counted_bytes() for cache in decoder.new_caches(1, 1))
 
 
-def test_at_full_rank_smollm2_is_itself_and_in_eight_bits_nearly_so(words):
+def test_full_rank_smollm2_is_itself_and_8_bits_nearly_so(words):
     ids = torch.tensor([words.encode(shakespeare.held_out_plays()[0].text[5000:6000])[:TOKENS]])
     decoder = smollm2()
     assert cache_bytes(decoder) == GQA_BYTES
@@ -80,7 +80,7 @@ def test_the_plays_are_read_whole_and_their_words_are_told_apart(words):
     assert 0.05 < counts["rare"] / running < 0.25
 
 
-def test_a_case_of_the_real_model_is_run_and_recorded_without_its_text(tmp_path, capsys):
+def test_a_real_models_case_is_recorded_without_its_text(tmp_path, capsys):
     asked = ["workload=compress", "rank=256", "window=64", "windows=2", "calibration_windows=12", "decode_len=32"]
     assert main([*asked, f"hydra.run.dir={tmp_path}"]) == 0
     (stored,) = read_contents([tmp_path]).stored

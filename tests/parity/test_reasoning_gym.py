@@ -54,7 +54,7 @@ def test_a_dataset_with_other_characters_is_refused_to_it():
         task(dataset="gcd").check_characters()
 
 
-def test_the_splits_hold_different_prompts_and_share_no_order_of_the_same_terms():
+def test_the_splits_share_no_prompt_and_no_order_of_terms():
     one, generator = task(parameters={"max_terms": 3, "max_digits": 2}), random.Random(3)
     split = {held_out: [draw(one, generator, held_out=held_out) for _ in range(400)] for held_out in (True, False)}
     held_out, trained_on = ({" ".join(sorted(item.prompt.split())) for item in drawn} for drawn in split.values())
@@ -72,7 +72,7 @@ def test_no_tokens_at_all_make_a_scorer_raise():
         assert any(score.parts["unscorable"] for score in scores) is raises, name
 
 
-def test_a_contained_answer_which_gets_marks_in_part_counts_as_nothing():
+def test_an_answer_with_partial_marks_counts_as_nothing():
     one = task(right="scorer")
     item = one.item(random.Random(0))
     assert 0 < one._questions.dataset.score_answer(f"it is {item.answer}", item.entry) < 1
@@ -80,14 +80,14 @@ def test_a_contained_answer_which_gets_marks_in_part_counts_as_nothing():
     assert answered(one, item, item.answer).accuracy == 1.0
 
 
-def test_what_gets_full_marks_for_a_contained_answer_is_right_by_its_scorer_and_not_to_the_character():
+def test_full_marks_for_a_contained_answer_are_the_scorers():
     for right, accuracy in (("scorer", 1.0), ("exact", 0.0)):
         one = task(dataset="gsm_symbolic", right=right)
         item = one.item(random.Random(0))
         assert answered(one, item, f"the answer is {item.answer} or {item.answer}").accuracy == accuracy
 
 
-def test_every_right_expression_of_countdown_counts_and_its_answer_is_not_asked_with_it():
+def test_every_right_expression_of_countdown_counts():
     one = task(dataset="countdown", right="scorer", questions=10, longest_answer=60)
     item = one.item(random.Random(0))
     assert item.answer not in item.prompt
@@ -116,7 +116,7 @@ def test_the_scorers_that_run_what_is_written_are_known():
     assert set(adapter.ARITHMETIC) <= runs
 
 
-def test_what_is_said_to_have_several_right_answers_has_a_scorer_of_its_own():
+def test_a_task_with_several_right_answers_has_its_own_scorer():
     assert set(adapter.SEVERAL_RIGHT) <= {name for name, _ in scorers()}
 
 
@@ -129,7 +129,7 @@ def test_what_is_asked_otherwise_in_every_process_is_known():
     assert differ == OTHERWISE_AND_FAST <= set(adapter.OTHERWISE_EACH_TIME)
 
 
-def test_a_run_learns_from_its_questions_and_records_what_could_not_be_scored(tmp_path):
+def test_a_run_records_which_answers_could_not_be_scored(tmp_path):
     arguments = [argument for argument in TINY_RL if not argument.startswith("task.")]
     arguments += ["task=reasoning_gym", "task.right=scorer", "steps=2", "++task.parameters.max_terms=2"]
     assert main([*arguments, f"hydra.run.dir={tmp_path}"]) == 0

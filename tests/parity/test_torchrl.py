@@ -37,7 +37,7 @@ def theirs(rollout, gamma, lam):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("gamma", "lam"), [(1.0, 1.0), (1.0, 0.95), (0.99, 0.9), (0.9, 0.0)])
-def test_returns_and_whitened_advantages_have_the_bits_of_torchrls(gamma, lam, seed):
+def test_returns_and_whitened_advantages_equal_torchrls_bits(gamma, lam, seed):
     rollout = random_rollout(seed)
     ours = advantages(rollout, objective(adv_estimator="gae", gamma=gamma, lam=lam))
     raw_NT, returns_NT = theirs(rollout, gamma, lam)

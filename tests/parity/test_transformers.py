@@ -131,7 +131,7 @@ def test_every_mode_of_mla_equals_deepseek_v3(mode, q_lora_rank, rope, new_token
 
 @every_mode
 @pytest.mark.usefixtures("islands_lifted")
-def test_every_mode_of_mla_equals_deepseek_v3_to_the_last_digits_where_angles_are_small(mode):
+def test_every_mode_of_mla_equals_deepseek_v3_at_small_angles(mode):
     geometry = geometry_of("deepseek-v3")
     ours = latent(mode, geometry, q_lora_rank=24)
     assert error(ours, deepseek_v3_layer(ours, geometry, "eager"), positions=CONTIGUOUS, new_tokens=1) < 1e-14
@@ -142,7 +142,7 @@ def test_every_mode_of_mla_equals_deepseek_v3_to_the_last_digits_where_angles_ar
 @pytest.mark.parametrize("rope", [None, "deepseek-v2"])
 @every_cut
 @pytest.mark.usefixtures("islands_lifted")
-def test_every_mode_of_mla_equals_deepseek_v2_which_turns_pairs_in_float32(mode, q_lora_rank, rope, new_tokens):
+def test_every_mode_of_mla_equals_deepseek_v2_in_float32_pairs(mode, q_lora_rank, rope, new_tokens):
     geometry = geometry_of(rope)
     ours = latent(mode, geometry, q_lora_rank=q_lora_rank)
     assert error(ours, deepseek_v2_layer(ours, geometry, "eager"), new_tokens=new_tokens) < 3e-7
@@ -215,7 +215,7 @@ def test_without_yarn_ours_is_not_theirs():
     assert error(ours, theirs) > 1e-2
 
 
-def test_wrong_frequencies_hide_among_the_first_tokens_and_show_among_far_ones():
+def test_wrong_frequencies_show_among_far_tokens_alone():
     ours = latent("absorbed", geometry_of(None))
     theirs = deepseek_v3_layer(ours, geometry_of("deepseek-v3"), "eager")
     ours.scale = theirs.attention.scaling  # the factor on the scores would show everywhere
@@ -232,7 +232,7 @@ def test_without_llamas_scaling_ours_is_not_theirs():
 @pytest.mark.parametrize(
     "mask_of", [lambda *_: None, lambda query_len, seq_len, dtype: added_mask(query_len, seq_len, dtype) == 0]
 )
-def test_no_mask_and_a_boolean_one_mask_nothing_in_their_eager_form(mask_of):
+def test_no_mask_and_a_boolean_one_mask_nothing_in_eager(mask_of):
     geometry = geometry_of(None)
     ours = latent("absorbed", geometry)
     assert error(ours, deepseek_v3_layer(ours, geometry, "eager"), mask_of=mask_of) > 1e-1

@@ -44,7 +44,7 @@ def test_a_statistic_is_rliables_to_the_last_bit(ours, theirs, shape):
 
 
 @every_shape
-def test_the_optimality_gap_below_another_gamma_is_rliables_to_the_last_bit(shape):
+def test_the_optimality_gap_of_another_gamma_is_rliables(shape):
     for scores in draws(shape):
         assert optimality_gap(scores, gamma=0.7) == metrics.aggregate_optimality_gap(scores, gamma=0.7)
 
@@ -58,7 +58,7 @@ def test_a_performance_profile_is_rliables_to_the_last_bit(shape):
 
 @every_shape
 @pytest.mark.parametrize("runs", [1, 4, 12])
-def test_the_probability_of_improvement_is_rliables_to_the_last_bit(shape, runs):
+def test_the_probability_of_improvement_is_rliables(shape, runs):
     for x, y in zip(draws(shape), draws((runs, shape[1])), strict=True):
         assert probability_of_improvement(x, y) == metrics.probability_of_improvement(x, y)
     assert probability_of_improvement(x, x) == metrics.probability_of_improvement(x, x) == 0.5

@@ -38,7 +38,7 @@ def test_one_that_comes_while_it_is_held_is_raised_at_the_end():
     assert reached == ["the record is written"]
 
 
-def test_handlers_are_put_back_and_an_ignored_signal_stays_ignored():
+def test_handlers_are_restored_and_an_ignored_signal_stays_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with Interruptions():

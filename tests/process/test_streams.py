@@ -29,7 +29,7 @@ def redirected(how, *arguments):
 @needs_dev_full
 @pytest.mark.parametrize(("how", "why"), [(">&-", "it is closed"), (">/dev/full", "No space left on device")])
 @pytest.mark.parametrize("arguments", [["explain", "gqa"], ["--help"]])
-def test_an_answer_that_cannot_be_written_is_one_sentence_and_code_4(how, why, arguments):
+def test_an_unwritable_answer_is_one_sentence_and_code_4(how, why, arguments):
     said = f"suite: standard output cannot be written: {why}\n"
     assert redirected(how, "-m", "suite", *arguments) == (4, said)
 
@@ -46,7 +46,7 @@ def test_a_record_is_written_though_nobody_can_be_told(tmp_path):
     assert len(read_contents([tmp_path]).stored) == 1
 
 
-def test_no_file_gets_the_number_of_a_closed_stream_here_or_in_a_child():
+def test_no_file_gets_a_closed_streams_number_here_or_in_a_child():
     code, _ = redirected("<&- >&- 2>&-", "-c", ENDED.format("open('README.md').fileno()"))
     assert code > 2
     child = "__import__('subprocess').call([sys.executable, '-c', 'import sys; sys.exit(9 if sys.stdout else 8)'])"
@@ -54,7 +54,7 @@ def test_no_file_gets_the_number_of_a_closed_stream_here_or_in_a_child():
 
 
 @needs_dev_full
-def test_what_a_user_did_wrong_keeps_its_code_where_its_sentence_is_lost():
+def test_a_users_mistake_keeps_its_code_without_its_sentence():
     assert redirected("2>/dev/full", "-m", "suite", "explain", "nope") == (2, "")
 
 
@@ -70,7 +70,7 @@ def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all():
     assert process.wait() == 0
 
 
-def test_a_fault_of_the_suite_shows_its_traceback_and_is_no_verdict(monkeypatch, capsys):
+def test_a_fault_of_the_suite_shows_a_traceback_and_no_verdict(monkeypatch, capsys):
     assert ended(lambda: 1 // 0) == 70
     monkeypatch.setattr("suite.commands.explain.explain", lambda *_, **__: 1 // 0)
     monkeypatch.setattr(sys, "argv", ["suite", "explain", "mla"])

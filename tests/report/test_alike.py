@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from suite.report.model.run import case_key
-from suite.report.quality.compress_design import compress_studies, runs_in
+from suite.report.quality.compress_design import compress_experiments, runs_in
 from suite.report.quality.design import quality_experiments
 from suite.report.rl.memory_design import memory_experiments
 from tests.records.factory import build
@@ -23,7 +23,7 @@ def test_quality_groups_alike():
 
 def test_compress_groups_alike():
     plain, other = compress_record("none"), compress_record("int8", extras={"decode_len": None, "lines": None})
-    (study,) = compress_studies(in_memory(plain, other))
+    (study,) = compress_experiments(in_memory(plain, other))
     assert len(runs_in(study)) == 2
 
 

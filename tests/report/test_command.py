@@ -105,7 +105,7 @@ def test_the_readings_hold_no_formula(tmp_path):
     assert rows[-1]["backend"] == "'@SUM(1)"
 
 
-def test_no_cell_of_the_csv_is_a_formula_behind_spaces_or_in_wide_signs_either(tmp_path):
+def test_no_csv_cell_is_a_formula_behind_spaces_or_wide_signs(tmp_path):
     for number, text in enumerate(FORMULAS):
         store(tmp_path / "results", build(status=Status.FAILED, reason=text, seq_len=number, attention=text.strip()))
     text, _ = pages(tmp_path, [tmp_path / "results"], format="readings")
@@ -152,14 +152,14 @@ def test_a_folder_as_output_is_refused(tmp_path):
         report([tmp_path], [], out=tmp_path)
 
 
-def test_without_a_folder_each_one_in_results_is_shown_but_the_kept_ones(tmp_path, monkeypatch):
+def test_by_default_all_but_the_kept_folders_are_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("demo", "runs", "baseline", "reference"):
         store(tmp_path / "results" / name, build())
     assert [folder.name for folder in default_folders()] == ["demo", "runs"]
 
 
-def test_without_a_folder_runs_that_lie_directly_in_results_are_shown(tmp_path, monkeypatch):
+def test_by_default_runs_directly_in_results_are_shown(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store(tmp_path / "results", build())
     assert default_folders() == [Path("results")]

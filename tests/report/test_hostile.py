@@ -14,7 +14,7 @@ import pytest
 from suite.configuration.files import read_yaml
 from suite.records.record import Status
 from suite.records.telemetry import Sample
-from suite.report.command import report, say_sections
+from suite.report.command import render_sections, report
 from suite.report.model.results import read_results
 from suite.report.page.page import in_script
 from suite.report.page.texts import load_texts
@@ -179,7 +179,7 @@ ODD = (
 @pytest.mark.parametrize("record", ODD, ids=range(len(ODD)))
 def test_an_odd_record_breaks_no_section(tmp_path, record):
     store(tmp_path / "results", record)
-    sections = say_sections(read_results([tmp_path / "results"]), load_texts("en"))
+    sections = render_sections(read_results([tmp_path / "results"]), load_texts("en"))
     assert sections[0].id == "coverage"
 
 
@@ -202,7 +202,7 @@ def test_a_planted_path_in_a_series_stays_off_the_page(tmp_path):
     assert "/srv/private" not in page
 
 
-def test_a_record_of_an_unknown_workload_is_counted_and_not_drawn(tmp_path):
+def test_a_record_of_an_unknown_workload_is_counted_not_drawn(tmp_path):
     record = build()
     object.__setattr__(record.case, "workload", "weather")
     page = page_of(tmp_path, record)
@@ -210,7 +210,7 @@ def test_a_record_of_an_unknown_workload_is_counted_and_not_drawn(tmp_path):
     assert 'id="latency"' not in page
 
 
-def test_a_planted_path_and_secret_in_a_foreign_record_stay_off_the_page(tmp_path, monkeypatch):
+def test_planted_paths_and_secrets_stay_off_the_page(tmp_path, monkeypatch):
     (folder,) = store(tmp_path / "results", build(status=Status.FAILED, reason="R", provenance={"warnings": ["W"]}))
     monkeypatch.setenv("SERVICE_TOKEN", "hunter2-hunter2")
     record = (folder / "record.json").read_text()

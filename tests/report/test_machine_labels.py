@@ -54,7 +54,7 @@ def test_one_case_on_two_machines_is_two_results(read):
     ]
 
 
-def test_seeds_of_a_trained_decoder_are_one_arm_without_its_decode_time(read):
+def test_a_decoders_seeds_are_one_arm_without_its_decode_time(read):
     results = read(on(EPYC, quality_record(seed=0)), on(XEON, quality_record(seed=1)))
     (study,) = quality_experiments(results)
     assert [len(arm.runs) for arm in study.arms] == [2]

@@ -11,9 +11,9 @@ from plotly.offline import get_plotlyjs
 
 from suite.records.record import Status
 from suite.report.blocks import Head, Section, Table
-from suite.report.command import report, say_sections
+from suite.report.command import render_sections, report
 from suite.report.model.labels import record_facets
-from suite.report.page.filters import choices, told
+from suite.report.page.filters import choices, table_facets
 from suite.report.page.page import page as written
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
@@ -68,7 +68,7 @@ def test_a_page_that_is_written_twice_is_the_same(tmp_path):
     assert path.read_text(encoding="utf-8") == first
 
 
-def test_a_page_without_figures_holds_its_tables_script_and_no_plotly(tmp_path):
+def test_a_page_without_figures_has_its_table_script_no_plotly(tmp_path):
     page = written([a_section()], results_of(tmp_path, build()), EN)
     assert page.count("<script>") == 1
     assert 'id="plotly"' not in page
@@ -98,12 +98,12 @@ def test_a_dash_is_no_choice():
 def test_what_all_rows_share_is_said_once_for_the_table():
     rows = [{"geometry": "x", "phase": "decode"}, {"geometry": "x", "phase": "prefill"}]
     (table,) = a_section(facets={"dtype": "float32"}, row_facets=rows).tables
-    assert told(table) == ({"dtype": "float32", "geometry": "x"}, [{"phase": "decode"}, {"phase": "prefill"}])
+    assert table_facets(table) == ({"dtype": "float32", "geometry": "x"}, [{"phase": "decode"}, {"phase": "prefill"}])
 
 
 def test_facets_are_what_people_see():
     record = build(attention="mla_latent", phase="train", geometry=None)
-    facets = {name: EN.said(text) for name, text in record_facets(record).items()}
+    facets = {name: EN.render(text) for name, text in record_facets(record).items()}
     assert facets == {"variant": "MLA (latent)", "phase": "training", "dtype": "bfloat16"}
 
 
@@ -116,7 +116,7 @@ def test_every_trace_is_about_something_that_can_be_chosen(tmp_path):
         for phase in ("decode", "prefill")
     ]
     refused = build(status=Status.FAILED, reason="it broke", seq_len=8192)
-    sections = say_sections(results_of(tmp_path, a=[*records, refused], b=records), EN)
+    sections = render_sections(results_of(tmp_path, a=[*records, refused], b=records), EN)
     offered = choices(sections)
     figures = [view.figure for section in sections for figure in section.figures for view in figure.views]
     told_by = [trace["meta"] for figure in figures for trace in figure["data"] if "meta" in trace]

@@ -3,7 +3,7 @@
 import pytest
 
 from suite.records import numbers
-from suite.report.command import say_sections
+from suite.report.command import render_sections
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
@@ -16,7 +16,7 @@ def read(tmp_path, *records):
 
 def table_of(results, section_id, index=0):
     """Rows of a table as dictionaries by column title."""
-    (section,) = [one for one in say_sections(results, load_texts("en")) if one.id == section_id]
+    (section,) = [one for one in render_sections(results, load_texts("en")) if one.id == section_id]
     table = section.tables[index]
     return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.rows]
 

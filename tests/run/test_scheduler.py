@@ -7,7 +7,7 @@ from suite.run.scheduler import find_cached_record
 from tests.records.factory import build, store
 
 
-def test_the_newest_whole_record_of_a_key_answers_unless_it_failed(tmp_path):
+def test_the_newest_whole_record_answers_unless_it_failed(tmp_path):
     job = SimpleNamespace(run_key=build().run_key, refusal=None)
     first, second = store(tmp_path, build(), build())
     assert find_cached_record(job, tmp_path).folder == second

@@ -57,7 +57,7 @@ def test_two_cases_run_at_once_and_a_third_case_after_them(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
-def test_a_death_leaves_the_others_going_and_is_told_by_its_own_signal(tmp_path):
+def test_a_death_leaves_the_others_going_and_names_its_signal(tmp_path):
     jobs = jobs_of(*ELSEWHERE, "workload=killed,behaving,segfaulting", "seq_len=1,2")
     code, records = recorded(tmp_path, jobs, workers=2)
     assert code == 1
@@ -67,7 +67,7 @@ def test_a_death_leaves_the_others_going_and_is_told_by_its_own_signal(tmp_path)
     assert ends["segfaulting"] == (Status.FAILED, "the worker was killed by SIGSEGV")
 
 
-def test_two_workers_record_what_one_does_and_name_whose_energy_is_unknown(tmp_path):
+def test_two_workers_record_as_one_does_but_no_energy(tmp_path):
     jobs = jobs_of(*TINY_RL, "algorithm=grpo,ppo")
     (_, alone), (_, together) = (recorded(tmp_path / str(workers), jobs, workers) for workers in (1, 2))
     assert set(alone) == set(together)
@@ -116,7 +116,7 @@ def test_an_error_in_one_thread_ends_the_others_and_is_raised():
         run_all([stopped.wait, breaks], stop=stopped.set, interruptions=interruptions)
 
 
-def test_more_than_one_worker_is_for_courses_on_the_cpu_and_for_no_more_than_there_are_cpus():
+def test_more_workers_than_one_need_stateful_cases_and_cpus():
     (attention,), (projection,) = jobs_of(*SMALL), jobs_of("workload=projection", "hardware=l4")
     (foreign,) = jobs_of(ELSEWHERE[0], "workload=behaving", "+workload.course=true")
     most = most_threads()

@@ -1,1 +1,1 @@
-"""Speed and memory of attention variants: where time goes, against what a machine allows. A section a file."""
+"""The chapter on attention: speed, memory and energy of variants, beside their machine's limits. A section a file."""

@@ -1,4 +1,4 @@
-"""What published models keep a token, from closed forms: the reason why MLA and grouped heads exist."""
+"""The cache of a token in published models, from closed forms: the reason why MLA and grouped heads exist."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,7 +7,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Section, View, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, shown, variant_style
+from suite.report.model.labels import rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import plot
@@ -40,10 +40,10 @@ def _bars(models: Sequence[ModelCache]) -> dict[str, Any]:
     of_variants = grouped(sorted(models, key=lambda model: rank(model.variant)), lambda model: model.variant)
     drawn = [
         bars(
-            shown(variant),
+            variant_label(variant),
             list(map(_point, of_variant)),
             colour=variant_style(variant).colour,
-            facets={"variant": shown(variant)},
+            facets={"variant": variant_label(variant)},
             textposition="outside",
             cliponaxis=False,
         )
@@ -83,7 +83,7 @@ def _tokens_in(size_gb: int, model: ModelCache) -> int:
 
 NAMED: list[Column[ModelCache]] = [
     column("column.model", marked_name),
-    column("column.variant", lambda model: shown(model.variant), facet="variant"),
+    column("column.variant", lambda model: variant_label(model.variant), facet="variant"),
 ]
 KEPT: list[Column[ModelCache]] = [
     column("cache.elements", lambda model: model.elements, numbers.count),

@@ -1,4 +1,4 @@
-"""How you call it: one computation, with the same weights and outputs, in every form that was measured.
+"""Forms of a call: one computation, with the same weights and outputs, in every form that was measured.
 
 A form is what the caller can choose: MLA's mode and the backend, or another library's own layer.
 """
@@ -11,13 +11,21 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
-from suite.report.attention.columns import label_column
 from suite.report.attention.groups import any_of, told_apart
 from suite.report.attention.operators import MATH_PATH, attention_operator
-from suite.report.attention.timings import KERNEL, LAYER, SPANS, Timing, clock_names, row_facets, span_title, timings_of
+from suite.report.attention.timings import (
+    KERNEL,
+    LAYER,
+    SPANS,
+    Timing,
+    clock_names,
+    row_facets,
+    span_title,
+    timings_of,
+)
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import OTHER, phase_name, rank, shown, variant_style
+from suite.report.model.labels import OTHER, phase_name, rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import extras
 from suite.report.plot.marks import Point
@@ -25,7 +33,7 @@ from suite.report.plot.plots import plot
 from suite.report.plot.rows import bars
 from suite.report.plot.scales import categories, time_axis
 from suite.report.plot.text import figure_text
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 
 OURS, FOREIGN = "attention", "transformers"
 SUBJECT = ("geometry", "phase", "dtype")
@@ -33,12 +41,12 @@ AGREE = ("match", "seq_len", "query_len", "batch", "tp", "cache_dtype", "device"
 """With family and SUBJECT, what must be equal for two forms to compute the same thing."""
 DAGGER = "†"
 ROOM_FOR_TEXT = 0.55
-"""Of the longest bar, to its right, so that its text fits on a narrow screen too."""
+"""Room to the right of the longest bar, as a share of it: its text fits on a narrow screen too."""
 
 Form = Mapping[str, Timing]
 """A case as it was called, by span; one at least."""
 Forms = Sequence[Form]
-"""Of one computation under one label, the worst first."""
+"""The forms of one computation under one label, the worst first."""
 
 
 def build(results: Results) -> Section | None:
@@ -71,16 +79,16 @@ def _is_chosen(form: Form) -> bool:
 
 
 def _name(form: Form) -> str:
-    one = any_of(form)
-    return f"{one.backend} {DAGGER}" if _is_foreign(form) else f"{shown(one.variant)} · {one.backend}"
+    timing = any_of(form)
+    return f"{timing.backend} {DAGGER}" if _is_foreign(form) else f"{variant_label(timing.variant)} · {timing.backend}"
 
 
 def _computations(found: Forms) -> list[Forms]:
     """Return the forms of each computation that has several, by context."""
 
     def computed(form: Form) -> tuple[str, ...]:
-        one = any_of(form)
-        return (*map(one.axis, AGREE), *extras(one.record), one.label)
+        timing = any_of(form)
+        return (*map(timing.axis, AGREE), *extras(timing.record), timing.label)
 
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
     alike = grouped(sorted(found, key=_is_chosen), computed).values()
@@ -112,13 +120,13 @@ def _is_telling(forms: Forms) -> bool:
 def _settings(computations: Sequence[Forms]) -> dict[Timing, str]:
     """Return what tells each computation from the others, by a timing of its first form."""
     firsts = [any_of(forms[0]) for forms in computations]
-    return told_apart({one: [one] for one in firsts}, besides=("attention", "backend", *SUBJECT, "seq_len"))
+    return told_apart({timing: [timing] for timing in firsts}, besides=("attention", "backend", *SUBJECT, "seq_len"))
 
 
 def _title(form: Form, tokens: int | None = None) -> Text:
     geometry, phase, dtype = map(any_of(form).axis, SUBJECT)
-    said = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
-    return dotted(shown(_family(form)), geometry, phase_name(phase), said, dtype)
+    sentence = say("callstyle.tokens", tokens=numbers.count(tokens)) if tokens else ""
+    return dotted(variant_label(_family(form)), geometry, phase_name(phase), sentence, dtype)
 
 
 def _figure(forms: Forms, computations: Sequence[Forms], results: Results) -> Figure:
@@ -147,7 +155,7 @@ def _bars(forms: Forms, span: str) -> dict[str, Any]:
             if timing.median_s > best
             else say("callstyle.best"),
             hover=f"{name}: {numbers.seconds(timing.median_s)}",
-            facets={"variant": shown(timing.variant)},
+            facets={"variant": variant_label(timing.variant)},
         )
         for name, timing in timings.items()
     ]
@@ -184,7 +192,7 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         [
             column("latency.context", lambda row: any_of(row[0]).tokens, numbers.count),
             column("column.settings", lambda row: settings[any_of(row[1][0])], kind=Kind.CODE, only_where_known=True),
-            *columns_of(lambda row: any_of(row[0]), label_column(results)),
+            *columns_of(lambda row: any_of(row[0]), label_column(results.several)),
             column("callstyle.form", lambda row: _name(row[0])),
             *times,
             column("callstyle.ran", lambda row: _ran(any_of(row[0])), kind=Kind.CODE),
@@ -192,7 +200,7 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         note=say("callstyle.note_foreign" if any(_is_foreign(form) for form, _ in rows) else "callstyle.note"),
         folded=True,
         facets=row_facets(any_of(first)),
-        facets_of=lambda row: {"variant": shown(any_of(row[0]).variant)},
+        facets_of=lambda row: {"variant": variant_label(any_of(row[0]).variant)},
     )
 
 

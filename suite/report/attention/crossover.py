@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
 from suite.report.attention.groups import axes_of, lines_of
-from suite.report.attention.timings import LAYER, Timing, row_facets, timings
+from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets, timings
 from suite.report.blocks import Facets, Figure, Kind, Section, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, Style
@@ -18,7 +18,7 @@ from suite.report.model.run import MOST_TOKENS, extras
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
 from suite.theory.geometry import geometry_from
@@ -29,7 +29,7 @@ FEWEST_TRIED = 2
 """Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""
 DEVICES = ("h100-sxm5-80gb", "h20-96gb")
 GEOMETRIES = {"deepseek-v2-lite": ("dot", "circle", 5), "deepseek-v3": ("dash", "circle-open", 10)}
-"""By dash, marker and size: some lines lie on each other, and are still seen."""
+"""Dash, marker and size of each geometry: lines that lie on each other are still seen."""
 CONTEXTS = tuple(1 << power for power in range(8, 18))
 COLOURS = (BLUE, VERMILION, PURPLE, ORANGE, GREEN)
 MARKERS = ("circle", "square", "diamond", "triangle-up", "cross")
@@ -44,7 +44,7 @@ class Crossing:
     """The number of new tokens from which re-expanding is cheaper at one context, computed and measured."""
 
     series: tuple[str, ...]
-    """What it shares with those at other contexts: of a specification the device and the geometry."""
+    """The settings that it shares with crossings at other contexts: for a specification the device and the geometry."""
     tokens: int
     predicted: Predicted
     measured: Bracket | None = None
@@ -67,32 +67,34 @@ def build(results: Results) -> Section:
         views=[View(title=say(key), figure=_plot(series)) for key, series in views.items() if series],
         height_px=420,
     )
-    by_flops: Column[Crossing] = column("crossover.by_flops", lambda one: one.predicted[0], numbers.count)
+    by_flops: Column[Crossing] = column("crossover.by_flops", lambda crossing: crossing.predicted[0], numbers.count)
     of_records = table(
         say("crossover.measured_table"),
         measured,
         [
-            *columns_of(lambda one: one.timings[0], [GEOMETRY, DTYPE]),
-            column("column.backend", lambda one: lines_of(one.timings), kind=Kind.CODE),
-            *columns_of(lambda one: one.timings[0], [*label_column(results), CONTEXT]),
+            *columns_of(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE]),
+            column("column.backend", lambda crossing: lines_of(crossing.timings), kind=Kind.CODE),
+            *columns_of(lambda crossing: crossing.timings[0], [*label_column(results.several), CONTEXT]),
             by_flops,
-            column("crossover.by_measured_ceilings", lambda one: one.predicted[1], numbers.count),
-            column("crossover.measured", lambda one: _said(one.measured), kind=Kind.NUMBER),
-            column("crossover.between", lambda one: _between(one.measured), kind=Kind.NUMBER),
-            column("crossover.tried", lambda one: joined("list", map(numbers.count, one.tried)), kind=Kind.LONG),
+            column("crossover.by_measured_ceilings", lambda crossing: crossing.predicted[1], numbers.count),
+            column("crossover.measured", lambda crossing: _said(crossing.measured), kind=Kind.NUMBER),
+            column("crossover.between", lambda crossing: _between(crossing.measured), kind=Kind.NUMBER),
+            column(
+                "crossover.tried", lambda crossing: joined("list", map(numbers.count, crossing.tried)), kind=Kind.LONG
+            ),
         ],
         note=say("crossover.measured_note"),
-        facets_of=lambda one: row_facets(one.timings[0]),
+        facets_of=lambda crossing: row_facets(crossing.timings[0]),
     )
     of_devices = table(
         say("crossover.specified_table"),
         specified,
         [
-            column("column.geometry", lambda one: one.series[1]),
-            column("crossover.device", lambda one: one.series[0], kind=Kind.CODE),
-            column("latency.context", lambda one: one.tokens, numbers.count),
+            column("column.geometry", lambda crossing: crossing.series[1]),
+            column("crossover.device", lambda crossing: crossing.series[0], kind=Kind.CODE),
+            column("latency.context", lambda crossing: crossing.tokens, numbers.count),
             by_flops,
-            column("crossover.by_roofline", lambda one: one.predicted[1], numbers.count),
+            column("crossover.by_roofline", lambda crossing: crossing.predicted[1], numbers.count),
         ],
         note=say("crossover.specified_note"),
         folded=True,
@@ -102,21 +104,21 @@ def build(results: Results) -> Section:
 
 def crossings(results: Results) -> list[Crossing]:
     """Return every measured decode case of both modes; short contexts first."""
-    fit = [one for one in timings(results) if one.span == LAYER and one.is_measured and one.axis("phase") == "decode"]
-    cases = grouped([one for one in fit if one.tokens and _count(one)], lambda one: (_series(one), one.tokens or 0))
+    layers = [timing for timing in timings(results) if timing.span == LAYER and timing.is_measured]
+    fit = [timing for timing in layers if timing.axis("phase") == "decode" and timing.tokens and _count(timing)]
+    cases = grouped(fit, lambda timing: (_series(timing), timing.tokens or 0))
     found = []
     for (series, tokens), case in sorted(cases.items(), key=lambda item: item[0]):
         absorbed, reexpanded = (
-            {_count(one): one for one in case if one.variant == variant} for variant in ("mla", "mla_latent")
+            {_count(timing): timing for timing in case if timing.variant == variant}
+            for variant in ("mla", "mla_latent")
         )
         tried = sorted(absorbed.keys() & reexpanded.keys())
         if len(tried) >= FEWEST_TRIED:
             both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
             measured = bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried])
-            said = _predicted(both, tokens)
-            found.append(
-                Crossing(series=series, tokens=tokens, predicted=said, measured=measured, tried=tried, timings=both)
-            )
+            seen: dict[str, Any] = {"measured": measured, "tried": tried, "timings": both}
+            found.append(Crossing(series=series, tokens=tokens, predicted=_predicted(both, tokens), **seen))
     return found
 
 
@@ -147,7 +149,7 @@ def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
         by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
         if not known:
             return by_flops, None
-        flops, traffic = median(one.flops_per_s for one in known), median(one.bytes_per_s for one in known)
+        flops, traffic = (median(map(attrgetter(name), known)) for name in ("flops_per_s", "bytes_per_s"))
         ceilings, size = Ceilings(flops_per_s=flops, bytes_per_s=traffic), ELEMENT_BYTES[first.axis("dtype")]
         passed = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": size, **sizes}
         return by_flops, roofline_crossover(geometry, ceilings, **passed)
@@ -157,7 +159,7 @@ def _predicted(both: Sequence[Timing], tokens: int) -> Predicted:
 
 def _specified(found: Sequence[Crossing]) -> list[Series]:
     series = [_by_flops(found[-len(CONTEXTS) :])]
-    for (device, geometry), line in grouped(found, lambda one: one.series).items():
+    for (device, geometry), line in grouped(found, lambda crossing: crossing.series).items():
         dash, marker, size = GEOMETRIES[geometry]
         style = Style(colour=COLOURS[DEVICES.index(device)], dash=dash, marker=marker)
         series.append(_by_roofline(dotted(device, geometry), line, style, {}, size))
@@ -165,7 +167,7 @@ def _specified(found: Sequence[Crossing]) -> list[Series]:
 
 
 def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
-    lines = grouped(found, lambda one: one.series)
+    lines = grouped(found, lambda crossing: crossing.series)
     shared = set.intersection(*map(set, lines)) if lines else set()
     drawn: dict[object, Series] = {}
     for ordinal, ((label, *settings), line) in enumerate(lines.items()):
@@ -173,9 +175,10 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
         style = Style(colour=COLOURS[ordinal % len(COLOURS)], dash="dash", marker=MARKERS[ordinal % len(MARKERS)])
         heads = [label if results.several else "", first.axis("geometry"), first.axis("dtype")]
         # Geometry and type, then what else tells the series from the others.
-        others = [one for one in settings if one not in shared and not one.startswith(("geometry=", "dtype="))]
+        own = [setting for setting in settings if setting not in shared]
+        others = [setting for setting in own if not setting.startswith(("geometry=", "dtype="))]
         name, about = dotted(*heads, *others), {**row_facets(first), "label": label}
-        drawn.setdefault(str([(one.tokens, one.predicted[0]) for one in line]), _by_flops(line))
+        drawn.setdefault(str([(crossing.tokens, crossing.predicted[0]) for crossing in line]), _by_flops(line))
         drawn[ordinal, "bound"] = _by_roofline(say("crossover.bound", series=name), line, style, about)
         named = say("crossover.points", series=name)
         drawn[ordinal, "points"] = Series(name=named, points=_points(line), style=style, facets=about, size=10)
@@ -183,28 +186,32 @@ def _measured(found: Sequence[Crossing], results: Results) -> list[Series]:
 
 
 def _by_flops(line: Sequence[Crossing]) -> Series:
-    points = [Point(x=one.tokens, y=one.predicted[0], hover=_shown(one.predicted[0])) for one in line]
+    points = [_point(crossing.tokens, crossing.predicted[0]) for crossing in line]
     return Series(name=say("crossover.flops"), points=points, mode="lines", more={"line": BY_FLOPS})
 
 
 def _by_roofline(name: Text, line: Sequence[Crossing], style: Style, about: Facets, size: int = 4) -> Series:
-    points = [Point(x=one.tokens, y=one.predicted[1], hover=_shown(one.predicted[1])) for one in line]
+    points = [_point(crossing.tokens, crossing.predicted[1]) for crossing in line]
     return Series(name=name, points=points, style=style, mode="lines+markers", facets=about, size=size)
+
+
+def _point(tokens: int, count: float | None, ends: tuple[float, float] | None = None) -> Point:
+    return Point(x=tokens, y=count, ends=ends, hover=_shown(count))
 
 
 def _points(line: Sequence[Crossing]) -> list[Point]:
     return [
-        Point(x=one.tokens, y=found.at, ends=(found.low, found.high), hover=_shown(found.at))
-        for one in line
-        if (found := one.measured) and found.low is not None and found.high is not None
+        _point(crossing.tokens, found.at, (found.low, found.high))
+        for crossing in line
+        if (found := crossing.measured) and found.low is not None and found.high is not None
     ]
 
 
 def _plot(series: Sequence[Series]) -> dict[str, Any]:
-    counts = [point.y for one in series for point in one.points if point.y is not None]
+    counts = [point.y for line in series for point in line.points if point.y is not None]
     steps = [float(f"{step}e{power}") for power in range(16) for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7)]
     ticks = [(count, numbers.count(count)) for count in steps if min(counts) / 2 < count < 2 * max(counts)]
-    tokens = sorted({point.x for one in series for point in one.points})
+    tokens = sorted({point.x for line in series for point in line.points})
     contexts = token_axis(say("latency.context"), tokens[:: 1 + len(tokens) // MOST_TICKS])
     return plot(series, xaxis=contexts, yaxis=log(say("crossover.new_tokens"), ticks))
 

@@ -11,7 +11,7 @@ from suite.report.attention.timings import Timing, timings
 from suite.report.blocks import Kind, Section, joined, say, section
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
-from suite.report.model.run import cut, mapping
+from suite.report.model.run import clip_text, mapping
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.table import Column, column
 
@@ -55,5 +55,9 @@ COLUMNS: list[Column[Timing]] = [
     column("energy.power", lambda timing: timing.amount("energy_power_w"), numbers.watts),
     column("energy.window", lambda timing: timing.amount("energy_window_s"), numbers.seconds),
     column("energy.cost", _cost, plain, only_where_known=True),
-    column("energy.source", lambda one: cut(mapping(one.record.provenance, "energy").get("source")), kind=Kind.CODE),
+    column(
+        "energy.source",
+        lambda timing: clip_text(mapping(timing.record.provenance, "energy").get("source")),
+        kind=Kind.CODE,
+    ),
 ]

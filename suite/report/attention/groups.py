@@ -28,11 +28,11 @@ class Group:
     title: Text
     settings: Text = ""
     timings: Sequence[Timing]
-    """As tables list them."""
+    """In the order of tables."""
     drawn: Sequence[Timing] = ()
     """Those that its figure shows."""
     names: Mapping[Timing, Text] = field(default_factory=dict)
-    """What each belongs to, where the title does not say it."""
+    """The group of each timing, where the title does not say it."""
 
     def name_of(self, timing: Timing) -> Text:
         """Return what a timing belongs to."""
@@ -42,7 +42,7 @@ class Group:
 def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[Group]:
     """Return a group for each figure; in the last one is what has none."""
     keyed = by_key(found)
-    drawable = {key: [one for one in of_key if is_drawable(one)] for key, of_key in keyed.items()}
+    drawable = {key: [timing for timing in of_key if is_drawable(timing)] for key, of_key in keyed.items()}
     drawn = worth_drawing({key: of_key for key, of_key in drawable.items() if of_key})
     kept = [
         Group(title=title, settings=settings, timings=in_order(keyed[key]), drawn=drawable[key])
@@ -81,19 +81,19 @@ def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
 
 def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:
     """Return for each group its title, and the settings in which groups differ."""
-    said = {key: dict(key) for key in keys}
+    by_key = {key: dict(key) for key in keys}
     titles: dict[Pairs, tuple[Text, Text]] = {}
-    for key, axes in said.items():
+    for key, axes in by_key.items():
         heads = [axes.get(name, "") for name in TITLE_AXES]
-        alike = [other for other in said.values() if [other.get(name, "") for name in TITLE_AXES] == heads]
-        told = []
+        alike = [other for other in by_key.values() if [other.get(name, "") for name in TITLE_AXES] == heads]
+        differences = []
         for name, value in key:
             # An axis that a case lacks differs from one it has only where nothing before it tells the two apart.
-            given = {other.get(name) or value for other in said.values()} | {other.get(name, "") for other in alike}
+            given = {other.get(name) or value for other in by_key.values()} | {other.get(name, "") for other in alike}
             if name not in TITLE_AXES and value and len(given) > 1:
-                told.append(f"{name}={value}")
+                differences.append(f"{name}={value}")
         geometry, phase, *rest = heads
-        titles[key] = dotted(geometry, phase_name(phase), *rest), dotted(*told)
+        titles[key] = dotted(geometry, phase_name(phase), *rest), dotted(*differences)
     return titles
 
 
@@ -124,12 +124,12 @@ def told_apart(
     A case may have several timings that agree in their axes.
     """
     axes = {key: of_case[0].record.case.axes for key, of_case in found.items()}
-    names = {name for one in axes.values() for name in one} - {"query_len"}  # one query is what decoding means
-    differing = {name for name in names if len({str(one.get(name)) for one in axes.values()}) > 1}
-    told = {}
+    names = {name for of_case in axes.values() for name in of_case} - {"query_len"}  # one query is what decoding means
+    differing = {name for name in names if len({str(of_case.get(name)) for of_case in axes.values()}) > 1}
+    texts = {}
     for key, of_case in found.items():
         known = [(name, value) for name, value in axes[key].items() if value is not None and name not in besides]
         kept = [f"{name}={value}" for name, value in known if name in differing or value != USUAL.get(name, value)]
         settings = dict.fromkeys(setting for timing in of_case for setting in extras_of(timing))
-        told[key] = ", ".join([*kept, *settings])
-    return told
+        texts[key] = ", ".join([*kept, *settings])
+    return texts

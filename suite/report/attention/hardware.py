@@ -16,7 +16,7 @@ from suite.report.attention.groups import axes_of, titles_of, usual_context
 from suite.report.attention.timings import LAYER, Timing, by_span, is_plausible, span_title, timings, timings_of
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import case_facets, rank, shown, variant_style
+from suite.report.model.labels import case_facets, rank, variant_label, variant_style
 from suite.report.model.machine_labels import plain_name
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, machine_name
@@ -67,7 +67,7 @@ class Compared:
 
     tokens: int
     times: Mapping[str, Sequence[DeviceTime]]
-    """By the spans that were measured."""
+    """Projections by the spans that were measured."""
 
     @functools.cached_property
     def names(self) -> dict[Place, str]:
@@ -79,7 +79,7 @@ class Compared:
         for place in measured:
             # A label of one of several machines says its name.
             is_said = has_labels and place.name and plain_name(place.name) in place.label
-            threads = {one.threads for one in measured if (one.label, one.name) == (place.label, place.name)}
+            threads = {time.threads for time in measured if (time.label, time.name) == (place.label, place.name)}
             parts = [place.label] if has_labels else []
             parts += [] if is_said else [place.name or numbers.NOTHING]
             parts += [f"threads={place.threads}"] if len(threads) > 1 and place.threads else []
@@ -92,20 +92,25 @@ def build(results: Results) -> Section | None:
     found = compared(results)
     figures, tables = [], []
     for key, (title, settings) in titles_of(found).items():
-        one, facets = found[key], case_facets(dict(key))
-        title = dotted(title, say("callstyle.tokens", tokens=numbers.count(one.tokens)))
-        entries = max(len({time.variant for time in of_span}) for of_span in one.times.values()) + 2
+        comparison, facets = found[key], case_facets(dict(key))
+        title = dotted(title, say("callstyle.tokens", tokens=numbers.count(comparison.tokens)))
+        entries = max(len({time.variant for time in of_span}) for of_span in comparison.times.values()) + 2
         figure = Figure(
             title=title,
             settings=settings,
             caption=say("hardware.caption"),
-            views=[View(title=span_title(span), figure=_dots(part, one.names)) for span, part in one.times.items()],
-            height_px=FRAME_PX + ROW_PX * len(one.names) + LEGEND_ROW_PX * -(-entries // 2),
+            views=[
+                View(title=span_title(span), figure=_dots(part, comparison.names))
+                for span, part in comparison.times.items()
+            ],
+            height_px=FRAME_PX + ROW_PX * len(comparison.names) + LEGEND_ROW_PX * -(-entries // 2),
             wide=True,
             facets=facets,
         )
         figures.append(figure)
-        tables += [_table(dotted(title, span_title(span)), settings, one, span, facets) for span in one.times]
+        tables += [
+            _table(dotted(title, span_title(span)), settings, comparison, span, facets) for span in comparison.times
+        ]
     return section("hardware", figures=figures, tables=tables) if found else None
 
 
@@ -114,7 +119,7 @@ def compared(results: Results) -> Mapping[Pairs, Compared]:
     """Return the groups with the most machines and variants, and of those that differ in dtype alone one."""
     projected = projected_groups(results)
     measured = grouped((timing for timing in timings(results) if timing.is_measured and timing.tokens), key_of)
-    reach = {key: (len(set(map(_place, of))), len({one.variant for one in of})) for key, of in measured.items()}
+    reach = {key: (len(set(map(_place, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
     wanted: dict[Pairs, Pairs] = {}
     for key in sorted(measured, key=lambda key: (-reach[key][0], -reach[key][1], key)):
         machines, variants = reach[key]
@@ -126,13 +131,14 @@ def compared(results: Results) -> Mapping[Pairs, Compared]:
 
 def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
     """Return projected cases that may stand in one figure, by the axes and settings that they share."""
-    found = [timing for one in results.records for timing in timings_of(one, "bound_s", ["projection"])]
-    return dict(sorted(grouped([one for one in found if one.record.evidence is Evidence.PROJECTED], key_of).items()))
+    found = [timing for current in results.records for timing in timings_of(current, "bound_s", ["projection"])]
+    projected = [timing for timing in found if timing.record.evidence is Evidence.PROJECTED]
+    return dict(sorted(grouped(projected, key_of).items()))
 
 
 def key_of(timing: Timing) -> Pairs:
     """Return what a timing shares with those on other devices."""
-    named = [(name, value) for name, _, value in (one.partition("=") for one in timing.shared_extras)]
+    named = [(name, value) for name, _, value in (setting.partition("=") for setting in timing.shared_extras)]
     return (*axes_of(timing, NOT_SHARED), *named)
 
 
@@ -140,18 +146,18 @@ def _compared(found: Sequence[Timing], projected: Sequence[Timing]) -> Compared:
     """Return the longest of the contexts that have the most variants on the most machines."""
     tokens = usual_context((timing.tokens, (timing.variant, _place(timing))) for timing in found)
     assert tokens is not None
-    at = sorted((one for one in found if one.tokens == tokens), key=lambda one: -one.median_s)
-    times = [DeviceTime(place=_place(one), timing=one, time_s=one.median_s) for one in at]
-    for one in at:
-        flops, traffic = one.amount("flops"), one.amount("traffic_bytes")
+    at = sorted((timing for timing in found if timing.tokens == tokens), key=lambda timing: -timing.median_s)
+    times = [DeviceTime(place=_place(timing), timing=timing, time_s=timing.median_s) for timing in at]
+    for timing in at:
+        flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
         if flops and traffic:
-            allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=one.axis("dtype"))
-            times += [DeviceTime(place=Place(name=name), timing=one, time_s=time_s) for name, time_s in allowed.items()]
-    known = [(Place(name=one.axis("hardware")), one) for one in projected if one.tokens == tokens]
-    times += [DeviceTime(place=place, timing=one, time_s=one.median_s) for place, one in known]
+            allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
+            times += [DeviceTime(place=Place(name=name), timing=timing, time_s=s) for name, s in allowed.items()]
+    known = [(Place(name=timing.axis("hardware")), timing) for timing in projected if timing.tokens == tokens]
+    times += [DeviceTime(place=place, timing=timing, time_s=timing.median_s) for place, timing in known]
     # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
     counting = {(time.place, time.variant, time.timing.span): time for time in times if is_plausible(time.time_s)}
-    of_spans = {span: [one for one in counting.values() if one.timing.span == span] for span in by_span(at)}
+    of_spans = {span: [time for time in counting.values() if time.timing.span == span] for span in by_span(at)}
     return Compared(tokens=tokens, times=of_spans)
 
 
@@ -180,7 +186,7 @@ def _dots(times: Sequence[DeviceTime], names: Mapping[Place, str]) -> dict[str, 
                 points=[_point(time, rows[time.place], names[time.place]) for time in part],
                 style=variant_style(attention),
                 ordinal=0 if is_measured else 1,
-                facets={"variant": shown(attention)},
+                facets={"variant": variant_label(attention)},
                 in_legend=part[0] is of_variant[0],
                 size=marker_px(ordinal),
             )
@@ -200,15 +206,15 @@ def marker_px(ordinal: int) -> int:
     return max(LEAST_PX, LARGEST_PX - ordinal)
 
 
-def _table(title: Text, settings: Text, one: Compared, span: str, facets: Mapping[str, Text]) -> Table:
-    of_span = one.times[span]
+def _table(title: Text, settings: Text, comparison: Compared, span: str, facets: Mapping[str, Text]) -> Table:
+    of_span = comparison.times[span]
     times_s = {(time.place, time.variant): time.time_s for time in of_span}
 
     def column_of(variant: tuple[tuple[int, str], str]) -> Column[Place]:
         return column(plain(variant[1]), lambda place: times_s.get((place, variant)), numbers.seconds)
 
     columns: list[Column[Place]] = [
-        column("signmap.device", one.names.get, kind=Kind.CODE),
+        column("signmap.device", comparison.names.get, kind=Kind.CODE),
         column("fact.evidence", lambda place: place.evidence),
         *map(column_of, sorted({time.variant for time in of_span})),
     ]

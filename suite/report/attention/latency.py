@@ -5,13 +5,12 @@ from itertools import pairwise
 from operator import attrgetter
 
 from suite.records import numbers
-from suite.report.attention.columns import REGIME, SHARE
 from suite.report.attention.groups import by_key, groups, told_apart, worth_drawing
 from suite.report.attention.lines import Metric, interval_level, line_figure, span_tables
-from suite.report.attention.timings import LAYER, Timing, clock_names, timings
+from suite.report.attention.timings import LAYER, REGIME, SHARE, Timing, clock_names, timings
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import phase_name, shown
+from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.plot.scales import time_axis
 from suite.report.table import Column, column, columns_of
@@ -19,7 +18,7 @@ from suite.statistics.intervals import ONE_LAUNCH_GAP, Interval, may_be_equal
 
 BASELINE = "mha"
 MOST_HEADLINES, FEWEST_OF_A_LABEL, FEW_VARIANTS = 6, 2, 3
-"""What fewer variants say is left to the section where others say more."""
+"""With fewer variants a finding is left to the section where others say more."""
 SAID = ("attention", "backend", "geometry", "phase", "dtype", "seq_len")
 WANTED_LEVEL = 0.95
 
@@ -63,7 +62,7 @@ def _notes(timing: Timing) -> Text:
 
 
 INTERVAL: list[Column[Interval]] = [
-    column("column.interval", lambda one: numbers.seconds_range(one.low, one.high), kind=Kind.NUMBER),
+    column("column.interval", lambda interval: numbers.seconds_range(interval.low, interval.high), kind=Kind.NUMBER),
     column("column.level", interval_level, kind=Kind.NUMBER),
 ]
 COLUMNS: list[Column[Timing]] = [
@@ -84,8 +83,8 @@ def headlines(results: Results) -> list[Headline]:
         own = by_key(timing for timing in timings(results) if timing.label == label)
         ranked = [_ranked(own[key]) for key in worth_drawing(own)]
         longest = max(map(len, ranked), default=0)
-        telling = [one for one in ranked if len(one) >= min(FEW_VARIANTS, longest) > 0]
-        found += sorted(telling, key=lambda one: -len(one))[:most]
+        telling = [ranking for ranking in ranked if len(ranking) >= min(FEW_VARIANTS, longest) > 0]
+        found += sorted(telling, key=lambda ranking: -len(ranking))[:most]
     first = {ranked[0]: ranked[:1] for ranked in found}
     settings = told_apart(first, besides=SAID, extras_of=lambda timing: timing.shared_extras)
     return [_headline(ranked, settings, results) for ranked in found]
@@ -96,7 +95,7 @@ def _ranked(found: Iterable[Timing]) -> list[Timing]:
 
     A variant in sizes of its own counts apart.
     """
-    measured = [one for one in found if one.span == LAYER and one.tokens is not None and one.is_measured]
+    measured = [timing for timing in found if timing.span == LAYER and timing.tokens is not None and timing.is_measured]
     slowest_first = sorted(measured, key=lambda timing: -timing.median_s)
     cases = grouped(slowest_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
     shared = [key for key, case in cases.items() if len({timing.variant for timing in case}) > 1]
@@ -124,7 +123,7 @@ def _headline(ranked: Sequence[Timing], settings: Mapping[Timing, str], results:
     )
     labelled = joined(": ", [first.label if results.several else "", detail])
     return Headline(
-        text=say(key, variant=shown(first.variant), time=numbers.seconds(first.median_s), **case),
+        text=say(key, variant=variant_label(first.variant), time=numbers.seconds(first.median_s), **case),
         detail=joined("sentence", [labelled, *_reservations(ranked)]),
     )
 

@@ -8,17 +8,27 @@ from functools import partial
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.columns import CONTEXT, LINE, VARIANT, label_column
 from suite.report.attention.groups import Group, any_of
-from suite.report.attention.timings import LAYER, Timing, by_span, clock_names, one_launch_reach, row_facets, span_title
+from suite.report.attention.timings import (
+    CONTEXT,
+    LAYER,
+    LINE,
+    VARIANT,
+    Timing,
+    by_span,
+    clock_names,
+    one_launch_reach,
+    row_facets,
+    span_title,
+)
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, shown, variant_style
+from suite.report.model.labels import rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, plot
 from suite.report.plot.scales import token_axis
-from suite.report.table import Column, column, columns_of, plain, table
+from suite.report.table import Column, column, columns_of, label_column, plain, table
 from suite.statistics.intervals import Interval, may_be_equal
 
 HEIGHT_PX = 400
@@ -36,12 +46,12 @@ class Metric:
 
     caption: str
     title: str
-    """Of its axis; this, the caption and the hover text are keys of the texts."""
+    """The title of its axis; this, the caption and the hover text are keys of the texts."""
     hover: str
     value: Callable[[Timing], float | None]
     text: Callable[[float], str]
     axis: Callable[[Text, Sequence[float]], Axis]
-    """Of a title and of all values."""
+    """Makes the axis from its title and all values."""
     has_intervals: bool = False
     """It is the median itself, whose interval is drawn and says what may be equal."""
 
@@ -68,7 +78,7 @@ def line_figure(metric: Metric, group: Group, results: Results) -> Figure | None
 
     def draw(part: Sequence[Timing]) -> dict[str, Any]:
         lines = _lines(metric, part, results)
-        values = [value for line in lines for one in line.points for value in (one.y, *(one.ends or ()))]
+        values = [value for line in lines for point in line.points for value in (point.y, *(point.ends or ()))]
         contexts = token_axis(say("latency.context"), [timing.tokens or 0 for timing in part])
         return plot(lines, xaxis=contexts, yaxis=metric.axis(say(metric.title, clock=clock), values))
 
@@ -100,31 +110,36 @@ def one_backend_each(found: Sequence[Timing]) -> list[Timing]:
 
     Of the backends with the most contexts it is the fastest at the longest.
     """
-    lines = grouped(found, lambda one: (one.span, one.variant, one.label, *one.chosen_line[1:]))
-    backends = {key: grouped(line, lambda one: one.chosen_line[0]) for key, line in lines.items()}
+    lines = grouped(found, lambda timing: (timing.span, timing.variant, timing.label, *timing.chosen_line[1:]))
+    backends = {key: grouped(line, lambda timing: timing.chosen_line[0]) for key, line in lines.items()}
     drawn = Counter(span for (span, *_), of_line in backends.items() for _ in of_line)
     if max(drawn.values(), default=0) <= MOST_LINES or len({key[1:] for key in lines}) == 1:
         return list(found)
-    return [one for of_line in backends.values() for one in min(of_line.values(), key=_most_contexts_then_fastest)]
 
+    def most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
+        return -len(line), max(line, key=lambda timing: timing.tokens or 0).median_s
 
-def _most_contexts_then_fastest(line: Sequence[Timing]) -> tuple[int, float]:
-    return -len(line), max(line, key=lambda timing: timing.tokens or 0).median_s
+    chosen = [min(of_line.values(), key=most_contexts_then_fastest) for of_line in backends.values()]
+    return [timing for line in chosen for timing in line]
 
 
 def _lines(metric: Metric, found: Sequence[Timing], results: Results) -> list[Series]:
     """Return a line for each variant and what else tells its points apart."""
-    lines = grouped(found, lambda one: (one.variant, *one.chosen_line, *([one.label] if results.several else [])))
+
+    def key(timing: Timing) -> tuple[str, ...]:
+        return timing.variant, *timing.chosen_line, *([timing.label] if results.several else [])
+
+    lines = grouped(sorted(found, key=lambda timing: timing.tokens or 0), key)
     shared = set.intersection(*(set(rest) for _, *rest in lines))
     keys = sorted(lines, key=lambda key: (rank(key[0]), key))
     return [
         Series(
-            name=dotted(shown(variant), *(part for part in rest if part not in shared)),
-            points=[metric.point(one) for one in sorted(lines[variant, *rest], key=lambda one: one.tokens or 0)],
+            name=dotted(variant_label(variant), *(part for part in rest if part not in shared)),
+            points=list(map(metric.point, lines[variant, *rest])),
             style=variant_style(variant),
             ordinal=[key[0] for key in keys[:place]].count(variant),
             mode="lines+markers",
-            facets={"variant": shown(variant), "label": lines[variant, *rest][0].label},
+            facets={"variant": variant_label(variant), "label": lines[variant, *rest][0].label},
         )
         for place, (variant, *rest) in enumerate(keys)
     ]
@@ -144,7 +159,7 @@ def span_tables(
     tables = []
     for span, of_span in by_span(group.timings).items():
         is_folded = folded or span != LAYER
-        tables.append(side_by_side(metric, group, of_span, results))
+        tables.append(label_comparison(metric, group, of_span, results))
         tables.append(case_table(group, of_span, results, columns, span, note=note, folded=is_folded))
     return tables
 
@@ -154,7 +169,7 @@ def case_table(
 ) -> Table:
     """Lay out a group's cases, each named by what it is. `span`: the one that all timings are of."""
     title = dotted(group.title, span_title(span))
-    named = [*_group_column(group), CONTEXT, VARIANT, LINE, *label_column(results)]
+    named = [*_group_column(group), CONTEXT, VARIANT, LINE, *label_column(results.several)]
     return table(title, found, [*named, *columns], settings=group.settings, facets_of=row_facets, **more)
 
 
@@ -162,7 +177,7 @@ def _group_column(group: Group) -> list[Column[Timing]]:
     return [column("column.group", group.names.get)] if group.names else []
 
 
-def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], results: Results) -> Table | None:
+def label_comparison(metric: Metric, group: Group, of_span: Sequence[Timing], results: Results) -> Table | None:
     """Lay out the cases that at least two labels have, a label a column, over the first label."""
     known = [timing for timing in of_span if metric.value(timing) is not None]
     cases = grouped(known, lambda timing: timing.record.case.id).values()
@@ -183,12 +198,12 @@ def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], result
         is_open = metric.has_intervals and may_be_equal(case[first].interval, case[label].interval)
         return f"{'≈ ' * is_open}{numbers.times(over / under)}"
 
-    titles = {label: say("side_by_side.over", label=label, first=first) for label in others}
-    judged = say("side_by_side.open", reach=one_launch_reach()) if metric.has_intervals else ""
-    settings: Column[Timing] = column("column.settings", lambda one: ", ".join(one.chosen_line), kind=Kind.CODE)
+    titles = {label: say("label_comparison.over", label=label, first=first) for label in others}
+    judged = say("label_comparison.open", reach=one_launch_reach()) if metric.has_intervals else ""
+    settings: Column[Timing] = column("column.settings", lambda timing: ", ".join(timing.chosen_line), kind=Kind.CODE)
     span = known[0].span
     return table(
-        say("side_by_side.title", title=dotted(group.title, span_title(span))),
+        say("label_comparison.title", title=dotted(group.title, span_title(span))),
         shared,
         [
             *columns_of(any_of, [*_group_column(group), CONTEXT, VARIANT, settings]),
@@ -196,7 +211,7 @@ def side_by_side(metric: Metric, group: Group, of_span: Sequence[Timing], result
             *(column(title, partial(ratio, label), kind=Kind.NUMBER) for label, title in titles.items()),
         ],
         settings=group.settings,
-        note=joined("sentence", [say("side_by_side.note", label=first), judged, say("side_by_side.next")]),
+        note=joined("sentence", [say("label_comparison.note", label=first), judged, say("label_comparison.next")]),
         folded=span != LAYER,
         facets_of=lambda case: row_facets(any_of(case)),
     )

@@ -1,4 +1,4 @@
-"""What a step allocates at its peak, and whether the cache is as large as its closed form says."""
+"""Peak memory of a step, and a check of the cache against its closed form."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from functools import partial
 from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.attention.groups import Group, groups
-from suite.report.attention.lines import Metric, case_table, line_figure, side_by_side
+from suite.report.attention.lines import Metric, case_table, label_comparison, line_figure
 from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
 from suite.report.blocks import Section, Table, Text, say, section
 from suite.report.model.results import Results
@@ -24,7 +24,7 @@ def build(results: Results) -> Section | None:
     tables: list[Table | None] = [_differing(found, results)]
     for group in found:
         layers = [timing for timing in group.timings if timing.span == LAYER]
-        tables.append(side_by_side(METRIC, group, layers, results))
+        tables.append(label_comparison(METRIC, group, layers, results))
         tables.append(case_table(group, _cases(group), results, COLUMNS, folded=True))
     figures = [line_figure(METRIC, group, results) for group in found]
     return section("memory", figures=figures, tables=tables) if any(map(_cases, found)) else None

@@ -1,27 +1,26 @@
-"""What really ran: a backend is a request, and torch may answer it with another path without a word."""
+"""The operators that really ran: a backend is a request, and torch may answer it with another path without a word."""
 
 from collections.abc import Sequence
 
 from suite.records import numbers
 from suite.records.derived import operators_of
 from suite.records.privacy import without_paths
-from suite.report.attention.columns import BACKEND, PHASE, label_column
-from suite.report.attention.timings import KERNEL, Timing, one_a_record, timings
+from suite.report.attention.timings import BACKEND, KERNEL, PHASE, Timing, one_a_record, timings
 from suite.report.blocks import Kind, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, shown
+from suite.report.model.labels import rank, variant_label
 from suite.report.model.results import Results
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 
 MATH_PATH = "_scaled_dot_product_attention_math"
 """torch's path of separate operators, taken without a word where no fused kernel fits."""
 WHOLE_ATTENTION = "attention"
 """Stands in the name of every operator that is one."""
 MOST_NAMES = 2
-"""Of more geometries the number is given."""
+"""More geometries are counted instead of named."""
 
 Cases = Sequence[Timing]
-"""Of one phase, backend, dtype and label, a timing each, whose kernels ran the same."""
+"""Timings of one phase, backend, dtype and label whose kernels ran the same operators."""
 
 
 def attention_operator(operators: Sequence[str]) -> str | None:
@@ -34,8 +33,8 @@ def attention_operator(operators: Sequence[str]) -> str | None:
 def build(results: Results) -> Section | None:
     """Build it from the operators that the profiler saw; None where no record names any."""
 
-    def key(one: Timing) -> tuple[tuple[str, ...], str, str, str, str]:
-        return _ran(one), one.axis("phase"), one.backend, one.axis("dtype"), one.label
+    def key(timing: Timing) -> tuple[tuple[str, ...], str, str, str, str]:
+        return _ran(timing), timing.axis("phase"), timing.backend, timing.axis("dtype"), timing.label
 
     found = grouped(one_a_record(timings(results)), key)
     if not any(ran for ran, *_ in found):
@@ -44,13 +43,13 @@ def build(results: Results) -> Section | None:
     shared: list[Column[Timing]] = [
         PHASE,
         BACKEND,
-        *label_column(results),
-        column("column.dtype", lambda one: one.axis("dtype"), facet="dtype"),
-        column("operators.flag", lambda one: say("operators.math") if MATH_PATH in _ran(one) else ""),
-        column("operators.ran", lambda one: without_paths(", ".join(_ran(one)))),
+        *label_column(results.several),
+        column("column.dtype", lambda timing: timing.axis("dtype"), facet="dtype"),
+        column("operators.flag", lambda timing: say("operators.math") if MATH_PATH in _ran(timing) else ""),
+        column("operators.ran", lambda timing: without_paths(", ".join(_ran(timing)))),
     ]
     columns: list[Column[Cases]] = [
-        column("column.variant", lambda cases: joined("list", map(shown, _variants(cases)))),
+        column("column.variant", lambda cases: joined("list", map(variant_label, _variants(cases)))),
         *columns_of(lambda cases: cases[0], shared),
         column("column.geometry", _geometries),
         column("latency.context", _contexts, kind=Kind.NUMBER),
@@ -70,7 +69,7 @@ def _variants(cases: Cases) -> list[str]:
 
 def _facets(cases: Cases) -> dict[str, list[str]]:
     return {
-        "variant": sorted({shown(timing.variant) for timing in cases}),
+        "variant": sorted({variant_label(timing.variant) for timing in cases}),
         "geometry": sorted({timing.axis("geometry") for timing in cases}),
     }
 

@@ -1,4 +1,4 @@
-"""What devices that are not here allow: each projected case's least time under its device's two published ceilings.
+"""Least times on devices that are not here: each projected case under its device's two published ceilings.
 
 Nothing on it was measured. A record may be foreign: what it lacks is a dash, and a time no device could have is none.
 """
@@ -8,20 +8,28 @@ from operator import methodcaller
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.columns import CONTEXT, REGIME, VARIANT, label_column
 from suite.report.attention.groups import any_of, titles_of, usual_context
 from suite.report.attention.hardware import FRAME_PX, ROW_PX, compared, marker_px, projected_groups
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import SPANS, Timing, in_order, row_facets, span_title
+from suite.report.attention.timings import (
+    CONTEXT,
+    REGIME,
+    SPANS,
+    VARIANT,
+    Timing,
+    in_order,
+    row_facets,
+    span_title,
+)
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import shown, variant_style
+from suite.report.model.labels import variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 
 BASELINE = "mha"
 Spans = Mapping[str, Timing]
@@ -70,16 +78,16 @@ def _figure(title: Text, settings: Text, found: Sequence[Timing], results: Resul
 
 def _dots(found: Sequence[Timing], results: Results) -> dict[str, Any]:
     """Draw a row for each device, the fastest on top, and a marker for each variant."""
-    fastest_first = sorted(found, key=lambda one: (one.median_s, _device(one)))
+    fastest_first = sorted(found, key=lambda timing: (timing.median_s, _device(timing)))
     has_labels = len({timing.label for timing in found}) > 1
-    lines = grouped(in_order(found), lambda one: (one.sized_variant, one.label))
+    lines = grouped(in_order(found), lambda timing: (timing.sized_variant, timing.label))
     series = [
         Series(
             name=dotted(name, label if has_labels else ""),
-            points=[Point(x=one.median_s, y=figure_text(_device(one)), hover=_hover(one)) for one in line],
+            points=[Point(x=timing.median_s, y=figure_text(_device(timing)), hover=_hover(timing)) for timing in line],
             style=variant_style(line[0].variant),
             ordinal=results.labels.index(label),
-            facets={"variant": shown(line[0].variant), "label": label},
+            facets={"variant": variant_label(line[0].variant), "label": label},
             size=marker_px(place),
         )
         for place, ((name, label), line) in enumerate(lines.items())
@@ -97,25 +105,27 @@ def _hover(timing: Timing) -> Text:
 def _table(title: Text, settings: Text, found: Sequence[Timing], results: Results) -> Table:
     has_mha = any(timing.variant == BASELINE for timing in found)
     compared_with = [timing for timing in found if timing.variant == BASELINE or not has_mha]
-    base_s = {place: max(one.median_s for one in at) for place, at in grouped(compared_with, _place).items()}
-    ordered = sorted(in_order(found), key=lambda one: (one.tokens or 0, _device(one)))
-    cases = grouped(ordered, lambda one: id(one.current)).values()
+    base_s = {place: max(timing.median_s for timing in at) for place, at in grouped(compared_with, _place).items()}
+    ordered = sorted(in_order(found), key=lambda timing: (timing.tokens or 0, _device(timing)))
+    cases = grouped(ordered, lambda timing: id(timing.current)).values()
     named = [
         CONTEXT,
         column("signmap.device", _device, kind=Kind.CODE),
         VARIANT,
-        column("column.settings", lambda one: one.own_sizes, kind=Kind.CODE, only_where_known=True),
-        *label_column(results),
+        column("column.settings", lambda timing: timing.own_sizes, kind=Kind.CODE, only_where_known=True),
+        *label_column(results.several),
     ]
     over = "projection.over_mha" if has_mha else "projection.over_slowest"
-    speed: Column[Timing] = column(over, lambda one: base_s.get(_place(one), 0) / one.median_s or None, numbers.times)
+    speed: Column[Timing] = column(
+        over, lambda timing: base_s.get(_place(timing), 0) / timing.median_s or None, numbers.times
+    )
     of_spans: list[Column[Spans]] = []
     for span in SPANS:
-        time: Column[Timing] = column(span_title(span), lambda one: one.median_s, numbers.seconds)
+        time: Column[Timing] = column(span_title(span), lambda timing: timing.median_s, numbers.seconds)
         of_spans += columns_of(methodcaller("get", span), [time, speed, REGIME])
     kept: list[Column[Timing]] = [
-        column("projection.cache", lambda one: one.amount("cache_bytes", "case"), numbers.bytes_iec),
-        column("projection.of_mha", lambda one: one.cache_share, numbers.percent),
+        column("projection.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
+        column("projection.of_mha", lambda timing: timing.cache_share, numbers.percent),
     ]
     return table(
         title,

@@ -1,4 +1,4 @@
-"""What others published for their kernels, each as a share of its card's roofline: how far a good kernel comes."""
+"""Published figures of kernels, each as a share of its card's roofline: how far a good kernel comes."""
 
 from suite.records import numbers
 from suite.report.blocks import Kind, Section, Text, say, section

@@ -1,4 +1,4 @@
-"""How far each case stays below what its machine reaches: arithmetic against memory traffic.
+"""The distance of each case to the limits of its machine: arithmetic against memory traffic.
 
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model" (CACM 2009).
 """
@@ -10,19 +10,32 @@ import numpy as np
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.columns import BACKEND, CONTEXT, PHASE, REGIME, SHARE, VARIANT, label_column
 from suite.report.attention.groups import told_apart
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import Timing, by_span, in_order, is_plausible, plausible_rate, span_title, timings
+from suite.report.attention.timings import (
+    BACKEND,
+    CONTEXT,
+    PHASE,
+    REGIME,
+    SHARE,
+    VARIANT,
+    Timing,
+    by_span,
+    in_order,
+    is_plausible,
+    plausible_rate,
+    span_title,
+    timings,
+)
 from suite.report.blocks import Figure, Kind, Section, Text, dotted, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import GREY, Style, phase_name, rank, shown, variant_style
+from suite.report.model.labels import GREY, Style, phase_name, rank, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import decimal_ticks, log
-from suite.report.table import Column, column, plain, table
+from suite.report.table import Column, column, label_column, plain, table
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
 SIZES = (10, 7, 5)
@@ -34,15 +47,16 @@ AXES_OF_COLUMNS = ("attention", "backend", "geometry", "phase", "seq_len", "dtyp
 
 def build(results: Results) -> Section | None:
     """Build it, a figure for each machine, dtype and number of threads; None where no record counts its work."""
-    machines = grouped(
-        timings(results),
-        lambda one: (machine_name(one.record), one.axis("dtype"), one.axis("threads"), machine_id(one.current)),
-    )
+
+    def key(timing: Timing) -> tuple[str, str, str, str]:
+        return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
+
+    machines = grouped(timings(results), key)
     names = [key[:3] for key in machines]
     figures, tables = [], []
     for (name, dtype, threads, machine), found in machines.items():
         drawn = [timing for timing in found if _flops_per_s(timing) and _intensity(timing)]
-        if any(_flops_per_s(one) or _bytes_per_s(one) or _cold_over_warm(one) for one in found):
+        if any(_flops_per_s(timing) or _bytes_per_s(timing) or _cold_over_warm(timing) for timing in found):
             is_shared = names.count((name, dtype, threads)) > 1
             title, several = dotted(name, dtype), len({timing.label for timing in drawn}) > 1
             about: dict[str, Any] = {
@@ -53,7 +67,7 @@ def build(results: Results) -> Section | None:
             views = span_views(drawn, lambda part: _plot(part, results))
             figures.append(Figure(title=title, caption=caption, views=views, height_px=500, **about))
             for span, part in by_span(in_order(found)).items():
-                rows = sorted(part, key=lambda one: (one.axis("geometry"), one.axis("phase")))
+                rows = sorted(part, key=lambda timing: (timing.axis("geometry"), timing.axis("phase")))
                 named, note = dotted(title, span_title(span)), say("roofline.note")
                 tables.append(table(named, rows, _columns(rows, results), note=note, folded=True, **about))
     return section("roofline", figures=figures, tables=tables) if tables else None
@@ -74,11 +88,11 @@ def _intensity(timing: Timing) -> float | None:
 
 def _cold(timing: Timing) -> float | Text | None:
     """Return the median after the caches were flushed, or in words why there is none of its own."""
-    told = str(timing.record.provenance.get("cold"))
-    if told in ("as_warm", "every_run"):
-        return say(f"roofline.{told}")
-    readings = [one for one in timing.record.readings if (one.span, one.metric) == (timing.span, "cold_latency_s")]
-    usable = [reading.value for reading in readings if is_plausible(reading.value)]
+    cold = str(timing.record.provenance.get("cold"))
+    if cold in ("as_warm", "every_run"):
+        return say(f"roofline.{cold}")
+    flushed = [reading for reading in timing.record.readings if reading.metric == "cold_latency_s"]
+    usable = [reading.value for reading in flushed if reading.span == timing.span and is_plausible(reading.value)]
     return float(np.median(usable)) if usable else None
 
 
@@ -90,10 +104,10 @@ def _cold_over_warm(timing: Timing) -> float | None:
 def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
     labels = [label for label in results.labels if any(timing.label == label for timing in found)]
     sizes = {label: SIZES[place % len(SIZES)] for place, label in enumerate(labels)}
-    groups = grouped(found, lambda one: (one.variant, one.axis("phase"), one.label))
+    groups = grouped(found, lambda timing: (timing.variant, timing.axis("phase"), timing.label))
     keys = sorted(groups, key=lambda key: (rank(key[0]), key))
     series = [*_roof(found), *(_points(groups[key], sizes) for key in keys)]
-    points = [point for one in series for point in one.points]
+    points = [point for line in series for point in line.points]
     return plot(
         [*_legend(keys, sizes), *series],
         xaxis=log(say("roofline.intensity"), decimal_ticks([point.x for point in points], numbers.plain_tick)),
@@ -103,7 +117,7 @@ def _plot(found: Sequence[Timing], results: Results) -> dict[str, Any]:
 
 def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
     first = found[0]
-    variant, phase = shown(first.variant), phase_name(first.axis("phase"))
+    variant, phase = variant_label(first.variant), phase_name(first.axis("phase"))
     return Series(
         name=dotted(variant, phase, first.label if len(sizes) > 1 else ""),
         points=list(map(_point, found)),
@@ -118,8 +132,8 @@ def _points(found: Sequence[Timing], sizes: Mapping[str, int]) -> Series:
 
 
 def _point(timing: Timing) -> Point:
-    geometry, said = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
-    hover = say("roofline.hover", geometry=geometry, **{name: one.written(timing) for name, one in said.items()})
+    geometry, fields = timing.axis("geometry"), {"tokens": CONTEXT, "flops": FLOPS, "bytes": BYTES, "share": SHARE}
+    hover = say("roofline.hover", geometry=geometry, **{name: known.written(timing) for name, known in fields.items()})
     rate = (_flops_per_s(timing) or 0) / 1e9
     return Point(x=_intensity(timing), y=rate, hover=hover, facets={"geometry": geometry})
 
@@ -129,20 +143,20 @@ def _legend(keys: Iterable[tuple[str, str, str]], sizes: Mapping[str, int]) -> l
     variants, phases, _ = (dict.fromkeys(part) for part in zip(*keys, strict=True))
     entries = []
     for variant in variants:
-        name, style = shown(variant), variant_style(variant)
+        name, style = variant_label(variant), variant_style(variant)
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
     for phase in phases:
-        said, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
-        entries.append(meaning(said, facets={"phase": said}, symbol="circle" + filling))
+        title, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
+        entries.append(meaning(title, facets={"phase": title}, symbol="circle" + filling))
     labels = sizes if len(sizes) > 1 else ()
-    return entries + [meaning(name, facets={"label": name}, symbol="circle", size=sizes[name]) for name in labels]
+    return entries + [meaning(label, facets={"label": label}, symbol="circle", size=sizes[label]) for label in labels]
 
 
 def _roof(found: Sequence[Timing]) -> list[Series]:
     """Return the measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
     ceilings = [ceiling for timing in found if (ceiling := ceilings_of(timing.record, timing.span))]
-    peaks = [rate for one in ceilings if (rate := plausible_rate(one.flops_per_s))]
-    speeds = [rate for one in ceilings if (rate := plausible_rate(one.bytes_per_s))]
+    peaks = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.flops_per_s))]
+    speeds = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.bytes_per_s))]
     if not peaks or not speeds:
         return []
     peak, fastest, slowest = max(peaks), max(speeds), min(speeds)
@@ -167,16 +181,16 @@ BYTES = column(plain("GB/s"), _bytes_per_s, numbers.giga)
 
 
 def _columns(found: Sequence[Timing], results: Results) -> list[Column[Timing]]:
-    told = told_apart({timing: [timing] for timing in found}, besides=AXES_OF_COLUMNS)
+    settings = told_apart({timing: [timing] for timing in found}, besides=AXES_OF_COLUMNS)
     return [
         CONTEXT,
-        column("column.settings", told.get, kind=Kind.CODE, only_where_known=True),
-        column("column.geometry", lambda one: one.axis("geometry"), facet="geometry"),
+        column("column.settings", settings.get, kind=Kind.CODE, only_where_known=True),
+        column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry"),
         PHASE,
         VARIANT,
         BACKEND,
-        *label_column(results),
-        column("roofline.warm", lambda one: one.median_s, numbers.seconds),
+        *label_column(results.several),
+        column("roofline.warm", lambda timing: timing.median_s, numbers.seconds),
         column("roofline.cold", _cold, numbers.seconds),
         column("roofline.cold_over_warm", _cold_over_warm, numbers.times),
         FLOPS,

@@ -14,9 +14,18 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import ceilings_of
-from suite.report.attention.columns import CONTEXT, DTYPE, GEOMETRY, label_column
 from suite.report.attention.groups import axes_of, lines_of, told_apart
-from suite.report.attention.timings import KERNEL, Timing, is_plausible, one_launch_reach, row_facets, timings
+from suite.report.attention.timings import (
+    CONTEXT,
+    DTYPE,
+    GEOMETRY,
+    KERNEL,
+    Timing,
+    is_plausible,
+    one_launch_reach,
+    row_facets,
+    timings,
+)
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio
@@ -28,7 +37,7 @@ from suite.report.plot.marks import Point, Series
 from suite.report.plot.rows import drawn_of, rows
 from suite.report.plot.scales import linear, ticked
 from suite.report.plot.text import figure_text, short_names
-from suite.report.table import column, columns_of, table
+from suite.report.table import column, columns_of, label_column, table
 from suite.statistics.intervals import ratio_of_medians
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.hardware import known_hardware
@@ -106,7 +115,7 @@ class Pair:
             return None
         rank_heads, tp, query_len, batch, seq_len = (int(size or 0) for size in sizes)
         forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
-        noted = [(one.amount("flops"), one.amount("cache_bytes", "case")) for one in (self.gqa, self.mla)]
+        noted = [(timing.amount("flops"), timing.amount("cache_bytes", "case")) for timing in (self.gqa, self.mla)]
         return (rank_heads * tp, tp, query_len) if noted == exact_quantities(rank_heads * tp, tp, forward) else None
 
 
@@ -120,9 +129,9 @@ def _bound_s(timing: Timing) -> float | None:
 
 def measured_pairs(results: Results) -> list[Pair]:
     """Return every measured decode case that both GQA and MLA have, by its axes; each in all its own sizes."""
-    kernels = [one for one in timings(results) if one.span == KERNEL and one.is_measured and one.tokens]
-    fit = [one for one in kernels if one.axis("phase") == "decode" and one.axis("match") == "heads"]
-    cases = grouped(fit, lambda one: (one.label, axes_of(one, ["attention"]), one.shared_extras))
+    kernels = [timing for timing in timings(results) if timing.span == KERNEL and timing.is_measured and timing.tokens]
+    fit = [timing for timing in kernels if timing.axis("phase") == "decode" and timing.axis("match") == "heads"]
+    cases = grouped(fit, lambda timing: (timing.label, axes_of(timing, ["attention"]), timing.shared_extras))
     pairs = []
     for case in cases.values():
         sides = [[timing for timing in case if timing.variant == variant] for variant in ("gqa", "mla")]
@@ -146,7 +155,7 @@ def machines(pairs: Sequence[Pair]) -> dict[str, dict[Cell, Pair]]:
 def _ridge(pairs: Iterable[Pair]) -> str:
     """Return the median ridge point that the runs measured, at their working sets; empty where none did."""
     ceilings = [one for pair in pairs if (one := ceilings_of(pair.mla.record, KERNEL))]
-    return f"{median(one.ridge_flops_per_byte for one in ceilings):.0f}" if ceilings else ""
+    return f"{median(found.ridge_flops_per_byte for found in ceilings):.0f}" if ceilings else ""
 
 
 def settings_of(pairs: Sequence[Pair]) -> dict[Pair, str]:
@@ -184,7 +193,7 @@ def _dumbbells(pairs: Sequence[Pair], results: Results) -> dict[str, Any]:
 
     measured = [point(row, pair.measured, *pair.ends) for row, pair in enumerate(pairs)]
     predicted = [point(row, pair.predicted) for row, pair in enumerate(pairs) if pair.predicted is not None]
-    reach = max(REACH, *(abs(end) for one in (*measured, *predicted) for end in (one.x, *(one.ends or ())))) + 0.25
+    reach = max(REACH, *(abs(end) for mark in (*measured, *predicted) for end in (mark.x, *(mark.ends or ())))) + 0.25
     step = max(1, math.ceil(reach / 4))
     whole = [tick for tick in range(-math.floor(reach), math.floor(reach) + 1) if tick % step == 0]
     ticks = ticked([(tick, f"{2.0**tick:g}×") for tick in whole])
@@ -221,7 +230,7 @@ def pair_table(pairs: Sequence[Pair], results: Results) -> Table:
             column("signmap.range", _range, kind=Kind.NUMBER),
             column("column.backend", lambda pair: lines_of((pair.gqa, pair.mla)), kind=Kind.CODE),
             column("column.settings", settings_of(pairs).get, kind=Kind.CODE),
-            *columns_of(mla, label_column(results)),
+            *columns_of(mla, label_column(results.several)),
         ],
         note=say("signmap.measured_note", reach=one_launch_reach()),
         facets_of=lambda pair: row_facets(pair.mla),
@@ -253,7 +262,7 @@ def build(results: Results) -> Section:
 
 def known_devices() -> list[Device]:
     """Return the devices with a bfloat16 peak, the lowest ridge point first."""
-    found = [(one.name, ceilings) for one in known_hardware() if (ceilings := one.ceilings(MAP_DTYPE))]
+    found = [(hardware.name, ceilings) for hardware in known_hardware() if (ceilings := hardware.ceilings(MAP_DTYPE))]
     return sorted(found, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
 
 
@@ -273,10 +282,10 @@ def _rows(devices: Sequence[Device], heads: int, tp: int) -> list[Row]:
         named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
         duels = [duel(ceilings, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
         hovers: list[Text] = []
-        for count, one in zip(QUERY_LENS, duels, strict=True):
-            regimes = {"mla": say(f"regime.{one.mla_regime}"), "gqa": say(f"regime.{one.gqa_regime}")}
-            hovers.append(say("signmap.hover", row=named, count=count, ratio=ratio(one.speedup), **regimes))
-        lines.append((named, [one.speedup for one in duels], hovers))
+        for count, outcome in zip(QUERY_LENS, duels, strict=True):
+            regimes = {"mla": say(f"regime.{outcome.mla_regime}"), "gqa": say(f"regime.{outcome.gqa_regime}")}
+            hovers.append(say("signmap.hover", row=named, count=count, ratio=ratio(outcome.speedup), **regimes))
+        lines.append((named, [outcome.speedup for outcome in duels], hovers))
     return lines
 
 
@@ -291,9 +300,9 @@ def _machine_rows(measured: Mapping[str, Mapping[Cell, Pair]], heads: int, tp: i
             seen = say("signmap.row_measured", name=figure_text(name))
             predicted = [None if pair is None else pair.predicted for pair in pairs]
             ratios = [None if pair is None else pair.measured for pair in pairs]
-            said = ["" if one is None else joined(": ", [computed, ratio(one)]) for one in predicted]
+            hovers = ["" if value is None else joined(": ", [computed, ratio(value)]) for value in predicted]
             lines.append((" " * (1 + len(lines)), [None] * len(pairs), [""] * len(pairs)))
-            lines.append((computed, predicted, said))
+            lines.append((computed, predicted, hovers))
             lines.append((seen, ratios, [_measured_hover(seen, pair) for pair in pairs]))
     return lines
 
@@ -303,8 +312,8 @@ def _measured_hover(name: Text, pair: Pair | None) -> Text:
         return ""
     low, high = map(ratio, pair.ends)
     count, context = pair.mla.axis("query_len"), numbers.count(pair.mla.tokens or 0)
-    said = {"ratio": ratio(pair.measured), "count": count, "context": context, "low": low, "high": high}
-    return say("signmap.hover_measured", row=name, **said)
+    fields = {"ratio": ratio(pair.measured), "count": count, "context": context, "low": low, "high": high}
+    return say("signmap.hover_measured", row=name, **fields)
 
 
 def _heat(lines: Sequence[Row]) -> dict[str, Any]:
@@ -312,8 +321,8 @@ def _heat(lines: Sequence[Row]) -> dict[str, Any]:
     return heatmap(
         list(map(str, QUERY_LENS)),
         names,
-        values=[[None if one is None else round(math.log2(one), 3) for one in row] for row in ratios],
-        written=[["" if one is None else ratio(one) for one in row] for row in ratios],
+        values=[[None if value is None else round(math.log2(value), 3) for value in row] for row in ratios],
+        written=[["" if value is None else ratio(value) for value in row] for row in ratios],
         hovers=hovers,
         colours=ratio_colours() | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),

@@ -1,4 +1,4 @@
-"""Timings of attention records, one a record and span.
+"""Timings of attention records, one a record and span, and the columns that name them in tables.
 
 A record may be old or foreign: what it lacks is None here, and nothing but its timings is required.
 """
@@ -12,11 +12,12 @@ import numpy as np
 from suite.records import numbers
 from suite.records.derived import by_launch, constant, roofline
 from suite.records.record import Status
-from suite.report.blocks import Text, joined, say_or
+from suite.report.blocks import Kind, Text, joined, say_or
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import case_facets, rank, shown
+from suite.report.model.labels import case_facets, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
+from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval
 
 SPANS = LAYER, KERNEL = ("layer", "kernel")
@@ -48,7 +49,7 @@ class Timing(Run):
     @property
     def sized_variant(self) -> str:
         """Return its name, with sizes of its own where somebody set them: GQA (kv_heads=2)."""
-        return f"{shown(self.variant)} ({self.own_sizes})" if self.own_sizes else shown(self.variant)
+        return f"{variant_label(self.variant)} ({self.own_sizes})" if self.own_sizes else variant_label(self.variant)
 
     @property
     def backend(self) -> str:
@@ -87,7 +88,7 @@ class Timing(Run):
     @property
     def shared_extras(self) -> tuple[str, ...]:
         """Return the settings besides the axes that two variants can have in common."""
-        return tuple(one for one in extras(self.record) if not one.startswith(OF_A_VARIANT))
+        return tuple(setting for setting in extras(self.record) if not setting.startswith(OF_A_VARIANT))
 
     def amount(self, metric: str, span: str = "") -> float | None:
         """Return a size or a rate that the record notes once, of its own span unless another is named."""
@@ -105,16 +106,16 @@ def timings_of(
 ) -> Iterable[Timing]:
     """Yield a timing for each span that has a usable reading, of a record that ran one of the workloads."""
     is_timed = current.record.case.workload in workloads and current.record.status is Status.OK
-    readings = [one for one in current.record.readings if is_timed and one.metric == metric]
-    for span, of_span in grouped(readings, lambda one: one.span).items():
+    readings = [reading for reading in current.record.readings if is_timed and reading.metric == metric]
+    for span, of_span in grouped(readings, lambda reading: reading.span).items():
         usable = [reading for reading in of_span if is_plausible(reading.value)]
         if usable:
             interval = launched_interval(by_launch(usable))
             walls = [reading.wall_s for reading in usable if reading.wall_s is not None]
             over = float(np.median(walls)) / interval.median if walls else 0.0
-            told = over if over > WALL_ABOVE_JUDGED else None
+            shown = over if over > WALL_ABOVE_JUDGED else None
             left_out = len(of_span) - len(usable)
-            yield Timing(current=current, span=span, interval=interval, left_out=left_out, wall_over_judged=told)
+            yield Timing(current=current, span=span, interval=interval, left_out=left_out, wall_over_judged=shown)
 
 
 def is_plausible(seconds: float) -> bool:
@@ -164,3 +165,16 @@ def clock_names(found: Iterable[Timing]) -> Text:
 def one_launch_reach() -> str:
     """Return how far a median within one launch is taken to reach where it is compared, as a share."""
     return numbers.percent(ONE_LAUNCH_REACH - 1)
+
+
+CONTEXT: Column[Timing] = column("latency.context", lambda timing: timing.tokens, numbers.count)
+VARIANT: Column[Timing] = column("column.variant", lambda timing: variant_label(timing.variant), facet="variant")
+LINE: Column[Timing] = column("column.backend", lambda timing: ", ".join(timing.line), kind=Kind.CODE)
+BACKEND: Column[Timing] = column("column.backend", lambda timing: timing.backend, kind=Kind.CODE)
+PHASE: Column[Timing] = column("column.phase", lambda timing: phase_name(timing.axis("phase")), facet="phase")
+GEOMETRY: Column[Timing] = column("column.geometry", lambda timing: timing.axis("geometry"))
+DTYPE: Column[Timing] = column("column.dtype", lambda timing: timing.axis("dtype"))
+SHARE: Column[Timing] = column("column.roofline", lambda timing: timing.roofline[0], numbers.percent)
+REGIME: Column[Timing] = column(
+    "column.regime", lambda timing: say_or(f"regime.{timing.roofline[1]}", timing.roofline[1] or "")
+)

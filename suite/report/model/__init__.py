@@ -1,1 +1,1 @@
-"""Records as experiments: runs, the arms that they repeat, and how both are called. Nothing here draws or speaks."""
+"""Records as experiments: runs, the arms that they repeat, and the names of both. Nothing here draws or speaks."""

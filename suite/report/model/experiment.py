@@ -27,11 +27,11 @@ class Arm(Generic[R]):
     """Runs that differ in one setting alone, mostly their seed. Equal only to itself."""
 
     key: Pairs
-    """What its runs agree in and those of another arm of its experiment may not."""
+    """The settings in which its runs agree and those of another arm of its experiment may not."""
     setting: Pairs
-    """What all runs of its experiment agree in."""
+    """The settings in which all runs of its experiment agree."""
     runs: Sequence[R]
-    """By seed."""
+    """In the order of their seeds."""
     name: Text = ""
     style: Style = OTHER
 
@@ -58,7 +58,7 @@ class Arm(Generic[R]):
     def facets(self) -> dict[str, Text]:
         return self.first.facets
 
-    def said(self, name: str) -> str:
+    def value(self, name: str) -> str:
         """Return a setting of its key, or of its experiment; empty where it says nothing."""
         return {**dict(self.setting), **dict(self.key)}.get(name, "")
 
@@ -81,13 +81,13 @@ class Experiment(Generic[R]):
     """Arms that may be compared. Equal only to itself."""
 
     key: Pairs
-    """What they agree in."""
+    """The settings in which they agree."""
     arms: Sequence[Arm[R]]
     baseline: Arm[R] | None = None
     """The arm that others are compared with."""
     title: Text = ""
     settings: Text = ""
-    """What tells it from experiments of the same title."""
+    """The settings that tell it from experiments of the same title."""
 
     @property
     def name(self) -> Text:
@@ -107,7 +107,7 @@ class Experiment(Generic[R]):
     def facets(self) -> dict[str, Text]:
         """Return what every arm is about."""
         first, *rest = [arm.facets for arm in self.arms]
-        return {name: text for name, text in first.items() if all(one.get(name) == text for one in rest)}
+        return {name: text for name, text in first.items() if all(other.get(name) == text for other in rest)}
 
     def value(self, name: str) -> str:
         """Return a setting that all arms share; empty where it says nothing."""
@@ -116,25 +116,25 @@ class Experiment(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Design(Generic[R]):
-    """How the records of a workload become experiments."""
+    """A rule by which the records of a workload become experiments."""
 
     workload: str
     read: Callable[[CurrentRecord, Pairs], R | None]
-    """Of a record and its key; None for one that takes no part."""
+    """Makes a run from a record and its key; None for a record that takes no part."""
     is_factor: Callable[[str], bool]
-    """Whether a setting tells arms of one experiment apart; in all others they agree."""
+    """True for a setting that tells arms of one experiment apart; in all others they agree."""
     repeats: str = SEED
     """The setting in which runs of one arm differ."""
     ignored: Collection[str] = ()
     """Settings that change nothing of what is compared."""
     defaults: Mapping[str, str] = field(default_factory=dict)
-    """What settings are where nobody names them: to name it says no more than to name none."""
+    """Values of settings that nobody names: to name the default says no more than to name none."""
     heads: Sequence[str] = ()
     """Settings whose values a title begins with; the first is what experiments of other titles differ in, too."""
     unsaid: Collection[tuple[str, str]] = ()
-    """What an experiment is where its title says nothing else."""
+    """Settings and values that an experiment has where its title says nothing else."""
     called: Callable[[str], str] = str
-    """What a setting is called where experiments are told apart by it."""
+    """Gives the name of a setting by which experiments are told apart."""
 
 
 def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None) -> list[R]:
@@ -142,11 +142,11 @@ def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R
 
     `weight`: counts in the place of the time; it is given a run and all of them.
     """
-    current = [one for one in results.records if one.record.case.workload == design.workload]
+    records = [current for current in results.records if current.record.case.workload == design.workload]
     ignored = {design.repeats, *design.ignored}
-    named = named_in((one.record for one in current), ignored=ignored)
-    keys = [without(case_key(one.record, named, design.defaults), ignored) for one in current]
-    read = [design.read(one, (*key, (LABEL, one.label))) for one, key in zip(current, keys, strict=True)]
+    named = named_in((current.record for current in records), ignored=ignored)
+    keys = [without(case_key(current.record, named, design.defaults), ignored) for current in records]
+    read = [design.read(current, (*key, (LABEL, current.label))) for current, key in zip(records, keys, strict=True)]
     runs = [run for run in read if run is not None]
     found = grouped(runs, lambda run: (run.key, run.axis(design.repeats)))
     weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
@@ -182,17 +182,17 @@ def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -
     heads = [*design.heads, *([LABEL] if has_labels else [])]
     titles: dict[Pairs, tuple[Text, Text]] = {}
     for key in keys:
-        said = dict(key)
-        alike = [other for other in keys if not heads or dict(other).get(heads[0]) == said.get(heads[0])]
+        settings = dict(key)
+        alike = [other for other in keys if not heads or dict(other).get(heads[0]) == settings.get(heads[0])]
         differ = differing(alike) - {*heads, LABEL}
         names = [name for name in dict.fromkeys(name for other in alike for name, _ in other) if name in differ]
-        values = {name: said.get(name) or design.defaults.get(name, "") for name in names}
-        told = [
+        values = {name: settings.get(name) or design.defaults.get(name, "") for name in names}
+        differences = [
             f"{design.called(name)}={value}"
             for name, value in values.items()
             if value and (name, value) not in design.unsaid
         ]
-        titles[key] = dotted(*(_head(name, said.get(name, "")) for name in heads)), dotted(*told)
+        titles[key] = dotted(*(_head(name, settings.get(name, "")) for name in heads)), dotted(*differences)
     return titles
 
 
@@ -217,7 +217,7 @@ def without(key: Pairs, names: Collection[str]) -> Pairs:
 
 def with_value(key: Pairs, name: str, value: str) -> Pairs:
     """Return a key with another value of a setting that it has."""
-    return tuple((one, value if one == name else other) for one, other in key)
+    return tuple((setting, value if setting == name else old) for setting, old in key)
 
 
 def _head(name: str, value: str) -> Text:
@@ -247,7 +247,7 @@ class Contrast(Generic[R]):
     quantity: Quantity[R]
     found: Comparison
     about: str = ""
-    """Of several comparisons of the same arms which it is."""
+    """Tells several comparisons of the same arms apart."""
 
     @property
     def outcome(self) -> Outcome:
@@ -256,18 +256,18 @@ class Contrast(Generic[R]):
 
 def contrast(arm: Arm[R], other: Arm[R], quantity: Quantity[R], about: str = "") -> Contrast[R] | None:
     """Compare two arms; None where no seed has both."""
-    ours, theirs = (one.by_seed(quantity.value) for one in (arm, other))
+    ours, theirs = (side.by_seed(quantity.value) for side in (arm, other))
     found = compare(ours, theirs, bounds=quantity.bounds, margin=quantity.margin)
     return None if found is None else Contrast(arm=arm, other=other, quantity=quantity, found=found, about=about)
 
 
 def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
     """Return those that there are, those of one table, with Holm's correction over all of them."""
-    known = [one for one in contrasts if one is not None]
-    together = judge_together([one.found for one in known])
-    return [replace(one, found=found) for one, found in zip(known, together, strict=True)]
+    known = [pair for pair in contrasts if pair is not None]
+    together = judge_together([pair.found for pair in known])
+    return [replace(pair, found=found) for pair, found in zip(known, together, strict=True)]
 
 
 def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: Outcome) -> list[Contrast[R]]:
     """Return the comparisons that ended in one of these ways."""
-    return [one for one in contrasts if one.outcome in outcomes]
+    return [pair for pair in contrasts if pair.outcome in outcomes]

@@ -1,4 +1,4 @@
-"""How an option is called and drawn: its own YAML says so under `shown`. What no YAML of ours has goes by its name.
+"""Names and looks of options: an option's own YAML says so under `shown`. An option without one goes by its name.
 
 Okabe and Ito's colours, each with a dash and a marker, so that lines read in greyscale too. Black and yellow are left
 out: one vanishes on a dark page, the other on a light one.
@@ -26,7 +26,7 @@ COLOURS = {
 }
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
 FACETS = ("algorithm", "variant", "geometry", "phase", "dtype", "label")
-"""What a reader can filter the page by. Each is called as its column is: column.variant and so on."""
+"""Facets by which a reader can filter the page. Each is called as its column is: column.variant and so on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ OTHER = Style(colour=GREY, marker="x")
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How an option of a configuration group is called and drawn, and where it stands among the others."""
+    """The name and the style of an option of a configuration group, and its place among the others."""
 
     label: str
     style: Style
@@ -56,9 +56,9 @@ def looks(group: str) -> Mapping[str, Look]:
     """Return the looks of a group's options, in their order in tables and legends."""
     found = {}
     for name in choices(group):
-        if said := read_look(group, name):
-            style = Style(colour=COLOURS[said["colour"]], dash=said["dash"], marker=said["marker"])
-            found[name] = Look(label=said["label"], style=style, place=said["place"])
+        if look := read_look(group, name):
+            style = Style(colour=COLOURS[look["colour"]], dash=look["dash"], marker=look["marker"])
+            found[name] = Look(label=look["label"], style=style, place=look["place"])
     return dict(sorted(found.items(), key=lambda item: item[1].place))
 
 
@@ -85,7 +85,7 @@ def rank_of(group: str, name: str) -> tuple[int, str]:
     return (len(looks(group)) if known is None else known.place, name)
 
 
-def shown(variant: str) -> str:
+def variant_label(variant: str) -> str:
     """Return a variant's name for people: MLA, and MLA (latent) for `mla_latent`."""
     return label_of(VARIANT, variant)
 
@@ -102,11 +102,11 @@ def variant_style(variant: str) -> Style:
 
 def distinct(names: Iterable[str]) -> list[str]:
     """Return names of which no two are alike: the second of one name is `name (2)`."""
-    told: list[str] = []
+    numbered_names: list[str] = []
     for name in names:
-        numbered = (name, *(f"{name} ({number})" for number in range(2, len(told) + 2)))
-        told.append(next(text for text in numbered if text not in told))
-    return told
+        numbered = (name, *(f"{name} ({number})" for number in range(2, len(numbered_names) + 2)))
+        numbered_names.append(next(text for text in numbered if text not in numbered_names))
+    return numbered_names
 
 
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
@@ -118,7 +118,7 @@ def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
 def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
     """Return what a case is named by: its attention variant and, where it is a training run, its algorithm."""
     variant, algorithm = (str(axes.get(name) or "") for name in (VARIANT, ALGORITHM))
-    named: dict[str, Text] = {"algorithm": label_of(ALGORITHM, algorithm), "variant": shown(variant)}
+    named: dict[str, Text] = {"algorithm": label_of(ALGORITHM, algorithm), "variant": variant_label(variant)}
     return {name: text for name, text in named.items() if text}
 
 

@@ -21,16 +21,16 @@ def machine_labels(label: str, stored: Sequence[StoredRecord]) -> list[tuple[str
 
     A folder of one machine keeps its label. Of several, each adds its name, and what tells it from another of its name.
     """
-    machines = [str(one.record.environment.get("machine_id") or "") for one in stored]
+    machines = [str(entry.record.environment.get("machine_id") or "") for entry in stored]
     if len(set(machines)) < 2:
         return [(label, True)] * len(stored)
-    names = _names({machine: one.record for machine, one in zip(machines, stored, strict=True)})
-    spread = _spread_workloads([one.record for one in stored], machines)
+    names = _names({machine: entry.record for machine, entry in zip(machines, stored, strict=True)})
+    spread = _spread_workloads([entry.record for entry in stored], machines)
     return [
         (label, False)
-        if one.record.case.workload in spread
+        if entry.record.case.workload in spread
         else (f"{label} ({names[machine]})" if names[machine] else label, True)
-        for machine, one in zip(machines, stored, strict=True)
+        for machine, entry in zip(machines, stored, strict=True)
     ]
 
 

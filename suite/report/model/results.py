@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from suite.gate.output.files import JUDGEMENT, read_judgement
+from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.case import comparable
-from suite.records.derived import started_at
+from suite.records.derived import possible_time, started_at
 from suite.records.record import Record
 from suite.records.store import Contents, Room, StoredRecord, read_contents
-from suite.report.model.judgements import Judged, find_judgements
+from suite.records.walk import Damage, folders_below
 from suite.report.model.labels import distinct
 from suite.report.model.machine_labels import machine_labels
 
@@ -40,9 +42,23 @@ class Unread:
     reason: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """One judgement and where it lay."""
+
+    label: str
+    folder: Path
+    judgement: Judgement
+
+    @property
+    def at(self) -> str:
+        """Return when it began, as ISO text; empty where it does not say, or says what cannot be."""
+        return possible_time(self.judgement.facts.get("started_at"))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
-    """What one page shows. Equal only to itself, so that what several sections need of it is kept by it, read once."""
+    """The records and judgements of one page. Equal only to itself, so that sections can cache what they read of it."""
 
     labels: Sequence[str]
     records: Sequence[CurrentRecord]
@@ -127,3 +143,23 @@ def _changed_ids(records: Iterable[Record]) -> set[str]:
     for record in records:
         seen[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
     return {case_id for case_id, variants in seen.items() if len(variants) > 1}
+
+
+def find_judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[Damage]]:
+    """Find every judgement below a folder, the newest first, and those that could not be read.
+
+    Links are not followed; folders that cannot be listed are named by whoever looks for runs there.
+    """
+    found, damaged = [], []
+    for folder in sorted(folder for folder, names in folders_below(root, []) if JUDGEMENT in names):
+        try:
+            found.append(Judged(label=label, folder=folder, judgement=read_judgement(folder, room)))
+        except CorruptJudgementError as error:
+            damaged.append(Damage(folder=folder, reason=str(error)))
+    return sorted(found, key=lambda judged: (judged.at, judged.folder.name), reverse=True), damaged
+
+
+def newest(judgements: Sequence[Judged]) -> list[Judged]:
+    """Return the newest of each label, in the labels' order."""
+    labels = dict.fromkeys(judged.label for judged in judgements)
+    return [next(judged for judged in judgements if judged.label == label) for label in labels]

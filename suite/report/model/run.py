@@ -33,7 +33,7 @@ class Run:
 
     current: CurrentRecord
     key: Pairs = ()
-    """What its case says, but for the seed, and its label at the end."""
+    """The settings of its case without the seed, then its label."""
 
     @property
     def record(self) -> Record:
@@ -120,9 +120,9 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
     differ in which of these it is are one experiment.
     """
     axes = record.case.axes
-    said = [(name, text_of(axes[name])) for name in axes]
-    said += [(name, setting_of(record, name, defaults)) for name in sorted(set(named) - set(axes))]
-    return tuple((name, value) for name, value in said if value)
+    settings = [(name, text_of(axes[name])) for name in axes]
+    settings += [(name, setting_of(record, name, defaults)) for name in sorted(set(named) - set(axes))]
+    return tuple((name, value) for name, value in settings if value)
 
 
 def named_in(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[str]:
@@ -140,14 +140,14 @@ def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, 
     return found
 
 
-def cut(text: Any, longest: int = LONGEST_TEXT) -> str:
+def clip_text(text: Any, longest: int = LONGEST_TEXT) -> str:
     """Return text of a record as a table or a figure may show it."""
     return scrub(text, is_ours=False)[:longest] if isinstance(text, str) else ""
 
 
-def mapping(said: Any, name: str) -> Mapping[str, Any]:
+def mapping(value: Any, name: str) -> Mapping[str, Any]:
     """Return an object inside another; empty where either is something else."""
-    inner = said.get(name) if isinstance(said, Mapping) else None
+    inner = value.get(name) if isinstance(value, Mapping) else None
     return inner if isinstance(inner, Mapping) else {}
 
 
@@ -189,7 +189,7 @@ def machine_id(current: CurrentRecord) -> str:
 
 def text_of(value: Any) -> str:
     """Return a setting as an id writes it; empty for what is no plain value."""
-    return cut(as_typed(value)) if isinstance(value, str | int | float | bool) else ""
+    return clip_text(as_typed(value)) if isinstance(value, str | int | float | bool) else ""
 
 
 Value = Callable[[Any], float | None]

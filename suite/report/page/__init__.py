@@ -1,0 +1,1 @@
+"""The page: sections in a language, written as HTML, CSV or Markdown."""

@@ -22,7 +22,7 @@ RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def tables_csv(sections: Sequence[Section]) -> Iterator[str]:
-    """Write every cell of the tables of sections that have been said in a language. Rows are numbered from 1."""
+    """Write every cell of the tables of sections that have been rendered in a language. Rows are numbered from 1."""
     yield _line(("section", "table", "settings", "row", "column", "cell"))
     for section in sections:
         for table in section.tables:
@@ -48,10 +48,10 @@ def _line(cells: Iterable[Any]) -> str:
 
 
 def _rows(label: str, record: Record) -> Iterable[dict[str, Any]]:
-    said = {"label": label, "started_at": started_at(record)}
+    fields = {"label": label, "started_at": started_at(record)}
     reason = scrub(record.reason or "", is_ours=False)
     for row in reading_rows(record):
-        yield said | row | {"reason": reason}
+        yield fields | row | {"reason": reason}
 
 
 def _safe(cell: Any) -> Any:

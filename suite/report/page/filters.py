@@ -1,6 +1,6 @@
-"""What a reader can filter the page by: the texts that figures, tables, rows and traces say they are about.
+"""Filters of the page: the facets of its figures, tables, rows and traces.
 
-What says nothing of a facet stays whatever is chosen.
+A block that says nothing of a facet stays whatever is chosen.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from suite.report.blocks import Facets, Joined, Say, Section, Table, Text
 from suite.report.model.labels import FACETS
 
 
-def told(table: Table) -> tuple[Facets, Sequence[Facets]]:
+def table_facets(table: Table) -> tuple[Facets, Sequence[Facets]]:
     """Return what a table's rows are about: what they all share, said once, and for each row the rest."""
     first, *others = table.row_facets or [{}]
     shared = {

@@ -7,7 +7,7 @@ from suite.report.blocks import Kind, Section, Table, Text
 
 
 def markdown(sections: Sequence[Section]) -> str:
-    """Write the tables of sections that have been said in a language."""
+    """Write the tables of sections that have been rendered in a language."""
     return "\n".join(f"## {_plain(section.title)}\n\n" + "\n".join(map(_table, section.tables)) for section in sections)
 
 

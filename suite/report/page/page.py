@@ -22,7 +22,7 @@ from suite import __version__
 from suite.records import numbers
 from suite.report.blocks import Section
 from suite.report.model.results import Results
-from suite.report.page.filters import choices, told
+from suite.report.page.filters import choices, table_facets
 from suite.report.page.texts import Texts
 from suite.report.plot.text import figure_text
 
@@ -50,11 +50,11 @@ def page(sections: Sequence[Section], results: Results, texts: Texts, made_of: s
     plotly_js = _plotly_js() if any(section.figures for section in sections) else ""
     parts = [(HERE / "scripts" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
     script = "\n".join(['"use strict";\n(() => {', *parts, "})();"])
-    said = {"records": numbers.count(len(results.records)), "labels": texts("punctuation.list").join(results.labels)}
+    fields = {"records": numbers.count(len(results.records)), "labels": texts("punctuation.list").join(results.labels)}
     return environment.get_template("page.html").render(
         texts=texts,
         version=__version__,
-        intro=texts("page.intro", **said) if results.records else texts("page.no_records"),
+        intro=texts("page.intro", **fields) if results.records else texts("page.no_records"),
         headlines=[headline for section in sections for headline in section.headlines],
         sections=sections,
         choices=choices(sections),
@@ -66,7 +66,7 @@ def page(sections: Sequence[Section], results: Results, texts: Texts, made_of: s
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         config=in_script(PLOTLY_CONFIG),
         figure_text=figure_text,
-        told=told,
+        facets_of_table=table_facets,
         in_script=in_script,
         made_of=made_of,
     )
@@ -95,10 +95,10 @@ def _plotly_version(source: str) -> str:
 
 def _notices(source: str) -> str:
     """Return the licences of plotly.js and what is bundled in it: packed as it is, nobody could read them there."""
-    told = [text for text in COMMENT.findall(source) if re.search("licen[cs]e|copyright", text, re.IGNORECASE)]
+    notices = [text for text in COMMENT.findall(source) if re.search("licen[cs]e|copyright", text, re.IGNORECASE)]
     # What plotly.js names as its own licence and does not hold.
     mit = (HERE / "mit.txt").read_text(encoding="utf-8")
-    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in told), mit])
+    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in notices), mit])
 
 
 @functools.cache

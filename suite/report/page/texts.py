@@ -26,38 +26,42 @@ class Texts:
         """Return the sentence under `key`, filled in. Values are inserted as they are: the page escapes the whole."""
         return self.sentences[key].format(**values)
 
-    def said(self, text: Text, foreign: Callable[[str], str] = str) -> str:
+    def render(self, text: Text, foreign: Callable[[str], str] = str) -> str:
         """Return a text in this language, with all that stands in it. `foreign`: what is made of text not our own."""
         if isinstance(text, str):
             return foreign(text)
         if isinstance(text, Joined):
             between = self.sentences.get(f"punctuation.{text.by}", text.by)
-            return between.join(self.said(part, foreign) for part in text.parts)
+            return between.join(self.render(part, foreign) for part in text.parts)
         if text.otherwise is not None and text.key not in self.sentences:
-            return self.said(text.otherwise, foreign)
+            return self.render(text.otherwise, foreign)
         is_text = str | Say | Joined
         return self.sentences[text.key].format(
-            **{name: self.said(one, foreign) if isinstance(one, is_text) else one for name, one in text.fields}
+            **{
+                name: self.render(value, foreign) if isinstance(value, is_text) else value
+                for name, value in text.fields
+            }
         )
 
     def section(self, section: Section) -> Section:
         """Return a section that holds strings alone."""
-        said: Section = self.plain(section)
-        return said
+        rendered: Section = self.render_block(section)
+        return rendered
 
-    def plain(self, value: Any) -> Any:
+    def render_block(self, value: Any) -> Any:
         """Return what holds texts, such as a section or a figure, with strings in their place."""
         if isinstance(value, Say | Joined):
-            return self.said(value)
+            return self.render(value)
         if isinstance(value, View):
-            return View(title=self.said(value.title), figure=self._drawn(value.figure))
+            return View(title=self.render(value.title), figure=self._render_figure(value.figure))
         if is_dataclass(value) and not isinstance(value, type):
-            return replace(value, **{one.name: self.plain(getattr(value, one.name)) for one in fields(value)})
-        return self._inside(value, self.plain)
+            return replace(value, **{part.name: self.render_block(getattr(value, part.name)) for part in fields(value)})
+        return self._inside(value, self.render_block)
 
-    def _drawn(self, value: Any) -> Any:
-        """Return a figure that is said; what is not our own in it is made harmless."""
-        return self.said(value, figure_text) if isinstance(value, Say | Joined) else self._inside(value, self._drawn)
+    def _render_figure(self, value: Any) -> Any:
+        """Return a figure in this language; what is not our own in it is made harmless."""
+        is_text = isinstance(value, Say | Joined)
+        return self.render(value, figure_text) if is_text else self._inside(value, self._render_figure)
 
     def _inside(self, value: Any, each: Any) -> Any:
         if isinstance(value, Mapping):

@@ -24,11 +24,11 @@ class Point:
     y: Any
     hover: Text = ""
     ends: tuple[float, float] | None = None
-    """Of its interval, along the axis of the values."""
+    """The ends of its interval, along the axis of the values."""
     text: Text = ""
     """Written beside it."""
     facets: Mapping[str, Text] = field(default_factory=dict)
-    """What it is about, where a series' points differ in it."""
+    """Its subject, where the points of a series differ in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Series:
     ordinal: int = 0
     """Which series of its style it is: each has a dash and a filling of its own."""
     mode: str = "markers"
-    """As Plotly has it: lines, markers, lines+markers, with +text for texts beside the points."""
+    """One of Plotly's modes: lines, markers, lines+markers, with +text for texts beside the points."""
     facets: Facets = field(default_factory=dict)
     in_legend: bool = True
     group: Text = ""
@@ -123,10 +123,10 @@ def hovering(points: Sequence[Point]) -> dict[str, Any]:
 def about(facets: Facets, of_points: Sequence[Mapping[str, Text]]) -> dict[str, Any]:
     """Return what a trace is about: a text for all of it, or one for each point. Scripts filter the page by it."""
     differing = [name for name in FACETS if any(of_point.get(name) for of_point in of_points)]
-    said = {**facets, **{name: [of_point.get(name, "") for of_point in of_points] for name in differing}}
+    known = {**facets, **{name: [of_point.get(name, "") for of_point in of_points] for name in differing}}
     meta = {
         name: [figure_text(text) for text in value] if isinstance(value, list | tuple) else figure_text(value)
-        for name, value in said.items()
+        for name, value in known.items()
     }
     return {"meta": meta} if meta else {}
 

@@ -24,7 +24,7 @@ class Panel:
     series: Sequence[Series]
     yaxis: Axis
     level: float | None = None
-    """Where a dotted line lies across, such as what guessing reaches."""
+    """The height of a dotted line across the panel, such as the share that guessing reaches."""
 
 
 def layout(**parts: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def layout(**parts: Any) -> dict[str, Any]:
 
 def plot(series: Sequence[Series | Mapping[str, Any]], *, xaxis: Axis, yaxis: Axis, **more: Any) -> dict[str, Any]:
     """Draw series over one pair of axes; what is no Series is a trace already."""
-    traces = [trace(one) if isinstance(one, Series) else dict(one) for one in series]
+    traces = [trace(line) if isinstance(line, Series) else dict(line) for line in series]
     return {"data": traces, "layout": layout(xaxis=xaxis, yaxis=yaxis, **more)}
 
 

@@ -11,23 +11,23 @@ from suite.report.model.labels import distinct
 
 LONGEST_TEXT = 80
 LONGEST_ROW_NAME = 20
-"""Of a row beside a plot, which a narrow screen leaves no more."""
+"""Characters of a row's name beside a plot: a narrow screen has no room for more."""
 NO_TAGS = str.maketrans({"<": "‹", ">": "›", "{": "｛", "}": "｝", "$": "＄", "\n": " ", "\r": " ", "\t": " "})
 """Look-alikes stay what they are however often they are decoded."""
 
 
 def figure_text(text: Any) -> Any:
-    """Return text from a record for use in a figure; what has yet to be said is made harmless as it is said."""
+    """Return text from a record for use in a figure; what has yet to be rendered is made harmless then."""
     if not isinstance(text, str):
         return text
-    return html.escape(cut(text, LONGEST_TEXT).translate(NO_TAGS), quote=False)
+    return html.escape(shortened(text, LONGEST_TEXT).translate(NO_TAGS), quote=False)
 
 
 def short_names(names: Iterable[str]) -> list[str]:
     """Return names short enough to stand beside a plot, no two alike: rows of one name would fall together."""
-    return distinct(cut(name, LONGEST_ROW_NAME) for name in names)
+    return distinct(shortened(name, LONGEST_ROW_NAME) for name in names)
 
 
-def cut(text: str, longest: int) -> str:
+def shortened(text: str, longest: int) -> str:
     """Return a text that ends in an ellipsis where it was too long."""
     return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -1,1 +1,1 @@
-"""What variants keep and lose: decoders trained from nothing, and a real model with a smaller cache."""
+"""The chapter on quality: decoders trained from nothing, and a real model with a smaller cache."""

@@ -11,7 +11,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Kind, Table, Text, say
 from suite.report.model.experiment import grouped, judged
-from suite.report.model.labels import rank, shown
+from suite.report.model.labels import rank, variant_label
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis
@@ -92,13 +92,13 @@ class SizeLine:
         first = self.arms[0]
         if len(self.arms) == 1:
             return first.name
-        name = design.without_parts(shown(first.first.attention), first)
+        name = design.without_parts(variant_label(first.first.attention), first)
         size = "rank" if design.is_latent(first) else "groups" if self._has_groups else "width"
         return say(f"quality.line.{size}", name=name) if size != "width" or self._has_widths else name
 
     @property
     def _has_groups(self) -> bool:
-        return any(arm.said(design.KV_HEADS) for arm in self.arms)
+        return any(arm.value(design.KV_HEADS) for arm in self.arms)
 
     @property
     def _has_widths(self) -> bool:
@@ -110,8 +110,8 @@ class SizeLine:
             return ""
         if design.is_latent(arm):
             return str(design.latent_rank(arm) or "")
-        width = arm.said(design.HEAD_DIM) or arm.first.setting(design.HEAD_DIM)
-        sizes = [arm.said(design.KV_HEADS) if self._has_groups else "", width if self._has_widths else ""]
+        width = arm.value(design.HEAD_DIM) or arm.first.setting(design.HEAD_DIM)
+        sizes = [arm.value(design.KV_HEADS) if self._has_groups else "", width if self._has_widths else ""]
         return "×".join(filter(None, sizes))
 
     def series(self, points: Mapping[QualityArm, Point], mode: str, **more: Any) -> Series:
@@ -137,7 +137,7 @@ class SizeLine:
 def lines_of(arms: Iterable[QualityArm]) -> list[SizeLine]:
     """Group arms of one variant that lack the same parts, in the order of variants."""
     by_size = sorted(arms, key=lambda arm: design.cache_bytes(arm) or 0.0)
-    found = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.said, (design.ROPE_DIM, design.LATENT_NORM))))
+    found = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, (design.ROPE_DIM, design.LATENT_NORM))))
     keys = sorted(found, key=lambda key: (rank(key[0]), key))
     variants = [key[0] for key in keys]
     ordinals = [variants[:place].count(variant) for place, variant in enumerate(variants)]

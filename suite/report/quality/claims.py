@@ -18,7 +18,7 @@ from suite.report.model.results import Results
 from suite.report.quality import design, families
 from suite.report.quality.cache import at_nearest_cache, is_same_cache
 from suite.report.quality.compress import compressed_told
-from suite.report.quality.compress_design import compress_studies
+from suite.report.quality.compress_design import compress_experiments
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment
 from suite.report.quality.families import SWAPPED, Family, asked_of, is_graded
 from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
@@ -30,7 +30,7 @@ Claim = Mapping[str, Any]
 """One of conf/claims.yaml."""
 HOLDS, FAILS, MIXED, LEFT_OPEN = "holds", "fails", "mixed", "open"
 UNDECIDED = "undecided"
-RULINGS = (HOLDS, FAILS, MIXED, LEFT_OPEN, UNDECIDED)
+VERDICTS = (HOLDS, FAILS, MIXED, LEFT_OPEN, UNDECIDED)
 FULL_CONTEXT = ("two_hop", "copying", "counting")
 """Tasks whose answer needs more than one place of the context."""
 ONE_HOP = "one hop"
@@ -39,22 +39,22 @@ FEWEST_FIRST = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ruling:
-    """What records say of a claim: an outcome by rule, and the counts behind it in a sentence."""
+class Verdict:
+    """The verdict of records on a claim: an outcome by rule, and the counts behind it in a sentence."""
 
     outcome: str
-    """One of RULINGS."""
-    said: Text
+    """One of VERDICTS."""
+    text: Text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a label has for claims to be decided by."""
+    """The evidence of a label, by which claims are decided."""
 
     families: Sequence[Family]
     tasks: Sequence[QualityExperiment]
     compressed: Sequence[Text]
-    """What real models lose whose cache was made smaller."""
+    """A sentence for each real model with a smaller cache, on what it loses."""
 
 
 def evidence_of(results: Results) -> dict[str, Evidence]:
@@ -63,7 +63,7 @@ def evidence_of(results: Results) -> dict[str, Evidence]:
         label: Evidence(
             families=[family for family in families.families(results) if family.main.label == label],
             tasks=[experiment for experiment in design.task_experiments(results) if experiment.label == label],
-            compressed=[compressed_told(study) for study in compress_studies(results) if study.label == label],
+            compressed=[compressed_told(model) for model in compress_experiments(results) if model.label == label],
         )
         for label in dict.fromkeys(experiment.label for experiment in design.quality_experiments(results))
     }
@@ -79,7 +79,7 @@ def claims_table(results: Results) -> Table:
             column("claim.claim", lambda row: say(f"claim.{row[0]['id']}"), kind=Kind.LONG),
             *([column("column.label", lambda row: row[1], facet="label")] if len(evidence) > 1 else []),
             column("claim.verdict", lambda row: say(f"claim.outcome.{row[2].outcome}")),
-            column("claim.here", lambda row: row[2].said, kind=Kind.LONG),
+            column("claim.here", lambda row: row[2].text, kind=Kind.LONG),
             column("claim.for", lambda row: _literature(row[0], ("for",)), kind=Kind.LONG),
             column("claim.against", lambda row: _literature(row[0], ("against", "qualifies")), kind=Kind.LONG),
         ],
@@ -87,20 +87,20 @@ def claims_table(results: Results) -> Table:
     )
 
 
-def _decide(claim: Claim, evidence: Mapping[str, Evidence]) -> list[tuple[Claim, str, Ruling]]:
+def _decide(claim: Claim, evidence: Mapping[str, Evidence]) -> list[tuple[Claim, str, Verdict]]:
     """Return what the records of each label say of a claim."""
-    decide: Callable[[Evidence], Ruling | None] = locate(claim["decided_by"])
-    rulings = {label: ruling for label, of_label in evidence.items() if (ruling := decide(of_label)) is not None}
-    missing = Ruling(outcome=UNDECIDED, said=say(f"claim.needs.{claim['id']}"))
-    return [(claim, label, ruling) for label, ruling in (rulings or {"": missing}).items()]
+    decide: Callable[[Evidence], Verdict | None] = locate(claim["decided_by"])
+    verdicts = {label: verdict for label, of_label in evidence.items() if (verdict := decide(of_label)) is not None}
+    missing = Verdict(outcome=UNDECIDED, text=say(f"claim.needs.{claim['id']}"))
+    return [(claim, label, verdict) for label, verdict in (verdicts or {"": missing}).items()]
 
 
 def _literature(claim: Claim, kinds: Sequence[str]) -> Text:
-    told = [work for work in claim.get("literature", ()) if work["says"] in kinds]
-    return joined("notes", [say("claim.source", what=work["what"], source=work["source"]) for work in told])
+    works = [work for work in claim.get("literature", ()) if work["says"] in kinds]
+    return joined("notes", [say("claim.source", what=work["what"], source=work["source"]) for work in works])
 
 
-def lower_ceiling(evidence: Evidence) -> Ruling | None:
+def lower_ceiling(evidence: Evidence) -> Verdict | None:
     """Rule on MLA below MHA, by its usual rank and by smaller ones, and beside other caches of its size."""
     usual = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and design.has_default_rank(arm))
     narrow = _against_mha(evidence, lambda arm: design.is_plain_mla(arm) and not design.has_default_rank(arm))
@@ -108,23 +108,24 @@ def lower_ceiling(evidence: Evidence) -> Ruling | None:
         return None
     of_tasks = [pair for experiment in evidence.tasks for pair in at_nearest_cache(experiment, by_loss=True)]
     of_tiers = [pair for family in evidence.families for pair in families.rare_contrasts(family)]
-    told = {"usual": usual, "narrow": narrow, "level": [*filter(is_same_cache, of_tasks), *of_tiers]}
-    said: list[Text] = [say(f"claim.ceiling.{name}", counted=_counted(found)) for name, found in told.items() if found]
+    by_rank = {"usual": usual, "narrow": narrow, "level": [*filter(is_same_cache, of_tasks), *of_tiers]}
+    counts = {name: _counted(found) for name, found in by_rank.items() if found}
+    sentences: list[Text] = [say(f"claim.ceiling.{name}", counted=counted) for name, counted in counts.items()]
     outcome = _by_lower([*usual, *narrow])
     if not of_outcome(usual, *JUDGED):
         # A latent that was starved on purpose says nothing of one that was not.
-        said.append(say("claim.ceiling.no_usual"))
+        sentences.append(say("claim.ceiling.no_usual"))
         outcome = MIXED if outcome == HOLDS else outcome
-    return Ruling(outcome=outcome, said=joined("sentence", said))
+    return Verdict(outcome=outcome, text=joined("sentence", sentences))
 
 
-def gqa_between(evidence: Evidence) -> Ruling | None:
+def gqa_between(evidence: Evidence) -> Verdict | None:
     """Rule on GQA and MQA, with heads as wide as MHA's, below MHA."""
     found = _against_mha(evidence, lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide)
-    return Ruling(outcome=_by_lower(found), said=_counted(found)) if found else None
+    return Verdict(outcome=_by_lower(found), text=_counted(found)) if found else None
 
 
-def full_context(evidence: Evidence) -> Ruling | None:
+def full_context(evidence: Evidence) -> Verdict | None:
     """Rule on MLA below MHA on tasks that need the whole context, and not on recall of single pairs."""
     by_task = grouped(evidence.tasks, lambda experiment: experiment.value("task"))
     whole = [experiment for task in FULL_CONTEXT for experiment in by_task.get(task, ())]
@@ -135,15 +136,15 @@ def full_context(evidence: Evidence) -> Ruling | None:
     # The same contexts as two hops, asked for what one look-up finds.
     one_hop = [pair for experiment in evidence.tasks for pair in design.against_mha(experiment, ONE_HOP)]
     look_ups += [pair for pair in one_hop if design.is_plain_mla(pair.arm)]
-    said = [say("claim.context.full", counted=_counted(found))]
-    said += [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
+    sentences = [say("claim.context.full", counted=_counted(found))]
+    sentences += [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
     outcome = _by_lower(found)
     if outcome == HOLDS and _by_lower(look_ups) != FAILS:
         outcome = MIXED
-    return Ruling(outcome=outcome, said=joined("sentence", said))
+    return Verdict(outcome=outcome, text=joined("sentence", sentences))
 
 
-def heads_specialise(evidence: Evidence) -> Ruling | None:
+def heads_specialise(evidence: Evidence) -> Verdict | None:
     """Rule whether for each attribute one head carries most of it, and not one head all of them."""
     parts, compared = [], []
     for arm in [arm for family in evidence.families for arm in family.looked_into]:
@@ -154,16 +155,16 @@ def heads_specialise(evidence: Evidence) -> Ruling | None:
             continue
         heads = len(found[0].heads)
         compared += [most, several]
-        told = {"share": largest_share(found), "alike": numbers.percent(1 / heads), "first": first_heads(found)}
-        parts.append(say("claim.heads.of", name=arm.name, **told, heads=heads, count=len(found)))
+        fields = {"share": largest_share(found), "alike": numbers.percent(1 / heads), "first": first_heads(found)}
+        parts.append(say("claim.heads.of", name=arm.name, **fields, heads=heads, count=len(found)))
     if not parts:
         return None
     judged = judge_together(compared)
     outcomes = [_specialised(*pair) for pair in zip(judged[::2], judged[1::2], strict=True)]
-    return Ruling(outcome=_together(outcomes), said=say("claim.heads", told=joined("notes", parts)))
+    return Verdict(outcome=_together(outcomes), text=say("claim.heads", told=joined("notes", parts)))
 
 
-def information_tiers(evidence: Evidence) -> Ruling | None:
+def information_tiers(evidence: Evidence) -> Verdict | None:
     """Rule whether latents hold what is asked often and drop what is asked rarely, and other narrow caches do not.
 
     What a real model loses stands beside it and decides nothing: it was not trained with its latent.
@@ -172,16 +173,16 @@ def information_tiers(evidence: Evidence) -> Ruling | None:
     if not of_latents:
         return None
     ruled = [_tiers_of(family) for family in of_latents]
-    said = [*(ruling.said for ruling in ruled), *evidence.compressed]
-    return Ruling(outcome=_together([ruling.outcome for ruling in ruled]), said=joined("sentence", said))
+    sentences = [*(verdict.text for verdict in ruled), *evidence.compressed]
+    return Verdict(outcome=_together([verdict.outcome for verdict in ruled]), text=joined("sentence", sentences))
 
 
-def grading_automatic(evidence: Evidence) -> Ruling | None:
+def grading_automatic(evidence: Evidence) -> Verdict | None:
     """Rule whether the grading follows what training asks, by itself.
 
     That a trained decoder does not regrade is arithmetic, and told by what it loses where the questions are swapped.
     """
-    said: list[Text] = []
+    sentences: list[Text] = []
     follows: list[QualityContrast] = []
     fixed: list[QualityArm] = []
     for family in evidence.families:
@@ -190,15 +191,15 @@ def grading_automatic(evidence: Evidence) -> Ruling | None:
             found = [against[arm] for arm in arms if arm in against]
             follows += [pair for pair in found if asked_of(pair.arm) == SWAPPED and family.times(pair.arm) == 1]
             fixed += [first] if is_graded(gradings.get(first)) else []
-            told = joined("notes", [_form_told(family.form_of(pair.arm), pair) for pair in found])
-            said += [say("claim.grading.of", name=first.name, told=told)] if found else []
+            sentence = joined("notes", [_form_told(family.form_of(pair.arm), pair) for pair in found])
+            sentences += [say("claim.grading.of", name=first.name, told=sentence)] if found else []
     if not follows:
         return None
     for arm in fixed:
         trained, swapped = (arm.mean(families.mix_share(mix)) or 0.0 for mix in ("trained", SWAPPED))
         shares = {"trained": numbers.percent(trained), "swapped": numbers.percent(swapped)}
-        said.append(say("claim.grading.asked", name=arm.name, **shares))
-    return Ruling(outcome=_follows_outcome(follows, fixed), said=joined("sentence", said))
+        sentences.append(say("claim.grading.asked", name=arm.name, **shares))
+    return Verdict(outcome=_follows_outcome(follows, fixed), text=joined("sentence", sentences))
 
 
 def _against_mha(evidence: Evidence, chosen: Callable[[QualityArm], bool]) -> list[QualityContrast]:
@@ -220,11 +221,11 @@ def _by_lower(found: Sequence[QualityContrast]) -> str:
     return FAILS if judged and all(pair.found.rules_out_lower for pair in judged) else LEFT_OPEN
 
 
-def _study(found: QualityContrast) -> Text:
+def _experiment_name(found: QualityContrast) -> Text:
     first = found.arm.first
     if found.about == design.RARELY:
         return say("claim.rarely", title=first.task)
-    return say("claim.one_hop", title=first.study) if found.about == ONE_HOP else first.study
+    return say("claim.one_hop", title=first.experiment_name) if found.about == ONE_HOP else first.experiment_name
 
 
 def _size_of(found: QualityContrast) -> Text:
@@ -234,21 +235,21 @@ def _size_of(found: QualityContrast) -> Text:
     return say("claim.points", points=f"{100 * mean:+.1f}")
 
 
-def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] = _study) -> Text:
+def _counted(contrasts: Sequence[QualityContrast], named: Callable[[QualityContrast], Text] = _experiment_name) -> Text:
     """Count how many ended how, and name those that were lower or higher by most, points before nats."""
     by_size = sorted(contrasts, key=lambda pair: (pair.quantity is design.LOSS, -abs(pair.found.mean)))
     parts: list[Text] = []
     for outcome in Outcome:
         found = of_outcome(by_size, outcome)
-        said = say(f"verdict.count.{outcome}", count=len(found))
+        sentence = say(f"verdict.count.{outcome}", count=len(found))
         if outcome in TOLD_APART:
             names = [joined("", [named(pair), ": ", pair.arm.name, " ", _size_of(pair)]) for pair in found]
-            said = say("claim.named", said=said, names=listed(names))
-        parts += [said] if found else []
+            sentence = say("claim.named", said=sentence, names=listed(names))
+        parts += [sentence] if found else []
     return say("claim.counted", total=len(contrasts), parts=joined("notes", parts))
 
 
-def _tiers_of(family: Family) -> Ruling:
+def _tiers_of(family: Family) -> Verdict:
     """Rule whether latents grade, and whether they do so more than other caches: what each does is no doing of MLA's.
 
     That others do not grade needs evidence, too.
@@ -256,19 +257,19 @@ def _tiers_of(family: Family) -> Ruling:
     gradings, pairs = families.gradings_of(family.main), families.rare_contrasts(family)
     latents = [arm for arm in family.main.arms if design.is_plain_mla(arm)]
     others = [arm for arm in family.main.arms if not design.is_latent(arm)]
-    said = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
+    sentences = [_graded("graded", latents, gradings), *([_graded("others", others, gradings)] if others else [])]
     counted = _counted(pairs, named=lambda pair: pair.other.name)
-    said.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
-    told, told_others = (
+    sentences.append(say("claim.tiers.pairs", counted=counted) if pairs else say("claim.tiers.no_pairs"))
+    of_latents, of_others = (
         [gradings[arm] for arm in arms if arm in gradings and gradings[arm].is_tested] for arms in (latents, others)
     )
-    is_own = len(told_others) == len(others) and all(grading.rules_out_higher for grading in told_others)
+    is_own = len(of_others) == len(others) and all(grading.rules_out_higher for grading in of_others)
     is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
-    if any(map(is_graded, told)):
+    if any(map(is_graded, of_latents)):
         outcome = HOLDS if is_own or is_more else MIXED
     else:
-        outcome = FAILS if told and all(grading.rules_out_higher for grading in told) else LEFT_OPEN
-    return Ruling(outcome=outcome, said=joined("sentence", said))
+        outcome = FAILS if of_latents and all(grading.rules_out_higher for grading in of_latents) else LEFT_OPEN
+    return Verdict(outcome=outcome, text=joined("sentence", sentences))
 
 
 def _graded(key: str, arms: Sequence[QualityArm], gradings: Mapping[QualityArm, Comparison]) -> Text:

@@ -13,7 +13,16 @@ from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Panel, height_px, panels, panels_height_px, plot, rule
 from suite.report.plot.scales import byte_axis, decimal_ticks, linear, log
 from suite.report.quality import compress_design as design
-from suite.report.quality.compress_design import CLASSES, RISE, CompressRun, Measure, Method, Rise, Study, Value
+from suite.report.quality.compress_design import (
+    CLASSES,
+    RISE,
+    CompressExperiment,
+    CompressRun,
+    Measure,
+    MethodArm,
+    Rise,
+    Value,
+)
 from suite.report.quality.design import ALL
 from suite.report.table import Column, column, table
 from suite.statistics.paired import NATS_MARGIN, Outcome, changes
@@ -22,82 +31,84 @@ MOST_DRAWN = 4
 """Experiments; the rest stand in tables alone."""
 FEWEST_NEAR = 2
 ROUNDING = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 5e-2}
-"""By dtype: relative changes of logits up to which sums in another order, over some dozens of layers, explain them."""
+"""Relative changes of logits, by dtype, that sums in another order over some dozens of layers explain."""
 OVER_BFLOAT16 = {"float64": 4, "float32": 2}
-"""By wider dtypes: bytes of a number over those of one in bfloat16."""
+"""Bytes of a number over those of one in bfloat16, by dtype."""
 LAYERS_NAMED = 3
 R = TypeVar("R")
 ValueOf = Callable[[CompressRun], Value | None]
-MethodRun = tuple[Method, CompressRun]
+MethodRun = tuple[MethodArm, CompressRun]
 
 
 def build(results: Results) -> Section | None:
     """Build it from the runs of workload=compress; None without any."""
-    studies = design.compress_studies(results)
-    if not studies:
+    experiments = design.compress_experiments(results)
+    if not experiments:
         return None
-    first_of_label = {study.label: study for study in reversed(studies)}
+    first_of_label = {experiment.label: experiment for experiment in reversed(experiments)}
     return section(
         "compress",
         explanation=joined("sentence", [say("compress.explanation"), say("compress.limits")]),
-        figures=[draw(study) for study in studies[:MOST_DRAWN] for draw in (_perplexity, _classes)],
-        tables=[lay_out(study) for study in studies for lay_out in (_first_losses, _checks, _methods, _layers)],
+        figures=[draw(experiment) for experiment in experiments[:MOST_DRAWN] for draw in (_perplexity, _classes)],
+        tables=[
+            lay_out(experiment) for experiment in experiments for lay_out in (_first_losses, _checks, _methods, _layers)
+        ],
         headlines=[_headline(first_of_label[label], results) for label in results.labels if label in first_of_label],
     )
 
 
-def _perplexity(study: Study) -> Figure:
+def _perplexity(experiment: CompressExperiment) -> Figure:
     views: dict[str, ValueOf] = {"perplexity": lambda run: run.perplexity_compared}
-    if study.baseline is not None and study.others:
+    if experiment.baseline is not None and experiment.others:
         views["ratio"] = lambda run: run.times
-        if _has_close_up(study):
+        if _has_close_up(experiment):
             views["close_up"] = lambda run: run.times if run.is_near else None
-    drawn = [(name, _plot(study, name, value)) for name, value in views.items()]
+    drawn = [(name, _plot(experiment, name, value)) for name, value in views.items()]
     shown = [View(title=say(f"compress.view.{name}"), figure=figure) for name, figure in drawn if figure]
-    return _figure("perplexity", study, shown, height_px(len(study.others) + 1))
+    return _figure("perplexity", experiment, shown, height_px(len(experiment.others) + 1))
 
 
-def _classes(study: Study) -> Figure:
+def _classes(experiment: CompressExperiment) -> Figure:
     views = []
-    for is_close_up in (False, True) if _has_close_up(study) else (False,):
+    for is_close_up in (False, True) if _has_close_up(experiment) else (False,):
         for measure in design.MEASURES:
             view = say(f"compress.view.{measure.name}")
             title = say("compress.close_up", view=view) if is_close_up else view
-            views.append(View(title=title, figure=_classes_plot(study, measure, is_close_up=is_close_up)))
+            views.append(View(title=title, figure=_classes_plot(experiment, measure, is_close_up=is_close_up)))
     views = [view for view in views if view.figure]
-    return _figure("classes", study, views, panels_height_px(len(design.latents(study))))
+    return _figure("classes", experiment, views, panels_height_px(len(design.latents(experiment))))
 
 
-def _figure(name: str, study: Study, views: Sequence[View], height: int) -> Figure:
-    has_intervals = any(len(run.text[ALL]) > 1 for run in design.runs_in(study))
+def _figure(name: str, experiment: CompressExperiment, views: Sequence[View], height: int) -> Figure:
+    has_intervals = any(len(run.text[ALL]) > 1 for run in design.runs_in(experiment))
     caption = [say(f"compress.{name}_caption"), "" if has_intervals else say("compress.one_window")]
     return Figure(
-        title=dotted(say(f"compress.{name}_figure"), study.title),
-        settings=study.settings,
-        caption=_with_origin(joined("sentence", caption), study),
+        title=dotted(say(f"compress.{name}_figure"), experiment.title),
+        settings=experiment.settings,
+        caption=_with_origin(joined("sentence", caption), experiment),
         views=views,
         height_px=height,
         wide=True,
-        facets={"label": study.label},
+        facets={"label": experiment.label},
     )
 
 
-def _with_origin(text: Text, study: Study) -> Text:
+def _with_origin(text: Text, experiment: CompressExperiment) -> Text:
     """Return a caption or a note, and behind it what the weights are that its numbers stand on."""
-    weights = dict.fromkeys(run.weights for run in design.runs_in(study) if run.weights)
+    weights = dict.fromkeys(run.weights for run in design.runs_in(experiment) if run.weights)
     origin = say("compress.origin", weights=joined("notes", weights)) if weights else say("compress.no_origin")
     return joined("sentence", [text, origin])
 
 
-def _has_close_up(study: Study) -> bool:
+def _has_close_up(experiment: CompressExperiment) -> bool:
     """Return whether some latents cost little enough to be looked at by themselves, and others would hide it."""
-    known = [run for arm in design.latents(study) for run in arm.runs if run.times is not None]
+    known = [run for arm in design.latents(experiment) for run in arm.runs if run.times is not None]
     return FEWEST_NEAR <= sum(run.is_near for run in known) < len(known)
 
 
-def _plot(study: Study, view: str, value: ValueOf) -> dict[str, Any]:
+def _plot(experiment: CompressExperiment, view: str, value: ValueOf) -> dict[str, Any]:
     """Draw a line for each way to choose a latent, and marks for eight bits and, last, the model as it is."""
-    arms = [*study.others, *([study.baseline] if study.baseline else [])]
+    arms = [*experiment.others, *([experiment.baseline] if experiment.baseline else [])]
     points = {arm: found for arm in arms if (found := _points(arm, value))}
     means = [point.y for found in points.values() for point in found]
     if not means:
@@ -105,17 +116,17 @@ def _plot(study: Study, view: str, value: ValueOf) -> dict[str, Any]:
     # At one rank all methods keep as many bytes: the ranks are named at one line, of the longest the one on top.
     lines = [arm for arm in points if arm.first.is_low_rank]
     top = max(lines, key=lambda arm: (len(points[arm]), fmean(point.y for point in points[arm])), default=None)
-    level = value(study.baseline.first) if study.baseline else None
+    level = value(experiment.baseline.first) if experiment.baseline else None
     title = say("compress.axis.perplexity" if view == "perplexity" else "compress.axis.ratio")
     return plot(
-        [_line(arm, found, study, has_ranks=arm is top) for arm, found in points.items()],
+        [_line(arm, found, experiment, has_ranks=arm is top) for arm, found in points.items()],
         xaxis=byte_axis(say("quality.axis.bytes"), [point.x for found in points.values() for point in found]),
         yaxis=linear(title) if view == "close_up" else log(title, decimal_ticks(means, numbers.plain_tick)),
         shapes=[rule(y=level.mean)] if level else [],
     )
 
 
-def _points(arm: Method, value: ValueOf) -> list[Point]:
+def _points(arm: MethodArm, value: ValueOf) -> list[Point]:
     points = []
     for run in arm.runs:
         if run.cache_bytes and (found := value(run)) is not None:
@@ -124,43 +135,43 @@ def _points(arm: Method, value: ValueOf) -> list[Point]:
     return points
 
 
-def _line(arm: Method, points: Sequence[Point], study: Study, *, has_ranks: bool) -> Series:
+def _line(arm: MethodArm, points: Sequence[Point], experiment: CompressExperiment, *, has_ranks: bool) -> Series:
     is_line = arm.first.is_low_rank
-    of_method = [other for other in study.arms if other.first.method == arm.first.method]
+    of_method = [other for other in experiment.arms if other.first.method == arm.first.method]
     return Series(
         name=arm.name,
         points=points,
         style=arm.style,
         ordinal=of_method.index(arm),
         mode="+".join(filter(None, ["lines" if is_line else "", "markers", "text" if has_ranks else ""])),
-        facets={"label": study.label},
+        facets={"label": experiment.label},
         size=8 if is_line else 11,
         more={"textposition": "top right", "textfont": {"size": 10, "color": arm.style.colour}, "cliponaxis": False},
     )
 
 
 def _hover(run: CompressRun) -> Text:
-    said = say(
+    sentence = say(
         "compress.hover",
         perplexity=design.perplexity_text(run.perplexity.mean) if run.perplexity else numbers.NOTHING,
         change=_change(run) or numbers.NOTHING,
         bytes=numbers.count(run.cache_bytes or 0),
         decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
     )
-    return say("compress.hover_rank", rank=run.rank, said=said) if run.rank else said
+    return say("compress.hover_rank", rank=run.rank, said=sentence) if run.rank else sentence
 
 
-def _classes_plot(study: Study, measure: Measure, *, is_close_up: bool) -> dict[str, Any]:
+def _classes_plot(experiment: CompressExperiment, measure: Measure, *, is_close_up: bool) -> dict[str, Any]:
     """Draw a panel for each way to choose a latent, and a line for each class; the same marks beside all of them."""
-    aside = [arm for arm in study.others if not arm.first.is_low_rank]
+    aside = [arm for arm in experiment.others if not arm.first.is_low_rank]
 
-    def series(name: str, arms: Sequence[Method], *, is_aside: bool = False) -> Series:
+    def series(name: str, arms: Sequence[MethodArm], *, is_aside: bool = False) -> Series:
         runs = [run for arm in arms for run in arm.runs if run.cache_bytes and (run.is_near or not is_close_up)]
         points = []
         for run in runs:
             if (value := design.value_of(run.added(name, measure.per))) is not None:
-                said = say(f"compress.hover.{measure.name}", value=value.said(measure.text))
-                hover = joined(": ", [run.name, said])
+                sentence = say(f"compress.hover.{measure.name}", value=value.written(measure.text))
+                hover = joined(": ", [run.name, sentence])
                 points.append(Point(x=run.cache_bytes, y=value.mean, ends=ends_of(value.interval), hover=hover))
         return Series(
             name=say(f"compress.class.{name}"),
@@ -168,13 +179,13 @@ def _classes_plot(study: Study, measure: Measure, *, is_close_up: bool) -> dict[
             style=design.CLASS_STYLES[name],
             ordinal=int(is_aside),
             mode="markers" if is_aside else "lines+markers",
-            facets={"label": study.label},
+            facets={"label": experiment.label},
             in_legend=not is_aside,
             size=8,
         )
 
     drawn = []
-    for arm in design.latents(study):
+    for arm in design.latents(experiment):
         if is_close_up and not any(run.is_near for run in arm.runs):
             continue
         every = [line for name in CLASSES for line in (series(name, [arm]), series(name, aside, is_aside=True))]
@@ -188,29 +199,35 @@ def _classes_plot(study: Study, measure: Measure, *, is_close_up: bool) -> dict[
 
 
 def _table(
-    name: str, study: Study, rows: Sequence[R], columns: Sequence[Column[R]], *, note: Text, folded: bool = False
+    name: str,
+    experiment: CompressExperiment,
+    rows: Sequence[R],
+    columns: Sequence[Column[R]],
+    *,
+    note: Text,
+    folded: bool = False,
 ) -> Table:
     return table(
-        dotted(say(f"compress.table.{name}"), study.title),
+        dotted(say(f"compress.table.{name}"), experiment.title),
         rows,
         columns,
-        note=_with_origin(note, study),
-        settings=study.settings,
+        note=_with_origin(note, experiment),
+        settings=experiment.settings,
         folded=folded,
-        facets=study.facets,
+        facets=experiment.facets,
     )
 
 
-def _first_losses(study: Study) -> Table:
+def _first_losses(experiment: CompressExperiment) -> Table:
     """Say in a row by word, and in one over each class's own loss, which class each method loses first."""
-    rises = design.rises_in(study)
-    rows: list[tuple[Method, Rise | None]] = []
-    for arm in study.others if study.baseline else []:
+    rises = design.rises_in(experiment)
+    rows: list[tuple[MethodArm, Rise | None]] = []
+    for arm in experiment.others if experiment.baseline else []:
         rows += [(arm, rise) for rise in rises if rise.arm is arm] or [(arm, None)]
-    note = say("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(study))
+    note = say("compress.first_note", rise=numbers.percent(RISE), own=_own_losses(experiment))
     return _table(
         "first",
-        study,
+        experiment,
         rows,
         [
             column("compress.method", lambda row: row[0].name),
@@ -223,7 +240,7 @@ def _first_losses(study: Study) -> Table:
     )
 
 
-def _first_rank(arm: Method, rise: Rise | None) -> Text | None:
+def _first_rank(arm: MethodArm, rise: Rise | None) -> Text | None:
     if rise is None:
         is_known = any(run.times for run in arm.runs)
         return say("compress.no_rise", rise=numbers.percent(RISE)) if is_known else None
@@ -231,17 +248,17 @@ def _first_rank(arm: Method, rise: Rise | None) -> Text | None:
     return say("compress.at_rank", rank=rank, share=share) if rank else say("compress.at_share", share=share)
 
 
-def _largest_change(arm: Method, rise: Rise | None) -> Text | None:
+def _largest_change(arm: MethodArm, rise: Rise | None) -> Text | None:
     found = [run.times for run in ([rise.run] if rise else arm.runs) if run.times]
     return _said(max(found, key=lambda times: times.mean, default=None), design.change_text)
 
 
-def _own_losses(study: Study) -> Text:
-    said = []
+def _own_losses(experiment: CompressExperiment) -> Text:
+    sentences = []
     for name in CLASSES:
-        if study.baseline and (loss := study.baseline.first.loss(name)) is not None:
-            said.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}"))
-    return joined("list", said) or numbers.NOTHING
+        if experiment.baseline and (loss := experiment.baseline.first.loss(name)) is not None:
+            sentences.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss.mean:.2f}"))
+    return joined("list", sentences) or numbers.NOTHING
 
 
 def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:
@@ -252,19 +269,19 @@ def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:
     fields: dict[str, Text] = {}
     for place, (name, value) in zip(("first", "second"), rise.values, strict=False):
         fields |= {place: say(f"compress.class.{name}"), f"{place}_value": text(value.mean)}
-    said = say(f"compress.ranking.{gap.outcome if gap else Outcome.FEW}", **fields, count=gap.pairs if gap else 0)
+    sentence = say(f"compress.ranking.{gap.outcome if gap else Outcome.FEW}", **fields, count=gap.pairs if gap else 0)
     if is_brief or gap is None or gap.interval is None:
-        return said
-    return say("compress.ranking.by", said=said, gap=with_range(gap.mean, gap.interval, text))
+        return sentence
+    return say("compress.ranking.by", said=sentence, gap=with_range(gap.mean, gap.interval, text))
 
 
-def _checks(study: Study) -> Table:
-    runs = design.runs_in(study)
+def _checks(experiment: CompressExperiment) -> Table:
+    runs = design.runs_in(experiment)
     rows = [(run, *_logits_check(run)) for run in runs if run.is_full and run.logits_change is not None]
     rows += [(run, *_perplexity_check(run)) for run in runs if run.method == design.INT8]
     return _table(
         "checks",
-        study,
+        experiment,
         rows,
         [
             column("compress.check", lambda row: row[0].name),
@@ -283,13 +300,13 @@ def _logits_check(run: CompressRun) -> tuple[Text, Text]:
 
 
 def _perplexity_check(run: CompressRun) -> tuple[Text, Text]:
-    """Return the change of perplexity and what may be said of it; a study has one run in eight bits, so it is alone."""
+    """Return the change of perplexity and what may be said of it: an experiment has one run in eight bits."""
     found = changes([-loss for loss in run.added(ALL)], margin=NATS_MARGIN)
     if run.times is None or found is None:
         return "", ""
     is_few = found.outcome is Outcome.FEW
-    said = say("compress.check.few", count=found.pairs) if is_few else verdict(found, "nats")
-    return say("compress.perplexity_by", change=run.times.said(design.change_text)), said
+    sentence = say("compress.check.few", count=found.pairs) if is_few else verdict(found, "nats")
+    return say("compress.perplexity_by", change=run.times.written(design.change_text)), sentence
 
 
 METHOD_COLUMNS: list[Column[MethodRun]] = [
@@ -298,8 +315,8 @@ METHOD_COLUMNS: list[Column[MethodRun]] = [
 ]
 
 
-def _methods(study: Study) -> Table:
-    runs = design.runs_in(study)
+def _methods(experiment: CompressExperiment) -> Table:
+    runs = design.runs_in(experiment)
     lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
 
     def decoded(run: CompressRun) -> Text | None:
@@ -311,8 +328,8 @@ def _methods(study: Study) -> Table:
 
     return _table(
         "methods",
-        study,
-        [(arm, run) for arm in study.arms for run in arm.runs],
+        experiment,
+        [(arm, run) for arm in experiment.arms for run in arm.runs],
         [
             *METHOD_COLUMNS,
             column("quality.bytes", lambda row: row[1].cache_bytes, numbers.count),
@@ -343,11 +360,11 @@ def _added_column(name: str) -> Column[MethodRun]:
     return column(f"compress.added.{name}", added, kind=Kind.NUMBER)
 
 
-def _layers(study: Study) -> Table:
+def _layers(experiment: CompressExperiment) -> Table:
     return _table(
         "layers",
-        study,
-        [(arm, run) for arm in study.others for run in arm.runs if run.kept and not run.is_full],
+        experiment,
+        [(arm, run) for arm in experiment.others for run in arm.runs if run.kept and not run.is_full],
         [
             *METHOD_COLUMNS,
             column("compress.lost", lambda row: 1 - fmean(row[1].kept.values()), numbers.percent),
@@ -362,38 +379,38 @@ def _layers(study: Study) -> Table:
 def _lost(kept: Mapping[int, float], count: int, *, is_least: bool = False) -> Text:
     """Name the layers that lose the most, or the least, and what each loses."""
     layers = sorted(kept, key=kept.__getitem__, reverse=is_least)[:count]
-    said = [say("compress.layer", number=layer, share=numbers.percent(1 - kept[layer])) for layer in layers]
-    return joined("list", said)
+    sentences = [say("compress.layer", number=layer, share=numbers.percent(1 - kept[layer])) for layer in layers]
+    return joined("list", sentences)
 
 
-def _headline(study: Study, results: Results) -> Headline | None:
+def _headline(experiment: CompressExperiment, results: Results) -> Headline | None:
     """Say what eight bits cost, down to which rank the best latent holds, and what goes first behind it."""
-    if study.baseline is None:
+    if experiment.baseline is None:
         return None
-    own, best = study.baseline.first, design.best_latent(study)
-    parts = [_eight_bits(run, study) for run in design.runs_in(study) if run.method == design.INT8]
+    own, best = experiment.baseline.first, design.best_latent(experiment)
+    parts = [_eight_bits(run, experiment) for run in design.runs_in(experiment) if run.method == design.INT8]
     held = design.holds_until(best) if best else None
     parts += [_part("only_full" if held.is_full else "holds", held, best.name)] if best and held else []
-    parts += [_goes_first(best, study)] if best else []
-    told = [part for part in parts if part is not None]
-    if not told:
+    parts += [_goes_first(best, experiment)] if best else []
+    known = [part for part in parts if part is not None]
+    if not known:
         return None
     detail = say(
         "compress.headline",
         weights=own.weights or numbers.NOTHING,
         windows=numbers.count(len(own.text[ALL])),
-        told=joined("notes", [part.detail for part in told]),
+        told=joined("notes", [part.detail for part in known]),
     )
-    return Headline(text=told[0].text, detail=joined(": ", [study.label, detail]) if results.several else detail)
+    return Headline(text=known[0].text, detail=joined(": ", [experiment.label, detail]) if results.several else detail)
 
 
-def compressed_told(study: Study) -> Text:
+def compressed_told(experiment: CompressExperiment) -> Text:
     """Say beside a claim what goes first under the best way to choose a latent; nothing where nothing does."""
-    best = design.best_latent(study)
-    told = _goes_first(best, study) if best else None
-    if best is None or told is None:
+    best = design.best_latent(experiment)
+    first = _goes_first(best, experiment) if best else None
+    if best is None or first is None:
         return ""
-    return say("claim.tiers.compressed", weights=best.runs[0].weights or numbers.NOTHING, told=told.detail)
+    return say("claim.tiers.compressed", weights=best.runs[0].weights or numbers.NOTHING, told=first.detail)
 
 
 def _part(kind: str, run: CompressRun, name: Text, *, point: str = "", **more: Text) -> Headline:
@@ -406,23 +423,23 @@ def _part(kind: str, run: CompressRun, name: Text, *, point: str = "", **more: T
     )
 
 
-def _eight_bits(run: CompressRun, study: Study) -> Headline | None:
+def _eight_bits(run: CompressRun, experiment: CompressExperiment) -> Headline | None:
     if run.times is None:
         return None
-    best, dtype = _less_than_any_latent(run, study), run.axis("dtype")
+    best, dtype = _less_than_any_latent(run, experiment), run.axis("dtype")
     of_half: Text = ""
     if run.share_of_own is not None and dtype in OVER_BFLOAT16:
         half = numbers.percent(run.share_of_own * OVER_BFLOAT16[dtype])
         of_half = say("compress.headline.of_half", dtype=dtype, share=half)
-    interval, point = run.times.said(design.change_text), "best" if best else "int8"
+    interval, point = run.times.written(design.change_text), "best" if best else "int8"
     return _part(
         "int8", run, design.method_name(run.method), point=point, of_half=of_half, interval=interval, best=best
     )
 
 
-def _less_than_any_latent(run: CompressRun, study: Study) -> Text:
+def _less_than_any_latent(run: CompressRun, experiment: CompressExperiment) -> Text:
     """Say so where every latent that leaves something out loses more than eight bits, by the rule of evidence."""
-    cut = [other for arm in design.latents(study) for other in arm.runs if not other.is_full]
+    cut = [other for arm in design.latents(experiment) for other in arm.runs if not other.is_full]
     known = [(other.times.mean, other) for other in cut if other.times]
     if not known or not design.all_lose_more(cut, run):
         return ""
@@ -430,13 +447,13 @@ def _less_than_any_latent(run: CompressRun, study: Study) -> Text:
     return say("compress.headline.best", name=best.name, share=_share(best), change=design.change_text(change))
 
 
-def _goes_first(arm: Method, study: Study) -> Headline | None:
+def _goes_first(arm: MethodArm, experiment: CompressExperiment) -> Headline | None:
     """Say it at the first rank where perplexity rises; None where it does not."""
-    rises = [rise for rise in design.rises_in(study) if rise.arm is arm]
-    told = [said for rise in rises if (said := _ranked(rise, is_brief=True)) is not None]
-    if len(told) < len(design.MEASURES):
+    rises = [rise for rise in design.rises_in(experiment) if rise.arm is arm]
+    sentences = [sentence for rise in rises if (sentence := _ranked(rise, is_brief=True)) is not None]
+    if len(sentences) < len(design.MEASURES):
         return None
-    by_nats, by_share = told
+    by_nats, by_share = sentences
     return _part("first", rises[0].run, arm.name, by_nats=by_nats, by_share=by_share)
 
 
@@ -450,4 +467,4 @@ def _share(run: CompressRun) -> str:
 
 
 def _said(value: Value | None, text: Callable[[float], str]) -> Text | None:
-    return None if value is None else value.said(text)
+    return None if value is None else value.written(text)

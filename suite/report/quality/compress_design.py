@@ -26,7 +26,7 @@ from suite.report.model.formats import PERCENT, ends_of, mean_interval, nats, wi
 from suite.report.model.labels import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import MOST, Pairs, Run, cut, number_of
+from suite.report.model.run import MOST, Pairs, Run, clip_text, number_of
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, by_span, decoded_s, possible_readings
 from suite.statistics.paired import Comparison, Outcome, changes, judge_together
 from suite.statistics.ratios import ratio_by_cluster
@@ -59,7 +59,7 @@ RISE = 0.10
 NEAR = 2.0
 """Up to so many times the perplexity of the model as it is, a figure's close-up shows a run."""
 MOST_NATS = 50.0
-"""Of a mean loss. Guessing among a million tokens costs 14."""
+"""The largest mean loss that can be. Guessing among a million tokens costs 14."""
 FROM_TIMES = 10
 """From here on a perplexity is so many times as high; below, higher by a percentage."""
 MOST_PLAYS, LONGEST_ORIGIN, MOST_RANK = 12, 200, 1 << 31
@@ -78,7 +78,7 @@ class Part:
 
 
 PerPart = Callable[[str, Part], float]
-"""By class, what of a window's part a loss is divided by."""
+"""Gives the divisor of a loss from a class and a window's part."""
 
 
 def count_of(name: str, part: Part) -> float:
@@ -94,7 +94,7 @@ class Value:
     interval: Estimate | None
     """None with a single window."""
 
-    def said(self, text: Callable[[float], str]) -> Text:
+    def written(self, text: Callable[[float], str]) -> Text:
         """Return it with its interval."""
         return with_range(self.mean, self.interval, text)
 
@@ -121,9 +121,9 @@ class CompressRun(Run):
     """A model that has read held-out text."""
 
     text: Mapping[str, Mapping[int, Part]]
-    """By class, then by window."""
+    """Parts of the text by class, then by window."""
     kept: Mapping[int, float]
-    """By layer, from 1 on, the share of the squared norm of its keys and values that is kept."""
+    """The share of the squared norm of keys and values that is kept, by layer from 1 on."""
     logits_change: float | None
     decode_s: float | None
     """The median time of a new token."""
@@ -136,7 +136,7 @@ class CompressRun(Run):
 
     @property
     def method(self) -> str:
-        return cut(self.axis(METHOD))
+        return clip_text(self.axis(METHOD))
 
     @property
     def is_low_rank(self) -> bool:
@@ -173,12 +173,12 @@ class CompressRun(Run):
     @property
     def weights(self) -> str:
         """Return where the model's weights come from, as its run said."""
-        return cut(self.record.provenance.get("weights"), LONGEST_ORIGIN)
+        return clip_text(self.record.provenance.get("weights"), LONGEST_ORIGIN)
 
     @property
     def plays(self) -> Sequence[str]:
         named = self.record.provenance.get("held_out_plays")
-        return [cut(name) for name in named[:MOST_PLAYS]] if isinstance(named, list) else []
+        return [clip_text(name) for name in named[:MOST_PLAYS]] if isinstance(named, list) else []
 
     @functools.cached_property
     def perplexity(self) -> Value | None:
@@ -278,8 +278,8 @@ def _kept(readings: Sequence[Reading]) -> dict[int, float]:
     return dict(sorted(found.items()))
 
 
-Method = Arm[CompressRun]
-Study = Experiment[CompressRun]
+MethodArm = Arm[CompressRun]
+CompressExperiment = Experiment[CompressRun]
 DESIGN = Design(
     workload="compress",
     read=read_compress_run,
@@ -291,18 +291,20 @@ DESIGN = Design(
 
 
 @functools.lru_cache(maxsize=1)
-def compress_studies(results: Results) -> Sequence[Study]:
+def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
     """Return the experiments label by label, those with the most runs first. One that is alone needs no title."""
-    found = experiments(runs_of(results, DESIGN), DESIGN, has_labels=results.several, named=_named)
-    studies = []
-    for study in found:
-        baseline = next((arm for arm in study.arms if arm.first.method == NONE), None)
-        studies.append(replace(study, baseline=baseline, title=study.title if len(found) > 1 else ""))
+    every = experiments(runs_of(results, DESIGN), DESIGN, has_labels=results.several, named=_named)
+    found = []
+    for experiment in every:
+        baseline = next((arm for arm in experiment.arms if arm.first.method == NONE), None)
+        found.append(replace(experiment, baseline=baseline, title=experiment.title if len(every) > 1 else ""))
     labels = list(results.labels)
-    return sorted(studies, key=lambda study: (labels.index(study.label), -len(runs_in(study)), study.key))
+    return sorted(
+        found, key=lambda experiment: (labels.index(experiment.label), -len(runs_in(experiment)), experiment.key)
+    )
 
 
-def _named(arms: Sequence[Method]) -> list[Method]:
+def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
     """Return an experiment's methods in their order; one that stands there with several calibrations says its own."""
 
     def place(method: str) -> int:
@@ -312,7 +314,7 @@ def _named(arms: Sequence[Method]) -> list[Method]:
     methods = [arm.first.method for arm in arms]
     named = []
     for arm in sorted(arms, key=lambda arm: (place(arm.first.method), arm.key)):
-        method, windows = arm.first.method, arm.said(CALIBRATION)
+        method, windows = arm.first.method, arm.value(CALIBRATION)
         name = method_name(method)
         if windows and methods.count(method) > 1:
             name = say("compress.calibrated", name=name, windows=windows)
@@ -321,13 +323,13 @@ def _named(arms: Sequence[Method]) -> list[Method]:
     return named
 
 
-def runs_in(study: Study) -> list[CompressRun]:
-    return [run for arm in study.arms for run in arm.runs]
+def runs_in(experiment: CompressExperiment) -> list[CompressRun]:
+    return [run for arm in experiment.arms for run in arm.runs]
 
 
-def latents(study: Study) -> list[Method]:
+def latents(experiment: CompressExperiment) -> list[MethodArm]:
     """Return the ways to choose a latent."""
-    return [arm for arm in study.others if arm.first.is_low_rank]
+    return [arm for arm in experiment.others if arm.first.is_low_rank]
 
 
 def perplexity_text(value: float) -> str:
@@ -351,7 +353,7 @@ class Measure:
 
     name: str
     per: PerPart
-    """What the added loss is divided by."""
+    """The divisor of the added loss."""
     classes: Sequence[str]
     """Those that may be ranked by it: a token that is no word is not to be compared with words by nats."""
     text: Callable[[float], str]
@@ -369,7 +371,7 @@ MEASURES = (
 class Rise:
     """The classes that pay at the widest cache of a method under which perplexity rises by more than RISE."""
 
-    arm: Method
+    arm: MethodArm
     run: CompressRun
     measure: Measure
     values: Sequence[tuple[str, Value]]
@@ -378,15 +380,15 @@ class Rise:
     """The first less the second, window by window; None where they were not read in the same windows."""
 
 
-def rises_in(study: Study) -> list[Rise]:
+def rises_in(experiment: CompressExperiment) -> list[Rise]:
     """Return where each method first costs more than RISE, by both measures; Holm's correction is over all."""
-    first = {arm: next((run for run in arm.runs if run.has_risen), None) for arm in study.others}
+    first = {arm: next((run for run in arm.runs if run.has_risen), None) for arm in experiment.others}
     found = [_rise(arm, run, measure) for arm, run in first.items() if run is not None for measure in MEASURES]
     judged = iter(judge_together([rise.gap for rise in found if rise.gap]))
     return [replace(rise, gap=next(judged)) if rise.gap else rise for rise in found]
 
 
-def _rise(arm: Method, run: CompressRun, measure: Measure) -> Rise:
+def _rise(arm: MethodArm, run: CompressRun, measure: Measure) -> Rise:
     by_class = {name: run.added(name, measure.per) for name in measure.classes}
     known = [(name, value) for name, by_window in by_class.items() if (value := value_of(by_window)) is not None]
     values = sorted(known, key=lambda named: -named[1].mean)
@@ -399,27 +401,27 @@ def _less(ours: ByWindow, theirs: ByWindow) -> list[float]:
     return [our - their for our, their in zip(ours, theirs, strict=True)] if len(ours) == len(theirs) else []
 
 
-def holds_until(arm: Method) -> CompressRun | None:
+def holds_until(arm: MethodArm) -> CompressRun | None:
     """Return the narrowest cache before perplexity first rises by more than RISE, or is unknown; None of no such."""
     held = list(takewhile(lambda run: run.times is not None and not run.has_risen, arm.runs))
     return held[-1] if held else None
 
 
-def best_latent(study: Study) -> Method | None:
+def best_latent(experiment: CompressExperiment) -> MethodArm | None:
     """Return the method whose perplexity holds with the fewest bytes; of several the one that rises least behind it."""
-    risen = {rise.arm: rise.run.times for rise in rises_in(study)}
+    risen = {rise.arm: rise.run.times for rise in rises_in(experiment)}
 
-    def cost(arm: Method) -> tuple[float, float]:
+    def cost(arm: MethodArm) -> tuple[float, float]:
         held, times = holds_until(arm), risen.get(arm)
         # That full rank holds is no merit of one of them.
         kept = held or arm.first.own
         return (kept.cache_bytes if kept else None) or math.inf, times.mean if times else 0.0
 
-    return min((arm for arm in latents(study) if any(run.times for run in arm.runs)), key=cost, default=None)
+    return min((arm for arm in latents(experiment) if any(run.times for run in arm.runs)), key=cost, default=None)
 
 
 def all_lose_more(runs: Sequence[CompressRun], than: CompressRun) -> bool:
     """Return whether each of these adds more to the loss of a token than another, window by window."""
     found = [changes(_less(run.added(ALL), than.added(ALL))) for run in runs]
-    known = [one for one in found if one is not None]
-    return len(known) == len(runs) and all(one.outcome is Outcome.HIGHER for one in judge_together(known))
+    known = [change for change in found if change is not None]
+    return len(known) == len(runs) and all(change.outcome is Outcome.HIGHER for change in judge_together(known))

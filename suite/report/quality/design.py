@@ -32,7 +32,7 @@ from suite.report.model.experiment import (
     without,
 )
 from suite.report.model.formats import nats, points
-from suite.report.model.labels import VARIANT, name_facets, rank, shown, style_of
+from suite.report.model.labels import VARIANT, name_facets, rank, style_of, variant_label
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, PLAUSIBLE_S, Pairs, Run, axis, number_of, share, whole_of
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
@@ -60,7 +60,7 @@ RATIO_OF_RANK = 4
 """DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/latent_shapes.py)."""
 
 BySpan = Mapping[str, Mapping[int, float]]
-"""By what stands behind a span, mostly a kind of question; then by the steps before the evaluation."""
+"""Numbers by the part behind a span, mostly a kind of question; then by the steps before the evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +70,7 @@ class QualityRun(Run):
     answered: BySpan = field(default_factory=dict)
     loss: BySpan = field(default_factory=dict)
     without_heads: BySpan = field(default_factory=dict)
-    """By head and kind, `head/kind`: the share still answered without it."""
+    """The share still answered without a head, by head and kind: `head/kind`."""
     recoverable: BySpan = field(default_factory=dict)
     """The share that a linear reader finds in the cache."""
     updates: Mapping[int, float] = field(default_factory=dict)
@@ -80,9 +80,9 @@ class QualityRun(Run):
     decode_s: float | None = None
     """Median time of a new token: CPU time of the process, and on a GPU by its own clock."""
     is_wide: bool = True
-    """Whether its heads are as wide as most."""
-    study: Text = ""
-    """What its experiment is called."""
+    """True if its heads are as wide as most."""
+    experiment_name: Text = ""
+    """The name of its experiment."""
 
     @property
     def ended(self) -> bool:
@@ -246,7 +246,7 @@ def order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
 def _named(experiment: QualityExperiment) -> QualityExperiment:
     arms = []
     for arm in sorted(experiment.arms, key=order):
-        runs = [replace(run, study=experiment.name) for run in arm.runs]
+        runs = [replace(run, experiment_name=experiment.name) for run in arm.runs]
         arms.append(replace(arm, name=variant_name(arm), style=style_of(VARIANT, arm.first.attention), runs=runs))
     return replace(experiment, arms=arms)
 
@@ -268,7 +268,7 @@ def is_plain_mla(arm: QualityArm) -> bool:
 
 def is_plain(arm: QualityArm) -> bool:
     """Return whether it is a variant as others know it: with rotary embedding, and with its latent's norm."""
-    return arm.said(ROPE_DIM) != "0" and not arm.said(LATENT_NORM)
+    return arm.value(ROPE_DIM) != "0" and not arm.value(LATENT_NORM)
 
 
 def latent_rank(arm: QualityArm) -> int | None:
@@ -304,27 +304,27 @@ def decode_s(arm: QualityArm) -> float | None:
 
 def variant_name(arm: QualityArm) -> Text:
     """Return what people call it: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
-    sizes, name = dict(arm.key), shown(arm.first.attention)
-    said: Text = name
+    sizes, name = dict(arm.key), variant_label(arm.first.attention)
+    sized: Text = name
     if latent_rank(arm) is not None:
-        said = say("quality.name.rank", name=name, rank=latent_rank(arm))
+        sized = say("quality.name.rank", name=name, rank=latent_rank(arm))
     elif sizes.get(KV_HEADS):
-        said = f"{name}-{sizes[KV_HEADS]}"
+        sized = f"{name}-{sizes[KV_HEADS]}"
     if not arm.first.is_wide:
-        said = say("quality.name.heads", name=said, width=sizes.get(HEAD_DIM) or numbers.NOTHING)
+        sized = say("quality.name.heads", name=sized, width=sizes.get(HEAD_DIM) or numbers.NOTHING)
     rest = [
         f"{size.partition('.')[2]}={value}"
         for size, value in arm.key
         if "." in size and size not in NAMED and (size, value) != (ROPE_DIM, "0")
     ]
-    return joined(" ", [without_parts(said, arm), f"({', '.join(rest)})" if rest else ""])
+    return joined(" ", [without_parts(sized, arm), f"({', '.join(rest)})" if rest else ""])
 
 
 def without_parts(name: Text, arm: QualityArm) -> Text:
     """Return a name that says which parts of MLA it lacks."""
-    if arm.said(ROPE_DIM) == "0":
+    if arm.value(ROPE_DIM) == "0":
         name = say("quality.name.no_rope", name=name)
-    return say("quality.name.no_norm", name=name) if arm.said(LATENT_NORM) == "false" else name
+    return say("quality.name.no_norm", name=name) if arm.value(LATENT_NORM) == "false" else name
 
 
 def share_of(kind: str) -> Value:
@@ -370,7 +370,7 @@ def longest_against_mha(
     known = [experiment for experiment in found if experiment.baseline is not None]
     others = [arm for experiment in known for arm in experiment.others]
     alike = grouped(others, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
-    longest = {max(arms, key=lambda arm: number_of(arm.said(UPDATES)) or 0.0) for arms in alike}
+    longest = {max(arms, key=lambda arm: number_of(arm.value(UPDATES)) or 0.0) for arms in alike}
     return [
         pair
         for experiment in known

@@ -18,7 +18,7 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.statistics.paired import Comparison, Outcome, compare, judge_together
 
 SHARES = (0.85, 0.12, 0.03)
-"""Of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""
+"""Shares of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""
 EVENLY, SWAPPED = "evenly", "swapped"
 MIXES = {"trained": SHARES, EVENLY: (1 / 3, 1 / 3, 1 / 3), SWAPPED: SHARES[::-1]}
 """Ways to ask a decoder that was trained on uneven questions."""
@@ -32,7 +32,7 @@ class Family:
     """Experiments that differ in how often each tier was asked, and in their updates."""
 
     name: Text
-    """What tells it from others; empty where it stands alone."""
+    """The settings that tell it from other families; empty where it stands alone."""
     main: QualityExperiment
     """Asked unevenly, with the number of updates that most variants have."""
     uneven: Sequence[QualityExperiment]
@@ -51,7 +51,7 @@ class Family:
 
     def times(self, arm: QualityArm) -> float | None:
         """Return an arm's updates over the usual ones."""
-        updates = number_of(arm.said(design.UPDATES))
+        updates = number_of(arm.value(design.UPDATES))
         return updates / self.usual_updates if updates and self.usual_updates else None
 
     def form_of(self, arm: QualityArm) -> Text:
@@ -88,7 +88,7 @@ class Family:
 
 def asked_of(arm: QualityArm) -> str:
     """Return how an arm was asked, one of FORMS or a form that we do not know."""
-    return arm.said(design.ASKED) or design.UNEVENLY
+    return arm.value(design.ASKED) or design.UNEVENLY
 
 
 @functools.lru_cache(maxsize=1)
@@ -101,7 +101,7 @@ def families(results: Results) -> Sequence[Family]:
     found = []
     for rest, alike in by_rest.items():
         if uneven := [experiment for experiment in alike if not experiment.value(design.ASKED)]:
-            main = max(uneven, key=lambda one: (len(one.arms), sum(len(arm.ended) for arm in one.arms)))
+            main = max(uneven, key=lambda tried: (len(tried.arms), sum(len(arm.ended) for arm in tried.arms)))
             arms = sorted((arm for experiment in alike for arm in experiment.arms), key=design.order)
             found.append(Family(name=dotted(*titles[rest]), main=main, uneven=uneven, arms=arms))
     return sorted(found, key=lambda family: (-len(family.main.arms), family.main.key))

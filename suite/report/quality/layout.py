@@ -24,7 +24,7 @@ def listed(names: Sequence[Text]) -> Text:
     return say("quality.and_more", names=first, count=numbers.count(more)) if more > 0 else first
 
 
-def told(found: QualityContrast) -> Text:
+def difference_text(found: QualityContrast) -> Text:
     """Return a difference with its interval; of a loss how the loss itself moved."""
     own, mean = found.found.interval, found.found.mean
     if found.quantity is not LOSS:
@@ -54,8 +54,8 @@ def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption:
     `caption`: in the place of the one under `key`. `more`: anything else of a Figure.
     """
     is_single = all(len(arm.ended) == 1 for arm in arms)
-    said = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
-    return Figure(**{"title": say(key), "caption": joined("sentence", said), "views": views, **more})
+    sentences = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
+    return Figure(**{"title": say(key), "caption": joined("sentence", sentences), "views": views, **more})
 
 
 def arm_table(
@@ -66,18 +66,18 @@ def arm_table(
     **more: Any,
 ) -> Table:
     """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table."""
-    said = {"title": say(key), "note": say(f"{key}_note"), **more}
-    return table(rows=rows, columns=columns, facets_of=lambda row: arm_of(row).facets, **said)
+    fields = {"title": say(key), "note": say(f"{key}_note"), **more}
+    return table(rows=rows, columns=columns, facets_of=lambda row: arm_of(row).facets, **fields)
 
 
 def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
     """Return the mean share of the seeds at a place of the other axis. `hover`: a key, with `fields` in it."""
-    mean, said = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
+    mean, sentence = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
     x, y = (place, mean) if along == "y" else (mean, place)
-    return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=said)
+    return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=sentence)
 
 
-STUDY: Column[QualityArm] = column("quality.study", lambda arm: arm.first.study)
+EXPERIMENT: Column[QualityArm] = column("quality.experiment", lambda arm: arm.first.experiment_name)
 NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
 SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
 ARM: list[Column[QualityArm]] = [
@@ -97,7 +97,7 @@ def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
     return [
         column(ours, lambda found: share_with_range(found.found.ours), kind=Kind.NUMBER),
         column(theirs, lambda found: share_with_range(found.found.theirs), kind=Kind.NUMBER),
-        column("quality.difference", told, kind=Kind.NUMBER),
+        column("quality.difference", difference_text, kind=Kind.NUMBER),
         column("rl.seeds", lambda found: found.found.pairs, numbers.count),
         *VERDICT,
     ]

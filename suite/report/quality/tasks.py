@@ -12,7 +12,7 @@ from suite.report.model.experiment import Quantity, contrast, grouped, judged, o
 from suite.report.model.formats import ends_of, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
-from suite.report.model.run import cut, number_of
+from suite.report.model.run import clip_text, number_of
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, height_px, plot, rule
 from suite.report.plot.rows import rows
@@ -29,7 +29,7 @@ from suite.statistics.paired import JUDGED, Outcome
 
 LEVEL = 0.95
 TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
-"""What MLA can do without, and the value that says so."""
+"""Parts that MLA can do without, and the value that says so."""
 MOST_KINDS, MOST_ROWS, MOST_SETTINGS, MOST_TASKS, FEWEST = 6, 10, 4, 8, 2
 NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
 SMALLEST_PX, LARGEST_PX = 9, 24
@@ -45,8 +45,8 @@ def build(results: Results) -> Section | None:
     for task in sorted(by_task, key=design.task_rank):
         tables += [_task_table(by_task[task]), *_kinds_tables(by_task[task])]
     tables += [table for table in (_pairs_table(found), _parts_table(every)) if table.rows]
-    told = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
-    quoted = quoted_tables("published_quality", **told)
+    fields = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
+    quoted = quoted_tables("published_quality", **fields)
     return section(
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
@@ -79,9 +79,9 @@ def _headline(found: Sequence[QualityExperiment], label: str, *, has_label: bool
     if not against:
         return None
     ended = {outcome: len(of_outcome(against, outcome)) for outcome in Outcome}
-    told = joined("list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in ended.items() if count])
+    counts = [say(f"verdict.count.{outcome}", count=count) for outcome, count in ended.items() if count]
     tasks = joined("list", dict.fromkeys(pair.arm.first.task for pair in against))
-    detail = say("quality.headline", count=len(against), tasks=tasks, told=told)
+    detail = say("quality.headline", count=len(against), tasks=tasks, told=joined("list", counts))
     lower, higher, judged = ended[Outcome.LOWER], ended[Outcome.HIGHER], sum(ended[outcome] for outcome in JUDGED)
     point = say("quality.point", lower=lower, higher=higher, judged=judged)
     return Headline(
@@ -94,7 +94,7 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
     arms = [arm for experiment in of_task for arm in experiment.arms]
     against = {pair.arm: pair for experiment in of_task for pair in design.against_mha(experiment, by_loss=True)}
     by_loss = design.is_by_loss(arms[0])
-    less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.told, kind=Kind.NUMBER)
+    less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.difference_text, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
     later: Column[QualityContrast] = column("quality.later", _later, kind=Kind.NUMBER)
     is_told_by_one = arms[0].first.telling != design.ALL
@@ -103,7 +103,7 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
         say("quality.task", task=arms[0].first.task),
         arms,
         [
-            layout.STUDY,
+            layout.EXPERIMENT,
             *layout.ARM,
             column("quality.answered", layout.answered_text, kind=Kind.NUMBER),
             *([loss] if by_loss else []),
@@ -128,16 +128,14 @@ def arrivals_of(arm: QualityArm) -> Arrivals | None:
     return arrivals([to_threshold(spent, shares, LEVEL) for spent, shares in curves])
 
 
-def _arrived_text(found: Arrivals) -> Text:
-    return say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs)
-
-
 ARRIVED: list[Column[Arrivals]] = [
     column("quality.arrival", lambda found: found.median, numbers.count),
-    column("rl_efficiency.arrived", _arrived_text, kind=Kind.NUMBER),
+    column(
+        "rl_efficiency.arrived",
+        lambda found: say("rl_efficiency.arrived_of", arrived=found.arrived, runs=found.runs),
+        kind=Kind.NUMBER,
+    ),
 ]
-
-
 ARRIVAL: Quantity[QualityRun] = Quantity(
     name="arrival",
     value=lambda run: to_threshold(*run.curve(), LEVEL),
@@ -152,7 +150,7 @@ def _later(found: QualityContrast) -> Text | None:
     if any(arrival is None or arrival.arrived < arrival.runs for arrival in arrived):
         return None
     later = contrast(found.arm, found.other, ARRIVAL)
-    return None if later is None else layout.told(later)
+    return None if later is None else layout.difference_text(later)
 
 
 def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
@@ -161,14 +159,15 @@ def _kinds_tables(of_task: Sequence[QualityExperiment]) -> list[Table]:
     kinds = list(dict.fromkeys(kind for arm in arms for kind in arm.first.answered if kind != design.ALL))
     if not 1 < len(kinds) <= MOST_KINDS:
         return []
-    columns = [column(plain(cut(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER) for kind in kinds]
-    title = say("quality.kinds", task=arms[0].first.task)
-    return [layout.arm_table("quality.kinds", arms, [layout.STUDY, layout.NAME, *columns], folded=True, title=title)]
+    columns, title = [layout.EXPERIMENT, layout.NAME], say("quality.kinds", task=arms[0].first.task)
+    for kind in kinds:
+        columns.append(column(plain(clip_text(kind)), partial(layout.answered_text, kind=kind), kind=Kind.NUMBER))
+    return [layout.arm_table("quality.kinds", arms, columns, folded=True, title=title)]
 
 
 def _pairs_table(found: Sequence[QualityExperiment]) -> Table:
     pairs = [pair for experiment in found for pair in at_nearest_cache(experiment)]
-    return nearest_table("quality.pairs", pairs, [*columns_of(lambda pair: pair.arm, [layout.STUDY]), *NEAREST])
+    return nearest_table("quality.pairs", pairs, [*columns_of(lambda pair: pair.arm, [layout.EXPERIMENT]), *NEAREST])
 
 
 def _parts_table(every: Sequence[QualityExperiment]) -> Table:
@@ -182,7 +181,7 @@ def _parts_table(every: Sequence[QualityExperiment]) -> Table:
         "quality.contrasts",
         judged(found),
         [
-            column("quality.study", _study_and_tier),
+            column("quality.experiment", _experiment_and_tier),
             column("quality.taken_away", _taken_away),
             column("column.variant", lambda pair: pair.other.name),
             column("quality.bytes", _both_caches, kind=Kind.NUMBER),
@@ -192,9 +191,9 @@ def _parts_table(every: Sequence[QualityExperiment]) -> Table:
     )
 
 
-def _study_and_tier(found: QualityContrast) -> Text:
-    study = found.arm.first.study
-    return say("claim.rarely", title=study) if found.about else study
+def _experiment_and_tier(found: QualityContrast) -> Text:
+    name = found.arm.first.experiment_name
+    return say("claim.rarely", title=name) if found.about else name
 
 
 def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, QualityArm]]:
@@ -204,12 +203,12 @@ def _without_a_part(experiment: QualityExperiment) -> list[tuple[QualityArm, Qua
         (arm, latents[rest])
         for key, arm in latents.items()
         for name, value in TAKEN_AWAY.items()
-        if arm.said(name) == value and (rest := without(key, [name])) in latents
+        if arm.value(name) == value and (rest := without(key, [name])) in latents
     ]
 
 
 def _taken_away(found: QualityContrast) -> Text:
-    part = next(name for name in TAKEN_AWAY if found.arm.said(name) != found.other.said(name))
+    part = next(name for name in TAKEN_AWAY if found.arm.value(name) != found.other.value(name))
     return say(f"quality.part.{part.rpartition('.')[2]}")
 
 
@@ -259,7 +258,7 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
             Series(name=name, points=points, style=arm.style, ordinal=ordinal, facets=arm.facets, along="x", size=8)
         )
     return rows(
-        [row[0].arm.first.study for row in found],
+        [row[0].arm.first.experiment_name for row in found],
         series,
         xaxis=linear(axis_title),
         shapes=[rule(x=0, solid=True)],
@@ -268,8 +267,8 @@ def _differences_plot(found: Sequence[Sequence[QualityContrast]], axis_title: Te
 
 
 def _dot(found: QualityContrast, y: float) -> Point:
-    outcome = {"difference": layout.told(found), "said": verdict_of(found)}
-    hover = say("quality.difference_hover", title=found.arm.first.study, other=found.other.name, **outcome)
+    outcome = {"difference": layout.difference_text(found), "said": verdict_of(found)}
+    hover = say("quality.difference_hover", title=found.arm.first.experiment_name, other=found.other.name, **outcome)
     return Point(x=100 * found.found.mean, y=y, ends=ends_of(found.found.interval, factor=100), hover=hover)
 
 
@@ -401,5 +400,5 @@ def _standing(arm: QualityArm, *, is_on_front: bool) -> Text:
     taken, value = design.decode_s(arm), _loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm)
     decode = numbers.NOTHING if taken is None else numbers.seconds(taken)
     size = numbers.count(design.cache_bytes(arm) or 0)
-    said = say("quality.pareto_hover", name=arm.name, value=value, bytes=size, decode=decode)
-    return say("quality.on_front", said=said) if is_on_front else said
+    sentence = say("quality.pareto_hover", name=arm.name, value=value, bytes=size, decode=decode)
+    return say("quality.on_front", said=sentence) if is_on_front else sentence

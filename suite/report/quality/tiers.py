@@ -168,7 +168,7 @@ def _pairs_table(family: Family) -> Table:
 
 def _forms_table(family: Family) -> Table:
     against = families.form_contrasts(family)
-    less = column("quality_tiers.third_against", layout.told, kind=Kind.NUMBER)
+    less = column("quality_tiers.third_against", layout.difference_text, kind=Kind.NUMBER)
     return layout.arm_table(
         "quality_tiers.forms_table",
         [arm for arms in family.in_forms for arm in arms],
@@ -304,11 +304,11 @@ def _percents(arm: QualityArm, family: Family) -> list[str]:
 
 def _of_other_forms(arm: QualityArm, family: Family) -> Text:
     """Say what it answers of the rarest where that was asked as often as the rest, or where it was trained longer."""
-    told = []
+    sentences = []
     for other in family.forms_of(arm)[1:]:
         asked, times = asked_of(other), family.times(other) or 0.0
         is_telling = (asked == EVENLY and times == 1) or (asked == design.UNEVENLY and times > 1)
         if is_telling and (mean := other.mean(design.share_of(design.RARELY))) is not None:
             share = numbers.percent(mean)
-            told.append(say("quality_tiers.headline_form", form=family.form_of(other), share=share))
-    return say("quality_tiers.headline_forms", name=arm.name, forms=joined("notes", told)) if told else ""
+            sentences.append(say("quality_tiers.headline_form", form=family.form_of(other), share=share))
+    return say("quality_tiers.headline_forms", name=arm.name, forms=joined("notes", sentences)) if sentences else ""

@@ -1,1 +1,1 @@
-"""Reinforcement learning: what algorithms and recipes reach, what they spend, and what a step holds."""
+"""The chapter on reinforcement learning: what algorithms and recipes reach and spend, and the memory of a step."""

@@ -1,4 +1,4 @@
-"""Whether the attention variant changes what reinforcement learning reaches, and what a completion costs with each."""
+"""The effect of the attention variant on reinforcement learning: the accuracy reached and the cost of a completion."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,7 +8,7 @@ from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ends_of, percent_range, share_interval
-from suite.report.model.labels import ALGORITHM, VARIANT, rank, shown, style_of
+from suite.report.model.labels import ALGORITHM, VARIANT, rank, style_of, variant_label
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import Axis
@@ -42,14 +42,14 @@ def _is_of_variant(name: str) -> bool:
 
 def _named(arms: Sequence[RlArm]) -> list[RlArm]:
     """Name arms by all but their variant, under each name the variant with the widest cache first."""
-    by_variant = sorted(arms, key=lambda arm: (rank(arm.said(VARIANT)), variant_name(arm)))
+    by_variant = sorted(arms, key=lambda arm: (rank(arm.value(VARIANT)), variant_name(arm)))
     return design.named(by_variant, ALGORITHM, is_said=lambda name: not _is_of_variant(name))
 
 
 def variant_name(arm: RlArm) -> str:
     """Return a variant with the sizes that somebody set: GQA (kv_heads=2)."""
     sizes = [f"{name.removeprefix(OF_A_VARIANT)}={size}" for name, size in arm.key if name.startswith(OF_A_VARIANT)]
-    return shown(arm.said(VARIANT)) + (f" ({', '.join(sizes)})" if sizes else "")
+    return variant_label(arm.value(VARIANT)) + (f" ({', '.join(sizes)})" if sizes else "")
 
 
 def _interval(arm: RlArm) -> Estimate | None:
@@ -81,13 +81,13 @@ def _bars(
         points = []
         for arm in own:
             accuracy, cost, interval = arm.mean(design.final) or 0.0, arm.mean(cost_s), _interval(arm)
-            said = {"accuracy": numbers.percent(accuracy), "interval": percent_range(interval)}
-            said["cost"] = numbers.NOTHING if cost is None else numbers.seconds(cost)
-            hover = say("rl_attention.hover", count=len(arm.ended), **said)
+            fields = {"accuracy": numbers.percent(accuracy), "interval": percent_range(interval)}
+            fields["cost"] = numbers.NOTHING if cost is None else numbers.seconds(cost)
+            hover = say("rl_attention.hover", count=len(arm.ended), **fields)
             facets, ends = {ALGORITHM: arm.facets.get(ALGORITHM, "")}, ends_of(interval) if has_intervals else None
             points.append(Point(x=arm.mean(value), y=names.index(arm.name), ends=ends, hover=hover, facets=facets))
         facets = {name: text for name, text in own[0].facets.items() if name != ALGORITHM}
-        colour, place = style_of(VARIANT, own[0].said(VARIANT)).colour, variants.index(variant) - len(variants) / 2
+        colour, place = style_of(VARIANT, own[0].value(VARIANT)).colour, variants.index(variant) - len(variants) / 2
         offset = width * place + width / 10
         traces.append(bars(variant, points, colour=colour, width=0.8 * width, offset=offset, facets=facets))
     return rows(names, traces, xaxis=xaxis, shift_px=BAR_PX * len(variants) / 2 + NAME_PX / 3)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from operator import itemgetter, methodcaller
 from typing import Any
 
 from suite.records import numbers
@@ -12,9 +12,9 @@ from suite.report.blocks import Section, Table, Text, dotted, joined, say, say_o
 from suite.report.model.experiment import grouped, titles_of
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
-from suite.report.model.run import LABEL, case_key, cut, named_in
+from suite.report.model.run import LABEL, case_key, clip_text, named_in
 from suite.report.rl import design
-from suite.report.table import Column, column, table
+from suite.report.table import Column, column, columns_of, table
 
 EXACT = 1e-9
 """Below it a difference is rounding: expectations are enumerated in float64."""
@@ -55,7 +55,7 @@ def _tables(choices: Sequence[Choice], *, is_first: bool, **more: Any) -> list[T
     families = grouped(by_bias.get(True, []), lambda choice: choice[0].partition(" ")[0])
     tables: list[Table] = []
     for family, of_family in families.items():
-        title = say_or(f"rl_conformance.family.{family}", cut(family) or numbers.NOTHING)
+        title = say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING)
         rows = [(span.partition(" ")[2] or family, values) for span, values in of_family]
         # The last of the open ones says how to read them.
         is_last = is_first and len(tables) == len(families) - 1
@@ -66,19 +66,15 @@ def _tables(choices: Sequence[Choice], *, is_first: bool, **more: Any) -> list[T
 
 def _table(title: Text, choices: Sequence[Choice], **more: Any) -> Table:
     columns: list[Column[Choice]] = [
-        column("rl_conformance.choice", lambda choice: cut(choice[0], LONGEST_SPAN)),
+        column("rl_conformance.choice", lambda choice: clip_text(choice[0], LONGEST_SPAN)),
         column("rl_efficiency.in_words", lambda choice: joined("notes", _verdicts(choice[1]))),
     ]
     for metric in dict.fromkeys(metric for _, values in choices for metric in values):
         known = METRICS.get(metric)
         # Short where the page has a word for it, else as the table of metrics names it.
-        head = say_or(f"rl_conformance.metric.{metric}", known.label if known else cut(metric) or numbers.NOTHING)
-        columns.append(column(head, partial(_value, metric), _number))
+        head = say_or(f"rl_conformance.metric.{metric}", known.label if known else clip_text(metric) or numbers.NOTHING)
+        columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number)])
     return table(title, choices, columns, **more)
-
-
-def _value(metric: str, choice: Choice) -> float | None:
-    return choice[1].get(metric)
 
 
 def _number(value: float) -> str:
@@ -87,16 +83,16 @@ def _number(value: float) -> str:
 
 def _verdicts(values: Values) -> list[Text]:
     """Return what is said of the value, of the gradient and of what must be equal, of those that it has."""
-    said: list[Text] = []
+    sentences: list[Text] = []
     if (bias := values.get(VALUE_BIAS)) is not None:
         biased = say("rl_conformance.value_biased", bias=f"{bias:+.3g}")
-        said.append(biased if abs(bias) > EXACT else say("rl_conformance.value"))
+        sentences.append(biased if abs(bias) > EXACT else say("rl_conformance.value"))
     if (bias := values.get(GRADIENT_BIAS)) is not None:
-        said.append(_of_gradient(bias, values.get("gradient_norm_ratio"), values.get("gradient_cosine")))
+        sentences.append(_of_gradient(bias, values.get("gradient_norm_ratio"), values.get("gradient_cosine")))
     if (difference := values.get("largest_difference")) is not None:
         differs = say("rl_conformance.differs", by=f"{difference:.3g}")
-        said.append(say("rl_conformance.equal") if abs(difference) <= EXACT else differs)
-    return said
+        sentences.append(say("rl_conformance.equal") if abs(difference) <= EXACT else differs)
+    return sentences
 
 
 def _of_gradient(bias: float, ratio: float | None, cosine: float | None) -> Text:

@@ -21,7 +21,7 @@ from suite.statistics.paired import SHARE_MARGIN, Comparison, Outcome
 from suite.statistics.scores import probability_of_improvement
 
 BOUNDS = (0.0, 1.0)
-"""Of an accuracy: the answer to a prompt of these tasks cannot be guessed."""
+"""Bounds of an accuracy: the answer to a prompt of these tasks cannot be guessed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +33,7 @@ class Beside:
     arm: RlArm
     quantity: Quantity[RlRun]
     held: float
-    """Where both are compared: the amount of a budget, or a level of accuracy."""
+    """The point of comparison: the amount of a budget, or a level of accuracy."""
     contrast: Contrast[RlRun] | None
     """None where they share no seed, and of the reference itself."""
 
@@ -139,7 +139,7 @@ def reference_of(rows: Sequence[Beside], lead: str) -> tuple[str, Text]:
     return first, "" if reference.name == first else say("rl.reference_is", arm=reference.name)
 
 
-def told(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
+def by_outcome(outcomes: Collection[tuple[Text, Outcome]]) -> Text:
     """Tell names by their outcome; nothing where none of them has pairs enough."""
     if all(outcome is Outcome.FEW for _, outcome in outcomes):
         return ""

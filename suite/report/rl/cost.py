@@ -1,4 +1,4 @@
-"""Where a step's time goes: sampling, scoring and updating, for each thousand completions.
+"""The time of a step: sampling, scoring and updating, for each thousand completions.
 
 Evaluation is named apart: it costs as much as somebody wants to know, and is no part of an algorithm.
 """
@@ -83,7 +83,8 @@ def _figure(experiment: RlExperiment, arms: Sequence[RlArm]) -> Figure:
 
 def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) -> Table:
     clock, least = design.clock_name(experiment), min(map(_cost, timed))
-    wall: Column[RlArm] = column("rl_cost.wall", _wall_s, numbers.seconds)
+    wall_s = partial(cost_s, clock=design.WALL)
+    wall: Column[RlArm] = column("rl_cost.wall", lambda arm: arm.mean(wall_s), numbers.seconds)
     columns: list[Column[RlArm]] = [
         column("rl.arm", lambda arm: arm.name),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
@@ -94,8 +95,8 @@ def _table(experiment: RlExperiment, timed: Sequence[RlArm], *, is_first: bool) 
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(_tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
         *([wall] if design.clock_of(experiment) == design.CPU else []),
-        column("rl_cost.joules", _joules, numbers.joules, only_where_known=True),
-        column("rl_cost.whole", _whole_s, numbers.seconds),
+        column("rl_cost.joules", lambda arm: arm.mean(_joules), numbers.joules, only_where_known=True),
+        column("rl_cost.whole", lambda arm: arm.mean(_whole_s), numbers.seconds),
         column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),
     ]
     machines = {machine_id(run.current) for arm in experiment.arms for run in arm.runs}
@@ -109,18 +110,14 @@ def _range(arm: RlArm) -> str:
     return numbers.seconds_range(min(costs), max(costs))
 
 
-def _wall_s(arm: RlArm) -> float | None:
-    return arm.mean(partial(cost_s, clock=design.WALL))
-
-
 def _tokens_per_s(run: RlRun) -> float | None:
     tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")
     return tokens / seconds if tokens and seconds else None
 
 
-def _joules(arm: RlArm) -> float | None:
-    return arm.mean(lambda run: _per_thousand(run.total("energy_j"), run))
+def _joules(run: RlRun) -> float | None:
+    return _per_thousand(run.total("energy_j"), run)
 
 
-def _whole_s(arm: RlArm) -> float | None:
-    return arm.mean(lambda run: sum(run.seconds(phase) or 0.0 for phase in PHASES))
+def _whole_s(run: RlRun) -> float:
+    return sum(run.seconds(phase) or 0.0 for phase in PHASES)

@@ -38,9 +38,9 @@ def evaluations(
     for step in [step for step in every[0].at if all(step in curve.at for curve in every)]:
         scores = tuple(curve.by_step()[step] for curve in every)
         spent, interval = fmean(curve.by_step(budget)[step] for curve in every), interval_of(scores)
-        said = {"spent": amount(budget, spent), "budget": budget_name(budget), "count": len(scores)}
-        said |= {"accuracy": numbers.percent(fmean(scores)), "interval": percent_range(interval)}
-        hover = say("rl_efficiency.hover", **said)
+        fields = {"spent": amount(budget, spent), "budget": budget_name(budget), "count": len(scores)}
+        fields |= {"accuracy": numbers.percent(fmean(scores)), "interval": percent_range(interval)}
+        hover = say("rl_efficiency.hover", **fields)
         points[step] = Point(x=spent, y=fmean(scores), ends=ends_of(interval), hover=hover)
     return points
 
@@ -114,9 +114,9 @@ def step_lines(
         points = []
         for step, values in by_step(arm, series_of).items():
             value, low, high = fmean(values), min(values), max(values)
-            said = {"value": text(value), "low": text(low), "high": text(high), "count": len(values)}
+            fields = {"value": text(value), "low": text(low), "high": text(high), "count": len(values)}
             ends = (low, high) if has_band and not second and len(values) > 1 else None
-            hover = say("rl_stability.hover", step=numbers.count(step), **said)
+            hover = say("rl_stability.hover", step=numbers.count(step), **fields)
             points.append(Point(x=step, y=value, ends=ends, hover=hover))
         lines += [arm_series(arm, points, arms, second=second)] if points else []
     return lines

@@ -63,7 +63,7 @@ class Curve:
     """Training steps before the evaluation."""
     accuracy: Sequence[float]
     spent: Mapping[str, Sequence[float]]
-    """By budget, or STEPS; a budget that is not known at every evaluation is not there."""
+    """Amounts by budget, or STEPS; a budget that is not known at every evaluation is not there."""
 
     def by_step(self, budget: str = "") -> dict[int, float]:
         """Return the accuracy by step, or what had been spent of a budget."""
@@ -94,7 +94,7 @@ class RlRun(Run):
         """Return CPU seconds on a CPU, which a busy machine stretches less; elsewhere seconds on the wall."""
         return CPU if self.axis("device") == "cpu" else WALL
 
-    def said(self, name: str) -> str:
+    def value(self, name: str) -> str:
         """Return a setting of its key, or its default."""
         return dict(self.key).get(name) or DEFAULTS.get(name, "")
 
@@ -231,7 +231,7 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
     """Return the experiments with algorithms, the ones that show the most arms first. An arm that is alone among
     algorithms and not among recipes is told with those.
     """
-    of_recipes = {_setting(run) for run in training_runs(results) if run.said(RECIPE) != DEFAULTS[RECIPE]}
+    of_recipes = {_setting(run) for run in training_runs(results) if run.value(RECIPE) != DEFAULTS[RECIPE]}
 
     def is_shown(arms: Sequence[RlArm]) -> bool:
         return len(arms) > 1 or arms[0].setting not in of_recipes
@@ -242,7 +242,7 @@ def algorithms(results: Results) -> Sequence[RlExperiment]:
     for experiment in found:
         arms = chosen(experiment)
         # PPO on grouped prompts differs from the others in nothing but the algorithm.
-        ppo = [arm for arm in arms if arm.said(ALGORITHM) == "ppo" and arm.said(SHAPE[1]) != "1"]
+        ppo = [arm for arm in arms if arm.value(ALGORITHM) == "ppo" and arm.value(SHAPE[1]) != "1"]
         made.append(replace(experiment, baseline=next(iter([*ppo, *arms]), None)))
     return most_arms_first(made)
 
@@ -255,7 +255,7 @@ def most_arms_first(found: Iterable[RlExperiment]) -> list[RlExperiment]:
 def by_rl_alone(results: Results) -> list[RlRun]:
     """Return the runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
     runs = training_runs(results)
-    return [run for run in runs if all(run.said(name) == DEFAULTS[name] for name in (RECIPE, REWARD_FROM))]
+    return [run for run in runs if all(run.value(name) == DEFAULTS[name] for name in (RECIPE, REWARD_FROM))]
 
 
 def values_of(results: Results, name: str) -> list[RlExperiment]:
@@ -269,7 +269,7 @@ def values_of(results: Results, name: str) -> list[RlExperiment]:
 
 def default_arm(experiment: RlExperiment, name: str) -> RlArm | None:
     """Return the arm with a setting's default; None where it has no curve."""
-    return next((arm for arm in drawn(experiment) if arm.first.said(name) == DEFAULTS[name]), None)
+    return next((arm for arm in drawn(experiment) if arm.first.value(name) == DEFAULTS[name]), None)
 
 
 def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lambda name: True) -> list[RlArm]:
@@ -278,17 +278,18 @@ def named(arms: Sequence[RlArm], lead: str, is_said: Callable[[str], bool] = lam
     `is_said`: whether names may tell a setting.
     """
     keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
-    told = differing([tuple(key.items()) for key in keys]) - {lead}
+    names = differing([tuple(key.items()) for key in keys]) - {lead}
     made = []
     for arm, key in zip(arms, keys, strict=True):
         look = look_of(arm, lead)
-        made.append((look.place, replace(arm, name=dotted(look.label, *_told(key, told, keys)), style=look.style)))
+        name = dotted(look.label, *_differences(key, names, keys))
+        made.append((look.place, replace(arm, name=name, style=look.style)))
     return [arm for _, arm in sorted(made, key=lambda item: (item[0], str(item[1].name)))]
 
 
 def look_of(arm: RlArm, lead: str) -> Look:
     """Return how an arm is called first and drawn, by the setting that its experiment is about."""
-    value = arm.first.said(lead)
+    value = arm.first.value(lead)
     if lead in (ALGORITHM, RECIPE):
         return looks(lead).get(value) or Look(label=value, style=OTHER, place=len(looks(lead)))
     known = {pair: place for place, pair in enumerate(STYLES)}
@@ -296,14 +297,14 @@ def look_of(arm: RlArm, lead: str) -> Look:
     return Look(label=f"{lead}={value}", style=style, place=place)
 
 
-def _told(key: Mapping[str, str], told: set[str], keys: Sequence[Mapping[str, str]]) -> Iterable[str]:
+def _differences(key: Mapping[str, str], names: set[str], keys: Sequence[Mapping[str, str]]) -> Iterable[str]:
     """Return an arm's shape and settings, of those in which arms differ."""
-    if not told.isdisjoint(SHAPE):
+    if not names.isdisjoint(SHAPE):
         yield " × ".join(key.get(name, "") for name in SHAPE)
     for name, value in key.items():
         # What follows from other settings is said where arms that agree in those differ in it.
         alike = [other for other in keys if all(other.get(of) == key.get(of) for of in FOLLOWS.get(name, ()))]
-        if name in told - set(SHAPE) and len({other.get(name) for other in alike}) > 1:
+        if name in names - set(SHAPE) and len({other.get(name) for other in alike}) > 1:
             # A drawn rate has seventeen digits.
             is_rate = "." in value and number_of(value) is not None
             yield f"{name}={float(value):.3g}" if is_rate else f"{name}={value}"
@@ -339,7 +340,7 @@ def chosen(experiment: RlExperiment) -> list[RlArm]:
     every = drawn(experiment)
     if len(every) <= MOST_LINES:
         return every
-    of_algorithm = grouped(every, lambda arm: arm.said(ALGORITHM))
+    of_algorithm = grouped(every, lambda arm: arm.value(ALGORITHM))
     return [max(arms, key=lambda arm: arm.mean(final) or 0.0) for arms in of_algorithm.values()]
 
 
@@ -396,6 +397,6 @@ def table_of(
     **more: Any,
 ) -> Table:
     """Return a table of an experiment. `title`: its key, or any other text. `arm`: of a row that is none."""
-    said = say(title, title=experiment.title) if isinstance(title, str) else title
+    heading = say(title, title=experiment.title) if isinstance(title, str) else title
     more = {"settings": experiment.settings, **more}
-    return table(said, rows, columns, facets_of=lambda row: arm(row).facets, **more)
+    return table(heading, rows, columns, facets_of=lambda row: arm(row).facets, **more)

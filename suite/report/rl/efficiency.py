@@ -22,7 +22,7 @@ from suite.report.plot.marks import Point
 from suite.report.plot.plots import banded
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, reference_of, tally, told
+from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, by_outcome, reference_of, tally
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.table import Column, column, table, told_once
 from suite.statistics.learning import Arrivals, arrivals, expected_best, to_threshold
@@ -30,11 +30,11 @@ from suite.statistics.scores import bootstrap_profile, iqm, mean, stratified_boo
 
 LEVELS = (0.5, 0.7)
 TRIALS = (1, 2, 4, 8, 16)
-"""Of a tuning sweep, after which the best is told."""
+"""Numbers of a tuning sweep's trials after which the best is told."""
 MOST_FIGURES, MOST_HEADLINES, FEWEST_SEEDS = 6, 2, 2
 
 OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
-"""What differs in its task alone, as one experiment; final accuracies of its arms, a row for each seed of all tasks."""
+"""Experiments that differ in their task alone, as one; final accuracies of its arms, a row a seed of all tasks."""
 
 
 def build(results: Results) -> Section | None:
@@ -91,7 +91,7 @@ def _said(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
     seeds = say("rl.range", low=counts[0], high=counts[-1]) if len(counts) > 1 else str(counts[0])
     parts: list[Text] = [say("rl_efficiency.seeds", arms=len(arms), seeds=seeds)]
     for budget, same in _by_told_budget(rows).items():
-        names = told([(row.arm.name, row.outcome) for row in same])
+        names = by_outcome([(row.arm.name, row.outcome) for row in same])
         if names and not design.is_picked(experiment):
             held, reference = say(f"rl_efficiency.at_equal.{budget}"), same[0].reference.name
             parts.append(say("rl_efficiency.outcome", held=held, reference=reference, told=names))
@@ -108,12 +108,12 @@ def _contrasts(rows: Sequence[Beside]) -> Table:
     experiment, (reference, whole) = rows[0].experiment, reference_of(rows, ALGORITHM)
     return design.table_of(
         experiment,
-        say("rl_efficiency.contests", title=experiment.title, reference=reference),
+        say("rl_efficiency.comparisons", title=experiment.title, reference=reference),
         rows,
         budget_columns(),
         lambda row: row.arm,
         settings=dotted(experiment.settings, whole),
-        note=say("rl_efficiency.contests_note"),
+        note=say("rl_efficiency.comparisons_note"),
         folded=design.is_picked(experiment),
     )
 
@@ -151,13 +151,13 @@ def _tuning(experiment: RlExperiment) -> Table | None:
     """Lay out what the best of so many tuning trials is expected to score, at as many trials for each algorithm; None
     where no algorithm was tried with several settings.
     """
-    tried = [arm for arm in design.drawn(experiment) if arm.said("trial")]
-    trials = grouped(tried, lambda arm: arm.said(ALGORITHM))
+    tried = [arm for arm in design.drawn(experiment) if arm.value("trial")]
+    trials = grouped(tried, lambda arm: arm.value(ALGORITHM))
     most = max(map(len, trials.values()), default=0)
     if most < 2:
         return None
     columns: list[Column[list[RlArm]]] = [
-        column("column.algorithm", lambda arms: label_of(ALGORITHM, arms[0].said(ALGORITHM)), facet="algorithm"),
+        column("column.algorithm", lambda arms: label_of(ALGORITHM, arms[0].value(ALGORITHM)), facet="algorithm"),
         column("rl_efficiency.trials", len, numbers.count),
     ]
     for count in sorted({count for count in (*TRIALS, most) if count <= most}):
@@ -215,8 +215,8 @@ def _profiles(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float6
         profile, points = bootstrap_profile(scores_RT, np.linspace(0, 1, 41)), []
         columns = (profile.thresholds, profile.shares, profile.low, profile.high)
         for threshold, share, low, high in zip(*map(np.ndarray.tolist, columns), strict=True):
-            said = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
-            hover = say("rl_efficiency.profiles_hover", **said)
+            fields = {"share": numbers.percent(share), "threshold": numbers.percent(threshold)}
+            hover = say("rl_efficiency.profiles_hover", **fields)
             points.append(Point(x=threshold, y=share, ends=(low, high), hover=hover))
         lines.append(curves.arm_series(arm, points, experiment.arms))
     xaxis = shares(say("rl_efficiency.threshold"), range=[0, 1])

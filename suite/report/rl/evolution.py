@@ -1,4 +1,4 @@
-"""Whether a policy that is paid for right answers comes to think longer and to correct itself, which nobody pays for.
+"""Longer thinking and self-correction of a policy that is paid for right answers alone.
 
 The base model already does both as often as its corpus does: what training adds is the change, not the habit.
 """
@@ -22,7 +22,7 @@ from suite.report.plot.marks import Point
 from suite.report.plot.plots import banded
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, beside_reference, difference_columns, tally, told
+from suite.report.rl.contrasts import Beside, beside_reference, by_outcome, difference_columns, tally
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column, columns_of, told_once
 from suite.statistics.learning import to_threshold
@@ -37,7 +37,7 @@ SEQUENCE_MEAN = "grpo"
 MOST_FIGURES = 4
 
 Changes = Mapping[str, Mapping[RlArm, Comparison]]
-"""By metric and arm."""
+"""Comparisons by metric and arm."""
 
 
 def build(results: Results) -> Section | None:
@@ -62,7 +62,7 @@ def thinking(results: Results) -> list[RlExperiment]:
     found = []
     for experiment in design.algorithms(results):
         arms = [arm for arm in design.chosen(experiment) if any(held_out(LENGTH, run) for run in arm.ended)]
-        reference = next((arm for arm in arms if arm.said(ALGORITHM) == SEQUENCE_MEAN), next(iter(arms), None))
+        reference = next((arm for arm in arms if arm.value(ALGORITHM) == SEQUENCE_MEAN), next(iter(arms), None))
         found += [replace(experiment, arms=arms, baseline=reference)] if arms else []
     return sorted(found, key=lambda experiment: not corrects(experiment.arms))
 
@@ -140,8 +140,8 @@ def _path(arms: Sequence[RlArm]) -> dict[str, Any]:
         points_of_arm = []
         for step in [step for step in lengths if step in accuracies]:
             length, accuracy = fmean(lengths[step]), fmean(accuracies[step])
-            said = {"step": numbers.count(step), "length": plain(length), "accuracy": numbers.percent(accuracy)}
-            points_of_arm.append(Point(x=accuracy, y=length, hover=say("rl_evolution.path_hover", **said)))
+            fields = {"step": numbers.count(step), "length": plain(length), "accuracy": numbers.percent(accuracy)}
+            points_of_arm.append(Point(x=accuracy, y=length, hover=say("rl_evolution.path_hover", **fields)))
         lines += [curves.arm_series(arm, points_of_arm, arms)] if points_of_arm else []
     length_axis = linear(say("rl_evolution.axis.held_out_length"), rangemode="tozero")
     return banded(lines, xaxis=curves.accuracy_axis(), yaxis=length_axis)
@@ -203,10 +203,10 @@ def _headline(found: Mapping[RlExperiment, Changes]) -> Headline | None:
         length, corrections = (
             [(arm.name, change.outcome) for arm, change in changed[metric].items()] for metric in (LENGTH, CORRECTIONS)
         )
-        if told_length := told(length):
-            said = {"length": told_length, "corrections": told(corrections) or numbers.NOTHING}
+        if by_length := by_outcome(length):
+            fields = {"length": by_length, "corrections": by_outcome(corrections) or numbers.NOTHING}
             counts = tally(outcome for _, outcome in length)
             point = "rl_evolution.point" if counts["higher"] or counts["lower"] else "rl_evolution.point_open"
-            detail = say("rl_evolution.headline", title=experiment.name, **said)
+            detail = say("rl_evolution.headline", title=experiment.name, **fields)
             return Headline(text=say(point, **counts), detail=detail)
     return None

@@ -1,4 +1,4 @@
-"""What a reward is of: the outcome or its steps, the task's key or the vote of a group. Each is compared with the
+"""Sources of a reward: the outcome or its steps, the task's key or the vote of a group. Each is compared with the
 other, with every other setting the same.
 """
 
@@ -11,7 +11,7 @@ from suite.report.evidence import with_rule
 from suite.report.model.results import Results
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, at_equal_budgets, table_of_experiments, tally, told
+from suite.report.rl.contrasts import Beside, at_equal_budgets, by_outcome, table_of_experiments, tally
 from suite.report.rl.design import REWARD_FROM, SUPERVISION, RlExperiment
 
 SETTINGS = (SUPERVISION, REWARD_FROM)
@@ -51,7 +51,7 @@ def _headline(found: Mapping[str, Sequence[Beside]]) -> Headline | None:
     details, texts = [], []
     for name, rows in found.items():
         counted = [row for row in rows if row.quantity.name == design.COMPLETIONS]
-        if names := told([(_named(row, counted), row.outcome) for row in counted]):
+        if names := by_outcome([(_named(row, counted), row.outcome) for row in counted]):
             details.append(say(f"rl_feedback.headline.{name}", told=names))
             texts.append(say(f"rl_feedback.point.{name}", **tally(row.outcome for row in counted)))
     if not texts:

@@ -1,4 +1,4 @@
-"""What a step of reinforcement learning holds: by owner and kind, what GRPO saves of PPO's peak, which GPUs hold it.
+"""Memory of a step of reinforcement learning: by owner and kind, the saving of GRPO over PPO, the GPUs that hold it.
 
 Most of it is projected, for models that no machine at hand can train; what was measured says so in its title and its
 column, and stands over the projection of the same model where there is one.
@@ -27,7 +27,7 @@ from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, decimal_ticks, linear, log, shares, ticked
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import MODELS, PARAMETERS, TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, columns_of, label_column, table
 from suite.theory.published import NEEDS, SAVING, PublishedMemory, published_memory
 
 R = TypeVar("R")
@@ -54,14 +54,14 @@ LINES = [
     Style(colour=colour, dash=dash, marker=marker)
     for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), MARKERS)
 ]
-"""Of the lines of a plot in their order."""
+"""Styles of the lines of a plot, in their order."""
 FRAME_PX, ROW_PX, NAME_SHIFT_PX = 110, 78, 26
 BAR, STRIP, STRIP_DOWN = 0.34, 0.24, 0.31
-"""Of a row: how high the bar and the strip below it are, and how far below the bar's middle the strip's lies."""
+"""Heights of the bar and of the strip below it, and the distance of their middles, in rows."""
 LEAST_SHARE = 0.005
-"""Of the longest bar: smaller parts are drawn as one."""
+"""A share of the longest bar: smaller parts are drawn as one."""
 OVER = (PARAMETERS, "seq_len", "num_generations", "prompts_per_step", "micro_batch", "shards")
-"""What a curve is drawn over: the policy's parameters, or a setting whose values are numbers."""
+"""Axes of a curve: the policy's parameters, or a setting whose values are numbers."""
 COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 GPUS_GB = (24, 40, 80, 141)
 SHARDS, ANY = "shards", "any"
@@ -93,7 +93,7 @@ def build(results: Results) -> Section | None:
 
 
 def _algorithm(arm: MemoryArm) -> str:
-    return labels.label_of(ALGORITHM, arm.said(ALGORITHM))
+    return labels.label_of(ALGORITHM, arm.value(ALGORITHM))
 
 
 def _own(arms: Iterable[MemoryArm]) -> list[Text]:
@@ -112,12 +112,12 @@ def _bars(experiment: MemoryExperiment, found: Sequence[MemoryExperiment]) -> Fi
         views += [View(title=say(f"rl.phase.{phase}"), figure=_stacks(arms, phase)) for phase in phases]
     of_model = differing([other.key for other in found if design.first_of(other).model == first.model])
     rest = written(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
-    said = [say(f"rl_memory.caption.{first.evidence}")]
-    said += [say("rl_memory.also", settings=", ".join(rest))] if rest else []
+    sentences = [say(f"rl_memory.caption.{first.evidence}")]
+    sentences += [say("rl_memory.also", settings=", ".join(rest))] if rest else []
     return Figure(
         title=dotted(experiment.title, say(f"evidence.{first.evidence}")),
         settings=experiment.settings,
-        caption=joined("sentence", [*said, *_own(arms)]),
+        caption=joined("sentence", [*sentences, *_own(arms)]),
         views=views,
         height_px=FRAME_PX + ROW_PX * len(arms) + LEGEND_ROW_PX * -(-len(kinds) // 2),
         wide=True,
@@ -142,9 +142,9 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
     owners = [owner for owner in dict(present) if owner != NOBODY]
     names = []
     for arm, held in drawn.items():
-        said = {"name": arm.name, "peak": numbers.bytes_iec(held.peak)}
+        fields = {"name": arm.name, "peak": numbers.bytes_iec(held.peak)}
         highest = say(f"rl.phase.{arm.first.peak_phase}")
-        names.append(say("rl_memory.row", **said) if phase else say("rl_memory.row_phase", **said, phase=highest))
+        names.append(say("rl_memory.row", **fields) if phase else say("rl_memory.row_phase", **fields, phase=highest))
     return by_row.rows(
         names,
         [*segments, *(_strip(owner, rows) for owner in owners)],
@@ -195,8 +195,8 @@ def _curves(pair: Sequence[Saving]) -> Figure | None:
     arm, baseline, most = pair[0].arm, pair[0].baseline, max(map(len, drawn.values()))
     usual = design.usual_of([saving.arm.setting for saving in pair])
     settings = [f"{name}={usual[name]}" for name, _ in arm.setting if usual.get(name) and name not in TITLED]
-    said = [say("rl_memory.saving_caption", **_fields(pair[0]))]
-    said += [say("rl_memory.usual_is", settings=", ".join(settings))] if settings else []
+    sentences = [say("rl_memory.saving_caption", **_fields(pair[0]))]
+    sentences += [say("rl_memory.usual_is", settings=", ".join(settings))] if settings else []
     views, yaxis = [], shares(say("rl_memory.saving_axis"), rangemode="tozero")
     for over, lines in drawn.items():
         xs = sorted({point.x for line in lines for point in line.points})
@@ -207,7 +207,7 @@ def _curves(pair: Sequence[Saving]) -> Figure | None:
     return Figure(
         title=say("rl_memory.saving", **_fields(pair[0]), evidence=say(f"evidence.{arm.first.evidence}")),
         settings=dotted(*(side.name for side in (arm, baseline) if side.name != _algorithm(side))),
-        caption=joined("sentence", [*said, *_own([baseline])]),
+        caption=joined("sentence", [*sentences, *_own([baseline])]),
         views=views,
         height_px=height_px(most),
         wide=is_wide(most),
@@ -230,13 +230,13 @@ def _lines_over(over: str, found: Sequence[Saving]) -> list[Series]:
     lines = []
     for key, style in zip(kept, LINES, strict=False):
         names = differing(kept) & (odd[key] | models)
-        told = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
+        differences = [value if name in TITLED else f"{name}={value}" for name, value in key if name in names]
         points = []
         for x, saving in sorted(of_rest[key].items()):
             facets = {name: text for name, text in saving.arm.facets.items() if name != ALGORITHM}
             hover = say("rl_memory.saving_hover", **_fields(saving))
             points.append(Point(x=x, y=saving.share, hover=hover, facets=facets))
-        name = ", ".join(told) or say("rl_memory.usual")
+        name = ", ".join(differences) or say("rl_memory.usual")
         lines.append(Series(name=name, points=points, style=style, mode="lines+markers", size=8))
     return lines
 
@@ -277,28 +277,28 @@ def _table(
 
     Its note ends with what all cases agree in, and what an arm alone has, neither of which a row says.
     """
-    arms, told, said = [arm_of(row) for row in rows], {}, [note or say(f"rl_memory.{name}_note")]
+    arms, own_names, sentences = [arm_of(row) for row in rows], {}, [note or say(f"rl_memory.{name}_note")]
     for workload, same in grouped(arms, lambda arm: arm.first.workload).items():
         keys = [arm.setting for arm in same]
-        told[workload] = differing(keys) - {*TITLED, but}
-        alike = written(keys[0], {name for name, _ in keys[0]} - told[workload] - {*TITLED, but})
-        said += [say(f"rl_memory.alike.{workload}", settings=", ".join(alike))] if alike else []
+        own_names[workload] = differing(keys) - {*TITLED, but}
+        alike = written(keys[0], {name for name, _ in keys[0]} - own_names[workload] - {*TITLED, but})
+        sentences += [say(f"rl_memory.alike.{workload}", settings=", ".join(alike))] if alike else []
 
     def settings(arm: MemoryArm) -> str:
-        return ", ".join(written(arm.setting, told[arm.first.workload]))
+        return ", ".join(written(arm.setting, own_names[arm.first.workload]))
 
     of_case = [
         column("column.model", lambda arm: arm.first.model),
         column("column.algorithm", lambda arm: arm.name),
         column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
         *([column("fact.evidence", lambda arm: say(f"evidence.{arm.first.evidence}"))] if has_evidence else []),
-        *([column("column.label", lambda arm: arm.label, facet="label")] if results.several else []),
+        *label_column(results.several),
     ]
     return table(
         say(f"rl_memory.{name}"),
         rows,
         [*columns_of(arm_of, of_case), *columns],
-        note=joined("sentence", [*said, *_own(arms if owners is None else owners)]),
+        note=joined("sentence", [*sentences, *_own(arms if owners is None else owners)]),
         folded=folded,
         facets_of=lambda row: arm_of(row).facets,
     )
@@ -439,11 +439,11 @@ def _ours(
     like = dict(figure.like or {})
     shards = like.pop(SHARDS, 1)
     for arm in projections if figure.like is not None else ():
-        said, peak = arm.first.said, _peak_of_one(shards, arm)
+        settings, peak = arm.first.case_settings, _peak_of_one(shards, arm)
         written_peak = "" if peak is None else numbers.bytes_iec(peak)
         text = _quantity(figure, design.devices_needed(figure.gpu_gb, arm), written_peak, shares.get(arm))
-        if text and all(_is_as(said.get(name, ""), wanted) for name, wanted in like.items()):
-            return text, ", ".join(f"{name}={value}" for name, value in said.items() if value)
+        if text and all(_is_as(settings.get(name, ""), wanted) for name, wanted in like.items()):
+            return text, ", ".join(f"{name}={value}" for name, value in settings.items() if value)
     return "", ""
 
 

@@ -1,4 +1,4 @@
-"""What a step of reinforcement learning holds, and which cases of it stand side by side.
+"""Cases of the memory of a step of reinforcement learning, and which of them are compared.
 
 A case is projected for a geometry, or measured in a run. Arms of one experiment differ in the algorithm and in what it
 sets; a setting that applies to some algorithms only, as a critic's does, tells arms apart and no experiments. An owner
@@ -26,11 +26,11 @@ MODELS = {"rl_memory": "geometry", "rl": "policy"}
 """The workloads, and the axis that names the model of a case."""
 EVIDENCE = "evidence"
 TITLED = {EVIDENCE, LABEL, *MODELS.values()}
-"""What a title or a column of its own says."""
+"""Settings that a title or a column of its own says."""
 FACTORS = (ALGORITHM, "kl_coef")
-"""What an algorithm sets, and in which arms of one experiment may so differ."""
+"""Settings of an algorithm, in which arms of one experiment may differ."""
 UNSAID = (SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
-"""What changes no size: of records that differ in it alone, the one that held most counts."""
+"""Settings that change no size: of records that differ in them alone, the one that held most counts."""
 MOST_PROJECTED, MOST_MEASURED = 3, 2
 """Experiments that are drawn."""
 SLACK = 1 + 1e-9
@@ -54,7 +54,7 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StepMemory(Run):
-    """What one case holds."""
+    """The memory of one case."""
 
     @cached_property
     def phases(self) -> dict[str, Phase]:
@@ -62,9 +62,9 @@ class StepMemory(Run):
         return phases_of(self.record)
 
     @cached_property
-    def said(self) -> dict[str, str]:
+    def case_settings(self) -> dict[str, str]:
         """Return every axis and further setting of its case as its id writes them; empty where it does not apply."""
-        return _said_by(self.record)
+        return _case_settings(self.record)
 
     @property
     def workload(self) -> str:
@@ -76,7 +76,7 @@ class StepMemory(Run):
 
     @property
     def model(self) -> str:
-        return next(filter(None, (self.said.get(name, "") for name in MODELS.values())), "")
+        return next(filter(None, (self.case_settings.get(name, "") for name in MODELS.values())), "")
 
     @property
     def peak_phase(self) -> str:
@@ -152,30 +152,30 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     )
     steps = runs_of(replace(results, records=tracked), design, weight=lambda step, _: step.peak)
     # What tells an arm from others of its algorithm in any experiment is in its name.
-    of_algorithm = grouped(arms_of(steps, design.is_factor), lambda arm: arm.said(ALGORITHM))
+    of_algorithm = grouped(arms_of(steps, design.is_factor), lambda arm: arm.value(ALGORITHM))
     differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in of_algorithm.items()}
 
     def name(arm: MemoryArm) -> Text:
-        algorithm = arm.said(ALGORITHM)
+        algorithm = arm.value(ALGORITHM)
         return dotted(label_of(ALGORITHM, algorithm), *written(arm.key, differ[algorithm]))
 
     def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
-        ordered = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.said(ALGORITHM)), arm.key))
+        ordered = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.value(ALGORITHM)), arm.key))
         return [replace(arm, name=name(arm)) for arm in ordered]
 
     return experiments(steps, design, has_labels=results.several, named=named)
 
 
-def _said_by(record: Record) -> dict[str, str]:
+def _case_settings(record: Record) -> dict[str, str]:
     return {name: text_of(value) for name, value in (*record.case.axes.items(), *sorted(record.case.extras.items()))}
 
 
 def _bound_to_an_algorithm(records: Iterable[Record]) -> set[str]:
     """Return settings that some algorithms always have and others never, so that the two cannot agree in them."""
     given, empty = set[tuple[str, str]](), set[tuple[str, str]]()
-    for said in map(_said_by, records):
-        for name, value in said.items():
-            (given if value else empty).add((said.get(ALGORITHM, ""), name))
+    for settings in map(_case_settings, records):
+        for name, value in settings.items():
+            (given if value else empty).add((settings.get(ALGORITHM, ""), name))
     sometimes = {name for _, name in given & empty}
     return ({name for _, name in given} & {name for _, name in empty}) - sometimes
 
@@ -243,7 +243,7 @@ class Saving:
 
     def at(self, over: str) -> float | None:
         """Return the policy's parameters, or a setting that is a number."""
-        value = self.arm.first.parameters if over == PARAMETERS else number_of(self.arm.said(over))
+        value = self.arm.first.parameters if over == PARAMETERS else number_of(self.arm.value(over))
         return value if value is not None and 0 < value < MOST else None
 
 
@@ -253,9 +253,9 @@ def savings(found: Iterable[MemoryExperiment]) -> list[Saving]:
         Saving(baseline=baseline, arm=arm)
         for experiment in found
         for baseline in experiment.arms
-        if baseline.said(ALGORITHM) == "ppo"
+        if baseline.value(ALGORITHM) == "ppo"
         for arm in experiment.arms
-        if not arm.said(ALGORITHM).startswith("ppo")
+        if not arm.value(ALGORITHM).startswith("ppo")
     ]
 
 
@@ -275,9 +275,9 @@ SAME_SETTINGS = (
 )
 """In what a run and its projection agree, where both say it."""
 OF_A_RUN = {"checkpointing": "false", "reference": "device", "reward_model": "none", "engine": "shared", "shards": "1"}
-"""What a run has that does not say otherwise."""
+"""Settings of a run that does not say otherwise."""
 OTHERWISE = {"micro_batch": "minibatch", "dtype": "precision"}
-"""What holds where a setting is not given: a whole minibatch at once, and a projection's word for its dtype."""
+"""Stand-ins for a setting that is not given: a whole minibatch at once, and a projection's word for its dtype."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -307,7 +307,7 @@ class Check:
     @property
     def tokens(self) -> str:
         """Return those of a prompt and its completion in the projection."""
-        return self.projection.said.get("seq_len", "") if self.projection else ""
+        return self.projection.case_settings.get("seq_len", "") if self.projection else ""
 
 
 def checks(found: Sequence[MemoryExperiment]) -> list[Check]:
@@ -334,5 +334,5 @@ def _is_same(run: StepMemory, projection: StepMemory) -> bool:
 
 def _setting(step: StepMemory, name: str) -> str:
     """Return a setting of the case, or one that its record resolved."""
-    found = step.said.get(name) or text_of(step.record.settings.get(name))
+    found = step.case_settings.get(name) or text_of(step.record.settings.get(name))
     return found or (_setting(step, OTHERWISE[name]) if name in OTHERWISE else "")

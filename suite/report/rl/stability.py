@@ -1,4 +1,4 @@
-"""How steadily the algorithms learn: what collapsed, what drifted, and which runs found a way to be paid for nothing.
+"""Stability of the algorithms: runs that collapsed or drifted, and runs that found a way to be paid for nothing.
 
 An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections.
 """
@@ -51,7 +51,7 @@ def build(results: Results) -> Section | None:
         return None
     runs = [(experiment, arm, run) for experiment in found for arm in experiment.arms for run in arm.runs]
     hacked = [row for row in runs if is_form_alone(row[2])]
-    said = say(
+    sentence = say(
         "rl_stability.said",
         runs=numbers.count(len(runs)),
         failed=numbers.count(sum(not run.is_ok for *_, run in runs)),
@@ -60,7 +60,7 @@ def build(results: Results) -> Section | None:
     )
     return section(
         "rl_stability",
-        explanation=joined("sentence", [say("rl_stability.explanation"), said]),
+        explanation=joined("sentence", [say("rl_stability.explanation"), sentence]),
         figures=[figure for figure in map(_figure, found) if figure.views][:MOST_FIGURES],
         tables=[_hacked(hacked), *told_once(map(_table, found))],
     )
@@ -102,7 +102,7 @@ def _table(experiment: RlExperiment) -> Table:
         # A run without an evaluation may have given a result.
         column("rl_stability.failed", lambda arm: sum(not run.is_ok for run in arm.runs), numbers.count),
         column("rl_stability.collapsed", lambda arm: design.arrived_of(_collapsed(arm), arm), kind=Kind.NUMBER),
-        column("rl_stability.drawdown", _worst_fall, "{:.1f}".format),
+        column("rl_stability.drawdown", lambda arm: max(_falls(arm), default=None), "{:.1f}".format),
     ]
     for metric in MEASURES:
         mean, text = partial(_mean, metric), _text_of(metric)
@@ -111,9 +111,9 @@ def _table(experiment: RlExperiment) -> Table:
     return design.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
 
 
-def _worst_fall(arm: RlArm) -> float | None:
-    """Return the largest fall of any seed, in percentage points."""
-    return max((100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)), default=None)
+def _falls(arm: RlArm) -> list[float]:
+    """Return the largest fall of each seed, in percentage points."""
+    return [100 * worst_drawdown(curve.accuracy) for curve in design.curves_of(arm)]
 
 
 def _mean(metric: str, arm: RlArm) -> float | None:

@@ -1,4 +1,4 @@
-"""What each stage of DeepSeek-R1's training adds, on small models and at equal budgets: recipes side by side.
+"""Gains of each stage of DeepSeek-R1's training, on small models and at equal budgets: recipes side by side.
 
 Every step of every stage trains on as many completions or examples, in as many updates, so recipes stand at equal
 budgets after as many steps. Tasks on which no recipe learns stay: that a stage adds nothing is a result.
@@ -18,14 +18,14 @@ from suite.report.model.experiment import grouped
 from suite.report.model.formats import ends_of, percent_range, points, share_interval, with_range
 from suite.report.model.labels import RECIPE
 from suite.report.model.results import Results
-from suite.report.model.run import MOST, MOST_STEPS, Pairs, cut, mapping
+from suite.report.model.run import MOST, MOST_STEPS, Pairs, clip_text, mapping
 from suite.report.plot import rows as plot_rows
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import linear
 from suite.report.quoted import quoted_tables
 from suite.report.rl import curves, design
-from suite.report.rl.contrasts import Beside, at_equal_budgets, reference_of, table_of_experiments, tally, told
+from suite.report.rl.contrasts import Beside, at_equal_budgets, by_outcome, reference_of, table_of_experiments, tally
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column, columns_of, told_once
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
@@ -39,7 +39,7 @@ SIDES = ("top left", "top right")
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """What one stage of an arm did, over the runs that were evaluated where it begins and where it ends."""
+    """The gain of one stage of an arm, over the runs that were evaluated where it begins and where it ends."""
 
     arm: RlArm
     begins: int
@@ -108,7 +108,7 @@ def recipes(results: Results) -> list[RlExperiment]:
     about = []
     for family in families.values():
         # Runs of R1-Zero that ask something else, which no other recipe was asked, stand elsewhere.
-        asked = {further(run) for run in family if run.said(RECIPE) != design.DEFAULTS[RECIPE]}
+        asked = {further(run) for run in family if run.value(RECIPE) != design.DEFAULTS[RECIPE]}
         about += [run for run in family if further(run) in asked]
     found = design.split(results, about, is_factor, partial(design.named, lead=RECIPE))
     made = []
@@ -130,7 +130,7 @@ def _gains(arm: RlArm) -> list[Gain]:
     staged = [(run, stages) for run in arm.ended if (stages := stages_of(run))]
     stages, gains = staged[0][1] if staged else [], []
     for place, (kind, begins, ends) in enumerate(stages, start=1):
-        same = [(run, run.curve.by_step()) for run, said in staged if said == stages and run.curve]
+        same = [(run, run.curve.by_step()) for run, own in staged if own == stages and run.curve]
         found = {run: accuracy for run, accuracy in same if {begins, ends} <= accuracy.keys()}
         before, after = ([accuracy[step] for accuracy in found.values()] for step in (begins, ends))
         if (added := changes(after, less=before, margin=SHARE_MARGIN)) is None:
@@ -138,9 +138,9 @@ def _gains(arm: RlArm) -> list[Gain]:
         # A kind that another package brought goes by its own name.
         name = say_or(f"rl_stages.kind.{kind}", kind)
         placed = say("rl_stages.of", place=place, of=len(stages), kind=name)
-        told: dict[str, Any] = {"kind": name, "placed": placed, "is_only": len(stages) == 1}
+        fields: dict[str, Any] = {"kind": name, "placed": placed, "is_only": len(stages) == 1}
         spent = _spent(begins, ends, list(found))
-        gains.append(Gain(arm=arm, begins=begins, ends=ends, added=added, spent=spent, **told))
+        gains.append(Gain(arm=arm, begins=begins, ends=ends, added=added, spent=spent, **fields))
     return gains
 
 
@@ -158,15 +158,15 @@ def _spent(begins: int, ends: int, runs: Sequence[RlRun]) -> dict[str, float | N
 
 def stages_of(run: RlRun) -> list[Stage]:
     """Return the stages of a run; none where a record says something else than stages."""
-    said = run.record.provenance.get("stages")
-    if said is None and run.said(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
-        said = [{"kind": "rl", "steps": run.curve.at[-1]}]
+    listed = run.record.provenance.get("stages")
+    if listed is None and run.value(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
+        listed = [{"kind": "rl", "steps": run.curve.at[-1]}]
     stages: list[Stage] = []
-    for stage in said if isinstance(said, list) and len(said) <= MOST_STAGES else ():
+    for stage in listed if isinstance(listed, list) and len(listed) <= MOST_STAGES else ():
         begins, steps = stages[-1][2] if stages else 0, stage.get("steps") if isinstance(stage, Mapping) else None
         if not isinstance(steps, int) or not 0 < steps < MOST_STEPS:
             return []
-        stages.append((cut(stage.get("kind")), begins, begins + steps))
+        stages.append((clip_text(stage.get("kind")), begins, begins + steps))
     return stages
 
 
@@ -258,7 +258,7 @@ def _share(scores: Sequence[float]) -> Text:
 def _contrasts(rows: Sequence[Beside]) -> Table:
     """Lay out, for all tasks, which recipes differ from the reference where both have made as many steps."""
     reference, settings = reference_of(rows, RECIPE)
-    title, note = say("rl_stages.contests", reference=reference), say("rl_stages.contests_note")
+    title, note = say("rl_stages.comparisons", reference=reference), say("rl_stages.comparisons_note")
     return table_of_experiments(title, rows, settings=settings, note=note)
 
 
@@ -266,7 +266,7 @@ def _headline(rows: Sequence[Beside]) -> Headline | None:
     """Tell how recipes end on the task with the most of them, of those that are judged."""
     for experiment, same in grouped(rows, lambda row: row.experiment).items():
         at_steps = [row for row in same if row.quantity.name == STEPS]
-        if names := told([(row.arm.name, row.outcome) for row in at_steps]):
+        if names := by_outcome([(row.arm.name, row.outcome) for row in at_steps]):
             reference, _ = reference_of(at_steps, RECIPE)
             point = say("rl_stages.point", reference=reference, **tally(row.outcome for row in at_steps))
             whole = at_steps[0].reference.name

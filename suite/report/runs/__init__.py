@@ -1,1 +1,1 @@
-"""The runs themselves: what ran, what was drawn and disturbed, what the gate said, where the numbers come from."""
+"""The chapter on the runs themselves: coverage, power, disturbances, the gate's judgements, origin of the numbers."""

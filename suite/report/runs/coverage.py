@@ -1,4 +1,4 @@
-"""What ran, what did not and why: a case that could not run is a row with a reason, never a gap."""
+"""Cases that ran, cases that did not and why: a case that could not run is a row with a reason, never a gap."""
 
 from collections import Counter
 from operator import itemgetter
@@ -22,10 +22,10 @@ def build(results: Results) -> Section | None:
     if not results.records and not results.damaged and not results.unfinished:
         return None
     tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
-    said = [say("coverage.explanation"), say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""]
+    sentences = [say("coverage.explanation"), say("coverage.tracked", count=numbers.count(tracked)) if tracked else ""]
     return section(
         "coverage",
-        explanation=joined("sentence", said),
+        explanation=joined("sentence", sentences),
         tables=[_counts(results), *_refused(results), *_unread(results)],
     )
 

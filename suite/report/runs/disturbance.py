@@ -1,4 +1,4 @@
-"""What disturbed the runs: throttled and pressured samples, stolen time, and others on the same GPU; the worst first.
+"""Disturbances of the runs: throttled and pressured samples, stolen time, and others on the same GPU; the worst first.
 
 Nothing is left out of the numbers for it: a reader has to see which of them to compare with care.
 """
@@ -11,9 +11,9 @@ from typing import Any
 from suite.records import numbers
 from suite.records.telemetry import Mark
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
-from suite.report.model.labels import GREY, PURPLE, SKY, VERMILION, case_facets, shown
+from suite.report.model.labels import GREY, PURPLE, SKY, VERMILION, case_facets, variant_label
 from suite.report.model.results import Results
-from suite.report.model.run import cut, mapping, share
+from suite.report.model.run import clip_text, mapping, share
 from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, drawn_of, rows
 from suite.report.plot.scales import linear
@@ -39,7 +39,7 @@ class Disturbed:
     run: TelemetryRun
     device: str
     shares: Mapping[str, float]
-    """By mark, and of stolen time."""
+    """The share of marked samples by mark, and that of stolen time."""
     others: int
     """Processes of others on the GPU."""
 
@@ -50,8 +50,8 @@ class Disturbed:
     @property
     def reasons(self) -> str:
         """Return NVML's own names of why it held clocks back, the most frequent first."""
-        said = mapping(mapping(self.run.telemetry, "event_reasons_share"), self.device)
-        known = {cut(name): value for name in said if (value := share(said[name]))}
+        shares = mapping(mapping(self.run.telemetry, "event_reasons_share"), self.device)
+        known = {clip_text(name): value for name in shares if (value := share(shares[name]))}
         ranked = sorted(known, key=lambda name: -known[name])[:MOST_REASONS]
         return ", ".join(f"{name} {numbers.percent(known[name])}" for name in ranked)
 
@@ -64,22 +64,22 @@ def build(results: Results) -> Section | None:
         return None
     found = [disturbed for run in runs for disturbed in _disturbed(run)]
     found.sort(key=lambda disturbed: (-disturbed.worst, -disturbed.others))
-    said = [say("disturbance.explanation"), _warning(found, len(runs), samples), _cost(runs)]
+    sentences = [say("disturbance.explanation"), _warning(found, len(runs), samples), _cost(runs)]
     return section(
         "disturbance",
-        explanation=joined("sentence", said),
+        explanation=joined("sentence", sentences),
         figures=[_figure([disturbed for disturbed in found if disturbed.shares])],
         tables=[_table(found, results)],
     )
 
 
-def _count(said: Any, most: int) -> int:
-    return int(said) if isinstance(said, int) and 0 < said < most else 0
+def _count(value: Any, most: int) -> int:
+    return int(value) if isinstance(value, int) and 0 < value < most else 0
 
 
 def _disturbed(run: TelemetryRun) -> list[Disturbed]:
     found = []
-    for device in map(cut, dict.fromkeys([CPU, *run.devices, *(device for device, _ in run.marked)])):
+    for device in map(clip_text, dict.fromkeys([CPU, *run.devices, *(device for device, _ in run.marked)])):
         # What a GPU does that the case did not use says nothing of the case.
         if run.is_used(device) is False:
             continue
@@ -139,7 +139,8 @@ def _bars(drawn: Sequence[Disturbed]) -> dict[str, Any]:
 
 def _row_name(disturbed: Disturbed, *, has_label: bool) -> Text:
     run = disturbed.run
-    return dotted(disturbed.device, shown(run.axis("attention")), run_name(run.record), run.label if has_label else "")
+    variant, label = variant_label(run.axis("attention")), run.label if has_label else ""
+    return dotted(disturbed.device, variant, run_name(run.record), label)
 
 
 def _table(found: Sequence[Disturbed], results: Results) -> Table:

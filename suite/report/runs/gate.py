@@ -1,4 +1,4 @@
-"""What the gate said: the newest judgement below each results folder, whole, and a line for each older one.
+"""Judgements of the gate: the newest below each results folder, whole, and a line for each older one.
 
 A judgement is data from anywhere, like a record: its text is scrubbed and cut here, and escaped where it is shown.
 """
@@ -28,10 +28,9 @@ from suite.gate.output.sentences import values as before_and_after
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
-from suite.report.model.judgements import Judged, newest
 from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
-from suite.report.model.results import Results
-from suite.report.model.run import cut
+from suite.report.model.results import Judged, Results, newest
+from suite.report.model.run import clip_text
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
 from suite.report.plot.rows import drawn_of, rows
@@ -82,7 +81,7 @@ class Shown:
     def names(self) -> Mapping[str, str]:
         """Return what each case is called."""
         names = short_names(verdict.case for verdict in self.judgement.verdicts)
-        return {case: cut(name, LONGEST_NAME) for case, name in names.items()}
+        return {case: clip_text(name, LONGEST_NAME) for case, name in names.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,18 +120,18 @@ def _said(shown: Shown) -> Text:
     compared = say("gate.compared", after=after, before=before, at=at, counts=_counts(judgement) or numbers.NOTHING)
     interrupted = say("gate.interrupted") if judgement.interrupted else ""
     judged_nothing = say("gate.judged_nothing") if judgement.judged_nothing else ""
-    said = joined("sentence", [compared, interrupted, judged_nothing])
-    return say("gate.of", label=shown.label, said=said) if shown.label else said
+    sentence = joined("sentence", [compared, interrupted, judged_nothing])
+    return say("gate.of", label=shown.label, said=sentence) if shown.label else sentence
 
 
 def _counts(judgement: Judgement) -> Text:
     counts = {outcome: judgement.counts[outcome] for outcome in Outcome if judgement.counts[outcome]}
-    told = [(numbers.count(count), say(f"outcome.{outcome}")) for outcome, count in counts.items()]
-    return joined("list", [say("gate.count", count=count, outcome=outcome) for count, outcome in told])
+    counted = [(numbers.count(count), say(f"outcome.{outcome}")) for outcome, count in counts.items()]
+    return joined("list", [say("gate.count", count=count, outcome=outcome) for count, outcome in counted])
 
 
 def _side(side: Side) -> Text:
-    label, commit = cut(side.label), cut(side.commit)[:COMMIT_LENGTH]
+    label, commit = clip_text(side.label), clip_text(side.commit)[:COMMIT_LENGTH]
     is_named = not commit or label.startswith(commit)
     about = joined("list", ["" if is_named else commit, say("gate.uncommitted") if side.dirty else ""])
     return say("gate.side", label=label, about=about) if about else label
@@ -140,7 +139,7 @@ def _side(side: Side) -> Text:
 
 def _date(judged: Judged) -> str:
     """Return when it began, to the minute."""
-    return cut(judged.at)[:DATE_LENGTH].replace("T", " ")
+    return clip_text(judged.at)[:DATE_LENGTH].replace("T", " ")
 
 
 def _figures(shown: Shown) -> list[Figure]:
@@ -179,7 +178,7 @@ def _plausible(value: float | None) -> float | None:
 
 
 def _quantity(verdict: Verdict) -> str:
-    return cut(quantity(verdict), LONGEST_NAME)
+    return clip_text(quantity(verdict), LONGEST_NAME)
 
 
 def _figure(key: str, found: Sequence[Row], shown: Shown) -> Figure:
@@ -240,7 +239,7 @@ def _change(verdict: Verdict) -> Text:
 
 def _facets(verdict: Verdict) -> dict[str, Text]:
     """Return what a verdict is about, as far as its case's id says."""
-    settings = {name: cut(value) for name, value in settings_of(verdict.case).items()}
+    settings = {name: clip_text(value) for name, value in settings_of(verdict.case).items()}
     return case_facets(settings) | name_facets(settings)
 
 
@@ -260,8 +259,8 @@ def _tables(shown: Shown) -> list[Table]:
     every = shown.judgement.worst_first
     same = [verdict for verdict in every if verdict.outcome is Outcome.SAME]
     others = [verdict for verdict in every if verdict.outcome is not Outcome.SAME]
-    warnings = [cut(warning, LONGEST_REASON) for warning in shown.judgement.warnings]
-    differing = [[cut(text, LONGEST_REASON) for text in row] for row in differences(shown.judgement)]
+    warnings = [clip_text(warning, LONGEST_REASON) for warning in shown.judgement.warnings]
+    differing = [[clip_text(text, LONGEST_REASON) for text in row] for row in differences(shown.judgement)]
     titles = ("column.fact", "gate.before", "gate.after")
     return [
         _verdicts("gate.table", others, shown),
@@ -279,8 +278,8 @@ def _table(key: str, found: Iterable[R], columns: Iterable[Column[R]], shown: Sh
 
 def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bool = False) -> Table:
     """Lay verdicts out; the note says what all cases share, and how they were judged, as far as it is known."""
-    settings = cut(shared_settings(verdict.case for verdict in shown.judgement.verdicts), LONGEST_REASON)
-    known = joined("list", map(cut, facts(shown.judgement)))
+    settings = clip_text(shared_settings(verdict.case for verdict in shown.judgement.verdicts), LONGEST_REASON)
+    known = joined("list", map(clip_text, facts(shown.judgement)))
     shared = say("gate.shared", settings=settings) if settings else ""
     judged_with = say("gate.judged_with", facts=known) if known else ""
     return _table(
@@ -304,7 +303,7 @@ def _verdicts(key: str, verdicts: Sequence[Verdict], shown: Shown, *, folded: bo
 
 
 def _reason(verdict: Verdict) -> Text:
-    return joined("notes", [cut(text, LONGEST_REASON) for text in (verdict.reason, *verdict.notes)])
+    return joined("notes", [clip_text(text, LONGEST_REASON) for text in (verdict.reason, *verdict.notes)])
 
 
 def _earlier(earlier: Sequence[Judged]) -> Table:

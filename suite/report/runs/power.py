@@ -1,4 +1,4 @@
-"""What a run drew: power over time with its phases, the joules it took, and by name what could not be read."""
+"""Power of a run over time with its phases, the joules it took, and the sources that could not be read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from suite.records.telemetry import Mark, Sample
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, say_or, section
 from suite.report.model import labels
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import VARIANT, Style, case_facets, rank, record_facets, shown
+from suite.report.model.labels import VARIANT, Style, case_facets, rank, record_facets, variant_label
 from suite.report.model.results import Results
-from suite.report.model.run import cut, mapping
+from suite.report.model.run import clip_text, mapping
 from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, layout, plot, stretch
 from suite.report.plot.scales import linear
@@ -26,7 +26,7 @@ MEASURED = "measured"
 MOST_FIGURES, HEIGHT_PX = 4, 400
 LONGEST_WHY, MOST_WAYS = 200, 24
 MOST_POINTS = 600
-"""Of a longer series, of neighbours the lowest and the highest are drawn: no peak is lost."""
+"""In a longer series the lowest and the highest of neighbours are drawn: no peak is lost."""
 MOST_PHASES = 40
 PHASE_COLOURS = {
     "prepare": labels.SKY,
@@ -78,9 +78,10 @@ def _is_of_case(run: TelemetryRun, device: str) -> bool:
 def _figure(key: tuple[str, Text], drawn: Sequence[Drawn], results: Results) -> Figure:
     """Draw the longest run of each variant."""
     label, device = key
-    ordered = sorted(drawn, key=lambda one: (one[0].elapsed_s, started_at(one[0].record)))
+    ordered = sorted(drawn, key=lambda pair: (pair[0].elapsed_s, started_at(pair[0].record)))
     longest = {run.axis(VARIANT): (run, power) for run, power in ordered}
-    views = [View(title=shown(variant), figure=_plot(*longest[variant])) for variant in sorted(longest, key=rank)]
+    figures = {variant: _plot(*longest[variant]) for variant in sorted(longest, key=rank)}
+    views = [View(title=variant_label(variant), figure=figure) for variant, figure in figures.items()]
     caption = [
         say("power.caption"),
         say("power.longest") if len(drawn) > len(longest) else "",
@@ -175,7 +176,7 @@ def _table(powers: Sequence[Drawn], results: Results) -> Table:
             column("power.mean", lambda drawn: drawn[1].mean_w, numbers.watts),
             column("power.peak", lambda drawn: drawn[1].peak_w, numbers.watts),
             column("power.joules", lambda drawn: drawn[1].joules, numbers.joules),
-            column("power.watched", lambda drawn: drawn[1].elapsed_s, numbers.seconds),
+            column("power.sampled", lambda drawn: drawn[1].elapsed_s, numbers.seconds),
             column("power.share", lambda drawn: drawn[1].marked_share, numbers.percent),
             column("power.from", lambda drawn: _from(*drawn)),
             *columns_of(lambda drawn: drawn[0], [SETTINGS]),
@@ -187,8 +188,8 @@ def _table(powers: Sequence[Drawn], results: Results) -> Table:
 
 def _from(run: TelemetryRun, power: Power) -> Text:
     """Say what the watts come from; of an average over how long, as far as it is known."""
-    said = cut(mapping(run.devices, power.device).get("power_usage_is"))
-    over = f"({said.removeprefix('average ')})" if said and power.quantity == AVERAGE_POWER else ""
+    averaged = clip_text(mapping(run.devices, power.device).get("power_usage_is"))
+    over = f"({averaged.removeprefix('average ')})" if averaged and power.quantity == AVERAGE_POWER else ""
     return joined(" ", [say(f"power.quantity.{power.quantity}"), over])
 
 
@@ -212,23 +213,23 @@ def _failures(run: TelemetryRun) -> Iterable[tuple[Text, Text, Text]]:
     """Name what failed, the state, and the record's own reason."""
     if run.is_unreadable:
         yield say("power.series"), say("power.unreadable"), ""
-    if failure := cut(run.telemetry.get("failure"), LONGEST_WHY):
+    if failure := clip_text(run.telemetry.get("failure"), LONGEST_WHY):
         yield say("power.sampling"), say("power.stopped"), failure
     for source in SOURCES:
         yield from _failure(say(f"power.source.{source}"), mapping(mapping(run.telemetry, "sources"), source))
-    for device, said in run.devices.items():
-        name = run.device_name(cut(device))
-        yield from _failure(name, said)
-        for quantity, state in mapping(said, "missing").items():
+    for device, answer in run.devices.items():
+        name = run.device_name(clip_text(device))
+        yield from _failure(name, answer)
+        for quantity, state in mapping(answer, "missing").items():
             if quantity in (POWER, AVERAGE_POWER):
                 yield from _failure(dotted(name, say(f"power.quantity.{quantity}")), {"state": state})
     yield from _failure(say("power.of_step"), run.record.provenance.get("energy"))
 
 
-def _failure(what: Text, said: Any) -> Iterable[tuple[Text, Text, Text]]:
-    if isinstance(said, Mapping):
+def _failure(what: Text, answer: Any) -> Iterable[tuple[Text, Text, Text]]:
+    if isinstance(answer, Mapping):
         # A driver's own error stands behind the state: `failed: Unknown Error`.
-        state, _, error = cut(said.get("state"), LONGEST_WHY).partition(": ")
+        state, _, error = clip_text(answer.get("state"), LONGEST_WHY).partition(": ")
         if state and state != MEASURED:
-            reason = cut(said.get("why"), LONGEST_WHY) or error
+            reason = clip_text(answer.get("why"), LONGEST_WHY) or error
             yield what, say_or(f"state.{state}", state), reason if reason != state else ""

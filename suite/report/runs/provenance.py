@@ -1,4 +1,4 @@
-"""Where the numbers come from: machine, versions, code, clock and what the runs themselves warned of."""
+"""Origin of the numbers: machine, versions, code, clock and the warnings of the runs themselves."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,7 +32,9 @@ def build(results: Results) -> Section | None:
 
 
 def _facts(results: Results) -> Table:
-    by_label = {label: [one.record for one in results.records if one.label == label] for label in results.labels}
+    by_label = {
+        label: [current.record for current in results.records if current.label == label] for label in results.labels
+    }
     facts: dict[str, Callable[[Record], Any]] = {
         **{name: partial(_environment_fact, name) for name in (*OF_MACHINE, *OF_SOFTWARE)},
         "suite_version": lambda record: record.provenance.get("suite_version"),
@@ -104,8 +106,8 @@ def _written(value: Any) -> Text:
 
 
 def _warnings(results: Results) -> Table:
-    said = [(current.label, warning) for current in results.records for warning in warnings_of(current.record)]
-    alike = grouped(said, lambda item: (item[0], NUMBER.sub("", item[1])))
+    warnings = [(current.label, warning) for current in results.records for warning in warnings_of(current.record)]
+    alike = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
     return table(
         say("provenance.warnings"),
         sorted(alike.values(), key=lambda same: -len(same)),

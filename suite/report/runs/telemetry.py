@@ -1,4 +1,4 @@
-"""What telemetry says of each run, read once for all sections: its series, and what its provenance says of it.
+"""Telemetry of each run, read once for all sections: its series, and what its provenance says of it.
 
 Old records have none, and a foreign one may say anything: what is of another type, or no number that a device could
 give, is left out here.
@@ -17,10 +17,10 @@ from suite.records import numbers
 from suite.records.record import CorruptRecordError, Record
 from suite.records.telemetry import Sample, read_series, telemetry_of
 from suite.report.blocks import Kind, Text, dotted, say
-from suite.report.model.labels import ALGORITHM, VARIANT, label_of, phase_name, rank, shown
+from suite.report.model.labels import ALGORITHM, VARIANT, label_of, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import Run, axis, cut, extras, mapping, share, tokens_of
-from suite.report.table import Column, column
+from suite.report.model.run import Run, axis, clip_text, extras, mapping, share, tokens_of
+from suite.report.table import Column, column, label_column
 
 POWER, AVERAGE_POWER, ENERGY, STEAL = "power_instant_w", "power_average_w", "energy_j", "steal_share"
 MOST_W, MOST_S, MOST_J = 1e6, 1e9, 1e15
@@ -71,7 +71,7 @@ class Power:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TelemetryRun(Run):
-    """A run that was watched, or says why not."""
+    """A run with telemetry, or with the reason why it has none."""
 
     powers: Sequence[Power]
     phases: Sequence[tuple[str, float, float]]
@@ -79,7 +79,7 @@ class TelemetryRun(Run):
     marked: Mapping[tuple[str, str], float]
     """Share of a device's samples that carry a mark, by device and mark."""
     moments: int
-    """Times at which the most watched device was sampled."""
+    """Times at which the device with the most samples was sampled."""
     steal_share: float | None
     """Mean of the samples: time that the host gave to others."""
     is_unreadable: bool
@@ -104,18 +104,18 @@ class TelemetryRun(Run):
 
     def device_name(self, device: str) -> Text:
         """Return a device with its own name, where the record has it: gpu0 · NVIDIA H100."""
-        cpu = cut(self.record.environment.get("cpu")) if device == CPU else ""
-        return dotted(device, cut(mapping(self.devices, device).get("name")) or cpu)
+        cpu = clip_text(self.record.environment.get("cpu")) if device == CPU else ""
+        return dotted(device, clip_text(mapping(self.devices, device).get("name")) or cpu)
 
 
 def run_columns(results: Results) -> list[Column[TelemetryRun]]:
     """Return the columns that say which run a row is about."""
     return [
         column("column.geometry", lambda run: run.axis("geometry")),
-        column("column.variant", lambda run: shown(run.axis(VARIANT)), facet="variant"),
+        column("column.variant", lambda run: variant_label(run.axis(VARIANT)), facet="variant"),
         column("column.phase", lambda run: phase_name(run.axis("phase"))),
         column("latency.context", lambda run: tokens_of(run.record), numbers.count),
-        *([column("column.label", lambda run: run.label, facet="label")] if results.several else []),
+        *label_column(results.several),
     ]
 
 
@@ -162,7 +162,7 @@ def run_order(run: TelemetryRun) -> tuple[object, ...]:
 def _with_plain_names(samples: Sequence[Sample]) -> list[Sample]:
     """Return samples with names that may be shown; nearly always the very samples."""
     named = {name or "" for sample in samples for name in (sample.phase, sample.device, sample.mark)}
-    plain = {name: cut(name) for name in named}
+    plain = {name: clip_text(name) for name in named}
     if all(name == text for name, text in plain.items()):
         return list(samples)
     kept = []
@@ -178,8 +178,8 @@ def _read(current: CurrentRecord, samples: list[Sample], is_unreadable: bool) ->
     for sample in samples:
         series[sample.device][sample.quantity].append(sample)
     # A device's own, since sources are asked one after the other.
-    moments = {device: len({one.time_s for of in by.values() for one in of}) for device, by in series.items()}
-    steal = [value for one in series[CPU][STEAL] if (value := share(one.value)) is not None]
+    moments = {device: len({sample.time_s for of in by.values() for sample in of}) for device, by in series.items()}
+    steal = [value for sample in series[CPU][STEAL] if (value := share(sample.value)) is not None]
     return TelemetryRun(
         current=current,
         marked=_marked(current.record, samples, moments),
@@ -217,8 +217,10 @@ def _phases(samples: Sequence[Sample]) -> list[tuple[str, float, float]]:
 def _marked(record: Record, samples: Sequence[Sample], moments: Mapping[str, int]) -> dict[tuple[str, str], float]:
     """Return the marked shares as the record says them; where it says none, of its samples."""
     by_device = mapping(telemetry_of(record), "marked_share")
-    said = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
-    if shares := {(cut(device), cut(mark)): found for device, mark, value in said if (found := share(value))}:
+    noted = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
+    if shares := {
+        (clip_text(device), clip_text(mark)): found for device, mark, value in noted if (found := share(value))
+    }:
         return shares
     marked: dict[tuple[str, str], set[float]] = defaultdict(set)
     for sample in samples:

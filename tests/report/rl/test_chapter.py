@@ -8,7 +8,7 @@ import pytest
 
 from suite.configuration.files import languages
 from suite.records.record import Reading
-from suite.report.command import say_sections
+from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
 from suite.report.rl import attention, conformance, cost, efficiency, evolution, feedback, stability, stages
 from tests.records.factory import build
@@ -31,7 +31,7 @@ def accepted(sections):
 
 
 def by_id(results):
-    return {section.id: section for section in say_sections(results, EN)}
+    return {section.id: section for section in render_sections(results, EN)}
 
 
 def test_without_such_records_there_are_no_such_sections(tmp_path):

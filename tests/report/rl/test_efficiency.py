@@ -42,7 +42,7 @@ def test_where_the_interval_holds_zero_arms_are_not_told_apart(tmp_path):
     assert section.headlines[0].text == "Arms that beat PPO, of 1: 0 at equal completions, 0 at equal CPU seconds"
 
 
-def test_headlines_tell_of_the_two_experiments_with_the_most_arms(tmp_path):
+def test_headlines_tell_of_the_two_largest_experiments(tmp_path):
     asked = {"add": ("ppo", "grpo"), "copy": ("ppo", "grpo"), "sort": ("ppo", "grpo", "rloo")}
     records = [
         run([0.1, 0.2, 0.5], algorithm=algorithm, seed=seed, task=task)

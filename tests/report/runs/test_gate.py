@@ -35,7 +35,7 @@ def test_without_a_judgement_there_is_no_section(tmp_path):
     assert section_of(tmp_path) is None
 
 
-def test_a_judgement_is_said_in_a_sentence_with_its_date_and_counts(tmp_path):
+def test_a_judgement_is_a_sentence_with_its_date_and_counts(tmp_path):
     explanation = section_of(tmp_path, judgement(timing(Outcome.SLOWER, 1.05), timing())).explanation
     assert explanation.endswith(
         "Newest: working tree (89abcde, with uncommitted changes) against main (0123456), 2026-03-01 10:00: "
@@ -51,7 +51,7 @@ def test_what_was_cut_short_or_judged_nothing_says_so(tmp_path, judged, words):
     assert words in section_of(tmp_path, judged).explanation
 
 
-def test_each_timing_is_drawn_with_its_interval_and_what_is_allowed(tmp_path):
+def test_each_timing_is_drawn_with_its_interval_and_allowance(tmp_path):
     figure, _ = section_of(tmp_path, mixed()).figures
     traces = traces_of(figure)
     assert list(traces) == ["allowed", "slower", "inconclusive", "accepted", "faster", "same"]
@@ -72,7 +72,7 @@ def test_outcomes_differ_by_colour_and_by_symbol(tmp_path):
     assert len({marker["symbol"] for marker in markers}) == len(Outcome)
 
 
-def test_exact_quantities_are_drawn_apart_and_only_where_they_changed(tmp_path):
+def test_exact_quantities_are_drawn_apart_where_they_changed(tmp_path):
     unchanged = exact(Outcome.SAME, after=24576, case=case_id(seq_len=4096))
     (figure,) = section_of(tmp_path, judgement(exact(), unchanged)).figures
     assert figure.title == "Exact quantities that changed"
@@ -92,7 +92,7 @@ def test_the_axis_holds_every_end_and_has_a_handful_of_ticks(tmp_path, width):
     assert len(set(axis["ticktext"])) == len(axis["tickvals"])
 
 
-def test_the_table_has_the_worst_first_and_what_is_the_same_folded(tmp_path):
+def test_the_table_has_the_worst_first_and_the_same_folded(tmp_path):
     table, same, *_ = section_of(tmp_path, mixed()).tables
     rows = rows_of(table)
     assert (len(rows), table.folded) == (9, False)
@@ -176,7 +176,7 @@ def test_a_ratio_that_no_axis_bears_is_in_the_table_alone(tmp_path, ratio):
     assert len(section.tables[0].rows) == 1
 
 
-def test_an_impossible_interval_is_drawn_as_far_as_it_makes_sense(tmp_path):
+def test_an_impossible_interval_is_drawn_as_far_as_is_sensible(tmp_path):
     verdicts = [timing(case="a=1", low=-1.0, high=1e300), timing(case="a=2", low=1.2, high=1.3)]
     (figure,) = section_of(tmp_path, judgement(*verdicts)).figures
     bars = traces_of(figure)["same"]["error_x"]

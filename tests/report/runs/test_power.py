@@ -70,7 +70,7 @@ def test_a_counter_that_ran_backwards_gives_no_joules(tmp_path):
     assert row["Energy"] == "–"
 
 
-def test_the_figure_has_the_phases_the_joules_and_the_marked_samples(tmp_path):
+def test_the_figure_has_phases_joules_and_marked_samples(tmp_path):
     marked = {0: "throttled", 1: "throttled"}
     series = samples("gpu0", "power_instant_w", [100.0] * 5, phase="prepare")
     series += samples("gpu0", "power_instant_w", [300.0] * 5, start_s=0.5, marks=marked)
