@@ -1,13 +1,12 @@
 """Which machine took the reference records: the table in their README is recomputed from the records themselves."""
 
-import json
 import os
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 
-REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
+from tests.records.factory import REFERENCE, committed
+
 README = REFERENCE / "cpu" / "README.md"
 HEAD = ["| folder | records | CPU | machine | at commit | begun |", "|---|---|---|---|---|---|"]
 
@@ -17,10 +16,9 @@ pytestmark = pytest.mark.skipif(not README.exists(), reason="the records are a p
 def table():
     """Return the lines of the table: a row for each folder of records and machine."""
     found = defaultdict(list)
-    for path in REFERENCE.glob("**/record.json"):
-        record = json.loads(path.read_bytes())
+    for run, record in committed():
         environment, provenance = record["environment"], record["provenance"]
-        folder = os.path.relpath(path.parents[1], REFERENCE / "cpu").replace(os.sep, "/") + "/"
+        folder = os.path.relpath(run.parent, REFERENCE / "cpu").replace(os.sep, "/") + "/"
         found[folder, environment["cpu"], environment["machine_id"]].append(provenance)
     return [*HEAD, *(row(*where, provenances) for where, provenances in sorted(found.items()))]
 

@@ -195,7 +195,9 @@ def application() -> typer.Typer:
 
 
 def _results() -> typer.Typer:
-    app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="The store: list, show, verify or merge runs.")
+    app = typer.Typer(
+        rich_markup_mode=None, no_args_is_help=True, help="The store: list, show, verify, merge or pack runs."
+    )
 
     @app.command("list", help="A line for each run; damaged and unfinished ones are named.")
     def list_(
@@ -242,6 +244,18 @@ def _results() -> typer.Typer:
             from suite.commands.results import merge as merge_runs
 
             return merge_runs(sources, into)
+
+        finish(command)
+
+    @app.command(help="Pack the runs of each folder into one file there, which is read as they are.")
+    def pack(
+        folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
+        remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.results import pack as pack_runs
+
+            return pack_runs(folders, remove=remove)
 
         finish(command)
 

@@ -1,6 +1,5 @@
 """`suite compare`: two runs, two folders or the arms of a setting, compared by the one rule of evidence."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
@@ -16,7 +15,7 @@ from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import CorruptRecordError
-from suite.records.store import RECORD, StoredRecord, read_contents, read_record
+from suite.records.store import StoredRecord, has_record, read_contents, read_record
 
 DONE, BROKEN = 0, 4
 
@@ -33,7 +32,7 @@ def compare(
         raise ValueError(
             f"compare takes two runs or two folders, or with --by one folder or two; got {len(names)} names"
         )
-    are_folders = [Path(name).is_dir() and not os.path.lexists(Path(name) / RECORD) for name in names]
+    are_folders = [Path(name).is_dir() and not has_record(Path(name)) for name in names]
     if by is None and against is not None:
         raise ValueError(f"--against needs --by with the setting that it is a value of; got {against!r} alone")
     if by is None and len(names) < 2:

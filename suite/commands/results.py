@@ -15,14 +15,15 @@ from suite.console.summary import stored_json, summary_of
 from suite.console.table import Column, fits, has_colour, table_lines, terminal_width
 from suite.console.values import Value
 from suite.records import numbers
-from suite.records.archive import unpacked
+from suite.records.archive import unpacked, write_pack
 from suite.records.case import Case, telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.environment import machine_id
+from suite.records.pack import PACK
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.privacy import scrubbed
-from suite.records.record import TELEMETRY, CorruptRecordError, Status
+from suite.records.record import FILES, TELEMETRY, CorruptRecordError, Status
 from suite.records.store import (
     PRIVATE_PARTS,
     RECORD,
@@ -31,6 +32,8 @@ from suite.records.store import (
     StoredRecord,
     digest_of,
     each_run,
+    has_record,
+    read_blocks,
     read_contents,
     read_record,
     write_whole,
@@ -40,7 +43,6 @@ from suite.records.temporary import remove_abandoned, temporary_folder
 from suite.records.walk import Damage
 
 DONE, BROKEN = 0, 4
-BLOCK_BYTES = 1 << 20
 SHORTEST_KEY, LONGEST_CELL = 4, 200
 DAMAGED, UNFINISHED = "damaged", "unfinished"
 
@@ -72,7 +74,7 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
 
     Raises ValueError where there is no such run, or more than one, and CorruptRecordError for a damaged one.
     """
-    return Path(name) if os.path.lexists(Path(name) / RECORD) else _only(name, _read(folders))
+    return Path(name) if has_record(Path(name)) else _only(name, _read(folders))
 
 
 def show(name: str, folders: Sequence[Path]) -> int:
@@ -150,15 +152,54 @@ def merge(sources: Sequence[Path], into: Path) -> int:
             return _merged(folders, torn, into)
 
 
+def pack(folders: Sequence[Path], *, remove: bool) -> int:
+    """Pack the runs that lie directly below one folder, for each such folder, into a file there that is read as they
+    are. Returns 4 where a run is damaged, and packs nothing then, else 0.
+
+    `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
+    is not there.
+    """
+    runs: dict[Path, list[Path]] = {}
+    faults = 0
+    for found in each_run(_checked(folders)):
+        if isinstance(found, Path):
+            say(one_line(f"{found}: unfinished, stays as it is"))
+            continue
+        reasons = [found.reason] if isinstance(found, Damage) else list(_faults_of_files(found))
+        faults += len(reasons)
+        for reason in reasons:
+            complain(f"{found.folder}: {reason}")
+        if not found.folder.is_dir():  # it is packed already
+            continue
+        parts = [part for part in found.folder.rglob("*") if part.is_symlink() or not part.is_dir()]
+        if others := sorted({part.relative_to(found.folder).as_posix() for part in parts} - {RECORD, *FILES}):
+            say(one_line(f"{found.folder}: stays as it is, since it holds {', '.join(others)}"))
+        else:
+            runs.setdefault(found.folder.parent, []).append(found.folder)
+    if faults:
+        complain(f"suite results: nothing was packed; {faults} faults")
+        return BROKEN
+    for folder, of_folder in runs.items():
+        try:
+            nbytes = write_pack(folder, of_folder)
+        except CorruptRecordError as error:
+            complain(f"suite results: {folder} was not packed: {error}")
+            return BROKEN
+        for run in of_folder if remove else ():
+            shutil.rmtree(run)
+        say(one_line(f"{folder / PACK}: {len(of_folder)} runs, {numbers.bytes_iec(nbytes)}{', removed' * remove}"))
+    return DONE
+
+
 def _merged(folders: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
-    """`folders`: by the folder that is read, the source that it stands for."""
+    """Copy the whole runs. `folders`: by the folder that is read, the source that it stands for."""
 
     def shown(folder: Path) -> Path:
         of = next((read for read in folders if folder.is_relative_to(read)), None)
         return folder if of is None else folders[of] / folder.relative_to(of)
 
     copied, known, damaged = 0, 0, bool(torn)
-    there = {digest_of(one.folder / RECORD) for one in _whole([into])}
+    there = {digest_of(run.folder / RECORD) for run in _whole([into])}
     for found in chain(torn, each_run(folders)):
         if isinstance(found, Path):
             complain(f"left out, unfinished: {shown(found)}")
@@ -250,11 +291,12 @@ def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:
 
 
 def _only(name: str, contents: Contents) -> Path:
-    """Raises CorruptRecordError where it is damaged, and ValueError where there is no such run or more than one."""
+    """Return the one run's folder. Raises CorruptRecordError where it is damaged, and ValueError where there is no such
+    run or more than one."""
     found = [
-        one.folder
-        for one in contents.stored
-        if one.folder.name == name or (len(name) >= SHORTEST_KEY and one.record.run_key.startswith(name))
+        run.folder
+        for run in contents.stored
+        if run.folder.name == name or (len(name) >= SHORTEST_KEY and run.record.run_key.startswith(name))
     ]
     if len(found) == 1:
         return found[0]
@@ -270,12 +312,12 @@ def _may_be_named(folder: Path, name: str) -> bool:
     return folder.name == name or (len(name) >= SHORTEST_KEY and folder.name.startswith(name))
 
 
-def _faults(one: StoredRecord) -> Iterable[str]:
+def _faults(run: StoredRecord) -> Iterable[str]:
     """Yield the faults of a record that can be read."""
-    record, folder = one.record, one.folder
+    record, folder = run.record, run.folder
     if not folder.name.startswith(record.run_key[:NAME_LENGTH]):
         yield f"the folder's name is not how its run key begins, {record.run_key[:NAME_LENGTH]}"
-    yield from _faults_of_files(one)
+    yield from _faults_of_files(run)
     is_ours = record.environment.get("machine_id") == machine_id()
     parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
     parts["case"] = {**record.case.axes, **record.case.extras}
@@ -288,27 +330,26 @@ def _faults(one: StoredRecord) -> Iterable[str]:
         yield f"started_at is no time between {FIRST_YEAR} and now, so that any other run counts as newer"
 
 
-def _faults_of_files(one: StoredRecord) -> Iterable[str]:
+def _faults_of_files(run: StoredRecord) -> Iterable[str]:
     """Yield the faults of files beside the samples, which reading has compared already."""
-    for name, digest in one.record.files.items():
+    for name, digest in run.record.files.items():
         try:
             if name == TELEMETRY:
-                check_series(one.record, one.folder)
-            elif name != SAMPLES and digest_of(one.folder / name) != digest:
+                check_series(run.record, run.folder)
+            elif name != SAMPLES and digest_of(run.folder / name) != digest:
                 yield f"{name} is not the file that {RECORD} was written with"
         except CorruptRecordError as error:
             yield str(error)
 
 
-def _copy(one: StoredRecord, into: Path) -> None:
-    """Into a folder that is new, so that nothing is overwritten; the record last: it is the commit point. What cannot
-    be copied whole leaves nothing."""
-    with claim_new_folder(into, one.record.run_key) as claim:
+def _copy(run: StoredRecord, into: Path) -> None:
+    """Copy a run into a folder that is new, so that nothing is overwritten; the record last: it is the commit point.
+    What cannot be copied whole leaves nothing."""
+    with claim_new_folder(into, run.record.run_key) as claim:
         try:
-            for name in (*dict.fromkeys((SAMPLES, *one.record.files)), RECORD):
+            for name in (*dict.fromkeys((SAMPLES, *run.record.files)), RECORD):
                 (claim.folder / name).parent.mkdir(exist_ok=True)
-                with (one.folder / name).open("rb") as file:
-                    write_whole(claim.folder / name, iter(lambda: file.read(BLOCK_BYTES), b""))
+                write_whole(claim.folder / name, read_blocks(run.folder / name))
         except BaseException:
             shutil.rmtree(claim.folder, ignore_errors=True)
             raise

@@ -21,6 +21,7 @@ from suite.configuration.files import (
     read_yaml,
     workload_definition,
 )
+from suite.records.aliases import SETTINGS
 from suite.records.case import NEVER_IN_ID, as_typed, unmet, without
 
 Alone = Callable[[Path, str, str], Any]
@@ -97,6 +98,8 @@ def refusal_of(key: str, points: Sequence[SweepPoint]) -> str:
 
 def no_such_setting(key: str, known: Iterable[str] = ()) -> str:
     """Say that there is no such key, and who has it, or which of the `known` keys may have been meant."""
+    if key in SETTINGS:
+        return f"there is no setting {key!r}; did you mean {SETTINGS[key][0]}?"
     group, _, name = key.partition(".")
     of_options = {option: leaves(read_choice(group, option)) for option in choices(group)} if name else {}
     having = [option for option, names in of_options.items() if name in names]

@@ -7,7 +7,7 @@ from suite.console.summary import Summary
 from suite.console.values import Compared, Value, bytes_value
 from suite.records import numbers
 from suite.records.derived import constant, noted
-from suite.records.quality_metrics import TEXT, below
+from suite.records.metrics import TEXT, below
 from suite.records.record import Record
 from suite.statistics.paired import NATS_MARGIN
 from suite.statistics.ratios import ratio_by_cluster

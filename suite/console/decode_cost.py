@@ -4,7 +4,7 @@ from statistics import median
 
 from suite.records import numbers
 from suite.records.derived import constant
-from suite.records.quality_metrics import DECODE
+from suite.records.metrics import DECODE
 from suite.records.record import Record
 
 

@@ -8,10 +8,9 @@ from suite.console.summary import Summary
 from suite.console.values import Compared, Value, bytes_value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.derived import constant
+from suite.records.metrics import EVALUATE, TRAIN, below, within
 from suite.records.plain_text import one_line
-from suite.records.quality_metrics import TRAIN, below, within
 from suite.records.record import STEP, Record
-from suite.records.rl_metrics import EVALUATE
 from suite.statistics.paired import SHARE_MARGIN
 
 MOST_KINDS = 6
@@ -25,19 +24,19 @@ def summary(record: Record) -> Summary:
 
 
 def _values(record: Record) -> list[Value]:
-    shares, kept = _last(record, "answered"), constant(record, "case", "cache_bytes_per_token")
+    shares, kept = _last(record, "answer_accuracy"), constant(record, "case", "cache_bytes_per_token")
     if EVALUATE not in shares:
         return []
-    values = [share_value("answered", "accuracy", shares[EVALUATE])]
+    values = [share_value("answer_accuracy", "accuracy", shares[EVALUATE])]
     for name in _groups(record):
         if (span := within(EVALUATE, name)) in shares:
-            values.append(share_value(f"answered_{name}", one_line(name), shares[span]))
+            values.append(share_value(f"answer_accuracy_{name}", one_line(name), shares[span]))
     values.append(seconds_value("process_cpu_s", "CPU", cpu_s(record, TRAIN)))
     return [*values, *([] if kept is None else [bytes_value("cache_bytes_per_token", "cache a token", kept)])]
 
 
 def _compared(record: Record) -> Compared | None:
-    shares, chance = _last(record, "answered"), constant(record, EVALUATE, "chance")
+    shares, chance = _last(record, "answer_accuracy"), constant(record, EVALUATE, "chance")
     if EVALUATE not in shares:
         return None
     return Compared(
@@ -63,21 +62,21 @@ def _lines(record: Record) -> list[tuple[str, str]]:
 
 
 def _brief(record: Record) -> str | None:
-    shares = _last(record, "answered")
+    shares = _last(record, "answer_accuracy")
     told = _named(shares, _groups(record)) or ([numbers.percent(shares[EVALUATE])] if EVALUATE in shares else [])
-    return f"answered {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None
+    return f"accuracy {', '.join(told)}   {numbers.seconds(cpu_s(record, TRAIN))} CPU" if told else None
 
 
 def _shares(record: Record) -> Iterator[tuple[str, str]]:
     """Yield the groups where a task has some; else the whole, and its kinds where they are few."""
-    shares, chance = _last(record, "answered"), constant(record, EVALUATE, "chance")
+    shares, chance = _last(record, "answer_accuracy"), constant(record, EVALUATE, "chance")
     guessing = "" if chance is None else f" (guessing {numbers.percent(chance)})"
     if groups := _named(shares, _groups(record)):
-        yield "answered", f"{', '.join(groups)}{guessing}"
+        yield "accuracy", f"{', '.join(groups)}{guessing}"
     elif EVALUATE in shares:
         asked = constant(record, EVALUATE, "questions_asked")
         of = "" if asked is None else f" of {numbers.count(asked)} held-out questions"
-        yield "answered", f"{numbers.percent(shares[EVALUATE])}{of}{guessing}"
+        yield "accuracy", f"{numbers.percent(shares[EVALUATE])}{of}{guessing}"
         kinds = _named(shares, [kind for span in shares if (kind := below(span, EVALUATE))])
         if 0 < len(kinds) <= MOST_KINDS:
             yield "", ", ".join(kinds)

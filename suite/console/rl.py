@@ -6,8 +6,8 @@ from suite.console.summary import Summary
 from suite.console.values import Compared, Value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
+from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
-from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.statistics.paired import SHARE_MARGIN
 from suite.statistics.proportions import wilson
 
@@ -15,7 +15,7 @@ SHOWN = {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
 MOST_PARTS = 4
 """Parts of a peak's memory that are named; there may be a dozen."""
 ACCURACY = "heldout_accuracy"
-FACTORS = ("algorithm", "recipe", "attention", "policy", "supervision", "reward_from", "task")
+FACTORS = ("algorithm", "recipe", "attention", "policy", "supervision", "reward_source", "task")
 """Settings whose values are arms, the likeliest first."""
 
 

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from suite.records.metric import Better
-from suite.records.metrics import METRICS
+from suite.records.metrics import METRICS, Better
 from suite.records.strict_json import strict_json
 
 SCHEMA = 1

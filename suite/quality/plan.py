@@ -6,8 +6,7 @@ from typing import Any
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.measure.task_loader import NeedsPackageError
 from suite.quality.tasks.task import make
-from suite.records.quality_metrics import within
-from suite.records.rl_metrics import EVALUATE
+from suite.records.metrics import EVALUATE, within
 from suite.theory.decoder_shape import decoder_shape
 from suite.theory.geometry import geometry_from
 from suite.theory.matching import MATCHES, UnmatchedError

@@ -15,9 +15,8 @@ from suite.quality.answers import Answers, QuestionBatch, answers_to, training_l
 from suite.quality.plan import QualityPlan
 from suite.quality.probes import ablated_head, heads_of, linear_probe_accuracies
 from suite.quality.tasks.task import HasDetails
-from suite.records.quality_metrics import CACHED, DECODE, KNOCKED_OUT, TRAIN, within
+from suite.records.metrics import CACHED, DECODE, EVALUATE, HEAD_ABLATION, TRAIN, within
 from suite.records.record import STEP, Reading, constant_readings
-from suite.records.rl_metrics import EVALUATE
 
 WARM_DECODES, TIMED_DECODES = 3, 30
 
@@ -96,9 +95,11 @@ class QualityWorkload:
         with meter.span(EVALUATE):
             answers = self._held_out_answers()
         everything = range(len(self.plan.task.kinds))
-        meter.note(EVALUATE, answered=answers.accuracy(everything), answer_loss=answers.mean_loss(everything))
+        meter.note(EVALUATE, answer_accuracy=answers.accuracy(everything), answer_loss=answers.mean_loss(everything))
         for name, kinds in self._reported_kinds():
-            meter.note(within(EVALUATE, name), answered=answers.accuracy(kinds), answer_loss=answers.mean_loss(kinds))
+            meter.note(
+                within(EVALUATE, name), answer_accuracy=answers.accuracy(kinds), answer_loss=answers.mean_loss(kinds)
+            )
 
     def _probe(self, meter: Meter) -> None:
         """Evaluate the trained decoder without each head, and probe its cache."""
@@ -106,12 +107,16 @@ class QualityWorkload:
             with ablated_head(self.model, layer, head):
                 answers = self._held_out_answers()
             for name, kinds in self._reported_kinds():
-                meter.note(within(KNOCKED_OUT, f"layer {layer} head {head}", name), answered=answers.accuracy(kinds))
+                meter.note(
+                    within(HEAD_ABLATION, f"layer {layer} head {head}", name), answer_accuracy=answers.accuracy(kinds)
+                )
         task = self.plan.task
         if isinstance(task, HasDetails):
             accuracies = linear_probe_accuracies(self.model, task)
             for name, kinds in self._reported_kinds():
-                meter.note(within(CACHED, name), recoverable=sum(accuracies[kind] for kind in kinds) / len(kinds))
+                meter.note(
+                    within(CACHED, name), linear_probe_accuracy=sum(accuracies[kind] for kind in kinds) / len(kinds)
+                )
 
     @torch.no_grad()
     def _time_decode(self, meter: Meter) -> None:

@@ -1,4 +1,4 @@
-"""Runs in one file, to carry them from a machine that is rented by the minute.
+"""Runs in one file: packed where they lie, or carried from a machine that is rented by the minute.
 
 An archive comes from elsewhere: only plain files are taken out of it, below one folder, up to a size, and nothing in it
 is run.
@@ -9,12 +9,13 @@ import io
 import shutil
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
-from suite.records.record import CorruptRecordError
-from suite.records.store import RECORD, write_whole
+from suite.records.pack import LARGEST_PACK_BYTES, PACK, PackedFile, Runs, pack_bytes, read_pack
+from suite.records.record import FILES, RECORD, CorruptRecordError
+from suite.records.store import read_blocks, write_whole
 from suite.records.walk import MOST_LEVELS
 
 MOST_PACKED_BYTES = 16 << 20
@@ -38,7 +39,7 @@ def pack(root: Path, files: Iterable[Path], archive: Path, *, most_bytes: int = 
         for file in files:
             tar.add(file, file.relative_to(root).as_posix(), filter=_nobodys)
         for run in sorted(root.rglob(RECORD), key=lambda path: path.stat().st_mtime):
-            parts = [part for part in sorted(run.parent.iterdir()) if part.is_file()]
+            parts = [part for part in sorted(run.parent.rglob("*")) if part.is_file()]
             if packed.tell() + sum(part.stat().st_size for part in parts) > most_bytes - ENDING_BYTES:
                 left_out += 1
                 continue
@@ -48,15 +49,50 @@ def pack(root: Path, files: Iterable[Path], archive: Path, *, most_bytes: int = 
     return left_out
 
 
+def write_pack(folder: Path, runs: Sequence[Path]) -> int:
+    """Write a pack that stands for these run folders directly below one, beside what a pack there holds already.
+
+    It is put in place in one step, once every file was read back from it and found equal. Returns its bytes. Raises
+    CorruptRecordError for a file that cannot be read and where all is larger than a pack may be.
+    """
+    old = read_pack(folder / PACK) if (folder / PACK).exists() else {}
+    names = {run: [*files] for run, files in old.items()}
+    names |= {run.name: [name for name in (RECORD, *FILES) if (run / name).exists()] for run in runs}
+    content = {
+        run: {name: _content_of(folder, run, name, old) for name in of_run} for run, of_run in sorted(names.items())
+    }
+    if sum(len(part) for files in content.values() for part in files.values()) > LARGEST_PACK_BYTES:
+        raise CorruptRecordError(f"its runs have more than {LARGEST_PACK_BYTES >> 20} MiB, which is the most in a pack")
+    packed, beside = pack_bytes(content), folder / f"{PACK}.new"
+    try:
+        write_whole(beside, packed)
+        found = read_pack(beside)
+        for run, files in content.items():
+            for name, wanted in files.items():
+                if b"".join(PackedFile(pack=beside, entry=found[run][name]).blocks()) != wanted:
+                    raise CorruptRecordError(f"{run}/{name} was not read back as it was written")
+        beside.replace(folder / PACK)
+    finally:
+        beside.unlink(missing_ok=True)
+    return len(packed)
+
+
+def _content_of(folder: Path, run: str, name: str, old: Runs) -> bytes:
+    """Read a file of a run's own folder; where there is no folder, the old pack has it."""
+    if (folder / run).exists():
+        return b"".join(read_blocks(folder / run / name))
+    return b"".join(PackedFile(pack=folder / PACK, entry=old[run][name]).blocks())
+
+
 def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Records name no user, and neither does what carries them."""
+    """Take the user's name out of a header, since records name none either."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
 
 
 def unpacked(archive: Path, into: Path) -> Path:
-    """The folder `into` with the archive's files. Raises CorruptRecordError for what is damaged, or not ours."""
+    """Return the folder `into` with the archive's files. Raises CorruptRecordError for what is damaged, or not ours."""
     into.mkdir(parents=True)
     try:
         if archive.stat().st_size > MOST_UNPACKED_BYTES:
@@ -102,7 +138,8 @@ class _Member(tarfile.TarInfo):
 
 
 def _files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
-    """Name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no file."""
+    """Return name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no
+    file."""
     with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as tar:
         for number, member in enumerate(tar):
             tar.members = []  # type: ignore[attr-defined]  # else it keeps every header

@@ -7,15 +7,16 @@ resuming uses it.
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from suite.configuration.files import in_phase
+from suite.records.aliases import CAME_LATER, axes_by_one_name, axes_today, pairs_today, settings_today
 from suite.records.code import code_digest
 from suite.records.environment import machine_id
 from suite.records.privacy import of_setting
-from suite.records.renamed import by_one_name, with_mode
 
 NEVER_IN_ID = (
     "measure",
@@ -37,14 +38,8 @@ NEVER_IN_ID = (
 
 OF_CONFIGURATION = ("axes", "only", "named_only", "uses", "unused", "instead", "fixed", "reaches", "aliases")
 """What an option of a group says of settings, its own or others, or of code; it is none itself."""
-CAME_LATER = {
-    "recipe": {"stages": [{"kind": "rl", "share": 1.0}]},
-    "reward_from": "key",
-    "outcome_as_step": False,
-    "task.corrections": 0.0,
-    "attention.latent_norm": True,
-}
-"""Settings that older records do not have, at the value that says what those did."""
+OWN_CODE = re.compile(r"suite(\.[A-Za-z_]\w*)+")
+"""A dotted name of this package's code, such as a `_target_`, a `shape` or a `plan`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +54,10 @@ class Case:
     def id(self) -> str:
         return " ".join(f"{name}={as_typed(value)}" for name, value in _pairs(self).items())
 
+    def today(self, settings: Mapping[str, Any]) -> "Case":
+        """Return the same under the names of today; it and its settings may be older."""
+        return replace(self, axes=axes_today(self.axes, settings), extras=pairs_today(self.extras))
+
 
 def _pairs(case: Case) -> dict[str, Any]:
     """Return all that the id says, in its order."""
@@ -66,7 +65,7 @@ def _pairs(case: Case) -> dict[str, Any]:
 
 
 def telling_apart(cases: Sequence[Case]) -> list[str]:
-    """The axes and settings that differ between cases; the id has them all."""
+    """Return the axes and settings that differ between cases; the id has them all."""
     names = dict.fromkeys(name for case in cases for name in _pairs(case))
     return [name for name in names if len({value_of(case, name) for case in cases}) > 1]
 
@@ -79,14 +78,14 @@ def shared(cases: Sequence[Case]) -> str:
 
 
 def value_of(case: Case, name: str) -> str:
-    """The value under a name of `telling_apart`, as a table shows it."""
+    """Return the value under a name of `telling_apart`, as a table shows it."""
     value = _pairs(case).get(name)
     return "-" if value is None else str(value)
 
 
 def without_inapplicable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with null for each axis that does not apply and with each option as it is in the case's phase, so
-    that equal cases have equal settings."""
+    """Return the settings with null for each axis that does not apply and with each option as it is in the case's
+    phase, so that equal cases have equal settings."""
     workload = settings["workload"]
     inapplicable = [axis for axis in workload.get("only", {}) if unmet(settings, axis)]
     unused = [name for name in workload.get("unused", ()) if name in settings]
@@ -105,9 +104,12 @@ def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two records of one id must agree in: how they were measured does not count, and a setting that does not
-    apply, or is at what it was before it came, is as one that an older record did not have yet. An older one has the
-    mode that its code had."""
+    """Return what two records of one id must agree in.
+
+    How a case was measured does not count, nor does the place of the suite's own code, which the code digest covers. A
+    setting that does not apply, or is at the value it had before it came, counts as one that an older record does not
+    have yet. An older record has the mode that its code had.
+    """
     return {
         key: {
             name: inner
@@ -116,8 +118,17 @@ def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
         }
         if isinstance(value, Mapping)
         else value
-        for key, value in with_mode(settings).items()
+        for key, value in _without_own_code(settings_today(settings)).items()
         if key not in NEVER_IN_ID and value is not None and CAME_LATER.get(key) != value
+    }
+
+
+def _without_own_code(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out every setting that is a dotted name within this package; another package's names stay."""
+    return {
+        key: _without_own_code(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if not (isinstance(value, str) and OWN_CODE.fullmatch(value))
     }
 
 
@@ -125,7 +136,7 @@ _NOTHING = object()
 
 
 def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """The settings without these dotted keys."""
+    """Return the settings without these dotted keys."""
     result = dict(settings)
     for key in keys:
         first, _, rest = key.partition(".")
@@ -148,24 +159,24 @@ def case_from(
     axes = {axis: _plain(axis, chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
     told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
     extras = {key: None if key in strange else _plain(key, _chosen_or_set(settings, chosen, key)) for key in told_apart}
-    return by_one_name(Case(workload=workload["name"], axes=axes, extras=extras))
+    return Case(workload=workload["name"], axes=axes_by_one_name(axes), extras=extras)
 
 
 def run_key(case: Case, settings: Mapping[str, Any]) -> str:
-    """sha256 over the case, its resolved settings, the code that it reaches and this machine."""
+    """Return the sha256 over the case, its resolved settings, the code that it reaches and this machine."""
     parts = [case.id, json.dumps(settings, sort_keys=True), code_digest(settings), machine_id()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _chosen_or_set(settings: Mapping[str, Any], chosen: Mapping[str, str], key: str) -> Any:
-    """A group's option by its name; null where the workload has no use for it. Behind an @ stands where its settings
-    are, if not under the group's name."""
+    """Return a group's option by its name; null where the workload has no use for it. Behind an @ stands where its
+    settings are, if not under the group's name."""
     found = value_under(settings, key.rpartition("@")[2])
     return chosen[key] if key in chosen and found is not None else found
 
 
 def value_under(settings: Mapping[str, Any], key: str) -> Any:
-    """The value under a dotted key; None where the command line took it away."""
+    """Return the value under a dotted key; None where the command line took it away."""
     value: Any = settings
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -173,11 +184,11 @@ def value_under(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value that may stand in an id: one line, and the same on every machine, so without its paths."""
+    """Return a value that may stand in an id: one line, and the same on every machine, so without its paths."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
     return value if text is None else of_setting(name, " ".join(text.split()))
 
 
 def as_typed(value: Any) -> str:
-    """A setting as an id and a command line write it."""
+    """Return a setting as an id and a command line write it."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,7 +5,6 @@ whose lock is free was left half-written, and the next run of the same key takes
 """
 
 import itertools
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from suite.records.record import RUN_KEY
-from suite.records.store import LOCK, RECORD
+from suite.records.store import LOCK, has_record
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -41,7 +40,7 @@ class Claim:
 
 
 def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
-    """Where runs of this key lie, the first one first: without end, whether they exist or not."""
+    """Yield the places of runs of this key, the first one first, without end, whether they exist or not."""
     assert RUN_KEY.fullmatch(run_key), f"a run key has 64 hexadecimal digits; got {run_key!r}"
     for number in itertools.count(1):
         folder = parent / (run_key[:NAME_LENGTH] if number == 1 else f"{run_key[:NAME_LENGTH]}-{number}")
@@ -50,34 +49,38 @@ def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
 
 
 def claim_folder(parent: Path, run_key: str) -> Claim | None:
-    """The folder for a new run of this key, made where it is not there. None where a living process holds it.
+    """Return the folder for a new run of this key, made where it is not there; None where a living process holds it.
 
     A folder with a record is never touched again: a further run gets the next number. Nor is a link.
     """
     parent.mkdir(parents=True, exist_ok=True)
     for folder in run_folders(parent, run_key):
+        if has_record(folder):
+            continue
         with suppress(FileExistsError):
             folder.mkdir()
         is_elsewhere = folder.is_symlink() or (folder / LOCK).is_symlink()
-        if is_elsewhere or not folder.is_dir() or _has_record(folder):
+        if is_elsewhere or not folder.is_dir() or has_record(folder):
             continue
         claim = _hold(folder)
-        if claim is None or not _has_record(folder):
+        if claim is None or not has_record(folder):
             return claim
         _give_up(folder, claim.lock)  # its holder finished between the two looks
     raise AssertionError("run_folders has no end")
 
 
 def claim_new_folder(parent: Path, run_key: str) -> Claim:
-    """The first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
+    """Return the first folder of this key that nobody has made yet: whatever lies in the others stays as it is."""
     parent.mkdir(parents=True, exist_ok=True)
     for folder in run_folders(parent, run_key):
+        if has_record(folder):
+            continue
         try:
             folder.mkdir()
         except FileExistsError:
             continue
         claim = _hold(folder)
-        if claim is not None and not _has_record(folder):
+        if claim is not None and not has_record(folder):
             return claim
         if claim is not None:  # somebody took it in between, and is done
             _give_up(folder, claim.lock)
@@ -99,7 +102,7 @@ def alone_in(parent: Path) -> Iterator[None]:
 
 
 def _hold(folder: Path) -> Claim | None:
-    """None where a living process holds it."""
+    """Lock a run's folder; None where a living process holds it."""
     from filelock import FileLock, Timeout  # here, since whoever only reads records needs none
 
     lock = FileLock(folder / LOCK)
@@ -108,10 +111,6 @@ def _hold(folder: Path) -> Claim | None:
     except Timeout:
         return None
     return Claim(folder=folder, lock=lock)
-
-
-def _has_record(folder: Path) -> bool:
-    return os.path.lexists(folder / RECORD)
 
 
 def _give_up(folder: Path, lock: "BaseFileLock") -> None:

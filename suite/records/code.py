@@ -19,7 +19,8 @@ RUNS_EVERY_CASE = "suite.measure.child"
 
 
 def code_named_in(settings: Any) -> set[str]:
-    """Dotted names anywhere in the settings: `_target_`s, plans, shapes and whatever else a configuration names."""
+    """Return dotted names anywhere in the settings: `_target_`s, plans, shapes and whatever else a configuration
+    names."""
     if isinstance(settings, str):
         return {settings} if DOTTED.fullmatch(settings) else set()
     inner: Iterable[Any] = settings.values() if isinstance(settings, Mapping) else ()
@@ -29,7 +30,8 @@ def code_named_in(settings: Any) -> set[str]:
 
 
 def code_digest(settings: Mapping[str, Any]) -> str:
-    """sha256 over the source of every module that a case with these settings can reach, and the versions beside it."""
+    """Return the sha256 over the source of every module that a case with these settings can reach, and the versions
+    beside it."""
     roots = code_named_in(settings)
     runs = "_target_" in settings.get("workload", {})  # a projection has a plan alone
     return _digest(frozenset(roots | {RUNS_EVERY_CASE} if runs else roots))
@@ -65,14 +67,15 @@ def _top(dotted: str) -> str:
 
 
 def _with_parents(dotted: str) -> list[str]:
-    """`a.b.c` with `a.b` and `a`, whose files run first when it is imported. Names that are no modules do no harm."""
+    """Return `a.b.c` with `a.b` and `a`, whose files run first when it is imported. Names that are no modules do no
+    harm."""
     parts = dotted.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
 
 @functools.cache
 def _source(module: str) -> Path | None:
-    """The module's file, found without running anything; None for what is no module in Python source."""
+    """Return the module's file, found without running anything; None for what is no module in Python source."""
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -93,14 +96,15 @@ def _source(module: str) -> Path | None:
 
 @functools.cache
 def _is_local(top: str) -> bool:
-    """Whether a top-level module lies neither in Python's library nor among installed distributions."""
+    """True if a top-level module lies neither in Python's library nor among installed distributions."""
     path = None if top in sys.stdlib_module_names else _source(top)
     return path is not None and not {"site-packages", "dist-packages"} & set(path.parts)
 
 
 @functools.cache
 def _imports(module: str, path: Path) -> tuple[str, ...]:
-    """Dotted names that a module imports anywhere, `from a import b` as `a.b`. None of a file that cannot be read."""
+    """Return dotted names that a module imports anywhere, `from a import b` as `a.b`. None of a file that cannot be
+    read."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):

@@ -50,7 +50,7 @@ RECORDED_PACKAGES = (
 
 @functools.cache
 def environment() -> dict[str, Any]:
-    """Facts about this machine and installation, as plain data."""
+    """Return facts about this machine and installation, as plain data."""
     found = gpus()
     unread = {"gpus_unread": found.unread} if found.unread else {}
     return {
@@ -73,14 +73,14 @@ def environment() -> dict[str, Any]:
 
 @functools.cache
 def machine_id() -> str:
-    """A hash that tells machines apart and does not say which one: host, CPU model and GPU UUIDs, salted."""
+    """Return a hash that tells machines apart and does not say which one: host, CPU model and GPU UUIDs, salted."""
     parts = ["mla-grpo-suite", platform.node(), cpu_model(), *(gpu.uuid for gpu in gpus().gpus if gpu.uuid)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 @functools.cache
 def source_digest() -> str:
-    """sha256 over the package's Python and configuration files: right for dirty trees and for wheels."""
+    """Return the sha256 over the package's Python and configuration files: right for dirty trees and for wheels."""
     package = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for root, pattern in ((package, "*.py"), (conf_dir(), "*.yaml")):
@@ -91,7 +91,8 @@ def source_digest() -> str:
 
 @functools.cache
 def commit() -> dict[str, Any]:
-    """The commit of the checkout that this package lies in, and whether it was changed; empty outside a checkout."""
+    """Return the commit of the checkout that this package lies in, and whether it was changed; empty outside a
+    checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return {}
@@ -105,7 +106,7 @@ def commit() -> dict[str, Any]:
 
 @functools.cache
 def cpu_model() -> str:
-    """The processor's marketing name, as the system gives it."""
+    """Return the processor's marketing name, as the system gives it."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -16,18 +16,18 @@ UNLIMITED_BYTES = 1 << 60
 
 
 def memory_limit_bytes(root: Path = CGROUP_ROOT) -> int | None:
-    """The memory limit of this process's cgroup, in bytes, or None."""
+    """Return the memory limit of this process's cgroup, in bytes, or None."""
     limit = _number(_first(root, "memory.max", "memory/memory.limit_in_bytes"))
     return None if limit is None or limit >= UNLIMITED_BYTES else limit
 
 
 def memory_used_bytes(root: Path = CGROUP_ROOT) -> int | None:
-    """What this process's cgroup uses of its limit, in bytes, or None."""
+    """Return what this process's cgroup uses of its limit, in bytes, or None."""
     return _number(_first(root, "memory.current", "memory/memory.usage_in_bytes"))
 
 
 def cpu_limit(root: Path = CGROUP_ROOT) -> float | None:
-    """CPUs that the cgroup's quota allows, or None."""
+    """Return the CPUs that the cgroup's quota allows, or None."""
     quota = _first(root, "cpu.max")
     if quota is not None:
         allowed, _, period = quota.partition(" ")
@@ -40,19 +40,19 @@ def cpu_limit(root: Path = CGROUP_ROOT) -> float | None:
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may run on, before any cgroup quota."""
+    """Return the CPUs that this process may run on, before any cgroup quota."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else (psutil.cpu_count() or 1)
 
 
 def most_threads(root: Path = CGROUP_ROOT) -> int:
-    """Threads that can run at once under the affinity and the cgroup's quota; one at least."""
+    """Return threads that can run at once under the affinity and the cgroup's quota; one at least."""
     limit = cpu_limit(root)
     return usable_cpus() if limit is None else max(1, min(usable_cpus(), math.ceil(limit)))
 
 
 def available_bytes(root: Path = CGROUP_ROOT) -> int:
-    """What can still be allocated without pushing anything out: the lesser of the machine's and the cgroup's."""
+    """Return what can still be allocated without pushing anything out: the lesser of the machine's and the cgroup's."""
     available = int(psutil.virtual_memory().available)
     limit, used = memory_limit_bytes(root), memory_used_bytes(root)
     if limit is not None and used is not None:
@@ -61,13 +61,14 @@ def available_bytes(root: Path = CGROUP_ROOT) -> int:
 
 
 def capacity_bytes(root: Path = CGROUP_ROOT) -> int:
-    """All the memory that this process could ever have: the machine's, or its cgroup's limit where that is less."""
+    """Return all the memory that this process could ever have: the machine's, or its cgroup's limit where that is
+    less."""
     total, limit = int(psutil.virtual_memory().total), memory_limit_bytes(root)
     return total if limit is None else min(total, limit)
 
 
 def oom_kills(root: Path = CGROUP_ROOT) -> int:
-    """Processes that the kernel has killed for want of memory so far, in this cgroup and on this machine."""
+    """Return processes that the kernel has killed for want of memory so far, in this cgroup and on this machine."""
     total = 0
     for path in (root / "memory.events", root / "memory/memory.oom_control", Path("/proc/vmstat")):
         with contextlib.suppress(OSError):
@@ -87,7 +88,8 @@ def _first(root: Path, *names: str) -> str | None:
 
 
 def _own_folder(root: Path) -> Path:
-    """The folder of this process's own cgroup (version 2); the root inside a container with its own namespace."""
+    """Return the folder of this process's own cgroup (version 2); the root inside a container with its own
+    namespace."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             if line.startswith("0::"):

@@ -14,19 +14,19 @@ def seconds(value: float) -> str:
 
 
 def seconds_range(low: float, high: float) -> str:
-    """Both ends in one unit, so that they compare at a glance."""
+    """Return both ends in one unit, so that they compare at a glance."""
     size, unit = _time_unit(high)
     return f"{_digits(low / size)}–{_digits(high / size)} {unit}"
 
 
 def seconds_tick(value: float) -> str:
-    """A round number on an axis, without zeros behind it."""
+    """Return a round number on an axis, without zeros behind it."""
     size, unit = _time_unit(value)
     return f"{value / size:g} {unit}"
 
 
 def duration(value: float) -> str:
-    """A span of a person's time: 0.4 s, 18 s, 3 min 20 s, 2 h 5 min."""
+    """Write a span of a person's time: 0.4 s, 18 s, 3 min 20 s, 2 h 5 min."""
     whole = round(value)
     if whole < 60:
         return f"{value:.1f} s" if whole < 10 else f"{whole} s"
@@ -47,7 +47,7 @@ def joules(value: float) -> str:
 
 
 def joules_tick(value: float) -> str:
-    """A round number on an axis, without zeros behind it."""
+    """Return a round number on an axis, without zeros behind it."""
     size, unit = _joule_unit(value)
     return f"{value / size:g} {unit}"
 
@@ -57,12 +57,12 @@ def watts(value: float) -> str:
 
 
 def giga(rate: float) -> str:
-    """GFLOP/s of FLOP/s, and GB/s of B/s: decimal, as devices are sold."""
+    """Return GFLOP/s of FLOP/s, and GB/s of B/s: decimal, as devices are sold."""
     return _digits(rate / 1e9)
 
 
 def plain_tick(value: float) -> str:
-    """A round number on an axis, without zeros behind it."""
+    """Return a round number on an axis, without zeros behind it."""
     return f"{value:,g}"
 
 

@@ -69,7 +69,7 @@ class FoundGpus:
 
     @property
     def unread(self) -> dict[str, str]:
-        """For each GPU that cannot be read, the reason."""
+        """Return the reason of each GPU that cannot be read."""
         return {gpu.label: gpu.state for gpu in self.gpus if not gpu.is_readable}
 
 
@@ -126,7 +126,7 @@ def _shown(index: int) -> ShownGpu:
 
 
 def _other_maker(platform: str, pci_drivers: Path) -> FoundGpus | None:
-    """A GPU that NVML cannot know, where that explains its absence."""
+    """Return a GPU that NVML cannot know, where that explains its absence."""
     if platform == "darwin":
         return FoundGpus(state=State.APPLE, why="Apple's GPUs are unknown to NVML")
     if any((pci_drivers / "amdgpu").glob("*:*:*")):

@@ -120,7 +120,7 @@ def _without_secrets(text: str, *, is_ours: bool) -> str:
 def _secrets() -> list[tuple[str, str]]:
     """Return variables that are named like secrets with their values, a longer one before one that it holds."""
     named = [(name, os.environ[name]) for name in os.environ if _is_named_secret(name)]
-    return sorted((one for one in named if len(one[1]) >= SHORTEST_SECRET), key=lambda one: -len(one[1]))
+    return sorted((pair for pair in named if len(pair[1]) >= SHORTEST_SECRET), key=lambda pair: -len(pair[1]))
 
 
 @functools.cache

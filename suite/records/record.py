@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from suite.records.aliases import settings_today
 from suite.records.case import Case
 from suite.records.plain_text import one_line
-from suite.records.renamed import as_named_now
 
 SCHEMA = 1
 REFUSED_UNRUN = "refused_before_it_ran"
@@ -21,6 +21,7 @@ STEP = "step"
 """The span of what belongs to a whole step and is not timed."""
 PLAIN_NAME = re.compile(r"\w[\w.-]{0,199}")
 RUN_KEY = DIGEST = re.compile(r"[0-9a-f]{64}")
+RECORD = "record.json"
 SAMPLES, TELEMETRY, TRACE = ("samples.parquet", "telemetry.parquet", "trace.json.gz")
 OVERRIDES = ".hydra/overrides.yaml"
 FILES = (SAMPLES, TELEMETRY, TRACE, OVERRIDES)
@@ -63,7 +64,7 @@ class Reading:
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
-    """Quantities by span and metric that do not change from step to step."""
+    """Return quantities by span and metric that do not change from step to step."""
     return [
         Reading(step=0, span=span, metric=metric, value=value)
         for span, of_span in quantities.items()
@@ -90,7 +91,7 @@ class Record:
     """sha256 of each file beside record.json, by name, once it is written."""
 
     def as_json(self) -> dict[str, Any]:
-        """The record without its readings."""
+        """Return the record without its readings."""
         return {
             "schema": SCHEMA,
             "case": {
@@ -120,7 +121,7 @@ class CorruptRecordError(Exception):
 def record_from_json(content: Any) -> Record:
     """Check and build a record, without its readings. Raises CorruptRecordError.
 
-    Its case has the names of today. A record is data, possibly hostile, and never instantiated.
+    Its case and settings have the names of today. A record is data, possibly hostile, and never instantiated.
     """
     if not isinstance(content, dict):
         raise CorruptRecordError("record.json holds no object")
@@ -145,12 +146,12 @@ def record_from_json(content: Any) -> Record:
     environment = _object(content, "environment")
     _check_identities(built, _text(content, "run_key"), environment.get("machine_id"))
     return Record(
-        case=as_named_now(built, settings),
+        case=built.today(settings),
         run_key=_text(content, "run_key"),
         status=status,
         reason=reason,
         evidence=evidence,
-        settings=settings,
+        settings=settings_today(settings),
         environment=environment,
         provenance=_object(content, "provenance"),
         files=_files(content),
@@ -158,7 +159,7 @@ def record_from_json(content: Any) -> Record:
 
 
 def _files(content: Mapping[str, Any]) -> dict[str, str]:
-    """Names and digests; records of version 0.1 have none."""
+    """Return names and digests; records of version 0.1 have none."""
     files = _object(content, "files") if "files" in content else {}
     for name, digest in files.items():
         if name not in FILES or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
@@ -167,7 +168,7 @@ def _files(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
-    """What runs are joined by is shown, sorted and made into names of folders: one line, and no way out of one."""
+    """Check what runs are joined by, which is shown, sorted and made into names of folders: one line, no way out."""
     if not RUN_KEY.fullmatch(run_key):
         raise CorruptRecordError(f"run_key must be 64 hexadecimal digits in lower case; got {run_key[:80]!r}")
     if not PLAIN_NAME.fullmatch(case.workload):

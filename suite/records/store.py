@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from suite.records import aliases
+from suite.records.aliases import span_today
 from suite.records.metrics import METRICS
+from suite.records.pack import BLOCK_BYTES, packed_file
 from suite.records.privacy import scrubbed
 from suite.records.record import FILES, TRACE, CorruptRecordError, Reading, Record, record_from_json
+from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
 from suite.records.strict_json import strict_json
 from suite.records.tables import LARGEST_TABLE_BYTES, TableFile, schema_of
@@ -29,7 +33,7 @@ from suite.records.walk import Damage, folders_below
 if TYPE_CHECKING:
     import pandas as pd
 
-RECORD, LOCK = "record.json", "claim.lock"
+LOCK = "claim.lock"
 JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
 """What the gate writes, the summary first. Its folder is no run, however far the writing came."""
 PRIVATE_PARTS = ("reason", "settings", "environment", "provenance")
@@ -73,7 +77,8 @@ class Room:
     """Of axes and settings: each is a column of tables."""
 
     def name(self, names: Iterable[str]) -> None:
-        """Raises CorruptRecordError where these and those of other records are too many, and adds none then."""
+        """Add names. Raises CorruptRecordError where these and those of other records are too many, and adds none
+        then."""
         together = self.names.union(names)
         if len(together) > MOST_NAMES:
             raise CorruptRecordError(f"the cases of one command have at most {MOST_NAMES} axes and settings together")
@@ -83,7 +88,7 @@ class Room:
         self.left += HELD_A_BYTE * read_bytes
 
     def take(self, nbytes: int) -> None:
-        """Raises CorruptRecordError where there is no room left, and takes nothing then."""
+        """Take room. Raises CorruptRecordError where there is no room left, and takes nothing then."""
         if nbytes > self.left:
             raise CorruptRecordError("what was read before it is all that one command holds; name fewer folders")
         self.left -= nbytes
@@ -141,7 +146,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "")
 
 
 def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """The same for a file that a person named: what a link points to is written, and the link stays."""
+    """Write a file that a person named in the same way: what a link points to is written, and the link stays."""
     place = Path(os.path.realpath(path))
     if place.is_symlink():  # it leads in a circle
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
@@ -179,11 +184,17 @@ def _readings_in(folder: Path, record: Record, room: Room) -> list[Reading]:
     if record.files.get(SAMPLES) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{SAMPLES} is not the file that {RECORD} was written with")
     room.grow(len(content))
-    return [Reading(**row) for row in READINGS.rows_of(content, take=lambda rows: room.take(READING_BYTES * rows))]
+    rows = READINGS.rows_of(content, take=lambda rows: room.take(READING_BYTES * rows))
+    return [_reading_today(row) for row in rows]
+
+
+def _reading_today(row: dict[str, Any]) -> Reading:
+    metric = row["metric"]
+    return Reading(**{**row, "span": span_today(row["span"]), "metric": aliases.METRICS.get(metric, metric)})
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:
-    """Every run below the given folders, in a stable order. Nothing found there stops the rest.
+    """Return every run below the given folders, in a stable order. Nothing found there stops the rest.
 
     `room`: for all that a command reads, where it calls this more than once.
     """
@@ -203,7 +214,7 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
 def each_run(
     roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None
 ) -> Iterator[StoredRecord | Damage | Path]:
-    """The same one by one, for whoever keeps none of them: a record, or why there is none, or an unfinished folder."""
+    """Yield the same one by one, to keep none of them: a record, or why there is none, or an unfinished folder."""
     damaged: list[Damage] = []
     begun = {folder: names for root in roots for folder, names in folders_below(root, damaged) if _is_begun(names)}
     yield from damaged
@@ -220,14 +231,14 @@ def each_run(
 
 
 def _is_begun(names: Iterable[str]) -> bool:
-    """A run was begun in a folder with these names."""
+    """True if a run was begun in a folder with these names."""
     found = {name for name in names if name in (RECORD, SAMPLES, LOCK) or name.endswith(PART)}
     is_gates = any(name.removesuffix(PART) in (JUDGEMENT, SUMMARY) for name in names)
     return not found.isdisjoint((RECORD, SAMPLES, LOCK)) or (bool(found) and not is_gates)
 
 
 def load(path: str | Path) -> "pd.DataFrame":
-    """Every reading below a results folder, one a row.
+    """Return every reading below a results folder, one a row.
 
     Columns: `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of the case;
     then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s` and
@@ -258,7 +269,7 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
     }
     if not record.readings:
         yield {**common, "metric": None}
-    names = [one.name for one in fields(Reading)]
+    names = [field.name for field in fields(Reading)]
     for reading in record.readings:
         metric = METRICS.get(reading.metric)
         numbers = {name: getattr(reading, name) for name in names}
@@ -266,25 +277,44 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
 
 
 def read_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
-    """A file's content. Raises CorruptRecordError for what is no file, or too large to be ours.
+    """Return the content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file, or too
+    large to be ours.
 
     `may_be_link`: a person named it, or keeps it elsewhere.
     """
+    return b"".join(read_blocks(path, most_bytes, may_be_link=may_be_link))
+
+
+def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool = False) -> Iterator[bytes]:
+    """Yield the same in blocks, of a file that may be larger than memory. `most_bytes`: by default its kind's."""
+    if most_bytes is None:
+        most_bytes = LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES
     try:
+        if packed := packed_file(path):
+            _check_size(path, packed.nbytes, most_bytes)
+            yield from packed.blocks()
+            return
         _check_file(path, most_bytes, may_be_link=may_be_link)
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield from iter(lambda: file.read(BLOCK_BYTES), b"")
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
 
 
 def digest_of(path: Path) -> str:
-    """sha256 of a file beside a record, which may be larger than memory. Raises CorruptRecordError as `read_file`."""
+    """Return the sha256 of a run's file. Raises CorruptRecordError as `read_file`."""
+    digest = hashlib.sha256()
+    for block in read_blocks(path):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def has_record(folder: Path) -> bool:
+    """True if a run lies in this folder, or in a pack in its place. A torn pack has none; who reads runs names it."""
     try:
-        _check_file(path, LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES)
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
+        return os.path.lexists(folder / RECORD) or packed_file(folder / RECORD) is not None
+    except CorruptRecordError:
+        return False
 
 
 def _check_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> None:
@@ -293,5 +323,9 @@ def _check_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> No
         raise CorruptRecordError(f"{path.name} is a link")
     if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for without end
         raise CorruptRecordError(f"{path.name} is no file")
-    if found.st_size > most_bytes:
+    _check_size(path, found.st_size, most_bytes)
+
+
+def _check_size(path: Path, nbytes: int, most_bytes: int) -> None:
+    if nbytes > most_bytes:
         raise CorruptRecordError(f"{path.name} is larger than {most_bytes} bytes")

@@ -12,8 +12,8 @@ MOST_LEVELS, MOST_VALUES, MOST_DIGITS = 32, 50_000, 20
 
 
 def strict_json(content: bytes, *, most_values: int = MOST_VALUES) -> tuple[Any, int]:
-    """The value and how many values it holds. Raises ValueError, in a few words, for what is not plain JSON in UTF-8 or
-    holds more than ours ever do."""
+    """Return the value and how many values it holds. Raises ValueError, in a few words, for what is not plain JSON in
+    UTF-8 or holds more than ours ever do."""
     try:
         found = json.loads(
             content.decode(),
@@ -41,9 +41,9 @@ def _count(value: Any, most_values: int) -> int:
             raise ValueError(f"has more than {most_values} values")
         level = [
             inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
     return count
 

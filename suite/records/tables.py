@@ -2,8 +2,10 @@
 
 What a file takes in memory is bounded before it is taken. Its size, its rows and its pages are; one text is held once,
 however many rows have it; and only what our writer uses is decoded, since other codecs and encodings make gigabytes of
-a few bytes. Reading starts no threads: one of Arrow's may still let go of a buffer of Python's when the interpreter
-ends, and that aborts it (apache/arrow#34314).
+a few bytes. Arrow allocates what a page's header says, and ends the whole process at a codec that it does not know: so
+the footer and the headers are read here first, structs of Thrift's compact protocol with the field numbers of
+apache/parquet-format (FileMetaData, ColumnMetaData, PageHeader). Reading starts no threads: one of Arrow's may still
+let go of a buffer of Python's when the interpreter ends, and that aborts it (apache/arrow#34314).
 """
 
 import functools
@@ -15,7 +17,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from suite.records.pages import chunks_of, page_bytes
 from suite.records.plain_text import one_line
 from suite.records.record import SCHEMA, CorruptRecordError
 
@@ -45,7 +46,7 @@ class TableFile:
     """Columns that older files lack. All of their places are empty then."""
 
     def content(self, rows: Sequence[Any]) -> bytes:
-        """The file of rows whose attributes are the columns."""
+        """Return the file of rows whose attributes are the columns."""
         columns = {
             name: pa.array([getattr(row, name) for row in rows], self.columns.field(name).type)
             for name in self.columns.names
@@ -55,7 +56,7 @@ class TableFile:
         return written.getvalue()
 
     def rows_of(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Iterator[dict[str, Any]]:
-        """The rows one by one. Raises CorruptRecordError, on the way too, for a file that is none of ours.
+        """Yield the rows one by one. Raises CorruptRecordError, on the way too, for a file that is none of ours.
 
         `take`: told of so many rows before they are made.
         """
@@ -69,7 +70,7 @@ class TableFile:
                 yield dict(zip(columns, row, strict=True))
 
     def batches_of(self, content: bytes) -> Iterator[pa.RecordBatch]:
-        """The same in columns, some rows at a time, and texts as dictionaries."""
+        """Yield the same in columns, some rows at a time, and texts as dictionaries."""
         try:
             rows = 0
             for batch in self._opened(content).iter_batches(batch_size=BATCH_ROWS, use_threads=False):
@@ -127,7 +128,7 @@ class TableFile:
 
     @functools.cached_property
     def _as_read(self) -> tuple[pa.Schema, pa.Schema]:
-        """The schema today, and that of older files."""
+        """Return the schema today, and that of older files."""
         columns = [
             column.with_type(pa.dictionary(pa.int32(), pa.string())) if column.name in self._texts else column
             for column in self.columns
@@ -137,7 +138,7 @@ class TableFile:
 
 
 def schema_of(*columns: tuple[str, pa.DataType]) -> pa.Schema:
-    """Columns with the version that every file carries."""
+    """Return columns with the version that every file carries."""
     return pa.schema(list(columns), metadata={"schema": str(SCHEMA)})
 
 
@@ -150,3 +151,138 @@ def _values(column: pa.Array) -> list[Any]:
         return [None] * len(column)
     values: list[Any] = column.to_pylist() if column.null_count else column.to_numpy(zero_copy_only=False).tolist()
     return values
+
+
+MAGIC = b"PAR1"
+LARGEST_FOOTER_BYTES = 1 << 20
+"""Ours have 3 kB."""
+MOST_PAGE_BYTES, MOST_PAGES = 8 << 20, 10_000
+"""Our writer ends a page after 1 MiB, and a chunk after a million rows."""
+CODECS = (0, 1)
+"""Not compressed, and Snappy: all that our writer uses. Others make gigabytes of a few bytes."""
+MOST_LEVELS = 12
+"""Of structs and lists within one another. A column's statistics lie six deep."""
+END, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(13)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """The pages of one column in one group of rows."""
+
+    column: str
+    begin: int
+    nbytes: int
+
+
+def chunks_of(content: bytes) -> list[Chunk]:
+    """Return where each column lies. Raises CorruptRecordError for what is no parquet, or is compressed in a way that
+    ours never is."""
+    footer_bytes = int.from_bytes(content[-8:-4], "little")
+    if footer_bytes > LARGEST_FOOTER_BYTES:
+        raise CorruptRecordError(f"its footer has more than {LARGEST_FOOTER_BYTES} bytes")
+    begin = len(content) - 8 - footer_bytes
+    try:
+        if content[:4] != MAGIC or content[-4:] != MAGIC or begin < len(MAGIC):
+            raise IndexError(begin)
+        footer, _ = _struct(content[:-8], begin)
+        metas = [chunk[3] for group in footer.get(4, []) for chunk in group[1]]
+        codecs = {meta[4] for meta in metas}
+        found = [
+            Chunk(
+                column=b".".join(meta[3]).decode(),
+                begin=min(int(meta[9]), int(meta.get(11) or meta[9])),
+                nbytes=int(meta[7]),
+            )
+            for meta in metas
+        ]
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptRecordError("it has no whole footer") from error
+    if not codecs.issubset(CODECS):
+        raise CorruptRecordError("it is not compressed as ours are")
+    if any(chunk.begin < 0 or chunk.nbytes < 0 or chunk.begin + chunk.nbytes > begin for chunk in found):
+        raise CorruptRecordError("a column lies outside of it")
+    return found
+
+
+def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
+    """Yield the bytes of each page once it is unpacked. Raises CorruptRecordError for one that is too large, or is
+    none."""
+    at, end = chunk.begin, chunk.begin + chunk.nbytes
+    try:
+        for _ in range(MOST_PAGES):
+            if at >= end:
+                return
+            header, at = _struct(content, at)
+            unpacked, packed = int(header[2]), int(header[3])
+            if not 0 <= unpacked <= MOST_PAGE_BYTES or packed < 0:
+                raise CorruptRecordError(f"a column has a page of more than {MOST_PAGE_BYTES} bytes")
+            yield unpacked
+            at += packed
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise CorruptRecordError("a column has a page without a header") from error
+    raise CorruptRecordError(f"a column has more than {MOST_PAGES:,} pages")
+
+
+def _struct(content: bytes, at: int, levels: int = 1) -> tuple[dict[int, Any], int]:
+    """Return values by field, and where the struct ends. Raises IndexError or KeyError for what is none."""
+    if levels > MOST_LEVELS:
+        raise KeyError(levels)
+    found: dict[int, Any] = {}
+    field = 0
+    while content[at] != END:
+        step, kind = content[at] >> 4, content[at] & 15
+        at += 1
+        if step:
+            field += step
+        else:
+            field, at = _integer(content, at)
+        if kind in (TRUE, FALSE):
+            found[field] = kind == TRUE
+        else:
+            found[field], at = _value(content, at, kind, levels)
+    return found, at + 1
+
+
+def _value(content: bytes, at: int, kind: int, levels: int) -> tuple[Any, int]:
+    if kind in (I16, I32, I64):
+        return _integer(content, at)
+    if kind == BINARY:
+        size, at = _varint(content, at)
+        if size > len(content) - at:
+            raise IndexError(at)
+        return content[at : at + size], at + size
+    if kind == STRUCT:
+        return _struct(content, at, levels + 1)
+    if kind in (LIST, SET):
+        size, kind = content[at] >> 4, content[at] & 15
+        at += 1
+        if size == 15:
+            size, at = _varint(content, at)
+        if size > len(content) - at:  # each takes a byte at least
+            raise IndexError(at)
+        values = []
+        for _ in range(size):
+            value, at = _value(content, at, kind, levels + 1)
+            values.append(value)
+        return values, at
+    if kind in (TRUE, FALSE, BYTE):  # a truth within a list is a byte
+        return content[at], at + 1
+    if kind == DOUBLE:
+        return None, at + 8
+    raise KeyError(kind)  # a map among them, which parquet has none of
+
+
+def _integer(content: bytes, at: int) -> tuple[int, int]:
+    value, at = _varint(content, at)
+    return (value >> 1) ^ -(value & 1), at
+
+
+def _varint(content: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = content[at]
+        at, value, shift = at + 1, value | (byte & 127) << shift, shift + 7
+        if byte < 128:
+            return value, at
+        if shift > 63:
+            raise IndexError(at)

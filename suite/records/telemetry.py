@@ -80,25 +80,26 @@ class Sample:
 
 
 def series_bytes(samples: Sequence[Sample]) -> bytes:
-    """The content of telemetry.parquet."""
+    """Return the content of telemetry.parquet."""
     return SERIES.content(samples)
 
 
 def read_series(record: Record, folder: Path) -> list[Sample]:
-    """The samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its own."""
+    """Return the samples beside a record; empty where its run took none. Raises CorruptRecordError for a file not its
+    own."""
     content = _series_content(record, folder)
     return [Sample(**row) for row in SERIES.rows_of(content)] if content else []
 
 
 def check_series(record: Record, folder: Path) -> None:
-    """Raises what `read_series` does, and keeps nothing."""
+    """Read the samples and keep none. Raises what `read_series` does."""
     if content := _series_content(record, folder):
         for _ in SERIES.batches_of(content):
             pass
 
 
 def _series_content(record: Record, folder: Path) -> bytes:
-    """Empty where the run took none."""
+    """Return the bytes of telemetry.parquet; empty where the run took none."""
     if TELEMETRY not in record.files:
         return b""
     content = read_file(folder / TELEMETRY, LARGEST_TABLE_BYTES)
@@ -108,13 +109,13 @@ def _series_content(record: Record, folder: Path) -> bytes:
 
 
 def telemetry_of(record: Record) -> Mapping[str, Any]:
-    """What a record's provenance says of its telemetry; empty where it says nothing."""
+    """Return what a record's provenance says of its telemetry; empty where it says nothing."""
     said = record.provenance.get("telemetry")
     return said if isinstance(said, Mapping) else {}
 
 
 def source_states(record: Record) -> dict[str, tuple[str, str]]:
-    """For each source the state that it named, and why."""
+    """Return the state that each source named, and why."""
     return {
         name: (str(source.get("state")), str(source.get("why", "")))
         for name, source in _objects(telemetry_of(record).get("sources"))
@@ -122,11 +123,13 @@ def source_states(record: Record) -> dict[str, tuple[str, str]]:
 
 
 def gpus_of(record: Record) -> dict[str, Mapping[str, Any]]:
-    """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
+    """Return what NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
     return dict(_objects(telemetry_of(record).get("devices")))
 
 
 def _objects(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
     return (
-        [(name, one) for name, one in value.items() if isinstance(one, Mapping)] if isinstance(value, Mapping) else []
+        [(name, inner) for name, inner in value.items() if isinstance(inner, Mapping)]
+        if isinstance(value, Mapping)
+        else []
     )

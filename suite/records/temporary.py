@@ -19,7 +19,7 @@ MARKED = b"a temporary folder of mla-grpo-suite, removed once nobody holds owner
 
 @contextmanager
 def temporary_folder(kind: str) -> Iterator[Path]:
-    """A folder of this process, named by what it is for; removed at the end with all that is in it."""
+    """Make a folder of this process, named by what it is for; removed at the end with all that is in it."""
     from filelock import FileLock  # here, since few commands need one
 
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-"))
@@ -57,6 +57,6 @@ def _is_ours(folder: Path) -> bool:
     with suppress(OSError):
         found, lock, mark = (path.lstat() for path in (folder, folder / LOCK, folder / MARK))
         is_marked = stat.S_ISREG(mark.st_mode) and stat.S_ISREG(lock.st_mode) and mark.st_size == len(MARKED)
-        is_own = not hasattr(os, "getuid") or {one.st_uid for one in (found, lock, mark)} == {os.getuid()}
+        is_own = not hasattr(os, "getuid") or {entry.st_uid for entry in (found, lock, mark)} == {os.getuid()}
         return stat.S_ISDIR(found.st_mode) and is_marked and is_own and (folder / MARK).read_bytes() == MARKED
     return False

@@ -1,9 +1,19 @@
-"""The folders below one that anybody may have made: as many and as deep as results are, and no name is followed out."""
+"""The folders below one that anybody may have made, on the disk or in a pack: as many and as deep as results are.
 
+No name is followed out.
+"""
+
+import contextlib
 import os
+import stat
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from suite.records.pack import PACK, read_pack
+from suite.records.record import RECORD, CorruptRecordError
 
 MOST_LEVELS = 32
 """Of folders below the one that is given. Ours have 4."""
@@ -18,8 +28,8 @@ class Damage:
 
 
 def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, frozenset[str]]]:
-    """Each folder, `root` first, and the names in it. Links are not followed; a folder that is not read is named in
-    `damaged`, and the rest goes on."""
+    """Yield each folder, `root` first, and the names in it. Links are not followed; a folder that is not read is named
+    in `damaged`, and the rest goes on."""
     left, waiting = MOST_IN_ALL, [(root, 0)]
     while waiting:
         folder, levels = waiting.pop()
@@ -42,10 +52,40 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
             inner = []
         waiting += [(folder / name, levels + 1) for name in sorted(inner, reverse=True)]
         yield folder, names
+        if PACK in names and PACK not in inner:
+            packed = _packed_in(folder, names, damaged)
+            left -= sum(map(len, packed.values()))
+            if left < 0:
+                reason = f"more than {MOST_IN_ALL:,} entries lie below it; from {folder.name!r} on they are not read"
+                damaged.append(Damage(folder=root, reason=reason))
+                return
+            yield from packed.items()
+
+
+def _packed_in(folder: Path, names: frozenset[str], damaged: list[Damage]) -> dict[Path, frozenset[str]]:
+    """Return the folders that a pack stands for, and their files. One that lies beside the pack counts in its place."""
+    try:
+        runs = read_pack(folder / PACK)
+    except CorruptRecordError as error:
+        damaged.append(Damage(folder=folder / PACK, reason=str(error)))
+        return {}
+    for name in runs.keys() & names:
+        if not _is_copy(folder / name / RECORD, runs[name][RECORD]):
+            reason = f"{PACK} beside it holds another run of this name, which is not read"
+            damaged.append(Damage(folder=folder / name, reason=reason))
+    return {folder / name: frozenset(files) for name, files in runs.items() if name not in names}
+
+
+def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
+    with contextlib.suppress(OSError):
+        found = path.lstat()
+        is_alike = stat.S_ISREG(found.st_mode) and found.st_size == packed.file_size
+        return is_alike and zlib.crc32(path.read_bytes()) == packed.CRC
+    return False
 
 
 def _listed(folder: Path, most: int) -> tuple[frozenset[str] | None, list[str]]:
-    """All names and those of folders; none where there are more than `most`."""
+    """Return all names and those of folders; none where there are more than `most`."""
     names, inner = [], []
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from suite.configuration.files import locate, read_yaml
+from suite.records.pack import PACK
 from suite.records.store import RECORD, write_named
 from suite.report.blocks import Section
 from suite.report.model.results import Results, read_results
@@ -73,7 +74,7 @@ def _said_to_be_of(path: Path) -> str:
 def default_folders() -> list[Path]:
     """Return what is shown when no folder is named: each folder below results/ but the kept ones."""
     folders = [path for path in sorted(RESULTS.glob("*")) if path.is_dir() and path.name not in KEPT]
-    runs_lie_directly_here = any((folder / RECORD).exists() for folder in folders)
+    runs_lie_directly_here = (RESULTS / PACK).exists() or any((folder / RECORD).exists() for folder in folders)
     return [RESULTS] if runs_lie_directly_here or not folders else folders
 
 

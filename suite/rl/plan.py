@@ -13,7 +13,7 @@ from suite.rl.tasks.task import WritesAnything, make
 FLOAT_BYTES = {"float64": 8, "float32": 4}
 FILTERED = ("own", "distill")
 """Kinds of stage that keep what the key says is right."""
-REWARDS_FROM = ("key", "majority")
+REWARD_SOURCES = ("ground_truth", "majority")
 ADAMW_TENSORS = 4
 """Tensors of each trained parameter: itself, its gradient and AdamW's two moments."""
 
@@ -55,7 +55,7 @@ class RlPlan(LearningPlan):
         self.overlong_buffer = _at_most(
             settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0
         )
-        self.reward_from: str = one_of(settings, "reward_from", REWARDS_FROM)
+        self.reward_source: str = one_of(settings, "reward_source", REWARD_SOURCES)
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
         self.track_memory: bool = one_of(settings, "track_memory", (True, False))
@@ -93,16 +93,20 @@ class RlPlan(LearningPlan):
                 "supervision=process needs a task whose steps are checkable, such as task=sort without "
                 "task.corrections; this task's are not"
             )
-        if self.reward_from == "majority" and self.num_generations < 2:
+        if self.reward_source == "majority" and self.num_generations < 2:
             raise ValueError(
-                "num_generations must be at least 2 for reward_from=majority, a vote of the completions of one "
+                "num_generations must be at least 2 for reward_source=majority, a vote of the completions of one "
                 f"prompt; got {self.num_generations}"
             )
-        if self.reward_from == "majority" and self.objective.supervision == "process":
-            raise ValueError("supervision=process checks steps by the key and needs reward_from=key; got 'majority'")
+        if self.reward_source == "majority" and self.objective.supervision == "process":
+            raise ValueError(
+                "supervision=process checks steps by the key and needs reward_source=ground_truth; got 'majority'"
+            )
         for stage in self.recipe.stages:
-            if self.reward_from == "majority" and stage.kind in FILTERED:
-                raise ValueError(f"a stage of kind {stage.kind} filters by the key and needs reward_from=key")
+            if self.reward_source == "majority" and stage.kind in FILTERED:
+                raise ValueError(
+                    f"a stage of kind {stage.kind} filters by the key and needs reward_source=ground_truth"
+                )
         if not self.recipe.is_rl_alone and not self.vocabulary.is_of_tasks:
             kinds = ", ".join(stage.kind for stage in self.recipe.stages)
             raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")

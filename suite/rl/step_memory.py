@@ -12,7 +12,7 @@ from suite.measure.devices.device import Device
 from suite.measure.memory_tracker import MemoryTracker, OwnedTensors
 from suite.measure.meter import Meter, Seen
 from suite.records.holdings import ALLOCATOR_PEAK, PARAMETERS, held_readings
-from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.records.metrics import EVALUATE, PHASES
 
 FACT = {"tracked": True, "times": "not comparable: every operator was watched"}
 

@@ -15,7 +15,8 @@ from suite.measure.artifact_cache import cached_artifact
 from suite.measure.meter import Meter
 from suite.measure.stateful import WorkloadFailedError
 from suite.records.case import comparable
-from suite.records.rl_metrics import EVALUATE
+from suite.records.code import code_named_in
+from suite.records.metrics import EVALUATE
 from suite.rl.base import artifact_key, new_decoder
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import teacher_settings
@@ -51,6 +52,7 @@ def teacher_of(
     """Train it here by the course of its settings, or read it from where another case left it."""
     of_teacher = teacher_settings(settings)
     of_case = {name: value for name, value in comparable(of_teacher).items() if name not in NOT_LEARNT_FROM}
+    of_case["code"] = sorted(code_named_in(of_teacher))
     plan, key = RlPlan(of_teacher), artifact_key(of_case, of_teacher)
     found = cached_artifact(shared / FOLDER, key, device=plan.device, make=lambda: _trained(course(of_teacher), shared))
     decoder = new_decoder(plan, of_teacher["attention"])

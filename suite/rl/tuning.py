@@ -13,8 +13,8 @@ from statistics import mean
 from typing import Any
 
 from suite.measure.rng import python_rng
+from suite.records.metrics import EVALUATE
 from suite.records.record import Record, Status
-from suite.records.rl_metrics import EVALUATE
 from suite.records.store import read_contents
 
 TRIAL = "trial"

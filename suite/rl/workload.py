@@ -12,8 +12,8 @@ from suite.measure.devices import device_for
 from suite.measure.meter import Meter
 from suite.measure.rng import python_rng
 from suite.measure.stateful import WorkloadFailedError
+from suite.records.metrics import BASE, EVALUATE
 from suite.records.record import Reading, constant_readings
-from suite.records.rl_metrics import BASE, EVALUATE
 from suite.rl.base import base_model, new_decoder
 from suite.rl.plan import RlPlan
 from suite.rl.registry import STAGES

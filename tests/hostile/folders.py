@@ -2,13 +2,14 @@
 
 import os
 import random
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from suite.records.pack import PACK
+from suite.records.store import RECORD, SAMPLES, read_blocks
 from tests.hostile import mutations
 from tests.hostile.attempt import CODES, Attempt, command
-from tests.records.factory import build, store
+from tests.records.factory import build, committed, store
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference" / "cpu"
@@ -53,7 +54,7 @@ def attempts(chance: random.Random) -> Iterator[Attempt]:
 
 def mutated(chance: random.Random) -> Iterator[Attempt]:
     """Committed records, each changed by chance, AT_ONCE in a folder, without end."""
-    originals = [path.parent for path in sorted(REFERENCE.rglob("record.json")) if (path.parent.stat().st_nlink)]
+    originals = [run for run, _ in committed(REFERENCE)]
     while True:
         seed = chance.randrange(1 << 30)
         name = chance.choice(list(COMMANDS))
@@ -124,7 +125,9 @@ def _by_chance(originals: Sequence[Path], seed: int) -> Prepare:
         chance = random.Random(seed)
         for number, original in enumerate(chance.sample(originals, AT_ONCE)):
             place = hostile / f"{number}" / original.name
-            shutil.copytree(original, place)
+            place.mkdir(parents=True)
+            for name in (RECORD, SAMPLES):
+                (place / name).write_bytes(b"".join(read_blocks(original / name)))
             mutations.by_chance(chance)(place)
 
     return prepare
@@ -179,6 +182,10 @@ FOLDERS: dict[str, mutations.Change] = {
     "a name of 255 bytes": _named(b"x" * 255),
     "a name that looks like an option": _named(b"--out=x"),
     "a folder that may not be read": lambda hostile: sorted(hostile.iterdir())[1].chmod(0),
+    "a torn pack": lambda hostile: (hostile / PACK).write_bytes(b"PK\x05\x06" + bytes(17)),
+    "a pack of noise": lambda hostile: (hostile / PACK).write_bytes(random.Random(0).randbytes(100_000)),
+    "a pack that is a folder": lambda hostile: (hostile / PACK / "inner").mkdir(parents=True),
+    "a pack that is a link": lambda hostile: (hostile / PACK).symlink_to("/etc/passwd"),
     "a claim that is a folder": lambda hostile: (hostile / "a" / "claim.lock").mkdir(parents=True),
     "files that are not whole yet": lambda hostile: (hostile / "record.json.part").write_text("{"),
 }

@@ -88,7 +88,7 @@ def test_a_real_models_case_is_recorded_without_its_text(tmp_path, capsys):
     assert record.status is Status.OK
     told = {(one.span, one.metric): one.value for one in record.readings}
     assert told["case", "cache_bytes_per_token"] == 30 * 256 * 4
-    assert 0.95 < told["layer 29", "energy_kept"] < 1
+    assert 0.95 < told["layer 29", "retained_variance"] < 1
     assert told["text", "text_tokens"] == 63
     assert 1 < told["text", "text_loss"] / 63 < math.log(49152)
     assert "Q4_1" in record.provenance["weights"]

@@ -27,7 +27,7 @@ CASE = ("geometry", "phase", "seq_len", "dtype")
 TIER = ("task", "attention", "settings")
 NARROWING = {"cpu/attention": CASE, "cpu/call_form": CASE, "cpu/transformers": CASE, "cpu/quality": TIER}
 """Axes by which a folder's cases are chosen before their readings are read, which takes the most time."""
-ACCURACY, IN_CACHE = "answered", "recoverable"
+ACCURACY, IN_CACHE = "answer_accuracy", "linear_probe_accuracy"
 LAYER = {"span": "layer", "geometry": "deepseek-v2-lite", "dtype": "float32"}
 STEP = {**LAYER, "phase": "decode", "seq_len": 16_384}
 RATE = re.compile(r"^    ([\w+%]+): .*?(\d+ of \d+), [\d.]+% \[([\d.]+)%, ([\d.]+)%\]")
@@ -137,7 +137,7 @@ def efficiency():
     (build,) = [
         locate(dotted) for dotted in read_yaml("report.yaml")["sections"] if dotted.endswith("efficiency.build")
     ]
-    (first, *_) = load_texts("en").plain(build(read_results([REFERENCE / "cpu/rl"]))).tables
+    (first, *_) = load_texts("en").render_block(build(read_results([REFERENCE / "cpu/rl"]))).tables
     titles = [head.title for head in first.columns]
     wanted = [titles.index(title) for title in ("Arm", "Held equal", "Difference (points)", "In words", "Accuracy")]
     return [[str(cells[place]) for place in wanted] for cells in first.rows]

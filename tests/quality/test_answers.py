@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def workload():
-    return prepared("tiers", task_changes={"asked": "evenly_weighted"}, dtype="float64")
+    return prepared("tiers", task_changes={"query_frequency": "uniform_weighted"}, dtype="float64")
 
 
 def drawn(workload):

@@ -44,12 +44,12 @@ def test_a_run_records_cost_and_accuracy_with_each_head_ablated(tmp_path, capsys
 
     named = ["often", "sometimes", "rarely", *(f"attribute {number}" for number in range(1, 7))]
     for span in ("evaluate", *(f"evaluate/{name}" for name in named)):
-        assert steps(span, "answered") == steps(span, "answer_loss") == [0, 1, 2]
+        assert steps(span, "answer_accuracy") == steps(span, "answer_loss") == [0, 1, 2]
     for name in named:
-        assert steps(f"cached/{name}", "recoverable") == [2]
+        assert steps(f"cached/{name}", "linear_probe_accuracy") == [2]
         for head in (0, 1):
-            assert steps(f"knocked_out/layer 0 head {head}/{name}", "answered") == [2]
-    assert {one.step for one in record.readings if one.span.startswith("knocked_out")} == {2}
+            assert steps(f"head_ablation/layer 0 head {head}/{name}", "answer_accuracy") == [2]
+    assert {one.step for one in record.readings if one.span.startswith("head_ablation")} == {2}
     assert steps("decode", "latency_s") == [2] * 30
     assert steps("train", "latency_s") == steps("step", "training_loss") == [0, 1]
     assert value("step", "updates") == 2
@@ -106,7 +106,7 @@ def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
     assert outcome[0] is Status.FAILED
     assert outcome[1].startswith("step ")
     assert "the gradient of the model is nan" in outcome[1]
-    assert any(one.metric == "answered" for one in readings)
+    assert any(one.metric == "answer_accuracy" for one in readings)
 
 
 @pytest.mark.parametrize(

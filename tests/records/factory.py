@@ -1,14 +1,18 @@
-"""Records as a run writes them, from a few named facts."""
+"""Records as a run writes them, from a few named facts, and those that are committed."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from suite.records.case import Case
 from suite.records.claim import claim_folder
 from suite.records.record import Evidence, Reading, Record, Status
-from suite.records.store import write_record
+from suite.records.store import LONGEST_RECORD_BYTES, RECORD, read_file, write_record
 from suite.records.telemetry import TELEMETRY, Sample, series_bytes
+from suite.records.walk import folders_below
+
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 
 AXES = {
     "attention": "mla",
@@ -107,3 +111,9 @@ def store(parent: Path, *records: Record, series: Sequence[Sample] = ()) -> list
             write_record(record, claim.folder, files)
         folders.append(claim.folder)
     return folders
+
+
+def committed(root: Path = REFERENCE) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the folder of every committed run, and what its record.json holds as it stands there."""
+    for folder in sorted(folder for folder, names in folders_below(root, []) if RECORD in names):
+        yield folder, json.loads(read_file(folder / RECORD, LONGEST_RECORD_BYTES))

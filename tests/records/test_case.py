@@ -21,13 +21,17 @@ SETTINGS = {
 }
 
 
-def test_a_setting_that_came_later_is_at_its_former_value_as_one_that_is_not_there():
+def test_a_later_setting_at_its_former_value_counts_as_absent():
     old = {**SETTINGS, "task": {"digits": 4}}
     recipe = {"stages": [{"kind": "rl", "share": 1.0}]}
-    new = {**old, "task": {"digits": 4, "corrections": 0.0}, "recipe": recipe, "reward_from": "key"}
+    new = {**old, "task": {"digits": 4, "corrections": 0.0}, "recipe": recipe, "reward_source": "ground_truth"}
     new["attention"] = {**old["attention"], "latent_norm": True}
     assert comparable(new) == comparable(old)
-    for changed in ({"reward_from": "majority"}, {"recipe": {"stages": []}}, {"task": {"digits": 4, "corrections": 1}}):
+    for changed in (
+        {"reward_source": "majority"},
+        {"recipe": {"stages": []}},
+        {"task": {"digits": 4, "corrections": 1}},
+    ):
         assert comparable({**new, **changed}) != comparable(old)
 
 
@@ -43,7 +47,7 @@ def test_an_axis_that_does_not_apply_is_null():
     assert case.id == "workload=attention attention=mla phase=prefill query_len=null"
 
 
-def test_absorbed_mla_is_one_case_in_decode_under_both_of_its_names():
+def test_absorbed_mla_is_one_case_in_decode_by_both_names():
     ids = {}
     for phase in ("decode", "prefill", "train"):
         for variant in ("mla", "mla_absorbed", "mla_latent"):
@@ -62,7 +66,7 @@ def test_absorbed_mla_is_one_case_in_decode_under_both_of_its_names():
     assert both[0] == both[1]
 
 
-def test_an_axis_that_applies_under_several_values_of_another_is_null_elsewhere():
+def test_an_axis_of_several_values_of_another_is_null_elsewhere():
     workload = {**SETTINGS["workload"], "only": {"query_len": {"phase": ["decode", "verify"]}}}
     for phase, query_len in (("prefill", None), ("decode", 1), ("verify", 1)):
         settings = {**SETTINGS, "workload": workload, "phase": phase}
@@ -102,13 +106,13 @@ def test_the_run_key_follows_the_machine(monkeypatch, part, other):
     assert elsewhere != before == run_key(case, {})
 
 
-def test_how_it_was_measured_and_what_a_configuration_says_of_settings_do_not_count_between_records():
+def test_ways_of_measuring_do_not_count_between_records():
     later = {**SETTINGS, "measure": {"precision": 1}, "workload": {**SETTINGS["workload"], "unused": ["hardware"]}}
     later["attention"] = {**SETTINGS["attention"], "fixed": []}
     assert comparable(later) == comparable(SETTINGS)
     assert comparable({**SETTINGS, "seed": 4}) != comparable(SETTINGS)
 
 
-def test_a_setting_that_does_not_apply_is_as_one_that_an_older_record_did_not_have():
+def test_an_inapplicable_setting_counts_as_absent():
     assert comparable({**SETTINGS, "matmul_precision": None}) == comparable(SETTINGS)
     assert comparable({**SETTINGS, "matmul_precision": "high"}) != comparable(SETTINGS)

@@ -39,7 +39,7 @@ def test_a_claim_leaves_nothing_behind_but_what_was_written(tmp_path):
     assert sorted(path.name for path in claim.folder.iterdir()) == ["record.json", "samples.parquet"]
 
 
-def test_what_another_process_is_writing_cannot_be_claimed_and_is_unfinished(tmp_path, another_process):
+def test_what_another_process_writes_cannot_be_claimed(tmp_path, another_process):
     assert claim_folder(tmp_path, KEY) is None
     assert [folder.name for folder in read_contents([tmp_path]).unfinished] == [KEY[:16]]
 
@@ -68,7 +68,7 @@ def test_a_key_that_is_none_names_no_folder(tmp_path, key):
         next(run_folders(tmp_path, key))
 
 
-def test_a_link_in_place_of_a_folder_a_lock_or_a_record_is_stepped_over(tmp_path):
+def test_a_link_in_place_of_a_part_of_a_run_is_stepped_over(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "mine").write_text("mine")

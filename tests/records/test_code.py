@@ -40,7 +40,7 @@ def test_names_are_found_wherever_the_settings_hold_them():
 
 
 @pytest.mark.parametrize("changed", ["layer", "kernel", "__init__"])
-def test_a_change_anywhere_that_an_import_leads_to_changes_the_digest(package, changed):
+def test_a_change_wherever_imports_lead_changes_the_digest(package, changed):
     before = digest_of("lent_package.layer.Layer")
     (package / f"{changed}.py").write_text("changed = True\nfrom .kernel import thing\n")
     assert digest_of("lent_package.layer.Layer") != before
@@ -52,7 +52,7 @@ def test_a_change_elsewhere_leaves_the_digest(package):
     assert digest_of("lent_package.layer.Layer") == before
 
 
-def test_a_module_beside_the_package_counts_and_the_standard_library_does_not(package):
+def test_a_module_beside_counts_and_the_standard_library_not(package):
     beside = package.parent / "lent_beside.py"
     beside.write_text("")
     (package / "layer.py").write_text("import json, lent_beside\n")
@@ -62,12 +62,12 @@ def test_a_module_beside_the_package_counts_and_the_standard_library_does_not(pa
     assert digest_of("lent_package.layer.Layer") != before
 
 
-def test_a_file_that_is_no_python_or_does_not_exist_stops_nothing(package):
+def test_a_file_that_is_no_python_or_absent_stops_nothing(package):
     (package / "layer.py").write_text("this is no Python")
     assert digest_of("lent_package.layer.Layer", "no.such.thing") != digest_of("lent_package.alone.Layer")
 
 
-def test_another_version_of_an_imported_distribution_changes_the_digest(package, monkeypatch):
+def test_another_version_of_an_import_changes_the_digest(package, monkeypatch):
     (package / "layer.py").write_text("import torch\n")
     digests = []
     for version in ("1.0", "2.0"):

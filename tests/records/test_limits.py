@@ -63,11 +63,11 @@ def test_kills_for_want_of_memory_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize(("quota_us", "threads"), [(50_000, 1), (100_000, 1), (150_000, 2), (900_000, 4)])
-def test_a_part_of_a_cpu_allows_one_thread_more_up_to_the_usable_ones(tmp_path, monkeypatch, quota_us, threads):
+def test_a_part_of_a_cpu_allows_one_thread_more(tmp_path, monkeypatch, quota_us, threads):
     monkeypatch.setattr(limits, "usable_cpus", lambda: 4)
     assert most_threads(cgroup(tmp_path, cpu_dot_max=f"{quota_us} 100000")) == threads
 
 
-def test_all_the_memory_there_could_be_is_the_machines_or_the_cgroups(tmp_path):
+def test_capacity_is_the_machines_or_the_cgroups(tmp_path):
     assert capacity_bytes(tmp_path) == psutil.virtual_memory().total
     assert capacity_bytes(cgroup(tmp_path, memory_dot_max=1 << 20)) == 1 << 20

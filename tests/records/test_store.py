@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,16 +15,18 @@ from suite.records.store import (
     LOCK,
     LONGEST_RECORD_BYTES,
     READINGS,
+    RECORD,
     SAMPLES,
     Room,
     load,
     read_contents,
+    read_file,
     read_record,
     write_named,
     write_record,
     write_whole,
 )
-from tests.records.factory import build, store
+from tests.records.factory import build, committed, store
 
 
 def change(folder, **parts):
@@ -232,7 +233,7 @@ def test_a_case_that_could_not_run_reads_back_with_its_reason(tmp_path):
     assert replace(read_record(folder), files={}) == record
 
 
-def test_a_folder_without_its_record_is_unfinished_and_never_read(tmp_path):
+def test_a_folder_without_its_record_is_unfinished(tmp_path):
     whole, half = store(tmp_path, build(), build())
     (half / "record.json").rename(half / "record.json.part")
     (half / "samples.parquet").write_bytes(b"half a file")
@@ -243,7 +244,7 @@ def test_a_folder_without_its_record_is_unfinished_and_never_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["samples.parquet", "trace.json.gz"])
-def test_there_is_no_record_until_all_that_lies_beside_it_is_there(tmp_path, name):
+def test_no_record_is_there_before_all_beside_it(tmp_path, name):
     (tmp_path / LOCK).touch()  # as whoever runs the case has it
     (tmp_path / name).mkdir()  # so that the file cannot be put in place
     with pytest.raises(OSError, match=name):
@@ -299,7 +300,7 @@ def test_a_launch_is_kept_with_its_reading(tmp_path):
     assert [reading.launch for reading in read_record(folder).readings] == [one.launch for one in launched]
 
 
-def test_what_one_command_holds_has_a_bound_and_the_rest_is_named(tmp_path):
+def test_what_a_command_holds_is_bounded_and_the_rest_named(tmp_path):
     alike = [Reading(step=0, span="layer", metric="latency_s", value=1.0)] * 20_000
     store(tmp_path, *[replace(build(seq_len=length), readings=alike) for length in (1, 2, 3)])
     contents = read_contents([tmp_path], room=Room(left=7 << 20))
@@ -319,7 +320,7 @@ def test_all_cases_of_a_command_have_so_many_names_and_no_more(tmp_path):
     assert [(damage.folder, "at most 300 axes" in damage.reason) for damage in contents.damaged] == [(other, True)]
 
 
-def test_a_file_is_put_in_place_beside_a_link_and_never_through_it(tmp_path):
+def test_a_file_replaces_a_link_and_never_goes_through_it(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "new.part").symlink_to(tmp_path / "mine")
     write_whole(tmp_path / "new", b"theirs")
@@ -345,10 +346,10 @@ def test_what_may_not_be_read_is_named(tmp_path):
 
 
 def test_what_is_committed_is_far_from_every_bound():
-    records = sorted((Path(__file__).parents[2] / "results" / "reference").glob("*/*/*/record.json"))
-    largest = max(records, key=lambda path: path.stat().st_size)
-    assert largest.stat().st_size * 20 < LONGEST_RECORD_BYTES
-    assert read_record(largest.parent, room=Room(left=0)).readings, "what is read makes the room that it takes"
+    sizes = {run: len(read_file(run / RECORD, LONGEST_RECORD_BYTES)) for run, _ in committed()}
+    largest = max(sizes, key=sizes.__getitem__)
+    assert sizes[largest] * 20 < LONGEST_RECORD_BYTES
+    assert read_record(largest, room=Room(left=0)).readings, "what is read makes the room that it takes"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -362,7 +363,7 @@ def test_what_is_no_plain_file_is_not_replaced(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
 
 
-def test_a_link_is_followed_where_a_person_named_it_and_nowhere_else(tmp_path):
+def test_a_link_is_followed_only_where_a_person_named_it(tmp_path):
     (tmp_path / "kept").write_bytes(b"before")
     (tmp_path / "link").symlink_to("kept")
     write_named(tmp_path / "link", b"after")
@@ -378,7 +379,7 @@ def test_a_link_is_followed_where_a_person_named_it_and_nowhere_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "link"]
 
 
-def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(tmp_path):
+def test_a_write_that_fails_leaves_only_what_was_there(tmp_path):
     resource = pytest.importorskip("resource", reason="needs a limit of a file's size")
     (tmp_path / "page").write_bytes(b"before")
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)

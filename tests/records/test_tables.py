@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from suite.records import pages, tables
-from suite.records.pages import chunks_of, page_bytes
+from suite.records import tables
 from suite.records.record import CorruptRecordError, Reading
 from suite.records.store import READINGS
+from suite.records.tables import chunks_of, page_bytes
 
 
 def readings(count):
@@ -24,7 +24,7 @@ def refused(content):
     return str(error.value)
 
 
-def test_a_table_reads_back_over_several_batches_with_each_text_held_once(monkeypatch):
+def test_a_table_reads_back_with_each_text_held_once(monkeypatch):
     monkeypatch.setattr(tables, "BATCH_ROWS", 100)
     written = readings(1000)
     read = [Reading(**row) for row in READINGS.rows_of(READINGS.content(written))]
@@ -58,7 +58,7 @@ def test_another_codec_is_refused_before_arrow_sees_it(codec):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks with libraries loaded, which others may not survive")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_no_bit_of_a_table_that_is_turned_ends_the_process_or_breaks_its_reader():
+def test_no_flipped_bit_of_a_table_ends_the_process():
     content = READINGS.content(readings(20))
     indices = range(8 * 200, 8 * 310)  # which may lead out of their dictionary
     process = os.fork()
@@ -79,12 +79,12 @@ def test_a_large_page_is_refused_before_it_is_unpacked(monkeypatch):
     monkeypatch.setattr(tables, "UNCHECKED_BYTES", 0)
     content = READINGS.content(readings(5000))
     assert list(READINGS.rows_of(content))
-    monkeypatch.setattr(pages, "MOST_PAGE_BYTES", 1000)
+    monkeypatch.setattr(tables, "MOST_PAGE_BYTES", 1000)
     assert refused(content) == "a column has a page of more than 1000 bytes"
-    monkeypatch.setattr(pages, "MOST_PAGE_BYTES", 8 << 20)
+    monkeypatch.setattr(tables, "MOST_PAGE_BYTES", 8 << 20)
     monkeypatch.setattr(tables, "MOST_TEXT_BYTES", 10)
     assert refused(content) == "samples.parquet holds more than 10 bytes of text"
-    monkeypatch.setattr(pages, "MOST_PAGES", 0)
+    monkeypatch.setattr(tables, "MOST_PAGES", 0)
     assert refused(content) == "a column has more than 0 pages"
 
 
@@ -95,7 +95,7 @@ def test_rows_are_counted_as_they_come(monkeypatch):
 
 def test_a_footer_and_texts_without_end_are_refused(monkeypatch):
     content = READINGS.content(readings(10))
-    monkeypatch.setattr(pages, "LARGEST_FOOTER_BYTES", 100)
+    monkeypatch.setattr(tables, "LARGEST_FOOTER_BYTES", 100)
     assert "footer" in refused(content)
     monkeypatch.undo()
     monkeypatch.setattr(tables, "MOST_TEXTS", 2)

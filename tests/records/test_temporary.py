@@ -56,7 +56,7 @@ def test_a_folder_is_gone_at_its_end_whatever_ends_it(temporary):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process otherwise")
-def test_a_folder_is_its_owners_while_that_lives_and_removed_once_it_was_killed(temporary, holder):
+def test_a_folder_is_removed_once_its_owner_was_killed(temporary, holder):
     assert remove_abandoned() is None
     holder.send_signal(signal.SIGSTOP)
     assert remove_abandoned() is None

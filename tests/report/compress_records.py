@@ -67,7 +67,7 @@ def compress_record(
         provenance=PROVENANCE | facts | {"started_at": started_at},
         readings=[
             *(Reading(step=0, span="case", metric=name, value=value) for name, value in case.items()),
-            *(Reading(step=0, span=layer, metric="energy_kept", value=share) for layer, share in layers.items()),
+            *(Reading(step=0, span=layer, metric="retained_variance", value=share) for layer, share in layers.items()),
             *_text(added or {}, counts or [COUNTS] * windows),
             *([] if decode_s is None else _decoded(decode_s, windows)),
         ]

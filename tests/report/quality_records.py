@@ -28,7 +28,7 @@ AXES = {
 SETTINGS: dict[str, Any] = {
     "geometry": {"head_dim": 16, "num_heads": 4, "num_layers": 1},
     "attention": {"kv_heads": None, "kv_lora_rank": None, "qk_rope_head_dim": None},
-    "task": {"asked": "unevenly", "pairs": 4, "distance": 0},
+    "task": {"query_frequency": "skewed", "pairs": 4, "distance": 0},
     "eval_every": 200,
 }
 TIERS = ("often", "sometimes", "rarely")
@@ -77,7 +77,7 @@ def quality_record(
             *_constants(cache_bytes, chance),
             *_evaluations(finals, start, loss, is_tiers=axes["task"] == "tiers"),
             *(
-                Reading(step=2, span=f"evaluate/{kind}", metric="answered", value=of)
+                Reading(step=2, span=f"evaluate/{kind}", metric="answer_accuracy", value=of)
                 for kind, of in (kinds or {}).items()
             ),
             *_counted(axes["updates"]),
@@ -116,7 +116,7 @@ def recall(finals, *, task="recall", **said):
 
 
 def asked(form, **said):
-    return said | {"extras": {**said.get("extras", {}), "task.asked": form}}
+    return said | {"extras": {**said.get("extras", {}), "task.query_frequency": form}}
 
 
 def study(seeds=2):
@@ -127,8 +127,8 @@ def study(seeds=2):
         *tiers(0.35, **mqa(12)),
         *tiers(0.2, **mla(16), falls=ALL_HEADS_ALIKE, cached=(1.0, 1.0, 0.5)),
         *tiers(0.5, **mla(24)),
-        *tiers(0.98, **asked("evenly", **mla(16))),
-        *tiers(1.0, **asked("swapped", **mla(16))),
+        *tiers(0.98, **asked("uniform", **mla(16))),
+        *tiers(1.0, **asked("reversed", **mla(16))),
         *tiers(0.6, updates=1600, **mla(16)),
         *tiers(0.1, **mla(16, **{"attention.qk_rope_head_dim": 0})),
         *(
@@ -215,7 +215,7 @@ def _evaluations(finals: Sequence[float], start: float, loss: float, *, is_tiers
     for kind, final in kinds.items():
         span = f"evaluate/{kind}" if kind else "evaluate"
         for step, share in enumerate((start, (start + final) / 2, final)):
-            yield Reading(step=step, span=span, metric="answered", value=share)
+            yield Reading(step=step, span=span, metric="answer_accuracy", value=share)
     for step, value in enumerate((2.0, (2.0 + loss) / 2, loss)):
         yield Reading(step=step, span="evaluate", metric="answer_loss", value=value)
 
@@ -228,17 +228,19 @@ def _counted(updates: int) -> Iterable[Reading]:
 
 def _cached(cached: Sequence[float]) -> Iterable[Reading]:
     for tier, share in zip(TIERS, cached, strict=True):
-        yield Reading(step=2, span=f"cached/{tier}", metric="recoverable", value=share)
+        yield Reading(step=2, span=f"cached/{tier}", metric="linear_probe_accuracy", value=share)
 
 
 def _without_heads(finals: Sequence[float], falls: Sequence[Sequence[float]]) -> Iterable[Reading]:
     for head, row in zip(LAYER_HEADS, falls, strict=False):
         for number, fall in enumerate(row):
             left = max(0.0, finals[number // 2] - fall)
-            yield Reading(step=2, span=f"knocked_out/{head}/attribute {number + 1}", metric="answered", value=left)
+            yield Reading(
+                step=2, span=f"head_ablation/{head}/attribute {number + 1}", metric="answer_accuracy", value=left
+            )
         for place, tier in enumerate(TIERS):
             left = max(0.0, finals[place] - (row[2 * place] + row[2 * place + 1]) / 2)
-            yield Reading(step=2, span=f"knocked_out/{head}/{tier}", metric="answered", value=left)
+            yield Reading(step=2, span=f"head_ablation/{head}/{tier}", metric="answer_accuracy", value=left)
 
 
 def _decoded(decode_s: float) -> Iterable[Reading]:

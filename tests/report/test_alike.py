@@ -16,7 +16,7 @@ from tests.report.rl_memory_records import projected
 
 def test_quality_groups_alike():
     plain = quality_record(seed=0, **mla(16))
-    other = quality_record(seed=1, **mla(16, **{"attention.kv_heads": None, "task.asked": "unevenly"}))
+    other = quality_record(seed=1, **mla(16, **{"attention.kv_heads": None, "task.query_frequency": "skewed"}))
     (study,) = quality_experiments(in_memory(plain, other))
     assert [[run.seed for run in arm.runs] for arm in study.arms] == [["0", "1"]]
 

@@ -58,15 +58,15 @@ def test_a_recipe_names_the_code_of_all_its_stages():
             "recipe.teacher must have a policy and a recipe; got 'r1'",
         ),
         ({"recipe": recipe("distill"), "steps": 4}, "steps must be enough for each of the recipe's 4 stages"),
-        ({"reward_from": "vote"}, "reward_from must be one of key, majority; got 'vote'"),
+        ({"reward_source": "vote"}, "reward_source must be one of ground_truth, majority; got 'vote'"),
         (
-            {"reward_from": "majority", "recipe": recipe("r1"), "steps": 50},
-            "a stage of kind own filters by the key and needs reward_from=key",
+            {"reward_source": "majority", "recipe": recipe("r1"), "steps": 50},
+            "a stage of kind own filters by the key and needs reward_source=ground_truth",
         ),
-        ({"reward_from": "majority", "supervision": "process"}, "supervision=process checks steps by the key"),
+        ({"reward_source": "majority", "supervision": "process"}, "supervision=process checks steps by the key"),
         (
-            {"reward_from": "majority", "num_generations": 1, "prompts_per_step": 16, "adv_estimator": "gae"},
-            "num_generations must be at least 2 for reward_from=majority, a vote of the completions",
+            {"reward_source": "majority", "num_generations": 1, "prompts_per_step": 16, "adv_estimator": "gae"},
+            "num_generations must be at least 2 for reward_source=majority, a vote of the completions",
         ),
     ],
 )

@@ -102,7 +102,7 @@ def test_the_reward_is_accuracy_and_weighted_format():
 
 
 def test_a_majority_rewards_and_the_key_keeps_the_accuracy():
-    wanted = plan(reward_from="majority", num_generations=4, prompts_per_step=4)
+    wanted = plan(reward_source="majority", num_generations=4, prompts_per_step=4)
     ids = [wanted.vocabulary.encode(f"<answer>{answer}</answer>") for answer in ("21", "21", "12", "21")]
     given = Samples(
         tokens_NT=torch.tensor(ids),

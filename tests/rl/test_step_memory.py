@@ -12,9 +12,8 @@ from suite.measure.meter import Meter
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.stateful import run_stateful
 from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, parts_of, span_of
-from suite.records.metrics import METRICS
+from suite.records.metrics import EVALUATE, METRICS, PHASES
 from suite.records.record import Status
-from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.rl.step_memory import StepMemory
 from suite.rl.workload import RlWorkload
 from tests.rl.cases import SIZES, settings

@@ -12,9 +12,8 @@ import pytest
 from suite.commands.run import main
 from suite.compose.compose import compose
 from suite.configuration.files import read_choice
-from suite.records.metrics import METRICS
+from suite.records.metrics import METRICS, PHASES
 from suite.records.record import Status
-from suite.records.rl_metrics import PHASES
 from suite.records.store import read_contents
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import is_held_out

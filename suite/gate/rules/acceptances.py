@@ -16,8 +16,7 @@ import yaml
 
 from suite.gate.rules.tolerances import MOST_BYTES, matches
 from suite.gate.verdict import Outcome, Verdict
-from suite.records.metric import Better
-from suite.records.metrics import METRICS
+from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
 from suite.records.record import CorruptRecordError
 from suite.records.store import read_file, write_named

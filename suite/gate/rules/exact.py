@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 from suite.gate.rules.tolerances import SHOW, Tolerances
 from suite.gate.verdict import Outcome, Verdict
-from suite.records.metric import Better
-from suite.records.metrics import METRICS
+from suite.records.metrics import METRICS, Better
 from suite.records.numbers import bytes_iec, count, seconds
 from suite.records.record import Record
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from suite.gate.rules.fingerprint import is_judged_by_seed
 from suite.records.case import Case
-from suite.records.renamed import as_named_now
 
 BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
 
@@ -50,7 +49,7 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
     for content in answer["cases"]:
         settings = content["settings"]
         called = Case(workload=content["workload"], axes=content["axes"], extras=content["extras"])
-        case = as_named_now(called, settings)
+        case = called.today(settings)
         old_id = None if case.id == called.id else called.id
         expanded.append(Expanded(case=case, settings=settings, code=content["code"], called=old_id))
     return expanded

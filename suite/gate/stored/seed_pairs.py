@@ -18,12 +18,11 @@ from suite.gate.output.sentences import POINTS, in_unit
 from suite.gate.rules.multiple_testing import Change
 from suite.gate.rules.tolerances import Tolerance
 from suite.gate.verdict import LATENCY
-from suite.records.quality_metrics import TEXT, TRAIN, below
+from suite.records.metrics import EVALUATE, PHASES, TEXT, TRAIN, below
 from suite.records.record import Reading, Record
-from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.statistics.paired import changes
 
-ACCURACY, ANSWERED, TEXT_LOSS = "heldout_accuracy", "answered", "text_loss"
+ACCURACY, ANSWER_ACCURACY, TEXT_LOSS = "heldout_accuracy", "answer_accuracy", "text_loss"
 LAST, MEAN, COST = "last", "mean", "+".join(PHASES)
 """Stand-ins for spans: the last evaluation, all evaluations, and the phases of all steps together."""
 USUAL_OF_COST = Tolerance(minimum_effect=0.1, equivalence_margin=0.2)
@@ -135,7 +134,7 @@ class Judging:
 
 
 BY_HELDOUT_ACCURACY = Judging(learnt=_shares(ACCURACY), spent=_cost(COST, PHASES))
-BY_ANSWERS = Judging(learnt=_shares(ANSWERED), spent=_cost(TRAIN, (TRAIN,)))
+BY_ANSWERS = Judging(learnt=_shares(ANSWER_ACCURACY), spent=_cost(TRAIN, (TRAIN,)))
 BY_TEXT_LOSS = Judging(learnt=(Quantity(span=TEXT, metric=TEXT_LOSS, take=loss_of_a_token),), spent=None)
 
 

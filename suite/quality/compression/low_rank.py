@@ -41,7 +41,7 @@ FOLDER = "calibrations"
 class Factors:
     down_rD: Tensor
     up_Er: Tensor
-    energy_kept: float
+    retained_variance: float
     """Share of the squared norm of keys and values that is kept where inputs have the moments it is measured by."""
 
 
@@ -52,7 +52,7 @@ def factors_of(
 
     `weight_ED`: keys' rows, then as many of values. `fitted_to_DD`: the inputs' second moments that it is chosen by;
     None: white inputs. `balances`: values count as if they were as large as keys. `moments_DD`: the inputs by which
-    `energy_kept` is measured.
+    `retained_variance` is measured.
     """
     weight_ED = weight_ED.double()
     outputs_EE = weight_ED @ weight_ED.T if fitted_to_DD is None else weight_ED @ fitted_to_DD @ weight_ED.T
@@ -62,7 +62,7 @@ def factors_of(
     down_rD, up_Er = first_Er.T @ (scale_E1 * weight_ED), first_Er / scale_E1
     lost_ED = weight_ED - up_Er @ down_rD
     kept = 1 - float(_energy(lost_ED, moments_DD) / _energy(weight_ED, moments_DD))
-    return Factors(down_rD=down_rD, up_Er=up_Er, energy_kept=kept)
+    return Factors(down_rD=down_rD, up_Er=up_Er, retained_variance=kept)
 
 
 def _balance(outputs_EE: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from suite.quality.compression.layers import Int8Attention, LowRankAttention
 from suite.quality.compression.low_rank import factors_of, shared_moments
 from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
 from suite.quality.compression.text import CLASSES, Frequencies, Window, evenly, read_windows, whole_windows
-from suite.records.quality_metrics import DECODE, TEXT, within
+from suite.records.metrics import DECODE, TEXT, within
 from suite.records.record import Reading, constant_readings
 
 WARM_DECODES, TIMED_DECODES = 2, 12
@@ -112,7 +112,7 @@ class CompressionWorkload:
                 moments_DD=moments_DD,
             )
             self.decoder.replace_attention(number, LowRankAttention(own, factors))
-            self._found[f"layer {number}"] = {"energy_kept": factors.energy_kept}
+            self._found[f"layer {number}"] = {"retained_variance": factors.retained_variance}
 
     def _grouped_layer(self, number: int) -> GroupedAttention:
         layer = self.decoder.attention_of(number)

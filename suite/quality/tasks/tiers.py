@@ -17,8 +17,8 @@ from suite.quality.tasks.task import NO_ID, Ids, Questions, in_any_order, questi
 
 TIERS = ("often", "sometimes", "rarely")
 SHARES = (0.85, 0.12, 0.03)
-"""Shares of the questions, by tier, where they are asked unevenly."""
-ASKED = ("unevenly", "evenly", "evenly_weighted", "swapped", "turned")
+"""Shares of the questions, by tier, where queries are skewed."""
+FREQUENCIES = ("skewed", "uniform", "uniform_weighted", "reversed", "shifted")
 HELD_OUT_CONTEXTS = 256
 
 
@@ -28,7 +28,7 @@ class Tiers:
     least_layers = 1
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._asked: str = one_of(settings, "asked", ASKED, where="task.")
+        self._frequency: str = one_of(settings, "query_frequency", FREQUENCIES, where="task.")
         self._entities = whole_number(settings, "entities", at_least=1, where="task.")
         self._of_tier = whole_number(settings, "attributes_per_tier", at_least=1, where="task.")
         self._values = whole_number(settings, "values", at_least=2, where="task.")
@@ -56,7 +56,7 @@ class Tiers:
         attributes_BQ = generator.choice(len(self.kinds), size=size, p=self._attribute_probabilities(progress))
         entities_BQ = generator.integers(self._entities, size=size)
         weights_BQ = None
-        if self._asked == "evenly_weighted":
+        if self._frequency == "uniform_weighted":
             weights_A = self._by_attribute(SHARES) * len(self.kinds)
             weights_BQ = weights_A[attributes_BQ].astype(np.float32)
         return self._assemble(
@@ -81,16 +81,16 @@ class Tiers:
     def facts(self) -> Mapping[str, Any]:
         return {
             "tiers": dict(zip(TIERS, SHARES, strict=True)),
-            "asked": self._asked,
+            "query_frequency": self._frequency,
             "held_out_contexts": HELD_OUT_CONTEXTS,
         }
 
     def _attribute_probabilities(self, progress: float) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return the probability of each attribute."""
-        if self._asked in ("evenly", "evenly_weighted"):
+        if self._frequency in ("uniform", "uniform_weighted"):
             return np.full(len(self.kinds), 1 / len(self.kinds))
-        is_swapped = self._asked == "swapped" or (self._asked == "turned" and progress >= 0.5)
-        return self._by_attribute(SHARES[::-1] if is_swapped else SHARES)
+        is_reversed = self._frequency == "reversed" or (self._frequency == "shifted" and progress >= 0.5)
+        return self._by_attribute(SHARES[::-1] if is_reversed else SHARES)
 
     def _by_attribute(self, shares: tuple[float, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.repeat(np.array(shares) / self._of_tier, self._of_tier)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from suite.records.case import CAME_LATER, as_typed, value_under
+from suite.records.aliases import CAME_LATER
+from suite.records.case import as_typed, value_under
 from suite.records.derived import constant
 from suite.records.privacy import scrub, without_paths
 from suite.records.record import Evidence, Record, Status

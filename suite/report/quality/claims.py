@@ -20,7 +20,7 @@ from suite.report.quality.cache import at_nearest_cache, is_same_cache
 from suite.report.quality.compress import compressed_told
 from suite.report.quality.compress_design import compress_experiments
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment
-from suite.report.quality.families import SWAPPED, Family, asked_of, is_graded
+from suite.report.quality.families import REVERSED, Family, asked_of, is_graded
 from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
 from suite.report.quality.layout import listed
 from suite.report.table import column, table
@@ -180,7 +180,7 @@ def information_tiers(evidence: Evidence) -> Verdict | None:
 def grading_automatic(evidence: Evidence) -> Verdict | None:
     """Rule whether the grading follows what training asks, by itself.
 
-    That a trained decoder does not regrade is arithmetic, and told by what it loses where the questions are swapped.
+    That a trained decoder does not regrade is arithmetic, and told by what it loses where the queries are reversed.
     """
     sentences: list[Text] = []
     follows: list[QualityContrast] = []
@@ -189,15 +189,15 @@ def grading_automatic(evidence: Evidence) -> Verdict | None:
         against, gradings = families.form_contrasts(family), families.gradings_of(family.main)
         for first, *arms in family.latents_in_forms:
             found = [against[arm] for arm in arms if arm in against]
-            follows += [pair for pair in found if asked_of(pair.arm) == SWAPPED and family.times(pair.arm) == 1]
+            follows += [pair for pair in found if asked_of(pair.arm) == REVERSED and family.times(pair.arm) == 1]
             fixed += [first] if is_graded(gradings.get(first)) else []
             sentence = joined("notes", [_form_told(family.form_of(pair.arm), pair) for pair in found])
             sentences += [say("claim.grading.of", name=first.name, told=sentence)] if found else []
     if not follows:
         return None
     for arm in fixed:
-        trained, swapped = (arm.mean(families.mix_share(mix)) or 0.0 for mix in ("trained", SWAPPED))
-        shares = {"trained": numbers.percent(trained), "swapped": numbers.percent(swapped)}
+        trained, turned = (arm.mean(families.mix_share(mix)) or 0.0 for mix in ("trained", REVERSED))
+        shares = {"trained": numbers.percent(trained), "reversed": numbers.percent(turned)}
         sentences.append(say("claim.grading.asked", name=arm.name, **shares))
     return Verdict(outcome=_follows_outcome(follows, fixed), text=joined("sentence", sentences))
 

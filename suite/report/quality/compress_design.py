@@ -18,7 +18,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.records.derived import noted
-from suite.records.quality_metrics import TEXT
+from suite.records.metrics import TEXT
 from suite.records.record import Reading, Status
 from suite.report.blocks import Text, say, say_or
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, runs_of
@@ -273,7 +273,7 @@ def _kept(readings: Sequence[Reading]) -> dict[int, float]:
     found = {}
     for reading in readings:
         layer = LAYER.fullmatch(reading.span)
-        if layer and reading.metric == "energy_kept":
+        if layer and reading.metric == "retained_variance":
             found[int(layer[1]) + 1] = min(reading.value, 1.0)
     return dict(sorted(found.items()))
 

@@ -13,9 +13,8 @@ from itertools import accumulate, count, takewhile
 from statistics import median
 
 from suite.records import numbers
-from suite.records.quality_metrics import CACHED, DECODE, KNOCKED_OUT, below
+from suite.records.metrics import CACHED, DECODE, EVALUATE, HEAD_ABLATION, below
 from suite.records.record import STEP, Reading, Record
-from suite.records.rl_metrics import EVALUATE
 from suite.report.blocks import Text, joined, say
 from suite.report.model.experiment import (
     Arm,
@@ -47,7 +46,7 @@ RARELY = TIERS[-1]
 TIERS_TASK, RECALL, PLAYS = "tiers", "recall", "plays"
 TASKS = (TIERS_TASK, RECALL, "two_hop", "copying", "counting", PLAYS)
 """In the order of tables; a task that is not here stands behind them."""
-TASK_SETTING, ASKED, UNEVENLY, UPDATES = "task.", "task.asked", "unevenly", "updates"
+TASK_SETTING, FREQUENCY, SKEWED, UPDATES = "task.", "task.query_frequency", "skewed", "updates"
 LATENT_NORM, ROPE_DIM = "attention.latent_norm", "attention.qk_rope_head_dim"
 RANK, KV_HEADS = "attention.kv_lora_rank", "attention.kv_heads"
 HEAD_DIM = "geometry.head_dim"
@@ -136,7 +135,7 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
     run = QualityRun(current=current, key=key)
     readings = possible_readings(current.record)
     shares = [reading for reading in readings if reading.value <= 1]
-    answered = by_span(shares, "answered", EVALUATE)
+    answered = by_span(shares, "answer_accuracy", EVALUATE)
     if not run.is_ok or ALL not in answered:
         return run
     asked = by_span(readings, "questions", STEP).get(ALL)
@@ -144,8 +143,8 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
         run,
         answered=answered,
         loss=by_span(readings, "answer_loss", EVALUATE),
-        without_heads=by_span(shares, "answered", KNOCKED_OUT),
-        recoverable=by_span(shares, "recoverable", CACHED),
+        without_heads=by_span(shares, "answer_accuracy", HEAD_ABLATION),
+        recoverable=by_span(shares, "linear_probe_accuracy", CACHED),
         updates=_updates(by_span(readings, "updates", STEP).get(ALL, {})),
         questions=math.fsum(asked.values()) if asked else None,
         decode_s=decoded_s(current.record) if current.is_of_one_machine else None,
@@ -196,7 +195,7 @@ DESIGN = Design(
     read=read_run,
     is_factor=lambda name: name == VARIANT or name.startswith(("attention.", HEAD_DIM)),
     ignored=WITHOUT_EFFECT,
-    defaults={ASKED: UNEVENLY, LATENT_NORM: "true"},
+    defaults={FREQUENCY: SKEWED, LATENT_NORM: "true"},
     heads=("task",),
     unsaid={("match", "heads")},
     called=lambda name: name.removeprefix(TASK_SETTING),

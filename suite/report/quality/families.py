@@ -1,7 +1,7 @@
 """Experiments of task=tiers that belong together: the same sizes, asked in several forms and trained for longer.
 
 A tier is always the same attributes. How often it is asked is its form's: the third tier is asked rarely where asking
-is uneven, and most often where it is swapped.
+is skewed, and most often where it is reversed.
 """
 
 import functools
@@ -18,11 +18,11 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.statistics.paired import Comparison, Outcome, compare, judge_together
 
 SHARES = (0.85, 0.12, 0.03)
-"""Shares of the questions, by tier, where they are asked unevenly (suite/quality/tasks/tiers.py)."""
-EVENLY, SWAPPED = "evenly", "swapped"
-MIXES = {"trained": SHARES, EVENLY: (1 / 3, 1 / 3, 1 / 3), SWAPPED: SHARES[::-1]}
+"""Shares of the skewed questions, by tier (suite/quality/tasks/tiers.py)."""
+UNIFORM, REVERSED = "uniform", "reversed"
+MIXES = {"trained": SHARES, UNIFORM: (1 / 3, 1 / 3, 1 / 3), REVERSED: SHARES[::-1]}
 """Ways to ask a decoder that was trained on uneven questions."""
-FORMS = (design.UNEVENLY, EVENLY, "evenly_weighted", SWAPPED, "turned")
+FORMS = (design.SKEWED, UNIFORM, "uniform_weighted", REVERSED, "shifted")
 LEAST_GAP = 0.05
 """Tiers that lie nearer are not graded, however sure it is that they differ."""
 
@@ -34,9 +34,9 @@ class Family:
     name: Text
     """The settings that tell it from other families; empty where it stands alone."""
     main: QualityExperiment
-    """Asked unevenly, with the number of updates that most variants have."""
+    """Skewed queries, with the number of updates that most variants have."""
     uneven: Sequence[QualityExperiment]
-    """Asked unevenly, with any number of updates; `main` is one of them."""
+    """Skewed queries, with any number of updates; `main` is one of them."""
     arms: Sequence[QualityArm]
     """In every form."""
 
@@ -88,19 +88,19 @@ class Family:
 
 def asked_of(arm: QualityArm) -> str:
     """Return how an arm was asked, one of FORMS or a form that we do not know."""
-    return arm.value(design.ASKED) or design.UNEVENLY
+    return arm.value(design.FREQUENCY) or design.SKEWED
 
 
 @functools.lru_cache(maxsize=1)
 def families(results: Results) -> Sequence[Family]:
-    """Return a family of each experiment that was asked unevenly, those with the most variants first."""
+    """Return a family of each experiment that was under skewed queries, those with the most variants first."""
     every = design.quality_experiments(results)
     of_task = [experiment for experiment in every if experiment.value("task") == design.TIERS_TASK]
-    by_rest = grouped(of_task, lambda experiment: without(experiment.key, (design.ASKED, design.UPDATES)))
+    by_rest = grouped(of_task, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
     titles = titles_of(list(by_rest), design.DESIGN, has_labels=results.several)
     found = []
     for rest, alike in by_rest.items():
-        if uneven := [experiment for experiment in alike if not experiment.value(design.ASKED)]:
+        if uneven := [experiment for experiment in alike if not experiment.value(design.FREQUENCY)]:
             main = max(uneven, key=lambda tried: (len(tried.arms), sum(len(arm.ended) for arm in tried.arms)))
             arms = sorted((arm for experiment in alike for arm in experiment.arms), key=design.order)
             found.append(Family(name=dotted(*titles[rest]), main=main, uneven=uneven, arms=arms))
@@ -131,7 +131,7 @@ def rare_contrasts(family: Family) -> list[QualityContrast]:
 
 
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
-    """Compare forms of training with the same variant asked unevenly, in the tier asked rarely there; by their arm."""
+    """Compare forms of training with the same variant under skewed queries, in the tier asked rarely there, by arm."""
     pairs = [(arm, first) for first, *arms in family.in_forms for arm in arms]
     return {pair.arm: pair for pair in judged(design.compared(*pair, design.RARELY) for pair in pairs)}
 

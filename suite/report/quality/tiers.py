@@ -25,7 +25,7 @@ from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, families, layout
 from suite.report.quality.cache import NEAREST, bytes_axis, faded, lines_of, nearest_table
 from suite.report.quality.design import QualityArm, QualityContrast, Value
-from suite.report.quality.families import EVENLY, MIXES, SWAPPED, Family, asked_of, mix_share
+from suite.report.quality.families import MIXES, REVERSED, UNIFORM, Family, asked_of, mix_share
 from suite.report.quality.heads import heads_figure, heads_table
 from suite.report.table import Column, column, columns_of
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
@@ -200,7 +200,7 @@ def _mixes_table(family: Family) -> Table:
     shares = [
         column(f"quality_tiers.mix.{mix}", partial(_shares, value=mix_share(mix)), kind=Kind.NUMBER) for mix in MIXES
     ]
-    columns = [layout.NAME, *shares, column("quality_tiers.swapped_less", _swapped_less, kind=Kind.NUMBER)]
+    columns = [layout.NAME, *shares, column("quality_tiers.reversed_less", _reversed_less, kind=Kind.NUMBER)]
     return layout.arm_table("quality_tiers.mixes", rows, columns, settings=family.name, folded=True)
 
 
@@ -208,9 +208,9 @@ def _shares(arm: QualityArm, value: Value) -> Text | None:
     return share_with_range(arm.values(value))
 
 
-def _swapped_less(arm: QualityArm) -> Text | None:
-    """Write the share in the swapped mix less the one as it was trained, every seed against itself."""
-    less = compare(arm.by_seed(mix_share(SWAPPED)), arm.by_seed(mix_share("trained")))
+def _reversed_less(arm: QualityArm) -> Text | None:
+    """Write the share in the reversed mix less the one as it was trained, every seed against itself."""
+    less = compare(arm.by_seed(mix_share(REVERSED)), arm.by_seed(mix_share("trained")))
     return None if less is None else _points(less)
 
 
@@ -307,7 +307,7 @@ def _of_other_forms(arm: QualityArm, family: Family) -> Text:
     sentences = []
     for other in family.forms_of(arm)[1:]:
         asked, times = asked_of(other), family.times(other) or 0.0
-        is_telling = (asked == EVENLY and times == 1) or (asked == design.UNEVENLY and times > 1)
+        is_telling = (asked == UNIFORM and times == 1) or (asked == design.SKEWED and times > 1)
         if is_telling and (mean := other.mean(design.share_of(design.RARELY))) is not None:
             share = numbers.percent(mean)
             sentences.append(say("quality_tiers.headline_form", form=family.form_of(other), share=share))

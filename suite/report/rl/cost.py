@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from suite.records import numbers
-from suite.records.rl_metrics import EVALUATE, PHASES
+from suite.records.metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Kind, Section, Table, joined, say, section
 from suite.report.model.labels import BLUE, GREEN, ORANGE
 from suite.report.model.results import Results

@@ -13,8 +13,8 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from suite.records.derived import started_at
+from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record, Status
-from suite.records.rl_metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, BLUE, GREEN, OTHER, RECIPE, VERMILION, Look, Style, looks, name_facets
@@ -31,8 +31,8 @@ COUNTED = {COMPLETIONS: "completions", TOKENS: "sampled_tokens", UPDATES: "updat
 """Budgets that are a metric of the span `step`."""
 CLOCKS = {CPU: "process_cpu_s", WALL: "wall_s"}
 """Budgets that readings of the timed spans have."""
-SUPERVISION, REWARD_FROM = "supervision", "reward_from"
-DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_FROM: "key"}
+SUPERVISION, REWARD_SOURCE = "supervision", "reward_source"
+DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "key"}
 """Settings that older records do not have. To name the default says no more than to name none."""
 SHAPE = ("prompts_per_step", "num_generations")
 SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)
@@ -46,8 +46,8 @@ OF_ONE_VALUE = {SUPERVISION: ("outcome_as_step",)}
 STYLES = {
     (SUPERVISION, "outcome"): Style(colour=BLUE),
     (SUPERVISION, "process"): Style(colour=VERMILION, dash="dash", marker="square"),
-    (REWARD_FROM, "key"): Style(colour=BLUE),
-    (REWARD_FROM, "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
+    (REWARD_SOURCE, "key"): Style(colour=BLUE),
+    (REWARD_SOURCE, "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
 }
 MOST_LINES = 12
 
@@ -255,7 +255,7 @@ def most_arms_first(found: Iterable[RlExperiment]) -> list[RlExperiment]:
 def by_rl_alone(results: Results) -> list[RlRun]:
     """Return the runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
     runs = training_runs(results)
-    return [run for run in runs if all(run.value(name) == DEFAULTS[name] for name in (RECIPE, REWARD_FROM))]
+    return [run for run in runs if all(run.value(name) == DEFAULTS[name] for name in (RECIPE, REWARD_SOURCE))]
 
 
 def values_of(results: Results, name: str) -> list[RlExperiment]:

@@ -12,9 +12,9 @@ from suite.report.model.results import Results
 from suite.report.plot.scales import shares
 from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, by_outcome, table_of_experiments, tally
-from suite.report.rl.design import REWARD_FROM, SUPERVISION, RlExperiment
+from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlExperiment
 
-SETTINGS = (SUPERVISION, REWARD_FROM)
+SETTINGS = (SUPERVISION, REWARD_SOURCE)
 MOST_FIGURES = 6
 STEP_REWARD = "step_reward"
 

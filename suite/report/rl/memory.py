@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from suite.records import holdings, numbers
 from suite.records.derived import noted
 from suite.records.holdings import KINDS, NOBODY, OTHER, OWNERS
-from suite.records.rl_metrics import PHASES
+from suite.records.metrics import PHASES
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model import labels
 from suite.report.model.experiment import differing, grouped, without

@@ -13,8 +13,8 @@ from itertools import product
 
 from suite.records.derived import noted
 from suite.records.holdings import ALLOCATOR_PEAK, KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REFERENCE, parts_of
+from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
-from suite.records.rl_metrics import PHASES
 from suite.report.blocks import Text, dotted
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, label_of, rank_of

@@ -7,8 +7,8 @@ from suite.lm.decoder import Decoder
 from suite.measure.memory_tracker import OwnedTensors
 from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
+from suite.records.metrics import EVALUATE
 from suite.records.record import STEP
-from suite.records.rl_metrics import EVALUATE
 from suite.rl.base import new_decoder
 from suite.rl.critic import Critic
 from suite.rl.learner import Learner, mean_kl

@@ -49,7 +49,7 @@ def test_a_share_that_falls_at_every_seed_is_worse(tmp_path):
     verdicts, found = judged(tmp_path, trained(USUAL), trained(lower, minute=30))
     assert verdicts["last"].outcome is verdicts["mean"].outcome is Outcome.SLOWER
     assert verdicts["last"].reason == "0.760 before, 0.660 now over 5 paired seeds: −0.100 (−0.112 to −0.088)"
-    assert verdicts["last"].metric == "answered"
+    assert verdicts["last"].metric == "answer_accuracy"
     assert found.exit_code == 1
 
 

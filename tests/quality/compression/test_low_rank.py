@@ -36,7 +36,7 @@ def lost(found, rows=slice(None)):
 def test_full_rank_is_the_map_itself(fitted, balances):
     found = factors(rank=WIDTH, fitted=fitted, balances=balances)
     torch.testing.assert_close(found.up_Er @ found.down_rD, WEIGHT_ED)
-    assert found.energy_kept == pytest.approx(1.0, abs=1e-12)
+    assert found.retained_variance == pytest.approx(1.0, abs=1e-12)
 
 
 def test_the_weights_alone_give_their_truncated_svd():
@@ -57,7 +57,7 @@ def test_fitted_to_text_it_loses_the_least_of_its_rank():
 def test_the_energy_kept_is_that_of_the_inputs(balances):
     for fitted in (False, True):
         found = factors(fitted=fitted, balances=balances)
-        assert found.energy_kept == pytest.approx(1 - lost(found), abs=1e-9)
+        assert found.retained_variance == pytest.approx(1 - lost(found), abs=1e-9)
 
 
 def test_balanced_values_are_kept_at_the_keys_expense():

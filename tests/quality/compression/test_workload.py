@@ -46,7 +46,7 @@ def test_a_case_records_text_by_class_cache_and_a_timed_token(checkpoint, tmp_pa
     assert values(readings, "text_words", "text/other") == [0] * 4
     assert values(readings, "cache_bytes_per_token") == [LAYERS * 12 * 4]
     assert values(readings, "cache_bytes_per_token_mha") == [LAYERS * 2 * 4 * 8 * 4]
-    kept = [values(readings, "energy_kept", f"layer {layer}")[0] for layer in range(LAYERS)]
+    kept = [values(readings, "retained_variance", f"layer {layer}")[0] for layer in range(LAYERS)]
     assert all(0.3 < share < 1 for share in kept)
     assert 1e-3 < values(readings, "logits_change")[0] < 1
     assert len(values(readings, "latency_s", "decode")) >= 10
@@ -86,7 +86,7 @@ def test_the_loss_is_that_of_each_token_behind_those_before_it(checkpoint, tmp_p
 def test_a_latent_that_is_fitted_to_text_keeps_more_of_it(checkpoint, tmp_path):
     def kept(method):
         _, readings, _ = run(tmp_path, checkpoint, method=method)
-        return [values(readings, "energy_kept", f"layer {layer}")[0] for layer in range(LAYERS)]
+        return [values(readings, "retained_variance", f"layer {layer}")[0] for layer in range(LAYERS)]
 
     white, fitted = kept("svd"), kept("activation_svd")
     assert all(one < other for one, other in zip(white, fitted, strict=True))

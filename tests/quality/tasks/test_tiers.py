@@ -61,16 +61,16 @@ def test_the_held_out_set_asks_every_attribute_once():
 @pytest.mark.parametrize(
     ("asked", "progress", "shares"),
     [
-        ("unevenly", 0.9, (0.85, 0.12, 0.03)),
-        ("evenly", 0.0, (1 / 3, 1 / 3, 1 / 3)),
-        ("evenly_weighted", 0.0, (1 / 3, 1 / 3, 1 / 3)),
-        ("swapped", 0.0, (0.03, 0.12, 0.85)),
-        ("turned", 0.49, (0.85, 0.12, 0.03)),
-        ("turned", 0.5, (0.03, 0.12, 0.85)),
+        ("skewed", 0.9, (0.85, 0.12, 0.03)),
+        ("uniform", 0.0, (1 / 3, 1 / 3, 1 / 3)),
+        ("uniform_weighted", 0.0, (1 / 3, 1 / 3, 1 / 3)),
+        ("reversed", 0.0, (0.03, 0.12, 0.85)),
+        ("shifted", 0.49, (0.85, 0.12, 0.03)),
+        ("shifted", 0.5, (0.03, 0.12, 0.85)),
     ],
 )
 def test_each_tier_is_asked_as_often_as_the_setting_says(asked, progress, shares):
-    task = tiers(asked=asked)
+    task = tiers(query_frequency=asked)
     kinds = task.training(1000, numpy_rng(0), progress).kinds_BQ
     for tier, share in zip(("often", "sometimes", "rarely"), shares, strict=True):
         standard_error = (share * (1 - share) / kinds.size) ** 0.5
@@ -78,13 +78,13 @@ def test_each_tier_is_asked_as_often_as_the_setting_says(asked, progress, shares
 
 
 def test_weights_give_tiers_their_loss_shares_and_have_mean_one():
-    task = tiers(asked="evenly_weighted")
+    task = tiers(query_frequency="uniform_weighted")
     questions = task.training(1000, numpy_rng(0), 0.0)
     assert questions.weights_BQ.mean() == pytest.approx(1, abs=0.03)
     for tier, share in (("often", 0.85), ("sometimes", 0.12), ("rarely", 0.03)):
         of_tier = questions.weights_BQ[np.isin(questions.kinds_BQ, task.groups[tier])]
         assert of_tier.sum() / questions.weights_BQ.sum() == pytest.approx(share, abs=0.02)
-    assert tiers(asked="unevenly").training(1, numpy_rng(0), 0.0).weights_BQ is None
+    assert tiers(query_frequency="skewed").training(1, numpy_rng(0), 0.0).weights_BQ is None
 
 
 def test_a_bundle_is_the_token_of_the_details_beside_it():
@@ -98,7 +98,7 @@ def test_a_bundle_is_the_token_of_the_details_beside_it():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"asked": "never"}, "task.asked must be one of unevenly, evenly"),
+        ({"query_frequency": "never"}, "task.query_frequency must be one of skewed, uniform"),
         ({"questions": 5}, "task.questions must divide the entities times the attributes"),
         ({"values": 1}, "task.values must be a whole number of at least 2; got 1"),
         ({"entities": 0}, "task.entities must be a whole number of at least 1; got 0"),

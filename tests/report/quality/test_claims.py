@@ -294,7 +294,7 @@ def test_that_nothing_as_narrow_was_there_to_compare_is_said():
     [(0.2, 0.95, "holds in part"), (0.97, 1.0, "open"), (0.3, 0.3, "does not hold here")],
 )
 def test_the_grading_follows_training_and_then_stays(uneven, swapped, here):
-    records = [*tiers(uneven, **mla(16)), *tiers(swapped, **asked("swapped", **mla(16)))]
+    records = [*tiers(uneven, **mla(16)), *tiers(swapped, **asked("reversed", **mla(16)))]
     verdict, said = ruling("grading-automatic", *records)
     assert verdict == here
     assert f"{100 * uneven:.0f} %" in said
@@ -302,7 +302,7 @@ def test_the_grading_follows_training_and_then_stays(uneven, swapped, here):
 
 def test_wide_intervals_leave_open_whether_grading_follows():
     def swapped(finals, rank):
-        return thirds(finals, **asked("swapped", **mla(rank)))
+        return thirds(finals, **asked("reversed", **mla(rank)))
 
     uneven = [*tiers(0.3, **mla(16)), *tiers(0.3, **mla(8))]
     level = [0.3, 0.31, 0.29, 0.305, 0.295]

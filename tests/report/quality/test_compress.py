@@ -412,7 +412,9 @@ def test_metrics_can_be_missing_or_senseless():
         replace(one, value=value) for one in record.readings for value in (float("nan"), float("inf"), -1.0, 1e300, 0.0)
     ]
     odd = [Reading(step=1 << 40, span="text", metric="text_loss", value=1)]
-    odd += [Reading(step=0, span=f"layer {name}", metric="energy_kept", value=0.5) for name in ("x", "9" * 30, "²")]
+    odd += [
+        Reading(step=0, span=f"layer {name}", metric="retained_variance", value=0.5) for name in ("x", "9" * 30, "²")
+    ]
     far = compress_record("svd", 64, added={"rare": 1e6})
     for left in (
         replace(record, readings=[one for one in record.readings if one.metric.startswith("text_")]),

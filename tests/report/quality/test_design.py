@@ -49,7 +49,7 @@ def test_the_tiers_of_the_page_are_those_that_the_task_asks():
 
 
 def test_runs_of_an_arm_differ_in_their_seed():
-    named = quality_record(0.5, seed=1, extras={"task.asked": "unevenly"})
+    named = quality_record(0.5, seed=1, extras={"task.query_frequency": "skewed"})
     older = quality_record(0.1, seed=1, started_at="2026-01-01T10:00:00+00:00")
     broken = quality_record(seed=2, status=Status.FAILED)
     ((only,),) = [one.arms for one in quality_experiments(in_memory(quality_record(0.3), named, older, broken))]
@@ -71,8 +71,8 @@ def test_all_that_an_experiment_compares_is_judged_together():
         *thirds(wide, often, **mla(24)),
         *thirds(often, **mqa(12)),
         *thirds((0.6, 0.7, 0.4, 0.5, 0.9), **mqa(16)),
-        *thirds(wide, **asked("evenly", **mla(16))),
-        *thirds(often, **asked("swapped", **mla(16))),
+        *thirds(wide, **asked("uniform", **mla(16))),
+        *thirds(often, **asked("reversed", **mla(16))),
     ]
     (family,) = families(in_memory(*records))
     for found in (
@@ -105,7 +105,7 @@ def test_every_record_can_be_missing():
 
 def test_metrics_can_be_missing_or_senseless():
     record = quality_record((1.0, 1.0, 0.2), cached=(1.0, 1.0, 0.2), falls=ALL_HEADS_ALIKE)
-    only = [replace(record, readings=[one for one in record.readings if one.metric == "answered"])]
+    only = [replace(record, readings=[one for one in record.readings if one.metric == "answer_accuracy"])]
     wild = [
         replace(one, value=value)
         for one in record.readings
@@ -132,7 +132,7 @@ def test_every_figure_is_one_that_plotly_accepts(lang):
 def test_hostile_text_stays_text(tmp_path):
     evil = quality_record((1.0, 1.0, 0.2), attention=EVIL, geometry=EVIL, extras={"attention.x": EVIL, "task.y": EVIL})
     other = quality_record(0.5, task=EVIL, extras={"task.y": EVIL}, settings={"attention": EVIL, "geometry": [EVIL]})
-    spans = [Reading(step=1, span=f"evaluate/{EVIL}", metric="answered", value=0.5)]
+    spans = [Reading(step=1, span=f"evaluate/{EVIL}", metric="answer_accuracy", value=0.5)]
     page = page_of(tmp_path, replace(evil, readings=[*evil.readings, *spans]), other, *study())
     elements = parsed(page)
     assert 'id="quality_tiers"' in page
@@ -151,7 +151,7 @@ def test_a_foreign_axis_or_seed_breaks_nothing():
 def test_runs_that_never_ended_are_counted_by_seed():
     ended = [quality_record(0.5, seed=seed) for seed in (0, 1)]
     failed = [quality_record(seed=seed, lr=0.1, status=Status.FAILED) for seed in (0, 1)]
-    again = quality_record(seed=1, status=Status.FAILED, extras={"task.asked": "unevenly"})
+    again = quality_record(seed=1, status=Status.FAILED, extras={"task.query_frequency": "skewed"})
     other = quality_record(seed=2, status=Status.FAILED)
     (study,) = quality_experiments(in_memory(*ended, *failed, again, other))
     (alone,) = study.arms
@@ -173,7 +173,7 @@ def test_the_point_of_a_headline_needs_evidence():
     def point(records):
         return section_of(tiers_section, *records).headlines[0].text
 
-    latents = tiers(0.2, **mla(16)) + tiers(0.98, **asked("evenly", **mla(16)))
+    latents = tiers(0.2, **mla(16)) + tiers(0.98, **asked("uniform", **mla(16)))
     share = "MLA rank 16 answers 100 % of what is asked often and 20 % of what is asked rarely"
     assert point(latents) == share
     assert point(latents + tiers(0.5, **mqa(12))) == (
@@ -187,7 +187,7 @@ def test_the_point_of_a_headline_needs_evidence():
 def test_the_headlines_say_what_is_kept_and_how_tasks_end():
     first, second = details(in_memory(*study(5)))
     assert "(400 updates, 5 seeds): MLA rank 16 100 % / 100 % / 20 %; MHA 100 % / 100 % / 100 %." in first
-    assert "answers of the rarest 98 % (asked evenly); 60 % (asked unevenly: 85 / 12 / 3, 4 × the updates)." in first
+    assert "answers of the rarest 98 % (uniform queries); 60 % (skewed queries: 85 / 12 / 3, 4 × the updates)." in first
     assert "MQA with heads of 12 with as many cache bytes answers 35 % of the rarest" in first
     assert first.endswith("MLA rank 16 against it: lower.")
     assert second.startswith(

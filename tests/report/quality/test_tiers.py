@@ -71,27 +71,27 @@ def test_the_nearest_cache_is_named_and_one_too_far_is_left_out():
 def test_a_form_of_training_is_compared_with_the_uneven_one():
     records = [
         *tiers(0.2, **mla(16)),
-        *tiers(0.9, **asked("evenly", **mla(16))),
-        *tiers(0.1, **asked("evenly_weighted", **mla(16))),
+        *tiers(0.9, **asked("uniform", **mla(16))),
+        *tiers(0.1, **asked("uniform_weighted", **mla(16))),
         *tiers(0.2, updates=1600, **mla(16)),
-        *tiers(1.0, **asked("evenly", attention="mha")),
+        *tiers(1.0, **asked("uniform", attention="mha")),
     ]
     found = table_of(section_of(tiers_section, *records), "The same decoder, trained differently")
     assert [(row["Training"], row["In words"]) for row in found] == [
-        ("asked unevenly: 85 / 12 / 3", "–"),
-        ("asked evenly", "higher"),
-        ("asked evenly, loss weighted 85 / 12 / 3", "lower"),
-        ("asked unevenly: 85 / 12 / 3, 4 × the updates", ALIKE),
+        ("skewed queries: 85 / 12 / 3", "–"),
+        ("uniform queries", "higher"),
+        ("uniform queries, loss weighted 85 / 12 / 3", "lower"),
+        ("skewed queries: 85 / 12 / 3, 4 × the updates", ALIKE),
     ]
-    assert found[1]["Third tier, less unevenly (points)"] == "+70.0 (+70.0 to +70.0)"
+    assert found[1]["Third tier, less skewed (points)"] == "+70.0 (+70.0 to +70.0)"
 
 
 def test_other_mixes_come_from_the_shares_of_each_tier():
     (row,) = table_of(section_of(tiers_section, *arm([(1.0, 0.5, 0.2)], **mla(16))), "The trained decoder")
     # 0.85 + 0.12 · 0.5 + 0.03 · 0.2; the mean of the three; 0.03 + 0.12 · 0.5 + 0.85 · 0.2.
-    told = [row[name] for name in ("as in training (85 / 12 / 3 %)", "evenly", "swapped (3 / 12 / 85 %)")]
+    told = [row[name] for name in ("as in training (85 / 12 / 3 %)", "uniform", "reversed (3 / 12 / 85 %)")]
     assert told == ["92 %", "57 %", "26 %"]
-    assert row["Swapped, less as trained (points)"] == "-65.6"
+    assert row["Reversed, less as trained (points)"] == "-65.6"
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_an_arm_without_its_cache_size_stands_in_tables_alone():
     bare = replace(record, readings=[one for one in record.readings if one.span != "case"])
     section = section_of(tiers_section, bare)
     assert [figure.title for figure in section.figures] == ["When each tier is learnt"]
-    assert table_of(section, "Asked unevenly")[0]["Cache (B / token)"] == "–"
+    assert table_of(section, "Skewed queries")[0]["Cache (B / token)"] == "–"
 
 
 def test_one_seed_is_said_to_be_one():

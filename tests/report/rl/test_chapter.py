@@ -115,10 +115,10 @@ ODD_STAGES = (
 def test_odd_records_of_recipes_break_nothing(tmp_path):
     records = [
         *(
-            named(run([0.1, 0.2, 0.3], seed=seed), stages=said, teacher=said, recipe="r1", reward_from="majority")
+            named(run([0.1, 0.2, 0.3], seed=seed), stages=said, teacher=said, recipe="r1", reward_source="majority")
             for seed, said in enumerate(ODD_STAGES)
         ),
-        named(run([0.1, 0.2, 0.3], seed="odd"), recipe=3, supervision=[1], reward_from=None),
+        named(run([0.1, 0.2, 0.3], seed="odd"), recipe=3, supervision=[1], reward_source=None),
         named(run([0.1]), recipe="base", stages=[], teacher={"process_cpu_s": "long"}),
         named(run([0.1, float("nan"), 7.0], cpu_s=(float("nan"), -1.0, 0.0)), recipe="sft"),
         thinking([float("nan"), -3.0, 1e300], [0.1, 0.5, 0.9], [2.0, -1.0, float("inf")], sampled=-1.0, seed=5),
@@ -155,7 +155,7 @@ def test_hostile_names_of_recipes_are_shown_as_text(tmp_path):
         for extras, said in (
             ({"recipe": EVIL, EVIL: EVIL}, [{"kind": EVIL, "steps": 1}, {"kind": EVIL, "steps": 1}]),
             ({"supervision": EVIL}, None),
-            ({"reward_from": EVIL}, None),
+            ({"reward_source": EVIL}, None),
             ({}, None),
         )
     ]

@@ -67,9 +67,9 @@ def test_recipes_and_votes_are_no_arms_among_algorithms(tmp_path):
     plain = run([0.1, 0.2, 0.3])
     records = [
         named(plain, started_at="2026-01-01"),
-        named(run([0.1, 0.2, 0.6]), recipe="r1_zero", reward_from="key", started_at="2026-01-02"),
+        named(run([0.1, 0.2, 0.6]), recipe="r1_zero", reward_source="ground_truth", started_at="2026-01-02"),
         named(run([0.1, 0.2, 0.9]), recipe="r1"),
-        named(run([0.1, 0.2, 0.9]), reward_from="majority"),
+        named(run([0.1, 0.2, 0.9]), reward_source="majority"),
     ]
     assert algorithms(results_of(tmp_path / "alone", *records)) == []
     (one,) = algorithms(results_of(tmp_path / "beside", *records, run([0.1, 0.2, 0.4], algorithm="ppo")))
@@ -86,7 +86,7 @@ UNSAID = [
     {"task.digits": 4},
     {"task.digits": None},
     {"task.corrections": 0.0},
-    {"recipe": "r1_zero", "supervision": "outcome", "reward_from": "key"},
+    {"recipe": "r1_zero", "supervision": "outcome", "reward_source": "ground_truth"},
 ]
 
 

@@ -9,9 +9,9 @@ def test_a_reward_is_compared_with_all_else_the_same(tmp_path):
     records = [
         *fed("supervision", "outcome", (0.6, 0.5, 0.6, 0.5, 0.6)),
         *fed("supervision", "process", (0.8, 0.7, 0.8, 0.7, 0.8)),
-        *fed("reward_from", "majority", (0.5, 0.6, 0.5, 0.6, 0.55), task="addition"),
+        *fed("reward_source", "majority", (0.5, 0.6, 0.5, 0.6, 0.55), task="addition"),
         *(run([0.1, 0.2, final], seed=seed, task="addition") for seed, final in enumerate((0.6, 0.5, 0.6, 0.5, 0.55))),
-        *fed("reward_from", "majority", (0.5, 0.6), task="alone"),
+        *fed("reward_source", "majority", (0.5, 0.6), task="alone"),
     ]
     results = results_of(tmp_path, *records)
     section = said(feedback.build(results))
@@ -42,7 +42,7 @@ def test_settings_of_one_value_keep_the_reference(tmp_path):
 
 def test_the_rule_is_said_where_one_reward_alone_was_compared(tmp_path):
     finals = (0.6, 0.5, 0.6, 0.5, 0.6)
-    records = [*fed("reward_from", "key", finals), *fed("reward_from", "majority", finals)]
+    records = [*fed("reward_source", "ground_truth", finals), *fed("reward_source", "majority", finals)]
     section = section_of(feedback, tmp_path, *records)
     (table,) = section.tables
     assert "after Holm’s correction" in table.note

@@ -1,0 +1,108 @@
+"""Old names in records, and the names of today under which they are read.
+
+They are applied where a record, a case or settings are read and compared. Files stay as they are, and a command line
+has the names of today alone.
+
+`attention=mla` was absorbed in every phase and said no mode. It now is what one deploys, which absorbs in decode alone:
+in a prefill and in training an older record of it is read as `mla_absorbed`. In decode all of them are one case, `mla`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+SETTINGS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "reward_from": ("reward_source", {"key": "ground_truth"}),
+    "task.asked": (
+        "task.query_frequency",
+        {
+            "unevenly": "skewed",
+            "evenly": "uniform",
+            "evenly_weighted": "uniform_weighted",
+            "swapped": "reversed",
+            "turned": "shifted",
+        },
+    ),
+}
+"""Today's name of a setting by its old one, and today's values by those that the old name had."""
+METRICS = {
+    "answered": "answer_accuracy",
+    "recoverable": "linear_probe_accuracy",
+    "energy_kept": "retained_variance",
+}
+SPANS = {"knocked_out": "head_ablation"}
+"""Today's name by the old one, of a whole span or of the first part of one."""
+CAME_LATER = {
+    "recipe": {"stages": [{"kind": "rl", "share": 1.0}]},
+    "reward_source": "ground_truth",
+    "outcome_as_step": False,
+    "task.corrections": 0.0,
+    "attention.latent_norm": True,
+}
+"""Settings that older records do not have, at the value that says what those did."""
+MODES = {
+    "suite.attention.latent.AbsorbedLatentAttention": "absorbed",
+    "suite.attention.latent.ReexpandingLatentAttention": "latent",
+    "suite.attention.latent.ExpandedLatentAttention": "expanded",
+}
+"""Mode of a case that does not say its own, by the code that it ran."""
+VARIANTS = {("mla", "prefill"): "mla_absorbed", ("mla", "train"): "mla_absorbed"}
+"""Today's name of a variant, by its name and phase in a case that does not say its mode."""
+SAME_VARIANT = {("mla_absorbed", "decode"): "mla"}
+"""The one name of a variant that has two, by name and phase."""
+
+
+def settings_today(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings under today's names, with the mode of MLA that today's say."""
+    found = pairs_today(settings)
+    for name, value in found.items():
+        if isinstance(value, Mapping) and any(old.startswith(f"{name}.") for old in SETTINGS):
+            inner = pairs_today({f"{name}.{key}": of_key for key, of_key in value.items()})
+            found[name] = {key.removeprefix(f"{name}."): of_key for key, of_key in inner.items()}
+    mode = _mode_before(found)
+    return found if mode is None else {**found, "attention": {**found["attention"], "mode": mode}}
+
+
+def pairs_today(pairs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by dotted name under today's names, in their order."""
+    found = {}
+    for name, value in pairs.items():
+        today, values = SETTINGS.get(name, (name, {}))
+        found[today] = values.get(value, value) if isinstance(value, str) else value
+    return found
+
+
+def axes_today(axes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the axes of a case, which may be an old one, under today's names."""
+    found = pairs_today(axes)
+    return found if says_mode(settings) else _with_variant(found, VARIANTS)
+
+
+def axes_by_one_name(axes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the axes of a case of today, whose variant may have two names, with the one that counts."""
+    return _with_variant(axes, SAME_VARIANT)
+
+
+def span_today(span: str) -> str:
+    """Return a span under today's name."""
+    first, slash, rest = span.partition("/")
+    return f"{SPANS.get(first, first)}{slash}{rest}"
+
+
+def says_mode(settings: Mapping[str, Any]) -> bool:
+    attention = settings.get("attention")
+    return isinstance(attention, Mapping) and "mode" in attention
+
+
+def _with_variant(axes: Mapping[str, Any], names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    variant = names.get((str(axes.get("attention")), str(axes.get("phase"))))
+    return {**axes} if variant is None else {**axes, "attention": variant}
+
+
+def _mode_before(settings: Mapping[str, Any]) -> str | None:
+    """Return the mode of an older case of MLA. A language model with `attention=mla`, which has no phase, has none: it
+    trains expanded and decodes absorbed."""
+    attention = settings.get("attention")
+    if not isinstance(attention, Mapping) or says_mode(settings):
+        return None
+    mode = MODES.get(str(attention.get("_target_")))
+    return None if mode == "absorbed" and settings.get("phase") is None else mode

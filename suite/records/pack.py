@@ -1,0 +1,164 @@
+"""The runs of a folder in one file, so that a clone has hundreds of files and not thousands.
+
+A pack is a zip, `runs.zip`, in the place of the run folders that it holds. It is read as those folders, under their
+names and with their checks, and nothing of it is written to the disk. Only what `pack_bytes` makes is read: anything
+else is refused before it costs more than its index.
+"""
+
+import functools
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from suite.records.record import FILES, OVERRIDES, PLAIN_NAME, RECORD, CorruptRecordError
+
+PACK = "runs.zip"
+OVERRIDES_FOLDER = OVERRIDES.partition("/")[0]
+LARGEST_PACK_BYTES, LARGEST_INDEX_BYTES = 512 << 20, 8 << 20
+MOST_PACKED_FILES = 50_000
+"""The largest of results/reference has 1,000 files, and an index of 110 kB."""
+LARGEST_DEFLATED_BYTES = 16 << 20
+END, END_OF_LARGE = struct.Struct("<4s4H2LH"), b"PK\x06\x07"
+"""The last bytes of a zip without a comment, and what stands before them where it has 64-bit sizes."""
+NEVER_LATER = (1980, 1, 1, 0, 0, 0)
+BLOCK_BYTES = 1 << 20
+Runs = Mapping[str, Mapping[str, zipfile.ZipInfo]]
+"""The files of each run, by the run's name and their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedFile:
+    pack: Path
+    entry: zipfile.ZipInfo
+
+    @property
+    def nbytes(self) -> int:
+        return self.entry.file_size
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the content. Raises CorruptRecordError, at its end at the latest, for what is not as it was written."""
+        name, header = self.entry.filename.rpartition("/")[2], self.entry.FileHeader()
+        crc, left = 0, self.entry.compress_size
+        with self.pack.open("rb") as file:
+            file.seek(self.entry.header_offset)
+            if file.read(len(header)) != header:
+                raise CorruptRecordError(f"{name} is torn within {PACK}")
+            while left:
+                block = file.read(left if self._is_deflated else min(left, BLOCK_BYTES))
+                left -= len(block)
+                content = self._inflated(block, name) if self._is_deflated else block
+                crc = zlib.crc32(content, crc)
+                if not block or (not left and crc != self.entry.CRC):
+                    raise CorruptRecordError(f"{name} is torn within {PACK}")
+                yield content
+
+    @property
+    def _is_deflated(self) -> bool:
+        return self.entry.compress_type == zipfile.ZIP_DEFLATED
+
+    def _inflated(self, block: bytes, name: str) -> bytes:
+        try:
+            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(block, self.nbytes + 1)
+        except zlib.error as error:
+            raise CorruptRecordError(f"{name} is torn within {PACK}") from error
+        if len(content) != self.nbytes:
+            raise CorruptRecordError(f"{name} has another size within {PACK}")
+        return content
+
+
+def pack_bytes(runs: Mapping[str, Mapping[str, bytes]]) -> bytes:
+    """Return the pack of these files, by run and name; equal files make equal packs."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as pack:
+        for run, files in sorted(runs.items()):
+            for name, content in sorted(files.items()):
+                entry = zipfile.ZipInfo(f"{run}/{name}", NEVER_LATER)
+                entry.create_system, entry.external_attr = 3, (stat.S_IFREG | 0o644) << 16
+                deflated = zipfile.ZIP_DEFLATED if name == RECORD else zipfile.ZIP_STORED
+                pack.writestr(entry, content, compress_type=deflated, compresslevel=9)
+    return written.getvalue()
+
+
+def packed_file(path: Path) -> PackedFile | None:
+    """Return a run's file that lies in a pack in the place of the run's folder; None where there is none.
+
+    A folder that is there counts in place of the pack's. Raises CorruptRecordError for a pack that cannot be read.
+    """
+    folder = path.parent.parent if path.parent.name == OVERRIDES_FOLDER else path.parent
+    pack = folder.parent / PACK
+    if os.path.lexists(folder) or not os.path.lexists(pack):
+        return None
+    entry = read_pack(pack).get(folder.name, {}).get(path.relative_to(folder).as_posix())
+    return None if entry is None else PackedFile(pack=pack, entry=entry)
+
+
+def read_pack(path: Path) -> Runs:
+    """Return what lies in a pack. Raises CorruptRecordError for a torn or foreign one."""
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise CorruptRecordError(f"{PACK} is {'a link' if stat.S_ISLNK(found.st_mode) else 'no file'}")
+        if found.st_size > LARGEST_PACK_BYTES:
+            raise CorruptRecordError(f"{PACK} is larger than {LARGEST_PACK_BYTES >> 20} MiB")
+        return _index(path, found.st_size, found.st_mtime_ns, found.st_ino)
+    except OSError as error:
+        raise CorruptRecordError(f"{PACK} cannot be read ({type(error).__name__})") from error
+    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, OverflowError) as error:
+        raise CorruptRecordError(f"{PACK} is torn, or no pack of runs") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
+    with path.open("rb") as file:
+        _check_end(file.read(0) if nbytes < END.size else _last_bytes(file, nbytes), nbytes)
+        with zipfile.ZipFile(file) as pack:
+            entries = pack.infolist()
+    if len(entries) > MOST_PACKED_FILES:
+        raise CorruptRecordError(f"{PACK} holds more than {MOST_PACKED_FILES:,} files")
+    if sum(entry.compress_size + len(entry.FileHeader()) for entry in entries) > nbytes:
+        raise CorruptRecordError(f"{PACK} holds files that overlap")
+    if sum(entry.file_size for entry in entries) > LARGEST_PACK_BYTES:
+        raise CorruptRecordError(f"{PACK} holds more than {LARGEST_PACK_BYTES >> 20} MiB")
+    runs: dict[str, dict[str, zipfile.ZipInfo]] = {}
+    for entry in entries:
+        run, _, name = entry.filename.partition("/")
+        _check_entry(entry, run, name)
+        if runs.setdefault(run, {}).setdefault(name, entry) is not entry:
+            raise CorruptRecordError(f"{PACK} holds {name} of one run twice")
+    if any(RECORD not in files for files in runs.values()):
+        raise CorruptRecordError(f"{PACK} holds files of a run without its {RECORD}")
+    return runs
+
+
+def _last_bytes(file: io.BufferedReader, nbytes: int) -> bytes:
+    file.seek(max(0, nbytes - END.size - 20))
+    return file.read()
+
+
+def _check_end(last: bytes, nbytes: int) -> None:
+    """Bound the index before it is read. Raises BadZipFile for the end of no zip of ours."""
+    if len(last) < END.size or last[: -END.size].startswith(END_OF_LARGE):
+        raise zipfile.BadZipFile
+    mark, disk, of_disk, here, count, index_bytes, begin, comment = END.unpack(last[-END.size :])
+    is_ours = mark == b"PK\x05\x06" and not (disk or of_disk or comment) and here == count
+    if not is_ours or begin + index_bytes + END.size != nbytes:
+        raise zipfile.BadZipFile
+    if index_bytes > LARGEST_INDEX_BYTES:
+        raise CorruptRecordError(f"{PACK} has an index of more than {LARGEST_INDEX_BYTES >> 20} MiB")
+
+
+def _check_entry(entry: zipfile.ZipInfo, run: str, name: str) -> None:
+    if not PLAIN_NAME.fullmatch(run) or name not in (RECORD, *FILES):
+        raise CorruptRecordError(f"{PACK} holds what is no file of a run")
+    if not stat.S_ISREG(entry.external_attr >> 16):
+        raise CorruptRecordError(f"{PACK} holds a link or another thing that is no file")
+    is_deflated = entry.compress_type == zipfile.ZIP_DEFLATED and entry.file_size <= LARGEST_DEFLATED_BYTES
+    is_stored = entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
+    if entry.flag_bits or not (is_stored or (is_deflated and name == RECORD)):
+        raise CorruptRecordError(f"{PACK} is not compressed as ours are")

@@ -1,0 +1,231 @@
+"""A pack is read as the folders it stands for; one that is torn or tampered with is named and takes nothing along."""
+
+import os
+import stat
+import struct
+import zipfile
+
+import pytest
+
+from suite.commands.results import list_runs, merge, pack, show, verify
+from suite.records import pack as packs
+from suite.records.claim import claim_folder
+from suite.records.pack import PACK, pack_bytes, read_pack
+from suite.records.record import OVERRIDES, CorruptRecordError
+from suite.records.store import load, read_contents, read_file, read_record, write_record
+from suite.records.telemetry import Sample, read_series
+from tests.records.factory import build, store
+
+SERIES = [Sample(time_s=0.5, unix_s=1.5, phase="measure", device="cpu", quantity="cpu_share", value=1.0)]
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """A folder with three runs, one of them with telemetry."""
+    folder = tmp_path / "results" / "sweep"
+    store(folder, build(), build(seq_len=8192))
+    store(folder, build(attention="mha"), series=SERIES)
+    return folder
+
+
+@pytest.fixture
+def packed(sweep):
+    assert pack([sweep], remove=True) == 0
+    assert os.listdir(sweep) == [PACK]  # noqa: PTH208
+    return sweep
+
+
+def files_of(folder):
+    return {
+        run.name: {
+            file.relative_to(run).as_posix(): file.read_bytes() for file in sorted(run.rglob("*")) if file.is_file()
+        }
+        for run in folder.iterdir()
+    }
+
+
+def test_a_pack_is_read_as_its_folders(sweep):
+    before = read_contents([sweep])
+    table = load(sweep)
+    series = [read_series(stored.record, stored.folder) for stored in before.stored]
+    files = files_of(sweep)
+    assert pack([sweep.parent], remove=True) == 0
+    assert read_contents([sweep]) == read_contents([sweep.parent]) == before
+    assert load(sweep).equals(table)
+    assert [read_series(stored.record, stored.folder) for stored in before.stored] == series
+    assert {run: {name: read_file(sweep / run / name, 1 << 20) for name in of} for run, of in files.items()} == files
+
+
+def test_overrides_are_packed_with_their_run(tmp_path, capsys):
+    record = build()
+    with claim_folder(tmp_path / "sweep", record.run_key) as claim:
+        write_record(record, claim.folder, {OVERRIDES: b"- seed=1\n"})
+    assert pack([tmp_path / "sweep"], remove=True) == 0
+    (stored,) = read_contents([tmp_path / "sweep"]).stored
+    assert read_file(stored.folder / OVERRIDES, 100) == b"- seed=1\n"
+    assert merge([tmp_path / "sweep"], tmp_path / "all") == verify([tmp_path / "sweep", tmp_path / "all"]) == 0
+    assert "2 runs with" in capsys.readouterr().out
+
+
+def test_equal_runs_make_equal_packs(sweep):
+    assert pack_bytes(files_of(sweep)) == pack_bytes(dict(reversed(files_of(sweep).items())))
+
+
+def test_packing_removes_nothing_by_itself(sweep, capsys):
+    files = files_of(sweep)
+    assert pack([sweep], remove=False) == 0
+    (sweep / PACK).rename(sweep.parent / "aside")
+    assert files_of(sweep) == files
+    (sweep.parent / "aside").rename(sweep / PACK)
+    assert verify([sweep]) == 0
+    assert "3 runs with" in capsys.readouterr().out
+
+
+def test_later_runs_join_the_pack(packed):
+    assert len(store(packed, build(seq_len=16384))) == 1
+    assert len(read_contents([packed]).stored) == 4
+    assert pack([packed], remove=True) == 0
+    assert len(read_pack(packed / PACK)) == len(read_contents([packed]).stored) == 4
+
+
+def test_a_damaged_run_lets_nothing_be_packed(sweep, capsys):
+    damaged = sorted(sweep.iterdir())[0]
+    (damaged / "samples.parquet").write_bytes(b"")
+    assert pack([sweep], remove=True) == 4
+    assert str(damaged) in capsys.readouterr().err
+    assert len(os.listdir(sweep)) == 3  # noqa: PTH208
+
+
+def test_what_is_no_whole_run_stays_a_folder(sweep, capsys):
+    other, unfinished, _ = sorted(sweep.iterdir())
+    (other / "notes.txt").write_text("mine")
+    (unfinished / "record.json").unlink()
+    assert pack([sweep], remove=True) == 0
+    assert sorted(path.name for path in sweep.iterdir()) == sorted([other.name, unfinished.name, PACK])
+    assert capsys.readouterr().out.count("stays as it is") == 2
+
+
+def test_a_pack_that_is_not_read_back_removes_nothing(sweep, monkeypatch, capsys):
+    monkeypatch.setattr("suite.records.archive.pack_bytes", lambda runs: pack_bytes(runs)[:-1])
+    assert pack([sweep], remove=True) == 4
+    assert "was not packed" in capsys.readouterr().err
+    assert len(read_contents([sweep]).stored) == 3
+
+
+def test_packed_runs_are_listed_shown_and_merged(packed, tmp_path, capsys):
+    assert list_runs([packed], status=None, as_json=False) == 0
+    run = read_contents([packed]).stored[1].folder
+    assert show(str(run), [packed]) == 0
+    assert show(run.name, [packed]) == 0
+    assert merge([packed], tmp_path / "all") == 0
+    assert "3 runs copied" in capsys.readouterr().out
+    assert verify([tmp_path / "all"]) == 0
+
+
+def test_a_packed_run_is_never_made_anew(packed):
+    stored = read_contents([packed]).stored[0]
+    with claim_folder(packed, stored.record.run_key) as claim:
+        assert claim.folder.name == f"{stored.folder.name}-4"  # all three are of one key
+    assert not stored.folder.exists()
+
+
+def test_a_folder_that_hides_another_run_of_the_pack_is_named(packed):
+    stored = read_contents([packed]).stored[0]
+    stored.folder.mkdir()
+    (damage,) = read_contents([packed]).damaged
+    assert damage.folder == stored.folder
+    assert damage.reason == f"{PACK} beside it holds another run of this name, which is not read"
+
+
+@pytest.mark.parametrize("kept", [0, 10, 0.5, -1])
+def test_a_torn_pack_is_named(packed, kept):
+    whole = (packed / PACK).read_bytes()
+    (packed / PACK).write_bytes(whole[: int(len(whole) * kept) if isinstance(kept, float) else kept])
+    contents = read_contents([packed])
+    assert [(damage.folder, damage.reason) for damage in contents.damaged] == [
+        (packed / PACK, f"{PACK} is torn, or no pack of runs")
+    ]
+    assert verify([packed]) == 4
+
+
+@pytest.mark.parametrize("name", ["record.json", "samples.parquet"])
+def test_a_torn_file_in_a_pack_is_damage_of_its_run(packed, name):
+    content, (run, files) = bytearray((packed / PACK).read_bytes()), sorted(read_pack(packed / PACK).items())[0]
+    place = files[name].header_offset + len(files[name].FileHeader()) + files[name].compress_size // 2
+    content[place] ^= 255
+    (packed / PACK).write_bytes(content)
+    contents = read_contents([packed])
+    assert [damage.folder.name for damage in contents.damaged] == [run]
+    assert name in contents.damaged[0].reason
+    assert len(contents.stored) == 2
+
+
+def hostile(path, name="a/record.json", content=b"{}", *, mode=stat.S_IFREG | 0o644, method=0, times=1):
+    with zipfile.ZipFile(path, "w") as written:
+        for number in range(times):
+            entry = zipfile.ZipInfo(name.format(number))
+            entry.external_attr, entry.create_system = mode << 16, 3
+            written.writestr(entry, content, compress_type=method)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"name": "../a/record.json"}, "what is no file of a run"),
+        ({"name": "/a/record.json"}, "what is no file of a run"),
+        ({"name": "a/b/record.json"}, "what is no file of a run"),
+        ({"name": "a/other.bin"}, "what is no file of a run"),
+        ({"name": "a/samples.parquet"}, "a run without its record.json"),
+        ({"name": "a/samples.parquet", "method": zipfile.ZIP_DEFLATED}, "not compressed as ours"),
+        ({"method": zipfile.ZIP_BZIP2}, "not compressed as ours"),
+        ({"method": zipfile.ZIP_DEFLATED, "content": b" " * (17 << 20)}, "not compressed as ours"),
+        ({"mode": stat.S_IFLNK | 0o777}, "a link"),
+        ({"mode": stat.S_IFIFO}, "no file"),
+        ({"times": 30, "name": "{}/record.json"}, "more than 20 files"),
+    ],
+)
+def test_a_hostile_pack_is_refused(tmp_path, monkeypatch, changes, named):
+    monkeypatch.setattr(packs, "MOST_PACKED_FILES", 20)
+    hostile(tmp_path / PACK, **changes)
+    with pytest.raises(CorruptRecordError, match=named):
+        read_pack(tmp_path / PACK)
+    (damage,) = read_contents([tmp_path]).damaged
+    assert damage.folder == tmp_path / PACK
+
+
+def test_one_name_twice_is_refused(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        hostile(tmp_path / PACK, times=2)
+    with pytest.raises(CorruptRecordError, match="twice"):
+        read_pack(tmp_path / PACK)
+
+
+def test_a_pack_that_is_a_link_is_not_followed(packed, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / PACK).symlink_to(packed / PACK)
+    (damage,) = read_contents([tmp_path / "other"]).damaged
+    assert damage.reason == f"{PACK} is a link"
+
+
+def test_a_packed_record_of_another_size_is_refused(packed):
+    content = bytearray((packed / PACK).read_bytes())
+    entry = next(iter(read_pack(packed / PACK).values()))["record.json"]
+    directory = content.index(b"PK\x01\x02")
+    for place in (entry.header_offset + 22, directory + 24):
+        content[place : place + 4] = struct.pack("<I", entry.file_size - 1)
+    (packed / PACK).write_bytes(content)
+    (damage,) = read_contents([packed]).damaged
+    assert "another size" in damage.reason or "torn" in damage.reason
+
+
+def test_a_larger_pack_than_ours_is_refused(packed, monkeypatch):
+    monkeypatch.setattr(packs, "LARGEST_PACK_BYTES", 100)
+    with pytest.raises(CorruptRecordError, match="larger than"):
+        read_pack(packed / PACK)
+
+
+def test_a_record_is_read_under_its_own_bound(packed):
+    run = read_contents([packed]).stored[0].folder
+    with pytest.raises(CorruptRecordError, match=r"record.json is larger than 10 bytes"):
+        read_file(run / "record.json", 10)
+    assert read_record(run).readings
