@@ -19,10 +19,10 @@ from suite.records.store import read_blocks, write_whole
 from suite.records.walk import MOST_LEVELS
 
 MOST_PACKED_BYTES = 16 << 20
-"""What can be carried anywhere, as through a paste or a mail."""
+"""A size that can be carried anywhere, as through a paste or a mail."""
 MOST_UNPACKED_BYTES, MOST_FILES = 512 << 20, 100_000
 LARGEST_HEADER_BYTES = 64 << 10
-"""Of one that says a long name or a time, which take hundreds of bytes."""
+"""The most bytes of a header with a long name or a time, which take hundreds."""
 FURTHER = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 ENDING_BYTES = 256 << 10
 """Left for what the compressor still holds back, and for the archive's end."""

@@ -1,4 +1,4 @@
-"""What a case is called, and what makes two runs the same run.
+"""The name of a case, and the key that two runs of the same case share.
 
 The id names what was measured, is equal on every machine and commit, and reads as the command line that repeats it.
 The run key adds everything that could change the numbers: settings, the code that the case reaches, the machine. Only
@@ -37,7 +37,7 @@ NEVER_IN_ID = (
 
 
 OF_CONFIGURATION = ("axes", "only", "named_only", "uses", "unused", "instead", "fixed", "reaches", "aliases")
-"""What an option of a group says of settings, its own or others, or of code; it is none itself."""
+"""Keys of an option's file about settings or code. They are no settings themselves."""
 OWN_CODE = re.compile(r"suite(\.[A-Za-z_]\w*)+")
 """A dotted name of this package's code, such as a `_target_`, a `shape` or a `plan`."""
 

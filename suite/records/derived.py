@@ -1,4 +1,4 @@
-"""What follows from a record, for whoever shows or judges it.
+"""Quantities that follow from a record, for all that show or judge it.
 
 A record may be old or foreign: what it lacks is None or empty, and so is what it has in another type.
 """
@@ -13,9 +13,9 @@ from suite.theory.roofline import Ceilings
 
 FIRST_YEAR = 2020
 CLOCKS_DIFFER = timedelta(days=1)
-"""How far another machine's clock may be ahead."""
+"""The most that another machine's clock may be ahead."""
 IMPRECISE = "less precise than measure.precision"
-"""How the warning begins that an interval is wider than was asked for; a line that says the width leaves it out."""
+"""The first words of the warning that an interval is wider than was asked for; a line with the width leaves it out."""
 
 
 def noted(record: Record, span: str, metric: str) -> float | None:

@@ -1,4 +1,4 @@
-"""What the numbers depend on besides the case: machine, limits, versions, code.
+"""The conditions that numbers depend on besides the case: machine, limits, versions, code.
 
 Records are committed and forwarded, so nothing here names a host, a user or a path, and only the environment variables
 listed below are read.

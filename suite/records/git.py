@@ -23,8 +23,8 @@ LOCAL_VARIABLES = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
-"""What a hook or a script may have set, as `git rev-parse --local-env-vars` lists it: it leads git to another
-repository."""
+"""Variables that a hook or a script may have set, as `git rev-parse --local-env-vars` lists them: they lead git to
+another repository."""
 SETTINGS = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
 """No program of a configuration runs: neither one that watches a folder nor a hook."""
 QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}

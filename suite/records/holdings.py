@@ -1,4 +1,4 @@
-"""What memory is held for: by whom, as what, in which phase of a step. No torch: the report reads these words.
+"""The holders of memory: owner, kind, and phase of a step. No torch: the report reads these words.
 
 The peak of a phase is one reading, `held_peak_bytes` in the phase's own span; what was held at that moment is a reading
 `held_bytes` for each owner and kind, in a span of all three.
@@ -20,7 +20,7 @@ NOBODY, OTHER = "shared", "other"
 """An owner and a kind for what nothing says."""
 PEAK, PART = "held_peak_bytes", "held_bytes"
 ALLOCATOR_PEAK = "allocator_peak_bytes"
-"""Of a phase, as the device's own allocator counts: with its rounding, with what operators take and give back within
+"""The peak of a phase, as the device's own allocator counts: with its rounding, with what operators take and give back within
 themselves, and with what evaluations alone need."""
 
 

@@ -1,4 +1,4 @@
-"""What this process may really use: a container's cgroup often allows less than the machine has.
+"""Resources that this process may really use: a container's cgroup often allows less than the machine has.
 
 Both cgroup versions are read. Absent means that no limit was found, never zero.
 """

@@ -1,4 +1,4 @@
-"""What each metric is called, its unit and which way is better. Report axes and gate directions come from here.
+"""Each metric's name, its unit and the better direction. Report axes and gate directions come from here.
 
 Of reinforcement learning, a number that belongs to a step stands at that step's index. Those of the span `evaluate`
 stand at the number of steps that came before: `heldout_accuracy` at step 0 is the base model's. But for memory none is

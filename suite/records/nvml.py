@@ -16,7 +16,7 @@ PCI_DRIVERS = Path("/sys/bus/pci/drivers")
 
 
 class State(StrEnum):
-    """Whether a source could be read, and if not, which of the known ways it failed in."""
+    """The state of a source: measured, or one of the known ways to fail."""
 
     MEASURED = "measured"
     NO_DRIVER = "no_driver"

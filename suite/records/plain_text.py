@@ -19,9 +19,9 @@ MARKUP = str.maketrans({character: "\\" + character for character in "\\|`*_[]#~
 MENTION = "@&#8203;"
 """A space of no width behind the sign: GitHub tells nobody that a benchmark was named after them."""
 LONG_WORD = re.compile(r"(\S{120})\S{120,}(\S{40})")
-"""Of a path or a value that nobody reads to its end."""
+"""The parts that stay of a long path or value, which nobody reads to its end."""
 COMMAND = re.compile(r"^\s*:+(?=:)|(?<=#)#(?=\w*\[)", re.MULTILINE)
-"""How GitHub, Azure and TeamCity know a line of a log that they are to obey: it begins with `::` or has `##[`."""
+"""Marks of a line in a log that GitHub, Azure and TeamCity obey: it begins with `::` or has `##[`."""
 
 
 def one_line(text: str) -> str:

@@ -47,9 +47,9 @@ TOKEN = re.compile(
     r"|(?i:(?<=\bbearer )[\w.~+/=-]{16,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*+(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )
-"""What services give out as secrets, by its shape."""
+"""Secrets that services give out, by their shape."""
 _FLAG = r"(?<=[\s'\"=,]-[A-Za-z])|(?<=^-[A-Za-z])"
-"""As a compiler is told a folder, with nothing between."""
+"""A compiler's flag that a folder follows with nothing between."""
 _PART = r"(?:\\[^\\/]|[^\s/\\'\"`<>|])++"
 _WINDOWS_PART = r"[^\s\\/:*?\"'`<>|]"
 _ON_WINDOWS = rf"(?:[\\/]++(?:{_WINDOWS_PART}++(?=/)|[^\\/:*?\"'`<>|\r\n]++(?=\\)))*+[\\/]++{_WINDOWS_PART}*+"

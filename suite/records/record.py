@@ -59,8 +59,8 @@ class Reading:
     process_cpu_s: float | None = None
     involuntary_switches: int | None = None
     launch: int | None = None
-    """Of a repeated timing: which launch of its case it belongs to, from 0; its steps count from 0 in each. None where
-    all are of one, as in records of version 0.2 and older."""
+    """The launch of the case that a repeated timing belongs to, from 0; steps count from 0 in each. None where all are of
+    one, as in records of version 0.2 and older."""
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
@@ -85,7 +85,7 @@ class Record:
     settings: Mapping[str, Any]
     environment: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """How the numbers came about: commit, source digest, clock, operators that ran, durations, warnings."""
+    """The origin of the numbers: commit, source digest, clock, operators that ran, durations, warnings."""
     readings: Sequence[Reading] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     """sha256 of each file beside record.json, by name, once it is written."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LOCK = "claim.lock"
 JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
-"""What the gate writes, the summary first. Its folder is no run, however far the writing came."""
+"""Files that the gate writes, the summary first. Its folder is no run, even where the writing broke off."""
 PRIVATE_PARTS = ("reason", "settings", "environment", "provenance")
 """Parts of a record that may hold something private, until it is written."""
 PART = ".part"
@@ -69,12 +69,12 @@ class StoredRecord:
 
 @dataclass(kw_only=True)
 class Room:
-    """What one command may still hold of records and readings, as they lie in memory. It grows with what is read, so
+    """Room that one command still has for records and readings, as they lie in memory. It grows with what is read, so
     that many honest runs fit, and a small file that unpacks to gigabytes does not."""
 
     left: int = 640 << 20
     names: set[str] = field(default_factory=set)
-    """Of axes and settings: each is a column of tables."""
+    """Names of axes and settings: each is a column of tables."""
 
     def name(self, names: Iterable[str]) -> None:
         """Add names. Raises CorruptRecordError where these and those of other records are too many, and adds none
@@ -99,12 +99,12 @@ HELD_A_BYTE = 32
 MOST_NAMES = 300
 """All cases of results/reference have 63."""
 READING_BYTES, VALUE_BYTES, LETTER_BYTES = 300, 250, 4
-"""What a reading, a value of JSON and a letter take at the most."""
+"""The most bytes of a reading, a value of JSON and a letter."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """What lies below a results folder."""
+    """The runs below a results folder."""
 
     stored: Sequence[StoredRecord] = ()
     damaged: Sequence[Damage] = ()

@@ -38,7 +38,7 @@ class TableFile:
 
     name: str
     rows: str
-    """What a row is, in the plural."""
+    """The name of a row, in the plural."""
     columns: pa.Schema
     required: Sequence[str]
     """Columns without empty places."""
@@ -161,7 +161,7 @@ MOST_PAGE_BYTES, MOST_PAGES = 8 << 20, 10_000
 CODECS = (0, 1)
 """Not compressed, and Snappy: all that our writer uses. Others make gigabytes of a few bytes."""
 MOST_LEVELS = 12
-"""Of structs and lists within one another. A column's statistics lie six deep."""
+"""The most structs and lists within one another. A column's statistics lie six deep."""
 END, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(13)
 
 

@@ -1,4 +1,4 @@
-"""What the hardware did while a case ran: a series of samples beside the record, and what its provenance says of them.
+"""The hardware while a case ran: a series of samples beside the record, and the facts about them in its provenance.
 
 A sample is one quantity of one device at one time. Nothing is dropped: a sample taken while a device was throttled or
 others pressed on it is marked. What could not be read has no sample and a named state, never a zero.
@@ -71,7 +71,7 @@ class Sample:
     """Since the case began, by a clock that never jumps."""
     unix_s: float
     phase: str
-    """What the case was doing: prepare, check, measure, cold, profile, energy; empty before it says."""
+    """The phase of the case: prepare, check, measure, cold, profile, energy; empty before it says."""
     device: str
     """`cpu`, `worker`, or `gpu0` and so on by NVML's own index."""
     quantity: str

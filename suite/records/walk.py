@@ -16,7 +16,7 @@ from suite.records.pack import PACK, read_pack
 from suite.records.record import RECORD, CorruptRecordError
 
 MOST_LEVELS = 32
-"""Of folders below the one that is given. Ours have 4."""
+"""Levels of folders below the one that is given. Ours have 4."""
 MOST_ENTRIES, MOST_IN_ALL = 100_000, 400_000
 """In one folder, and below all of it: a sweep has one entry a run, and a run about four."""
 
