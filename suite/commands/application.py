@@ -125,16 +125,42 @@ def application() -> typer.Typer:
         ),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
+        overwrite: Annotated[
+            bool, typer.Option("--overwrite", help="Replace a page in the usual place that is of other folders.")
+        ] = False,
+        show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     ) -> None:
         def command() -> int:
-            from suite.report.command import default_folders
+            import webbrowser
+
             from suite.report.command import report as write_report
 
-            folders = results or default_folders()
-            path, code = write_report(folders, label or [], format=format.value, lang=lang.value, out=out)
-            if path is not None:
-                print(f"Written: {path}")
+            if show and format is not Format.html:
+                raise ValueError(f"--open shows a page, which needs --format html; got {format.value!r}")
+            path, code = write_report(
+                results or [], label or [], format=format.value, lang=lang.value, out=out, overwrite=overwrite
+            )
+            print(f"Written: {path}")
+            if show and not webbrowser.open(path.resolve().as_uri()):
+                print("No browser was found to open it with.")
             return code
+
+        finish(command)
+
+    @app.command(help="Two runs, two folders, or the arms of a setting: their values and what may be said.")
+    def compare(
+        names: Annotated[
+            list[str], typer.Argument(metavar="A [B]", help="Folders of results, or runs by folder or key.")
+        ],
+        by: Annotated[str | None, typer.Option(help="The setting whose values are compared, as attention.")] = None,
+        against: Annotated[str | None, typer.Option(help="Its value that the others are compared with.")] = None,
+        results: Annotated[list[Path] | None, typer.Option(help="Where runs are looked for; may be repeated.")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,
+    ) -> None:
+        def command() -> int:
+            from suite.commands.compare import compare as compare_runs
+
+            return compare_runs(names, by=by, against=against, results=results or [Path("results")], as_json=as_json)
 
         finish(command)
 

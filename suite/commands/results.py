@@ -3,6 +3,7 @@
 Records are data: they are read, shown and copied, and nothing in them is run.
 """
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from suite.console.record import answer, row
-from suite.console.summary import summary_of
+from suite.console.summary import stored_json, summary_of
+from suite.console.table import Column, fits, has_colour, table_lines, terminal_width
+from suite.console.values import Value
 from suite.records import numbers
 from suite.records.archive import unpacked, write_pack
-from suite.records.case import telling_apart, value_of
+from suite.records.case import Case, telling_apart, value_of
 from suite.records.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.environment import machine_id
@@ -53,16 +56,25 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders)
-    stored = sorted(contents.stored, key=lambda run: (started_at(run.record), run.folder))
-    wanted = [run for run in stored if status in (None, run.record.status)]
-    unread = [(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged if status in (None, DAMAGED)]
+    stored = sorted(contents.stored, key=lambda one: (started_at(one.record), one.folder))
+    wanted, torn = _with_values([one for one in stored if status in (None, one.record.status)])
+    damaged = [*contents.damaged, *torn]
+    unread = [(damage.folder, DAMAGED, damage.reason) for damage in damaged if status in (None, DAMAGED)]
     unread += [(folder, UNFINISHED, "") for folder in contents.unfinished if status in (None, UNFINISHED)]
     if as_json:
-        say(json_text([*map(_as_json, wanted), *(_unread_json(*parts) for parts in unread)]))
+        say(json_text([*(stored_json(*one) for one in wanted), *(_unread_json(*one) for one in unread)]))
     else:
-        _print_table(_listed(wanted, unread))
-        print(f"{len(wanted)} runs, {len(contents.damaged)} damaged, {len(contents.unfinished)} unfinished")
-    return BROKEN if contents.damaged else DONE
+        say(*_listed(wanted, unread))
+        say(f"{len(wanted)} runs, {len(damaged)} damaged, {len(contents.unfinished)} unfinished")
+    return BROKEN if damaged else DONE
+
+
+def find_run(name: str, folders: Sequence[Path]) -> Path:
+    """Return the folder of one run. `name`: that folder, or how its run key begins.
+
+    Raises ValueError where there is no such run, or more than one, and CorruptRecordError for a damaged one.
+    """
+    return Path(name) if has_record(Path(name)) else _only(name, _read(folders))
 
 
 def show(name: str, folders: Sequence[Path]) -> int:
@@ -70,10 +82,8 @@ def show(name: str, folders: Sequence[Path]) -> int:
 
     Raises ValueError where there is no such run, or more than one.
     """
-    folder = Path(name)
     try:
-        if not has_record(folder):
-            folder = _only(name, _read(folders))
+        folder = find_run(name, folders)
         record = read_record(folder)
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
@@ -225,39 +235,55 @@ def _checked(folders: Sequence[Path]) -> Sequence[Path]:
     return folders
 
 
-def _listed(stored: Sequence[StoredRecord], unread: Sequence[tuple[Path, str, str]]) -> list[list[str]]:
-    """Return rows of equal length; the last cell says what is wrong."""
-    names = telling_apart([run.record.case for run in stored])
-    rows = [["run", "status", "started", *(names or ["case"]), ""]]
-    for run in stored:
-        record = run.record
-        told = [value_of(record.case, name)[:LONGEST_CELL] for name in names] or [record.case.id]
-        started = started_at(record)[:16].replace("T", " ")
-        rows.append([str(run.folder), str(record.status), started, *told, record.reason or ""])
-    nothing = [""] * (len(rows[0]) - 3)
-    return rows + [[str(folder), status, *nothing, reason] for folder, status, reason in unread]
+def _with_values(stored: Sequence[StoredRecord]) -> tuple[list[tuple[StoredRecord, Sequence[Value]]], list[Damage]]:
+    """Read each run's headline values, one run at a time; those whose readings are damaged stand apart."""
+    found, torn = [], []
+    for one in stored:
+        try:
+            is_ok = one.record.status is Status.OK
+            found.append((one, summary_of(read_record(one.folder)).values if is_ok else ()))
+        except CorruptRecordError as error:
+            torn.append(Damage(folder=one.folder, reason=str(error)))
+    return found, torn
 
 
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
-    plain = [list(map(one_line, cells)) for cells in rows]
-    widths = [max(map(len, column)) for column in zip(*plain, strict=True)]
-    for *cells, last in plain:
-        say("  ".join([*(cell.ljust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip())
+def _listed(
+    stored: Sequence[tuple[StoredRecord, Sequence[Value]]], unread: Sequence[tuple[Path, str, str]]
+) -> list[str]:
+    """Lay out a line for each run, and before them the folder that all of them share."""
+    cases = [one.record.case for one, _ in stored]
+    folders = [*(one.folder for one, _ in stored), *(folder for folder, *_ in unread)]
+    above = Path(os.path.commonpath([folder.parent for folder in folders])) if folders else Path()
+    width, nothing = terminal_width(), [""] * len(unread)
+    results = [values[0].labelled if values else one.record.reason or "" for one, values in stored]
+    started = [started_at(one.record)[:16].replace("T", " ") for one, _ in stored]
+    statuses = [*(str(one.record.status) for one, _ in stored), *(status for _, status, _ in unread)]
+    head = [
+        Column(title="run", cells=[str(folder.relative_to(above)) for folder in folders], is_name=True),
+        Column(title="status", cells=statuses, is_status=True),
+    ]
+    result = Column(title="result", cells=[*results, *(reason for *_, reason in unread)])
+    names = telling_apart(cases)
+    texts = {name: [value_of(case, name)[:LONGEST_CELL] for case in cases] for name in names}
+    texts = texts or {"case": [case.id for case in cases]}
+    columns = [*head, *(Column(title=name, cells=[*own, *nothing]) for name, own in texts.items()), result]
+    if names and not fits(columns, width):
+        folded = [*(text[:LONGEST_CELL] for text in _settings(cases)), *nothing]
+        columns = [*head, Column(title="settings", cells=folded), result]
+    columns.append(Column(title="started", cells=[*started, *nothing], rank=1, is_name=True))
+    lines = table_lines(columns, width=width, colour=has_colour())
+    return [one_line(f"runs below {above}:"), *lines] if folders else []
 
 
-def _as_json(run: StoredRecord) -> dict[str, Any]:
-    record = run.record
-    return {
-        "folder": str(run.folder),
-        "run_key": record.run_key,
-        "case_id": record.case.id,
-        "status": str(record.status),
-        "reason": record.reason,
-        "evidence": str(record.evidence),
-        "started_at": record.provenance.get("started_at"),
-        "machine_id": record.environment.get("machine_id"),
-        "commit": record.provenance.get("commit"),
-    }
+def _settings(cases: Sequence[Case]) -> list[str]:
+    """Write for each case the settings that tell it from the others of its workload, in one text."""
+    workloads = {case.workload: [other for other in cases if other.workload == case.workload] for case in cases}
+    differing = {name: telling_apart(own) for name, own in workloads.items()}
+    told = [" ".join(f"{name}={value_of(case, name)}" for name in differing[case.workload]) for case in cases]
+    return [
+        f"{case.workload} {text}".strip() if len(workloads) > 1 else text
+        for case, text in zip(cases, told, strict=True)
+    ]
 
 
 def _unread_json(folder: Path, status: str, reason: str) -> dict[str, Any]:

@@ -7,13 +7,14 @@ other launcher or sweeper, Hydra runs `run_case` on each point, wherever it like
 import multiprocessing
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from suite.commands.ls import run_help
 from suite.compose.compose import REFUSALS, compose, hand_over, sentence
-from suite.compose.hydra_app import point_from, register_resolvers
+from suite.compose.hydra_app import other_engines, point_from, register_resolvers
 from suite.compose.inapplicable import note_unused
 from suite.compose.point import SweepPoint
 from suite.compose.sweeps import is_left_out, without_left_out
@@ -21,12 +22,14 @@ from suite.configuration.values import true_or_false, whole_number
 from suite.console.progress import Terminal
 from suite.console.summary import summary_by
 from suite.process.streams import ReaderLeftError, ended, said_by_system
-from suite.records.plain_text import complain, one_line, say
+from suite.records.plain_text import complain, json_text, one_line, say
 from suite.run.job import Job, job_of
 from suite.run.objective import objective_of
 from suite.run.scheduler import execute, refuse_workers
 
 DONE, USAGE, BROKEN, INTERRUPTED = 0, 2, 4, 130
+JSON = "--json"
+"""A flag of this command and none of Hydra's."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if {"--help", "-h"} & set(arguments):
             run_help(arguments)
             return DONE
-        return _run(arguments)
+        return _run_in_json(arguments) if JSON in arguments else _run(arguments)
     except SystemExit as asked:  # Hydra's own help, and its 1 for what it does not find
         return USAGE if asked.code else DONE
     except ReaderLeftError:  # the command line ends quietly
@@ -48,8 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(arguments: Sequence[str]) -> int:
+def _run_in_json(arguments: Sequence[str]) -> int:
+    """Run the same with a JSON list of the records on standard output, and what people read on standard error."""
+    terminals: list[Terminal] = []
+    with redirect_stdout(sys.stderr):
+        code = _run([argument for argument in arguments if argument != JSON], terminals)
+    if code != USAGE:
+        say(json_text([one for terminal in terminals for one in terminal.as_json()]))
+    return code
+
+
+def _run(arguments: Sequence[str], terminals: list[Terminal] | None = None) -> int:
+    """`terminals`: takes the one that was told of the cases, for which the suite must run them itself."""
     try:
+        if terminals is not None and (engines := other_engines(arguments)[0]):
+            raise ValueError(f"{JSON} needs Hydra's basic launcher and sweeper; got {', '.join(engines)}")
         if (folder := hand_over(run_case, arguments)) is not None:
             say(one_line(f"records: {folder}"))
             return DONE
@@ -69,6 +85,8 @@ def _run(arguments: Sequence[str]) -> int:
         complain(f"suite run: {sentence(error)}")
         return USAGE
     is_sweep, folder = points[0].is_sweep, points[0].folder
+    if terminals is not None:
+        terminals.append(terminal)
     with terminal:
         outcome = execute(jobs, folder=folder, resume=resume, listener=terminal, workers=workers)
     terminal.summary(folder)

@@ -1,1 +1,1 @@
-"""What a person sees in a terminal while cases run and once they have; one file a workload."""
+"""The terminal's view of cases, while they run and after: progress, tables, comparisons; one file a workload."""

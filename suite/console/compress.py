@@ -1,13 +1,16 @@
-"""What a model with a compressed cache makes of held-out text, in the words that a terminal shows."""
+"""A model with a compressed cache on held-out text, in the words that a terminal shows."""
 
 import math
 
 from suite.console.decode_cost import decoded
 from suite.console.summary import Summary
+from suite.console.values import Compared, Value, bytes_value
 from suite.records import numbers
 from suite.records.derived import constant, noted
 from suite.records.metrics import TEXT, below
 from suite.records.record import Record
+from suite.statistics.paired import NATS_MARGIN
+from suite.statistics.ratios import ratio_by_cluster
 
 LONGEST_EXPONENT = 700.0
 """Above it a perplexity is no number that a float holds."""
@@ -15,7 +18,34 @@ LONGEST_EXPONENT = 700.0
 
 def summary(record: Record) -> Summary:
     """Tell what a model of workload=compress makes of text, and what its cache keeps."""
-    return Summary(lines=[*_lines(record), *decoded(record)], brief=_brief(record))
+    lines = [*_lines(record), *decoded(record)]
+    return Summary(lines=lines, brief=_brief(record), values=_values(record), compared=_compared(record))
+
+
+def _values(record: Record) -> list[Value]:
+    loss, kept = _loss(record), constant(record, "case", "cache_bytes_per_token")
+    if _perplexity(record) is None:
+        return []
+    perplexity = Value(key="perplexity", title="perplexity", number=math.exp(loss), write=_four_digits)
+    return [perplexity, *([] if kept is None else [bytes_value("cache_bytes_per_token", "cache a token", kept)])]
+
+
+def _compared(record: Record) -> Compared | None:
+    """Compare losses of a token window by window: runs of one model read the same text."""
+    loss, tokens = (
+        {one.step: one.value for one in record.readings if (one.span, one.metric) == (TEXT, metric)}
+        for metric in ("text_loss", "text_tokens")
+    )
+    is_known = all(map(math.isfinite, [*loss.values(), *tokens.values()])) and sum(tokens.values()) > 0
+    if not loss or loss.keys() != tokens.keys() or not is_known:
+        return None
+    steps = sorted(loss)
+    shares = ratio_by_cluster([loss[step] for step in steps], [tokens[step] for step in steps])
+    scores = {str(step): share for step, share in zip(steps, shares, strict=True)}
+    factors = ("method", "rank", "checkpoint")
+    return Compared(
+        factors=factors, says="loss of a token", scores=scores, unit="nats", pair="window of text", margin=NATS_MARGIN
+    )
 
 
 def _lines(record: Record) -> list[tuple[str, str]]:
@@ -41,14 +71,23 @@ def _brief(record: Record) -> str | None:
     return f"perplexity {perplexity}   {numbers.bytes_iec(kept)} a token"
 
 
-def _perplexity(record: Record) -> str | None:
+def _loss(record: Record) -> float:
+    """Return the mean loss of a token, in nats; no number where no text was read."""
     tokens = _sum(record, TEXT, "text_tokens")
-    loss = _sum(record, TEXT, "text_loss") / tokens if tokens > 0 else math.nan
-    return f"{math.exp(loss):,.4g}" if abs(loss) < LONGEST_EXPONENT else None
+    return _sum(record, TEXT, "text_loss") / tokens if tokens > 0 else math.nan
+
+
+def _perplexity(record: Record) -> str | None:
+    loss = _loss(record)
+    return _four_digits(math.exp(loss)) if abs(loss) < LONGEST_EXPONENT else None
+
+
+def _four_digits(value: float) -> str:
+    return f"{value:,.4g}"
 
 
 def _by_class(record: Record) -> list[str]:
-    """Of each class that has words, in the order in which they were noted."""
+    """Return the loss of a word of each class that has words, in the order in which they were noted."""
     spans = dict.fromkeys(one.span for one in record.readings if below(one.span, TEXT))
     words = {span: _sum(record, span, "text_words") for span in spans}
     return [

@@ -1,4 +1,4 @@
-"""What a token costs a trained decoder, its cache and its time, in the words that a terminal shows."""
+"""The cost of a token to a trained decoder, its cache and its time, in the words that a terminal shows."""
 
 from statistics import median
 
@@ -9,7 +9,7 @@ from suite.records.record import Record
 
 
 def decoded(record: Record) -> list[tuple[str, str]]:
-    """Names and texts of lines; none of what a record does not say."""
+    """Return names and texts of lines; none of what a record does not say."""
     lines = []
     kept, mha = (constant(record, "case", f"cache_bytes_per_token{of}") for of in ("", "_mha"))
     if kept is not None and mha is not None:

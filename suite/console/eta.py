@@ -1,4 +1,4 @@
-"""How long the rest of a sweep takes, from what its done cases took."""
+"""The time that the rest of a sweep takes, from what its done cases took."""
 
 from collections.abc import Sequence
 from statistics import mean
@@ -6,11 +6,11 @@ from statistics import mean
 from suite.records.case import Case
 
 MOST_LOOKED_AT = 64
-"""Of either kind, so that a sweep of thousands is not slowed by its own clock."""
+"""Cases of either kind that are looked at, so that a sweep of thousands is not slowed by its own clock."""
 
 
 def remaining_s(waiting: Sequence[Case], done: Sequence[tuple[Case, float]]) -> float | None:
-    """Seconds for the waiting cases: each takes what the done ones that share most of its axes took on average.
+    """Return the seconds for the waiting cases: each takes the mean of the done ones that share most of its axes.
 
     None where nothing is done yet.
     """

@@ -1,42 +1,45 @@
-"""What a person sees while cases run: plain lines, one a case, and the whole answer where there is only one.
+"""The terminal while cases run, and the answer at their end: a table of values and one sentence that compares.
 
-A terminal has a live line below them; where there is none, a line now and then says how far it is.
+In a terminal a live line stands below the cases that ended; where there is none, a line now and then says how far it
+is. rich draws both; every text of a record is made harmless before.
 """
 
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import Any
 
 from rich.console import Console
-from rich.live import Live
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Column as LiveColumn
 from rich.text import Text
 
+from suite.console.compare import Entry, headline
 from suite.console.eta import remaining_s
-from suite.console.record import SPANS, answer, latency, row, watched
-from suite.console.summary import Summarise, Summary, summary_of
+from suite.console.record import DISTURBED, answer, disturbances_of, marks_of, other_warnings_of, row, watched
+from suite.console.summary import Summarise, Summary, stored_json, summary_of
+from suite.console.sweep_table import sweep_lines, values_of
+from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
+from suite.console.values import Value, timed_values
 from suite.records import numbers
 from suite.records.case import Case, shared, telling_apart, value_of
-from suite.records.derived import IMPRECISE, constant, started_at, warnings_of
+from suite.records.derived import started_at
 from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
 from suite.records.store import RECORD, StoredRecord
 
-COLOURS = {Status.OK: "32", Status.UNSUPPORTED: "33", Status.OUT_OF_MEMORY: "33"}
-BAD = "31"
 REFRESHES_PER_S = 1
 """Seldom: the case that is measured shares the machine."""
 PLAIN_PROGRESS_EVERY_S = 60
 SKIPPED, ELSEWHERE = "skipped", "elsewhere"
-MOST_REASONS = 12
+MOST_REASONS, BAR_WIDTH = 12, 20
 
 
 class Terminal:
-    """Prints to standard output; colour only for a terminal and never under NO_COLOR. Use as a context manager, and
-    from one thread at a time."""
+    """A listener that prints to standard output; colour only for a terminal and never under NO_COLOR. Use as a context
+    manager, and from one thread at a time."""
 
     def __init__(
         self,
@@ -52,41 +55,57 @@ class Terminal:
         self._total, self._is_sweep, self._workers = len(cases), is_sweep, workers
         self._names, self._shared = telling_apart(cases), shared(cases)
         self._widths = [max(len(name), *(len(value_of(case, name)) for case in cases)) for name in self._names]
-        is_terminal = sys.stdout.isatty()
-        self._colour = is_terminal and not os.environ.get("NO_COLOR")
-        self._ended: list[tuple[Record, bool]] = []
+        self._width, self._colour = terminal_width(), has_colour()
+        self._ended: list[tuple[StoredRecord, bool]] = []
         """Records, and whether they were there before."""
         self._elsewhere: set[str] = set()
         """Ids."""
         self._running: dict[str, tuple[Case, float]] = {}
-        """By id, those that started first before the others."""
+        """Cases by id and when they started, the first before the others."""
         self._has_header = False
         self._said_at = time.monotonic()
-        console = Console()
-        self._live = Live(
-            console=console, get_renderable=self._live_line, refresh_per_second=REFRESHES_PER_S, transient=True
+        console = Console(markup=False, emoji=False, highlight=False)
+        is_live = self._width is not None and not console.is_dumb_terminal
+        self._live = Progress(
+            SpinnerColumn("line"),
+            _RunningColumn(self),
+            *((BarColumn(BAR_WIDTH), TextColumn("{task.fields[told]}", markup=False)) if is_sweep else ()),
+            TimeElapsedColumn(),
+            console=console,
+            refresh_per_second=REFRESHES_PER_S,
+            transient=True,
+            expand=True,
+            disable=not is_live,
         )
-        self._is_live = is_terminal and not console.is_dumb_terminal
+        self._task = self._live.add_task("", total=self._total, told="")
 
     def __enter__(self) -> "Terminal":
         if self._is_sweep:
-            say(one_line(self._shared))
-        if self._is_live:
-            self._live.start()
+            say(*folded([one_line(self._shared)], self._width))
+        self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_live:
-            self._running.clear()
+        self._running.clear()
+        if not self._live.disable:  # it would print an empty line
             self._live.stop()
+
+    @property
+    def records(self) -> list[StoredRecord]:
+        """The records of the cases so far, those that lay there before too."""
+        return [stored for stored, _ in self._ended]
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return the records so far for programs, with their headline values."""
+        return [stored_json(one, list(values_of(self._entry(one)).values())) for one in self.records]
 
     def recorded(self, stored: Sequence[StoredRecord], *, by_another: bool = False) -> None:
         """Tell which cases need not run, since their records lie there already."""
         when = "meanwhile, by another process" if by_another else "before"
         for one in stored:
-            self._take(one.record, was_there=True)
+            self._take(one, was_there=True)
         if self._is_sweep and stored:
             said = "was" if len(stored) == 1 else "were"
             say(f"{len(stored)} of {self._total} {said} recorded {when} (resume=false measures again)")
@@ -108,9 +127,9 @@ class Terminal:
             say(one_line(case.id))
         elif not self._has_header:
             self._has_header = True
-            say(self._in_columns(" " * len(self._count()), self._names, "result"))
+            say(*self._in_columns(" " * len(self._count()), self._names, Text("result")))
         self._running[case.id] = case, time.monotonic()
-        self._live.refresh()
+        self._show_progress()
 
     def notice(self, text: str) -> None:
         """Print a sentence about something unusual."""
@@ -119,118 +138,135 @@ class Terminal:
     def finished(self, record: Record, folder: Path) -> None:
         """Tell of a case that ended."""
         del self._running[record.case.id]
-        self._take(record, was_there=False)
-        say(*([self._line(record)] if self._is_sweep else self._whole(record, folder)))
+        self._take(StoredRecord(record=record, folder=folder), was_there=False)
+        say(*(self._lines(record) if self._is_sweep else self._whole(record, folder)))
+        self._show_progress()
         now = time.monotonic()
-        if self._is_sweep and not self._is_live and self._waiting and now - self._said_at > PLAIN_PROGRESS_EVERY_S:
+        is_due = now - self._said_at > PLAIN_PROGRESS_EVERY_S
+        if self._is_sweep and self._live.disable and self._waiting and is_due:
             self._said_at = now
             say(self._progress())
 
     def summary(self, folder: Path) -> None:
+        """Print what a sweep came to."""
         if not self._is_sweep:
             return
-        say("", *self._table(), *self._reasons(), *self._watched())
+        entries = list(map(self._entry, self.records))
+        table = sweep_lines(entries, width=self._width, colour=self._colour)
+        sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]
         if self._waiting:
-            say(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
-        say(one_line(f"records: {folder}"))
+            sentences.append(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
+        if (verdict := headline(entries)) is not None:
+            sentences.append(one_line(f"{verdict.sentence}."))
+        say("", *table, *folded(sentences, self._width), one_line(f"records: {folder}"))
 
-    def _take(self, record: Record, *, was_there: bool) -> None:
-        self._waiting.pop(record.case.id, None)
-        self._elsewhere.discard(record.case.id)
-        self._ended.append((record, was_there))
-
-    def _live_line(self) -> Text:
-        # Called from a thread of its own, while cases start and end.
-        parts = [self._progress()]
-        running = [
+    def running(self) -> str:
+        """Name what runs, and since when; called from a thread of its own, while cases start and end."""
+        return ", ".join(
             f"{' '.join(value_of(case, name) for name in self._names) or 'measuring'}, {time.monotonic() - since:.0f} s"
             for case, since in list(self._running.values())
-        ]
-        # What does not fit into the line is cut off at its end: the names of several, rather than how far they are.
-        parts = [*parts, *running] if self._workers > 1 else [*running, *parts]
-        return Text(one_line(" · ".join(filter(None, parts))), style="dim", no_wrap=True, overflow="ellipsis")
+        )
+
+    def _take(self, stored: StoredRecord, *, was_there: bool) -> None:
+        self._waiting.pop(stored.record.case.id, None)
+        self._elsewhere.discard(stored.record.case.id)
+        self._ended.append((stored, was_there))
+
+    def _show_progress(self) -> None:
+        done = self._total - len(self._waiting)
+        self._live.update(self._task, completed=done, told=f"{done} of {self._total} done{self._left()}")
+        self._live.refresh()
 
     def _progress(self) -> str:
-        """`7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left`."""
-        if not self._is_sweep:
-            return ""
-        counts = Counter(SKIPPED if was_there else str(record.status) for record, was_there in self._ended)
+        """Write `7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left`."""
+        counts = Counter(SKIPPED if was_there else str(one.record.status) for one, was_there in self._ended)
         counts[ELSEWHERE] = len(self._elsewhere)
         told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        left_s = remaining_s(list(self._waiting.values()), [(one.case, _cost_s(one)) for one, _ in self._ended])
+        return f"{self._total - len(self._waiting)} of {self._total} done{': ' if told else ''}{told}{self._left()}"
+
+    def _left(self) -> str:
+        done = [(one.record.case, cost_s(one.record)) for one, _ in self._ended]
+        left_s = remaining_s(list(self._waiting.values()), done)
         at_once = max(1, min(self._workers, len(self._waiting)))
-        left = "" if left_s is None else f"; about {numbers.duration(left_s / at_once)} left"
-        return f"{self._total - len(self._waiting)} of {self._total} done{': ' if told else ''}{told}{left}"
+        return "" if left_s is None else f"; about {numbers.duration(left_s / at_once)} left"
 
-    def _table(self) -> list[str]:
-        """What became of the cases, by the first setting that tells them apart."""
-        by = self._names[0] if self._names else ""
-        groups = dict.fromkeys(value_of(record.case, by) for record, _ in self._ended) if by else {}
-        statuses = [status for status in Status if any(record.status is status for record, _ in self._ended)]
-        columns = [*statuses, *([SKIPPED] if any(was_there for _, was_there in self._ended) else [])]
-        rows = [[one_line(by), "cases", *columns, "took"]]
-        rows += [_counted(group, self._of(by, group), columns) for group in groups]
-        if len(groups) != 1:
-            rows.append(_counted("all", self._ended, columns))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return [
-            "  ".join(
-                [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
-            )
-            for first, *rest in rows
-        ]
-
-    def _of(self, name: str, value: str) -> list[tuple[Record, bool]]:
-        return [(record, was_there) for record, was_there in self._ended if value_of(record.case, name) == value]
+    def _counts(self) -> list[str]:
+        """Say how many cases ended how, and what they took."""
+        counts = Counter(one.record.status for one, _ in self._ended)
+        told = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+        new = [one.record for one, was_there in self._ended if not was_there]
+        before = f"; {len(self._ended) - len(new)} recorded before" if len(new) < len(self._ended) else ""
+        took = f"; took {numbers.duration(sum(map(cost_s, new)))}" if new else ""
+        many = "1 case" if len(self._ended) == 1 else f"{len(self._ended)} cases"
+        return [f"{many}: {told}{before}{took}"] if self._ended else []
 
     def _reasons(self) -> list[str]:
-        """Why cases are not ok, each reason once: they have scrolled away."""
-        reasons = Counter((record.status, record.reason or "") for record, _ in self._ended if record.reason)
+        """Say why cases are not ok, each reason once: they have scrolled away."""
+        records = [one.record for one, _ in self._ended]
+        reasons = Counter((record.status, record.reason or "") for record in records if record.reason)
         lines = [
             f"{count} {self._status(status)}: {one_line(reason)}" for (status, reason), count in reasons.most_common()
         ]
         more = [f"and {len(lines) - MOST_REASONS} other reasons, in their records"] if len(lines) > MOST_REASONS else []
         return lines[:MOST_REASONS] + more
 
+    def _marks(self) -> list[str]:
+        """Explain the marks behind values, one line for the disturbed and one for each other warning."""
+        records = [one.record for one, _ in self._ended]
+        causes = [disturbances_of(record) for record in records]
+        disturbed = sum(map(bool, causes))
+        kinds = " and ".join(dict.fromkeys(cause for of_record in causes for cause in of_record))
+        said = "was" if disturbed == 1 else "were"
+        lines = [f"{disturbed} of {len(records)} cases {said} disturbed ({DISTURBED}): {kinds}"] if disturbed else []
+        others = Counter(warning for record in records for warning in other_warnings_of(record))
+        lines += [f"{count} with a warning (!): {warning}" for warning, count in others.most_common(MOST_REASONS)]
+        more = ["suite results show tells each"] if lines else []
+        return [one_line("; ".join([line, *more] if line is lines[-1] else [line])) for line in lines]
+
     def _watched(self) -> list[str]:
-        """What telemetry saw, each thing once, over the cases that ran now."""
-        texts = dict.fromkeys(watched(record) for record, was_there in self._ended if not was_there)
+        """Say what telemetry saw, each thing once, over the cases that ran now."""
+        texts = dict.fromkeys(watched(one.record) for one, was_there in self._ended if not was_there)
         return [one_line(f"telemetry: {text}") for text in texts if text is not None]
 
-    def _line(self, record: Record) -> str:
+    def _lines(self, record: Record) -> list[str]:
         values = [value_of(record.case, name) for name in self._names]
-        told = one_line(_brief(record, self._summary(record)))
-        return self._in_columns(self._count(), values, f"{self._status(record.status)}  {told}")
+        told = one_line(brief(record, self._summary(record)))
+        return self._in_columns(self._count(), values, status_text(str(record.status), behind=f"  {told}"))
 
     def _count(self) -> str:
         return f"[{self._total - len(self._waiting):>{len(str(self._total))}}/{self._total}]"
 
-    def _in_columns(self, first: str, values: Sequence[str], last: str) -> str:
-        padded = [one_line(value).ljust(width) for value, width in zip(values, self._widths, strict=True)]
-        return "  ".join([first, *padded, last]).rstrip()
+    def _in_columns(self, first: str, values: Sequence[str], last: Text) -> list[str]:
+        cells: list[str | Text] = [first, *values, last]
+        return row_lines(cells, [len(first), *self._widths], width=self._width, colour=self._colour)
 
     def _status(self, status: Status) -> str:
-        colour = COLOURS.get(status, BAD)
-        return f"\x1b[{colour}m{status}\x1b[0m" if self._colour else str(status)
+        return "".join(row_lines([status_text(str(status))], [], width=None, colour=self._colour))
 
     def _whole(self, record: Record, folder: Path) -> list[str]:
         told = answer(record, self._status(record.status), self._summary(record))
         return [*told, row("record", str(folder / RECORD))]
 
+    def _entry(self, stored: StoredRecord) -> Entry:
+        return Entry(record=stored.record, summary=self._summary(stored.record))
+
     def _summary(self, record: Record) -> Summary:
         return self._summaries.get(record.case.workload, summary_of)(record)
 
 
-def _counted(name: str, ended: Sequence[tuple[Record, bool]], columns: Sequence[str]) -> list[str]:
-    counts = Counter(str(record.status) for record, _ in ended)
-    counts[SKIPPED] = sum(was_there for _, was_there in ended)
-    numbered = [len(ended), *(counts[column] for column in columns)]
-    took_s = sum(_cost_s(record) for record, was_there in ended if not was_there)
-    return [one_line(name), *(str(count) if count else "-" for count in numbered), numbers.duration(took_s)]
+class _RunningColumn(ProgressColumn):
+    """The cases that run now, cut off where the line has no room."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(table_column=LiveColumn(ratio=1, no_wrap=True, overflow="ellipsis"))
+        self._terminal = terminal
+
+    def render(self, task: Task) -> Text:
+        return Text(one_line(self._terminal.running()), style="dim", no_wrap=True, overflow="ellipsis")
 
 
-def _cost_s(record: Record) -> float:
-    """What running the case took, without the ceilings that it measured for others; 0 where a record does not say."""
+def cost_s(record: Record) -> float:
+    """Return what running the case took, without the ceilings that it measured for others; 0 where it does not say."""
     phases = record.provenance.get("durations_s")
     ceilings_s = phases.get("ceilings", 0.0) if isinstance(phases, Mapping) else 0.0
     duration_s = record.provenance.get("duration_s")
@@ -239,19 +275,17 @@ def _cost_s(record: Record) -> float:
     return max(0.0, duration_s - ceilings_s)
 
 
-def _brief(record: Record, summary: Summary) -> str:
+def brief(record: Record, summary: Summary) -> str:
+    """Write a record's part of a line among others: its values, with a mark where a reader must know more."""
     if record.status is not Status.OK:
         return record.reason or ""
-    spans = [text for span in SPANS if (text := _span_text(record, span))]
+    timed = timed_values(record) or (summary.values if summary.brief is None else ())
+    spans = [f"{value.title} {value.text}{_within(value)}" for value in timed]
     others = [summary.brief] if summary.brief is not None else []
-    warnings = [f"! {warning}" for warning in warnings_of(record) if not warning.startswith(IMPRECISE)]
-    return "   ".join([*spans, *others, *warnings])
+    return f"{'   '.join([*spans, *others])}{marks_of(record)}"
 
 
-def _span_text(record: Record, span: str) -> str | None:
-    bound_s, warm = constant(record, span, "bound_s"), latency(record, span)
-    if warm is None:
-        return None if bound_s is None else f"{span} ≥ {numbers.seconds(bound_s)}"
-    within = "" if warm.launches > 1 else " in one launch"
-    width = "(n = 1)" if warm.count == 1 else f"±{warm.relative_half_width:.1%}{within}"
-    return f"{span} {numbers.seconds(warm.median)} {width}"
+def _within(value: Value) -> str:
+    """Write that an interval says nothing of other launches."""
+    is_of_one = value.interval is not None and value.interval.launches == 1 < value.interval.count
+    return " in one launch" if is_of_one else ""

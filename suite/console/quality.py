@@ -1,22 +1,51 @@
-"""How well a decoder answers once it is trained on questions, in the words that a terminal shows."""
+"""The answers of a decoder that was trained on questions, in the words that a terminal shows."""
 
 from collections.abc import Iterator, Mapping
 
 from suite.console.decode_cost import decoded
 from suite.console.rl import cpu_s
 from suite.console.summary import Summary
+from suite.console.values import Compared, Value, bytes_value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.metrics import EVALUATE, TRAIN, below, within
+from suite.records.plain_text import one_line
 from suite.records.record import STEP, Record
+from suite.statistics.paired import SHARE_MARGIN
 
 MOST_KINDS = 6
-"""Of question that are named."""
+"""Kinds of question that are named."""
 
 
 def summary(record: Record) -> Summary:
     """Tell what a decoder of workload=quality answers, and what its tokens cost."""
-    return Summary(lines=[*_lines(record), *decoded(record)], brief=_brief(record))
+    lines = [*_lines(record), *decoded(record)]
+    return Summary(lines=lines, brief=_brief(record), values=_values(record), compared=_compared(record))
+
+
+def _values(record: Record) -> list[Value]:
+    shares, kept = _last(record, "answer_accuracy"), constant(record, "case", "cache_bytes_per_token")
+    if EVALUATE not in shares:
+        return []
+    values = [share_value("answer_accuracy", "accuracy", shares[EVALUATE])]
+    for name in _groups(record):
+        if (span := within(EVALUATE, name)) in shares:
+            values.append(share_value(f"answer_accuracy_{name}", one_line(name), shares[span]))
+    values.append(seconds_value("process_cpu_s", "CPU", cpu_s(record, TRAIN)))
+    return [*values, *([] if kept is None else [bytes_value("cache_bytes_per_token", "cache a token", kept)])]
+
+
+def _compared(record: Record) -> Compared | None:
+    shares, chance = _last(record, "answer_accuracy"), constant(record, EVALUATE, "chance")
+    if EVALUATE not in shares:
+        return None
+    return Compared(
+        factors=("attention", "task", "geometry"),
+        says="accuracy",
+        scores={"": shares[EVALUATE]},
+        margin=SHARE_MARGIN,
+        bounds=(chance, 1.0),
+    )
 
 
 def _lines(record: Record) -> list[tuple[str, str]]:
@@ -39,7 +68,7 @@ def _brief(record: Record) -> str | None:
 
 
 def _shares(record: Record) -> Iterator[tuple[str, str]]:
-    """The groups where a task has some; else the whole, and its kinds where they are few."""
+    """Yield the groups where a task has some; else the whole, and its kinds where they are few."""
     shares, chance = _last(record, "answer_accuracy"), constant(record, EVALUATE, "chance")
     guessing = "" if chance is None else f" (guessing {numbers.percent(chance)})"
     if groups := _named(shares, _groups(record)):
@@ -58,14 +87,14 @@ def _named(shares: Mapping[str, float], names: list[str]) -> list[str]:
 
 
 def _groups(record: Record) -> list[str]:
-    """Of questions, by name; none where the record does not say, or not as this suite does."""
+    """Return the names of groups of questions; none where the record does not say, or not as this suite does."""
     task = record.provenance.get("task")
     groups = task.get("groups") if isinstance(task, Mapping) else None
     return list(map(str, groups)) if isinstance(groups, list) else []
 
 
 def _last(record: Record, metric: str) -> dict[str, float]:
-    """By span, of the last evaluation; without one, nothing."""
+    """Return a metric by span at the last evaluation; nothing without one."""
     of_metric = [one for one in record.readings if one.metric == metric]
     last = max((one.step for one in of_metric if one.span == EVALUATE), default=None)
     return {one.span: one.value for one in of_metric if one.step == last}

@@ -1,12 +1,13 @@
-"""One record in words: what a person reads when a single case has run."""
+"""One record in words, as a person reads them when a single case has run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.console.summary import Summary
+from suite.console.values import SPANS, latency
 from suite.records import numbers
 from suite.records.derived import (
-    by_launch,
+    IMPRECISE,
     ceilings_of,
     constant,
     cost_per_million_tokens,
@@ -20,9 +21,7 @@ from suite.records.nvml import State
 from suite.records.plain_text import one_line
 from suite.records.record import Record
 from suite.records.telemetry import gpus_of, source_states
-from suite.statistics.intervals import Interval, launched_interval
 
-SPANS = ("layer", "kernel")
 BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
 CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time", "cuda_events": "device time"}
 COLD = {
@@ -33,9 +32,37 @@ COLD = {
 }
 
 
-def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
-    launches = by_launch(one for one in record.readings if one.span == span and one.metric == metric)
-    return launched_interval(launches) if launches else None
+DISTURBED, WARNED = "~", "!"
+"""Marks behind the values of a record."""
+MOST_INTERRUPTED = 0.5
+"""The share of a span's timings from which on context switches count as a disturbance."""
+BY_OTHERS = {
+    "other work was running": "other work on the CPU",
+    "was throttled in": "throttling of the GPU",
+    "computing on": "other processes on the GPU",
+}
+"""Words of a warning that says who disturbed a case, and the kind that they are counted under."""
+
+
+def disturbances_of(record: Record) -> list[str]:
+    """Return what disturbed the timings of a record, in words; none where nothing did."""
+    timed = [one for one in record.readings if one.span in SPANS and one.metric == "latency_s"]
+    interrupted = [one for one in timed if one.involuntary_switches]
+    found = ["context switches"] if len(interrupted) > MOST_INTERRUPTED * len(timed) else []
+    kinds = [kind for warning in warnings_of(record) for words, kind in BY_OTHERS.items() if words in warning]
+    return found + list(dict.fromkeys(kinds))
+
+
+def other_warnings_of(record: Record) -> list[str]:
+    """Return the warnings that name no disturbance, but for that of an interval that stands beside the value."""
+    known = [warning for warning in warnings_of(record) if not warning.startswith(IMPRECISE)]
+    return [warning for warning in known if not any(words in warning for words in BY_OTHERS)]
+
+
+def marks_of(record: Record) -> str:
+    """Return the marks that stand behind a record's values."""
+    marks = DISTURBED * bool(disturbances_of(record)) + WARNED * bool(other_warnings_of(record))
+    return f" {marks}" if marks else ""
 
 
 def answer(record: Record, status: str, summary: Summary) -> list[str]:
@@ -57,6 +84,7 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
     lines += _energy(record)
     if (text := watched(record)) is not None:
         lines.append(row("telemetry", text))
+    lines += [row("disturbed", f"by {', '.join(causes)}") for causes in [disturbances_of(record)] if causes]
     return [*lines, *(row("warning", warning) for warning in warnings_of(record))]
 
 
@@ -76,7 +104,7 @@ def _energy(record: Record) -> Sequence[str]:
 
 
 def watched(record: Record) -> str | None:
-    """What was watched beside the CPU, or why not; None where the record says nothing."""
+    """Say which GPUs were watched, or why none; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
     gpus = [f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in gpus_of(record).items()]
     text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"

@@ -1,21 +1,55 @@
-"""What a run of reinforcement learning came to, in the words that a terminal shows."""
+"""A run of reinforcement learning, in the words that a terminal shows."""
 
 from collections.abc import Iterator, Mapping
 
 from suite.console.summary import Summary
+from suite.console.values import Compared, Value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
+from suite.statistics.paired import SHARE_MARGIN
+from suite.statistics.proportions import wilson
 
 SHOWN = {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
 MOST_PARTS = 4
-"""Of a peak's memory that are named; there may be a dozen."""
+"""Parts of a peak's memory that are named; there may be a dozen."""
+ACCURACY = "heldout_accuracy"
+FACTORS = ("algorithm", "recipe", "attention", "policy", "supervision", "reward_source", "task")
+"""Settings whose values are arms, the likeliest first."""
 
 
 def summary(record: Record) -> Summary:
     """Tell what a run of workload=rl learnt; nothing of one that has learnt nothing yet."""
-    return Summary(lines=_lines(record), brief=_brief(record))
+    return Summary(lines=_lines(record), brief=_brief(record), values=_values(record), compared=_compared(record))
+
+
+def learning(record: Record) -> str | None:
+    """Say in a clause how far held-out accuracy came, and whether that is more than its prompts can miss by chance."""
+    values, prompts = _evaluated(record, ACCURACY), record.settings.get("eval_prompts")
+    change = _change(record, ACCURACY)
+    ends = [values[step] for step in (min(values), max(values))] if values else []
+    if not ends or not isinstance(prompts, int) or prompts < 1 or not all(0 <= share <= 1 for share in ends):
+        return change
+    first, last = (wilson(round(share * prompts), prompts) for share in ends)
+    return change if first.high < last.low else f"{change}, too short a run to tell it from chance"
+
+
+def _values(record: Record) -> list[Value]:
+    accuracy = _evaluated(record, ACCURACY)
+    if not accuracy:
+        return []
+    spent_s = sum(cpu_s(record, phase) for phase in PHASES)
+    reached = share_value("heldout_accuracy", "held-out accuracy", accuracy[max(accuracy)])
+    return [reached, seconds_value("process_cpu_s", "CPU", spent_s)]
+
+
+def _compared(record: Record) -> Compared | None:
+    accuracy = _evaluated(record, ACCURACY)
+    if not accuracy:
+        return None
+    scores, follows = {"": accuracy[max(accuracy)]}, ("kl_coef", "critic_lr")
+    return Compared(factors=FACTORS, says="held-out accuracy", scores=scores, margin=SHARE_MARGIN, follows=follows)
 
 
 def _lines(record: Record) -> list[tuple[str, str]]:
@@ -42,12 +76,12 @@ def _brief(record: Record) -> str | None:
 
 
 def cpu_s(record: Record, phase: str) -> float:
-    """Process CPU seconds of a phase, over all steps."""
+    """Return the process CPU seconds of a phase, over all steps."""
     return sum(one.process_cpu_s or 0.0 for one in record.readings if one.span == phase and one.metric == "latency_s")
 
 
 def _memory(record: Record) -> list[tuple[str, str]]:
-    """The phase that held most, with its largest parts; none where nothing was tracked."""
+    """Name the phase that held most, with its largest parts; none where nothing was tracked."""
     peaks = [one for one in record.readings if one.metric == PEAK]
     if not peaks:
         return []
@@ -66,7 +100,7 @@ def _memory(record: Record) -> list[tuple[str, str]]:
 
 
 def _stages(record: Record) -> Iterator[tuple[str, str]]:
-    """What each of several stages came to, by the evaluations at their ends."""
+    """Yield what each of several stages came to, by the evaluations at their ends."""
     accuracy, end = _evaluated(record, "heldout_accuracy"), 0
     texts: list[str] = []
     for kind, steps in _planned(record):
@@ -80,7 +114,7 @@ def _stages(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _planned(record: Record) -> list[tuple[str, int]]:
-    """Kinds and steps; none where the record does not say, or not as this suite does."""
+    """Return the kinds and steps of its stages; none where the record does not say, or not as this suite does."""
     stages = record.provenance.get("stages")
     said = [stage for stage in stages if isinstance(stage, Mapping)] if isinstance(stages, list) else []
     return [(str(stage.get("kind")), steps) for stage in said if isinstance(steps := stage.get("steps"), int)]
@@ -96,7 +130,7 @@ def _teacher(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _change(record: Record, metric: str) -> str | None:
-    """From the first evaluation to the last."""
+    """Write the change from the first evaluation to the last."""
     values = _evaluated(record, metric)
     if not values:
         return None
@@ -104,7 +138,7 @@ def _change(record: Record, metric: str) -> str | None:
 
 
 def _evaluated(record: Record, metric: str) -> dict[int, float]:
-    """By the number of steps before the evaluation."""
+    """Return a metric of each evaluation, by the number of steps before it."""
     return {one.step: one.value for one in record.readings if one.span == EVALUATE and one.metric == metric}
 
 

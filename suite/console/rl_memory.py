@@ -1,15 +1,16 @@
-"""What a projection of memory came to, in the words that a terminal shows."""
+"""A projection of memory, in the words that a terminal shows."""
 
 from collections.abc import Mapping
 
 from suite.console.summary import Summary
+from suite.console.values import Compared, bytes_value
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.record import Record
 
 MOST_PARTS = 6
 GPU, SHARDS = "gpu_", "shards_"
-"""In a span, before the gigabytes of one GPU, and before how many devices there are."""
+"""Beginnings of spans: before the gigabytes of one GPU, and before how many devices there are."""
 
 
 def summary(record: Record) -> Summary:
@@ -26,11 +27,22 @@ def summary(record: Record) -> Summary:
     lines = [("peak", f"{numbers.bytes_iec(peaks[phase])} in {phase} {where}; {others}")]
     lines += [("" if n else "of it", f"{name}  {numbers.bytes_iec(value)}") for n, (name, value) in enumerate(parts)]
     brief = f"{numbers.bytes_iec(peaks[phase])} in {phase}   fits {fits}"
-    return Summary(lines=[*lines, ("fits", fits)], brief=brief)
+    return Summary(
+        lines=[*lines, ("fits", fits)],
+        brief=brief,
+        values=[bytes_value("peak_bytes", "peak", peaks[phase])],
+        compared=Compared(
+            factors=("algorithm", "attention", "geometry", "precision"),
+            says="holds",
+            exact=peaks[phase],
+            exact_text=numbers.bytes_iec(peaks[phase]),
+            unit="bytes",
+        ),
+    )
 
 
 def fitting(record: Record) -> dict[int, int]:
-    """How many GPUs it takes, by the gigabytes of one; the smallest set first: least memory, then fewest devices."""
+    """Return how many GPUs it takes, by the gigabytes of one; least memory first, then fewest devices."""
     counts = {
         int(one.span.removeprefix(GPU)): int(one.value)
         for one in record.readings
@@ -40,7 +52,7 @@ def fitting(record: Record) -> dict[int, int]:
 
 
 def most_devices(record: Record) -> int:
-    """That a minibatch is enough for, each with a micro-batch of its own."""
+    """Return the most devices that a minibatch is enough for, each with a micro-batch of its own."""
     tried = [one.span.removeprefix(SHARDS) for one in record.readings if one.metric == "peak_bytes_per_device"]
     return max(int(count) for count in tried if count.isdecimal())
 
@@ -62,7 +74,7 @@ def _peaks(record: Record) -> dict[str, float]:
 
 
 def _parts(record: Record, phase: str) -> dict[str, float]:
-    """By owner and kind, in words."""
+    """Return a phase's bytes by owner and kind, in words."""
     found = {}
     for one in record.readings:
         parts = parts_of(one.span) if one.metric == PART else None

@@ -1,6 +1,8 @@
 """`suite report`: read results, build what was asked for, write it in one step."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from suite.configuration.files import locate, read_yaml
@@ -15,30 +17,58 @@ from suite.report.page.texts import Texts, foreign_sections, load_texts
 
 DONE, BROKEN = 0, 4
 RESULTS = Path("results")
+HEAD_BYTES = 1 << 14
+MADE_OF = re.compile(rb'<meta name="suite-folders" content="([0-9a-f]{16})">')
+"""The digest of its folders that a page carries."""
 KEPT = ("baseline", "reference")
 """Folders of records that were committed, from other machines: shown when they are asked for."""
 
 
 def report(
-    results: Sequence[Path], labels: Sequence[str], *, format: str = "html", lang: str = "en", out: Path | None = None
-) -> tuple[Path | None, int]:
+    results: Sequence[Path],
+    labels: Sequence[str],
+    *,
+    format: str = "html",
+    lang: str = "en",
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> tuple[Path, int]:
     """Write the report and return where it went and the exit code: 4 where a run's folder is damaged, else 0.
 
-    `labels` name the results folders in their order; without any, each folder's own name does.
-    Raises ValueError, in one sentence, for a format, language, folder or label that does not fit.
+    `labels` name the results folders in their order; without any, each folder's own name does. No folders are those of
+    `default_folders`. A file in the default place that was made of other folders is replaced only with `overwrite`.
+    Raises ValueError, in one sentence, for a format, language, folder or label that does not fit, and for such a file.
     """
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
     default, write = WRITERS[format]
-    path = out or Path("reports") / default
+    path, made_of = out or Path("reports") / default, digest_of_folders(results or [RESULTS])
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
+    if out is None and not overwrite and path.exists() and _said_to_be_of(path) != made_of:
+        raise ValueError(
+            f"{path} is there and was made of other folders, or does not say of which: name another place with --out, "
+            "or replace it with --overwrite"
+        )
     texts = load_texts(lang)
-    read = read_results(results, labels)
+    read = read_results(results or default_folders(), labels)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-    write_named(path, (part.encode(errors="replace") for part in write(read, texts)))
+    write_named(path, (part.encode(errors="replace") for part in write(read, texts, made_of)))
     return path, BROKEN if read.damaged else DONE
+
+
+def digest_of_folders(folders: Iterable[Path]) -> str:
+    """Return a digest of where folders lie, in any order: it tells whether two pages are of the same, and no path."""
+    places = sorted({str(folder.resolve()) for folder in folders})
+    return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _said_to_be_of(path: Path) -> str:
+    """Return the digest that a page says it was made of; empty for any other file."""
+    with path.open("rb") as file:
+        found = MADE_OF.search(file.read(HEAD_BYTES))
+    return found[1].decode() if found else ""
 
 
 def default_folders() -> list[Path]:
@@ -59,14 +89,18 @@ def render_sections(results: Results, texts: Texts) -> list[Section]:
     return [texts.section(section) for section in build_sections(results)]
 
 
-def _markdown(results: Results, texts: Texts) -> Iterable[str]:
+def _html(results: Results, texts: Texts, made_of: str) -> Iterable[str]:
+    return [page(render_sections(results, texts), results, texts, made_of)]
+
+
+def _markdown(results: Results, texts: Texts, _: str) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
     return [markdown([section for section in render_sections(results, texts) if section.id in wanted])]
 
 
-WRITERS: dict[str, tuple[str, Callable[[Results, Texts], Iterable[str]]]] = {
-    "html": ("index.html", lambda results, texts: [page(render_sections(results, texts), results, texts)]),
+WRITERS: dict[str, tuple[str, Callable[[Results, Texts, str], Iterable[str]]]] = {
+    "html": ("index.html", _html),
     "markdown": ("index.md", _markdown),
-    "csv": ("index.csv", lambda results, texts: tables_csv(render_sections(results, texts))),
-    "readings": ("readings.csv", lambda results, _: readings_csv(results)),
+    "csv": ("index.csv", lambda results, texts, _: tables_csv(render_sections(results, texts))),
+    "readings": ("readings.csv", lambda results, texts, _: readings_csv(results)),
 }

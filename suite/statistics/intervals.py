@@ -131,6 +131,25 @@ def may_be_equal(first: Interval, other: Interval) -> bool:
     return first.low <= other.high and other.low <= first.high
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """A median over another one, and the range that their intervals leave it."""
+
+    ratio: float
+    low: float
+    high: float
+    is_told_apart: bool
+    """False where `may_be_equal` is true: the range holds 1, or one of the medians is a single sample."""
+
+
+def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
+    """Return the ratio of two medians between the ends that both intervals allow, as far as these may be compared."""
+    is_told_apart = not may_be_equal(first, other)
+    first, other = comparable_interval(first), comparable_interval(other)
+    ratio, low, high = first.median / other.median, first.low / other.high, first.high / other.low
+    return Ratio(ratio=ratio, low=low, high=high, is_told_apart=is_told_apart)
+
+
 def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
     """Return the correlation of neighbouring samples within launches, each about its own mean; None for fewer than
     three samples in every launch, or samples that are all alike."""

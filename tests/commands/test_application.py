@@ -39,6 +39,7 @@ def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
         "ls",
         "completion",
         "report",
+        "compare",
         "doctor",
         "explain",
         "results",
@@ -147,6 +148,28 @@ def test_report_takes_several_results_and_names_its_output(monkeypatch, capsys, 
     assert str(page) in capsys.readouterr().out
     written = page.read_text(encoding="utf-8")
     assert all(words in written for words in ("one", "two", "KV 缓存"))
+
+
+def test_report_opens_the_page_that_it_wrote(monkeypatch, capsys, tmp_path):
+    store(tmp_path / "results", build())
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or False)
+    page = tmp_path / "page.html"
+    asked = ["report", "--results", str(tmp_path / "results"), "--out", str(page), "--open"]
+    assert called(monkeypatch, *asked, "--format", "csv") == 2
+    assert "--open shows a page, which needs --format html; got 'csv'" in capsys.readouterr().err
+    assert not page.exists()
+    assert called(monkeypatch, *asked) == 0
+    assert opened == [page.as_uri()]
+    assert "No browser was found" in capsys.readouterr().out
+
+
+def test_compare_is_reached_from_the_command_line(monkeypatch, capsys, tmp_path):
+    store(tmp_path, build(), build(attention="mha"))
+    assert called(monkeypatch, "compare", str(tmp_path), "--by", "attention", "--against", "mha") == 0
+    assert "mla and mha are not told apart in speed" in capsys.readouterr().out
+    assert called(monkeypatch, "compare", str(tmp_path)) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_report_ends_with_4_where_a_run_is_damaged(monkeypatch, tmp_path):

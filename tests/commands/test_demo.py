@@ -1,10 +1,12 @@
-"""The demo's sweeps accept what the demo asks of them."""
+"""The demo's sweeps accept what the demo asks of them, and its answer follows from their records."""
 
 import pytest
 
-from suite.commands.demo import LEARNT, TIMED, arguments_of
+from suite.commands.demo import LEARNT, TIMED, answer, arguments_of
 from suite.compose.compose import compose
 from suite.run.job import job_of
+from tests.records.factory import build
+from tests.report.rl_records import rl_record
 
 ONE_POINT = {"demo_rl": ["algorithm=grpo"], "demo_quality": ["attention=mha"]}
 ONE_TIMED = ["attention=mla", "geometry=tiny", "seq_len=64"]
@@ -16,3 +18,29 @@ def test_every_sweep_of_the_full_demo_composes(sweep, tmp_path, monkeypatch):
     points = compose([*arguments_of(sweep, full=True, again=True), *ONE_POINT.get(sweep, ONE_TIMED)])
     measured = {job_of(one).settings["measure"]["max_seconds"] for one in points}
     assert measured == ({20} if sweep in TIMED else {2.0})
+
+
+def test_the_answer_tells_speed_cache_and_what_was_learnt():
+    steady = (1.00, 1.01, 0.99, 1.02, 1.00, 0.98, 1.01)
+    timed = [
+        build(attention=name, seq_len=size, latencies_s=tuple(value * time for value in steady))
+        for name, time in (("mha", 3e-3), ("gqa", 5e-4), ("mla", 1e-3))
+        for size in (64, 16384)
+    ]
+    learnt = [rl_record(algorithm=name, settings={"eval_prompts": 128, "device": "cpu"}) for name in ("grpo", "ppo")]
+    attention, learning, together = answer([*timed, *learnt])
+    assert attention == "mla decodes 3.00× as fast as mha at 16,384 tokens (2.70–3.33), and keeps 14 % of its cache."
+    assert learning.startswith("Held-out accuracy by reinforcement learning: grpo ")
+    assert "; ppo " in learning
+    assert learning.endswith(" of CPU time in all.")
+    assert "with 1 seed: 5 are the fewest" in together
+
+
+def test_an_answer_says_that_a_run_was_too_short_to_tell():
+    short = rl_record(algorithm="grpo", top=0.02, noise=0.0, settings={"eval_prompts": 128})
+    (said,) = answer([short])
+    assert "too short a run to tell it from chance" in said
+
+
+def test_without_records_there_is_no_answer():
+    assert answer([]) == []

@@ -32,18 +32,46 @@ def results(tmp_path):
 
 def test_the_list_has_a_line_a_run_with_what_tells_them_apart(results, capsys):
     assert list_runs([results], status=None, as_json=False) == 4
-    head, *lines, sums = capsys.readouterr().out.splitlines()
-    assert head.split() == ["run", "status", "started", "seq_len"]
+    above, head, *lines, sums = capsys.readouterr().out.splitlines()
+    assert above == f"runs below {results}:"
+    assert head.split() == ["run", "status", "seq_len", "result", "started"]
     assert [line.split()[1] for line in lines] == ["ok", "ok", "failed", "damaged", "unfinished"]
-    assert lines[0].endswith("2026-03-01 10:00  4096")
-    assert lines[2].endswith("8192     it  [2Jbroke")
+    assert lines[0].split()[0] == "0123456789abcdef"
+    assert " 4096     layer 1.49 ms ±6.7% " in lines[0]
+    assert lines[0].endswith(" 2026-03-01 10:00")
+    assert " 8192     it  [2Jbroke " in lines[2]
     assert sums == "3 runs, 1 damaged, 1 unfinished"
+
+
+def test_a_narrow_list_keeps_settings_and_results(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("suite.commands.results.terminal_width", lambda: 60)
+    store(tmp_path, *(build(attention=name, seq_len=size) for name in ("mha", "mla") for size in (64, 128)))
+    assert list_runs([tmp_path], status=None, as_json=False) == 0
+    _, head, *lines, _ = capsys.readouterr().out.splitlines()
+    assert head.split() == ["run", "status", "settings", "result"]
+    assert "seq_len=128" in "".join(lines)
+    assert "layer 1.49 ms" in "".join(lines)
+    assert max(map(len, (head, *lines))) <= 60
+
+
+def test_damaged_readings_are_named_in_the_list(tmp_path, capsys):
+    whole, torn = store(tmp_path, build(), build(seq_len=64))
+    (torn / "samples.parquet").write_bytes(b"garbage")
+    assert list_runs([tmp_path], status=None, as_json=False) == 4
+    said = capsys.readouterr().out
+    assert f"{torn.name}  damaged" in said
+    assert "1 runs, 1 damaged, 0 unfinished" in said
+    assert f"{whole.name}    ok" in said
 
 
 def test_the_list_can_be_narrowed_and_read_by_programs(results, capsys):
     assert list_runs([results], status="failed", as_json=True) == 4
     (failed,) = json.loads(capsys.readouterr().out)
-    assert (failed["status"], failed["run_key"]) == ("failed", build().run_key)
+    assert (failed["status"], failed["run_key"], failed["values"]) == ("failed", build().run_key, {})
+    list_runs([results], status="ok", as_json=True)
+    whole, _ = json.loads(capsys.readouterr().out)
+    assert whole["values"]["layer_latency_s"]["value"] == 1.49e-3
+    assert whole["values"]["layer_latency_s"].keys() == {"value", "low", "high", "level", "launches"}
     with pytest.raises(ValueError, match=r"status must be one of ok, .*, damaged, unfinished; got 'fine'"):
         list_runs([results], status="fine", as_json=False)
 

@@ -515,12 +515,32 @@ def test_a_sweep_ends_with_what_became_of_its_cases_and_its_page(tmp_path, capsy
     arguments = ["-m", *ELSEWHERE, "workload=behaving,unsupported,killed", "seq_len=1,2", "hydra.sweep.dir=results/odd"]
     assert main([*arguments, "report=true"]) == 1
     said = capsys.readouterr().out
+    assert "6 cases: 2 ok, 2 unsupported, 2 failed; took " in said
     rows = [line.split() for line in said.splitlines()]
-    assert ["workload", "cases", "ok", "unsupported", "failed", "took"] in rows
-    assert ["all", "6", "2", "2", "2"] in [row[:5] for row in rows]
+    assert ["workload", "seq_len", "status", "work"] in rows
+    assert ["killed", "2", "failed", "-"] in rows
     assert "2 failed: the worker was killed by SIGKILL" in said
     assert said.endswith("records: results/odd\npage: reports/odd.html\n")
     assert "flux capacitor" in Path("reports/odd.html").read_text(encoding="utf-8")
+
+
+def test_in_json_the_records_alone_stand_on_standard_output(tmp_path, capsys, monkeypatch):
+    arguments = ["-m", *ELSEWHERE, "workload=behaving,unsupported", "seq_len=1", f"hydra.sweep.dir={tmp_path}"]
+    assert main([*arguments, "--json"]) == 0
+    said = capsys.readouterr()
+    behaving, unsupported = json.loads(said.out)
+    assert (behaving["status"], unsupported["status"]) == ("ok", "unsupported")
+    assert "flux capacitor" in unsupported["reason"]
+    assert behaving["values"].keys() == {"work_latency_s"}
+    assert Path(behaving["folder"], "record.json").is_file()
+    assert behaving["case_id"] == "workload=behaving seq_len=1"
+    assert "2 cases: 1 ok, 1 unsupported" in said.err
+    assert main([*ELSEWHERE, "workload=behaving", "seq_len=1", f"hydra.run.dir={tmp_path}", "--json"]) == 0
+    said = capsys.readouterr()
+    assert [one["folder"] for one in json.loads(said.out)] == [behaving["folder"]]
+    assert "not measured again" in said.err
+    assert main(["seq_len=0", "--json"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_more_threads_than_cpus_are_refused_as_unsupported(tmp_path):

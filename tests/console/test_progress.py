@@ -14,6 +14,7 @@ from suite.records.record import Status
 from suite.records.store import StoredRecord
 from tests.hostile.texts import SPACED, TEXTS, harmful
 from tests.records.factory import build
+from tests.report.quality_records import arm
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,15 +47,57 @@ def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
     )
     assert recorded == "1 of 4 was recorded before (resume=false measures again)"
     assert "[3/4]  gqa        4096     ok  layer 1.49 ms" in said
-    assert [line.split() for line in said.splitlines()[-7:]] == [
-        ["attention", "cases", "ok", "failed", "skipped", "took"],
-        ["mla", "2", "2", "-", "1", "2.0", "s"],
-        ["gqa", "1", "1", "-", "-", "3.0", "s"],
-        ["mha", "1", "-", "1", "-", "0.0", "s"],
-        ["all", "4", "3", "1", "1", "5.0", "s"],
-        ["1", "failed:", "it", "broke"],
-        ["records:", "results"],
+    assert said.splitlines()[-9:] == [
+        "attention  seq_len  status          layer        kernel  roofline  cache a token",
+        "mla        64       ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %       72.0 KiB",
+        "mla        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %       1.12 KiB",
+        "gqa        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %       1.12 KiB",
+        "mha        4096     failed              -             -         -              -",
+        "4 cases: 3 ok, 1 failed; 1 recorded before; took 5.0 s",
+        "1 failed: it broke",
+        "gqa and mla are not told apart in speed at 4,096 tokens (1.00×, 0.875–1.14).",
+        "records: results",
     ]
+
+
+def test_a_small_terminal_leaves_out_the_least_telling_columns(capsys, monkeypatch):
+    monkeypatch.setattr("suite.console.progress.terminal_width", lambda: 60)
+    swept(*(build(attention=name, seq_len=size) for name in ("mha", "mla") for size in (64, 16384)))
+    said = capsys.readouterr().out.rstrip().splitlines()
+    table = said[said.index("", said.index("") + 1) + 1 :]
+    assert "[1/4]  mha        64       ok  layer 1.49 ms ±6.7% in one" in said
+    assert max(map(len, said)) <= 60
+    assert any(line.endswith("(1.00×, 0.875–1.14).") for line in said)
+    assert table[0].split() == ["attention", "seq_len", "layer", "kernel", "roofline"]
+    assert table[5] == "(no room for: cache a token)"
+
+
+def test_runs_of_many_seeds_share_a_row_in_a_big_sweep(capsys):
+    swept(*(one for name in ("mha", "mqa") for one in arm([0.5 + 0.01 * seed for seed in range(24)], attention=name)))
+    said = capsys.readouterr().out.splitlines()
+    table = [line.split() for line in said[said.index("") + 1 :]]
+    assert table[0][:4] == ["attention", "runs", "accuracy", "CPU"]
+    assert [row[:4] for row in table[1:3]] == [["mha", "24", "62", "%"], ["mqa", "24", "62", "%"]]
+
+
+def test_disturbed_runs_have_a_mark_and_one_line_for_all(capsys):
+    interrupted = build(attention="mha")
+    moved = [
+        replace(one, involuntary_switches=1 if one.metric == "latency_s" else None) for one in interrupted.readings
+    ]
+    slow = "layer: wall time is 2.10 times the CPU time that is reported: other work was running"
+    swept(
+        replace(interrupted, readings=moved),
+        build(attention="gqa", provenance={"warnings": [slow]}),
+        build(attention="mqa", provenance={"warnings": ["kernel: sdpa fell to torch's math path"]}),
+        build(),
+    )
+    said = capsys.readouterr().out
+    assert "2 of 4 cases were disturbed (~): context switches and other work on the CPU" in said
+    assert "1 with a warning (!): kernel: sdpa fell to torch's math path; suite results show tells each" in said
+    assert "wall time" not in said
+    marks = [line.rsplit(" ", 1)[1] for line in said.splitlines() if line.startswith("[")]
+    assert [mark if len(mark) == 1 else "" for mark in marks] == ["~", "~", "!", ""]
 
 
 def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):

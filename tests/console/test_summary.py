@@ -9,7 +9,7 @@ from suite.commands.run import main
 from suite.compose.compose import compose
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, locate, workload_definition
 from suite.console.record import answer
-from suite.console.summary import Summary, summary_by, summary_of
+from suite.console.summary import summary_by, summary_of
 from suite.gate.rules.fingerprint import is_judged_by_seed
 from suite.gate.stored.seed_pairs import judging_of
 from suite.records.case import comparable, without
@@ -56,9 +56,11 @@ def test_what_a_workload_names_can_be_loaded(workload):
     assert not is_judged_by_seed(workload) or judging_of(workload).learnt
 
 
-def test_a_record_of_an_unknown_workload_has_a_plain_summary():
+def test_a_record_of_an_unknown_workload_has_plain_timings():
     record = record_of("weather")
-    assert summary_of(record) == Summary()
+    found = summary_of(record)
+    assert (found.lines, found.brief) == ((), None)
+    assert [value.labelled for value in found.values] == ["layer 1.49 ms ±6.7%", "kernel 596 µs ±6.7%"]
     assert any("median of" in line for line in answer(record, "ok", summary_of(record)))
     assert not is_judged_by_seed("weather")
     assert not is_judged_by_seed("../workload/rl")
@@ -77,6 +79,7 @@ def test_a_foreign_workloads_records_are_told_as_its_yaml_says(arguments, tmp_pa
 
 def test_foreign_records_are_told_and_judged_as_their_yaml_says(installed):
     assert summary_of(record_of("summed", seq_len=7)).lines == [("sum", "of 7")]
+    assert [value.key for value in summary_of(record_of("summed")).values] == ["layer_latency_s", "kernel_latency_s"]
     assert is_judged_by_seed("summed")
     assert [one.metric for one in judging_of("summed").learnt] == ["reward"]
 
@@ -135,4 +138,4 @@ def test_committed_records_stay_comparable_with_those_of_today():
         if definition:
             assert comparable(today) == comparable(settings), content["case"]["id"]
             seen |= {definition["name"]} if definition.keys() & {*OF_ITS_RECORDS} else set()
-    assert seen == {"rl", "rl_memory", "quality", "compress"}
+    assert seen == {"attention", "rl", "rl_memory", "quality", "compress"}

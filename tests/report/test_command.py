@@ -176,3 +176,38 @@ def test_a_page_replaces_no_pipe_and_follows_a_link(tmp_path):
     report([tmp_path / "results"], [], format="readings", out=tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert "latency_s" in (tmp_path / "page").read_text()
+
+
+def test_a_page_of_other_folders_is_not_replaced_unasked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        store(tmp_path / name, build())
+    page, _ = report([Path("a")], [], format="html")
+    assert report([tmp_path / "a"], [])[0] == page
+    before = page.read_bytes()
+    with pytest.raises(ValueError, match=r"^reports/index.html is there .* --out, or replace it with --overwrite$"):
+        report([Path("b")], [])
+    with pytest.raises(ValueError, match="made of other folders"):
+        report([Path("a"), Path("b")], [])
+    assert page.read_bytes() == before
+    assert str(tmp_path).encode() not in before
+    report([Path("b")], [], overwrite=True)
+    assert report([Path("b")], [])[0] == page
+    assert report([Path("a")], [], out=page)[0] == page
+
+
+def test_a_file_that_names_no_folders_counts_as_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store(tmp_path / "results" / "a", build())
+    path, _ = report([], [], format="csv")
+    with pytest.raises(ValueError, match="does not say of which"):
+        report([], [], format="csv")
+    assert report([], [], format="csv", overwrite=True)[0] == path
+
+
+def test_the_page_of_all_results_stays_that_while_they_grow(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store(tmp_path / "results" / "a", build())
+    page, _ = report([], [])
+    store(tmp_path / "results" / "b", build(seq_len=64))
+    assert report([], [])[0] == page

@@ -38,7 +38,7 @@ from suite.report.plot.rows import drawn_of, rows
 from suite.report.plot.scales import linear, ticked
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, label_column, table
-from suite.statistics.intervals import comparable_interval
+from suite.statistics.intervals import ratio_of_medians
 from suite.theory.attention_plan import ELEMENT_BYTES
 from suite.theory.hardware import known_hardware
 from suite.theory.roofline import Ceilings
@@ -78,8 +78,8 @@ class Pair:
     @property
     def ends(self) -> tuple[float, float]:
         """Return the ratio's ends within both medians' intervals, as far as these may be compared."""
-        gqa, mla = comparable_interval(self.gqa.interval), comparable_interval(self.mla.interval)
-        return gqa.low / mla.high, gqa.high / mla.low
+        found = ratio_of_medians(self.gqa.interval, self.mla.interval)
+        return found.low, found.high
 
     @property
     def predicted(self) -> float | None:

@@ -42,8 +42,8 @@ SAFE_IN_SCRIPT = str.maketrans(
 )
 
 
-def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
-    """Return the whole page, as text."""
+def page(sections: Sequence[Section], results: Results, texts: Texts, made_of: str = "") -> str:
+    """Return the whole page, as text. `made_of`: a digest of the folders that it was asked for."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -68,6 +68,7 @@ def page(sections: Sequence[Section], results: Results, texts: Texts) -> str:
         figure_text=figure_text,
         facets_of_table=table_facets,
         in_script=in_script,
+        made_of=made_of,
     )
 
 

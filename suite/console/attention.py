@@ -1,0 +1,44 @@
+"""The headline numbers of an attention layer, measured or projected, in the words that a terminal shows."""
+
+import math
+
+from suite.console.summary import Summary
+from suite.console.values import Compared, Value, bytes_value, latency, roofline_values, timed_values
+from suite.records import numbers
+from suite.records.derived import constant
+from suite.records.record import Record
+
+VERBS = {"decode": "decodes", "prefill": "reads a prompt", "train": "trains"}
+FACTORS = ("attention", "backend", "dtype", "match", "device", "hardware")
+"""Settings whose values are arms, the likeliest first."""
+
+
+def summary(record: Record) -> Summary:
+    """Tell nothing more of a record of workload=attention or projection than its numbers."""
+    values = [*timed_values(record), *roofline_values(record), *_cache(record)]
+    return Summary(values=values, compared=_compared(record))
+
+
+def _cache(record: Record) -> list[Value]:
+    """Return what a token leaves in the cache of one layer, where its phase keeps one."""
+    nbytes, tokens = constant(record, "case", "cache_bytes"), _cached_tokens(record)
+    if nbytes is None or tokens is None or record.case.axes.get("phase") == "train":
+        return []
+    return [bytes_value("cache_bytes_per_token", "cache a token", nbytes / tokens)]
+
+
+def _cached_tokens(record: Record) -> int | None:
+    sizes = [record.case.axes.get(name) for name in ("seq_len", "batch")]
+    known = [size for size in sizes if isinstance(size, int) and size > 0]
+    return math.prod(known) if len(known) == len(sizes) else None
+
+
+def _compared(record: Record) -> Compared | None:
+    phase = record.case.axes.get("phase")
+    says = VERBS.get(phase, "runs") if isinstance(phase, str) else "runs"
+    bound_s, warm = constant(record, "layer", "bound_s"), latency(record, "layer")
+    if warm is not None:
+        return Compared(factors=FACTORS, says=says, interval=warm)
+    if bound_s is not None:
+        return Compared(factors=FACTORS, says=says, exact=bound_s, exact_text=numbers.seconds(bound_s))
+    return None

@@ -1,0 +1,136 @@
+"""Tables as a terminal has room for them: rich lays them out, and what does not fit is left out by its rank."""
+
+import io
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from suite.records.plain_text import one_line
+
+UNBOUNDED = 10_000
+"""Letters of a line where nobody's terminal says how many fit."""
+GAP = (0, 2, 0, 0)
+LEAST_ROOM = 25
+"""Letters of a folded last cell; with fewer the terminal breaks the line itself."""
+COLOURS = {"ok": "green", "unsupported": "yellow", "out_of_memory": "yellow"}
+BAD = "red"
+STATUS = "status"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of texts, one a row."""
+
+    title: str
+    cells: Sequence[str]
+    rank: int = 0
+    """The column of the highest rank is left out first where there is no room, and one of rank 0 never."""
+    is_number: bool = False
+    """Stands to the right, and is never broken."""
+    is_name: bool = False
+    """Stands to the left, and is never broken."""
+    is_status: bool = False
+
+
+def terminal_width() -> int | None:
+    """Return how many letters a line of standard output has room for; None where it is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def has_colour() -> bool:
+    """Return whether standard output is a terminal whose user wants colour."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def table_lines(columns: Sequence[Column], *, width: int | None, colour: bool = False) -> list[str]:
+    """Lay a table out in lines of at most `width` letters; the last says what was left out for it.
+
+    Columns of a rank are left out until the rest fits; texts of what remains are folded, and numbers never are.
+    """
+    kept, left_out = list(columns), list[str]()
+    while not fits(kept, width) and any(column.rank for column in kept):
+        least = max(kept, key=lambda column: column.rank)
+        kept.remove(least)
+        left_out.append(one_line(least.title))
+    lines = _drawn(_table(kept), width=width, colour=colour)
+    return [*lines, f"(no room for: {', '.join(reversed(left_out))})"] if left_out else lines
+
+
+def fits(columns: Sequence[Column], width: int | None) -> bool:
+    """Return whether a table has room without folding anything."""
+    console = _console(UNBOUNDED, colour=False)
+    return width is None or Measurement.get(console, console.options, _table(columns)).maximum <= width
+
+
+def row_lines(cells: Sequence[str | Text], widths: Sequence[int], *, width: int | None, colour: bool) -> list[str]:
+    """Lay out one row under others of these widths; its last cell is folded where it does not fit."""
+    grid = Table.grid(padding=GAP, pad_edge=False)
+    for least in widths:
+        grid.add_column(min_width=least, no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(*(cell if isinstance(cell, Text) else Text(one_line(cell)) for cell in cells))
+    taken = sum(widths) + GAP[1] * len(widths)
+    has_room = width is not None and width - taken >= LEAST_ROOM
+    return _drawn(grid, width=width if has_room else None, colour=colour)
+
+
+def folded(lines: Iterable[str], width: int | None) -> list[str]:
+    """Fold sentences between their words; a word that is too long stays whole."""
+    if width is None:
+        return list(lines)
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) or [""]
+    ]
+
+
+def status_text(status: str, before: str = "", behind: str = "") -> Text:
+    """Return a status in its colour, which shows only where there is any."""
+    return Text.assemble(before, (one_line(status), COLOURS.get(status, BAD)), behind)
+
+
+def _table(columns: Sequence[Column]) -> Table:
+    table = Table(box=None, padding=GAP, pad_edge=False, header_style="", show_edge=False)
+    for column in columns:
+        is_whole = column.is_number or column.is_name or column.is_status
+        justify: Literal["right", "left"] = "right" if column.is_number else "left"
+        table.add_column(Text(one_line(column.title)), justify=justify, no_wrap=is_whole, overflow="fold")
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(
+            *(
+                status_text(cell) if column.is_status else Text(one_line(cell))
+                for column, cell in zip(columns, row, strict=True)
+            )
+        )
+    return table
+
+
+def _drawn(table: Table, *, width: int | None, colour: bool) -> list[str]:
+    console = _console(UNBOUNDED if width is None else width, colour=colour)
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def _console(width: int, *, colour: bool) -> Console:
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )

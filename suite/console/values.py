@@ -1,0 +1,137 @@
+"""Headline values of a record: the few numbers that its case was run for, with their intervals, for tables and JSON."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from suite.records import numbers
+from suite.records.derived import by_launch, constant, roofline
+from suite.records.record import Record
+from suite.statistics.intervals import Interval, launched_interval
+
+SPANS = ("layer", "kernel")
+MOST_SPANS = 3
+"""Spans of a foreign workload that are headline values; it may have many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A headline number of a record."""
+
+    key: str
+    """Its name for programs, with its unit: `layer_latency_s`."""
+    title: str
+    """Its name above a column."""
+    number: float
+    write: Callable[[float], str]
+    """Writes the number as a table shows it."""
+    interval: Interval | None = None
+
+    @property
+    def text(self) -> str:
+        """The number as a table shows it, with its interval."""
+        return self.write(self.number) + ("" if self.interval is None else f" {width(self.interval)}")
+
+    @property
+    def labelled(self) -> str:
+        """The number behind its name."""
+        return f"{self.title} {self.text}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the number, with the ends of its interval where it has one."""
+        if self.interval is None or self.interval.level == 0:
+            return {"value": self.number}
+        ends = {"low": self.interval.low, "high": self.interval.high, "level": self.interval.level}
+        return {"value": self.number, **ends, "launches": self.interval.launches}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """The number by which records of a workload are compared, and the words for it.
+
+    A timing (`interval`) is compared by the ratio of medians, a projected number (`exact`) by its ratio, and `scores`
+    by the paired differences of suite.statistics.paired. Of timings and projected numbers less is better.
+    """
+
+    factors: Sequence[str]
+    """Settings whose values are arms, the likeliest first."""
+    says: str
+    """The verb of an arm, as `decodes`, or the name of a score, as `held-out accuracy`."""
+    interval: Interval | None = None
+    exact: float | None = None
+    exact_text: str = ""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Scores by window of text; the only one of a record stands under an empty name."""
+    unit: str = "points"
+    """`points` for shares, `nats` for losses; `bytes` of a projected number."""
+    pair: str = "seed"
+    """The word for what two arms are paired by."""
+    margin: float | None = None
+    bounds: tuple[float | None, float | None] = (None, None)
+    follows: Sequence[str] = ()
+    """Settings that an arm brings along: they tell no experiments apart."""
+
+
+def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
+    """Return the median of a span's timings and its interval over launches; None where nothing usable was timed."""
+    timed = (one for one in record.readings if one.span == span and one.metric == metric)
+    launches = by_launch(one for one in timed if 0 < one.value < math.inf)
+    return launched_interval(launches) if launches else None
+
+
+def width(interval: Interval) -> str:
+    """Write how wide an interval is, of its median: `±2.1%`."""
+    return "(n = 1)" if interval.count == 1 else f"±{interval.relative_half_width:.1%}"
+
+
+def timed_spans(record: Record) -> list[str]:
+    """Return the names of a few spans that were timed, those of attention first."""
+    timed = dict.fromkeys(one.span for one in record.readings if one.metric == "latency_s")
+    return sorted(timed, key=lambda span: span not in SPANS)[:MOST_SPANS]
+
+
+def timed_values(record: Record, spans: Sequence[str] = SPANS) -> list[Value]:
+    """Return the latency of spans, or the least they take where the record projects them."""
+    found = []
+    for span in spans:
+        bound_s, warm = constant(record, span, "bound_s"), latency(record, span)
+        if warm is not None:
+            key = f"{span}_latency_s"
+            found.append(Value(key=key, title=span, number=warm.median, write=numbers.seconds, interval=warm))
+        elif bound_s is not None:
+            found.append(Value(key=f"{span}_bound_s", title=span, number=bound_s, write=_at_least))
+    return found
+
+
+def _at_least(seconds: float) -> str:
+    return f"≥ {numbers.seconds(seconds)}"
+
+
+def roofline_values(record: Record) -> list[Value]:
+    """Return the share of the roofline that the layer reaches, if its ceilings are known."""
+    warm = latency(record, SPANS[0])
+    share = None if warm is None else roofline(record, SPANS[0], warm.median)[0]
+    if share is None:
+        return []
+    return [share_value("roofline_share", "roofline", share)]
+
+
+def bytes_value(key: str, title: str, nbytes: float) -> Value:
+    """Return a headline number of bytes."""
+    return Value(key=key, title=title, number=nbytes, write=numbers.bytes_iec)
+
+
+def share_value(key: str, title: str, share: float) -> Value:
+    """Return a headline share."""
+    return Value(key=key, title=title, number=share, write=numbers.percent)
+
+
+def seconds_value(key: str, title: str, seconds: float) -> Value:
+    """Return a headline time."""
+    return Value(key=key, title=title, number=seconds, write=numbers.seconds)
+
+
+def values_json(values: Sequence[Value]) -> dict[str, Any]:
+    """Return headline values for programs, by their keys."""
+    return {value.key: value.as_json() for value in values if math.isfinite(value.number)}

@@ -1,0 +1,158 @@
+"""What may be said of two arms in a sentence, by the ratio of medians or by pairs and the one rule."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import suite
+from suite.console.compare import Entry, between_folders, between_two, by_setting, headline
+from suite.console.summary import summary_of
+from suite.records.store import read_contents
+from tests.records.factory import build
+from tests.report.compress_records import compress_record
+from tests.report.quality_records import arm, mla
+from tests.report.rl_memory_records import projected
+from tests.report.rl_records import study
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+KV_HEADS = {"attention.kv_heads": 2}
+STEADY = (1.00, 1.01, 0.99, 1.02, 1.00, 0.98, 1.01, 1.00)
+
+
+def entries(*records, label=""):
+    return [Entry(record=record, summary=summary_of(record), label=label) for record in records]
+
+
+def timed(milliseconds, **axes):
+    return build(latencies_s=tuple(value * milliseconds * 1e-3 for value in STEADY), **axes)
+
+
+def said(*records, **asked):
+    found = headline(entries(*records), **asked)
+    return found and found.sentence
+
+
+def test_the_largest_size_tells_how_fast_the_fastest_arm_is():
+    records = [
+        timed(time * (1 + size / 4096), attention=name, seq_len=size)
+        for name, time in (("mha", 3.0), ("gqa", 2.0), ("mla", 1.0))
+        for size in (1024, 16384)
+    ]
+    assert said(*records) == "mla decodes 3.00× as fast as mha at 16,384 tokens (2.70–3.33)"
+    assert said(*records, by="attention", against="gqa").startswith("mla decodes 2.00× as fast as gqa at 16,384 tokens")
+
+
+def test_arms_whose_intervals_meet_are_not_told_apart():
+    records = [timed(1.0, attention="mha"), timed(1.05, attention="mla")]
+    assert said(*records) == "mha and mla are not told apart in speed at 4,096 tokens (1.05×, 0.946–1.17)"
+
+
+def test_a_single_timing_tells_nothing_apart():
+    single = build(latencies_s=(9e-3,), attention="mha")
+    assert said(single, timed(1.0)) == (
+        "mla and mha are not told apart in speed at 4,096 tokens: one of them was timed once"
+    )
+
+
+def test_where_nothing_differs_nothing_is_said():
+    assert said() is None
+    assert said(timed(1.0)) is None
+
+
+def test_one_seed_tells_no_algorithms_apart():
+    records = [one for one in study(seeds=1) if one.case.axes["num_generations"] == 8]
+    found = said(*records, by="algorithm", against="grpo")
+    assert "are not told apart in held-out accuracy" in found
+    assert "with 1 seed: 5 are the fewest" in found
+
+
+def test_no_difference_needs_evidence_too():
+    finals = [0.50, 0.51, 0.52, 0.53, 0.54, 0.55]
+    alike = [*arm(finals, attention="mha"), *arm(finals, attention="mqa")]
+    assert "differ in accuracy by less than 2.0 points" in said(*alike)
+    few = [one for one in alike if one.case.axes["seed"] in (0, 1)]
+    assert "not told apart in accuracy with 2 seeds" in said(*few)
+
+
+def test_an_arm_is_named_with_the_sizes_it_was_given():
+    records = [*arm([0.9, 0.91, 0.92, 0.93, 0.94], attention="mha"), *arm([0.5, 0.51, 0.52, 0.53, 0.54], **mla(8))]
+    assert said(*records).startswith("The accuracy of mla (kv_lora_rank=8) is 40.0 points below that of mha")
+
+
+def test_a_size_that_makes_a_variant_what_it_is_goes_unsaid():
+    fixed = {"attention": {"kv_heads": "all", "fixed": ["kv_heads"]}}
+    records = [*arm([0.9, 0.8], attention="mha", settings=fixed), *arm([0.5, 0.4], attention="gqa", extras=KV_HEADS)]
+    assert said(*records).startswith("gqa (kv_heads=2) and mha are not told apart")
+
+
+def test_losses_are_paired_by_windows_of_text():
+    records = [compress_record(), compress_record("svd", 64, added={"other": 0.5})]
+    found = said(*records, by="method", against="none")
+    assert found == "The loss of a token of svd is 0.080 nats above that of none (+0.080 to +0.080, 5 windows of text)"
+
+
+def test_projected_peaks_are_compared_without_an_interval():
+    records = [projected(algorithm=name) for name in ("grpo", "ppo")]
+    assert said(*records).endswith(", projected")
+    assert "at its peak" in said(*records)
+
+
+def test_a_foreign_workload_is_compared_by_its_timings():
+    records = [timed(1.0, attention="mha"), timed(2.0, attention="mla")]
+    for record in records:
+        object.__setattr__(record.case, "workload", "weather")
+    assert said(*records).startswith("mha runs 2.00× as fast as mla at 4,096 tokens")
+
+
+@pytest.mark.parametrize(("by", "against"), [("recipe", "r1_zero"), ("reward_source", "ground_truth")])
+def test_arms_are_judged_as_a_notebook_judges_them(by, against):
+    folder = REFERENCE / "cpu_rl_feedback"
+    records = [one.record for one in read_contents([folder]).stored]
+    found = by_setting(entries(*records), by, against)
+    table = suite.load(folder).compare(by=by)
+    ours = sorted((round(one.estimate, 9), round(one.low, 9), one.outcome, one.pairs) for one in found)
+    rows = zip(*(table[name] for name in ("difference", "low", "outcome", "pairs")), strict=True)
+    theirs = sorted((round(mean, 9), round(low, 9), outcome, pairs) for mean, low, outcome, pairs in rows)
+    assert ours == theirs
+
+
+def test_a_setting_without_arms_is_refused_with_the_choices():
+    records = [timed(1.0, seq_len=size, attention=name) for name in ("mha", "mla") for size in (64, 128)]
+    with pytest.raises(ValueError, match=r"by must be a setting .* of attention, seq_len; got 'nope'"):
+        by_setting(entries(*records), "nope", None)
+    with pytest.raises(ValueError, match=r"against must be one of mha, mla; got 'gqa'"):
+        by_setting(entries(*records), "attention", "gqa")
+
+
+def test_two_runs_are_named_by_what_they_differ_in():
+    first, second = entries(timed(2.0, seq_len=64)), entries(timed(1.0, attention="mha", seq_len=64))
+    found = between_two(first[0], second[0])
+    assert found.sentence.startswith("mla decodes 0.500× as fast as mha (")
+    assert found.outcome == "slower"
+    assert between_two(first[0], entries(*study(seeds=1))[0]) is None
+
+
+def test_two_folders_are_compared_case_by_case():
+    before = entries(timed(1.0), timed(2.0, seq_len=64), label="before")
+    after = entries(timed(2.0), timed(9.0, seq_len=128), label="after")
+    (found,) = between_folders(after, before)
+    assert (found.arm, found.other, found.outcome) == ("after", "before", "slower")
+    with pytest.raises(ValueError, match="a case in common"):
+        between_folders(after[1:], before)
+
+
+def test_odd_records_are_compared_as_far_as_they_go():
+    odd = {"attention": {"fixed": 3}, "seq_len": [1]}
+    tiny, huge = (build(latencies_s=(value,) * 9, attention=name) for name, value in (("mha", 1e-300), ("mla", 1e300)))
+    assert said(tiny, replace(huge, settings=odd)) is not None
+    assert said(replace(tiny, settings=odd), replace(huge, readings=[])) is None
+
+
+def test_scores_that_are_no_numbers_are_left_out():
+    records = arm([0.5, 0.6], attention="mha")
+    broken = [
+        replace(one, readings=[replace(reading, value=float("nan")) for reading in one.readings])
+        for one in arm([0.5, 0.6], attention="mqa")
+    ]
+    assert said(*records, *broken) is None
