@@ -7,14 +7,10 @@ from pathlib import Path
 HERE = Path(__file__).parents[1]
 OPENINGS = ("What", "Of", "By", "As", "Whether", "Where", "How")
 LONGEST_NAME = 60
-SUITE_TO_DO = {"console"}
-TESTS_TO_DO = {"console", "commands"}
-"""Folders whose docstrings, or names of tests, have yet to be written anew."""
 
 
-def parsed(top: str, to_do: set[str]) -> dict[Path, ast.Module]:
-    files = (HERE / top).rglob("*.py")
-    paths = [path for path in files if path.relative_to(HERE / top).parts[0] not in to_do]
+def parsed(top: str) -> dict[Path, ast.Module]:
+    paths = list((HERE / top).rglob("*.py"))
     assert paths
     return {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
 
@@ -30,7 +26,7 @@ def strings_in(module: ast.Module) -> list[str]:
 def test_docstrings_open_with_a_verb_or_a_noun():
     found = {
         f"{path.relative_to(HERE)}: {text.strip().splitlines()[0]}"
-        for path, module in parsed("suite", SUITE_TO_DO).items()
+        for path, module in parsed("suite").items()
         for text in strings_in(module)
         if text.split(maxsplit=1)[0].strip(",:;") in OPENINGS
     }
@@ -40,7 +36,7 @@ def test_docstrings_open_with_a_verb_or_a_noun():
 def test_names_of_tests_are_short():
     names = Counter(
         node.name
-        for module in parsed("tests", TESTS_TO_DO).values()
+        for module in parsed("tests").values()
         for node in ast.walk(module)
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     )
