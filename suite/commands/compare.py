@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from suite.commands.results import find_run
-from suite.console.compare import Entry, Verdict, between_folders, between_two, by_setting, told
-from suite.console.summary import stored_json, summary_of
+from suite.console.compare import between_folders, between_two, by_setting
+from suite.console.sentences import Verdict, told
+from suite.console.summary import Entry, stored_json, summary_of
 from suite.console.sweep_table import values_of
 from suite.console.table import Column, folded, has_colour, table_lines, terminal_width
 from suite.records import numbers
@@ -16,6 +17,7 @@ from suite.records.derived import started_at
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import CorruptRecordError
 from suite.records.store import StoredRecord, has_record, read_contents, read_record
+from suite.report.model.outcome import outcome_of
 
 DONE, BROKEN = 0, 4
 
@@ -109,9 +111,10 @@ def _folders(names: Sequence[str], by: str | None, against: str | None, as_json:
 
 
 def _entry(stored: StoredRecord, label: str) -> Entry:
-    """Summarise a run, whose readings need not be kept."""
-    record = read_record(stored.folder)
-    return Entry(record=replace(record, readings=()), summary=summary_of(record), label=label)
+    """Summarise a run, of whose readings only those that are compared need be kept."""
+    record, outcome = read_record(stored.folder), outcome_of(stored.record.case.workload)
+    kept = replace(record, readings=outcome.readings(record) if outcome else ())
+    return Entry(record=kept, summary=summary_of(record), label=label)
 
 
 def _json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import suite
-from suite.console.compare import Entry, between_folders, between_two, by_setting, headline
-from suite.console.summary import summary_of
+from suite.console.compare import between_folders, between_two, by_setting, headline
+from suite.console.summary import Entry, summary_of
 from suite.records.store import read_contents
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
@@ -105,12 +105,19 @@ def test_a_foreign_workload_is_compared_by_its_timings():
     assert said(*records).startswith("mha runs 2.00× as fast as mla at 4,096 tokens")
 
 
-@pytest.mark.parametrize(("by", "against"), [("recipe", "r1_zero"), ("reward_source", "ground_truth")])
-def test_arms_are_judged_as_a_notebook_judges_them(by, against):
-    folder = REFERENCE / "cpu_rl_feedback"
-    records = [one.record for one in read_contents([folder]).stored]
+@pytest.mark.parametrize(
+    ("folder", "by", "against"),
+    [
+        ("cpu_rl_feedback", "recipe", "r1_zero"),
+        ("cpu_rl_feedback", "reward_source", "ground_truth"),
+        ("cpu/quality", "attention", "mha"),
+        ("cpu/compress", "method", "none"),
+    ],
+)
+def test_arms_are_judged_as_a_notebook_judges_them(folder, by, against):
+    records = [stored.record for stored in read_contents([REFERENCE / folder]).stored]
     found = by_setting(entries(*records), by, against)
-    table = suite.load(folder).compare(by=by)
+    table = suite.load(REFERENCE / folder).compare(by=by, against=against)
     ours = sorted((round(one.estimate, 9), round(one.low, 9), one.outcome, one.pairs) for one in found)
     rows = zip(*(table[name] for name in ("difference", "low", "outcome", "pairs")), strict=True)
     theirs = sorted((round(mean, 9), round(low, 9), outcome, pairs) for mean, low, outcome, pairs in rows)
