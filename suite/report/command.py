@@ -36,8 +36,8 @@ def report(
     """Write the report and return where it went and the exit code: 4 where a run's folder is damaged, else 0.
 
     `labels` name the results folders in their order; without any, each folder's own name does. No folders are those of
-    `default_folders`. A file in the default place that was made of other folders is replaced only with `overwrite`.
-    Raises ValueError, in one sentence, for a format, language, folder or label that does not fit, and for such a file.
+    `default_folders`. A page in the default place that was made of other folders is replaced only with `overwrite`.
+    Raises ValueError, in one sentence, for a format, language, folder or label that does not fit, and for such a page.
     """
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
@@ -45,13 +45,14 @@ def report(
     path, made_of = out or Path("reports") / default, digest_of_folders(results or [RESULTS])
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
-    if out is None and not overwrite and path.exists() and _said_to_be_of(path) != made_of:
+    texts = load_texts(lang)
+    read = read_results(results or default_folders(), labels)
+    is_page_of_others = format == "html" and path.exists() and _said_to_be_of(path) != made_of
+    if out is None and not overwrite and is_page_of_others:
         raise ValueError(
             f"{path} is there and was made of other folders, or does not say of which: name another place with --out, "
             "or replace it with --overwrite"
         )
-    texts = load_texts(lang)
-    read = read_results(results or default_folders(), labels)
     path.parent.mkdir(parents=True, exist_ok=True)
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
     write_named(path, (part.encode(errors="replace") for part in write(read, texts, made_of)))

@@ -196,13 +196,15 @@ def test_a_page_of_other_folders_is_not_replaced_unasked(tmp_path, monkeypatch):
     assert report([Path("a")], [], out=page)[0] == page
 
 
-def test_a_file_that_names_no_folders_counts_as_another(tmp_path, monkeypatch):
+def test_an_unknown_page_stays_and_tables_are_written_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     store(tmp_path / "results" / "a", build())
-    path, _ = report([], [], format="csv")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "index.html").write_text("<p>somebody's")
     with pytest.raises(ValueError, match="does not say of which"):
-        report([], [], format="csv")
-    assert report([], [], format="csv", overwrite=True)[0] == path
+        report([], [])
+    path, _ = report([], [], format="csv")
+    assert report([], [], format="csv")[0] == path
 
 
 def test_the_page_of_all_results_stays_that_while_they_grow(tmp_path, monkeypatch):
