@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from suite.commands.results import find_run
 from suite.console.compare import between_folders, between_two, by_setting
-from suite.console.sentences import Verdict, told
+from suite.console.sentences import told
 from suite.console.summary import Entry, stored_json, summary_of
 from suite.console.sweep_table import values_of
 from suite.console.table import Column, folded, has_colour, table_lines, terminal_width
@@ -63,7 +62,7 @@ def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
     values = [values_of(entry) for entry in both]
     if as_json:
         runs = [stored_json(one, list(own.values())) for one, own in zip(stored, values, strict=True)]
-        say(json_text({"runs": runs, "comparisons": _json([verdict] if verdict else []), "sentence": sentence}))
+        say(json_text({"runs": runs, "comparisons": [verdict.as_json()] if verdict else [], "sentence": sentence}))
         return DONE
     known = {value.key: value.title for own in values for value in own.values()}
     texts = [[own[key].text if key in own else numbers.NOTHING for key in known] for own in values]
@@ -94,7 +93,7 @@ def _folders(names: Sequence[str], by: str | None, against: str | None, as_json:
     verdicts = between_folders(*of_folders) if by is None else by_setting([*chain(*of_folders)], by, against)
     sentence = told(verdicts)
     if as_json:
-        say(json_text({"by": by, "comparisons": _json(verdicts), "sentence": sentence}))
+        say(json_text({"by": by, "comparisons": [verdict.as_json() for verdict in verdicts], "sentence": sentence}))
     else:
         places = [verdict.where for verdict in verdicts]
         columns = [
@@ -115,10 +114,6 @@ def _entry(stored: StoredRecord, label: str) -> Entry:
     record, outcome = read_record(stored.folder), outcome_of(stored.record.case.workload)
     kept = replace(record, readings=outcome.readings(record) if outcome else ())
     return Entry(record=kept, summary=summary_of(record), label=label)
-
-
-def _json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    return [verdict.as_json() for verdict in verdicts]
 
 
 def _show(columns: Sequence[Column], sentence: str) -> None:

@@ -3,7 +3,7 @@
 import math
 
 from suite.console.summary import Summary
-from suite.console.values import Cost, Value, bytes_value, latency, roofline_values, timed_cost, timed_values
+from suite.console.values import Cost, Value, bytes_value, latency, roofline_values, timed_values
 from suite.records.derived import constant
 from suite.records.record import Record
 
@@ -35,5 +35,5 @@ def _cost(record: Record) -> Cost | None:
     says = VERBS.get(phase, "runs") if isinstance(phase, str) else "runs"
     bound_s, warm = constant(record, "layer", "bound_s"), latency(record, "layer")
     if warm is not None:
-        return timed_cost(says, warm)
+        return Cost(says=says, number=warm.median, interval=warm)
     return None if bound_s is None else Cost(says=says, number=bound_s)

@@ -16,7 +16,7 @@ from suite.console.values import Cost
 from suite.records.case import telling_apart
 from suite.records.record import Status
 from suite.report.model.by_setting import design_of, experiments_by, resolved, telling
-from suite.report.model.experiment import Arm, Experiment, contrast, grouped, judged
+from suite.report.model.experiment import Arm, Experiment, grouped
 from suite.report.model.outcome import Outcome, outcome_of
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, number_of
@@ -176,8 +176,7 @@ def _compared(arms: Iterable[Arm[EntryRun]], other: Arm[EntryRun], behind: str) 
     outcome = other.first.outcome
     if outcome is None:
         return [told_of_costs((arm.name, _cost(arm)), (other.name, _cost(other)), behind) for arm in arms]
-    found = judged(contrast(arm, other, outcome.quantity(arm)) for arm in arms)
-    return [told_of_scores(pair, behind) for pair in found]
+    return [told_of_scores(pair, behind) for pair in outcome.contrasts(arms, other)]
 
 
 def _cost(arm: Arm[EntryRun]) -> Cost:

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
@@ -60,8 +60,7 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
-        names = ("arm", "other", "where", "quantity", "estimate", "low", "high", "outcome", "pairs", "sentence")
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in asdict(self).items() if name not in ("ours", "theirs", "difference")}
 
 
 def furthest(verdicts: Sequence[Verdict]) -> Verdict | None:
@@ -142,10 +141,10 @@ def told_of_scores(pair: Contrast[Any], where: str) -> Verdict:
     difference, size = (f"{quantity.difference(value)}{behind}" for value in (found.mean, abs(found.mean)))
     margin = f"{quantity.difference(found.margin or 0).lstrip('+')}{behind}"
     both = f"{arm} and {other}"
-    apart = f"The {says} of {arm} is {size.lstrip('+')} {{}} that of {other}{where} ({ends}, {pairs})"
+    ours, theirs = f"The {says} of {arm} is {size.lstrip('+')}", f"that of {other}{where} ({ends}, {pairs})"
     sentences = {
-        Outcome.HIGHER: apart.format("above"),
-        Outcome.LOWER: apart.format("below"),
+        Outcome.HIGHER: f"{ours} above {theirs}",
+        Outcome.LOWER: f"{ours} below {theirs}",
         Outcome.ALIKE: f"{both} differ in {says} by less than {margin}{where} ({ends}, {pairs})",
         Outcome.OPEN: f"{both} are not told apart in {says}{where} by {pairs} ({difference}, {ends})",
         Outcome.FEW: f"{both} are not told apart in {says}{where} with {pairs}: {FEWEST_PAIRS} are the fewest "

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import locate, workload_definition
-from suite.console.values import Cost, Value, latency, timed_cost, timed_spans, timed_values, values_json
+from suite.console.values import Cost, Value, latency, timed_spans, timed_values, values_json
 from suite.records.record import Record
 from suite.records.store import StoredRecord
 
@@ -40,7 +40,7 @@ def plain(record: Record) -> Summary:
     """Tell the timings of a record whose workload names no summary; the first of its spans is its cost."""
     spans = timed_spans(record)
     warm = latency(record, spans[0]) if spans else None
-    cost = None if warm is None else timed_cost("runs", warm)
+    cost = None if warm is None else Cost(says="runs", number=warm.median, interval=warm)
     return Summary(values=timed_values(record, spans), cost=cost)
 
 

@@ -64,11 +64,6 @@ class Cost:
         return numbers.bytes_iec(self.number) if self.is_size else numbers.seconds(self.number)
 
 
-def timed_cost(says: str, interval: Interval) -> Cost:
-    """Return the cost that a timing is."""
-    return Cost(says=says, number=interval.median, interval=interval)
-
-
 def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
     """Return the median of a span's timings and its interval over launches; None where nothing usable was timed."""
     timed = (one for one in record.readings if one.span == span and one.metric == metric)

@@ -27,7 +27,7 @@ from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Reading, Status
 from suite.records.store import read_record, reading_rows
 from suite.report.model.by_setting import experiments_by
-from suite.report.model.experiment import Experiment, contrast, judged
+from suite.report.model.experiment import Experiment
 from suite.report.model.outcome import Outcome, outcome_of
 from suite.report.model.results import CurrentRecord, Results, read_results
 from suite.report.model.run import SEED, Run, extras
@@ -232,7 +232,7 @@ def _rows(experiment: Experiment[Run], by: str, outcome: Outcome) -> Iterator[di
     other = experiment.baseline
     if other is None:
         return
-    for pair in judged(contrast(arm, other, outcome.quantity(arm)) for arm in experiment.others):
+    for pair in outcome.contrasts(experiment.others, other):
         found, interval = pair.found, pair.found.interval
         values = (
             *(found.pairs, fmean(found.ours), fmean(found.theirs), found.mean),

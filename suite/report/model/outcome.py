@@ -1,14 +1,14 @@
 """The number that runs of a workload are compared by, which its YAML names under `outcome`."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from suite.configuration.files import workload_definition
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Reading, Record, Status
-from suite.report.model.experiment import Arm, Quantity, R
+from suite.report.model.experiment import Arm, Contrast, Quantity, R, contrast, judged
 from suite.report.model.formats import nats, plain, points, signed
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 from suite.statistics.ratios import ratio_by_cluster
@@ -65,8 +65,12 @@ class Outcome:
         shares = ratio_by_cluster([values[step] for step in steps], [weights[step] for step in steps])
         return {str(step): share for step, share in zip(steps, shares, strict=True)}
 
+    def contrasts(self, arms: Iterable[Arm[R]], other: Arm[R]) -> list[Contrast[R]]:
+        """Compare arms with another one, with Holm's correction over all of them."""
+        return judged(contrast(arm, other, self.quantity(arm)) for arm in arms)
+
     def quantity(self, arm: Arm[R]) -> Quantity[R]:
-        """Return what an arm is compared with others by, between the bounds of its task."""
+        """Return what an arm is compared by, between the bounds of its task."""
         text, difference, margin = UNITS[self.unit]
         return Quantity(
             name=self.name,
