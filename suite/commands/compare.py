@@ -54,14 +54,14 @@ def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
     folders = [find_run(name, results) for name in names]
     stored = [StoredRecord(record=read_record(folder), folder=folder) for folder in folders]
     both = [
-        Entry(record=one.record, summary=summary_of(one.record), label=name)
-        for one, name in zip(stored, names, strict=True)
+        Entry(record=run.record, summary=summary_of(run.record), label=name)
+        for run, name in zip(stored, names, strict=True)
     ]
     verdict = between_two(*both)
     sentence = verdict.sentence if verdict else "The two runs have no number in common that could be compared"
     values = [values_of(entry) for entry in both]
     if as_json:
-        runs = [stored_json(one, list(own.values())) for one, own in zip(stored, values, strict=True)]
+        runs = [stored_json(run, list(own.values())) for run, own in zip(stored, values, strict=True)]
         say(json_text({"runs": runs, "comparisons": [verdict.as_json()] if verdict else [], "sentence": sentence}))
         return DONE
     known = {value.key: value.title for own in values for value in own.values()}
@@ -88,8 +88,8 @@ def _folders(names: Sequence[str], by: str | None, against: str | None, as_json:
     for name in names:
         contents = read_contents([Path(name)], with_readings=False)
         is_damaged |= bool(contents.damaged)
-        oldest_first = sorted(contents.stored, key=lambda one: started_at(one.record))
-        of_folders.append([_entry(one, name if len(names) > 1 else "") for one in oldest_first])
+        oldest_first = sorted(contents.stored, key=lambda run: started_at(run.record))
+        of_folders.append([_entry(run, name if len(names) > 1 else "") for run in oldest_first])
     verdicts = between_folders(*of_folders) if by is None else by_setting([*chain(*of_folders)], by, against)
     sentence = told(verdicts)
     if as_json:

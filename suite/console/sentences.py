@@ -92,9 +92,8 @@ def told_of_costs(first: tuple[Text, Cost], second: tuple[Text, Cost], where: st
     """Compare two timings by the ratio of their medians, and projected numbers, which have no spread, by their own."""
     (arm, ours), (other, theirs) = ((one_line(str(name)), cost) for name, cost in (first, second))
     ratio = ours.number / theirs.number if ours.is_size else theirs.number / ours.number
-    times, outcome = numbers.times(ratio), EQUAL
-    if ratio != 1:
-        outcome = ((LESS, MORE) if ours.is_size else (SLOWER, FASTER))[ratio > 1]
+    times, (below, above) = numbers.times(ratio), (LESS, MORE) if ours.is_size else (SLOWER, FASTER)
+    outcome = EQUAL if ratio == 1 else above if ratio > 1 else below
     low, high, range_text = None, None, ""
     sentence = f"{arm} {ours.says} {times} as fast as {other}{where}"
     if ours.is_size:
@@ -107,11 +106,11 @@ def told_of_costs(first: tuple[Text, Cost], second: tuple[Text, Cost], where: st
         if not is_single:
             low, high = found.low, found.high
             range_text = "–".join(numbers.times(end).removesuffix("×") for end in (low, high))
-        if not found.is_told_apart:
+        if found.is_told_apart:
+            sentence += f" ({range_text})"
+        else:
             outcome, sentence = str(Outcome.OPEN), f"{arm} and {other} are not told apart in speed{where}"
             sentence += ": one of them was timed once" if is_single else f" ({times}, {range_text})"
-        else:
-            sentence += f" ({range_text})"
     quantity = "peak" if ours.is_size else "speed" if ours.interval and theirs.interval else "projected speed"
     return Verdict(
         arm=arm,
