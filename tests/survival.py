@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from suite.records.record import Status
+from suite.records.record import OVERRIDES, Status
 from suite.records.store import RECORD, SAMPLES, read_contents
 from suite.records.telemetry import TELEMETRY, read_series
 
@@ -132,7 +132,12 @@ def judged(results: Path) -> str:
     assert not contents.unfinished, contents.unfinished
     for stored in contents.stored:
         read_series(stored.record, stored.folder)  # raises where its file is torn
-    assert {path.name for path in results.rglob("*") if path.is_file()} == {RECORD, SAMPLES, TELEMETRY}
+    assert {path.name for path in results.rglob("*") if path.is_file()} == {
+        RECORD,
+        SAMPLES,
+        TELEMETRY,
+        Path(OVERRIDES).name,
+    }
     assert len(ok) == CASES, len(ok)
     assert set(ok.values()) == {1}, ok
     return f"{CASES} cases, each ok once; 0 torn, 0 lost, 0 unfinished; besides {dict(others) or 'nothing'}"

@@ -18,11 +18,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 from tests.hostile.texts import harmful
 
 CODES, INTERRUPTED = (0, 2, 3, 4), 130
 """1 says that something is slower or wrong, which no attempt here can find."""
+UNMEASURED = SimpleNamespace(records=[], was_interrupted=False, exit_code=lambda *, is_sweep: 0)
+"""The outcome of a run whose cases are composed and not measured."""
 LONGEST_S, MOST_BYTES, HARD_BYTES = 30.0, 1 << 30, 4 << 30
 WRITES = {"os.mkdir": 0, "os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.link": 1, "os.symlink": 1, "os.truncate": 0}
 """Audit events that change files, with the place of the path that they change."""

@@ -7,7 +7,7 @@ from unittest import mock
 from suite.compose.compose import compose
 from suite.compose.point import leaves
 from suite.configuration.files import choices, conf_dir
-from tests.hostile.attempt import CODES, Attempt, command
+from tests.hostile.attempt import CODES, UNMEASURED, Attempt, command
 
 BASES = (
     (),
@@ -193,7 +193,7 @@ def _unmeasured(call: Callable[[], int]) -> Callable[[], int]:
 
     def quiet() -> int:
         with (
-            mock.patch("suite.commands.run.execute", return_value=0),
+            mock.patch("suite.commands.run.execute", return_value=UNMEASURED),
             mock.patch("suite.commands.demo.run", return_value=2),
         ):
             return call()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from tests.hostile.attempt import CODES, Attempt, command
+from tests.hostile.attempt import CODES, UNMEASURED, Attempt, command
 from tests.hostile.mutations import KINDS_OF_FILE, OTHERS, TEXTS
 
 CAN_LOAD = importlib.util.find_spec("transformers") is not None
@@ -70,7 +70,7 @@ def _composed(what: str, change: Callable[[Path], object]) -> Attempt:
     typed = command("run", "workload=compress", "checkpoint=hostile", "rank=2")
 
     def unmeasured() -> int:
-        with mock.patch("suite.commands.run.execute", return_value=0):
+        with mock.patch("suite.commands.run.execute", return_value=UNMEASURED):
             return typed()
 
     return Attempt(what=f"composed, {what}", run=unmeasured, prepare=_prepared(change), codes=_codes(what))
