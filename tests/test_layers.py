@@ -29,11 +29,11 @@ MAY_IMPORT = {
     "suite.gate": BASE | {"suite.process"},
     "suite.notebook": READING,
     "suite.run": BASE | {"suite.compose", "suite.measure", "suite.process"},
-    "suite.console": BASE,
+    "suite.console": READING,
     "suite.commands.doctor": BASE | {"suite.commands"},
     "suite.commands.explain": BASE | {"suite.commands"},
     "suite.commands.results": BASE | {"suite.commands", "suite.console"},
-    "suite.commands.compare": BASE | {"suite.commands", "suite.console"},
+    "suite.commands.compare": READING | {"suite.commands", "suite.console"},
 }
 NEEDS_TORCH = ("suite.measure", "suite.attention", "suite.lm", "suite.rl", "suite.quality")
 RUNS_ONLY = {"torch", "hydra", "omegaconf"}

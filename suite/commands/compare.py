@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from suite.commands.results import find_run
-from suite.console.compare import Entry, Verdict, between_folders, between_two, by_setting, told
-from suite.console.summary import stored_json, summary_of
+from suite.console.compare import between_folders, between_two, by_setting
+from suite.console.sentences import told
+from suite.console.summary import Entry, stored_json, summary_of
 from suite.console.sweep_table import values_of
 from suite.console.table import Column, folded, has_colour, table_lines, terminal_width
 from suite.records import numbers
@@ -16,6 +16,7 @@ from suite.records.derived import started_at
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import CorruptRecordError
 from suite.records.store import StoredRecord, has_record, read_contents, read_record
+from suite.report.model.outcome import outcome_of
 
 DONE, BROKEN = 0, 4
 
@@ -53,15 +54,15 @@ def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
     folders = [find_run(name, results) for name in names]
     stored = [StoredRecord(record=read_record(folder), folder=folder) for folder in folders]
     both = [
-        Entry(record=one.record, summary=summary_of(one.record), label=name)
-        for one, name in zip(stored, names, strict=True)
+        Entry(record=run.record, summary=summary_of(run.record), label=name)
+        for run, name in zip(stored, names, strict=True)
     ]
     verdict = between_two(*both)
     sentence = verdict.sentence if verdict else "The two runs have no number in common that could be compared"
     values = [values_of(entry) for entry in both]
     if as_json:
-        runs = [stored_json(one, list(own.values())) for one, own in zip(stored, values, strict=True)]
-        say(json_text({"runs": runs, "comparisons": _json([verdict] if verdict else []), "sentence": sentence}))
+        runs = [stored_json(run, list(own.values())) for run, own in zip(stored, values, strict=True)]
+        say(json_text({"runs": runs, "comparisons": [verdict.as_json()] if verdict else [], "sentence": sentence}))
         return DONE
     known = {value.key: value.title for own in values for value in own.values()}
     texts = [[own[key].text if key in own else numbers.NOTHING for key in known] for own in values]
@@ -87,12 +88,12 @@ def _folders(names: Sequence[str], by: str | None, against: str | None, as_json:
     for name in names:
         contents = read_contents([Path(name)], with_readings=False)
         is_damaged |= bool(contents.damaged)
-        oldest_first = sorted(contents.stored, key=lambda one: started_at(one.record))
-        of_folders.append([_entry(one, name if len(names) > 1 else "") for one in oldest_first])
+        oldest_first = sorted(contents.stored, key=lambda run: started_at(run.record))
+        of_folders.append([_entry(run, name if len(names) > 1 else "") for run in oldest_first])
     verdicts = between_folders(*of_folders) if by is None else by_setting([*chain(*of_folders)], by, against)
     sentence = told(verdicts)
     if as_json:
-        say(json_text({"by": by, "comparisons": _json(verdicts), "sentence": sentence}))
+        say(json_text({"by": by, "comparisons": [verdict.as_json() for verdict in verdicts], "sentence": sentence}))
     else:
         places = [verdict.where for verdict in verdicts]
         columns = [
@@ -109,13 +110,10 @@ def _folders(names: Sequence[str], by: str | None, against: str | None, as_json:
 
 
 def _entry(stored: StoredRecord, label: str) -> Entry:
-    """Summarise a run, whose readings need not be kept."""
-    record = read_record(stored.folder)
-    return Entry(record=replace(record, readings=()), summary=summary_of(record), label=label)
-
-
-def _json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
-    return [verdict.as_json() for verdict in verdicts]
+    """Summarise a run, of whose readings only those that are compared need be kept."""
+    record, outcome = read_record(stored.folder), outcome_of(stored.record.case.workload)
+    kept = replace(record, readings=outcome.readings(record) if outcome else ())
+    return Entry(record=kept, summary=summary_of(record), label=label)
 
 
 def _show(columns: Sequence[Column], sentence: str) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from suite.commands.run import main as run
-from suite.console.compare import Entry, headline
+from suite.console.compare import headline
 from suite.console.rl import learning
-from suite.console.summary import summary_of
+from suite.console.summary import Entry, summary_of
 from suite.console.sweep_table import values_of
 from suite.console.table import folded, terminal_width
 from suite.records import numbers
@@ -88,7 +88,7 @@ def _of_learning(records: Sequence[Record]) -> Iterator[str]:
     told = {entry: change for entry in entries if (change := learning(entry.record))}
     if not told:
         return
-    changes = "; ".join(f"{entry.value('algorithm')} {change}" for entry, change in told.items())
+    changes = "; ".join(f"{entry.record.case.axes['algorithm']} {change}" for entry, change in told.items())
     spent_s = sum(values_of(entry)["process_cpu_s"].number for entry in told)
     yield f"Held-out accuracy by reinforcement learning: {changes}; {numbers.duration(spent_s)} of CPU time in all."
     if (verdict := headline(entries)) is not None:

@@ -21,7 +21,7 @@ LOOK = "shown"
 """In an option's file: how it is called and drawn."""
 CONFS = "mla_grpo_suite.conf"
 """The group of entry points of other packages' configuration."""
-OF_ITS_RECORDS = ("summary", "judged_by", "outcome")
+OF_ITS_RECORDS = ("summary", "judged_by", "outcome", "compared_by", "design")
 """In a workload's file: how its records are told, judged and compared. Like LOOK these are no settings of a case."""
 
 

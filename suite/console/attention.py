@@ -3,20 +3,17 @@
 import math
 
 from suite.console.summary import Summary
-from suite.console.values import Compared, Value, bytes_value, latency, roofline_values, timed_values
-from suite.records import numbers
+from suite.console.values import Cost, Value, bytes_value, latency, roofline_values, timed_values
 from suite.records.derived import constant
 from suite.records.record import Record
 
 VERBS = {"decode": "decodes", "prefill": "reads a prompt", "train": "trains"}
-FACTORS = ("attention", "backend", "dtype", "match", "device", "hardware")
-"""Settings whose values are arms, the likeliest first."""
 
 
 def summary(record: Record) -> Summary:
     """Tell nothing more of a record of workload=attention or projection than its numbers."""
     values = [*timed_values(record), *roofline_values(record), *_cache(record)]
-    return Summary(values=values, compared=_compared(record))
+    return Summary(values=values, cost=_cost(record))
 
 
 def _cache(record: Record) -> list[Value]:
@@ -33,12 +30,10 @@ def _cached_tokens(record: Record) -> int | None:
     return math.prod(known) if len(known) == len(sizes) else None
 
 
-def _compared(record: Record) -> Compared | None:
+def _cost(record: Record) -> Cost | None:
     phase = record.case.axes.get("phase")
     says = VERBS.get(phase, "runs") if isinstance(phase, str) else "runs"
     bound_s, warm = constant(record, "layer", "bound_s"), latency(record, "layer")
     if warm is not None:
-        return Compared(factors=FACTORS, says=says, interval=warm)
-    if bound_s is not None:
-        return Compared(factors=FACTORS, says=says, exact=bound_s, exact_text=numbers.seconds(bound_s))
-    return None
+        return Cost(says=says, number=warm.median, interval=warm)
+    return None if bound_s is None else Cost(says=says, number=bound_s)

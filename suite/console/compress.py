@@ -4,13 +4,11 @@ import math
 
 from suite.console.decode_cost import decoded
 from suite.console.summary import Summary
-from suite.console.values import Compared, Value, bytes_value
+from suite.console.values import Value, bytes_value
 from suite.records import numbers
 from suite.records.derived import constant, noted
 from suite.records.metrics import TEXT, below
 from suite.records.record import Record
-from suite.statistics.paired import NATS_MARGIN
-from suite.statistics.ratios import ratio_by_cluster
 
 LONGEST_EXPONENT = 700.0
 """Above it a perplexity is no number that a float holds."""
@@ -19,7 +17,7 @@ LONGEST_EXPONENT = 700.0
 def summary(record: Record) -> Summary:
     """Tell what a model of workload=compress makes of text, and what its cache keeps."""
     lines = [*_lines(record), *decoded(record)]
-    return Summary(lines=lines, brief=_brief(record), values=_values(record), compared=_compared(record))
+    return Summary(lines=lines, brief=_brief(record), values=_values(record))
 
 
 def _values(record: Record) -> list[Value]:
@@ -28,24 +26,6 @@ def _values(record: Record) -> list[Value]:
         return []
     perplexity = Value(key="perplexity", title="perplexity", number=math.exp(loss), write=_four_digits)
     return [perplexity, *([] if kept is None else [bytes_value("cache_bytes_per_token", "cache a token", kept)])]
-
-
-def _compared(record: Record) -> Compared | None:
-    """Compare losses of a token window by window: runs of one model read the same text."""
-    loss, tokens = (
-        {one.step: one.value for one in record.readings if (one.span, one.metric) == (TEXT, metric)}
-        for metric in ("text_loss", "text_tokens")
-    )
-    is_known = all(map(math.isfinite, [*loss.values(), *tokens.values()])) and sum(tokens.values()) > 0
-    if not loss or loss.keys() != tokens.keys() or not is_known:
-        return None
-    steps = sorted(loss)
-    shares = ratio_by_cluster([loss[step] for step in steps], [tokens[step] for step in steps])
-    scores = {str(step): share for step, share in zip(steps, shares, strict=True)}
-    factors = ("method", "rank", "checkpoint")
-    return Compared(
-        factors=factors, says="loss of a token", scores=scores, unit="nats", pair="window of text", margin=NATS_MARGIN
-    )
 
 
 def _lines(record: Record) -> list[tuple[str, str]]:

@@ -16,10 +16,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.table import Column as LiveColumn
 from rich.text import Text
 
-from suite.console.compare import Entry, headline
 from suite.console.eta import remaining_s
 from suite.console.record import DISTURBED, answer, disturbances_of, marks_of, other_warnings_of, row, watched
-from suite.console.summary import Summarise, Summary, stored_json, summary_of
+from suite.console.summary import Entry, Summarise, Summary, stored_json, summary_of
 from suite.console.sweep_table import sweep_lines, values_of
 from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
 from suite.console.values import Value, timed_values
@@ -151,6 +150,9 @@ class Terminal:
         """Print what a sweep came to."""
         if not self._is_sweep:
             return
+        # At the end, when no case is measured any more, the report's model may take its time to load.
+        from suite.console.compare import headline
+
         entries = list(map(self._entry, self.records))
         table = sweep_lines(entries, width=self._width, colour=self._colour)
         sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]

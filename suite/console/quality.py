@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping
 from suite.console.decode_cost import decoded
 from suite.console.rl import cpu_s
 from suite.console.summary import Summary
-from suite.console.values import Compared, Value, bytes_value, seconds_value, share_value
+from suite.console.values import Value, bytes_value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.metrics import EVALUATE, TRAIN, below, within
 from suite.records.plain_text import one_line
 from suite.records.record import STEP, Record
-from suite.statistics.paired import SHARE_MARGIN
 
 MOST_KINDS = 6
 """Kinds of question that are named."""
@@ -20,7 +19,7 @@ MOST_KINDS = 6
 def summary(record: Record) -> Summary:
     """Tell what a decoder of workload=quality answers, and what its tokens cost."""
     lines = [*_lines(record), *decoded(record)]
-    return Summary(lines=lines, brief=_brief(record), values=_values(record), compared=_compared(record))
+    return Summary(lines=lines, brief=_brief(record), values=_values(record))
 
 
 def _values(record: Record) -> list[Value]:
@@ -33,19 +32,6 @@ def _values(record: Record) -> list[Value]:
             values.append(share_value(f"answer_accuracy_{name}", one_line(name), shares[span]))
     values.append(seconds_value("process_cpu_s", "CPU", cpu_s(record, TRAIN)))
     return [*values, *([] if kept is None else [bytes_value("cache_bytes_per_token", "cache a token", kept)])]
-
-
-def _compared(record: Record) -> Compared | None:
-    shares, chance = _last(record, "answer_accuracy"), constant(record, EVALUATE, "chance")
-    if EVALUATE not in shares:
-        return None
-    return Compared(
-        factors=("attention", "task", "geometry"),
-        says="accuracy",
-        scores={"": shares[EVALUATE]},
-        margin=SHARE_MARGIN,
-        bounds=(chance, 1.0),
-    )
 
 
 def _lines(record: Record) -> list[tuple[str, str]]:

@@ -3,25 +3,22 @@
 from collections.abc import Iterator, Mapping
 
 from suite.console.summary import Summary
-from suite.console.values import Compared, Value, seconds_value, share_value
+from suite.console.values import Value, seconds_value, share_value
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
-from suite.statistics.paired import SHARE_MARGIN
 from suite.statistics.proportions import wilson
 
 SHOWN = {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
 MOST_PARTS = 4
 """Parts of a peak's memory that are named; there may be a dozen."""
 ACCURACY = "heldout_accuracy"
-FACTORS = ("algorithm", "recipe", "attention", "policy", "supervision", "reward_source", "task")
-"""Settings whose values are arms, the likeliest first."""
 
 
 def summary(record: Record) -> Summary:
     """Tell what a run of workload=rl learnt; nothing of one that has learnt nothing yet."""
-    return Summary(lines=_lines(record), brief=_brief(record), values=_values(record), compared=_compared(record))
+    return Summary(lines=_lines(record), brief=_brief(record), values=_values(record))
 
 
 def learning(record: Record) -> str | None:
@@ -42,14 +39,6 @@ def _values(record: Record) -> list[Value]:
     spent_s = sum(cpu_s(record, phase) for phase in PHASES)
     reached = share_value("heldout_accuracy", "held-out accuracy", accuracy[max(accuracy)])
     return [reached, seconds_value("process_cpu_s", "CPU", spent_s)]
-
-
-def _compared(record: Record) -> Compared | None:
-    accuracy = _evaluated(record, ACCURACY)
-    if not accuracy:
-        return None
-    scores, follows = {"": accuracy[max(accuracy)]}, ("kl_coef", "critic_lr")
-    return Compared(factors=FACTORS, says="held-out accuracy", scores=scores, margin=SHARE_MARGIN, follows=follows)
 
 
 def _lines(record: Record) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from suite.console.summary import Summary
-from suite.console.values import Compared, bytes_value
+from suite.console.values import Cost, bytes_value
 from suite.records import numbers
 from suite.records.holdings import PART, PEAK, parts_of
 from suite.records.record import Record
@@ -31,13 +31,7 @@ def summary(record: Record) -> Summary:
         lines=[*lines, ("fits", fits)],
         brief=brief,
         values=[bytes_value("peak_bytes", "peak", peaks[phase])],
-        compared=Compared(
-            factors=("algorithm", "attention", "geometry", "precision"),
-            says="holds",
-            exact=peaks[phase],
-            exact_text=numbers.bytes_iec(peaks[phase]),
-            unit="bytes",
-        ),
+        cost=Cost(says="holds", number=peaks[phase], is_size=True),
     )
 
 

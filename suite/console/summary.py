@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from suite.configuration.files import locate, workload_definition
-from suite.console.values import Compared, Value, latency, timed_spans, timed_values, values_json
+from suite.console.values import Cost, Value, latency, timed_spans, timed_values, values_json
 from suite.records.record import Record
 from suite.records.store import StoredRecord
 
@@ -20,19 +20,28 @@ class Summary:
     """Its part of a line among others."""
     values: Sequence[Value] = ()
     """Headline numbers, the most telling first."""
-    compared: Compared | None = None
-    """The number by which it is compared with others; None where there is none."""
+    cost: Cost | None = None
+    """The number by which it is compared with others where it has no score; None where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """A record with its summary, and the folder that it is of where there are several. Equal only to itself."""
+
+    record: Record
+    summary: Summary
+    label: str = ""
 
 
 Summarise = Callable[[Record], Summary]
 
 
 def plain(record: Record) -> Summary:
-    """Tell the timings of a record whose workload names no summary; it is compared by the first of its spans."""
+    """Tell the timings of a record whose workload names no summary; the first of its spans is its cost."""
     spans = timed_spans(record)
     warm = latency(record, spans[0]) if spans else None
-    compared = None if warm is None else Compared(factors=(), says="runs", interval=warm)
-    return Summary(values=timed_values(record, spans), compared=compared)
+    cost = None if warm is None else Cost(says="runs", number=warm.median, interval=warm)
+    return Summary(values=timed_values(record, spans), cost=cost)
 
 
 def summary_by(dotted: str | None) -> Summarise:
@@ -42,7 +51,7 @@ def summary_by(dotted: str | None) -> Summarise:
 
     def with_values(record: Record) -> Summary:
         summary, timed = found(record), plain(record)
-        return summary if summary.values else replace(summary, values=timed.values, compared=timed.compared)
+        return summary if summary.values else replace(summary, values=timed.values, cost=timed.cost)
 
     return with_values
 

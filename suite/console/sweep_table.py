@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from suite.console.compare import SEED, Entry
 from suite.console.record import marks_of
+from suite.console.summary import Entry
 from suite.console.table import Column, table_lines
 from suite.console.values import Value
 from suite.records.case import telling_apart, value_of
 from suite.records.record import Status
 
+SEED = "seed"
 MOST_ROWS = 40
 """Beyond, the runs that differ in their seed alone share a row."""
 LEAST_TELLING = 10

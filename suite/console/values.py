@@ -1,8 +1,8 @@
 """Headline values of a record: the few numbers that its case was run for, with their intervals, for tables and JSON."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
@@ -47,30 +47,21 @@ class Value:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
-    """The number by which records of a workload are compared, and the words for it.
+class Cost:
+    """The time or the size by which records are compared where they have no score: less is better."""
 
-    A timing (`interval`) is compared by the ratio of medians, a projected number (`exact`) by its ratio, and `scores`
-    by the paired differences of suite.statistics.paired. Of timings and projected numbers less is better.
-    """
-
-    factors: Sequence[str]
-    """Settings whose values are arms, the likeliest first."""
     says: str
-    """The verb of an arm, as `decodes`, or the name of a score, as `held-out accuracy`."""
+    """The verb of an arm: `decodes`, `holds`."""
+    number: float
     interval: Interval | None = None
-    exact: float | None = None
-    exact_text: str = ""
-    scores: Mapping[str, float] = field(default_factory=dict)
-    """Scores by window of text; the only one of a record stands under an empty name."""
-    unit: str = "points"
-    """`points` for shares, `nats` for losses; `bytes` of a projected number."""
-    pair: str = "seed"
-    """The word for what two arms are paired by."""
-    margin: float | None = None
-    bounds: tuple[float | None, float | None] = (None, None)
-    follows: Sequence[str] = ()
-    """Settings that an arm brings along: they tell no experiments apart."""
+    """The interval of a timing; a projected number has none."""
+    is_size: bool = False
+    """True of bytes, false of seconds."""
+
+    @property
+    def text(self) -> str:
+        """The number as a table shows it."""
+        return numbers.bytes_iec(self.number) if self.is_size else numbers.seconds(self.number)
 
 
 def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:

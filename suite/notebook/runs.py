@@ -18,28 +18,17 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from suite.configuration.files import workload_definition
-from suite.records.derived import by_launch
+from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
-from suite.records.record import CorruptRecordError, Reading, Record, Status
+from suite.records.record import CorruptRecordError, Reading, Status
 from suite.records.store import read_record, reading_rows
-from suite.report.model.experiment import (
-    Arm,
-    Contrast,
-    Design,
-    Experiment,
-    Quantity,
-    contrast,
-    experiments,
-    judged,
-    runs_of,
-)
-from suite.report.model.labels import rank_of
+from suite.report.model.by_setting import experiments_by
+from suite.report.model.experiment import Experiment
+from suite.report.model.outcome import Outcome, outcome_of
 from suite.report.model.results import CurrentRecord, Results, read_results
 from suite.report.model.run import SEED, Run, extras
 from suite.statistics.intervals import launched_interval
@@ -115,19 +104,19 @@ class Runs:
         span: str | None = None,
         against: str | None = None,
     ) -> "pd.DataFrame":
-        """Compare arms that differ in one setting and in sizes of its own, each with the first, seed by seed.
+        """Compare arms that differ in one setting and in what belongs to it, each with the first, pair by pair.
 
-        A row is a `suite.statistics.paired.Comparison`: Student's interval of the mean difference, p values, and the
-        outcome after Holm's correction over the rows of its experiment. By default the number is what a workload is run
-        for, which its YAML names under `outcome`; else the last of `metric` in `span`. `against` names the value of
-        `by` that the others are compared with. Raises ValueError where no arms of several seeds differ in `by`.
+        The first is so by the order of the options' own files, else by its age. A pair is of one seed, or of one window
+        of text. A row is a `suite.statistics.paired.Comparison`: Student's interval of the mean difference, p values,
+        and the outcome after Holm's correction over the rows of its experiment. By default the number is what a
+        workload is run for, which its YAML names under `outcome`; else the last of `metric` in `span`. `against` names
+        the value of `by` that the others are compared with. Raises ValueError where no arms differ in `by`.
         """
-        rows = []
+        rows: list[dict[str, Any]] = []
         for name in [workload] if workload else self.workloads:
-            if quantity := _quantity(name, span, metric):
-                for experiment in self._experiments(name, by, quantity):
-                    found = _contrasts(experiment, by, quantity, against)
-                    rows += [_compared(experiment, contrast, by) for contrast in found]
+            if outcome := outcome_of(name, span, metric):
+                for experiment in self._experiments(name, by, outcome, against):
+                    rows += _rows(experiment, by, outcome)
         if not rows:
             axes = sorted({name for current in self._named(workload) for name in current.record.case.axes} - {SEED})
             raise ValueError(
@@ -161,19 +150,15 @@ class Runs:
             except CorruptRecordError as error:  # of readings, which loading does not read
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
-    def _experiments(self, workload: str, by: str, quantity: Quantity[Run]) -> list[Experiment[Run]]:
-        """Group a workload's runs into arms that differ in `by` and in sizes of its own."""
-
-        # Of all readings the compared number alone is kept.
-        kept = [_with(current, _last(current.record, *quantity.name.split("/"))) for current in self._read(workload)]
-        design = Design(
-            workload=workload,
-            read=lambda current, key: Run(current=current, key=key),
-            is_factor=lambda name: name == by or name.startswith(f"{by}."),
-        )
-        runs = runs_of(replace(self._results, records=kept), design)
-        found = experiments(runs, design, has_labels=False, named=partial(_in_order, by))
-        return [experiment for experiment in found if len({arm.value(by) for arm in experiment.arms}) > 1]
+    def _experiments(self, workload: str, by: str, outcome: Outcome, against: str | None) -> list[Experiment[Run]]:
+        """Group a workload's runs by a setting, the oldest first."""
+        # Of all readings those that are compared are kept.
+        kept = [
+            replace(current, record=replace(current.record, readings=outcome.readings(current.record)))
+            for current in self._read(workload)
+        ]
+        kept.sort(key=lambda current: started_at(current.record))
+        return experiments_by(kept, workload, by, lambda current, key: Run(current=current, key=key), against)
 
 
 def load(path: str | Path = "results") -> Runs:
@@ -242,61 +227,20 @@ def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
         yield _case(current) | {"span": span, "step": step} | metrics
 
 
-def _quantity(workload: str, span: str | None, metric: str | None) -> Quantity[Run] | None:
-    """Return the number that a workload's arms are compared by; None where nobody says which."""
-    outcome = workload_definition(workload).get("outcome", {})
-    span, metric = span or outcome.get("span"), metric or outcome.get("metric")
-    if span is None or metric is None:
-        return None
-    is_usual = (span, metric) == (outcome.get("span"), outcome.get("metric"))
-    return Quantity(
-        name=f"{span}/{metric}",
-        value=lambda run: run.record.readings[0].value if run.record.readings else None,
-        text=str,
-        difference=str,
-        margin=outcome.get("margin") if is_usual else None,
-    )
-
-
-def _with(current: CurrentRecord, readings: Sequence[Reading]) -> CurrentRecord:
-    return replace(current, record=replace(current.record, readings=readings))
-
-
-def _last(record: Record, span: str, metric: str) -> list[Reading]:
-    """Return the reading of the last step that has the number, if any."""
-    known = [reading for reading in record.readings if math.isfinite(reading.value)]
-    found = [reading for reading in known if (reading.span, reading.metric) == (span, metric)]
-    return [max(found, key=lambda reading: reading.step)] if found and record.status is Status.OK else []
-
-
-def _in_order(by: str, arms: Sequence[Arm[Run]]) -> list[Arm[Run]]:
-    """Name arms by what tells them apart, in the order of the options' own files."""
-    named = []
-    for arm in arms:
-        parts = [value if name == by else f"{name.removeprefix(f'{by}.')}={value}" for name, value in arm.key]
-        named.append(replace(arm, name=", ".join(parts)))
-    return sorted(named, key=lambda arm: (rank_of(by, arm.value(by)), str(arm.name)))
-
-
-def _contrasts(
-    experiment: Experiment[Run], by: str, quantity: Quantity[Run], against: str | None
-) -> Iterable[Contrast[Run]]:
-    others = [arm for arm in experiment.arms if against in (None, arm.value(by))]
-    if not others:
-        return []
-    return judged(contrast(arm, others[0], quantity) for arm in experiment.arms if arm is not others[0])
-
-
-def _compared(experiment: Experiment[Run], contrast: Contrast[Run], by: str) -> dict[str, Any]:
-    found, interval = contrast.found, contrast.found.interval
-    values = (
-        *(found.pairs, fmean(found.ours), fmean(found.theirs), found.mean),
-        *((interval.low, interval.high) if interval else (None, None)),
-        *(found.p, found.adjusted_p, found.sign_flip_p if found.is_tested else None, str(found.outcome)),
-    )
-    span, _, metric = contrast.quantity.name.rpartition("/")
-    fields = {"by": by, "arm": contrast.arm.name, "other": contrast.other.name, "span": span, "metric": metric}
-    return fields | dict(zip(COMPARED, values, strict=True)) | {"margin": found.margin} | dict(experiment.key)
+def _rows(experiment: Experiment[Run], by: str, outcome: Outcome) -> Iterator[dict[str, Any]]:
+    """Yield a row for each arm that is compared with the baseline."""
+    other = experiment.baseline
+    if other is None:
+        return
+    for pair in outcome.contrasts(experiment.others, other):
+        found, interval = pair.found, pair.found.interval
+        values = (
+            *(found.pairs, fmean(found.ours), fmean(found.theirs), found.mean),
+            *((interval.low, interval.high) if interval else (None, None)),
+            *(found.p, found.adjusted_p, found.sign_flip_p if found.is_tested else None, str(found.outcome)),
+        )
+        named = {"by": by, "arm": pair.arm.name, "other": other.name, "span": outcome.span, "metric": outcome.metric}
+        yield named | dict(zip(COMPARED, values, strict=True)) | {"margin": found.margin} | dict(experiment.key)
 
 
 def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":

@@ -1,4 +1,4 @@
-"""What may be said of two arms in a sentence, by the ratio of medians or by pairs and the one rule."""
+"""Sentences that two arms allow, by the ratio of medians or by pairs and the one rule."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 import suite
-from suite.console.compare import Entry, between_folders, between_two, by_setting, headline
-from suite.console.summary import summary_of
+from suite.console.compare import between_folders, between_two, by_setting, headline
+from suite.console.summary import Entry, summary_of
 from suite.records.store import read_contents
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
@@ -61,7 +61,7 @@ def test_where_nothing_differs_nothing_is_said():
 
 
 def test_one_seed_tells_no_algorithms_apart():
-    records = [one for one in study(seeds=1) if one.case.axes["num_generations"] == 8]
+    records = [record for record in study(seeds=1) if record.case.axes["num_generations"] == 8]
     found = said(*records, by="algorithm", against="grpo")
     assert "are not told apart in held-out accuracy" in found
     assert "with 1 seed: 5 are the fewest" in found
@@ -71,7 +71,7 @@ def test_no_difference_needs_evidence_too():
     finals = [0.50, 0.51, 0.52, 0.53, 0.54, 0.55]
     alike = [*arm(finals, attention="mha"), *arm(finals, attention="mqa")]
     assert "differ in accuracy by less than 2.0 points" in said(*alike)
-    few = [one for one in alike if one.case.axes["seed"] in (0, 1)]
+    few = [record for record in alike if record.case.axes["seed"] in (0, 1)]
     assert "not told apart in accuracy with 2 seeds" in said(*few)
 
 
@@ -105,13 +105,22 @@ def test_a_foreign_workload_is_compared_by_its_timings():
     assert said(*records).startswith("mha runs 2.00× as fast as mla at 4,096 tokens")
 
 
-@pytest.mark.parametrize(("by", "against"), [("recipe", "r1_zero"), ("reward_source", "ground_truth")])
-def test_arms_are_judged_as_a_notebook_judges_them(by, against):
-    folder = REFERENCE / "cpu_rl_feedback"
-    records = [one.record for one in read_contents([folder]).stored]
+@pytest.mark.parametrize(
+    ("folder", "by", "against"),
+    [
+        ("cpu_rl_feedback", "recipe", "r1_zero"),
+        ("cpu_rl_feedback", "reward_source", "ground_truth"),
+        ("cpu/quality", "attention", "mha"),
+        ("cpu/compress", "method", "none"),
+    ],
+)
+def test_arms_are_judged_as_a_notebook_judges_them(folder, by, against):
+    records = [stored.record for stored in read_contents([REFERENCE / folder]).stored]
     found = by_setting(entries(*records), by, against)
-    table = suite.load(folder).compare(by=by)
-    ours = sorted((round(one.estimate, 9), round(one.low, 9), one.outcome, one.pairs) for one in found)
+    table = suite.load(REFERENCE / folder).compare(by=by, against=against)
+    ours = sorted(
+        (round(verdict.estimate, 9), round(verdict.low, 9), verdict.outcome, verdict.pairs) for verdict in found
+    )
     rows = zip(*(table[name] for name in ("difference", "low", "outcome", "pairs")), strict=True)
     theirs = sorted((round(mean, 9), round(low, 9), outcome, pairs) for mean, low, outcome, pairs in rows)
     assert ours == theirs
@@ -152,7 +161,7 @@ def test_odd_records_are_compared_as_far_as_they_go():
 def test_scores_that_are_no_numbers_are_left_out():
     records = arm([0.5, 0.6], attention="mha")
     broken = [
-        replace(one, readings=[replace(reading, value=float("nan")) for reading in one.readings])
-        for one in arm([0.5, 0.6], attention="mqa")
+        replace(record, readings=[replace(reading, value=float("nan")) for reading in record.readings])
+        for record in arm([0.5, 0.6], attention="mqa")
     ]
     assert said(*records, *broken) is None

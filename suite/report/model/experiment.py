@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from suite.records.derived import started_at
 from suite.report.blocks import Text, dotted
 from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, label_of
-from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, number_of
 from suite.statistics.paired import Comparison, Outcome, compare, judge_together
 
@@ -127,6 +127,8 @@ class Design(Generic[R]):
     """The setting in which runs of one arm differ."""
     ignored: Collection[str] = ()
     """Settings that change nothing of what is compared."""
+    belongs: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Settings that the values of another one bring along, as an algorithm its KL coefficient, by that one's name."""
     defaults: Mapping[str, str] = field(default_factory=dict)
     """Values of settings that nobody names: to name the default says no more than to name none."""
     heads: Sequence[str] = ()
@@ -137,12 +139,14 @@ class Design(Generic[R]):
     """Gives the name of a setting by which experiments are told apart."""
 
 
-def runs_of(results: Results, design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None) -> list[R]:
+def runs_of(
+    records: Iterable[CurrentRecord], design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None
+) -> list[R]:
     """Read a workload's runs. Of several of one key and seed, which differ in what says nothing, the newest counts.
 
     `weight`: counts in the place of the time; it is given a run and all of them.
     """
-    records = [current for current in results.records if current.record.case.workload == design.workload]
+    records = [current for current in records if current.record.case.workload == design.workload]
     ignored = {design.repeats, *design.ignored}
     named = named_in((current.record for current in records), ignored=ignored)
     keys = [without(case_key(current.record, named, design.defaults), ignored) for current in records]
@@ -236,6 +240,16 @@ class Quantity(Generic[R]):
     """`points` or `nats`, in which a verdict names its margin."""
     margin: float | None = None
     bounds: tuple[float | None, float | None] = (None, None)
+    by_pair: Callable[[R], Mapping[str, float]] | None = None
+    """The numbers of a run that has one for each of several pairs, as windows of text."""
+    pair: str = "seed"
+    """The word for what two arms are paired by."""
+
+    def scores(self, arm: Arm[R]) -> dict[str, float]:
+        """Return an arm's numbers by what pairs them with another's."""
+        if self.by_pair is None:
+            return arm.by_seed(self.value)
+        return {f"{run.seed}/{pair}": score for run in arm.runs for pair, score in self.by_pair(run).items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -255,9 +269,8 @@ class Contrast(Generic[R]):
 
 
 def contrast(arm: Arm[R], other: Arm[R], quantity: Quantity[R], about: str = "") -> Contrast[R] | None:
-    """Compare two arms; None where no seed has both."""
-    ours, theirs = (side.by_seed(quantity.value) for side in (arm, other))
-    found = compare(ours, theirs, bounds=quantity.bounds, margin=quantity.margin)
+    """Compare two arms; None where they have no pair."""
+    found = compare(quantity.scores(arm), quantity.scores(other), bounds=quantity.bounds, margin=quantity.margin)
     return None if found is None else Contrast(arm=arm, other=other, quantity=quantity, found=found, about=about)
 
 

@@ -293,7 +293,7 @@ DESIGN = Design(
 @functools.lru_cache(maxsize=1)
 def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
     """Return the experiments label by label, those with the most runs first. One that is alone needs no title."""
-    every = experiments(runs_of(results, DESIGN), DESIGN, has_labels=results.several, named=_named)
+    every = experiments(runs_of(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named)
     found = []
     for experiment in every:
         baseline = next((arm for arm in experiment.arms if arm.first.method == NONE), None)

@@ -195,6 +195,7 @@ DESIGN = Design(
     read=read_run,
     is_factor=lambda name: name == VARIANT or name.startswith(("attention.", HEAD_DIM)),
     ignored=WITHOUT_EFFECT,
+    belongs={VARIANT: (HEAD_DIM,)},
     defaults={FREQUENCY: SKEWED, LATENT_NORM: "true"},
     heads=("task",),
     unsaid={("match", "heads")},
@@ -208,7 +209,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
 
     MHA is the baseline; where only match=heads has it, that one, which no matching changes.
     """
-    runs = runs_of(results, DESIGN)
+    runs = runs_of(results.records, DESIGN)
     ended = {run.key for run in runs if run.ended}
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")

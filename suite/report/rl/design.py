@@ -16,6 +16,7 @@ from suite.records.derived import started_at
 from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
+from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, differing, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, BLUE, GREEN, OTHER, RECIPE, VERMILION, Look, Style, looks, name_facets
 from suite.report.model.results import CurrentRecord, Results
@@ -41,8 +42,6 @@ SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")
 """And those that say more of them."""
 FOLLOWS = {"steps": SHAPE, "kl_coef": (ALGORITHM,), "critic_lr": (ALGORITHM,)}
 """Settings that are said only where arms that agree in these differ in them."""
-OF_ONE_VALUE = {SUPERVISION: ("outcome_as_step",)}
-"""Settings that only one value of a setting has: arms that lack them are compared with all that have it."""
 STYLES = {
     (SUPERVISION, "outcome"): Style(colour=BLUE),
     (SUPERVISION, "process"): Style(colour=VERMILION, dash="dash", marker="square"),
@@ -187,6 +186,7 @@ DESIGN = Design(
     read=read_run,
     is_factor=tells_arms_apart,
     ignored=("track_memory",),
+    belongs={ALGORITHM: ("adv_estimator", "kl_coef")},
     defaults=DEFAULTS,
     heads=("task", "policy", "attention", ALGORITHM),
     unsaid=tuple(DEFAULTS.items()),
@@ -202,7 +202,7 @@ def training_runs(results: Results) -> Sequence[RlRun]:
     def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
         return [_sitting(other) for other in runs].count(_sitting(run)), started_at(run.record)
 
-    return runs_of(results, DESIGN, weight)
+    return runs_of(results.records, DESIGN, weight)
 
 
 def _sitting(run: RlRun) -> tuple[Pairs, str]:
@@ -260,9 +260,8 @@ def by_rl_alone(results: Results) -> list[RlRun]:
 
 def values_of(results: Results, name: str) -> list[RlExperiment]:
     """Return the experiments whose arms agree in all but one setting and what belongs to it."""
-    own = (name, *OF_ONE_VALUE.get(name, ()))
     named_by = functools.partial(named, lead=name)
-    found = split(results, training_runs(results), own.__contains__, named_by, lambda arms: len(arms) > 1)
+    found = split(results, training_runs(results), belongs_to(DESIGN, name), named_by, lambda arms: len(arms) > 1)
     made = [replace(experiment, baseline=default_arm(experiment, name)) for experiment in found]
     return sorted(made, key=lambda experiment: str(experiment.name))
 

@@ -150,7 +150,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         defaults=defaults_in(records, named_in(records, ignored=UNSAID)),
         heads=(MODELS[workload],),
     )
-    steps = runs_of(replace(results, records=tracked), design, weight=lambda step, _: step.peak)
+    steps = runs_of(tracked, design, weight=lambda step, _: step.peak)
     # What tells an arm from others of its algorithm in any experiment is in its name.
     of_algorithm = grouped(arms_of(steps, design.is_factor), lambda arm: arm.value(ALGORITHM))
     differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in of_algorithm.items()}

@@ -1,0 +1,103 @@
+"""Experiments about one setting: arms that differ in it and in what belongs to it, and agree in everything else.
+
+A terminal and a notebook compare arms of whatever setting they are asked for. Each chapter of the page has questions of
+its own; it asks this one where its question is about one setting.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from suite.configuration.files import locate, workload_definition
+from suite.records.record import Record
+from suite.report.model.experiment import Arm, Design, Experiment, R, arms_of, differing, grouped, runs_of, without
+from suite.report.model.labels import rank_of
+from suite.report.model.results import CurrentRecord
+from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, setting_of
+
+
+def design_of(workload: str) -> Design[Any]:
+    """Return the design that a workload's YAML names under `design`; a plain one where it names none."""
+    dotted = workload_definition(workload).get("design")
+    if dotted is not None:
+        return replace(locate(dotted), workload=workload)
+    return Design(workload=workload, read=lambda current, key: Run(current=current, key=key), is_factor=bool)
+
+
+def belongs_to(design: Design[Any], by: str) -> Callable[[str], bool]:
+    """Return whether a setting tells arms of `by` apart: itself, its sizes, and what its values bring along.
+
+    Those are the settings that the design names, and those that apply under some values only.
+    """
+    definition = workload_definition(design.workload)
+    needs = {**definition.get("only", {}), **definition.get("named_only", {})}
+    own = {by, *design.belongs.get(by, ())}
+    while more := {name for name, under in needs.items() if name not in own and not own.isdisjoint(under)}:
+        own |= more
+    return lambda name: name in own or name.startswith(f"{by}.")
+
+
+def experiments_by(
+    records: Sequence[CurrentRecord],
+    workload: str,
+    by: str,
+    read: Callable[[CurrentRecord, Pairs], R],
+    against: str | None = None,
+) -> list[Experiment[R]]:
+    """Group a workload's runs by one setting, those that are alone included.
+
+    Arms stand in the order of the options' own files, others as they come. An experiment's baseline is its first arm,
+    or the one that `against` names, by its name or its value; None where there is no such arm.
+    """
+    design = design_of(workload)
+
+    def read_with(current: CurrentRecord, key: Pairs) -> R:
+        # The setting that is asked about counts at its default, too, and where no case names it.
+        value = dict(key).get(by) or resolved(current.record, by, design)
+        return read(current, ((by, value), *without(key, [by])) if value else key)
+
+    asked = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
+    found = grouped(arms_of(runs_of(records, asked), asked.is_factor), lambda arm: arm.setting)
+    return [_experiment(key, _named(arms, by), by, against) for key, arms in found.items()]
+
+
+def resolved(record: Record, name: str, design: Design[Any]) -> str:
+    """Return a setting as a record resolved it, or as it was before it came; empty where it says nothing."""
+    found = axis(record, name) or setting_of(record, name)
+    return found or AS_BEFORE.get(name, "") or design.defaults.get(name, "")
+
+
+def telling(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
+    """Return the settings that tell experiments apart, without those that follow from another one of them."""
+    names = differing(keys)
+
+    def follow(owner: str) -> set[str]:
+        belongs, of_value = belongs_to(design, owner), grouped(keys, lambda key: dict(key).get(owner, ""))
+        within = {name for alike in of_value.values() for name in differing(alike)}
+        return {name for name in names - within if belongs(name) and name != owner}
+
+    told = names.difference(*(follow(owner) for owner in names & design.belongs.keys()))
+    return [name for name in dict.fromkeys(name for key in keys for name, _ in key) if name in told]
+
+
+def _experiment(key: Pairs, arms: Sequence[Arm[R]], by: str, against: str | None) -> Experiment[R]:
+    called = (arm for arm in arms if against in (None, arm.name, arm.value(by), f"{by}={arm.value(by) or 'null'}"))
+    return Experiment(key=key, arms=arms, baseline=next(called, None))
+
+
+def _named(arms: Sequence[Arm[R]], by: str) -> list[Arm[R]]:
+    """Name arms by their value and by the sizes that tell them apart, and sort them."""
+    sizes = {name for name in differing([arm.key for arm in arms]) if name.startswith(f"{by}.")}
+    # What a value brings along is said where arms of one value differ in it.
+    of_value = grouped(arms, lambda arm: arm.value(by))
+    said = {value: sizes | differing([arm.key for arm in alike]) for value, alike in of_value.items()}
+    ordered = sorted(arms, key=lambda arm: rank_of(by, arm.value(by))[0])
+    return [replace(arm, name=_name(arm, by, said[arm.value(by)])) for arm in ordered]
+
+
+def _name(arm: Arm[Any], by: str, said: Iterable[str]) -> str:
+    value = arm.value(by)
+    is_name = by == LABEL or (value and not value.replace(".", "").isdecimal())
+    head = value if is_name else f"{by}={value or 'null'}"
+    sizes = ", ".join(f"{name.removeprefix(f'{by}.')}={size}" for name, size in arm.key if name in said)
+    return f"{head} ({sizes})" if sizes else head

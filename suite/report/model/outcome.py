@@ -1,0 +1,95 @@
+"""The number that runs of a workload are compared by, which its YAML names under `outcome`."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from suite.configuration.files import workload_definition
+from suite.records import numbers
+from suite.records.derived import constant
+from suite.records.record import Reading, Record, Status
+from suite.report.model.experiment import Arm, Contrast, Quantity, R, contrast, judged
+from suite.report.model.formats import nats, plain, points, signed
+from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
+from suite.statistics.ratios import ratio_by_cluster
+
+UNITS: Mapping[str, tuple[Callable[[float], str], Callable[[float], str], float | None]] = {
+    "points": (numbers.percent, points, SHARE_MARGIN),
+    "nats": ("{:.3f}".format, nats, NATS_MARGIN),
+    "": (plain, signed, None),
+}
+"""Functions that write a score and a difference of scores, and the smallest difference that matters, by unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A metric of a span at a record's last step, or where it is a ratio over steps, at each of them."""
+
+    span: str
+    metric: str
+    name: str = ""
+    """The word for it: `accuracy`."""
+    unit: str = ""
+    """`points` for shares, `nats` for losses."""
+    per: str = ""
+    """The metric of the same span that it is divided by. Two arms are then paired step by step, as windows of text."""
+    pair: str = "seed"
+    """The word for what two arms are paired by."""
+    margin: float | None = None
+    """The smallest difference that matters, where it is not that of its unit."""
+    chance: str = ""
+    """The metric of the same span that is the level of guessing."""
+    best: float | None = None
+    """The best that can be reached."""
+
+    def readings(self, record: Record) -> list[Reading]:
+        """Return the readings that a comparison needs."""
+        needed = (self.metric, self.per, self.chance)
+        return [reading for reading in record.readings if reading.span == self.span and reading.metric in needed]
+
+    def scores(self, record: Record) -> dict[str, float]:
+        """Return the number of each step of a ratio, else the last one under an empty name; nothing where none is."""
+        values, weights = (
+            {reading.step: reading.value for reading in self.readings(record) if reading.metric == metric}
+            for metric in (self.metric, self.per)
+        )
+        if record.status is not Status.OK:
+            return {}
+        if not self.per:
+            finite = [step for step, value in values.items() if math.isfinite(value)]
+            return {"": values[max(finite)]} if finite else {}
+        is_known = all(map(math.isfinite, [*values.values(), *weights.values()])) and sum(weights.values()) > 0
+        if values.keys() != weights.keys() or not is_known:
+            return {}
+        steps = sorted(values)
+        shares = ratio_by_cluster([values[step] for step in steps], [weights[step] for step in steps])
+        return {str(step): share for step, share in zip(steps, shares, strict=True)}
+
+    def contrasts(self, arms: Iterable[Arm[R]], other: Arm[R]) -> list[Contrast[R]]:
+        """Compare arms with another one, with Holm's correction over all of them."""
+        return judged(contrast(arm, other, self.quantity(arm)) for arm in arms)
+
+    def quantity(self, arm: Arm[R]) -> Quantity[R]:
+        """Return what an arm is compared by, between the bounds of its task."""
+        text, difference, margin = UNITS[self.unit]
+        return Quantity(
+            name=self.name,
+            value=lambda run: self.scores(run.record).get(""),
+            by_pair=(lambda run: self.scores(run.record)) if self.per else None,
+            text=text,
+            difference=difference,
+            unit=self.unit,
+            pair=self.pair,
+            margin=margin if self.margin is None else self.margin,
+            bounds=(constant(arm.first.record, self.span, self.chance) if self.chance else None, self.best),
+        )
+
+
+def outcome_of(workload: str, span: str | None = None, metric: str | None = None) -> Outcome | None:
+    """Return what a workload is run for, or the metric that is asked for; None where nobody says which."""
+    usual = workload_definition(workload).get("outcome", {})
+    span, metric = span or usual.get("span"), metric or usual.get("metric")
+    if span is None or metric is None:
+        return None
+    is_usual = (span, metric) == (usual.get("span"), usual.get("metric"))
+    return Outcome(**usual) if is_usual else Outcome(span=span, metric=metric)
