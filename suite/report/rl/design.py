@@ -33,7 +33,7 @@ COUNTED = {COMPLETIONS: "completions", TOKENS: "sampled_tokens", UPDATES: "updat
 CLOCKS = {CPU: "process_cpu_s", WALL: "wall_s"}
 """Budgets that readings of the timed spans have."""
 SUPERVISION, REWARD_SOURCE = "supervision", "reward_source"
-DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "key"}
+DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth"}
 """Settings that older records do not have. To name the default says no more than to name none."""
 SHAPE = ("prompts_per_step", "num_generations")
 SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)
@@ -45,7 +45,7 @@ FOLLOWS = {"steps": SHAPE, "kl_coef": (ALGORITHM,), "critic_lr": (ALGORITHM,)}
 STYLES = {
     (SUPERVISION, "outcome"): Style(colour=BLUE),
     (SUPERVISION, "process"): Style(colour=VERMILION, dash="dash", marker="square"),
-    (REWARD_SOURCE, "key"): Style(colour=BLUE),
+    (REWARD_SOURCE, "ground_truth"): Style(colour=BLUE),
     (REWARD_SOURCE, "majority"): Style(colour=GREEN, dash="dashdot", marker="diamond"),
 }
 MOST_LINES = 12
