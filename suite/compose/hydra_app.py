@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra._internal.hydra import Hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -42,6 +43,7 @@ ENGINES = {"hydra/launcher": Launcher, "hydra/sweeper": Sweeper}
 BASIC = "basic"
 WHERE = re.compile(r"(hydra|sweep)\b")
 """Overrides that may choose a launcher, a sweeper or a folder."""
+MAY_SET_MODE = re.compile(r"[+~]*(hydra\.(mode|searchpath)|sweep\b)")
 PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
 
 
@@ -64,7 +66,7 @@ def collect_points(arguments: Sequence[str], *, is_part: bool = False, after: in
         if is_multirun:
             notice.update(f"composing the sweep: {after + len(points)} points")
 
-    with notice if is_multirun else nullcontext(), _no_second_look():
+    with notice if is_multirun else nullcontext(), _no_second_look(arguments):
         call_hydra(collect, arguments)
     if refused:
         raise refused[0]
@@ -217,14 +219,17 @@ def _folder(schema: str, path: str) -> Path | None:
 
 
 @contextmanager
-def _no_second_look() -> Iterator[None]:
-    """Keep Hydra from composing every point once more to see whether it can: no case runs before all could."""
-    usual = Sweeper.validate_batch_is_legal
+def _no_second_look(arguments: Sequence[str]) -> Iterator[None]:
+    """Keep Hydra from composing every point of a sweep once more to see whether it can, and everything once more to see
+    whether `hydra.mode` is set, unless the arguments may set it."""
+    usual = Sweeper.validate_batch_is_legal, Hydra.get_mode
     Sweeper.validate_batch_is_legal = lambda self, batch: None
+    if not any(MAY_SET_MODE.match(argument) for argument in arguments):
+        Hydra.get_mode = lambda self, config_name, overrides: None  # by the flags, then
     try:
         yield
     finally:
-        Sweeper.validate_batch_is_legal = usual
+        Sweeper.validate_batch_is_legal, Hydra.get_mode = usual
 
 
 def known_keys(arguments: Sequence[str]) -> list[str]:
