@@ -17,6 +17,7 @@ suite run: one case, or a sweep with -m. What is recorded already is not measure
   suite run attention=mla seq_len=4096
   suite run -m attention=gqa,mla dtype=float32,bfloat16       every combination
   suite run -m sweep=demo                                     a sweep of conf/sweep, which these settings override
+  suite run --json ...                                        the records as JSON, and nothing else on standard output
 Exit codes: 0 done, 1 failed or incorrect, 2 wrong usage, 3 cannot judge, 130 interrupted."""
 FOOTER = """\
 A workload's own settings: suite run workload=rl --help. Options with a sentence each: suite ls geometry. Hydra's own
