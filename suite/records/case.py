@@ -148,17 +148,19 @@ def without(settings: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 
 def case_from(
-    settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: Iterable[str], strange: Collection[str] = ()
+    settings: Mapping[str, Any], *, chosen: Mapping[str, str], named: Iterable[str], inapplicable: Collection[str] = ()
 ) -> Case:
     """Build a case from resolved settings.
 
     `chosen`: the option taken in each configuration group. `named`: the settings that the command line or the sweep
-    names, as dotted keys. `strange`: those of them that do not apply, and so are null.
+    names, as dotted keys. `inapplicable`: those of them that do not apply, and so are null.
     """
     workload = settings["workload"]
     axes = {axis: _plain(axis, chosen.get(axis, settings.get(axis))) for axis in workload["axes"]}
     told_apart = [key for key in named if key not in (*axes, "workload") and key.split(".")[0] not in NEVER_IN_ID]
-    extras = {key: None if key in strange else _plain(key, _chosen_or_set(settings, chosen, key)) for key in told_apart}
+    extras = {
+        key: None if key in inapplicable else _plain(key, _chosen_or_set(settings, chosen, key)) for key in told_apart
+    }
     return Case(workload=workload["name"], axes=axes_by_one_name(axes), extras=extras)
 
 

@@ -102,7 +102,7 @@ def job_of(point: SweepPoint) -> Job:
     of_case = {key: value for key, value in point.settings.items() if key not in OF_THE_COMMAND}
     # First: an option is as the phase has it, and a workload may have none.
     settings = without_inapplicable({**of_case, **dict.fromkeys(unused_of(point))})
-    case = case_from(settings, chosen=point.chosen, named=point.named, strange=point.inapplicable)
+    case = case_from(settings, chosen=point.chosen, named=point.named, inapplicable=point.inapplicable)
     _check_numbers(settings)
     Effort.from_settings(settings)
     one_of(settings, "matmul_precision", (None, *MATMUL_PRECISIONS))
