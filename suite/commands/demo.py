@@ -55,8 +55,8 @@ def answer(records: Sequence[Record]) -> list[str]:
 
 def _newest(folder: Path) -> list[Record]:
     """Read the newest run of each case that ended well; the page and the exit code name those that are damaged."""
-    stored = [one for one in read_contents([folder], with_readings=False).stored if one.record.status is Status.OK]
-    newest = {one.record.case.id: one.folder for one in sorted(stored, key=lambda one: started_at(one.record))}
+    stored = [run for run in read_contents([folder], with_readings=False).stored if run.record.status is Status.OK]
+    newest = {run.record.case.id: run.folder for run in sorted(stored, key=lambda run: started_at(run.record))}
     return list(_read(newest.values()))
 
 
@@ -71,20 +71,22 @@ def _read(folders: Iterable[Path]) -> Iterator[Record]:
 def _of_attention(records: Sequence[Record]) -> Iterator[str]:
     wanted = (BASELINE, LATENT)
     decoded = [
-        one for one in records if one.case.axes.get("phase") == "decode" and one.case.axes.get("attention") in wanted
+        record
+        for record in records
+        if record.case.axes.get("phase") == "decode" and record.case.axes.get("attention") in wanted
     ]
-    verdict = headline([Entry(record=one, summary=summary_of(one)) for one in decoded], "attention", BASELINE)
+    verdict = headline([Entry(record=record, summary=summary_of(record)) for record in decoded], "attention", BASELINE)
     if verdict is None:
         return
-    latent = [one for one in decoded if one.case.axes["attention"] == LATENT]
-    kept = [(constant(one, "case", "cache_bytes"), constant(one, "case", "cache_bytes_mha")) for one in latent]
+    latent = [record for record in decoded if record.case.axes["attention"] == LATENT]
+    kept = [(constant(record, "case", "cache_bytes"), constant(record, "case", "cache_bytes_mha")) for record in latent]
     shares = [cache / mha for cache, mha in kept[-1:] if cache and mha]
     cache = "".join(f", and keeps {numbers.percent(share)} of its cache" for share in shares)
     yield f"{verdict.sentence}{cache}."
 
 
 def _of_learning(records: Sequence[Record]) -> Iterator[str]:
-    entries = [Entry(record=one, summary=summary_of(one)) for one in records if one.case.workload == "rl"]
+    entries = [Entry(record=record, summary=summary_of(record)) for record in records if record.case.workload == "rl"]
     told = {entry: change for entry in entries if (change := learning(entry.record))}
     if not told:
         return

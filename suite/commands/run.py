@@ -57,7 +57,7 @@ def _run_in_json(arguments: Sequence[str]) -> int:
     with redirect_stdout(sys.stderr):
         code = _run([argument for argument in arguments if argument != JSON], terminals)
     if code != USAGE:
-        say(json_text([one for terminal in terminals for one in terminal.as_json()]))
+        say(json_text([record for terminal in terminals for record in terminal.as_json()]))
     return code
 
 

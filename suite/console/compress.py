@@ -68,7 +68,7 @@ def _four_digits(value: float) -> str:
 
 def _by_class(record: Record) -> list[str]:
     """Return the loss of a word of each class that has words, in the order in which they were noted."""
-    spans = dict.fromkeys(one.span for one in record.readings if below(one.span, TEXT))
+    spans = dict.fromkeys(reading.span for reading in record.readings if below(reading.span, TEXT))
     words = {span: _sum(record, span, "text_words") for span in spans}
     return [
         f"{below(span, TEXT)} {_sum(record, span, 'text_loss') / count:.3g}" for span, count in words.items() if count
@@ -76,4 +76,4 @@ def _by_class(record: Record) -> list[str]:
 
 
 def _sum(record: Record, span: str, metric: str) -> float:
-    return sum(one.value for one in record.readings if one.span == span and one.metric == metric)
+    return sum(reading.value for reading in record.readings if reading.span == span and reading.metric == metric)

@@ -98,7 +98,7 @@ class Terminal:
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return the records so far for programs, with their headline values."""
-        return [stored_json(one, list(values_of(self._entry(one)).values())) for one in self.records]
+        return [stored_json(stored, list(values_of(self._entry(stored)).values())) for stored in self.records]
 
     def recorded(self, stored: Sequence[StoredRecord], *, by_another: bool = False) -> None:
         """Tell which cases need not run, since their records lie there already."""

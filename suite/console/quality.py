@@ -81,10 +81,10 @@ def _groups(record: Record) -> list[str]:
 
 def _last(record: Record, metric: str) -> dict[str, float]:
     """Return a metric by span at the last evaluation; nothing without one."""
-    of_metric = [one for one in record.readings if one.metric == metric]
-    last = max((one.step for one in of_metric if one.span == EVALUATE), default=None)
-    return {one.span: one.value for one in of_metric if one.step == last}
+    of_metric = [reading for reading in record.readings if reading.metric == metric]
+    last = max((reading.step for reading in of_metric if reading.span == EVALUATE), default=None)
+    return {reading.span: reading.value for reading in of_metric if reading.step == last}
 
 
 def _sum(record: Record, metric: str) -> float:
-    return sum(one.value for one in record.readings if one.span == STEP and one.metric == metric)
+    return sum(reading.value for reading in record.readings if reading.span == STEP and reading.metric == metric)

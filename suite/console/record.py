@@ -46,8 +46,8 @@ BY_OTHERS = {
 
 def disturbances_of(record: Record) -> list[str]:
     """Return what disturbed the timings of a record, in words; none where nothing did."""
-    timed = [one for one in record.readings if one.span in SPANS and one.metric == "latency_s"]
-    interrupted = [one for one in timed if one.involuntary_switches]
+    timed = [reading for reading in record.readings if reading.span in SPANS and reading.metric == "latency_s"]
+    interrupted = [reading for reading in timed if reading.involuntary_switches]
     found = ["context switches"] if len(interrupted) > MOST_INTERRUPTED * len(timed) else []
     kinds = [kind for warning in warnings_of(record) for words, kind in BY_OTHERS.items() if words in warning]
     return found + list(dict.fromkeys(kinds))

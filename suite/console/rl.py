@@ -66,19 +66,22 @@ def _brief(record: Record) -> str | None:
 
 def cpu_s(record: Record, phase: str) -> float:
     """Return the process CPU seconds of a phase, over all steps."""
-    return sum(one.process_cpu_s or 0.0 for one in record.readings if one.span == phase and one.metric == "latency_s")
+    timed = (reading for reading in record.readings if (reading.span, reading.metric) == (phase, "latency_s"))
+    return sum(reading.process_cpu_s or 0.0 for reading in timed)
 
 
 def _memory(record: Record) -> list[tuple[str, str]]:
     """Name the phase that held most, with its largest parts; none where nothing was tracked."""
-    peaks = [one for one in record.readings if one.metric == PEAK]
+    peaks = [reading for reading in record.readings if reading.metric == PEAK]
     if not peaks:
         return []
-    peak = max(peaks, key=lambda one: one.value)
+    peak = max(peaks, key=lambda reading: reading.value)
     parts = {
-        named[1:]: one.value
-        for one in record.readings
-        if one.metric == PART and one.step == peak.step and (named := parts_of(one.span)) and named[0] == peak.span
+        named[1:]: reading.value
+        for reading in record.readings
+        if (reading.metric, reading.step) == (PART, peak.step)
+        and (named := parts_of(reading.span))
+        and named[0] == peak.span
     }
     largest = sorted(parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
     told = ", ".join(f"{owner} {kind} {numbers.bytes_iec(value)}" for (owner, kind), value in largest)
@@ -128,8 +131,12 @@ def _change(record: Record, metric: str) -> str | None:
 
 def _evaluated(record: Record, metric: str) -> dict[int, float]:
     """Return a metric of each evaluation, by the number of steps before it."""
-    return {one.step: one.value for one in record.readings if one.span == EVALUATE and one.metric == metric}
+    return {
+        reading.step: reading.value
+        for reading in record.readings
+        if reading.span == EVALUATE and reading.metric == metric
+    }
 
 
 def _sum(record: Record, metric: str) -> float:
-    return sum(one.value for one in record.readings if one.span == STEP and one.metric == metric)
+    return sum(reading.value for reading in record.readings if reading.span == STEP and reading.metric == metric)

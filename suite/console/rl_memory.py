@@ -38,16 +38,18 @@ def summary(record: Record) -> Summary:
 def fitting(record: Record) -> dict[int, int]:
     """Return how many GPUs it takes, by the gigabytes of one; least memory first, then fewest devices."""
     counts = {
-        int(one.span.removeprefix(GPU)): int(one.value)
-        for one in record.readings
-        if one.metric == "devices_needed" and one.span.removeprefix(GPU).isdecimal()
+        int(reading.span.removeprefix(GPU)): int(reading.value)
+        for reading in record.readings
+        if reading.metric == "devices_needed" and reading.span.removeprefix(GPU).isdecimal()
     }
     return dict(sorted(counts.items(), key=lambda item: (item[0] * item[1], item[1])))
 
 
 def most_devices(record: Record) -> int:
     """Return the most devices that a minibatch is enough for, each with a micro-batch of its own."""
-    tried = [one.span.removeprefix(SHARDS) for one in record.readings if one.metric == "peak_bytes_per_device"]
+    tried = [
+        reading.span.removeprefix(SHARDS) for reading in record.readings if reading.metric == "peak_bytes_per_device"
+    ]
     return max(int(count) for count in tried if count.isdecimal())
 
 
@@ -60,18 +62,18 @@ def sets_in_words(sets: Mapping[int, int], most: int) -> str:
 
 
 def _is_projection(record: Record) -> bool:
-    return any(one.metric == "peak_bytes_per_device" for one in record.readings)
+    return any(reading.metric == "peak_bytes_per_device" for reading in record.readings)
 
 
 def _peaks(record: Record) -> dict[str, float]:
-    return {one.span: one.value for one in record.readings if one.metric == PEAK}
+    return {reading.span: reading.value for reading in record.readings if reading.metric == PEAK}
 
 
 def _parts(record: Record, phase: str) -> dict[str, float]:
     """Return a phase's bytes by owner and kind, in words."""
     found = {}
-    for one in record.readings:
-        parts = parts_of(one.span) if one.metric == PART else None
+    for reading in record.readings:
+        parts = parts_of(reading.span) if reading.metric == PART else None
         if parts is not None and parts[0] == phase:
-            found[f"{parts[1]} {parts[2].replace('_', ' ')}"] = one.value
+            found[f"{parts[1]} {parts[2].replace('_', ' ')}"] = reading.value
     return found
