@@ -5,7 +5,7 @@ from typing import Any
 
 from suite.records.limits import most_threads
 from suite.rl.recipe import stage_modules
-from suite.rl.tuning import best_of, of_trial
+from suite.rl.tuning import best_of, choice_of_trial, of_trial
 from suite.theory.hardware import hardware_from
 
 DEFAULT_DTYPES = {"cuda": "bfloat16"}
@@ -47,6 +47,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "at_most_cpus": _at_most_cpus,
     "picked": _picked,
     "of_trial": of_trial,
+    "choice_of_trial": choice_of_trial,
     "best_of": best_of,
     "stage_modules": stage_modules,
 }

@@ -22,7 +22,7 @@ from suite.rl.plan import RlPlan
 from suite.rl.recipe import teacher_settings
 
 FOLDER = "teachers"
-NOT_LEARNT_FROM = ("checkpoint_seconds", "trial")
+NOT_LEARNT_FROM = ("checkpoint_seconds", "trial", "rank")
 """Settings of a run that its policy does not depend on."""
 
 

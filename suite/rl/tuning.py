@@ -1,4 +1,4 @@
-"""Tuning that is fair: every algorithm gets the same trials, and its best is run again on seeds that chose nothing.
+"""Tuning that is fair: every algorithm gets the same trials, and its best are run again on seeds that chose nothing.
 
 A trial's values are drawn by its number, so no file holds them; which was best is read from the trials' records. No
 torch here: the parent composes a sweep with these.
@@ -18,22 +18,41 @@ from suite.records.record import Record, Status
 from suite.records.store import read_contents
 
 TRIAL = "trial"
+STRATA = 8
+"""Trials that share out every range among them: as many as sweep=rl_tuned has."""
 
 
 def of_trial(trial: int, name: str, low: float, high: float) -> float:
     """Return a setting's value in a trial: log-uniform between two bounds, with three digits. Raise ValueError for what
     is no trial."""
-    if not isinstance(trial, int) or isinstance(trial, bool) or trial < 0:
-        raise ValueError(f"trial must be a whole number of at least 0; got {trial!r}")
-    drawn = python_rng("trial", trial, name).uniform(math.log(low), math.log(high))
+    drawn = math.log(low) + _drawn(trial, name) * (math.log(high) - math.log(low))
     return float(f"{math.exp(drawn):.3g}")
 
 
-def best_of(folder: str, algorithm: str, name: str) -> float | None:
-    """Return a setting's value in the algorithm's best trial: the highest mean held-out accuracy over the run and its
-    seeds. None for a setting that the algorithm does not have, as the critic's rate.
+def choice_of_trial(trial: int, name: str, choices: Sequence[Any]) -> Any:
+    """Return a setting's value in a trial, each choice as likely. Raise ValueError for what is no trial."""
+    return choices[int(_drawn(trial, name) * len(choices))]
 
-    Raises ValueError where a trial is missing for a seed that another has, since fewer trials would be no fair tuning.
+
+def _drawn(trial: int, name: str) -> float:
+    """Return a number from 0 to 1 by Latin hypercube sampling (M. D. McKay et al., 1979): of each STRATA trials one
+    lies in each stratum, so that few trials see the whole of every range. The stream's name was picked, before any run,
+    for draws of sweep=rl_tuned in which no deviation goes with one weight of the format alone."""
+    if not isinstance(trial, int) or isinstance(trial, bool) or trial < 0:
+        raise ValueError(f"trial must be a whole number of at least 0; got {trial!r}")
+    block, place = divmod(trial, STRATA)
+    order = list(range(STRATA))
+    python_rng("stratum", block, name).shuffle(order)
+    return (order[place] + python_rng("trial", trial, name).random()) / STRATA
+
+
+def best_of(folder: str, algorithm: str, rank: int, name: str) -> Any:
+    """Return a setting's value in one of the algorithm's best trials, rank 1 the best: the one with the highest final
+    held-out accuracy, the mean over its seeds. None for a setting that the algorithm does not have, as the critic's
+    rate.
+
+    Raises ValueError where a trial is missing for a seed that another has, since fewer trials would be no fair tuning,
+    and for a rank that no trial has.
     """
     scores: dict[int, dict[Any, float]] = defaultdict(dict)
     settings: dict[int, Any] = {}
@@ -45,14 +64,15 @@ def best_of(folder: str, algorithm: str, name: str) -> float | None:
     seeds = {seed for of_seeds in scores.values() for seed in of_seeds}
     if not scores or any(set(of_seeds) != seeds for of_seeds in scores.values()):
         raise ValueError(f"{folder} must hold every trial of algorithm={algorithm} on every seed: run sweep=rl_tuned")
-    best = max(scores, key=lambda trial: mean(scores[trial].values()))
-    value: float | None = settings[best][name]
-    return value
+    if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= len(scores):
+        raise ValueError(f"rank must be a whole number from 1 to {len(scores)}, the number of trials; got {rank!r}")
+    ranked = sorted(scores, key=lambda trial: (-mean(scores[trial].values()), trial))
+    return settings[ranked[rank - 1]][name]
 
 
 @functools.cache
 def _trials(folder: str) -> Sequence[Record]:
-    """Read the trials once, though a sweep asks for three settings at each of its points."""
+    """Read the trials once, though a sweep asks for several settings at each of its points."""
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
     contents = read_contents([Path(folder)])
@@ -63,10 +83,11 @@ def _trials(folder: str) -> Sequence[Record]:
 
 
 def run_score(record: Record) -> float:
-    """Return the mean held-out accuracy over a run's evaluations; 0 for one that failed, which no rate may do."""
-    values = [
-        reading.value
+    """Return the held-out accuracy at a run's last evaluation, which arms are compared by; 0 for one that failed, which
+    no rate may do."""
+    values = {
+        reading.step: reading.value
         for reading in record.readings
         if reading.span == EVALUATE and reading.metric == "heldout_accuracy"
-    ]
-    return mean(values) if record.status is Status.OK and values else 0.0
+    }
+    return values[max(values)] if record.status is Status.OK and values else 0.0

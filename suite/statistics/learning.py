@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from suite.statistics.scores import Estimate, stratified_bootstrap
+
 KEPT = 0.5
 """Share of its own best that a run must keep not to count as collapsed."""
 WORTH = 0.1
@@ -104,12 +106,26 @@ def expected_best(trials: ArrayLike, k: int) -> float:
     Raises ValueError unless 1 <= k <= n: beyond n the trials know nothing.
     """
     ordered = np.sort(_series(trials, "trials"))
-    count = len(ordered)
+    return float(_chance_of_best(len(ordered), k) @ ordered)
+
+
+def expected_best_band(trials: ArrayLike, k: int, *, level: float = 0.95) -> Estimate:
+    """Return `expected_best` with a percentile interval over other trials of as many, drawn again from these.
+
+    Raises ValueError unless 1 <= k <= n and n >= 2.
+    """
+    scores_R = _series(trials, "trials")
+    chance_R = _chance_of_best(len(scores_R), k)
+    return stratified_bootstrap(
+        lambda drawn_RT: np.sort(drawn_RT[..., 0], axis=-1) @ chance_R, scores_R[:, None], level=level
+    )
+
+
+def _chance_of_best(count: int, k: int) -> NDArray[np.float64]:
+    """Return the chance of each of the ordered trials to be the best of k: P(maximum <= i-th of n) = (i/n)^k."""
     if not 1 <= k <= count:
         raise ValueError(f"k must lie between 1 and the number of trials, {count}; got {k}")
-    # P(maximum <= i-th of n) = (i/n)^k.
-    chance = np.diff((np.arange(count + 1) / count) ** k)
-    return float(chance @ ordered)
+    return np.diff((np.arange(count + 1) / count) ** k)
 
 
 def _series(values: ArrayLike, name: str) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ import pytest
 from suite.commands.run import main
 from suite.records.case import Case
 from suite.records.record import Reading, Status
-from suite.rl.tuning import best_of, of_trial
+from suite.rl.tuning import STRATA, best_of, choice_of_trial, of_trial
 from tests.records.factory import build, store
 from tests.rl.cases import TINY_RL
 
@@ -18,6 +18,19 @@ def test_a_trials_values_depend_on_its_number_alone():
     below = sum(value < 10**-3.5 for value in values)
     assert 70 < below < 130  # log-uniform: half below the geometric middle
     assert of_trial(0, "critic_lr", 1e-4, 1e-3) != values[0]
+
+
+def test_few_trials_see_the_whole_of_every_range():
+    rates = sorted(of_trial(trial, "lr", 1.0, 2.0**STRATA) for trial in range(STRATA))
+    assert all(2**place <= rate <= 2 ** (place + 1) for place, rate in enumerate(rates))
+    choices = [choice_of_trial(trial, "lam", [0.95, 1.0]) for trial in range(2 * STRATA)]
+    assert choices[:STRATA].count(0.95) == choices[STRATA:].count(0.95) == STRATA / 2
+
+
+def test_no_setting_of_a_trial_goes_with_one_of_another_alone():
+    choices = {"scale_rewards": ["group", "batch", "none"], "format_weight": [0.0, 0.1, 1.0]}
+    drawn = {tuple(choice_of_trial(trial, *choice) for choice in choices.items()) for trial in range(STRATA)}
+    assert len(drawn) == STRATA
 
 
 @pytest.mark.parametrize("trial", [None, "best", -1, True])
@@ -42,22 +55,36 @@ def trials(folder, scores):
         store(folder, replace(of_run, case=case, readings=readings))
 
 
-def test_the_best_trial_has_the_highest_mean_accuracy(tmp_path):
-    scores = {(0, 1): [0.1, 0.9], (0, 2): [0.1, 0.1], (1, 1): [0.5, 0.5], (1, 2): [0.3, 0.4]}
+def test_trials_are_ranked_by_their_mean_final_accuracy(tmp_path):
+    scores = {
+        (0, 1): [0.1, 0.9],
+        (0, 2): [0.1, 0.1],
+        (1, 1): [0.9, 0.5],
+        (1, 2): [0.9, 0.4],
+        (2, 1): [0.6],
+        (2, 2): [0.6],
+    }
     trials(tmp_path, scores)
-    assert best_of(str(tmp_path), "grpo", "lr") == 0.002
-    assert best_of(str(tmp_path), "grpo", "critic_lr") is None
+    assert [best_of(str(tmp_path), "grpo", rank, "lr") for rank in (1, 2, 3)] == [0.003, 0.001, 0.002]
+    assert best_of(str(tmp_path), "grpo", 1, "critic_lr") is None
+
+
+@pytest.mark.parametrize("rank", [0, 2, None, True])
+def test_a_rank_that_no_trial_has_is_refused(tmp_path, rank):
+    trials(tmp_path, {(0, 1): [0.1]})
+    with pytest.raises(ValueError, match="rank must be a whole number from 1 to 1"):
+        best_of(str(tmp_path), "grpo", rank, "lr")
 
 
 def test_a_trial_that_failed_on_one_seed_is_worth_nothing_there(tmp_path):
     trials(tmp_path, {(0, 1): [1.0], (0, 2): [], (1, 1): [0.6], (1, 2): [0.6]})
-    assert best_of(str(tmp_path), "grpo", "lr") == 0.002
+    assert best_of(str(tmp_path), "grpo", 1, "lr") == 0.002
 
 
 def test_a_trial_that_is_missing_for_a_seed_is_refused(tmp_path):
     trials(tmp_path, {(0, 1): [1.0], (0, 2): [1.0], (1, 1): [0.6]})
     with pytest.raises(ValueError, match="must hold every trial of algorithm=grpo on every seed"):
-        best_of(str(tmp_path), "grpo", "lr")
+        best_of(str(tmp_path), "grpo", 1, "lr")
 
 
 def test_a_trial_that_is_damaged_is_named_and_not_left_out(tmp_path):
@@ -65,12 +92,12 @@ def test_a_trial_that_is_damaged_is_named_and_not_left_out(tmp_path):
     damaged = sorted(tmp_path.iterdir())[0]
     (damaged / "record.json").write_text("{")
     with pytest.raises(ValueError, match=f"{damaged.name} is damaged: record.json cannot be read"):
-        best_of(str(tmp_path), "grpo", "lr")
+        best_of(str(tmp_path), "grpo", 1, "lr")
 
 
 def test_a_sweep_without_its_trials_is_refused(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(["-m", *TINY_RL, "lr=${best_of:results/rl_tuned,grpo,lr}"]) == 2
+    assert main(["-m", *TINY_RL, "lr=${best_of:results/rl_tuned,grpo,1,lr}"]) == 2
     said = capsys.readouterr().err.strip()
     assert "run suite run -m sweep=rl_tuned first" in said
     assert said.count("\n") == 0

@@ -11,6 +11,7 @@ from suite.statistics.learning import (
     arrivals,
     at_budget,
     expected_best,
+    expected_best_band,
     is_collapsed,
     to_threshold,
     worst_drawdown,
@@ -108,6 +109,14 @@ def test_the_expected_best_is_too_low_and_least_for_small_k():
     off = {k: np.mean([expected_best(trials, k) for trials in experiments]) - k / (k + 1) for k in (1, 3, 10)}
     assert off[1] == pytest.approx(0, abs=0.006)
     assert off[10] < off[3] < -0.01
+
+
+def test_the_band_of_the_expected_best_is_of_other_trials():
+    trials = np.random.default_rng(4).uniform(size=8)
+    band = expected_best_band(trials, 4)
+    drawn = [expected_best(np.random.default_rng(seed).choice(trials, 8), 4) for seed in range(1000)]
+    assert band.estimate == expected_best(trials, 4)
+    assert [band.low, band.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
 
 
 # --- what is refused

@@ -25,7 +25,7 @@ from suite.report.rl import curves, design
 from suite.report.rl.contrasts import Beside, at_equal_budgets, budget_columns, by_outcome, reference_of, tally
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.table import Column, column, table, told_once
-from suite.statistics.learning import Arrivals, arrivals, expected_best, to_threshold
+from suite.statistics.learning import Arrivals, arrivals, expected_best, expected_best_band, to_threshold
 from suite.statistics.scores import bootstrap_profile, iqm, mean, stratified_bootstrap
 
 LEVELS = (0.5, 0.7)
@@ -163,6 +163,7 @@ def _tuning(experiment: RlExperiment) -> Table | None:
     for count in sorted({count for count in (*TRIALS, most) if count <= most}):
         best = partial(_best_of, count)
         columns.append(column(say("rl_efficiency.best_of", count=count), best, numbers.percent))
+    columns.append(column("column.interval", partial(_band, most), kind=Kind.NUMBER))
     columns.append(column("rl_efficiency.best_arm", lambda arms: max(arms, key=_mean_final).name))
     title, note = say("rl_efficiency.tuning", title=experiment.title), say("rl_efficiency.tuning_note")
     return table(title, trials.values(), columns, settings=experiment.settings, note=note)
@@ -170,6 +171,11 @@ def _tuning(experiment: RlExperiment) -> Table | None:
 
 def _best_of(count: int, arms: Sequence[RlArm]) -> float | None:
     return expected_best(list(map(_mean_final, arms)), count) if count <= len(arms) else None
+
+
+def _band(count: int, arms: Sequence[RlArm]) -> str:
+    """Return the band of the last of the columns; of algorithms with fewer trials there is none."""
+    return percent_range(expected_best_band(list(map(_mean_final, arms)), count) if count <= len(arms) else None)
 
 
 def _mean_final(arm: RlArm) -> float:

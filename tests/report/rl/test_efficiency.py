@@ -159,4 +159,5 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
     ppo, grpo = rows_of(section.tables[-1])
     # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
     assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")
+    assert (ppo["Interval"], grpo["Interval"]) == ("–", "50–80 %")
     assert (grpo["Best of 1"], grpo["Best trial"]) == ("45 %", "GRPO · lr=0.0009 · trial=8")
