@@ -225,7 +225,9 @@ def _joined(parts: Sequence[Experience]) -> Experience:
     def joined(name: str) -> Tensor:
         filled = PAD if name == "tokens_NT" else 0
         tensors = [getattr(part, name) for part in parts]
-        return torch.cat([F.pad(x, (0, longest - x.shape[1]), value=filled) if x.ndim == 2 else x for x in tensors])
+        if not name.endswith("_NT"):
+            return torch.cat(tensors)
+        return torch.cat([F.pad(x, (0, longest - x.shape[1]), value=filled) for x in tensors])
 
     return Experience(
         prompts=_joined_prompts([part.prompts for part in parts]),
