@@ -65,7 +65,7 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
         error = flat(reached[parameter] for parameter in model.parameters()) - gradient
         assert error.norm() < 1e-12 * gradient.norm()
     assert seen["policy_loss"] == pytest.approx(float(loss.detach()), rel=1e-11)
-    has_bounds = {"clip_fraction_low": objective.clip_ratio_low < 1, "clip_fraction_high": objective.clip_ratio_high < 4}
+    has_bounds = {"clip_fraction_low": objective.clip_ratio_low < 1, "clip_fraction_high": True}
     for end, has_bound in has_bounds.items():
         assert (seen[end] > 0) == (has_bound and objective.policy_loss != "sapo")
 
@@ -205,7 +205,7 @@ def estimated(objective, experience, price, values):
         if objective.adv_estimator == "rloo":
             centred = torch.stack([outcomes[n] - outcomes[[m for m in group if m != n]].mean() for n in group])
         elif objective.adv_estimator == "maxrl":
-            centred = outcomes[group] / outcomes[group].mean() - 1 if outcomes[group].mean() > 0 else torch.zeros(4)
+            centred = outcomes[group] / outcomes[group].mean() - 1 if outcomes[group].mean() > 0 else 0 * centred
         elif objective.adv_estimator == "gdpo":
             parts = experience.parts_NK[group]
             centred = ((parts - parts.mean(dim=0)) / (parts.std(dim=0) + 1e-6)) @ parts.new_tensor([1.0, 0.1])
