@@ -123,9 +123,7 @@ class LearningPlan:
     ) -> None:
         ESTIMATORS.check(settings["adv_estimator"])
         POLICY_LOSSES.check(settings["policy_loss"])
-        self.objective = objective_from(
-            settings, longest_completion=longest_completion, reward_weights=reward_weights
-        )
+        self.objective = objective_from(settings, longest_completion=longest_completion, reward_weights=reward_weights)
         self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
         self.num_generations = whole_number(settings, "num_generations", at_least=1)
         self.completions = self.prompts_per_step * self.num_generations

@@ -39,9 +39,7 @@ class RlPlan(LearningPlan):
             self.longest_completion = whole_number(settings, "max_completion_length", at_least=2)
         self.policy.check(settings, self.task, self.longest_completion)
         self.reward = reward_from(settings, longest_completion=self.longest_completion)
-        super().__init__(
-            settings, longest_completion=self.longest_completion, reward_weights=self.reward.weights
-        )
+        super().__init__(settings, longest_completion=self.longest_completion, reward_weights=self.reward.weights)
 
         self.steps = whole_number(settings, "steps", at_least=1)
         self.minibatch = _at_most(settings, "minibatch", self.completions, "prompts_per_step x num_generations")
