@@ -40,7 +40,7 @@ class Experience:
     """The parts of the rewards, before they are weighed; None for an estimator that does not look at them."""
 
     @property
-    def compared_NK(self) -> Tensor:
+    def compared(self) -> Tensor:
         """Return what an estimator compares within a group: each part of the reward, or their sum."""
         return self.rewards_N[:, None] if self.parts_NK is None else self.parts_NK
 
@@ -72,7 +72,7 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
         sampled.append(experience)
         if not plan.filter_groups:
             return RolloutBatch(kept=experience, sampled=sampled)
-        groups = groups_with_signal(experience.compared_NK, experience.groups_N)[:wanted]
+        groups = groups_with_signal(experience.compared, experience.groups_N)[:wanted]
         wanted -= len(groups)
         kept.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
         if wanted == 0:
@@ -184,7 +184,7 @@ def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, f
     steps = [step.reward for score in scores for step in score.steps]
     tokens = sum(float(experience.mask_NT.sum()) for experience in sampled)
     silent = [
-        1 - len(groups_with_signal(experience.compared_NK, experience.groups_N)) / len(experience.groups_N.unique())
+        1 - len(groups_with_signal(experience.compared, experience.groups_N)) / len(experience.groups_N.unique())
         for experience in sampled
     ]
     return {
