@@ -29,6 +29,8 @@ class Scored:
     """1.0 on a completion's tokens, the end token included; 0.0 on padding."""
     rewards_N: Tensor
     """The outcome's reward of each completion."""
+    parts_NK: Tensor | None = None
+    """The parts of that reward, before they are weighed; None for an estimator that does not look at them."""
     groups_N: Tensor
     """The group, that is the prompt, of each completion: whole numbers from 0, in any order."""
     kl_NT: Tensor | None = None

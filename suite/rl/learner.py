@@ -96,6 +96,7 @@ class Learner:
         scored = Scored(
             mask_NT=experience.mask_NT,
             rewards_N=experience.rewards_N,
+            parts_NK=experience.parts_NK,
             groups_N=experience.groups_N,
             kl_NT=kl_NT,
             values_NT=values_NT,

@@ -3,7 +3,7 @@
 No torch here: the parent checks the settings before a worker starts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
 OWN, SHARED_TRUNK = CRITICS = "own", "shared_trunk"
 OPTIMISERS = ("fused", "foreach", "for_loop")
 """The keys of suite.lm.training.FORMS."""
-GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline")
+GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline", "gdpo", "maxrl")
 """Estimators that compare a completion with the others of its group."""
 
 
@@ -46,6 +46,11 @@ class Objective:
     cliprange_value: float | None
     longest_completion: int
     """Tokens; the constant of seq-mean-token-sum-norm."""
+    sapo_tau_pos: float | None = None
+    """None for a policy loss that does not have it, as the other."""
+    sapo_tau_neg: float | None = None
+    reward_weights: Sequence[float] = ()
+    """The weight of each of the reward's parts; none where a workload has no reward."""
 
     @property
     def has_critic(self) -> bool:
@@ -56,6 +61,11 @@ class Objective:
         return self.adv_estimator in GROUP_RELATIVE
 
     @property
+    def normalises_parts(self) -> bool:
+        """Return whether the reward's parts are looked at, and not their sum."""
+        return self.adv_estimator == "gdpo"
+
+    @property
     def has_reference(self) -> bool:
         return self.kl_coef > 0
 
@@ -64,7 +74,9 @@ class Objective:
         return self.has_reference and not self.use_kl_in_reward
 
 
-def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> Objective:
+def objective_from(
+    settings: Mapping[str, Any], *, longest_completion: int, reward_weights: Sequence[float] = ()
+) -> Objective:
     """Read an objective from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
     objective = Objective(
         adv_estimator=_name(settings, "adv_estimator"),
@@ -84,6 +96,9 @@ def objective_from(settings: Mapping[str, Any], *, longest_completion: int) -> O
         use_kl_in_reward=one_of(settings, "use_kl_in_reward", (True, False)),
         cliprange_value=_optional(settings, "cliprange_value", above=0.0),
         longest_completion=longest_completion,
+        sapo_tau_pos=_optional(settings, "sapo_tau_pos", above=0.0),
+        sapo_tau_neg=_optional(settings, "sapo_tau_neg", above=0.0),
+        reward_weights=reward_weights,
     )
     _check_together(objective, settings)
     return objective
@@ -103,10 +118,12 @@ class LearningPlan:
     warmup_updates: int
     max_grad_norm: float
 
-    def __init__(self, settings: Mapping[str, Any], *, longest_completion: int) -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], *, longest_completion: int, reward_weights: Sequence[float] = ()
+    ) -> None:
         ESTIMATORS.check(settings["adv_estimator"])
         POLICY_LOSSES.check(settings["policy_loss"])
-        self.objective = objective_from(settings, longest_completion=longest_completion)
+        self.objective = objective_from(settings, longest_completion=longest_completion, reward_weights=reward_weights)
         self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
         self.num_generations = whole_number(settings, "num_generations", at_least=1)
         self.completions = self.prompts_per_step * self.num_generations
@@ -139,6 +156,14 @@ def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
         )
     if objective.supervision == "process" and objective.has_reference and objective.use_kl_in_reward:
         raise ValueError("supervision=process rewards steps only and needs use_kl_in_reward=false; got true")
+    if objective.adv_estimator in ("gdpo", "maxrl") and objective.has_reference and objective.use_kl_in_reward:
+        why = {"gdpo": "normalises each part of the reward by itself", "maxrl": "divides by rewards of at least 0"}
+        raise ValueError(
+            f"adv_estimator={objective.adv_estimator} {why[objective.adv_estimator]} and needs "
+            "use_kl_in_reward=false; got true"
+        )
+    if objective.policy_loss == "sapo" and None in (objective.sapo_tau_pos, objective.sapo_tau_neg):
+        raise ValueError("sapo_tau_pos and sapo_tau_neg must be numbers above 0 for policy_loss=sapo; got null")
     if objective.kl_type == "k3_unbiased" and objective.use_kl_in_reward:
         raise ValueError("kl_type=k3_unbiased is a loss and needs use_kl_in_reward=false; got true")
 

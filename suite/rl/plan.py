@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration.values import not_negative, one_of, positive_number, whole_number
+from suite.configuration.values import one_of, positive_number, whole_number
 from suite.measure.task_loader import NeedsPackageError
 from suite.rl.objective import LearningPlan
 from suite.rl.policy import policy_from
 from suite.rl.recipe import recipe_from, teacher_settings
+from suite.rl.reward import reward_from
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
@@ -37,7 +38,8 @@ class RlPlan(LearningPlan):
         if settings["max_completion_length"] is not None:
             self.longest_completion = whole_number(settings, "max_completion_length", at_least=2)
         self.policy.check(settings, self.task, self.longest_completion)
-        super().__init__(settings, longest_completion=self.longest_completion)
+        self.reward = reward_from(settings, longest_completion=self.longest_completion)
+        super().__init__(settings, longest_completion=self.longest_completion, reward_weights=self.reward.weights)
 
         self.steps = whole_number(settings, "steps", at_least=1)
         self.minibatch = _at_most(settings, "minibatch", self.completions, "prompts_per_step x num_generations")
@@ -51,10 +53,7 @@ class RlPlan(LearningPlan):
         self.critic_lr = positive_number(settings, "critic_lr") if self.objective.has_critic else None
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
-        self.format_weight = not_negative(settings, "format_weight")
-        self.overlong_buffer = _at_most(
-            settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0
-        )
+        _at_most(settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0)
         self.reward_source: str = one_of(settings, "reward_source", REWARD_SOURCES)
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
@@ -92,6 +91,11 @@ class RlPlan(LearningPlan):
             raise ValueError(
                 "supervision=process needs a task whose steps are checkable, such as task=sort without "
                 "task.corrections; this task's are not"
+            )
+        if self.objective.adv_estimator == "maxrl" and self.reward.overlong_buffer > 0:
+            raise ValueError(
+                "adv_estimator=maxrl divides by rewards of at least 0 and needs overlong_buffer=0; "
+                f"got {self.reward.overlong_buffer}"
             )
         if self.reward_source == "majority" and self.num_generations < 2:
             raise ValueError(

@@ -36,6 +36,13 @@ class Experience:
     groups_N: Tensor
     rewards_N: Tensor
     scores: Sequence[Score]
+    parts_NK: Tensor | None = None
+    """The parts of the rewards, before they are weighed; None for an estimator that does not look at them."""
+
+    @property
+    def compared(self) -> Tensor:
+        """Return what an estimator compares within a group: each part of the reward, or their sum."""
+        return self.rewards_N[:, None] if self.parts_NK is None else self.parts_NK
 
     def rows(self, kept_K: Tensor) -> "Experience":
         tensors = {name: value[kept_K] for name, value in vars(self).items() if isinstance(value, Tensor)}
@@ -65,7 +72,7 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
         sampled.append(experience)
         if not plan.filter_groups:
             return RolloutBatch(kept=experience, sampled=sampled)
-        groups = groups_with_signal(experience.rewards_N, experience.groups_N)[:wanted]
+        groups = groups_with_signal(experience.compared, experience.groups_N)[:wanted]
         wanted -= len(groups)
         kept.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
         if wanted == 0:
@@ -74,16 +81,16 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
     return RolloutBatch(kept=_joined(kept) if rows else None, sampled=sampled)
 
 
-def groups_with_signal(rewards_N: Tensor, groups_N: Tensor) -> Tensor:
-    """Return the numbers of the groups in which rewards differ."""
+def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
+    """Return the numbers of the groups in which rewards differ, any of them where there are several."""
     numbers, index_N = groups_N.unique(return_inverse=True)
     highest, lowest = (
-        torch.zeros(len(numbers), dtype=rewards_N.dtype, device=rewards_N.device).scatter_reduce(
-            0, index_N, rewards_N, reduce, include_self=False
+        rewards_NK.new_zeros(len(numbers), rewards_NK.shape[1]).scatter_reduce(
+            0, index_N[:, None].expand_as(rewards_NK), rewards_NK, reduce, include_self=False
         )
         for reduce in ("amax", "amin")
     )
-    differ: Tensor = numbers[highest > lowest]
+    differ: Tensor = numbers[(highest > lowest).any(dim=1)]
     return differ
 
 
@@ -109,7 +116,10 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
             )
     with meter.span("score"):
         scores = scores_of(plan, [item for item in items for _ in range(copies)], samples)
-        rewards_N = rewards_of(plan, scores, samples)
+        parts = reward_parts(plan, scores, samples)
+        like = {"dtype": samples.mask_NT.dtype, "device": device}
+        rewards_N = torch.tensor([plan.reward.total(of_completion) for of_completion in parts], **like)
+        parts_NK = torch.tensor(parts, **like) if plan.objective.normalises_parts else None
     assert samples.entropy_NT is not None
     groups_N = torch.arange(len(items), device=device).repeat_interleave(copies)
     return Experience(
@@ -121,6 +131,7 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
         is_truncated_N=samples.is_truncated_N,
         groups_N=groups_N + round_ * count,
         rewards_N=rewards_N,
+        parts_NK=parts_NK,
         scores=scores,
     )
 
@@ -138,20 +149,19 @@ def completions_of(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequen
     return [plan.vocabulary.decode(row[:length]) for row, length in zip(rows, lengths, strict=True)]
 
 
-def rewards_of(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> Tensor:
-    """Return accuracy + format_weight * format, less DAPO's soft penalty for length (arXiv 2503.14476 eq. 13).
+def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> list[list[float]]:
+    """Return the parts of each completion's reward.
 
     With reward_source=majority it is not the key that says what is accurate, but the vote of a group.
     """
     right = [score.accuracy for score in scores]
     if plan.reward_source == "majority":
         right = majority_vote(answers_of(completions_of(plan, samples)), plan.num_generations)
-    given = [correct + plan.format_weight * score.format for correct, score in zip(right, scores, strict=True)]
-    rewards_N = torch.tensor(given, dtype=samples.mask_NT.dtype, device=samples.mask_NT.device)
-    if plan.overlong_buffer == 0:
-        return rewards_N
-    free = plan.longest_completion - plan.overlong_buffer
-    return rewards_N - ((samples.lengths - free) / plan.overlong_buffer).clamp(min=0)
+    lengths = samples.mask_NT.sum(dim=1).long().tolist()
+    return [
+        plan.reward.parts(accuracy=correct, form=score.format, length=length)
+        for correct, score, length in zip(right, scores, lengths, strict=True)
+    ]
 
 
 def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tensor, Tensor]:
@@ -174,7 +184,7 @@ def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, f
     steps = [step.reward for score in scores for step in score.steps]
     tokens = sum(float(experience.mask_NT.sum()) for experience in sampled)
     silent = [
-        1 - len(groups_with_signal(experience.rewards_N, experience.groups_N)) / len(experience.groups_N.unique())
+        1 - len(groups_with_signal(experience.compared, experience.groups_N)) / len(experience.groups_N.unique())
         for experience in sampled
     ]
     return {
@@ -215,7 +225,9 @@ def _joined(parts: Sequence[Experience]) -> Experience:
     def joined(name: str) -> Tensor:
         filled = PAD if name == "tokens_NT" else 0
         tensors = [getattr(part, name) for part in parts]
-        return torch.cat([F.pad(x, (0, longest - x.shape[1]), value=filled) if x.ndim == 2 else x for x in tensors])
+        if not name.endswith("_NT"):
+            return torch.cat(tensors)
+        return torch.cat([F.pad(x, (0, longest - x.shape[1]), value=filled) for x in tensors])
 
     return Experience(
         prompts=_joined_prompts([part.prompts for part in parts]),

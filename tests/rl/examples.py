@@ -22,6 +22,9 @@ PLAIN = {
     "use_kl_in_reward": False,
     "cliprange_value": None,
     "longest_completion": 5,
+    "sapo_tau_pos": 1.0,
+    "sapo_tau_neg": 1.05,
+    "reward_weights": (1.0, 0.5),
 }
 
 
@@ -57,10 +60,11 @@ def random_rollout(seed=0):
     mask_NT = mask_of(lengths, 5)
     return Scored(
         mask_NT=mask_NT,
-        rewards_N=normal()[:, 0],
+        rewards_N=normal()[:, 0].abs(),  # as MaxRL needs them
         groups_N=torch.tensor(groups),
         kl_NT=normal() * 0.1 * mask_NT,
         values_NT=normal() * mask_NT,
         step_rewards_NT=normal() * mask_NT,
         step_ends_NT=(normal() > 0).double() * mask_NT,
+        parts_NK=normal()[:, :2],
     )

@@ -31,7 +31,9 @@ class Change:
 
 
 GAE, GRPO, RLOO = "estimators/gae.py", "estimators/grpo.py", "estimators/rloo.py"
+GDPO, MAXRL, REWARD = "estimators/gdpo.py", "estimators/maxrl.py", "reward.py"
 VANILLA, GSPO, CISPO = "policy_losses/vanilla.py", "policy_losses/gspo.py", "policy_losses/cispo.py"
+SAPO = "policy_losses/sapo.py"
 SCORING, SAMPLING = "../lm/scoring.py", "../lm/sampling.py"
 LOSSES, ADVANTAGES = "losses.py", "advantages.py"
 CHANGES = (
@@ -177,6 +179,63 @@ CHANGES = (
         after="mask_NT.shape[1]",
     ),
     Change(what="CISPO's weight with a gradient", file=CISPO, before=".exp().detach()", after=".exp()"),
+    Change(
+        what="GDPO normalises all parts at once",
+        file=GDPO,
+        before="centred_N / (deviations(centred_N, scored.groups_N) + DEVIATION_EPSILON)",
+        after="centred_N",
+    ),
+    Change(
+        what="GDPO without the parts' weights",
+        file=GDPO,
+        before="total_N + weight * centred_N",
+        after="total_N + centred_N",
+    ),
+    Change(
+        what="GDPO without whitening",
+        file=GDPO,
+        before="advantages_NT=whiten(total_N[:, None].expand_as(scored.mask_NT), scored.mask_NT)",
+        after="advantages_NT=total_N[:, None] * scored.mask_NT",
+    ),
+    Change(
+        what="MaxRL divides by a mean of 0",
+        file=MAXRL,
+        before="solved_N = means_N > 0",
+        after="solved_N = means_N >= 0",
+    ),
+    Change(
+        what="MaxRL without its baseline",
+        file=MAXRL,
+        before="centred(scored.rewards_N, scored.groups_N) / means_N",
+        after="scored.rewards_N / means_N",
+    ),
+    Change(
+        what="MaxRL's mean over the batch",
+        file=MAXRL,
+        before="same_NN = members(scored.groups_N)",
+        after="same_NN = members(scored.groups_N * 0)",
+    ),
+    Change(
+        what="SAPO's temperatures exchanged",
+        file=SAPO,
+        before="advantages_NT > 0, objective",
+        after="advantages_NT < 0, objective",
+    ),
+    Change(what="SAPO's gate without 4 over its temperature", file=SAPO, before=" * 4 / tau_NT", after=" * 4"),
+    Change(what="SAPO's gate around a ratio of 0", file=SAPO, before="(ratio_NT - 1)", after="ratio_NT"),
+    Change(
+        what="the gate pays for the form alone",
+        file=REWARD,
+        before="accuracy * form if",
+        after="max(accuracy, form) if",
+    ),
+    Change(what="the gate is never shut", file=REWARD, before="accuracy * form if", after="accuracy if"),
+    Change(
+        what="the penalty for length starts at the limit",
+        file=REWARD,
+        before="(free - length)",
+        after="(self.longest_completion - length)",
+    ),
     Change(
         what="the critic's better loss in place of the worse",
         file="critic.py",

@@ -46,7 +46,8 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
             noise = torch.Generator().manual_seed(seed)
             for parameter in model.parameters():
                 parameter += 0.05 * torch.randn(parameter.shape, generator=noise, dtype=parameter.dtype)
-    loss, loss_of_values = losses(wanted.objective, before, read(wanted, one, experience), experience)
+    objective = wanted.objective
+    loss, loss_of_values = losses(objective, before, read(wanted, one, experience), experience)
     if wanted.shares_trunk:
         expected = [(one.critic, loss + wanted.value_coef * loss_of_values)]
     else:
@@ -64,7 +65,9 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
         error = flat(reached[parameter] for parameter in model.parameters()) - gradient
         assert error.norm() < 1e-12 * gradient.norm()
     assert seen["policy_loss"] == pytest.approx(float(loss.detach()), rel=1e-11)
-    assert seen["clip_fraction_low"] > 0 < seen["clip_fraction_high"]
+    has_bounds = {"clip_fraction_low": objective.clip_ratio_low < 1, "clip_fraction_high": True}
+    for end, has_bound in has_bounds.items():
+        assert (seen[end] > 0) == (has_bound and objective.policy_loss != "sapo")
 
 
 def flat(tensors):
@@ -87,6 +90,7 @@ def made_up():
         is_truncated_N=torch.zeros(16, dtype=torch.bool),
         groups_N=torch.arange(16) // 4,
         rewards_N=torch.randn(16, generator=chance, dtype=torch.float64),
+        parts_NK=torch.randn(16, 2, generator=chance, dtype=torch.float64),
         scores=[Score(accuracy=0.0, format=0.0, steps=of_row) for of_row in steps],
     )
 
@@ -143,6 +147,9 @@ def token_losses(objective, log_p, log_old, log_reference, advantage):
     loss = -torch.minimum(ratio * advantage, near * advantage)
     if objective.policy_loss == "cispo":
         loss = -near.detach() * advantage * log_p
+    if objective.policy_loss == "sapo":
+        tau = objective.sapo_tau_pos if advantage[0] > 0 else objective.sapo_tau_neg
+        loss = -advantage * 4 / tau / (1 + (tau * (1 - ratio)).exp())
     if objective.clip_ratio_c is not None:
         loss = torch.where(advantage < 0, torch.minimum(loss, -objective.clip_ratio_c * advantage), loss)
     if objective.use_kl_in_reward:
@@ -197,11 +204,17 @@ def estimated(objective, experience, price, values):
         centred = outcomes[group] - outcomes[group].mean()
         if objective.adv_estimator == "rloo":
             centred = torch.stack([outcomes[n] - outcomes[[m for m in group if m != n]].mean() for n in group])
+        elif objective.adv_estimator == "maxrl":
+            centred = outcomes[group] / outcomes[group].mean() - 1 if outcomes[group].mean() > 0 else 0 * centred
+        elif objective.adv_estimator == "gdpo":
+            parts = experience.parts_NK[group]
+            centred = ((parts - parts.mean(dim=0)) / (parts.std(dim=0) + 1e-6)) @ parts.new_tensor([1.0, 0.1])
         elif objective.adv_estimator == "grpo" and objective.scale_rewards != "none":
             centred = centred / ((outcomes[group] if objective.scale_rewards == "group" else outcomes).std() + 1e-6)
         advantages[group] = centred
     rows = [advantage.expand(length) for advantage, length in zip(advantages, LENGTHS, strict=True)]
-    return whitened(rows) if objective.adv_estimator == "reinforce_plus_plus_baseline" else rows, None
+    is_whitened = objective.adv_estimator in ("reinforce_plus_plus_baseline", "gdpo")
+    return whitened(rows) if is_whitened else rows, None
 
 
 def whitened(rows):

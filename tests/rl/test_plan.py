@@ -5,6 +5,7 @@ import pytest
 from suite.configuration.files import choices
 from tests.rl.cases import plan
 
+PRICED = {"kl_coef": 0.1, "kl_type": "k1", "use_kl_in_reward": True}
 COUNTDOWN = {"_target_": "suite.rl.tasks.countdown.Countdown", "numbers": 3}
 
 
@@ -27,8 +28,16 @@ def test_every_named_algorithm_can_be_planned(algorithm):
         ("grpo", {"task": COUNTDOWN, "supervision": "process"}, "supervision=process needs a task whose steps are"),
         ("ppo", {"supervision": "process"}, "supervision=process is that of adv_estimator=grpo"),
         ("ppo", {"filter_groups": True}, "filter_groups=true drops groups of equal rewards and needs"),
-        ("grpo", {"adv_estimator": "grbo"}, "adv_estimator must be one of gae, grpo"),
-        ("grpo", {"policy_loss": "x"}, "policy_loss must be one of cispo, gspo, vanilla"),
+        ("grpo", {"adv_estimator": "grbo"}, "adv_estimator must be one of gae, gdpo, grpo"),
+        ("grpo", {"policy_loss": "x"}, "policy_loss must be one of cispo, gspo, sapo, vanilla"),
+        ("gdpo", PRICED, "adv_estimator=gdpo normalises each part of the reward by itself and needs use_kl_in_reward="),
+        ("maxrl", PRICED, "adv_estimator=maxrl divides by rewards of at least 0 and needs use_kl_in_reward=false"),
+        ("maxrl", {"overlong_buffer": 2}, "divides by rewards of at least 0 and needs overlong_buffer=0; got 2"),
+        ("maxrl", {"num_generations": 1}, "num_generations must be at least 2 for adv_estimator=maxrl"),
+        ("gdpo", {"supervision": "process"}, "supervision=process is that of adv_estimator=grpo"),
+        ("sapo", {"sapo_tau_neg": 0}, "sapo_tau_neg must be null or a number above 0; got 0"),
+        ("sapo", {"sapo_tau_pos": None}, "sapo_tau_pos and sapo_tau_neg must be numbers above 0 for policy_loss=sapo"),
+        ("grpo", {"format_reward": "half"}, "format_reward must be one of added, gate; got 'half'"),
         ("grpo", {"loss_agg_mode": "mean"}, "loss_agg_mode must be one of token-mean"),
         ("grpo", {"kl_coef": -1}, "kl_coef must be a number of at least 0; got -1"),
         ("grpo", {"clip_ratio_c": 0.5}, "clip_ratio_c must be null or a number above 1; got 0.5"),

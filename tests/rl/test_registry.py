@@ -8,7 +8,7 @@ from suite.rl.registry import ESTIMATORS, POLICY_LOSSES, STAGES
 def test_a_name_is_a_file_and_a_dotted_name_a_function():
     assert ESTIMATORS.load("rloo") is ESTIMATORS.load("suite.rl.estimators.rloo.advantages") is rloo.advantages
     assert POLICY_LOSSES.load("vanilla") is vanilla.token_losses
-    assert POLICY_LOSSES.names == ("cispo", "gspo", "vanilla")
+    assert POLICY_LOSSES.names == ("cispo", "gspo", "sapo", "vanilla")
 
 
 def test_stages_keep_the_names_that_records_hold():
@@ -21,9 +21,9 @@ def test_stages_keep_the_names_that_records_hold():
 
 @pytest.mark.parametrize("name", ["gea", "", "__init__", "no_such_package.advantages", ".advantages"])
 def test_an_unknown_name_is_refused_before_loading(name):
-    with pytest.raises(ValueError, match=r"adv_estimator must be one of gae, grpo, .*rloo, or the dotted name"):
+    with pytest.raises(ValueError, match=r"adv_estimator must be one of gae, gdpo, grpo, .*rloo, or the dotted name"):
         ESTIMATORS.check(name)
-    with pytest.raises(ValueError, match="policy_loss must be one of cispo, gspo, vanilla, or"):
+    with pytest.raises(ValueError, match="policy_loss must be one of cispo, gspo, sapo, vanilla, or"):
         POLICY_LOSSES.check(name)
 
 

@@ -10,7 +10,7 @@ from suite.rl.rollout import (
     Experience,
     collect_rollouts,
     groups_with_signal,
-    rewards_of,
+    reward_parts,
     rollout_readings,
     scores_of,
     step_rewards,
@@ -45,6 +45,10 @@ def gathered(step=0, **changes):
     return collect_rollouts(wanted, policy, meter)
 
 
+def rewards(wanted, scores, given):
+    return [wanted.reward.total(parts) for parts in reward_parts(wanted, scores, given)]
+
+
 def samples(lengths, longest=8, truncated=()):
     columns = torch.arange(longest)
     mask = (columns < torch.tensor(lengths)[:, None]).double()
@@ -75,8 +79,10 @@ def test_groups_are_completions_of_one_prompt_next_to_each_other():
 
 
 def test_only_groups_whose_rewards_differ_have_a_signal():
-    rewards, groups = torch.tensor([1.0, 1.0, 0.0, 1.0, 0.0, 0.0]), torch.tensor([7, 7, 3, 3, 5, 5])
-    assert groups_with_signal(rewards, groups).tolist() == [3]
+    sums, groups = tensor([1.0, 1.0, 0.0, 1.0, 0.0, 0.0]).T, torch.tensor([7, 7, 3, 3, 5, 5])
+    assert groups_with_signal(sums, groups).tolist() == [3]
+    parts = torch.cat((sums, tensor([1.0, 0.0, 1.0, 1.0, 0.0, 0.0]).T), dim=1)
+    assert groups_with_signal(parts, groups).tolist() == [3, 7]
 
 
 def test_filtered_groups_are_drawn_again_until_there_are_enough():
@@ -98,7 +104,17 @@ def test_filtering_stops_after_its_rounds_and_may_leave_nothing():
 def test_the_reward_is_accuracy_and_weighted_format():
     wanted = plan(format_weight=0.25)
     scores = [Score(accuracy=1.0, format=1.0), Score(accuracy=0.0, format=1.0), Score(accuracy=1.0, format=0.0)]
-    assert rewards_of(wanted, scores, samples([2, 3, 4])).tolist() == [1.25, 0.25, 1.0]
+    assert rewards(wanted, scores, samples([2, 3, 4])) == [1.25, 0.25, 1.0]
+    gated = plan(format_reward="gate", format_weight=None)
+    assert rewards(gated, scores, samples([2, 3, 4])) == [1.0, 0.0, 0.0]
+
+
+def test_the_parts_of_rewards_are_kept_for_gdpo_alone():
+    assert gathered().kept.parts_NK is None
+    kept = gathered(algorithm="gdpo", filter_groups=True, filter_groups_max_rounds=2, overlong_buffer=2).kept
+    weights = tensor([1.0, 0.1, 1.0]).T.to(kept.rewards_N.dtype)
+    torch.testing.assert_close((kept.parts_NK @ weights)[:, 0], kept.rewards_N)
+    assert gathered(algorithm="gdpo", format_weight=0).kept.parts_NK.shape == (16, 1)
 
 
 def test_a_majority_rewards_and_the_key_keeps_the_accuracy():
@@ -113,9 +129,9 @@ def test_a_majority_rewards_and_the_key_keeps_the_accuracy():
     )
     scores = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")] * 4, given)
     assert [score.accuracy for score in scores] == [0, 0, 1, 0]
-    assert rewards_of(wanted, scores, given).tolist() == [1, 1, 0, 1]
+    assert rewards(wanted, scores, given) == [1, 1, 0, 1]
     by_key = plan(num_generations=4, prompts_per_step=4)
-    assert rewards_of(by_key, scores, given).tolist() == [0, 0, 1, 0]
+    assert rewards(by_key, scores, given) == [0, 0, 1, 0]
 
 
 def test_the_outcome_may_be_one_more_step_at_the_completions_end():
@@ -133,7 +149,7 @@ def test_the_outcome_may_be_one_more_step_at_the_completions_end():
 def test_the_soft_penalty_grows_over_the_buffer_and_ends_at_one():
     wanted = plan(overlong_buffer=4)  # of 11 tokens
     nothing = [Score(accuracy=0.0, format=0.0)] * 5
-    assert rewards_of(wanted, nothing, samples([3, 7, 8, 9, 11], longest=11)).tolist() == [0, 0, -0.25, -0.5, -1]
+    assert rewards(wanted, nothing, samples([3, 7, 8, 9, 11], longest=11)) == [0, 0, -0.25, -0.5, -1]
 
 
 @pytest.mark.parametrize("is_truncated", [False, True])

@@ -33,7 +33,7 @@ COUNTED = {COMPLETIONS: "completions", TOKENS: "sampled_tokens", UPDATES: "updat
 CLOCKS = {CPU: "process_cpu_s", WALL: "wall_s"}
 """Budgets that readings of the timed spans have."""
 SUPERVISION, REWARD_SOURCE = "supervision", "reward_source"
-DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth"}
+DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth", "format_reward": "added"}
 """Settings that older records do not have. To name the default says no more than to name none."""
 SHAPE = ("prompts_per_step", "num_generations")
 SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)

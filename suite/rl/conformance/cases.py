@@ -12,6 +12,7 @@ from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
 from suite.rl.conformance.oracle import FormulaSettings
 from suite.rl.objective import Objective, objective_from
+from suite.rl.reward import reward_from
 
 ALLOWED = 1e-12
 """Float64 sums of some hundred terms differ by 1e-15; a wrong formula differs by 1e-8 at the least."""
@@ -19,6 +20,9 @@ UNNAMED: Mapping[str, Mapping[str, Any]] = {
     "grpo process supervision": {"supervision": "process"},
     "grpo process supervision, scaled by the batch": {"supervision": "process", "scale_rewards": "batch"},
     "grpo process supervision, not scaled": {"supervision": "process", "scale_rewards": "none"},
+    "gdpo with a penalty for length": {"adv_estimator": "gdpo", "overlong_buffer": 2},
+    "gdpo with the format as a gate": {"adv_estimator": "gdpo", "format_reward": "gate"},
+    "sapo with other temperatures": {"policy_loss": "sapo", "sapo_tau_pos": 0.5, "sapo_tau_neg": 3.0},
     "grpo scaled by the batch": {"scale_rewards": "batch"},
     "grpo with the dual clip": {"clip_ratio_c": 1.1},
     "grpo with k1": {"kl_coef": 0.1, "kl_type": "k1"},
@@ -40,7 +44,9 @@ def cases(longest: int) -> Iterator[tuple[str, Objective]]:
 
 def objective(longest: int, **changes: Any) -> Objective:
     """Read the settings of workload=rl with these changes."""
-    return objective_from({**_settings(), **changes}, longest_completion=longest)
+    settings = {**_settings(), **changes}
+    weights = reward_from(settings, longest_completion=longest).weights
+    return objective_from(settings, longest_completion=longest, reward_weights=weights)
 
 
 @functools.cache
@@ -57,6 +63,9 @@ def formula_settings(objective: Objective) -> FormulaSettings:
         clip_ratio_low=objective.clip_ratio_low,
         clip_ratio_high=objective.clip_ratio_high,
         clip_ratio_c=objective.clip_ratio_c,
+        sapo_tau_pos=objective.sapo_tau_pos,
+        sapo_tau_neg=objective.sapo_tau_neg,
+        reward_weights=objective.reward_weights,
     )
 
 

@@ -26,6 +26,8 @@ from suite.rl.registry import ESTIMATORS
 Row = NDArray[np.float64]
 GROUP_SIZE = 4
 KL_COEF = 0.1
+OPEN_GATE = {"sapo_tau_pos": 1e-7, "sapo_tau_neg": 1e-7}
+"""SAPO's gate so wide that its slope is the ratio's: it has no clip to be without."""
 UNBIASED = {"k1": "on policy", "k3": "on policy", "k3_unbiased": "always"}
 """Estimates whose values have no bias there."""
 EXACT_IN_THE_LOSS = {"k2": "on policy", "k3_unbiased": "always"}
@@ -98,6 +100,8 @@ def _check_estimators(ledger: Ledger, draws: Draws, device: torch.device) -> Non
         ("gae lam=0.95", {"adv_estimator": "gae", "lam": 0.95}, None),
     ):
         _check(ledger, f"estimator {name}", draws, _priced(problem, **settings), device, factor=factor)
+    _check_gdpo(ledger, draws, device)
+    _check_maxrl(ledger, draws, device)
     for name, lam, values, factor in (
         ("lam=1", 1.0, problem.values_S, 1.0),
         ("lam=0.95", 0.95, problem.values_S, None),
@@ -116,6 +120,25 @@ def _check_estimators(ledger: Ledger, draws: Draws, device: torch.device) -> Non
         )
 
 
+def _check_gdpo(ledger: Ledger, draws: Draws, device: torch.device) -> None:
+    """Compare with the gradient of the sum of the weighed parts, which GDPO does not follow."""
+    wanted = objective(
+        draws.problem.longest, adv_estimator="gdpo", format_weight=0.5, loss_agg_mode="seq-mean-token-sum"
+    )
+    rewarded = draws.problem.rewarded(draws.problem.parts, wanted.reward_weights)
+    _check(ledger, "estimator gdpo", dataclasses.replace(draws, problem=rewarded), wanted, device)
+
+
+def _check_maxrl(ledger: Ledger, draws: Draws, device: torch.device) -> None:
+    """Check rewards of 0 and 1, of which the expectation is known in closed form: it is the true gradient, longer the
+    smaller the chance of a 1 is."""
+    problem = dataclasses.replace(draws.problem, rewards=[0.0, 1.0, 0.0, 1.0])
+    success = sum(oracle.probability(problem.paths[path], problem.policy_SK) for path in (1, 3))
+    wanted = objective(problem.longest, adv_estimator="maxrl", loss_agg_mode="seq-mean-token-sum")
+    factor = oracle.likelihood_factor(success, GROUP_SIZE)
+    _check(ledger, "estimator maxrl", dataclasses.replace(draws, problem=problem), wanted, device, factor=factor)
+
+
 def _check_aggregations(ledger: Ledger, draws: Draws, device: torch.device) -> None:
     """Check an unbiased estimator under each mode: what remains is what the divisor does to completions of other
     lengths."""
@@ -132,7 +155,7 @@ def _check_policy_losses(ledger: Ledger, seed: int, device: torch.device) -> Non
     single = Draws.of(choice.off_policy(another_policy(choice, seed)), 2)
     several = Draws.of(sequences.off_policy(another_policy(sequences, seed)), GROUP_SIZE)
     for name in oracle.POLICY_LOSSES:
-        wide = {"policy_loss": name, "clip_ratio_low": 1.0, "clip_ratio_high": 1e6}
+        wide = {"policy_loss": name, "clip_ratio_low": 1.0, "clip_ratio_high": 1e6, **OPEN_GATE}
         clipped = {"policy_loss": name, "clip_ratio_low": 0.2, "clip_ratio_high": 0.3}
         loss = {"adv_estimator": "rloo", "loss_agg_mode": "seq-mean-token-sum"}
         span = f"policy_loss {name}"
@@ -247,6 +270,7 @@ def completion_of(problem: Problem, path: int, objective: Objective, values: Seq
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
     return Completion(
         reward=problem.rewards[path],
+        parts=problem.parts[path] if problem.parts else (),
         group=0,
         log_p=[problem.policy_SK[s][k] for s, k in tokens],
         log_old=old,

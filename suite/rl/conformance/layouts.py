@@ -102,7 +102,12 @@ def _check_degenerates(
 ) -> None:
     free = dataclasses.replace(objective, kl_coef=0.0)  # the price of KL tells even equal rewards apart
     equal = [
-        dataclasses.replace(completion, reward=0.1, steps=[(end, 0.1) for end, _ in completion.steps])
+        dataclasses.replace(
+            completion,
+            reward=0.1,
+            parts=[0.1] * len(completion.parts),
+            steps=[(end, 0.1) for end, _ in completion.steps],
+        )
         for completion in completions
     ]
     if objective.compares_group or (objective.adv_estimator == "reinforce_plus_plus" and objective.gamma == 1):
@@ -140,14 +145,16 @@ def _expect_numbers(ledger: Ledger, span: str, got: Differentiated) -> None:
 
 def random_completions(seed: int, objective: Objective) -> list[Completion]:
     """Draw three groups of three, with lengths, steps, values and three policies of their own."""
-    draw = random.Random(seed)
+    draw, draw_part = random.Random(seed), random.Random(seed + 1)
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
     completions = []
     for index, length in enumerate(LENGTHS):
         reference, old = ([draw.uniform(-3, -0.5) for _ in range(length)] for _ in range(2))
+        reward = draw.gauss(0, 1)
         completions.append(
             Completion(
-                reward=draw.gauss(0, 1),
+                reward=abs(reward) if objective.adv_estimator == "maxrl" else reward,
+                parts=[draw_part.gauss(0, 1) for _ in objective.reward_weights],
                 group=index % 3,
                 log_p=[value + draw.gauss(0, 0.3) for value in old],
                 log_old=old,

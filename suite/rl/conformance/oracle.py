@@ -36,10 +36,17 @@ class Problem:
     """The reward of each path."""
     values_S: Sequence[float]
     """A critic's value in each state."""
+    parts: Sequence[Sequence[float]] = ()
+    """The parts of each path's reward, before they are weighed."""
 
     @property
     def longest(self) -> int:
         return max(map(len, self.paths))
+
+    def rewarded(self, parts: Sequence[Sequence[float]], weights: Sequence[float]) -> "Problem":
+        """Return the same problem, with the sums of these weighed parts as rewards."""
+        rewards = [sum(weight * part for weight, part in zip(weights, of_path, strict=True)) for of_path in parts]
+        return replace(self, parts=parts, rewards=rewards)
 
     def off_policy(self, other_SK: Table) -> "Problem":
         """Return the same problem, sampled by another policy."""
@@ -75,6 +82,7 @@ def short_sequences(seed: int) -> Problem:
         paths=paths,
         rewards=_drawn(generator, 1, 4)[0].tolist(),
         values_S=_drawn(generator, 1, 3)[0].tolist(),
+        parts=_drawn(generator, 4, 2).tolist(),
     )
 
 
@@ -178,6 +186,8 @@ class Completion:
     """The price that each token's reward loses."""
     steps: Sequence[tuple[int, float]] = field(default=())
     """Token at which a step ends, and its reward."""
+    parts: Sequence[float] = field(default=())
+    """The parts of the reward, before they are weighed, for the estimator that looks at them in its place."""
 
     @property
     def length(self) -> int:
@@ -209,6 +219,19 @@ class FormulaSettings:
     clip_ratio_low: float = math.inf
     clip_ratio_high: float = math.inf
     clip_ratio_c: float | None = None
+    sapo_tau_pos: float | None = None
+    sapo_tau_neg: float | None = None
+    reward_weights: Sequence[float] = ()
+
+
+def reward(
+    format_reward: str, format_weight: float, buffer: int, longest: int, *, accuracy: float, form: float, length: int
+) -> float:
+    paid = accuracy if form == 1 else 0.0
+    if format_reward == "added":
+        paid = accuracy + format_weight * form
+    late = length - (longest - buffer)
+    return paid - late / buffer if buffer and late > 0 else paid
 
 
 def whitened(rows: Rows) -> Rows:
@@ -289,6 +312,36 @@ def reinforce_plus_plus_baseline(completions: Sequence[Completion], settings: Fo
     return whitened(grpo(completions, FormulaSettings(scale_rewards="none")))
 
 
+def gdpo(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    rows = []
+    for completion in completions:
+        group = [other.parts for other in completions if other.group == completion.group]
+        advantage = 0.0
+        for part, weight in enumerate(settings.reward_weights):
+            others = [parts[part] for parts in group]
+            if len(set(others)) > 1:
+                own = completion.parts[part] - statistics.fmean(others)
+                advantage += weight * own / (statistics.stdev(others) + DEVIATION_EPSILON)
+        rows.append([advantage] * completion.length)
+    return whitened(rows)
+
+
+def maxrl(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    rows = []
+    for completion in completions:
+        others = [other.reward for other in completions if other.group == completion.group]
+        mean = sum(others) / len(others)
+        advantage = completion.reward / mean - 1 if len(set(others)) > 1 else 0.0
+        rows.append([advantage] * completion.length)
+    return rows
+
+
+def likelihood_factor(success: float, draws: int) -> float:
+    """Return how much longer MaxRL's expected gradient is than that of a chance of success, which it has the direction
+    of: the series of log's derivative, 1/p = Σ (1 − p)^k, as far as a group of so many draws goes."""
+    return sum((1 - success) ** k for k in range(draws - 1))
+
+
 ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], FormulaSettings], Rows]] = {
     "gae": gae,
     "grpo": grpo,
@@ -296,6 +349,8 @@ ESTIMATORS: Mapping[str, Callable[[Sequence[Completion], FormulaSettings], Rows]
     "rloo": rloo,
     "reinforce_plus_plus": reinforce_plus_plus,
     "reinforce_plus_plus_baseline": reinforce_plus_plus_baseline,
+    "gdpo": gdpo,
+    "maxrl": maxrl,
 }
 
 
@@ -340,10 +395,30 @@ def cispo(
     return slopes
 
 
+def sapo(
+    completion: Completion, advantages: Sequence[float], weights: Sequence[float], settings: FormulaSettings
+) -> list[float]:
+    """Return −A ρ / cosh²(τ(ρ − 1) / 2), which is what 4σ(1 − σ) comes to."""
+    slopes = []
+    for log_p, log_old, advantage, weight in zip(
+        completion.log_p, completion.log_old, advantages, weights, strict=True
+    ):
+        ratio, tau = math.exp(log_p - log_old), _tau(advantage, settings)
+        slopes.append(-weight * advantage * ratio / math.cosh(tau * (ratio - 1) / 2) ** 2)
+    return slopes
+
+
+def _tau(advantage: float, settings: FormulaSettings) -> float:
+    tau = settings.sapo_tau_pos if advantage > 0 else settings.sapo_tau_neg
+    assert tau is not None
+    return tau
+
+
 POLICY_LOSSES: Mapping[str, Callable[[Completion, Sequence[float], Sequence[float], FormulaSettings], list[float]]] = {
     "vanilla": vanilla,
     "gspo": gspo,
     "cispo": cispo,
+    "sapo": sapo,
 }
 
 
@@ -359,6 +434,9 @@ def token_losses(
         gain = bounded * advantage * log_p if name == "cispo" else min(ratio * advantage, bounded * advantage)
         if name == "vanilla" and settings.clip_ratio_c is not None and advantage < 0:
             gain = max(gain, settings.clip_ratio_c * advantage)
+        if name == "sapo":
+            tau = _tau(advantage, settings)
+            gain = advantage * 4 / tau / (1 + math.exp(-tau * (ratio - 1)))
         losses.append(-gain)
     return losses
 
@@ -368,6 +446,8 @@ def clipped(
 ) -> tuple[int, int]:
     """Count the tokens whose ratio a bound replaced, at the lower and at the upper end."""
     low = high = 0
+    if name == "sapo":
+        return 0, 0
     logs = [new - old for new, old in zip(completion.log_p, completion.log_old, strict=True)]
     for log_ratio, advantage in zip(logs, advantages, strict=True):
         ratio = math.exp(statistics.fmean(logs) if name == "gspo" else log_ratio)

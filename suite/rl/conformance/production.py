@@ -80,6 +80,9 @@ def batch_of(
     scored = Scored(
         mask_NT=rows([[1.0] * completion.length for completion in completions], 0.0),
         rewards_N=torch.tensor([completion.reward for completion in completions], dtype=dtype, device=device),
+        parts_NK=torch.tensor([completion.parts for completion in completions], dtype=dtype, device=device)
+        if objective.normalises_parts
+        else None,
         groups_N=torch.tensor([completion.group for completion in completions], device=device),
         kl_NT=price_NT if objective.has_reference and objective.use_kl_in_reward else None,
         values_NT=rows([completion.values for completion in completions], IN_PADDING) if objective.has_critic else None,

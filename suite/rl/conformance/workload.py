@@ -18,6 +18,7 @@ from suite.rl.conformance.cases import Ledger
 from suite.rl.conformance.gradients import check_divergences, check_gradients
 from suite.rl.conformance.layouts import check_layouts
 from suite.rl.conformance.plan import ConformancePlan
+from suite.rl.conformance.rewards import check_rewards
 
 
 class ConformanceWorkload:
@@ -42,6 +43,8 @@ class ConformanceWorkload:
         """Check everything. Raise IncorrectError where an expectation is broken, once all of the same objective or part
         were looked at: of formulas that are wrong token by token no expectation is worth its time."""
         device, ledger = torch.device(self.plan.device), Ledger(meter)
+        check_rewards(ledger)
+        ledger.settle()
         for check in (check_layouts, check_divergences, check_gradients):
             check(ledger, self.plan.seed, device)
             ledger.settle()

@@ -13,7 +13,7 @@ from suite.rl.conformance.oracle import another_policy, log_softmax, one_choice,
 from suite.rl.objective import AGGREGATIONS, KL_TYPES
 
 LITTLE = 1e-6
-ON_THE_WAY = ("vanilla", "gspo")
+ON_THE_WAY = ("vanilla", "gspo", "sapo")
 
 
 def slope(value, at):
@@ -82,6 +82,16 @@ def test_the_slopes_of_a_loss_are_its_slopes(policy_loss, mode):
             return loss_of(changed, kind, advantages)
 
         assert slopes[index][t] == pytest.approx(slope(moved, completions[index].log_p[t]), abs=1e-8)
+
+
+def test_maxrl_follows_the_truncated_logarithm():
+    """−Σ (1 − p)^k / k, up to one less than the draws, is what its factor times the slope of p is the slope of."""
+
+    def of_success(p):
+        return -sum((1 - p) ** k / k for k in range(1, 4))
+
+    assert oracle.likelihood_factor(0.3, 4) == pytest.approx(slope(of_success, 0.3), abs=1e-8)
+    assert oracle.likelihood_factor(0.3, 1000) == pytest.approx(1 / 0.3)
 
 
 def test_every_draw_is_there_once():

@@ -7,7 +7,7 @@ import torch
 
 from suite.rl.advantages import Scored
 from suite.rl.registry import ESTIMATORS
-from tests.rl.examples import objective, padded, random_rollout, scored
+from tests.rl.examples import objective, padded, random_rollout, scored, tensor
 
 CASES = [(name, {"adv_estimator": name, "lam": 0.9, "gamma": 0.95}) for name in ESTIMATORS.names]
 CASES += [("grpo", {"scale_rewards": scale}) for scale in ("batch", "none")]
@@ -43,7 +43,7 @@ def test_neither_side_nor_amount_nor_content_of_padding_matters(name, changes, s
     mask_NT = padded(rollout.mask_NT, **{side: 3})
 
     def pad(part):
-        if part.dim() == 1:
+        if part.shape != rollout.mask_NT.shape:
             return part
         return torch.where(mask_NT > 0, padded(part, **{side: 3}), garbage)
 
@@ -65,6 +65,7 @@ def test_advantages_are_finite_not_all_zero_and_zero_on_padding(name, changes):
 @pytest.mark.parametrize("lengths", [[1], [0], [3]])
 def test_a_lone_completion_gets_finite_advantages(name, changes, lengths):
     nothing = torch.zeros(1, 3, dtype=torch.float64)
-    rollout = scored([2.0], [0], lengths, width=3, values_NT=nothing, step_rewards_NT=nothing, step_ends_NT=nothing + 1)
+    steps = {"step_rewards_NT": nothing, "step_ends_NT": nothing + 1}
+    rollout = scored([2.0], [0], lengths, width=3, values_NT=nothing, parts_NK=tensor([1.0, 2.0]), **steps)
     got = ESTIMATORS.load(name)(rollout, objective(**changes)).advantages_NT
     assert bool(got.isfinite().all())

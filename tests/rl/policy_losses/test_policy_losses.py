@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from suite.rl.losses import Divisors, aggregate
-from suite.rl.policy_losses import cispo, gspo, vanilla
+from suite.rl.policy_losses import cispo, gspo, sapo, vanilla
 from suite.rl.registry import POLICY_LOSSES
 from tests.rl.examples import mask_of, objective, padded, tensor
 
@@ -70,6 +70,18 @@ def test_cispo_clips_the_weight_and_no_token_loses_its_gradient():
     close(term.loss_NT, gradient * (ratios / 2).log())
     close(term.clipped_low_NT, tensor([1.0, 0, 0]))
     close(term.clipped_high_NT, tensor([0.0, 0, 1]))
+
+
+def test_sapo_closes_a_gate_and_never_clips():
+    ratios, advantages = tensor([1.0, 1.5, 4.0, 0.5, 4.0]), tensor([2.0, 2, 2, -2, -2])
+    term, gradient = of_ratios(sapo, ratios, advantages, sapo_tau_pos=1.0, sapo_tau_neg=2.0)
+    openness = [1 / (1 + math.exp(-tau * (ratio - 1))) for tau, ratio in zip([1, 1, 1, 2, 2], ratios[0], strict=True)]
+    taus = tensor([1.0, 1, 1, 2, 2])
+    close(term.loss_NT, -advantages * 4 / taus * tensor(openness))
+    close(gradient, -advantages * ratios * 4 * tensor(openness) * (1 - tensor(openness)))
+    assert gradient[0, 0] == -2.0
+    assert abs(gradient[0, 4]) < abs(gradient[0, 2])  # the same ratio and size, but a bad token
+    assert not term.clipped_low_NT.any() | term.clipped_high_NT.any()
 
 
 @every_loss
