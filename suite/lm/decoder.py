@@ -35,6 +35,12 @@ class FactoryKwargs:
     generator: torch.Generator
 
 
+def scored_in(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of a decoder's log-probabilities and values, which ratios, divergences and advantages are
+    differences of: float32 where the decoder has fewer bits."""
+    return torch.promote_types(dtype, torch.float32)
+
+
 class Block(torch.nn.Module):
     def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: FactoryKwargs) -> None:
         super().__init__()

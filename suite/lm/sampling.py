@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from suite.lm.attend import prompt_mask
-from suite.lm.decoder import Decoder
+from suite.lm.decoder import Decoder, scored_in
 from suite.lm.packed import PackedDecoder, engine_of
 from suite.lm.tokenizer import END, PAD
 from suite.measure.memory_tracker import BackwardScope, attribute_to
@@ -102,7 +102,7 @@ def sample(
         tokens_NT = run.tokens_TN[: run.taken].T.clone()
         ends_NT = tokens_NT == end
         before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
-        mask_NT = before_end_NT.to(model.made.dtype)
+        mask_NT = before_end_NT.to(run.log_probs_TN.dtype)
         return Samples(
             tokens_NT=tokens_NT.where(before_end_NT, PAD),
             mask_NT=mask_NT,
@@ -136,7 +136,7 @@ class _Run:
         self, model: Decoder | PackedDecoder, prompts: Prompts, *, copies: int, longest: int, end: int
     ) -> None:
         self._model, self._prompts, self._copies, self._longest, self._end = model, prompts, copies, longest, end
-        device, dtype, rows = model.made.device, model.made.dtype, len(prompts.tokens_PS) * copies
+        device, dtype, rows = model.made.device, scored_in(model.made.dtype), len(prompts.tokens_PS) * copies
         self.taken = 0
         """Tokens of each completion so far."""
         with attribute_to(NOBODY, EXPERIENCE):
@@ -206,7 +206,7 @@ class _Run:
         if self._going_B is None:
             into_TN[self.taken] = values_B
         else:
-            into_TN[self.taken].index_copy_(0, self._going_B, values_B)
+            into_TN[self.taken].index_copy_(0, self._going_B, values_B.to(into_TN.dtype))
 
     def _drop_ended(self, chosen_B1: Tensor) -> Tensor | None:
         """Return the chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from suite.lm.attend import prompt_mask
-from suite.lm.decoder import Decoder
+from suite.lm.decoder import Decoder, scored_in
 from suite.lm.sampling import Prompts
 from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import LOGITS
@@ -31,7 +31,8 @@ def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: flo
     with attribute_to(kind=LOGITS):
         # No name for the logits, which would keep them.
         log_p_NTV = F.log_softmax(scope.leaves(model.logits(h_NTD)) / temperature, dim=-1)
-    return scope.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0], log_p_NTV
+    log_p_NT = scope.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0]
+    return log_p_NT.to(scored_in(log_p_NT.dtype)), log_p_NTV
 
 
 def token_log_probs(

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from suite.lm.autocast import AutocastDecoder
 from suite.lm.checkpoint.load import fill
 from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.decoder import Decoder, FactoryKwargs
@@ -44,11 +45,18 @@ class Base:
     key: str
 
 
-def new_decoder(plan: RlPlan, attention: Mapping[str, Any]) -> Decoder:
+def new_decoder(plan: RlPlan, attention: Mapping[str, Any], *, frozen: bool = False) -> Decoder:
+    """Make a decoder in the plan's precision: one that is trained, or a frozen one, as a mixed recipe keeps it in what
+    is computed with."""
+    dtype = "bfloat16" if plan.autocasts and frozen else plan.dtype
+    return _decoder(plan, attention, dtype, AutocastDecoder if plan.autocasts and not frozen else Decoder)
+
+
+def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[Decoder] = Decoder) -> Decoder:
     device = torch.device(plan.device)
     generator = torch_rng(device, plan.seed, "weights")
-    made = FactoryKwargs(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
-    return Decoder(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made)
+    made = FactoryKwargs(dtype=getattr(torch, dtype), device=device, generator=generator)
+    return kind(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=made)
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
@@ -56,7 +64,7 @@ def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
     read from where it lies. Raise UnsupportedError for one that is not as its sizes say."""
     if plan.policy.checkpoint is not None:
         return _read(plan, plan.policy.checkpoint, settings["attention"])
-    named = {name: settings[name] for name in DEPENDS_ON}
+    named = {name: settings[name] for name in DEPENDS_ON} | {"dtype": _trained_in(plan)}
     key = artifact_key({"seed": settings["seed"], **named}, {"base": f"{__name__}.base_model", **named})
     found = cached_artifact(
         shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"])
@@ -70,8 +78,14 @@ def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
     return Base(weights=model.state_dict(), losses=[], process_cpu_s=time.process_time() - begun_s, key=place.digest())
 
 
+def _trained_in(plan: RlPlan) -> str:
+    """Return the dtype of the base model's training: never bfloat16, so that all precisions begin as one model, as
+    they do as one checkpoint."""
+    return "float32" if plan.dtype == "bfloat16" else plan.dtype
+
+
 def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
-    model = new_decoder(plan, attention)
+    model = _decoder(plan, attention, _trained_in(plan))
     begun_s, generator = time.process_time(), python_rng(plan.seed, "corpus")
     batches = (
         batch_of(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)

@@ -6,7 +6,7 @@ The decoder is one of its own, which begins as the base model, or the policy its
 import torch
 from torch import Tensor
 
-from suite.lm.decoder import Decoder
+from suite.lm.decoder import Decoder, scored_in
 from suite.lm.sampling import Prompts
 from suite.lm.scoring import hidden_states
 
@@ -32,7 +32,8 @@ class Critic(torch.nn.Module):
         return self.values(hidden_states(self.decoder, prompts, tokens_NT))
 
     def values(self, h_NTD: Tensor) -> Tensor:
-        return h_NTD @ self.value_D
+        values_NT = h_NTD @ self.value_D
+        return values_NT.to(scored_in(values_NT.dtype))
 
 
 def value_loss(

@@ -11,7 +11,7 @@ from suite.rl.recipe import recipe_from, teacher_settings
 from suite.rl.reward import reward_from
 from suite.rl.tasks.task import WritesAnything, make
 
-FLOAT_BYTES = {"float64": 8, "float32": 4}
+FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 FILTERED = ("own", "distill")
 """Kinds of stage that keep what the key says is right."""
 REWARD_SOURCES = ("ground_truth", "majority")
@@ -25,6 +25,9 @@ class RlPlan(LearningPlan):
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.device: str = one_of(settings, "device", ("cpu", "cuda"))
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
+        self.autocasts: bool = one_of(settings, "autocast", (True, False))
+        if self.autocasts and self.dtype != "float32":
+            raise ValueError(f"autocast=true keeps weights in float32 and needs dtype=float32; got {self.dtype!r}")
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
         try:

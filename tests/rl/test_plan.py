@@ -44,7 +44,12 @@ def test_every_named_algorithm_can_be_planned(algorithm):
         ("grpo", {"temperature": 0}, "temperature must be a number above 0; got 0"),
         ("grpo", {"format_weight": "high"}, "format_weight must be a number of at least 0; got 'high'"),
         ("grpo", {"overlong_buffer": 11}, "overlong_buffer must be at most the longest completion but one"),
-        ("grpo", {"dtype": "bfloat16"}, "dtype must be one of float64, float32; got 'bfloat16'"),
+        ("grpo", {"dtype": "float16"}, "dtype must be one of float64, float32, bfloat16; got 'float16'"),
+        (
+            "grpo",
+            {"dtype": "bfloat16", "autocast": True},
+            "autocast=true keeps weights in float32 and needs dtype=float",
+        ),
         ("ppo", {"lam": 1.5}, "lam must lie between 0 and 1; got 1.5"),
         ("grpo", {"task": {"_target_": "suite.rl.tasks.sorting.Sorting", "digits": 1}}, "task.digits must be"),
         ("grpo", {"base": {"updates": 0, "batch": 8, "lr": 1e-3}}, "base.updates must be a whole number"),

@@ -104,9 +104,12 @@ def test_algorithms_share_the_base_model_of_their_seed(tmp_path):
     assert len(list((tmp_path / "bases").glob("*.pt"))) == 2
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
-def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, algorithm):
-    asked = {"steps": 8, "checkpoint_seconds": 1e-9}
+@pytest.mark.parametrize(
+    ("algorithm", "changes"),
+    [("grpo", {}), ("ppo", {}), ("ppo", {"dtype": "bfloat16"}), ("ppo", {"autocast": True})],
+)
+def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, algorithm, changes):
+    asked = {"steps": 8, "checkpoint_seconds": 1e-9, **changes}
     _, unbroken, _ = in_process(tmp_path / "unbroken", algorithm, **asked)
     broken = tmp_path / "broken"
     assert in_process(broken, algorithm, until=4, **asked)[0] is None
@@ -245,6 +248,13 @@ def test_a_base_that_is_no_number_fails_the_run_and_says_so(tmp_path):
     outcome, _, _ = in_process(tmp_path, base={"updates": 2, "batch": 2, "lr": 1e38}, warmup_updates=0)
     assert outcome[0] is Status.FAILED
     assert outcome[1].startswith("base: the gradient of the model is nan")
+
+
+def test_every_precision_begins_as_one_base_model(tmp_path):
+    ways = {"float32": {}, "bfloat16": {"dtype": "bfloat16"}, "mixed": {"autocast": True}}
+    seen = {way: in_process(tmp_path, steps=1, eval_every=1, **changes)[1:] for way, changes in ways.items()}
+    assert len({facts["base"]["key"] for _, facts in seen.values()}) == 1
+    assert len({tuple(reading.value for reading in readings) for readings, _ in seen.values()}) == len(ways)
 
 
 @pytest.mark.parametrize("variant", ["gqa", "mla"])

@@ -1,14 +1,12 @@
 """The models of a step as their settings want them, each labelled with whose it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
-from suite.attention.cache import Cache
-from suite.attention.layer import AttentionLayer
+from suite.lm.autocast import AutocastDecoder
 from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.lora import adapt, unadapted
 from suite.measure.memory_tracker import MemoryTracker, attribute_to
@@ -19,34 +17,6 @@ from suite.rl.memory.plan import BF16, FLOAT32, MIXED, RlMemoryPlan
 Model = TypeVar("Model", bound=torch.nn.Module)
 DTYPES = {BF16: (torch.bfloat16, torch.bfloat16), MIXED: (torch.float32, torch.bfloat16), FLOAT32: (torch.float32,) * 2}
 """The dtypes of trained and of frozen parameters."""
-COMPUTED_IN = torch.bfloat16
-
-
-class AutocastDecoder(Decoder):
-    """A decoder whose float32 weights compute in bfloat16, as torch.autocast has it: the mixed recipe on one device.
-
-    Each pass makes a bfloat16 copy of every weight that is multiplied, which autograd keeps until the way back unless
-    blocks are recomputed. The residual stream, norms and log-probabilities are float32.
-    """
-
-    def cached_in(self, layer: AttentionLayer) -> torch.dtype:
-        return COMPUTED_IN
-
-    def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
-        with self._autocast():
-            return super().forward(tokens_BS, mask_B1ST)
-
-    def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        with self._autocast():
-            return super().decode(tokens_BS, caches, start, mask_B1ST)
-
-    def logits(self, h_BSD: Tensor) -> Tensor:
-        with self._autocast():
-            logits_BSV = super().logits(h_BSD)
-        return logits_BSV.float()
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.made.device.type, dtype=COMPUTED_IN)
 
 
 class Models:

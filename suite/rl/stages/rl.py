@@ -15,8 +15,9 @@ from suite.rl.learner import Learner, mean_kl
 from suite.rl.rollout import Experience, collect_rollouts, rollout_readings
 from suite.rl.stage import StageBegin
 
-LARGEST_SAMPLING_ERROR = {"float32": 1e-4, "float64": 1e-9}
-"""Nats by dtype. Seen: 2e-6 in float32, where a cache and a whole pass add up in other orders."""
+LARGEST_SAMPLING_ERROR = {"float32": 1e-4, "float64": 1e-9, "bfloat16": 0.5}
+"""Nats by what is computed in. Seen: 2e-6 in float32, where a cache and a whole pass add up in other orders;
+0.09 where products are made in bfloat16, whose eight bits round a logit of 8 to a 32nd."""
 LARGER_FOR_CHECKPOINTS = 10
 """Factor: a published model's logits are tens, after 30 layers in float32. Seen: 6e-5 with SmolLM2."""
 
@@ -27,7 +28,7 @@ class RlStage:
 
     def __init__(self, at: StageBegin) -> None:
         self._plan = plan = at.plan
-        reference = _copy(at).requires_grad_(False)
+        reference = _copy(at, frozen=True).requires_grad_(False)
         critic = None
         if plan.objective.has_critic:
             critic = Critic(at.policy, shares_trunk=True) if plan.shares_trunk else Critic(_copy(at))
@@ -68,19 +69,20 @@ class RlStage:
             scored_NT = self._learner.policy_log_probs(experience)
             error = float(((scored_NT - experience.log_probs_NT) * experience.mask_NT).abs().max())
         meter.note(STEP, sampling_error=error)
-        allowed = LARGEST_SAMPLING_ERROR[self._plan.dtype]
+        computed_in = "bfloat16" if self._plan.autocasts else self._plan.dtype
+        allowed = LARGEST_SAMPLING_ERROR[computed_in]
         allowed *= 1 if self._plan.policy.checkpoint is None else LARGER_FOR_CHECKPOINTS
         if not error <= allowed:
             raise IncorrectError(
                 f"step {meter.step}: log-probabilities at sampling and at scoring differ by up to {error:.2g}, "
-                f"more than the {allowed:g} of {self._plan.dtype}'s rounding"
+                f"more than the {allowed:g} of {computed_in}'s rounding"
             )
 
 
 begin = RlStage
 
 
-def _copy(at: StageBegin) -> Decoder:
-    decoder = new_decoder(at.plan, at.attention)
+def _copy(at: StageBegin, *, frozen: bool = False) -> Decoder:
+    decoder = new_decoder(at.plan, at.attention, frozen=frozen)
     decoder.load_state_dict(at.policy.state_dict())
     return decoder
