@@ -35,6 +35,7 @@ CAME_LATER = {
     "recipe": {"stages": [{"kind": "rl", "share": 1.0}]},
     "reward_source": "ground_truth",
     "outcome_as_step": False,
+    "critic_warmup_steps": 0,
     "task.corrections": 0.0,
     "attention.latent_norm": True,
 }
