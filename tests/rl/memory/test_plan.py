@@ -31,7 +31,10 @@ def test_experts_are_right_in_themselves_and_not_projected():
     assert refusal == "the decoder of this suite is dense, and this geometry has experts"
     assert plan().refusal is None
     critic = SMALLER["critic_sizes"] | {"moe": {}}
-    assert plan(**SMALLER | {"critic_sizes": critic}).refusal == "the decoder of this suite is dense, and this critic's geometry has experts"
+    assert (
+        plan(**SMALLER | {"critic_sizes": critic}).refusal
+        == "the decoder of this suite is dense, and this critic's geometry has experts"
+    )
 
 
 def test_parameters_are_counted_by_owner():
