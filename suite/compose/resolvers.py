@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from suite.configuration.files import choices, no_choice, read_choice
 from suite.records.limits import most_threads
 from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_of, choice_of_trial, of_trial
@@ -36,6 +37,15 @@ def _picked(name: str, values: Mapping[str, Any]) -> Any:
     return values[name]
 
 
+def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
+    """Return the sizes of a critic that is none of the policy's, by the name of an option of a group."""
+    if name is None:
+        return None
+    if name not in choices(group):
+        raise ValueError(no_choice("critic_model", str(name), choices(group)))
+    return read_choice(group, name)
+
+
 def _at_most_cpus(count: int) -> int:
     return min(count, most_threads())
 
@@ -43,6 +53,7 @@ def _at_most_cpus(count: int) -> int:
 RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "default_dtype": _default_dtype,
     "dtype_of": _dtype_of,
+    "critic_sizes": _critic_sizes,
     "divided": _divided,
     "at_most_cpus": _at_most_cpus,
     "picked": _picked,

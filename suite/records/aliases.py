@@ -36,6 +36,8 @@ CAME_LATER = {
     "reward_source": "ground_truth",
     "outcome_as_step": False,
     "format_reward": "added",
+    "autocast": False,
+    "critic_warmup_steps": 0,
     "task.corrections": 0.0,
     "attention.latent_norm": True,
 }

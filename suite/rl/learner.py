@@ -135,31 +135,36 @@ class Learner:
         """Return the log-probability of each sampled token by the policy as it is now."""
         return self._log_probs(self.policy, POLICY, experience)
 
-    def update(self, batch: TrainingBatch, *names: object) -> dict[str, float]:
+    def update(self, batch: TrainingBatch, *names: object, critic_alone: bool = False) -> dict[str, float]:
         """Train on every minibatch of every epoch; `names` name the stream of their order. Return what is to be noted:
-        the mean over the updates. Raises NotFiniteError."""
+        the mean over the updates, and how many the policy took. Raises NotFiniteError.
+
+        `critic_alone`: the policy stays as it is, so that nothing of it is noted."""
         seen: defaultdict[str, list[float]] = defaultdict(list)
         rows, device = len(batch.tokens_NT), batch.tokens_NT.device
         for epoch in range(self._plan.inner_epochs):
             with attribute_to(NOBODY, EXPERIENCE):
                 order = torch.randperm(rows, generator=torch_rng(device, *names, epoch, "order"), device=device)
             for chosen in order.split(self._plan.minibatch):
-                for name, value in self._update(batch.rows(chosen)).items():
+                for name, value in self._update(batch.rows(chosen), critic_alone).items():
                     seen[name].append(value)
         return {name: sum(values) / len(values) for name, values in seen.items()} | {
             "updates": float(len(seen["policy_loss"]))
         }
 
-    def _update(self, minibatch: TrainingBatch) -> dict[str, float]:
+    def _update(self, minibatch: TrainingBatch, critic_alone: bool) -> dict[str, float]:
         """Take one optimiser step of each model. The critic's loss does not look at the policy, so that their order
         changes memory only: together, both have their gradients at once."""
-        with attribute_to(POLICY, ACTIVATIONS):
-            seen = self._policy_gradients(minibatch)
-            if self._plan.update_order == ONE_AFTER_OTHER:
-                seen |= self._step_policy()
+        order = None if critic_alone else self._plan.update_order
+        seen: dict[str, float] = {}
+        if not critic_alone:
+            with attribute_to(POLICY, ACTIVATIONS):
+                seen |= self._policy_gradients(minibatch)
+                if order == ONE_AFTER_OTHER:
+                    seen |= self._step_policy()
         with attribute_to(CRITIC, ACTIVATIONS):
             seen |= self._critic_gradients(minibatch)
-        if self._plan.update_order == TOGETHER:
+        if order == TOGETHER:
             with attribute_to(POLICY):
                 seen |= self._step_policy()
         if self._critic_optimiser is not None:

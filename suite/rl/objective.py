@@ -34,6 +34,11 @@ class Objective:
     """None for an estimator that does not have it."""
     gamma: float
     lam: float | None
+    """The policy's; None where lam_alpha gives it, or for an estimator that does not have it."""
+    critic_lam: float | None = None
+    """That of the critic's returns; None: the policy's."""
+    lam_alpha: float | None = None
+    """The policy's lambda is 1 - 1 / (lam_alpha x length); None: lam."""
     policy_loss: str
     loss_agg_mode: str
     clip_ratio_low: float
@@ -84,7 +89,9 @@ def objective_from(
         outcome_as_step=one_of(settings, "outcome_as_step", (True, False, None)) is True,
         scale_rewards=one_of(settings, "scale_rewards", (*SCALES, None)),
         gamma=_share(settings, "gamma"),
-        lam=None if settings["lam"] is None else _share(settings, "lam"),
+        lam=_optional_share(settings, "lam") if settings["lam_alpha"] is None else None,
+        critic_lam=_optional_share(settings, "critic_lam"),
+        lam_alpha=_optional(settings, "lam_alpha", above=0.0),
         policy_loss=_name(settings, "policy_loss"),
         loss_agg_mode=one_of(settings, "loss_agg_mode", AGGREGATIONS),
         clip_ratio_low=not_negative(settings, "clip_ratio_low"),
@@ -138,9 +145,22 @@ class LearningPlan:
         self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
         self.value_coef = not_negative(settings, "value_coef")
         self.update_order, self.shares_trunk = ONE_AFTER_OTHER, False
+        self.critic_sizes: Mapping[str, Any] | None = None
+        """Those of `critic_model`; None where the critic has the policy's, or there is none of its own."""
         if self.objective.has_critic:
             self.update_order = one_of(settings, "update_order", UPDATE_ORDERS)
             self.shares_trunk = one_of(settings, "critic", CRITICS) == SHARED_TRUNK
+            self.critic_sizes = _critic_sizes(settings)
+
+
+def _critic_sizes(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    name, sizes = settings["critic_model"], settings["critic_sizes"]
+    if name != (sizes["name"] if isinstance(sizes, Mapping) and "name" in sizes else sizes):
+        raise ValueError(f"critic_sizes follow from critic_model={name} and must not be set; got {sizes!r}")
+    if name is not None and settings["critic"] != OWN:
+        raise ValueError(f"critic_model needs critic={OWN}, a decoder that is not the policy; got {name!r}")
+    found: Mapping[str, Any] | None = sizes
+    return found
 
 
 def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
@@ -164,6 +184,8 @@ def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
         )
     if objective.policy_loss == "sapo" and None in (objective.sapo_tau_pos, objective.sapo_tau_neg):
         raise ValueError("sapo_tau_pos and sapo_tau_neg must be numbers above 0 for policy_loss=sapo; got null")
+    if objective.has_critic and objective.lam is None and objective.lam_alpha is None:
+        raise ValueError("lam must lie between 0 and 1 for adv_estimator=gae without lam_alpha; got null")
     if objective.kl_type == "k3_unbiased" and objective.use_kl_in_reward:
         raise ValueError("kl_type=k3_unbiased is a loss and needs use_kl_in_reward=false; got true")
 
@@ -187,6 +209,10 @@ def _share(settings: Mapping[str, Any], name: str) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must lie between 0 and 1; got {value!r}")
     return value
+
+
+def _optional_share(settings: Mapping[str, Any], name: str) -> float | None:
+    return None if settings[name] is None else _share(settings, name)
 
 
 def _optional(settings: Mapping[str, Any], name: str, *, above: float) -> float | None:

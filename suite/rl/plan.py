@@ -5,9 +5,9 @@ from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.measure.task_loader import NeedsPackageError
-from suite.rl.objective import LearningPlan
+from suite.rl.objective import SHARED_TRUNK, LearningPlan
 from suite.rl.policy import policy_from
-from suite.rl.recipe import recipe_from, teacher_settings
+from suite.rl.recipe import RL, recipe_from, teacher_settings
 from suite.rl.reward import reward_from
 from suite.rl.tasks.task import WritesAnything, make
 
@@ -50,6 +50,7 @@ class RlPlan(LearningPlan):
         if settings["micro_batch"] is not None:
             self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
         self.recipe = recipe_from(settings, self.steps)
+        self.critic_warmup_steps, self.critic_base = self._critics_beginning(settings)
         self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
 
         self.lr = positive_number(settings, "lr")
@@ -72,13 +73,41 @@ class RlPlan(LearningPlan):
         if self.recipe.teacher is not None:
             RlPlan(teacher_settings(settings))
 
+    def _critics_beginning(self, settings: Mapping[str, Any]) -> "tuple[int, RlPlan | None]":
+        """Return the steps in which the critic alone learns, and the plan of the base model that one of other sizes
+        than the policy's begins as."""
+        if not self.objective.has_critic:
+            return 0, None
+        warmup = whole_number(settings, "critic_warmup_steps", at_least=0)
+        if warmup and self.shares_trunk:
+            raise ValueError(
+                f"critic_warmup_steps must be 0 for critic={SHARED_TRUNK}, which has no critic of its own to warm; "
+                f"got {warmup}"
+            )
+        for stage in self.recipe.stages:
+            if stage.kind == RL and warmup >= stage.steps:
+                raise ValueError(
+                    f"critic_warmup_steps must be less than the steps of a stage of RL, of which there are "
+                    f"{stage.steps}, or the policy would never learn; got {warmup}"
+                )
+        if self.critic_sizes is None:
+            return warmup, None
+        if not self.vocabulary.is_of_tasks or "checkpoint" in self.critic_sizes:
+            name = self.critic_sizes["name"] if self.vocabulary.is_of_tasks else settings["policy"]["name"]
+            raise ValueError(
+                "critic_model needs a policy and a critic that are trained here and write the tasks' own tokens; "
+                f"{name} is a checkpoint"
+            )
+        return warmup, RlPlan(critic_settings(settings))
+
     def facts(self) -> dict[str, Any]:
         return {"policy": self.shape.layer.describe(), "stages": self.recipe.facts()}
 
     def constants(self) -> dict[str, dict[str, float]]:
         policy = self.shape.parameter_count
-        trunk = 0 if self.shares_trunk else self.shape.trunk_parameter_count
-        critic = trunk + self.shape.hidden_size if self.objective.has_critic else 0
+        shape = self.critic_base.shape if self.critic_base else self.shape
+        trunk = 0 if self.shares_trunk else shape.trunk_parameter_count
+        critic = trunk + shape.hidden_size if self.objective.has_critic else 0
         return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
 
     def least_bytes(self) -> float:
@@ -122,6 +151,12 @@ class RlPlan(LearningPlan):
                 f"filter_groups=true drops groups of equal rewards and needs an adv_estimator that compares a group; "
                 f"got {self.objective.adv_estimator!r}"
             )
+
+
+def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of the run whose base model a critic of other sizes begins as: its policy is the critic."""
+    alone = {"stages": [{"kind": RL, "share": 1.0}]}
+    return {**settings, "policy": settings["critic_sizes"], "critic_model": None, "critic_sizes": None, "recipe": alone}
 
 
 def _at_most(settings: Mapping[str, Any], name: str, most: int, what: str, *, at_least: int = 1) -> int:

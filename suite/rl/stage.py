@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from suite.lm.decoder import Decoder
 from suite.measure.memory_tracker import OwnedTensors
 from suite.measure.meter import Meter
@@ -23,6 +25,8 @@ class StageBegin:
     """The policy as the stage before left it, or the base model. It is trained in place."""
     teacher: Decoder | None
     """None where the recipe has none."""
+    critic_base: Mapping[str, Tensor] | None = None
+    """The weights that a critic of other sizes than the policy's begins with; None where there is none."""
 
 
 class Stage(Protocol):

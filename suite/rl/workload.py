@@ -14,8 +14,9 @@ from suite.measure.rng import python_rng
 from suite.measure.stateful import WorkloadFailedError
 from suite.records.metrics import BASE, EVALUATE
 from suite.records.record import Reading, constant_readings
-from suite.rl.base import base_model, new_decoder
-from suite.rl.plan import RlPlan
+from suite.rl.base import Base, base_model, new_decoder
+from suite.rl.plan import RlPlan, critic_settings
+from suite.rl.recipe import RL
 from suite.rl.registry import STAGES
 from suite.rl.rollout import completions_of, mean, scores_of, trace_readings
 from suite.rl.stage import BeginStage, Stage, StageBegin
@@ -39,6 +40,9 @@ class RlWorkload:
         plan = self.plan
         self._base = base_model(plan, self._settings, shared)
         self._teacher = teacher_of(self._settings, shared, type(self)) if plan.recipe.teacher else None
+        self._critic_base = None
+        if plan.critic_base is not None and any(stage.kind == RL for stage in plan.recipe.stages):
+            self._critic_base = base_model(plan.critic_base, critic_settings(self._settings), shared)
         self.policy = new_decoder(plan, self._settings["attention"])
         self.policy.load_state_dict(self._base.weights)
         self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
@@ -58,7 +62,8 @@ class RlWorkload:
 
     def facts(self) -> Mapping[str, Any]:
         return {
-            "base": {"key": self._base.key[:16], "process_cpu_s": self._base.process_cpu_s},
+            "base": _cost(self._base),
+            **({"critic_base": _cost(self._critic_base)} if self._critic_base else {}),
             **({"teacher": self._teacher.facts} if self._teacher else {}),
             "attention_modes": self.policy.modes(),
             **(self._memory.facts() if self._memory else {}),
@@ -103,6 +108,7 @@ class RlWorkload:
                 attention=self._settings["attention"],
                 policy=self.policy,
                 teacher=self._teacher.decoder if self._teacher else None,
+                critic_base=self._critic_base.weights if self._critic_base else None,
             )
         )
 
@@ -124,3 +130,7 @@ class RlWorkload:
             heldout_length=float(samples.lengths.mean()),
             **trace_readings(completions_of(self.plan, samples), "heldout_"),
         )
+
+
+def _cost(base: Base) -> dict[str, Any]:
+    return {"key": base.key[:16], "process_cpu_s": base.process_cpu_s}

@@ -48,7 +48,13 @@ def settings(algorithm="grpo", **changes):
     workload = {"name": "rl", "_target_": "suite.rl.workload.RlWorkload"}
     run["recipe"] = _read("recipe", "r1_zero")
     composed = {**run, **read, **_read("algorithm", algorithm), "policy": policy, "workload": workload}
+    composed["critic_sizes"] = critic_of(changes, "policy")
     return {**composed, "attention": _read("attention", "mha"), **TINY, **changes}
+
+
+def critic_of(changes, group):
+    """What Hydra's resolver makes of `critic_model`."""
+    return _read(group, changes["critic_model"]) if changes.get("critic_model") else None
 
 
 def recipe(name):

@@ -84,9 +84,28 @@ CHANGES = (
     Change(
         what="returns of whitened advantages",
         file=GAE,
-        before="returns_NT=raw_NT + values_NT",
-        after="returns_NT=whiten(raw_NT, mask_NT) + values_NT",
+        before="returns_NT=of_critic_NT + values_NT",
+        after="returns_NT=whiten(of_critic_NT, mask_NT) + values_NT",
     ),
+    Change(
+        what="returns by the policy's lambda",
+        file=GAE,
+        before="objective.gamma, objective.critic_lam)",
+        after="objective.gamma, _policy_lam(mask_NT, objective))",
+    ),
+    Change(
+        what="the policy's advantages by the critic's lambda",
+        file=GAE,
+        before="advantages_NT=whiten(raw_NT",
+        after="advantages_NT=whiten(of_critic_NT",
+    ),
+    Change(
+        what="a lambda by the padded length",
+        file=GAE,
+        before="objective.lam_alpha * mask_NT.sum(dim=1)",
+        after="objective.lam_alpha * torch.full_like(mask_NT[:, 0], mask_NT.shape[1])",
+    ),
+    Change(what="a lambda below 0 for short completions", file=GAE, before=".clamp(min=0)", after=""),
     Change(
         what="the outcome rewarded at the end of the padding",
         file=ADVANTAGES,

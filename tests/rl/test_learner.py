@@ -17,14 +17,14 @@ from suite.rl.rollout import collect_rollouts
 from suite.rl.tasks.task import Score, StepReward
 from tests.rl.cases import plan, settings
 
-ALTERNATIVES = {"grpo_token_mean", "ppo_lam95"}
+ALTERNATIVES = {"grpo_token_mean", "ppo_lam95", "vapo", "vc_ppo"}
 """Whose code another one runs too, with another number."""
 ALGORITHMS = sorted(set(choices("algorithm")) - ALTERNATIVES)
 SMALL_CHANGE = {"rtol": 0, "atol": 1e-11}
 
 
 def learner(algorithm, **changes):
-    wanted = plan(algorithm, dtype="float64", **changes)
+    wanted = plan(algorithm, dtype="float64", **{"critic_warmup_steps": 0, **changes})
     attention = settings()["attention"]
     decoders = [new_decoder(wanted, attention) for _ in range(3)]
     with torch.no_grad():  # so that the policy is no longer its base
@@ -109,6 +109,20 @@ def test_log_probabilities_in_chunks_give_the_same_update(algorithm, chunk):
     chunked, chunked_seen, _ = gradients(algorithm, logits_chunk=chunk)
     torch.testing.assert_close(chunked, whole, **SMALL_CHANGE)
     assert chunked_seen == pytest.approx(whole_seen, abs=1e-9)
+
+
+@pytest.mark.parametrize("order", ["one_after_other", "together"])
+def test_a_critic_that_learns_alone_leaves_the_policy_as_is(order):
+    wanted, one = learner("ppo", minibatch=16, update_order=order)
+    learnable, _ = one.compute_advantages(collect_rollouts(wanted, one.policy, Meter()).kept)
+    models = [one.policy, one.critic]
+    before = [parameters_to_vector(model.parameters()).detach() for model in models]
+    seen = one.update(learnable, "test", critic_alone=True)
+    after = [parameters_to_vector(model.parameters()).detach() for model in models]
+    assert [torch.equal(new, old) for new, old in zip(after, before, strict=True)] == [True, False]
+    assert seen.keys() == {"value_loss", "critic_gradient_norm", "updates"}
+    assert seen["updates"] == 0
+    assert all(parameter.grad is None for parameter in one.policy.parameters())
 
 
 def test_a_critic_on_the_policys_trunk_moves_it():

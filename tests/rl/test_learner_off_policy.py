@@ -28,6 +28,7 @@ SETTINGS = [
     {"algorithm": "grpo", "supervision": "process"},
     {"algorithm": "grpo", "supervision": "process", "outcome_as_step": True, "scale_rewards": "none"},
     {"algorithm": "ppo_lam95", "gamma": 0.9, "cliprange_value": 0.01, "update_order": "together"},
+    {"algorithm": "vapo", "lam_alpha": 0.2},
     {"algorithm": "ppo", "critic": "shared_trunk", "entropy_coef": 0.3, "cliprange_value": None},
 ]
 
@@ -184,20 +185,15 @@ def estimated(objective, experience, price, values):
     if objective.supervision == "process":
         return by_steps(objective, experience), None
     if objective.adv_estimator in ("gae", "reinforce_plus_plus"):
-        lam = objective.lam if values else 1.0
-        values = values or [torch.zeros_like(of_row) for of_row in price]
-        advantages = []
-        for row, length in enumerate(LENGTHS):
-            rewards, advantage = -price[row], torch.zeros(length + 1, dtype=torch.float64)
-            value = torch.cat((values[row], torch.zeros(1, dtype=torch.float64)))
-            rewards[length - 1 : length] += outcomes[row]
-            for t in reversed(range(length)):
-                delta = rewards[t] + objective.gamma * value[t + 1] - value[t]
-                advantage[t] = delta + objective.gamma * lam * advantage[t + 1]
-            advantages.append(advantage[:length])
         is_gae = objective.adv_estimator == "gae"
-        returns = [a + v for a, v in zip(advantages, values, strict=True)] if is_gae else None
-        return whitened(advantages), returns
+        values = values or [torch.zeros_like(of_row) for of_row in price]
+        policys, critics = [1.0] * 16, [objective.critic_lam] * 16
+        if is_gae:
+            policys = [lam_of(objective, length) for length in LENGTHS]
+        summed = [by_lam(objective.gamma, lam, values, price, outcomes) for lam in (policys, critics)]
+        of_critic = summed[0] if objective.critic_lam is None else summed[1]
+        returns = [a + v for a, v in zip(of_critic, values, strict=True)] if is_gae else None
+        return whitened(summed[0]), returns
     outcomes = torch.stack([outcome - of_row.sum() for outcome, of_row in zip(outcomes, price, strict=True)])
     advantages = torch.empty_like(outcomes)
     for group in GROUPS:
@@ -215,6 +211,26 @@ def estimated(objective, experience, price, values):
     rows = [advantage.expand(length) for advantage, length in zip(advantages, LENGTHS, strict=True)]
     is_whitened = objective.adv_estimator in ("reinforce_plus_plus_baseline", "gdpo")
     return whitened(rows) if is_whitened else rows, None
+
+
+def lam_of(objective, length):
+    if objective.lam_alpha is None:
+        return objective.lam
+    return max(0.0, 1 - 1 / (objective.lam_alpha * length))
+
+
+def by_lam(gamma, lams, values, price, outcomes):
+    """Sum the critic's errors from each token on, by the lambda of its completion."""
+    advantages = []
+    for row, (length, lam) in enumerate(zip(LENGTHS, lams, strict=True)):
+        rewards, advantage = -price[row], torch.zeros(length + 1, dtype=torch.float64)
+        value = torch.cat((values[row], torch.zeros(1, dtype=torch.float64)))
+        rewards[length - 1 : length] += outcomes[row]
+        for t in reversed(range(length)):
+            delta = rewards[t] + gamma * value[t + 1] - value[t]
+            advantage[t] = delta + gamma * (lam or 0.0) * advantage[t + 1]
+        advantages.append(advantage[:length])
+    return advantages
 
 
 def whitened(rows):

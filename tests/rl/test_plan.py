@@ -2,16 +2,17 @@ import re
 
 import pytest
 
-from suite.configuration.files import choices
+from suite.configuration.files import choices, read_choice
 from tests.rl.cases import plan
 
 PRICED = {"kl_coef": 0.1, "kl_type": "k1", "use_kl_in_reward": True}
+SHARED = {"critic": "shared_trunk"}
 COUNTDOWN = {"_target_": "suite.rl.tasks.countdown.Countdown", "numbers": 3}
 
 
 @pytest.mark.parametrize("algorithm", choices("algorithm"))
 def test_every_named_algorithm_can_be_planned(algorithm):
-    assert plan(algorithm).completions == 16
+    assert plan(algorithm, steps=80).completions == 16
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,15 @@ def test_every_named_algorithm_can_be_planned(algorithm):
             "autocast=true keeps weights in float32 and needs dtype=float",
         ),
         ("ppo", {"lam": 1.5}, "lam must lie between 0 and 1; got 1.5"),
+        ("ppo", {"lam": None}, "lam must lie between 0 and 1 for adv_estimator=gae without lam_alpha; got null"),
+        ("ppo", {"critic_lam": -0.1}, "critic_lam must lie between 0 and 1; got -0.1"),
+        ("ppo", {"lam_alpha": 0}, "lam_alpha must be null or a number above 0; got 0"),
+        ("ppo", {"critic_warmup_steps": 3}, "critic_warmup_steps must be less than the steps of a stage of RL"),
+        ("ppo", {"critic_warmup_steps": 1, **SHARED}, "critic_warmup_steps must be 0 for critic=shared_trunk"),
+        ("ppo", {"critic_model": "tiny", **SHARED}, "critic_model needs critic=own"),
+        ("ppo", {"critic_model": "tiny", "critic_sizes": None}, "critic_sizes follow from critic_model=tiny"),
+        ("ppo", {"critic_sizes": {"name": "tiny"}}, "critic_sizes follow from critic_model=None"),
+        ("ppo", {"critic_model": "smollm2"}, "and write the tasks' own tokens; smollm2 is a checkpoint"),
         ("grpo", {"task": {"_target_": "suite.rl.tasks.sorting.Sorting", "digits": 1}}, "task.digits must be"),
         ("grpo", {"base": {"updates": 0, "batch": 8, "lr": 1e-3}}, "base.updates must be a whole number"),
     ],
@@ -69,3 +79,6 @@ def test_a_critic_is_counted_where_there_is_one():
     counts = plan("ppo").constants()["case"]
     assert counts["critic_parameter_count"] == counts["policy_parameter_count"] + 16
     assert plan("ppo").least_bytes() > plan("grpo").least_bytes()
+    smaller = plan("ppo", critic_model="tiny", policy=read_choice("policy", "small"))
+    assert smaller.constants()["case"] == {"policy_parameter_count": 98624, "critic_parameter_count": 25760 + 32}
+    assert smaller.least_bytes() == 4 * (4 * (98624 + 25792) + 98624)

@@ -104,10 +104,12 @@ def test_algorithms_share_the_base_model_of_their_seed(tmp_path):
     assert len(list((tmp_path / "bases").glob("*.pt"))) == 2
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "changes"),
-    [("grpo", {}), ("ppo", {}), ("ppo", {"dtype": "bfloat16"}), ("ppo", {"autocast": True})],
-)
+AS_PRACTISED = {"critic_warmup_steps": 6, "lam_alpha": 0.2, "critic_lam": 1.0, "critic_model": "tiny"}
+"""The run dies while its critic learns alone, then once more, and then the policy begins."""
+OTHERWISE = [AS_PRACTISED, {"dtype": "bfloat16"}, {"autocast": True}]
+
+
+@pytest.mark.parametrize(("algorithm", "changes"), [("grpo", {}), *(("ppo", changes) for changes in ({}, *OTHERWISE))])
 def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, algorithm, changes):
     asked = {"steps": 8, "checkpoint_seconds": 1e-9, **changes}
     _, unbroken, _ = in_process(tmp_path / "unbroken", algorithm, **asked)
@@ -119,6 +121,33 @@ def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, algorithm, cha
     assert len(facts["resumed_at_steps"]) == 2
     assert resumed == unbroken
     assert not (broken / "checkpoint.pt").exists()
+
+
+def test_a_critic_learns_alone_and_from_a_base_of_its_own(tmp_path):
+    asked = {"critic_warmup_steps": 2, "critic_model": "tiny"}
+    outcome, found, facts = in_process(tmp_path, "ppo", **asked)
+    assert outcome == (Status.OK, None)
+    of = {name: {one.step: one.value for one in found if one.metric == name} for name in METRICS}
+    assert set(of["value_loss"]) == set(of["explained_variance"]) | {0} == {0, 1, 2}
+    assert set(of["policy_loss"]) == set(of["gradient_norm"]) == set(of["clip_fraction_low"]) == {2}
+    assert of["completions"] == {0: 16, 1: 16, 2: 16}
+    assert of["updates"] == {0: 0, 1: 0, 2: 2}
+    assert of["kl_reference"][0] == of["kl_reference"][1] == 0
+    assert of["heldout_accuracy"][0] == of["heldout_accuracy"][2]
+    assert facts["critic_base"]["key"] != facts["base"]["key"]
+    assert facts["critic_base"]["process_cpu_s"] > 0
+    bases = list((tmp_path / "bases").glob("*.pt"))
+    _, _, same = in_process(tmp_path, policy=read_choice("policy", "tiny"))
+    assert same["base"]["key"] == facts["critic_base"]["key"]
+    assert len(list((tmp_path / "bases").glob("*.pt"))) == len(bases) == 2
+
+
+def test_later_stages_of_rl_warm_their_critics_too(tmp_path):
+    stages = [{"kind": kind, "share": 0.5} for kind in ("sft", "rl")]
+    asked = {"steps": 6, "recipe": {"stages": stages, "examples": 4}, "critic_warmup_steps": 2}
+    _, found, _ = in_process(tmp_path, "ppo", **asked)
+    assert {one.step for one in found if one.metric == "policy_loss"} == {5}
+    assert {one.step for one in found if one.metric == "value_loss"} == {3, 4, 5}
 
 
 FEW_STEPS = [{"kind": kind, "share": 0.25} for kind in ("sft", "rl", "own", "corpus")]

@@ -31,6 +31,14 @@ UNNAMED: Mapping[str, Mapping[str, Any]] = {
     "grpo with the k2 price": {"kl_coef": 0.1, "kl_type": "k2", "use_kl_in_reward": True},
     "rloo with cispo": {"adv_estimator": "rloo", "policy_loss": "cispo"},
     "gae with gspo": {"adv_estimator": "gae", "policy_loss": "gspo", "gamma": 0.9, "lam": 0.8},
+    "gae with two lambdas": {"adv_estimator": "gae", "gamma": 0.9, "lam": 0.8, "critic_lam": 0.95},
+    "gae with a lambda by length": {"adv_estimator": "gae", "gamma": 0.9, "lam_alpha": 0.4},
+    "gae with a lambda by length and a critic's": {
+        "adv_estimator": "gae",
+        "gamma": 0.9,
+        "lam_alpha": 0.4,
+        "critic_lam": 1.0,
+    },
     "reinforce_plus_plus discounted": {"adv_estimator": "reinforce_plus_plus", "gamma": 0.9},
 }
 
@@ -58,7 +66,9 @@ def formula_settings(objective: Objective) -> FormulaSettings:
     """Return the same settings as the oracle reads them."""
     return FormulaSettings(
         gamma=objective.gamma,
-        lam=1.0 if objective.lam is None else objective.lam,
+        lam=objective.lam,
+        critic_lam=objective.critic_lam,
+        lam_alpha=objective.lam_alpha,
         scale_rewards=objective.scale_rewards,
         clip_ratio_low=objective.clip_ratio_low,
         clip_ratio_high=objective.clip_ratio_high,

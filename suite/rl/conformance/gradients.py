@@ -98,20 +98,23 @@ def _check_estimators(ledger: Ledger, draws: Draws, device: torch.device) -> Non
         ("reinforce_plus_plus_baseline", {"adv_estimator": "reinforce_plus_plus_baseline"}, None),
         ("gae lam=1", {"adv_estimator": "gae", "lam": 1.0}, None),
         ("gae lam=0.95", {"adv_estimator": "gae", "lam": 0.95}, None),
+        ("gae lam=0.95 critic_lam=1", {"adv_estimator": "gae", "lam": 0.95, "critic_lam": 1.0}, None),
+        ("gae lam_alpha=0.4", {"adv_estimator": "gae", "lam_alpha": 0.4}, None),
     ):
         _check(ledger, f"estimator {name}", draws, _priced(problem, **settings), device, factor=factor)
     _check_gdpo(ledger, draws, device)
     _check_maxrl(ledger, draws, device)
     for name, lam, values, factor in (
-        ("lam=1", 1.0, problem.values_S, 1.0),
-        ("lam=0.95", 0.95, problem.values_S, None),
-        ("lam=0.95 with a perfect critic", 0.95, perfect, 1.0),
+        ("lam=1", {"lam": 1.0}, problem.values_S, 1.0),
+        ("lam=0.95", {"lam": 0.95}, problem.values_S, None),
+        ("lam=0.95 with a perfect critic", {"lam": 0.95}, perfect, 1.0),
+        ("lam_alpha=0.4 with a perfect critic", {"lam_alpha": 0.4}, perfect, None),  # a length is known too late
     ):
         _check(
             ledger,
             f"estimator gae {name}, before whitening",
             draws,
-            _priced(problem, adv_estimator="gae", lam=lam),
+            _priced(problem, adv_estimator="gae", **lam),
             device,
             factor=factor,
             values=values,

@@ -55,11 +55,7 @@ def _check_formulas(
         worst.append(abs(float(got) - sum(count[end] for count in counts) / sum(LENGTHS)))
         ledger.expect(span, "the share of clipped tokens", worst[-1])
     if plain.estimated.returns_NT is not None:
-        raw = oracle.gae_before_whitening(completions, wanted)
-        returns = [
-            [a + v for a, v in zip(row, completion.values, strict=True)]
-            for row, completion in zip(raw, completions, strict=True)
-        ]
+        returns = oracle.gae_returns(completions, wanted)
         new = [new_values(completion) for completion in completions]
         slopes = oracle.value_loss_slopes(completions, returns, new, objective.cliprange_value)
         worst += [_gap(plain.estimated.returns_NT, returns), _gap(plain.value_slopes_NT, slopes)]

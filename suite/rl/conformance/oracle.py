@@ -214,7 +214,9 @@ class FormulaSettings:
     """The settings that a formula reads."""
 
     gamma: float = 1.0
-    lam: float = 1.0
+    lam: float | None = 1.0
+    critic_lam: float | None = None
+    lam_alpha: float | None = None
     scale_rewards: str | None = "group"
     clip_ratio_low: float = math.inf
     clip_ratio_high: float = math.inf
@@ -254,8 +256,28 @@ def gae_before_whitening(completions: Sequence[Completion], settings: FormulaSet
             r + settings.gamma * v1 - v
             for r, v1, v in zip(completion.token_rewards, after, completion.values, strict=True)
         ]
-        rows.append(discounted(errors, settings.gamma * settings.lam))
+        rows.append(discounted(errors, settings.gamma * policy_lam(completion.length, settings)))
     return rows
+
+
+def policy_lam(length: int, settings: FormulaSettings) -> float:
+    """Return the lambda of the policy's advantages for a completion of so many tokens."""
+    if settings.lam_alpha is None:
+        assert settings.lam is not None
+        return settings.lam
+    enough = settings.lam_alpha * length
+    return 1 - 1 / enough if enough > 1 else 0.0
+
+
+def gae_returns(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:
+    """Return what the critic learns, with its own lambda where it has one."""
+    if settings.critic_lam is not None:
+        settings = replace(settings, lam=settings.critic_lam, lam_alpha=None)
+    raw = gae_before_whitening(completions, settings)
+    return [
+        [a + v for a, v in zip(row, completion.values, strict=True)]
+        for row, completion in zip(raw, completions, strict=True)
+    ]
 
 
 def gae(completions: Sequence[Completion], settings: FormulaSettings) -> Rows:

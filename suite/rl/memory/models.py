@@ -13,6 +13,7 @@ from suite.measure.memory_tracker import MemoryTracker, attribute_to
 from suite.records.holdings import CRITIC, OTHER, PARAMETERS, POLICY
 from suite.rl.critic import Critic
 from suite.rl.memory.plan import BF16, FLOAT32, MIXED, RlMemoryPlan
+from suite.theory.decoder_shape import DecoderShape
 
 Model = TypeVar("Model", bound=torch.nn.Module)
 DTYPES = {BF16: (torch.bfloat16, torch.bfloat16), MIXED: (torch.float32, torch.bfloat16), FLOAT32: (torch.float32,) * 2}
@@ -27,7 +28,7 @@ class Models:
         self._generator = torch.Generator()
 
     def policy(self) -> Decoder:
-        return self._labelled(self._trained(POLICY), POLICY)
+        return self._labelled(self._trained(POLICY, self._plan.shape), POLICY)
 
     def critic(self, policy: Decoder) -> Critic | None:
         if not self._plan.objective.has_critic:
@@ -36,38 +37,38 @@ class Models:
             critic = Critic(policy, shares_trunk=True)
             self._holdings.label([critic.value_D], CRITIC, PARAMETERS)
             return critic
-        return self._labelled(Critic(self._trained(CRITIC, has_head=False)), CRITIC)
+        return self._labelled(Critic(self._trained(CRITIC, _headless(self._plan.critic_shape))), CRITIC)
 
     def frozen(self, owner: str) -> Decoder:
         """Make a frozen decoder with its head: a reference, or a rollout engine's copy."""
-        return self._labelled(self._frozen(owner), owner)
+        return self._labelled(self._frozen(owner, self._plan.shape), owner)
 
     def scorer(self, owner: str) -> Critic:
         """Make a frozen decoder without a head, with a row that reads a reward."""
-        return self._labelled(Critic(self._frozen(owner, has_head=False)).requires_grad_(False), owner)
+        headless = self._frozen(owner, _headless(self._plan.shape))
+        return self._labelled(Critic(headless).requires_grad_(False), owner)
 
     def base_of(self, policy: Decoder, owner: str) -> Decoder:
         """Make a decoder of an adapted policy's own weights, without its adapters."""
-        return unadapted(policy, self._frozen(owner))
+        return unadapted(policy, self._frozen(owner, self._plan.shape))
 
-    def _trained(self, owner: str, *, has_head: bool = True) -> Decoder:
+    def _trained(self, owner: str, shape: DecoderShape) -> Decoder:
         plan, (dtype, frozen) = self._plan, DTYPES[self._plan.precision]
         kind = AutocastDecoder if dtype != frozen else Decoder
         if plan.lora_rank is None:
-            return self._decoder(owner, kind, dtype, has_head=has_head)
-        decoder = self._decoder(owner, kind, frozen, has_head=has_head)
+            return self._decoder(owner, kind, dtype, shape)
+        decoder = self._decoder(owner, kind, frozen, shape)
         with attribute_to(owner, OTHER):
             adapt(decoder, plan.lora_rank, dtype=dtype)
         return decoder
 
-    def _frozen(self, owner: str, *, has_head: bool = True) -> Decoder:
+    def _frozen(self, owner: str, shape: DecoderShape) -> Decoder:
         dtype = DTYPES[self._plan.precision][1]
-        return self._decoder(owner, Decoder, dtype, has_head=has_head).requires_grad_(False)
+        return self._decoder(owner, Decoder, dtype, shape).requires_grad_(False)
 
-    def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype, *, has_head: bool) -> Decoder:
+    def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype, shape: DecoderShape) -> Decoder:
         plan, made = self._plan, FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
         with attribute_to(owner, OTHER):  # its tables of angles; what its parameters are is said behind it
-            shape = plan.shape if has_head else replace(plan.shape, ties_embeddings=True)
             decoder = kind(shape, self._attention, positions=plan.seq_len, made=made)
         decoder.checkpointing = plan.checkpointing
         return decoder
@@ -75,3 +76,8 @@ class Models:
     def _labelled(self, model: Model, owner: str) -> Model:
         self._holdings.label(model.parameters(), owner, PARAMETERS)
         return model
+
+
+def _headless(shape: DecoderShape) -> DecoderShape:
+    """Return a shape without a head of its own, which a critic and a reward model would lose."""
+    return replace(shape, ties_embeddings=True)

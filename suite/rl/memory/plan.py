@@ -13,6 +13,7 @@ BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
 DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
 SHARED, COPY = "shared", "copy"
 SHARDS = (1, 2, 4, 8)
+EXPERTS = "the decoder of this suite is dense, and this {} has experts"
 ELEMENT_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}
 """Bytes of an element that is computed with; a mixed recipe trains in float32 beside it."""
 
@@ -29,12 +30,17 @@ class RlMemoryPlan(LearningPlan):
         geometry = settings["geometry"]
         vocab_size = whole_number(geometry, "vocab_size", at_least=2, where="geometry.")
         self.shape = decoder_shape(geometry, settings["attention"], vocab_size=vocab_size, where="geometry.")
-        self.refusal = (
-            "the decoder of this suite is dense, and this geometry has experts" if "moe" in geometry else None
-        )
+        self.refusal = EXPERTS.format("geometry") if "moe" in geometry else None
         self.seq_len = whole_number(settings, "seq_len", at_least=3)
         self.prompt_len = whole_number(settings, "prompt_len", at_least=1, at_most=self.seq_len - 2)
         super().__init__(settings, longest_completion=self.completion_len)
+        self.critic_shape = self.shape
+        if self.critic_sizes is not None:
+            self.critic_shape = decoder_shape(
+                self.critic_sizes, settings["attention"], vocab_size=vocab_size, where="critic_sizes."
+            )
+            if "moe" in self.critic_sizes:
+                self.refusal = self.refusal or EXPERTS.format("critic's geometry")
 
         self.minibatch = self.completions
         if settings["minibatch"] is not None:
@@ -92,8 +98,9 @@ class RlMemoryPlan(LearningPlan):
     @property
     def gathered_bytes(self) -> int:
         """The largest unit that a device gathers whole, as it computes with it: a block, the embeddings or the head."""
-        matrix = self.shape.vocab_size * self.shape.hidden_size
-        return ELEMENT_BYTES[self.precision] * max(self.shape.block_parameter_count, matrix)
+        shapes = (self.shape, self.critic_shape)
+        matrices = [shape.vocab_size * shape.hidden_size for shape in shapes]
+        return ELEMENT_BYTES[self.precision] * max(*(shape.block_parameter_count for shape in shapes), *matrices)
 
     def facts(self) -> dict[str, Any]:
         return {"policy": self.shape.layer.describe(), "simulated": "fake tensors under the suite's own step, on a CPU"}
@@ -101,7 +108,9 @@ class RlMemoryPlan(LearningPlan):
     def parameter_counts(self) -> dict[str, int]:
         """Return counts by owner, without adapters; 0 for what is not there or costs nothing."""
         headless = self.shape.trunk_parameter_count + self.shape.hidden_size
-        critic = (headless if self.has_own_critic else self.shape.hidden_size) if self.objective.has_critic else 0
+        critic = self.critic_shape.hidden_size if self.objective.has_critic else 0
+        if self.has_own_critic:
+            critic += self.critic_shape.trunk_parameter_count
         return {
             POLICY: self.shape.parameter_count,
             CRITIC: critic,

@@ -23,15 +23,18 @@ LARGER_FOR_CHECKPOINTS = 10
 
 
 class RlStage:
-    """A stage of reinforcement learning. The reference is the policy as the stage began, and the critic begins as
-    it."""
+    """A stage of reinforcement learning. The reference is the policy as the stage began, and the critic begins as it,
+    but for one of other sizes, which begins as a base model of those, whatever stages the policy went through.
+
+    For its first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values."""
 
     def __init__(self, at: StageBegin) -> None:
         self._plan = plan = at.plan
+        self._policy_begins = at.planned.first + plan.critic_warmup_steps
         reference = _copy(at, frozen=True).requires_grad_(False)
         critic = None
         if plan.objective.has_critic:
-            critic = Critic(at.policy, shares_trunk=True) if plan.shares_trunk else Critic(_copy(at))
+            critic = Critic(at.policy, shares_trunk=True) if plan.shares_trunk else Critic(_critic_decoder(at))
         self._learner = Learner(plan, at.policy, reference, critic)
 
     def step(self, meter: Meter, *, looks: bool) -> None:
@@ -46,7 +49,8 @@ class RlStage:
             with meter.span("score"):
                 batch, of_scores = learner.compute_advantages(rollouts.kept)
             with meter.span("update"):
-                seen = learner.update(batch, plan.seed, meter.step)
+                is_warmup = meter.step < self._policy_begins
+                seen = learner.update(batch, plan.seed, meter.step, critic_alone=is_warmup)
             seen |= of_scores
         if looks and "kl_reference" not in seen:
             with meter.span(EVALUATE):
@@ -80,6 +84,15 @@ class RlStage:
 
 
 begin = RlStage
+
+
+def _critic_decoder(at: StageBegin) -> Decoder:
+    if at.plan.critic_base is None:
+        return _copy(at)
+    assert at.critic_base is not None
+    decoder = new_decoder(at.plan.critic_base, at.attention)
+    decoder.load_state_dict(at.critic_base)
+    return decoder
 
 
 def _copy(at: StageBegin, *, frozen: bool = False) -> Decoder:

@@ -10,6 +10,7 @@ from suite.rl.registry import ESTIMATORS
 from tests.rl.examples import objective, padded, random_rollout, scored, tensor
 
 CASES = [(name, {"adv_estimator": name, "lam": 0.9, "gamma": 0.95}) for name in ESTIMATORS.names]
+CASES += [("gae", {"lam": None, "lam_alpha": 0.4, "gamma": 0.95, "critic_lam": 1.0})]
 CASES += [("grpo", {"scale_rewards": scale}) for scale in ("batch", "none")]
 CASES += [("grpo", {"supervision": "process", "scale_rewards": scale}) for scale in ("group", "batch", "none")]
 every_estimator = pytest.mark.parametrize(("name", "changes"), CASES)

@@ -19,6 +19,11 @@ TINY = {
     "tie_embeddings": False,
     "qkv_bias": True,
 }
+SMALLER = {
+    "critic_model": "smaller",
+    "critic_sizes": TINY | {"name": "smaller", "hidden_size": 8, "num_layers": 1, "head_dim": 4, "vocab_size": 9},
+}
+"""A critic of other sizes, which reads the policy's vocabulary."""
 BUDGET = {"seq_len": 12, "prompt_len": 4, "prompts_per_step": 4, "num_generations": 4, "micro_batch": 6}
 _settings = functools.cache(read_settings)
 _read = functools.cache(read_choice)
@@ -28,6 +33,7 @@ def settings(algorithm="ppo", attention="gqa", geometry=TINY, **changes):
     composed = {"device": "cpu", "threads": 1, **_settings("rl_memory"), **_read("algorithm", algorithm), **BUDGET}
     if composed["adv_estimator"] != "gae":
         composed |= {"critic": None, "update_order": None}
+    composed["critic_sizes"] = None
     return {**composed, "geometry": geometry, "attention": _read("attention", attention), **changes}
 
 

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from suite.configuration.files import read_choice
-from tests.rl.memory.cases import TINY, plan, settings
+from tests.rl.memory.cases import SMALLER, TINY, plan, settings
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,11 @@ def test_experts_are_right_in_themselves_and_not_projected():
     refusal = plan(geometry=geometry, attention="mla").refusal
     assert refusal == "the decoder of this suite is dense, and this geometry has experts"
     assert plan().refusal is None
+    critic = SMALLER["critic_sizes"] | {"moe": {}}
+    assert (
+        plan(**SMALLER | {"critic_sizes": critic}).refusal
+        == "the decoder of this suite is dense, and this critic's geometry has experts"
+    )
 
 
 def test_parameters_are_counted_by_owner():

@@ -6,7 +6,7 @@ import pytest
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from suite.rl.memory.step import SCORE, rollout_phase, simulated, update_phase
-from tests.rl.memory.cases import TINY, plan, settings
+from tests.rl.memory.cases import SMALLER, TINY, plan, settings
 
 
 def peaks(*arguments, tensors=nullcontext, **changes):
@@ -20,7 +20,7 @@ def peaks(*arguments, tensors=nullcontext, **changes):
     "case",
     [
         {"algorithm": "ppo", "checkpointing": False, "precision": "float32"},
-        {"algorithm": "ppo", "lora_rank": 2, "precision": "mixed", "logits_chunk": 3},
+        {"algorithm": "ppo", "lora_rank": 2, "precision": "mixed", "logits_chunk": 3, **SMALLER},
         {"algorithm": "grpo", "checkpointing": False, "lora_rank": 2, "precision": "bf16", "engine": "none"},
         {"algorithm": "grpo", "precision": "mixed", "reference": "offloaded", "reward_model": "own"},
         {"attention": "mla", "optimiser": "foreach", "critic": "shared_trunk", "engine": "copy", "engine_sleeps": True},
@@ -45,6 +45,17 @@ def test_held_parameters_and_moments_follow_the_shapes():
         assert found[ALL[-1]][owner, "gradients"] == 2 * counts[owner]
         moments = found[ALL[-1]][owner, "optimiser"]
         assert 4 * counts[owner] < moments < 4 * counts[owner] + 300  # and a count of updates a parameter
+
+
+def test_a_critic_of_other_sizes_holds_those():
+    asked = {"update_order": "together", "micro_batch": 1, **SMALLER}
+    found, whole = peaks(**asked)[ALL[-1]], peaks(update_order="together", micro_batch=1)[ALL[-1]]
+    count, of_policys_sizes = (plan(**changes).parameter_counts()["critic"] for changes in (SMALLER, {}))
+    assert count == 50 * 8 + plan(**SMALLER).critic_shape.block_parameter_count + 2 * 8
+    assert found["critic", "parameters"] == 2 * count
+    assert 4 * count < found["critic", "optimiser"] < 4 * count + 300
+    assert found["policy", "optimiser"] == whole["policy", "optimiser"]
+    assert sum(whole.values()) - sum(found.values()) > (2 + 4) * (of_policys_sizes - count)
 
 
 def test_caches_have_room_for_every_full_completion():
