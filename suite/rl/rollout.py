@@ -117,9 +117,10 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
     with meter.span("score"):
         scores = scores_of(plan, [item for item in items for _ in range(copies)], samples)
         parts = reward_parts(plan, scores, samples)
-        like = {"dtype": samples.mask_NT.dtype, "device": device}
-        rewards_N = torch.tensor([plan.reward.total(of_completion) for of_completion in parts], **like)
-        parts_NK = torch.tensor(parts, **like) if plan.objective.normalises_parts else None
+        totals = [plan.reward.total(of_completion) for of_completion in parts]
+        dtype = samples.mask_NT.dtype
+        rewards_N = torch.tensor(totals, dtype=dtype, device=device)
+        parts_NK = torch.tensor(parts, dtype=dtype, device=device) if plan.objective.normalises_parts else None
     assert samples.entropy_NT is not None
     groups_N = torch.arange(len(items), device=device).repeat_interleave(copies)
     return Experience(
