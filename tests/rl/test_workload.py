@@ -313,6 +313,8 @@ def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
         ("algorithm=grop", "algorithm must be one of"),
         ("policy_loss=0.1", "policy_loss must be one of"),
         ("attention.shape=[1,2]", "cannot load [1, 2], which is no dotted name"),
+        ("critic_model=tini", "small, smollm2, tiny; got 'tini'; did you mean tiny?"),
+        ("critic_warmup_steps=1", "critic_warmup_steps applies to adv_estimator=gae only; got adv_estimator=grpo"),
         ("recipe=r2", "recipe must be one of base, cold_start, distill, r1, r1_zero, sft"),
         ("recipe=r1", "steps must be enough for each of the recipe's 4 stages"),
     ],

@@ -128,7 +128,7 @@ def test_a_switch_at_its_default_is_no_arm_of_its_own(tmp_path):
         rl_record(seed=1, extras=process),
         rl_record(seed=2, extras={**process, "outcome_as_step": False}),
         rl_record(seed=1),
-        rl_record(seed=2, extras={"supervision": "outcome", "outcome_as_step": None}),
+        rl_record(seed=2, extras={"supervision": "outcome", "outcome_as_step": None, "critic_warmup_steps": 0}),
     ]
     (found,) = design.values_of(results_of(tmp_path, *runs), "supervision")
     assert [len(arm.runs) for arm in found.arms] == [2, 2]
