@@ -22,9 +22,9 @@ class AutocastDecoder(Decoder):
     def cached_in(self, layer: AttentionLayer) -> torch.dtype:
         return COMPUTED_IN
 
-    def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
+    def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None, *, first: int = 0) -> Tensor:
         with self._autocast():
-            return super().forward(tokens_BS, mask_B1ST)
+            return super().forward(tokens_BS, mask_B1ST, first=first)
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
         with self._autocast():

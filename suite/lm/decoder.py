@@ -23,6 +23,7 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear, linear_in_parts
 from suite.configuration.files import locate
 from suite.lm.attend import attend
+from suite.lm.norm import rms_norm
 from suite.theory.decoder_shape import DecoderShape
 
 
@@ -64,23 +65,31 @@ class Block(torch.nn.Module):
 
     def attention_input(self, x_BSD: Tensor) -> Tensor:
         """Return the attention layer's input, from the residual stream."""
-        return _rms_norm(x_BSD, self.attention_norm, self._norm_eps)
+        return rms_norm(x_BSD, self.attention_norm, self._norm_eps)
 
-    def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
-        """Compute without a cache, as in training and scoring."""
-        return self._forward(x_BSD, self._trained[0], None, 0, mask_B1ST)
+    def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None, first: int = 0) -> Tensor:
+        """Compute without a cache, as in training and scoring. `first`: the outputs of earlier tokens are left out."""
+        return self._forward(x_BSD, self._trained[0], None, 0, mask_B1ST, first)
 
     def decode(self, x_BSD: Tensor, cache: Cache, start: int, mask_B1ST: Tensor | None) -> Tensor:
         """Compute new tokens from `start` on, behind those that the cache holds."""
         return self._forward(x_BSD, self.attention, cache, start, mask_B1ST)
 
     def _forward(
-        self, x_BSD: Tensor, layer: AttentionLayer, cache: Cache | None, start: int, mask_B1ST: Tensor | None
+        self,
+        x_BSD: Tensor,
+        layer: AttentionLayer,
+        cache: Cache | None,
+        start: int,
+        mask_B1ST: Tensor | None,
+        first: int = 0,
     ) -> Tensor:
         q, k, v = layer.project(self.attention_input(x_BSD), cache, start)
         o_BHSv = attend(q, k, v, scale=layer.scale, value_layout=layer.value_layout, mask_B1ST=mask_B1ST)
+        if first:
+            x_BSD, o_BHSv = x_BSD[:, first:], o_BHSv[:, :, first:]
         x_BSD = x_BSD + layer.output(o_BHSv)
-        h_BSD = _rms_norm(x_BSD, self.mlp_norm, self._norm_eps)
+        h_BSD = rms_norm(x_BSD, self.mlp_norm, self._norm_eps)
         gate, up = linear_in_parts(h_BSD, self.w_gate_up, 2)
         return x_BSD + linear(F.silu(gate) * up, self.w_down)
 
@@ -118,18 +127,21 @@ class Decoder(torch.nn.Module):
         self.head = None if shape.ties_embeddings else layers[0].init_weight(shape.vocab_size, shape.hidden_size)
         self.requires_grad_(True)
 
-    def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None) -> Tensor:
-        """Return hidden states h_BSD behind the last norm. The mask is that of suite.lm.attend; None: causal."""
-        return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST)
+    def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None, *, first: int = 0) -> Tensor:
+        """Return hidden states h_BSD behind the last norm, of the tokens from `first` on. The mask is that of
+        suite.lm.attend; None: causal."""
+        return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST, first=first)
 
-    def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None) -> Tensor:
-        """Return the same from embeddings on."""
+    def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None, *, first: int = 0) -> Tensor:
+        """Return the same from embeddings on. The last block has no use for earlier tokens but their keys and
+        values."""
         for block in self._blocks:
+            given = x_BSD, mask_B1ST, first if block is self._blocks[-1] else 0
             if self.checkpointing and torch.is_grad_enabled():
-                x_BSD = checkpoint(block, x_BSD, mask_B1ST, use_reentrant=False, preserve_rng_state=False)
+                x_BSD = checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
             else:
-                x_BSD = block(x_BSD, mask_B1ST)
-        return _rms_norm(x_BSD, self.norm, self.shape.norm_eps)
+                x_BSD = block(*given)
+        return rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
         """Return hidden states of new tokens from `start` on, and write to the caches, one a layer."""
@@ -140,7 +152,7 @@ class Decoder(torch.nn.Module):
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
-        return _rms_norm(x_BSD, self.norm, self.shape.norm_eps)
+        return rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
     def attention_of(self, layer: int) -> AttentionLayer:
         return self._blocks[layer].attention
@@ -180,7 +192,3 @@ class Decoder(torch.nn.Module):
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
-
-
-def _rms_norm(x_BSD: Tensor, gain_D: Tensor, eps: float) -> Tensor:
-    return F.rms_norm(x_BSD, gain_D.shape, gain_D, eps)

@@ -119,8 +119,9 @@ def minus_entropy(log_p_NV: Tensor) -> Tensor:
     return BackwardScope(LOGITS).enters(terms_NV.sum(dim=-1))
 
 
-def _log_softmax(logits_NV: Tensor, temperature: float) -> Tensor:
-    return F.log_softmax(logits_NV if temperature == 1.0 else logits_NV / temperature, dim=-1)
+def tempered(logits_NV: Tensor, temperature: float) -> Tensor:
+    """Return the logits of the distribution at a temperature."""
+    return logits_NV if temperature == 1.0 else logits_NV / temperature
 
 
 def _next_tokens(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
@@ -156,7 +157,7 @@ class _Run:
         h_BD = self._prefill()
         while True:
             with attribute_to(kind=LOGITS):
-                log_p_BV = _log_softmax(self._model.logits(h_BD), temperature)
+                log_p_BV = F.log_softmax(tempered(self._model.logits(h_BD), temperature), dim=-1)
             chosen_B1 = _next_tokens(log_p_BV, None if noise is None else self._rows(next(noise)))
             self._store(self.tokens_TN, chosen_B1[:, 0])
             self._store(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder, scored_in
-from suite.lm.sampling import Prompts
+from suite.lm.sampling import Prompts, tempered
 from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import LOGITS
 
@@ -19,9 +19,8 @@ def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor
     """Return the states h_NTD from which each token of a completion was, or would have been, sampled."""
     whole_NS = torch.cat((prompts.tokens_PS, tokens_NT[:, :-1]), dim=1)
     mask = None if prompts.valid_PS is None else prompt_mask(prompts.valid_PS, whole_NS.shape[1])
-    h_NSD: Tensor = model(whole_NS, mask)
-    # Whatever reads them would copy them itself, and keep the prompts' states beside the copy.
-    return h_NSD[:, prompts.tokens_PS.shape[1] - 1 :].contiguous()
+    h_NTD: Tensor = model(whole_NS, mask, first=prompts.tokens_PS.shape[1] - 1)
+    return h_NTD
 
 
 def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -30,7 +29,7 @@ def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: flo
     scope = BackwardScope(LOGITS)
     with attribute_to(kind=LOGITS):
         # No name for the logits, which would keep them.
-        log_p_NTV = F.log_softmax(scope.leaves(model.logits(h_NTD)) / temperature, dim=-1)
+        log_p_NTV = F.log_softmax(tempered(scope.leaves(model.logits(h_NTD)), temperature), dim=-1)
     log_p_NT = scope.enters(log_p_NTV.gather(2, tokens_NT[..., None]))[..., 0]
     return log_p_NT.to(scored_in(log_p_NT.dtype)), log_p_NTV
 

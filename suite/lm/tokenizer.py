@@ -16,6 +16,7 @@ class Tokenizer:
         self._texts = [*NAMES, *texts]
         assert len(set(self._texts)) == len(self._texts)
         self._ids = {text: id for id, text in enumerate(self._texts)}
+        self._texts += [NAMES[PAD]] * (self.vocab_size - len(self._texts))
 
     @property
     def vocab_size(self) -> int:
@@ -26,4 +27,4 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> list[str]:
         """Return the texts of the ids; for one without a text, which an untrained model may sample, the padding's."""
-        return [self._texts[id] if id < len(self._texts) else NAMES[PAD] for id in ids]
+        return [self._texts[id] for id in ids]

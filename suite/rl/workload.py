@@ -9,6 +9,7 @@ from typing import Any
 from suite.lm.sampling import prompts_from, sample
 from suite.lm.training import NotFiniteError
 from suite.measure.devices import device_for
+from suite.measure.heap import keep_freed_memory
 from suite.measure.meter import Meter
 from suite.measure.rng import python_rng
 from suite.measure.stateful import WorkloadFailedError
@@ -38,6 +39,7 @@ class RlWorkload:
 
     def prepare(self, shared: Path) -> None:
         plan = self.plan
+        keep_freed_memory()
         self._base = base_model(plan, self._settings, shared)
         self._teacher = teacher_of(self._settings, shared, type(self)) if plan.recipe.teacher else None
         self._critic_base = None

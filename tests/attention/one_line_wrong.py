@@ -79,8 +79,8 @@ CHANGES = (
     Change(
         what="rotary pairs turned backwards",
         file="rotary.py",
-        before="(first * cos_Sr - second * sin_Sr, second * cos_Sr + first * sin_Sr)",
-        after="(first * cos_Sr + second * sin_Sr, second * cos_Sr - first * sin_Sr)",
+        before="torch.cat((-sin_Sr, sin_Sr), dim=-1)",
+        after="torch.cat((sin_Sr, -sin_Sr), dim=-1)",
         settings=GQA,
     ),
     Change(

@@ -144,18 +144,18 @@ def parse(completion: Sequence[str]) -> Parsed:
     """Find thought and answer in any tokens at all."""
     places = [index for index, token in enumerate(completion) if token in TAGS]
     order = [completion[index] for index in places]
-    thought = _between(completion, THINK, END_THINK)
-    answer = _between(completion, ANSWER, END_ANSWER)
+    thought = _between(places, order, THINK, END_THINK)
+    answer = _between(places, order, ANSWER, END_ANSWER)
     is_tight = (
         order == list(TAGS) and places[0] == 0 and places[2] == places[1] + 1 and places[3] == len(completion) - 1
     )
     return Parsed(thought=thought, answer=answer, is_well_formed=is_tight)
 
 
-def _between(completion: Sequence[str], first: str, last: str) -> slice | None:
-    """Return the place between the one `first` and the one `last`, if no tag lies between them."""
-    if completion.count(first) != 1 or completion.count(last) != 1:
+def _between(places: Sequence[int], order: Sequence[str], first: str, last: str) -> slice | None:
+    """Return the place between the one `first` and the one `last`, if no tag lies between them. `order`: the tags at
+    `places`."""
+    if order.count(first) != 1 or order.count(last) != 1:
         return None
-    begin, end = completion.index(first) + 1, completion.index(last)
-    inner = completion[begin:end]
-    return slice(begin, end) if begin <= end and not any(token in TAGS for token in inner) else None
+    number = order.index(first)
+    return slice(places[number] + 1, places[number + 1]) if order[number + 1 : number + 2] == [last] else None

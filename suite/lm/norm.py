@@ -1,0 +1,44 @@
+"""RMSNorm with its derivative written down.
+
+On a CPU torch has RMSNorm in pieces and goes back through each: in a small model's training more than the products of a
+layer take. This one does the same sums in half as many passes, and keeps for the way back what it was given and one
+number a token.
+
+Shapes: x of any shape with D as its last dimension.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+def rms_norm(x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
+    """Return x / sqrt(mean(x²) + eps) · gain. Without gradients, on another device or where types are mixed, torch's
+    own is as good or better."""
+    is_plain = x.device.type == "cpu" and x.dtype == gain_D.dtype and x.dtype.itemsize >= 4
+    if is_plain and torch.is_grad_enabled():
+        y: Tensor = _RmsNorm.apply(x, gain_D, eps)
+        return y
+    return F.rms_norm(x, gain_D.shape, gain_D, eps)
+
+
+class _RmsNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
+        rate = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, gain_D, rate)
+        return (x * rate).mul_(gain_D)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        """With n = x·rate and g the gradient: rate · (g·gain − n · mean(g·gain·n)) for x, and Σ g·n for the gain."""
+        x, gain_D, rate = ctx.saved_tensors
+        normed = x * rate
+        of_gain = gradient * normed
+        slope = (of_gain @ gain_D).unsqueeze(-1).mul_(1 / x.shape[-1])
+        of_x = (gradient * gain_D).addcmul_(normed, slope, value=-1).mul_(rate)
+        return of_x, of_gain.flatten(0, -2).sum(dim=0) if ctx.needs_input_grad[1] else None, None
