@@ -12,6 +12,7 @@ from typing import Any
 
 from suite.configuration.files import locate
 from suite.records import numbers
+from suite.records.aliases import CAME_LATER
 from suite.records.case import value_under
 from suite.records.record import Record
 from suite.report.blocks import Section, Text, joined, say, section
@@ -29,7 +30,7 @@ from suite.report.model.experiment import Contrast, Quantity, contrast
 from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE
 from suite.report.model.results import Results
-from suite.report.model.run import AS_BEFORE, SEED, text_of
+from suite.report.model.run import SEED
 from suite.report.rl import design, evolution, memory_design, stages
 from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, price_of
@@ -118,9 +119,10 @@ def _of_evidence(saved: Iterable[Saving], is_measured: bool) -> list[Saving]:
 def _told_memory(name: str, saved: Sequence[Saving]) -> Text:
     """Say what share of PPO's peak GRPO does without, over all cases: sizes, which no seed varies."""
     shares = sorted(saving.share for saving in saved)
-    fields = {"low": numbers.percent(shares[0]), "high": numbers.percent(shares[-1])}
+    low, high = numbers.percent(shares[0]), numbers.percent(shares[-1])
+    saves = low if low == high else say("rl.range", low=low, high=high)
     less = sum(share > 0 for share in shares)
-    return say(f"claim.memory.{name}", less=less, count=len(shares), **fields)
+    return say(f"claim.memory.{name}", less=less, count=len(shares), saves=saves)
 
 
 def _seconds(difference: float) -> str:
@@ -156,10 +158,10 @@ def sample_efficient(results: Results) -> Verdict | None:
     return rule(findings, *_not_reached(pairs))
 
 
-def _at_equal(pair: Pair, budget: str, about: str, **more: bool) -> list[Finding]:
+def _at_equal(pair: Pair, budget: str, about: str) -> list[Finding]:
     """Compare two arms by their accuracy where both had spent as much."""
     found = _contrast_at(pair, budget)
-    return [between(found, pair[0], about, **more)] if found else []
+    return [between(found, pair[0], about)] if found else []
 
 
 def _contrast_at(pair: Pair, budget: str) -> Contrast[RlRun] | None:
@@ -177,9 +179,8 @@ def stable(results: Results) -> Verdict | None:
         findings += _less(pair, Quantity(name=DRAWDOWN, value=_drawdown, **more), DRAWDOWN)
         apart = {**_from_median(ours), **_from_median(theirs)}
         findings += _less(pair, Quantity(name=SPREAD, value=apart.get, **more), SPREAD)
-    ours, of_ours = _collapsed({arm for _, arm, _ in pairs})
-    theirs, of_theirs = _collapsed({arm for *_, arm in pairs})
-    collapsed = say("claim.collapsed", ours=ours, of_ours=of_ours, theirs=theirs, of_theirs=of_theirs)
+    (first, of_first), (second, of_second) = (_collapsed({pair[side] for pair in pairs}) for side in (1, 2))
+    collapsed = say("claim.collapsed", ours=first, of_ours=of_first, theirs=second, of_theirs=of_second)
     return rule(findings, collapsed) if findings else None
 
 
@@ -422,14 +423,16 @@ def agree(ours: RlArm, theirs: RlArm, but: Collection[str]) -> bool:
     records = [arm.first.record for arm in (ours, theirs)]
     names = {name for record in records for name in (*record.case.axes, *record.case.extras)} - {SEED, *but}
     values = [[_setting(record, name) for record in records] for name in names]
-    return all(first == second for first, second in values if first and second)
+    return all(first == second for first, second in values if first is not None and second is not None)
 
 
-def _setting(record: Record, name: str) -> str:
-    """Return a setting as a case names it or its record resolved it, else as it was before it came; empty where it
-    does not apply.
+def _setting(record: Record, name: str) -> Any:
+    """Return a setting as a case names it or its record resolved it, else as it was before it came; None where it does
+    not apply.
     """
     for named in (record.case.axes, record.case.extras):
         if name in named:
-            return text_of(named[name])
-    return text_of(value_under(record.settings, name)) or AS_BEFORE.get(name, "")
+            return named[name]
+    found = value_under(record.settings, name)
+    found = CAME_LATER.get(name) if found is None else found
+    return found if isinstance(found, str | int | float) else None

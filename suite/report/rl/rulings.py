@@ -129,7 +129,8 @@ def depends_on(rulings: Sequence[tuple[Mapping[str, str], str]]) -> list[str]:
     for (settings, ruling), (others, other) in combinations(rulings, 2):
         if ruling != other:
             names = {name for name in {*settings, *others} if settings.get(name, "") != others.get(name, "")}
-            differences.append({*map(_own, names)} or {ABOUT})
+            is_known = {ABOUT} in (settings.keys(), others.keys())
+            differences.append({ABOUT} if is_known or not names else {*map(_own, names)})
     alone = {name for names in differences if len(names) == 1 for name in names}
     # Nobody asks on which machine it depends where the task differs, too.
     least = min(differences, key=len)
@@ -143,7 +144,7 @@ def setting_name(name: str) -> Text:
 
 def tell(findings: Sequence[Finding]) -> list[Text]:
     """Tell the findings of each measure: one by one, or where they are many counted, with the ends of their range."""
-    names, sentences = _experiment_names(findings), []
+    names, sentences = _experiment_names(findings), list[Text]()
     for about, same in grouped(findings, lambda finding: finding.about).items():
         parts = [_told(finding, names[finding.experiment.key]) for finding in same]
         if len(same) > MOST_NAMED:
@@ -177,7 +178,7 @@ def _told(finding: Finding, where: Text) -> Text:
 
 def by_value(findings: Sequence[Finding], names: Sequence[str]) -> list[Text]:
     """Count rulings by the values of the settings that a verdict depends on, where several findings have each."""
-    sentences = []
+    sentences = list[Text]()
     for name in names[:MOST_VALUES]:
         of_value = grouped(findings, partial(_value, name))
         if name == ABOUT or len(of_value) < 2 or len(findings) <= MOST_NAMED:
@@ -188,7 +189,7 @@ def by_value(findings: Sequence[Finding], names: Sequence[str]) -> list[Text]:
             fields = {"value": value or say("claim.none"), "total": len(same)}
             counts = {"supported": rulings.count(SUPPORTED), "contradicted": rulings.count(CONTRADICTED)}
             parts.append(say("claim.by_value", **fields, **counts))
-        sentences.append(say("claim.measured", about=setting_name(name), told=joined("; ", parts)))
+        sentences.append(say("claim.by", name=setting_name(name), told=joined("; ", parts)))
     return sentences
 
 
