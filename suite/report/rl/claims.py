@@ -179,7 +179,8 @@ def stable(results: Results) -> Verdict | None:
         findings += _less(pair, Quantity(name=DRAWDOWN, value=_drawdown, **more), DRAWDOWN)
         apart = {**_from_median(ours), **_from_median(theirs)}
         findings += _less(pair, Quantity(name=SPREAD, value=apart.get, **more), SPREAD)
-    (first, of_first), (second, of_second) = (_collapsed({pair[side] for pair in pairs}) for side in (1, 2))
+    first, of_first = _collapsed({arm for _, arm, _ in pairs})
+    second, of_second = _collapsed({reference for *_, reference in pairs})
     collapsed = say("claim.collapsed", ours=first, of_ours=of_first, theirs=second, of_theirs=of_second)
     return rule(findings, collapsed) if findings else None
 

@@ -3,9 +3,9 @@
 import pytest
 
 from suite.configuration.files import languages, locate
+from suite.report.claims import VERDICTS, claims_of
 from suite.report.page.texts import load_texts
 from suite.report.quality import tasks
-from suite.report.claims import VERDICTS, claims_of
 from tests.report.quality_records import (
     ALL_HEADS_ALIKE,
     ONE_FOR_ALL,
