@@ -389,7 +389,7 @@ def cost_decides(results: Results) -> Verdict | None:
     turned = sum(first is not second for first, second in apart)
     outcome = SUPPORTED if turned else CONTRADICTED if len(apart) == len(outcomes) else LEFT_OPEN
     fields = {"turned": turned, "apart": len(apart), "count": len(outcomes)}
-    money = say("claim.cost.prices", told=joined("; ", prices)) if prices else say("claim.cost.no_price")
+    money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
     return Verdict(outcome=outcome, text=joined("sentence", [say("claim.cost.turned", **fields), *tell(judged), money]))
 
 

@@ -155,7 +155,7 @@ def tell(findings: Sequence[Finding]) -> list[Text]:
             low, high = (_told(finding, names[finding.experiment.key]) for finding in (by_size[0], by_size[-1]))
             fields = {"counted": joined("notes", counted), "total": len(same), "low": low, "high": high}
             parts = [say("claim.range", **fields)]
-        sentences.append(say("claim.measured", about=say(f"claim.about.{about}"), told=joined("; ", parts)))
+        sentences.append(say("claim.measured", about=say(f"claim.about.{about}"), told=joined("notes", parts)))
     return sentences
 
 
@@ -189,7 +189,7 @@ def by_value(findings: Sequence[Finding], names: Sequence[str]) -> list[Text]:
             fields = {"value": value or say("claim.none"), "total": len(same)}
             counts = {"supported": rulings.count(SUPPORTED), "contradicted": rulings.count(CONTRADICTED)}
             parts.append(say("claim.by_value", **fields, **counts))
-        sentences.append(say("claim.by", name=setting_name(name), told=joined("; ", parts)))
+        sentences.append(say("claim.by", name=setting_name(name), told=joined("notes", parts)))
     return sentences
 
 
