@@ -28,7 +28,7 @@ Alone = Callable[[Path, str, str], Any]
 """The settings of a group under one of its options, with nothing else set, for a sweep into a folder."""
 OF_THE_COMMAND = ("leave_out", "parts", "resume", "report", "workers", "objective")
 """Settings of the command, which no case has."""
-OF_A_COURSE = ("telemetry",)
+OF_A_COURSE = ("telemetry", "price_per_device_hour")
 OF_A_TIMED_CASE = ("measure", "telemetry", "seed", "profile", "price_per_device_hour")
 """Settings that the suite reads of every case that repeats its step, of any workload."""
 OF_EVERY_PLAN = ("device", "dtype", "threads", "seed")

@@ -13,7 +13,7 @@ LAYERS = (
     ("model",),
     ("plot",),
     ("table",),
-    ("evidence", "quoted"),
+    ("claims", "evidence", "quoted"),
     ("attention", "quality", "rl", "runs"),
     ("page",),
     ("command",),

@@ -1,4 +1,4 @@
-"""Claims beside what the records say of them: an id and its literature in conf/claims.yaml, and a function each.
+"""Claims on quality, and the functions that rule on them.
 
 Comparisons of many arms on several tasks are counted, not pooled: that MLA is lower on one task and level on three is
 the answer. Those that told nothing apart, since both answer all or neither learnt it, decide nothing and are counted.
@@ -7,11 +7,11 @@ the answer. Those that told nothing apart, since both answer all or neither lear
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
-from suite.configuration.files import locate, read_yaml
+from suite.configuration.files import locate
 from suite.records import numbers
-from suite.report.blocks import Kind, Table, Text, joined, say
+from suite.report.blocks import Table, Text, joined, say
+from suite.report.claims import CONTRADICTED, LEFT_OPEN, MIXED, SUPPORTED, Claim, Verdict, claims_of, claims_table
 from suite.report.evidence import verdict_of
 from suite.report.model.experiment import grouped, of_outcome
 from suite.report.model.results import Results
@@ -23,28 +23,13 @@ from suite.report.quality.design import QualityArm, QualityContrast, QualityExpe
 from suite.report.quality.families import REVERSED, Family, asked_of, is_graded
 from suite.report.quality.heads import MOST_OF_IT, carried, first_heads, largest_share
 from suite.report.quality.layout import listed
-from suite.report.table import column, table
 from suite.statistics.paired import JUDGED, TOLD_APART, Comparison, Outcome, changes, judge_together
 
-Claim = Mapping[str, Any]
-"""One of conf/claims.yaml."""
-HOLDS, FAILS, MIXED, LEFT_OPEN = "holds", "fails", "mixed", "open"
-UNDECIDED = "undecided"
-VERDICTS = (HOLDS, FAILS, MIXED, LEFT_OPEN, UNDECIDED)
 FULL_CONTEXT = ("two_hop", "copying", "counting")
 """Tasks whose answer needs more than one place of the context."""
 ONE_HOP = "one hop"
 FEWEST_FIRST = 2
 """Heads that must come first for some attribute, or one head does all the work."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """The verdict of records on a claim: an outcome by rule, and the counts behind it in a sentence."""
-
-    outcome: str
-    """One of VERDICTS."""
-    text: Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,35 +54,17 @@ def evidence_of(results: Results) -> dict[str, Evidence]:
     }
 
 
-def claims_table(results: Results) -> Table:
-    """Return a row for each claim and label that says something of it, or one row where none does."""
+def quality_claims(results: Results) -> Table:
+    """Return the table of the claims on quality, each label's evidence ruled on by itself."""
     evidence = evidence_of(results)
-    return table(
-        say("claim.table"),
-        [row for claim in read_yaml("claims.yaml")["claims"] for row in _decide(claim, evidence)],
-        [
-            column("claim.claim", lambda row: say(f"claim.{row[0]['id']}"), kind=Kind.LONG),
-            *([column("column.label", lambda row: row[1], facet="label")] if len(evidence) > 1 else []),
-            column("claim.verdict", lambda row: say(f"claim.outcome.{row[2].outcome}")),
-            column("claim.here", lambda row: row[2].text, kind=Kind.LONG),
-            column("claim.for", lambda row: _literature(row[0], ("for",)), kind=Kind.LONG),
-            column("claim.against", lambda row: _literature(row[0], ("against", "qualifies")), kind=Kind.LONG),
-        ],
-        note=say("claim.note"),
-    )
+    found = [(claim, _decide(claim, evidence)) for claim in claims_of("quality")]
+    return claims_table(say("claim.table"), found, note=say("claim.note"), has_labels=len(evidence) > 1)
 
 
-def _decide(claim: Claim, evidence: Mapping[str, Evidence]) -> list[tuple[Claim, str, Verdict]]:
+def _decide(claim: Claim, evidence: Mapping[str, Evidence]) -> dict[str, Verdict]:
     """Return what the records of each label say of a claim."""
     decide: Callable[[Evidence], Verdict | None] = locate(claim["decided_by"])
-    verdicts = {label: verdict for label, of_label in evidence.items() if (verdict := decide(of_label)) is not None}
-    missing = Verdict(outcome=UNDECIDED, text=say(f"claim.needs.{claim['id']}"))
-    return [(claim, label, verdict) for label, verdict in (verdicts or {"": missing}).items()]
-
-
-def _literature(claim: Claim, kinds: Sequence[str]) -> Text:
-    works = [work for work in claim.get("literature", ()) if work["says"] in kinds]
-    return joined("notes", [say("claim.source", what=work["what"], source=work["source"]) for work in works])
+    return {label: verdict for label, of_label in evidence.items() if (verdict := decide(of_label)) is not None}
 
 
 def lower_ceiling(evidence: Evidence) -> Verdict | None:
@@ -115,7 +82,7 @@ def lower_ceiling(evidence: Evidence) -> Verdict | None:
     if not of_outcome(usual, *JUDGED):
         # A latent that was starved on purpose says nothing of one that was not.
         sentences.append(say("claim.ceiling.no_usual"))
-        outcome = MIXED if outcome == HOLDS else outcome
+        outcome = MIXED if outcome == SUPPORTED else outcome
     return Verdict(outcome=outcome, text=joined("sentence", sentences))
 
 
@@ -139,7 +106,7 @@ def full_context(evidence: Evidence) -> Verdict | None:
     sentences = [say("claim.context.full", counted=_counted(found))]
     sentences += [say("claim.context.recall", counted=_counted(look_ups))] if look_ups else []
     outcome = _by_lower(found)
-    if outcome == HOLDS and _by_lower(look_ups) != FAILS:
+    if outcome == SUPPORTED and _by_lower(look_ups) != CONTRADICTED:
         outcome = MIXED
     return Verdict(outcome=outcome, text=joined("sentence", sentences))
 
@@ -217,8 +184,8 @@ def _by_lower(found: Sequence[QualityContrast]) -> str:
     """
     judged = of_outcome(found, *JUDGED)
     if lower := of_outcome(judged, Outcome.LOWER):
-        return HOLDS if len(lower) == len(judged) else MIXED
-    return FAILS if judged and all(pair.found.rules_out_lower for pair in judged) else LEFT_OPEN
+        return SUPPORTED if len(lower) == len(judged) else MIXED
+    return CONTRADICTED if judged and all(pair.found.rules_out_lower for pair in judged) else LEFT_OPEN
 
 
 def _experiment_name(found: QualityContrast) -> Text:
@@ -266,9 +233,9 @@ def _tiers_of(family: Family) -> Verdict:
     is_own = len(of_others) == len(others) and all(grading.rules_out_higher for grading in of_others)
     is_more = len(pairs) > 0 and len(of_outcome(pairs, Outcome.LOWER)) == len(pairs)
     if any(map(is_graded, of_latents)):
-        outcome = HOLDS if is_own or is_more else MIXED
+        outcome = SUPPORTED if is_own or is_more else MIXED
     else:
-        outcome = FAILS if of_latents and all(grading.rules_out_higher for grading in of_latents) else LEFT_OPEN
+        outcome = CONTRADICTED if of_latents and all(grading.rules_out_higher for grading in of_latents) else LEFT_OPEN
     return Verdict(outcome=outcome, text=joined("sentence", sentences))
 
 
@@ -280,8 +247,8 @@ def _graded(key: str, arms: Sequence[QualityArm], gradings: Mapping[QualityArm, 
 def _specialised(carried: Comparison, several: Comparison) -> str:
     """Rule by the share that the most needed head carries, over a half, and by how many heads come first, over two."""
     if Outcome.LOWER in (carried.outcome, several.outcome):
-        return FAILS
-    return HOLDS if carried.outcome is Outcome.HIGHER and several.mean >= 0 else LEFT_OPEN
+        return CONTRADICTED
+    return SUPPORTED if carried.outcome is Outcome.HIGHER and several.mean >= 0 else LEFT_OPEN
 
 
 def _follows_outcome(follows: Sequence[QualityContrast], fixed: Sequence[QualityArm]) -> str:
@@ -289,14 +256,14 @@ def _follows_outcome(follows: Sequence[QualityContrast], fixed: Sequence[Quality
     if of_outcome(follows, Outcome.HIGHER):
         return MIXED if fixed else LEFT_OPEN
     judged = of_outcome(follows, *JUDGED)
-    return FAILS if judged and all(pair.found.rules_out_higher for pair in judged) else LEFT_OPEN
+    return CONTRADICTED if judged and all(pair.found.rules_out_higher for pair in judged) else LEFT_OPEN
 
 
 def _together(outcomes: Sequence[str]) -> str:
     """Rule over several arms or families: it holds in part where it holds of some, and fails where it fails of all."""
     if len(set(outcomes)) == 1:
         return outcomes[0]
-    return MIXED if {HOLDS, MIXED} & set(outcomes) else LEFT_OPEN
+    return MIXED if {SUPPORTED, MIXED} & set(outcomes) else LEFT_OPEN
 
 
 def _form_told(form: Text, pair: QualityContrast) -> Text:

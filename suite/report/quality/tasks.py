@@ -20,7 +20,7 @@ from suite.report.plot.scales import linear, shares, ticked
 from suite.report.plot.text import figure_text
 from suite.report.quality import design, layout
 from suite.report.quality.cache import NEAREST, SizeLine, at_nearest_cache, bytes_axis, faded, lines_of, nearest_table
-from suite.report.quality.claims import claims_table
+from suite.report.quality.claims import quality_claims
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of, plain, table
@@ -51,7 +51,7 @@ def build(results: Results) -> Section | None:
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
         figures=[_differences(found), *_over_settings(found, has_labels=results.several), _pareto(found)],
-        tables=[claims_table(results), *with_rule(tables), *quoted],
+        tables=[quality_claims(results), *with_rule(tables), *quoted],
         headlines=[_headline(found, label, has_label=results.several) for label in results.labels],
     )
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from functools import partial
 
 from suite.records import numbers
+from suite.records.derived import SECONDS_PER_HOUR
 from suite.records.metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Kind, Section, Table, joined, say, section
 from suite.report.model.labels import BLUE, GREEN, ORANGE
 from suite.report.model.results import Results
-from suite.report.model.run import machine_id
+from suite.report.model.run import machine_id, number_of
 from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, height_px, rows, stacked
 from suite.report.plot.scales import linear
@@ -46,6 +47,16 @@ def cost_s(run: RlRun, clock: str = "") -> float | None:
     """Return the seconds of all phases for a thousand completions; None where one of them is not known."""
     seconds = [part for phase in PHASES if (part := run.seconds(phase, clock)) is not None]
     return _per_thousand(sum(seconds), run) or None if run.is_ok and len(seconds) == len(PHASES) else None
+
+
+def price_of(run: RlRun) -> float | None:
+    """Return what the phases of a run cost at the price of a device hour that its record gives; None without one.
+
+    In seconds on the wall, since these are what is rented.
+    """
+    price = number_of(run.setting("price_per_device_hour"))
+    seconds = [part for phase in PHASES if (part := run.seconds(phase, design.WALL)) is not None]
+    return price * sum(seconds) / SECONDS_PER_HOUR if price and run.is_ok and len(seconds) == len(PHASES) else None
 
 
 def _per_thousand(amount: float | None, run: RlRun) -> float | None:

@@ -6,7 +6,7 @@ budgets after as many steps. Tasks on which no recipe learns stay: that a stage 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from operator import itemgetter
 from statistics import fmean
 from typing import Any
@@ -91,7 +91,8 @@ def build(results: Results) -> Section | None:
     )
 
 
-def recipes(results: Results) -> list[RlExperiment]:
+@lru_cache(maxsize=1)
+def recipes(results: Results) -> Sequence[RlExperiment]:
     """Return experiments with recipes that agree in every other axis, the most of them first; none where no run has
     another than R1-Zero.
     """

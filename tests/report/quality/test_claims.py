@@ -2,10 +2,10 @@
 
 import pytest
 
-from suite.configuration.files import languages, locate, read_yaml
+from suite.configuration.files import languages, locate
+from suite.report.claims import VERDICTS, claims_of
 from suite.report.page.texts import load_texts
 from suite.report.quality import tasks
-from suite.report.quality.claims import VERDICTS
 from tests.report.quality_records import (
     ALL_HEADS_ALIKE,
     ONE_FOR_ALL,
@@ -23,7 +23,7 @@ from tests.report.quality_records import (
 from tests.report.reading import rows_of, said
 
 EN = load_texts("en")
-CLAIMS = read_yaml("claims.yaml")["claims"]
+CLAIMS = claims_of("quality")
 HIGH, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
 """Less HIGH: 0, 1, -1, 0, 0 points. Student's t with four degrees of freedom is 2.776 at 97.5 %, the standard error
@@ -53,13 +53,13 @@ def ruling(claim, *records):
 def test_what_comes_after_longer_training_is_no_lower_ceiling():
     short = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
     longer = [*recall(HIGH, attention="mha", updates=4800), *recall(NEAR, updates=4800, **mla(None))]
-    assert ruling("mla-lower-ceiling", *short)[0] == "holds here"
-    assert ruling("mla-lower-ceiling", *short, *longer)[0] == "does not hold here"
+    assert ruling("mla-lower-ceiling", *short)[0] == "supported"
+    assert ruling("mla-lower-ceiling", *short, *longer)[0] == "contradicted"
     wide = [*recall(HIGH, attention="mha", updates=4800), *recall(WIDE, updates=4800, **mla(None))]
-    assert ruling("mla-lower-ceiling", *short, *wide)[0] == "open"
+    assert ruling("mla-lower-ceiling", *short, *wide)[0] == "not told apart"
     tiers_short = [*tiers(1.0, attention="mha"), *tiers(0.5, **mqa(16)), *tiers(0.2, **mla(None))]
     tiers_longer = [*tiers(1.0, attention="mha", updates=4800), *tiers(1.0, updates=4800, **mla(None))]
-    assert ruling("mla-lower-ceiling", *tiers_short)[0] == "holds here"
+    assert ruling("mla-lower-ceiling", *tiers_short)[0] == "supported"
     assert "both answer 99 % or more in 1" in ruling("mla-lower-ceiling", *tiers_short, *tiers_longer)[1]
 
 
@@ -78,7 +78,7 @@ def test_each_claim_has_its_sentences_and_a_function():
 @pytest.mark.parametrize("claim", [claim["id"] for claim in CLAIMS])
 def test_a_claim_without_its_records_says_which_are_missing(claim):
     here, said = ruling(claim, *recall(HIGH, attention="mha"))
-    assert here == "not decided here"
+    assert here == "not measured here"
     assert said.startswith("No records of")
 
 
@@ -91,19 +91,19 @@ def test_literature_stands_beside_the_verdict_for_and_against():
 @pytest.mark.parametrize(
     ("usual", "narrow", "here"),
     [
-        (LOW, LOW, "holds here"),
-        (NEAR, LOW, "holds in part"),
-        (NEAR, NEAR, "does not hold here"),
-        (None, LOW, "holds in part"),
-        (None, NEAR, "does not hold here"),
-        (None, WIDE, "open"),
-        (WIDE, WIDE, "open"),
-        (WIDE, NEAR, "open"),
-        (NEAR, WIDE, "open"),
-        (WIDE, LOW, "holds in part"),
-        ([0.5], [0.5], "open"),
-        (LOW[:4], LOW[:4], "open"),
-        (NEAR[:4], NEAR[:4], "open"),
+        (LOW, LOW, "supported"),
+        (NEAR, LOW, "supported in part"),
+        (NEAR, NEAR, "contradicted"),
+        (None, LOW, "supported in part"),
+        (None, NEAR, "contradicted"),
+        (None, WIDE, "not told apart"),
+        (WIDE, WIDE, "not told apart"),
+        (WIDE, NEAR, "not told apart"),
+        (NEAR, WIDE, "not told apart"),
+        (WIDE, LOW, "supported in part"),
+        ([0.5], [0.5], "not told apart"),
+        (LOW[:4], LOW[:4], "not told apart"),
+        (NEAR[:4], NEAR[:4], "not told apart"),
     ],
 )
 def test_a_starved_rank_alone_puts_no_mla_below_mha(usual, narrow, here):
@@ -125,13 +125,13 @@ def test_tasks_that_tell_nothing_apart_decide_nothing():
     none_of_it = [*recall([0.03, 0.04] * 3, attention="mha"), *recall([0.03, 0.02] * 3, **mla(None))]
     for records, told in ((all_of_it, "both answer 99 % or more in 1"), (none_of_it, "neither learnt it in 1")):
         here, said = ruling("mla-lower-ceiling", *records)
-        assert here == "open"
+        assert here == "not told apart"
         assert told in said
 
 
 def test_mla_without_its_norm_speaks_for_no_mla():
     records = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None, **{"attention.latent_norm": False}))]
-    assert ruling("mla-lower-ceiling", *records)[0] == "not decided here"
+    assert ruling("mla-lower-ceiling", *records)[0] == "not measured here"
 
 
 def test_a_higher_loss_counts_as_lower():
@@ -144,18 +144,18 @@ def test_a_higher_loss_counts_as_lower():
         )
     ]
     here, said = ruling("mla-lower-ceiling", *records)
-    assert here == "holds here"
+    assert here == "supported"
     assert "lower in 1 (plays: MLA rank 64 +0.220 nats of loss)" in said
 
 
 @pytest.mark.parametrize(
     ("gqa", "mqa_", "here"),
     [
-        (LOW, LOW, "holds here"),
-        (NEAR, LOW, "holds in part"),
-        (NEAR, NEAR, "does not hold here"),
-        (NEAR, WIDE, "open"),
-        (WIDE, WIDE, "open"),
+        (LOW, LOW, "supported"),
+        (NEAR, LOW, "supported in part"),
+        (NEAR, NEAR, "contradicted"),
+        (NEAR, WIDE, "not told apart"),
+        (WIDE, WIDE, "not told apart"),
     ],
 )
 def test_gqa_and_mqa_are_below_mha_or_not(gqa, mqa_, here):
@@ -170,12 +170,12 @@ def test_gqa_and_mqa_are_below_mha_or_not(gqa, mqa_, here):
 @pytest.mark.parametrize(
     ("full", "one", "here"),
     [
-        (LOW, NEAR, "holds here"),
-        (LOW, LOW, "holds in part"),
-        (LOW, None, "holds in part"),
-        (LOW, WIDE, "holds in part"),
-        (NEAR, LOW, "does not hold here"),
-        (WIDE, NEAR, "open"),
+        (LOW, NEAR, "supported"),
+        (LOW, LOW, "supported in part"),
+        (LOW, None, "supported in part"),
+        (LOW, WIDE, "supported in part"),
+        (NEAR, LOW, "contradicted"),
+        (WIDE, NEAR, "not told apart"),
     ],
 )
 def test_the_whole_context_is_harder_only_where_recall_is_not(full, one, here):
@@ -194,7 +194,7 @@ def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
         ]
 
     here, said = ruling("full-context-tasks", *hops(0.9, 0.8, attention="mha"), *hops(0.9, 0.5, **mla(16)))
-    assert here == "holds here"
+    assert here == "supported"
     assert "lower in 1 (two_hop: MLA rank 16 -30.0 points)" in said
     assert "One look-up (recall of pairs, one hop): of 1: alike in 1" in said
 
@@ -202,9 +202,9 @@ def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
 @pytest.mark.parametrize(
     ("falls", "here"),
     [
-        (ONE_HEAD_EACH, "holds here"),
-        (ALL_HEADS_ALIKE, "does not hold here"),
-        (ONE_FOR_ALL, "does not hold here"),
+        (ONE_HEAD_EACH, "supported"),
+        (ALL_HEADS_ALIKE, "contradicted"),
+        (ONE_FOR_ALL, "contradicted"),
     ],
 )
 def test_heads_specialise_where_each_attribute_has_its_own(falls, here):
@@ -216,7 +216,7 @@ def test_heads_specialise_where_each_attribute_has_its_own(falls, here):
 @pytest.mark.parametrize("seeds", [1, 4])
 def test_few_seeds_leave_open_whether_heads_specialise(seeds):
     for falls in (ONE_HEAD_EACH, ALL_HEADS_ALIKE):
-        assert ruling("heads-specialise", *tiers(1.0, seeds=seeds, attention="mha", falls=falls))[0] == "open"
+        assert ruling("heads-specialise", *tiers(1.0, seeds=seeds, attention="mha", falls=falls))[0] == "not told apart"
 
 
 def differing_seeds(**said):
@@ -227,9 +227,9 @@ def differing_seeds(**said):
 
 def test_seeds_that_differ_leave_open_whether_heads_specialise():
     wide = differing_seeds(attention="mha")
-    assert ruling("heads-specialise", *wide)[0] == "open"
-    assert ruling("heads-specialise", *wide, *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE))[0] == "open"
-    assert ruling("heads-specialise", *wide, *tiers(1.0, **mla(16), falls=ONE_HEAD_EACH))[0] == "holds in part"
+    assert ruling("heads-specialise", *wide)[0] == "not told apart"
+    assert ruling("heads-specialise", *wide, *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE))[0] == "not told apart"
+    assert ruling("heads-specialise", *wide, *tiers(1.0, **mla(16), falls=ONE_HEAD_EACH))[0] == "supported in part"
 
 
 def test_of_several_arms_more_is_asked_of_heads():
@@ -245,19 +245,19 @@ def test_of_several_arms_more_is_asked_of_heads():
         rest = (1 - share) / 3
         return [[0.9 * (share if attribute % 4 == head else rest) for attribute in range(6)] for head in range(4)]
 
-    assert ruling("heads-specialise", *below_half(attention="mha"))[0] == "does not hold here"
-    assert ruling("heads-specialise", *below_half(attention="mha"), *below_half(**mla(16)))[0] == "open"
+    assert ruling("heads-specialise", *below_half(attention="mha"))[0] == "contradicted"
+    assert ruling("heads-specialise", *below_half(attention="mha"), *below_half(**mla(16)))[0] == "not told apart"
 
 
 @pytest.mark.parametrize(
     ("latent", "grouped", "here"),
     [
-        (0.3, None, "holds here"),
-        (1.0, None, "does not hold here"),
-        (0.3, 0.3, "holds in part"),
-        (0.3, 0.6, "holds here"),
-        (0.3, 1.0, "holds here"),
-        (0.6, 0.3, "holds in part"),
+        (0.3, None, "supported"),
+        (1.0, None, "contradicted"),
+        (0.3, 0.3, "supported in part"),
+        (0.3, 0.6, "supported"),
+        (0.3, 1.0, "supported"),
+        (0.6, 0.3, "supported in part"),
     ],
 )
 def test_mla_grades_where_other_narrow_caches_keep_more(latent, grouped, here):
@@ -269,12 +269,12 @@ def test_mla_grades_where_other_narrow_caches_keep_more(latent, grouped, here):
 @pytest.mark.parametrize(
     ("latents", "grouped", "here"),
     [
-        ({16: SELDOM}, None, "open"),
-        ({16: [1.0] * 5, 8: SELDOM}, None, "open"),
-        ({16: [0.3] * 4}, None, "open"),
+        ({16: SELDOM}, None, "not told apart"),
+        ({16: [1.0] * 5, 8: SELDOM}, None, "not told apart"),
+        ({16: [0.3] * 4}, None, "not told apart"),
         # That others do not grade needs evidence, too; as far as they do, a pair that is wide shows no difference.
-        ({16: [0.3] * 5}, SELDOM, "holds in part"),
-        ({16: [0.3] * 5}, [1.0] * 4, "holds in part"),
+        ({16: [0.3] * 5}, SELDOM, "supported in part"),
+        ({16: [0.3] * 5}, [1.0] * 4, "supported in part"),
     ],
 )
 def test_wide_intervals_leave_open_whether_mla_grades(latents, grouped, here):
@@ -291,7 +291,7 @@ def test_that_nothing_as_narrow_was_there_to_compare_is_said():
 
 @pytest.mark.parametrize(
     ("uneven", "swapped", "here"),
-    [(0.2, 0.95, "holds in part"), (0.97, 1.0, "open"), (0.3, 0.3, "does not hold here")],
+    [(0.2, 0.95, "supported in part"), (0.97, 1.0, "not told apart"), (0.3, 0.3, "contradicted")],
 )
 def test_the_grading_follows_training_and_then_stays(uneven, swapped, here):
     records = [*tiers(uneven, **mla(16)), *tiers(swapped, **asked("reversed", **mla(16)))]
@@ -306,13 +306,13 @@ def test_wide_intervals_leave_open_whether_grading_follows():
 
     uneven = [*tiers(0.3, **mla(16)), *tiers(0.3, **mla(8))]
     level = [0.3, 0.31, 0.29, 0.305, 0.295]
-    assert ruling("grading-automatic", *uneven, *swapped(level, 16), *swapped(level, 8))[0] == "does not hold here"
-    assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(SELDOM, 8))[0] == "open"
-    assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(level, 8))[0] == "open"
-    assert ruling("grading-automatic", *uneven, *swapped(level[:4], 16))[0] == "open"
+    assert ruling("grading-automatic", *uneven, *swapped(level, 16), *swapped(level, 8))[0] == "contradicted"
+    assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(SELDOM, 8))[0] == "not told apart"
+    assert ruling("grading-automatic", *uneven, *swapped(SELDOM, 16), *swapped(level, 8))[0] == "not told apart"
+    assert ruling("grading-automatic", *uneven, *swapped(level[:4], 16))[0] == "not told apart"
 
 
 def test_several_results_have_a_row_each_if_they_say_something():
     told = [*recall(HIGH, attention="mha"), *recall(LOW, **mla(None))]
     found = rows_with("mla-lower-ceiling", old=told, new=[*told[:5], *recall(NEAR, **mla(None))], other=told[:1])
-    assert [(row["Results"], row["Here"]) for row in found] == [("old", "holds here"), ("new", "does not hold here")]
+    assert [(row["Results"], row["Here"]) for row in found] == [("old", "supported"), ("new", "contradicted")]

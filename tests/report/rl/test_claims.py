@@ -1,0 +1,229 @@
+"""What the page rules of each claim on RL, from runs whose numbers can be added up by hand."""
+
+import pytest
+
+from suite.configuration.files import choices, languages, locate, read_yaml
+from suite.report.claims import claims_of
+from suite.report.page.texts import load_texts
+from suite.report.rl import claims
+from tests.report.quality_records import in_memory
+from tests.report.reading import rows_of, said
+from tests.report.rl.runs import fed, named, run, staged, thinking
+from tests.report.rl_memory_records import memory_record
+
+EN = load_texts("en")
+CLAIMS = [claim["id"] for claim in claims_of("rl")]
+HIGH, MIDDLE, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.70, 0.71, 0.69, 0.70, 0.70], [0.50, 0.51, 0.49, 0.50, 0.50]
+NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
+"""Less HIGH: 0, 1, -1, 0, 0 points, so the interval is -0.88 to +0.88 and excludes two points."""
+SUPPORTED, CONTRADICTED, OPEN, NONE = "supported", "contradicted", "not told apart", "not measured here"
+BARE = [named(run([0.1, 0.2]), recipe="sft")]
+"""A record of RL that bears on no claim but the one of samples."""
+
+
+def ruling(claim, *records, lang="en"):
+    texts = load_texts(lang)
+    rows = rows_of(said(claims.build(in_memory(*records)), lang).tables[0])
+    title, verdict, sentence = (texts(f"claim.{name}") for name in ("claim", "verdict", "here"))
+    (row,) = [row for row in rows if row[title] == texts(f"claim.{claim}")]
+    return row[verdict], row[sentence]
+
+
+def finals(algorithm, values, extras=None, **axes):
+    records = [run([0.1, 0.2, value], algorithm=algorithm, seed=seed, **axes) for seed, value in enumerate(values)]
+    return [named(record, **extras) for record in records] if extras else records
+
+
+def paid(algorithm, seconds):
+    return [
+        run([0.1, 0.2, 0.9], algorithm=algorithm, seed=seed, cpu_s=(0.25, 0.25, spent))
+        for seed, spent in enumerate(seconds)
+    ]
+
+
+def falling(algorithm, values):
+    return [run([0.1, 0.9, value], algorithm=algorithm, seed=seed) for seed, value in enumerate(values)]
+
+
+def recipe(name, values, **axes):
+    return [staged(name, [0.0, 0.1, value], "rl", seed=seed, **axes) for seed, value in enumerate(values)]
+
+
+def thoughts(algorithm, last, corrections=(0.5, 0.5, 0.5)):
+    return [
+        thinking([10.0, 10.0, length], [0.1, 0.2, 0.6], list(corrections), algorithm=algorithm, seed=seed)
+        for seed, length in enumerate(last)
+    ]
+
+
+FAST, SLOW = [0.25, 0.26, 0.24, 0.25, 0.25], [0.5, 0.51, 0.49, 0.5, 0.52]
+LONG, SHORT = [14.0, 15.0, 14.5, 14.0, 15.0], [6.0, 5.0, 5.5, 6.0, 5.0]
+GIB = 1 << 30
+CASES = {
+    "grpo-cheaper": (
+        lambda few: [*paid("grpo", FAST[few:]), *paid("ppo", SLOW)],
+        lambda few: [*paid("grpo", SLOW[few:]), *paid("ppo", FAST)],
+    ),
+    "grpo-sample-efficient": (
+        lambda few: [*finals("grpo", HIGH[few:]), *finals("ppo", LOW)],
+        lambda few: [*finals("grpo", NEAR[few:]), *finals("ppo", HIGH)],
+    ),
+    "grpo-stable": (
+        lambda few: [*falling("grpo", HIGH[few:]), *falling("ppo", [0.3, 0.5, 0.7, 0.4, 0.6])],
+        lambda few: [*falling("grpo", LOW[few:]), *falling("ppo", HIGH)],
+    ),
+    "accuracy-and-format-rewards": (
+        lambda few: finals("grpo", HIGH[few:], {"format_weight": 0.1}),
+        lambda few: finals("grpo", [0.1, 0.11, 0.09, 0.1, 0.1][few:], {"format_weight": 0.1}),
+    ),
+    "grpo-no-labels": (
+        lambda few: [*fed("reward_source", "majority", HIGH[few:]), *finals("grpo", HIGH)],
+        lambda few: [*fed("reward_source", "majority", [0.1, 0.11, 0.09, 0.1, 0.1][few:]), *finals("grpo", HIGH)],
+    ),
+    "r1-zero-without-sft": (
+        lambda few: [*recipe("r1_zero", HIGH[few:]), *recipe("base", LOW)],
+        lambda few: [*recipe("r1_zero", [0.0, 0.01, 0.0, 0.0, 0.01][few:]), *recipe("base", [0.0] * 5)],
+    ),
+    "cold-start-helps": (
+        lambda few: [*recipe("r1_zero", LOW), *recipe("cold_start", HIGH[few:])],
+        lambda few: [*recipe("r1_zero", HIGH), *recipe("r1", NEAR[few:])],
+    ),
+    "distillation-lifts-small-models": (
+        lambda few: [*recipe("r1_zero", LOW), *recipe("distill", HIGH[few:])],
+        lambda few: [*recipe("r1_zero", HIGH), *recipe("distill", LOW[few:])],
+    ),
+    "stages-add": (
+        lambda few: [*recipe("base", LOW), *recipe("sft", MIDDLE[few:]), *recipe("cold_start", HIGH)],
+        lambda few: [*recipe("base", MIDDLE), *recipe("sft", LOW[few:])],
+    ),
+    "filtering-and-preference": (
+        lambda few: [*recipe("r1", HIGH), *recipe("r1_unfiltered", LOW[few:])],
+        lambda few: [*recipe("r1", HIGH), *recipe("r1_preference", NEAR[few:])],
+    ),
+    "self-evolution": (
+        lambda few: thoughts("grpo", LONG[few:], (0.1, 0.2, 0.6)),
+        lambda few: thoughts("grpo", SHORT[few:], (0.6, 0.2, 0.1)),
+    ),
+    "grpo-shorter-solutions": (
+        lambda few: thoughts("grpo", SHORT[few:]),
+        lambda few: thoughts("grpo", LONG[few:]),
+    ),
+    "cost-decides": (
+        # At 1 and at 2 CPU seconds a step; PPO's accuracy after one step stands at GRPO's two.
+        lambda few: [*costly("ppo", 0.4, HIGH), *costly("grpo", 0.6, MIDDLE[few:], cpu_s=(0.1, 0.1, 0.3))],
+        lambda few: [*costly("ppo", 0.4, HIGH), *costly("grpo", 0.1, LOW[few:])],
+    ),
+}
+"""Records for and against each claim, of as many seeds as `few` leaves; but of those that rest on a formula."""
+
+
+def costly(algorithm, middle, values, **more):
+    return [run([0.1, middle, value], algorithm=algorithm, seed=seed, **more) for seed, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("claim", CASES)
+def test_a_claim_is_ruled_for_against_or_left_open(claim):
+    supporting, against = CASES[claim]
+    assert ruling(claim, *supporting(0))[0] == SUPPORTED
+    assert ruling(claim, *against(0))[0] == CONTRADICTED
+    for records in (supporting, against):
+        verdict, sentence = ruling(claim, *records(2))
+        assert verdict == OPEN or (claim, verdict) == ("stages-add", SUPPORTED)
+        assert "few seeds" in sentence
+
+
+@pytest.mark.parametrize("claim", sorted({*CLAIMS} - {"grpo-compares-samples"}))
+def test_a_claim_on_rl_without_its_records_says_so(claim):
+    verdict, sentence = ruling(claim, *BARE)
+    assert verdict == NONE
+    assert sentence.startswith("No records of")
+    assert ruling(claim, *BARE, lang="zh")[1].startswith("没有")
+
+
+def test_each_claim_on_rl_is_tested_and_can_be_run_again():
+    assert {*CASES, "grpo-step-feedback", "grpo-compares-samples"} == {*CLAIMS}
+    for claim in read_yaml("claims.yaml")["claims"]:
+        assert callable(locate(claim["decided_by"]))
+        assert {*claim.get("sweeps", ())} <= {*choices("sweep")}
+        for lang in languages("report"):
+            assert {f"claim.{claim['id']}", f"claim.needs.{claim['id']}"} <= load_texts(lang).sentences.keys()
+
+
+def test_one_policy_is_sampled_by_definition():
+    assert ruling("grpo-compares-samples", *BARE)[0] == "contradicted by the definition"
+
+
+def test_step_feedback_depends_on_the_supervision():
+    outcome = fed("supervision", "outcome", LOW)
+    verdict, sentence = ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", HIGH))
+    assert verdict == "depends on the supervision"
+    assert "gives every token of a completion the same advantage" in sentence
+    assert ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", LOW))[0] == CONTRADICTED
+    assert ruling("grpo-step-feedback", *outcome, *fed("supervision", "process", HIGH[:3]))[0] == OPEN
+
+
+def test_a_setting_that_turns_the_order_is_named():
+    def at(weight, **values):
+        extras = {"format_weight": weight, "use_kl_in_reward": False}
+        return [
+            *finals("grpo", values["group"], extras | {"scale_rewards": "group"}),
+            *finals("grpo", values["batch"], extras | {"scale_rewards": "batch"}),
+            *finals("ppo", MIDDLE, extras | {"scale_rewards": None}),
+        ]
+
+    one = at(0.1, group=LOW, batch=HIGH)
+    verdict, sentence = ruling("grpo-sample-efficient", *one)
+    assert verdict == "depends on the deviation that rewards are divided by"
+    assert "GRPO · scale_rewards=batch less PPO +21.0 (+19.8 to +22.2), n = 5, higher" in sentence
+    both = ruling("grpo-sample-efficient", *one, *at(1, group=LOW, batch=LOW))
+    assert both[0] == "depends on the weight of the format reward, the deviation that rewards are divided by"
+    assert "batch has 1 of 3 for the claim and 1 against; group has 0 of 2 for the claim and 2 against." in both[1]
+
+
+def test_arms_at_other_settings_are_not_compared():
+    apart = [*finals("grpo", HIGH, {"format_weight": 1}), *finals("ppo", LOW, {"format_weight": 0})]
+    assert ruling("grpo-sample-efficient", *apart)[0] == NONE
+    assert ruling("grpo-sample-efficient", *finals("grpo", HIGH, lr=1e-3), *finals("ppo", LOW))[0] == NONE
+    trials = [*finals("grpo", HIGH, {"trial": 1}), *finals("ppo", LOW, {"trial": 1})]
+    assert ruling("grpo-sample-efficient", *trials)[0] == NONE
+
+
+def test_a_claim_depends_on_the_task_where_tasks_differ():
+    sort = [*recipe("r1_zero", LOW), *recipe("distill", HIGH)]
+    other = [*recipe("r1_zero", HIGH, task="addition"), *recipe("distill", LOW, task="addition")]
+    assert ruling("distillation-lifts-small-models", *sort, *other)[0] == "depends on the task"
+    few = [*recipe("r1_zero", HIGH[:3], task="addition"), *recipe("distill", LOW[:3], task="addition")]
+    assert ruling("distillation-lifts-small-models", *sort, *few)[0] == SUPPORTED
+
+
+def test_comparisons_of_one_claim_are_judged_together():
+    """Alone t = 3.59 with four degrees of freedom, p = 0.023; three times that is above 0.05."""
+    gains, noise = [0.10, 0.02, 0.08, 0.12, 0.03], [0.3, -0.3, 0.2, -0.2, 0.1]
+    one = [*recipe("r1_zero", LOW), *recipe("cold_start", [low + gain for low, gain in zip(LOW, gains, strict=True)])]
+    assert ruling("cold-start-helps", *one)[0] == SUPPORTED
+    more = [
+        record
+        for task, other in (("sort", "r1"), ("addition", "cold_start"), ("addition", "r1"))
+        for record in recipe(other, [low + by for low, by in zip(LOW, noise, strict=True)], task=task)
+    ]
+    assert ruling("cold-start-helps", *one, *more, *recipe("r1_zero", LOW, task="addition"))[0] == OPEN
+
+
+def test_a_smaller_peak_is_cheaper_whatever_no_seed_says():
+    def peak(algorithm, size, **more):
+        return memory_record({"update": {("policy", "parameters"): size * GIB}}, algorithm=algorithm, **more)
+
+    verdict, sentence = ruling("grpo-cheaper", peak("grpo", 6), peak("ppo", 10))
+    assert verdict == SUPPORTED
+    assert "in 1 of 1 cases, and saves 40 % of it" in sentence
+    assert ruling("grpo-cheaper", peak("grpo", 11), peak("ppo", 10))[0] == CONTRADICTED
+    slower = [*paid("grpo", SLOW), *paid("ppo", FAST)]
+    assert ruling("grpo-cheaper", peak("grpo", 6), peak("ppo", 10), *slower)[0] == "depends on what is compared"
+
+
+def test_a_price_gives_each_run_its_cost():
+    records = CASES["cost-decides"][1](0)
+    assert "No record gives price_per_device_hour" in ruling("cost-decides", *records)[1]
+    for record in records:
+        record.settings["price_per_device_hour"] = 1800.0
+    assert "PPO 2 (2 to 2), n = 5" in ruling("cost-decides", *records)[1]
