@@ -9,15 +9,12 @@ Weights are equal to float32's rounding, 6e-6 of how far they have moved at most
 apart from ours, and with TRL's own warm-up 36 %.
 """
 
-import itertools
 from dataclasses import dataclass
 
 import pytest
 import torch
-from trl.trainer import grpo_trainer
 
 from suite.measure.meter import Meter
-from suite.measure.rng import torch_rng
 from suite.rl.base import new_decoder
 from suite.rl.estimators import grpo
 from suite.rl.learner import Learner
@@ -27,7 +24,7 @@ from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import CHARACTERS, TAGS, Score
 from tests.lm.decoders import decoder
 from tests.parity.their_decoder import copy_back, llama_of, weights_of
-from tests.parity.their_trainer import TheirTrainer, tokenizer, trainer_of
+from tests.parity.their_trainer import TheirTrainer, completion_ids, our_order, tokenizer, trainer_of
 from tests.rl.cases import settings
 
 CLOSE = 5e-5
@@ -70,27 +67,19 @@ def trained(**changes):
     return ours, reference
 
 
-def replayed(ours, base, folder, monkeypatch):
+def replayed(ours, base, folder):
     """Train TRL's on the experience of ours."""
-    shuffle, steps = grpo_trainer.shuffle_sequence_dict, itertools.count()
-
-    def in_our_order(batch):
-        order = torch_rng(torch.device("cpu"), ours.plan.seed, next(steps), 0, "order")
-        torch.random.set_rng_state(order.get_state())
-        return shuffle(batch)
-
-    monkeypatch.setattr(grpo_trainer, "shuffle_sequence_dict", in_our_order)
 
     def rollout(prompts, trainer):
         experience = ours.experience[trainer.state.global_step // trainer.args.steps_per_generation]
         prompt_ids = trainer.processing_class(text=prompts)["input_ids"]
         assert prompt_ids == experience.prompts.tokens_PS.tolist()
-        lengths = experience.mask_NT.sum(dim=1).int().tolist()
-        completions = [row[:length] for row, length in zip(experience.tokens_NT.tolist(), lengths, strict=True)]
+        completions = completion_ids(experience.tokens_NT, experience.mask_NT)
         return {"prompt_ids": prompt_ids, "completion_ids": completions, "logprobs": None}
 
     trainer = trainer_of(ours.plan, base, folder, rollout=rollout)
-    trainer.train()
+    with our_order(ours.plan):
+        trainer.train()
     assert trainer.state.global_step == ours.plan.steps * ours.plan.completions // ours.plan.minibatch
     return trainer.model.state_dict()
 
@@ -115,7 +104,7 @@ def apart(ours, theirs):
 def test_trls_trainer_comes_to_our_weights(tmp_path, monkeypatch, changes):
     monkeypatch.setattr(grpo, "DEVIATION_EPSILON", THEIR_DEVIATION_EPSILON)
     ours, base = trained(**changes)
-    assert apart(ours, replayed(ours, base, tmp_path, monkeypatch)) < CLOSE
+    assert apart(ours, replayed(ours, base, tmp_path)) < CLOSE
 
 
 @pytest.mark.parametrize("own", ["constant", "warm-up"])
@@ -124,7 +113,7 @@ def test_what_was_not_set_equal_shows_in_the_weights(tmp_path, monkeypatch, own)
         monkeypatch.setattr(grpo, "DEVIATION_EPSILON", THEIR_DEVIATION_EPSILON)
         monkeypatch.delattr(TheirTrainer, "create_scheduler")
     ours, base = trained()
-    assert apart(ours, replayed(ours, base, tmp_path, monkeypatch)) > 50 * CLOSE
+    assert apart(ours, replayed(ours, base, tmp_path)) > 50 * CLOSE
 
 
 def test_the_tokenizer_has_our_ids():

@@ -6,24 +6,28 @@ sets right; it adds 1e-4 to a group's standard deviation, where suite/rl/advanta
 have an order of its own.
 """
 
+import itertools
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 from suite.configuration.files import read_choice
 from suite.lm.decoder import Decoder
-from suite.lm.sampling import Samples
+from suite.lm.sampling import Samples, prompts_from, sample
 from suite.lm.tokenizer import END, PAD
 from suite.lm.training import BETAS, WEIGHT_DECAY, Limits
-from suite.measure.rng import python_rng
+from suite.measure.rng import python_rng, torch_rng
 from suite.rl.plan import RlPlan
 from suite.rl.rollout import rewards_of, scores_of
 from suite.rl.tasks.task import CHARACTERS, TAGS, Item, draw
-from tests.parity.their_decoder import llama_of
+from tests.parity.their_decoder import copy_back, llama_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -35,6 +39,7 @@ with warnings.catch_warnings():
     from transformers import PreTrainedTokenizerFast, TrainerCallback
     from transformers.utils.logging import disable_progress_bar
     from trl import GRPOConfig, GRPOTrainer
+    from trl.trainer import grpo_trainer
 
 disable_progress_bar()
 
@@ -109,10 +114,12 @@ def trainer_of(
     *,
     rollout: Callable[[list[str], GRPOTrainer], Mapping[str, list[Any]]] | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    **changes: object,
 ) -> TheirTrainer:
     """Return a trainer of a copy of the base model, over the items that our rollouts of this plan draw.
 
-    With a beta it reads its reference from the folder too. `rollout` takes the place of transformers' generate.
+    With a beta it reads its reference from the folder too. `rollout` takes the place of transformers' generate, and
+    `changes` win over the plan's settings.
     """
     llama_of(base, rope_theta=read_choice("policy", "small")["rope_theta"]).save_pretrained(folder / "model")
     items = [item for step in range(plan.steps) for item in items_of(plan, step)]
@@ -120,12 +127,53 @@ def trainer_of(
     return TheirTrainer(
         model=str(folder / "model"),
         reward_funcs=reward_of(plan, items),
-        args=arguments_of(plan, folder),
+        args=arguments_of(plan, folder, **changes),
         train_dataset=Dataset.from_dict(rows),
         processing_class=tokenizer(),
         rollout_func=rollout,
         callbacks=list(callbacks),
     )
+
+
+def our_sampling(plan: RlPlan, policy: Decoder) -> Callable[[list[str], GRPOTrainer], Mapping[str, list[Any]]]:
+    """Return a rollout for TRL: its weights, in a decoder of ours, sample by the random numbers that ours have."""
+
+    def rollout(prompts: list[str], trainer: GRPOTrainer) -> Mapping[str, list[Any]]:
+        copy_back(trainer.model, policy)
+        step = trainer.state.global_step // trainer.args.steps_per_generation
+        prompt_ids, device = trainer.processing_class(text=prompts)["input_ids"], policy.made.device
+        samples = sample(
+            policy,
+            prompts_from(prompt_ids[:: plan.num_generations], device),
+            copies=plan.num_generations,
+            longest=plan.longest_completion,
+            temperature=plan.temperature,
+            generator=torch_rng(device, plan.seed, step, 0, "noise"),
+        )
+        completions = completion_ids(samples.tokens_NT, samples.mask_NT)
+        return {"prompt_ids": prompt_ids, "completion_ids": completions, "logprobs": None}
+
+    return rollout
+
+
+@contextmanager
+def our_order(plan: RlPlan) -> Iterator[None]:
+    """Let TRL shuffle the minibatches of one rollout after the other as ours are."""
+    shuffle, steps = grpo_trainer.shuffle_sequence_dict, itertools.count()
+
+    def in_our_order(batch: dict[str, Any]) -> dict[str, Any]:
+        order = torch_rng(torch.device("cpu"), plan.seed, next(steps), 0, "order")
+        torch.random.set_rng_state(order.get_state())
+        return shuffle(batch)
+
+    with patch.object(grpo_trainer, "shuffle_sequence_dict", in_our_order):
+        yield
+
+
+def completion_ids(tokens_NT: Tensor, mask_NT: Tensor) -> list[list[int]]:
+    """Return our completions in TRL's form: as many ids as each has."""
+    lengths = mask_NT.sum(dim=1).int().tolist()
+    return [row[:length] for row, length in zip(tokens_NT.tolist(), lengths, strict=True)]
 
 
 def items_of(plan: RlPlan, step: int) -> list[Item]:
