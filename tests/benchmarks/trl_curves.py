@@ -229,8 +229,8 @@ def told_settings() -> Iterator[str]:
     yield f"  {'bf16, gradient_checkpointing':<28} {'True':>12}  False"
     yield f"  {'rate of the first update':<28} {'0':>12}  {plan.lr / plan.warmup_updates:g}"
     yield f"  {'rewards, with our noise':<28} {'x 1':>12}  x {THEIR_CONSTANT / DEVIATION_EPSILON:g}"
-    yield f"The last makes what TRL adds to a group's deviation, {THEIR_CONSTANT:g}, as ours, {DEVIATION_EPSILON:g}. In the"
-    yield "other runs it is left as it is, which changes an advantage by 0.3 % at most."
+    yield f"The last makes the {THEIR_CONSTANT:g} that TRL adds to a group's deviation our {DEVIATION_EPSILON:g}."
+    yield "In the other runs it is left as it is, which changes an advantage by 0.3 % at most."
 
 
 def told_curves(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
