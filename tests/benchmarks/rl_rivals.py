@@ -35,7 +35,7 @@ from torch import Tensor
 from suite.configuration.files import read_choice
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts, Samples, sample
-from suite.lm.tokenizer import END, PAD
+from suite.lm.tokenizer import END
 from suite.measure.rng import torch_rng
 from suite.rl.base import new_decoder
 from suite.rl.learner import Learner, TrainingBatch
@@ -44,18 +44,13 @@ from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
 from tests.benchmarks.rivalry import COPIES, NEVER, Row, fastest, generated, in_turns, seeded
 from tests.parity.their_decoder import largest_difference, llama_of, weights_of
+from tests.parity.their_trainer import arguments_of, tokenizer
 from tests.rl.cases import settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from datasets import Dataset
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from transformers import PreTrainedTokenizerFast
-    from transformers.utils.logging import disable_progress_bar
-    from trl import GRPOConfig, GRPOTrainer
-
-disable_progress_bar()
+    from trl import GRPOTrainer
 
 PROMPT, COMPLETIONS, MINIBATCH, LR = 6, 256, 64, 3e-4
 CPU = torch.device("cpu")
@@ -167,7 +162,7 @@ class Both:
     def __init__(self, policy: str, kl_coef: float, folder: Path) -> None:
         self._plan = plan_of(policy, kl_coef=kl_coef)
         self._ours, reference = policy_of(self._plan), policy_of(self._plan)
-        self._trainer = trainer_of(checked(self._ours, policy), kl_coef, folder)
+        self._trainer = trainer_of(checked(self._ours, policy), self._plan, folder)
         with torch.no_grad():  # a policy that is no longer its base
             for parameter in self._ours.parameters():
                 parameter += 0.02 * parameter.std() * torch.randn(parameter.shape, generator=seeded(3))
@@ -283,38 +278,15 @@ class Both:
         }
 
 
-def trainer_of(theirs, kl_coef: float, folder: Path) -> GivenTrainer:
+def trainer_of(theirs, plan: RlPlan, folder: Path) -> GivenTrainer:
     """TRL's trainer over a copy of the model and, where there is a price of KL, its own reference."""
     theirs.save_pretrained(folder / "model")
-    words = Tokenizer(WordLevel({"<pad>": PAD, "<end>": END}, unk_token="<pad>"))
-    arguments = GRPOConfig(
-        output_dir=str(folder / "out"),
-        model_init_kwargs={"dtype": "float32"},
-        beta=kl_coef,
-        use_bias_correction_kl=False,
-        loss_type="grpo",
-        num_generations=COPIES,
-        per_device_train_batch_size=MINIBATCH,
-        steps_per_generation=COMPLETIONS // MINIBATCH,
-        max_completion_length=64,
-        learning_rate=LR,
-        lr_scheduler_type="constant",
-        adam_beta1=0.9,
-        adam_beta2=0.95,
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        bf16=False,
-        gradient_checkpointing=False,
-        use_cpu=True,
-        report_to="none",
-        disable_tqdm=True,
-    )
     trainer = GivenTrainer(
         model=str(folder / "model"),
         reward_funcs=lambda completions, **_: [0.0] * len(completions),
-        args=arguments,
+        args=arguments_of(plan, folder, max_completion_length=64),
         train_dataset=Dataset.from_dict({"prompt": ["<pad>"] * COMPLETIONS}),
-        processing_class=PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>"),
+        processing_class=tokenizer(),
     )
     assert trainer.args.optim == "adamw_torch_fused"
     trainer.create_optimizer_and_scheduler(num_training_steps=1_000_000)

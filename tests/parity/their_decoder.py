@@ -34,14 +34,25 @@ def llama_of(ours: Decoder, *, rope_theta: float) -> LlamaForCausalLM:
 
 def weights_of(ours: Decoder) -> dict[str, Tensor]:
     """Under their names; the head's are those of the embeddings."""
+    return {name: weight.clone() for name, weight in _views_of(ours).items()}
+
+
+def copy_back(theirs: LlamaForCausalLM, ours: Decoder) -> None:
+    """Overwrite the weights of ours with those of theirs."""
+    found = theirs.state_dict()
+    for name, weight in _views_of(ours).items():
+        weight.copy_(found[name])
+
+
+def _views_of(ours: Decoder) -> dict[str, Tensor]:
     named = {"model.embed_tokens": ours.embedding, "model.norm": ours.norm, "lm_head": ours.embedding}
     for number, block in enumerate(ours.blocks):
         named |= {f"model.layers.{number}.{name}": weight for name, weight in _of_block(block).items()}
-    return {f"{name}.weight": weight.detach().clone() for name, weight in named.items()}
+    return {f"{name}.weight": weight.detach() for name, weight in named.items()}
 
 
 def _of_block(block: Block) -> dict[str, Tensor]:
-    gate, up = block.w_gate_up.chunk(2)
+    gate, up = block.w_gate_up.detach().chunk(2)
     attention = {f"self_attn.{name}_proj": getattr(block.attention, f"w_{name}") for name in "qkvo"}
     return {
         **attention,
