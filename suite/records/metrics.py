@@ -57,7 +57,10 @@ RL_METRICS = (
     seeded("sampled_tokens", "", "Tokens that were sampled, end tokens included"),
     seeded("updates", "", "Optimiser steps of the policy"),
     seeded("examples", "", "Given texts that a step of fine-tuning trained on, each as often as it was"),
-    seeded("examples_kept", "", "Different verified completions that a stage kept to be fine-tuned on"),
+    seeded(
+        "examples_kept", "", "Different completions that a stage kept to be fine-tuned on, verified where it filters"
+    ),
+    seeded("pairs_kept", "", "Pairs of a preferred completion and another of its prompt that a stage made"),
     # What was learnt. Shares lie between 0 and 1.
     seeded("reward", "", "Mean reward of the sampled completions", Better.HIGHER),
     seeded("accuracy", "", "Share of sampled completions whose answer is right", Better.HIGHER),
@@ -75,6 +78,9 @@ RL_METRICS = (
     seeded("heldout_thought_length", "", "Mean length of the thoughts of the greedy answers, where there is one"),
     seeded("heldout_corrections", "", "Share of held-out prompts that are answered with a correction"),
     seeded("example_loss", "", "Loss on a token of given texts, in nats, mean over the updates"),
+    seeded("preference_loss", "", "Loss on a pair of completions, in nats, mean over the updates"),
+    seeded("preference_accuracy", "", "Share of pairs whose preferred completion has the larger implicit reward"),
+    seeded("preference_margin", "", "Mean implicit reward of the preferred completions less that of the others"),
     seeded("base_loss", "", "Loss on a token of the base model's corpus, in nats", Better.LOWER),
     # How steadily.
     seeded("kl_reference", "", "Mean k3 estimate against the base model of a sampled token, in nats"),

@@ -12,8 +12,8 @@ from suite.rl.reward import reward_from
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
-FILTERED = ("own", "distill")
-"""Kinds of stage that keep what the key says is right."""
+FILTERED = ("own", "distill", "preference")
+"""Kinds of stage that choose by what the key says is right."""
 REWARD_SOURCES = ("ground_truth", "majority")
 ADAMW_TENSORS = 4
 """Tensors of each trained parameter: itself, its gradient and AdamW's two moments."""
@@ -143,6 +143,8 @@ class RlPlan(LearningPlan):
                 raise ValueError(
                     f"a stage of kind {stage.kind} filters by the key and needs reward_source=ground_truth"
                 )
+            if stage.kind == "preference":
+                self._check_pairs()
         if not self.recipe.is_rl_alone and not self.vocabulary.is_of_tasks:
             kinds = ", ".join(stage.kind for stage in self.recipe.stages)
             raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")
@@ -151,6 +153,21 @@ class RlPlan(LearningPlan):
                 f"filter_groups=true drops groups of equal rewards and needs an adv_estimator that compares a group; "
                 f"got {self.objective.adv_estimator!r}"
             )
+
+    def _check_pairs(self) -> None:
+        if self.num_generations < 2:
+            raise ValueError(
+                "num_generations must be at least 2 for a stage of kind preference, which compares the completions of "
+                f"one prompt; got {self.num_generations}"
+            )
+        counts = {"minibatch": self.minibatch, "micro_batch": self.micro_batch}
+        counts["prompts_per_step x num_generations"] = self.completions
+        for name, count in counts.items():
+            if count % 2:
+                raise ValueError(
+                    f"{name} must be even for a stage of kind preference, which trains on pairs of completions; "
+                    f"got {count}"
+                )
 
 
 def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,13 @@ from suite.configuration.values import positive_number, whole_number
 from suite.rl.registry import STAGES
 
 RL = "rl"
-NEEDS = {"sft": ("examples",), "own": ("rollouts",), "distill": ("rollouts", "teacher")}
+NEEDS = {
+    "sft": ("examples",),
+    "own": ("rollouts",),
+    "own_unfiltered": ("rollouts",),
+    "preference": ("rollouts", "preference_beta"),
+    "distill": ("rollouts", "teacher"),
+}
 """Options that a recipe must have beside its stages, for the kinds that read them."""
 
 
@@ -86,6 +92,9 @@ def _check(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     for name in NEEDS.get(stage["kind"], ()):
         if name not in options:
             raise ValueError(f"recipe.{name} must be given for a stage of kind {stage['kind']}; got none")
+        if name == "preference_beta":
+            positive_number(options, name, where="recipe.")
+            continue
         if name != "teacher":
             whole_number(options, name, at_least=1, where="recipe.")
             continue

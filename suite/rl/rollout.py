@@ -78,7 +78,7 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
         if wanted == 0:
             break
     rows = sum(len(experience.scores) for experience in kept)
-    return RolloutBatch(kept=_joined(kept) if rows else None, sampled=sampled)
+    return RolloutBatch(kept=joined(kept) if rows else None, sampled=sampled)
 
 
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
@@ -219,11 +219,11 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _joined(parts: Sequence[Experience]) -> Experience:
+def joined(parts: Sequence[Experience]) -> Experience:
     """Join several rounds, each padded to the longest completion and the longest prompt."""
     longest = max(part.tokens_NT.shape[1] for part in parts)
 
-    def joined(name: str) -> Tensor:
+    def together(name: str) -> Tensor:
         filled = PAD if name == "tokens_NT" else 0
         tensors = [getattr(part, name) for part in parts]
         if not name.endswith("_NT"):
@@ -233,7 +233,7 @@ def _joined(parts: Sequence[Experience]) -> Experience:
     return Experience(
         prompts=_joined_prompts([part.prompts for part in parts]),
         scores=[score for part in parts for score in part.scores],
-        **{name: joined(name) for name, value in vars(parts[0]).items() if isinstance(value, Tensor)},
+        **{name: together(name) for name, value in vars(parts[0]).items() if isinstance(value, Tensor)},
     )
 
 

@@ -1,5 +1,6 @@
 """Texts that a policy is fine-tuned on, step by step: more of its corpus, or a limited pool of right completions."""
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from suite.measure.rng import python_rng
 from suite.rl.base import documents
 from suite.rl.plan import RlPlan
 from suite.rl.rollout import NOTHING_SAMPLED, Experience, rollout, rollout_readings
-from suite.rl.tasks.task import draw
+from suite.rl.tasks.task import Score, draw
 
 
 class SftData(ABC):
@@ -50,37 +51,46 @@ class Pool(SftData):
         self._plan, self._examples, self._first = plan, examples, first
 
     def of_step(self, step: int, count: int) -> Sequence[Example]:
-        size = len(self._examples)
-        if size == 0:
-            return []
-        taken = (step - self._first) * count
-        passes = range(taken // size, (taken + count - 1) // size + 1)
-        order = [place for number in passes for place in self._order(number)]
-        skipped = taken - passes[0] * size
-        return [self._examples[place] for place in order[skipped : skipped + count]]
+        places = pool_places(len(self._examples), step - self._first, count, self._plan.seed, self._first)
+        return [self._examples[place] for place in places]
 
-    def _order(self, number: int) -> list[int]:
-        places = list(range(len(self._examples)))
-        python_rng(self._plan.seed, self._first, number, "pool").shuffle(places)
-        return places
+
+def pool_places(size: int, step: int, count: int, *names: object) -> list[int]:
+    """Return the places that a step reads of a pool: `count` of them, or none where it is empty.
+
+    It is read over and over, each time in an order of its own, which `names` name the stream of. `step`: since the pool
+    was made.
+    """
+    if size == 0:
+        return []
+    order = []
+    passes = range(step * count // size, ((step + 1) * count - 1) // size + 1)
+    for number in passes:
+        places = list(range(size))
+        python_rng(*names, number, "pool").shuffle(places)
+        order += places
+    skipped = step * count - passes[0] * size
+    return order[skipped : skipped + count]
 
 
 class Sampled(Pool):
-    """The right answers in the asked form, by the key, that a decoder gives in a few rollouts at the stage's begin.
+    """The answers that a decoder gives in a few rollouts at the stage's begin: those that are right by the key and in
+    the asked form, or, not filtered, all of them; each text once.
 
     Each prompt is asked once: the right answers of a group are mostly the same, which would leave a smaller pool.
     """
 
-    def __init__(self, plan: RlPlan, sampler: Decoder, *, first: int) -> None:
+    def __init__(self, plan: RlPlan, sampler: Decoder, *, first: int, filtered: bool = True) -> None:
         super().__init__(plan, [], first=first)
-        self._sampler = sampler
+        self._sampler, self._filtered = sampler, filtered
 
     def prepare(self, meter: Meter) -> Mapping[str, float]:
         if meter.step != self._first:
             return super().prepare(meter)
         rounds = range(self._plan.recipe.options["rollouts"])
         sampled = [rollout(self._plan, self._sampler, meter, round_, copies=1) for round_ in rounds]
-        self._examples = distinct([example for experience in sampled for example in verified(experience)])
+        taken = verified if self._filtered else sampled_examples
+        self._examples = distinct([example for experience in sampled for example in taken(experience)])
         return {**rollout_readings(self._plan, sampled), "examples_kept": float(len(self._examples))}
 
     def state(self) -> list[Any]:
@@ -104,15 +114,24 @@ def solutions(plan: RlPlan, count: int) -> list[Example]:
 
 def verified(experience: Experience) -> list[Example]:
     """Return the completions that are right and in the asked form, behind their prompts."""
+    return list(itertools.compress(sampled_examples(experience), map(is_verified, experience.scores)))
+
+
+def is_verified(score: Score) -> bool:
+    """True if the answer is right, and the completion in the asked form."""
+    return score.accuracy == score.format == 1.0
+
+
+def sampled_examples(experience: Experience) -> list[Example]:
+    """Return all completions, behind their prompts."""
     prompts, lengths = experience.prompts, experience.mask_NT.sum(dim=1).long().tolist()
     valid = None if prompts.valid_PS is None else prompts.valid_PS.sum(dim=1).tolist()
     found = []
-    for row, score in enumerate(experience.scores):
-        if score.accuracy == score.format == 1.0:
-            prompt = prompts.tokens_PS[row].tolist()
-            given = prompt if valid is None else prompt[len(prompt) - valid[row] :]
-            length = lengths[row] - int(not experience.is_truncated_N[row])  # whoever trains on it adds the end
-            found.append(Example(ids=[*given, *experience.tokens_NT[row, :length].tolist()], given=len(given)))
+    for row, length in enumerate(lengths):
+        prompt = prompts.tokens_PS[row].tolist()
+        given = prompt if valid is None else prompt[len(prompt) - valid[row] :]
+        written = length - int(not experience.is_truncated_N[row])  # whoever trains on it adds the end
+        found.append(Example(ids=[*given, *experience.tokens_NT[row, :written].tolist()], given=len(given)))
     return found
 
 

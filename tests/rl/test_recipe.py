@@ -11,6 +11,8 @@ from suite.rl.registry import STAGES
 from tests.rl.cases import plan, recipe
 
 RL = {"kind": "rl", "share": 1.0}
+PPO = {"prompts_per_step": 16, "adv_estimator": "gae"}
+PAIRS = {"stages": [{"kind": "preference", "share": 1.0}], "rollouts": 2}
 
 
 def half(kind):
@@ -31,6 +33,18 @@ def test_r1_is_fine_tuning_rl_fine_tuning_on_its_own_and_rl():
         {"kind": "own", "steps": 5},
         {"kind": "rl", "steps": 20},
     ]
+
+
+def test_arms_of_r1_differ_from_it_in_what_they_ask_about():
+    own, unfiltered, preference = (recipe(name) for name in ("r1", "r1_unfiltered", "r1_preference"))
+    kinds = [[stage["kind"] for stage in made["stages"]] for made in (own, unfiltered, preference)]
+    assert kinds[1] == [kind.replace("own", "own_unfiltered") for kind in kinds[0]]
+    assert kinds[2] == [*kinds[0], "preference"]
+    shares = [[stage["share"] for stage in made["stages"]] for made in (own, unfiltered, preference)]
+    assert shares[1] == shares[0]
+    assert [*shares[2][:3], sum(shares[2][3:])] == shares[0]
+    assert {made["examples"] for made in (own, unfiltered, preference)} == {own["examples"]}
+    assert {made["rollouts"] for made in (own, unfiltered, preference)} == {own["rollouts"]}
 
 
 def test_a_recipe_names_the_code_of_all_its_stages():
@@ -62,6 +76,20 @@ def test_a_recipe_names_the_code_of_all_its_stages():
         (
             {"reward_source": "majority", "recipe": recipe("r1"), "steps": 50},
             "a stage of kind own filters by the key and needs reward_source=ground_truth",
+        ),
+        (
+            {"reward_source": "majority", "recipe": {**PAIRS, "preference_beta": 0.1}},
+            "a stage of kind preference filters by the key and needs reward_source=ground_truth",
+        ),
+        ({"recipe": PAIRS}, "recipe.preference_beta must be given for a stage of kind preference; got none"),
+        ({"recipe": {**PAIRS, "preference_beta": 0}}, "recipe.preference_beta must be a number above 0; got 0"),
+        (
+            {"recipe": {**PAIRS, "preference_beta": 0.1}, "num_generations": 1, **PPO},
+            "num_generations must be at least 2 for a stage of kind preference, which compares the completions of one",
+        ),
+        (
+            {"recipe": {**PAIRS, "preference_beta": 0.1}, "micro_batch": 3},
+            "micro_batch must be even for a stage of kind preference, which trains on pairs of completions; got 3",
         ),
         ({"reward_source": "majority", "supervision": "process"}, "supervision=process checks steps by the key"),
         (

@@ -72,6 +72,19 @@ def test_verified_completions_keep_prompt_and_lose_the_end(valid):
     assert verified(experience) == [first, Example(ids=[7, 8, 5, 6, 6], given=2)]
 
 
+def test_unfiltered_are_the_same_completions_wrong_ones_too():
+    wanted = plan(steps=10, recipe=recipe("r1"))
+    decoder, kept, seen = new_decoder(wanted, settings()["attention"]), [], []
+    for filtered in (True, False):
+        lessons, meter = Sampled(wanted, decoder, first=0, filtered=filtered), Meter()
+        noted = lessons.prepare(meter)
+        kept.append(noted.pop("examples_kept"))
+        seen.append(noted)
+    assert seen[0] == seen[1]
+    assert (kept[0], noted["accuracy"]) == (0, 0)  # it has learnt nothing
+    assert 0 < kept[1] == len({tuple(ids) for ids, _ in lessons.state()}) <= noted["completions"]
+
+
 def test_equal_texts_are_kept_once():
     texts = [Example(ids=[1, 2], given=1), Example(ids=[1, 3], given=1), Example(ids=[1, 2], given=1)]
     assert distinct(texts) == texts[:2]

@@ -172,12 +172,13 @@ def test_stages_are_evaluated_where_they_begin(tmp_path, capsys):
 # Before the first step of `own`, and before its second, whose pool is part of the state; then within RL.
 @pytest.mark.parametrize("dies_after", [[16, 4], [19]])
 def test_a_resumed_run_of_several_stages_ends_as_unbroken(tmp_path, dies_after):
-    steps = {"sft": 14, "own": 2, "rl": 2, "corpus": 2}
+    steps = {"sft": 14, "own": 2, "preference": 2, "rl": 1, "corpus": 1}
     stages = [{"kind": kind, "share": count / 20} for kind, count in steps.items()]
     asked = {"steps": 20, "eval_every": 20, "checkpoint_seconds": 1e-9, "lr": 0.02, "warmup_updates": 0}
-    asked["recipe"] = {"stages": stages, "examples": 10, "rollouts": 8}
+    asked["recipe"] = {"stages": stages, "examples": 10, "rollouts": 8, "preference_beta": 0.1}
     _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", **asked)
-    assert next(reading.value for reading in unbroken if reading.metric == "examples_kept") > 0
+    for kept in ("examples_kept", "pairs_kept"):
+        assert next(reading.value for reading in unbroken if reading.metric == kept) > 0
     for until in dies_after:
         assert in_process(tmp_path / "broken", "ppo", until=until, **asked)[0] is None
     outcome, resumed, facts = in_process(tmp_path / "broken", "ppo", **asked)
@@ -315,7 +316,10 @@ def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
         ("attention.shape=[1,2]", "cannot load [1, 2], which is no dotted name"),
         ("critic_model=tini", "small, smollm2, tiny; got 'tini'; did you mean tiny?"),
         ("critic_warmup_steps=1", "critic_warmup_steps applies to adv_estimator=gae only; got adv_estimator=grpo"),
-        ("recipe=r2", "recipe must be one of base, cold_start, distill, r1, r1_zero, sft"),
+        (
+            "recipe=r2",
+            "recipe must be one of base, cold_start, distill, r1, r1_preference, r1_unfiltered, r1_zero, sft",
+        ),
         ("recipe=r1", "steps must be enough for each of the recipe's 4 stages"),
     ],
 )

@@ -30,8 +30,11 @@ from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
 from suite.report.table import Column, column, columns_of, told_once
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
-COUNTED = ("completions", "examples_kept", "examples", "updates")
+COUNTED = ("completions", "examples_kept", "pairs_kept", "examples", "updates")
 """Metrics of the steps that a stage's spending is told by."""
+PREFERRED = "preference_accuracy"
+R1, PARTS_OF_R1 = "r1", ("cold_start", "r1_unfiltered", "r1_preference")
+"""R1, and the recipes that leave out or add one thing, which only beside R1 say what that does."""
 MOST_FIGURES, MOST_STAGES = 6, 16
 SIDES = ("top left", "top right")
 """Names of neighbouring stages, of which one may be short, do not lie over each other."""
@@ -52,7 +55,8 @@ class Gain:
     added: Comparison
     """Held-out accuracy after the stage less that before, each run against itself."""
     spent: Mapping[str, float | None]
-    """The mean over the runs of its seconds, and of what its steps counted, by budget or metric."""
+    """The mean over the runs of its seconds, of what its steps counted and of its last step's PREFERRED, by budget or
+    metric."""
 
     @property
     def name(self) -> Text:
@@ -75,7 +79,8 @@ def build(results: Results) -> Section | None:
     if not found:
         return None
     rows = [row for experiment in found for row in at_equal_budgets(experiment, STEPS)]
-    contrasts = [_contrasts(rows)] if rows else []
+    of_parts = [row for experiment in found for row in at_equal_budgets(_parts_of_r1(experiment), STEPS)]
+    contrasts = [_contrasts(judged) for judged in (rows, of_parts) if judged]
     quoted = {"title": "rl_stages.published", "row": "rl_stages.benchmark", "note": "rl_stages.published_note"}
     return section(
         "rl_stages",
@@ -119,6 +124,16 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
     return design.most_arms_first(made)
 
 
+def _parts_of_r1(experiment: RlExperiment) -> RlExperiment:
+    """Return R1 and the recipes that differ from it in one thing; no baseline where there is no R1."""
+
+    def named(*recipes: str) -> list[RlArm]:
+        return [arm for arm in experiment.arms if arm.value(RECIPE) in recipes]
+
+    whole, parts = named(R1), named(*PARTS_OF_R1)
+    return replace(experiment, arms=[*whole, *parts], baseline=whole[0] if len(whole) == 1 else None)
+
+
 def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
     """Return every arm's gains, with Holm's correction over all of them together."""
     found = {arm: _gains(arm) for arm in arms}
@@ -154,6 +169,8 @@ def _spent(begins: int, ends: int, runs: Sequence[RlRun]) -> dict[str, float | N
     clock = runs[0].clock
     by_clock = [run.curve.by_step(clock) for run in runs if run.curve and clock in run.curve.spent]
     sums[clock] = [spent[ends] - spent[begins] for spent in by_clock]
+    preferred = [run.of_step.get(PREFERRED, {}) for run in runs]
+    sums[PREFERRED] = [by_step[ends - 1] for by_step in preferred if ends - 1 in by_step]
     return {name: fmean(values) if values else None for name, values in sums.items()}
 
 
@@ -245,6 +262,9 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
         *p_columns(lambda gain: gain.added),
         column(curves.budget_name(clock), lambda gain: gain.spent[clock], numbers.seconds),
         *columns_of(lambda gain: gain.spent, counted),
+        column(
+            "rl_stages.preference_accuracy", lambda gain: gain.spent[PREFERRED], numbers.percent, only_where_known=True
+        ),
         column("rl_stages.teacher", lambda gain: gain.arm.mean(teacher_s), numbers.seconds, only_where_known=True),
     ]
     note = say("rl_stages.note")

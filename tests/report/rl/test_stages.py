@@ -108,3 +108,25 @@ def test_few_seeds_are_no_headline(tmp_path):
     (sentence,) = details(section_of(stages, tmp_path / "beside", *few))
     assert sentence.endswith("against R1-Zero: SFT lower; R1 (few seeds).")
     assert details(section_of(stages, tmp_path / "alone", *recipes(2))) == []
+
+
+def test_parts_of_r1_stand_beside_r1_with_what_they_preferred(tmp_path):
+    finals = {"r1": 0.9, "r1_unfiltered": 0.5, "r1_preference": 0.8, "r1_zero": 0.4}
+    kinds = {"r1": ("sft", "own"), "r1_unfiltered": ("sft", "own_unfiltered"), "r1_preference": ("sft", "preference")}
+    kept = {"r1_preference": {"pairs_kept": 3, "preference_accuracy": 0.75}}
+    records = [
+        staged(recipe, [0, 0.1, 0.2, 0.3, final], *kinds.get(recipe, ("rl",)), seed=seed, more=kept.get(recipe, {}))
+        for recipe, final in finals.items()
+        for seed in range(5)
+    ]
+    section = section_of(stages, tmp_path, *records)
+    of_stages = {(row["Recipe"], row["Stage"]): row for row in rows_of(section.tables[0])}
+    told = of_stages["R1 preference", "2 of 2: preferences"]
+    assert (told["Pairs"], told["Preferred"]) == ("6", "75 %")
+    assert of_stages["R1 unfiltered", "2 of 2: own unfiltered"]["Preferred"] == "–"
+    beside = next(table for table in section.tables if table.title == "Recipes against R1")
+    at_steps = [row for row in rows_of(beside) if row["Held equal"].startswith("Training steps")]
+    assert [(row["Arm"], row["Difference (points)"]) for row in at_steps] == [
+        ("R1 unfiltered", "-40.0 (-40.0 to -40.0)"),
+        ("R1 preference", "-10.0 (-10.0 to -10.0)"),
+    ]

@@ -1,0 +1,180 @@
+"""Preferences, on which DeepSeek-R1 ends beside what is right: DPO (arXiv 2305.18290 eq. 7) on pairs of the policy's
+own completions.
+
+R1 asks reward models that learnt from people. Here a prompt's preferred completion is the shortest of those that are
+right by the key and in the asked form; it stands against the first that is not, and against the longest that is. The
+pairs are sampled once, from the policy as the stage begins. That policy is the reference too, and is asked for all
+pairs before the first update: its answers are kept, and no copy of it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from suite.lm.sampling import Prompts
+from suite.lm.scoring import hidden_states, token_log_probs
+from suite.lm.training import Limits, Optimiser
+from suite.measure.memory_tracker import OwnedTensors, attribute_to
+from suite.measure.meter import Meter
+from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, OPTIMISER, OTHER, PARAMETERS, POLICY, REFERENCE
+from suite.records.record import STEP
+from suite.rl.plan import RlPlan
+from suite.rl.rollout import NOTHING_SAMPLED, Experience, joined, mean, rollout, rollout_readings
+from suite.rl.sft_data import is_verified, pool_places
+from suite.rl.stage import StageBegin
+
+
+def preference_loss(log_p_K2: Tensor, reference_K2: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """Return each pair's loss, -log sigmoid of its margin, and the margins: the implicit reward of the preferred
+    completion less that of the other. Given are log-probabilities of whole completions, the preferred one's first."""
+    rewards_K2 = beta * (log_p_K2 - reference_K2)
+    margins_K = rewards_K2[:, 0] - rewards_K2[:, 1]
+    return -F.logsigmoid(margins_K), margins_K
+
+
+def preferences(experience: Experience) -> Tensor:
+    """Return the rows of each pair, [K, 2], the preferred one's first: none, one or two pairs of a prompt."""
+    lengths, groups = experience.mask_NT.sum(dim=1).tolist(), experience.groups_N.tolist()
+    pairs = []
+    for group in dict.fromkeys(groups):
+        rows = [row for row, its in enumerate(groups) if its == group]
+        right = [row for row in rows if is_verified(experience.scores[row])]
+        if not right:
+            continue
+        shortest, longest = (choose(right, key=lengths.__getitem__) for choose in (min, max))
+        pairs += [(shortest, row) for row in rows if row not in right][:1]
+        pairs += [(shortest, longest)] if lengths[shortest] < lengths[longest] else []
+    return torch.tensor(pairs, dtype=torch.long, device=experience.tokens_NT.device).reshape(-1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Completions behind their prompts, N = 2K of them: each preferred one is followed by the other of its pair."""
+
+    prompts_NS: Tensor
+    valid_NS: Tensor | None
+    tokens_NT: Tensor
+    mask_NT: Tensor
+    reference_N: Tensor
+    """Log-probabilities of the completions by the reference."""
+
+    def __len__(self) -> int:
+        return len(self.tokens_NT) // 2
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class PreferenceStage:
+    """A stage that trains on pairs, which are sampled in its first step."""
+
+    def __init__(self, at: StageBegin) -> None:
+        self._plan: RlPlan = at.plan
+        self._policy, self._first, options = at.policy, at.planned.first, at.plan.recipe.options
+        self._rollouts: int = options["rollouts"]
+        self._beta = float(options["preference_beta"])
+        limits = Limits(warmup_updates=at.plan.warmup_updates, max_grad_norm=at.plan.max_grad_norm)
+        self._optimiser = Optimiser(at.policy, lr=at.plan.lr, limits=limits)
+        self._pairs: Pairs | None = None
+
+    def step(self, meter: Meter, *, looks: bool) -> None:
+        seen: Mapping[str, float] = NOTHING_SAMPLED
+        if meter.step == self._first:
+            self._pairs, seen = self._sampled(meter)
+        meter.note(STEP, **seen)
+        assert self._pairs is not None, "made in the first step, or restored"
+        with meter.span("update"):
+            # A pair counts as two: a step trains on as many completions as those of other stages, in as many updates.
+            count = self._plan.completions * self._plan.inner_epochs // 2
+            names = self._plan.seed, self._first
+            places = pool_places(len(self._pairs), meter.step - self._first, count, *names)
+            seen = self._update(self._pairs, places)
+        meter.note(STEP, examples=2.0 * len(places), **seen)
+
+    def owned_tensors(self) -> Iterator[OwnedTensors]:
+        yield list(self._policy.parameters()), POLICY, PARAMETERS
+        yield self._policy.rotary_tables(), POLICY, OTHER
+        yield self._optimiser.state_tensors(), POLICY, OPTIMISER
+        if self._pairs is not None:
+            kept = self._pairs.tensors()
+            yield [kept.pop("reference_N")], REFERENCE, EXPERIENCE
+            yield list(kept.values()), NOBODY, EXPERIENCE
+
+    def state(self) -> dict[str, Any]:
+        pairs = None if self._pairs is None else vars(self._pairs)
+        return {"policy": self._policy.state_dict(), "optimiser": self._optimiser.state(), "pairs": pairs}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._policy.load_state_dict(state["policy"])
+        self._optimiser.restore(state["optimiser"])
+        self._pairs = None if state["pairs"] is None else Pairs(**state["pairs"])
+
+    @attribute_to(NOBODY, EXPERIENCE)
+    def _sampled(self, meter: Meter) -> tuple[Pairs, dict[str, float]]:
+        """Sample pairs, and ask the reference. Return what is to be noted of it, too."""
+        plan = self._plan
+        rounds = range(self._rollouts)
+        sampled = [rollout(plan, self._policy, meter, round_, copies=plan.num_generations) for round_ in rounds]
+        with meter.span("score"):
+            experience = joined(sampled)
+            chosen = experience.rows(preferences(experience).flatten())
+            pairs = Pairs(
+                prompts_NS=chosen.prompts.tokens_PS,
+                valid_NS=chosen.prompts.valid_PS,
+                tokens_NT=chosen.tokens_NT,
+                mask_NT=chosen.mask_NT,
+                reference_N=chosen.mask_NT.new_zeros(len(chosen.tokens_NT)),
+            )
+            with torch.no_grad(), attribute_to(POLICY, ACTIVATIONS):
+                for rows in _rows(range(len(pairs)), plan.micro_batch):
+                    pairs.reference_N[rows] = self._log_probs(pairs, rows)
+        return pairs, {**rollout_readings(plan, sampled), "pairs_kept": float(len(pairs))}
+
+    def _update(self, pairs: Pairs, places: Sequence[int]) -> dict[str, float]:
+        """Train on every minibatch in its turn, and return what is to be noted: means over updates or pairs."""
+        losses, norms, margins, size = [], [], [], self._plan.minibatch // 2
+        for start in range(0, len(places), size):
+            with attribute_to(POLICY, ACTIVATIONS):
+                loss, margins_K = self._gradient(pairs, places[start : start + size])
+            losses.append(loss)
+            margins += margins_K
+            norms.append(self._optimiser.update("the policy"))
+        seen = {"updates": float(len(losses))}
+        if losses:
+            seen |= {"preference_loss": mean(losses), "gradient_norm": mean(norms), "preference_margin": mean(margins)}
+            seen["preference_accuracy"] = mean([float(margin > 0) for margin in margins])
+        return seen
+
+    def _gradient(self, pairs: Pairs, places: Sequence[int]) -> tuple[float, list[float]]:
+        """Leave the gradient of the mean loss over the pairs in the parameters. Return that loss, and the margins."""
+        total, margins = 0.0, []
+        for rows in _rows(places, self._plan.micro_batch):
+            log_p_K2, reference_K2 = self._log_probs(pairs, rows).reshape(-1, 2), pairs.reference_N[rows].reshape(-1, 2)
+            losses_K, margins_K = preference_loss(log_p_K2, reference_K2, self._beta)
+            loss = losses_K.sum() / len(places)
+            loss.backward()
+            total += float(loss.detach())
+            margins += margins_K.detach().tolist()
+        return total, margins
+
+    def _log_probs(self, pairs: Pairs, rows: Tensor) -> Tensor:
+        """Return the log-probabilities of whole completions by the policy as it is now."""
+        valid = None if pairs.valid_NS is None else pairs.valid_NS[rows]
+        prompts, tokens_NT = Prompts(tokens_PS=pairs.prompts_NS[rows], valid_PS=valid), pairs.tokens_NT[rows]
+        h_NTD = hidden_states(self._policy, prompts, tokens_NT)
+        plan = self._plan
+        log_p_NT = token_log_probs(self._policy, h_NTD, tokens_NT, plan.temperature, chunk=plan.logits_chunk)
+        return (log_p_NT * pairs.mask_NT[rows]).sum(dim=1)
+
+
+begin = PreferenceStage
+
+
+def _rows(places: Sequence[int], size: int) -> Iterator[Tensor]:
+    """Yield the rows of these pairs, `size` at a time: those of a pair stay together."""
+    rows = torch.tensor([row for place in places for row in (2 * place, 2 * place + 1)], dtype=torch.long)
+    return iter(rows.split(size)) if len(rows) else iter(())
