@@ -6,6 +6,7 @@ from typing import Any
 from suite.records.limits import most_threads
 from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_of, of_trial
+from suite.theory.gpus import gpu_count
 from suite.theory.hardware import hardware_from
 
 DEFAULT_DTYPES = {"cuda": "bfloat16"}
@@ -45,6 +46,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "dtype_of": _dtype_of,
     "divided": _divided,
     "at_most_cpus": _at_most_cpus,
+    "gpu_count": gpu_count,
     "picked": _picked,
     "of_trial": of_trial,
     "best_of": best_of,

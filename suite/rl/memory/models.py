@@ -78,17 +78,24 @@ class Models:
 
     def base_of(self, policy: Decoder, owner: str) -> Decoder:
         """Make a decoder of an adapted policy's own weights, without its adapters."""
-        return unadapted(policy, self._frozen(owner))
+        return unadapted(policy, self._base(owner, Decoder, has_head=True))
 
     def _trained(self, owner: str, *, has_head: bool = True) -> Decoder:
-        plan, (dtype, frozen) = self._plan, DTYPES[self._plan.precision]
-        kind = AutocastDecoder if dtype != frozen else Decoder
+        plan, (dtype, computed) = self._plan, DTYPES[self._plan.precision]
+        kind = AutocastDecoder if dtype != computed else Decoder
         if plan.lora_rank is None:
             return self._decoder(owner, kind, dtype, has_head=has_head)
-        decoder = self._decoder(owner, kind, frozen, has_head=has_head)
+        decoder = self._base(owner, kind, has_head=has_head)
         with attribute_to(owner, OTHER):
             adapt(decoder, plan.lora_rank, dtype=dtype)
         return decoder
+
+    def _base(self, owner: str, kind: type[Decoder], *, has_head: bool) -> Decoder:
+        """Make a decoder of weights that adapters are laid on; `kind` where they are in what is computed with."""
+        computed = DTYPES[self._plan.precision][1]
+        if self._plan.casts_frozen and computed != torch.float32:
+            return self._decoder(owner, AutocastDecoder, torch.float32, has_head=has_head)
+        return self._decoder(owner, kind, computed, has_head=has_head)
 
     def _frozen(self, owner: str, *, has_head: bool = True) -> Decoder:
         dtype = DTYPES[self._plan.precision][1]

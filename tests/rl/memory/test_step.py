@@ -5,15 +5,17 @@ from contextlib import nullcontext
 import pytest
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from suite.rl.memory.step import SCORE, rollout_phase, simulated, update_phase
+from suite.rl.memory.step import SCORE, SimulatedStep, rollout_phase, update_phase
 from tests.rl.memory.cases import TINY, plan, settings
 
 
 def peaks(*arguments, tensors=nullcontext, **changes):
     """With real tensors where nothing else is said: at this size they are the faster ones."""
     attention = settings(*arguments, **changes)["attention"]
-    holdings = simulated(plan(*arguments, **changes), attention, tensors)
-    return {name: dict(peak.held) for name, peak in holdings.peaks().items()}
+    wanted = plan(*arguments, **{"rollout_batch": "all", **changes})
+    step = SimulatedStep(wanted, attention, tensors)
+    step.roll_out(wanted.rollout_rows(1))
+    return {name: dict(peak.held) for name, peak in step.peaks().items()}
 
 
 @pytest.mark.parametrize(
