@@ -34,10 +34,9 @@ def gpus_from(text: object) -> Gpus:
         return Gpus(count=count, memory_bytes=int(float(one) * 1e9), device=None)
     name = full_name("hardware", one)
     if name not in hardware_names():
-        choices = hardware_names()
-        raise ValueError(
-            f"gpus must be of so many decimal GB or of one of {', '.join(choices)}; got {one!r}{did_you_mean(one, choices)}"
-        )
+        devices = hardware_names()
+        near = did_you_mean(one, devices)
+        raise ValueError(f"gpus must be of so many decimal GB or of one of {', '.join(devices)}; got {one!r}{near}")
     device = load_hardware(name)
     return Gpus(count=count, memory_bytes=device.memory_bytes, device=device)
 

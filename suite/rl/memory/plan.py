@@ -37,8 +37,8 @@ class RlMemoryPlan(LearningPlan):
         geometry = settings["geometry"]
         vocab_size = whole_number(geometry, "vocab_size", at_least=2, where="geometry.")
         self.shape = decoder_shape(geometry, settings["attention"], vocab_size=vocab_size, where="geometry.")
-        in_training = in_phase(settings["attention"], "train")
-        self.training_shape: DecoderShape = decoder_shape(geometry, in_training, vocab_size=vocab_size, where="geometry.")
+        attention = in_phase(settings["attention"], "train")
+        self.training_shape: DecoderShape = decoder_shape(geometry, attention, vocab_size=vocab_size, where="geometry.")
         """As latent attention computes whole texts: expanded; other attention has one way."""
         self.refusal = (
             "the decoder of this suite is dense, and this geometry has experts" if "moe" in geometry else None
@@ -54,8 +54,8 @@ class RlMemoryPlan(LearningPlan):
         self.rollout_batch = _rollout_batch(settings)
         self.prefill_tokens = whole_number(settings, "prefill_tokens", at_least=1)
         self.precision: str = one_of(settings, "precision", PRECISIONS)
-        self.shards: int = one_of(settings, "shards", SHARDS)
         self.gpus = self._gpus(settings)
+        self.shards: int = one_of(settings, "shards", SHARDS)
         self.reserve_bytes_per_device = not_negative(settings, "reserve_bytes_per_device")
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
         self.lora_rank = optional_whole_number(settings, "lora_rank")
@@ -144,8 +144,8 @@ class RlMemoryPlan(LearningPlan):
         gpus = gpus_from(settings["gpus"])
         if gpus.count not in SHARDS:
             raise ValueError(f"gpus must be {', '.join(map(str, SHARDS))} in number; got {settings['gpus']!r}")
-        if gpus.count != self.shards:
-            raise ValueError(f"shards must be as many as gpus={settings['gpus']} has; got {self.shards}")
+        if gpus.count != settings["shards"]:
+            raise ValueError(f"shards must be as many as gpus={settings['gpus']} has; got {settings['shards']!r}")
         dtype = COMPUTED_DTYPE[self.precision]
         if gpus.device is not None and gpus.device.ceilings(dtype) is None:
             raise ValueError(

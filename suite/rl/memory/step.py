@@ -131,7 +131,8 @@ class _Step:
             trained[CRITIC] = [critic.value_D] if critic.shares_trunk else list(critic.parameters())
         for owner, parameters in trained.items():
             holdings.label_gradients(parameters, owner)
-            simulation.know([parameter for parameter in parameters if plan.casts_frozen or parameter.requires_grad], owner)
+            cast = [parameter for parameter in parameters if plan.casts_frozen or parameter.requires_grad]
+            simulation.know(cast, owner)
         self._make_moments()
         self._base = None  # costs nothing, so that it need not be offloaded
         if plan.objective.has_reference and not plan.has_own_reference:
@@ -164,7 +165,7 @@ class _Step:
         return reference, self._models.scorer(REWARD_MODEL) if self._plan.has_reward_model else None
 
     def roll_out(self, rows: int) -> None:
-        """Run a rollout of so many completions at once, beside all that were sampled, unless all are sampled at once."""
+        """Sample so many completions at once, beside the experience of all where these are a part of them."""
         plan, earlier = self._plan, None
         with self._holdings.phase(rollout_phase(rows)):
             if plan.rollout_batch != ALL:

@@ -24,6 +24,7 @@ def peaks(*arguments, tensors=nullcontext, **changes):
         {"algorithm": "ppo", "checkpointing": False, "precision": "float32"},
         {"algorithm": "ppo", "lora_rank": 2, "precision": "mixed", "logits_chunk": 3},
         {"algorithm": "grpo", "checkpointing": False, "lora_rank": 2, "precision": "bf16", "engine": "none"},
+        {"algorithm": "ppo", "lora_rank": 2, "precision": "bf16", "frozen_base": "float32", "rollout_batch": 3},
         {"algorithm": "grpo", "precision": "mixed", "reference": "offloaded", "reward_model": "own"},
         {"attention": "mla", "optimiser": "foreach", "critic": "shared_trunk", "engine": "copy", "engine_sleeps": True},
     ],
@@ -82,6 +83,16 @@ def test_under_lora_the_reference_costs_nothing():
     held = peaks("grpo", lora_rank=2)[ALL[-1]]
     assert ("reference", "parameters") not in held
     assert 0 < held["policy", "optimiser"] < held["policy", "parameters"]
+
+
+def test_a_frozen_base_in_float32_is_cast_pass_by_pass():
+    computed, wide = (
+        peaks("grpo", lora_rank=2, precision="mixed", frozen_base=dtype)[ALL[-1]] for dtype in ("computed", "float32")
+    )
+    frozen = plan().parameter_counts()["policy"]
+    assert wide["policy", "parameters"] - computed["policy", "parameters"] == 2 * frozen
+    assert wide["policy", "optimiser"] == computed["policy", "optimiser"]
+    assert wide["policy", "gathered"] > computed["policy", "gathered"]
 
 
 def total(phase, *arguments, **changes):
