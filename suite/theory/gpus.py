@@ -14,7 +14,7 @@ GIGABYTES = re.compile(r"\d+(\.\d+)?")
 class Gpus:
     count: int
     memory_bytes: int
-    """Of one."""
+    """Memory of one of them."""
     device: Hardware | None
     """None where the memory alone was named: then nothing is known of its speed."""
 

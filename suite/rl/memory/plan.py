@@ -39,7 +39,7 @@ class RlMemoryPlan(LearningPlan):
         self.shape = decoder_shape(geometry, settings["attention"], vocab_size=vocab_size, where="geometry.")
         attention = in_phase(settings["attention"], "train")
         self.training_shape: DecoderShape = decoder_shape(geometry, attention, vocab_size=vocab_size, where="geometry.")
-        """As latent attention computes whole texts: expanded; other attention has one way."""
+        """The shape by which whole texts are computed: latent attention's is expanded, other attention has one way."""
         self.refusal = (
             "the decoder of this suite is dense, and this geometry has experts" if "moe" in geometry else None
         )

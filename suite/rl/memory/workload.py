@@ -102,7 +102,7 @@ class RlMemoryWorkload:
 
 
 class Projection:
-    """What each device holds, by the number of devices and by how many completions one samples at once."""
+    """A projection of what each device holds, by how many there are and how many completions one samples at once."""
 
     def __init__(self, plan: RlMemoryPlan, attention: Mapping[str, Any]) -> None:
         self._plan, self._step = plan, SimulatedStep(plan, attention)
