@@ -18,7 +18,7 @@ def work(phase, batch=16, **changes):
     return step_work(plan("grpo", micro_batch=1, geometry=TINY | {"qkv_bias": False}, **changes), batch)[phase]
 
 
-def test_an_update_is_three_forward_passes_and_what_is_recomputed():
+def test_an_update_is_three_passes_and_what_is_recomputed():
     forward, heads = 2 * BLOCKS * 12 + CORE, 2 * HEAD * 8
     (plain, adamw) = work("update", checkpointing=False)
     assert (plain.times, plain.flops) == (16, 3 * (forward + heads))
@@ -38,7 +38,7 @@ def test_weights_are_read_once_a_token_and_batch():
     assert decode[0].traffic_bytes - decode[1].traffic_bytes == 2 * (a_token + query_and_output)
 
 
-def test_a_reference_scores_and_a_pass_takes_the_longer_of_its_two_times():
+def test_a_pass_takes_the_longer_of_its_two_times():
     (score,) = work("score")
     assert score.flops == 2 * BLOCKS * 12 + CORE + 2 * HEAD * 8
     assert bound_s([score], Ceilings(flops_per_s=1.0, bytes_per_s=1e30)) == pytest.approx(16 * score.flops)
