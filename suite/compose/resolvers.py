@@ -7,6 +7,7 @@ from suite.configuration.files import choices, no_choice, read_choice
 from suite.records.limits import most_threads
 from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_of, choice_of_trial, of_trial
+from suite.theory.gpus import gpu_count
 from suite.theory.hardware import hardware_from
 
 DEFAULT_DTYPES = {"cuda": "bfloat16"}
@@ -56,6 +57,7 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "critic_sizes": _critic_sizes,
     "divided": _divided,
     "at_most_cpus": _at_most_cpus,
+    "gpu_count": gpu_count,
     "picked": _picked,
     "of_trial": of_trial,
     "choice_of_trial": choice_of_trial,

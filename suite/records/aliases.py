@@ -40,6 +40,8 @@ CAME_LATER = {
     "critic_warmup_steps": 0,
     "task.corrections": 0.0,
     "attention.latent_norm": True,
+    "rollout_batch": "all",
+    "frozen_base": "computed",
 }
 """Settings that older records do not have, at the value that says what those did."""
 MODES = {

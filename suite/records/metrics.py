@@ -126,6 +126,10 @@ RL_METRICS = (
     # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
     exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
     exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
+    exact("rollout_batch", "", "Completions that one device samples at once"),
+    exact("completion_cache_bytes", "B", "KV cache of one completion as long as it may be, with its prompt"),
+    exact("step_fits", "", "1 where the GPUs at hand hold a step, else 0", Better.HIGHER),
+    exact("spare_bytes", "B", "Memory of each GPU at hand that a step leaves; below 0 what it lacks", Better.HIGHER),
     exact("reference_parameter_count", "", "Parameters of the reference; 0 where there is none of its own"),
     exact("reward_model_parameter_count", "", "Parameters of the reward model; 0 where there is none"),
     # Of the models.

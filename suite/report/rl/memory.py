@@ -19,7 +19,7 @@ from suite.report.model import labels
 from suite.report.model.experiment import differing, grouped, without
 from suite.report.model.labels import ALGORITHM, Style
 from suite.report.model.results import Results
-from suite.report.model.run import Pairs, number_of
+from suite.report.model.run import MOST, Pairs, number_of
 from suite.report.plot import rows as by_row
 from suite.report.plot.marks import DASHES, Point, Series
 from suite.report.plot.plots import LEGEND_ROW_PX, height_px, is_wide, plot
@@ -82,6 +82,7 @@ def build(results: Results) -> Section | None:
         tables=[
             _fits_table("fits", drawn_to_fit, results),
             _fits_table("fits_all", to_fit, results) if len(to_fit) > len(drawn_to_fit) else None,
+            _gpus_table(design.answered(arms), results),
             _savings_table(saved, results),
             _checks_table(design.checks(found), results),
             _published_table(found, saved),
@@ -325,6 +326,35 @@ def _fits_table(name: str, arms: Sequence[MemoryArm], results: Results) -> Table
         reserve = low if low == high else say("rl.range", low=low, high=high)
     note = say("rl_memory.fits_note", reserve=reserve)
     return _table(name, arms, columns, results, arm_of=lambda arm: arm, but=SHARDS, note=note)
+
+
+def _gpus_table(arms: Sequence[MemoryArm], results: Results) -> Table | None:
+    """Lay out what the GPUs at hand have to spare or lack, and the least time that a step takes them."""
+    if not arms:
+        return None
+
+    def said(metric: str, span: str = design.GPUS) -> Callable[[MemoryArm], float | None]:
+        return lambda arm: noted(arm.first.record, span, metric)
+
+    spare = said("spare_bytes")
+    columns: list[Column[MemoryArm]] = [
+        column("rl_memory.gpus_at_hand", lambda arm: arm.first.setting(design.GPUS)),
+        column("rl_memory.holds", lambda arm: say(f"rl_memory.holds.{'yes' if said('step_fits')(arm) else 'no'}")),
+        column("rl_memory.spare", lambda arm: _above_0(spare(arm)), numbers.bytes_iec),
+        column("rl_memory.lacking", lambda arm: _above_0(spare(arm), -1), numbers.bytes_iec, only_where_known=True),
+        column("rl_memory.batch", said("rollout_batch"), numbers.count),
+        *(
+            column(say("rl_memory.bound", phase=say(f"rl.phase.{phase}")), said("bound_s", f"{design.GPUS}/{phase}"),
+                   numbers.duration, only_where_known=True)
+            for phase in PHASES
+        ),
+    ]  # fmt: skip
+    return _table("gpus", arms, columns, results, arm_of=lambda arm: arm, but=design.GPUS)
+
+
+def _above_0(value: float | None, sign: int = 1) -> float | None:
+    """Return a number, or with -1 its opposite, where that is above 0."""
+    return sign * value if value is not None and 0 < sign * value < MOST else None
 
 
 def _peak_of_one(shards: int, arm: MemoryArm) -> float | None:

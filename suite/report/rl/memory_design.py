@@ -27,7 +27,7 @@ MODELS = {"rl_memory": "geometry", "rl": "policy"}
 EVIDENCE = "evidence"
 TITLED = {EVIDENCE, LABEL, *MODELS.values()}
 """Settings that a title or a column of its own says."""
-FACTORS = (ALGORITHM, "kl_coef")
+FACTORS = (ALGORITHM, "kl_coef", "critic_model")
 """Settings of an algorithm, in which arms of one experiment may differ."""
 UNSAID = (SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
 """Settings that change no size: of records that differ in them alone, the one that held most counts."""
@@ -36,6 +36,9 @@ MOST_PROJECTED, MOST_MEASURED = 3, 2
 SLACK = 1 + 1e-9
 """Rounding of sums."""
 PARAMETERS = "parameters"
+BATCH_THAT_FITS = ("rollout_batch", "fit")
+"""A setting that is said even where nobody names it: older cases sampled all at once, as nobody named either."""
+GPUS = "gpus"
 
 Part = tuple[str, str]
 """Owner and kind."""
@@ -141,13 +144,14 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     of_workload = [current for current in results.records if current.record.case.workload == workload]
     tracked = [current for current in of_workload if phases_of(current.record)]
     records = [current.record for current in tracked]
+    defaults = defaults_in(records, named_in(records, ignored=UNSAID) - {*BATCH_THAT_FITS})
     design = Design(
         workload=workload,
-        read=lambda current, key: StepMemory(current=current, key=((EVIDENCE, str(current.record.evidence)), *key)),
+        read=lambda current, key: StepMemory(current=current, key=_key_of(current.record, key)),
         is_factor={*FACTORS, *_bound_to_an_algorithm(records)}.__contains__,
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
-        defaults=defaults_in(records, named_in(records, ignored=UNSAID)),
+        defaults=defaults,
         heads=(MODELS[workload],),
     )
     steps = runs_of(tracked, design, weight=lambda step, _: step.peak)
@@ -164,6 +168,13 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         return [replace(arm, name=name(arm)) for arm in ordered]
 
     return experiments(steps, design, has_labels=results.several, named=named)
+
+
+def _key_of(record: Record, key: Pairs) -> Pairs:
+    """Return a case's key with what it is evidence of, and that its rollout's batch is one that fits."""
+    name, value = BATCH_THAT_FITS
+    unsaid = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
+    return ((EVIDENCE, str(record.evidence)), *unsaid, *key)
 
 
 def _case_settings(record: Record) -> dict[str, str]:
@@ -194,6 +205,11 @@ def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
     """Return the fewest such GPUs that hold an arm; None where no number that was tried does."""
     count = noted(arm.first.record, f"gpu_{size_gb}", "devices_needed")
     return int(count) if count is not None and 1 <= count <= MOST_STEPS else None
+
+
+def answered(arms: Iterable[MemoryArm]) -> list[MemoryArm]:
+    """Return the arms that say whether the GPUs at hand hold them."""
+    return [arm for arm in arms if noted(arm.first.record, GPUS, "step_fits") is not None]
 
 
 def arms_in(found: Iterable[MemoryExperiment]) -> list[MemoryArm]:

@@ -50,17 +50,24 @@ class Models:
 
     def base_of(self, policy: Decoder, owner: str) -> Decoder:
         """Make a decoder of an adapted policy's own weights, without its adapters."""
-        return unadapted(policy, self._frozen(owner, self._plan.shape))
+        return unadapted(policy, self._base(owner, Decoder, self._plan.shape))
 
     def _trained(self, owner: str, shape: DecoderShape) -> Decoder:
-        plan, (dtype, frozen) = self._plan, DTYPES[self._plan.precision]
-        kind = AutocastDecoder if dtype != frozen else Decoder
+        plan, (dtype, computed) = self._plan, DTYPES[self._plan.precision]
+        kind = AutocastDecoder if dtype != computed else Decoder
         if plan.lora_rank is None:
             return self._decoder(owner, kind, dtype, shape)
-        decoder = self._decoder(owner, kind, frozen, shape)
+        decoder = self._base(owner, kind, shape)
         with attribute_to(owner, OTHER):
             adapt(decoder, plan.lora_rank, dtype=dtype)
         return decoder
+
+    def _base(self, owner: str, kind: type[Decoder], shape: DecoderShape) -> Decoder:
+        """Make a decoder of weights that adapters are laid on; `kind` where they are in what is computed with."""
+        computed = DTYPES[self._plan.precision][1]
+        if self._plan.casts_frozen and computed != torch.float32:
+            return self._decoder(owner, AutocastDecoder, torch.float32, shape)
+        return self._decoder(owner, kind, computed, shape)
 
     def _frozen(self, owner: str, shape: DecoderShape) -> Decoder:
         dtype = DTYPES[self._plan.precision][1]

@@ -4,18 +4,26 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from suite.configuration.files import in_phase
 from suite.configuration.values import not_negative, one_of, optional_whole_number, whole_number
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.objective import LearningPlan
-from suite.theory.decoder_shape import decoder_shape
+from suite.theory.decoder_shape import DecoderShape, decoder_shape
+from suite.theory.gpus import Gpus, gpus_from
+from suite.theory.shapes import Pass, cache_bytes
 
 BF16, MIXED, FLOAT32 = PRECISIONS = "bf16", "mixed", "float32"
 DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
 SHARED, COPY = "shared", "copy"
+FIT, ALL = "fit", "all"
+COMPUTED = "computed"
 SHARDS = (1, 2, 4, 8)
 EXPERTS = "the decoder of this suite is dense, and this {} has experts"
 ELEMENT_BYTES = {BF16: 2, MIXED: 2, FLOAT32: 4}
 """Bytes of an element that is computed with; a mixed recipe trains in float32 beside it."""
+TRAINED_BYTES = {BF16: 2, MIXED: 4, FLOAT32: 4}
+"""Bytes of an element of trained weights, their gradients and moments."""
+COMPUTED_DTYPE = {BF16: "bfloat16", MIXED: "bfloat16", FLOAT32: "float32"}
 
 
 class RlMemoryPlan(LearningPlan):
@@ -30,14 +38,18 @@ class RlMemoryPlan(LearningPlan):
         geometry = settings["geometry"]
         vocab_size = whole_number(geometry, "vocab_size", at_least=2, where="geometry.")
         self.shape = decoder_shape(geometry, settings["attention"], vocab_size=vocab_size, where="geometry.")
+        attention = in_phase(settings["attention"], "train")
+        self.training_shape: DecoderShape = decoder_shape(geometry, attention, vocab_size=vocab_size, where="geometry.")
+        """The shape by which whole texts are computed: latent attention's is expanded, other attention has one way."""
         self.refusal = EXPERTS.format("geometry") if "moe" in geometry else None
         self.seq_len = whole_number(settings, "seq_len", at_least=3)
         self.prompt_len = whole_number(settings, "prompt_len", at_least=1, at_most=self.seq_len - 2)
         super().__init__(settings, longest_completion=self.completion_len)
-        self.critic_shape = self.shape
+        self.critic_shape, self.critic_training_shape = self.shape, self.training_shape
         if self.critic_sizes is not None:
-            self.critic_shape = decoder_shape(
-                self.critic_sizes, settings["attention"], vocab_size=vocab_size, where="critic_sizes."
+            self.critic_shape, self.critic_training_shape = (
+                decoder_shape(self.critic_sizes, way, vocab_size=vocab_size, where="critic_sizes.")
+                for way in (settings["attention"], attention)
             )
             if "moe" in self.critic_sizes:
                 self.refusal = self.refusal or EXPERTS.format("critic's geometry")
@@ -46,13 +58,15 @@ class RlMemoryPlan(LearningPlan):
         if settings["minibatch"] is not None:
             self.minibatch = whole_number(settings, "minibatch", at_least=1, at_most=self.completions)
         self.micro_batch = whole_number(settings, "micro_batch", at_least=1, at_most=self.minibatch)
-        self._rollout_batch = optional_whole_number(settings, "rollout_batch")
+        self.rollout_batch = _rollout_batch(settings)
         self.prefill_tokens = whole_number(settings, "prefill_tokens", at_least=1)
+        self.precision: str = one_of(settings, "precision", PRECISIONS)
+        self.gpus = self._gpus(settings)
         self.shards: int = one_of(settings, "shards", SHARDS)
         self.reserve_bytes_per_device = not_negative(settings, "reserve_bytes_per_device")
-        self.precision: str = one_of(settings, "precision", PRECISIONS)
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
         self.lora_rank = optional_whole_number(settings, "lora_rank")
+        self.casts_frozen: bool = one_of(settings, "frozen_base", (COMPUTED, FLOAT32)) == FLOAT32
         self.critic_lr = self.lr if self.has_own_critic else None
         reference = one_of(settings, "reference", (DEVICE, OFFLOADED))
         self.scorers_offloaded: bool = reference == OFFLOADED
@@ -83,8 +97,16 @@ class RlMemoryPlan(LearningPlan):
         return math.ceil(self.completions / shards)
 
     def rollout_rows(self, shards: int) -> int:
-        """Return the completions that one device samples at once."""
-        return min(self.rows(shards), self._rollout_batch or self.completions)
+        """Return the most completions that one device may sample at once."""
+        rows = self.rows(shards)
+        return min(rows, self.rollout_batch) if isinstance(self.rollout_batch, int) else rows
+
+    @property
+    def completion_cache_bytes(self) -> int:
+        """Bytes of cache of one completion as long as it may be, with its prompt."""
+        element_bytes = ELEMENT_BYTES[self.precision]
+        forward = Pass(batch=1, query_len=1, seq_len=self.seq_len, element_bytes=element_bytes)
+        return self.shape.num_layers * cache_bytes(self.shape.layer, forward)
 
     def micro_batches(self, shards: int) -> int:
         """Return the number of backward passes of one update that are simulated: gradients are added up from the second
@@ -119,8 +141,34 @@ class RlMemoryPlan(LearningPlan):
         }
 
     def constants(self) -> dict[str, dict[str, float]]:
-        return {"case": {f"{owner}_parameter_count": count for owner, count in self.parameter_counts().items()}}
+        counts = {f"{owner}_parameter_count": count for owner, count in self.parameter_counts().items()}
+        return {"case": {**counts, "completion_cache_bytes": self.completion_cache_bytes}}
 
     def least_bytes(self) -> float:
         """Return the bytes of this machine: fake tensors hold nothing."""
         return 0.0
+
+    def _gpus(self, settings: Mapping[str, Any]) -> Gpus | None:
+        if settings["gpus"] is None:
+            return None
+        gpus = gpus_from(settings["gpus"])
+        if gpus.count not in SHARDS:
+            raise ValueError(f"gpus must be {', '.join(map(str, SHARDS))} in number; got {settings['gpus']!r}")
+        if gpus.count != settings["shards"]:
+            raise ValueError(f"shards must be as many as gpus={settings['gpus']} has; got {settings['shards']!r}")
+        dtype = COMPUTED_DTYPE[self.precision]
+        if gpus.device is not None and gpus.device.ceilings(dtype) is None:
+            raise ValueError(
+                f"gpus must be of a device with a published peak in {dtype}, which precision={self.precision} computes "
+                f"in, or of its memory alone, as {gpus.count}x{gpus.memory_bytes / 1e9:g}; got {gpus.device.name!r}"
+            )
+        return gpus
+
+
+def _rollout_batch(settings: Mapping[str, Any]) -> int | str:
+    given = settings["rollout_batch"]
+    if given in (FIT, ALL):
+        return str(given)
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise ValueError(f"rollout_batch must be {FIT}, {ALL} or a whole number of at least 1; got {given!r}")
+    return given

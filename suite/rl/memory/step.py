@@ -3,14 +3,14 @@
 With fake tensors it allocates nothing, whatever the geometry; with real ones it holds the same bytes. Each phase is run
 once: a rollout is the prompts' prefill and its last token, when caches are full; scores and updates are those of one
 and two micro-batches, since the further ones hold no more. What stays from one to the next is there from the beginning:
-AdamW's moments, and the experience of all completions.
+AdamW's moments, and the experience of all completions. Rollouts come last, as many and as large as they are asked for.
 
 Simplifications: an operator's inner workspace is not seen; norms are those of torch on a CPU, which keep more for the
 way back than fused ones; no allocator rounds or fragments.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.lm.decoder import Decoder
 from suite.lm.sampling import Prompts
-from suite.measure.memory_tracker import MemoryTracker, attribute_to
+from suite.measure.memory_tracker import MemoryTracker, Peak, attribute_to
 from suite.records.holdings import (
     ACTIVATIONS,
     CRITIC,
@@ -39,7 +39,7 @@ from suite.records.holdings import (
 from suite.rl.critic import Critic
 from suite.rl.learner import Learner, TrainingBatch
 from suite.rl.memory.models import Models
-from suite.rl.memory.plan import COPY, NONE, SHARDS, SHARED, RlMemoryPlan
+from suite.rl.memory.plan import ALL, COPY, NONE, SHARDS, SHARED, RlMemoryPlan
 from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
 
@@ -54,19 +54,43 @@ def update_phase(micro_batches: int) -> str:
     return f"{UPDATE} {micro_batches}"
 
 
-def simulated(
-    plan: RlMemoryPlan,
-    attention: Mapping[str, Any],
-    tensors: Callable[[], AbstractContextManager[Any]] = FakeTensorMode,
-) -> MemoryTracker:
-    """Run a step and return what it holds. Phases are named by `rollout_phase`, SCORE and `update_phase`.
+class SimulatedStep:
+    """A step whose scores and updates have run. Phases are named by `rollout_phase`, SCORE and `update_phase`.
 
     `tensors`: the mode that makes them fake, or one that does nothing.
     """
-    holdings = MemoryTracker()
-    with tensors(), holdings, Simulation(holdings) as simulation:
-        _Step(plan, Models(plan, attention, holdings), holdings, simulation).run()
-    return holdings
+
+    def __init__(
+        self,
+        plan: RlMemoryPlan,
+        attention: Mapping[str, Any],
+        tensors: Callable[[], AbstractContextManager[Any]] = FakeTensorMode,
+    ) -> None:
+        self._holdings = MemoryTracker()
+        simulation = Simulation(self._holdings)
+        self._modes = (tensors(), self._holdings, simulation)
+        self._rolled_out: set[int] = set()
+        with self._running():
+            self._step = _Step(plan, Models(plan, attention, self._holdings), self._holdings, simulation)
+            self._step.learn()
+
+    def roll_out(self, rows: int) -> None:
+        """Sample so many completions at once, unless that was done."""
+        if rows not in self._rolled_out:
+            self._rolled_out.add(rows)
+            with self._running():
+                self._step.roll_out(rows)
+
+    def peaks(self, share: Callable[[tuple[str, str]], float] = lambda label: 1.0) -> dict[str, Peak]:
+        """Return the peak of each phase that has run; `share` as that of the tracker."""
+        return self._holdings.peaks(share)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for mode in self._modes:
+                stack.enter_context(mode)
+            yield
 
 
 class Simulation(TorchDispatchMode):
@@ -107,7 +131,8 @@ class _Step:
             trained[CRITIC] = [critic.value_D] if critic.shares_trunk else list(critic.parameters())
         for owner, parameters in trained.items():
             holdings.label_gradients(parameters, owner)
-            simulation.know([parameter for parameter in parameters if parameter.requires_grad], owner)
+            cast = [parameter for parameter in parameters if plan.casts_frozen or parameter.requires_grad]
+            simulation.know(cast, owner)
         self._make_moments()
         self._base = None  # costs nothing, so that it need not be offloaded
         if plan.objective.has_reference and not plan.has_own_reference:
@@ -115,17 +140,14 @@ class _Step:
         self._scorers = None if plan.scorers_offloaded else self._new_scorers()
         self._engine = models.frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
 
-    def run(self) -> None:
+    def learn(self) -> None:
+        """Run the scores and the updates."""
         plan = self._plan
-        shards = [count for count in SHARDS if plan.divides(count)]
-        for rows in dict.fromkeys(plan.rollout_rows(count) for count in shards):
-            with self._holdings.phase(rollout_phase(rows)):
-                self._roll_out(rows)
         with attribute_to(NOBODY, EXPERIENCE):
             batch = _training_batch(plan, plan.completions)
         with self._holdings.phase(SCORE):
             self._score()
-        for count in dict.fromkeys(plan.micro_batches(count) for count in shards):
+        for count in dict.fromkeys(plan.micro_batches(count) for count in SHARDS if plan.divides(count)):
             with self._holdings.phase(update_phase(count)), attribute_to(NOBODY, EXPERIENCE):
                 self._learner.update(batch.rows(torch.arange(count * plan.micro_batch)))
 
@@ -142,8 +164,18 @@ class _Step:
         reference = self._models.frozen(REFERENCE) if self._plan.has_own_reference else self._base
         return reference, self._models.scorer(REWARD_MODEL) if self._plan.has_reward_model else None
 
+    def roll_out(self, rows: int) -> None:
+        """Sample so many completions at once, beside the experience of all where these are a part of them."""
+        plan, earlier = self._plan, None
+        with self._holdings.phase(rollout_phase(rows)):
+            if plan.rollout_batch != ALL:
+                with attribute_to(NOBODY, EXPERIENCE):
+                    earlier = _sampled(plan, plan.completions)
+            self._sample(rows)
+            del earlier
+
     @torch.inference_mode()
-    def _roll_out(self, rows: int) -> None:
+    def _sample(self, rows: int) -> None:
         """Read the prompts while all caches have their room; then sample each row's last token."""
         plan, owner, model = self._plan, POLICY, self._learner.policy
         if plan.engine == NONE:

@@ -25,8 +25,10 @@ from suite.records.holdings import (
     held_readings,
 )
 from suite.records.record import Reading, constant_readings
-from suite.rl.memory.plan import SHARDS, SHARED, RlMemoryPlan
-from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, rollout_phase, simulated, update_phase
+from suite.rl.memory.plan import COMPUTED_DTYPE, FIT, NONE, SHARDS, SHARED, RlMemoryPlan
+from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, SimulatedStep, rollout_phase, update_phase
+from suite.rl.memory.work import bound_s, step_work
+from suite.theory.gpus import Gpus
 
 OwnedTensors = Mapping[tuple[str, str], int]
 """Bytes by owner and kind."""
@@ -35,6 +37,8 @@ GPU_GIGABYTES = (24, 40, 80, 141)
 """Decimal, as they are sold."""
 Phases = dict[str, dict[tuple[str, str], int]]
 """Bytes of one device by owner and kind at each phase's peak."""
+GPUS = "gpus"
+"""The span of what is said of the GPUs at hand; of a phase of theirs below it."""
 
 
 class RlMemoryWorkload:
@@ -57,18 +61,38 @@ class RlMemoryWorkload:
         return {}
 
     def step(self, meter: Meter) -> None:
-        by_shards = held_by_shards(self.plan, self._attention)
-        for phase, held in by_shards[self.plan.shards].items():
-            meter.readings += held_readings(meter.step, phase, held)
-        peaks = {
-            shards: float(max(sum(held.values()) for held in phases.values())) for shards, phases in by_shards.items()
-        }
+        plan, projection = self.plan, Projection(self.plan, self._attention)
+        batch = projection.frugal_batch(plan.shards)
+        held = projection.phases(plan.shards, batch)
+        for phase, parts in held.items():
+            meter.readings += held_readings(meter.step, phase, parts)
+        peaks = {count: projection.least_peak(count) for count in SHARDS if plan.divides(count)}
         for shards, peak in peaks.items():
-            meter.note(f"shards_{shards}", peak_bytes_per_device=peak)
+            meter.note(f"shards_{shards}", peak_bytes_per_device=float(peak))
         for gigabytes in GPU_GIGABYTES:
-            count = devices_needed(peaks, gigabytes, reserve_bytes=self.plan.reserve_bytes_per_device)
+            count = devices_needed(peaks, gigabytes, reserve_bytes=plan.reserve_bytes_per_device)
             if count is not None:
                 meter.note(f"gpu_{gigabytes}", devices_needed=count)
+        if plan.engine != NONE:
+            meter.note(ROLLOUT, rollout_batch=batch)
+        if plan.gpus is not None:
+            self._answer(meter, projection, peak_of(held), plan.gpus)
+
+    def _answer(self, meter: Meter, projection: "Projection", peak: int, gpus: Gpus) -> None:
+        """Note whether these GPUs hold the step, what they have to spare, and how they sample best."""
+        plan = self.plan
+        room = int(gpus.memory_bytes - plan.reserve_bytes_per_device)
+        meter.note(GPUS, step_fits=float(peak <= room), spare_bytes=float(room - peak))
+        if peak > room:
+            return
+        batch = projection.largest_batch(plan.shards, room)
+        if plan.engine != NONE:
+            meter.note(GPUS, rollout_batch=batch)
+        if gpus.device is not None:
+            ceilings = gpus.device.ceilings(COMPUTED_DTYPE[plan.precision])
+            assert ceilings is not None, "the plan has refused a device without a peak"
+            for phase, work in step_work(plan, batch).items():
+                meter.note(f"{GPUS}/{phase}", bound_s=bound_s(work, ceilings))
 
     def state(self) -> dict[str, Any]:
         return {}
@@ -77,23 +101,71 @@ class RlMemoryWorkload:
         """Restore nothing: there is no state."""
 
 
-def held_by_shards(plan: RlMemoryPlan, attention: Mapping[str, Any]) -> dict[int, Phases]:
-    """Return one device's phases, for each number of devices that leaves each a micro-batch."""
-    holdings = simulated(plan, attention)
-    found: dict[int, Phases] = {}
-    for shards in (count for count in SHARDS if plan.divides(count)):
+class Projection:
+    """A projection of what each device holds, by how many there are and how many completions one samples at once."""
+
+    def __init__(self, plan: RlMemoryPlan, attention: Mapping[str, Any]) -> None:
+        self._plan, self._step = plan, SimulatedStep(plan, attention)
+        self._found: dict[tuple[int, int], Phases] = {}
+
+    def phases(self, shards: int, batch: int) -> Phases:
+        """Return one device's phases."""
+        if (shards, batch) not in self._found:
+            self._found[shards, batch] = self._phases(shards, batch)
+        return self._found[shards, batch]
+
+    def _phases(self, shards: int, batch: int) -> Phases:
+        self._step.roll_out(batch)
+        plan = self._plan
         divided = Division(shards=shards, rows=plan.rows(shards), completions=plan.completions)
-        peaks = holdings.peaks(divided.share)
-        phases = {
-            ROLLOUT: rollout_phase(plan.rollout_rows(shards)),
-            SCORE: SCORE,
-            UPDATE: update_phase(plan.micro_batches(shards)),
-        }
-        found[shards] = {
+        peaks = self._step.peaks(divided.share)
+        phases = {ROLLOUT: rollout_phase(batch), SCORE: SCORE, UPDATE: update_phase(plan.micro_batches(shards))}
+        return {
             phase: divided.of(peaks[name].held, gathered_bytes=_gathered_bytes(plan, phase))
             for phase, name in phases.items()
         }
-    return found
+
+    def least_peak(self, shards: int) -> int:
+        """Return the peak of a step on one device, with the smallest rollout that the plan allows."""
+        return peak_of(self.phases(shards, self._least_batch(shards)))
+
+    def frugal_batch(self, shards: int) -> int:
+        """Return the completions that one device samples at once: where these are to fit, the most that hold no more
+        than the scores and the update do; one at least."""
+        least = self._least_batch(shards)
+        phases = self.phases(shards, least)
+        return self.largest_batch(shards, max(sum(phases[phase].values()) for phase in (SCORE, UPDATE)))
+
+    def largest_batch(self, shards: int, room_bytes: int) -> int:
+        """Return the most completions whose rollout one device has room for, and the least of the plan where none is.
+
+        A larger batch never holds less, and nearly as much more as it is larger: a straight line between a batch that
+        fits and one that does not finds the next to try, until they are neighbours.
+        """
+        fits, fails = self._least_batch(shards), self._plan.rollout_rows(shards)
+        least, most = self._rollout_bytes(shards, fits), self._rollout_bytes(shards, fails)
+        if least > room_bytes or most <= room_bytes:
+            return fits if least > room_bytes else fails
+        while fails - fits > 1:
+            guess = fits + int((fails - fits) * (room_bytes - least) / (most - least))
+            tried = min(max(guess, fits + 1), fails - 1)
+            held = self._rollout_bytes(shards, tried)
+            if held <= room_bytes:
+                fits, least = tried, held
+            else:
+                fails, most = tried, held
+        return fits
+
+    def _rollout_bytes(self, shards: int, batch: int) -> int:
+        return sum(self.phases(shards, batch)[ROLLOUT].values())
+
+    def _least_batch(self, shards: int) -> int:
+        return 1 if self._plan.rollout_batch == FIT else self._plan.rollout_rows(shards)
+
+
+def peak_of(phases: Phases) -> int:
+    """Return the bytes of the phase that holds most."""
+    return max(sum(held.values()) for held in phases.values())
 
 
 def _gathered_bytes(plan: RlMemoryPlan, phase: str) -> int:

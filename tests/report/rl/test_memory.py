@@ -250,6 +250,40 @@ def test_beside_a_published_figure_stands_a_comparable_one(tmp_path):
     assert {row["Ours, projected"] for row in others} == {"–"}
 
 
+def answer(gpus, spare_bytes, **axes):
+    of_gpus = {"step_fits": float(spare_bytes > 0), "spare_bytes": spare_bytes} | (
+        {"rollout_batch": 100} if spare_bytes > 0 else {}
+    )
+    bounds = {"gpus/rollout": {"bound_s": 300.0}} if "h100" in gpus else {}
+    settings = {"gpus": gpus}
+    return ppo(constants={"gpus": of_gpus} | bounds, settings=settings, extras=settings, **axes)
+
+
+def test_the_gpus_at_hand_are_answered_for(tmp_path):
+    found = section_of(tmp_path, answer("4xh100-sxm5-80gb", 30 * GIB, shards=4), answer("1x80", -25 * GIB), grpo())
+    names = ("GPUs", "Do they hold it?", "Spare on each", "Lacking on each", "Completions at once", "Rollout, at least")
+    told = sorted([row[name] for name in names] for row in table(found, "The GPUs at hand"))
+    assert told == [
+        ["1x80", "no", "–", "25.0 GiB", "–", "–"],
+        ["4xh100-sxm5-80gb", "yes", "30.0 GiB", "–", "100", "5 min 0 s"],
+    ]
+
+
+def test_a_smaller_critic_is_one_more_to_save_against(tmp_path):
+    small = ppo(extras={"critic_model": "qwen2.5-0.5b"}, settings={"critic_model": "qwen2.5-0.5b"})
+    rows = table(section_of(tmp_path, ppo(), small, grpo()), "What the critic costs")
+    assert len(rows) == 2
+    assert sum("critic_model=qwen2.5-0.5b" in str(row) for row in rows) == 1
+
+
+def test_all_at_once_and_a_batch_that_fits_are_two_cases(tmp_path):
+    fit, all_at_once = ppo(settings={"rollout_batch": "fit"}), grpo(settings={"rollout_batch": None})
+    section = section_of(tmp_path, fit, all_at_once)
+    rows = table(section, "Peaks by phase and owner")
+    assert sum("rollout_batch=fit" in str(row) for row in rows) == 1
+    assert not section.headlines
+
+
 def test_a_published_saving_stands_beside_that_of_its_model(tmp_path):
     section = section_of(tmp_path, ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b"), ppo(), grpo(False))
     rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}

@@ -4,6 +4,7 @@ import functools
 
 from suite.configuration.files import read_choice, read_settings
 from suite.rl.memory.plan import RlMemoryPlan
+from suite.theory.gpus import gpu_count
 
 TINY = {
     "name": "tiny",
@@ -31,6 +32,7 @@ _read = functools.cache(read_choice)
 
 def settings(algorithm="ppo", attention="gqa", geometry=TINY, **changes):
     composed = {"device": "cpu", "threads": 1, **_settings("rl_memory"), **_read("algorithm", algorithm), **BUDGET}
+    composed["shards"] = gpu_count(changes.get("gpus"))
     if composed["adv_estimator"] != "gae":
         composed |= {"critic": None, "update_order": None}
     composed["critic_sizes"] = None

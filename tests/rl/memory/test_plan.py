@@ -14,6 +14,14 @@ from tests.rl.memory.cases import SMALLER, TINY, plan, settings
         ({"prompt_len": 11}, r"prompt_len must be a whole number from 1 to 10; got 11"),
         ({"shards": 3}, r"shards must be one of 1, 2, 4, 8; got 3"),
         ({"shards": 4}, r"shards x micro_batch must be at most the minibatch, which is 16; got 4 x 6"),
+        ({"rollout_batch": None}, r"rollout_batch must be fit, all or a whole number of at least 1; got None"),
+        ({"frozen_base": "bf16"}, r"frozen_base must be one of computed, float32; got 'bf16'"),
+        ({"gpus": "4x80", "shards": 2}, r"shards must be as many as gpus=4x80 has; got 2"),
+        ({"gpus": "3x80"}, r"gpus must be 1, 2, 4, 8 in number; got '3x80'"),
+        (
+            {"gpus": "2xt4", "micro_batch": 1},
+            r"gpus must be of a device with a published peak in bfloat16, .* as 2x16;",
+        ),
         ({"precision": "fp8"}, r"precision must be one of bf16, mixed, float32; got 'fp8'"),
         ({"logits_chunk": 2, "entropy_coef": 0.1}, r"logits_chunk must be null where entropy_coef is above 0"),
         ({"num_generations": 1, "micro_batch": 1}, r"num_generations must be at least 2 for adv_estimator=grpo"),
@@ -64,3 +72,9 @@ def test_the_plan_needs_no_torch():
 
 def test_every_setting_that_an_algorithm_names_is_known():
     assert {"filter_groups", "overlong_buffer"} <= settings("dapo").keys()
+
+
+def test_the_cache_of_a_completion_follows_the_shapes():
+    a_token = 2 * 2 * 8 * 2  # two layers' keys and values, of two bytes each
+    assert plan().completion_cache_bytes == 12 * a_token
+    assert plan(precision="float32").completion_cache_bytes == 2 * 12 * a_token

@@ -5,15 +5,17 @@ from contextlib import nullcontext
 import pytest
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from suite.rl.memory.step import SCORE, rollout_phase, simulated, update_phase
+from suite.rl.memory.step import SCORE, SimulatedStep, rollout_phase, update_phase
 from tests.rl.memory.cases import SMALLER, TINY, plan, settings
 
 
 def peaks(*arguments, tensors=nullcontext, **changes):
     """With real tensors where nothing else is said: at this size they are the faster ones."""
     attention = settings(*arguments, **changes)["attention"]
-    holdings = simulated(plan(*arguments, **changes), attention, tensors)
-    return {name: dict(peak.held) for name, peak in holdings.peaks().items()}
+    wanted = plan(*arguments, **{"rollout_batch": "all", **changes})
+    step = SimulatedStep(wanted, attention, tensors)
+    step.roll_out(wanted.rollout_rows(1))
+    return {name: dict(peak.held) for name, peak in step.peaks().items()}
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,7 @@ def peaks(*arguments, tensors=nullcontext, **changes):
         {"algorithm": "ppo", "checkpointing": False, "precision": "float32"},
         {"algorithm": "ppo", "lora_rank": 2, "precision": "mixed", "logits_chunk": 3, **SMALLER},
         {"algorithm": "grpo", "checkpointing": False, "lora_rank": 2, "precision": "bf16", "engine": "none"},
+        {"algorithm": "ppo", "lora_rank": 2, "precision": "bf16", "frozen_base": "float32", "rollout_batch": 3},
         {"algorithm": "grpo", "precision": "mixed", "reference": "offloaded", "reward_model": "own"},
         {"attention": "mla", "optimiser": "foreach", "critic": "shared_trunk", "engine": "copy", "engine_sleeps": True},
     ],
@@ -91,6 +94,16 @@ def test_under_lora_the_reference_costs_nothing():
     held = peaks("grpo", lora_rank=2)[ALL[-1]]
     assert ("reference", "parameters") not in held
     assert 0 < held["policy", "optimiser"] < held["policy", "parameters"]
+
+
+def test_a_frozen_base_in_float32_is_cast_pass_by_pass():
+    computed, wide = (
+        peaks("grpo", lora_rank=2, precision="mixed", frozen_base=dtype)[ALL[-1]] for dtype in ("computed", "float32")
+    )
+    frozen = plan().parameter_counts()["policy"]
+    assert wide["policy", "parameters"] - computed["policy", "parameters"] == 2 * frozen
+    assert wide["policy", "optimiser"] == computed["policy", "optimiser"]
+    assert wide["policy", "gathered"] > computed["policy", "gathered"]
 
 
 def total(phase, *arguments, **changes):

@@ -7,9 +7,9 @@ from suite.measure.meter import Meter
 from suite.records.case import Case
 from suite.records.metrics import METRICS
 from suite.records.record import Evidence, Record, Status
-from suite.rl.memory.workload import Division, RlMemoryWorkload, devices_needed
+from suite.rl.memory.workload import Division, Projection, RlMemoryWorkload, devices_needed, peak_of
 from suite.run.job import job_of
-from tests.rl.memory.cases import settings
+from tests.rl.memory.cases import plan, settings
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_the_peak_of_a_device_is_told_for_every_number_of_them(seen):
     assert [seen[f"gpu_{size}", "devices_needed"] for size in (24, 40, 80, 141)] == [1, 1, 1, 1]
 
 
-def record(readings):
+def record(readings, gpus=None):
     case = Case(workload="rl_memory", axes={"shards": 2})
     return Record(
         case=case,
@@ -49,7 +49,7 @@ def record(readings):
         status=Status.OK,
         reason=None,
         evidence=Evidence.PROJECTED,
-        settings={},
+        settings={"gpus": gpus},
         environment={},
         readings=readings,
     )
@@ -57,8 +57,9 @@ def record(readings):
 
 def test_the_summary_names_peak_parts_and_smallest_set(readings):
     lines = summary(record(readings)).lines
-    assert [name for name, _ in lines if name] == ["peak", "of it", "fits"]
+    assert [name for name, _ in lines if name] == ["peak", "of it", "rollout", "fits"]
     assert " on each of 2 devices; " in lines[0][1]
+    assert lines[-2][1] == "8 completions at once on a device, 1.50 KiB of cache each"
     assert lines[-1][1] == "1 x 24 GB, or 1 x 40 GB, 1 x 80 GB, 1 x 141 GB"
     assert "fits 1 x 24 GB" in summary(record(readings)).brief
     assert summary(record([])) == Summary()
@@ -71,6 +72,57 @@ def test_the_smallest_set_has_the_least_memory(readings):
         meter.note(f"gpu_{size}", devices_needed=count)
     assert list(fitting(record([*changed, *meter.readings]))) == [80, 40, 24, 141]
     assert summary(record(changed)).lines[-1][1] == "on no 8 or fewer GPUs"
+
+
+def asked(gpus, **changes):
+    """Return the readings of a PPO on these GPUs, and the lines of its summary."""
+    workload, meter = RlMemoryWorkload(settings("ppo", gpus=gpus, reserve_bytes_per_device=0, **changes)), Meter()
+    workload.step(meter)
+    found = {(reading.span, reading.metric): reading.value for reading in meter.readings}
+    return found, summary(record([*workload.constants(), *meter.readings], gpus)).lines
+
+
+LONG = {"seq_len": 64, "prompts_per_step": 16, "micro_batch": 1}
+
+
+@pytest.fixture(scope="module")
+def projection():
+    return Projection(plan("ppo", **LONG), settings("ppo")["attention"])
+
+
+def test_the_batch_is_the_largest_that_fits(projection):
+    room = sum(projection.phases(2, 5)["rollout"].values())
+    assert [projection.largest_batch(2, most) for most in (1, room - 1, room, 1 << 40)] == [1, 4, 5, 32]
+
+
+def test_a_batch_that_fits_adds_nothing_to_the_peak(projection):
+    batch = projection.frugal_batch(2)
+    assert peak_of(projection.phases(2, batch)) == projection.least_peak(2)
+    assert batch == 32 or peak_of(projection.phases(2, batch + 1)) > projection.least_peak(2)
+
+
+def test_gpus_of_a_known_device_have_a_least_time():
+    found, lines = asked("2xh100-sxm5-80gb", **LONG)
+    assert found["gpus", "step_fits"] == 1
+    peak = found["shards_2", "peak_bytes_per_device"]
+    assert found["gpus", "spare_bytes"] == 80e9 - peak
+    assert found["gpus", "rollout_batch"] == 32
+    assert all(found[f"gpus/{phase}", "bound_s"] > 0 for phase in ("rollout", "score", "update"))
+    assert lines[-2][1].startswith("2xh100-sxm5-80gb hold it: 74.5 GiB spare on each, room to sample 32 completions")
+    assert lines[-1][0] == "time"
+
+
+def test_gpus_of_a_size_alone_have_no_time():
+    found, lines = asked("1x0.0001", **LONG)
+    assert found["gpus", "step_fits"] == 0
+    assert found["gpus", "spare_bytes"] < 0
+    assert not any(metric == "bound_s" for _, metric in found)
+    assert lines[-1][1].startswith("1x0.0001 do not hold it: ")
+
+
+def test_hydra_takes_as_many_shards_as_there_are_gpus():
+    points = [compose(["workload=rl_memory", *typed])[0] for typed in ([], ["gpus=4x80"])]
+    assert [job_of(point).case.axes["shards"] for point in points] == [1, 4]
 
 
 def test_hydra_composes_the_settings_two_workloads_share():
