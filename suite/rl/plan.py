@@ -13,6 +13,7 @@ from suite.rl.tasks.task import WritesAnything, make
 FLOAT_BYTES = {"float64": 8, "float32": 4}
 FILTERED = ("own", "distill")
 """Kinds of stage that keep what the key says is right."""
+FORMAT_REWARDS = ("added", "gate")
 REWARD_SOURCES = ("ground_truth", "majority")
 ADAMW_TENSORS = 4
 """Tensors of each trained parameter: itself, its gradient and AdamW's two moments."""
@@ -51,7 +52,8 @@ class RlPlan(LearningPlan):
         self.critic_lr = positive_number(settings, "critic_lr") if self.objective.has_critic else None
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
-        self.format_weight = not_negative(settings, "format_weight")
+        self.format_reward: str = one_of(settings, "format_reward", FORMAT_REWARDS)
+        self.format_weight = not_negative(settings, "format_weight") if self.format_reward == "added" else None
         self.overlong_buffer = _at_most(
             settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0
         )

@@ -139,14 +139,18 @@ def completions_of(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequen
 
 
 def rewards_of(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> Tensor:
-    """Return accuracy + format_weight * format, less DAPO's soft penalty for length (arXiv 2503.14476 eq. 13).
+    """Return accuracy + format_weight * format, or their product (format_reward=gate), less DAPO's soft penalty for length (arXiv 2503.14476 eq. 13).
 
     With reward_source=majority it is not the key that says what is accurate, but the vote of a group.
     """
     right = [score.accuracy for score in scores]
     if plan.reward_source == "majority":
         right = majority_vote(answers_of(completions_of(plan, samples)), plan.num_generations)
-    given = [correct + plan.format_weight * score.format for correct, score in zip(right, scores, strict=True)]
+    weight = plan.format_weight
+    given = [
+        correct * score.format if weight is None else correct + weight * score.format
+        for correct, score in zip(right, scores, strict=True)
+    ]
     rewards_N = torch.tensor(given, dtype=samples.mask_NT.dtype, device=samples.mask_NT.device)
     if plan.overlong_buffer == 0:
         return rewards_N
