@@ -139,7 +139,8 @@ def completions_of(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequen
 
 
 def rewards_of(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> Tensor:
-    """Return accuracy + format_weight * format, or their product (format_reward=gate), less DAPO's soft penalty for length (arXiv 2503.14476 eq. 13).
+    """Return accuracy + format_weight * format, or with format_reward=gate their product, less DAPO's soft penalty for
+    length (arXiv 2503.14476 eq. 13).
 
     With reward_source=majority it is not the key that says what is accurate, but the vote of a group.
     """

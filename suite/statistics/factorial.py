@@ -4,7 +4,8 @@ What a setting is worth depends on the others, so it is not read off two arms. A
 each seed an effect is the mean, over all combinations of the other factors, of a level less the reference: one
 observation a seed, since cells of one seed share their base model and are not independent. An interaction is what one
 level's effect changes by where another factor is at its level in place of its reference. Both become comparisons of
-suite.statistics.paired, which alone says what may be said of them. R. A. Fisher, The Design of Experiments (1935), ch. 6.
+suite.statistics.paired, which alone says what may be said of them. R. A. Fisher, The Design of
+Experiments (1935), ch. 6.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,9 +27,8 @@ def is_crossed(cells: Collection[Cell]) -> bool:
     known = set(cells)
     for first, second in combinations(known, 2):
         differ = [place for place, levels in enumerate(zip(first, second, strict=True)) if levels[0] != levels[1]]
-        if len(differ) == 2 and _at(first, {differ[0]: second[differ[0]]}) in known:
-            if _at(first, {differ[1]: second[differ[1]]}) in known:
-                return True
+        if len(differ) == 2 and all(_at(first, {place: second[place]}) in known for place in differ):
+            return True
     return False
 
 
@@ -91,9 +91,7 @@ def _shared(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple[list[
     return found, seeds
 
 
-def _means(
-    cells: Cells, shared: Sequence[Cell], seeds: Sequence[str], levels: Mapping[int, str]
-) -> dict[str, float]:
+def _means(cells: Cells, shared: Sequence[Cell], seeds: Sequence[str], levels: Mapping[int, str]) -> dict[str, float]:
     """Return each seed's mean over the combinations, at these levels."""
     found = [cells[_at(cell, levels)] for cell in shared]
     return {seed: float(np.mean([of_cell[seed] for of_cell in found])) for seed in seeds}

@@ -12,7 +12,9 @@ NOISE = (0.0, 0.01, 0.02, 0.03, 0.04)
 
 def cells(noise=NOISE, both=0.3):
     worth = {("a", "x"): 0.0, ("b", "x"): 0.1, ("a", "y"): 0.2, ("b", "y"): 0.3 + both}
-    return {cell: {seed: base + value for seed, base in zip(SEEDS, noise, strict=True)} for cell, value in worth.items()}
+    return {
+        cell: {seed: base + value for seed, base in zip(SEEDS, noise, strict=True)} for cell, value in worth.items()
+    }
 
 
 def test_an_effect_is_the_mean_over_the_other_factors_cells():

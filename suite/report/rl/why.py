@@ -1,7 +1,7 @@
 """Causes of the differences between algorithms: what each of the settings is worth in which their usual forms differ.
 
-GRPO, PPO and REINFORCE++ are told apart by several settings at once, so a comparison of two usual forms cannot say which
-of them matters. Where deviation, KL and format are crossed, each has an effect of its own within an algorithm, averaged
+GRPO, PPO and REINFORCE++ differ in several settings at once, so a comparison of two usual forms cannot say which
+matters. Where deviation, KL and format are crossed, each has an effect of its own within an algorithm, averaged
 over all combinations of the others, and the algorithms can be compared at equal settings.
 """
 
@@ -87,7 +87,9 @@ class Factorial:
     def settings(self) -> list[tuple[str, str]]:
         """Return the combinations of KL and format, in their order."""
         known = {cell[1:] for cell in self.cells}
-        kls, forms = (_ordered(factor, {cell[place] for cell in self.cells}) for place, factor in ((1, KL), (2, FORMAT)))
+        kls, forms = (
+            _ordered(factor, {cell[place] for cell in self.cells}) for place, factor in ((1, KL), (2, FORMAT))
+        )
         return [pair for pair in product(kls, forms) if pair in known]
 
 
@@ -353,9 +355,7 @@ def _headline(
     """Tell the largest effects and interactions, of those that the rule tells from nothing."""
     if not any(row.found.is_tested for row in effects):
         return None
-    told = sorted(
-        (row for row in effects if row.found.outcome in TOLD_APART), key=lambda row: -abs(row.found.mean)
-    )
+    told = sorted((row for row in effects if row.found.outcome in TOLD_APART), key=lambda row: -abs(row.found.mean))
     changed = [row for row in interactions if row.found.outcome in TOLD_APART]
     detail = [say("rl_why.detail", title=factorial.experiment.name)]
     detail += [_sentence(row) for row in told[:MOST_SAID]]
@@ -452,7 +452,9 @@ def _readings(factorial: Factorial) -> Table:
     ]
     for metric in READINGS:
         text = numbers.percent if metric.startswith("clip") else plain
-        columns.append(column(f"rl_stability.{metric}", partial(_reading, factorial, metric), text, only_where_known=True))
+        columns.append(
+            column(f"rl_stability.{metric}", partial(_reading, factorial, metric), text, only_where_known=True)
+        )
     return _table(factorial, "rl_why.readings", rows, columns, note=say("rl_why.readings_note"), folded=True)
 
 
@@ -485,8 +487,12 @@ def _forest(factorial: Factorial, effects: Sequence[Effect]) -> Figure | None:
             found = [_point(place, row) for place, row in rows if (row.found.outcome in TOLD_APART) == is_told]
             style = replace(rows[0][1].style, marker="circle")
             name = algorithm + str(is_told)
-            series += [Series(name=name, points=found, style=style, ordinal=int(not is_told), along="x")] if found else []
-    names = [dotted(row.algorithm, say("rl_why.instead", level=row.names[0], reference=row.names[1])) for row in effects]
+            series += (
+                [Series(name=name, points=found, style=style, ordinal=int(not is_told), along="x")] if found else []
+            )
+    names = [
+        dotted(row.algorithm, say("rl_why.instead", level=row.names[0], reference=row.names[1])) for row in effects
+    ]
     figure = plot_rows.rows(names, series, xaxis=linear(say("rl_why.axis"), zeroline=True), showlegend=False)
     return Figure(
         title=say("rl_why.effects", title=factorial.experiment.title),
@@ -511,7 +517,9 @@ def _map(factorial: Factorial, duels: Sequence[Duel]) -> Figure:
     written, hovers = list[list[Text]](), list[list[Text]]()
     for row, values in zip(_grid(factorial), means, strict=True):
         known = [(cell, value) for cell, value in zip(row, values, strict=True)]
-        written.append(["" if value is None else f"{100 * value:.0f}{'' if cell in below else ' •'}" for cell, value in known])
+        written.append(
+            ["" if value is None else f"{100 * value:.0f}{'' if cell in below else ' •'}" for cell, value in known]
+        )
         hovers.append([_cell_hover(factorial, cell, value) for cell, value in known])
     scale = [[0, "rgba(128, 128, 128, 0.06)"], [1, faint(BLUE, OPACITY)]]
     figure = heatmap(
