@@ -186,7 +186,7 @@ def _effects(factorial: Factorial) -> list[Effect]:
     for algorithm in factorial.algorithms:
         cells = factorial.within(algorithm)
         for of in _levels(cells, WITHIN):
-            place, name = WITHIN.index(of[0]), _algorithm_name(factorial, algorithm)
+            place, name = WITHIN.index(of[0]), _algorithm_name(algorithm)
             names = _name(*of[:2]), _name(of[0], of[2])
             compared = effect(cells, place, *of[1:], bounds=BOUNDS, margin=SHARE_MARGIN)
             found.append((name, of, names, style_of(ALGORITHM, algorithm.partition(" ")[0]), compared))
@@ -208,7 +208,7 @@ def _interactions(factorial: Factorial) -> list[Interaction]:
     found = []
     for algorithm in factorial.algorithms:
         cells = factorial.within(algorithm)
-        found += [(_algorithm_name(factorial, algorithm), *row) for row in _crossed(cells, WITHIN, factorial)]
+        found += [(_algorithm_name(algorithm), *row) for row in _crossed(cells, WITHIN, factorial)]
     found += [("", *row) for row in _crossed(factorial.scores, BETWEEN, factorial) if row[0][0] == ARM]
     judged = _judged(
         Interaction(
@@ -284,7 +284,7 @@ def _arm_reference(factorial: Factorial) -> str:
     return next(iter([*ppo, *factorial.arms]))
 
 
-def _algorithm_name(factorial: Factorial, algorithm: str) -> Text:
+def _algorithm_name(algorithm: str) -> Text:
     name, _, more = algorithm.partition(" ")
     return dotted(label_of(ALGORITHM, name), more)
 
@@ -357,7 +357,7 @@ def _headline(
         return None
     told = sorted((row for row in effects if row.found.outcome in TOLD_APART), key=lambda row: -abs(row.found.mean))
     changed = [row for row in interactions if row.found.outcome in TOLD_APART]
-    detail = [say("rl_why.detail", title=factorial.experiment.name)]
+    detail: list[Text] = [say("rl_why.detail", title=factorial.experiment.name)]
     detail += [_sentence(row) for row in told[:MOST_SAID]]
     for row in changed[:MOST_SAID]:
         parts = {"level": row.names[0], "reference": row.names[1], "other": row.others[0], "against": row.others[1]}
@@ -482,17 +482,17 @@ def _forest(factorial: Factorial, effects: Sequence[Effect]) -> Figure | None:
     if not effects:
         return None
     series = []
-    for algorithm, rows in grouped(enumerate(effects), lambda item: str(item[1].style.colour)).items():
-        for is_told in (True, False):
-            found = [_point(place, row) for place, row in rows if (row.found.outcome in TOLD_APART) == is_told]
-            style = replace(rows[0][1].style, marker="circle")
-            name = algorithm + str(is_told)
-            series += (
-                [Series(name=name, points=found, style=style, ordinal=int(not is_told), along="x")] if found else []
-            )
-    names = [
-        dotted(row.algorithm, say("rl_why.instead", level=row.names[0], reference=row.names[1])) for row in effects
-    ]
+
+    def drawn_as(item: tuple[int, Effect]) -> tuple[Text, bool]:
+        row = item[1]
+        name = row.algorithm or _algorithm_name(factorial.arms[row.of[1]].algorithm)
+        return name, row.found.outcome in TOLD_APART
+
+    for (name, is_told), rows in grouped(enumerate(effects), drawn_as).items():
+        drawn = [_point(place, row) for place, row in rows]
+        style = replace(rows[0][1].style, marker="circle")
+        series.append(Series(name=name, points=drawn, style=style, ordinal=int(not is_told), along="x"))
+    names = [dotted(row.algorithm, _row_name(row)) for row in effects]
     figure = plot_rows.rows(names, series, xaxis=linear(say("rl_why.axis"), zeroline=True), showlegend=False)
     return Figure(
         title=say("rl_why.effects", title=factorial.experiment.title),
@@ -503,6 +503,13 @@ def _forest(factorial: Factorial, effects: Sequence[Effect]) -> Figure | None:
         wide=True,
         facets=factorial.experiment.facets,
     )
+
+
+def _row_name(row: Effect) -> Text:
+    """Return an effect's name, short enough for a row on a telephone."""
+    factor, *levels = row.of
+    level, reference = row.names if factor == ARM else (_short(factor, level) for level in levels)
+    return say(f"rl_why.row.{factor}", level=level, reference=reference)
 
 
 def _point(place: int, row: Effect) -> Point:

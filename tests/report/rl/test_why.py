@@ -86,6 +86,16 @@ def test_sentences_come_from_the_records(section):
     assert "changes what" in detail or "changes the distance" in detail
 
 
+def test_effects_that_the_rule_tells_are_filled(section):
+    forest, cells = (figure.views[0].figure for figure in section.figures)
+    filled = {(trace["name"], trace["marker"]["symbol"]) for trace in forest["data"]}
+    assert ("GRPO", "circle") in filled
+    assert ("PPO", "circle-open") in filled
+    # Without a KL the batch's deviation leads alone; with one it is not told from PPO.
+    assert [text.endswith("•") for text in cells["data"][1]["text"][:6]] == [False, False, True, False, False, True]
+    assert [text.endswith("•") for text in cells["data"][1]["text"][6:9]] == [True, False, True]
+
+
 def test_few_seeds_say_nothing(tmp_path):
     section = section_of(why, tmp_path, *study(seeds=2, kls=("none", "loss")))
     assert {row["In words"] for row in by_title(section)["what each setting is worth"]} == {"few seeds (2)"}
