@@ -95,7 +95,7 @@ class Factorial:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Effect:
-    """What a level of a factor is worth against its reference."""
+    """Worth of a level of a factor against its reference."""
 
     algorithm: Text
     """Empty for an arm against another."""
@@ -107,7 +107,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Interaction:
-    """What a level of another factor changes an effect by."""
+    """Change of an effect by a level of another factor."""
 
     algorithm: Text
     names: tuple[Text, Text]
